@@ -1,0 +1,98 @@
+"""The law: what a capability, a workflow, a principal, a decision and an event are; plain data, no I/O.
+
+Names are resolved on first use. The state machine and the journal import `assent.spec.states` thousands of
+times in tests and at every start, and must not pay for pydantic, which only what users write needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from assent.spec.capability import (
+        CapabilitySpec,
+        Compensation,
+        OperationType,
+        Risk,
+        RiskLevel,
+        SideEffects,
+        create_delete_capability,
+        create_read_capability,
+        create_write_capability,
+    )
+    from assent.spec.decision import Approvers, Decision, PolicyDecision
+    from assent.spec.documents import Document, load_yaml
+    from assent.spec.principal import Principal, PrincipalKind
+    from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo, Verdict
+    from assent.spec.workflow import StepSpec, WorkflowSpec
+
+_HOME: Final = {
+    "Approvers": "decision",
+    "CapabilitySpec": "capability",
+    "Compensation": "capability",
+    "Decision": "decision",
+    "Document": "documents",
+    "Effect": "states",
+    "Mode": "states",
+    "OperationType": "capability",
+    "PolicyDecision": "decision",
+    "Principal": "principal",
+    "PrincipalKind": "principal",
+    "Resolution": "states",
+    "Risk": "capability",
+    "RiskLevel": "capability",
+    "RunState": "states",
+    "SideEffects": "capability",
+    "StepSpec": "workflow",
+    "StepState": "states",
+    "Undo": "states",
+    "Verdict": "states",
+    "WorkflowSpec": "workflow",
+    "create_delete_capability": "capability",
+    "create_read_capability": "capability",
+    "create_write_capability": "capability",
+    "load_yaml": "documents",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
+
+
+__all__ = [
+    "Approvers",
+    "CapabilitySpec",
+    "Compensation",
+    "Decision",
+    "Document",
+    "Effect",
+    "Mode",
+    "OperationType",
+    "PolicyDecision",
+    "Principal",
+    "PrincipalKind",
+    "Resolution",
+    "Risk",
+    "RiskLevel",
+    "RunState",
+    "SideEffects",
+    "StepSpec",
+    "StepState",
+    "Undo",
+    "Verdict",
+    "WorkflowSpec",
+    "create_delete_capability",
+    "create_read_capability",
+    "create_write_capability",
+    "load_yaml",
+]

@@ -64,4 +64,59 @@ CATALOG: dict[str, Explanation] = {
         "A capability was registered after the registry was sealed for a run.",
         "Register everything before the first run.",
     ),
+    # -- canonical JSON and ledger leaves -----------------------------------------------------------------------------
+    "JSON_INVALID": Explanation(
+        "Data can't be written as, or read from, JSON in exactly one way: NaN, a duplicate key, an integer beyond 2^53, "
+        "half of a surrogate pair, a byte-order mark, very deep nesting.",
+        "Change the value that the path names; write large numbers as strings.",
+    ),
+    "LEAF_PROFILE": Explanation(
+        "A ledger leaf may hold printable ASCII, integers within 2^53, booleans, null, lists and objects only.",
+        "This is a fault of the component that wrote the event: its free text belongs in a payload.",
+    ),
+    # -- signed notes, checkpoints, proofs, keys ----------------------------------------------------------------------
+    "NOTE_MALFORMED": Explanation(
+        "A text is not a signed note: it needs a text, an empty line and signature lines, each exactly in its form.",
+        "Take an unchanged copy of the file; line endings, spaces and the last newline count.",
+    ),
+    "SIGNATURE_INVALID": Explanation(
+        "A signature bears the name of a known key but does not fit the text.",
+        "Treat the text as changed or forged, and compare it with a copy kept elsewhere.",
+    ),
+    "SIGNATURE_MISSING": Explanation(
+        "None of the known keys has signed this text.",
+        "Check that the key given belongs to the ledger in question.",
+    ),
+    "CHECKPOINT_MALFORMED": Explanation(
+        "A signed text is not a checkpoint: origin, size and root hash on three lines.",
+        "Take an unchanged copy of the checkpoint.",
+    ),
+    "PROOF_MALFORMED": Explanation(
+        "A file is not an inclusion proof of the form `c2sp.org/tlog-proof@v1`.",
+        "Take an unchanged copy, or make a new one with `assent audit prove SEQ`.",
+    ),
+    "PROOF_INVALID": Explanation(
+        "An inclusion proof does not lead from the entry to the signed root.",
+        "The entry, its number or the proof was changed: make a new proof from the ledger and compare.",
+    ),
+    "TRUST_POLICY_INVALID": Explanation(
+        "A text that says which logs and witnesses to trust has a line that can't be read.",
+        "Mend the line that the path names; it begins with `log`, `witness`, `group` or `quorum`.",
+    ),
+    "QUORUM_MISSING": Explanation(
+        "Fewer witnesses have cosigned a checkpoint than the trust policy asks for.",
+        "Have it cosigned by more witnesses, or find out why they refused: they may have seen another history.",
+    ),
+    "KEY_INVALID": Explanation(
+        "A text or file is not a key, is a key of a kind that can't be used here, or its id does not fit.",
+        "Copy the whole key line again, or restore the key file from a backup.",
+    ),
+    "KEY_PERMISSIONS": Explanation(
+        "The ledger's private key can be read by others, who could sign in its name.",
+        "If nobody has read it, `chmod 600` the file; otherwise start a new ledger with a new key.",
+    ),
+    "KEY_UNREADABLE": Explanation(
+        "The ledger's private key can't be read or created: a folder is missing, full, or belongs to somebody else.",
+        "Mend what the message names, or configure another place for the key.",
+    ),
 }

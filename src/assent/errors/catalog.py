@@ -51,6 +51,39 @@ CATALOG: dict[str, Explanation] = {
         "One mapping says the same key twice, and readers disagree about which of the two counts.",
         "Keep one; both places are named.",
     ),
+    # -- expressions and policy ---------------------------------------------------------------------------------------
+    "EXPRESSION_INVALID": Explanation(
+        "An expression is not CEL, calls a function that does not exist, or is larger than allowed.",
+        "Mend the expression at the character that the message names.",
+    ),
+    "EXPRESSION_FAILED": Explanation(
+        "An expression could not be evaluated on the data it met; in a policy that denies.",
+        "Compare the types it expects with the data, and convert with `int(…)`, `double(…)` or `string(…)`.",
+    ),
+    "REFERENCE_MISSING": Explanation(
+        "An expression reads a name that is not there.",
+        "Check the spelling, or ask with `has(…)` first and say what its absence means.",
+    ),
+    "POLICY_MISSING": Explanation(
+        "The configured policy file does not exist; nothing runs without it.",
+        "Restore the file, or take the `policy` line out of `assent.toml` to use the built-in policy.",
+    ),
+    "POLICY_INVALID": Explanation(
+        "The policy file does not have the shape of a policy; nothing runs until it has.",
+        "Mend the place that the path names; `assent policy check FILE` shows everything at once.",
+    ),
+    "POLICY_PERMISSIONS": Explanation(
+        "The policy file can be changed by its group or by everybody.",
+        "Take the permission away: `chmod go-w FILE`.",
+    ),
+    "POLICY_DENIED": Explanation(
+        "A rule of the policy, or its default, denied the action.",
+        "`assent policy explain CAPABILITY` shows which rule decided and what would have to change.",
+    ),
+    "POLICY_ERROR": Explanation(
+        "A rule could not be evaluated, so the action was denied: what cannot be decided is not allowed.",
+        "The reason names the rule and the fault; mend the rule or the data.",
+    ),
     # -- registry -----------------------------------------------------------------------------------------------------
     "CAPABILITY_UNKNOWN": Explanation(
         "No capability, or no such version of it, is registered under this reference.",

@@ -52,7 +52,8 @@ def parse_json(text: bytes | str) -> Json:
     """The value of one I-JSON document (RFC 7493): nothing is guessed, repaired or dropped.
 
     Raises `InputError` JSON_INVALID for what parsers disagree about: duplicate keys, NaN and infinity (also by overflow), lone
-    surrogates, a byte-order mark, bytes that are no UTF-8, integers beyond 2^53 - 1, nesting beyond `DEPTH_MAX`.
+    surrogates, a byte-order mark, bytes that are no UTF-8, nesting beyond `DEPTH_MAX`, and integers beyond 2^53 - 1 (unless they
+    are how a double is written: those come back as the double).
     """
     try:
         source = text if isinstance(text, str) else text.decode()
@@ -63,7 +64,7 @@ def parse_json(text: bytes | str) -> Json:
         raise InputError(
             "JSON_INVALID", f"not strict JSON: {str(error)[:1].lower()}{str(error)[1:]}"
         ) from None
-    canonical_json(value)  # Surrogates, large integers and nesting have no hook of their own in the decoder.
+    canonical_json(value)  # Surrogates and nesting have no hook of their own in the decoder.
     return value
 
 
@@ -256,13 +257,24 @@ def _finite(text: str) -> float:
     return number
 
 
+def _integer(text: str) -> int | float:
+    """Whole numbers stay exact up to 2^53 - 1; beyond, only what is the canonical form of a double is one (`1e20` writes so)."""
+    number = float(text)
+    if -INTEGER_MAX <= number <= INTEGER_MAX:
+        return int(text)
+    if not math.isfinite(number) or _number(number, "") != text:
+        message = "an integer beyond 2^53, which some readers would change"
+        raise ValueError(message)
+    return number
+
+
 def _no_constant(text: str) -> NoReturn:
     message = f"`{text}` is no number"
     raise ValueError(message)
 
 
 _STRICT_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_no_constant
+    object_pairs_hook=_unique_members, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant
 )
 
 __all__ = [

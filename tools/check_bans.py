@@ -86,7 +86,9 @@ class _Visitor(ast.NodeVisitor):
     found: set[Finding] = field(default_factory=set)
 
     def report(self, node: ast.AST, dotted: str) -> None:
-        hit = self.rules.advice(dotted)
+        # A package may keep a name in a module of its own and show it at its front (`asyncio.tasks.create_task`).
+        top, _, rest = dotted.partition(".")
+        hit = self.rules.advice(dotted) or self.rules.advice(f"{top}.{rest.rpartition('.')[2]}")
         if hit is not None:
             self.found.add(Finding(self.path, getattr(node, "lineno", 0), *hit))
 

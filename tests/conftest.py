@@ -1,0 +1,70 @@
+"""What every test may ask for: the shared samples, an environment without our own instruments, and how long to look."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# No deadline: two cores run many tests at once, and a slow example is no wrong example. Generation is slow for the same
+# reason, so the health check that measures it would report the machine and not the strategy.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", _PATIENT)
+# A machine keeps no example database from run to run: it prints what reproduces the failure instead.
+settings.register_profile("ci", _PATIENT, print_blob=True, database=None, derandomize=False)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--complete-crash`: kill at every pair of failpoints instead of a sample of them (`make crash`)."""
+    parser.addoption(
+        "--complete-crash",
+        action="store_true",
+        default=False,
+        dest="crash_complete",
+        help="run the whole crash matrix instead of a sample",
+    )
+
+
+@pytest.fixture(scope="session")
+def crash_complete(request: pytest.FixtureRequest) -> bool:
+    """True when the whole crash matrix is asked for."""
+    return bool(request.config.getoption("crash_complete"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of this repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The shared sample files beside the repository; the test is skipped, with the folder's name, where there are none."""
+    folder = ROOT.parent / "shared" / "samples"
+    if not folder.is_dir():
+        pytest.skip("the shared samples are not here: no folder ../shared/samples beside the repository")
+    return folder
+
+
+@pytest.fixture
+def clean_env() -> dict[str, str]:
+    """The environment for a child process that must not be measured by coverage, coloured, or treated as a machine's.
+
+    For start-up figures and exact output; a child that runs our code for its own sake should inherit coverage instead.
+    """
+    dropped = (
+        "COVERAGE_",
+        "COV_CORE_",
+        "PYTEST_",
+        "PYTHONHASHSEED",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "CLICOLOR",
+        "ASSENT_",
+    )
+    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}

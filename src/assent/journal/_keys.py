@@ -151,7 +151,7 @@ def _read_private(path: Path) -> str:
         raise
     except OSError as error:
         raise _unreadable(path, error) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)  # of the file that is open, not of whatever bears its name by now
         if not stat.S_ISREG(status.st_mode) or status.st_size > _FILE_BYTES_MAX:
             raise InputError("KEY_INVALID", "the key file is not a small regular file", path=str(path))
@@ -162,12 +162,13 @@ def _read_private(path: Path) -> str:
                 path=str(path),
                 hint=f"if nobody has read it: chmod 600 {path}",
             )
-        try:
-            return file.read().decode("utf-8")
-        except UnicodeDecodeError:
-            raise InputError("KEY_INVALID", "the key file is not text", path=str(path)) from None
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        return os.read(descriptor, _FILE_BYTES_MAX).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("KEY_INVALID", "the key file is not text", path=str(path)) from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
 
 
 def _create_private(path: Path, text: str) -> None:

@@ -1,27 +1,25 @@
-"""Canonical JSON: the bytes of RFC 8785, whatever way they were reached, and nothing for what JSON cannot say."""
+"""Canonical JSON, strict reading, commitments and the leaf profile."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
-import string
 import struct
-from base64 import b64decode
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from assent.errors import AssentError, InputError, InternalError
+from assent.errors import InputError, InternalError, Json
 from assent.spec.canonical import (
     DEPTH_MAX,
     INTEGER_MAX,
-    _is_plain,
-    _write,
     canonical_json,
     commit,
     fingerprint,
@@ -29,236 +27,253 @@ from assent.spec.canonical import (
     require_leaf_profile,
 )
 
-_text = st.text(st.characters(codec="utf-8"), max_size=12)
-_awkward_text = _text | st.sampled_from(
-    ["\u007f", "\u2028", "\u20ac", "\U0001f600", "\ufb33", '"\\/\b\f\n\r\t\x00\x1f', ""]
+# Characters on both sides of every border that matters: escapes, ASCII, the surrogate gap, beyond the basic plane.
+TEXT = (
+    st.text(st.sampled_from('\x00\b\n\x1f "\\/09Azé\x7f\u2028\ud7ff\ue000\ufb33\uffff\U00010000\U0001f600'))
+    | st.text()
 )
-_numbers = st.integers(-INTEGER_MAX, INTEGER_MAX) | st.floats(allow_nan=False, allow_infinity=False)
-json_values = st.recursive(
-    st.none() | st.booleans() | _numbers | _awkward_text,
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(_awkward_text, inner, max_size=5),
-    max_leaves=20,
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-INTEGER_MAX, INTEGER_MAX)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT
 )
-plain_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-INTEGER_MAX, INTEGER_MAX) | _awkward_text,
-    lambda inner: (
-        st.lists(inner, max_size=5)
-        | st.dictionaries(st.text(string.printable, max_size=8), inner, max_size=5)
-    ),
-    max_leaves=20,
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=30)
+PLAIN_SCALARS = st.none() | st.booleans() | st.integers(-INTEGER_MAX, INTEGER_MAX) | TEXT
+PLAIN = st.recursive(
+    PLAIN_SCALARS,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(max_codepoint=127)), inner),
+    max_leaves=30,
 )
 
 
-@given(json_values)
-def test_canonical_json_equals_an_independent_implementation(value: object) -> None:
-    """The `rfc8785` package is the oracle for any JSON value."""
-    oracle = rfc8785.dumps(value)  # type: ignore[arg-type]  # its alias of JSON is recursive; ours here is `object`
-    assert canonical_json(value) == oracle
+class Colour(StrEnum):
+    RED = "red"
 
 
-@given(plain_values)
-def test_the_fast_path_writes_what_the_full_walk_writes(value: object) -> None:
-    """msgspec's sorted encoding is canonical on all data that the fast path lets through."""
-    assert _is_plain(value, DEPTH_MAX)
-    parts: list[str] = []
-    _write(value, parts, "", DEPTH_MAX)
-    assert canonical_json(value) == "".join(parts).encode()
+class Level(IntEnum):
+    HIGH = 2
 
 
-@given(json_values)
-def test_canonical_form_round_trips(value: object) -> None:
-    """Reading canonical JSON and writing it again changes no byte."""
+# -- agreement with RFC 8785 -------------------------------------------------------------------------------------------
+
+
+@given(VALUES)
+@example({"\U0001f600": 1, "\ufb33": 2})
+@example([1e21, 1e20, 1e-6, 1e-7, -0.0, 5e-324, 1.7976931348623157e308, 0.1, 333333333.33333329])
+def test_canonical_bytes_are_those_of_the_reference_implementation(value: Json) -> None:
+    """The published package `rfc8785` is the oracle."""
+    assert canonical_json(value) == rfc8785.dumps(value)
+
+
+@given(PLAIN)
+def test_fast_path_writes_the_same_bytes_as_the_full_walk(value: Json) -> None:
+    """`MappingProxyType` at the top forces the walk; the same value as a dict takes msgspec."""
+    document = {"value": value}
+    assert canonical_json(document) == canonical_json(MappingProxyType(document))
+
+
+@given(VALUES)
+def test_parsing_canonical_bytes_gives_the_value_back(value: Json) -> None:
     data = canonical_json(value)
     assert canonical_json(parse_json(data)) == data
 
 
-@given(st.dictionaries(_awkward_text, json_values, min_size=2, max_size=6), st.randoms())
-def test_key_order_of_the_source_does_not_show(value: dict[str, object], random: object) -> None:
-    """A fingerprint depends on the members, not on the order they were written in."""
-    assert fingerprint(dict(reversed(value.items()))) == fingerprint(value)
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_numbers_read_back_as_the_same_double(value: float) -> None:
-    """ECMAScript's shortest digits lose nothing."""
-    assert float(canonical_json(value)) == value
-
-
-def test_keys_are_sorted_by_utf16_units() -> None:
-    """RFC 8785 §3.2.3: an astral character (a surrogate pair) stands before U+FB33 although its code point is larger."""
-    assert canonical_json({"\ufb33": 1, "\U0001f600": 2, "\u20ac": 3}) == '{"€":3,"😀":2,"\ufb33":1}'.encode()
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (-0.0, "0"),
-        (1.0, "1"),
-        (1e16, "10000000000000000"),
-        (1e21, "1e+21"),
-        (123456789012345680000.0, "123456789012345680000"),
-        (1e-6, "0.000001"),
-        (1e-7, "1e-7"),
-        (-1.5e300, "-1.5e+300"),
-        (5e-324, "5e-324"),
-        (333333333.3333333, "333333333.3333333"),
-    ],
+@given(
+    st.dictionaries(TEXT, SCALARS).flatmap(
+        lambda value: st.tuples(st.just(value), st.permutations(list(value)))
+    )
 )
-def test_numbers_are_laid_out_as_ecmascript_does(value: float, text: str) -> None:
-    assert canonical_json([value]) == f"[{text}]".encode()
+def test_fingerprint_does_not_depend_on_key_order(case: tuple[dict[str, Json], list[str]]) -> None:
+    value, keys = case
+    assert fingerprint({key: value[key] for key in keys}) == fingerprint(value)
 
 
-class _Colour(StrEnum):
-    RED = "red"
+@given(st.binary(min_size=8, max_size=8))
+def test_every_double_is_written_as_ecmascript_does(raw: bytes) -> None:
+    (number,) = struct.unpack(">d", raw)
+    assume(math.isfinite(number))
+    assert canonical_json(number) == rfc8785.dumps(number)
+    assert float(canonical_json(number)) == number
 
 
-class _Rank(IntEnum):
-    LOW = 1
+def test_enums_are_written_by_value() -> None:
+    """A subclass of a JSON kind is written as what it equals, not as it prints itself."""
+    assert (
+        canonical_json({"c": Colour.RED, "l": Level.HIGH, Colour.RED: True})
+        == b'{"c":"red","l":2,"red":true}'
+    )
 
 
-def test_frozen_mappings_tuples_and_enums_count_as_the_json_they_stand_for() -> None:
-    value = MappingProxyType({"colour": _Colour.RED, "ranks": (_Rank.LOW, 2)})
-    assert canonical_json(value) == b'{"colour":"red","ranks":[1,2]}'
+def test_tuples_and_mappings_count_as_arrays_and_objects() -> None:
+    assert canonical_json(MappingProxyType({"b": (1, 2), "a": MappingProxyType({})})) == b'{"a":{},"b":[1,2]}'
 
 
-def _deep(levels: int) -> object:
-    value: object = 1
-    for _ in range(levels):
-        value = [value]
-    return value
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+CYCLE: list[object] = []
+CYCLE.append(CYCLE)
 
 
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        ({"a": [1, math.nan]}, "a[1]"),
-        ({"a": {"b": math.inf}}, "a.b"),
-        ([2**53], "[0]"),
-        ([-(2**53)], "[0]"),
+        ({"a": [0, math.nan]}, "a[1]"),
+        ({"a": math.inf}, "a"),
+        ({"a": {"b": INTEGER_MAX + 1}}, "a.b"),
+        ([-INTEGER_MAX - 1], "[0]"),
         ({"a": "\ud800"}, "a"),
-        ({"\udfff": 1}, "\udfff"),
-        ({1: 2}, None),
+        ({"a": {"\udfff": 1}}, "a.\udfff"),
+        ({1: "a"}, None),
+        ({"a": {"b": b"bytes"}}, "a.b"),
         ({"a": {1, 2}}, "a"),
-        ({"a": b"bytes"}, "a"),
     ],
 )
-def test_what_json_cannot_say_exactly_is_refused_with_its_place(value: object, path: str | None) -> None:
+def test_what_json_cannot_say_is_refused_with_its_place(value: object, path: str | None) -> None:
     with pytest.raises(InputError) as caught:
         canonical_json(value)
     assert (caught.value.code, caught.value.path) == ("JSON_INVALID", path)
 
 
-def test_nesting_is_limited_and_a_value_that_holds_itself_is_refused() -> None:
-    assert canonical_json(_deep(DEPTH_MAX)) == b"[" * DEPTH_MAX + b"1" + b"]" * DEPTH_MAX
-    loop: list[object] = []
-    loop.append(loop)
-    for value in (_deep(DEPTH_MAX + 1), loop):
-        with pytest.raises(InputError) as caught:
-            canonical_json(value)
-        assert caught.value.code == "JSON_INVALID"
+@pytest.mark.parametrize("value", [CYCLE, {"a": CYCLE}])
+def test_data_that_contains_itself_is_refused(value: object) -> None:
+    with pytest.raises(InputError) as caught:
+        canonical_json(value)
+    assert caught.value.code == "JSON_INVALID"
+
+
+@pytest.mark.parametrize("leaf", [1, 1.5, {}], ids=["fast path", "full walk", "empty object"])
+def test_nesting_is_limited_to_depth_max(leaf: object) -> None:
+    """Exactly `DEPTH_MAX` levels pass, one more does not, whichever way the value takes."""
+
+    def nested(levels: int) -> object:
+        value: object = leaf
+        for _ in range(levels - (leaf == {})):
+            value = [value]
+        return value
+
+    assert canonical_json(nested(DEPTH_MAX)).startswith(b"[" * (DEPTH_MAX - 1))
+    with pytest.raises(InputError):
+        canonical_json(nested(DEPTH_MAX + 1))
 
 
 @pytest.mark.parametrize(
-    "text", [b"[" * 100_000, b"\xff", b'{"a":1}x', b"", b"[9007199254740993]", b"1" * 5000]
-)
-def test_hostile_text_ends_in_an_error_with_a_code(text: bytes) -> None:
+    "text",
+    [
+        '{"a":1,"a":2}', '{"a":{"b":1,"b":1}}', '{"a":NaN}', "[-Infinity]", '{"a":1e400}', '"\\ud800"', "[9007199254740993]",
+        "\ufeff{}", "{'a':1}", "[1,]", "[01]", "", "1 2", "[" * 100_000, "9" * 5_000,
+    ],
+)  # fmt: skip
+def test_text_that_parsers_disagree_about_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_json(text)
     assert caught.value.code == "JSON_INVALID"
 
 
-# -- commitments --------------------------------------------------------------------------------------------------------
+def test_bytes_that_are_no_utf8_are_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_json(b'"\xff"')
+    assert caught.value.code == "JSON_INVALID"
 
 
-@given(st.binary(min_size=16, max_size=16), st.binary(max_size=40), st.binary(max_size=40))
-def test_a_commitment_binds_salt_and_body(salt: bytes, body: bytes, other: bytes) -> None:
-    """Another body or another salt gives another commitment."""
-    commitment = commit(salt, body)
-    assert len(commitment) == 64
-    assert (commit(salt, other) == commitment) == (other == body)
-    assert commit(bytes([salt[0] ^ 1]) + salt[1:], body) != commitment
+# -- commitments -------------------------------------------------------------------------------------------------------
 
 
-def test_a_commitment_without_a_full_salt_is_refused() -> None:
-    """A short salt would let salt and body be split in two ways, and could be guessed."""
+def test_commitment_is_the_documented_hash() -> None:
+    salt, body = bytes(range(16)), b"payload"
+    assert commit(salt, body) == hashlib.sha256(b"assent-payload-v1\x00" + salt + body).hexdigest()
+
+
+@given(
+    st.binary(max_size=40),
+    st.binary(min_size=16, max_size=16),
+    st.binary(max_size=40),
+    st.binary(min_size=16, max_size=16),
+)
+def test_different_payloads_or_salts_have_different_commitments(
+    a: bytes, salt_a: bytes, b: bytes, salt_b: bytes
+) -> None:
+    """The salt's length is fixed, so no byte can move between salt and body."""
+    assert (commit(salt_a, a) == commit(salt_b, b)) == ((salt_a, a) == (salt_b, b))
+
+
+@pytest.mark.parametrize("size", [0, 15, 17])
+def test_a_salt_of_another_length_is_refused(size: int) -> None:
     with pytest.raises(InternalError):
-        commit(b"short", b"body")
+        commit(bytes(size), b"")
 
 
-# -- the leaf profile ---------------------------------------------------------------------------------------------------
+# -- the leaf profile --------------------------------------------------------------------------------------------------
+
+LEAF_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
+LEAVES = st.recursive(
+    st.none() | st.booleans() | st.integers(-INTEGER_MAX, INTEGER_MAX) | LEAF_TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(LEAF_TEXT, inner),
+    max_leaves=20,
+)
 
 
-@pytest.mark.parametrize("value", [{"a": [1, "x", None, True, {"b": INTEGER_MAX}]}, {}, "text ~", 0])
-def test_ids_codes_and_integers_may_stand_in_a_leaf(value: object) -> None:
+@given(LEAVES)
+def test_any_json_library_writes_a_leaf_alike(value: Json) -> None:
+    """Under the profile the standard library's sorted compact form is the canonical form."""
     require_leaf_profile(value)
+    assert (
+        canonical_json(value)
+        == json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    )
 
 
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        ({"a": [0, 1.0]}, "a[1]"),
-        ({"a": "é"}, "a"),
-        ({"a": "two\nlines"}, "a"),
-        ({"é": 1}, None),
-        ({"a": {"b": 2**53 + 1}}, "a.b"),
-        ({"a": b""}, "a"),
-        (_deep(DEPTH_MAX + 1), "[0]" * DEPTH_MAX),
+        ({"a": {"b": 1.0}}, "a.b"),
+        ({"a": ["ok", "é"]}, "a[1]"),
+        ({"a": "line\nbreak"}, "a"),
+        ({"a": "\x7f"}, "a"),
+        ({"a": {"é": 1}}, "a"),
+        ({"a": 2**53}, "a"),
+        ({"a": Colour.RED}, "a"),
+        (CYCLE, "[0]" * DEPTH_MAX),
     ],
 )
-def test_everything_else_may_not_stand_in_a_leaf(value: object, path: str | None) -> None:
-    with pytest.raises(AssentError) as caught:
+def test_what_a_leaf_may_not_hold_is_refused_with_its_place(value: object, path: str) -> None:
+    with pytest.raises(InternalError) as caught:
         require_leaf_profile(value)
     assert (caught.value.code, caught.value.path) == ("LEAF_PROFILE", path)
 
 
-@given(json_values)
-def test_leaf_data_is_written_alike_by_the_standard_library(value: object) -> None:
-    """The reason for the profile: on it, any JSON library with sorted keys writes the canonical bytes."""
-    try:
-        require_leaf_profile(value)
-    except AssentError:
-        return
-    plain = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    assert canonical_json(value) == plain.encode()
+# -- shared samples ----------------------------------------------------------------------------------------------------
 
 
-# -- published vectors --------------------------------------------------------------------------------------------------
-
-
-def test_rfc8785_pairs(samples: Path) -> None:
-    """The published input and output files, byte for byte."""
+@pytest.mark.parametrize("name", ["arrays", "french", "structures", "unicode", "values", "weird"])
+def test_published_pairs_agree(samples: Path, name: str) -> None:
     folder = samples / "ledger" / "rfc8785"
-    names = sorted(path.name for path in (folder / "input").iterdir())
-    assert len(names) == 6
-    for name in names:
-        data = canonical_json(json.loads((folder / "input" / name).read_bytes()))
-        assert data == (folder / "output" / name).read_bytes(), name
-        hexadecimal = (folder / "outhex" / name).with_suffix(".txt").read_text()
-        assert data == bytes.fromhex(hexadecimal), name
+    value = parse_json((folder / "input" / f"{name}.json").read_bytes())
+    assert canonical_json(value) == (folder / "output" / f"{name}.json").read_bytes()
+    assert canonical_json(value) == bytes.fromhex((folder / "outhex" / f"{name}.txt").read_text())
 
 
-def test_published_es6_numbers(samples: Path) -> None:
-    """The first 1000 numbers of the published list."""
-    lines = (samples / "ledger" / "rfc8785" / "es6-numbers-1000.txt").read_text().split()
+def test_published_numbers_agree(samples: Path) -> None:
+    lines = (samples / "ledger" / "rfc8785" / "es6-numbers-1000.txt").read_text().splitlines()
     assert len(lines) == 1000
     for line in lines:
-        bits, _, text = line.partition(",")
-        (value,) = struct.unpack(">d", bytes.fromhex(bits.zfill(16)))
-        assert canonical_json(value) == text.encode(), line
+        bits, expected = line.split(",")
+        (number,) = struct.unpack(">d", int(bits, 16).to_bytes(8, "big"))
+        assert canonical_json(number).decode() == expected
 
 
-def test_random_objects_on_which_two_implementations_agree(samples: Path) -> None:
+def test_generated_objects_agree(samples: Path) -> None:
     lines = (samples / "ledger" / "generated" / "jcs" / "objects.jsonl").read_bytes().splitlines()
     assert len(lines) == 300
     for line in lines:
         case = json.loads(line)
-        assert canonical_json(parse_json(case["input"])) == b64decode(case["canonical_b64"])
+        assert canonical_json(parse_json(case["input"])) == base64.b64decode(case["canonical_b64"])
 
 
-def test_texts_that_parsers_disagree_about_are_refused(samples: Path) -> None:
+def test_generated_refusals_agree(samples: Path) -> None:
     lines = (samples / "ledger" / "generated" / "jcs" / "reject.jsonl").read_bytes().splitlines()
-    assert len(lines) == 9
+    assert lines
     for line in lines:
-        case = json.loads(line)
         with pytest.raises(InputError):
-            parse_json(case["input"].encode("utf-8", "surrogatepass"))
+            parse_json(json.loads(line)["input"])

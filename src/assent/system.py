@@ -1,0 +1,112 @@
+"""The system's own clock, ids, randomness, tasks and environment: what `assent.spec.ports` asks for, from the real world.
+
+Only the roof and the doors import this module, and only here may the names it wraps be used (`tools/check_bans.py`): every
+other part is handed these, so that a simulation can hand it others and replay a whole runtime from one seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from assent.spec.ids import PlanId, RunId
+from assent.spec.ports import Clock
+
+T = TypeVar("T")
+
+SALT_BYTES: Final = 16
+_CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_ULID_LENGTH: Final = 26
+_RANDOM_BITS: Final = 80
+_TIME_BITS: Final = 48
+
+
+class SystemClock:
+    """The machine's clocks, in whole milliseconds."""
+
+    __slots__ = ()
+
+    def now_ms(self) -> int:
+        """Wall-clock time since the Unix epoch; steps when the machine's clock is set."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        """Time that never steps backwards, from an arbitrary start; may stand still while the machine sleeps."""
+        return time.monotonic_ns() // 1_000_000
+
+
+class SystemEntropy:
+    """Randomness of the kernel. Nothing is buffered, so a forked child never repeats its parent's numbers."""
+
+    __slots__ = ()
+
+    def salt(self) -> bytes:
+        """16 unpredictable bytes."""
+        return os.urandom(SALT_BYTES)
+
+    def jitter(self) -> float:
+        """A number in [0, 1)."""
+        # 53 bits are what a float holds exactly. The `random` module would cost every start several milliseconds.
+        return (int.from_bytes(os.urandom(7), "big") >> 3) / (1 << 53)
+
+
+class SystemIds:
+    """ULIDs in lower case (Crockford's base 32): 48 bits of time in ms, then 80 bits of randomness.
+
+    Ids of one maker rise strictly, also within a millisecond and after the clock was set back, so that sorting by id is
+    sorting by creation. May be called from several threads.
+    """
+
+    __slots__ = ("_clock", "_last", "_lock", "_random_bytes")
+
+    def __init__(
+        self, clock: Clock | None = None, *, random_bytes: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._random_bytes = random_bytes
+        self._lock = threading.Lock()
+        self._last = -1
+
+    def run_id(self) -> RunId:
+        """`run_` and 26 characters."""
+        return RunId(f"run_{self._ulid()}")
+
+    def plan_id(self) -> PlanId:
+        """`plan_` and 26 characters."""
+        return PlanId(f"plan_{self._ulid()}")
+
+    def _ulid(self) -> str:
+        with self._lock:
+            now = self._clock.now_ms()
+            assert 0 <= now < 1 << _TIME_BITS, "the clock must stand between the years 1970 and 10889"
+            if now > self._last >> _RANDOM_BITS:
+                value = now << _RANDOM_BITS | int.from_bytes(self._random_bytes(_RANDOM_BITS // 8), "big")
+            else:
+                # The ULID specification adds one. A random stride keeps two forks of one process, which share the last
+                # value, from making the same next one; a carry into the time only borrows from the next millisecond.
+                value = self._last + 1 + int.from_bytes(self._random_bytes(4), "big")
+            self._last = value
+        shifts = range(5 * (_ULID_LENGTH - 1), -1, -5)
+        return "".join(_CROCKFORD[value >> shift & 31] for shift in shifts)
+
+
+# `Any`: what a coroutine yields to its loop and is sent by it is asyncio's own affair.
+def spawn(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+    """A task that runs `work` on the running loop.
+
+    The caller keeps the task and awaits or cancels it: the loop itself holds it only weakly.
+    """
+    return asyncio.create_task(work, name=name)
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment variables as they are now; later changes do not show."""
+    return MappingProxyType(dict(os.environ))
+
+
+__all__ = ["SystemClock", "SystemEntropy", "SystemIds", "environment", "spawn"]

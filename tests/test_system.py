@@ -1,0 +1,126 @@
+"""The system's adapters keep the promises of the ports they fill."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assent.spec.ports import Clock, Entropy, Ids
+from assent.system import SystemClock, SystemEntropy, SystemIds, environment, spawn
+
+if TYPE_CHECKING:
+    from assent.engine.ports import Spawn
+
+# What mypy checks here is part of the test: each adapter has the shape of its port.
+CLOCK: Clock = SystemClock()
+ENTROPY: Entropy = SystemEntropy()
+IDS: Ids = SystemIds()
+SPAWN: Spawn = spawn
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class HandClock:
+    """A clock that stands where it is put."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def now_ms(self) -> int:
+        return self.now
+
+    def monotonic_ms(self) -> int:
+        return self.now
+
+
+def test_the_wall_clock_counts_milliseconds_since_the_epoch() -> None:
+    before = int(time.time() * 1000)
+    now = CLOCK.now_ms()
+    assert before <= now <= int(time.time() * 1000) + 1
+
+
+def test_the_monotonic_clock_counts_milliseconds() -> None:
+    before = time.monotonic_ns() // 1_000_000
+    now = CLOCK.monotonic_ms()
+    assert before <= now <= time.monotonic_ns() // 1_000_000
+
+
+def test_ids_say_what_they_name_and_are_lower_case_ulids() -> None:
+    assert re.fullmatch(rf"run_[0-7][{CROCKFORD}]{{25}}", IDS.run_id())
+    assert re.fullmatch(rf"plan_[0-7][{CROCKFORD}]{{25}}", IDS.plan_id())
+
+
+def test_an_id_is_encoded_as_the_ulid_specification_says() -> None:
+    """The specification's own example: the time 1469918176385 is written `01ARYZ6S41`."""
+    made = SystemIds(HandClock(1469918176385), random_bytes=bytes).run_id()
+    assert made == "run_" + "01aryz6s41" + "0" * 16
+
+
+@given(st.lists(st.integers(min_value=0, max_value=2**48 - 1), min_size=2, max_size=20))
+def test_ids_of_one_maker_rise_whatever_the_clock_does(times: list[int]) -> None:
+    clock = HandClock(0)
+    ids = SystemIds(clock)
+    made = []
+    for now in times:
+        clock.now = now
+        made.append(ids.run_id())
+    assert made == sorted(set(made))
+
+
+def test_ids_are_distinct_across_threads() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = [
+            run for batch in pool.map(lambda _: [IDS.run_id() for _ in range(500)], range(8)) for run in batch
+        ]
+    assert len(set(made)) == 4000
+
+
+def test_two_makers_that_share_their_past_part_ways() -> None:
+    """As after a fork: the same last id and the same millisecond must not give the same next id."""
+    first, second = SystemIds(HandClock(1)), SystemIds(HandClock(1))
+    first._last = second._last = 1 << 80
+    assert first.run_id() != second.run_id()
+
+
+def test_a_clock_out_of_range_makes_no_id() -> None:
+    with pytest.raises(AssertionError, match="1970"):
+        SystemIds(HandClock(-1)).run_id()
+
+
+def test_a_salt_is_16_bytes_and_never_the_same() -> None:
+    salts = {ENTROPY.salt() for _ in range(100)}
+    assert {len(salt) for salt in salts} == {16}
+    assert len(salts) == 100
+
+
+def test_jitter_lies_between_zero_and_one_and_spreads() -> None:
+    numbers = [ENTROPY.jitter() for _ in range(1000)]
+    assert all(0 <= number < 1 for number in numbers)
+    assert min(numbers) < 0.1
+    assert max(numbers) > 0.9
+
+
+async def test_a_spawned_task_runs_under_its_name() -> None:
+    async def work() -> str | None:
+        task = asyncio.current_task()
+        return task.get_name() if task else None
+
+    assert await spawn(work(), name="step fetch") == "step fetch"
+
+
+def test_the_environment_is_a_read_only_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSENT_PROBE", "1")
+    seen = environment()
+    monkeypatch.delenv("ASSENT_PROBE")
+    assert seen["ASSENT_PROBE"] == "1"
+    assert "ASSENT_PROBE" not in os.environ
+    with pytest.raises(TypeError):
+        seen["ASSENT_PROBE"] = "2"  # type: ignore[index]  # that it cannot be written is the point

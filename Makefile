@@ -35,6 +35,7 @@ else \
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r $(2); \
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 fi
+@$(1)/bin/python -m compileall -q src
 @touch $(1)/.assent-ready
 endef
 

@@ -70,7 +70,11 @@ class Expression:
 
     def evaluate(self, context: Mapping[str, object]) -> Json:
         """The value on this context, as plain JSON data; the context is not changed. Raises `ExpressionError` only."""
-        return to_json(self.run(Bindings(context, self._projection)), self.source)
+        return to_json(self.run_on(context), self.source)
+
+    def run_on(self, context: Mapping[str, object]) -> object:
+        """The raw value on this context, as CEL gives it. Raises `ExpressionError` only."""
+        return self.run(Bindings(context, self._projection))
 
     def run(self, bindings: Bindings) -> object:
         """The raw value on bindings that were converted once for several expressions. Raises `ExpressionError` only."""

@@ -99,6 +99,7 @@ class Collection:
 
     items: tuple[Node, ...]
     at: int
+    is_map: bool = False
 
 
 Node: TypeAlias = "Constant | Name | Select | Index | Call | Operation | Collection"
@@ -325,7 +326,7 @@ class _Parser:
             case "mark" if token.text == "[":
                 return Collection(self.items("]"), token.at)
             case "mark" if token.text == "{":
-                return Collection(self.entries(), token.at)
+                return Collection(self.entries(), token.at, is_map=True)
             case "end":
                 raise SyntaxFault("ends where a value is expected", token.at)
             case _:

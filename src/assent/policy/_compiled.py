@@ -1,0 +1,89 @@
+"""One rule made ready: its expression, and the three answers it can give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from assent.policy._builtin import builtin_approvers
+from assent.policy._context import PolicyContext
+from assent.spec.capability import RiskLevel
+from assent.spec.decision import Approvers, PolicyDecision
+from assent.spec.expression import Expression
+from assent.spec.policy import DEFAULT_RULE, Rule
+
+
+class Care(IntEnum):
+    """How much a person has to do with a call, whatever the rule: what an ALLOW turns into depends on nothing else."""
+
+    NONE = 0
+    """LOW or MEDIUM."""
+    PERSON = 1
+    """HIGH, or a capability that requires approval."""
+    OTHER_PERSON = 2
+    """CRITICAL."""
+
+
+_CARE = {
+    RiskLevel.LOW: Care.NONE,
+    RiskLevel.MEDIUM: Care.NONE,
+    RiskLevel.HIGH: Care.PERSON,
+    RiskLevel.CRITICAL: Care.OTHER_PERSON,
+}
+_RISK = {Care.NONE: RiskLevel.LOW, Care.PERSON: RiskLevel.HIGH, Care.OTHER_PERSON: RiskLevel.CRITICAL}
+_ESCALATED = {
+    Care.PERSON: "an ALLOW asks a person at HIGH risk, or when the capability requires approval",
+    Care.OTHER_PERSON: "an ALLOW asks a person at CRITICAL risk",
+}
+
+
+def care_for(context: PolicyContext) -> Care:
+    """The care that this call needs."""
+    care = _CARE[context.risk_level]
+    return Care.PERSON if care is Care.NONE and context.requires_approval else care
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a rule says for one level of care."""
+
+    effect: PolicyDecision
+    reason: str
+    approvers: Approvers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule, its compiled `if`, and its answers, one per `Care`."""
+
+    rule: Rule
+    condition: Expression | None
+    answers: tuple[Answer, Answer, Answer]
+
+
+def compile_rule(rule: Rule, condition: Expression | None) -> CompiledRule:
+    """The rule made ready; `condition` is its compiled `if`."""
+    return CompiledRule(
+        rule,
+        condition,
+        (_answer(rule, Care.NONE), _answer(rule, Care.PERSON), _answer(rule, Care.OTHER_PERSON)),
+    )
+
+
+def default_answers(default: PolicyDecision) -> tuple[Answer, Answer, Answer]:
+    """What is answered when no rule holds; a default of ALLOW asks a person like any other ALLOW."""
+    rule = Rule(
+        id=DEFAULT_RULE, decision=default, reason=f"no rule holds, and the default is {default.value}"
+    )
+    return compile_rule(rule, None).answers
+
+
+def _answer(rule: Rule, care: Care) -> Answer:
+    reason = rule.reason or f"rule `{rule.id}` says {rule.decision.value}"
+    if rule.decision is PolicyDecision.DENY:
+        return Answer(PolicyDecision.DENY, reason)
+    if rule.decision is PolicyDecision.ALLOW:
+        if care is Care.NONE or rule.without_approval:
+            return Answer(PolicyDecision.ALLOW, reason)
+        reason = f"{reason}; {_ESCALATED[care]}"
+    return Answer(PolicyDecision.REQUIRE_APPROVAL, reason, rule.approvers or builtin_approvers(_RISK[care]))

@@ -1,0 +1,125 @@
+"""The facts that a rule may look at: complete, deeply frozen, the same for every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+
+from assent.errors import InputError, Json
+from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
+from assent.spec.frozen import Frozen, freeze
+from assent.spec.principal import Principal
+from assent.spec.states import Mode
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NOW_MS_MAX: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, where timestamps end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyContext:
+    """One question to the gate. Every field always has a value; only paths under `inputs` may be absent.
+
+    `capability` is the id without a version. `workflow` and `environment` are empty, not missing, when there is none.
+    `requester` is who started the run, by default the principal. Enumerations are accepted as text, `inputs` as any JSON object,
+    of which a frozen copy is kept. Raises `InputError` SPEC_INVALID for a level, type, mode or time that does not exist.
+    """
+
+    principal: Principal
+    capability: str
+    risk_level: RiskLevel
+    operation_type: OperationType
+    version: str = ""
+    labels: frozenset[str] = frozenset()
+    requires_approval: bool = False
+    inputs: Mapping[str, Frozen] = field(default_factory=dict)
+    workflow: str = ""
+    environment: str = ""
+    run_id: str = ""
+    mode: Mode = Mode.WORKFLOW
+    requester: Principal | None = None
+    now_ms: int = 0
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        try:
+            put(self, "risk_level", RiskLevel(self.risk_level))
+            put(self, "operation_type", OperationType(self.operation_type))
+            put(self, "mode", Mode(self.mode))
+        except ValueError as error:
+            raise InputError("SPEC_INVALID", f"a context for the gate: {str(error).lower()}") from None
+        if not 0 <= self.now_ms <= _NOW_MS_MAX:
+            raise InputError(
+                "SPEC_INVALID", f"`{self.now_ms}` is no time in milliseconds since 1970", path="now_ms"
+            )
+        put(self, "labels", frozenset(self.labels))
+        put(self, "inputs", freeze(self.inputs))
+        put(self, "workflow", self.workflow or "")
+        put(self, "environment", self.environment or "")
+        if self.requester is None:
+            put(self, "requester", self.principal)
+
+    @classmethod
+    def of(
+        cls,
+        spec: CapabilitySpec,
+        principal: Principal,
+        inputs: Mapping[str, Json],
+        *,
+        risk_level: RiskLevel | None = None,
+        workflow: str | None = None,
+        environment: str | None = None,
+        run_id: str = "",
+        mode: Mode = Mode.WORKFLOW,
+        requester: Principal | None = None,
+        now_ms: int = 0,
+    ) -> Self:
+        """The question for one call of a capability; a `risk_level` below the spec's own does not lower it."""
+        risk = spec.risk.level
+        if risk_level is not None and risk_level.rank > risk.rank:
+            risk = risk_level
+        return cls(
+            principal=principal,
+            capability=spec.id,
+            version=spec.version,
+            operation_type=spec.operation_type,
+            risk_level=risk,
+            labels=spec.labels,
+            requires_approval=spec.risk.requires_approval,
+            inputs=freeze(inputs),
+            workflow=workflow or "",
+            environment=environment or "",
+            run_id=run_id,
+            mode=mode,
+            requester=requester,
+            now_ms=now_ms,
+        )
+
+    def facts(self) -> dict[str, object]:
+        """The variables of an `if`, by name: `principal, capability, risk_level, risk_rank, inputs, run, now`."""
+        return {
+            "principal": {
+                "type": self.principal.type.value,
+                "id": self.principal.id,
+                "roles": self.principal.roles,
+            },
+            "capability": {
+                "id": self.capability,
+                "version": self.version,
+                "operation_type": self.operation_type.value,
+                "labels": self.labels,
+            },
+            "risk_level": self.risk_level.value,
+            "risk_rank": self.risk_level.rank,
+            "inputs": self.inputs,
+            "run": {
+                "id": self.run_id,
+                "mode": self.mode.value,
+                "requester": str(self.requester),
+                "workflow": self.workflow,
+                "environment": self.environment,
+            },
+            "now": _EPOCH + timedelta(milliseconds=self.now_ms),
+        }

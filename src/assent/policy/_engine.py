@@ -1,0 +1,201 @@
+"""The gate: one context in, one decision out. Pure, deterministic, and closed when in doubt.
+
+Theory of operation. The index gives the rules whose `when` matches, as bits of an integer. They are taken in file order: the
+first without an `if` decides, the first whose `if` is true decides, and the first whose `if` fails denies. What a rule decides
+depends only on the rule and on how much care the call needs, so the answers exist before anybody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, Self, TypeAlias
+
+from assent.errors import Json
+from assent.policy._builtin import BUILTIN_POLICY
+from assent.policy._compiled import Answer, CompiledRule, care_for, compile_rule, default_answers
+from assent.policy._conditions import compile_condition
+from assent.policy._context import PolicyContext
+from assent.policy._explain import PolicyExplanation, Trace, explain, not_boolean
+from assent.policy._index import REMEMBERED_MAX, Index
+from assent.policy._read import read_policy
+from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.documents import Document, load_yaml
+from assent.spec.expression import Bindings, Expression, ExpressionError, Projection, projection
+from assent.spec.policy import DEFAULT_RULE, Policy
+
+DENIED: Final = "POLICY_DENIED"
+"""The code of a denial that a rule or the default made."""
+
+FAILED: Final = "POLICY_ERROR"
+"""The code of a denial because a rule could not be evaluated."""
+
+UnknownInputs: TypeAlias = Collection[str] | Literal["all"]
+"""Names of inputs whose values are not known yet; `all` when none is."""
+
+
+class PolicyEngine:
+    """A policy, compiled. Immutable in meaning, and for use from any thread: what it remembers changes no answer.
+
+    Build one with `load`, `from_dict`, `builtin`, or from a parsed `Policy`; all raise `InputError` POLICY_INVALID (or the
+    code of a broken document) and never build half an engine.
+    """
+
+    def __init__(self, policy: Policy, *, conditions: Mapping[str, Expression] | None = None) -> None:
+        """`conditions` are expressions already compiled, by source; any other `if` is compiled here."""
+        known = dict(conditions or {})
+        for rule in policy.rules:
+            if rule.condition is not None and rule.condition not in known:
+                known[rule.condition] = compile_condition(rule.condition)
+        self.policy = policy
+        self.digest: str = policy.digest
+        self._rules = tuple(
+            compile_rule(rule, None if rule.condition is None else known[rule.condition])
+            for rule in policy.rules
+        )
+        self._index = Index([(rule.when, rule.unless) for rule in policy.rules])
+        self._default = default_answers(policy.default)
+        self._conditional = sum(1 << i for i, rule in enumerate(policy.rules) if rule.condition is not None)
+        self._projections: dict[int, Projection] = {}
+
+    @classmethod
+    def load(cls, text: str | bytes, *, source: str = "policy.yaml") -> Self:
+        """The engine of a policy file's text; errors say `source:LINE:COLUMN`."""
+        return cls._of(load_yaml(text, source=source))
+
+    @classmethod
+    def from_dict(cls, data: Json, *, source: str = "<dict>") -> Self:
+        """The engine of a policy given as data, with the keys of the file."""
+        return cls._of(Document.of(data, source=source))
+
+    @classmethod
+    def builtin(cls) -> Self:
+        """The engine of the built-in policy, which holds when no policy is configured."""
+        return cls(BUILTIN_POLICY)
+
+    @classmethod
+    def _of(cls, document: Document) -> Self:
+        policy, conditions = read_policy(document)
+        return cls(policy, conditions=conditions)
+
+    def decide(self, context: PolicyContext) -> Decision:
+        """The answer to this context; never raises. What cannot be evaluated is denied with code POLICY_ERROR."""
+        decision = self._decide(context, ())[0]
+        assert decision is not None  # Only unknown inputs leave a decision open.
+        return decision
+
+    def foresee(self, context: PolicyContext, unknown_inputs: UnknownInputs = "all") -> Decision | None:
+        """The answer before all inputs are known: None when the rule that decides reads one that is not.
+
+        For plans and pre-flights. An answer given here is the answer of `decide` whatever the unknown inputs turn out to be.
+        """
+        return self._decide(context, unknown_inputs)[0]
+
+    def explain(self, context: PolicyContext) -> PolicyExplanation:
+        """The decision with a reason for every rule, and the nearest rule that would have changed it."""
+        decision, decided = self._decide(context, ())
+        assert decision is not None  # As in `decide`.
+        return explain(self._rules, decided, decision, context)
+
+    def preflight(
+        self, steps: Iterable[tuple[str, PolicyContext]], unknown_inputs: UnknownInputs = ()
+    ) -> Preflight:
+        """What a whole workflow would meet: its steps by name, each with the context that its gate would see."""
+        return Preflight(tuple((name, self.foresee(context, unknown_inputs)) for name, context in steps))
+
+    # -- deciding ------------------------------------------------------------------------------------------------------
+
+    def _decide(self, context: PolicyContext, unknown: UnknownInputs) -> tuple[Decision | None, int | None]:
+        """The decision, and the index of the rule that made it; (None, index) when a rule reads an unknown input."""
+        bits = self._index.candidates(context)
+        bindings: Bindings | None = None
+        while bits:
+            lowest = bits & -bits
+            i = lowest.bit_length() - 1
+            compiled = self._rules[i]
+            condition = compiled.condition
+            if condition is not None:
+                if unknown and _reads(condition, unknown):
+                    return None, i
+                if bindings is None:
+                    bindings = Bindings(context.facts(), self._projection(bits & self._conditional))
+                try:
+                    holds = _evaluate(condition, bindings, context)
+                except ExpressionError as error:
+                    return self._failed(i, compiled, context, error.message), i
+                if holds is False:
+                    bits ^= lowest
+                    continue
+                if holds is not True:
+                    return self._failed(i, compiled, context, not_boolean(condition.source)), i
+            return self._answered(compiled.answers[care_for(context)], compiled.rule.id, i, context), i
+        return self._answered(self._default[care_for(context)], DEFAULT_RULE, len(self._rules), context), None
+
+    def _answered(self, answer: Answer, rule: str, i: int, context: PolicyContext) -> Decision:
+        code = DENIED if answer.effect is PolicyDecision.DENY else None
+        trace = Trace(self._rules, i, context)
+        return Decision(answer.effect, rule, answer.reason, self.digest, answer.approvers, code, trace)
+
+    def _failed(self, i: int, compiled: CompiledRule, context: PolicyContext, fault: str) -> Decision:
+        reason = f"rule `{compiled.rule.id}` could not be evaluated: {fault}"
+        trace = Trace(self._rules, i, context)
+        return Decision(PolicyDecision.DENY, compiled.rule.id, reason, self.digest, None, FAILED, trace)
+
+    def _projection(self, conditional: int) -> Projection:
+        """What the `if`s of these rules read, so that it is converted once for all of them."""
+        found = self._projections.get(conditional)
+        if found is None:
+            expressions = (
+                compiled.condition
+                for i, compiled in enumerate(self._rules)
+                if compiled.condition and conditional >> i & 1
+            )
+            found = projection({name for expression in expressions for name in expression.names})
+            if len(self._projections) >= REMEMBERED_MAX:
+                self._projections.clear()
+            self._projections[conditional] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What the gate would say to each step of a workflow; None where that depends on inputs not known yet."""
+
+    steps: tuple[tuple[str, Decision | None], ...]
+
+    @property
+    def effect(self) -> PolicyDecision | None:
+        """The strictest answer: DENY before REQUIRE_APPROVAL before not known (None) before ALLOW."""
+        for effect in (PolicyDecision.DENY, PolicyDecision.REQUIRE_APPROVAL):
+            if any(decision is not None and decision.effect is effect for _, decision in self.steps):
+                return effect
+        return None if any(decision is None for _, decision in self.steps) else PolicyDecision.ALLOW
+
+    @property
+    def message(self) -> str | None:
+        """Which steps stand in the way and why; None when all are allowed."""
+        parts: list[str] = []
+        for name, decision in self.steps:
+            if decision is None:
+                parts.append(f"step `{name}`: depends on inputs that are not known yet")
+            elif decision.effect is PolicyDecision.DENY:
+                parts.append(f"step `{name}` would be denied by `{decision.rule}`: {decision.reason}")
+            elif decision.effect is PolicyDecision.REQUIRE_APPROVAL:
+                parts.append(f"step `{name}` needs approval by `{decision.rule}`: {decision.reason}")
+        return "; ".join(parts) or None
+
+
+def _evaluate(condition: Expression, bindings: Bindings, context: PolicyContext) -> object:
+    try:
+        return condition.run(bindings)
+    except ExpressionError:
+        # The fault may be a value that only a later rule reads: alone, this rule may still hold. A rule must not
+        # fail because of what stands below it.
+        return condition.run_on(context.facts())
+
+
+def _reads(condition: Expression, unknown: UnknownInputs) -> bool:
+    for path in condition.names:
+        if path[0] == "inputs" and (unknown == "all" or len(path) == 1 or path[1] in unknown):
+            return True
+    return False

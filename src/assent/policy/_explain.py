@@ -1,0 +1,211 @@
+"""Why the gate answered as it did: each rule with what held and what did not, and the nearest rule that would have changed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from assent.errors import Json
+from assent.policy._compiled import CompiledRule, care_for
+from assent.policy._context import PolicyContext
+from assent.policy._match import matches, misses
+from assent.spec.decision import Decision, PolicyDecision, Tried
+from assent.spec.expression import ExpressionError
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One rule looked at: `holds` is None when it could not be evaluated; `clauses` say what did not hold."""
+
+    holds: bool | None
+    clauses: tuple[str, ...]
+
+    def tried(self, rule: str) -> Tried:
+        """The same as an entry of a decision's trace."""
+        return Tried(rule, self.holds is True, "; ".join(self.clauses) or "everything it asks for holds")
+
+
+def look(compiled: CompiledRule, context: PolicyContext, facts: Mapping[str, object]) -> Look:
+    """Whether the rule holds, and every reason why not; the `if` is evaluated only where the gate would evaluate it."""
+    rule = compiled.rule
+    clauses = misses(rule.when, context)
+    if rule.unless is not None and matches(rule.unless, context):
+        clauses.append("what stands under `not` holds")
+    if clauses or compiled.condition is None:
+        return Look(not clauses, tuple(clauses))
+    source = " ".join(compiled.condition.source.split())
+    try:
+        value = compiled.condition.run_on(facts)
+    except ExpressionError as error:
+        return Look(None, (error.message,))
+    if value is True:
+        return Look(True, ())
+    if value is False:
+        return Look(False, (f"`{source}` is false",))
+    return Look(None, (not_boolean(source),))
+
+
+def not_boolean(source: str) -> str:
+    """What is said of an `if` that gives something else than true or false."""
+    return f"`{' '.join(source.split())}` gives neither true nor false"
+
+
+class Trace(Sequence[Tried]):
+    """The rules up to the one that decided, in file order, each with why it did or did not; worked out when first read.
+
+    Most decisions are never asked why, and finding all the reasons costs far more than the decision.
+    """
+
+    __slots__ = ("_context", "_entries", "_rules")
+
+    def __init__(self, rules: Sequence[CompiledRule], decided: int, context: PolicyContext) -> None:
+        self._rules = (rules, decided)
+        self._context = context
+        self._entries: tuple[Tried, ...] | None = None
+
+    def _all(self) -> tuple[Tried, ...]:
+        if self._entries is None:
+            rules, decided = self._rules
+            facts = self._context.facts()
+            self._entries = tuple(
+                look(compiled, self._context, facts).tried(compiled.rule.id)
+                for compiled in rules[: decided + 1]
+            )
+        return self._entries
+
+    @overload
+    def __getitem__(self, index: int) -> Tried: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tried]: ...
+    def __getitem__(self, index: int | slice) -> Tried | Sequence[Tried]:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Trace | tuple):
+            return self._all() == tuple(other)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReport:
+    """One rule of the policy in an explanation. `reached` is false for the rules after the one that decided."""
+
+    rule: str
+    decision: PolicyDecision
+    holds: bool | None
+    reached: bool
+    because: str
+
+    def to_json(self) -> dict[str, Json]:
+        """The report as JSON data."""
+        return {
+            "rule": self.rule,
+            "decision": self.decision.value,
+            "holds": self.holds,
+            "reached": self.reached,
+            "because": self.because,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The rule before the deciding one that would have given another answer, had `missing` held."""
+
+    rule: str
+    effect: PolicyDecision
+    missing: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """The same as JSON data."""
+        return {"rule": self.rule, "effect": self.effect.value, "missing": list(self.missing)}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyExplanation:
+    """A decision with the whole policy around it: one report per rule, in file order."""
+
+    context: PolicyContext
+    decision: Decision
+    rules: tuple[RuleReport, ...]
+    nearest: Nearest | None
+
+    def to_json(self) -> dict[str, Json]:
+        """What `assent policy explain --json` prints."""
+        decision = self.decision
+        return {
+            "principal": str(self.context.principal),
+            "capability": self.context.capability,
+            "risk_level": self.context.risk_level.value,
+            "decision": decision.effect.value,
+            "rule": decision.rule,
+            "reason": decision.reason,
+            "code": decision.code,
+            "approvers": None if decision.approvers is None else decision.approvers.to_json(),
+            "policy_digest": decision.policy_digest,
+            "rules": [report.to_json() for report in self.rules],
+            "nearest": None if self.nearest is None else self.nearest.to_json(),
+        }
+
+    def to_text(self) -> str:
+        """The same for people: the answer first, then each rule that was passed over and why."""
+        decision = self.decision
+        lines = [
+            f"{decision.effect.value}  {self.context.capability} for {self.context.principal}",
+            f"  rule    {decision.rule}",
+            f"  reason  {decision.reason}",
+        ]
+        passed = [report for report in self.rules if report.reached and report.rule != decision.rule]
+        if passed:
+            lines.append("  passed over, in file order:")
+            width = max(len(report.rule) for report in passed)
+            lines += [f"    {report.rule:<{width}}  {report.because}" for report in passed]
+        if self.nearest is not None:
+            missing = "; ".join(self.nearest.missing)
+            lines.append(
+                f"  nearest {self.nearest.rule} would give {self.nearest.effect.value}, but {missing}"
+            )
+        return "\n".join(lines)
+
+
+def explain(
+    rules: Sequence[CompiledRule], decided: int | None, decision: Decision, context: PolicyContext
+) -> PolicyExplanation:
+    """The explanation of a decision that the rule at index `decided` made, or the default when None."""
+    facts = context.facts()
+    looks = [look(compiled, context, facts) for compiled in rules]
+    last = len(rules) if decided is None else decided
+    reports = tuple(
+        RuleReport(
+            compiled.rule.id,
+            compiled.rule.decision,
+            seen.holds,
+            i <= last,
+            seen.tried(compiled.rule.id).because if i <= last else "an earlier rule decides",
+        )
+        for i, (compiled, seen) in enumerate(zip(rules, looks, strict=True))
+    )
+    return PolicyExplanation(context, decision, reports, _nearest(rules[:last], looks, decision, context))
+
+
+def _nearest(
+    rules: Sequence[CompiledRule], looks: Sequence[Look], decision: Decision, context: PolicyContext
+) -> Nearest | None:
+    care = care_for(context)
+    best: Nearest | None = None
+    for compiled, seen in zip(rules, looks, strict=False):
+        effect = compiled.answers[care].effect
+        if effect is decision.effect or seen.holds is not False:
+            continue
+        if best is None or len(seen.clauses) < len(best.missing):
+            best = Nearest(compiled.rule.id, effect, seen.clauses)
+    return best

@@ -1,0 +1,385 @@
+"""From a policy document to a policy: every key known, every value of its kind, every fault with its place in the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, TypeVar
+
+from assent.errors import InputError, Json
+from assent.policy._conditions import compile_condition
+from assent.spec.capability import OperationType, RiskLevel
+from assent.spec.decision import Approvers, PolicyDecision
+from assent.spec.documents import Document, Path, did_you_mean
+from assent.spec.expression import Expression
+from assent.spec.ids import LABEL
+from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RULES_MAX, Match, Policy, Rule
+from assent.spec.principal import PrincipalKind
+
+APPROVERS_MAX: Final = 100
+"""The highest `count` of approvers."""
+
+EXPIRES_MS_MAX: Final = 366 * 24 * 3600 * 1000
+"""The longest `expires`: a year."""
+
+_TOP_KEYS: Final = ("version", "default", "rules")
+_RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")
+_MATCH_KEYS: Final = (
+    "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "environment",
+)  # fmt: skip
+_APPROVER_KEYS: Final = ("roles", "count", "not_requester", "expires", "kinds")
+
+_PRINCIPAL: Final = re.compile(rf"(?:\*|(?:{'|'.join(PrincipalKind)}|\*):[A-Za-z0-9._@+\-/*]{{1,129}})\Z")
+_CAPABILITY: Final = re.compile(r"[a-z0-9_.*]{1,256}\Z")
+_PATTERN: Final = re.compile(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
+_DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)\Z")
+_UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+_T = TypeVar("_T")
+_Choice = TypeVar("_Choice", PolicyDecision, OperationType, RiskLevel, PrincipalKind)
+
+
+def read_policy(document: Document) -> tuple[Policy, dict[str, Expression]]:
+    """The policy and its compiled `if`s by source. Raises the first fault, with all of them in `details.faults`."""
+    reader = _Reader(document)
+    policy = reader.policy()
+    faults = reader.faults
+    if not faults:
+        return policy, reader.conditions
+    first = faults[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    listed: list[Json] = [
+        {"path": fault.path, "message": fault.message, "hint": fault.hint} for fault in faults
+    ]
+    raise InputError(
+        "POLICY_INVALID",
+        first.message + more,
+        path=first.path,
+        hint=first.hint,
+        details={**first.details, "faults": listed},
+    )
+
+
+def read_faults(document: Document) -> tuple[Policy, dict[str, Expression], list[InputError]]:
+    """What could be read and every fault, for tools that show all at once. With faults the policy must not be used."""
+    reader = _Reader(document)
+    return reader.policy(), reader.conditions, reader.faults
+
+
+class _Fault(Exception):
+    """Unwinds to where reading can go on; the fault itself is already noted."""
+
+
+class _Reader:
+    """Reads on after a fault, at the next rule, so that a file is mended in one go."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.faults: list[InputError] = []
+        self.conditions: dict[str, Expression] = {}
+
+    def fail(
+        self, message: str, path: Path, *, key: bool = False, text: str = "", hint: str | None = None
+    ) -> _Fault:
+        self.faults.append(
+            self.document.fault("POLICY_INVALID", message, path, key=key, text=text, hint=hint)
+        )
+        return _Fault()
+
+    def attempt(self, read: Callable[[], _T], otherwise: _T) -> _T:
+        try:
+            return read()
+        except _Fault:
+            return otherwise
+
+    # -- the file ------------------------------------------------------------------------------------------------------
+
+    def policy(self) -> Policy:
+        return self.attempt(self._policy, Policy())
+
+    def _policy(self) -> Policy:
+        data = self.document.data
+        if data is None:
+            raise self.fail("the policy is empty", (), hint="begin with `version: 1`")
+        top = self.mapping(data, (), _TOP_KEYS)
+        version = top.get("version")
+        if version is None:
+            raise self.fail("the policy does not say its version", (), hint="begin with `version: 1`")
+        if version != POLICY_VERSION or isinstance(version, bool | float):
+            raise self.fail(
+                f"version `{version}` is not known",
+                ("version",),
+                hint=f"this release reads version {POLICY_VERSION}",
+            )
+        default = PolicyDecision.DENY
+        if "default" in top:
+            default = self.attempt(lambda: self.choice(top["default"], ("default",), PolicyDecision), default)
+        items = top.get("rules", [])
+        if not isinstance(items, list):
+            raise self.fail("`rules` must be a list", ("rules",))
+        if len(items) > RULES_MAX:
+            raise self.fail(f"{len(items)} rules are more than {RULES_MAX}", ("rules",))
+        rules: list[Rule] = []
+        seen: dict[str, int] = {}
+        for i, item in enumerate(items):
+            try:
+                rule = self.rule(item, ("rules", i))
+                if rule.id in seen:
+                    first = self.document.position(("rules", seen[rule.id], "id"))
+                    raise self.fail(
+                        f"rule `{rule.id}` stands twice; the first is at {first}", ("rules", i, "id")
+                    )
+            except _Fault:
+                continue
+            seen[rule.id] = i
+            rules.append(rule)
+        return Policy(tuple(rules), default)
+
+    def rule(self, item: Json, path: Path) -> Rule:
+        data = self.mapping(item, path, _RULE_KEYS)
+        for key in ("id", "decision"):
+            if key not in data:
+                raise self.fail(f"a rule needs `{key}`", path, hint=self._rule_hint(data, key))
+        ident = self.text(data["id"], (*path, "id"))
+        if not LABEL.match(ident) or ident == DEFAULT_RULE or ident.startswith(BUILTIN_PREFIX):
+            raise self.fail(
+                f"`{ident}` cannot be the id of a rule",
+                (*path, "id"),
+                hint=f"letters, digits and `. _ / : @ + -`; not `{DEFAULT_RULE}`, and not beginning with `{BUILTIN_PREFIX}`",
+            )
+        # Each part is read even if another is at fault, so that one look at the file shows all of them.
+        before = len(self.faults)
+        decision = self.attempt(
+            lambda: self.choice(data["decision"], (*path, "decision"), PolicyDecision), PolicyDecision.DENY
+        )
+        nothing: tuple[Match, Match | None] = Match(), None
+        when, unless = self.attempt(lambda: self.when(data.get("when"), (*path, "when")), nothing)
+        condition = self.attempt(lambda: self.condition(data.get("if"), (*path, "if")), None)
+        reason = self.attempt(lambda: self.reason(data, path), "")
+        approvers = self.attempt(lambda: self.approvers(data.get("approvers"), (*path, "approvers")), None)
+        without = self.attempt(lambda: self.flag(data, "without_approval", path), otherwise=False)
+        if len(self.faults) == before:
+            self._require_consistent(decision, reason, approvers, path, without=without)
+        if len(self.faults) > before:
+            raise _Fault
+        return Rule(ident, decision, when, unless, condition, reason, approvers, without)
+
+    def _rule_hint(self, data: Mapping[str, Json], key: str) -> str | None:
+        if key == "decision":
+            return "`decision: ALLOW`, `DENY` or `REQUIRE_APPROVAL`"
+        return None if "decision" not in data else "decisions are recorded with the id of their rule"
+
+    def _require_consistent(
+        self, decision: PolicyDecision, reason: str, approvers: Approvers | None, path: Path, *, without: bool
+    ) -> None:
+        if without and decision is not PolicyDecision.ALLOW:
+            raise self.fail(
+                "`without_approval` goes with `decision: ALLOW` only", (*path, "without_approval"), key=True
+            )
+        if without and not reason:
+            raise self.fail(
+                "a rule that allows without approval must say why",
+                (*path, "without_approval"),
+                key=True,
+                hint="add a `reason`; it is recorded with every decision",
+            )
+        if without and approvers is not None:
+            raise self.fail("nobody approves what goes without approval", (*path, "approvers"), key=True)
+        if approvers is not None and decision is PolicyDecision.DENY:
+            raise self.fail("nobody can approve what is denied", (*path, "approvers"), key=True)
+
+    # -- what a rule matches -------------------------------------------------------------------------------------------
+
+    def when(self, value: Json, path: Path) -> tuple[Match, Match | None]:
+        if value is None:
+            return Match(), None
+        data = self.mapping(value, path, (*_MATCH_KEYS, "not"))
+        unless: Match | None = None
+        if "not" in data:
+            excluded = self.mapping(data["not"], (*path, "not"), _MATCH_KEYS)
+            if not excluded:
+                raise self.fail("an empty `not` would exclude everything", (*path, "not"), key=True)
+            unless = self.match(excluded, (*path, "not"))
+        return self.match(data, path), unless
+
+    def match(self, data: Mapping[str, Json], path: Path) -> Match:
+        def patterns(key: str, shape: re.Pattern[str], hint: str) -> tuple[str, ...]:
+            return tuple(sorted(self.texts(data[key], (*path, key), shape, hint))) if key in data else ()
+
+        roles_any, roles_all = self.any_all(data, "roles", path)
+        labels_any, labels_all = self.any_all(data, "labels", path)
+        plain = "letters, digits, spaces and `. _ / : @ + -`, with `*` for any characters"
+        return Match(
+            principals=patterns("principal", _PRINCIPAL, "`user:alice`, `agent:*`, `*:build-*` or `*`"),
+            roles_any=roles_any,
+            roles_all=roles_all,
+            capabilities=patterns(
+                "capability", _CAPABILITY, "`io.fs.delete`, or `io.fs.*`: `*` stands for any characters"
+            ),
+            operation_types=self.choices(data, "operation_type", path, OperationType),
+            risk_levels=self.risk_levels(data, path),
+            labels_any=labels_any,
+            labels_all=labels_all,
+            workflows=patterns("workflow", _PATTERN, plain),
+            environments=patterns("environment", _PATTERN, plain),
+        )
+
+    def any_all(
+        self, data: Mapping[str, Json], key: str, path: Path
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        if key not in data:
+            return frozenset(), frozenset()
+        value, at = data[key], (*path, key)
+        hint = "letters, digits, spaces and `. _ / : @ + -`"
+        if not isinstance(value, dict):
+            return self.texts(value, at, LABEL, hint), frozenset()
+        sides = self.mapping(value, at, ("any", "all"))
+        if not sides:
+            raise self.fail(
+                f"`{key}` asks for nothing", at, hint=f"`{key}: {{any: [a, b]}}`, `{{all: [a, b]}}`, or both"
+            )
+        found = {side: self.texts(items, (*at, side), LABEL, hint) for side, items in sides.items()}
+        return found.get("any", frozenset()), found.get("all", frozenset())
+
+    def risk_levels(self, data: Mapping[str, Json], path: Path) -> frozenset[RiskLevel]:
+        value, at = data.get("risk_level"), (*path, "risk_level")
+        if not isinstance(value, dict):
+            return self.choices(data, "risk_level", path, RiskLevel)
+        lowest = self.mapping(value, at, ("at_least",))
+        if not lowest:
+            raise self.fail("`risk_level` asks for nothing", at, hint="`risk_level: {at_least: HIGH}`")
+        rank = self.choice(lowest["at_least"], (*at, "at_least"), RiskLevel).rank
+        return frozenset(level for level in RiskLevel if level.rank >= rank)
+
+    # -- the rest of a rule --------------------------------------------------------------------------------------------
+
+    def condition(self, value: Json, path: Path) -> str | None:
+        if value is None:
+            return None
+        if isinstance(value, bool):
+            value = "true" if value else "false"  # YAML reads a bare `true` before we can.
+        source = self.text(value, path).strip()
+        if source in self.conditions:
+            return source
+        try:
+            self.conditions[source] = compile_condition(source)
+        except InputError as error:
+            offset = error.details.get("offset")
+            rest = source[offset:] if isinstance(offset, int) else ""
+            word = re.match(r"\w+|\W", rest)
+            fault = self.document.fault(
+                "POLICY_INVALID",
+                error.message,
+                path,
+                # The place is exact when the word stands in the text as it stands in the expression.
+                text=word[0] if word is not None and source.count(word[0]) == 1 else "",
+                hint=error.hint,
+                details={**error.details, "cause": error.code},
+            )
+            self.faults.append(fault)
+            raise _Fault from None
+        return source
+
+    def reason(self, data: Mapping[str, Json], path: Path) -> str:
+        return self.text(data["reason"], (*path, "reason")).strip() if data.get("reason") is not None else ""
+
+    def approvers(self, value: Json, path: Path) -> Approvers | None:
+        if value is None:
+            return None
+        data = self.mapping(value, path, _APPROVER_KEYS)
+        roles: Collection[str] = ()
+        if "roles" in data:
+            roles = self.texts(
+                data["roles"], (*path, "roles"), LABEL, "letters, digits, spaces and `. _ / : @ + -`"
+            )
+        count = data.get("count", 1)
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= APPROVERS_MAX:
+            raise self.fail(f"`count` must be a whole number from 1 to {APPROVERS_MAX}", (*path, "count"))
+        kinds = self.choices(data, "kinds", path, PrincipalKind) or {PrincipalKind.USER}
+        return Approvers(
+            roles=tuple(sorted(roles)),
+            count=count,
+            not_requester=self.flag(data, "not_requester", path),
+            expires_ms=self.duration_ms(data.get("expires"), (*path, "expires")),
+            kinds=tuple(sorted(kind.value for kind in kinds)),
+        )
+
+    def duration_ms(self, value: Json, path: Path) -> int | None:
+        if value is None:
+            return None
+        found = _DURATION.match(value) if isinstance(value, str) else None
+        if found is None:
+            raise self.fail(f"`{value}` is no length of time", path, hint="`90s`, `15m`, `1h` or `2d`")
+        length = int(found[1]) * _UNIT_MS[found[2]]
+        if not 0 < length <= EXPIRES_MS_MAX:
+            raise self.fail(f"`{value}` is not between 1 ms and a year", path)
+        return length
+
+    # -- kinds of value ------------------------------------------------------------------------------------------------
+
+    def mapping(self, value: Json, path: Path, keys: tuple[str, ...]) -> dict[str, Json]:
+        if not isinstance(value, dict):
+            name = (
+                f"`{path[-1]}`" if path and isinstance(path[-1], str) else "a rule" if path else "the policy"
+            )
+            raise self.fail(f"{name} must be an object with keys", path)
+        for key in value:
+            if key not in keys:
+                raise self.fail(
+                    f"unknown key `{key}`",
+                    (*path, key),
+                    key=True,
+                    hint=did_you_mean(key, keys, otherwise="known here: " + ", ".join(keys)),
+                )
+        return value
+
+    def text(self, value: Json, path: Path) -> str:
+        if not isinstance(value, str):
+            raise self.fail(
+                f"`{path[-1]}` must be text", path, hint="put it in quotes" if value is not None else None
+            )
+        return value
+
+    def texts(self, value: Json, path: Path, shape: re.Pattern[str], hint: str) -> frozenset[str]:
+        items = value if isinstance(value, list) else [value]
+        if not items:
+            raise self.fail(
+                f"`{path[-1]}` is an empty list, which nothing matches",
+                path,
+                hint="leave the key out to match all",
+            )
+        for i, item in enumerate(items):
+            if not isinstance(item, str) or not shape.match(item):
+                at = (*path, i) if isinstance(value, list) else path
+                raise self.fail(f"`{item}` cannot stand in `{path[-1]}`", at, hint=hint)
+        return frozenset(item for item in items if isinstance(item, str))
+
+    def choice(self, value: Json, path: Path, kind: type[_Choice]) -> _Choice:
+        for member in kind:
+            if value == member.value:
+                return member
+        names = [member.value for member in kind]
+        name = next(part for part in reversed(path) if isinstance(part, str))
+        close = did_you_mean(str(value).upper(), names) or did_you_mean(str(value).lower(), names)
+        raise self.fail(f"`{value}` is no {name}", path, hint=close or "one of: " + ", ".join(names))
+
+    def choices(
+        self, data: Mapping[str, Json], key: str, path: Path, kind: type[_Choice]
+    ) -> frozenset[_Choice]:
+        if key not in data:
+            return frozenset()
+        value = data[key]
+        at: Path = (*path, key)
+        if not isinstance(value, list):
+            return frozenset({self.choice(value, at, kind)})
+        if not value:
+            raise self.fail(
+                f"`{key}` is an empty list, which nothing matches", at, hint="leave the key out to match all"
+            )
+        return frozenset(self.choice(item, (*at, i), kind) for i, item in enumerate(value))
+
+    def flag(self, data: Mapping[str, Json], key: str, path: Path) -> bool:
+        value = data.get(key, False)
+        if not isinstance(value, bool):
+            raise self.fail(f"`{key}` must be true or false", (*path, key))
+        return value

@@ -1,0 +1,112 @@
+"""What a policy file says, as plain data: ordered rules, each with what it matches, an expression and a decision.
+
+The words of the file are normalised: one value and a list of one are the same, `at_least` is the levels it stands for, sets are
+sorted. Two files that say the same therefore have the same digest, whatever their comments and layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Final
+
+from assent.errors import Json
+from assent.spec.canonical import fingerprint
+from assent.spec.capability import OperationType, RiskLevel
+from assent.spec.decision import Approvers, PolicyDecision
+from assent.spec.ids import Fingerprint
+
+POLICY_VERSION: Final = 1
+"""The version of the file format, which heads each file."""
+
+RULES_MAX: Final = 10_000
+"""Rules in one policy."""
+
+DEFAULT_RULE: Final = "default"
+"""The rule id of a decision that no rule made."""
+
+BUILTIN_PREFIX: Final = "builtin."
+"""How the ids of the built-in policy begin; no file may use them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a `when` or a `not` asks for. An empty field asks for nothing; several fields must all hold.
+
+    `principals`, `capabilities`, `workflows` and `environments` are patterns of which one must match; `*` stands for any
+    characters, dots included. Of `*_any` one must be there, of `*_all` every one.
+    """
+
+    principals: tuple[str, ...] = ()
+    roles_any: frozenset[str] = frozenset()
+    roles_all: frozenset[str] = frozenset()
+    capabilities: tuple[str, ...] = ()
+    operation_types: frozenset[OperationType] = frozenset()
+    risk_levels: frozenset[RiskLevel] = frozenset()
+    labels_any: frozenset[str] = frozenset()
+    labels_all: frozenset[str] = frozenset()
+    workflows: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is asked for, so everything matches."""
+        return not any(getattr(self, field.name) for field in fields(self))
+
+    def to_json(self) -> dict[str, Json]:
+        """The fields that ask for something, sorted."""
+        asked = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: _sorted(values) for name, values in asked if values}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: when `when` matches, `unless` does not, and `condition` is true, `decision` is the answer."""
+
+    id: str
+    decision: PolicyDecision
+    when: Match = Match()
+    unless: Match | None = None
+    condition: str | None = None
+    reason: str = ""
+    approvers: Approvers | None = None
+    without_approval: bool = False
+
+    def to_json(self) -> dict[str, Json]:
+        """The rule as JSON data, as the digest covers it and as programs read it."""
+        return {
+            "id": self.id,
+            "decision": self.decision.value,
+            "when": self.when.to_json(),
+            "unless": None if self.unless is None else self.unless.to_json(),
+            "condition": self.condition,
+            "reason": self.reason,
+            "approvers": None if self.approvers is None else self.approvers.to_json(),
+            "without_approval": self.without_approval,
+        }
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A whole policy: the first rule that holds decides, `default` when none does."""
+
+    rules: tuple[Rule, ...] = ()
+    default: PolicyDecision = PolicyDecision.DENY
+
+    def to_json(self) -> dict[str, Json]:
+        """The policy as JSON data."""
+        return {
+            "version": POLICY_VERSION,
+            "default": self.default.value,
+            "rules": [rule.to_json() for rule in self.rules],
+        }
+
+    @cached_property
+    def digest(self) -> Fingerprint:
+        """64 hex digits that name what the policy says: SHA-256 of the canonical JSON of `to_json`."""
+        return fingerprint(self.to_json())
+
+
+def _sorted(values: Iterable[str]) -> list[Json]:
+    return [*sorted(str(value) for value in values)]

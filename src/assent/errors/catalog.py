@@ -17,7 +17,7 @@ class Explanation:
 
 
 CATALOG: dict[str, Explanation] = {
-    # -- law: capability specs, principals, ids -----------------------------------------------------------------------
+    # -- law: capability specs, principals, ids --------------------------------------------------------------
     "SPEC_INVALID": Explanation(
         "A capability, workflow or principal does not have the shape the law asks for.",
         "Mend the field that the path names.",
@@ -30,7 +30,7 @@ CATALOG: dict[str, Explanation] = {
         "A capability claims a compensation without a strategy, or names one that does not exist or is irreversible.",
         "Name a strategy and a registered, reversible capability, or claim no compensation.",
     ),
-    # -- law: documents -----------------------------------------------------------------------------------------------
+    # -- law: documents --------------------------------------------------------------------------------------
     "DOCUMENT_SYNTAX": Explanation(
         "A YAML file cannot be read: its syntax is wrong, it is not UTF-8, or it holds several documents.",
         "Mend the place that the path names.",
@@ -51,7 +51,7 @@ CATALOG: dict[str, Explanation] = {
         "One mapping says the same key twice, and readers disagree about which of the two counts.",
         "Keep one; both places are named.",
     ),
-    # -- expressions and policy ---------------------------------------------------------------------------------------
+    # -- expressions and policy ------------------------------------------------------------------------------
     "EXPRESSION_INVALID": Explanation(
         "An expression is not CEL, calls a function that does not exist, or is larger than allowed.",
         "Mend the expression at the character that the message names.",
@@ -72,6 +72,10 @@ CATALOG: dict[str, Explanation] = {
         "The policy file does not have the shape of a policy; nothing runs until it has.",
         "Mend the place that the path names; `assent policy check FILE` shows everything at once.",
     ),
+    "POLICY_CASES_INVALID": Explanation(
+        "The file of policy cases does not have the shape that `assent policy test` reads.",
+        "Mend the place that the path names.",
+    ),
     "POLICY_PERMISSIONS": Explanation(
         "The policy file can be changed by its group or by everybody.",
         "Take the permission away: `chmod go-w FILE`.",
@@ -84,7 +88,72 @@ CATALOG: dict[str, Explanation] = {
         "A rule could not be evaluated, so the action was denied: what cannot be decided is not allowed.",
         "The reason names the rule and the fault; mend the rule or the data.",
     ),
-    # -- registry -----------------------------------------------------------------------------------------------------
+    # -- law: workflows and their inputs ---------------------------------------------------------------------
+    "UNKNOWN_KEY": Explanation(
+        "A document has a key that means nothing there, often a misspelt one.",
+        "Correct or remove it; the hint names what is allowed.",
+    ),
+    "MISSING_KEY": Explanation(
+        "A document lacks a key that it must have.",
+        "Add the key that the message names.",
+    ),
+    "WRONG_TYPE": Explanation(
+        "A value of a document has another type than its key asks for.",
+        "Write it as the message says.",
+    ),
+    "VALUE_INVALID": Explanation(
+        "A value of a document has the right type but is not among those allowed.",
+        "Choose one that the hint or message allows.",
+    ),
+    "NAME_INVALID": Explanation(
+        "A step or input has a name that expressions could not use.",
+        "Use lower-case letters, digits and `_`; the hint proposes a name.",
+    ),
+    "DUPLICATE_STEP": Explanation(
+        "Two steps of a workflow have the same name.",
+        "Rename one of them; both places are named.",
+    ),
+    "DEPENDENCY_UNKNOWN": Explanation(
+        "A step depends on one that does not exist.",
+        "Correct the name in `depends_on`.",
+    ),
+    "CYCLE": Explanation(
+        "Steps of a workflow wait for each other, so none of them could start.",
+        "Remove one of the dependencies that the message lists.",
+    ),
+    "REFERENCE_UNKNOWN": Explanation(
+        "A reference names an input, step or variable that does not exist.",
+        "Correct it; expressions can use `inputs.NAME` and `steps.NAME.output`.",
+    ),
+    "REFERENCE_FORWARD": Explanation(
+        "A reference reads the output of a step that need not have run by then.",
+        "Add that step to `depends_on`, or move the step that refers to it.",
+    ),
+    "WORKFLOW_NESTED": Explanation(
+        "A workflow contains itself, is nested too deeply, or names a file that can't be read here.",
+        "Flatten it, or put the inner workflow in place.",
+    ),
+    "WORKFLOW_TOO_LARGE": Explanation(
+        "A workflow has more steps, dependencies, references or text than one run may.",
+        "Split it into several workflows.",
+    ),
+    "RISK_LOWERED": Explanation(
+        "A step claims less risk than its capability has. A step may raise the risk, never lower it.",
+        "Leave `risk_level` out, or raise it.",
+    ),
+    "INPUT_UNKNOWN": Explanation(
+        "A value was given for an input or parameter that does not exist.",
+        "Correct its name; the hint names the nearest.",
+    ),
+    "INPUT_MISSING": Explanation(
+        "A required input or parameter was not given.",
+        "Give it, e.g. as `key=value`.",
+    ),
+    "INPUT_INVALID": Explanation(
+        "A value does not have the type or form that its input or parameter declares.",
+        "Give a value that fits; `capability show` prints what is expected.",
+    ),
+    # -- registry --------------------------------------------------------------------------------------------
     "CAPABILITY_UNKNOWN": Explanation(
         "No capability, or no such version of it, is registered under this reference.",
         "List what exists with `assent capability list`.",
@@ -93,11 +162,15 @@ CATALOG: dict[str, Explanation] = {
         "Two registrations claim the same capability id and version.",
         "Give one of them another id or version; the message names both origins.",
     ),
+    "REGISTRY_FULL": Explanation(
+        "More capabilities are registered than a registry holds.",
+        "Load fewer plugins.",
+    ),
     "REGISTRY_SEALED": Explanation(
         "A capability was registered after the registry was sealed for a run.",
         "Register everything before the first run.",
     ),
-    # -- canonical JSON and ledger leaves -----------------------------------------------------------------------------
+    # -- canonical JSON and ledger leaves --------------------------------------------------------------------
     "JSON_INVALID": Explanation(
         "Data can't be written as, or read from, JSON in exactly one way: NaN, a duplicate key, an integer beyond 2^53, "
         "half of a surrogate pair, a byte-order mark, very deep nesting.",
@@ -107,7 +180,7 @@ CATALOG: dict[str, Explanation] = {
         "A ledger leaf may hold printable ASCII, integers within 2^53, booleans, null, lists and objects only.",
         "This is a fault of the component that wrote the event: its free text belongs in a payload.",
     ),
-    # -- signed notes, checkpoints, proofs, keys ----------------------------------------------------------------------
+    # -- signed notes, checkpoints, proofs, keys -------------------------------------------------------------
     "NOTE_MALFORMED": Explanation(
         "A text is not a signed note: it needs a text, an empty line and signature lines, each exactly in its form.",
         "Take an unchanged copy of the file; line endings, spaces and the last newline count.",

@@ -32,6 +32,9 @@ DEPTH_MAX: Final = 64
 NODES_MAX: Final = 200_000
 """Keys and values, counted after aliases are expanded: a YAML bomb stops here."""
 
+CHARACTERS_MAX: Final = 4 * 1024 * 1024
+"""Characters of all keys and values, counted alike: one long text behind many aliases is a bomb as well."""
+
 INTEGER_MAX: Final = 2**53
 """As in canonical JSON: whole numbers beyond it do not survive every reader."""
 
@@ -66,12 +69,14 @@ class _Node:
 class Document:
     """Plain JSON data and where each part of it was written.
 
-    `source` names the file in messages; `text` is what was read, empty when the data came from a program.
+    `source` names the file in messages; `text` is what was read, empty when the data came from a program;
+    `base` is where the data stands in it, for a document inside another.
     """
 
     data: Json
     source: str
     text: str = field(default="", repr=False)
+    base: Path = field(default=(), repr=False)
     _root: _Node | None = field(default=None, repr=False)
 
     @classmethod
@@ -88,7 +93,7 @@ class Document:
         """
         span = self.span(path, key=key, text=text)
         if span is None:
-            return dotted(path) or self.source
+            return dotted((*self.base, *path)) or self.source
         return f"{self.source}:{span.line}:{span.column}"
 
     def span(self, path: Path = (), *, key: bool = False, text: str = "") -> Span | None:
@@ -97,7 +102,7 @@ class Document:
         if node is None:
             return None
         found: _Node | None = None
-        for part in path:
+        for part in (*self.base, *path):
             found = node.keys.get(part) if isinstance(part, str) else None
             below = node.children.get(part)
             if below is None:
@@ -171,7 +176,7 @@ def load_yaml(text: str | bytes, *, source: str) -> Document:
             loader.dispose()
     except yaml.YAMLError as error:
         raise _syntax_error(error, content, source) from None
-    return Document(builder.data, source, content, builder.root)
+    return Document(builder.data, source, content, _root=builder.root)
 
 
 def _decode(text: str | bytes, source: str) -> str:
@@ -247,7 +252,7 @@ class _Frame:
     data: dict[str, Json] | list[Json]
     node: _Node
     anchor: str | None
-    first_node: int
+    before: tuple[int, int]
     key: str | None = None
     key_node: _Node | None = None
 
@@ -261,9 +266,10 @@ class _Builder:
         self._text = text
         self._source = source
         self._open: list[_Frame] = []
-        # What each anchor stands for: data, place and how many nodes it expands to.
-        self._anchors: dict[str, tuple[Json, _Node, int]] = {}
+        # What each anchor stands for: data, place, and how many nodes and characters it expands to.
+        self._anchors: dict[str, tuple[Json, _Node, tuple[int, int]]] = {}
         self._nodes = 0
+        self._characters = 0
         self._documents = 0
 
     def feed(self, event: yaml.Event) -> None:
@@ -272,24 +278,27 @@ class _Builder:
         match event:
             case yaml.ScalarEvent():
                 node = self._node(event)
-                self._count(1, node)
+                self._count((1, len(event.value)), node)
                 value = self._scalar(event, node)
-                self._anchor(event.anchor, value, node, 1)
+                self._anchor(event.anchor, value, node, (1, len(event.value)))
                 self._add(value, node)
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
                 node = self._node(event)
-                self._count(1, node)
+                before = (self._nodes, self._characters)
+                self._count((1, 0), node)
                 if event.tag not in (None, "!"):
                     raise self._error("DOCUMENT_VALUE", f"tag `{event.tag}` is not allowed here", node)
                 if len(self._open) >= DEPTH_MAX:
                     raise self._error("DOCUMENT_TOO_COMPLEX", f"nested deeper than {DEPTH_MAX} levels", node)
                 empty: dict[str, Json] | list[Json] = {} if isinstance(event, yaml.MappingStartEvent) else []
                 self._refuse_as_key(node)
-                self._open.append(_Frame(empty, node, event.anchor, self._nodes))
+                self._open.append(_Frame(empty, node, event.anchor, before))
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 frame = self._open.pop()
                 frame.node.end = self._node(event).end
-                self._anchor(frame.anchor, frame.data, frame.node, self._nodes - frame.first_node + 1)
+                nodes, characters = frame.before
+                size = (self._nodes - nodes, self._characters - characters)
+                self._anchor(frame.anchor, frame.data, frame.node, size)
                 self._add(frame.data, frame.node)
             case yaml.AliasEvent():
                 self._alias(event)
@@ -312,8 +321,8 @@ class _Builder:
             inside = any(frame.anchor == event.anchor for frame in self._open)
             fault = "refers to itself" if inside else "is not defined above"
             raise self._error("DOCUMENT_SYNTAX", f"alias `*{event.anchor}` {fault}", node)
-        data, target, nodes = known
-        self._count(nodes, node)
+        data, target, size = known
+        self._count(size, node)
         node.children, node.keys = target.children, target.keys
         if len(self._open) + _depth(data) > DEPTH_MAX:
             raise self._error("DOCUMENT_TOO_COMPLEX", f"nested deeper than {DEPTH_MAX} levels", node)
@@ -379,16 +388,19 @@ class _Builder:
                 "DOCUMENT_VALUE", f"`{text[:40]}` {error}", node, hint="put it in quotes to keep it as text"
             ) from None
 
-    def _anchor(self, name: str | None, data: Json, node: _Node, nodes: int) -> None:
+    def _anchor(self, name: str | None, data: Json, node: _Node, size: tuple[int, int]) -> None:
         if name is not None:
-            self._anchors[name] = (data, node, nodes)
+            self._anchors[name] = (data, node, size)
 
-    def _count(self, nodes: int, node: _Node) -> None:
-        self._nodes += nodes
+    def _count(self, size: tuple[int, int], node: _Node) -> None:
+        self._nodes += size[0]
+        self._characters += size[1]
         if self._nodes > NODES_MAX:
-            raise self._error(
-                "DOCUMENT_TOO_COMPLEX", f"more than {NODES_MAX} keys and values, aliases expanded", node
-            )
+            what = f"more than {NODES_MAX} keys and values, aliases expanded"
+            raise self._error("DOCUMENT_TOO_COMPLEX", what, node)
+        if self._characters > CHARACTERS_MAX:
+            what = f"more than {CHARACTERS_MAX} characters, aliases expanded"
+            raise self._error("DOCUMENT_TOO_COMPLEX", what, node)
 
     def _node(self, event: yaml.Event) -> _Node:
         start, end = event.start_mark, event.end_mark

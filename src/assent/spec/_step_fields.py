@@ -1,0 +1,89 @@
+"""What a step says of itself, whatever stands around it: its capability, how it is retried, who is asked."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from assent.spec._sections import Section
+from assent.spec._steps import ApprovalSpec, Backoff, Retry
+from assent.spec.decision import Approvers
+from assent.spec.documents import did_you_mean
+from assent.spec.ids import CAPABILITY_ID, SEMVER
+from assent.spec.principal import PrincipalKind
+
+ATTEMPTS_MAX: Final = 100
+APPROVERS_MAX: Final = 20
+_ERROR_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{1,63}\Z")
+_CAPABILITY: Final = re.compile(
+    CAPABILITY_ID.pattern.removesuffix(r"\Z") + "(@" + SEMVER.pattern.removesuffix(r"\Z") + r")?\Z"
+)
+
+
+def read_capability_id(section: Section, key: str) -> str:
+    return section.matching(
+        key, _CAPABILITY, "capability (like `io.fs.write_file` or `io.fs.write_file@1.0.0`)"
+    )
+
+
+def read_retry(section: Section | None) -> Retry:
+    if section is None:
+        return Retry()
+    section.known_keys(("max_attempts", "backoff", "on"))
+    codes = section.texts("on")
+    for index, code in enumerate(codes):
+        if not _ERROR_CODE.match(code):
+            section.fault(
+                "VALUE_INVALID",
+                f"`{code[:80]}` is no error code",
+                "on",
+                index,
+                hint="e.g. `STEP_TIMEOUT`",
+            )
+    attempts = section.whole("max_attempts", 3, least=1, most=ATTEMPTS_MAX)
+    return Retry(attempts, read_backoff(section.section("backoff", "`backoff`")), codes)
+
+
+def read_backoff(section: Section | None) -> Backoff:
+    default = Backoff()
+    if section is None:
+        return default
+    section.known_keys(("initial", "factor", "max", "jitter"))
+    return Backoff(
+        initial_ms=section.duration_ms("initial") or default.initial_ms,
+        factor=section.number("factor", default.factor, least=1, most=100),
+        max_ms=section.duration_ms("max") or default.max_ms,
+        jitter=section.number("jitter", default.jitter, least=0, most=1),
+    )
+
+
+def read_approval(section: Section) -> ApprovalSpec:
+    value = section.data["approval"]
+    if isinstance(value, str):
+        return ApprovalSpec(value)
+    below = section.section("approval", "`approval`")
+    if below is None:
+        return ApprovalSpec("")
+    below.known_keys(("reason", "approvers"))
+    if not below.has("reason"):
+        below.fault("MISSING_KEY", "`approval` gives no `reason`", hint="say what the person decides about")
+    return ApprovalSpec(below.text("reason"), read_approvers(below.section("approvers", "`approvers`")))
+
+
+def read_approvers(section: Section | None) -> Approvers:
+    default = Approvers()
+    if section is None:
+        return default
+    section.known_keys(("roles", "count", "not_requester", "expires", "kinds"))
+    kinds = section.texts("kinds") or default.kinds
+    for index, kind in enumerate(kinds):
+        if kind not in tuple(PrincipalKind):
+            hint = did_you_mean(kind, tuple(PrincipalKind), otherwise="one of: user, agent, service")
+            section.fault("VALUE_INVALID", f"`{kind}` is no kind of principal", "kinds", index, hint=hint)
+    return Approvers(
+        roles=section.texts("roles"),
+        count=section.whole("count", 1, least=1, most=APPROVERS_MAX),
+        not_requester=section.flag("not_requester", default=False),
+        expires_ms=section.duration_ms("expires"),
+        kinds=kinds,
+    )

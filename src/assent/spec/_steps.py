@@ -1,0 +1,106 @@
+"""What a compiled workflow consists of: steps, how they are retried, approved and taken back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from assent.errors import InputError
+from assent.spec.capability import RiskLevel
+from assent.spec.decision import Approvers
+from assent.spec.documents import Document, Path
+from assent.spec.template import Condition, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses between attempts: `initial_ms · factor^n`, at most `max_ms`, of which a share `jitter` (0…1) is random."""
+
+    initial_ms: int = 500
+    factor: float = 2.0
+    max_ms: int = 60_000
+    jitter: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a step is tried (1 means no retry), with which pauses and on which error codes; none means any retryable."""
+
+    max_attempts: int = 1
+    backoff: Backoff = Backoff()
+    on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSpec:
+    """A question to a person: why it is asked, and who may answer."""
+
+    reason: str
+    approvers: Approvers = field(default_factory=Approvers)
+
+
+@dataclass(frozen=True, slots=True)
+class CompensationCall:
+    """The call that takes a step back instead of the capability's own way. Its inputs may refer to the step's output."""
+
+    capability: str
+    inputs: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Who answers for a workflow, and what it is filed under."""
+
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a document, for messages."""
+
+    document: Document
+    path: Path
+
+    def fault(
+        self,
+        code: str,
+        message: str,
+        *keys: str | int,
+        key: bool = False,
+        text: str = "",
+        hint: str | None = None,
+    ) -> InputError:
+        """An error placed at a key of this part, or of one below it."""
+        return self.document.fault(code, message, (*self.path, *keys), key=key, text=text, hint=hint)
+
+    def __str__(self) -> str:
+        return self.document.position(self.path)
+
+
+NO_RETRY: Final = Retry()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSpec:
+    """One step: a call of `capability` (`id` or `id@version`), or a question (`approval`); never both.
+
+    `depends_on` is always explicit. `foreach` yields a list; `inputs` may then use `item` and `index`.
+    `risk_level` raises the capability's risk. `keeps_undo` is False for `undo: none`. `timeout_ms` bounds one
+    attempt; None leaves it to the capability.
+    """
+
+    name: str
+    capability: str | None = None
+    approval: ApprovalSpec | None = None
+    inputs: Template
+    depends_on: tuple[str, ...]
+    when: Condition | None = None
+    foreach: Template | None = None
+    retry: Retry = NO_RETRY
+    timeout_ms: int | None = None
+    compensation: CompensationCall | None = None
+    risk_level: RiskLevel | None = None
+    keeps_undo: bool = True
+    description: str = ""
+    place: Place = field(repr=False, compare=False)

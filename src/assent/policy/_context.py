@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from assent.errors import InputError, Json
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
-from assent.spec.frozen import Frozen, freeze
+from assent.spec.frozen import freeze
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 
@@ -34,7 +34,7 @@ class PolicyContext:
     version: str = ""
     labels: frozenset[str] = frozenset()
     requires_approval: bool = False
-    inputs: Mapping[str, Frozen] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict)
     workflow: str = ""
     environment: str = ""
     run_id: str = ""

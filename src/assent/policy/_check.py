@@ -1,0 +1,190 @@
+"""Everything that looks wrong in a policy file, before it decides anything: faults, and rules that can never decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from assent.errors import InputError, Json
+from assent.policy._cover import cells, covers, is_contradictory, may_match
+from assent.policy._match import glob_matches
+from assent.policy._read import read_faults
+from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
+from assent.spec.documents import Document, did_you_mean, load_yaml
+from assent.spec.expression import Expression
+from assent.spec.policy import Policy, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to mend (`error`: the policy cannot be used) or to look at (`warning`), with its place in the file.
+
+    `kind` is `fault`, `shadowed` (one earlier rule takes everything), `unreachable` (several do, or the rule contradicts
+    itself), `unmatched` (no known capability) or `unknown_input`.
+    """
+
+    severity: Literal["error", "warning"]
+    kind: Literal["fault", "shadowed", "unreachable", "unmatched", "unknown_input"]
+    message: str
+    path: str | None
+    rule: str | None = None
+    hint: str | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """The finding as `assent policy check --json` prints it."""
+        return {
+            "severity": self.severity,
+            "kind": self.kind,
+            "message": self.message,
+            "path": self.path,
+            "rule": self.rule,
+            "hint": self.hint,
+        }
+
+
+def check(
+    text: str | bytes, source: str = "policy.yaml", known_capabilities: Iterable[CapabilitySpec] | None = None
+) -> list[Finding]:
+    """Every fault and every suspicious rule, in file order; an empty list says that nothing was found. Never raises for the text.
+
+    Without `known_capabilities` nothing is said about capabilities and their inputs.
+    """
+    try:
+        document = load_yaml(text, source=source)
+    except InputError as error:
+        return [_fault(error)]
+    policy, conditions, faults = read_faults(document)
+    found = [_fault(error) for error in faults]
+    # Faulty rules are left out of the policy, so places come from the ids that are left, not from the order.
+    places = _places(document)
+    found += _unreachable(policy, document, places)
+    if known_capabilities is not None:
+        specs = tuple(known_capabilities)
+        for rule in policy.rules:
+            found += _against_specs(rule, specs, conditions, document, places[rule.id])
+    return sorted(found, key=lambda finding: _line(finding.path))
+
+
+def _fault(error: InputError) -> Finding:
+    return Finding("error", "fault", error.message, error.path, hint=error.hint)
+
+
+def _places(document: Document) -> dict[str, int]:
+    data = document.data
+    rules = data.get("rules") if isinstance(data, dict) else None
+    places: dict[str, int] = {}
+    for i, item in enumerate(rules if isinstance(rules, list) else ()):
+        if isinstance(item, dict) and isinstance(item.get("id"), str):
+            places.setdefault(str(item["id"]), i)
+    return places
+
+
+def _line(path: str | None) -> tuple[int, int]:
+    parts = (path or "").rsplit(":", 2)
+    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
+        return int(parts[1]), int(parts[2])
+    return 0, 0
+
+
+# -- rules that can never decide ---------------------------------------------------------------------------------------
+
+
+def _unreachable(policy: Policy, document: Document, places: dict[str, int]) -> list[Finding]:
+    found: list[Finding] = []
+    for i, rule in enumerate(policy.rules):
+        path = document.position(("rules", places[rule.id], "id"))
+        if is_contradictory(rule):
+            message = f"rule `{rule.id}` can never hold: its `not` takes away all that its `when` matches"
+            found.append(Finding("warning", "unreachable", message, path, rule.id))
+            continue
+        blockers = _blockers(rule, policy.rules[:i])
+        if len(blockers) == 1:
+            first = blockers[0]
+            same = (
+                "decides the same" if first.decision is rule.decision else f"decides {first.decision.value}"
+            )
+            message = (
+                f"rule `{rule.id}` is shadowed: `{first.id}` above it matches all that it matches, and {same}"
+            )
+            hint = f"move it above `{first.id}`, or take it out"
+            found.append(Finding("warning", "shadowed", message, path, rule.id, hint))
+        elif blockers:
+            names = ", ".join(f"`{blocker.id}`" for blocker in blockers)
+            message = f"rule `{rule.id}` is unreachable: {names} above it together match all that it matches"
+            found.append(
+                Finding("warning", "unreachable", message, path, rule.id, "move it up, or take it out")
+            )
+    return found
+
+
+def _blockers(rule: Rule, earlier: Sequence[Rule]) -> list[Rule]:
+    """The earlier rules that together leave nothing to this one, or none when something is left."""
+    left: set[tuple[OperationType, RiskLevel]] = set(cells(rule.when))
+    blockers: list[Rule] = []
+    for other in earlier:
+        if covers(other, rule):
+            taken = left & set(cells(other.when))
+            if taken:
+                blockers.append(other)
+                left -= taken
+                if not left:
+                    return blockers
+    return []
+
+
+# -- rules against the capabilities that exist -------------------------------------------------------------------------
+
+
+def _against_specs(
+    rule: Rule,
+    specs: tuple[CapabilitySpec, ...],
+    conditions: dict[str, Expression],
+    document: Document,
+    place: int,
+) -> list[Finding]:
+    known = [spec.id for spec in specs]
+    found = [
+        Finding(
+            "warning",
+            "unmatched",
+            f"rule `{rule.id}`: no known capability is called `{pattern}`",
+            document.position(("rules", place, "when", "capability"), text=pattern),
+            rule.id,
+            did_you_mean(pattern, known, otherwise="`assent capability list` shows what there is"),
+        )
+        for pattern in rule.when.capabilities
+        if not any(glob_matches(pattern, name) for name in known)
+    ]
+    matched = [spec for spec in specs if may_match(rule.when, spec)]
+    if not matched and not found:
+        message = f"rule `{rule.id}` matches no known capability"
+        found.append(
+            Finding("warning", "unmatched", message, document.position(("rules", place, "when")), rule.id)
+        )
+    if matched and rule.condition is not None:
+        found += _unknown_inputs(rule, matched, conditions[rule.condition], document, place)
+    return found
+
+
+def _unknown_inputs(
+    rule: Rule, matched: list[CapabilitySpec], condition: Expression, document: Document, place: int
+) -> list[Finding]:
+    names: set[str] = set()
+    for spec in matched:
+        properties = spec.parameters.get("properties")
+        if properties is None:
+            return []  # A capability that does not list its inputs may have any.
+        names |= set(properties) if isinstance(properties, Mapping) else set()
+    return [
+        Finding(
+            "warning",
+            "unknown_input",
+            f"rule `{rule.id}`: no capability that it matches has an input `{path[1]}`",
+            document.position(("rules", place, "if"), text=path[1]),
+            rule.id,
+            did_you_mean(path[1], names, otherwise="a rule that reads what is not there denies"),
+        )
+        for path in sorted(condition.names)
+        if path[0] == "inputs" and len(path) > 1 and path[1] not in names
+    ]

@@ -225,4 +225,114 @@ CATALOG: dict[str, Explanation] = {
         "The ledger's private key can't be read or created: a folder is missing, full, or belongs to somebody else.",
         "Mend what the message names, or configure another place for the key.",
     ),
+    # -- files --------------------------------------------------------------------------------------------
+    "WORKSPACE_INVALID": Explanation(
+        "The workspace is no folder that can be opened.",
+        "Name an existing folder with `--workspace DIR`, and check its permissions.",
+    ),
+    "PATH_ESCAPES": Explanation(
+        "A path is absolute, contains `..`, or leads through a symbolic link, so it may lead out of the workspace.",
+        "Name the place relative to the workspace's root; links are never followed.",
+    ),
+    "PATH_INVALID": Explanation(
+        "A path is empty, too long, contains a NUL character, or names a place where this cannot be done.",
+        "Mend the path; the message says what is wrong with it.",
+    ),
+    "PATH_PROTECTED": Explanation(
+        "A path reaches a control file: the state directory, `assent.toml`, a policy or a lock file, under whatever name.",
+        "No policy can allow this. A person edits control files by hand.",
+    ),
+    "FILE_NOT_FOUND": Explanation(
+        "Nothing stands at the path, or a folder on the way to it is missing.",
+        "Check the path; `create_dirs` or `parents` make missing folders.",
+    ),
+    "FILE_EXISTS": Explanation(
+        "Something stands at the path already, and the call was not told to replace it.",
+        "Pass `overwrite: true` or `exist_ok: true`, or choose another path. A folder is never replaced: delete it first.",
+    ),
+    "NOT_A_DIRECTORY": Explanation(
+        "A path goes through, or ends at, something that is no directory.",
+        "Check the path.",
+    ),
+    "IS_A_DIRECTORY": Explanation(
+        "A directory stands where a file was asked for.",
+        "Name a file in it, or use `io.fs.list_dir`.",
+    ),
+    "DIRECTORY_NOT_EMPTY": Explanation(
+        "A directory was to be deleted and still holds something.",
+        "Pass `recursive: true` to delete it with everything in it.",
+    ),
+    "FILE_KIND_UNSUPPORTED": Explanation(
+        "A pipe, socket or device: nothing that can be read, kept and restored.",
+        "Leave it out, or handle it by other means.",
+    ),
+    "FILE_HARD_LINKED": Explanation(
+        "A file has several names (hard links). Undo would restore its bytes but not the link.",
+        "Break the link first, or give the step `undo: none`, which makes it CRITICAL.",
+    ),
+    "FILE_TOO_LARGE": Explanation(
+        "A file is larger than what may be returned as text, or than the system allows.",
+        "Use `io.fs.hash_file`, or work on a smaller file.",
+    ),
+    "FILE_CHANGED": Explanation(
+        "Somebody else changed a file between the moment it was looked at and the moment it was to be changed.",
+        "Look at the file, then run the step again: it is prepared afresh.",
+    ),
+    "FILE_FAILED": Explanation(
+        "The operating system refused something with a file, for the reason that the message gives.",
+        "Mend the cause, then try again; the details hold the system's own code.",
+    ),
+    "TREE_TOO_LARGE": Explanation(
+        "A folder holds more entries than one call may act on.",
+        "Act on the folders in it one by one.",
+    ),
+    "PRE_IMAGE_TOO_LARGE": Explanation(
+        "What the call would change is larger than what may be kept for an undo.",
+        "Raise `max_pre_image_bytes` in `assent.toml`, or give the step `undo: none`, which makes it CRITICAL.",
+    ),
+    "PREVIEW_TOO_LARGE": Explanation(
+        "A change is too large to be tried out in memory, so it cannot be previewed or rehearsed.",
+        "Split it into smaller steps.",
+    ),
+    "ACCESS_DENIED": Explanation(
+        "The operating system does not let this user touch the file or its folder.",
+        "Check the owner and the permissions of both.",
+    ),
+    "DISK_FULL": Explanation(
+        "The disk, or this user's share of it, is full. Nothing was changed.",
+        "Free some space, then try again.",
+    ),
+    "OTHER_DEVICE": Explanation(
+        "Source and destination lie on different file systems, so a move could not be atomic.",
+        "Copy it, then delete the original.",
+    ),
+    "ENCODING_UNKNOWN": Explanation(
+        "No text encoding has this name.",
+        "Name one such as `utf-8`, `utf-16` or `latin-1`.",
+    ),
+    "ENCODING_FAILED": Explanation(
+        "The content cannot be written or read in this encoding.",
+        "Name another encoding, or treat the content as bytes.",
+    ),
+    "CONTENT_INVALID": Explanation(
+        "The content of `io.fs.write_bytes` is no base64.",
+        "Encode it as RFC 4648 says: standard alphabet, padded with `=`.",
+    ),
+    "COMPENSATION_CONFLICT": Explanation(
+        "A step cannot be taken back: the world is no longer as the step left it. Details show both states.",
+        "Restore or move the foreign change and run `assent resume`, or settle the step with `assent resolve`.",
+    ),
+    "UNDO_IMPOSSIBLE": Explanation(
+        "A step cannot be taken back because nothing was kept for it (`undo: none`) or it has no compensation.",
+        "Take back the rest with `--partial`, and this step by other means.",
+    ),
+    "CALL_CANCELLED": Explanation(
+        "A call was cancelled before it had an effect.",
+        "Run it again if it is still wanted.",
+    ),
+    # -- system capabilities ------------------------------------------------------------------------------
+    "STEP_FAILED_ON_PURPOSE": Explanation(
+        "The capability `sys.fail` did what it is for.",
+        "Nothing: it is used in demonstrations and tests.",
+    ),
 }

@@ -1,0 +1,294 @@
+"""What one call will change, as it is journaled before the effect: for each path the state before and the state after.
+
+Everything recovery and undo need follows from it. The world is compared with both states: it is *before* (nothing happened),
+*after* (all of it happened), or *foreign* (somebody else was here, and their work is not ours to overwrite). There is nothing
+between the two, because every effect is one rename; what a crash may leave beside it are hidden temporary names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from assent.capabilities.fs._faults import not_a_directory
+from assent.capabilities.fs._paths import parent_of, shown
+from assent.capabilities.fs._snapshot import Snapshot, fingerprinted, survey
+from assent.errors import AssentError, InternalError, Json, RefusedError, WorldError
+from assent.invocation import BlobStore, Call, EntryKind, Files, NoEffectError, Prepared
+
+_VERSION: Final = 1
+
+
+class Position(Enum):
+    """Where the world stands between the two states of a change."""
+
+    BEFORE = auto()
+    AFTER = auto()
+    FOREIGN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A state that is known beforehand: how it is recognised, and how it is described to a person."""
+
+    identity: str
+    hashed: bool
+    text: str
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, *, hashed: bool) -> Expected:
+        """The expectation that `snapshot` is found."""
+        return cls(snapshot.identity(hashed=hashed), hashed, snapshot.describe())
+
+    def to_json(self) -> Json:
+        return [self.identity, self.hashed, self.text]
+
+    @classmethod
+    def from_json(cls, data: Json) -> Expected:
+        """The expectation that `to_json` described."""
+        match data:
+            case [str(identity), bool(hashed), str(text)]:
+                return cls(identity, hashed, text)
+            case _:
+                raise _corrupt()
+
+
+NOTHING: Final = Expected.of(Snapshot(), hashed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One path that changes. `old` is what undo puts back; `before` and `after` are how the two states are recognised."""
+
+    path: str
+    old: Snapshot
+    before: Expected
+    after: Expected
+
+    def found(self, files: Files) -> Snapshot:
+        """What stands at the path now, read as deeply as the two states ask for."""
+        reads = (self.before.hashed and bool(self.old.nodes)) or (self.after.hashed and self.after != NOTHING)
+        return fingerprinted(files, self.path) if reads else survey(files, self.path)
+
+    def is_before(self, found: Snapshot) -> bool:
+        """Whether `found` is the state before."""
+        return found.identity(hashed=self.before.hashed) == self.before.identity
+
+    def is_after(self, found: Snapshot) -> bool:
+        """Whether `found` is the state after."""
+        return found.identity(hashed=self.after.hashed) == self.after.identity
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that stood before and gets or loses an entry: its time is restored when its names are the same again.
+
+    Without `names` (an entry is only replaced) the time is restored in any case.
+    """
+
+    path: str
+    mtime_ns: int
+    names: str | None
+
+    @classmethod
+    def of(cls, files: Files, path: str, *, names: bool) -> Folder:
+        """The folder as it is now."""
+        entry = files.stat(path)
+        return cls(path, entry.mtime_ns if entry else 0, digest_of_names(files, path) if names else None)
+
+    def restore(self, files: Files) -> None:
+        """Give the folder its time back, unless somebody else's entries came or went meanwhile."""
+        entry = files.stat(self.path)
+        if entry is None or entry.kind is not EntryKind.DIRECTORY or entry.mtime_ns == self.mtime_ns:
+            return
+        if self.names is None or digest_of_names(files, self.path) == self.names:
+            files.set_attributes(self.path, mtime_ns=self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that one call changes. `new_dirs` are folders made on the way, outermost first; `source` is what is only read."""
+
+    targets: tuple[Target, ...] = ()
+    new_dirs: tuple[str, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    source: Expected | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the world already is as the call wants it."""
+        return all(target.before == target.after for target in self.targets) and not self.new_dirs
+
+    def find(self, files: Files) -> list[Snapshot]:
+        """What stands at each target now."""
+        return [target.found(files) for target in self.targets]
+
+    def position(self, found: list[Snapshot]) -> Position:
+        """Where the world stands. Without targets there was nothing to do, so it is done."""
+        pairs = list(zip(self.targets, found, strict=True))
+        if all(target.is_after(state) for target, state in pairs):
+            return Position.AFTER
+        if all(target.is_before(state) for target, state in pairs):
+            return Position.BEFORE
+        return Position.FOREIGN
+
+    def remove_temporaries(self, call: Call) -> None:
+        """Remove what an interrupted attempt left beside the targets."""
+        for target in self.targets:
+            call.world.files.remove_temporary(target.path, key=call.key)
+
+    def base(self) -> str:
+        """Digest of the state that a preview was made on, what is only read included."""
+        seen: list[Json] = [[target.path, target.before.identity] for target in self.targets]
+        seen += [list(self.new_dirs), self.source.identity if self.source else None]
+        return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+
+    def conflict(self, found: list[Snapshot]) -> RefusedError:
+        """The refusal to take back what somebody else has built upon; both states are shown."""
+        pairs = list(zip(self.targets, found, strict=True))
+        strange = [(target, state) for target, state in pairs if not target.is_after(state)] or pairs
+        target, state = strange[0]
+        return RefusedError(
+            "COMPENSATION_CONFLICT",
+            f"`{shown(target.path)}` is not as this step left it: expected {target.after.text}, found {state.describe()}",
+            path=shown(target.path),
+            hint="undoing would overwrite somebody else's change; restore or move it, then try again, or settle the step by hand",
+            details={
+                "expected": {shown(target.path): target.after.text for target, _ in strange},
+                "found": {shown(target.path): state.describe() for target, state in strange},
+            },
+        )
+
+    # -- the journaled form -------------------------------------------------------------------------------------------
+
+    def to_prepared(self, blobs: BlobStore) -> Prepared:
+        """What is journaled before the effect."""
+        kept: list[str] = []
+        targets: list[Json] = []
+        for target in self.targets:
+            old, digests = target.old.to_json(blobs)
+            kept.extend(digests)
+            targets.append([target.path, old, target.before.to_json(), target.after.to_json()])
+        folders: list[Json] = [[folder.path, str(folder.mtime_ns), folder.names] for folder in self.folders]
+        state: dict[str, Json] = {
+            "version": _VERSION,
+            "targets": targets,
+            "new_dirs": list(self.new_dirs),
+            "folders": folders,
+            "source": self.source.to_json() if self.source else None,
+        }
+        return Prepared(state, tuple(dict.fromkeys(kept)))
+
+    @classmethod
+    def of(cls, call: Call) -> Change:
+        """The change that was journaled for this call. Raises `InternalError` RECORD_CORRUPT for any other shape."""
+        state = call.prepared
+        if state is None or state.get("version") != _VERSION:
+            raise _corrupt()
+        source = state.get("source")
+        return cls(
+            tuple(_target(item, call.blobs) for item in _items(state.get("targets"))),
+            tuple(str(item) for item in _items(state.get("new_dirs"))),
+            tuple(_folder(item) for item in _items(state.get("folders"))),
+            Expected.from_json(source) if source is not None else None,
+        )
+
+
+def digest_of_names(files: Files, path: str) -> str:
+    """Changes when an entry comes to a folder or leaves it."""
+    names = "\0".join(files.list(path)).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(names).hexdigest()
+
+
+def missing_dirs(files: Files, path: str) -> tuple[str, ...]:
+    """The folders above `path` that do not exist, outermost first. Raises NOT_A_DIRECTORY when a file stands in the way."""
+    absent: list[str] = []
+    above = parent_of(path)
+    while (entry := files.stat(above)) is None:
+        absent.append(above)
+        above = parent_of(above)
+    if entry.kind is not EntryKind.DIRECTORY:
+        raise not_a_directory(above)
+    return tuple(reversed(absent))
+
+
+@contextmanager
+def made_dirs(files: Files, paths: tuple[str, ...]) -> Iterator[None]:
+    """Make folders, those that came meanwhile excepted. If what follows fails without an effect, so does this."""
+    made: list[str] = []
+    try:
+        for path in paths:
+            _make_missing(files, path, made)
+        yield
+    except NoEffectError as error:
+        try:
+            remove_empty_dirs(files, tuple(made))
+        except AssentError:
+            raise WorldError(
+                error.code, error.message, path=error.path, hint=error.hint, details=error.details
+            ) from error
+        raise
+
+
+def _make_missing(files: Files, path: str, made: list[str]) -> None:
+    if files.stat(path) is not None:
+        return
+    try:
+        files.make_dir(path)
+    except NoEffectError as error:
+        entry = files.stat(path) if error.code == "FILE_EXISTS" else None
+        if entry is None or entry.kind is not EntryKind.DIRECTORY:
+            raise
+        return  # A sibling step was quicker.
+    made.append(path)
+
+
+def remove_empty_dirs(files: Files, paths: tuple[str, ...]) -> None:
+    """Remove folders that a call had made, innermost first. One that somebody put something into is theirs now, and stays.
+
+    A sibling step may have put it there; when that step is taken back as well, the folder goes with it, because the sibling
+    too had found it missing.
+    """
+    for path in reversed(paths):
+        entry = files.stat(path)
+        if entry is not None and entry.kind is EntryKind.DIRECTORY and not files.list(path):
+            try:
+                files.remove_dir(path)
+            except NoEffectError as error:
+                if error.code not in ("DIRECTORY_NOT_EMPTY", "FILE_NOT_FOUND"):
+                    raise
+
+
+def _target(data: Json, blobs: BlobStore) -> Target:
+    match data:
+        case [str(path), old, before, after] if isinstance(old, Mapping):
+            kept = Snapshot.from_json(old, blobs)
+            return Target(path, kept, Expected.from_json(before), Expected.from_json(after))
+        case _:
+            raise _corrupt()
+
+
+def _folder(data: Json) -> Folder:
+    match data:
+        case [str(path), str(mtime_ns), None | str() as names]:
+            return Folder(path, int(mtime_ns), names)
+        case _:
+            raise _corrupt()
+
+
+def _items(data: Json) -> list[Json]:
+    # The journal may hand out frozen data, whose lists are tuples.
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        return list(data)
+    raise _corrupt()
+
+
+def _corrupt() -> InternalError:
+    return InternalError(
+        "RECORD_CORRUPT", "the journaled state of a file change has another shape than expected"
+    )

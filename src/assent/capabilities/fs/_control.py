@@ -1,0 +1,102 @@
+"""The control files: what of the workspace belongs to Assent itself, known by device and inode, and by name.
+
+An inode says that a hard link, another spelling or a bind mount is the same file; a name protects a control file that does not
+exist yet, or is being replaced by an editor at this moment. Both are looked up anew for every change, because a person may
+replace a control file while a run is under way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from assent.capabilities.fs._paths import Zone, fold, reserved
+
+Identity: TypeAlias = tuple[int, int]
+"""Device and inode."""
+
+_STATE_ENTRIES_MAX: Final = 1_000_000
+"""Files of the state directory that are compared with a hard link; beyond it, every hard link counts as hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlFiles:
+    """Where the control files are. `hidden` (the state directory) is invisible, `read_only` may be read, nothing more."""
+
+    hidden: tuple[Path, ...] = ()
+    read_only: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, *, hidden: Iterable[Path] = (), read_only: Iterable[Path] = ()) -> ControlFiles:
+        """The control files at these paths, made absolute; they need not exist yet."""
+        return cls(
+            tuple(Path(os.path.abspath(path)) for path in hidden),
+            tuple(Path(os.path.abspath(path)) for path in read_only),
+        )
+
+    def look(self) -> Sighting:
+        """Their identities at this moment."""
+        zones: dict[Identity, Zone] = {}
+        names: dict[tuple[Identity, str], Zone] = {}
+        ancestors: set[Identity] = set()
+        for paths, zone in ((self.read_only, Zone.READ_ONLY), (self.hidden, Zone.HIDDEN)):
+            for path in paths:
+                # Both ends of a link are the control file: `assent.toml` may point into a shared folder.
+                for place in {path, Path(os.path.realpath(path))}:
+                    for found in (_identity(place), _identity(place, follow=True)):
+                        if found is not None:
+                            zones[found] = zone
+                    above = [_identity(parent, follow=True) for parent in place.parents]
+                    ancestors.update(found for found in above if found is not None)
+                    if above and above[0] is not None:
+                        names[above[0], fold(place.name)] = zone
+        return Sighting(self, zones, names, frozenset(ancestors))
+
+    def inner_identities(self) -> Iterator[Identity]:
+        """Every file inside the hidden directories: what a hard link elsewhere may turn out to be."""
+        for directory in self.hidden:
+            for folder, _, files in os.walk(directory):
+                for name in files:
+                    found = _identity(Path(folder, name))
+                    if found is not None:
+                        yield found
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The control files as they were seen at one moment."""
+
+    _files: ControlFiles
+    _zones: dict[Identity, Zone]
+    _names: dict[tuple[Identity, str], Zone]
+    _ancestors: frozenset[Identity]
+
+    def zone_of(self, identity: Identity) -> Zone:
+        """The zone of the file or folder with this identity."""
+        return self._zones.get(identity, Zone.FREE)
+
+    def zone_named(self, directory: Identity, name: str) -> Zone:
+        """The zone of a name in a folder, whether or not anything stands there."""
+        return max(reserved(name), self._names.get((directory, fold(name)), Zone.FREE))
+
+    def holds_control_files(self, identity: Identity) -> bool:
+        """Whether the folder with this identity is above a control file, so that moving it would move that."""
+        return identity in self._ancestors
+
+    def is_linked_inside(self, identity: Identity) -> bool:
+        """Whether a file with several links has one of them inside the hidden directories."""
+        for count, found in enumerate(self._files.inner_identities()):
+            if found == identity or count >= _STATE_ENTRIES_MAX:
+                return True
+        return False
+
+
+def _identity(path: Path, *, follow: bool = False) -> Identity | None:
+    try:
+        found = os.stat(path, follow_symlinks=follow)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

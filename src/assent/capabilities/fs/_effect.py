@@ -1,0 +1,198 @@
+"""The five parts of every capability that changes files, over one idea: plan a `Change`, apply it, recognise it, take it back.
+
+A capability says what it will change (`plan`) and how (`apply`); everything that makes it durable and reversible is here, once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Generic, TypeVar
+
+from assent.capabilities.fs._change import Change, Position, Target, remove_empty_dirs
+from assent.capabilities.fs._diff import Pages, unified
+from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs._snapshot import (
+    PRE_IMAGE_BYTES_MAX,
+    Snapshot,
+    changed,
+    keep,
+    put_back,
+    survey,
+)
+from assent.errors import Json, RefusedError
+from assent.invocation import Call, EntryKind, Handler, Prepared, Preview, Reconciliation
+from assent.spec.capability import SpecModel
+from assent.spec.states import Verdict
+
+P = TypeVar("P", bound=SpecModel)
+
+
+class FileEffect(ABC, Generic[P]):
+    """One capability that changes files; `P` is the type of its parameters."""
+
+    name: ClassVar[str]
+    revision: ClassVar[str] = "1"
+    """Goes up when a change journaled by an older version could no longer be continued or taken back by this one."""
+
+    def __init__(self, max_pre_image_bytes: int = PRE_IMAGE_BYTES_MAX) -> None:
+        self._max_pre_image_bytes = max_pre_image_bytes
+
+    # -- what each capability says of itself --------------------------------------------------------------------------
+
+    @abstractmethod
+    def plan(self, call: Call, parameters: P, *, keeps: bool) -> Change:
+        """What the call will change, found by reading only. `keeps`: pre-images go into the blob store."""
+
+    @abstractmethod
+    def apply(self, call: Call, parameters: P, change: Change) -> None:
+        """Make the change; the world is in the state before."""
+
+    @abstractmethod
+    def output(self, parameters: P, change: Change) -> dict[str, Json]:
+        """The call's output, which follows from the parameters and the plan: a crash cannot lose it."""
+
+    def is_unfinished(self, call: Call, change: Change) -> bool:
+        """Whether the effect stands but work is left to do after it."""
+        del call, change
+        return False
+
+    def finish(self, call: Call, change: Change) -> None:
+        """Do what is left to do after the effect; harmless when nothing is."""
+
+    def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
+        """Whether `found` is a state that only an interrupted `take_back` leaves."""
+        del change, found
+        return False
+
+    def take_back(self, call: Call, change: Change, found: list[Snapshot]) -> None:
+        """Restore every target; the world is in the state after."""
+        for target, state in zip(change.targets, found, strict=True):
+            require_pre_image(target)
+            if not target.is_before(state):
+                restore(call, target, state)
+
+    def heading(self, change: Change) -> str:
+        """Lines that a preview shows above the differences."""
+        del change
+        return ""
+
+    def compared(self, change: Change) -> tuple[str, ...]:
+        """The paths whose contents a preview compares."""
+        return tuple(target.path for target in change.targets)
+
+    # -- the parts ----------------------------------------------------------------------------------------------------
+
+    def prepare(self, call: Call, parameters: P) -> Prepared:
+        """Read the state before, keep what undo needs, and say what will have changed."""
+        return self.plan(call, parameters, keeps=call.keep_pre_image).to_prepared(call.blobs)
+
+    def execute(self, call: Call, parameters: P) -> Json:
+        """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
+        change = Change.of(call)
+        match change.position(change.find(call.world.files)):
+            case Position.AFTER:
+                self.finish(call, change)
+            case Position.BEFORE:
+                change.remove_temporaries(call)
+                self.apply(call, parameters, change)
+            case Position.FOREIGN:
+                raise changed(change.targets[0].path)
+        return self.output(parameters, change)
+
+    def reconcile(self, call: Call, parameters: P) -> Reconciliation:
+        """Compare the world with both states. An effect with leftovers is answered `no`: `execute` completes it."""
+        change = Change.of(call)
+        match change.position(change.find(call.world.files)):
+            case Position.AFTER if not self.is_unfinished(call, change):
+                return Reconciliation(Verdict.YES, self.output(parameters, change))
+            case Position.AFTER | Position.BEFORE:
+                return Reconciliation(Verdict.NO)
+            case Position.FOREIGN:
+                return Reconciliation(Verdict.UNKNOWN, foreign=True)
+
+    def compensate(self, call: Call, parameters: P) -> Json:
+        """Put the state before back, byte for byte; harmless when it stands already.
+
+        Raises `RefusedError`: COMPENSATION_CONFLICT when the world is in neither state, UNDO_IMPOSSIBLE when no pre-image was
+        kept.
+        """
+        # The journaled change alone says what to restore: the same parameters could mean another path by now.
+        del parameters
+        change = Change.of(call)
+        found = change.find(call.world.files)
+        match change.position(found):
+            case Position.BEFORE:
+                pass
+            case Position.FOREIGN if not self.is_half_undone(change, found):
+                raise change.conflict(found)
+            case _:
+                self.finish(call, change)
+                change.remove_temporaries(call)
+                self.take_back(call, change, found)
+        change.remove_temporaries(call)
+        files = call.world.files
+        remove_empty_dirs(files, change.new_dirs)
+        for folder in change.folders:
+            folder.restore(files)
+        return {"restored": [shown(target.path) for target in change.targets]}
+
+    def preview(self, call: Call, parameters: P) -> Preview:
+        """What the call would change, as a unified diff; the change is made to the call's simulated world."""
+        assert call.world.is_simulated, "a preview must not touch the real world"
+        files = call.world.files
+        change = self.plan(call, parameters, keeps=False)
+        if change.is_nothing:
+            return Preview("unified", "", change.base(), changes=False)
+        paths = (*change.new_dirs, *self.compared(change))
+        before = Pages.read(files, paths)
+        self.apply(call, parameters, change)
+        text = self.heading(change) + unified(before, Pages.read(files, paths))
+        return Preview("unified", text, change.base(), changes=True)
+
+    def handler(self, parameters: type[P], returns: type[SpecModel]) -> Handler:
+        """The handler that the registry gets."""
+        return Handler(
+            execute=self.execute,
+            prepare=self.prepare,
+            compensate=self.compensate,
+            reconcile=self.reconcile,
+            preview=self.preview,
+            parameters=parameters,
+            returns=returns,
+            revision=f"{self.name}/{self.revision}",
+            rehearsable=True,
+        )
+
+    # -- for plans ----------------------------------------------------------------------------------------------------
+
+    def pre_image(self, call: Call, path: str, *, keeps: bool) -> Snapshot:
+        """What stands at `path`: in the blob store when undo will need it, else only hashed (`undo: none`, previews)."""
+        if call.keep_pre_image:
+            return keep(call, path, bytes_max=self._max_pre_image_bytes, store=keeps)
+        return survey(call.world.files, path)
+
+
+def restore(call: Call, target: Target, state: Snapshot) -> None:
+    """Put back what stood at one path; `state` is what stands there now."""
+    files = call.world.files
+    if target.old.nodes:
+        put_back(call, target.path, target.old)
+    elif state.kind is not EntryKind.DIRECTORY:
+        files.remove_file(target.path)
+    elif len(state.nodes) == 1:
+        files.remove_dir(target.path)
+    else:
+        # A whole tree goes in one rename, so that no reader and no crash sees half of it.
+        files.rename(target.path, files.temporary(target.path, key=call.key), replace=False)
+        files.remove_temporary(target.path, key=call.key)
+
+
+def require_pre_image(target: Target) -> None:
+    """Refuse to take back what nothing was kept of."""
+    if target.old.size and target.old.pack is None and target.before != target.after:
+        raise RefusedError(
+            "UNDO_IMPOSSIBLE",
+            f"no pre-image of `{shown(target.path)}` was kept, so it cannot be restored",
+            path=shown(target.path),
+            hint="the step said `undo: none`; restore it by other means",
+        )

@@ -1,0 +1,115 @@
+"""`io.fs.read_file`, `hash_file`, `list_dir` and `exists`: looking without touching."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final
+
+from assent.capabilities.fs._faults import missing, not_a_directory
+from assent.capabilities.fs._parameters import ListDir, OnePath, ReadFile, place
+from assent.capabilities.fs._paths import escapes, join, shown
+from assent.capabilities.fs._text import decode
+from assent.errors import Json
+from assent.invocation import Call, Entry, EntryKind, Files, NoEffectError, Preview
+
+READ_BYTES_MAX: Final = 16 << 20
+"""The largest file that is returned as text: outputs are journaled and held in memory."""
+
+ENTRIES_MAX: Final = 10_000
+"""Entries in one listing; the output says when there were more."""
+
+
+def read_file(call: Call, parameters: ReadFile) -> Json:
+    """A file's text. Raises `NoEffectError`: FILE_TOO_LARGE, ENCODING_UNKNOWN, ENCODING_FAILED, and those of paths."""
+    path, files = place(parameters.path), call.world.files
+    digest, pieces, size = hashlib.sha256(), [], 0
+    for chunk in files.read(path):
+        size += len(chunk)
+        if size > READ_BYTES_MAX:
+            raise NoEffectError(
+                "FILE_TOO_LARGE",
+                f"`{shown(path)}` has more than {READ_BYTES_MAX} bytes, the most that is returned as text",
+                path=shown(path),
+                hint="`io.fs.hash_file` takes files of any size",
+            )
+        digest.update(chunk)
+        pieces.append(chunk)
+    return {
+        "path": path,
+        "content": decode(b"".join(pieces), parameters.encoding),
+        "encoding": parameters.encoding,
+        "size": size,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def hash_file(call: Call, parameters: OnePath) -> Json:
+    """A file's SHA-256 and size, whatever its size."""
+    path = place(parameters.path)
+    digest, size = hashlib.sha256(), 0
+    for chunk in call.world.files.read(path):
+        digest.update(chunk)
+        size += len(chunk)
+        if call.cancel.is_cancelled:
+            raise NoEffectError(
+                "CALL_CANCELLED", "the call was cancelled while it read a file", path=shown(path)
+            )
+    return {"path": path, "algorithm": "sha256", "sha256": digest.hexdigest(), "size": size}
+
+
+def exists(call: Call, parameters: OnePath) -> Json:
+    """Whether something stands at a path, and of what kind; a link is reported as one, not followed."""
+    path = place(parameters.path)
+    try:
+        entry = call.world.files.stat(path)
+    except NoEffectError as error:
+        if error.code != "NOT_A_DIRECTORY":
+            raise
+        entry = None
+    return {"path": path, "exists": entry is not None, "kind": entry.kind.value if entry else None}
+
+
+def list_dir(call: Call, parameters: ListDir) -> Json:
+    """A folder's entries in walking order; links are listed, not followed."""
+    path, files = place(parameters.path), call.world.files
+    top = files.stat(path)
+    if top is None:
+        raise missing(path)
+    if top.kind is EntryKind.SYMLINK:
+        raise escapes(path, "is a symbolic link")
+    if top.kind is not EntryKind.DIRECTORY:
+        raise not_a_directory(path)
+    entries: list[Json] = []
+    for inner, entry in _walk(files, path, "", parameters):
+        if len(entries) == ENTRIES_MAX:
+            return {"path": path, "entries": entries, "truncated": True}
+        entries.append(
+            {
+                "path": shown(inner),
+                "kind": entry.kind.value,
+                "size": entry.size,
+                "modified_ms": entry.mtime_ns // 1_000_000,
+            }
+        )
+    return {"path": path, "entries": entries, "truncated": False}
+
+
+def _walk(files: Files, top: str, inner: str, parameters: ListDir) -> Iterator[tuple[str, Entry]]:
+    directory = join(top, inner) if inner else top
+    for name in files.list(directory):
+        if name.startswith(".") and not parameters.include_hidden:
+            continue
+        below = f"{inner}/{name}" if inner else name
+        entry = files.stat(join(top, below))
+        if entry is None:  # Gone since it was listed.
+            continue
+        yield below, entry
+        if parameters.recursive and entry.kind is EntryKind.DIRECTORY:
+            yield from _walk(files, top, below, parameters)
+
+
+def no_change(call: Call, parameters: object) -> Preview:
+    """The preview of a capability that only reads."""
+    del call, parameters
+    return Preview("none", changes=False)

@@ -1,0 +1,50 @@
+"""The world of the file capabilities: one folder of the machine, or an imaginary version of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from assent.capabilities.fs._confined import ConfinedFiles
+from assent.capabilities.fs._control import ControlFiles
+from assent.capabilities.fs._overlay import OverlayFiles
+from assent.invocation import Files
+
+
+class Workspace:
+    """A `World`: the workspace's files, real or simulated."""
+
+    def __init__(self, files: Files, *, is_simulated: bool = False) -> None:
+        self._files = files
+        self._is_simulated = is_simulated
+
+    @classmethod
+    def open(cls, root: Path, *, hidden: Path, read_only: Iterable[Path] = ()) -> Self:
+        """The real workspace at `root`.
+
+        `hidden` is the state directory, which capabilities cannot see; `read_only` are policy and lock files (a folder counts
+        with all it holds). The root's own `assent.toml` is always among them, existing or not. Raises `InputError`
+        WORKSPACE_INVALID.
+        """
+        control = ControlFiles.of(hidden=[hidden], read_only=[root / "assent.toml", *read_only])
+        return cls(ConfinedFiles(root, control=control))
+
+    @property
+    def files(self) -> Files:
+        """The workspace's files."""
+        return self._files
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether changes stay imaginary."""
+        return self._is_simulated
+
+    def simulate(self) -> Workspace:
+        """An imaginary world that looks like this one; a simulated one can be simulated again."""
+        return Workspace(OverlayFiles(self._files), is_simulated=True)
+
+    def close(self) -> None:
+        """Give back what the real files hold open; harmless when done twice."""
+        if isinstance(self._files, ConfinedFiles):
+            self._files.close()

@@ -205,6 +205,26 @@ CATALOG: dict[str, Explanation] = {
         "An inclusion proof does not lead from the entry to the signed root.",
         "The entry, its number or the proof was changed: make a new proof from the ledger and compare.",
     ),
+    "ENTRY_UNKNOWN": Explanation(
+        "The ledger has no entry with this number.",
+        "List the entries with `assent audit log`; they are counted from 0.",
+    ),
+    "ENTRY_UNSIGNED": Explanation(
+        "No signed checkpoint covers this entry yet, so there is nothing to prove it against.",
+        "Wait for the run to end, or let the next command that writes open the ledger: both sign a checkpoint.",
+    ),
+    "EXPORT_EXISTS": Explanation(
+        "The folder to export to exists; an export never overwrites anything.",
+        "Name a folder that does not exist.",
+    ),
+    "EXPORT_FAILED": Explanation(
+        "The export could not be written.",
+        "Mend what the message names, such as a full disk, and export again.",
+    ),
+    "EXPORT_INVALID": Explanation(
+        "A folder is not an export of a ledger.",
+        "Name the folder that `assent audit export DIR` wrote.",
+    ),
     "TRUST_POLICY_INVALID": Explanation(
         "A text that says which logs and witnesses to trust has a line that can't be read.",
         "Mend the line that the path names; it begins with `log`, `witness`, `group` or `quorum`.",

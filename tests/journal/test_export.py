@@ -1,0 +1,180 @@
+"""An export is a faithful copy that can be checked anywhere, also without Assent."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assent.errors import AssentError
+from assent.journal._export import export_ledger, verify_export
+from assent.journal._export_verifier import ed25519_verifies
+from assent.journal._keys import Ed25519FileSigner
+from assent.journal._note import Ed25519Verifier
+from assent.journal._record import SqliteRecord
+from tests.support.ledgers import ORIGIN, SIGNER, LedgerFile, make_ledger, run_batch
+
+KEYS = [Ed25519Verifier.from_vkey(SIGNER.vkey)]
+STRANGER = Ed25519FileSigner(ORIGIN, bytes(32))
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    make_ledger(tmp_path / "ledger.db")
+    with SqliteRecord.open(tmp_path / "ledger.db") as record:
+        found = export_ledger(record, tmp_path / "export", vkey=SIGNER.vkey, payloads=True)
+    assert (found.entries, found.checkpoints, found.payloads) == (21, 6, 20)
+    return tmp_path / "export"
+
+
+def standalone(folder: Path, *arguments: str) -> tuple[int, str]:
+    """The exit code and the answer of the checker in the export, run as a stranger would run it: isolated from Assent."""
+    command = [sys.executable, "-I", "-S", str(folder / "verify.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert not done.stderr, done.stderr
+    return done.returncode, done.stdout
+
+
+def test_an_export_verifies_here_and_with_its_own_checker(exported: Path) -> None:
+    report = verify_export(exported, KEYS)
+    assert report.is_good
+    assert (report.size, report.checkpoints, report.payloads, report.unsigned) == (21, 6, 20, 0)
+    code, answer = standalone(exported, "--key", SIGNER.vkey)
+    assert code == 0, answer
+    assert "21 entries, 6 signed checkpoints, 20 payloads: as they were recorded" in answer
+
+
+def test_an_export_is_private_and_says_how_to_check_it(exported: Path) -> None:
+    assert stat.S_IMODE(exported.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in exported.iterdir()} == {0o600}
+    names = {path.name for path in exported.iterdir()}
+    assert names == {
+        "leaves.jsonl",
+        "checkpoints.jsonl",
+        "checkpoint",
+        "payloads.jsonl",
+        "ledger.vkey",
+        "verify.py",
+        "README.md",
+    }
+    assert all(name in (exported / "README.md").read_text() for name in names - {"README.md"})
+
+
+def test_payloads_are_left_out_unless_they_are_asked_for(tmp_path: Path) -> None:
+    """They may hold anything, a secret in a file's content included."""
+    make_ledger(tmp_path / "ledger.db")
+    with SqliteRecord.open(tmp_path / "ledger.db") as record:
+        export_ledger(record, tmp_path / "export", vkey=SIGNER.vkey)
+    assert not (tmp_path / "export" / "payloads.jsonl").exists()
+    assert not any(b"of run_000000" in path.read_bytes() for path in (tmp_path / "export").iterdir())
+    report = verify_export(tmp_path / "export", KEYS)
+    assert report.is_good
+    assert report.payloads is None
+    assert standalone(tmp_path / "export")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("leaves.jsonl", b'"attempt":1', b'"attempt":2'),
+        ("leaves.jsonl", b'"seq":9', b'"seq":8'),
+        ("checkpoints.jsonl", b'"note":"' + ORIGIN.encode(), b'"note":"' + ORIGIN.encode() + b"x"),
+        ("payloads.jsonl", b'"salt":"', b'"salt":"AA'),
+        ("payloads.jsonl", b'{"body":"', b'{"body":"AAAA'),
+    ],
+)
+def test_a_change_in_any_file_is_found_by_both_checkers(
+    exported: Path, name: str, old: bytes, new: bytes
+) -> None:
+    data = (exported / name).read_bytes()
+    assert old in data
+    (exported / name).write_bytes(data.replace(old, new, 1))
+    assert not verify_export(exported, KEYS).is_good
+    assert standalone(exported, "--key", SIGNER.vkey)[0] == 6
+
+
+@pytest.mark.parametrize("keep", [0, 1, 8, 20])
+def test_entries_cut_off_are_found_by_both_checkers(exported: Path, keep: int) -> None:
+    lines = (exported / "leaves.jsonl").read_bytes().splitlines(keepends=True)
+    (exported / "leaves.jsonl").write_bytes(b"".join(lines[:keep]))
+    assert not verify_export(exported, KEYS).is_good
+    assert standalone(exported, "--key", SIGNER.vkey)[0] == 6
+
+
+def test_a_line_cut_in_the_middle_is_found_by_both_checkers(exported: Path) -> None:
+    data = (exported / "leaves.jsonl").read_bytes()
+    (exported / "leaves.jsonl").write_bytes(data[:-10])
+    assert not verify_export(exported, KEYS).is_good
+    assert standalone(exported, "--key", SIGNER.vkey)[0] == 6
+
+
+def test_a_key_that_travels_with_the_export_is_not_believed_silently(exported: Path) -> None:
+    """Another key: refused. The key in the folder: used by the checker, which says what that is worth."""
+    assert not verify_export(exported, [Ed25519Verifier.from_vkey(STRANGER.vkey)]).is_good
+    assert standalone(exported, "--key", STRANGER.vkey)[0] == 6
+    code, answer = standalone(exported)
+    assert code == 0
+    assert "compare it with one from a source you trust" in answer
+
+
+def test_a_kept_checkpoint_finds_a_rolled_back_export(tmp_path: Path) -> None:
+    """The folder of an earlier day is good by itself; with a newer checkpoint it is short of entries."""
+    ledger = LedgerFile.create(tmp_path / "ledger.db")
+    ledger.commit([run_batch(0)])
+    with SqliteRecord.open(tmp_path / "ledger.db") as record:
+        export_ledger(record, tmp_path / "earlier", vkey=SIGNER.vkey)
+    ledger.commit([run_batch(1)])
+    with SqliteRecord.open(tmp_path / "ledger.db") as record:
+        export_ledger(record, tmp_path / "later", vkey=SIGNER.vkey)
+    ledger.close()
+    kept = tmp_path / "later" / "checkpoint"
+    assert verify_export(tmp_path / "earlier", KEYS).is_good
+    assert not verify_export(tmp_path / "earlier", KEYS, kept=kept.read_bytes()).is_good
+    assert standalone(tmp_path / "earlier", "--checkpoint", str(kept))[0] == 6
+    assert verify_export(
+        tmp_path / "later", KEYS, kept=(tmp_path / "earlier" / "checkpoint").read_bytes()
+    ).is_good
+    assert standalone(tmp_path / "later", "--checkpoint", str(tmp_path / "earlier" / "checkpoint"))[0] == 0
+
+
+def test_an_export_overwrites_nothing_and_a_leftover_draft_does_not_matter(tmp_path: Path) -> None:
+    make_ledger(tmp_path / "ledger.db", runs=1)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "fresh.new").mkdir()
+    (tmp_path / "fresh.new" / "leaves.jsonl").write_bytes(b"half\n")
+    with SqliteRecord.open(tmp_path / "ledger.db") as record:
+        with pytest.raises(AssentError) as caught:
+            export_ledger(record, tmp_path / "taken", vkey=SIGNER.vkey)
+        assert caught.value.code == "EXPORT_EXISTS"
+        export_ledger(record, tmp_path / "fresh", vkey=SIGNER.vkey)
+    assert verify_export(tmp_path / "fresh", KEYS).is_good
+    assert not (tmp_path / "fresh.new").exists()
+
+
+def test_a_folder_that_is_no_export_says_so(tmp_path: Path) -> None:
+    with pytest.raises(AssentError) as caught:
+        verify_export(tmp_path, KEYS)
+    assert caught.value.code == "EXPORT_INVALID"
+
+
+def test_the_checker_explains_its_usage(exported: Path) -> None:
+    command = [sys.executable, "-I", str(exported / "verify.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+
+
+def test_the_checkers_own_ed25519_agrees_with_the_reference_vectors(samples: Path) -> None:
+    """It is written in plain Python, so that the checker needs no library."""
+    lines = (samples / "ledger/note/ed25519-sign-40.input").read_text().split()
+    for line in lines[:12]:
+        _, public, message, signed = (bytes.fromhex(field) for field in line.split(":")[:4])
+        signature = signed[:64]
+        assert ed25519_verifies(public, signature, message)
+        assert not ed25519_verifies(public, signature, message + b"x")
+        assert not ed25519_verifies(public, signature[:-1] + bytes([signature[-1] ^ 1]), message)
+        assert not ed25519_verifies(public, signature[:32] + b"\xff" * 32, message)
+        assert not ed25519_verifies(b"\xff" * 32, signature, message)

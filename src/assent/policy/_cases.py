@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from assent.errors import InputError, Json
 from assent.policy._context import PolicyContext
@@ -27,6 +27,8 @@ _GIVEN_KEYS: Final = (
     "workflow", "environment", "run", "now",
 )  # fmt: skip
 _RUN_KEYS: Final = ("id", "mode", "requester")
+
+_Choice = TypeVar("_Choice", OperationType, RiskLevel, Mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +165,10 @@ class _CaseReader:
                 principal=principal,
                 capability=capability,
                 version=self.text(data, "version", path) or (spec.version if spec else ""),
-                operation_type=OperationType(
-                    self.text(data, "operation_type", path)
-                    or (spec.operation_type if spec else OperationType.EXECUTE)
+                operation_type=self.choice(
+                    data, "operation_type", path, spec.operation_type if spec else OperationType.EXECUTE
                 ),
-                risk_level=RiskLevel(
-                    self.text(data, "risk_level", path) or (spec.risk.level if spec else RiskLevel.HIGH)
-                ),
+                risk_level=self.choice(data, "risk_level", path, spec.risk.level if spec else RiskLevel.HIGH),
                 labels=self.texts(data, "labels", path) or (spec.labels if spec else frozenset()),
                 requires_approval=self.flag(
                     data, path, otherwise=spec is not None and spec.risk.requires_approval
@@ -178,12 +177,10 @@ class _CaseReader:
                 workflow=self.text(data, "workflow", path) or "",
                 environment=self.text(data, "environment", path) or "",
                 run_id=self.text(run, "id", (*path, "run")) or "",
-                mode=Mode(self.text(run, "mode", (*path, "run")) or Mode.WORKFLOW),
+                mode=self.choice(run, "mode", (*path, "run"), Mode.WORKFLOW),
                 requester=Principal.parse(requester) if requester else None,
                 now_ms=self.now_ms(data.get("now"), (*path, "now")),
             )
-        except ValueError as error:
-            raise self.fault(str(error).lower(), path) from None
         except InputError as error:
             if error.code == "POLICY_CASES_INVALID":
                 raise
@@ -222,6 +219,16 @@ class _CaseReader:
         if value is not None and not isinstance(value, str):
             raise self.fault(f"`{key}` must be text", (*path, key), hint="put it in quotes")
         return value
+
+    def choice(self, data: Mapping[str, Json], key: str, path: Path, otherwise: _Choice) -> _Choice:
+        value = self.text(data, key, path)
+        for member in type(otherwise):
+            if value == member.value:
+                return member
+        if value is None:
+            return otherwise
+        names = ", ".join(member.value for member in type(otherwise))
+        raise self.fault(f"`{value}` is no {key.replace('_', ' ')}", (*path, key), hint=f"one of: {names}")
 
     def texts(self, data: Mapping[str, Json], key: str, path: Path) -> frozenset[str] | None:
         value = data.get(key)

@@ -50,11 +50,11 @@ _LITERALS: Final = {
     "string": "text",
     "bytes": "bytes",
     "number": "number",
-    "bool": "yes or no",
+    "bool": "yes-or-no",
     "null": "null",
 }
 _RESULTS: Final = {
-    **dict.fromkeys("has contains startsWith endsWith matches all exists exists_one".split(), "yes or no"),
+    **dict.fromkeys("has contains startsWith endsWith matches all exists exists_one".split(), "yes-or-no"),
     **dict.fromkeys("size int uint double".split(), "number"),
     **dict.fromkeys(
         "getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear getHours getMinutes getSeconds "
@@ -94,8 +94,8 @@ def compile_condition(source: str) -> Expression:
 def slips(expression: Expression) -> Iterator[Slip]:
     """Everything wrong with the expression's names and types."""
     whole = _kind(expression.tree, frozenset())
-    if whole not in (None, "yes or no"):
-        yield Slip(f"an `if` must say yes or no; this one gives a {whole}", expression.tree.at)
+    if whole not in (None, "yes-or-no"):
+        yield Slip(f"an `if` must say yes or no; this one gives {_a(whole)}", expression.tree.at)
     within: set[int] = set()
     for node, bound, _ in syntax.walk(expression.tree):
         if id(node) not in within:
@@ -115,7 +115,7 @@ def _names(node: Node, bound: frozenset[str], within: set[int]) -> Iterator[Slip
     level: Fields | str | None = VARIABLES
     for depth, part in enumerate(path):
         if isinstance(level, str):
-            yield Slip(f"`{'.'.join(path[:depth])}` is a {level} and has no field `{part}`", node.at)
+            yield Slip(f"`{'.'.join(path[:depth])}` is {_a(level)} and has no field `{part}`", node.at)
             return
         if level is None:
             return
@@ -146,8 +146,8 @@ def _operation(node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
 def _must_be_boolean(operands: tuple[Node, ...], node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
     for operand in operands:
         kind = _kind(operand, bound)
-        if kind not in (None, "yes or no"):
-            yield Slip(f"`{node.operator}` needs yes or no, and gets a {kind}", operand.at)
+        if kind not in (None, "yes-or-no"):
+            yield Slip(f"`{node.operator}` needs yes or no, and gets {_a(kind)}", operand.at)
 
 
 def _comparison(node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
@@ -168,9 +168,9 @@ def _comparison(node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
             if ("capability",) in (syntax.path_of(left), syntax.path_of(right))
             else None
         )
-        yield Slip(f"`{node.operator}` compares a {kinds[0]} with a {kinds[1]}", node.at, hint)
+        yield Slip(f"`{node.operator}` compares {_a(kinds[0])} with {_a(kinds[1])}", node.at, hint)
     elif node.operator in _ORDER and kinds[0] in ("list", "object", "null"):
-        yield Slip(f"`{node.operator}` cannot order a {kinds[0]}", node.at)
+        yield Slip(f"`{node.operator}` cannot order {_a(kinds[0])}", node.at)
     else:
         yield from _choice(left, right, bound)
         yield from _choice(right, left, bound)
@@ -180,15 +180,15 @@ def _membership(node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
     left, right = node.operands
     container, kind = _kind(right, bound), _kind(left, bound)
     if container not in (None, "list", "object"):
-        yield Slip(f"`in` looks into a {container}, and only a list or an object holds something", node.at)
+        yield Slip(f"`in` looks into {_a(container)}, and only a list or an object holds something", node.at)
     path = syntax.path_of(right)
     if path is not None and path in _SETS_OF_TEXT and kind not in (None, "text"):
-        yield Slip(f"`{'.'.join(path)}` holds text, never a {kind}", node.at)
+        yield Slip(f"`{'.'.join(path)}` holds text, never {_a(kind)}", node.at)
     if isinstance(right, Collection) and not right.is_map:
         for item in right.items:
             of_item = _kind(item, bound)
             if None not in (kind, of_item) and kind != of_item:
-                yield Slip(f"`in` compares a {kind} with a {of_item}", item.at)
+                yield Slip(f"`in` compares {_a(kind)} with {_a(of_item)}", item.at)
             else:
                 yield from _choice(left, item, bound)
 
@@ -209,6 +209,10 @@ def _choice(read: Node, literal: Node, bound: frozenset[str]) -> Iterator[Slip]:
         yield Slip(f"`{'.'.join(path)}` is never `{literal.value}`", literal.at, close or listed)
 
 
+def _a(kind: Kind) -> str:
+    return kind if kind in ("text", "bytes", "null") else f"{'an' if kind == 'object' else 'a'} {kind}"
+
+
 def _kind(node: Node, bound: frozenset[str]) -> Kind:
     match node:
         case Constant(kind=kind):
@@ -218,7 +222,7 @@ def _kind(node: Node, bound: frozenset[str]) -> Kind:
         case Call(function=function):
             return _RESULTS.get(function)
         case Operation(operator=operator):
-            return "yes or no" if operator in _COMPARE or operator in ("&&", "||", "!", "in") else None
+            return "yes-or-no" if operator in _COMPARE or operator in ("&&", "||", "!", "in") else None
         case _:
             return _kind_of_path(syntax.path_of(node), bound)
 

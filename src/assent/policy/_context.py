@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from assent.errors import InputError, Json
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
@@ -16,6 +16,17 @@ from assent.spec.states import Mode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOW_MS_MAX: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, where timestamps end."""
+
+
+_Choice = TypeVar("_Choice", RiskLevel, OperationType, Mode)
+
+
+def _member(kind: type[_Choice], value: str, what: str) -> _Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        names = ", ".join(member.value for member in kind)
+        raise InputError("SPEC_INVALID", f"`{value}` is no {what}", hint=f"one of: {names}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +55,9 @@ class PolicyContext:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        try:
-            put(self, "risk_level", RiskLevel(self.risk_level))
-            put(self, "operation_type", OperationType(self.operation_type))
-            put(self, "mode", Mode(self.mode))
-        except ValueError as error:
-            raise InputError("SPEC_INVALID", f"a context for the gate: {str(error).lower()}") from None
+        put(self, "risk_level", _member(RiskLevel, self.risk_level, "risk level"))
+        put(self, "operation_type", _member(OperationType, self.operation_type, "operation type"))
+        put(self, "mode", _member(Mode, self.mode, "mode of a run"))
         if not 0 <= self.now_ms <= _NOW_MS_MAX:
             raise InputError(
                 "SPEC_INVALID", f"`{self.now_ms}` is no time in milliseconds since 1970", path="now_ms"

@@ -35,6 +35,13 @@ _PATTERN: Final = re.compile(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
 _DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)\Z")
 _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
+_CALLED: Final[dict[type, str]] = {
+    PolicyDecision: "decision",
+    OperationType: "operation type",
+    RiskLevel: "risk level",
+    PrincipalKind: "kind of principal",
+}
+
 _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", PolicyDecision, OperationType, RiskLevel, PrincipalKind)
 
@@ -359,9 +366,8 @@ class _Reader:
             if value == member.value:
                 return member
         names = [member.value for member in kind]
-        name = next(part for part in reversed(path) if isinstance(part, str))
         close = did_you_mean(str(value).upper(), names) or did_you_mean(str(value).lower(), names)
-        raise self.fail(f"`{value}` is no {name}", path, hint=close or "one of: " + ", ".join(names))
+        raise self.fail(f"`{value}` is no {_CALLED[kind]}", path, hint=close or "one of: " + ", ".join(names))
 
     def choices(
         self, data: Mapping[str, Json], key: str, path: Path, kind: type[_Choice]

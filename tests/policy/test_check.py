@@ -1,0 +1,163 @@
+"""`policy check`: everything that looks wrong, with its line, and nothing that does not."""
+
+from __future__ import annotations
+
+import stat
+from itertools import pairwise
+
+import pytest
+
+from assent.errors import InputError
+from assent.policy import DEFAULT_POLICY_YAML, PolicyEngine, check, require_private
+from assent.spec.capability import (
+    RiskLevel,
+    create_delete_capability,
+    create_read_capability,
+    create_write_capability,
+)
+from tests.support.policy import context
+
+READ = create_read_capability("io.fs.read_file", parameters={"type": "object", "properties": {"path": {}}})
+WRITE = create_write_capability(
+    "io.fs.write_file", parameters={"type": "object", "properties": {"path": {}, "content": {}}}
+)
+DELETE = create_delete_capability("io.fs.delete", labels={"fs"})
+KNOWN = [READ, WRITE, DELETE]
+
+
+def rules(*lines: str) -> str:
+    return "version: 1\nrules:\n" + "".join(f"  - {{{line}}}\n" for line in lines)
+
+
+def test_clean_policy_has_no_findings() -> None:
+    assert check(DEFAULT_POLICY_YAML, known_capabilities=KNOWN) == []
+
+
+def test_faults_are_errors_with_places() -> None:
+    found = check(rules("id: a, decision: NO", "id: b, decision: DENY, if: 'x'"), "p.yaml")
+    assert [(finding.severity, finding.kind, finding.path) for finding in found] == [
+        ("error", "fault", "p.yaml:3:23"),
+        ("error", "fault", "p.yaml:4:34"),
+    ]
+    assert check("a: [", "p.yaml")[0].severity == "error"
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ("", "when: {risk_level: LOW}"),
+        ("when: {capability: io.*}", "when: {capability: io.fs.*}"),
+        ("when: {capability: io.*}", "when: {capability: io.fs.delete, risk_level: LOW}"),
+        ("when: {capability: 'io.*.x'}", "when: {capability: 'io.a*.x'}"),
+        ("when: {principal: ['agent:*', 'user:bob']}", "when: {principal: ['agent:x', 'user:bob']}"),
+        ("when: {roles: [a, b]}", "when: {roles: a}"),
+        ("when: {roles: [a, b]}", "when: {roles: {all: [a, c]}}"),
+        ("when: {labels: {all: [a]}}", "when: {labels: {all: [a, b]}}"),
+        ("when: {risk_level: {at_least: MEDIUM}}", "when: {risk_level: CRITICAL}, if: 'inputs.x == 1'"),
+        ("when: {not: {environment: prod}}", "when: {risk_level: LOW, not: {environment: prod}}"),
+    ],
+)
+def test_shadowed_rule_is_found_and_really_never_decides(above: str, below: str) -> None:
+    text = rules(f"id: above, decision: DENY, {above}".rstrip(", "), f"id: below, decision: ALLOW, {below}")
+    [finding] = check(text, "p.yaml")
+    assert (finding.kind, finding.rule, finding.severity) == ("shadowed", "below", "warning")
+    assert finding.path == "p.yaml:4:10"
+    assert "`above`" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ("when: {capability: io.fs.*}", "when: {capability: io.*}"),
+        ("when: {capability: io.fs.*}, if: 'inputs.x == 1'", "when: {capability: io.fs.*}"),
+        ("when: {roles: a}", "when: {roles: [a, b]}"),
+        ("when: {roles: {all: [a, b]}}", "when: {roles: {all: [a]}}"),
+        ("when: {not: {environment: prod}}", "when: {risk_level: LOW}"),
+        ("when: {risk_level: LOW}", "when: {risk_level: {at_least: LOW}}"),
+        ("when: {workflow: w}", ""),
+        ("when: {principal: 'user:*'}", "when: {principal: '*'}"),
+    ],
+)
+def test_reachable_rule_is_not_accused(above: str, below: str) -> None:
+    text = rules(f"id: above, decision: DENY, {above}", f"id: below, decision: ALLOW, {below}".rstrip(", "))
+    assert check(text) == []
+
+
+def test_several_rules_together_make_one_unreachable() -> None:
+    levels = [f"id: {level}, decision: DENY, when: {{risk_level: {level}}}" for level in RiskLevel]
+    [finding] = check(rules(*levels, "id: rest, decision: ALLOW, when: {capability: io.*}"))
+    assert (finding.kind, finding.rule) == ("unreachable", "rest")
+    assert "`LOW`, `MEDIUM`, `HIGH`, `CRITICAL`" in finding.message
+
+
+def test_rule_that_contradicts_itself_is_unreachable() -> None:
+    text = rules("id: a, decision: DENY, when: {capability: io.fs.x, not: {capability: io.fs.*}}")
+    [finding] = check(text)
+    assert (finding.kind, finding.rule) == ("unreachable", "a")
+    policy = PolicyEngine.load(text)
+    assert policy.decide(context(capability="io.fs.x")).rule == "default"
+
+
+def test_unknown_capability_is_named_with_the_nearest_known_one() -> None:
+    text = rules("id: a, decision: DENY, when: {capability: [io.fs.read_file, io.fs.wirte_file]}")
+    [finding] = check(text, "p.yaml", KNOWN)
+    assert (finding.kind, finding.path, finding.hint) == (
+        "unmatched",
+        f"p.yaml:3:{text.splitlines()[2].index('io.fs.wirte_file') + 1}",
+        "did you mean `io.fs.write_file`?",
+    )
+    assert check(text) == []
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "operation_type: EXECUTE",
+        "labels: nothing",
+        "labels: {all: [fs, x]}",
+        "capability: io.fs.delete, risk_level: LOW",
+    ],
+)
+def test_rule_that_matches_no_known_capability_is_found(when: str) -> None:
+    [finding] = check(rules(f"id: a, decision: DENY, when: {{{when}}}"), known_capabilities=KNOWN)
+    assert (finding.kind, finding.rule) == ("unmatched", "a")
+
+
+def test_raised_risk_still_matches() -> None:
+    """A step may raise a capability's risk, so a rule about CRITICAL can meet any of them."""
+    text = rules("id: a, decision: DENY, when: {capability: io.fs.read_file, risk_level: CRITICAL}")
+    assert check(text, known_capabilities=KNOWN) == []
+
+
+def test_unknown_input_is_named_with_the_nearest_known_one() -> None:
+    text = rules("id: a, decision: DENY, when: {capability: io.fs.write_file}, if: 'inputs.contnet == \"x\"'")
+    [finding] = check(text, "p.yaml", KNOWN)
+    assert (finding.kind, finding.hint) == ("unknown_input", "did you mean `content`?")
+    assert finding.path is not None
+    assert finding.path.startswith("p.yaml:3:")
+    open_ended = rules("id: a, decision: DENY, when: {capability: io.fs.delete}, if: 'inputs.anything == 1'")
+    assert check(open_ended, known_capabilities=KNOWN) == []
+
+
+def test_findings_come_in_file_order() -> None:
+    text = rules(
+        "id: a, decision: DENY", "id: b, decision: NO", "id: c, decision: ALLOW, when: {capability: x.y}"
+    )
+    found = check(text, "p.yaml", KNOWN)
+    assert [finding.kind for finding in found] == ["fault", "shadowed", "unmatched"]
+    lines = [int((finding.path or "").split(":")[1]) for finding in found]
+    assert all(before <= after for before, after in pairwise(lines))
+    assert {"severity", "kind", "message", "path", "rule", "hint"} == set(found[0].to_json())
+
+
+@pytest.mark.parametrize(("mode", "who"), [(0o664, "its group"), (0o646, "everybody"), (0o666, "everybody")])
+def test_policy_that_others_can_change_is_refused(mode: int, who: str) -> None:
+    with pytest.raises(InputError) as caught:
+        require_private(stat.S_IFREG | mode, "policy.yaml")
+    assert caught.value.code == "POLICY_PERMISSIONS"
+    assert who in caught.value.message
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o444, 0o755])
+def test_policy_that_only_its_owner_can_change_is_accepted(mode: int) -> None:
+    require_private(stat.S_IFREG | mode, "policy.yaml")

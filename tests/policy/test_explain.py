@@ -1,0 +1,65 @@
+"""`policy explain`: which rule decides, why each earlier one did not, and what would have changed it."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.policy import context, engine
+
+POLICY = engine(
+    {"id": "prod-only", "when": {"environment": "prod", "roles": "ops"}},
+    {"id": "small", "if": "inputs.size < 10"},
+    {"id": "agents", "when": {"principal": "agent:*"}, "decision": "DENY", "reason": "agents wait"},
+    {"id": "rest", "when": {"risk_level": "LOW"}},
+)
+
+
+def test_explanation_gives_each_rule_its_reason() -> None:
+    found = POLICY.explain(context("agent:bot", inputs={"size": 50}))
+    assert found.decision == POLICY.decide(context("agent:bot", inputs={"size": 50}))
+    assert [(report.rule, report.holds, report.reached) for report in found.rules] == [
+        ("prod-only", False, True),
+        ("small", False, True),
+        ("agents", True, True),
+        ("rest", True, False),
+    ]
+    assert (
+        found.rules[0].because == "roles are none, wanted any of `ops`; environment is empty, wanted `prod`"
+    )
+    assert found.rules[3].because == "an earlier rule decides"
+
+
+def test_nearest_rule_is_the_earlier_one_with_another_answer_and_the_least_missing() -> None:
+    found = POLICY.explain(context("agent:bot", inputs={"size": 50}))
+    assert found.nearest is not None
+    assert (found.nearest.rule, found.nearest.missing) == ("small", ("`inputs.size < 10` is false",))
+    assert engine({}).explain(context()).nearest is None
+
+
+def test_nearest_rule_of_a_default_denial() -> None:
+    found = engine(
+        {"id": "a", "when": {"capability": "x.y", "risk_level": "HIGH"}},
+        {"id": "b", "when": {"workflow": "w"}},
+    )
+    nearest = found.explain(context()).nearest
+    assert nearest is not None
+    assert nearest.rule == "b"
+
+
+def test_error_is_explained_as_neither_true_nor_false() -> None:
+    found = POLICY.explain(context())
+    assert found.decision.code == "POLICY_ERROR"
+    assert found.rules[1].holds is None
+    assert "inputs.size" in found.rules[1].because
+    number = engine({"id": "n", "if": "inputs.n"}).explain(context(inputs={"n": 3}))
+    assert number.rules[0].because == "`inputs.n` gives neither true nor false"
+
+
+def test_text_and_json_say_the_same() -> None:
+    found = POLICY.explain(context("agent:bot", inputs={"size": 50}))
+    text, data = found.to_text(), found.to_json()
+    assert json.loads(json.dumps(data)) == data
+    assert text.splitlines()[0] == "DENY  io.fs.write_file for agent:bot"
+    for expected in ("agents wait", "prod-only", "nearest small would give ALLOW"):
+        assert expected in text
+    assert (data["decision"], data["rule"], data["code"]) == ("DENY", "agents", "POLICY_DENIED")

@@ -1,0 +1,206 @@
+"""Reading a policy file: nothing unknown, nothing ambiguous, every fault with its place and a way out."""
+
+from __future__ import annotations
+
+import pytest
+
+from assent.errors import InputError
+from assent.policy import PolicyEngine
+from assent.spec.decision import PolicyDecision
+
+HEAD = "version: 1\nrules:\n  - id: a\n    decision: ALLOW\n"
+
+
+def refused(text: str) -> InputError:
+    with pytest.raises(InputError) as caught:
+        PolicyEngine.load(text, source="p.yaml")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message", "hint"),
+    [
+        ("", "p.yaml", "empty", "version: 1"),
+        ("rules: []", "p.yaml:1:1", "version", "version: 1"),
+        ("version: 2", "p.yaml:1:10", "version `2` is not known", "version 1"),
+        ("version: true", "p.yaml:1:10", "version `True`", None),
+        ("version: 1\nrule: []", "p.yaml:2:1", "unknown key `rule`", "did you mean `rules`?"),
+        ("version: 1\nrules: {}", "p.yaml:2:8", "must be a list", None),
+        ("version: 1\nrules: [x]", "p.yaml:2:9", "must be an object", None),
+        ("version: 1\ndefault: deny", "p.yaml:2:10", "`deny` is no decision", "did you mean `DENY`?"),
+        ("version: 1\nrules:\n  - decision: ALLOW", "p.yaml:3:5", "needs `id`", None),
+        ("version: 1\nrules:\n  - id: a", "p.yaml:3:5", "needs `decision`", "REQUIRE_APPROVAL"),
+        (
+            "version: 1\nrules:\n  - {id: a, decision: PERMIT}",
+            "p.yaml:3:23",
+            "`PERMIT` is no decision",
+            "one of:",
+        ),
+        (
+            "version: 1\nrules:\n  - {id: default, decision: DENY}",
+            "p.yaml:3:10",
+            "`default` cannot be the id",
+            None,
+        ),
+        (
+            "version: 1\nrules:\n  - {id: builtin.low, decision: DENY}",
+            "p.yaml:3:10",
+            "cannot be the id",
+            None,
+        ),
+        ("version: 1\nrules:\n  - {id: 5, decision: DENY}", "p.yaml:3:10", "`id` must be text", "quotes"),
+        (
+            HEAD + "  - {id: a, decision: DENY}",
+            "p.yaml:5:10",
+            "stands twice; the first is at p.yaml:3:9",
+            None,
+        ),
+        (HEAD + "    wen: {}", "p.yaml:5:5", "unknown key `wen`", "did you mean `when`?"),
+        (
+            HEAD + "    when: {rsk_level: LOW}",
+            "p.yaml:5:12",
+            "unknown key `rsk_level`",
+            "did you mean `risk_level`?",
+        ),
+        (
+            HEAD + "    when: {not: {capabilty: a.b}}",
+            "p.yaml:5:18",
+            "`capabilty`",
+            "did you mean `capability`?",
+        ),
+        (HEAD + "    when: {not: {}}", "p.yaml:5:12", "exclude everything", None),
+        (HEAD + "    when: [a]", "p.yaml:5:11", "`when` must be an object", None),
+        (
+            HEAD + "    when: {risk_level: high}",
+            "p.yaml:5:24",
+            "`high` is no risk level",
+            "did you mean `HIGH`?",
+        ),
+        (HEAD + "    when: {risk_level: []}", "p.yaml:5:24", "empty list", "leave the key out"),
+        (
+            HEAD + "    when: {risk_level: {at_least: SOME}}",
+            "p.yaml:5:35",
+            "`SOME` is no risk level",
+            "one of:",
+        ),
+        (HEAD + "    when: {risk_level: {min: LOW}}", "p.yaml:5:25", "unknown key `min`", "at_least"),
+        (HEAD + "    when: {risk_level: {}}", "p.yaml:5:24", "asks for nothing", None),
+        (HEAD + "    when: {roles: {}}", "p.yaml:5:19", "asks for nothing", None),
+        (HEAD + "    when: {roles: []}", "p.yaml:5:19", "empty list", None),
+        (
+            HEAD + "    when: {principal: alice}",
+            "p.yaml:5:23",
+            "`alice` cannot stand in `principal`",
+            "user:alice",
+        ),
+        (HEAD + "    when: {principal: robot:x}", "p.yaml:5:23", "`robot:x`", None),
+        (HEAD + "    when: {capability: 'io fs'}", "p.yaml:5:24", "`io fs`", "io.fs.*"),
+        (HEAD + "    when: {capability: [a.b, 5]}", "p.yaml:5:30", "`5` cannot stand", None),
+        (
+            HEAD + "    when: {operation_type: [READ, WIRTE]}",
+            "p.yaml:5:35",
+            "`WIRTE`",
+            "did you mean `WRITE`?",
+        ),
+        (HEAD + "    if: 5", "p.yaml:5:9", "`if` must be text", None),
+        (HEAD + "    if: inputs.a >", "p.yaml:5:9", "ends where a value is expected", None),
+        (HEAD + "    if: inputs.a > 1 && amont > 3", "p.yaml:5:25", "`amont`", None),
+        (HEAD + "    reason: 5", "p.yaml:5:13", "`reason` must be text", None),
+        (HEAD + "    without_approval: true", "p.yaml:5:5", "must say why", "reason"),
+        (HEAD + "    without_approval: yes", "p.yaml:5:23", "true or false", None),
+        (
+            HEAD + "    without_approval: true\n    reason: x\n    approvers: {}",
+            "p.yaml:7:5",
+            "nobody approves",
+            None,
+        ),
+        (HEAD + "    approvers: {count: 0}", "p.yaml:5:24", "whole number from 1", None),
+        (HEAD + "    approvers: {count: 1.5}", "p.yaml:5:24", "whole number from 1", None),
+        (HEAD + "    approvers: {expires: 1 hour}", "p.yaml:5:26", "`1 hour` is no length of time", "`1h`"),
+        (HEAD + "    approvers: {expires: 0s}", "p.yaml:5:26", "between 1 ms and a year", None),
+        (HEAD + "    approvers: {expires: 400d}", "p.yaml:5:26", "between 1 ms and a year", None),
+        (
+            HEAD + "    approvers: {kinds: [robot]}",
+            "p.yaml:5:25",
+            "`robot` is no kind of principal",
+            "one of:",
+        ),
+        (HEAD + "    approvers: {role: x}", "p.yaml:5:17", "unknown key `role`", "did you mean `roles`?"),
+        (HEAD + "    approvers: 3", "p.yaml:5:16", "`approvers` must be an object", None),
+        (
+            HEAD.replace("ALLOW", "DENY") + "    approvers: {}",
+            "p.yaml:5:5",
+            "nobody can approve what is denied",
+            None,
+        ),
+        (
+            HEAD.replace("ALLOW", "DENY") + "    without_approval: true\n    reason: x",
+            "p.yaml:5:5",
+            "ALLOW",
+            None,
+        ),
+    ],
+)
+def test_fault_is_refused_with_place_and_hint(text: str, path: str, message: str, hint: str | None) -> None:
+    error = refused(text)
+    assert error.code == "POLICY_INVALID"
+    assert error.path == path
+    assert message in error.message
+    if hint is not None:
+        assert error.hint is not None
+        assert hint in error.hint
+
+
+def test_all_faults_are_told_at_once() -> None:
+    error = refused(
+        "version: 1\ndefault: no\nrules:\n - {id: a, decision: x, if: 'y', when: {z: 1}}\n - {id: b}\n"
+    )
+    faults = error.details["faults"]
+    assert isinstance(faults, list)
+    assert [fault["path"] for fault in faults if isinstance(fault, dict)] == [
+        "p.yaml:2:10",
+        "p.yaml:4:22",
+        "p.yaml:4:41",
+        "p.yaml:4:30",
+        "p.yaml:5:4",
+    ]
+    assert "and 4 more" in error.message
+
+
+def test_data_from_a_program_gets_dotted_places() -> None:
+    with pytest.raises(InputError) as caught:
+        PolicyEngine.from_dict(
+            {"version": 1, "rules": [{"id": "a", "decision": "ALLOW", "when": {"risk_level": "X"}}]}
+        )
+    assert caught.value.path == "rules[0].when.risk_level"
+
+
+def test_broken_yaml_is_a_document_fault() -> None:
+    assert refused("version: [1").code == "DOCUMENT_SYNTAX"
+    assert refused("version: 1\nversion: 1").code == "DUPLICATE_KEY"
+
+
+def test_too_many_rules_are_refused() -> None:
+    rules = "".join(f"- {{id: r{i}, decision: DENY}}\n" for i in range(10_001))
+    assert "more than 10000" in refused(f"version: 1\nrules:\n{rules}").message
+
+
+def test_yaml_booleans_are_conditions_too() -> None:
+    """YAML reads a bare `true` before the policy can; the author meant the expression."""
+    policy = PolicyEngine.load(HEAD + "    if: true\n").policy
+    assert policy.rules[0].condition == "true"
+
+
+def test_a_one_rule_file_is_read_whole() -> None:
+    policy = PolicyEngine.load(
+        HEAD.replace("ALLOW", "REQUIRE_APPROVAL") + "    reason: ' why '\n    if: 'risk_rank > 1'\n"
+        "    when: {labels: {all: [x]}, not: {workflow: w}}\n    approvers: {expires: 15m}\n"
+    ).policy
+    rule = policy.rules[0]
+    assert policy.default is PolicyDecision.DENY
+    assert rule.reason == "why"
+    assert rule.condition == "risk_rank > 1"
+    assert rule.unless is not None
+    assert rule.approvers is not None
+    assert rule.approvers.expires_ms == 900_000
+    assert rule.approvers.kinds == ("user",)

@@ -40,7 +40,7 @@ class RegistrySnapshot:
         contents: dict[str, Json] = {
             reference: spec.fingerprint for reference, spec in self._by_reference.items()
         }
-        return Fingerprint(fingerprint(contents))
+        return fingerprint(contents)
 
     def get(self, id: str) -> CapabilitySpec | None:  # noqa: A002  # the spec's own field name
         """The latest version of a capability by semantic-version precedence, or None. A release beats its pre-releases."""
@@ -95,7 +95,8 @@ class CapabilityRegistry:
         """Add one spec. `origin` says where it comes from (`builtin`, a plugin's name, a file), for messages.
 
         Raises `InputError`: CAPABILITY_DUPLICATE when this version is there already, even as an equal spec,
-        because two origins would then claim one name; REGISTRY_SEALED after `seal`.
+        because two origins would then claim one name; REGISTRY_SEALED after `seal`; REGISTRY_FULL; and what
+        `CapabilitySpec.require_consistent` raises.
         """
         if self._sealed:
             raise InputError(
@@ -103,6 +104,8 @@ class CapabilityRegistry:
                 f"`{spec.reference}` comes after the registry was sealed",
                 hint="register everything before the first run",
             )
+        # INVARIANT: no registered spec breaks a risk rule; asserted where it is built and again here.
+        spec.require_consistent()
         if spec.reference in self._specs:
             first = self._origins[spec.reference]
             raise InputError(

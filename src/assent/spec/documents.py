@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from assent.errors import InputError, Json
+from assent.spec.canonical import INTEGER_MAX
 
 if TYPE_CHECKING:
     import yaml
@@ -34,9 +35,6 @@ NODES_MAX: Final = 200_000
 
 CHARACTERS_MAX: Final = 4 * 1024 * 1024
 """Characters of all keys and values, counted alike: one long text behind many aliases is a bomb as well."""
-
-INTEGER_MAX: Final = 2**53
-"""As in canonical JSON: whole numbers beyond it do not survive every reader."""
 
 Path: TypeAlias = "tuple[str | int, ...]"
 

@@ -124,7 +124,7 @@ class WorkflowSpec:
             "outputs": draft.outputs,
             "metadata": draft.metadata,
             "environment": draft.environment,
-            "fingerprint": Fingerprint(fingerprint(draft.canonical)),
+            "fingerprint": fingerprint(draft.canonical),
             "_canonical": canonical,
         }
         for key, value in values.items():

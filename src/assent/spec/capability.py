@@ -1,0 +1,322 @@
+"""CapabilitySpec v3: what a capability does, what it risks and how it is taken back. Inconsistent ones cannot be built.
+
+The three risk rules of the law, checked together so that an author sees every fault at once:
+
+1. `risk.irreversible`: irreversible side effects → HIGH or CRITICAL.
+2. `risk.delete`: a DELETE operation → HIGH or CRITICAL.
+3. `risk.uncompensated`: irreversible and no compensation → CRITICAL.
+
+`reversible` means that the handler's own `compensate` restores the earlier state exactly. A supported
+compensation without it is an act that offsets the effect; the state afterwards is another one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Final, Self, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
+
+from assent.errors import InputError, Json
+from assent.spec.canonical import fingerprint
+from assent.spec.frozen import FrozenJson, thaw
+from assent.spec.ids import CAPABILITY_ID, LABEL, SEMVER, Fingerprint
+
+
+class OperationType(StrEnum):
+    """What kind of act a capability performs."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    DELETE = "DELETE"
+    EXECUTE = "EXECUTE"
+    NETWORK = "NETWORK"
+
+
+class RiskLevel(StrEnum):
+    """How much harm an act can do, from LOW to CRITICAL. Compare by `rank`, never as text."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    CRITICAL = "CRITICAL"
+
+    @property
+    def rank(self) -> int:
+        """0 for LOW … 3 for CRITICAL."""
+        return _RANKS[self]
+
+
+_RANKS: Final = {level: rank for rank, level in enumerate(RiskLevel)}
+
+
+class SpecModel(BaseModel):
+    """What users write, parsed at the border: frozen, nothing unknown, nothing coerced from another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class SideEffects(SpecModel):
+    """What the act changes. `scope` names the part of the world (`filesystem`, `network` …)."""
+
+    reversible: bool
+    scope: str = ""
+    description: str = ""
+
+
+class Compensation(SpecModel):
+    """How the act is taken back: the handler's own `compensate`, or another capability."""
+
+    supported: bool = False
+    strategy: str | None = None
+    capability_id: str | None = None
+
+
+class Risk(SpecModel):
+    """How dangerous the act is, and why."""
+
+    level: RiskLevel
+    justification: str = ""
+    requires_approval: bool = False
+
+
+def _matching(
+    pattern: Any, what: str
+) -> AfterValidator:  # `Any`: re.Pattern is invariant in its parameter here
+    def check(value: str) -> str:
+        if not pattern.match(value):
+            message = f"`{value}` is no {what}"
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+Label = Annotated[str, _matching(LABEL, "label")]
+Seconds = Annotated[float, Field(gt=0, le=31 * 24 * 3600)]
+
+
+class CapabilitySpec(SpecModel):
+    """One version of one capability.
+
+    `parameters` and `returns` are JSON Schema (2020-12); a type with annotations may be given and its schema
+    is taken. `timeout` is in seconds. `labels` say what information flows (`reads_private`, `sends_external`
+    …).
+    """
+
+    id: Annotated[str, _matching(CAPABILITY_ID, "capability id (dotted, like `io.fs.write_file`)")]
+    version: Annotated[str, _matching(SEMVER, "semantic version (like `1.0.0`)")] = "1.0.0"
+    name: str = ""
+    description: str = ""
+    operation_type: OperationType
+    parameters: FrozenJson = Field(default_factory=dict)
+    returns: FrozenJson = Field(default_factory=dict)
+    side_effects: SideEffects
+    compensation: Compensation = Compensation()
+    risk: Risk
+    idempotent: bool = False
+    timeout: Seconds | None = None
+    labels: frozenset[Label] = frozenset()
+    sandbox: FrozenJson = Field(default_factory=dict)
+    secrets: tuple[Label, ...] = ()
+
+    def __init__(self, **data: Any) -> None:  # `Any`: pydantic validates whatever a caller writes
+        for key in ("parameters", "returns"):
+            if key in data:
+                data[key] = schema_of(data[key])
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise spec_error(error, f"capability `{data.get('id', '?')}`") from None
+        self.require_consistent()
+
+    def __hash__(self) -> int:
+        # The generated one would hash the schemas, which are mappings.
+        return hash((self.id, self.version, self.fingerprint))
+
+    def require_consistent(self) -> None:
+        """Do nothing, or raise COMPENSATION_INVALID or RISK_INCONSISTENT (every violation at once).
+
+        A constructed spec is consistent. The registry asks again, because pydantic's `model_construct` and
+        `model_copy` build objects without asking anybody.
+        """
+        self._check_compensation()
+        self._check_risk()
+
+    def _check_compensation(self) -> None:
+        claim = self.compensation
+        if claim.supported and not claim.strategy:
+            raise InputError(
+                "COMPENSATION_INVALID",
+                f"capability `{self.id}` claims a compensation but names no strategy",
+                path="compensation.strategy",
+                hint="say how it is taken back, e.g. `restore_pre_image`",
+            )
+        if not claim.supported and (claim.strategy or claim.capability_id):
+            raise InputError(
+                "COMPENSATION_INVALID",
+                f"capability `{self.id}` describes a compensation that it says it does not support",
+                path="compensation.supported",
+                hint="set `supported: true`, or leave out `strategy` and `capability_id`",
+            )
+
+    def _check_risk(self) -> None:
+        violations = risk_violations(self)
+        if violations:
+            listed = "; ".join(f"[{rule}] {text}" for rule, text in violations)
+            raise InputError(
+                "RISK_INCONSISTENT",
+                f"Risk Consistency Check Failed for capability `{self.id}`: {listed}",
+                path="risk.level",
+                hint="raise the risk, make the effect reversible, or give it a compensation",
+                details={"violations": [{"rule": rule, "message": text} for rule, text in violations]},
+            )
+
+    @cached_property
+    def reference(self) -> str:
+        """`id@version`."""
+        return f"{self.id}@{self.version}"
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """SHA-256 of the canonical spec: the same on every machine, whatever the order its fields were written in."""
+        return fingerprint(self.to_json())
+
+    @property
+    def needs_approval(self) -> bool:
+        """`requires_approval` acts like HIGH, and HIGH always asks."""
+        return self.risk.requires_approval or self.risk.level.rank >= RiskLevel.HIGH.rank
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether anything may have to be taken back after this act."""
+        return self.operation_type is not OperationType.READ
+
+    def to_json(self) -> dict[str, Json]:
+        """The spec as plain JSON data, sets sorted: what the fingerprint covers and `capability show --json` prints."""
+        data = self.model_dump(mode="json", exclude={"parameters", "returns", "sandbox", "labels"})
+        data["parameters"] = thaw(self.parameters)
+        data["returns"] = thaw(self.returns)
+        data["sandbox"] = thaw(self.sandbox)
+        data["labels"] = sorted(self.labels)
+        data["spec_version"] = 3
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Json]) -> Self:
+        """The spec that `to_json` wrote."""
+        fields = {key: value for key, value in data.items() if key != "spec_version"}
+        return cls(**fields)
+
+
+def risk_violations(spec: CapabilitySpec) -> list[tuple[str, str]]:
+    """Every risk rule that the spec breaks, as (rule id, sentence); empty for a consistent spec."""
+    dangerous = spec.risk.level.rank >= RiskLevel.HIGH.rank
+    irreversible = not spec.side_effects.reversible
+    found: list[tuple[str, str]] = []
+    if irreversible and not dangerous:
+        found.append(("risk.irreversible", "irreversible side effects need risk HIGH or CRITICAL"))
+    if spec.operation_type is OperationType.DELETE and not dangerous:
+        found.append(("risk.delete", "DELETE operations need risk HIGH or CRITICAL"))
+    if irreversible and not spec.compensation.supported and spec.risk.level is not RiskLevel.CRITICAL:
+        found.append(
+            ("risk.uncompensated", "irreversible side effects without a compensation need risk CRITICAL")
+        )
+    return found
+
+
+def schema_of(
+    source: Any,
+) -> object:  # `Any`: a type expression such as `list[int] | None` has no type of its own
+    """The JSON Schema of a type, or the schema itself when one is given."""
+    if isinstance(source, type) or get_origin(source) is not None:
+        try:
+            return TypeAdapter(source).json_schema()
+        except PydanticUserError as error:
+            raise InputError(
+                "SPEC_INVALID", f"no schema can be derived: {error.message}", path="parameters"
+            ) from None
+    return source
+
+
+def spec_error(error: ValidationError, what: str) -> InputError:
+    """All of pydantic's findings as one of ours: the first in the sentence, every one in `details`."""
+    faults: list[Json] = [
+        {"path": ".".join(str(part) for part in fault["loc"]), "message": fault["msg"]}
+        for fault in error.errors()
+    ]
+    first = error.errors()[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    where = ".".join(str(part) for part in first["loc"])
+    return InputError(
+        "SPEC_INVALID",
+        f"{what}: {first['msg'][0].lower()}{first['msg'][1:]}{more}",
+        path=where or None,
+        details={"faults": faults},
+    )
+
+
+def create_read_capability(id: str, description: str = "", **fields: Any) -> CapabilitySpec:  # noqa: A002  # the spec's own field name
+    """A READ capability: LOW risk, nothing to take back. `fields` may set anything else of the spec."""
+    return _create(
+        id,
+        description,
+        fields,
+        operation_type=OperationType.READ,
+        side_effects=SideEffects(reversible=True, scope="none"),
+        risk=Risk(level=RiskLevel.LOW, justification="reads only"),
+        idempotent=True,
+    )
+
+
+def create_write_capability(
+    id: str,  # noqa: A002  # the spec's own field name
+    description: str = "",
+    *,
+    reversible: bool = True,
+    strategy: str = "restore_pre_image",
+    **fields: Any,
+) -> CapabilitySpec:
+    """A WRITE capability with a compensation: MEDIUM risk when it restores the earlier state exactly, HIGH otherwise."""
+    return _create(
+        id,
+        description,
+        fields,
+        operation_type=OperationType.WRITE,
+        side_effects=SideEffects(reversible=reversible),
+        compensation=Compensation(supported=True, strategy=strategy),
+        risk=Risk(level=RiskLevel.MEDIUM if reversible else RiskLevel.HIGH),
+    )
+
+
+def create_delete_capability(
+    id: str,  # noqa: A002  # the spec's own field name
+    description: str = "",
+    *,
+    reversible: bool = False,
+    strategy: str = "recreate",
+    **fields: Any,
+) -> CapabilitySpec:
+    """A DELETE capability: HIGH risk and approval either way; irreversible unless a restoring `compensate` is claimed."""
+    return _create(
+        id,
+        description,
+        fields,
+        operation_type=OperationType.DELETE,
+        side_effects=SideEffects(reversible=reversible),
+        compensation=Compensation(supported=True, strategy=strategy),
+        risk=Risk(level=RiskLevel.HIGH, requires_approval=True),
+    )
+
+
+def _create(id: str, description: str, fields: dict[str, Any], **defaults: Any) -> CapabilitySpec:  # noqa: A002
+    return CapabilitySpec(**{"id": id, "description": description, **defaults, **fields})

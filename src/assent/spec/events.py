@@ -1,0 +1,476 @@
+"""Every event there is, in one place: the only things that the journal remembers and that recovery folds.
+
+An event stands in a ledger leaf, whose restricted profile allows ids, enums, codes, integers and commitments:
+no payload, no message, no path. Fields of type `Commitment` bind a payload that is stored beside the leaf.
+Fields at their default are left out of the leaf, so that a field added later does not change the leaves
+already written.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Final, TypeAlias, get_args, get_type_hints
+
+import msgspec
+
+from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
+from assent.spec.states import Effect, Mode, Resolution, Undo, Verdict
+
+LEAF_VERSION: Final = 1
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", gc=False):
+    """What every event has in common: its kind (the tag) and the payloads it binds.
+
+    `gc=False`, here and on `Leaf`: frozen values of strings and integers can't form cycles, and a fold over a long ledger would
+    otherwise spend half its time in the collector.
+    """
+
+    commitment_fields: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def kind(self) -> str:
+        """`subject.past_verb`."""
+        return str(self.__struct_config__.tag)
+
+    def commitments(self) -> list[Commitment]:
+        """The payloads that this event binds, in field order."""
+        return [value for name in self.commitment_fields if (value := getattr(self, name)) is not None]
+
+
+# -- runs ----------------------------------------------------------------------------------------------------
+
+
+class RunCreated(Event, frozen=True, kw_only=True, tag="run.created"):
+    """A run exists. `document` binds the workflow (or the single call) as canonical JSON, `inputs` the run's inputs.
+
+    `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`).
+    """
+
+    workflow: str | None = None
+    workflow_version: str | None = None
+    mode: Mode
+    principal: str
+    asserted: bool = False
+    os_uid: int | None = None
+    environment: str | None = None
+    document: Commitment
+    inputs: Commitment
+    policy: str
+    plan: PlanId | None = None
+
+
+class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
+    """A new owner took the run over after its former one ended without finishing it.
+
+    `retry`: a person asked for another try of what needed attention.
+    """
+
+    retry: bool = False
+
+
+class CancelRequested(Event, frozen=True, kw_only=True, tag="run.cancel_requested"):
+    """Somebody asked for the run to stop; honoured between effects."""
+
+    by: str
+    os_uid: int | None = None
+
+
+class RollbackStarted(Event, frozen=True, kw_only=True, tag="run.rollback_started"):
+    """The run's effects are being taken back. `code` says why (`POLICY_DENIED`, `STEP_FAILED`, `RUN_CANCELLED` …)."""
+
+    code: str
+
+
+class RunSucceeded(Event, frozen=True, kw_only=True, tag="run.succeeded"):
+    """Every step is settled and none failed; in a session: it was closed."""
+
+    outputs: Commitment
+
+
+class RunFailed(Event, frozen=True, kw_only=True, tag="run.failed"):
+    """The run ended without success and there was nothing to take back."""
+
+    code: str
+    step: StepKey | None = None
+
+
+class RunRolledBack(Event, frozen=True, kw_only=True, tag="run.rolled_back"):
+    """The run ended without success and every effect was taken back."""
+
+    code: str
+    step: StepKey | None = None
+
+
+class RunCancelled(Event, frozen=True, kw_only=True, tag="run.cancelled"):
+    """The run was cancelled and every effect was taken back."""
+
+
+class RunNeedsAttention(Event, frozen=True, kw_only=True, tag="run.needs_attention"):
+    """The run can't go on without a person: a step is in doubt, or a compensation failed."""
+
+    code: str
+    step: StepKey | None = None
+
+
+class UndoRequested(Event, frozen=True, kw_only=True, tag="run.undo_requested"):
+    """Somebody asked for a succeeded run to be undone, and the gate answered."""
+
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None
+    partial: bool = False
+    decision: str
+    rule: str
+    policy: str
+    risk: str
+    code: str | None = None
+
+
+class UndoStarted(Event, frozen=True, kw_only=True, tag="run.undo_started"):
+    """All conflicts were checked; compensation begins."""
+
+
+class UndoRefused(Event, frozen=True, kw_only=True, tag="run.undo_refused"):
+    """The undo did not begin (`UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT`, `APPROVAL_REJECTED` …); the run is as before."""
+
+    code: str
+    step: StepKey | None = None
+    error: Commitment | None = None
+
+
+class RunUndone(Event, frozen=True, kw_only=True, tag="run.undone"):
+    """Every effect that can be taken back was taken back on request."""
+
+    partial: bool = False
+
+
+class SessionClosed(Event, frozen=True, kw_only=True, tag="run.session_closed"):
+    """No more steps will arrive."""
+
+
+# -- steps ---------------------------------------------------------------------------------------------------
+
+
+class StepAdded(Event, frozen=True, kw_only=True, tag="step.added"):
+    """A session received another step. `call` binds capability, inputs and options as canonical JSON."""
+
+    step: StepKey
+    call: Commitment
+
+
+class StepsExpanded(Event, frozen=True, kw_only=True, tag="step.expanded"):
+    """A `foreach` step became `count` iterations, `step[0]` … ; `items` binds the list."""
+
+    step: StepKey
+    count: int
+    items: Commitment
+
+
+class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
+    """The intent: decision, inputs and everything undo needs are durable; the effect follows.
+
+    `prepared` binds what the handler's `prepare` returned; `grant` is the digest of the approval that was
+    used.
+    """
+
+    step: StepKey
+    attempt: int
+    capability: str
+    version: str
+    fingerprint: Fingerprint
+    handler: str
+    risk: str
+    decision: str
+    rule: str
+    policy: str
+    inputs: Commitment
+    prepared: Commitment | None = None
+    grant: str | None = None
+    undo: Undo = Undo.AUTOMATIC
+
+
+class StepResumed(Event, frozen=True, kw_only=True, tag="step.resumed"):
+    """The effect is known not to have happened (or may safely happen again): the journaled intent runs once more."""
+
+    step: StepKey
+    attempt: int
+
+
+class StepDenied(Event, frozen=True, kw_only=True, tag="step.denied"):
+    """The gate said no before anything was prepared. `reason` binds the decision with its trace."""
+
+    step: StepKey
+    capability: str
+    version: str
+    risk: str
+    decision: str
+    rule: str
+    policy: str
+    code: str
+    reason: Commitment
+
+
+class StepSkipped(Event, frozen=True, kw_only=True, tag="step.skipped"):
+    """The step's `when` was false; its output is null."""
+
+    step: StepKey
+
+
+class StepSucceeded(Event, frozen=True, kw_only=True, tag="step.succeeded"):
+    """The step has its output. `effect` is `none` where there was none to have: a READ, an approval, a gathered `foreach`."""
+
+    step: StepKey
+    attempt: int
+    output: Commitment
+    effect: Effect = Effect.DONE
+
+
+class AttemptFailed(Event, frozen=True, kw_only=True, tag="step.attempt_failed"):
+    """One attempt failed and another will follow, not before `retry_at_ms`."""
+
+    step: StepKey
+    attempt: int
+    code: str
+    effect: Effect
+    retry_at_ms: int
+    error: Commitment | None = None
+
+
+class StepFailed(Event, frozen=True, kw_only=True, tag="step.failed"):
+    """The step failed for good. `effect` says what is known of the world. `attempt` 0: it never started."""
+
+    step: StepKey
+    attempt: int
+    code: str
+    effect: Effect
+    error: Commitment | None = None
+
+
+class StepUnsettled(Event, frozen=True, kw_only=True, tag="step.unsettled"):
+    """An attempt ended and nobody knows whether its effect happened: the capability is asked next."""
+
+    step: StepKey
+    attempt: int
+    code: str
+    error: Commitment | None = None
+
+
+class StepReconciled(Event, frozen=True, kw_only=True, tag="step.reconciled"):
+    """The capability answered whether the effect happened; `foreign`: somebody else's change was seen."""
+
+    step: StepKey
+    attempt: int
+    verdict: Verdict
+    foreign: bool = False
+
+
+class StepInDoubt(Event, frozen=True, kw_only=True, tag="step.in_doubt"):
+    """Nobody can tell whether the effect happened: a person must (`assent resolve`)."""
+
+    step: StepKey
+    attempt: int
+    code: str
+
+
+class StepResolved(Event, frozen=True, kw_only=True, tag="step.resolved"):
+    """A person settled what the runtime could not."""
+
+    step: StepKey
+    resolution: Resolution
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None
+    output: Commitment | None = None
+
+
+# -- approvals -----------------------------------------------------------------------------------------------
+
+
+class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requested"):
+    """A person is asked. `digest` binds the fully materialised call, the rule, the policy and the previewed world."""
+
+    step: StepKey
+    digest: str
+    capability: str
+    version: str
+    risk: str
+    decision: str
+    rule: str
+    policy: str
+    inputs: Commitment
+    preview: Commitment
+    roles: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("user",)
+    count: int = 1
+    not_requester: bool = False
+    requester: str
+    expires_at_ms: int | None = None
+
+
+class ApprovalGranted(Event, frozen=True, kw_only=True, tag="approval.granted"):
+    """One principal agreed. `confirmed` is false when the approver did not name the digest that was shown."""
+
+    step: StepKey
+    digest: str
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None
+    confirmed: bool = False
+
+
+class ApprovalRejected(Event, frozen=True, kw_only=True, tag="approval.rejected"):
+    """A principal refused, or the request expired (`code` APPROVAL_EXPIRED, no `by`)."""
+
+    step: StepKey
+    digest: str
+    code: str
+    by: str | None = None
+    asserted: bool = False
+    os_uid: int | None = None
+    reason: Commitment | None = None
+
+
+class ApprovalVoided(Event, frozen=True, kw_only=True, tag="approval.voided"):
+    """What was approved is not what would run now: the question is asked again."""
+
+    step: StepKey
+    digest: str
+    code: str
+
+
+# -- compensation --------------------------------------------------------------------------------------------
+
+
+class CompensationStarted(Event, frozen=True, kw_only=True, tag="compensation.started"):
+    """The step's effect is being taken back, from what was journaled only."""
+
+    step: StepKey
+    attempt: int
+
+
+class StepCompensated(Event, frozen=True, kw_only=True, tag="compensation.succeeded"):
+    """The step's effect is taken back."""
+
+    step: StepKey
+
+
+class CompensationFailed(Event, frozen=True, kw_only=True, tag="compensation.failed"):
+    """The step's effect could not be taken back; `error` binds both states of the world, where there was anything to see."""
+
+    step: StepKey
+    attempt: int
+    code: str
+    error: Commitment | None = None
+
+
+# -- the ledger itself ---------------------------------------------------------------------------------------
+
+
+class LedgerCreated(Event, frozen=True, kw_only=True, tag="ledger.created"):
+    """The first event. `origin` names the log in its checkpoints."""
+
+    origin: str
+
+
+class LedgerRecovered(Event, frozen=True, kw_only=True, tag="ledger.recovered"):
+    """A new owner found events that no checkpoint covers (a kill left them) and seals them: `signed` of `size` events."""
+
+    signed: int
+    size: int
+
+
+class PayloadErased(Event, frozen=True, kw_only=True, tag="payload.erased"):
+    """The payloads of a finished run were erased; its leaves stay and the tree still verifies."""
+
+    target: RunId
+    count: int
+    by: str
+    os_uid: int | None = None
+
+
+AnyEvent: TypeAlias = (
+    RunCreated
+    | RunRecovered
+    | CancelRequested
+    | RollbackStarted
+    | RunSucceeded
+    | RunFailed
+    | RunRolledBack
+    | RunCancelled
+    | RunNeedsAttention
+    | UndoRequested
+    | UndoStarted
+    | UndoRefused
+    | RunUndone
+    | SessionClosed
+    | StepAdded
+    | StepsExpanded
+    | StepStarted
+    | StepResumed
+    | StepDenied
+    | StepSkipped
+    | StepSucceeded
+    | AttemptFailed
+    | StepFailed
+    | StepUnsettled
+    | StepReconciled
+    | StepInDoubt
+    | StepResolved
+    | ApprovalRequested
+    | ApprovalGranted
+    | ApprovalRejected
+    | ApprovalVoided
+    | CompensationStarted
+    | StepCompensated
+    | CompensationFailed
+    | LedgerCreated
+    | LedgerRecovered
+    | PayloadErased
+)
+
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)
+}
+"""Every event type by its kind."""
+
+
+def _bind_commitment_fields() -> None:
+    for event_type in EVENT_TYPES.values():
+        hints = get_type_hints(event_type, include_extras=True)
+        event_type.commitment_fields = tuple(
+            name
+            for name in event_type.__struct_fields__
+            if hints[name] is Commitment or Commitment in get_args(hints[name])
+        )
+
+
+_bind_commitment_fields()
+
+
+class Leaf(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """One entry of the ledger: the event, its place in the log and in its run, and when it was recorded.
+
+    `seq` counts all leaves from 0; `n` counts the events of one run from 0 and is what a stale writer trips
+    over. Events of the ledger itself have no run. `v` is written always, so that a reader knows the format
+    before it knows anything else.
+    """
+
+    v: Annotated[int, msgspec.Meta(ge=1)]
+    seq: int
+    at_ms: int
+    run: RunId | None = None
+    n: int | None = None
+    event: AnyEvent
+
+    def encode(self) -> bytes:
+        """The leaf's bytes: canonical JSON in the restricted profile."""
+        return _encoder.encode(self)
+
+
+_encoder: Final = msgspec.json.Encoder(order="sorted")
+_decoder: Final = msgspec.json.Decoder(Leaf)
+
+
+def decode_leaf(data: bytes) -> Leaf:
+    """The leaf that these bytes encode; `msgspec.ValidationError` or `DecodeError` when they are none."""
+    return _decoder.decode(data)

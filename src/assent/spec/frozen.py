@@ -1,0 +1,54 @@
+"""JSON that cannot be changed: mappings become read-only views over private copies, lists become tuples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from assent.errors import Json
+
+Frozen: TypeAlias = "None | bool | int | float | str | tuple[Frozen, ...] | Mapping[str, Frozen]"
+
+
+def freeze(
+    value: Any,
+) -> Any:  # `Any`: JSON of any depth in, the same depth out; the aliases cannot express it both ways
+    """A deeply immutable copy of JSON data; later changes to `value` do not show in it."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    return value
+
+
+def thaw(value: Any) -> Any:  # `Any`: see `freeze`
+    """A plain, mutable copy of frozen JSON data."""
+    if isinstance(value, Mapping):
+        return {key: thaw(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw(item) for item in value]
+    return value
+
+
+class _FrozenJsonSchema:
+    """Teaches pydantic to accept any JSON object and keep it frozen."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _accept, serialization=core_schema.plain_serializer_function_ser_schema(thaw)
+        )
+
+
+def _accept(value: object) -> Mapping[str, Frozen]:
+    if not isinstance(value, Mapping):
+        message = "must be an object"
+        raise ValueError(message)  # noqa: TRY004  # pydantic reports ValueError as a fault; TypeError would escape it
+    frozen: Mapping[str, Frozen] = freeze(value)
+    return frozen
+
+
+FrozenJson = Annotated[Mapping[str, Json], _FrozenJsonSchema()]

@@ -1,0 +1,88 @@
+"""The states that a run, a step and an effect can be in: closed sets, spelled as people script against them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    """Where a run stands. `interrupted` is not among them: it is how a `running` run without a living owner is shown."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    NEEDS_ATTENTION = "needs_attention"
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing more happens to the run by itself; a succeeded run may still be undone."""
+        return self in _FINISHED
+
+
+_FINISHED = frozenset(
+    {RunState.SUCCEEDED, RunState.FAILED, RunState.ROLLED_BACK, RunState.CANCELLED, RunState.UNDONE}
+)
+
+
+class StepState(StrEnum):
+    """Where a step stands."""
+
+    PENDING = "pending"
+    DENIED = "denied"
+    AWAITING_APPROVAL = "awaiting_approval"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    SKIPPED = "skipped"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
+    COMPENSATION_FAILED = "compensation_failed"
+
+
+class Effect(StrEnum):
+    """What is known of an attempt's effect on the world. Unknown is not none."""
+
+    NONE = "none"
+    DONE = "done"
+    UNKNOWN = "unknown"
+
+
+class Mode(StrEnum):
+    """How a run takes its steps: all known beforehand, or one at a time."""
+
+    WORKFLOW = "workflow"
+    SESSION = "session"
+
+
+class Verdict(StrEnum):
+    """What a capability answers when asked whether its effect happened."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class Resolution(StrEnum):
+    """What a person says of a step that the runtime could not settle."""
+
+    HAPPENED = "happened"
+    NOT_HAPPENED = "not_happened"
+    COMPENSATED = "compensated"
+    ABANDON = "abandon"
+
+
+class Undo(StrEnum):
+    """Whether and how a step can be taken back, as a plan shows it."""
+
+    NOT_NEEDED = "not_needed"
+    AUTOMATIC = "automatic"
+    COMPENSATION = "compensation"
+    NONE = "none"

@@ -314,7 +314,7 @@ def compile_template(
                 try:
                     parts.append(Reference(piece, scope))
                 except InputError as error:
-                    fault(error, at, piece.strip())
+                    fault(error, at, piece.strip() or OPEN)
         except InputError as error:
             fault(error, at, OPEN)
         for part in parts:

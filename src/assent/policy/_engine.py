@@ -120,9 +120,14 @@ class PolicyEngine:
                 if bindings is None:
                     bindings = Bindings(context.facts(), self._projection(bits & self._conditional))
                 try:
-                    holds = _evaluate(condition, bindings, context)
-                except ExpressionError as error:
-                    return self._failed(i, compiled, context, error.message), i
+                    holds = condition.run(bindings)
+                except ExpressionError:
+                    # The fault may be a value that only a later rule reads: alone, this rule may still hold. A rule
+                    # must not fail because of what stands below it.
+                    try:
+                        holds = condition.run_on(context.facts())
+                    except ExpressionError as error:
+                        return self._failed(i, compiled, context, error.message), i
                 if holds is False:
                     bits ^= lowest
                     continue
@@ -183,15 +188,6 @@ class Preflight:
             elif decision.effect is PolicyDecision.REQUIRE_APPROVAL:
                 parts.append(f"step `{name}` needs approval by `{decision.rule}`: {decision.reason}")
         return "; ".join(parts) or None
-
-
-def _evaluate(condition: Expression, bindings: Bindings, context: PolicyContext) -> object:
-    try:
-        return condition.run(bindings)
-    except ExpressionError:
-        # The fault may be a value that only a later rule reads: alone, this rule may still hold. A rule must not
-        # fail because of what stands below it.
-        return condition.run_on(context.facts())
 
 
 def _reads(condition: Expression, unknown: UnknownInputs) -> bool:

@@ -1,8 +1,9 @@
 """All rules matched at once: every key is a table from its value to the set of rules that the value satisfies.
 
-A set of rules is one integer, bit i for rule i, so that the rules that match a context are the intersection of three integers:
-those that *who* (principal, roles), *what* (capability, operation, risk, labels) and *where* (workflow, environment) satisfy.
-Each of the three is worked out once per distinct value and remembered. A thousand rules cost what ten cost.
+A set of rules is one integer, bit i for rule i, so that the rules that match a context are the intersection of four integers:
+those that *who* (principal, roles), *what* (capability), *how* (operation, risk, labels) and *where* (workflow, environment)
+satisfy. They are kept apart because their values are few, while their combinations are many. Each is worked out once per
+distinct value and remembered. A thousand rules cost what ten cost.
 
 Rejected: one remembered decision per whole context (a new principal would meet a cold table for every capability), and a tree
 over the capability only (policies that discriminate by role or risk would still be scanned).
@@ -11,96 +12,94 @@ over the capability only (policies that discriminate by role or risk would still
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from assent.policy._context import PolicyContext
 from assent.policy._match import glob_matches
 from assent.spec.policy import Match
+from assent.spec.principal import Principal
 
 REMEMBERED_MAX: Final = 4096
 """Distinct values kept per table; a table that is full starts again empty."""
 
 
+_Numbered: TypeAlias = list[tuple[int, Match]]
+
+_Both: TypeAlias = tuple[int, int]
+"""The rules whose `when` one value satisfies, and those whose `not` it satisfies."""
+
+
 class Index:
     """Which rules' `when` hold, and `not` does not, for a context. Immutable in meaning; the tables only remember."""
 
-    __slots__ = ("_unless", "_when")
+    __slots__ = ("_hows", "_unless", "_whats", "_when", "_wheres", "_whos")
 
     def __init__(self, rules: Sequence[tuple[Match, Match | None]]) -> None:
-        self._when = _Layer(enumerate(when for when, _ in rules))
-        excluding = [(i, unless) for i, (_, unless) in enumerate(rules) if unless is not None]
-        self._unless = _Layer(excluding) if excluding else None
+        self._when = _Layer((1 << i, when) for i, (when, _) in enumerate(rules))
+        self._unless = _Layer((1 << i, unless) for i, (_, unless) in enumerate(rules) if unless is not None)
+        self._whos: dict[Principal, _Both] = {}
+        self._whats: dict[str, _Both] = {}
+        self._hows: dict[tuple[str, str, frozenset[str]], _Both] = {}
+        self._wheres: dict[tuple[str, str], _Both] = {}
 
     def candidates(self, context: PolicyContext) -> int:
         """Bit i is set when rule i matches as far as its `when` goes."""
-        found = self._when.match(context)
-        if self._unless is not None:
-            found &= ~self._unless.match(context)
-        return found
-
-
-_Numbered: TypeAlias = list[tuple[int, Match]]
+        who = context.principal
+        whos = self._whos.get(who)
+        if whos is None:
+            whos = _remember(self._whos, who, (self._when.who(who), self._unless.who(who)))
+        what = context.capability
+        whats = self._whats.get(what)
+        if whats is None:
+            whats = _remember(self._whats, what, (self._when.what(what), self._unless.what(what)))
+        how = (context.operation_type, context.risk_level, context.labels)
+        hows = self._hows.get(how)
+        if hows is None:
+            hows = _remember(self._hows, how, (self._when.how(*how), self._unless.how(*how)))
+        where = (context.workflow, context.environment)
+        wheres = self._wheres.get(where)
+        if wheres is None:
+            wheres = _remember(self._wheres, where, (self._when.where(*where), self._unless.where(*where)))
+        found = whos[0] & whats[0] & hows[0] & wheres[0]
+        return found & ~(whos[1] & whats[1] & hows[1] & wheres[1])
 
 
 class _Layer:
-    """One `Match` per bit; bits without one never match."""
-
-    __slots__ = ("_what", "_whats", "_where", "_wheres", "_who", "_whos")
+    """The tables of one `Match` per bit; bits without one never match."""
 
     def __init__(self, matches: Iterable[tuple[int, Match]]) -> None:
-        numbered = [(1 << i, match) for i, match in matches]
-        self._who = (
-            _patterns(numbered, lambda m: m.principals),
-            _some(numbered, lambda m: m.roles_any),
-            _every(numbered, lambda m: m.roles_all),
-        )
-        self._what = (
-            _patterns(numbered, lambda m: m.capabilities),
-            _some(numbered, lambda m: m.operation_types),
-            _some(numbered, lambda m: m.risk_levels),
-            _some(numbered, lambda m: m.labels_any),
-            _every(numbered, lambda m: m.labels_all),
-        )
-        self._where = (
-            _patterns(numbered, lambda m: m.workflows),
-            _patterns(numbered, lambda m: m.environments),
-        )
-        self._whos: dict[object, int] = {}
-        self._whats: dict[object, int] = {}
-        self._wheres: dict[object, int] = {}
+        numbered = list(matches)
+        self._principals = _patterns(numbered, lambda m: m.principals)
+        self._roles_any = _some(numbered, lambda m: m.roles_any)
+        self._roles_all = _every(numbered, lambda m: m.roles_all)
+        self.what = _patterns(numbered, lambda m: m.capabilities)
+        self._operation_types = _some(numbered, lambda m: m.operation_types)
+        self._risk_levels = _some(numbered, lambda m: m.risk_levels)
+        self._labels_any = _some(numbered, lambda m: m.labels_any)
+        self._labels_all = _every(numbered, lambda m: m.labels_all)
+        self._workflows = _patterns(numbered, lambda m: m.workflows)
+        self._environments = _patterns(numbered, lambda m: m.environments)
 
-    def match(self, context: PolicyContext) -> int:
-        who = context.principal
-        what = (context.capability, context.risk_level, context.operation_type, context.labels)
-        where = (context.workflow, context.environment)
-        found = self._whos.get(who)
-        if found is None:
-            name, some, every = self._who
-            found = name(str(who)) & some(who.roles) & every(who.roles)
-            _remember(self._whos, who, found)
-        whats = self._whats.get(what)
-        if whats is None:
-            capability, operation, risk, some, every = self._what
-            whats = (
-                capability(context.capability)
-                & operation((context.operation_type,))
-                & risk((context.risk_level,))
-                & some(context.labels)
-                & every(context.labels)
-            )
-            _remember(self._whats, what, whats)
-        wheres = self._wheres.get(where)
-        if wheres is None:
-            workflow, environment = self._where
-            wheres = workflow(context.workflow) & environment(context.environment)
-            _remember(self._wheres, where, wheres)
-        return found & whats & wheres
+    def who(self, principal: Principal) -> int:
+        roles = principal.roles
+        return self._principals(str(principal)) & self._roles_any(roles) & self._roles_all(roles)
+
+    def how(self, operation_type: str, risk_level: str, labels: frozenset[str]) -> int:
+        kinds = self._operation_types((operation_type,)) & self._risk_levels((risk_level,))
+        return kinds & self._labels_any(labels) & self._labels_all(labels)
+
+    def where(self, workflow: str, environment: str) -> int:
+        return self._workflows(workflow) & self._environments(environment)
 
 
-def _remember(table: dict[object, int], key: object, value: int) -> None:
+_Key = TypeVar("_Key")
+
+
+def _remember(table: dict[_Key, _Both], key: _Key, value: _Both) -> _Both:
     if len(table) >= REMEMBERED_MAX:
         table.clear()
     table[key] = value
+    return value
 
 
 # -- tables, one per key -----------------------------------------------------------------------------------------------

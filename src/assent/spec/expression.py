@@ -234,22 +234,28 @@ def invalid(source: str, fault: str, offset: int, hint: str | None = None) -> In
 # -- converting --------------------------------------------------------------------------------------------------------
 
 
+_ABSENT: Final = object()
+
+
 def _project(context: Mapping[str, object], wanted: Projection) -> dict[str, object]:
     chosen: dict[str, object] = {}
     for key, below in wanted.items():
-        if key not in context:
+        value = context.get(key, _ABSENT)
+        if value is _ABSENT:
             continue  # What is absent stays absent: the expression, not we, says what that means.
-        value = context[key]
-        if below is not None and isinstance(value, Mapping):
+        if type(value) is str:
+            chosen[key] = value
+        elif below is not None and isinstance(value, Mapping):
             chosen[key] = _project(value, below)
         else:
-            chosen[key] = value if type(value) is str else _native(value, key)
+            chosen[key] = _native(value, key)
     return chosen
 
 
 def _native(value: object, path: str) -> object:
-    """The value in the types that the binding converts exactly."""
-    if isinstance(value, bool | str | float | datetime | timedelta) or value is None:
+    """The value in types that the binding converts exactly; most values are of such a type already and are not copied."""
+    kind = type(value)
+    if kind is str or kind is bool or kind is float or value is None:
         return value
     if isinstance(value, int):
         # The binding would turn a larger integer into a float, silently: two different amounts would compare equal.
@@ -257,11 +263,13 @@ def _native(value: object, path: str) -> object:
             return value
         raise ExpressionError("EXPRESSION_FAILED", f"`{path}` is an integer beyond 64 bits", path=path)
     if isinstance(value, Mapping):
-        return {key: _native(item, f"{path}.{key}") for key, item in value.items()}
+        return {key: item if type(item) is str else _native(item, path) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_native(item, path) for item in value]
+        return [item if type(item) is str else _native(item, path) for item in value]
     if isinstance(value, frozenset) and all(isinstance(item, str) for item in value):
         return sorted(value)  # Roles and labels are sets; their order must not depend on the hash seed.
+    if isinstance(value, str | float | datetime | timedelta):
+        return value
     raise ExpressionError("EXPRESSION_FAILED", f"`{path}` is not JSON data", path=path)
 
 

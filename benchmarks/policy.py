@@ -121,7 +121,7 @@ LISTED = 'inputs.tags.exists(tag, tag == "none-@")'
 def if_inputs() -> dict[str, Json]:
     return {
         "amount": 250,
-        "path": "/home/someone/project/file.txt",
+        "path": "/data/some/project/file.txt",
         "tags": [f"tag-{i}" for i in range(10)],
         "target": {"host": "db.internal", "port": 5432, "tls": True},
         "body": "x" * 700,

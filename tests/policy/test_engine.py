@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 from typing import Any
 
@@ -276,6 +278,12 @@ def test_trace_of_an_error_ends_with_the_rule_that_failed() -> None:
     trace = engine({"id": "a", "if": "inputs.x == 1"}, {"id": "b"}).decide(context()).trace
     assert [(tried.rule, tried.matched) for tried in trace] == [("a", False)]
     assert "inputs.x" in trace[0].because
+
+
+def test_decision_can_be_copied_and_sent() -> None:
+    decision = engine({"id": "a", "if": "inputs.n > 5"}, {"id": "b"}).decide(context(inputs={"n": 1}))
+    assert pickle.loads(pickle.dumps(decision)) == decision == copy.deepcopy(decision)
+    assert hash(decision) == hash(copy.deepcopy(decision))
 
 
 def test_evaluation_twice_gives_the_same_and_changes_nothing() -> None:

@@ -175,9 +175,13 @@ def test_data_from_a_program_gets_dotted_places() -> None:
     assert caught.value.path == "rules[0].when.risk_level"
 
 
-def test_broken_yaml_is_a_document_fault() -> None:
-    assert refused("version: [1").code == "DOCUMENT_SYNTAX"
-    assert refused("version: 1\nversion: 1").code == "DUPLICATE_KEY"
+@pytest.mark.parametrize(
+    ("text", "cause"), [("version: [1", "DOCUMENT_SYNTAX"), ("version: 1\nversion: 1", "DUPLICATE_KEY")]
+)
+def test_a_file_that_is_no_yaml_is_an_invalid_policy(text: str, cause: str) -> None:
+    error = refused(text)
+    assert (error.code, error.details["cause"]) == ("POLICY_INVALID", cause)
+    assert (error.path or "").startswith("p.yaml:")
 
 
 def test_too_many_rules_are_refused() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Self, TypeAlias
 
-from assent.errors import Json
+from assent.errors import InputError, Json
 from assent.policy._builtin import BUILTIN_POLICY
 from assent.policy._compiled import Answer, CompiledRule, care_for, compile_rule, default_answers
 from assent.policy._conditions import compile_condition
@@ -37,8 +37,10 @@ UnknownInputs: TypeAlias = Collection[str] | Literal["all"]
 class PolicyEngine:
     """A policy, compiled. Immutable in meaning, and for use from any thread: what it remembers changes no answer.
 
-    Build one with `load`, `from_dict`, `builtin`, or from a parsed `Policy`; all raise `InputError` POLICY_INVALID (or the
-    code of a broken document) and never build half an engine.
+    Build one with `load`, `from_dict`, `builtin`, or from a parsed `Policy`. The first two raise `InputError` POLICY_INVALID
+    with every fault in `details.faults` (`details.cause` when the file is no YAML at all); a `Policy` with a broken `if`
+    raises EXPRESSION_INVALID.
+    There is never half an engine.
     """
 
     def __init__(self, policy: Policy, *, conditions: Mapping[str, Expression] | None = None) -> None:
@@ -61,7 +63,17 @@ class PolicyEngine:
     @classmethod
     def load(cls, text: str | bytes, *, source: str = "policy.yaml") -> Self:
         """The engine of a policy file's text; errors say `source:LINE:COLUMN`."""
-        return cls._of(load_yaml(text, source=source))
+        try:
+            document = load_yaml(text, source=source)
+        except InputError as error:
+            raise InputError(
+                "POLICY_INVALID",
+                error.message,
+                path=error.path,
+                hint=error.hint,
+                details={**error.details, "cause": error.code},
+            ) from None
+        return cls._of(document)
 
     @classmethod
     def from_dict(cls, data: Json, *, source: str = "<dict>") -> Self:

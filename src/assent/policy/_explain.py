@@ -95,6 +95,10 @@ class Trace(Sequence[Tried]):
     def __repr__(self) -> str:
         return repr(self._all())
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # A copy, or what goes to another process, is the finished list: a context cannot travel.
+        return tuple, (self._all(),)
+
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:

@@ -73,6 +73,8 @@ def test_plain_scalars_mean_what_yaml_1_2_says(text: str, value: Json) -> None:
         ("a: 1\n\tb: 2\n", "DOCUMENT_SYNTAX", "f.yaml:2:1"),
         ("a: \x01", "DOCUMENT_SYNTAX", "f.yaml:1:4"),
         (b"a: ok\nb: \xff\n", "DOCUMENT_SYNTAX", "f.yaml:2:4"),
+        ("a: 'x\x85y'", "DOCUMENT_SYNTAX", "f.yaml:1:6"),
+        ("a: 1\n# \u2028\n", "DOCUMENT_SYNTAX", "f.yaml:2:3"),
         ("a: \ud800", "DOCUMENT_SYNTAX", "f.yaml:1:1"),
         ("--- 1\n--- 2\n", "DOCUMENT_SYNTAX", "f.yaml:2:1"),
         ("a: &x [*x]", "DOCUMENT_SYNTAX", "f.yaml:1:8"),

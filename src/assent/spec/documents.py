@@ -199,7 +199,17 @@ def _decode(text: str | bytes, source: str) -> str:
         ) from None
     if len(data) > SIZE_MAX_BYTES:
         raise _too_large(source)
-    return content.removeprefix("\ufeff")
+    content = content.removeprefix("\ufeff")
+    odd = _ODD_LINE_BREAK.search(content)
+    if odd is not None:
+        line, column = _line_and_column(content, odd.start())
+        raise InputError(
+            "DOCUMENT_SYNTAX",
+            f"the character U+{ord(odd[0]):04X} is a line break to some readers of YAML and text to others",
+            path=f"{source}:{line}:{column}",
+            hint=f"in double quotes, write it as `\\u{ord(odd[0]):04x}`",
+        )
+    return content
 
 
 def _too_large(source: str) -> InputError:
@@ -239,8 +249,10 @@ def _line_and_column(content: str, offset: int) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-# The parser's own idea of a line break (YAML 1.1), so that our lines are the lines of its marks.
-_LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_LINE_BREAK: Final = re.compile("\r\n|[\n\r]")
+
+# Line breaks in YAML 1.1, which the parser follows (in a quoted text it would turn one into a space), text in 1.2 and JSON.
+_ODD_LINE_BREAK: Final = re.compile("[\x85\u2028\u2029]")
 
 
 @dataclass(slots=True)

@@ -1,0 +1,301 @@
+"""`assent.toml` and the user's `config.toml`: the tables they may hold, read strictly and with the place of every fault.
+
+`tomllib` says where a file is no TOML, but not where a key stands. The places of keys are therefore looked up in the text, and
+only once something is wrong; a key that cannot be found there (inside an inline table) gets the place of what holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from assent.errors import InputError, Json
+from assent.spec._sections import parse_duration_ms
+from assent.spec.documents import did_you_mean
+from assent.spec.ids import LABEL, PRINCIPAL_ID
+
+PROJECT_FILE: Final = "assent.toml"
+"""The file whose folder is a workspace."""
+
+FILE_BYTES_MAX: Final = 1 << 20
+UID_MAX: Final = (1 << 32) - 2
+
+Key: TypeAlias = tuple[str, ...]
+Read: TypeAlias = Callable[[object], Json]
+"""Gives the checked value, or raises ValueError with the rest of the sentence `KEY …`."""
+
+_DURATION: Final = "must be a duration: seconds (`30`) or `500ms`, `30s`, `5m`, `2h`"
+
+
+def _text(value: object) -> Json:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("must be text")
+    return value
+
+
+def _label(value: object) -> Json:
+    if not isinstance(value, str) or not LABEL.match(value):
+        raise ValueError("must be a name: letters, digits, spaces and `._/:@+-`, at most 128 characters")
+    return value
+
+
+def _flag(value: object) -> Json:
+    if value is not True and value is not False:
+        raise ValueError("must be true or false")
+    return value
+
+
+def _whole(least: int, most: int) -> Read:
+    def read(value: object) -> Json:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"must be a whole number between {least} and {most}")
+        return value
+
+    return read
+
+
+def _duration_ms(value: object) -> Json:
+    try:
+        return parse_duration_ms(value if isinstance(value, str | int | float) else None)
+    except ValueError:
+        raise ValueError(_DURATION) from None
+
+
+def _roles(value: object) -> Json:
+    if not isinstance(value, list) or not all(isinstance(role, str) and LABEL.match(role) for role in value):
+        raise ValueError('must be a list of role names: `["operator"]`')
+    return sorted(set(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A table of tables whose names the user chooses: one per principal."""
+
+    table: Mapping[str, Read]
+
+
+Schema: TypeAlias = "Mapping[str, Read | Named | Schema]"
+
+_WHO: Final = Named({"uid": _whole(0, UID_MAX), "roles": _roles})
+_SHARED: Final[Schema] = {
+    "policy": _text,
+    "limits": {
+        "concurrency": _whole(1, 1024),
+        "step_timeout": _duration_ms,
+        "grace": _duration_ms,
+        "foreach_items": _whole(1, 1_000_000),
+        "payload_bytes": _whole(1024, 1 << 40),
+        "max_pre_image_bytes": _whole(0, 1 << 50),
+    },
+    "ledger": {"key": _text},
+}
+
+PROJECT_SCHEMA: Final[Schema] = {
+    **_SHARED,
+    "workspace": {"environment": _label, "state": _text},
+    "identity": {"strict": _flag, "users": _WHO, "agents": _WHO, "services": _WHO},
+}
+"""What `assent.toml` may hold."""
+
+USER_SCHEMA: Final[Schema] = _SHARED
+"""What the user's `config.toml` may hold. Who is who, and where a workspace keeps its state, is the workspace's affair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One file's settings, flat: `("limits", "grace")` to a checked value. Durations are whole milliseconds."""
+
+    path: Path
+    values: Mapping[Key, Json]
+    _text: str
+
+    def place(self, key: Key) -> str:
+        """`FILE:LINE` of a setting, for showing where a value comes from."""
+        return f"{self.path}:{locate(self._text, key)[0]}"
+
+    def names(self, *table: str) -> list[str]:
+        """The names that the user chose in a table of tables, in file order."""
+        depth = len(table)
+        return list(
+            dict.fromkeys(key[depth] for key in self.values if key[:depth] == table and len(key) > depth)
+        )
+
+
+def load_configuration(path: Path, schema: Schema) -> Configuration | None:
+    """The configuration in a file, or None where there is no such file.
+
+    Raises `InputError` CONFIG_INVALID with file, line and column: the first fault, all others in `details.faults`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise InputError(
+            "CONFIG_INVALID", f"the configuration can't be read: {reason}", path=str(path)
+        ) from None
+    if len(data) > FILE_BYTES_MAX:
+        raise InputError("CONFIG_INVALID", f"the file is larger than {FILE_BYTES_MAX} bytes", path=str(path))
+    text = _decode(data, path)
+    tables = _parse(text, path)
+    values: dict[Key, Json] = {}
+    faults: list[InputError] = []
+    _read_table(
+        tables,
+        schema,
+        (),
+        values,
+        lambda key, message, hint: faults.append(_fault(path, text, key, message, hint)),
+    )
+    if faults:
+        first, *others = faults
+        if others:
+            first.details["faults"] = [dict(other.to_dict()) for other in others]
+        raise first
+    return Configuration(path, values, text)
+
+
+def _decode(data: bytes, path: Path) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(
+            "CONFIG_INVALID",
+            f"byte {error.start} is not UTF-8",
+            path=f"{path}:{line}:1",
+            hint="save the file as UTF-8",
+        ) from None
+
+
+_AT: Final = re.compile(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)\Z", re.DOTALL)
+
+
+def _parse(text: str, path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        found = _AT.match(str(error))
+        problem = found[1] if found else "the file is nested too deeply"
+        end = (str(text.count("\n") + 1), str(len(text) - text.rfind("\n")))
+        line, column = (found[2], found[3]) if found and found[2] else end
+        message = f"this is not TOML: {problem[:1].lower()}{problem[1:]}"
+        raise InputError("CONFIG_INVALID", message, path=f"{path}:{line}:{column}") from None
+
+
+def _fault(path: Path, text: str, key: Key, message: str, hint: str | None) -> InputError:
+    line, column = locate(text, key)
+    where = f"{path}:{line}:{column}"
+    return InputError(
+        "CONFIG_INVALID", message, path=where, hint=hint, details={"length": len(key[-1]) if key else 1}
+    )
+
+
+# -- the tables --------------------------------------------------------------------------------------------------------
+
+Report: TypeAlias = Callable[[Key, str, "str | None"], None]
+
+
+def _read_table(
+    table: Mapping[str, object], schema: Schema, above: Key, values: dict[Key, Json], report: Report
+) -> None:
+    where = f"`[{'.'.join(above)}]`" if above else "the file"
+    for name, value in table.items():
+        key = (*above, name)
+        known = schema.get(name)
+        if known is None:
+            elsewhere = [".".join((*outer, name)) for outer in _tables_with(name, PROJECT_SCHEMA)]
+            hint = f"it is written as `{elsewhere[0]}`" if elsewhere else f"{where} has: {', '.join(schema)}"
+            report(key, f"{where} has no key `{name}`", did_you_mean(name, schema, otherwise=hint))
+        elif callable(known):
+            try:
+                values[key] = known(value)
+            except ValueError as error:
+                report(key, f"`{name}` {error}", None)
+        elif not isinstance(value, dict):
+            report(key, f"`{name}` must be a table: `[{'.'.join(key)}]`", None)
+        elif isinstance(known, Named):
+            _read_named(value, known, key, values, report)
+        else:
+            _read_table(value, known, key, values, report)
+
+
+def _read_named(
+    table: Mapping[str, object], known: Named, above: Key, values: dict[Key, Json], report: Report
+) -> None:
+    for name, value in table.items():
+        key = (*above, name)
+        if not PRINCIPAL_ID.match(name):
+            hint = "letters, digits and `. _ @ + - /`, at most 128, starting with a letter or digit"
+            report(key, f"`{name}` is no principal id", hint)
+        elif not isinstance(value, dict):
+            report(key, f"`{name}` must be a table: `[{'.'.join(key)}]`", None)
+        else:
+            values.setdefault((*key, "roles"), [])
+            _read_table(value, known.table, key, values, report)
+
+
+def _tables_with(name: str, schema: Schema, above: Key = ()) -> list[Key]:
+    found = [above] if name in schema else []
+    for key, below in schema.items():
+        if isinstance(below, Mapping):
+            found += _tables_with(name, below, (*above, key))
+    return found
+
+
+# -- places ------------------------------------------------------------------------------------------------------------
+
+_PART: Final = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*""")
+
+
+def locate(text: str, key: Key) -> tuple[int, int]:
+    """Line and column, from 1, of a key in a TOML text, or of the nearest thing that holds it."""
+    best, place = 0, (1, 1)
+    table: Key = ()
+    fence: str | None = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if fence is not None:
+            fence = None if fence in line else fence
+            continue
+        start = len(line) - len(line.lstrip())
+        header = re.match(r"\s*\[\[?", line)
+        begin = header.end() if header else start
+        parts, end = _dotted(line, begin)
+        full = (*(() if header else table), *parts)
+        if header and parts:
+            table = full
+        elif not parts or line[end : end + 1] != "=":
+            continue
+        shared = _shared(full, key)
+        if shared > best:
+            best, place = shared, (number, begin + 1)
+        fence = next((mark for mark in ('"""', "'''") if line[end:].count(mark) % 2), None)
+    return place
+
+
+def _shared(left: Key, right: Key) -> int:
+    """How many parts two keys begin with alike."""
+    alike = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        alike += 1
+    return alike
+
+
+def _dotted(line: str, at: int) -> tuple[Key, int]:
+    parts: list[str] = []
+    while found := _PART.match(line, at):
+        parts.append(found[1] or found[2] or found[3] or "")
+        at = found.end()
+        if line[at : at + 1] != ".":
+            break
+        at += 1
+    return tuple(parts), at

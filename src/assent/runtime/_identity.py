@@ -1,0 +1,71 @@
+"""Who acts: the operating system's user, the names that a workspace gives to users, agents and services, and their roles.
+
+A local identity is as good as the account it runs under. `--as` is only an assertion; the journal keeps the user id of the
+process beside it. With `[identity] strict = true` a name must be the account's own, or be mapped to its user id.
+"""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from assent.errors import RefusedError
+from assent.spec.ids import PRINCIPAL_ID
+from assent.spec.principal import Principal
+
+
+def login_of(os_uid: int) -> str:
+    """The account's name, or `uid-N` where it has none that could be a principal's."""
+    try:
+        name = pwd.getpwuid(os_uid).pw_name
+    except KeyError:  # Containers often run under ids that nobody named.
+        return f"uid-{os_uid}"
+    return name if PRINCIPAL_ID.match(name) else f"uid-{os_uid}"
+
+
+def own_name(os_uid: int) -> str:
+    """The principal that an account is when it says nothing else: `user:<login>`."""
+    return f"user:{login_of(os_uid)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """The workspace's table of who is who, keyed by `type:id`."""
+
+    strict: bool = False
+    roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    uids: Mapping[str, int] = field(default_factory=dict)
+
+    def is_proven(self, text: str, os_uid: int) -> bool:
+        """The account itself vouches for this name: it is mapped to the account, or it is the account's own."""
+        mapped = self.uids.get(text)
+        return mapped == os_uid if mapped is not None else text == own_name(os_uid)
+
+    def principal_of(self, text: str, *, asserted: bool, os_uid: int) -> Principal:
+        """The principal that a process of `os_uid` acts as, with its roles.
+
+        `asserted` is what the process admits itself: without it the name must be proven. Raises `RefusedError`
+        IDENTITY_REFUSED, and `InputError` SPEC_INVALID for a text that is no principal.
+        """
+        principal = Principal.parse(text, roles=self.roles.get(text, frozenset()))
+        if self.is_proven(text, os_uid):
+            return principal
+        if asserted and not self.strict:
+            return principal
+        table = f"[identity.{principal.type.value}s.{_quoted(principal.id)}]"
+        mapped = self.uids.get(text)
+        why = (
+            f"`{text}` belongs to user id {mapped}"
+            if mapped is not None
+            else f"`{text}` is mapped to no user id"
+        )
+        raise RefusedError(
+            "IDENTITY_REFUSED",
+            f"{why}, and this process runs as `{login_of(os_uid)}` ({os_uid})",
+            hint=f"act as `{own_name(os_uid)}`, or write `uid = {os_uid}` under `{table}` in assent.toml",
+        )
+
+
+def _quoted(name: str) -> str:
+    return name if all(char.isalnum() or char in "-_" for char in name) else f'"{name}"'

@@ -1,0 +1,357 @@
+"""What a command works with: workspace, state, policy, identity and limits, each with the place its value comes from.
+
+Precedence, highest first: flag, `ASSENT_*`, `assent.toml` of the workspace, the user's `config.toml`, default. Nothing heavy is
+imported here: every command resolves settings, and start-up time is a promise.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from assent.errors import InputError, Json
+from assent.runtime._configuration import (
+    PROJECT_FILE,
+    PROJECT_SCHEMA,
+    USER_SCHEMA,
+    Configuration,
+    Key,
+    load_configuration,
+)
+from assent.runtime._identity import Identities, login_of, own_name
+from assent.runtime._places import STATE_NAME, create_state, name_of, read_policy_file, runtime_folder
+from assent.spec.ids import LABEL
+from assent.spec.principal import Principal
+
+VARIABLES: Final[Mapping[str, str]] = {
+    "workspace": "ASSENT_WORKSPACE",
+    "state": "ASSENT_STATE",
+    "policy": "ASSENT_POLICY",
+    "principal": "ASSENT_PRINCIPAL",
+    "environment": "ASSENT_ENVIRONMENT",
+    "ledger.key": "ASSENT_LEDGER_KEY",
+}
+"""The environment variable of each setting that has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that the workspace sets, each with its unit; None leaves the part's own default."""
+
+    concurrency: int = 8
+    step_timeout_ms: int | None = None
+    grace_ms: int = 10_000
+    foreach_items: int = 10_000
+    payload_bytes: int = 64 << 20
+    max_pre_image_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting as it holds: its name, its value as JSON, and where that comes from (`--state`, `assent.toml:4` …)."""
+
+    name: str
+    value: Json
+    source: str
+
+    def to_json(self) -> dict[str, Json]:
+        """The same as JSON data."""
+        return {"name": self.name, "value": self.value, "source": self.source}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that is configured, resolved once at the door. Paths are absolute; nothing has been created."""
+
+    workspace: Path
+    state: Path
+    policy_path: Path | None
+    key_path: Path
+    config_path: Path | None
+    environment: str | None
+    principal: Principal
+    asserted: bool
+    os_uid: int
+    identities: Identities
+    limits: Limits
+    effective: tuple[Effective, ...]
+    runtime_home: Path | None
+    temporary_home: Path
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        workspace: Path | None = None,
+        state: Path | None = None,
+        policy: Path | None = None,
+        principal: str | None = None,
+        environ: Mapping[str, str],
+        cwd: Path,
+    ) -> Self:
+        """The settings of a command that was given these flags, in this environment and folder.
+
+        Raises `InputError` CONFIG_INVALID (file, line, suggestion), WORKSPACE_MISSING, SPEC_INVALID for a text that is no
+        principal, and `RefusedError` IDENTITY_REFUSED. The policy file is not opened here.
+        """
+        home = _home(environ)
+        root, config, source = _find_workspace(workspace, environ, cwd)
+        user_file = _configuration_home(environ, home) / "config.toml"
+        layers = _Layers(environ, cwd, home, config, load_configuration(user_file, USER_SCHEMA))
+        layers.note("workspace", str(root), source)
+
+        state_path = layers.path("state", state, "--state", ("workspace", "state"), root / STATE_NAME)
+        policy_path = layers.optional_path("policy", policy, "--policy", ("policy",))
+        default_key = _configuration_home(environ, home) / "keys" / name_of(state_path)
+        key_path = layers.path("ledger.key", None, "", ("ledger", "key"), default_key)
+        environment = layers.text("environment", ("workspace", "environment"))
+
+        os_uid = os.getuid()
+        identities = _identities(config)
+        layers.note("identity.strict", identities.strict, layers.source_of(("identity", "strict")))
+        name, asserted = layers.principal(principal, identities, os_uid)
+        who = identities.principal_of(name, asserted=asserted, os_uid=os_uid)
+        limits = layers.limits()
+        return cls(
+            workspace=root,
+            state=state_path,
+            policy_path=policy_path,
+            key_path=key_path,
+            config_path=None if config is None else config.path,
+            environment=environment,
+            principal=who,
+            asserted=asserted,
+            os_uid=os_uid,
+            identities=identities,
+            limits=limits,
+            effective=tuple(layers.noted),
+            runtime_home=_folder(environ, "XDG_RUNTIME_DIR"),
+            temporary_home=_folder(environ, "TMPDIR") or Path("/tmp"),  # noqa: S108 - owner and mode are checked on use
+        )
+
+    @property
+    def roles(self) -> Mapping[str, frozenset[str]]:
+        """The roles of every configured principal, keyed by `type:id`."""
+        return self.identities.roles
+
+    @property
+    def control_files(self) -> tuple[Path, ...]:
+        """Files that no capability may change, whether they exist yet or not: configuration, policy, signing key."""
+        named = (self.workspace / PROJECT_FILE, self.config_path, self.policy_path, self.key_path)
+        return tuple(dict.fromkeys(path for path in named if path is not None))
+
+    def principal_of(self, text: str, *, asserted: bool, os_uid: int) -> Principal:
+        """The principal that a process of `os_uid` acts as, with its roles; IDENTITY_REFUSED, SPEC_INVALID."""
+        return self.identities.principal_of(text, asserted=asserted, os_uid=os_uid)
+
+    def policy_bytes(self) -> bytes | None:
+        """The configured policy file, or None where the built-in policy holds.
+
+        Raises `InputError` POLICY_MISSING, POLICY_PERMISSIONS or POLICY_INVALID.
+        """
+        return None if self.policy_path is None else read_policy_file(self.policy_path)
+
+    def create_state(self) -> None:
+        """Make the state directory (0700, with its own ignore file); STATE_PERMISSIONS, STATE_UNUSABLE."""
+        create_state(self.state)
+
+    def socket_path(self) -> Path:
+        """Where the owner of the state directory listens, in a short private folder that is made here.
+
+        Raises `InputError` RUNTIME_DIR_UNSAFE when that folder is not this user's alone.
+        """
+        folder = runtime_folder(self.runtime_home, self.temporary_home, self.os_uid)
+        return folder / f"{name_of(self.state)[-16:]}.sock"
+
+
+# -- layers ------------------------------------------------------------------------------------------------------------
+
+
+class _Layers:
+    """The sources of values, asked in their order; what is taken is noted with its source."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        cwd: Path,
+        home: Path,
+        project: Configuration | None,
+        user: Configuration | None,
+    ) -> None:
+        self.noted: list[Effective] = []
+        self._environ = environ
+        self._cwd = cwd
+        self._home = home
+        self._files = [file for file in (project, user) if file is not None]
+
+    def note(self, name: str, value: Json, source: str) -> None:
+        self.noted.append(Effective(name, value, source))
+
+    def configured(self, key: Key) -> tuple[Json, Configuration] | None:
+        return next(((file.values[key], file) for file in self._files if key in file.values), None)
+
+    def source_of(self, key: Key) -> str:
+        found = self.configured(key)
+        return found[1].place(key) if found else "default"
+
+    def variable(self, name: str) -> tuple[str, str] | None:
+        variable = VARIABLES[name]
+        value = self._environ.get(variable)
+        return (value, variable) if value else None
+
+    def optional_path(self, name: str, flag: Path | None, flag_name: str, key: Key) -> Path | None:
+        path, source = self._path(name, flag, flag_name, key)
+        self.note(name, None if path is None else str(path), source)
+        return path
+
+    def path(self, name: str, flag: Path | None, flag_name: str, key: Key, default: Path) -> Path:
+        path, source = self._path(name, flag, flag_name, key)
+        self.note(name, str(path or default), source)
+        return path or default
+
+    def _path(self, name: str, flag: Path | None, flag_name: str, key: Key) -> tuple[Path | None, str]:
+        if flag is not None:
+            return _absolute(flag, self._cwd), flag_name
+        variable = self.variable(name)
+        if variable is not None:
+            return _absolute(Path(variable[0]), self._cwd), variable[1]
+        found = self.configured(key)
+        if found is not None:
+            written = str(found[0])
+            # In a file no shell expands `~`; on a command line and in a variable one has.
+            path = self._home / written[2:] if written.startswith("~/") else Path(written)
+            return _absolute(path, found[1].path.parent), found[1].place(key)
+        return None, "default"
+
+    def text(self, name: str, key: Key) -> str | None:
+        variable = self.variable(name)
+        found = self.configured(key)
+        value: str | None = None
+        source = "default"
+        if variable is not None:
+            value, source = variable
+            if not LABEL.match(value):
+                raise InputError(
+                    "CONFIG_INVALID", f"`{value[:80]}` is no name of an environment", path=source
+                )
+        elif found is not None:
+            value, source = str(found[0]), found[1].place(key)
+        self.note(name, value, source)
+        return value
+
+    def principal(self, flag: str | None, identities: Identities, os_uid: int) -> tuple[str, bool]:
+        variable = self.variable("principal")
+        if flag is not None:
+            name, source = flag, "--as"
+        elif variable is not None:
+            name, source = variable
+        else:
+            name, source = own_name(os_uid), f"user id {os_uid}"
+        self.note("principal", name, source)
+        # A login that assent.toml maps to another user id is no more than a name here.
+        return name, not identities.is_proven(name, os_uid)
+
+    def limits(self) -> Limits:
+        default = Limits()
+        found: dict[str, int | None] = {}
+        for field, name in _LIMITS.items():
+            key = ("limits", name)
+            configured = self.configured(key)
+            value = configured[0] if configured else getattr(default, field)
+            assert value is None or isinstance(value, int), "the schema reads limits as whole numbers"
+            found[field] = value
+            self.note(f"limits.{name}", value, self.source_of(key))
+        return Limits(**found)  # type: ignore[arg-type]  # only `step_timeout_ms` may be None, and only it has that default
+
+
+_LIMITS: Final[Mapping[str, str]] = {
+    "concurrency": "concurrency",
+    "step_timeout_ms": "step_timeout",
+    "grace_ms": "grace",
+    "foreach_items": "foreach_items",
+    "payload_bytes": "payload_bytes",
+    "max_pre_image_bytes": "max_pre_image_bytes",
+}
+
+
+# -- places ------------------------------------------------------------------------------------------------------------
+
+
+def _find_workspace(
+    flag: Path | None, environ: Mapping[str, str], cwd: Path
+) -> tuple[Path, Configuration | None, str]:
+    """The workspace, its configuration, and where it was named: a folder that is named is not searched upwards."""
+    variable = environ.get(VARIABLES["workspace"])
+    named = flag if flag is not None else Path(variable) if variable else None
+    if named is not None:
+        source = "--workspace" if flag is not None else VARIABLES["workspace"]
+        root = _absolute(named, cwd)
+        if not root.is_dir():
+            raise InputError(
+                "WORKSPACE_MISSING", f"`{named}` is no folder", path=source, hint="create it, or name another"
+            )
+        return root, load_configuration(root / PROJECT_FILE, PROJECT_SCHEMA), source
+    for folder in (cwd, *cwd.parents):
+        config = load_configuration(folder / PROJECT_FILE, PROJECT_SCHEMA)
+        if config is not None:
+            return folder, config, str(config.path)
+    return cwd, None, "current folder"
+
+
+def _identities(config: Configuration | None) -> Identities:
+    if config is None:
+        return Identities()
+    roles: dict[str, frozenset[str]] = {}
+    uids: dict[str, int] = {}
+    for kind in ("user", "agent", "service"):
+        table = ("identity", f"{kind}s")
+        for name in config.names(*table):
+            listed = config.values.get((*table, name, "roles"))
+            uid = config.values.get((*table, name, "uid"))
+            roles[f"{kind}:{name}"] = frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+            if isinstance(uid, int):
+                uids[f"{kind}:{name}"] = uid
+    return Identities(strict=config.values.get(("identity", "strict")) is True, roles=roles, uids=uids)
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    named = _folder(environ, "HOME")
+    if named is not None:
+        return named
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return Path("/")
+
+
+def _configuration_home(environ: Mapping[str, str], home: Path) -> Path:
+    return (_folder(environ, "XDG_CONFIG_HOME") or home / ".config") / "assent"
+
+
+def _folder(environ: Mapping[str, str], variable: str) -> Path | None:
+    """The folder that a variable names; a relative one is ignored, as the XDG specification asks."""
+    value = environ.get(variable, "")
+    return Path(value) if value.startswith("/") else None
+
+
+def _absolute(path: Path, base: Path) -> Path:
+    # Not `resolve()`: a link in the path is the user's choice, and errors shall show the path that was written.
+    return Path(os.path.abspath(base / path))  # noqa: PTH100 - as above
+
+
+__all__ = [
+    "PROJECT_FILE",
+    "STATE_NAME",
+    "VARIABLES",
+    "Effective",
+    "Identities",
+    "Limits",
+    "Settings",
+    "create_state",
+    "login_of",
+    "own_name",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from assent.policy._builtin import builtin_approvers
 from assent.policy._context import PolicyContext
@@ -11,6 +12,9 @@ from assent.spec.capability import RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.expression import Expression
 from assent.spec.policy import DEFAULT_RULE, Rule
+
+DENIED: Final = "POLICY_DENIED"
+"""The code of a denial that a rule or the default made."""
 
 
 class Care(IntEnum):
@@ -40,16 +44,18 @@ _ESCALATED = {
 def care_for(context: PolicyContext) -> Care:
     """The care that this call needs."""
     care = _CARE[context.risk_level]
-    return Care.PERSON if care is Care.NONE and context.requires_approval else care
+    return max(care, Care.PERSON) if context.requires_approval else care
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a rule says for one level of care."""
+    """What a rule says for one level of care; `code` is that of a denial."""
 
+    rule: str
     effect: PolicyDecision
     reason: str
     approvers: Approvers | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,11 @@ def default_answers(default: PolicyDecision) -> tuple[Answer, Answer, Answer]:
 def _answer(rule: Rule, care: Care) -> Answer:
     reason = rule.reason or f"rule `{rule.id}` says {rule.decision.value}"
     if rule.decision is PolicyDecision.DENY:
-        return Answer(PolicyDecision.DENY, reason)
+        return Answer(rule.id, PolicyDecision.DENY, reason, code=DENIED)
     if rule.decision is PolicyDecision.ALLOW:
         if care is Care.NONE or rule.without_approval:
-            return Answer(PolicyDecision.ALLOW, reason)
+            return Answer(rule.id, PolicyDecision.ALLOW, reason)
         reason = f"{reason}; {_ESCALATED[care]}"
-    return Answer(PolicyDecision.REQUIRE_APPROVAL, reason, rule.approvers or builtin_approvers(_RISK[care]))
+    return Answer(
+        rule.id, PolicyDecision.REQUIRE_APPROVAL, reason, rule.approvers or builtin_approvers(_RISK[care])
+    )

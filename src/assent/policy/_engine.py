@@ -22,10 +22,7 @@ from assent.policy._read import read_policy
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents import Document, load_yaml
 from assent.spec.expression import Bindings, Expression, ExpressionError, Projection, projection
-from assent.spec.policy import DEFAULT_RULE, Policy
-
-DENIED: Final = "POLICY_DENIED"
-"""The code of a denial that a rule or the default made."""
+from assent.spec.policy import Policy
 
 FAILED: Final = "POLICY_ERROR"
 """The code of a denial because a rule could not be evaluated."""
@@ -145,13 +142,19 @@ class PolicyEngine:
                     continue
                 if holds is not True:
                     return self._failed(i, compiled, context, not_boolean(condition.source)), i
-            return self._answered(compiled.answers[care_for(context)], compiled.rule.id, i, context), i
-        return self._answered(self._default[care_for(context)], DEFAULT_RULE, len(self._rules), context), None
+            return self._answered(compiled.answers[care_for(context)], i, context), i
+        return self._answered(self._default[care_for(context)], len(self._rules), context), None
 
-    def _answered(self, answer: Answer, rule: str, i: int, context: PolicyContext) -> Decision:
-        code = DENIED if answer.effect is PolicyDecision.DENY else None
-        trace = Trace(self._rules, i, context)
-        return Decision(answer.effect, rule, answer.reason, self.digest, answer.approvers, code, trace)
+    def _answered(self, answer: Answer, i: int, context: PolicyContext) -> Decision:
+        return Decision(
+            answer.effect,
+            answer.rule,
+            answer.reason,
+            self.digest,
+            answer.approvers,
+            answer.code,
+            Trace(self._rules, i, context),
+        )
 
     def _failed(self, i: int, compiled: CompiledRule, context: PolicyContext, fault: str) -> Decision:
         reason = f"rule `{compiled.rule.id}` could not be evaluated: {fault}"

@@ -57,20 +57,20 @@ class Trace(Sequence[Tried]):
     Most decisions are never asked why, and finding all the reasons costs far more than the decision.
     """
 
-    __slots__ = ("_context", "_entries", "_rules")
+    __slots__ = ("_context", "_decided", "_entries", "_rules")
 
     def __init__(self, rules: Sequence[CompiledRule], decided: int, context: PolicyContext) -> None:
-        self._rules = (rules, decided)
+        self._rules = rules
+        self._decided = decided
         self._context = context
         self._entries: tuple[Tried, ...] | None = None
 
     def _all(self) -> tuple[Tried, ...]:
         if self._entries is None:
-            rules, decided = self._rules
             facts = self._context.facts()
             self._entries = tuple(
                 look(compiled, self._context, facts).tried(compiled.rule.id)
-                for compiled in rules[: decided + 1]
+                for compiled in self._rules[: self._decided + 1]
             )
         return self._entries
 

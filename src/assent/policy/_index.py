@@ -61,7 +61,8 @@ class Index:
         if wheres is None:
             wheres = _remember(self._wheres, where, (self._when.where(*where), self._unless.where(*where)))
         found = whos[0] & whats[0] & hows[0] & wheres[0]
-        return found & ~(whos[1] & whats[1] & hows[1] & wheres[1])
+        excluded = whats[1] & found  # Often empty: few rules have a `not`.
+        return found & ~(excluded & whos[1] & hows[1] & wheres[1]) if excluded else found
 
 
 class _Layer:

@@ -355,4 +355,118 @@ CATALOG: dict[str, Explanation] = {
         "The capability `sys.fail` did what it is for.",
         "Nothing: it is used in demonstrations and tests.",
     ),
+    # -- what `audit verify` finds --------------------------------------------------------------------------------------
+    "STORAGE_DAMAGED": Explanation(
+        "The ledger's file itself is damaged, or has other tables, indexes or triggers than ours.",
+        "Keep a copy of the file as it is, and go on from a backup; `audit verify` says which entries can still be read.",
+    ),
+    "ENTRY_MISSING": Explanation(
+        "Entries are gone from the ledger: a later entry, its head or a signed checkpoint speaks of them.",
+        "Treat the ledger as tampered with or rolled back; compare it with a copy kept elsewhere.",
+    ),
+    "ENTRY_CHANGED": Explanation(
+        "The bytes of an entry are not the ones that were hashed when it was appended.",
+        "Treat the entry, and what was concluded from it, as changed; compare it with a copy kept elsewhere.",
+    ),
+    "ENTRY_INVALID": Explanation(
+        "The bytes of an entry are not how an entry is written, or it is filed under another number or run than its own.",
+        "Treat the entry as changed or forged; compare it with a copy kept elsewhere.",
+    ),
+    "ENTRY_OUT_OF_ORDER": Explanation(
+        "The events of a run are not numbered one after the other.",
+        "Treat the ledger as tampered with: entries were dropped, doubled or put in.",
+    ),
+    "TREE_MISMATCH": Explanation(
+        "The tree over the entries is not the one that was signed: one of the entries named was changed, with its hash.",
+        "Treat all entries of the range as changed; compare them with a copy kept elsewhere.",
+    ),
+    "CHECKPOINT_INVALID": Explanation(
+        "A stored checkpoint is not signed with the ledger's key, or is not the one that was signed for its size.",
+        "Check that the key is this ledger's; if it is, somebody changed the checkpoint or put in another ledger.",
+    ),
+    "HISTORY_REWRITTEN": Explanation(
+        "The ledger is consistent in itself, but it is not the one that the checkpoint kept elsewhere was signed for.",
+        "Somebody with the signing key, or with another ledger, replaced the history. Trust the kept checkpoint.",
+    ),
+    "PAYLOAD_CHANGED": Explanation(
+        "A stored input, output or error does not match the commitment in its entry.",
+        "Do not use it; restore it from a backup. The entry itself is not affected.",
+    ),
+    "PAYLOAD_MISSING": Explanation(
+        "A payload that an entry binds is gone, and no entry says that it was erased.",
+        "Restore it from a backup. Erasing is done with `assent audit erase RUN`, which leaves an entry.",
+    ),
+    "PAYLOAD_FOREIGN": Explanation(
+        "A payload is stored that no entry binds, or is filed under another entry than its own.",
+        "Treat it as put there by somebody; nothing in Assent reads it.",
+    ),
+    "BLOB_REF_FOREIGN": Explanation(
+        "A pre-image is kept for a payload that does not exist or does not speak of it.",
+        "Treat the reference as changed; undo checks the pre-image itself before it uses it.",
+    ),
+    "PROJECTION_MISMATCH": Explanation(
+        "A row that is shown (a run, a step, an approval) is not what the entries say.",
+        "The entries are not affected: trust `assent audit log`; the rows can be rebuilt from it.",
+    ),
+    # -- the door: usage, files, configuration, identity -----------------------------------------------------------------
+    "USAGE_INVALID": Explanation(
+        "The command line is not one that the command understands.",
+        "`assent COMMAND --help` shows what it takes.",
+    ),
+    "ARGUMENT_INVALID": Explanation(
+        "A `name=value` on the command line has another shape, is said twice, or holds JSON that is none.",
+        "Write `name=value`, `name:=JSON` or `name=@FILE`, each name once.",
+    ),
+    "FILE_MISSING": Explanation(
+        "A file that the command was given does not exist.",
+        "Check the path; it is relative to the current folder, inside a workflow to the workflow's own.",
+    ),
+    "FILE_UNREADABLE": Explanation(
+        "A file that the command was given can't be read: permissions, size, or it is not UTF-8.",
+        "Mend what the message names.",
+    ),
+    "FILE_UNWRITABLE": Explanation(
+        "A file that the command was asked to write can't be written.",
+        "Check the folder, its permissions and the space left.",
+    ),
+    "CONFIG_INVALID": Explanation(
+        "`assent.toml`, the user's `config.toml` or an `ASSENT_` variable does not have the shape of a configuration.",
+        "Mend the place that the path names; `assent doctor` shows what holds.",
+    ),
+    "WORKSPACE_MISSING": Explanation(
+        "The folder that was named as the workspace does not exist.",
+        "Create it, or name another with `--workspace`.",
+    ),
+    "WORKSPACE_UNUSABLE": Explanation(
+        "The workspace can't be set up: its folder can't be written.",
+        "Mend the permissions that the message names.",
+    ),
+    "INIT_EXISTS": Explanation(
+        "`assent init` found a file of its own already there and wrote nothing.",
+        "Edit the file, or move it away first.",
+    ),
+    "STATE_PERMISSIONS": Explanation(
+        "Others may enter the state directory, which holds inputs, outputs and the content of files.",
+        "`chmod 700` the directory.",
+    ),
+    "STATE_UNUSABLE": Explanation(
+        "The state directory can't be made or looked at.",
+        "Mend what the message names, or keep the state elsewhere with `--state`.",
+    ),
+    "STATE_OWNED": Explanation(
+        "Another process owns the state directory and can't be reached, so the command could not be handed to it.",
+        "Wait for it, end it, or give this one a state of its own with `--state`.",
+    ),
+    "RUNTIME_DIR_UNSAFE": Explanation(
+        "The folder for the owner's socket belongs to somebody else, or others may enter it.",
+        "Remove the folder that the path names; it is made again.",
+    ),
+    "IDENTITY_REFUSED": Explanation(
+        "The process acts under a name that its account does not have, and the workspace asks for proof (`[identity] strict`).",
+        "Leave `--as` out, or map the name to the account's user id in `assent.toml`.",
+    ),
+    "INTERNAL_ERROR": Explanation(
+        "A fault of Assent itself; the traceback is in the log file that the message names.",
+        "Please report it with that file. Runs that were under way can be resumed.",
+    ),
 }

@@ -1,0 +1,205 @@
+"""What is stored, exactly as it is stored: the raw rows that `verify`, `prove` and `export` work on.
+
+Everybody else reads through `JournalReader`, which trusts the columns and decodes the leaves. Here nothing is decoded and
+nothing is trusted, because finding out whether it may be is the purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol, Self
+
+import apsw
+
+from assent.journal._connection import connect_reader, translated
+from assent.journal._merkle import EMPTY_ROOT, Frontier
+from assent.journal._rows import payload_tag
+from assent.journal._schema import MIGRATIONS, PROJECTIONS, check_ledger
+from assent.journal.ports import Cell
+from assent.spec.ids import Commitment
+
+CHUNK_ROWS: Final = 2_048
+"""Leaves that are read and checked together: enough that the cost per chunk vanishes, few enough to stay in the cache."""
+
+_SEQ_MIN: Final = -(2**63)  # Not 0: a row that somebody numbered -1 must be met, not skipped.
+_SEQ_MAX: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What stands beside each leaf of a chunk; a record that stores leaves alone has none."""
+
+    seqs: tuple[int, ...]
+    runs: tuple[str | None, ...]
+    ns: tuple[int | None, ...]
+    hashes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some leaves in log order, as bytes, and what stands beside them."""
+
+    leaves: tuple[bytes, ...]
+    columns: Columns | None
+
+
+class StoredTree(NamedTuple):
+    """Where the ledger says it stands."""
+
+    size: int
+    frontier: bytes
+    root: bytes
+
+
+class PayloadRow(NamedTuple):
+    """One stored payload; `seq` is the leaf that binds it. `commitment` is 32 bytes, or whatever somebody made of it."""
+
+    seq: int
+    tag: int
+    commitment: bytes
+    salt: bytes
+    body: bytes
+
+
+class Record(Protocol):
+    """The raw content of one ledger, of one moment. Every method may raise `WorldError` `RECORD_CORRUPT`."""
+
+    def damage(self) -> str | None:
+        """What is wrong with the container itself, in one sentence; None when it is sound."""
+        ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All leaves, in log order."""
+        ...
+
+    def checkpoints(self) -> Iterator[tuple[int, str]]:
+        """Sizes and signed notes, the smallest first."""
+        ...
+
+    def tree(self) -> StoredTree | None:
+        """The stored head; None when this record is of a kind that has none."""
+        ...
+
+    def payloads(self) -> Iterator[PayloadRow] | None:
+        """Payloads, oldest first; None when this record carries none at all."""
+        ...
+
+    def blob_refs(self) -> Iterator[tuple[bytes, str]]:
+        """Which payload (its commitment) refers to which blob (its digest)."""
+        ...
+
+    def has_payload(self, commitment: Commitment) -> bool:
+        """Whether a payload with this commitment is stored; whether it is the right one is not looked at."""
+        ...
+
+    @property
+    def has_projections(self) -> bool:
+        """Whether this record carries projections at all."""
+        ...
+
+    def rows(self, table: str) -> Iterator[tuple[Cell, ...]]:
+        """All rows of a projection, columns in the order of `PROJECTIONS`."""
+        ...
+
+
+class SqliteRecord:
+    """The raw content of a ledger file, in one snapshot: a writer may go on meanwhile."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        """`connection` is in a read transaction; `open` makes one."""
+        self._connection = connection
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """The record of the ledger at `path`, without taking the owner's lock.
+
+        Raises `InputError` `STATE_FOREIGN` or `STATE_NEWER`, and `WorldError` `RECORD_CORRUPT` when the file is past reading.
+        """
+        check_ledger(path)
+        connection = connect_reader(path)
+        try:
+            with translated():
+                # The snapshot begins with the first read, not with BEGIN.
+                connection.execute("BEGIN; SELECT count(*) FROM sqlite_schema")
+            yield cls(connection)
+        finally:
+            connection.close()
+
+    def damage(self) -> str | None:
+        with translated():
+            found = self._connection.execute(
+                "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+            ).fetchall()
+            if found != _expected_schema():
+                return "the tables of the ledger's file are not those that its migrations made"
+            # Also compares every index with its table: a run's events are found through one, so a changed index could hide them.
+            (fault,) = self._connection.execute("PRAGMA integrity_check(1)").fetchall()[0]
+        return None if fault == "ok" else f"the ledger's file is damaged: {str(fault).splitlines()[-1].lower()}"
+
+    def chunks(self) -> Iterator[Chunk]:
+        start = _SEQ_MIN
+        while True:
+            with translated():
+                rows = self._connection.execute(
+                    "SELECT seq, run, n, hash, leaf FROM events WHERE seq >= ? ORDER BY seq LIMIT ?",
+                    (start, CHUNK_ROWS),
+                ).fetchall()
+            if not rows:
+                return
+            seqs, runs, ns, hashes, leaves = zip(*rows, strict=True)
+            yield Chunk(leaves, Columns(seqs, runs, ns, hashes))
+            if seqs[-1] == _SEQ_MAX:
+                return
+            start = seqs[-1] + 1
+
+    def checkpoints(self) -> Iterator[tuple[int, str]]:
+        return self._select("SELECT size, note FROM checkpoints ORDER BY size")
+
+    def tree(self) -> StoredTree | None:
+        with translated():
+            row = self._connection.execute("SELECT size, frontier, root FROM tree").fetchone()
+        return StoredTree(0, Frontier().to_bytes(), EMPTY_ROOT) if row is None else StoredTree(*row)
+
+    def payloads(self) -> Iterator[PayloadRow] | None:
+        rows = self._select("SELECT seq, tag, commitment, salt, body FROM payloads ORDER BY rowid")
+        return (PayloadRow(*row) for row in rows)
+
+    def blob_refs(self) -> Iterator[tuple[bytes, str]]:
+        return self._select("SELECT commitment, digest FROM blob_refs")
+
+    def has_payload(self, commitment: Commitment) -> bool:
+        with translated():
+            found = self._connection.execute(
+                "SELECT 1 FROM payloads WHERE tag = ? AND commitment = ?",
+                (payload_tag(commitment), bytes.fromhex(commitment)),
+            ).fetchone()
+        return found is not None
+
+    @property
+    def has_projections(self) -> bool:
+        return True
+
+    def rows(self, table: str) -> Iterator[tuple[Cell, ...]]:
+        # Table and column names come from our own literal, never from data.
+        return self._select(f"SELECT {', '.join(PROJECTIONS[table])} FROM {table}")  # noqa: S608  # see above
+
+    def _select(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        with translated():
+            yield from self._connection.execute(sql)
+
+
+def _expected_schema() -> list[tuple[Any, ...]]:
+    """The schema that our migrations make, taken from a database that they just made."""
+    connection = apsw.Connection(":memory:")
+    try:
+        for migration in MIGRATIONS:
+            connection.execute(migration.sql)
+        return connection.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+        ).fetchall()
+    finally:
+        connection.close()

@@ -1,0 +1,173 @@
+"""Checks what lies beside the record: payloads against the commitments in the leaves, projections against the fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from assent.errors import AssentError
+from assent.journal._record import PayloadRow, Record
+from assent.journal._report import Fault
+from assent.journal._rows import payload_tag
+from assent.journal._verify_record import decode_leaves
+from assent.journal.ports import Cell, Projector
+from assent.spec.canonical import SALT_BYTES, commit
+from assent.spec.events import Leaf, PayloadErased
+from assent.spec.ids import Commitment, RunId
+
+
+@dataclass(slots=True)
+class ContentsCheck:
+    """One pass over a record whose leaves were found good up to `stop`. After `run`: what was found.
+
+    Payloads and leaves were stored in nearly the same order, so both are read once, side by side, and only what has not met its
+    other half is kept in memory.
+    """
+
+    stop: int
+    is_whole: bool
+    """Whether the record ends at `stop`. If not, what lies beyond is unknown, and so is what the projections should say."""
+    faults: dict[str, Fault] = field(default_factory=dict)
+    """By code: of each kind the one that touches the lowest entry."""
+    payloads: int | None = None
+    erased: int = 0
+    rows: int | None = None
+    _stored: Iterator[PayloadRow] | None = None
+    _next: PayloadRow | None = None
+    _bound: dict[Commitment, tuple[int, RunId | None]] = field(default_factory=dict)
+    """Commitments whose payload has not come by yet: the entry that binds it first, and its run."""
+    _erasures: dict[RunId, int] = field(default_factory=dict)
+    """The newest entry that erased a run's payloads."""
+    _refs: dict[Commitment, set[str]] = field(default_factory=dict)
+
+    def run(self, record: Record, projector: Projector | None) -> None:
+        """Check everything that the record carries."""
+        self._stored = record.payloads()
+        if self._stored is not None:
+            self.payloads = 0
+            self._next = next(self._stored, None)
+            for commitment, digest in record.blob_refs():
+                self._refs.setdefault(Commitment(commitment.hex()), set()).add(digest)
+        leaves = self._leaves(record)
+        if projector is not None and self.is_whole and record.has_projections:
+            self._compare(record, projector, leaves)
+        for _ in leaves:  # What nobody has folded is still read, for the payloads that it binds.
+            pass
+        if self._stored is not None:
+            self._follow(None)
+            self._settle(record)
+
+    def _leaves(self, record: Record) -> Iterator[Leaf]:
+        read = 0
+        for chunk in record.chunks():
+            leaves = decode_leaves(chunk.leaves[: self.stop - read])
+            if not leaves:
+                return
+            read += len(leaves)
+            for leaf in leaves:
+                event = leaf.event
+                if event.commitment_fields:
+                    for commitment in event.commitments():
+                        self._bound.setdefault(commitment, (leaf.seq, leaf.run))
+                elif isinstance(event, PayloadErased):
+                    self._erasures[event.target] = leaf.seq
+            if self._stored is not None:
+                self._follow(read)
+            yield from leaves
+
+    def _add(self, code: str, message: str, seq: int | None = None) -> None:
+        known = self.faults.get(code)
+        if known is None or (seq is not None and (known.seq is None or seq < known.seq)):
+            self.faults[code] = Fault(code, message, seq)
+
+    # -- payloads ------------------------------------------------------------------------------------------------------
+
+    def _follow(self, read: int | None) -> None:
+        """Check the stored payloads of the leaves before `read`; None: all that are left."""
+        assert self._stored is not None
+        while (row := self._next) is not None and (read is None or row.seq < read):
+            self._check(row)
+            self._next = next(self._stored, None)
+
+    def _check(self, row: PayloadRow) -> None:
+        commitment = Commitment(row.commitment.hex())
+        bound = self._bound.pop(commitment, None)
+        refs = self._refs.pop(commitment, ())
+        if bound is None:
+            if 0 <= row.seq < self.stop:
+                self._add(
+                    "PAYLOAD_FOREIGN",
+                    f"a payload is filed under entry {row.seq}, which binds no such payload",
+                    row.seq,
+                )
+            elif self.is_whole:
+                self._add(
+                    "PAYLOAD_FOREIGN", f"a payload is filed under entry {row.seq}, which does not exist"
+                )
+            return
+        seq, _ = bound
+        if (row.seq, row.tag) != (seq, payload_tag(commitment)):
+            self._add("PAYLOAD_FOREIGN", f"a payload of entry {seq} is filed under another entry", seq)
+        if len(row.salt) != SALT_BYTES or commit(row.salt, row.body) != commitment:
+            self._add("PAYLOAD_CHANGED", f"a payload of entry {seq} is not the one that was recorded", seq)
+        for digest in refs:
+            if digest.encode() not in row.body:
+                self._add(
+                    "BLOB_REF_FOREIGN",
+                    f"a payload of entry {seq} does not speak of the blob `{digest[:16]}…`",
+                    seq,
+                )
+        self.payloads = (self.payloads or 0) + 1
+
+    def _settle(self, record: Record) -> None:
+        for commitment, (seq, run) in self._bound.items():
+            if run is not None and self._erasures.get(run, -1) > seq:
+                self.erased += 1
+            elif self.is_whole and not record.has_payload(
+                commitment
+            ):  # Else a later entry bound it once more.
+                self._add(
+                    "PAYLOAD_MISSING",
+                    f"a payload of entry {seq} is gone, and no entry says that it was erased",
+                    seq,
+                )
+        if self._refs and self.is_whole:
+            self._add("BLOB_REF_FOREIGN", "a blob is kept for a payload that does not exist")
+
+    # -- projections ---------------------------------------------------------------------------------------------------
+
+    def _compare(self, record: Record, projector: Projector, leaves: Iterator[Leaf]) -> None:
+        expected: dict[str, dict[tuple[Cell, ...], tuple[Cell, ...]]] = {
+            table: {} for table in projector.tables
+        }
+        try:
+            for row in projector.replay(leaves):
+                expected[row.table][row.key] = row.values
+        except AssentError as error:
+            self._add("PROJECTION_MISMATCH", f"the entries can't be folded: {error.message} [{error.code}]")
+            return
+        self.rows = 0
+        for table, columns in projector.tables.items():
+            wanted = expected[table]
+            for values in record.rows(table):
+                key = values[: projector.keys[table]]
+                name = f"`{' '.join(str(part) for part in key)}` in `{table}`"
+                want = wanted.pop(key, None)
+                if want is None:
+                    self._add("PROJECTION_MISMATCH", f"the row {name} follows from no entry")
+                elif want != values:
+                    column, found, right = next(
+                        (column, found, right)
+                        for column, found, right in zip(columns, values, want, strict=True)
+                        if found != right
+                    )
+                    self._add(
+                        "PROJECTION_MISMATCH",
+                        f"the row {name} says `{column}` is `{found}`, but its entries say `{right}`",
+                    )
+                self.rows += 1
+            for key in wanted:
+                self._add(
+                    "PROJECTION_MISMATCH",
+                    f"the row `{' '.join(str(part) for part in key)}` in `{table}` is gone",
+                )

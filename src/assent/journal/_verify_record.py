@@ -1,0 +1,260 @@
+"""Checks the record itself: every leaf from its stored bytes, the tree over them, and every signed checkpoint.
+
+Built for speed, because a ledger that takes long to verify is not verified: leaves are decoded and encoded again a chunk at a
+time (as lines, so that nothing is done per leaf in Python but its place), and the tree grows by whole chunks. Only a chunk that
+fails is gone through leaf by leaf, to name the first bad one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from assent.errors import AssentError
+from assent.journal._checkpoint import Checkpoint, open_checkpoint
+from assent.journal._merkle import Frontier, leaf_hash
+from assent.journal._note import Verifier
+from assent.journal._record import Chunk, Record
+from assent.journal._report import Fault
+from assent.spec.events import LEAF_VERSION, Leaf, LedgerCreated
+from assent.spec.ids import RunId
+
+_decoder: Final = msgspec.json.Decoder(Leaf)
+_encoder: Final = msgspec.json.Encoder(order="sorted")
+
+
+def decode_leaves(leaves: Sequence[bytes]) -> list[Leaf] | None:
+    """The leaves, if each is exactly the bytes that its typed value is written as, in the restricted profile; else None.
+
+    Encoded leaves have no newline in them, so equal text with as many lines as leaves means that each leaf equals its line.
+    """
+    try:
+        text = b"\n".join(leaves) + b"\n"
+        if not text.isascii() or b"\\" in text or b"\x7f" in text:
+            return None
+        decoded = _decoder.decode_lines(text)
+        if len(decoded) != len(leaves) or _encoder.encode_lines(decoded) != text:
+            return None
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return None
+    return decoded
+
+
+@dataclass(slots=True)
+class RecordCheck:
+    """One pass over a record. After `run`: what was found, up to the first fault."""
+
+    keys: Sequence[Verifier]
+    kept: Checkpoint | None = None
+    """A checkpoint that was kept elsewhere, its signature already checked."""
+    frontier: Frontier = field(default_factory=Frontier)
+    origin: str | None = None
+    fault: Fault | None = None
+    checkpoints: int = 0
+    signed: int = 0
+    _next_n: dict[RunId, int] = field(default_factory=dict)
+    _pending: list[tuple[int, str]] = field(default_factory=list)
+    """Checkpoints that the tree has not reached yet, the largest first."""
+
+    def run(self, record: Record) -> None:
+        """Check everything; stops at the first fault."""
+        self._pending = sorted(record.checkpoints(), reverse=True)
+        self._reach(0)
+        for chunk in record.chunks():
+            if self.fault is not None:
+                return
+            self._take(chunk)
+        if self.fault is None:
+            self._finish(record)
+
+    # -- leaves --------------------------------------------------------------------------------------------------------
+
+    def _take(self, chunk: Chunk) -> None:
+        start = self.frontier.size
+        leaves = decode_leaves(chunk.leaves)
+        hashes = [sha256(b"\x00" + data).digest() for data in chunk.leaves] if leaves is not None else []
+        fault = None
+        if leaves is None or not _columns_fit(chunk, start, leaves, hashes):
+            leaves, hashes, fault = _leaf_by_leaf(chunk, start)
+        count, order_fault = self._follow_runs(start, leaves)
+        fault = order_fault or fault
+        self._grow(hashes[:count])
+        self.fault = self.fault or fault
+
+    def _follow_runs(self, start: int, leaves: list[Leaf]) -> tuple[int, Fault | None]:
+        """How many leaves are in order, and what is wrong with the next one."""
+        next_n = self._next_n
+        seq = start
+        for leaf in leaves:
+            run, n = leaf.run, leaf.n
+            if leaf.seq != seq or leaf.v != LEAF_VERSION:
+                return seq - start, Fault(
+                    "ENTRY_INVALID", f"entry {seq} calls itself entry {leaf.seq}, version {leaf.v}", seq
+                )
+            if run is not None:
+                known = next_n.get(run, 0)
+                if n != known:
+                    return seq - start, Fault(
+                        "ENTRY_OUT_OF_ORDER", f"entry {seq} is event {n} of `{run}`, not {known}", seq
+                    )
+                next_n[run] = known + 1
+            elif n is not None:
+                return seq - start, Fault("ENTRY_INVALID", f"entry {seq} numbers an event of no run", seq)
+            seq += 1
+        if start == 0 and leaves:
+            # The first entry names the log, so that a checkpoint of another log can't be put under this one.
+            if not isinstance(leaves[0].event, LedgerCreated):
+                return 0, Fault("ENTRY_INVALID", "the first entry does not say which ledger this is", 0)
+            self.origin = leaves[0].event.origin
+        return seq - start, None
+
+    # -- tree and checkpoints ------------------------------------------------------------------------------------------
+
+    def _grow(self, hashes: list[bytes]) -> None:
+        """Append to the tree, stopping at each size that a checkpoint speaks of."""
+        done, start = 0, self.frontier.size
+        while self.fault is None and done < len(hashes):
+            stops = [self._pending[-1][0]] if self._pending else []
+            if self.kept is not None and self.kept.size > start + done:
+                stops.append(self.kept.size)
+            upto = min([len(hashes), *(stop - start for stop in stops if stop > start + done)])
+            self.frontier.extend(hashes[done:upto])
+            done = upto
+            self._reach(start + done)
+
+    def _reach(self, size: int) -> None:
+        """Check what is said about the tree of this size."""
+        while self.fault is None and self._pending and self._pending[-1][0] <= size:
+            self._check(*self._pending.pop())
+        kept = self.kept
+        if (
+            self.fault is None
+            and kept is not None
+            and kept.size == size
+            and kept.root != self.frontier.root()
+        ):
+            # Our own checkpoints fit the entries and this one does not: whoever rewrote them could sign.
+            self.fault = Fault(
+                "HISTORY_REWRITTEN",
+                f"the first {size} entries are not those of the checkpoint that was kept",
+                0,
+                size - 1,
+            )
+
+    def _check(self, size: int, note: str) -> None:
+        last = max(size - 1, 0)
+        try:
+            signed = open_checkpoint(note, self.keys)
+        except AssentError as error:
+            self.fault = Fault(
+                "CHECKPOINT_INVALID", f"the checkpoint of size {size}: {error.message} [{error.code}]", last
+            )
+            return
+        checkpoint = signed.checkpoint
+        written = checkpoint.text() + "\n" + "".join(signature.line() for signature in signed.note.verified)
+        if checkpoint.size != size or written != note:
+            self.fault = Fault(
+                "CHECKPOINT_INVALID", f"the checkpoint of size {size} is not the one that was signed", last
+            )
+        elif self.origin is not None and checkpoint.origin != self.origin:
+            self.fault = Fault(
+                "CHECKPOINT_INVALID",
+                f"the checkpoint of size {size} is of the log `{checkpoint.origin}`",
+                last,
+            )
+        elif checkpoint.root != self.frontier.root():
+            self.fault = Fault(
+                "TREE_MISMATCH",
+                f"entries {self.signed} to {last} are not those that were signed: one of them was changed",
+                min(self.signed, last),
+                last,
+            )
+        else:
+            self.checkpoints += 1
+            self.signed = size
+
+    def _finish(self, record: Record) -> None:
+        size = self.frontier.size
+        if self._pending:
+            self.fault = _missing(size, self._pending[0][0], "a signed checkpoint")
+            return
+        if self.kept is not None and self.kept.size > size:
+            self.fault = _missing(size, self.kept.size, "the checkpoint that was kept")
+            return
+        tree = record.tree()
+        if tree is not None and tree.size > size:
+            self.fault = _missing(size, tree.size, "the ledger's own head")
+        elif tree is not None and tree != (size, self.frontier.to_bytes(), self.frontier.root()):
+            self.fault = Fault("TREE_MISMATCH", "the ledger's stored head is not that of its entries")
+
+
+def _missing(size: int, expected: int, witness: str) -> Fault:
+    return Fault(
+        "ENTRY_MISSING",
+        f"entry {size} and what followed are gone: {witness} speaks of {expected} entries",
+        size,
+        expected - 1,
+    )
+
+
+def _columns_fit(chunk: Chunk, start: int, leaves: list[Leaf], hashes: list[bytes]) -> bool:
+    columns = chunk.columns
+    if columns is None:
+        return True
+    return (
+        columns.seqs == tuple(range(start, start + len(leaves)))
+        and columns.hashes == tuple(hashes)
+        and columns.runs == tuple([leaf.run for leaf in leaves])
+        and columns.ns == tuple([leaf.n for leaf in leaves])
+    )
+
+
+def _leaf_by_leaf(chunk: Chunk, start: int) -> tuple[list[Leaf], list[bytes], Fault | None]:
+    """The leaves and hashes before the first bad one of a chunk that is not all good, and what is wrong with that one."""
+    leaves: list[Leaf] = []
+    hashes: list[bytes] = []
+    for index, data in enumerate(chunk.leaves):
+        seq = start + index
+        columns = chunk.columns
+        if columns is not None and columns.seqs[index] != seq:
+            found = columns.seqs[index]
+            if found > seq:
+                return (
+                    leaves,
+                    hashes,
+                    Fault("ENTRY_MISSING", f"entry {seq} is gone: entry {found} follows", seq, found - 1),
+                )
+            return leaves, hashes, Fault("ENTRY_INVALID", f"there is an entry numbered {found}", seq)
+        decoded = decode_leaves([data])
+        digest = _leaf_hash(data)
+        if columns is not None and columns.hashes[index] != digest:
+            return (
+                leaves,
+                hashes,
+                Fault("ENTRY_CHANGED", f"entry {seq} was changed: its bytes do not have its hash", seq),
+            )
+        if decoded is None:
+            return (
+                leaves,
+                hashes,
+                Fault("ENTRY_INVALID", f"the bytes of entry {seq} are not how an entry is written", seq),
+            )
+        leaf = decoded[0]
+        if columns is not None and (columns.runs[index], columns.ns[index]) != (leaf.run, leaf.n):
+            return (
+                leaves,
+                hashes,
+                Fault("ENTRY_INVALID", f"entry {seq} is filed under another run or number than its own", seq),
+            )
+        leaves.append(leaf)
+        hashes.append(digest)
+    return leaves, hashes, None
+
+
+def _leaf_hash(data: object) -> bytes:
+    """The leaf's hash; nothing for what is no bytes (a tampered file may hold text in their place)."""
+    return leaf_hash(data) if isinstance(data, bytes) else b""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -99,6 +101,27 @@ def test_a_salt_is_16_bytes_and_never_the_same() -> None:
     salts = {ENTROPY.salt() for _ in range(100)}
     assert {len(salt) for salt in salts} == {16}
     assert len(salts) == 100
+
+
+FORK = """
+import os, sys
+from assent.system import SystemEntropy
+entropy = SystemEntropy()
+entropy.salt()
+is_child = os.fork() == 0
+sys.stdout.write("".join(entropy.salt().hex() + "\\n" for _ in range(300)))
+sys.stdout.flush()
+if not is_child:
+    os.wait()
+"""
+
+
+def test_a_forked_child_never_repeats_the_salts_of_its_parent() -> None:
+    """Salts are fetched many at a time; those that a fork copies are dropped in the child."""
+    # In a process of its own, because forking this one, which has threads, is not safe.
+    said = subprocess.run([sys.executable, "-c", FORK], check=True, capture_output=True, text=True).stdout
+    salts = said.split()
+    assert len(salts) == len(set(salts)) == 600
 
 
 def test_jitter_lies_between_zero_and_one_and_spreads() -> None:

@@ -6,20 +6,23 @@ other part is handed these, so that a simulation can hand it others and replay a
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from assent.spec.ids import PlanId, RunId
 from assent.spec.ports import Clock
 
+if TYPE_CHECKING:
+    import asyncio
+
 T = TypeVar("T")
 
 SALT_BYTES: Final = 16
+_SALTS_TOGETHER: Final = 256
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _ULID_LENGTH: Final = 26
 _RANDOM_BITS: Final = 80
@@ -41,13 +44,26 @@ class SystemClock:
 
 
 class SystemEntropy:
-    """Randomness of the kernel. Nothing is buffered, so a forked child never repeats its parent's numbers."""
+    """Randomness of the kernel. A fork gives the child none of its parent's numbers."""
 
-    __slots__ = ()
+    __slots__ = ("_salts",)
+
+    def __init__(self) -> None:
+        # A call of the kernel lets go of the interpreter's lock. Beside a busy ledger thread getting it back takes a hundred
+        # times as long as the call, and a run draws fourteen salts: so they are fetched together.
+        self._salts: list[bytes] = []
+        os.register_at_fork(after_in_child=self._salts.clear)
 
     def salt(self) -> bytes:
-        """16 unpredictable bytes."""
-        return os.urandom(SALT_BYTES)
+        """16 unpredictable bytes. May be called from several threads."""
+        try:
+            return self._salts.pop()
+        except IndexError:
+            block = os.urandom(_SALTS_TOGETHER * SALT_BYTES)
+            salts = [block[at : at + SALT_BYTES] for at in range(0, len(block), SALT_BYTES)]
+            salt = salts.pop()
+            self._salts += salts
+            return salt
 
     def jitter(self) -> float:
         """A number in [0, 1)."""
@@ -101,6 +117,9 @@ def spawn(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
 
     The caller keeps the task and awaits or cancels it: the loop itself holds it only weakly.
     """
+    # Every command asks this module for its environment; only one that drives runs has a loop, which costs 40 ms to load.
+    import asyncio
+
     return asyncio.create_task(work, name=name)
 
 

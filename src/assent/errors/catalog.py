@@ -355,6 +355,83 @@ CATALOG: dict[str, Explanation] = {
         "The capability `sys.fail` did what it is for.",
         "Nothing: it is used in demonstrations and tests.",
     ),
+    # -- the record's storage and its owner ------------------------------------------------------------------
+    "STALE_WRITER": Explanation(
+        "Somebody else appended to the run in the meantime; this change was refused and nothing of it was kept.",
+        "Look at the run and decide again.",
+    ),
+    "RECORD_CORRUPT": Explanation(
+        "What is stored is not what was recorded. Nothing more is done with it, because undo and recovery would act on it.",
+        "Run `assent audit verify` to see what is affected, and restore the state directory from a backup.",
+    ),
+    "STORAGE_FAILED": Explanation(
+        "The disk under the state directory failed. Whatever was acknowledged before is kept.",
+        "Check the disk and its file system, then start again: the next owner reads what is there.",
+    ),
+    "STORAGE_BUSY": Explanation(
+        "Another program keeps the ledger's file to itself, for example a database tool with an open transaction.",
+        "End that program and try again.",
+    ),
+    "STATE_NEWER": Explanation(
+        "The state directory was written by a newer version of Assent. The file was not touched.",
+        "Install that version or a later one.",
+    ),
+    "STATE_OLDER": Explanation(
+        "The state directory was written by an older version, and a command that only reads may not bring it up to date.",
+        "Run a command that writes, such as `assent resume`.",
+    ),
+    "STATE_FOREIGN": Explanation(
+        "The file in the ledger's place was not made by Assent. It was not touched.",
+        "Move it away, or choose another state directory with `--state`.",
+    ),
+    "STATE_UNSAFE": Explanation(
+        "The state directory belongs to somebody else or can be entered by others, so that its record would prove nothing.",
+        "Make it yours alone: `chmod 700` on the folder that the message names.",
+    ),
+    "STATE_MISSING": Explanation(
+        "Nothing was recorded in this state directory yet.",
+        "Run something first, or check `--state` and `--workspace`.",
+    ),
+    "KEY_FOREIGN": Explanation(
+        "The signing key is not the one that signed this ledger so far; its signatures would look forged.",
+        "Put the ledger's own key back in its place, or begin a new ledger with another `--state`.",
+    ),
+    "ERASE_UNFINISHED": Explanation(
+        "The payloads are erased from the record, but a reader keeps a log file from being emptied that may still hold them.",
+        "End other commands that read this state and run `assent audit erase` again.",
+    ),
+    "OWNER_LOST": Explanation(
+        "The process that owned the state directory ended while it worked on this request.",
+        "See how far it came with `assent runs`; `assent resume` goes on.",
+    ),
+    "FRAME_TOO_LARGE": Explanation(
+        "A request or an answer is larger than what the state's owner and its clients exchange.",
+        "Pass large contents as files of the workspace.",
+    ),
+    "FRAME_INVALID": Explanation(
+        "The other end of the owner's socket sent something that is no message of Assent.",
+        "Check that both processes run the same version.",
+    ),
+    "PEER_REFUSED": Explanation(
+        "The process at the other end of the owner's socket belongs to another user of this machine.",
+        "Run the command as the user who owns the state directory.",
+    ),
+    "JOURNAL_CLOSED": Explanation(
+        "Something was appended after the journal was closed. This is a fault of Assent or of the program around it.",
+        "Keep the runtime open as long as runs go on; otherwise report it.",
+    ),
+    "PAYLOAD_UNBOUND": Explanation(
+        "A payload was to be stored that no event speaks of. This is a fault of Assent.",
+        "Report it, with the command that led to it.",
+    ),
+    "PROJECTION_UNKNOWN": Explanation(
+        "A table or column was asked for that the record does not have. This is a fault of Assent or of a plugin.",
+        "Report it, with the command that led to it.",
+    ),
+    "OWNERSHIP_MISUSED": Explanation(
+        "Requests were to be taken by a process that does not own the state directory. This is a fault of Assent.",
+        "Report it, with the command that led to it.",
+    ),
     # -- what `audit verify` finds --------------------------------------------------------------------------------------
     "STORAGE_DAMAGED": Explanation(
         "The ledger's file itself is damaged, or has other tables, indexes or triggers than ours.",
@@ -384,6 +461,10 @@ CATALOG: dict[str, Explanation] = {
         "A stored checkpoint is not signed with the ledger's key, or is not the one that was signed for its size.",
         "Check that the key is this ledger's; if it is, somebody changed the checkpoint or put in another ledger.",
     ),
+    "CHECKPOINT_MISSING": Explanation(
+        "Entries that are always signed when they are recorded (the end of a run, an erasure) have no checkpoint over them.",
+        "Treat these entries as forged, or changed after the checkpoint over them was removed.",
+    ),
     "HISTORY_REWRITTEN": Explanation(
         "The ledger is consistent in itself, but it is not the one that the checkpoint kept elsewhere was signed for.",
         "Somebody with the signing key, or with another ledger, replaced the history. Trust the kept checkpoint.",
@@ -397,7 +478,7 @@ CATALOG: dict[str, Explanation] = {
         "Restore it from a backup. Erasing is done with `assent audit erase RUN`, which leaves an entry.",
     ),
     "PAYLOAD_FOREIGN": Explanation(
-        "A payload is stored that no entry binds, or is filed under another entry than its own.",
+        "A payload is stored that no entry binds, that was erased, or that is filed under another entry than its own.",
         "Treat it as put there by somebody; nothing in Assent reads it.",
     ),
     "BLOB_REF_FOREIGN": Explanation(

@@ -1,0 +1,110 @@
+"""`assent capability`: what can be called."""
+
+from __future__ import annotations
+
+import click
+
+from assent.cli._command import command, group
+from assent.cli._completion import complete_capability
+from assent.cli._door import Door
+from assent.cli._json import Object, compact, mapping, text
+from assent.cli._style import RISK_STYLE, safe, safe_line
+from assent.cli._table import table
+from assent.errors import Json
+from assent.spec.frozen import thaw
+
+
+@command("list", watches=False, short_help="List the capabilities.")
+def list_(door: Door) -> None:
+    """List the capabilities that are registered, with operation and risk."""
+    specs = door.facade.capabilities(door.settings).list()
+    if door.out.is_json:
+        door.out.object([spec.to_json() for spec in specs])
+        return
+    paint = door.out.paint()
+    rows = [
+        [
+            spec.id,
+            spec.version,
+            spec.operation_type.value,
+            paint(spec.risk.level.value, RISK_STYLE.get(spec.risk.level.value)),
+            "asks" if spec.risk.requires_approval else "",
+            safe_line(spec.description, 80),
+        ]
+        for spec in specs
+    ]
+    door.out.answer(
+        table(rows, head=["capability", "version", "operation", "risk", "approval", ""], paint=paint)
+    )
+
+
+@command("show", watches=False, short_help="Show one capability.")
+@click.argument("capability", shell_complete=complete_capability)
+def show(door: Door, capability: str) -> None:
+    """Show one CAPABILITY (`id` or `id@version`): risk, undo, parameters and what it gives."""
+    data = door.facade.capabilities(door.settings).resolve(capability).to_json()
+    if door.out.is_json:
+        door.out.object(data)
+        return
+    paint = door.out.paint()
+    risk, effects, undo = mapping(data, "risk"), mapping(data, "side_effects"), mapping(data, "compensation")
+    level = text(risk, "level")
+    facts = [
+        ["operation", text(data, "operation_type")],
+        ["risk", f"{paint(level, RISK_STYLE.get(level))}  {safe_line(text(risk, 'justification'))}"],
+        ["approval", "always asked for" if risk.get("requires_approval") is True else "as the policy says"],
+        ["undo", _undo(effects, undo)],
+        ["idempotent", "yes" if data.get("idempotent") is True else "no"],
+        ["labels", safe_line(", ".join(map(str, _list(data.get("labels")))))],
+        ["fingerprint", text(data, "fingerprint")],
+    ]
+    blocks = [
+        f"{paint(text(data, 'id'), 'bold')} {text(data, 'version')}  {safe_line(text(data, 'name'))}",
+        safe(text(data, "description")),
+        table([fact for fact in facts if fact[1]], paint=paint, indent="  "),
+        "parameters\n" + _parameters(mapping(data, "parameters")),
+        f"returns\n  {safe_line(_type(mapping(data, 'returns')))}",
+        f"call it: {door.command('call', text(data, 'id'), *_example(mapping(data, 'parameters')))}",
+    ]
+    door.out.answer("\n\n".join(block for block in blocks if block))
+
+
+def _undo(effects: Object, compensation: Object) -> str:
+    if effects.get("reversible") is True:
+        return "restores the earlier state exactly"
+    if compensation.get("supported") is True:
+        return f"by compensation: {safe_line(text(compensation, 'strategy'))}"
+    return "not possible"
+
+
+def _parameters(schema: Object) -> str:
+    required = _list(schema.get("required"))
+    rows = []
+    for name, below in mapping(schema, "properties").items():
+        part = below if isinstance(below, dict) else {}
+        default = f"default {compact(part['default'])}" if "default" in part else ""
+        need = "required" if name in required else default
+        rows.append([safe_line(name), _type(part), need, safe_line(text(part, "description"), 80)])
+    from assent.cli._style import PLAIN
+
+    return table(rows, paint=PLAIN, indent="  ") if rows else "  none"
+
+
+def _type(schema: Object) -> str:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return " or ".join(map(str, kind))
+    names = mapping(schema, "properties")
+    return f"{kind or 'any'}{' {' + ', '.join(names) + '}' if names else ''}"
+
+
+def _example(schema: Object) -> list[str]:
+    return [f"{name}=…" for name in _list(schema.get("required")) if isinstance(name, str)]
+
+
+def _list(value: Json) -> list[Json]:
+    found = thaw(value)
+    return found if isinstance(found, list) else []
+
+
+capability = group("capability", list_, show, help="List and show capabilities.")

@@ -1,0 +1,35 @@
+"""Unified diffs for people: coloured, folded when long, never able to drive the terminal."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from assent.cli._style import Paint, safe
+
+FOLD_LINES: Final = 24
+"""A diff longer than this is folded unless its step is asked for."""
+
+
+def counts(diff: str) -> tuple[int, int]:
+    """Lines added and removed."""
+    lines = diff.splitlines()
+    added = sum(1 for line in lines if line.startswith("+") and not line.startswith("+++"))
+    removed = sum(1 for line in lines if line.startswith("-") and not line.startswith("---"))
+    return added, removed
+
+
+def diff_text(diff: str, *, paint: Paint, indent: str = "", fold: str | None = None) -> str:
+    """The diff, indented; with `fold` (how to see the rest) it is cut after `FOLD_LINES` lines."""
+    lines = safe(diff).splitlines()
+    hidden = len(lines) - FOLD_LINES if fold is not None and len(lines) > FOLD_LINES + 3 else 0
+    shown = lines[:FOLD_LINES] if hidden else lines
+    out = [indent + paint(line, _style(line)) for line in shown]
+    if hidden:
+        out.append(indent + paint(f"… {hidden} more lines: {fold}", "dim"))
+    return "\n".join(out)
+
+
+def _style(line: str) -> str | None:
+    if line.startswith(("+++", "---")):
+        return "bold"
+    return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])

@@ -1,0 +1,159 @@
+"""`assent doctor`: what holds and why, and whether what it stands on is sound."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from assent.cli._command import command
+from assent.cli._door import Door
+from assent.cli._exit import FAILED, OK
+from assent.cli._json import compact
+from assent.cli._style import safe, safe_line
+from assent.cli._table import table
+from assent.errors import AssentError, Json
+from assent.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: `ok`, `warning` or `fault`, what was seen, and what to do."""
+
+    name: str
+    status: str
+    seen: str
+    hint: str | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """The check as JSON data."""
+        return {"name": self.name, "status": self.status, "seen": self.seen, "hint": self.hint}
+
+
+@command("doctor", short_help="Show every setting with its source, and the health of the state.")
+def doctor(door: Door) -> int:
+    """Show every setting as it holds, with its source, and whether configuration, keys and state are sound."""
+    settings = door.settings
+    checks = list(_checks(door, settings))
+    if door.out.is_json:
+        door.out.object(
+            {
+                "settings": [setting.to_json() for setting in settings.effective],
+                "checks": [check.to_json() for check in checks],
+            }
+        )
+    else:
+        paint = door.out.paint()
+        shown = [
+            [one.name, safe_line(_shown(one.value)), safe_line(one.source)] for one in settings.effective
+        ]
+        styles = {"ok": "green", "warning": "yellow", "fault": "red"}
+        rows = [
+            [paint(check.status, styles[check.status]), check.name, safe(check.seen), safe(check.hint or "")]
+            for check in checks
+        ]
+        door.out.answer(table(shown, head=["setting", "value", "from"], paint=paint))
+        door.out.answer("")
+        door.out.answer(table(rows, head=["", "check", "seen", "to do"], paint=paint))
+    return FAILED if any(check.status == "fault" for check in checks) else OK
+
+
+def _shown(value: Json) -> str:
+    return "-" if value is None else value if isinstance(value, str) else compact(value)
+
+
+def _checks(door: Door, settings: Settings) -> Iterator[Check]:
+    yield Check("python", "ok", sys.version.split()[0])
+    yield _guarded("sqlite", _sqlite)
+    yield _guarded("path resolution", lambda: _openat2(settings))
+    yield _guarded("policy", lambda: _policy(door))
+    yield _guarded("state directory", lambda: _state(settings))
+    yield _guarded("signing key", lambda: _key(settings))
+    yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.socket_path().parent)))
+    if settings.state.is_dir():
+        yield _guarded("runs", lambda: _runs(door))
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except AssentError as error:
+        return Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
+
+
+def _sqlite() -> Check:
+    import apsw
+
+    return Check("sqlite", "ok", f"{apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
+
+
+def _openat2(settings: Settings) -> Check:
+    from assent.capabilities.fs._syscalls import has_openat2
+
+    folder = os.open(settings.workspace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        is_there = has_openat2(folder)
+    finally:
+        os.close(folder)
+    if is_there:
+        return Check("path resolution", "ok", "openat2: the kernel keeps paths inside the workspace")
+    return Check("path resolution", "ok", "component walk: this kernel has no openat2")
+
+
+def _policy(door: Door) -> Check:
+    settings = door.settings
+    if settings.policy_path is None:
+        return Check("policy", "ok", "built-in")
+    engine = door.facade.policy(settings)
+    return Check(
+        "policy", "ok", f"{settings.policy_path}, {len(engine.policy.rules)} rules, sha256 {engine.digest}"
+    )
+
+
+def _state(settings: Settings) -> Check:
+    try:
+        mode = stat.S_IMODE(settings.state.stat().st_mode)
+    except FileNotFoundError:
+        return Check("state directory", "ok", "not there yet: the first run makes it")
+    except OSError as error:
+        return Check("state directory", "fault", f"can't be looked at: {error.strerror}")
+    if mode & 0o077:
+        return Check(
+            "state directory", "fault", f"mode {mode:04o}: others may enter", f"chmod 700 {settings.state}"
+        )
+    return Check("state directory", "ok", f"mode {mode:04o}")
+
+
+def _key(settings: Settings) -> Check:
+    path = settings.key_path
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return Check("signing key", "ok", "not there yet: the first run makes it")
+    except OSError as error:
+        return Check("signing key", "fault", f"can't be looked at: {error.strerror}")
+    if mode & 0o077:
+        return Check("signing key", "fault", f"mode {mode:04o}: others may use it", f"chmod 600 {path}")
+    if _is_within(path, settings.state):
+        return Check(
+            "signing key",
+            "warning",
+            "lies beside the ledger it signs",
+            "move it, and set `key` under `[ledger]`",
+        )
+    return Check("signing key", "ok", f"mode {mode:04o}")
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _runs(door: Door) -> Check:
+    with door.reader() as reader:
+        count, unfinished = len(reader.runs()), reader.unfinished()
+    if unfinished:
+        return Check("runs", "warning", f"{count}, {unfinished} unfinished", door.command("resume"))
+    return Check("runs", "ok", f"{count}, none unfinished")

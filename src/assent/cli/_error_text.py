@@ -1,0 +1,58 @@
+"""An error for people: what, where with the line of the file, and what to do now. One block per cause, the first one last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from assent.cli._json import Object, mapping, number, objects, text
+from assent.cli._style import Paint, safe, safe_line
+from assent.errors import AssentError
+
+FAULTS_SHOWN: Final = 20
+_PLACE: Final = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?\Z", re.DOTALL)
+_SHOWN_FILE_BYTES: Final = 1 << 20
+
+Explain = Callable[[str], "str | None"]
+
+
+def error_text(error: AssentError, *, paint: Paint) -> str:
+    """The error and the others that were found with it; the one to mend first is last, nearest the prompt."""
+    data = error.to_dict()
+    others = objects(mapping(data, "details"), "faults")
+    blocks = [_block(fault, paint) for fault in reversed(others[: FAULTS_SHOWN - 1])]
+    if len(others) >= FAULTS_SHOWN:
+        blocks.insert(0, paint(f"… and {len(others) - FAULTS_SHOWN + 1} more", "dim"))
+    return "\n\n".join([*blocks, _block(data, paint)])
+
+
+def _block(error: Object, paint: Paint) -> str:
+    code = safe_line(text(error, "code"))
+    lines = [f"{paint('error:', 'red')} {paint(safe(text(error, 'message')), 'bold')}   [{code}]"]
+    path = text(error, "path")
+    if path:
+        lines.append(f"  {paint('-->', 'blue')} {safe_line(path)}")
+        snippet = _snippet(path, number(mapping(error, "details"), "length") or 1)
+        if snippet:
+            lines.append(snippet)
+    hint = text(error, "hint")
+    if hint:
+        lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")
+    return "\n".join(lines)
+
+
+def _snippet(path: str, length: int) -> str:
+    found = _PLACE.match(path)
+    if found is None or found["column"] is None:
+        return ""
+    from assent.spec.documents import render_snippet
+
+    try:
+        with Path(found["file"]).open("rb") as file:
+            source = file.read(_SHOWN_FILE_BYTES).decode("utf-8", errors="replace")
+    except (OSError, ValueError):
+        return ""  # A place in a file that is gone is still a place.
+    drawn = render_snippet(source.removeprefix("\ufeff"), int(found["line"]), int(found["column"]), length)
+    return "\n".join(f" {line}" for line in drawn.splitlines())

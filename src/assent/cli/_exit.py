@@ -1,0 +1,112 @@
+"""Exit codes: one place that turns what happened into what a script sees.
+
+People branch on these numbers, so that they are as binding as the words in the JSON; `assent help exit-codes` prints this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from assent.cli._json import Object, mapping, objects, text
+from assent.errors import AssentError
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+REFUSED: Final = 3
+WAITING: Final = 4
+ATTENTION: Final = 5
+UNVERIFIED: Final = 6
+PLAN_CHANGES: Final = 10
+PLAN_UNDECIDED: Final = 11
+INTERNAL: Final = 70
+OWNED: Final = 75
+INTERRUPTED: Final = 130
+
+MEANINGS: Final = {
+    OK: "done: succeeded, or did what was asked; reading commands, whatever they show",
+    FAILED: "the run failed, was rolled back or cancelled; the world failed",
+    USAGE: "wrong usage, or an invalid file",
+    REFUSED: "policy denied, a person rejected, or an identity or approver was refused",
+    WAITING: "waiting for an approval",
+    ATTENTION: "a person must look: a step is in doubt, or a change could not be taken back",
+    UNVERIFIED: "verification failed",
+    PLAN_CHANGES: "plan --exit-code: there are changes",
+    PLAN_UNDECIDED: "plan --exit-code: an approval is needed, or it can't be known yet",
+    INTERNAL: "a fault of Assent itself",
+    OWNED: "another process owns the state and can't be reached",
+    INTERRUPTED: "interrupted; a run that was under way can be resumed",
+}
+
+_REFUSALS: Final = frozenset({"POLICY_DENIED", "POLICY_ERROR", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"})
+_UNVERIFIED_CODES: Final = frozenset(
+    """RECORD_CORRUPT SIGNATURE_INVALID SIGNATURE_MISSING NOTE_MALFORMED CHECKPOINT_MALFORMED PROOF_MALFORMED PROOF_INVALID
+    QUORUM_MISSING""".split()
+)
+SETTLING: Final = frozenset({"reject", "cancel", "undo", "resolve"})
+"""Operations that ask for one thing, which was done or was not."""
+
+
+def exit_code(result: Object, operation: str) -> int:
+    """The code for a run as an operation left it: `run call resume approve` tell how the run stands, others if they did it."""
+    status = text(result, "status")
+    if operation in SETTLING:
+        return _settled(operation, status)
+    if status == "waiting":
+        return WAITING
+    if status in ("succeeded", "undone"):
+        return OK
+    if status in ("failed", "rolled_back", "cancelled"):
+        return REFUSED if text(mapping(result, "error"), "code") in _REFUSALS else FAILED
+    # `needs_attention`, and whatever is neither finished nor waiting for a person although its driver has left it.
+    return ATTENTION
+
+
+def _settled(operation: str, status: str) -> int:
+    if status == "waiting":
+        return WAITING
+    done = {
+        "reject": status not in ("needs_attention", "interrupted"),
+        "resolve": status not in ("needs_attention", "interrupted"),
+        # The owner drives it: the request is recorded and honoured between effects.
+        "cancel": status in ("cancelled", "running", "rolling_back"),
+        "undo": status == "undone",
+    }
+    return OK if done[operation] else ATTENTION
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The code of several runs together: the highest that applies."""
+    return max(codes, default=OK)
+
+
+def plan_exit_code(plan: Object) -> int:
+    """`plan --exit-code`: denied > needs approval or can't be known > changes > nothing to do."""
+    steps = objects(plan, "steps")
+    if any(text(step, "decision") == "DENY" for step in steps):
+        return REFUSED
+    if any(text(step, "decision") in ("REQUIRE_APPROVAL", "UNKNOWN") or is_unknown(step) for step in steps):
+        return PLAN_UNDECIDED
+    return PLAN_CHANGES if any(is_change(step) for step in steps) else OK
+
+
+def is_change(step: Object) -> bool:
+    """The step would change something, as far as its plan tells."""
+    return text(step, "operation_type") != "READ" and step.get("changes") is not False
+
+
+def is_unknown(step: Object) -> bool:
+    """What the step would change depends on what an earlier one gives."""
+    return step.get("known") is False and is_change(step)
+
+
+def error_exit_code(error: AssentError, operation: str | None = None) -> int:
+    """The code for an error that kept a command from giving its answer."""
+    if error.code == "STATE_OWNED":
+        return OWNED
+    if error.code in _UNVERIFIED_CODES:
+        return UNVERIFIED
+    if operation == "undo" and error.code in ("UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"):
+        return ATTENTION
+    return {"input": USAGE, "refused": REFUSED, "world": FAILED}.get(error.family, INTERNAL)

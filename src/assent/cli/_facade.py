@@ -1,0 +1,78 @@
+"""What the door asks of the runtime: the narrowest interface that the commands need, so that tests can stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from assent.errors import Json
+
+if TYPE_CHECKING:
+    from assent.journal.ports import EventFilter
+    from assent.policy import PolicyEngine
+    from assent.runtime.settings import Settings
+    from assent.spec.capability import CapabilitySpec
+
+Result: TypeAlias = "dict[str, Json]"
+OnProgress: TypeAlias = "Callable[[dict[str, Json]], None]"
+
+
+class Reading(Protocol):
+    """Reads the state of a workspace; never takes its lock."""
+
+    def runs(self) -> list[Result]: ...
+
+    def show(self, run_id: str) -> Result:
+        """A run with its events; an unambiguous beginning of its id is enough. RUN_UNKNOWN."""
+        ...
+
+    def approvals(self) -> list[Result]: ...
+
+    def audit_log(self, wanted: EventFilter) -> Iterator[Result]: ...
+
+    def verify(self, checkpoint: str | None = None, key: str | None = None) -> Result: ...
+
+    def prove(self, seq: int) -> str: ...
+
+    def export(self, folder: Path) -> Result | None: ...
+
+    def unfinished(self) -> int: ...
+
+
+class ReaderType(Protocol):
+    """Opens a reading."""
+
+    def open(self, settings: Settings) -> AbstractContextManager[Reading]: ...
+
+
+class Catalogue(Protocol):
+    """The registered capabilities."""
+
+    def resolve(self, reference: str, /) -> CapabilitySpec:
+        """The capability that `id` or `id@version` names; CAPABILITY_UNKNOWN."""
+        ...
+
+    def list(self) -> list[CapabilitySpec]: ...
+
+
+class Facade(Protocol):
+    """The runtime as the door sees it."""
+
+    @property
+    def Reader(self) -> ReaderType: ...  # noqa: N802 - the runtime's class of this name
+
+    def execute(
+        self, request: Mapping[str, Json], settings: Settings, *, on_progress: OnProgress | None = None
+    ) -> Result: ...
+
+    def plan(self, request: Mapping[str, Json], settings: Settings) -> Result: ...
+
+    def verify_proof(self, text: str, key: str) -> Result: ...
+
+    def verify_export(self, folder: Path, key: str | None) -> Result: ...
+
+    def capabilities(self, settings: Settings) -> Catalogue: ...
+
+    def policy(self, settings: Settings) -> PolicyEngine: ...

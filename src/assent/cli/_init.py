@@ -1,0 +1,89 @@
+"""`assent init`: a workspace with its configuration, its policy and its state directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from assent.cli._command import command
+from assent.cli._door import Door
+from assent.errors import InputError, WorldError
+
+_CONFIGURATION: Final = """\
+# A workspace of Assent: this folder, its policy, and who is who in it. `assent doctor` shows what holds, and why.
+policy = "policy.yaml"
+
+[workspace]
+# environment = "production"        # rules and plans can ask for it
+
+[identity]
+# strict = true                     # refuse `--as NAME` unless NAME is mapped to the user id of the process
+
+{user}
+# uid = 1000
+roles = ["operator"]
+
+# [identity.agents.helper]
+# roles = ["agent"]
+
+[limits]
+# concurrency = 8                   # steps at a time
+# step_timeout = "5m"               # where a step does not say its own
+# grace = "10s"                     # how long a cancelled step may take to end
+# max_pre_image_bytes = 67108864    # what one step may keep for its undo
+
+[ledger]
+# key = "~/keys/ledger"             # the signing key; by default in your own configuration folder
+"""
+
+
+@command("init", watches=False, short_help="Set a workspace up: configuration, policy, state.")
+def init(door: Door) -> None:
+    """Set up the current folder (or `--workspace DIR`) as a workspace.
+
+    Writes `assent.toml`, a commented `policy.yaml` and `.assent/`, the state, which only you can read. Refuses to overwrite.
+    """
+    from assent.policy import DEFAULT_POLICY_YAML
+    from assent.runtime.settings import PROJECT_FILE, STATE_NAME, create_state, login_of
+
+    root = door.cwd / (door.flags.workspace or Path())
+    table = f'[identity.users."{login_of(os.getuid())}"]'
+    files = {PROJECT_FILE: _CONFIGURATION.replace("{user}", table), "policy.yaml": DEFAULT_POLICY_YAML}
+    for name in files:
+        if os.path.lexists(root / name):
+            raise InputError(
+                "INIT_EXISTS",
+                f"`{name}` is there already",
+                path=str(root / name),
+                hint="nothing was written; edit it instead",
+            )
+    state = door.cwd / door.flags.state if door.flags.state is not None else root / STATE_NAME
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        create_state(state)
+        for name, content in files.items():
+            _write_new(root / name, content)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise WorldError(
+            "WORKSPACE_UNUSABLE", f"the workspace can't be written: {reason}", path=str(root)
+        ) from error
+    created = [str(root / name) for name in files] + [str(state)]
+    if door.out.is_json:
+        door.out.object({"workspace": str(root), "created": [*created]})
+        return
+    for path in created:
+        door.out.answer(f"created {path}")
+    door.out.note(
+        f"next: {door.command('policy', 'check', 'policy.yaml')}, then {door.command('plan', 'FILE')}"
+    )
+
+
+def _write_new(path: Path, content: str) -> None:
+    # 0644 whatever the umask allows: a policy that its group may change is refused when it is loaded.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)

@@ -1,0 +1,74 @@
+"""`assent runs` and `show`: reading what happened."""
+
+from __future__ import annotations
+
+import click
+
+from assent.cli._command import command
+from assent.cli._completion import complete_run
+from assent.cli._door import Door
+from assent.cli._drive import tell_next
+from assent.cli._json import Object, number, text
+from assent.cli._style import STATUS_STYLE, safe_line
+
+
+@command("runs", short_help="List the runs.")
+@click.option(
+    "--status", metavar="STATUS", multiple=True, help="Only runs with this status; may be given again."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
+def runs(door: Door, status: tuple[str, ...], limit: int | None) -> None:
+    """List the runs, newest last."""
+    with door.reader() as reader:
+        found = reader.runs()
+    if status:
+        found = [run for run in found if text(run, "status") in status]
+    if limit is not None:
+        found = found[-limit:]
+    if door.out.is_json:
+        door.out.object(list(found))
+        return
+    if not found:
+        door.out.note("no runs")
+        return
+    from assent.cli._table import table
+
+    paint = door.out.paint()
+    rows = [
+        [
+            text(run, "run_id"),
+            paint(text(run, "status").replace("_", " "), STATUS_STYLE.get(text(run, "status"))),
+            safe_line(text(run, "workflow") or "call"),
+            started(run),
+            safe_line(text(run, "principal")),
+            text(run, "code"),
+        ]
+        for run in found
+    ]
+    head = ["run", "status", "workflow", "started", "principal", "code"]
+    door.out.answer(table(rows, head=head, paint=paint))
+
+
+def started(run: Object) -> str:
+    """When the run began, as text: the runtime says it as text, or in milliseconds."""
+    from assent.cli._timeline import time_text
+
+    ms = number(run, "started_at")
+    if ms is None:
+        ms = number(run, "started_at_ms")
+    return time_text(ms) if ms is not None else text(run, "started_at")
+
+
+@command("show", short_help="Show a run: failure first, then its timeline.")
+@click.argument("run_id", metavar="RUN", shell_complete=complete_run)
+def show(door: Door, run_id: str) -> None:
+    """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
+    with door.reader() as reader:
+        found = reader.show(run_id)
+    if door.out.is_json:
+        door.out.object(found)
+    else:
+        from assent.cli._timeline import show_text
+
+        door.out.answer(show_text(found, paint=door.out.paint()))
+    tell_next(door, found)

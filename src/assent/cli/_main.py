@@ -1,0 +1,117 @@
+"""The entry: parse, call, and turn whatever happened into an exit code and, at most, one error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from assent.cli._door import Door
+from assent.cli._exit import INTERNAL, INTERRUPTED, USAGE, error_exit_code
+from assent.cli._root import build
+from assent.errors import AssentError, InputError, InternalError
+
+if TYPE_CHECKING:
+    from assent.cli._facade import Facade
+
+
+def main(argv: Sequence[str] | None = None, *, facade: Facade | None = None) -> int:
+    """Run one command line; the exit code. Nothing but `SystemExit` of shell completion escapes."""
+    from assent.system import environment
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    door = Door(environment(), _current_folder(), facade)
+    # A usage error may come before `--json` was parsed, and a program must be able to read that too.
+    door.out.is_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+    try:
+        code = build().main(arguments, prog_name="assent", standalone_mode=False, obj=door)
+    except click.exceptions.NoArgsIsHelpError as error:
+        door.out.note(error.format_message())
+        return USAGE
+    except click.ClickException as error:
+        return _fail(door, _usage_error(error), USAGE)
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _interrupted(door, error)
+    except AssentError as error:
+        return _fail(door, error, error_exit_code(error, door.operation))
+    except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a user
+        return _fail(door, _internal(door, error), INTERNAL)
+    return code if isinstance(code, int) else 0
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # It was removed under us; `--workspace` may still name a real one.
+        return Path("/")
+
+
+def _fail(door: Door, error: AssentError, code: int) -> int:
+    if door.out.is_json:
+        door.out.object({"error": error.to_dict()})
+    else:
+        from assent.cli._error_text import error_text
+
+        door.out.note(error_text(error, paint=door.out.paint(stderr=True)))
+    return code
+
+
+def _usage_error(error: click.ClickException) -> AssentError:
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    hint = getattr(error, "hint", None)
+    if hint is None and context is not None:
+        hint = f"{context.command_path} --help"
+    return InputError("USAGE_INVALID", message[:1].lower() + message[1:], hint=hint)
+
+
+def _interrupted(door: Door, error: BaseException) -> int:
+    cause = error if isinstance(error, KeyboardInterrupt) else error.__context__
+    run = getattr(cause, "run_id", None) or door.interrupted_run
+    if isinstance(run, str):
+        door.out.note(f"interrupted; to go on: {door.command('resume', run)}")
+    else:
+        door.out.note("interrupted")
+    return INTERRUPTED
+
+
+def _internal(door: Door, error: Exception) -> AssentError:
+    """An error with an id in place of a traceback, which goes to a log file; the same fault has the same id."""
+    import hashlib
+    import traceback
+
+    trace = "".join(traceback.format_exception(error))
+    ident = hashlib.sha256(trace.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+    details: dict[str, str] = {"id": ident}
+    log = _write_log(_log_folder(door), ident, trace)
+    if log is not None:
+        details["log"] = str(log)
+    hint = f"please report it with {log}" if log else "please report it with what you did"
+    return InternalError(
+        "INTERNAL_ERROR", f"something went wrong inside Assent (`{ident}`)", hint=hint, details={**details}
+    )
+
+
+def _log_folder(door: Door) -> Path:
+    if door.has_resolved and door.settings.state.is_dir():
+        return door.settings.state / "logs"
+    return _state_home(door.environ) / "assent" / "logs"
+
+
+def _state_home(environ: Mapping[str, str]) -> Path:
+    named = environ.get("XDG_STATE_HOME", "")
+    return Path(named) if named.startswith("/") else Path(environ.get("HOME") or "/") / ".local" / "state"
+
+
+def _write_log(folder: Path, ident: str, trace: str) -> Path | None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"internal-{ident}.log"
+        path.write_text(trace, encoding="utf-8", errors="backslashreplace")
+        path.chmod(0o600)
+    except OSError:
+        return None  # The error itself is worth more than its log.
+    return path

@@ -1,0 +1,85 @@
+"""What goes out: the answer to stdout, everything else to stderr, and a reader who left is no failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from assent.cli._json import Object, compact
+from assent.cli._style import Paint, wants_colour
+from assent.errors import Json
+
+
+class Output:
+    """The two streams of one command. `is_json`: the answer is for a program."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.is_json = False
+        self.is_closed = False
+        """Nobody reads stdout any more (`assent audit log | head`): streams stop early."""
+        self._colour = "auto"
+        self._environ = environ
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:  # A captured stream of a test has none.
+                reconfigure(errors="backslashreplace")
+
+    def set_colour(self, choice: str) -> None:
+        """`auto`, `always` or `never`."""
+        self._colour = choice
+
+    def paint(self, *, stderr: bool = False) -> Paint:
+        """How to put words in colour on a stream."""
+        is_terminal = is_a_terminal(sys.stderr if stderr else sys.stdout)
+        return Paint(enabled=wants_colour(self._colour, self._environ, is_terminal=is_terminal))
+
+    @property
+    def width(self) -> int:
+        """Columns to write in; a pipe has no edge to meet."""
+        return shutil.get_terminal_size((100, 24)).columns if is_a_terminal(sys.stdout) else 200
+
+    def answer(self, text: str) -> None:
+        """A line of the answer for people."""
+        if self.is_closed:
+            return
+        try:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._close()
+
+    def object(self, value: Json | Object) -> None:
+        """One compact line of JSON, the answer for programs."""
+        self.answer(compact(value))
+
+    def note(self, text: str) -> None:
+        """A line of everything that is not the answer."""
+        try:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        except (
+            BrokenPipeError
+        ):  # Nobody listens: the command still does its work and its exit code tells how it went.
+            return
+
+    def _close(self) -> None:
+        self.is_closed = True
+        # The interpreter flushes stdout once more at exit and would complain about the same pipe.
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, sys.stdout.fileno())
+        except OSError:
+            return
+        finally:
+            os.close(null)
+
+
+def is_a_terminal(stream: TextIO) -> bool:
+    """A person is at the other end."""
+    try:
+        return stream.isatty()
+    except ValueError:  # It was closed.
+        return False

@@ -1,0 +1,162 @@
+"""A plan for people: the summary first and last, what changes in between, what changes nothing out of the way."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from assent.cli._diff import counts, diff_text
+from assent.cli._exit import is_change, is_unknown
+from assent.cli._json import Object, mapping, number, objects, text, texts
+from assent.cli._style import DECISION_STYLE, RISK_STYLE, Paint, safe_line
+from assent.cli._table import table
+
+_DECISIONS: Final = {"ALLOW": "allow", "DENY": "deny", "REQUIRE_APPROVAL": "ASK", "UNKNOWN": "can't tell"}
+_UNDO: Final = {
+    "not_needed": "nothing to undo",
+    "automatic": "undo automatic",
+    "compensation": "undo by compensation",
+    "none": "NO UNDO",
+}
+
+
+def plan_text(plan: Object, *, paint: Paint, detail: str | None, run: str, show: str) -> str:
+    """The plan. `detail`: the step whose whole diff is shown; `run` and `show` are the commands to go on with."""
+    steps = objects(plan, "steps")
+    head = (
+        f"{paint('Plan', 'bold')} {text(plan, 'plan_id')}  {safe_line(text(plan, 'workflow') or 'one call')}"
+    )
+    summary = summary_text(steps)
+    blocks = [
+        f"{head}\n{summary}",
+        table([_row(i, step, paint) for i, step in enumerate(steps, 1)], paint=paint),
+    ]
+    blocks += [diff for step in steps if (diff := _diff(step, paint=paint, detail=detail, show=show))]
+    if len(steps) > 5 or len(blocks) > 2:
+        blocks.append(summary)
+    blocks.append(f"run it as planned: {run}")
+    return "\n\n".join(blocks)
+
+
+def _row(number_: int, step: Object, paint: Paint) -> list[str]:
+    decision, risk, undo = text(step, "decision"), text(step, "risk_level"), text(step, "undo")
+    rule = text(step, "rule")
+    return [
+        _sign(step, paint),
+        str(number_),
+        safe_line(text(step, "name")),
+        safe_line(text(step, "capability") or "approval"),
+        paint(risk, RISK_STYLE.get(risk)),
+        paint(_DECISIONS.get(decision, decision), DECISION_STYLE.get(decision)),
+        (f"rule {safe_line(rule)}" if rule else "") + _approvers(mapping(step, "approvers")),
+        paint(_UNDO.get(undo, undo), "red" if undo == "none" else "dim"),
+        _size(step),
+    ]
+
+
+def _sign(step: Object, paint: Paint) -> str:
+    """`!` needs a look before it runs, `?` not known yet, `-` deletes, `~` changes; the same in words further right."""
+    if text(step, "decision") == "DENY" or text(step, "undo") == "none" or step.get("error"):
+        return paint("!", "red")
+    if is_unknown(step) or text(step, "decision") == "UNKNOWN":
+        return paint("?", "yellow")
+    if not is_change(step):
+        return " "
+    return paint("-", "red") if text(step, "operation_type") == "DELETE" else paint("~", "yellow")
+
+
+def _size(step: Object) -> str:
+    error = mapping(step, "error")
+    if error:
+        return safe_line(f"would fail: {text(error, 'message')}", 60)
+    if is_unknown(step):
+        return "known only when it runs"
+    added, removed = counts(text(mapping(step, "preview"), "diff"))
+    return f"+{added} -{removed}" if added or removed else ""
+
+
+def _approvers(approvers: Object) -> str:
+    if not approvers:
+        return ""
+    return f" -> {approvers_text(approvers)}"
+
+
+def approvers_text(approvers: Object) -> str:
+    """Who must agree, in words: `2 of role operator, not the requester`."""
+    count = number(approvers, "count") or 1
+    roles, kinds = texts(approvers, "roles"), texts(approvers, "kinds")
+    who = f"role {' or '.join(roles)}" if roles else "any " + (" or ".join(kinds) or "user")
+    words = [who if count == 1 else f"{count} of {who}"]
+    if approvers.get("not_requester") is True:
+        words.append("not the requester")
+    expires = number(approvers, "expires_ms")
+    if expires is not None:
+        words.append(f"within {duration_text(expires)}")
+    return safe_line(", ".join(words))
+
+
+def duration_text(ms: int) -> str:
+    """`850 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    seconds = ms // 1000
+    big, small, names = (
+        (seconds // 3600, seconds % 3600 // 60, ("h", "min"))
+        if seconds >= 3600
+        else (seconds // 60, seconds % 60, ("min", "s"))
+    )
+    return f"{big} {names[0]} {small} {names[1]}" if small else f"{big} {names[0]}"
+
+
+def _diff(step: Object, *, paint: Paint, detail: str | None, show: str) -> str:
+    name = text(step, "name")
+    diff = text(mapping(step, "preview"), "diff")
+    if not diff or (detail is not None and detail != name):
+        return ""
+    fold = None if detail == name else f"{show} --detail {name}"
+    return f"{paint(safe_line(name), 'bold')}\n{diff_text(diff, paint=paint, indent='  ', fold=fold)}"
+
+
+def summary_text(steps: list[Object]) -> str:
+    """What the plan comes to, in three sentences: what it would do, how much can be undone, where it would stop."""
+    reads = sum(1 for step in steps if not is_change(step))
+    deletes = sum(1 for step in steps if is_change(step) and text(step, "operation_type") == "DELETE")
+    changes = len(steps) - reads - deletes
+    done = [_count(reads, "without change"), _count(changes, "change"), _count(deletes, "deletion")]
+    undo = [text(step, "undo") for step in steps]
+    ways = [
+        f"{undo.count('automatic')} automatic" if "automatic" in undo else "",
+        f"{undo.count('compensation')} by compensation" if "compensation" in undo else "",
+        f"{undo.count('none')} NOT possible ({_names(steps, 'undo', 'none')})" if "none" in undo else "",
+    ]
+    lines = [f"Would: {_listed(done) or 'nothing'}.  Undo: {_listed(ways) or 'nothing to undo'}."]
+    unknown = [
+        text(step, "name") for step in steps if is_unknown(step) or text(step, "decision") == "UNKNOWN"
+    ]
+    if unknown:
+        lines.append(f"Can't be known before it runs: {safe_line(', '.join(unknown))}.")
+    asks = sum(1 for step in steps if text(step, "decision") == "REQUIRE_APPROVAL")
+    denied = [text(step, "name") for step in steps if text(step, "decision") == "DENY"]
+    if denied:
+        lines.append(
+            f"{_count(asks, 'approval')}, {_count(len(denied), 'denial')}: it would stop at `{safe_line(denied[0])}`."
+        )
+    elif asks:
+        lines.append(f"{_count(asks, 'approval')} needed.")
+    return "\n".join(line.removeprefix(", ") for line in lines)
+
+
+def _names(steps: list[Object], key: str, value: str) -> str:
+    return safe_line(", ".join(text(step, "name") for step in steps if text(step, key) == value))
+
+
+def _count(count: int, word: str) -> str:
+    if not count:
+        return ""
+    plural = "" if count == 1 or word == "without change" else "s"
+    return f"{count} {word}{plural}"
+
+
+def _listed(parts: list[str]) -> str:
+    return ", ".join(part for part in parts if part)

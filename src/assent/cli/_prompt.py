@@ -1,0 +1,112 @@
+"""Asking for an approval on the spot: an answer has to be typed, and CRITICAL asks for the name of the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from assent.cli._diff import counts, diff_text
+from assent.cli._door import Door
+from assent.cli._json import Object, compact, mapping, text
+from assent.cli._plan_text import approvers_text
+from assent.cli._style import RISK_STYLE, Paint, safe, safe_line
+
+QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "
+_TARGETS: Final = ("path", "destination", "source", "url", "target", "name")
+"""Inputs that name what a call acts on, the most telling first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the person said: `approve`, `reject` with a reason, or `later`."""
+
+    word: str
+    reason: str = ""
+
+
+LATER: Final = Answer("later")
+
+
+def approval_text(approval: Object, *, paint: Paint) -> str:
+    """What is asked: the step, its risk, what it acts on, who may answer, and the size of the change."""
+    risk = text(approval, "risk_level")
+    added, removed = counts(_diff(approval))
+    size = f"  +{added} -{removed}" if added or removed else ""
+    what = f"step `{safe_line(text(approval, 'step'))}`  {safe_line(text(approval, 'capability'))}"
+    lines = [f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{size}"]
+    inputs = mapping(approval, "inputs")
+    lines += [f"  {safe_line(name)}: {safe_line(_shown(inputs[name]), 100)}" for name in inputs]
+    lines.append(
+        f"  asked by {safe_line(text(approval, 'requester'))}, rule {safe_line(text(approval, 'rule'))}"
+    )
+    approvers = mapping(approval, "approvers")
+    if approvers:
+        lines.append(f"  may be approved by {approvers_text(approvers)}")
+    lines.append(f"  digest {text(approval, 'digest')}")
+    return "\n".join(lines)
+
+
+def ask(door: Door, approval: Object) -> Answer:
+    """The person's answer; an empty line, a word that is none and the end of the input decide nothing."""
+    paint = door.out.paint(stderr=True)
+    door.out.note("")
+    door.out.note(approval_text(approval, paint=paint))
+    while True:
+        match _line(QUESTION).strip().lower():
+            case "a" | "approve":
+                if text(approval, "risk_level") != "CRITICAL" or _confirms_target(door, approval):
+                    return Answer("approve")
+            case "r" | "reject":
+                return Answer("reject", _line("reason: ").strip())
+            case "d" | "diff":
+                diff = _diff(approval)
+                door.out.note(
+                    diff_text(diff, paint=paint, indent="  ") if diff else "  there is no diff to show"
+                )
+            case "w" | "why":
+                door.out.note(_why(door, approval))
+            case "l" | "later" | "\x04":
+                return LATER
+            case _:
+                door.out.note("  nothing was decided: type a, r, d, w or l")
+
+
+def _line(question: str) -> str:
+    """A line from the person; the end of the input means later."""
+    try:
+        return str(click.prompt(question, prompt_suffix="", default="", show_default=False, err=True))
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        return "later"
+
+
+def _confirms_target(door: Door, approval: Object) -> bool:
+    target = target_of(approval)
+    if _line(f"this is CRITICAL: type `{safe_line(target)}` to approve: ").strip() == target:
+        return True
+    door.out.note("  that is another name: nothing was decided")
+    return False
+
+
+def target_of(approval: Object) -> str:
+    """The name of what the call acts on: the input that tells most, else the step."""
+    inputs = mapping(approval, "inputs")
+    named = (inputs[key] for key in _TARGETS if isinstance(inputs.get(key), str))
+    return str(next(named, text(approval, "step")))
+
+
+def _why(door: Door, approval: Object) -> str:
+    reason = safe(text(approval, "reason")) or "the rule asks for a person's decision"
+    more = door.command("policy", "explain", text(approval, "capability"))
+    return f"  rule {safe_line(text(approval, 'rule'))}: {reason}\n  more: {more}"
+
+
+def _diff(approval: Object) -> str:
+    return text(mapping(approval, "preview"), "diff")
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else compact(value)  # type: ignore[arg-type]  # it came out of JSON

@@ -1,0 +1,93 @@
+"""A run as it stands, for people: how it ended, the failure first, then its steps and what to do next."""
+
+from __future__ import annotations
+
+from assent.cli._json import Object, compact, mapping, number, objects, text
+from assent.cli._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint, safe, safe_line
+from assent.cli._table import table
+
+OUTPUT_WIDTH = 72
+
+
+def headline(run: Object, *, paint: Paint) -> str:
+    """`failed  release  run_01…`"""
+    status = text(run, "status")
+    name = text(run, "workflow") or _only_capability(run)
+    return f"{paint(status.replace('_', ' '), STATUS_STYLE.get(status))}  {safe_line(name)}  {text(run, 'run_id')}"
+
+
+def _only_capability(run: Object) -> str:
+    steps = objects(run, "steps")
+    return text(steps[0], "capability") if steps else "call"
+
+
+def failure(run: Object, *, paint: Paint) -> str:
+    """Why the run is as it is, both states of the world included where one could not be taken back; empty when nothing failed."""
+    error = mapping(run, "error")
+    if not error:
+        return ""
+    where = text(error, "path")
+    message = f"step `{safe_line(where)}`: " if where else ""
+    message += f"{safe(text(error, 'message'))}   [{safe_line(text(error, 'code'))}]"
+    lines = [f"{paint('error:', 'red')} {message}"]
+    details = mapping(error, "details")
+    lines += [f"  {safe_line(key)}: {safe_line(_value(details[key]), 400)}" for key in sorted(details)]
+    hint = text(error, "hint")
+    if hint:
+        lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")
+    return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else compact(value)  # type: ignore[arg-type]  # it came out of JSON
+
+
+def steps_table(run: Object, *, paint: Paint) -> str:
+    """One line per step, in the workflow's order; those that went wrong are marked."""
+    rows = []
+    for step in objects(run, "steps"):
+        status, decision, risk = text(step, "status"), text(step, "decision"), text(step, "risk_level")
+        attempts = number(step, "attempts") or 0
+        wrong = STATUS_STYLE.get(status) == "red"
+        error = mapping(step, "error")
+        rows.append(
+            [
+                paint("!", "red") if wrong else " ",
+                safe_line(text(step, "name")),
+                paint(status.replace("_", " "), STATUS_STYLE.get(status)),
+                safe_line(text(step, "capability")),
+                paint(risk, RISK_STYLE.get(risk)),
+                paint(decision, DECISION_STYLE.get(decision)),
+                safe_line(text(step, "rule")),
+                str(attempts) if attempts > 1 else "",
+                safe_line(text(error, "message"), OUTPUT_WIDTH) if error else _output(step),
+            ]
+        )
+    head = [" ", "step", "status", "capability", "risk", "decision", "rule", "attempts", "output"]
+    return table(rows, head=head, paint=paint, indent="  ")
+
+
+def _output(step: Object) -> str:
+    value = step.get("output")
+    return "" if value is None else safe_line(compact(value), OUTPUT_WIDTH)
+
+
+def result_text(run: Object, *, paint: Paint) -> str:
+    """Everything about the run that fits a screen."""
+    blocks = [headline(run, paint=paint)]
+    wrong = failure(run, paint=paint)
+    if wrong:
+        blocks.append(wrong)
+    steps = steps_table(run, paint=paint)
+    if steps:
+        blocks.append(steps)
+    tail = []
+    outputs = run.get("outputs")
+    if outputs not in (None, {}):
+        tail.append(f"outputs  {safe(compact(outputs))}")
+    ledger = mapping(run, "ledger")
+    if ledger:
+        tail.append(paint(f"ledger   {text(ledger, 'size')} entries, root {text(ledger, 'root')}", "dim"))
+    if tail:
+        blocks.append("\n".join(tail))
+    return "\n\n".join(blocks)

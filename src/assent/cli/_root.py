@@ -1,0 +1,77 @@
+"""The tree of commands. Each line of the table is loaded when its command is called."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from assent.cli._command import Group, Lazy
+from assent.cli._door import Door
+
+COMMANDS: Final = {
+    name: Lazy(f"assent.cli.{module}", attribute, summary)
+    for name, module, attribute, summary in (
+        ("init", "_init", "init", "Set a workspace up: configuration, policy, state."),
+        ("plan", "_plan", "plan", "Show what a workflow would do; executes nothing."),
+        ("run", "_run", "run", "Run a workflow file or a saved plan."),
+        ("call", "_run", "call", "Call one capability."),
+        ("runs", "_look", "runs", "List the runs."),
+        ("show", "_look", "show", "Show a run: failure first, then its timeline."),
+        ("approvals", "_settle", "approvals", "List what waits for an approval."),
+        ("approve", "_settle", "approve", "Approve a waiting step; the run goes on."),
+        ("reject", "_settle", "reject", "Reject a waiting step; the run rolls back."),
+        ("resolve", "_settle", "resolve", "Say what happened to a step that is in doubt."),
+        ("cancel", "_settle", "cancel", "Stop a run between effects and roll it back."),
+        ("resume", "_run", "resume", "Go on with unfinished runs."),
+        ("undo", "_settle", "undo", "Take back everything a finished run did."),
+        ("audit", "_audit", "audit", "Read, verify, prove and export the ledger."),
+        ("policy", "_policy", "policy", "Check, explain and test the policy."),
+        ("capability", "_capability", "capability", "List and show capabilities."),
+        ("explain", "_words", "explain", "Explain an error code."),
+        ("doctor", "_doctor", "doctor", "Show every setting with its source, and the health of the state."),
+        ("demo", "demo", "demo", "A minute with Assent on real files."),
+        ("completion", "_completion", "completion", "Print the completion script of a shell."),
+        ("help", "_words", "help_topics", "Help on a command or a topic (`exit-codes`)."),
+        ("version", "_words", "version", "Print the version."),
+    )
+}
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's own signature
+    if value and not ctx.resilient_parsing:
+        from assent.cli._words import say_version
+
+        door = ctx.find_object(Door)
+        assert door is not None
+        say_version(door)
+        ctx.exit()
+
+
+def _help_when_alone(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def build() -> Group:
+    """The root command."""
+    root = Group(
+        "assent",
+        lazy=COMMANDS,
+        help="Typed, gated, durable, undoable and provable actions for agents and automation.",
+        invoke_without_command=True,
+        callback=click.pass_context(_help_when_alone),
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+        epilog="Exit codes: assent help exit-codes",
+    )
+    root.params.append(
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_version,
+            help="Print the version.",
+        )
+    )
+    return root

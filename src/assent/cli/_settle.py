@@ -1,0 +1,153 @@
+"""What people decide about runs: `approvals`, `approve`, `reject`, `resolve`, `cancel`, `undo`."""
+
+from __future__ import annotations
+
+import click
+
+from assent.cli._command import command
+from assent.cli._completion import complete_run
+from assent.cli._door import Door
+from assent.cli._drive import answer, drive, pending, read_wait
+from assent.cli._exit import exit_code
+from assent.cli._json import Object, number, text
+from assent.cli._progress import Progress
+from assent.cli._run import wait_option
+from assent.cli._style import RISK_STYLE, safe_line
+from assent.errors import InputError, Json
+
+run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
+
+
+@command("approvals", short_help="List what waits for an approval.")
+@click.option("--diff", is_flag=True, help="Show what each would change.")
+def approvals(door: Door, *, diff: bool) -> None:
+    """List what waits for a person, with the digest that binds what would run."""
+    with door.reader() as reader:
+        found = reader.approvals()
+    if door.out.is_json:
+        door.out.object(list(found))
+        return
+    if not found:
+        door.out.note("nothing waits for an approval")
+        return
+    paint = door.out.paint()
+    if diff:
+        from assent.cli._diff import diff_text
+        from assent.cli._prompt import approval_text
+
+        for item in found:
+            preview = item.get("preview")
+            change = text(preview, "diff") if isinstance(preview, dict) else ""
+            door.out.answer(f"{text(item, 'run_id')}\n{approval_text(item, paint=paint)}")
+            door.out.answer(f"{diff_text(change, paint=paint, indent='  ')}\n")
+        return
+    from assent.cli._table import table
+
+    rows = [
+        [
+            text(item, "run_id"),
+            safe_line(text(item, "step")),
+            safe_line(text(item, "capability")),
+            paint(text(item, "risk_level"), RISK_STYLE.get(text(item, "risk_level"))),
+            safe_line(text(item, "rule")),
+            safe_line(text(item, "requester")),
+            _expiry(item),
+            text(item, "digest"),
+        ]
+        for item in found
+    ]
+    head = ["run", "step", "capability", "risk", "rule", "requester", "expires", "digest"]
+    door.out.answer(table(rows, head=head, paint=paint))
+    door.out.note(f"to decide: {door.command('approve', 'RUN', 'STEP', '--digest', 'DIGEST')}")
+
+
+def _expiry(item: Object) -> str:
+    from assent.cli._timeline import time_text
+
+    ms = number(item, "expires_at")
+    if ms is None:
+        ms = number(item, "expires_at_ms")
+    return time_text(ms) if ms is not None else text(item, "expires_at")
+
+
+@command("approve", short_help="Approve a waiting step; the run goes on.")
+@run_argument
+@click.argument("step", required=False)
+@click.option("--digest", metavar="DIGEST", help="What was shown: refused when something else would run now.")
+@wait_option
+def approve(door: Door, run_id: str, step: str | None, digest: str | None, wait: str | None) -> int:
+    """Approve the waiting STEP of RUN (it may be left out when only one waits) and let the run go on, as its requester.
+
+    Without `--digest` the digest is printed, and the journal keeps that it was not confirmed.
+    """
+    wait_ms = read_wait(wait)
+    if digest is None:
+        for item in pending(door, run_id):
+            if step in (None, text(item, "step")):
+                door.out.note(
+                    f"approving `{safe_line(text(item, 'step'))}`, digest {text(item, 'digest')} (not confirmed)"
+                )
+    return drive(door, door.request("approve", run=run_id, step=step, digest=digest), wait_ms=wait_ms)
+
+
+@command("reject", short_help="Reject a waiting step; the run rolls back.")
+@run_argument
+@click.argument("step", required=False)
+@click.option("--reason", metavar="TEXT", default="", help="Why; it goes back to who asked.")
+@click.option(
+    "--digest", metavar="DIGEST", help="What was shown: refused when something else is asked by now."
+)
+def reject(door: Door, run_id: str, step: str | None, reason: str, digest: str | None) -> int:
+    """Reject the waiting STEP of RUN; what the run did so far is taken back."""
+    return _settle(door, "reject", run=run_id, step=step, digest=digest, reason=reason)
+
+
+@command("cancel", short_help="Stop a run between effects and roll it back.")
+@run_argument
+def cancel(door: Door, run_id: str) -> int:
+    """Stop RUN between two effects and take back what it did."""
+    return _settle(door, "cancel", run=run_id)
+
+
+@command("undo", short_help="Take back everything a finished run did.")
+@run_argument
+@click.option("--partial", is_flag=True, help="Also when a step can't be undone: take back the others.")
+def undo(door: Door, *, run_id: str, partial: bool) -> int:
+    """Take back everything the finished RUN did. Conflicts with later changes are found before anything is touched."""
+    return _settle(door, "undo", run=run_id, partial=partial)
+
+
+@command("resolve", short_help="Say what happened to a step that is in doubt.")
+@run_argument
+@click.argument("step")
+@click.option("--happened", "resolution", flag_value="happened", help="The effect happened.")
+@click.option("--not-happened", "resolution", flag_value="not_happened", help="The effect did not happen.")
+@click.option(
+    "--compensated", "resolution", flag_value="compensated", help="Somebody has taken the effect back."
+)
+@click.option(
+    "--abandon", "resolution", flag_value="abandon", help="Leave the world as it is and end the run."
+)
+@click.option("--output", metavar="JSON", help="With `--happened`: what the step gave.")
+def resolve(door: Door, run_id: str, step: str, resolution: str | None, output: str | None) -> int:
+    """Settle STEP of RUN, which the runtime can't: whether its effect happened, or was taken back by somebody."""
+    if resolution is None:
+        hint = "one of: --happened, --not-happened, --compensated, --abandon"
+        raise InputError("USAGE_INVALID", "say what happened to the step", hint=hint)
+    value: Json = None
+    if output is not None:
+        from assent.spec.canonical import parse_json
+
+        if resolution != "happened":
+            raise InputError("USAGE_INVALID", "`--output` goes with `--happened` only")
+        try:
+            value = parse_json(output)
+        except InputError as error:
+            raise InputError("ARGUMENT_INVALID", f"`--output`: {error.message}", hint="write JSON") from None
+    return _settle(door, "resolve", run=run_id, step=step, resolution=resolution, output=value)
+
+
+def _settle(door: Door, operation: str, **fields: Json) -> int:
+    result = door.execute(door.request(operation, **fields), Progress(door.out))
+    answer(door, result)
+    return exit_code(result, operation)

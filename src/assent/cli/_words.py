@@ -1,0 +1,96 @@
+"""`assent explain`, `help` and `version`: words about Assent itself; no state is touched."""
+
+from __future__ import annotations
+
+import click
+
+from assent import __version__
+from assent.cli._command import Group, command
+from assent.cli._completion import complete_code
+from assent.cli._door import Door
+from assent.errors import InputError
+
+
+@command("explain", watches=False, short_help="Explain an error code.")
+@click.argument("code", shell_complete=complete_code)
+def explain(door: Door, code: str) -> None:
+    """Explain an error CODE: what it means, and what to do about it."""
+    from assent.errors.catalog import CATALOG
+    from assent.spec.documents import did_you_mean
+
+    entry = CATALOG.get(code.upper())
+    if entry is None:
+        hint = did_you_mean(code.upper(), CATALOG, otherwise="codes stand in brackets at the end of an error")
+        raise InputError("USAGE_INVALID", f"there is no error code `{code}`", hint=hint)
+    if door.out.is_json:
+        door.out.object({"code": code.upper(), "meaning": entry.meaning, "remedy": entry.remedy})
+        return
+    door.out.answer(f"{door.out.paint()(code.upper(), 'bold')}\n\n{entry.meaning}\n\n{entry.remedy}")
+
+
+def say_version(door: Door) -> None:
+    """The version, as `assent version` and `assent --version` print it."""
+    if door.out.is_json:
+        door.out.object({"version": __version__})
+    else:
+        door.out.answer(f"assent {__version__}")
+
+
+@command("version", watches=False, short_help="Print the version.")
+def version(door: Door) -> None:
+    """Print the version."""
+    say_version(door)
+
+
+@command("help", watches=False, short_help="Help on a command or a topic (`exit-codes`).")
+@click.argument("words", nargs=-1, metavar="[COMMAND|TOPIC]...")
+def help_topics(door: Door, words: tuple[str, ...]) -> None:
+    """Help on a command (`assent help audit verify`), or on a topic: `exit-codes`, `environment`."""
+    topic = _TOPICS.get(" ".join(words))
+    if topic is not None:
+        topic(door)
+        return
+    context = click.get_current_context().find_root()
+    current: click.Command = context.command
+    for word in words:
+        found = current.get_command(context, word) if isinstance(current, Group) else None
+        if found is None:
+            hint = f"topics: {', '.join(_TOPICS)}; commands: assent --help"
+            raise InputError("USAGE_INVALID", f"there is no help on `{' '.join(words)}`", hint=hint)
+        context, current = click.Context(found, info_name=word, parent=context), found
+    door.out.answer(current.get_help(context))
+
+
+def _exit_codes(door: Door) -> None:
+    from assent.cli._exit import MEANINGS
+    from assent.cli._table import table
+
+    if door.out.is_json:
+        door.out.object([{"code": code, "meaning": meaning} for code, meaning in MEANINGS.items()])
+        return
+    rows = [[f"{code:>3}", meaning] for code, meaning in MEANINGS.items()]
+    door.out.answer(table(rows, paint=door.out.paint()))
+
+
+def _environment(door: Door) -> None:
+    from assent.cli._table import table
+    from assent.runtime.settings import VARIABLES
+
+    told = {variable: f"the setting `{name}`" for name, variable in VARIABLES.items()}
+    told |= {
+        "NO_COLOR": "no colour, whatever its value",
+        "CLICOLOR_FORCE": "colour, also into a pipe",
+        "CLICOLOR": "`0`: no colour",
+        "XDG_CONFIG_HOME": "where `assent/config.toml` and the ledgers' keys are",
+        "XDG_RUNTIME_DIR": "where the owner of a state directory listens",
+    }
+    if door.out.is_json:
+        door.out.object([{"variable": name, "meaning": meaning} for name, meaning in told.items()])
+        return
+    order = (
+        "flag > ASSENT_* > assent.toml > the user's config.toml > default; `assent doctor` shows what holds"
+    )
+    door.out.answer(f"{table([[*row] for row in told.items()], paint=door.out.paint())}\n\n{order}")
+
+
+_TOPICS = {"exit-codes": _exit_codes, "environment": _environment}

@@ -21,10 +21,18 @@ from assent.journal._merkle import leaf_hash
 from assent.journal._note import Ed25519Verifier, Verifier
 from assent.journal._record import Chunk, Columns, PayloadRow, SqliteRecord, StoredTree
 from assent.journal._schema import PROJECTIONS
+from assent.journal._tail import SEAL_EVENTS_MAX
 from assent.journal._verify import verify, verify_ledger
 from assent.journal._verify_record import decode_leaves
 from assent.journal.ports import Batch, Cell
-from assent.spec.events import ApprovalRequested, RunCreated, RunRecovered, decode_leaf
+from assent.spec.events import (
+    ApprovalRequested,
+    LedgerRecovered,
+    RunCreated,
+    RunRecovered,
+    decode_leaf,
+    is_sealed,
+)
 from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.states import Mode
 from tests.support.ledgers import SIGNER, START_MS, LedgerFile, run_batch
@@ -315,9 +323,9 @@ def test_unsigned_tail_is_reported_and_is_no_fault(tmp_path: Path) -> None:
     """A kill leaves such a tail; the next owner seals it."""
     ledger = LivingLedger(tmp_path / "ledger.db")
     ledger.run("run_01")
-    ledger.run("run_02", seal=False)
+    ledger.run("run_02", ends=False)
     report = verify_ledger(ledger.path, ledger.keys, projector=RunProjector())
-    assert (report.faults, report.unsigned) == ((), 6)
+    assert (report.faults, report.unsigned) == ((), 5)
     ledger.close()
 
 
@@ -375,8 +383,8 @@ def test_payload_bound_again_by_a_later_entry_is_stored_once(tmp_path: Path) -> 
     assert (report.faults, report.payloads) == ((), 1)
 
 
-def test_payload_that_comes_back_after_its_erasure_must_still_match() -> None:
-    """Restoring an erased payload from a backup is no fault; putting another one in its place is."""
+def test_payload_that_comes_back_after_its_erasure_is_found() -> None:
+    """Somebody put back what was promised to be gone."""
     with TemporaryDirectory() as folder:
         ledger = LivingLedger(Path(folder) / "ledger.db")
         run = ledger.run("run_01")
@@ -384,11 +392,8 @@ def test_payload_that_comes_back_after_its_erasure_must_still_match() -> None:
         ledger.erase(run)
         ledger.close()
         after = ListedRecord.of(ledger.path, ledger.keys)
-    report = verify(replace(after, stored=before.stored), after.keys, projector=RunProjector())
-    assert (report.faults, report.erased) == ((), 0)
-    forged = (before.stored[0]._replace(body=b"x"), *before.stored[1:])
-    report = verify(replace(after, stored=forged), after.keys, projector=RunProjector())
-    assert [fault.code for fault in report.faults] == ["PAYLOAD_CHANGED"]
+    report = verify(replace(after, stored=before.stored[2:3]), after.keys, projector=RunProjector())
+    assert [(fault.code, fault.seq) for fault in report.faults] == [("PAYLOAD_FOREIGN", before.stored[2].seq)]
 
 
 def test_erasing_one_run_does_not_excuse_another_runs_payload() -> None:
@@ -400,6 +405,63 @@ def test_erasing_one_run_does_not_excuse_another_runs_payload() -> None:
         projector=None,
     )
     assert [(fault.code, fault.seq) for fault in report.faults] == [("PAYLOAD_MISSING", waiting.seq)]
+
+
+# -- what may stand unsigned -------------------------------------------------------------------------------------------
+
+
+def unsign(record: ListedRecord, size: int) -> ListedRecord:
+    """The record without its checkpoints beyond `size`: the first act of whoever wants to rewrite what they cover."""
+    return replace(record, notes=tuple(entry for entry in record.notes if entry[0] <= size))
+
+
+def test_end_of_a_run_without_its_checkpoint_is_found() -> None:
+    """The end of a run is signed when it is recorded, so dropping the checkpoints over it frees nothing for rewriting."""
+    record = listed()
+    for size, _ in record.notes[:-2]:  # The newest covers a run that waits: that may be unsigned after a kill.
+        report = verify(unsign(record, size), record.keys, projector=RunProjector())
+        assert report.first_bad is not None, size
+        assert report.first_bad.code == "CHECKPOINT_MISSING", size
+        assert is_sealed(decode_leaf(record.events[report.first_bad.seq or 0][4]).event)
+
+
+def test_a_forged_erasure_excuses_no_missing_payload(tmp_path: Path) -> None:
+    """Whoever lacks the key can't sign the event, and unsigned it is a fault itself."""
+    ledger = LivingLedger(tmp_path / "ledger.db")
+    run = ledger.run("run_01")
+    note = ledger.checkpoint()
+    ledger.erase(run)
+    ledger.close()
+    record = ListedRecord.of(ledger.path, ledger.keys)
+    report = verify(unsign(record, 7), record.keys, projector=RunProjector(), kept=note)
+    assert [(fault.code, fault.seq) for fault in report.faults] == [("CHECKPOINT_MISSING", 7)]
+
+
+def test_more_unsigned_entries_than_a_tail_may_have_are_found(tmp_path: Path) -> None:
+    """A checkpoint is signed every 1 024 entries at the latest."""
+    ledger = LivingLedger(tmp_path / "ledger.db")
+    ledger.run("run_01", steps=SEAL_EVENTS_MAX // 2, ends=False)
+    ledger.close()
+    record = ListedRecord.of(ledger.path, ledger.keys)
+    assert [size for size, _ in record.notes] == [1, SEAL_EVENTS_MAX + 1, SEAL_EVENTS_MAX + 2]
+    report = verify(unsign(record, 1), record.keys, projector=RunProjector())
+    assert [(fault.code, fault.seq) for fault in report.faults] == [("CHECKPOINT_MISSING", 1)]
+
+
+@pytest.mark.parametrize(
+    ("signed", "size", "code"), [(1, 5, ""), (5, 5, "CHECKPOINT_MISSING"), (1, 4, "ENTRY_INVALID")]
+)
+def test_recovery_must_speak_of_the_checkpoint_that_was_the_newest(
+    tmp_path: Path, signed: int, size: int, code: str
+) -> None:
+    """A recovered tail names the checkpoint that it follows; when that one was dropped, the record contradicts itself."""
+    ledger = LivingLedger(tmp_path / "ledger.db")
+    ledger.run("run_01", steps=1, ends=False)
+    ledger.append(None, [RunRecovered()])
+    ledger.append(None, [LedgerRecovered(signed=signed, size=size)])
+    ledger.close()
+    report = verify_ledger(ledger.path, ledger.keys, projector=None)
+    assert [fault.code for fault in report.faults] == ([code] if code else [])
 
 
 # -- keys and kept checkpoints -----------------------------------------------------------------------------------------

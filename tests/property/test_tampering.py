@@ -58,7 +58,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> State:
     ledger.erase(erased)
     ledger.run("run_04", steps=4)
     ledger.waiting("run_05")
-    ledger.run("run_06", seal=False)
+    ledger.run("run_06", ends=False)
     ledger.close()
     newest = checkpoint_of(ledger.path)
     return State(ledger.path, list(ledger.keys), ledger.size, newest, Path(earlier))

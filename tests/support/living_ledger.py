@@ -58,7 +58,7 @@ class LivingLedger:
         )
         self._records: dict[RunId, RunRecord] = {}
         self._salts = 0
-        self.append(None, [LedgerCreated(origin=self.signer.name)], seal=True)
+        self.append(None, [LedgerCreated(origin=self.signer.name)])
 
     @property
     def keys(self) -> list[Verifier]:
@@ -104,8 +104,11 @@ class LivingLedger:
         if run is not None:
             self.payloads.setdefault(run, []).extend(payload.commitment for payload in payloads)
 
-    def run(self, name: str, *, steps: int = 2, fails: bool = False, seal: bool = True) -> RunId:
-        """A whole run: `3 + 2 * steps - 1` entries; with `fails`, its last step fails without an effect."""
+    def run(self, name: str, *, steps: int = 2, fails: bool = False, ends: bool = True) -> RunId:
+        """A run of `2 + 2 * steps` entries, signed at its end; with `fails`, its last step fails without an effect.
+
+        Without its end, nothing of it is signed.
+        """
         run = RunId(name)
         document, inputs = self.payload(b'{"steps":[]}'), self.payload(f'{{"run":"{name}"}}'.encode())
         created = RunCreated(
@@ -120,10 +123,10 @@ class LivingLedger:
         for index in range(steps):
             self._step(run, StepKey(f"step{index}"), fails=fails and index == steps - 1)
         if fails:
-            self.append(run, [RunFailed(code="STEP_FAILED", step=StepKey(f"step{steps - 1}"))], seal=seal)
-        else:
+            self.append(run, [RunFailed(code="STEP_FAILED", step=StepKey(f"step{steps - 1}"))])
+        elif ends:
             outputs = self.payload(b"{}")
-            self.append(run, [RunSucceeded(outputs=outputs.commitment)], [outputs], seal=seal)
+            self.append(run, [RunSucceeded(outputs=outputs.commitment)], [outputs])
         return run
 
     def _step(self, run: RunId, step: StepKey, *, fails: bool) -> None:
@@ -187,7 +190,7 @@ class LivingLedger:
     def erase(self, run: RunId) -> None:
         """Erase a finished run's payloads, as `audit erase` does."""
         gone = self.payloads.pop(run)
-        self.append(None, [PayloadErased(target=run, count=len(gone), by="user:ada")], erased=gone, seal=True)
+        self.append(None, [PayloadErased(target=run, count=len(gone), by="user:ada")], erased=gone)
 
     def checkpoint(self) -> str:
         """The newest signed checkpoint: what a careful person keeps elsewhere."""

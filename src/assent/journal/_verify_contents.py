@@ -38,6 +38,8 @@ class ContentsCheck:
     """Commitments whose payload has not come by yet: the entry that binds it first, and its run."""
     _erasures: dict[RunId, int] = field(default_factory=dict)
     """The newest entry that erased a run's payloads."""
+    _present: dict[RunId, int] = field(default_factory=dict)
+    """The first entry of a run whose payload is stored."""
     _refs: dict[Commitment, set[str]] = field(default_factory=dict)
 
     def run(self, record: Record, projector: Projector | None) -> None:
@@ -105,7 +107,9 @@ class ContentsCheck:
                     "PAYLOAD_FOREIGN", f"a payload is filed under entry {row.seq}, which does not exist"
                 )
             return
-        seq, _ = bound
+        seq, run = bound
+        if run is not None:
+            self._present[run] = min(seq, self._present.get(run, seq))
         if (row.seq, row.tag) != (seq, payload_tag(commitment)):
             self._add("PAYLOAD_FOREIGN", f"a payload of entry {seq} is filed under another entry", seq)
         if len(row.salt) != SALT_BYTES or commit(row.salt, row.body) != commitment:
@@ -129,6 +133,14 @@ class ContentsCheck:
                 self._add(
                     "PAYLOAD_MISSING",
                     f"a payload of entry {seq} is gone, and no entry says that it was erased",
+                    seq,
+                )
+        for run, erased_by in self._erasures.items():
+            seq = self._present.get(run, erased_by)
+            if seq < erased_by:
+                self._add(
+                    "PAYLOAD_FOREIGN",
+                    f"a payload of entry {seq} is there, but entry {erased_by} says it was erased",
                     seq,
                 )
         if self._refs and self.is_whole:

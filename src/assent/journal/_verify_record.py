@@ -7,6 +7,7 @@ fails is gone through leaf by leaf, to name the first bad one.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,7 +21,8 @@ from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Verifier
 from assent.journal._record import Chunk, Record
 from assent.journal._report import Fault
-from assent.spec.events import LEAF_VERSION, Leaf, LedgerCreated
+from assent.journal._tail import SEAL_EVENTS_MAX
+from assent.spec.events import LEAF_VERSION, Leaf, LedgerCreated, LedgerRecovered, is_sealed
 from assent.spec.ids import RunId
 
 _decoder: Final = msgspec.json.Decoder(Leaf)
@@ -57,12 +59,17 @@ class RecordCheck:
     checkpoints: int = 0
     signed: int = 0
     _next_n: dict[RunId, int] = field(default_factory=dict)
+    _unsigned: list[Leaf] = field(default_factory=list)
+    """The leaves after the newest good checkpoint, as many of them as there may be."""
+    _sizes: list[int] = field(default_factory=list)
+    """What the stored checkpoints cover, the smallest first."""
     _pending: list[tuple[int, str]] = field(default_factory=list)
     """Checkpoints that the tree has not reached yet, the largest first."""
 
     def run(self, record: Record) -> None:
         """Check everything; stops at the first fault."""
         self._pending = sorted(record.checkpoints(), reverse=True)
+        self._sizes = [size for size, _ in reversed(self._pending)]
         self._reach(0)
         for chunk in record.chunks():
             if self.fault is not None:
@@ -83,6 +90,10 @@ class RecordCheck:
         count, order_fault = self._follow_runs(start, leaves)
         fault = order_fault or fault
         self._grow(hashes[:count])
+        if self.signed > start:
+            self._unsigned.clear()
+        if len(self._unsigned) <= SEAL_EVENTS_MAX:
+            self._unsigned += leaves[max(self.signed - start, 0) : count]
         self.fault = self.fault or fault
 
     def _follow_runs(self, start: int, leaves: list[Leaf]) -> tuple[int, Fault | None]:
@@ -104,6 +115,8 @@ class RecordCheck:
                 next_n[run] = known + 1
             elif n is not None:
                 return seq - start, Fault("ENTRY_INVALID", f"entry {seq} numbers an event of no run", seq)
+            elif isinstance(leaf.event, LedgerRecovered) and (fault := self._recovered(seq, leaf.event)):
+                return seq - start, fault
             seq += 1
         if start == 0 and leaves:
             # The first entry names the log, so that a checkpoint of another log can't be put under this one.
@@ -177,6 +190,40 @@ class RecordCheck:
             self.checkpoints += 1
             self.signed = size
 
+    def _recovered(self, seq: int, event: LedgerRecovered) -> Fault | None:
+        """A new owner wrote down which checkpoint was the newest: one that was dropped since is missed here."""
+        at = bisect_right(self._sizes, seq) - 1
+        newest = self._sizes[at] if at >= 0 else 0
+        if event.size != seq:
+            return Fault("ENTRY_INVALID", f"entry {seq} says that {event.size} entries stood before it", seq)
+        if event.signed != newest:
+            return Fault(
+                "CHECKPOINT_MISSING",
+                f"entry {seq} speaks of a checkpoint of size {event.signed}; it is gone",
+                event.signed,
+                seq - 1,
+            )
+        return None
+
+    def _require_signatures(self) -> Fault | None:
+        """What may not stand unsigned: kinds that are sealed when they are recorded, and more entries than a tail may have."""
+        for leaf in self._unsigned:
+            if is_sealed(leaf.event):
+                return Fault(
+                    "CHECKPOINT_MISSING",
+                    f"entry {leaf.seq}, `{leaf.event.kind}`, is signed when it is recorded; its checkpoint is gone",
+                    leaf.seq,
+                )
+        if len(self._unsigned) >= SEAL_EVENTS_MAX:
+            last = self.signed + SEAL_EVENTS_MAX - 1
+            return Fault(
+                "CHECKPOINT_MISSING",
+                f"a checkpoint between entries {self.signed} and {last} is gone",
+                self.signed,
+                last,
+            )
+        return None
+
     def _finish(self, record: Record) -> None:
         size = self.frontier.size
         if self._pending:
@@ -185,7 +232,10 @@ class RecordCheck:
         if self.kept is not None and self.kept.size > size:
             self.fault = _missing(size, self.kept.size, "the checkpoint that was kept")
             return
+        self.fault = self._require_signatures()
         tree = record.tree()
+        if self.fault is not None:
+            return
         if tree is not None and tree.size > size:
             self.fault = _missing(size, tree.size, "the ledger's own head")
         elif tree is not None and tree != (size, self.frontier.to_bytes(), self.frontier.root()):

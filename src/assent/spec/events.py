@@ -447,6 +447,31 @@ def _bind_commitment_fields() -> None:
 _bind_commitment_fields()
 
 
+_SEALED: Final = frozenset(
+    {
+        RunSucceeded,
+        RunFailed,
+        RunRolledBack,
+        RunCancelled,
+        RunUndone,
+        RunNeedsAttention,
+        LedgerCreated,
+        LedgerRecovered,
+        PayloadErased,
+    }
+)
+
+
+def is_sealed(event: Event) -> bool:
+    """Whether a checkpoint is signed in the very transaction that records this event.
+
+    The end of a run, the intent of a CRITICAL effect and what the ledger says of itself are sealed: a verifier
+    never sees them without a signature, so nobody without the key can put one at the end, or rewrite one
+    after dropping the checkpoint that covers it.
+    """
+    return type(event) in _SEALED or (isinstance(event, StepStarted) and event.risk == "CRITICAL")
+
+
 class Leaf(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One entry of the ledger: the event, its place in the log and in its run, and when it was recorded.
 

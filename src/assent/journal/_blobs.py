@@ -1,0 +1,175 @@
+"""Content-addressed bytes beside the ledger: pre-images for undo, kept under the SHA-256 of what they are.
+
+blobs/ab/cdef…      one file per content, 0600
+blobs/tmp/…         what is being written; leftovers of a crash are removed by the next owner
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from errno import EDQUOT, ENOSPC
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from assent.errors import WorldError
+from assent.journal._files import create_private_file, ensure_private_dir, fsync_dir
+
+BLOBS_DIR: Final = "blobs"
+CHUNK_BYTES: Final = 1 << 20
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class BlobStore:
+    """`Blobs` in a folder. Any thread may put and read; only the state's owner may put and collect."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._numbers = count()
+        # A blob is put before the event that refers to it. Until that event is durable nothing in the ledger keeps the blob, so
+        # each `put` counts as one use until the journal reports it as referred to.
+        self._fresh: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def prepare(self) -> None:
+        """Make the folders and remove what a crash left half-written. For the owner, before the first `put`."""
+        ensure_private_dir(self._root)
+        ensure_private_dir(self._root / "tmp")
+        for leftover in (self._root / "tmp").iterdir():
+            leftover.unlink()
+
+    def put(self, chunks: Iterable[bytes]) -> str:
+        """Store bytes and return their address, 64 hex digits of SHA-256; durable (file and folder) when it returns.
+
+        Storing the same bytes twice keeps one copy, and mends one that was damaged. Raises `WorldError` `DISK_FULL` or
+        `STORAGE_FAILED`, and leaves nothing behind then.
+        """
+        temporary = self._root / "tmp" / f"{os.getpid()}-{next(self._numbers)}"
+        try:
+            try:
+                digest = _write(temporary, chunks)
+                with self._lock:
+                    self._fresh[digest] += 1
+                    self._place(temporary, digest)
+            except BaseException:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise _failed(error) from error
+        return digest
+
+    def read(self, digest: str) -> Iterator[bytes]:
+        """The bytes, in chunks of at most `CHUNK_BYTES`; `RECORD_CORRUPT` before the last one when they are not the right ones.
+
+        One chunk is held back until the whole was hashed, so whoever stops at the error never has all of a wrong content.
+        """
+        hasher = sha256()
+        held: bytes | None = None
+        try:
+            with self._path(digest).open("rb", buffering=0) as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    hasher.update(chunk)
+                    if held is not None:
+                        yield held
+                    held = chunk
+        except FileNotFoundError as error:
+            raise _corrupt(digest, "is missing") from error
+        except OSError as error:
+            raise _failed(error) from error
+        if hasher.hexdigest() != digest:
+            raise _corrupt(digest, "is not the one that was stored")
+        if held is not None:
+            yield held
+
+    def settle(self, digests: Iterable[str]) -> None:
+        """A durable event refers to these blobs now: one `put` of each is accounted for."""
+        with self._lock:
+            for digest in digests:
+                if self._fresh[digest] <= 1:
+                    del self._fresh[digest]
+                else:
+                    self._fresh[digest] -= 1
+
+    def discard(self, digests: Iterable[str]) -> int:
+        """Remove blobs that no payload refers to any more, except those just put; how many. The removal is durable."""
+        removed = 0
+        folders: set[Path] = set()
+        try:
+            for digest in digests:
+                path = self._path(digest)
+                with self._lock:
+                    if self._fresh[digest] == 0 and path.exists():
+                        path.unlink()
+                        removed += 1
+                        folders.add(path.parent)
+            for folder in folders:
+                fsync_dir(folder)
+        except OSError as error:
+            raise _failed(error) from error
+        return removed
+
+    def collect(self, in_use: Collection[str]) -> int:
+        """Remove every blob that is neither in use nor just put; how many."""
+        return self.discard([digest for digest in self._stored() if digest not in in_use])
+
+    def forget_fresh(self) -> None:
+        """No event will refer to the blobs put so far unless one does already: for the owner's last collection."""
+        with self._lock:
+            self._fresh.clear()
+
+    def _stored(self) -> Iterator[str]:
+        for folder in sorted(self._root.iterdir()):
+            if len(folder.name) == 2:
+                yield from (folder.name + path.name for path in sorted(folder.iterdir()))
+
+    def _place(self, temporary: Path, digest: str) -> None:
+        path = self._path(digest)
+        if not path.parent.is_dir():
+            ensure_private_dir(path.parent)
+        # Also over an existing file: it has the same bytes, or is damaged. And the folder is synced also then, because whoever
+        # put the file first may not have come to that.
+        temporary.rename(path)
+        fsync_dir(path.parent)
+
+    def _path(self, digest: str) -> Path:
+        if not _DIGEST.match(digest):
+            raise _corrupt(digest, "has no valid address")
+        return self._root / digest[:2] / digest[2:]
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> str:
+    hasher = sha256()
+    handle = create_private_file(path)
+    with os.fdopen(handle, "wb", buffering=0) as file:
+        for chunk in chunks:
+            hasher.update(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[file.write(view) :]
+        os.fsync(handle)
+    return hasher.hexdigest()
+
+
+def _failed(error: OSError) -> WorldError:
+    if error.errno in (ENOSPC, EDQUOT):
+        return WorldError(
+            "DISK_FULL", "the disk that holds the blobs is full", hint="free some space and try again"
+        )
+    return WorldError("STORAGE_FAILED", "a blob can't be read or written", details={"cause": str(error)})
+
+
+def _corrupt(digest: str, fault: str) -> WorldError:
+    return WorldError(
+        "RECORD_CORRUPT",
+        f"the blob `{digest[:16]}…` {fault}",
+        hint="run `assent audit verify`; nothing more is done with this record",
+        details={"blob": digest},
+    )

@@ -1,0 +1,88 @@
+"""Connections to the ledger's file, and what SQLite's failures mean to a user. Nobody is told that a "database is locked"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import apsw
+
+from assent.errors import WorldError
+
+BUSY_MS_MAX: Final = 10_000
+"""How long a connection waits for another one: readers are in each other's way only while a log is recovered or closed."""
+
+WAL_PAGES_MAX: Final = 4_096
+"""Pages in the write-ahead log before they move to the main file: 16 MiB. A hot page moves once, however often it changed."""
+
+CACHE_KIB: Final = 32_768
+
+
+def connect_writer(
+    path: Path, *, vfs: str | None = None, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+) -> apsw.Connection:
+    """The one connection that writes. With anything but `FULL`, a commit may be lost; tests show that, nobody else asks."""
+    with translated():
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+        connection.set_busy_timeout(BUSY_MS_MAX)
+        mode = connection.pragma("journal_mode", "wal")
+        if mode != "wal":
+            raise WorldError("STORAGE_FAILED", f"the file system of `{path}` can't hold a write-ahead log")
+        connection.pragma("synchronous", synchronous)
+        connection.pragma("secure_delete", "on")
+        connection.pragma("trusted_schema", "off")
+        connection.pragma("cell_size_check", "on")
+        connection.pragma("cache_size", -CACHE_KIB)
+        connection.pragma("temp_store", "memory")
+        connection.wal_autocheckpoint(WAL_PAGES_MAX)
+        return connection
+
+
+def connect_reader(path: Path) -> apsw.Connection:
+    """A connection that can't write, needs no lock of ours and leaves the write-ahead log as it is when it closes."""
+    with translated():
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(BUSY_MS_MAX)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.pragma("query_only", "on")
+        connection.pragma("trusted_schema", "off")
+        connection.pragma("cell_size_check", "on")
+        return connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """SQLite's failures as `WorldError`s."""
+    try:
+        yield
+    except apsw.Error as error:
+        raise translate(error) from error
+
+
+def translate(error: apsw.Error) -> WorldError:
+    """What a failure of SQLite means: the disk is full, the disk fails, the file is damaged, or somebody else holds it."""
+    match error:
+        case apsw.FullError():
+            return WorldError(
+                "DISK_FULL", "the disk that holds the ledger is full", hint="free some space and try again"
+            )
+        # Our statements fit our schema: one that SQLite can't make sense of means that the schema is not ours any more.
+        case apsw.CorruptError() | apsw.NotADBError() | apsw.SQLError():
+            return WorldError(
+                "RECORD_CORRUPT", "the ledger's file is damaged", hint="run `assent audit verify`"
+            )
+        case apsw.BusyError() | apsw.LockedError():
+            return WorldError(
+                "STORAGE_BUSY",
+                f"another program has held the ledger's file for {BUSY_MS_MAX // 1000} seconds",
+                hint="end the program that has the file open and try again",
+            )
+        case _:
+            return WorldError(
+                "STORAGE_FAILED",
+                "the ledger's file can't be read or written",
+                hint="check the disk, then run `assent audit verify`",
+                details={"cause": str(error)},
+            )

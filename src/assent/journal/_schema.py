@@ -1,0 +1,223 @@
+"""The ledger's file: its tables, the numbered migrations that made them, and the refusal of files that are not ours.
+
+Only `events`, `payloads` and `checkpoints` are the record. `tree` is where it stands and can be recomputed; `runs`, `steps` and
+`approvals` are projections: folds over the events that can be dropped and rebuilt.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import apsw
+
+from assent.errors import InputError, WorldError
+from assent.journal._connection import connect_reader, translated
+from assent.journal._files import create_private_file, fsync_dir
+
+APPLICATION_ID: Final = int.from_bytes(b"ASNT", "big")
+"""Bytes 68 to 72 of the file: what tells our file from any other SQLite file."""
+
+LEDGER_FILE: Final = "ledger.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema. Never edited once released: its checksum is in every file it made."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """64 hex digits: SHA-256 of the statements."""
+        return sha256(self.sql.encode()).hexdigest()
+
+
+_FIRST: Final = """
+CREATE TABLE migrations(number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+
+-- A leaf's hash stands beside it: a changed leaf is then named exactly, where signed roots alone would name a range.
+CREATE TABLE events(seq INTEGER PRIMARY KEY, run TEXT, n INTEGER, hash BLOB NOT NULL, leaf BLOB NOT NULL) STRICT;
+CREATE UNIQUE INDEX events_of_run ON events(run, n) WHERE run IS NOT NULL;
+
+-- The index is on the first 48 bits of the commitment: a third of the cost of the whole one, which lands on random pages.
+CREATE TABLE payloads(
+  tag INTEGER NOT NULL, commitment BLOB NOT NULL, seq INTEGER NOT NULL, salt BLOB NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX payload_tags ON payloads(tag);
+
+CREATE TABLE blob_refs(commitment BLOB NOT NULL, digest TEXT NOT NULL, PRIMARY KEY(commitment, digest)) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoints(size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
+CREATE TABLE tree(
+  id INTEGER PRIMARY KEY CHECK (id = 0), size INTEGER NOT NULL, frontier BLOB NOT NULL, root BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE runs(
+  run_id TEXT NOT NULL, workflow TEXT, mode TEXT, status TEXT, principal TEXT, code TEXT, started_at_ms INTEGER,
+  updated_at_ms INTEGER, events INTEGER, plan_id TEXT, PRIMARY KEY(run_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE steps(
+  run_id TEXT NOT NULL, step TEXT NOT NULL, position INTEGER, capability TEXT, version TEXT, status TEXT, risk_level TEXT,
+  decision TEXT, rule TEXT, attempts INTEGER, effect TEXT, code TEXT, PRIMARY KEY(run_id, step)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE approvals(
+  run_id TEXT NOT NULL, step TEXT NOT NULL, digest TEXT NOT NULL, status TEXT, capability TEXT, risk_level TEXT, rule TEXT,
+  requester TEXT, requested_at_ms INTEGER, expires_at_ms INTEGER, decided_at_ms INTEGER, PRIMARY KEY(run_id, step, digest)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (Migration(1, "first", _FIRST),)
+
+PROJECTIONS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "runs": (
+            "run_id",
+            "workflow",
+            "mode",
+            "status",
+            "principal",
+            "code",
+            "started_at_ms",
+            "updated_at_ms",
+            "events",
+            "plan_id",
+        ),
+        "steps": (
+            "run_id",
+            "step",
+            "position",
+            "capability",
+            "version",
+            "status",
+            "risk_level",
+            "decision",
+            "rule",
+            "attempts",
+            "effect",
+            "code",
+        ),
+        "approvals": (
+            "run_id",
+            "step",
+            "digest",
+            "status",
+            "capability",
+            "risk_level",
+            "rule",
+            "requester",
+            "requested_at_ms",
+            "expires_at_ms",
+            "decided_at_ms",
+        ),
+    }
+)
+"""Columns of each projection table, in the order of `Row.values`."""
+
+PROJECTION_KEYS: Final[Mapping[str, int]] = MappingProxyType({"runs": 1, "steps": 2, "approvals": 3})
+"""How many of a table's first columns are its key."""
+
+
+def prepare_ledger(path: Path) -> None:
+    """See to it that `path` is a ledger of this version: create it, migrate an older one, refuse everything else untouched.
+
+    A crash at any moment leaves either no file or a whole one. Raises what `check_ledger` raises.
+    """
+    if not path.exists():
+        _create(path)
+    version = check_ledger(path)
+    if version < MIGRATIONS[-1].number:
+        with translated():
+            connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                connection.set_busy_timeout(10_000)
+                _migrate(connection, version)
+            finally:
+                connection.close()
+
+
+def check_ledger(path: Path) -> int:
+    """The number of the last migration that made this file. Reads only: a file that is refused keeps every byte.
+
+    Raises `InputError` `STATE_FOREIGN` for a file that no Assent made, `STATE_NEWER` for one that a later Assent made, and
+    `WorldError` `RECORD_CORRUPT` when its migrations are not the ones we know.
+    """
+    # The header is looked at before SQLite may: even opening a file can start the recovery of its journal.
+    with path.open("rb") as file:
+        header = file.read(100)
+    if len(header) < 100 or header[:16] != b"SQLite format 3\x00" or _number(header, 68) != APPLICATION_ID:
+        raise InputError(
+            "STATE_FOREIGN",
+            f"`{path}` is not a ledger of Assent",
+            hint="move the file away, or choose another `--state`",
+        )
+    _refuse_newer(path, _number(header, 60))
+    connection = connect_reader(path)
+    try:
+        with translated():
+            version = int(connection.pragma("user_version"))
+            _refuse_newer(path, version)
+            applied = connection.execute(
+                "SELECT number, name, checksum FROM migrations ORDER BY number"
+            ).fetchall()
+    finally:
+        connection.close()
+    if applied != [(known.number, known.name, known.checksum) for known in MIGRATIONS[:version]]:
+        raise WorldError(
+            "RECORD_CORRUPT", f"the migrations of `{path}` are not those of its version, {version}"
+        )
+    return version
+
+
+def _refuse_newer(path: Path, version: int) -> None:
+    if version > MIGRATIONS[-1].number:
+        raise InputError(
+            "STATE_NEWER",
+            f"`{path}` was written by a newer Assent (format {version}, this one knows {MIGRATIONS[-1].number})",
+            hint="install the newer version; this file was not touched",
+        )
+
+
+def _number(header: bytes, at: int) -> int:
+    return int.from_bytes(header[at : at + 4], "big")
+
+
+def _create(path: Path) -> None:
+    # Under another name first: a half-made ledger would be refused as foreign for ever.
+    draft = path.with_name(path.name + ".new")
+    for leftover in (draft, draft.with_name(draft.name + "-journal")):
+        leftover.unlink(missing_ok=True)
+    os.close(create_private_file(draft))
+    with translated():
+        connection = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.pragma("secure_delete", "on")
+            connection.pragma("application_id", APPLICATION_ID)
+            _migrate(connection, 0)
+        finally:
+            connection.close()
+    draft.rename(path)
+    fsync_dir(path.parent)
+
+
+def _migrate(connection: apsw.Connection, version: int) -> None:
+    for migration in MIGRATIONS[version:]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(migration.sql)
+            connection.execute(
+                "INSERT INTO migrations(number, name, checksum) VALUES (?, ?, ?)",
+                (migration.number, migration.name, migration.checksum),
+            )
+            connection.pragma("user_version", migration.number)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

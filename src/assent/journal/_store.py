@@ -1,0 +1,232 @@
+"""A draft becomes durable: one transaction, few statements.
+
+Rows go in by statements for 16, 4 or 1 of them. A statement per row would cost as much processor time, and would let go of the
+interpreter's lock for every row: beside a busy event loop the writer would then wait for it hundreds of times per commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Final
+
+import apsw
+
+from assent.errors import WorldError
+from assent.journal._connection import translate, translated
+from assent.journal._merkle import Frontier
+from assent.journal._rows import payload_tag
+from assent.journal._schema import PROJECTIONS
+from assent.journal._tail import Draft
+from assent.journal.ports import Cell, Row
+from assent.spec.events import LedgerCreated, decode_leaf
+from assent.spec.ids import Commitment, RunId
+
+_CHUNKS: Final = (16, 4, 1)
+
+
+class LedgerStore:
+    """Writing to the ledger's file. Used by one thread at a time.
+
+    `is_sound` turns false when a commit failed in a way that leaves open whether it is durable. Nothing may be written from
+    then on: the next owner reads the file and knows.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self.is_sound = True
+
+    def load(self) -> tuple[Frontier, int]:
+        """The tree, and the size of the newest checkpoint. `RECORD_CORRUPT` when what stands in the file disagrees."""
+        with translated():
+            row = self._connection.execute("SELECT size, frontier, root FROM tree").fetchone()
+            newest = self._connection.execute("SELECT max(seq) FROM events").get
+            signed = self._connection.execute("SELECT max(size) FROM checkpoints").get
+        size = 0 if newest is None else newest + 1
+        try:
+            frontier = Frontier() if row is None else Frontier.from_bytes(row[1])
+        except ValueError as error:
+            raise _disagreement() from error
+        stated = (0, Frontier().root()) if row is None else (row[0], row[2])
+        if stated != (size, frontier.root()) or frontier.size != size or (signed or 0) > size:
+            raise _disagreement()
+        return frontier, signed or 0
+
+    def origin(self) -> str | None:
+        """The log's name, from its first event; None for an empty ledger."""
+        with translated():
+            data = self._connection.execute("SELECT leaf FROM events WHERE seq = 0").get
+        if data is None:
+            return None
+        try:
+            event = decode_leaf(data).event
+        except ValueError as error:  # msgspec's errors are ValueErrors.
+            raise _disagreement() from error
+        if not isinstance(event, LedgerCreated):
+            raise _disagreement()
+        return event.origin
+
+    def count_events(self, run: RunId) -> int:
+        """How many events the run has."""
+        with translated():
+            newest = self._connection.execute("SELECT max(n) FROM events WHERE run = ?", (run,)).get
+        return 0 if newest is None else newest + 1
+
+    def write(self, draft: Draft, *, erased: Sequence[Commitment] = ()) -> None:
+        """Make the draft durable, all or nothing; delete the payloads `erased` with it.
+
+        Raises `WorldError`; `is_sound` then says whether the ledger is known to be as before.
+        """
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._insert(draft)
+            for commitment in erased:
+                self._delete_payload(commitment)
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, apsw.Error):
+                raise translate(error) from error
+            raise
+        try:
+            connection.execute("COMMIT")
+        except BaseException as error:
+            # The commit mark may have reached the disk although the sync after it failed: nobody can tell any more.
+            self.is_sound = False
+            self._roll_back()
+            if isinstance(error, apsw.Error):
+                raise translate(error) from error
+            raise
+
+    def stored(self, commitments: Iterable[Commitment]) -> list[Commitment]:
+        """Those of the commitments whose payload is still there."""
+        with translated():
+            return [commitment for commitment in commitments if self._has_payload(commitment)]
+
+    def blobs_of(self, commitments: Iterable[Commitment]) -> set[str]:
+        """The blobs that these payloads refer to."""
+        digests: set[str] = set()
+        with translated():
+            for commitment in commitments:
+                key = (bytes.fromhex(commitment),)
+                digests.update(
+                    row[0]
+                    for row in self._connection.execute(
+                        "SELECT digest FROM blob_refs WHERE commitment = ?", key
+                    )
+                )
+        return digests
+
+    def blobs_in_use(self) -> set[str]:
+        """The blobs that any payload refers to."""
+        with translated():
+            return {row[0] for row in self._connection.execute("SELECT DISTINCT digest FROM blob_refs")}
+
+    def replace_projections(self, rows: Iterable[Row]) -> None:
+        """Drop all projection rows and store these, in one transaction."""
+        by_table: dict[str, list[tuple[Cell, ...]]] = {}
+        for row in rows:
+            by_table.setdefault(row.table, []).append(row.values)
+        connection = self._connection
+        with translated():
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                for table in PROJECTIONS:
+                    connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of our own schema
+                    self._insert_many(f"INSERT OR REPLACE INTO {table}", by_table.get(table, ()))
+                connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def forget_log(self) -> bool:
+        """Move the write-ahead log to the main file and cut it to nothing; whether no reader prevented it."""
+        with translated():
+            try:
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            except apsw.BusyError:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Release the file."""
+        with translated():
+            self._connection.close()
+
+    # -- inside a transaction ------------------------------------------------------------------------------------------
+
+    def _insert(self, draft: Draft) -> None:
+        execute = self._connection.execute
+        self._insert_many("INSERT INTO events", draft.entries)
+        if draft.payloads:
+            stored = [
+                (
+                    payload_tag(payload.commitment),
+                    bytes.fromhex(payload.commitment),
+                    seq,
+                    payload.salt,
+                    payload.body,
+                )
+                for seq, payload in draft.payloads
+            ]
+            self._insert_many("INSERT INTO payloads", stored)
+            refs = [
+                (bytes.fromhex(payload.commitment), digest)
+                for _, payload in draft.payloads
+                for digest in payload.blobs
+            ]
+            self._insert_many("INSERT OR IGNORE INTO blob_refs", refs)
+        for table, rows in draft.rows.items():
+            self._insert_many(f"INSERT OR REPLACE INTO {table}", list(rows.values()))
+        if draft.entries:
+            execute(
+                "INSERT OR REPLACE INTO tree VALUES (0, ?, ?, ?)",
+                (draft.head.size, draft.frontier.to_bytes(), draft.head.root),
+            )
+        if draft.note is not None:
+            execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (draft.head.size, draft.note))
+
+    def _insert_many(self, head: str, rows: Sequence[Sequence[Cell | bytes]]) -> None:
+        at, execute = 0, self._connection.execute
+        for size in _CHUNKS:
+            while len(rows) - at >= size:
+                chunk = rows[at : at + size]
+                execute(
+                    _insert_statement(head, len(chunk[0]), size), [value for row in chunk for value in row]
+                )
+                at += size
+
+    def _has_payload(self, commitment: Commitment) -> bool:
+        key = (payload_tag(commitment), bytes.fromhex(commitment))
+        return (
+            self._connection.execute("SELECT 1 FROM payloads WHERE tag = ? AND commitment = ?", key).get
+            is not None
+        )
+
+    def _delete_payload(self, commitment: Commitment) -> None:
+        digest = bytes.fromhex(commitment)
+        key = (payload_tag(commitment), digest)
+        self._connection.execute("DELETE FROM payloads WHERE tag = ? AND commitment = ?", key)
+        self._connection.execute("DELETE FROM blob_refs WHERE commitment = ?", (digest,))
+
+    def _roll_back(self) -> None:
+        try:
+            # A failure of the disk may have rolled back already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error:
+            self.is_sound = False
+
+
+@cache
+def _insert_statement(head: str, columns: int, rows: int) -> str:
+    values = f"({','.join('?' * columns)})"
+    return f"{head} VALUES {','.join([values] * rows)}"
+
+
+def _disagreement() -> WorldError:
+    return WorldError(
+        "RECORD_CORRUPT",
+        "the ledger's events, tree and checkpoints disagree",
+        hint="run `assent audit verify`; nothing more is done with this record",
+    )

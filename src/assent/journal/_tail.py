@@ -1,0 +1,237 @@
+"""The growing end of the ledger: batches become leaves, leaves grow the tree, the tree is signed.
+
+Theory of operation. A `Tail` is what is durable. A `Draft` is what one transaction would add to it: batches join it one by one,
+and one that is refused leaves no trace in it. `Draft.finish` computes the new tree, and `Tail.accept` makes the draft the tail
+once its transaction is committed. A draft whose transaction failed is dropped, and the tail is as it was. No I/O here: both
+journals share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, get_args, get_type_hints
+
+import msgspec
+
+from assent.errors import AssentError, InputError, InternalError
+from assent.journal._checkpoint import Checkpoint, sign_checkpoint
+from assent.journal._merkle import Frontier, leaf_hash
+from assent.journal._note import Signer
+from assent.journal.ports import Batch, Cell, Head, Payload
+from assent.spec.canonical import INTEGER_MAX
+from assent.spec.events import EVENT_TYPES, LEAF_VERSION, AnyEvent, Event, Leaf, decode_leaf, is_sealed
+from assent.spec.ids import Commitment, RunId
+
+SEAL_EVENTS_MAX: Final = 1_024
+"""Unsigned events after which a checkpoint is signed."""
+
+SEAL_MS_MAX: Final = 1_000
+"""Age of the oldest unsigned event at which a checkpoint is signed."""
+
+_RUNS_REMEMBERED_MAX: Final = 16_384
+
+
+class Entry(NamedTuple):
+    """One leaf as it is stored."""
+
+    seq: int
+    run: RunId | None
+    n: int | None
+    hash: bytes
+    data: bytes
+
+
+class Tail:
+    """What is durable: the tree, how much of it is signed, and where each run stands."""
+
+    __slots__ = ("_count_events", "_next_n", "frontier", "head", "origin", "signed", "signer")
+
+    def __init__(
+        self,
+        *,
+        origin: str,
+        signer: Signer,
+        frontier: Frontier,
+        signed: int,
+        count_events: Callable[[RunId], int],
+    ) -> None:
+        """`signed`: the size of the newest checkpoint. `count_events`: how many durable events a run has."""
+        self.origin = origin
+        self.signer = signer
+        self.frontier = frontier
+        self.head = Head(frontier.size, frontier.root())
+        self.signed = signed
+        self._count_events = count_events
+        self._next_n: dict[RunId, int] = {}
+
+    @property
+    def unsigned(self) -> int:
+        """How many of the newest events no checkpoint covers."""
+        return self.head.size - self.signed
+
+    def next_n(self, run: RunId) -> int:
+        """The number of the run's next event."""
+        known = self._next_n.get(run)
+        return self._count_events(run) if known is None else known
+
+    def accept(self, draft: Draft) -> None:
+        """The draft is durable now."""
+        self.frontier = draft.frontier
+        self.head = draft.head
+        if draft.note is not None:
+            self.signed = draft.head.size
+        remembered = self._next_n
+        remembered.update(draft.next_n)
+        while len(remembered) > _RUNS_REMEMBERED_MAX:
+            # Whoever was first seen longest ago goes; the run's next batch counts its events in the file again.
+            del remembered[next(iter(remembered))]
+
+
+class Draft:
+    """What one transaction adds to the tail."""
+
+    __slots__ = (
+        "_hashes",
+        "_seal",
+        "_size",
+        "_tail",
+        "entries",
+        "frontier",
+        "head",
+        "next_n",
+        "note",
+        "payloads",
+        "rows",
+    )
+
+    def __init__(self, tail: Tail) -> None:
+        self._tail = tail
+        self._size = tail.head.size
+        self._hashes: list[bytes] = []
+        self._seal = False
+        self.frontier = tail.frontier
+        self.head = tail.head
+        self.next_n: dict[RunId, int] = {}
+        self.entries: list[Entry] = []
+        self.payloads: list[tuple[int, Payload]] = []
+        """Payloads, each with the number of the leaf that binds it."""
+        self.rows: dict[str, dict[tuple[Cell, ...], tuple[Cell, ...]]] = {}
+        """Projection rows by table and key: of several for one key, the last."""
+        self.note: str | None = None
+        """The signed checkpoint, when this draft is sealed."""
+
+    def add(self, batch: Batch) -> None:
+        """Take a batch in, wholly or not at all.
+
+        Raises `STALE_WRITER` when the batch does not continue its run, `LEAF_PROFILE` when an event holds what a leaf may not,
+        `PAYLOAD_UNBOUND` when a payload belongs to none of the events.
+        """
+        run, n = batch.run, None
+        if run is not None:
+            known = self.next_n.get(run)
+            n = self._tail.next_n(run) if known is None else known
+            if n != batch.expected_n:
+                raise InputError(
+                    "STALE_WRITER",
+                    f"the run `{run}` stands at event {n}, not {batch.expected_n}: somebody else went on with it",
+                    hint=f"look at it with `assent show {run}`",
+                    details={"run_id": run, "expected": batch.expected_n, "actual": n},
+                )
+        seq, at_ms = self._size, batch.at_ms
+        entries: list[Entry] = []
+        bound: dict[str, int] = {}
+        for event in batch.events:
+            leaf = Leaf(v=LEAF_VERSION, seq=seq, at_ms=at_ms, run=run, n=n, event=event)
+            data = encode_checked(leaf)
+            entries.append(Entry(seq, run, n, leaf_hash(data), data))
+            for name in event.commitment_fields:
+                bound.setdefault(getattr(event, name), seq)
+            seq += 1
+            if n is not None:
+                n += 1
+        payloads = [(_binding(bound, payload.commitment), payload) for payload in batch.payloads]
+
+        # Nothing was changed so far; nothing can fail from here on.
+        self._size = seq
+        self.entries += entries
+        self._hashes += [entry.hash for entry in entries]
+        self.payloads += payloads
+        if run is not None and n is not None:
+            self.next_n[run] = n
+        for row in batch.rows:
+            self.rows.setdefault(row.table, {})[row.key] = row.values
+        self._seal = self._seal or batch.seal or any(map(is_sealed, batch.events))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write: no event, no signature."""
+        return not self.entries and self.note is None
+
+    @property
+    def unsigned(self) -> int:
+        """How many events no checkpoint would cover if this draft were not sealed."""
+        return self._size - self._tail.signed
+
+    def finish(self, *, seal: bool = False) -> None:
+        """Grow the tree; sign it when a batch asked for it, when `seal` says so, or when the unsigned tail is long enough."""
+        if self._hashes:
+            self.frontier = self._tail.frontier.copy()
+            self.frontier.extend(self._hashes)
+            self.head = Head(self.frontier.size, self.frontier.root())
+        if self.unsigned > 0 and (seal or self._seal or self.unsigned >= SEAL_EVENTS_MAX):
+            checkpoint = Checkpoint(self._tail.origin, self.head.size, self.head.root)
+            self.note = sign_checkpoint(checkpoint, self._tail.signer)
+
+
+def _binding(bound: dict[str, int], commitment: Commitment) -> int:
+    seq = bound.get(commitment)
+    if seq is None:
+        raise InternalError("PAYLOAD_UNBOUND", f"no event of the batch binds the payload `{commitment}`")
+    return seq
+
+
+# -- the restricted profile, at the door -------------------------------------------------------------------------------
+
+
+def _integer_fields(event_type: type[Event]) -> tuple[str, ...]:
+    hints = get_type_hints(event_type)
+    return tuple(
+        name for name in event_type.__struct_fields__ if hints[name] is int or int in get_args(hints[name])
+    )
+
+
+_INTEGER_FIELDS: Final = {event_type: _integer_fields(event_type) for event_type in EVENT_TYPES.values()}
+
+
+def encode_checked(leaf: Leaf) -> bytes:
+    """The leaf's bytes, after checking that they keep the restricted profile and can be read back.
+
+    Raises `InputError` `LEAF_PROFILE`. The bytes are looked at instead of the values, because that is several times cheaper: in
+    JSON, every character outside printable ASCII shows up as a non-ASCII byte, a backslash or DEL.
+    """
+    event: AnyEvent = leaf.event
+    for name in _INTEGER_FIELDS[type(event)]:
+        value = getattr(event, name)
+        if value is not None and not -INTEGER_MAX <= value <= INTEGER_MAX:
+            raise _out_of_profile(leaf, f"`{name}` is an integer beyond 2^53")
+    if not 0 <= leaf.at_ms <= INTEGER_MAX:
+        raise _out_of_profile(leaf, "its time is out of range")
+    data = leaf.encode()
+    if not data.isascii() or b"\\" in data or b"\x7f" in data:
+        raise _out_of_profile(
+            leaf,
+            "it holds a character that a leaf may not: quotes, backslashes, control or non-ASCII characters",
+        )
+    try:
+        # INVARIANT: what is appended can be read back. A value of another type than its field's would make the ledger unreadable
+        # for ever; finding that out here costs a microsecond.
+        decode_leaf(data)
+    except msgspec.MsgspecError as error:
+        raise _out_of_profile(leaf, str(error)) from error
+    return data
+
+
+def _out_of_profile(leaf: Leaf, fault: str) -> AssentError:
+    return InputError(
+        "LEAF_PROFILE", f"an event of kind `{leaf.event.kind}` can't stand in the ledger: {fault}"
+    )

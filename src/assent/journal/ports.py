@@ -1,0 +1,133 @@
+"""What the journal promises to the floors above, and what it asks of them.
+
+Two implementations (`SqliteJournal`, `MemoryJournal`) pass one contract suite. An appended batch is durable when `append`
+returns; a batch is all or nothing; batches of one run are refused unless they name the run's next event number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from assent.spec.events import AnyEvent, Leaf
+from assent.spec.ids import Commitment, RunId
+
+Cell: TypeAlias = "str | int | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Bytes stored beside the leaves, bound by `commit(salt, body)`. `blobs` are the digests that the body refers to."""
+
+    commitment: Commitment
+    salt: bytes
+    body: bytes
+    blobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a projection (`runs`, `steps`, `approvals`): its key columns and all columns, replacing any earlier row."""
+
+    table: str
+    key: tuple[Cell, ...]
+    values: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one run that become durable together, with their payloads and the projection rows that follow from them.
+
+    `seal`: sign a checkpoint in the same transaction (end of a run, before a CRITICAL effect).
+    """
+
+    run: RunId | None
+    expected_n: int
+    at_ms: int
+    events: tuple[AnyEvent, ...]
+    payloads: tuple[Payload, ...] = ()
+    rows: tuple[Row, ...] = ()
+    seal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the ledger stands: number of leaves and the tree's root."""
+
+    size: int
+    root: bytes
+
+
+class Projector(Protocol):
+    """The fold from events to projection rows. The engine supplies it, so that no rule is written twice."""
+
+    tables: Mapping[str, Sequence[str]]
+    """Column names of each projection table; the first `keys[table]` of them are the key."""
+    keys: Mapping[str, int]
+
+    def replay(self, leaves: Iterable[Leaf]) -> Iterator[Row]:
+        """The rows that a live journal would hold after these leaves of all runs, in log order, each key once."""
+        ...
+
+
+class JournalReader(Protocol):
+    """Reading: never takes the lock, never writes, sees only what is durable."""
+
+    def head(self) -> Head: ...
+
+    def leaves(self, *, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
+        """Leaves in log order, `start` included, `stop` not."""
+        ...
+
+    def run_leaves(self, run: RunId) -> list[Leaf]:
+        """The leaves of one run, oldest first; empty for an unknown run."""
+        ...
+
+    def payload(self, commitment: Commitment) -> bytes | None:
+        """The payload's bytes after checking them; None when it was erased; `RECORD_CORRUPT` when they do not match."""
+        ...
+
+    def rows(self, table: str, where: Mapping[str, Cell] | None = None) -> list[dict[str, Cell]]:
+        """Rows of a projection whose columns equal `where`, ordered by key."""
+        ...
+
+
+class Journal(JournalReader, Protocol):
+    """Writing as well: at most one per state directory."""
+
+    async def append(self, batch: Batch) -> Head:
+        """Make a batch durable. `STALE_WRITER` when `expected_n` is not the run's next event number."""
+        ...
+
+    async def erase(self, run: RunId, *, by: str, os_uid: int | None, at_ms: int) -> int:
+        """Erase a finished run's payloads and blobs; how many. The caller has checked that the run is finished."""
+        ...
+
+    async def close(self) -> None:
+        """Seal what is unsigned and release everything. Calling it twice is harmless."""
+        ...
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes: pre-images for undo. A blob is durable (file and folder fsynced) when `put` returns."""
+
+    def put(self, chunks: Iterable[bytes]) -> str:
+        """Store bytes and return their address, 64 hex digits of SHA-256. Storing the same bytes twice keeps one copy."""
+        ...
+
+    def read(self, digest: str) -> Iterator[bytes]:
+        """The bytes, in chunks, verified: `RECORD_CORRUPT` before the last chunk is handed out when they do not match."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events of the audit log to show; None means any."""
+
+    run: RunId | None = None
+    principal: str | None = None
+    capability: str | None = None
+    decision: str | None = None
+    since_ms: int | None = None
+    kinds: frozenset[str] = field(default_factory=frozenset)

@@ -123,9 +123,14 @@ def spawn(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
     return asyncio.create_task(work, name=name)
 
 
+def cpu_seconds() -> float:
+    """Processor time that this process has used, in seconds."""
+    return time.process_time()
+
+
 def environment() -> Mapping[str, str]:
     """The process's environment variables as they are now; later changes do not show."""
     return MappingProxyType(dict(os.environ))
 
 
-__all__ = ["SystemClock", "SystemEntropy", "SystemIds", "environment", "spawn"]
+__all__ = ["SystemClock", "SystemEntropy", "SystemIds", "cpu_seconds", "environment", "spawn"]

@@ -410,10 +410,9 @@ def test_a_state_that_cannot_be_made_is_told(root: Path) -> None:
 def test_the_socket_lies_in_a_short_private_folder(resolve: Resolve, tmp_path: Path) -> None:
     private = tmp_path / "run"
     private.mkdir(mode=0o700)
-    path = resolve(environ={"XDG_RUNTIME_DIR": str(private)}).socket_path()
-    assert path.parent == private / "assent"
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert len(path.name) <= 21
+    folder = resolve(environ={"XDG_RUNTIME_DIR": str(private)}).runtime_dir()
+    assert folder == private / "assent"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_runtime_folder_that_is_not_ours_alone_is_passed_over(resolve: Resolve, tmp_path: Path) -> None:
@@ -422,8 +421,8 @@ def test_a_runtime_folder_that_is_not_ours_alone_is_passed_over(resolve: Resolve
     open_.chmod(0o755)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    path = resolve(environ={"XDG_RUNTIME_DIR": str(open_), "TMPDIR": str(temporary)}).socket_path()
-    assert path.parent == temporary / f"assent-{UID}"
+    folder = resolve(environ={"XDG_RUNTIME_DIR": str(open_), "TMPDIR": str(temporary)}).runtime_dir()
+    assert folder == temporary / f"assent-{UID}"
 
 
 def test_a_socket_folder_that_somebody_else_prepared_is_refused(resolve: Resolve, tmp_path: Path) -> None:
@@ -435,8 +434,8 @@ def test_a_socket_folder_that_somebody_else_prepared_is_refused(resolve: Resolve
     trap = temporary / f"assent-{UID}"
     settings = resolve(environ={"TMPDIR": str(temporary)})
     trap.symlink_to(elsewhere)
-    assert refused(settings.socket_path).code == "RUNTIME_DIR_UNSAFE"
+    assert refused(settings.runtime_dir).code == "RUNTIME_DIR_UNSAFE"
     trap.unlink()
     trap.mkdir()
     trap.chmod(0o777)
-    assert refused(settings.socket_path).code == "RUNTIME_DIR_UNSAFE"
+    assert refused(settings.runtime_dir).code == "RUNTIME_DIR_UNSAFE"

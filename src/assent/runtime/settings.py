@@ -159,13 +159,12 @@ class Settings:
         """Make the state directory (0700, with its own ignore file); STATE_PERMISSIONS, STATE_UNUSABLE."""
         create_state(self.state)
 
-    def socket_path(self) -> Path:
-        """Where the owner of the state directory listens, in a short private folder that is made here.
+    def runtime_dir(self) -> Path:
+        """The short private folder, made here, in which owners of state directories listen.
 
         Raises `InputError` RUNTIME_DIR_UNSAFE when that folder is not this user's alone.
         """
-        folder = runtime_folder(self.runtime_home, self.temporary_home, self.os_uid)
-        return folder / f"{name_of(self.state)[-16:]}.sock"
+        return runtime_folder(self.runtime_home, self.temporary_home, self.os_uid)
 
 
 # -- layers ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,405 @@
+"""One run under way: takes commands one at a time, lets the machine decide, makes it durable, and has effects performed.
+
+The record in memory runs ahead of the journal by what stands in the outbox. Two rules keep that safe: no effect begins and nobody
+is answered before everything decided so far is durable. So the outcome of one step and the decision and intent of the next share
+one commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future, Queue, Task
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeAlias
+
+from assent.engine._admission import Admission
+from assent.engine._blueprint import iteration_of
+from assent.engine._effects import Effects
+from assent.engine._machine import (
+    Abort,
+    AddStep,
+    BeginUndo,
+    Cancel,
+    Command,
+    Compensating,
+    Expire,
+    Finish,
+    Succeeded,
+    advance,
+    can_begin_undo,
+    next_compensation,
+    step_task,
+)
+from assent.engine._outbox import Outbox
+from assent.engine._readiness import PASSABLE, Readiness, iterations
+from assent.engine._record import SETTLED, UNDO_STEP, Phase, StepRecord, to_take_back
+from assent.engine._record import Task as Work
+from assent.engine.ports import Progress
+from assent.errors import AssentError, Json
+from assent.spec import events as ev
+from assent.spec.ids import Commitment, StepKey
+from assent.spec.states import Effect, Mode, StepState
+
+Message: TypeAlias = "tuple[Command | BaseException, Future[None] | None]"
+
+_ANSWERED = SETTLED | {StepState.AWAITING_APPROVAL, StepState.IN_DOUBT}
+"""States in which a session's caller gets an answer about a step."""
+
+
+class RunActor:
+    """Drives one run. Everything on it happens in one event loop; `deliver` may be called from any task of it."""
+
+    def __init__(self, scope: RunScope, *, durable_n: int, progress: Progress | None = None) -> None:
+        self.record = scope.record
+        self.blueprint = scope.blueprint
+        self.values = scope.values
+        self._services = scope.services
+        self._progress = progress
+        self._admission = Admission(scope)
+        self._effects = Effects(scope)
+        self._outbox = Outbox(scope.services, scope.record, durable_n)
+        self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
+        self._inbox: Queue[Message] = Queue()
+        self._busy: dict[StepKey, Task[None]] = {}
+        self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)
+        self._launches: list[tuple[StepKey, Coroutine[Any, Any, Command]]] = []
+        self._retries: dict[StepKey, int] = {}
+        self._driving: Task[None] | None = None
+        self._waiters: list[Future[None]] = []
+        self._watchers: dict[StepKey, list[Future[None]]] = {}
+        self._failure: BaseException | None = None
+
+    @property
+    def is_broken(self) -> bool:
+        """Something stopped the run that is no outcome of its steps (a full disk, a bug); the journal says where it stands."""
+        return self._failure is not None
+
+    @property
+    def has_begun(self) -> bool:
+        """The run has been driven by this process."""
+        return self._driving is not None
+
+    # -- from outside -----------------------------------------------------------------------------------------------------
+
+    def begin(self, created: ev.RunCreated, document: Json, inputs: Json) -> ev.RunCreated:
+        """The first event of a new run, with its payloads bound; it becomes durable with whatever follows at once."""
+        bound = {"document": self._outbox.bind(document), "inputs": self._outbox.bind(inputs)}
+        event = ev.RunCreated(
+            **{**{name: getattr(created, name) for name in created.__struct_fields__}, **bound}
+        )
+        self.record.created = event
+        self.record.started_at_ms = self.record.updated_at_ms = self._outbox.stamp()
+        self._outbox.add([event])
+        return event
+
+    def bind(self, value: Json) -> Commitment:
+        """Keep a payload for a command that is about to be delivered; its commitment."""
+        return self._outbox.bind(value)
+
+    def put_output(self, key: StepKey, output: Json) -> Commitment:
+        """Keep the output that a person names for a step that happened; its commitment."""
+        self.values.put_output(key, output)
+        return self._outbox.bind(output)
+
+    async def deliver(self, command: Command) -> None:
+        """Give the run a command; returns when its events are durable. Raises the machine's refusal."""
+        if self._failure is not None:
+            raise self._failure
+        answer: Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait((command, answer))
+        self.start()
+        await answer
+
+    async def add_step(self, key: StepKey, capability: str, parameters: Mapping[str, Json]) -> None:
+        """Add a session's next step and wait until there is an answer about it."""
+        self.blueprint.add_call(key, capability, parameters)
+        call = self._outbox.bind({"capability": capability, "parameters": dict(parameters)})
+        answer: Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.setdefault(key, []).append(answer)
+        try:
+            await self.deliver(AddStep(ev.StepAdded(step=key, call=call)))
+        except AssentError:
+            del self._watchers[key]
+            raise
+        await answer
+
+    def start(self) -> None:
+        """Let the run go on by itself."""
+        if self._driving is None or self._driving.done():
+            self._driving = self._services.spawn(self._run(), name=f"run {self.record.run}")
+
+    async def rest(self) -> None:
+        """Wait until nothing moves any more: the run ended, or waits for a person. Raises what stopped it otherwise."""
+        while self._driving is not None and not self._driving.done():
+            await asyncio.wait({self._driving})
+        if self._failure is not None:
+            raise self._failure
+
+    async def stop(self) -> None:
+        """Stop where it is, as a crash would, but after every effect under way has ended or was cancelled."""
+        for token in self._effects.tokens.values():
+            token.cancel()
+        tasks = [
+            task for task in (self._driving, *self._busy.values()) if task is not None and not task.done()
+        ]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for _, launch in self._launches:
+            launch.close()
+        self._launches.clear()
+
+    # -- the loop ---------------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._move()
+                message = await self._next_message()
+                if message is None and not self._retries:
+                    return
+                while message is not None:
+                    self._take(message)
+                    message = None if self._inbox.empty() else self._inbox.get_nowait()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  # whoever waits for the run must learn why it stopped
+            self._failure = error
+            self._refuse_all(error)
+
+    async def _next_message(self) -> Message | None:
+        """The next message; None when a retry is due, or when nothing will come by itself."""
+        if not self._inbox.empty():
+            return self._inbox.get_nowait()
+        if not self._retries or self.record.is_stopping:
+            self._retries.clear()
+            return await self._inbox.get() if self._busy else None
+        delay_s = (min(self._retries.values()) - self._services.clock.now_ms()) / 1000
+        try:
+            async with asyncio.timeout(max(0.0, delay_s)):
+                return await self._inbox.get()
+        except TimeoutError:
+            return None
+
+    def _take(self, message: Message) -> None:
+        command, answer = message
+        if isinstance(command, BaseException):
+            raise command
+        try:
+            self._apply(command)
+        except AssentError as refusal:
+            if answer is None or answer.done():
+                raise
+            answer.set_exception(refusal)
+            return
+        if isinstance(command, Cancel):
+            for token in self._effects.tokens.values():
+                token.cancel()
+        if answer is not None:
+            self._waiters.append(answer)
+
+    def _apply(self, command: Command) -> bool:
+        """Let the machine decide; true when anything came of it."""
+        events = advance(self.record, self._readiness, command, self._outbox.stamp())
+        for event in events:
+            step = getattr(event, "step", None)
+            if step is not None:
+                self._touched[step] = None
+        self._outbox.add(events)
+        return bool(events)
+
+    # -- what can be done now ---------------------------------------------------------------------------------------------
+
+    async def _move(self) -> None:
+        """Decide everything that can be decided now, make it durable, then have the effects begin."""
+        while await self._decide_more():
+            pass
+        await self._flush()
+        launches, self._launches = self._launches, []
+        for key, work in launches:
+            self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
+
+    async def _decide_more(self) -> bool:
+        moved = False
+        while self._touched:
+            key = next(iter(self._touched))
+            del self._touched[key]
+            step = self.record.steps.get(key)
+            if step is not None:
+                moved |= await self._look_at(step)
+        if self.record.phase is Phase.FORWARD and not self.record.is_stopping:
+            moved |= await self._admit_more()
+            moved |= self._finish()
+        moved |= self._take_back_next()
+        moved |= await self._attend_to_undo()
+        return moved
+
+    async def _look_at(self, step: StepRecord) -> bool:
+        """What a step that had an event leads to."""
+        key = step.key
+        self._retries.pop(key, None)
+        match step.state:
+            case StepState.RUNNING if key not in self._busy and not self._is_launched(key):
+                return self._continue(step)
+            case StepState.AWAITING_APPROVAL if step.approval is not None and not self.record.is_stopping:
+                if step.approval.has_quorum:
+                    return self._apply(await self._admission.admit(key, self._outbox))
+                expires_at_ms = step.approval.request.expires_at_ms
+                if expires_at_ms is not None and self._services.clock.now_ms() >= expires_at_ms:
+                    return self._apply(Expire(key))
+            case StepState.PENDING if step.retry_at_ms is not None:
+                self._retries[key] = step.retry_at_ms
+            case StepState.SKIPPED:
+                self.values.put_output(key, None)
+            case _:
+                pass
+        if step.state in PASSABLE and iteration_of(key) is not None:
+            self._touched[StepKey(key.partition("[")[0])] = None
+            return True
+        return False
+
+    def _continue(self, step: StepRecord) -> bool:
+        match step_task(step):
+            case Work.EXECUTE:
+                self._launches.append((step.key, self._effects.execute(step, self._outbox)))
+            case Work.RECONCILE:
+                self._launches.append((step.key, self._effects.reconcile(step, self._outbox)))
+            case Work.GATHER:
+                return self._gather(step)
+            case None:
+                pass
+        return False
+
+    def _gather(self, step: StepRecord) -> bool:
+        """A `foreach` step whose iterations have all passed has their outputs as its own."""
+        keys = iterations(step.key, step.children or 0)
+        if any(self.record.steps[key].state not in PASSABLE for key in keys):
+            return False
+        steps = self.values.context["steps"]
+        assert isinstance(steps, Mapping)  # INVARIANT: `Values.context` builds it so
+        output: Json = [steps[key]["output"] for key in keys]
+        self.values.put_output(step.key, output)
+        return self._apply(Succeeded(step.key, 0, self._outbox.bind(output), Effect.NONE))
+
+    async def _admit_more(self) -> bool:
+        moved = False
+        limit = self._services.limits.concurrent_steps
+        now = self._services.clock.now_ms()
+        for key in [key for key, due in self._retries.items() if due <= now]:
+            if len(self._busy) + len(self._launches) >= limit:
+                return moved
+            del self._retries[key]
+            moved |= self._apply(await self._admission.admit(key, self._outbox))
+        while self._readiness.ready and not self.record.is_stopping:
+            if len(self._busy) + len(self._launches) >= limit:
+                break
+            key = next(iter(self._readiness.ready))
+            del self._readiness.ready[key]
+            moved |= self._apply(await self._admission.admit(key, self._outbox))
+            step = self.record.steps[key]
+            self._touched.pop(key, None)
+            await self._look_at(step)
+        return moved
+
+    def _finish(self) -> bool:
+        record = self.record
+        if self._busy or self._launches or record.phase is not Phase.FORWARD or record.is_stopping:
+            return False
+        if record.mode is Mode.SESSION:
+            unsettled = (
+                StepState.PENDING,
+                StepState.RUNNING,
+                StepState.AWAITING_APPROVAL,
+                StepState.IN_DOUBT,
+            )
+            if not record.is_closed or record.count(*unsettled):
+                return False
+        elif not self._readiness.is_exhausted:
+            return False
+        try:
+            outputs = self.blueprint.render_outputs(record, self.values.context)
+        except AssentError as error:
+            return self._apply(Abort(error.code))
+        self.values.outputs = outputs
+        return self._apply(Finish(self._outbox.bind(outputs)))
+
+    def _take_back_next(self) -> bool:
+        key = next_compensation(self.record)
+        if key is None or self._busy or self._launches:
+            return False
+        step = self.record.steps[key]
+        self._apply(Compensating(key))
+        self._touched.pop(key, None)
+        self._launches.append((key, self._effects.compensate(step, self._outbox)))
+        return False
+
+    async def _attend_to_undo(self) -> bool:
+        undo = self.record.undo
+        if undo is None or undo.is_over:
+            return False
+        if undo.approval is not None and undo.approval.is_open:
+            expires_at_ms = undo.approval.request.expires_at_ms
+            expired = expires_at_ms is not None and self._services.clock.now_ms() >= expires_at_ms
+            return self._apply(Expire(UNDO_STEP)) if expired else False
+        if not can_begin_undo(self.record):
+            return False
+        steps = [self.record.steps[key] for key in to_take_back(self.record)]
+        refusal = await self._effects.rehearse(steps, self._outbox, partial=undo.request.partial)
+        return self._apply(BeginUndo(refusal))
+
+    def _is_launched(self, key: StepKey) -> bool:
+        return any(launched == key for launched, _ in self._launches)
+
+    async def _perform(self, key: StepKey, work: Coroutine[Any, Any, Command]) -> None:
+        try:
+            report: Command | BaseException = await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  # our own failure: it stops the run where it is
+            report = error
+        del self._busy[key]
+        self._inbox.put_nowait((report, None))
+
+    # -- durability -------------------------------------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        last, at_ms = self.record.n, self._outbox.stamp()
+        events = await self._outbox.flush()
+        self.values.forget()
+        if self._progress is not None:
+            for n, event in enumerate(events, last - len(events)):
+                self._progress(self.record.run, n, at_ms, event)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _answer(waiter, None)
+        if self._watchers:
+            self._answer_watchers()
+
+    def _answer_watchers(self) -> None:
+        for key in list(self._watchers):
+            step = self.record.steps.get(key)
+            if step is not None and step.state in _ANSWERED:
+                for watcher in self._watchers.pop(key):
+                    _answer(watcher, None)
+
+    def _refuse_all(self, error: BaseException) -> None:
+        waiting, self._waiters = self._waiters, []
+        while not self._inbox.empty():
+            answer = self._inbox.get_nowait()[1]
+            if answer is not None:
+                waiting.append(answer)
+        for watchers in self._watchers.values():
+            waiting += watchers
+        self._watchers.clear()
+        for waiter in waiting:
+            _answer(waiter, error)
+
+
+def _answer(waiter: Future[None], error: BaseException | None) -> None:
+    if waiter.done():
+        return
+    if error is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(error)

@@ -1,0 +1,449 @@
+"""From a step that may begin to the events that say what comes of it: rendered, validated, gated, asked about, prepared.
+
+The order is fixed and there is no other way in: `when` → inputs → capability → validation → gate → approval → `prepare` →
+intent. A denied step is never prepared. After an approval everything is done afresh and must come to the same question, or it is
+asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from assent.engine._blueprint import iteration_of
+from assent.engine._machine import Admit, Command, Failed, Succeeded
+from assent.engine._outbox import Outbox
+from assent.engine._record import ApprovalRecord, RunRecord, StepRecord
+from assent.engine._scope import RunScope
+from assent.engine.ports import Services
+from assent.errors import AssentError, InputError, Json
+from assent.invocation import BoundCapability, Call, CancelToken, Prepared, Preview
+from assent.policy import PolicyContext
+from assent.spec import events as ev
+from assent.spec.canonical import fingerprint
+from assent.spec.capability import RiskLevel
+from assent.spec.decision import Approvers, Decision, PolicyDecision
+from assent.spec.ids import Commitment, StepKey
+from assent.spec.states import Effect, Undo
+from assent.spec.workflow import StepSpec
+
+APPROVAL_CAPABILITY: Final = "assent.approval"
+"""What an `approval` step asks for: no capability, only a person's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A step whose call is fully known: what the gate is asked about and what a person would approve."""
+
+    key: StepKey
+    step: StepSpec
+    bound: BoundCapability
+    parameters: Any  # `Any`: the handler's own type, already validated
+    inputs: dict[str, Json]
+    risk: RiskLevel
+    undo: Undo
+
+
+class Admission:
+    """Admits the steps of one run."""
+
+    def __init__(self, scope: RunScope) -> None:
+        self._services = scope.services
+        self._blueprint = scope.blueprint
+        self._catalogue = scope.catalogue
+        self._values = scope.values
+        self._record = scope.record
+        self._requester = scope.requester
+
+    async def admit(self, key: StepKey, outbox: Outbox) -> Command:
+        """The command that says what comes of the step."""
+        step = self._blueprint.step_of(key)
+        record = self._record.steps.get(key)
+        try:
+            context = self._context(key)
+            if step.when is not None and record_is_new(record) and not step.when.holds(context):
+                return Admit((ev.StepSkipped(step=key),))
+            if step.foreach is not None and iteration_of(key) is None:
+                return self._expand(key, step, outbox)
+            if step.capability is None:
+                return self._ask_only(key, step, record, outbox)
+            candidate = self._candidate(key, step, context)
+        except AssentError as error:
+            return Failed(
+                step=key,
+                attempt=0,
+                code=error.code,
+                effect=Effect.NONE,
+                error=outbox.bind(dict(error.to_dict())),
+            )
+        return await self._gate(candidate, record, outbox)
+
+    def candidate(self, key: StepKey) -> Candidate:
+        """The fully materialised call of a step, for showing; raises what would make the step fail."""
+        return self._candidate(key, self._blueprint.step_of(key), self._context(key))
+
+    def _context(self, key: StepKey) -> Mapping[str, object]:
+        index = iteration_of(key)
+        if index is None:
+            return self._values.context
+        parent = self._record.steps[StepKey(key.partition("[")[0])]
+        assert parent.items is not None  # INVARIANT: iterations exist only after `step.expanded`
+        items = self._values.load(parent.items)
+        assert isinstance(items, list)  # INVARIANT: `_expand` binds a list
+        return self._values.iteration(items[index], index)
+
+    def _expand(self, key: StepKey, step: StepSpec, outbox: Outbox) -> Admit:
+        assert step.foreach is not None  # INVARIANT: the caller looked
+        items = step.foreach.render(self._values.context)
+        limit = self._services.limits.foreach_items
+        if not isinstance(items, list) or len(items) > limit:
+            what = f"{len(items)} items" if isinstance(items, list) else "something else"
+            raise InputError(
+                "FOREACH_INVALID",
+                f"`foreach` of step `{key}` needs a list of at most {limit} items, not {what}",
+                path=key,
+            )
+        commitment = outbox.bind(items)
+        self._values.remember(commitment, items)
+        return Admit((ev.StepsExpanded(step=key, count=len(items), items=commitment),))
+
+    def _candidate(self, key: StepKey, step: StepSpec, context: Mapping[str, object]) -> Candidate:
+        rendered = step.inputs.render(context)
+        if not isinstance(rendered, dict):
+            raise InputError("INVALID_INPUT", f"the inputs of step `{key}` are no object", path=key)
+        assert step.capability is not None  # INVARIANT: approval steps go another way
+        bound = self._catalogue.find(step.capability)
+        parameters, inputs = bound.parse(rendered)
+        undo = Undo.COMPENSATION if step.compensation is not None and bound.spec.has_effect else bound.undo
+        if not step.keeps_undo and bound.spec.has_effect:
+            undo = Undo.NONE
+        return Candidate(key, step, bound, parameters, inputs, effective_risk(step, bound, undo), undo)
+
+    async def _gate(self, candidate: Candidate, record: StepRecord | None, outbox: Outbox) -> Command:
+        now = self._services.clock.now_ms()
+        asked = record.approval if record is not None else None
+        if asked is not None and asked.has_quorum and _has_expired(asked, now):
+            return Admit(
+                (
+                    ev.ApprovalRejected(
+                        step=candidate.key, digest=asked.request.digest, code="APPROVAL_EXPIRED"
+                    ),
+                )
+            )
+        decision = self._services.gate.decide(self.question(candidate, now))
+        match decision.effect:
+            case PolicyDecision.DENY:
+                return Admit((self._denied(candidate, decision, outbox),))
+            case PolicyDecision.ALLOW:
+                voided = _voided(asked)
+                return await self._prepare(candidate, decision, record, outbox, voided, grant=None)
+            case PolicyDecision.REQUIRE_APPROVAL:
+                return await self._with_approval(candidate, decision, record, outbox, now)
+
+    def question(self, candidate: Candidate, now_ms: int) -> PolicyContext:
+        """What the gate is asked."""
+        created = self._record.created
+        return PolicyContext.of(
+            candidate.bound.spec,
+            self._requester,
+            candidate.inputs,
+            risk_level=candidate.risk,
+            workflow=created.workflow,
+            environment=created.environment,
+            run_id=self._record.run,
+            mode=created.mode,
+            requester=self._requester,
+            now_ms=now_ms,
+        )
+
+    def _denied(self, candidate: Candidate, decision: Decision, outbox: Outbox) -> ev.StepDenied:
+        spec = candidate.bound.spec
+        return ev.StepDenied(
+            step=candidate.key,
+            capability=spec.id,
+            version=spec.version,
+            risk=candidate.risk.value,
+            decision=decision.effect.value,
+            rule=decision.rule,
+            policy=decision.policy_digest,
+            code=decision.code or "POLICY_DENIED",
+            reason=outbox.bind(describe(decision, candidate)),
+        )
+
+    async def _with_approval(
+        self, candidate: Candidate, decision: Decision, record: StepRecord | None, outbox: Outbox, now_ms: int
+    ) -> Command:
+        asked = record.approval if record is not None else None
+        try:
+            preview = await self.preview(candidate)
+        except AssentError as error:
+            return Failed(candidate.key, 0, error.code, Effect.NONE, outbox.bind(dict(error.to_dict())))
+        if asked is not None and asked.status in ("granted", "used"):
+            same_inputs = self._values.load(asked.request.inputs) == candidate.inputs
+            digest = self._digest(candidate, decision, preview, asked.request.inputs) if same_inputs else None
+            if digest == asked.request.digest:
+                return await self._prepare(candidate, decision, record, outbox, (), grant=digest)
+        inputs = outbox.bind(candidate.inputs)
+        self._values.remember(inputs, candidate.inputs)
+        approvers = decision.approvers or Approvers()
+        spec = candidate.bound.spec
+        request = ev.ApprovalRequested(
+            step=candidate.key,
+            digest=self._digest(candidate, decision, preview, inputs),
+            capability=spec.id,
+            version=spec.version,
+            risk=candidate.risk.value,
+            decision=decision.effect.value,
+            rule=decision.rule,
+            policy=decision.policy_digest,
+            inputs=inputs,
+            preview=outbox.bind(
+                {
+                    "kind": preview.kind,
+                    "diff": preview.diff,
+                    "undo": candidate.undo.value,
+                    "reason": decision.reason,
+                }
+            ),
+            roles=approvers.roles,
+            kinds=approvers.kinds,
+            count=approvers.count,
+            not_requester=approvers.not_requester,
+            requester=str(self._requester),
+            expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
+        )
+        return Admit((*_voided(asked), request))
+
+    async def preview(self, candidate: Candidate) -> Preview:
+        """What the call would change, on a simulated world; nothing when the handler has no preview."""
+        part = candidate.bound.handler.preview
+        if part is None:
+            return Preview()
+        call = self._call(candidate, attempt=0, world=self._services.world.simulate())
+        preview = await self._services.invoker.invoke(
+            part, call, candidate.parameters, timeout_s=self._timeout(candidate)
+        )
+        assert isinstance(preview, Preview)  # the contract suite holds handlers to it
+        return preview
+
+    def _digest(self, candidate: Candidate, decision: Decision, preview: Preview, inputs: Commitment) -> str:
+        return approval_digest(
+            self._record,
+            candidate.key,
+            str(self._requester),
+            decision,
+            capability=candidate.bound.spec.fingerprint,
+            inputs=inputs,
+            base=preview.base,
+        )
+
+    async def _prepare(
+        self,
+        candidate: Candidate,
+        decision: Decision,
+        record: StepRecord | None,
+        outbox: Outbox,
+        voided: tuple[ev.AnyEvent, ...],
+        *,
+        grant: str | None,
+    ) -> Command:
+        attempt = (record.attempt if record is not None else 0) + 1
+        part = candidate.bound.handler.prepare
+        prepared: Commitment | None = None
+        if part is not None:
+            call = self._call(candidate, attempt=attempt, world=self._services.world)
+            try:
+                found = await self._services.invoker.invoke(
+                    part, call, candidate.parameters, timeout_s=self._timeout(candidate)
+                )
+                assert isinstance(found, Prepared)  # the contract suite holds handlers to it
+                # The payload names its blobs, so that an auditor can hold the stored references against it.
+                kept: dict[str, Json] = {"state": dict(found.state), "blobs": [*found.blobs]}
+                prepared = outbox.bind(kept, found.blobs)
+                self._values.remember(prepared, kept)
+            except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has happened yet
+                failure = as_error(error, candidate.bound.spec.id)
+                return Failed(
+                    step=candidate.key,
+                    attempt=attempt if voided == () and record is not None and record.attempt else 0,
+                    code=failure.code,
+                    effect=Effect.NONE,
+                    error=outbox.bind(dict(failure.to_dict())),
+                )
+        inputs = outbox.bind(candidate.inputs)
+        self._values.remember(inputs, candidate.inputs)
+        spec = candidate.bound.spec
+        started = ev.StepStarted(
+            step=candidate.key,
+            attempt=attempt,
+            capability=spec.id,
+            version=spec.version,
+            fingerprint=spec.fingerprint,
+            handler=candidate.bound.handler_fingerprint,
+            risk=candidate.risk.value,
+            decision=decision.effect.value,
+            rule=decision.rule,
+            policy=decision.policy_digest,
+            inputs=inputs,
+            prepared=prepared,
+            grant=grant,
+            undo=candidate.undo,
+        )
+        return Admit((*voided, started))
+
+    def _ask_only(self, key: StepKey, step: StepSpec, record: StepRecord | None, outbox: Outbox) -> Command:
+        """An `approval` step: ask, and pass with the answer."""
+        asked = record.approval if record is not None else None
+        now = self._services.clock.now_ms()
+        if asked is not None and asked.has_quorum:
+            if _has_expired(asked, now):
+                return Admit(
+                    (ev.ApprovalRejected(step=key, digest=asked.request.digest, code="APPROVAL_EXPIRED"),)
+                )
+            output: Json = {"approved_by": [*asked.granted_by]}
+            return Succeeded(key, 1, outbox.bind(output), Effect.NONE)
+        assert step.approval is not None  # INVARIANT: a step has a capability or an approval
+        approvers = step.approval.approvers
+        inputs = outbox.bind({})
+        self._values.remember(inputs, {})
+        decision = Decision(
+            PolicyDecision.REQUIRE_APPROVAL,
+            "workflow",
+            step.approval.reason,
+            self._services.gate.digest,
+            approvers,
+        )
+        request = ev.ApprovalRequested(
+            step=key,
+            digest=approval_digest(
+                self._record, key, str(self._requester), decision, capability="", inputs=inputs, base=None
+            ),
+            capability=APPROVAL_CAPABILITY,
+            version="1.0.0",
+            risk=RiskLevel.HIGH.value,
+            decision=decision.effect.value,
+            rule=decision.rule,
+            policy=decision.policy_digest,
+            inputs=inputs,
+            preview=outbox.bind(
+                {"kind": "none", "diff": "", "undo": Undo.NOT_NEEDED.value, "reason": decision.reason}
+            ),
+            roles=approvers.roles,
+            kinds=approvers.kinds,
+            count=approvers.count,
+            not_requester=approvers.not_requester,
+            requester=str(self._requester),
+            expires_at_ms=now + approvers.expires_ms if approvers.expires_ms is not None else None,
+        )
+        return Admit((request,))
+
+    def _call(
+        self, candidate: Candidate, *, attempt: int, world: Any
+    ) -> Call:  # `Any`: real or simulated `World`
+        return Call(
+            run=self._record.run,
+            step=candidate.key,
+            attempt=attempt,
+            principal=self._requester,
+            key=idempotency_key(self._record, candidate.key),
+            world=world,
+            blobs=self._services.blobs,
+            cancel=CancelToken(),
+            keep_pre_image=candidate.undo is not Undo.NONE,
+        )
+
+    def _timeout(self, candidate: Candidate) -> float | None:
+        return timeout_of(candidate.step, candidate.bound, self._services)
+
+
+def record_is_new(record: StepRecord | None) -> bool:
+    """The step had no attempt and no question yet: its `when` is still to be looked at."""
+    return record is None or (record.attempt == 0 and record.approval is None)
+
+
+def effective_risk(step: StepSpec, bound: BoundCapability, undo: Undo) -> RiskLevel:
+    """The spec's risk, raised by the step's author, and CRITICAL when no pre-image is kept."""
+    levels = [bound.spec.risk.level]
+    if step.risk_level is not None:
+        levels.append(step.risk_level)
+    if undo is Undo.NONE and not step.keeps_undo:
+        levels.append(RiskLevel.CRITICAL)
+    return max(levels, key=lambda level: level.rank)
+
+
+def timeout_of(step: StepSpec, bound: BoundCapability, services: Services) -> float | None:
+    """Seconds that one attempt may take: the step's own limit, else the capability's, else the configured one."""
+    if step.timeout_ms is not None:
+        return step.timeout_ms / 1000
+    return bound.spec.timeout if bound.spec.timeout is not None else services.limits.step_timeout_s
+
+
+def idempotency_key(record: RunRecord, key: StepKey) -> str:
+    """The same for every attempt of a step and unlike any other step's; short, because file names carry it."""
+    return fingerprint([record.run, key])[:20]
+
+
+def approval_digest(
+    record: RunRecord,
+    key: StepKey,
+    principal: str,
+    decision: Decision,
+    *,
+    capability: str,
+    inputs: Commitment,
+    base: str | None,
+) -> str:
+    """What an approval binds: run, step, who asks, the exact call, policy and rule, and the world it was shown on."""
+    return fingerprint(
+        {
+            "run": record.run,
+            "step": key,
+            "principal": principal,
+            "capability": capability,
+            "inputs": inputs,
+            "policy": decision.policy_digest,
+            "rule": decision.rule,
+            "base": base,
+        }
+    )
+
+
+def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
+    """A denial in full, as it is journaled beside its leaf."""
+    return {
+        "code": decision.code or "POLICY_DENIED",
+        "message": f"step `{candidate.key}` may not call `{candidate.bound.spec.id}`: {decision.reason}",
+        "path": candidate.key,
+        "hint": f"`assent policy explain {candidate.bound.spec.id}` shows every rule that was tried",
+        "details": {
+            "rule": decision.rule,
+            "trace": [
+                {"rule": tried.rule, "matched": tried.matched, "because": tried.because}
+                for tried in decision.trace
+            ],
+        },
+    }
+
+
+def as_error(error: Exception, capability: str) -> AssentError:
+    """A handler's exception as one of ours; a foreign one keeps its text, never its traceback."""
+    if isinstance(error, AssentError):
+        return error
+    text = str(error) or "no message"
+    return AssentError(
+        "HANDLER_FAILED",
+        f"the handler of `{capability}` failed: {text[:500]}",
+        details={"exception": type(error).__name__},
+    )
+
+
+def _has_expired(asked: ApprovalRecord, now_ms: int) -> bool:
+    expires = asked.request.expires_at_ms
+    return expires is not None and now_ms >= expires
+
+
+def _voided(asked: ApprovalRecord | None) -> tuple[ev.AnyEvent, ...]:
+    if asked is None or asked.status not in ("granted", "pending"):
+        return ()
+    return (ev.ApprovalVoided(step=asked.request.step, digest=asked.request.digest, code="APPROVAL_STALE"),)

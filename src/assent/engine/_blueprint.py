@@ -1,0 +1,113 @@
+"""What a run is going to do: its steps and outputs, however it was asked for, and the document that is journaled for it.
+
+A workflow, a single call and a session are the same thing to the engine: steps with dependencies. The document is all that
+recovery needs; neither a file nor the caller is asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from assent.engine._record import RunRecord
+from assent.errors import InternalError, Json
+from assent.spec.documents import Document
+from assent.spec.frozen import freeze
+from assent.spec.ids import StepKey
+from assent.spec.states import Mode
+from assent.spec.template import Template
+from assent.spec.workflow import Place, StepSpec, WorkflowSpec
+
+CALL_STEP: Final = "call"
+"""The name of the only step of a single call."""
+
+_NOWHERE: Final = Place(Document.of({}), ())
+
+
+@dataclass(slots=True)
+class Blueprint:
+    """The steps of a run by name, in file order; a session's grow as they arrive."""
+
+    mode: Mode
+    document: dict[str, Json]
+    workflow: WorkflowSpec | None = None
+    steps: dict[StepKey, StepSpec] = field(default_factory=dict)
+    outputs: Template | None = None
+
+    @property
+    def dependencies(self) -> Mapping[StepKey, Sequence[StepKey]]:
+        """What each step waits for."""
+        return {key: [StepKey(name) for name in step.depends_on] for key, step in self.steps.items()}
+
+    @classmethod
+    def of_workflow(cls, spec: WorkflowSpec) -> Blueprint:
+        """A workflow's steps."""
+        return cls(
+            mode=Mode.WORKFLOW,
+            document={"workflow": spec.to_json()},
+            workflow=spec,
+            steps={StepKey(step.name): step for step in spec.steps},
+            outputs=spec.outputs,
+        )
+
+    @classmethod
+    def of_call(cls, capability: str, parameters: Mapping[str, Json]) -> Blueprint:
+        """One step; its parameters are literal and never scanned for references."""
+        step = literal_step(CALL_STEP, capability, parameters)
+        return cls(
+            mode=Mode.WORKFLOW,
+            document={"call": {"capability": capability, "parameters": dict(parameters)}},
+            steps={StepKey(CALL_STEP): step},
+        )
+
+    @classmethod
+    def of_session(cls) -> Blueprint:
+        """No steps yet."""
+        return cls(mode=Mode.SESSION, document={"session": {}})
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Json]) -> Blueprint:
+        """The blueprint that was journaled."""
+        match document:
+            case {"workflow": dict() as data}:
+                return cls.of_workflow(WorkflowSpec.from_dict(data))
+            case {"call": {"capability": str() as capability, "parameters": dict() as parameters}}:
+                return cls.of_call(capability, parameters)
+            case {"session": dict()}:
+                return cls.of_session()
+            case _:
+                raise InternalError("RECORD_CORRUPT", "a run's document has no known shape")
+
+    def add_call(self, key: StepKey, capability: str, parameters: Mapping[str, Json]) -> None:
+        """One more step of a session."""
+        self.steps[key] = literal_step(key, capability, parameters)
+
+    def step_of(self, key: StepKey) -> StepSpec:
+        """The step of a key; an iteration's is that of its `foreach` step."""
+        name, _, _ = key.partition("[")
+        return self.steps[StepKey(name)]
+
+    def render_outputs(self, record: RunRecord, context: Mapping[str, object]) -> Json:
+        """The run's outputs: what the workflow declares, or a single call's output."""
+        if self.outputs is not None:
+            return self.outputs.render(context)
+        if record.mode is Mode.SESSION:
+            return {}
+        steps = context["steps"]
+        assert isinstance(steps, Mapping)  # INVARIANT: `Values.context` builds it so
+        output: Json = steps[CALL_STEP]["output"]
+        return output
+
+
+def iteration_of(key: StepKey) -> int | None:
+    """The index of an iteration's key; None for a step that is none."""
+    _, bracket, rest = key.partition("[")
+    return int(rest[:-1]) if bracket else None
+
+
+def literal_step(name: str, capability: str, parameters: Mapping[str, Json]) -> StepSpec:
+    """A step that calls one capability with literal parameters."""
+    return StepSpec(
+        name=name, capability=capability, inputs=Template(freeze(parameters)), depends_on=(), place=_NOWHERE
+    )

@@ -1,0 +1,297 @@
+"""Performs what the machine asks for, one step at a time, and reports what came of it as commands.
+
+What an exception says about the world is decided here and nowhere else:
+
+| out of `execute`                          | effect                                             |
+|-------------------------------------------|----------------------------------------------------|
+| anything, when the capability only reads  | none                                               |
+| `NoEffectError`                           | none                                               |
+| an output that its type refuses           | done: the effect happened, its result is unusable  |
+| a timeout, any other exception            | unknown: the capability is asked to reconcile       |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assent.engine._admission import as_error, idempotency_key, timeout_of
+from assent.engine._machine import (
+    Command,
+    Compensated,
+    Doubted,
+    Failed,
+    NotCompensated,
+    Reconciled,
+    Succeeded,
+)
+from assent.engine._outbox import Outbox
+from assent.engine._record import StepRecord
+from assent.engine._retry import retry_at
+from assent.engine._scope import RunScope
+from assent.engine.failpoints import FAILPOINTS
+from assent.errors import AssentError, InternalError, Json, RefusedError
+from assent.invocation import (
+    BoundCapability,
+    Call,
+    CallTimeoutError,
+    CancelToken,
+    NoEffectError,
+    Reconciliation,
+    World,
+)
+from assent.spec import events as ev
+from assent.spec.ids import Commitment
+from assent.spec.states import Effect, StepState, Undo, Verdict
+
+
+class Effects:
+    """Performs the effects of one run."""
+
+    def __init__(self, scope: RunScope) -> None:
+        self._services = scope.services
+        self._blueprint = scope.blueprint
+        self._catalogue = scope.catalogue
+        self._values = scope.values
+        self._record = scope.record
+        self._requester = scope.requester
+        self.tokens: dict[str, CancelToken] = {}
+
+    async def execute(self, step: StepRecord, outbox: Outbox) -> Command:
+        """Run the journaled intent of a running step."""
+        intent = _intent(step)
+        bound = self._bound(intent)
+        if bound is None:
+            return Doubted(step.key, intent.attempt, "CAPABILITY_CHANGED")
+        timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
+        try:
+            call, parameters = self._call(step, intent, bound)
+            self.tokens[step.key] = call.cancel
+            FAILPOINTS.hit("effect.before")
+            returned = await self._services.invoker.invoke(
+                bound.handler.execute, call, parameters, timeout_s=timeout_s
+            )
+            FAILPOINTS.hit("effect.after")
+            output = bound.result(returned)
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
+            return self._failure(step, intent, bound, error, outbox)
+        finally:
+            self.tokens.pop(step.key, None)
+        self._values.put_output(step.key, output)
+        effect = Effect.NONE if intent.undo is Undo.NOT_NEEDED else Effect.DONE
+        return Succeeded(step.key, intent.attempt, outbox.bind(output), effect)
+
+    def _failure(
+        self,
+        step: StepRecord,
+        intent: ev.StepStarted,
+        bound: BoundCapability,
+        error: Exception,
+        outbox: Outbox,
+    ) -> Failed:
+        failure = as_error(error, intent.capability)
+        is_alive = isinstance(error, CallTimeoutError) and error.is_alive
+        if (intent.undo is Undo.NOT_NEEDED and not bound.spec.has_effect) or isinstance(error, NoEffectError):
+            effect = Effect.NONE
+        elif failure.code == "INVALID_OUTPUT":
+            effect = Effect.DONE
+        else:
+            effect = Effect.UNKNOWN
+        return Failed(
+            step=step.key,
+            attempt=intent.attempt,
+            code=failure.code,
+            effect=effect,
+            error=outbox.bind(dict(failure.to_dict())),
+            retry_at_ms=self._retry_at(step, failure.code),
+            is_alive=is_alive,
+        )
+
+    async def reconcile(self, step: StepRecord, outbox: Outbox) -> Command:
+        """Ask the capability whether the effect of an unsettled attempt happened. A READ had none."""
+        intent = _intent(step)
+        bound = self._bound(intent)
+        if bound is None:
+            return Doubted(step.key, intent.attempt, "CAPABILITY_CHANGED")
+        retry_ms = self._retry_at(step, step.code or "STEP_INTERRUPTED")
+        answer = await self._ask(step, intent, bound)
+        output: Commitment | None = None
+        if answer.verdict is Verdict.YES:
+            try:
+                value = bound.result(answer.output)
+            except AssentError:
+                # The effect is there but its output can't be told any more.
+                return Doubted(step.key, intent.attempt, "OUTPUT_UNKNOWN")
+            output = outbox.bind(value)
+            self._values.put_output(step.key, value)
+        return Reconciled(
+            step=step.key,
+            attempt=intent.attempt,
+            verdict=answer.verdict,
+            foreign=answer.foreign,
+            may_repeat=bound.spec.idempotent,
+            output=output,
+            retry_at_ms=retry_ms,
+        )
+
+    async def _ask(self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability) -> Reconciliation:
+        if not bound.spec.has_effect:
+            return Reconciliation(Verdict.NO)
+        if bound.handler.reconcile is None:
+            return Reconciliation(Verdict.UNKNOWN)
+        try:
+            call, parameters = self._call(step, intent, bound)
+            answer = await self._services.invoker.invoke(
+                bound.handler.reconcile, call, parameters, timeout_s=self._services.limits.step_timeout_s
+            )
+        except Exception:  # noqa: BLE001  # a capability that can't tell has told us nothing
+            return Reconciliation(Verdict.UNKNOWN)
+        return answer if isinstance(answer, Reconciliation) else Reconciliation(Verdict.UNKNOWN)
+
+    async def compensate(self, step: StepRecord, outbox: Outbox) -> Command:
+        """Take a step's effect back, from what was journaled only."""
+        try:
+            await self._take_back(step, self._services.world)
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything; a person will see it
+            failure = as_error(error, _intent(step).capability)
+            return NotCompensated(
+                step=step.key,
+                code=failure.code if isinstance(error, AssentError) else "COMPENSATION_FAILED",
+                error=outbox.bind(dict(failure.to_dict())),
+                may_repeat=not isinstance(error, RefusedError) and failure.code != "COMPENSATION_CONFLICT",
+            )
+        return Compensated(step.key)
+
+    async def rehearse(
+        self, steps: list[StepRecord], outbox: Outbox, *, partial: bool
+    ) -> ev.UndoRefused | None:
+        """Look for everything that would stop an undo, before anything is touched; None when nothing does.
+
+        Each compensation that only acts through its world is run on a simulated one, in the order of the undo, so that a later
+        step's change to the same file is already taken back when an earlier one is looked at.
+        """
+        world = self._services.world.simulate()
+        for step in steps:
+            intent = _intent(step)
+            if intent.undo is Undo.NONE:
+                if partial:
+                    continue
+                return ev.UndoRefused(code="UNDO_IMPOSSIBLE", step=step.key)
+            bound = self._bound(intent)
+            if bound is None:
+                return ev.UndoRefused(code="CAPABILITY_CHANGED", step=step.key)
+            override = self._blueprint.step_of(step.key).compensation
+            if override is not None or not bound.handler.rehearsable:
+                continue
+            try:
+                await self._take_back(step, world)
+            except AssentError as error:
+                found = outbox.bind(dict(error.to_dict()))
+                return ev.UndoRefused(code=_undo_code(error), step=step.key, error=found)
+        return None
+
+    async def _take_back(self, step: StepRecord, world: World) -> None:
+        intent = _intent(step)
+        bound = self._bound(intent)
+        if bound is None:
+            raise RefusedError(
+                "CAPABILITY_CHANGED",
+                f"`{intent.capability}` is not the capability that performed step `{step.key}`",
+                hint="install the version that ran, or settle the step with `assent resolve`",
+            )
+        output = self._values.load(step.output) if step.output is not None else None
+        override = self._blueprint.step_of(step.key).compensation
+        if override is not None:
+            other = self._catalogue.find(override.capability)
+            inputs = override.inputs.render(self._values.context)
+            await self._run_other(other, inputs, step, intent, world)
+        elif bound.handler.compensate is not None:
+            FAILPOINTS.hit("compensate.before")
+            call, parameters = self._call(step, intent, bound, world=world, output=output)
+            await self._services.invoker.invoke(
+                bound.handler.compensate, call, parameters, timeout_s=self._services.limits.step_timeout_s
+            )
+            FAILPOINTS.hit("compensate.after")
+        else:
+            named = bound.spec.compensation.capability_id
+            if named is None:
+                raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
+            other = self._catalogue.find(named)
+            await self._run_other(
+                other, {"inputs": self._values.load(intent.inputs), "output": output}, step, intent, world
+            )
+
+    async def _run_other(
+        self, other: BoundCapability, inputs: Json, step: StepRecord, intent: ev.StepStarted, world: World
+    ) -> None:
+        """Take a step back by calling another capability; it must be idempotent, as every compensation is."""
+        if not isinstance(inputs, dict):
+            raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
+        parameters, _ = other.parse(inputs)
+        call = Call(
+            run=self._record.run,
+            step=step.key,
+            attempt=intent.attempt,
+            principal=self._requester,
+            key=idempotency_key(self._record, step.key) + "-undo",
+            world=world,
+            blobs=self._services.blobs,
+            cancel=CancelToken(),
+        )
+        await self._services.invoker.invoke(
+            other.handler.execute, call, parameters, timeout_s=self._services.limits.step_timeout_s
+        )
+
+    def _bound(self, intent: ev.StepStarted) -> BoundCapability | None:
+        """The capability that the intent was made for; None when what is registered now is another one."""
+        try:
+            bound = self._catalogue.find(f"{intent.capability}@{intent.version}")
+        except AssentError:
+            return None
+        same = bound.spec.fingerprint == intent.fingerprint and bound.handler_fingerprint == intent.handler
+        return bound if same else None
+
+    def _call(
+        self,
+        step: StepRecord,
+        intent: ev.StepStarted,
+        bound: BoundCapability,
+        *,
+        world: World | None = None,
+        output: Json = None,
+    ) -> tuple[Call, Any]:
+        prepared: dict[str, Json] | None = None
+        if intent.prepared is not None:
+            state = self._values.load_object(intent.prepared)["state"]
+            assert isinstance(state, dict)  # INVARIANT: admission binds an object
+            prepared = state
+        parameters = bound.revive(self._values.load_object(intent.inputs))
+        call = Call(
+            run=self._record.run,
+            step=step.key,
+            attempt=intent.attempt,
+            principal=self._requester,
+            key=idempotency_key(self._record, step.key),
+            world=world if world is not None else self._services.world,
+            blobs=self._services.blobs,
+            cancel=CancelToken(),
+            prepared=prepared,
+            output=output,
+            keep_pre_image=intent.undo is not Undo.NONE,
+        )
+        return call, parameters
+
+    def _retry_at(self, step: StepRecord, code: str) -> int | None:
+        policy = self._blueprint.step_of(step.key).retry
+        return retry_at(policy, step.attempt, code, self._services.clock, self._services.entropy)
+
+
+def _undo_code(error: AssentError) -> str:
+    return "UNDO_ERASED" if error.code == "PAYLOAD_ERASED" else error.code
+
+
+def _intent(step: StepRecord) -> ev.StepStarted:
+    if step.intent is None:
+        raise InternalError(
+            "ILLEGAL_TRANSITION", f"step `{step.key}` is {StepState(step.state).value} without an intent"
+        )
+    return step.intent

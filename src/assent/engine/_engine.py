@@ -1,0 +1,247 @@
+"""The embedded driver: the owning process runs every actor itself, and the journal is what survives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from assent.engine._actor import RunActor
+from assent.engine._admission import approval_digest
+from assent.engine._blueprint import Blueprint
+from assent.engine._machine import Actor, Command, Recover, RequestUndo
+from assent.engine._record import UNDO_STEP, RunRecord, Task, begin, to_take_back
+from assent.engine._scope import RunScope
+from assent.engine._values import Values, load_json
+from assent.engine.ports import Catalogue, Progress, Services
+from assent.engine.projection import fold
+from assent.errors import InputError, Json
+from assent.policy import PolicyContext
+from assent.spec import events as ev
+from assent.spec.capability import OperationType, RiskLevel
+from assent.spec.decision import Approvers, Decision, PolicyDecision
+from assent.spec.ids import Commitment, PlanId, RunId
+from assent.spec.principal import Principal
+from assent.spec.states import Mode, StepState
+
+UNDO_CAPABILITY: Final = "assent.undo"
+"""What the gate is asked about when somebody wants a run undone."""
+
+_UNBOUND: Final = Commitment("")
+
+
+class Engine:
+    """Starts, recovers and drives runs in this process; a `Driver`."""
+
+    def __init__(
+        self, services: Services, catalogues: Callable[[], Catalogue], progress: Progress | None = None
+    ) -> None:
+        self._services = services
+        self._catalogues = catalogues
+        self._progress = progress
+        self._actors: dict[RunId, RunActor] = {}
+
+    async def start(
+        self,
+        blueprint: Blueprint,
+        inputs: Mapping[str, Json],
+        actor: Actor,
+        *,
+        environment: str | None = None,
+        plan: PlanId | None = None,
+    ) -> RunId:
+        """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
+        run = self._services.ids.run_id()
+        workflow = blueprint.workflow
+        created = ev.RunCreated(
+            workflow=workflow.name if workflow is not None else None,
+            workflow_version=workflow.version if workflow is not None else None,
+            mode=blueprint.mode,
+            principal=str(actor.principal),
+            asserted=actor.asserted,
+            os_uid=actor.os_uid,
+            environment=environment or (workflow.environment if workflow is not None else None),
+            document=_UNBOUND,
+            inputs=_UNBOUND,
+            policy=self._services.gate.digest,
+            plan=plan,
+        )
+        record = begin(run, created, self._services.clock.now_ms())
+        values = Values(self._services.journal, inputs)
+        scope = RunScope(self._services, blueprint, self._catalogues(), values, record, actor.principal)
+        running = RunActor(scope, durable_n=0, progress=self._progress)
+        running.begin(created, blueprint.document, dict(inputs))
+        self._actors[run] = running
+        running.start()
+        return run
+
+    async def deliver(self, run: RunId, command: Command) -> RunRecord:
+        """Give a command to a run and wait until its events are durable."""
+        actor = self.actor(run)
+        await actor.deliver(command)
+        return actor.record
+
+    async def drive(self, run: RunId) -> RunRecord:
+        """Let a run go on until it ends or waits for a person."""
+        return (await self.rest(run)).record
+
+    async def rest(self, run: RunId) -> RunActor:
+        """The same; the actor, which still knows the run's values. An ended run's actor is let go of."""
+        actor = self.actor(run)
+        actor.start()
+        try:
+            await actor.rest()
+        finally:
+            if actor.record.state.is_finished or actor.is_broken:
+                self._actors.pop(run, None)
+        return actor
+
+    async def recover(self, run: RunId, *, retry: bool = False) -> RunRecord:
+        """Take over a run that another process left, from the journal alone; it does not move until driven.
+
+        `retry`: a person wants another try of what needs attention.
+        """
+        actor = self.actor(run)
+        interrupted = any(
+            step.state is StepState.RUNNING and step.task is Task.EXECUTE
+            for step in actor.record.steps.values()
+        )
+        if (interrupted and not actor.has_begun) or retry:
+            await actor.deliver(Recover(retry=retry))
+        return actor.record
+
+    async def request_undo(self, run: RunId, actor: Actor, *, partial: bool) -> RunRecord:
+        """Ask the gate once for the whole undo and begin it, or ask people first."""
+        running = self.actor(run)
+        record = running.record
+        steps = [record.steps[key] for key in to_take_back(record)]
+        risk = max(
+            (RiskLevel(step.risk) for step in steps if step.risk),
+            key=lambda level: level.rank,
+            default=RiskLevel.LOW,
+        )
+        now = self._services.clock.now_ms()
+        decision = self._services.gate.decide(
+            PolicyContext(
+                principal=actor.principal,
+                capability=UNDO_CAPABILITY,
+                risk_level=risk,
+                operation_type=OperationType.EXECUTE,
+                version="1.0.0",
+                inputs={"run": run, "partial": partial},
+                workflow=record.created.workflow or "",
+                environment=record.created.environment or "",
+                run_id=run,
+                mode=record.mode,
+                requester=actor.principal,
+                now_ms=now,
+            )
+        )
+        request = ev.UndoRequested(
+            by=str(actor.principal),
+            asserted=actor.asserted,
+            os_uid=actor.os_uid,
+            partial=partial,
+            decision=decision.effect.value,
+            rule=decision.rule,
+            policy=decision.policy_digest,
+            risk=risk.value,
+            code=decision.code,
+        )
+        approval = None
+        if decision.effect is PolicyDecision.REQUIRE_APPROVAL:
+            approval = self._undo_approval(running, actor.principal, decision, risk, now)
+        await running.deliver(RequestUndo(request, approval))
+        return record
+
+    def _undo_approval(
+        self, running: RunActor, principal: Principal, decision: Decision, risk: RiskLevel, now_ms: int
+    ) -> ev.ApprovalRequested:
+        record = running.record
+        steps: list[Json] = [str(key) for key in to_take_back(record)]
+        inputs = running.bind({"run": record.run, "steps": steps})
+        approvers = decision.approvers or Approvers()
+        return ev.ApprovalRequested(
+            step=UNDO_STEP,
+            digest=approval_digest(
+                record,
+                UNDO_STEP,
+                str(principal),
+                decision,
+                capability=UNDO_CAPABILITY,
+                inputs=inputs,
+                base=None,
+            ),
+            capability=UNDO_CAPABILITY,
+            version="1.0.0",
+            risk=risk.value,
+            decision=decision.effect.value,
+            rule=decision.rule,
+            policy=decision.policy_digest,
+            inputs=inputs,
+            preview=running.bind(
+                {
+                    "kind": "text",
+                    "diff": "\n".join(f"takes back {step}" for step in steps),
+                    "undo": "none",
+                    "reason": decision.reason,
+                }
+            ),
+            roles=approvers.roles,
+            kinds=approvers.kinds,
+            count=approvers.count,
+            not_requester=approvers.not_requester,
+            requester=str(principal),
+            expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
+        )
+
+    def actor(self, run: RunId) -> RunActor:
+        """The run's actor, made from the journal when this process has none. `RUN_UNKNOWN` when there is no such run."""
+        known = self._actors.get(run)
+        if known is not None and not known.is_broken:
+            return known
+        record = self.load(run)
+        values = Values(self._services.journal, {})
+        blueprint = Blueprint.of_document(values.load_object(record.created.document))
+        values = Values(self._services.journal, values.load_object(record.created.inputs))
+        values.restore(record)
+        if record.mode is Mode.SESSION:
+            for step in record.steps.values():
+                if step.call is not None:
+                    call = values.load_object(step.call)
+                    parameters = call["parameters"]
+                    assert isinstance(parameters, dict)  # INVARIANT: `add_step` binds an object
+                    blueprint.add_call(step.key, str(call["capability"]), parameters)
+        requester = Principal.parse(record.created.principal)
+        requester = Principal(
+            requester.type, requester.id, self._services.roles.get(str(requester), frozenset())
+        )
+        scope = RunScope(self._services, blueprint, self._catalogues(), values, record, requester)
+        actor = RunActor(scope, durable_n=record.n, progress=self._progress)
+        self._actors[run] = actor
+        return actor
+
+    def load(self, run: RunId) -> RunRecord:
+        """The record that the journal's events make, whether or not the run is under way here."""
+        record: RunRecord | None = None
+        for leaf in self._services.journal.run_leaves(run):
+            record = fold(record, leaf)
+        if record is None:
+            raise InputError(
+                "RUN_UNKNOWN", f"there is no run `{run}`", hint="list what there is with `assent runs`"
+            )
+        record.dirty.clear()
+        return record
+
+    def blueprint(self, record: RunRecord) -> Blueprint | None:
+        """What a run was going to do; None when that was erased."""
+        known = self._actors.get(record.run)
+        if known is not None:
+            return known.blueprint
+        document = load_json(self._services.journal, record.created.document)
+        return Blueprint.of_document(document) if document is not None else None
+
+    async def close(self) -> None:
+        """Stop every run where it is; each can be resumed."""
+        for actor in list(self._actors.values()):
+            await actor.stop()
+        self._actors.clear()

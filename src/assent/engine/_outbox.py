@@ -1,0 +1,97 @@
+"""What a run has decided and not yet made durable: events with the payloads they bind, in order, for the next append."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from assent.engine._record import RunRecord
+from assent.engine.failpoints import FAILPOINTS
+from assent.engine.ports import Services
+from assent.engine.projection import changed_rows
+from assent.errors import Json
+from assent.journal.ports import Batch, Payload
+from assent.spec import events as ev
+from assent.spec.canonical import commit
+from assent.spec.ids import Commitment
+
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+_ENDINGS: Final = (
+    ev.RunSucceeded,
+    ev.RunFailed,
+    ev.RunRolledBack,
+    ev.RunCancelled,
+    ev.RunUndone,
+    ev.RunNeedsAttention,
+)
+
+
+class Outbox:
+    """Collects events and payloads of one run. `flush` makes them durable together; an effect starts only after it."""
+
+    __slots__ = ("_durable_n", "_events", "_opened_at_ms", "_payloads", "_record", "_services")
+
+    def __init__(self, services: Services, record: RunRecord, durable_n: int) -> None:
+        self._services = services
+        self._record = record
+        self._durable_n = durable_n
+        self._events: list[ev.AnyEvent] = []
+        self._payloads: dict[Commitment, Payload] = {}
+        self._opened_at_ms: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Everything decided is durable."""
+        return not self._events
+
+    def stamp(self) -> int:
+        """When the next append's events happen, in ms since the epoch: one moment for the whole batch, taken when it opens."""
+        if self._opened_at_ms is None:
+            self._opened_at_ms = self._services.clock.now_ms()
+        return self._opened_at_ms
+
+    def bind(self, value: Json, blobs: tuple[str, ...] = ()) -> Commitment:
+        """Keep a payload for the next append; the commitment that an event binds it with."""
+        body = _encode(value)
+        salt = self._services.entropy.salt()
+        commitment = commit(salt, body)
+        self._payloads[commitment] = Payload(commitment, salt, body, blobs)
+        return commitment
+
+    def add(self, events: list[ev.AnyEvent]) -> None:
+        """Keep events for the next append, in order."""
+        self._events += events
+
+    async def flush(self) -> list[ev.AnyEvent]:
+        """Make everything durable in one batch; the events that became so.
+
+        Payloads bound for events that were never decided (a refused admission) are dropped.
+        """
+        if not self._events:
+            self._payloads.clear()
+            self._opened_at_ms = None
+            return []
+        at_ms = self.stamp()
+        events, payloads = self._events, self._payloads
+        self._events, self._payloads, self._opened_at_ms = [], {}, None
+        bound = {commitment for event in events for commitment in event.commitments()}
+        batch = Batch(
+            run=self._record.run,
+            expected_n=self._durable_n,
+            at_ms=at_ms,
+            events=tuple(events),
+            payloads=tuple(payload for payload in payloads.values() if payload.commitment in bound),
+            rows=changed_rows(self._record),
+            seal=any(_must_seal(event) for event in events),
+        )
+        FAILPOINTS.hit("commit.before")
+        await self._services.journal.append(batch)
+        FAILPOINTS.hit("commit.after")
+        self._durable_n += len(events)
+        return events
+
+
+def _must_seal(event: ev.AnyEvent) -> bool:
+    return isinstance(event, _ENDINGS) or (isinstance(event, ev.StepStarted) and event.risk == "CRITICAL")

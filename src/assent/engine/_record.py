@@ -1,0 +1,555 @@
+"""What a run's events say about it: `evolve` folds one event into the record, and recovery is nothing but that fold.
+
+Theory of operation. A run moves forward (`Phase.FORWARD`), or its effects are taken back (`ROLLBACK`, `UNDO`), or it is over
+(`DONE`). What people see, `RunState`, follows from the phase and the steps. A step's record holds what the next decision
+needs, and the commitments of its payloads; never a payload itself. Nothing here reads a clock, a file or the workflow: the
+events alone determine the record, so an auditor who has only the ledger gets the same one.
+
+INVARIANT: `STEP_TRANSITIONS` lists every legal move of a step; `evolve` refuses any other. The diagram in the documentation is
+drawn from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, assert_never
+
+from assent.errors import InternalError
+from assent.spec import events as ev
+from assent.spec.ids import Commitment, PlanId, RunId, StepKey
+from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo, Verdict
+
+UNDO_STEP: Final = StepKey("@undo")
+"""The key under which the approval of an undo stands: no step name can begin with `@`."""
+
+_S = StepState
+
+STEP_TRANSITIONS: Final[dict[StepState, frozenset[StepState]]] = {
+    _S.PENDING: frozenset({_S.RUNNING, _S.AWAITING_APPROVAL, _S.DENIED, _S.SKIPPED, _S.SUCCEEDED, _S.FAILED}),
+    _S.AWAITING_APPROVAL: frozenset({_S.PENDING, _S.RUNNING, _S.SUCCEEDED, _S.DENIED, _S.FAILED}),
+    _S.RUNNING: frozenset({_S.PENDING, _S.SUCCEEDED, _S.FAILED, _S.IN_DOUBT}),
+    _S.IN_DOUBT: frozenset({_S.RUNNING, _S.SUCCEEDED, _S.FAILED, _S.COMPENSATED}),
+    _S.SUCCEEDED: frozenset({_S.COMPENSATING, _S.COMPENSATION_FAILED}),
+    _S.FAILED: frozenset({_S.COMPENSATING, _S.COMPENSATION_FAILED}),
+    _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.COMPENSATION_FAILED}),
+    _S.COMPENSATION_FAILED: frozenset({_S.COMPENSATING, _S.COMPENSATED}),
+    _S.COMPENSATED: frozenset(),
+    _S.DENIED: frozenset(),
+    _S.SKIPPED: frozenset(),
+}
+
+_R = RunState
+
+RUN_TRANSITIONS: Final[dict[RunState, frozenset[RunState]]] = {
+    _R.PENDING: frozenset(
+        {_R.RUNNING, _R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.NEEDS_ATTENTION}
+    ),
+    _R.RUNNING: frozenset(
+        {_R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.ROLLING_BACK, _R.CANCELLED, _R.NEEDS_ATTENTION}
+    ),
+    _R.WAITING: frozenset(
+        {
+            _R.RUNNING,
+            _R.SUCCEEDED,
+            _R.FAILED,
+            _R.ROLLING_BACK,
+            _R.CANCELLED,
+            _R.UNDOING,
+            _R.UNDONE,
+            _R.NEEDS_ATTENTION,
+        }
+    ),
+    _R.ROLLING_BACK: frozenset({_R.ROLLED_BACK, _R.FAILED, _R.CANCELLED, _R.NEEDS_ATTENTION}),
+    _R.NEEDS_ATTENTION: frozenset(
+        {
+            _R.RUNNING,
+            _R.WAITING,
+            _R.SUCCEEDED,
+            _R.FAILED,
+            _R.ROLLING_BACK,
+            _R.ROLLED_BACK,
+            _R.CANCELLED,
+            _R.UNDOING,
+            _R.UNDONE,
+        }
+    ),
+    _R.SUCCEEDED: frozenset({_R.WAITING, _R.UNDOING, _R.UNDONE}),
+    _R.UNDOING: frozenset({_R.UNDONE, _R.NEEDS_ATTENTION}),
+    _R.FAILED: frozenset(),
+    _R.ROLLED_BACK: frozenset(),
+    _R.CANCELLED: frozenset(),
+    _R.UNDONE: frozenset(),
+}
+
+SETTLED: Final = frozenset(
+    {_S.SUCCEEDED, _S.SKIPPED, _S.FAILED, _S.DENIED, _S.COMPENSATED, _S.COMPENSATION_FAILED}
+)
+"""States in which a step has had its outcome."""
+
+
+class Phase(StrEnum):
+    """Which way a run is going."""
+
+    FORWARD = "forward"
+    ROLLBACK = "rollback"
+    UNDO = "undo"
+    DONE = "done"
+
+
+class Task(StrEnum):
+    """What a running step is waiting for."""
+
+    EXECUTE = "execute"
+    RECONCILE = "reconcile"
+    GATHER = "gather"
+
+
+@dataclass(slots=True)
+class ApprovalRecord:
+    """One question to people, and who agreed so far."""
+
+    request: ev.ApprovalRequested
+    requested_at_ms: int
+    granted_by: list[str] = field(default_factory=list)
+    status: str = "pending"
+    decided_at_ms: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """People can still decide."""
+        return self.status == "pending"
+
+    @property
+    def has_quorum(self) -> bool:
+        """Enough people agreed and nothing voided it since."""
+        return self.status == "granted"
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """Where one step stands and what was journaled about it. `order` is the event number of its outcome."""
+
+    key: StepKey
+    position: int
+    state: StepState = StepState.PENDING
+    attempt: int = 0
+    effect: Effect = Effect.NONE
+    task: Task | None = None
+    intent: ev.StepStarted | None = None
+    capability: str | None = None
+    version: str | None = None
+    risk: str | None = None
+    decision: str | None = None
+    rule: str | None = None
+    output: Commitment | None = None
+    error: Commitment | None = None
+    call: Commitment | None = None
+    items: Commitment | None = None
+    code: str | None = None
+    order: int | None = None
+    retry_at_ms: int | None = None
+    approval: ApprovalRecord | None = None
+    settled_approvals: list[ApprovalRecord] = field(default_factory=list)
+    was_interrupted: bool = False
+    children: int | None = None
+    compensation_attempt: int = 0
+    is_abandoned: bool = False
+
+
+@dataclass(slots=True)
+class UndoRecord:
+    """A wish to take a succeeded run back. `is_over`: it was refused or fulfilled."""
+
+    request: ev.UndoRequested
+    approval: ApprovalRecord | None = None
+    is_over: bool = False
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """Everything that a run's events say. `n` is the number of its next event; `dirty` holds steps changed since last asked."""
+
+    run: RunId
+    created: ev.RunCreated
+    started_at_ms: int
+    updated_at_ms: int
+    n: int = 1
+    phase: Phase = Phase.FORWARD
+    state: RunState = RunState.PENDING
+    steps: dict[StepKey, StepRecord] = field(default_factory=dict)
+    failure_code: str | None = None
+    failed_step: StepKey | None = None
+    is_cancelling: bool = False
+    is_closed: bool = False
+    undo: UndoRecord | None = None
+    outputs: Commitment | None = None
+    rollback: list[StepKey] = field(default_factory=list)
+    dirty: set[StepKey] = field(default_factory=set)
+    counts: dict[StepState, int] = field(default_factory=dict)
+
+    @property
+    def mode(self) -> Mode:
+        """Workflow or session."""
+        return self.created.mode
+
+    @property
+    def plan(self) -> PlanId | None:
+        """The saved plan that the run consumed."""
+        return self.created.plan
+
+    @property
+    def is_stopping(self) -> bool:
+        """No new step may begin: one failed, or somebody cancelled."""
+        return self.failure_code is not None or self.is_cancelling
+
+    def count(self, *states: StepState) -> int:
+        """How many steps are in any of these states."""
+        return sum(self.counts.get(state, 0) for state in states)
+
+    def step(self, key: StepKey) -> StepRecord:
+        """The step's record; an empty one is added for a step that had no event yet."""
+        record = self.steps.get(key)
+        if record is None:
+            record = self.steps[key] = StepRecord(key=key, position=len(self.steps))
+            self.counts[StepState.PENDING] = self.counts.get(StepState.PENDING, 0) + 1
+        self.dirty.add(key)
+        return record
+
+    def open_approvals(self) -> list[ApprovalRecord]:
+        """The questions that wait for a person, in the order asked."""
+        asked = [step.approval for step in self.steps.values() if step.state is StepState.AWAITING_APPROVAL]
+        if self.undo is not None and self.undo.approval is not None:
+            asked.append(self.undo.approval)
+        return [approval for approval in asked if approval is not None and approval.is_open]
+
+
+def begin(run: RunId, event: ev.RunCreated, at_ms: int) -> RunRecord:
+    """The record after a run's first event."""
+    return RunRecord(run=run, created=event, started_at_ms=at_ms, updated_at_ms=at_ms)
+
+
+def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
+    """Fold one event into the record, in place. `InternalError` ILLEGAL_TRANSITION when the event cannot follow."""
+    n = record.n
+    record.n = n + 1
+    record.updated_at_ms = at_ms
+    match event:
+        case ev.StepStarted():
+            _start(record, event)
+        case ev.StepSucceeded():
+            step = _move(record, event.step, StepState.SUCCEEDED)
+            step.attempt, step.output, step.effect = event.attempt, event.output, event.effect
+            step.order, step.task, step.code, step.error = n, None, None, None
+        case ev.StepFailed():
+            step = _move(record, event.step, StepState.FAILED)
+            step.attempt, step.effect, step.code, step.error = (
+                event.attempt,
+                event.effect,
+                event.code,
+                event.error,
+            )
+            step.order, step.task = n, None
+            _fail(record, event.code, event.step)
+        case ev.AttemptFailed():
+            step = _move(record, event.step, StepState.PENDING)
+            step.effect, step.code, step.error = event.effect, event.code, event.error
+            step.retry_at_ms, step.task = event.retry_at_ms, None
+        case (
+            ev.StepAdded()
+            | ev.StepsExpanded()
+            | ev.StepResumed()
+            | ev.StepDenied()
+            | ev.StepSkipped()
+            | ev.StepUnsettled()
+            | ev.StepReconciled()
+            | ev.StepInDoubt()
+            | ev.StepResolved()
+        ):
+            _evolve_step(record, event, n)
+        case ev.ApprovalRequested() | ev.ApprovalGranted() | ev.ApprovalRejected() | ev.ApprovalVoided():
+            _evolve_approval(record, event, n, at_ms)
+        case ev.CompensationStarted() | ev.StepCompensated() | ev.CompensationFailed():
+            _evolve_compensation(record, event)
+        case _:
+            _evolve_run(record, event)
+    _derive_state(record)
+
+
+def _start(record: RunRecord, event: ev.StepStarted) -> None:
+    step = _move(record, event.step, StepState.RUNNING)
+    step.attempt, step.intent, step.task = event.attempt, event, Task.EXECUTE
+    step.capability, step.version, step.risk = event.capability, event.version, event.risk
+    step.decision, step.rule = event.decision, event.rule
+    # From here on a crash leaves it open whether anything happened.
+    step.effect = Effect.NONE if event.undo is Undo.NOT_NEEDED else Effect.UNKNOWN
+    step.retry_at_ms, step.code, step.error, step.was_interrupted = None, None, None, False
+    if step.approval is not None and step.approval.has_quorum:
+        step.approval.status = "used"
+
+
+def _fail(record: RunRecord, code: str, step: StepKey) -> None:
+    # In a session a failed or denied step is recorded and the session goes on. The first failure names the run's.
+    if record.mode is Mode.WORKFLOW and record.failure_code is None and not record.is_cancelling:
+        record.failure_code, record.failed_step = code, step
+
+
+def _evolve_step(
+    record: RunRecord,
+    event: ev.StepAdded
+    | ev.StepsExpanded
+    | ev.StepResumed
+    | ev.StepDenied
+    | ev.StepSkipped
+    | ev.StepUnsettled
+    | ev.StepReconciled
+    | ev.StepInDoubt
+    | ev.StepResolved,
+    n: int,
+) -> None:
+    match event:
+        case ev.StepAdded():
+            record.step(event.step).call = event.call
+        case ev.StepsExpanded():
+            step = _move(record, event.step, StepState.RUNNING)
+            step.children, step.items, step.task = event.count, event.items, Task.GATHER
+            for index in range(event.count):
+                record.step(StepKey(f"{event.step}[{index}]"))
+        case ev.StepResumed():
+            step = _move(record, event.step, StepState.RUNNING)
+            step.task, step.was_interrupted = Task.EXECUTE, False
+        case ev.StepDenied():
+            step = _move(record, event.step, StepState.DENIED)
+            step.capability, step.version, step.risk = event.capability, event.version, event.risk
+            step.decision, step.rule, step.code, step.error = (
+                event.decision,
+                event.rule,
+                event.code,
+                event.reason,
+            )
+            step.order = n
+            _fail(record, event.code, event.step)
+        case ev.StepSkipped():
+            _move(record, event.step, StepState.SKIPPED).order = n
+        case ev.StepUnsettled():
+            step = _move(record, event.step, StepState.RUNNING)
+            step.task, step.code, step.error = Task.RECONCILE, event.code, event.error
+        case ev.StepReconciled():
+            _evolve_verdict(record.step(event.step), event.verdict)
+        case ev.StepInDoubt():
+            step = _move(record, event.step, StepState.IN_DOUBT)
+            step.code, step.task, step.order = event.code, None, n
+        case ev.StepResolved():
+            _resolve(record, event, n)
+        case _:
+            assert_never(event)
+
+
+def _evolve_verdict(step: StepRecord, verdict: Verdict) -> None:
+    step.effect = {Verdict.YES: Effect.DONE, Verdict.NO: Effect.NONE, Verdict.UNKNOWN: Effect.UNKNOWN}[
+        verdict
+    ]
+
+
+def _resolve(record: RunRecord, event: ev.StepResolved, n: int) -> None:
+    step = record.step(event.step)
+    match event.resolution:
+        case Resolution.HAPPENED:
+            _move(record, event.step, StepState.SUCCEEDED)
+            step.effect, step.output, step.order, step.code = Effect.DONE, event.output, n, None
+        case Resolution.NOT_HAPPENED:
+            # What follows (run the intent, or count as failed) is the next event's to say.
+            _move(record, event.step, StepState.RUNNING)
+            step.effect, step.task = Effect.NONE, None
+        case Resolution.COMPENSATED:
+            _move(record, event.step, StepState.COMPENSATED)
+            step.effect, step.code = Effect.NONE, None
+            if record.phase is Phase.FORWARD:
+                _fail(record, "STEP_TAKEN_BACK", event.step)
+        case Resolution.ABANDON:
+            step.is_abandoned = True
+            if step.state is StepState.IN_DOUBT:
+                _move(record, event.step, StepState.FAILED)
+                step.code, step.order = "STEP_ABANDONED", n
+            _fail(record, "STEP_ABANDONED", event.step)
+        case _:
+            assert_never(event.resolution)
+    if record.state is RunState.NEEDS_ATTENTION:
+        record.state = _moving_state(record.phase)
+
+
+def _evolve_approval(
+    record: RunRecord,
+    event: ev.ApprovalRequested | ev.ApprovalGranted | ev.ApprovalRejected | ev.ApprovalVoided,
+    n: int,
+    at_ms: int,
+) -> None:
+    if isinstance(event, ev.ApprovalRequested):
+        approval = ApprovalRecord(request=event, requested_at_ms=at_ms)
+        if event.step == UNDO_STEP:
+            _undo_of(record).approval = approval
+        else:
+            step = _move(record, event.step, StepState.AWAITING_APPROVAL)
+            if step.approval is not None:
+                # Its last change may not have been projected yet: both rows belong to the same batch.
+                step.settled_approvals.append(step.approval)
+            step.approval = approval
+            step.capability, step.version, step.risk = event.capability, event.version, event.risk
+            step.decision, step.rule = event.decision, event.rule
+        record.dirty.add(event.step)
+        return
+    asked = _undo_of(record).approval if event.step == UNDO_STEP else record.step(event.step).approval
+    if asked is None or asked.request.digest != event.digest:
+        raise _illegal(record, f"`{event.step}` has no approval `{event.digest}`")
+    record.dirty.add(event.step)
+    match event:
+        case ev.ApprovalGranted():
+            asked.granted_by.append(event.by)
+            if len(asked.granted_by) >= asked.request.count:
+                asked.status, asked.decided_at_ms = "granted", at_ms
+        case ev.ApprovalRejected():
+            asked.status = "expired" if event.code == "APPROVAL_EXPIRED" else "rejected"
+            asked.decided_at_ms = at_ms
+            if event.step != UNDO_STEP:
+                step = _move(record, event.step, StepState.DENIED)
+                step.code, step.error, step.order = event.code, event.reason, n
+                _fail(record, event.code, event.step)
+        case ev.ApprovalVoided():
+            asked.status, asked.decided_at_ms = "voided", at_ms
+            if event.step != UNDO_STEP:
+                _move(record, event.step, StepState.PENDING)
+        case _:
+            assert_never(event)
+
+
+def _evolve_compensation(
+    record: RunRecord, event: ev.CompensationStarted | ev.StepCompensated | ev.CompensationFailed
+) -> None:
+    match event:
+        case ev.CompensationStarted():
+            step = record.step(event.step)
+            if step.state is not StepState.COMPENSATING:
+                _move(record, event.step, StepState.COMPENSATING)
+            step.compensation_attempt = event.attempt
+        case ev.StepCompensated():
+            step = _move(record, event.step, StepState.COMPENSATED)
+            step.effect, step.code, step.error = Effect.NONE, None, None
+        case ev.CompensationFailed():
+            step = _move(record, event.step, StepState.COMPENSATION_FAILED)
+            step.code, step.error = event.code, event.error
+        case _:
+            assert_never(event)
+    if event.step in record.rollback and not isinstance(event, ev.CompensationStarted):
+        record.rollback.remove(event.step)
+
+
+def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
+    match event:
+        case ev.RunRecovered():
+            _recover(record, retry=event.retry)
+        case ev.CancelRequested():
+            record.is_cancelling = True
+        case ev.RollbackStarted():
+            record.phase, record.state = Phase.ROLLBACK, RunState.ROLLING_BACK
+            record.rollback = to_take_back(record)
+        case ev.RunSucceeded():
+            record.phase, record.state, record.outputs = Phase.DONE, RunState.SUCCEEDED, event.outputs
+        case ev.RunFailed():
+            record.phase, record.state = Phase.DONE, RunState.FAILED
+            record.failure_code = event.code
+        case ev.RunRolledBack():
+            record.phase, record.state = Phase.DONE, RunState.ROLLED_BACK
+        case ev.RunCancelled():
+            record.phase, record.state = Phase.DONE, RunState.CANCELLED
+        case ev.RunNeedsAttention():
+            record.state = RunState.NEEDS_ATTENTION
+        case ev.UndoRequested():
+            record.undo = UndoRecord(request=event)
+        case ev.UndoStarted():
+            record.phase, record.state = Phase.UNDO, RunState.UNDOING
+            record.rollback = to_take_back(record, reversible_only=_undo_of(record).request.partial)
+        case ev.UndoRefused():
+            _undo_of(record).is_over = True
+            record.phase, record.state = Phase.DONE, RunState.SUCCEEDED
+        case ev.RunUndone():
+            _undo_of(record).is_over = True
+            record.phase, record.state = Phase.DONE, RunState.UNDONE
+        case ev.SessionClosed():
+            record.is_closed = True
+        case _:
+            raise _illegal(record, f"`{event.kind}` is no event of a run under way")
+
+
+def _recover(record: RunRecord, *, retry: bool) -> None:
+    for step in record.steps.values():
+        if step.state is StepState.RUNNING and step.task is Task.EXECUTE:
+            step.task, step.was_interrupted = Task.RECONCILE, True
+        elif retry and step.state is StepState.IN_DOUBT:
+            _move(record, step.key, StepState.RUNNING)
+            step.task, step.was_interrupted = Task.RECONCILE, True
+        elif retry and step.state is StepState.COMPENSATION_FAILED and not step.is_abandoned:
+            step.compensation_attempt = 0
+            record.rollback.append(step.key)
+    record.rollback.sort(key=lambda key: -(record.steps[key].order or 0))
+    if retry and record.state is RunState.NEEDS_ATTENTION:
+        record.state = _moving_state(record.phase)
+
+
+def _moving_state(phase: Phase) -> RunState:
+    return {
+        Phase.FORWARD: RunState.RUNNING,
+        Phase.ROLLBACK: RunState.ROLLING_BACK,
+        Phase.UNDO: RunState.UNDOING,
+        Phase.DONE: RunState.SUCCEEDED,
+    }[phase]
+
+
+def to_take_back(record: RunRecord, *, reversible_only: bool = False) -> list[StepKey]:
+    """The steps whose effect is not known to be none, latest outcome first."""
+    affected = [
+        step
+        for step in record.steps.values()
+        if step.effect is not Effect.NONE
+        and step.state in (StepState.SUCCEEDED, StepState.FAILED)
+        and not step.is_abandoned
+        and not (reversible_only and step.intent is not None and step.intent.undo is Undo.NONE)
+    ]
+    affected.sort(key=lambda step: -(step.order or 0))
+    return [step.key for step in affected]
+
+
+def _undo_of(record: RunRecord) -> UndoRecord:
+    if record.undo is None:
+        raise _illegal(record, "nobody asked for an undo")
+    return record.undo
+
+
+def _move(record: RunRecord, key: StepKey, target: StepState) -> StepRecord:
+    step = record.step(key)
+    current = step.state
+    if current is not target:
+        if target not in STEP_TRANSITIONS[current]:
+            raise _illegal(record, f"step `{key}` cannot go from `{current}` to `{target}`")
+        record.counts[current] -= 1
+        record.counts[target] = record.counts.get(target, 0) + 1
+        step.state = target
+    return step
+
+
+def _illegal(record: RunRecord, what: str) -> InternalError:
+    return InternalError("ILLEGAL_TRANSITION", f"run `{record.run}`, event {record.n - 1}: {what}")
+
+
+def _derive_state(record: RunRecord) -> None:
+    """`running` and `waiting` follow from the steps; every other state was said by an event."""
+    if record.phase is Phase.DONE:
+        asked = record.undo.approval if record.undo is not None else None
+        if record.undo is not None and record.state in (RunState.SUCCEEDED, RunState.WAITING):
+            record.state = RunState.WAITING if asked is not None and asked.is_open else RunState.SUCCEEDED
+        return
+    if record.phase is not Phase.FORWARD or record.state is RunState.NEEDS_ATTENTION:
+        return
+    record.state = RunState.RUNNING
+    waiting = record.counts.get(StepState.AWAITING_APPROVAL, 0)
+    if waiting and not record.counts.get(StepState.RUNNING, 0) and len(record.open_approvals()) == waiting:
+        record.state = RunState.WAITING

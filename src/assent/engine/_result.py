@@ -1,0 +1,195 @@
+"""What is told of a run: one object for the command line, Python and the wire, with the fields of the design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assent.engine._blueprint import Blueprint
+from assent.engine._readiness import iterations
+from assent.engine._record import RunRecord, StepRecord
+from assent.engine._values import Values, load_json
+from assent.errors import Json
+from assent.journal.ports import JournalReader
+from assent.spec.ids import RunId, StepKey
+from assent.spec.states import RunState, StepState
+
+_FAILED = frozenset({StepState.FAILED, StepState.DENIED, StepState.IN_DOUBT, StepState.COMPENSATION_FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step of a run. `output` is None unless it succeeded; `error` is the error object when it did not."""
+
+    name: str
+    capability: str | None
+    version: str | None
+    status: StepState
+    risk_level: str | None
+    decision: str | None
+    rule: str | None
+    attempts: int
+    output: Json = None
+    error: dict[str, Json] | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """The step's object: `output` when it has one, else `error` when it has one."""
+        data: dict[str, Json] = {
+            "name": self.name,
+            "capability": self.capability,
+            "version": self.version,
+            "status": self.status.value,
+            "risk_level": self.risk_level,
+            "decision": self.decision,
+            "rule": self.rule,
+            "attempts": self.attempts,
+        }
+        if self.error is not None:
+            data["error"] = self.error
+        else:
+            data["output"] = self.output
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run stands: the fields of `assent run --json`. `ledger` is the log's size and root (base64) at that moment."""
+
+    run_id: RunId
+    workflow: str | None
+    status: RunState
+    steps: tuple[StepResult, ...]
+    outputs: Json
+    error: dict[str, Json] | None
+    ledger: Mapping[str, Json]
+
+    def step(self, name: str) -> StepResult:
+        """The step of that name; KeyError when there is none."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    def to_json(self) -> dict[str, Json]:
+        """The run object."""
+        return {
+            "run_id": self.run_id,
+            "workflow": self.workflow,
+            "status": self.status.value,
+            "steps": [step.to_json() for step in self.steps],
+            "outputs": self.outputs,
+            "error": self.error,
+            "ledger": dict(self.ledger),
+        }
+
+
+def describe_run(
+    record: RunRecord,
+    blueprint: Blueprint | None,
+    reader: JournalReader,
+    ledger: Mapping[str, Json],
+    values: Values | None = None,
+) -> RunResult:
+    """The run's object. Steps come in the workflow's order; iterations follow their step.
+
+    `values` are those of the actor that just drove the run: what it still knows is not read from the journal again.
+    """
+    ordered: dict[StepKey, None] = {}
+    for name in blueprint.steps if blueprint is not None else ():
+        ordered[name] = None
+        parent = record.steps.get(name)
+        if parent is not None and parent.children:
+            ordered |= dict.fromkeys(iterations(name, parent.children))
+    ordered |= dict.fromkeys(record.steps)
+    steps = tuple(_step(name, record, blueprint, reader, values) for name in ordered)
+    return RunResult(
+        run_id=record.run,
+        workflow=record.created.workflow,
+        status=record.state,
+        steps=steps,
+        outputs=values.outputs
+        if values is not None and values.outputs is not None
+        else load_json(reader, record.outputs),
+        error=_run_error(record, steps),
+        ledger=ledger,
+    )
+
+
+def _step(
+    name: StepKey,
+    record: RunRecord,
+    blueprint: Blueprint | None,
+    reader: JournalReader,
+    values: Values | None,
+) -> StepResult:
+    step = record.steps.get(name)
+    if step is None:
+        assert blueprint is not None  # INVARIANT: a name without a record comes from the blueprint
+        spec = blueprint.steps[name]
+        return StepResult(name, spec.capability, None, StepState.PENDING, None, None, None, 0)
+    error: Any = None
+    if step.state in _FAILED or (step.error is not None and step.state is not StepState.SUCCEEDED):
+        error = _step_error(step, reader)
+    output: Json = None
+    if step.state is StepState.SUCCEEDED:
+        known, output = values.output(name) if values is not None else (False, None)
+        if not known:
+            output = load_json(reader, step.output)
+    return StepResult(
+        name=name,
+        capability=step.capability,
+        version=step.version,
+        status=step.state,
+        risk_level=step.risk,
+        decision=step.decision,
+        rule=step.rule,
+        attempts=step.attempt,
+        output=output,
+        error=error,
+    )
+
+
+def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:
+    found = load_json(reader, step.error)
+    if isinstance(found, dict) and "message" in found:
+        return {**found, "code": step.code or found.get("code")}
+    reason = found.get("reason") if isinstance(found, dict) else None
+    message = str(reason) if reason else (step.code or "failed").lower().replace("_", " ")
+    return {
+        "code": step.code or "STEP_FAILED",
+        "message": message,
+        "path": step.key,
+        "hint": None,
+        "details": {},
+    }
+
+
+def _run_error(record: RunRecord, steps: tuple[StepResult, ...]) -> dict[str, Json] | None:
+    if record.state in (RunState.SUCCEEDED, RunState.UNDONE, RunState.PENDING):
+        return None
+    if record.is_cancelling:
+        return _error("RUN_CANCELLED", "the run was cancelled", None)
+    parked = next(
+        (step for step in steps if step.status in (StepState.IN_DOUBT, StepState.COMPENSATION_FAILED)), None
+    )
+    if record.state is RunState.NEEDS_ATTENTION and parked is not None:
+        return _from_step(parked)
+    if record.failure_code is None:
+        return None
+    failed = next((step for step in steps if step.name == record.failed_step), None)
+    if failed is None:
+        return _error(record.failure_code, record.failure_code.lower().replace("_", " "), record.failed_step)
+    return {**_from_step(failed), "code": record.failure_code}
+
+
+def _from_step(step: StepResult) -> dict[str, Json]:
+    error = step.error or {}
+    found = _error(
+        str(error.get("code", "STEP_FAILED")), str(error.get("message", "the step failed")), step.name
+    )
+    return {**found, "hint": error.get("hint"), "details": error.get("details", {})}
+
+
+def _error(code: str, message: str, path: str | None) -> dict[str, Json]:
+    return {"code": code, "message": message, "path": path, "hint": None, "details": {}}

@@ -1,0 +1,81 @@
+"""The payloads of one run as values: inputs and outputs, from memory while the run lives, else from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from assent.engine._record import RunRecord
+from assent.errors import InternalError, Json, WorldError
+from assent.journal.ports import JournalReader
+from assent.spec.ids import Commitment, StepKey
+from assent.spec.states import StepState
+
+
+class Values:
+    """What references of a run may name. A skipped step's output is null. `outputs` are the run's own once it succeeded."""
+
+    def __init__(self, reader: JournalReader, inputs: Mapping[str, Json]) -> None:
+        self._reader = reader
+        self._steps: dict[str, dict[str, Json]] = {}
+        self._known: dict[Commitment, Json] = {}
+        self._context: dict[str, object] = {"inputs": inputs, "steps": self._steps}
+        self.outputs: Json = None
+
+    @property
+    def context(self) -> Mapping[str, object]:
+        """`inputs` and `steps` (name → `{"output": …}`), as expressions see them."""
+        return self._context
+
+    def iteration(self, item: Json, index: int) -> Mapping[str, object]:
+        """The same with `item` and `index` of one iteration."""
+        return {**self._context, "item": item, "index": index}
+
+    def put_output(self, key: StepKey, output: Json) -> None:
+        """A step has its output."""
+        self._steps[key] = {"output": output}
+
+    def output(self, key: StepKey) -> tuple[bool, Json]:
+        """Whether this process knows the step's output, and the output."""
+        known = self._steps.get(key)
+        return (True, known["output"]) if known is not None else (False, None)
+
+    def remember(self, commitment: Commitment, value: Json) -> None:
+        """Keep a payload that was just bound; it may be asked for before it is durable."""
+        self._known[commitment] = value
+
+    def forget(self) -> None:
+        """Drop what `remember` kept: it is in the journal now."""
+        self._known.clear()
+
+    def load(self, commitment: Commitment) -> Json:
+        """A payload's value. `PAYLOAD_ERASED` when it was erased, `RECORD_CORRUPT` when it is not what was committed to."""
+        if commitment in self._known:
+            return self._known[commitment]
+        body = self._reader.payload(commitment)
+        if body is None:
+            raise WorldError("PAYLOAD_ERASED", "the data that this needs was erased from the journal")
+        return cast("Json", msgspec.json.decode(body))
+
+    def load_object(self, commitment: Commitment) -> dict[str, Json]:
+        """The same, for a payload that is a JSON object."""
+        value = self.load(commitment)
+        if not isinstance(value, dict):
+            raise InternalError("RECORD_CORRUPT", "a journaled payload is no object")
+        return value
+
+    def restore(self, record: RunRecord) -> None:
+        """Load the outputs of every step that has one: a run goes on after its process ended."""
+        for step in record.steps.values():
+            if step.state is StepState.SKIPPED:
+                self.put_output(step.key, None)
+            elif step.output is not None and step.state is StepState.SUCCEEDED:
+                self.put_output(step.key, self.load(step.output))
+
+
+def load_json(reader: JournalReader, commitment: Commitment | None) -> Any:
+    """A payload for showing: None when there is none or it was erased."""
+    body = reader.payload(commitment) if commitment is not None else None
+    return msgspec.json.decode(body) if body is not None else None

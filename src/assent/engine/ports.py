@@ -1,0 +1,99 @@
+"""What the engine asks of the floors around it, and what drives a run.
+
+`Driver` is the seam between one process and many: the embedded driver is the owning process itself; a distributed one delivers
+the same commands to one run at a time from elsewhere. Whoever drives a run must deliver each command at least once, one run's
+commands one at a time, and again after a crash; it may deliver one twice.
+"""
+
+from __future__ import annotations
+
+from asyncio import Task
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from assent.engine._machine import Command
+from assent.engine._record import RunRecord
+from assent.invocation import BlobStore, BoundCapability, Invoker, World
+from assent.journal.ports import Journal
+from assent.policy import PolicyContext, UnknownInputs
+from assent.spec.decision import Decision
+from assent.spec.events import AnyEvent
+from assent.spec.ids import RunId
+from assent.spec.ports import Clock, Entropy, Ids
+
+
+class Gate(Protocol):
+    """Answers whether a call may happen. Never raises: an error while deciding is a denial."""
+
+    @property
+    def digest(self) -> str:
+        """Names the parsed policy that answers."""
+        ...
+
+    def decide(self, context: PolicyContext) -> Decision:
+        """The decision for one call."""
+        ...
+
+    def foresee(self, context: PolicyContext, unknown_inputs: UnknownInputs = "all") -> Decision | None:
+        """The decision for a call whose inputs are not all known yet; None when it depends on them."""
+        ...
+
+
+class Spawn(Protocol):
+    """Starts a task; the caller keeps it and awaits or cancels it."""
+
+    def __call__(self, work: Coroutine[Any, Any, None], *, name: str) -> Task[None]:
+        """The running task."""
+        ...
+
+
+class Catalogue(Protocol):
+    """The capabilities that a run may call, fixed when it begins."""
+
+    def find(self, reference: str) -> BoundCapability:
+        """The capability for `id` or `id@version`; `CAPABILITY_UNKNOWN`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the body, each with its unit."""
+
+    concurrent_steps: int = 8
+    step_timeout_s: float | None = None
+    foreach_items: int = 10_000
+    payload_bytes: int = 64 * 1024 * 1024
+
+
+Progress = Callable[[RunId, int, int, AnyEvent], None]
+"""Told of each event once it is durable: run, event number, time in ms, event. Must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that the engine needs from outside, handed in once."""
+
+    journal: Journal
+    blobs: BlobStore
+    gate: Gate
+    world: World
+    invoker: Invoker
+    clock: Clock
+    ids: Ids
+    entropy: Entropy
+    spawn: Spawn
+    limits: Limits
+    roles: Mapping[str, frozenset[str]]
+
+
+class Driver(Protocol):
+    """Delivers commands to runs, one at a time for each, keeps their timers, and survives crashes."""
+
+    async def deliver(self, run: RunId, command: Command) -> RunRecord:
+        """Give a command to a run and wait until its events are durable; the record after it."""
+        ...
+
+    async def drive(self, run: RunId) -> RunRecord:
+        """Let a run go on until it ends or waits for a person; the record then."""
+        ...

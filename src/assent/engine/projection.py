@@ -1,0 +1,171 @@
+"""The read models that follow from runs: rows for `runs`, `steps` and `approvals`, made by the engine's own fold.
+
+A projection holds no payload and no rule: a row is the record's state, written out. The live journal gets the rows of the steps
+that a batch touched; `RunProjector.replay` makes all of them again from the events alone, and both must be equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from assent.engine._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, begin, evolve
+from assent.errors import InternalError
+from assent.journal.ports import Row
+from assent.spec import events as ev
+from assent.spec.ids import RunId
+
+TABLES: Final[Mapping[str, Sequence[str]]] = {
+    "runs": (
+        "run_id",
+        "workflow",
+        "mode",
+        "status",
+        "principal",
+        "code",
+        "started_at_ms",
+        "updated_at_ms",
+        "events",
+        "plan_id",
+    ),
+    "steps": (
+        "run_id",
+        "step",
+        "position",
+        "capability",
+        "version",
+        "status",
+        "risk_level",
+        "decision",
+        "rule",
+        "attempts",
+        "effect",
+        "code",
+    ),
+    "approvals": (
+        "run_id",
+        "step",
+        "digest",
+        "status",
+        "capability",
+        "risk_level",
+        "rule",
+        "requester",
+        "requested_at_ms",
+        "expires_at_ms",
+        "decided_at_ms",
+    ),
+}
+
+KEYS: Final[Mapping[str, int]] = {"runs": 1, "steps": 2, "approvals": 3}
+
+
+def changed_rows(record: RunRecord) -> tuple[Row, ...]:
+    """The rows of everything that changed since the last call."""
+    rows = [_run_row(record)]
+    for key in sorted(record.dirty):
+        if key == UNDO_STEP:
+            if record.undo is not None and record.undo.approval is not None:
+                rows.append(_approval_row(record, record.undo.approval))
+            continue
+        step = record.steps[key]
+        rows.append(_step_row(record, step))
+        rows += [_approval_row(record, approval) for approval in step.settled_approvals]
+        step.settled_approvals.clear()
+        if step.approval is not None:
+            rows.append(_approval_row(record, step.approval))
+    record.dirty.clear()
+    return tuple(rows)
+
+
+class RunProjector:
+    """The `Projector` of the journal's port."""
+
+    tables: Mapping[str, Sequence[str]] = TABLES
+    keys: Mapping[str, int] = KEYS
+
+    def replay(self, leaves: Iterable[ev.Leaf]) -> Iterator[Row]:
+        """The rows that a live journal would hold after these leaves, each key once."""
+        records: dict[RunId, RunRecord] = {}
+        rows: dict[tuple[object, ...], Row] = {}
+        for leaf in leaves:
+            record = fold(records.get(leaf.run) if leaf.run is not None else None, leaf)
+            if record is None:
+                continue
+            records[record.run] = record
+            for row in changed_rows(record):
+                rows[(row.table, *row.key)] = row
+        yield from rows.values()
+
+
+def fold(record: RunRecord | None, leaf: ev.Leaf) -> RunRecord | None:
+    """The record after one more leaf; None for leaves that belong to no run."""
+    if leaf.run is None:
+        return None
+    if record is None:
+        if not isinstance(leaf.event, ev.RunCreated):
+            raise InternalError("ILLEGAL_TRANSITION", f"run `{leaf.run}` begins with `{leaf.event.kind}`")
+        return begin(leaf.run, leaf.event, leaf.at_ms)
+    evolve(record, leaf.event, leaf.at_ms)
+    return record
+
+
+def _run_row(record: RunRecord) -> Row:
+    return Row(
+        "runs",
+        (record.run,),
+        (
+            record.run,
+            record.created.workflow,
+            record.mode.value,
+            record.state.value,
+            record.created.principal,
+            record.failure_code,
+            record.started_at_ms,
+            record.updated_at_ms,
+            record.n,
+            record.plan,
+        ),
+    )
+
+
+def _step_row(record: RunRecord, step: StepRecord) -> Row:
+    return Row(
+        "steps",
+        (record.run, step.key),
+        (
+            record.run,
+            step.key,
+            step.position,
+            step.capability,
+            step.version,
+            step.state.value,
+            step.risk,
+            step.decision,
+            step.rule,
+            step.attempt,
+            step.effect.value,
+            step.code,
+        ),
+    )
+
+
+def _approval_row(record: RunRecord, approval: ApprovalRecord) -> Row:
+    request = approval.request
+    return Row(
+        "approvals",
+        (record.run, request.step, request.digest),
+        (
+            record.run,
+            request.step,
+            request.digest,
+            approval.status,
+            request.capability,
+            request.risk,
+            request.rule,
+            request.requester,
+            approval.requested_at_ms,
+            request.expires_at_ms,
+            approval.decided_at_ms,
+        ),
+    )

@@ -1,0 +1,26 @@
+"""One call from start to end: its context, the handler's parts, validation of what goes in and comes out."""
+
+from assent.invocation._bound import BoundCapability, invalid
+from assent.invocation._invoker import CallTimeoutError, Invoker
+from assent.invocation.call import BlobStore, Call, CancelToken, World
+from assent.invocation.files import Entry, EntryKind, Files
+from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
+
+__all__ = [
+    "BlobStore",
+    "BoundCapability",
+    "Call",
+    "CallTimeoutError",
+    "CancelToken",
+    "Entry",
+    "EntryKind",
+    "Files",
+    "Handler",
+    "Invoker",
+    "NoEffectError",
+    "Prepared",
+    "Preview",
+    "Reconciliation",
+    "World",
+    "invalid",
+]

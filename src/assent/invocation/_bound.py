@@ -1,0 +1,175 @@
+"""A capability ready to be called: its spec and handler, and the validators that stand at both ends of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+
+from assent.errors import InputError, Json
+from assent.invocation.handler import Handler
+from assent.spec.capability import CapabilitySpec, schema_of
+from assent.spec.frozen import thaw
+from assent.spec.ids import Fingerprint
+from assent.spec.states import Undo
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class BoundCapability:
+    """One capability version with the handler that performs it.
+
+    Both ends validate strictly: nothing is coerced from another type, NaN and infinity are refused. Validators are built at
+    their first use, because most runs call few of the capabilities that exist.
+    """
+
+    def __init__(self, spec: CapabilitySpec, handler: Handler) -> None:
+        _check_parts(spec, handler)
+        self.spec = spec
+        self.handler = handler
+        self.fingerprint = handler.fingerprint()
+
+    @property
+    def handler_fingerprint(self) -> Fingerprint:
+        """Names the handler's behaviour; an intent is only continued by the same one."""
+        return self.fingerprint
+
+    @cached_property
+    def undo(self) -> Undo:
+        """How the effect can be taken back."""
+        if not self.spec.has_effect:
+            return Undo.NOT_NEEDED
+        if self.handler.compensate is not None:
+            return Undo.AUTOMATIC if self.spec.side_effects.reversible else Undo.COMPENSATION
+        return Undo.COMPENSATION if self.spec.compensation.capability_id else Undo.NONE
+
+    def parse(self, inputs: Mapping[str, Json]) -> tuple[Any, dict[str, Json]]:
+        """The parameters as the handler takes them, and as JSON with every default filled in.
+
+        `InputError` INVALID_INPUT lists every fault.
+        """
+        if self._parameters is None:
+            faults = self._check_schema(self._parameter_schema, inputs)
+            if faults:
+                raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults)
+            plain = dict(inputs)
+            return plain, plain
+        try:
+            value = self._parameters.validate_json(_encode(inputs), strict=True)
+        except ValidationError as error:
+            raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", _faults(error)) from None
+        except (TypeError, ValueError) as error:
+            raise invalid(
+                "INVALID_INPUT", f"the inputs of `{self.spec.id}`", [_fault("", str(error))]
+            ) from None
+        return value, self._parameters.dump_python(value, mode="json")
+
+    def revive(self, inputs: Mapping[str, Json]) -> Any:
+        """The parameters of a journaled call, as the handler takes them."""
+        return self.parse(inputs)[0]
+
+    def result(self, output: object) -> Json:
+        """What `execute` returned, as JSON; `InputError` INVALID_OUTPUT lists every fault."""
+        what = f"the output of `{self.spec.id}`"
+        try:
+            if self._returns is not None:
+                checked = self._returns.validate_python(output, strict=True)
+                return self._returns.dump_python(checked, mode="json")  # type: ignore[no-any-return]  # JSON by its mode
+            if output is None and not self._return_schema:
+                return None
+            plain: Json = msgspec.to_builtins(output)
+            msgspec.json.encode(plain)
+        except ValidationError as error:
+            raise invalid("INVALID_OUTPUT", what, _faults(error)) from None
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise invalid("INVALID_OUTPUT", what, [_fault("", str(error))]) from None
+        faults = self._check_schema(self._return_schema, plain)
+        if faults:
+            raise invalid("INVALID_OUTPUT", what, faults)
+        return plain
+
+    @cached_property
+    def _parameters(self) -> TypeAdapter[Any] | None:
+        return _adapter(self.handler.parameters, self.spec.parameters, f"`{self.spec.id}` takes")
+
+    @cached_property
+    def _returns(self) -> TypeAdapter[Any] | None:
+        return _adapter(self.handler.returns, self.spec.returns, f"`{self.spec.id}` returns")
+
+    @cached_property
+    def _parameter_schema(self) -> Any:
+        return _schema_validator(thaw(self.spec.parameters))
+
+    @cached_property
+    def _return_schema(self) -> Any:
+        return _schema_validator(thaw(self.spec.returns))
+
+    def _check_schema(self, validator: Any, value: object) -> list[dict[str, Json]]:
+        if validator is None:
+            return []
+        return [_fault(_dotted(error.instance_path), error.message) for error in validator.iter_errors(value)]
+
+
+def _check_parts(spec: CapabilitySpec, handler: Handler) -> None:
+    claims = spec.has_effect and spec.compensation.supported and spec.compensation.capability_id is None
+    if claims and handler.compensate is None:
+        raise InputError(
+            "HANDLER_INVALID",
+            f"capability `{spec.id}` claims the compensation `{spec.compensation.strategy}`, but its handler has no "
+            "`compensate` part",
+            hint="give the handler a `compensate`, or name a compensating capability in the spec",
+        )
+    if handler.compensate is not None and not spec.compensation.supported:
+        raise InputError(
+            "HANDLER_INVALID",
+            f"the handler of `{spec.id}` has a `compensate` part that the spec does not claim",
+            hint="set `compensation.supported` and name its strategy",
+        )
+
+
+def _adapter(declared: type | None, schema: Mapping[str, Json], what: str) -> TypeAdapter[Any] | None:
+    if declared is None:
+        return None
+    adapter: TypeAdapter[Any] = TypeAdapter(declared)
+    if schema and schema_of(declared) != thaw(schema):
+        raise InputError(
+            "HANDLER_INVALID",
+            f"{what} another type than its spec says",
+            hint="derive the spec's schema from the handler's own type",
+        )
+    return adapter
+
+
+def _schema_validator(schema: dict[str, Json]) -> Any:
+    if not schema:
+        return None
+    import jsonschema_rs  # only capabilities without Python types need it, and it costs start-up
+
+    return jsonschema_rs.validator_for(schema)
+
+
+def _dotted(path: list[Any]) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def _fault(path: str, message: str) -> dict[str, Json]:
+    return {"path": path, "message": message}
+
+
+def _faults(error: ValidationError) -> list[dict[str, Json]]:
+    return [_fault(_dotted(list(fault["loc"])), fault["msg"]) for fault in error.errors(include_url=False)]
+
+
+def invalid(code: str, what: str, faults: list[dict[str, Json]]) -> InputError:
+    """One error for all faults: the first in the sentence, every one in `details`."""
+    first = faults[0]
+    where, message = str(first["path"]), str(first["message"])
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    sentence = f"{message[:1].lower()}{message[1:]}"
+    located = f"`{where}`: {sentence}" if where else sentence
+    return InputError(
+        code, f"{what} are not valid: {located}{more}", path=where or None, details={"faults": list(faults)}
+    )

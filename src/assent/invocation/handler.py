@@ -1,0 +1,144 @@
+"""A capability's handler: up to five parts, each sync (it runs in a worker thread) or async.
+
+| part         | may touch the world | when it is called                                                             |
+|--------------|---------------------|-------------------------------------------------------------------------------|
+| `preview`    | no                  | for plans and approvals, on a simulated world that it changes as `execute` would |
+| `prepare`    | reads only          | once per attempt, before the intent is journaled; what it returns is journaled  |
+| `execute`    | yes                 | after the intent is durable; again after a crash when the effect did not happen  |
+| `reconcile`  | reads only          | when a crash or timeout left it open whether the effect happened                 |
+| `compensate` | yes                 | to take the effect back; idempotent, from what was journaled only; on a simulated |
+|              |                     | world to find conflicts before an undo begins                                    |
+
+Every part is called as `part(call, parameters)`. What `parameters` is follows from the handler's `parameters` type; without one
+it is a plain dictionary that passed the spec's JSON Schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any, Final, TypeAlias
+
+from assent.errors import AssentError, InputError, Json
+from assent.invocation.call import Call
+from assent.spec.ids import Fingerprint
+from assent.spec.states import Verdict
+
+# `Any`: parameter types differ from handler to handler, and validation has already proved the value.
+Part: TypeAlias = Callable[[Call, Any], Any | Awaitable[Any]]
+
+PART_NAMES: Final = ("execute", "prepare", "compensate", "reconcile", "preview")
+
+
+class NoEffectError(AssentError):
+    """A failure that is known to have left the world as it was: nothing to reconcile, nothing to take back.
+
+    Any other exception out of `execute` leaves the effect unknown.
+    """
+
+    family = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What undo and recovery will need, journaled before the effect. `blobs` are the pre-images that `state` refers to."""
+
+    state: Mapping[str, Json] = field(default_factory=dict)
+    blobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """Whether the effect happened. `output` is the effect's output when it did; `foreign`: somebody else's change was seen."""
+
+    verdict: Verdict
+    output: Json = None
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a call would change.
+
+    `kind` says how to read `diff` (`unified`, `text`, `none`); `base` digests the state of the world that the preview was
+    made on: an approval is void when it changed; `changes` is false when the call would leave the world as it is.
+    """
+
+    kind: str = "none"
+    diff: str = ""
+    base: str | None = None
+    changes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """The parts of one capability's handler, and the types that its parameters and result have in Python.
+
+    `revision` names the handler's behaviour for recovery: an intent is only continued by the handler that it was made for.
+    Without one, the parts' compiled code is taken. `rehearsable`: `compensate` only acts through `call.world`, so it may be
+    run on a simulated one.
+    """
+
+    execute: Part
+    prepare: Part | None = None
+    compensate: Part | None = None
+    reconcile: Part | None = None
+    preview: Part | None = None
+    parameters: type | None = None
+    returns: type | None = None
+    revision: str | None = None
+    rehearsable: bool = False
+
+    @classmethod
+    def of(cls, source: object) -> Handler:
+        """The handler that `source` is: a `Handler`, a function (its `execute`), or an object with parts as methods."""
+        if isinstance(source, Handler):
+            return source
+        if not hasattr(source, "execute") and callable(source):
+            return cls(execute=source)
+        parts = {name: getattr(source, name, None) for name in PART_NAMES}
+        execute = parts.pop("execute")
+        if not callable(execute):
+            raise InputError(
+                "HANDLER_INVALID",
+                "a handler needs an `execute` part",
+                hint="pass a function `(call, parameters)`, or an object with an `execute` method",
+            )
+        return cls(
+            execute=execute,
+            parameters=getattr(source, "parameters", None),
+            returns=getattr(source, "returns", None),
+            revision=getattr(source, "revision", None),
+            rehearsable=bool(getattr(source, "rehearsable", False)),
+            **parts,
+        )
+
+    def fingerprint(self) -> Fingerprint:
+        """64 hex digits that change when the handler's behaviour may have changed."""
+        digest = hashlib.sha256()
+        for name in PART_NAMES:
+            part = getattr(self, name)
+            if part is not None:
+                digest.update(f"{name}\0{getattr(part, '__qualname__', type(part).__qualname__)}\0".encode())
+                if self.revision is None:
+                    _digest_code(getattr(inspect.unwrap(part), "__code__", None), digest.update)
+        digest.update((self.revision or "").encode())
+        return Fingerprint(digest.hexdigest())
+
+
+def _digest_code(code: CodeType | None, update: Callable[[bytes], None]) -> None:
+    # Line numbers and file names are left out: moving a function does not change what it does.
+    if code is None:
+        return
+    update(code.co_code)
+    update(repr(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _digest_code(constant, update)
+        elif isinstance(constant, frozenset):
+            update(repr(sorted(map(repr, constant))).encode())
+        else:
+            update(repr(constant).encode())

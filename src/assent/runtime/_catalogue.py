@@ -1,0 +1,53 @@
+"""Which capability a reference means and who performs it: the registry's specs, each bound to its handler."""
+
+from __future__ import annotations
+
+from assent.errors import InputError
+from assent.invocation import BoundCapability, Handler
+from assent.registry import CapabilityRegistry, RegistrySnapshot
+from assent.spec.capability import CapabilitySpec
+
+
+class FrozenCatalogue:
+    """The capabilities of one run: what was registered when it began, whatever is registered later."""
+
+    def __init__(self, snapshot: RegistrySnapshot, bound: dict[str, BoundCapability]) -> None:
+        self.snapshot = snapshot
+        self._bound = bound
+        self._found: dict[str, BoundCapability] = {}
+
+    def find(self, reference: str) -> BoundCapability:
+        """The capability for `id` or `id@version`; `CAPABILITY_UNKNOWN`, `HANDLER_MISSING`."""
+        known = self._found.get(reference)
+        if known is None:
+            spec = self.snapshot.resolve(reference)
+            if spec.reference not in self._bound:
+                raise InputError(
+                    "HANDLER_MISSING",
+                    f"capability `{spec.reference}` is registered without a handler",
+                    hint="register both together: `rt.register(spec, handler)`",
+                )
+            known = self._found[reference] = self._bound[spec.reference]
+        return known
+
+
+class Capabilities:
+    """What is registered now. Registering makes the next run's catalogue a new one; runs under way keep theirs."""
+
+    def __init__(self) -> None:
+        self.registry = CapabilityRegistry()
+        self._bound: dict[str, BoundCapability] = {}
+        self._current: tuple[int, FrozenCatalogue] | None = None
+
+    def register(self, spec: CapabilitySpec, handler: object, *, origin: str = "python") -> None:
+        """Add a capability with its handler: a `Handler`, an object with its parts, or a function (its `execute`)."""
+        bound = BoundCapability(spec, Handler.of(handler))
+        self.registry.register_capability(spec, origin=origin)
+        self._bound[spec.reference] = bound
+
+    def current(self) -> FrozenCatalogue:
+        """The catalogue for a run that begins now."""
+        size = len(self.registry)
+        if self._current is None or self._current[0] != size:
+            self._current = (size, FrozenCatalogue(self.registry.snapshot(), dict(self._bound)))
+        return self._current[1]

@@ -1,0 +1,141 @@
+"""Requests as data: what a door asks of the owner of a state directory, be it this process or another one.
+
+Every request names its `op` and who asks; the answer is the object that the command prints. One table, so that a forwarded
+command and a local one can't differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from assent.engine import Actor, RunResult
+from assent.errors import InputError, InternalError, Json
+from assent.runtime._runtime import Runtime, sibling_reader
+from assent.spec.states import Resolution
+from assent.spec.workflow import WorkflowSpec
+
+Request: TypeAlias = Mapping[str, Json]
+Answer: TypeAlias = "dict[str, Json]"
+
+
+async def perform(runtime: Runtime, request: Request, *, os_uid: int | None = None) -> Answer:
+    """Do what a request asks and return its answer. `os_uid`: the user id that the operating system says the asker has."""
+    operation = _OPERATIONS.get(str(request.get("op")))
+    if operation is None:
+        raise InternalError("REQUEST_INVALID", f"`{request.get('op')}` is no operation")
+    return await operation(runtime, request, _actor(runtime, request, os_uid))
+
+
+def _actor(runtime: Runtime, request: Request, os_uid: int | None) -> Actor:
+    settings = runtime.settings
+    uid = settings.os_uid if os_uid is None else os_uid
+    asserted = bool(request.get("asserted"))
+    name = str(request.get("principal") or settings.principal)
+    return Actor(settings.principal_of(name, asserted=asserted, os_uid=uid), asserted, uid)
+
+
+async def _run(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    plan = request.get("plan")
+    if plan is not None:
+        return (await runtime.run_plan(str(plan), actor)).to_json()
+    spec = load_text(request)
+    result = await runtime.run_spec(
+        spec, _object(request, "inputs"), actor, environment=_text(request, "environment")
+    )
+    return result.to_json()
+
+
+def load_text(request: Request) -> WorkflowSpec:
+    """The workflow of a request: its text, with the name and folder of the file it came from."""
+    folder = Path(str(request.get("base") or "."))
+    return WorkflowSpec.load(
+        str(request.get("text", "")),
+        source=str(request.get("source") or "<text>"),
+        resolve=sibling_reader(folder),
+    )
+
+
+async def _call(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    result = await runtime.call_as(
+        str(request.get("capability")),
+        _object(request, "parameters"),
+        actor,
+        environment=_text(request, "environment"),
+    )
+    return result.to_json()
+
+
+async def _approve(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    return (
+        await runtime.approve_as(_name(request), _text(request, "step"), _text(request, "digest"), actor)
+    ).to_json()
+
+
+async def _reject(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    return (
+        await runtime.reject_as(_name(request), _text(request, "step"), _text(request, "reason") or "", actor)
+    ).to_json()
+
+
+async def _cancel(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    return (await runtime.cancel_as(_name(request), actor)).to_json()
+
+
+async def _resume(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    del actor  # a run goes on as its requester, whoever resumes it
+    results: list[RunResult] = await runtime.resume(_text(request, "run"))
+    return {"results": [result.to_json() for result in results]}
+
+
+async def _undo(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    result = await runtime.undo_as(_name(request), actor, partial=bool(request.get("partial")))
+    refusal = runtime.undo_refusal(result.run_id)
+    if refusal is not None:
+        raise refusal
+    return result.to_json()
+
+
+async def _resolve(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    step = _text(request, "step")
+    if step is None:
+        raise InputError(
+            "STEP_MISSING", "which step is settled?", hint="`assent resolve RUN STEP --happened`"
+        )
+    resolution = Resolution(str(request.get("resolution")))
+    return (
+        await runtime.resolve_as(_name(request), step, resolution, request.get("output"), actor)
+    ).to_json()
+
+
+async def _erase(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    count = await runtime.erase(_name(request), actor)
+    return {"run_id": _name(request), "erased": count}
+
+
+_OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[Answer]]]] = {
+    "run": _run,
+    "call": _call,
+    "approve": _approve,
+    "reject": _reject,
+    "cancel": _cancel,
+    "resume": _resume,
+    "undo": _undo,
+    "resolve": _resolve,
+    "erase": _erase,
+}
+
+
+def _name(request: Request) -> str:
+    return str(request.get("run"))
+
+
+def _text(request: Request, key: str) -> str | None:
+    value = request.get(key)
+    return None if value is None else str(value)
+
+
+def _object(request: Request, key: str) -> dict[str, Json]:
+    value = request.get(key)
+    return value if isinstance(value, dict) else {}

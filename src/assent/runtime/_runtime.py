@@ -1,0 +1,623 @@
+"""The composition root: builds every part from the settings, owns start and stop, and offers what people may ask of it.
+
+A runtime that is open owns its state directory. The command line, programs and later the servers are thin users of it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from assent import system
+from assent.capabilities import builtin_capabilities
+from assent.capabilities.fs import Workspace
+from assent.engine import (
+    Actor,
+    Approve,
+    Blueprint,
+    Cancel,
+    Close,
+    Engine,
+    Limits,
+    Plan,
+    Planner,
+    Progress,
+    Reject,
+    Resolve,
+    RunRecord,
+    RunResult,
+    Services,
+    describe_run,
+    load_json,
+)
+from assent.engine.failpoints import FAILPOINTS, VARIABLE
+from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.invocation import Invoker
+from assent.journal import (
+    Blobs,
+    Ed25519FileSigner,
+    Journal,
+    MemoryBlobs,
+    MemoryJournal,
+    Ownership,
+    SqliteJournal,
+)
+from assent.policy import PolicyEngine
+from assent.registry import CapabilityRegistry
+from assent.runtime._catalogue import Capabilities
+from assent.runtime._gate import ReloadableGate
+from assent.runtime._plans import PlanStore, SavedPlan, stale
+from assent.runtime.settings import Settings
+from assent.spec import events as ev
+from assent.spec.capability import CapabilitySpec
+from assent.spec.documents import Document, load_yaml
+from assent.spec.ids import PlanId, RunId, StepKey
+from assent.spec.principal import Principal
+from assent.spec.states import Resolution, RunState
+from assent.spec.workflow import WorkflowSpec, bind_inputs, check_capabilities
+
+WorkflowSource: TypeAlias = "WorkflowSpec | Mapping[str, Json] | Path | str"
+"""A workflow: parsed, as data, or the path of its file."""
+
+
+class Runtime:
+    """Everything that governs and performs runs in one workspace, while its state directory is owned.
+
+        async with Runtime.open(workspace="project") as rt:
+            result = await rt.run("release.yaml", {"version": "1.2.0"})
+
+    `run`, `call`, `approve` … raise only what is the caller's to mend (an unknown run, a workflow that can't be loaded); how
+    a run ended, denied and failed ones included, is in the `RunResult`.
+    """
+
+    def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
+        self.settings = settings
+        self._policy = policy
+        self._capabilities = Capabilities()
+        for spec, handler in builtin_capabilities():
+            self._capabilities.register(spec, handler, origin="built in")
+        self._exit = AsyncExitStack()
+        self._engine: Engine | None = None
+        self._services: Services | None = None
+        self._listeners: list[Progress] = []
+        self.gate = ReloadableGate(policy or PolicyEngine.builtin())
+
+    @classmethod
+    def open(
+        cls,
+        workspace: Path | str | None = None,
+        *,
+        state: Path | str | None = None,
+        policy: Path | str | Mapping[str, Json] | PolicyEngine | None = None,
+    ) -> Self:
+        """A runtime for a workspace, to be entered with `async with`.
+
+        Without arguments the nearest folder upwards with an `assent.toml` is the workspace, else the current one. `policy` is a
+        file, a policy document, or an engine; without one the configured policy holds, else the built-in one.
+        """
+        path = Path(policy) if isinstance(policy, Path | str) else None
+        settings = Settings.resolve(
+            workspace=Path(workspace) if workspace is not None else None,
+            state=Path(state) if state is not None else None,
+            policy=path,
+            environ=system.environment(),
+            cwd=Path.cwd(),
+        )
+        if isinstance(policy, PolicyEngine):
+            return cls(settings, policy=policy)
+        if isinstance(policy, Mapping):
+            return cls(settings, policy=PolicyEngine.from_dict(dict(policy)))
+        return cls(settings)
+
+    # -- start and stop -----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Take the state directory. `STATE_OWNED` when another process has it."""
+        ownership = Ownership.acquire(self._created_state())
+        if ownership is None:
+            raise AssentError(
+                "STATE_OWNED",
+                f"the state directory `{self.settings.state}` is in use by another process",
+                hint="end it, or give this one its own with `state=`",
+            )
+        self._exit.callback(ownership.release)
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def start(self, ownership: Ownership) -> None:
+        """The same, for a caller that has the state directory already and releases it itself."""
+        del ownership
+        await self._start()
+
+    def _created_state(self) -> Path:
+        self.settings.create_state()
+        return self.settings.state
+
+    async def _start(self) -> None:
+        if self._policy is None:
+            self.gate.replace(load_policy(self.settings))
+        armed = system.environment().get(VARIABLE)
+        if armed:
+            FAILPOINTS.arm(armed)
+        settings = self.settings
+        signer = Ed25519FileSigner.open_or_create(settings.key_path)
+        journal = SqliteJournal.open(
+            settings.state,
+            signer_for=signer.named,
+            clock=system.SystemClock(),
+            entropy=system.SystemEntropy(),
+        )
+        self._exit.push_async_callback(journal.close)
+        services = self.services(journal, journal.blobs)
+        self._services = services
+        self._engine = Engine(services, self._capabilities.current, self._tell)
+        self._exit.push_async_callback(self._engine.close)
+
+    def prepare_to_plan(self) -> None:
+        """Make planning possible without owning the state directory: nothing is journaled, so nothing is opened."""
+        if self._policy is None:
+            self.gate.replace(load_policy(self.settings))
+        signer = Ed25519FileSigner("plan", bytes(32))
+        journal = MemoryJournal(
+            signer_for=signer.named, clock=system.SystemClock(), entropy=system.SystemEntropy()
+        )
+        self._services = self.services(journal, MemoryBlobs())
+
+    def services(self, journal: Journal, blobs: Blobs) -> Services:
+        """Everything the engine needs, around a journal; the caller closes the runtime."""
+        settings, limits = self.settings, self.settings.limits
+        threads = ThreadPoolExecutor(max_workers=max(4, limits.concurrency), thread_name_prefix="assent-hand")
+        self._exit.callback(threads.shutdown, wait=False)
+        world = Workspace.open(settings.workspace, hidden=settings.state, read_only=settings.control_files)
+        self._exit.callback(world.close)
+        return Services(
+            journal=journal,
+            blobs=blobs,
+            gate=self.gate,
+            world=world,
+            invoker=Invoker(threads, grace_s=limits.grace_ms / 1000),
+            clock=system.SystemClock(),
+            ids=system.SystemIds(),
+            entropy=system.SystemEntropy(),
+            spawn=system.spawn,
+            limits=Limits(
+                concurrent_steps=limits.concurrency,
+                step_timeout_s=limits.step_timeout_ms / 1000 if limits.step_timeout_ms is not None else None,
+                foreach_items=limits.foreach_items,
+                payload_bytes=limits.payload_bytes,
+            ),
+            roles=settings.roles,
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop every run where it is, seal the ledger, release the state directory."""
+        await self.close()
+
+    async def close(self) -> None:
+        """The same, without a context manager."""
+        self._engine = self._services = None
+        await self._exit.aclose()
+
+    # -- what is registered and in force --------------------------------------------------------------------------------------
+
+    @property
+    def registry(self) -> CapabilityRegistry:
+        """The specs of every registered capability."""
+        return self._capabilities.registry
+
+    def register(self, spec: CapabilitySpec, handler: object, *, origin: str = "python") -> None:
+        """Add a capability with its handler, for runs that begin from now on."""
+        self._capabilities.register(spec, handler, origin=origin)
+
+    def reload_policy(self) -> None:
+        """Read the configured policy again. When that fails, new steps are denied and runs under way pause, and it is raised."""
+        try:
+            self.gate.replace(load_policy(self.settings))
+        except AssentError as fault:
+            self.gate.shut(fault)
+            raise
+
+    def on_event(self, listener: Progress) -> Callable[[], None]:
+        """Be told of every event once it is durable; the returned function ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # -- runs -----------------------------------------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        principal: Principal | str | None = None,
+        environment: str | None = None,
+    ) -> RunResult:
+        """Run a workflow until it ends or waits for a person. Raises only for a workflow or inputs that can't be used."""
+        spec = self.load_workflow(workflow)
+        return await self.run_spec(spec, inputs or {}, self.actor(principal), environment=environment)
+
+    async def run_spec(
+        self,
+        spec: WorkflowSpec,
+        inputs: Mapping[str, Json],
+        actor: Actor,
+        *,
+        environment: str | None = None,
+        plan: PlanId | None = None,
+    ) -> RunResult:
+        """Run a parsed workflow for somebody."""
+        check_capabilities(spec, self._capabilities.current().snapshot)
+        bound = bind_inputs(spec, inputs)
+        blueprint = Blueprint.of_workflow(spec)
+        return await self._begin(
+            blueprint, bound, actor, environment=environment or self.settings.environment, plan=plan
+        )
+
+    async def call(
+        self,
+        capability: str,
+        parameters: Mapping[str, Json] | None = None,
+        *,
+        principal: Principal | str | None = None,
+        environment: str | None = None,
+    ) -> RunResult:
+        """Call one capability: a run of one step. The parameters are literal."""
+        return await self.call_as(
+            capability, parameters or {}, self.actor(principal), environment=environment
+        )
+
+    async def call_as(
+        self, capability: str, parameters: Mapping[str, Json], actor: Actor, *, environment: str | None = None
+    ) -> RunResult:
+        """The same for somebody."""
+        self._capabilities.current().find(capability)
+        blueprint = Blueprint.of_call(capability, parameters)
+        return await self._begin(blueprint, {}, actor, environment=environment or self.settings.environment)
+
+    async def session(
+        self, *, principal: Principal | str | None = None, environment: str | None = None
+    ) -> Session:
+        """A run whose steps arrive one at a time."""
+        actor = self.actor(principal)
+        run = await self._running.start(
+            Blueprint.of_session(), {}, actor, environment=environment or self.settings.environment
+        )
+        await self._running.drive(run)
+        return Session(self, run)
+
+    async def approve(
+        self,
+        run: str,
+        step: str | None = None,
+        *,
+        principal: Principal | str | None = None,
+        digest: str | None = None,
+    ) -> RunResult:
+        """Agree to what waits, and drive the run on, as its requester, until it ends or waits again."""
+        return await self.approve_as(run, step, digest, self.actor(principal))
+
+    async def approve_as(self, run: str, step: str | None, digest: str | None, actor: Actor) -> RunResult:
+        """The same for somebody. `digest`: what was shown; None is journaled as not confirmed."""
+        now = self._clock_ms()
+        key = StepKey(step) if step is not None else None
+        await self._running.recover(RunId(run))
+        await self._running.deliver(RunId(run), Approve(actor, key, digest, now))
+        return await self._drive(RunId(run))
+
+    async def reject(
+        self, run: str, step: str | None = None, *, reason: str = "", principal: Principal | str | None = None
+    ) -> RunResult:
+        """Refuse what waits; the run ends as by a denial."""
+        return await self.reject_as(run, step, reason, self.actor(principal))
+
+    async def reject_as(self, run: str, step: str | None, reason: str, actor: Actor) -> RunResult:
+        """The same for somebody."""
+        engine, key = self._running, StepKey(step) if step is not None else None
+        await engine.recover(RunId(run))
+        commitment = engine.actor(RunId(run)).bind({"reason": reason}) if reason else None
+        await engine.deliver(RunId(run), Reject(actor, key, commitment, self._clock_ms()))
+        return await self._drive(RunId(run))
+
+    async def cancel(self, run: str, *, principal: Principal | str | None = None) -> RunResult:
+        """Stop a run between effects and take its effects back."""
+        return await self.cancel_as(run, self.actor(principal))
+
+    async def cancel_as(self, run: str, actor: Actor) -> RunResult:
+        """The same for somebody."""
+        await self._running.recover(RunId(run))
+        await self._running.deliver(RunId(run), Cancel(actor))
+        return await self._drive(RunId(run))
+
+    async def undo(
+        self, run: str, *, partial: bool = False, principal: Principal | str | None = None
+    ) -> RunResult:
+        """Take a succeeded run back. Nothing is touched unless everything can be; `partial` leaves out what can't."""
+        return await self.undo_as(run, self.actor(principal), partial=partial)
+
+    async def undo_as(self, run: str, actor: Actor, *, partial: bool) -> RunResult:
+        """The same for somebody. Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …"""
+        await self._running.request_undo(RunId(run), actor, partial=partial)
+        return await self._drive(RunId(run))
+
+    def undo_refusal(self, run: str) -> AssentError | None:
+        """Why the last undo of a run did not begin; None when it did, or waits for a person."""
+        refused: ev.UndoRefused | None = None
+        for leaf in self._ready.journal.run_leaves(RunId(run)):
+            if isinstance(leaf.event, ev.UndoRequested):
+                refused = None
+            elif isinstance(leaf.event, ev.UndoRefused):
+                refused = leaf.event
+        if refused is None:
+            return None
+        found = load_json(self._ready.journal, refused.error)
+        if isinstance(found, dict):
+            return RefusedError.from_dict({**found, "code": refused.code})
+        about = f"step `{refused.step}`" if refused.step is not None else f"run `{run}`"
+        return RefusedError(
+            refused.code,
+            f"{about} can't be undone: {refused.code.lower().replace('_', ' ')}",
+            path=refused.step,
+            hint="`--partial` leaves out what can't be taken back"
+            if refused.code == "UNDO_IMPOSSIBLE"
+            else None,
+        )
+
+    async def resolve(
+        self,
+        run: str,
+        step: str,
+        resolution: Resolution | str,
+        *,
+        output: Json = None,
+        principal: Principal | str | None = None,
+    ) -> RunResult:
+        """Say what became of a step that the runtime could not settle."""
+        return await self.resolve_as(run, step, Resolution(resolution), output, self.actor(principal))
+
+    async def resolve_as(
+        self, run: str, step: str, resolution: Resolution, output: Json, actor: Actor
+    ) -> RunResult:
+        """The same for somebody."""
+        engine = self._running
+        await engine.recover(RunId(run))
+        commitment = (
+            engine.actor(RunId(run)).put_output(StepKey(step), output)
+            if resolution is Resolution.HAPPENED
+            else None
+        )
+        await engine.deliver(RunId(run), Resolve(actor, StepKey(step), resolution, commitment))
+        return await self._drive(RunId(run))
+
+    async def resume(self, run: str | None = None) -> list[RunResult]:
+        """Drive one unfinished run on, or all of them; what needs attention is tried again."""
+        if run is not None:
+            return [await self._resume(RunId(run))]
+        return [await self._resume(unfinished) for unfinished in self.unfinished()]
+
+    async def _resume(self, run: RunId) -> RunResult:
+        record = self._running.load(run)
+        if record.state.is_finished:
+            return self.result(record)
+        await self._running.recover(run, retry=record.state is RunState.NEEDS_ATTENTION)
+        return await self._drive(run)
+
+    def unfinished(self) -> list[RunId]:
+        """The runs that have not ended, oldest first; those that only wait for a person included."""
+        rows = self._ready.journal.rows("runs")
+        return [RunId(str(row["run_id"])) for row in rows if not RunState(str(row["status"])).is_finished]
+
+    async def erase(self, run: str, actor: Actor) -> int:
+        """Erase a finished run's payloads and pre-images; how many. `RUN_UNFINISHED` while it is under way."""
+        record = self._running.load(RunId(run))
+        if not record.state.is_finished:
+            raise InputError(
+                "RUN_UNFINISHED",
+                f"run `{run}` is {record.state.value}; its data is still needed",
+                hint=f"end it first: `assent cancel {run}`",
+            )
+        return await self._ready.journal.erase(
+            RunId(run), by=str(actor.principal), os_uid=actor.os_uid, at_ms=self._clock_ms()
+        )
+
+    # -- plans ----------------------------------------------------------------------------------------------------------------
+
+    async def plan(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        principal: Principal | str | None = None,
+        environment: str | None = None,
+    ) -> Plan:
+        """What a run would do; nothing is executed and nothing is saved."""
+        spec = self.load_workflow(workflow)
+        return await self.planner(spec, inputs or {}, self.actor(principal).principal, environment).plan()
+
+    def planner(
+        self, spec: WorkflowSpec, inputs: Mapping[str, Json], principal: Principal, environment: str | None
+    ) -> Planner:
+        """The planner of one run."""
+        catalogue = self._capabilities.current()
+        check_capabilities(spec, catalogue.snapshot)
+        bound = bind_inputs(spec, inputs)
+        environment = environment or self.settings.environment
+        blueprint = Blueprint.of_workflow(spec)
+        return Planner(
+            self._ready, catalogue, blueprint, inputs=bound, principal=principal, environment=environment
+        )
+
+    async def run_plan(self, plan_id: str, actor: Actor) -> RunResult:
+        """Run a saved plan, once, if it would still do what it showed. `PLAN_UNKNOWN`, `PLAN_USED`, `PLAN_STALE`."""
+        saved = PlanStore(self.settings.state).load(plan_id)
+        used = self._ready.journal.rows("runs", {"plan_id": saved.plan_id})
+        if used:
+            raise InputError(
+                "PLAN_USED",
+                f"plan `{plan_id}` was run already, as `{used[0]['run_id']}`",
+                hint="make a new one with `assent plan FILE`",
+            )
+        workflow = saved.document["workflow"]
+        assert isinstance(workflow, dict)  # INVARIANT: only workflows are planned
+        spec = WorkflowSpec.from_dict(workflow)
+        planner = self.planner(spec, saved.inputs, Principal.parse(saved.principal), saved.environment)
+        now = await planner.plan()
+        if str(actor.principal) != saved.principal or now.digest != saved.digest:
+            raise stale(saved, [step.to_json() for step in now.steps])
+        return await self.run_spec(
+            spec, saved.inputs, actor, environment=saved.environment, plan=PlanId(saved.plan_id)
+        )
+
+    # -- what is told of a run ------------------------------------------------------------------------------------------------
+
+    def show(self, run: str) -> RunResult:
+        """How a run stands, from the journal."""
+        return self.result(self._running.load(RunId(run)))
+
+    def result(self, record: RunRecord) -> RunResult:
+        """The result for a run's record."""
+        ledger = self._ledger()
+        return describe_run(record, self._running.blueprint(record), self._ready.journal, ledger)
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    def actor(self, principal: Principal | str | None) -> Actor:
+        """Who acts: the configured principal, or another one that is merely asserted."""
+        settings = self.settings
+        if principal is None:
+            return Actor(settings.principal, settings.asserted, settings.os_uid)
+        text = str(principal)
+        asserted = text != str(settings.principal)
+        found = settings.principal_of(text, asserted=asserted, os_uid=settings.os_uid)
+        if isinstance(principal, Principal) and principal.roles:
+            found = principal
+        return Actor(found, asserted, settings.os_uid)
+
+    def load_workflow(self, workflow: WorkflowSource) -> WorkflowSpec:
+        """The workflow that a path, data or a parsed one is."""
+        if isinstance(workflow, WorkflowSpec):
+            return workflow
+        if isinstance(workflow, Mapping):
+            return WorkflowSpec.from_dict(workflow)
+        path = Path(workflow)
+        return WorkflowSpec.load(read_document(path), source=str(path), resolve=sibling_reader(path.parent))
+
+    async def _begin(
+        self,
+        blueprint: Blueprint,
+        inputs: Mapping[str, Json],
+        actor: Actor,
+        *,
+        environment: str | None,
+        plan: PlanId | None = None,
+    ) -> RunResult:
+        run = await self._running.start(blueprint, inputs, actor, environment=environment, plan=plan)
+        return await self._drive(run)
+
+    async def _drive(self, run: RunId) -> RunResult:
+        actor = await self._running.rest(run)
+        return describe_run(actor.record, actor.blueprint, self._ready.journal, self._ledger(), actor.values)
+
+    def _ledger(self) -> dict[str, Json]:
+        head = self._ready.journal.head()
+        return {"size": head.size, "root": base64.b64encode(head.root).decode()}
+
+    def _tell(self, run: RunId, n: int, at_ms: int, event: object) -> None:
+        for listener in self._listeners:
+            listener(run, n, at_ms, event)  # type: ignore[arg-type]  # the engine hands on what it was given
+
+    def _clock_ms(self) -> int:
+        return self._ready.clock.now_ms()
+
+    @property
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise _closed()
+        return self._engine
+
+    @property
+    def _ready(self) -> Services:
+        if self._services is None:
+            raise _closed()
+        return self._services
+
+
+class Session:
+    """A run whose steps arrive one at a time: an agent's whole visit, to be closed, cancelled or undone as one."""
+
+    def __init__(self, runtime: Runtime, run: RunId) -> None:
+        self._runtime = runtime
+        self.run_id = run
+        self._count = 0
+
+    async def call(self, capability: str, parameters: Mapping[str, Json] | None = None) -> RunResult:
+        """Add a step and wait for its outcome, or until it waits for a person; the session so far."""
+        engine = self._runtime._running  # noqa: SLF001  # the session is the runtime's own
+        self._runtime._capabilities.current().find(capability)  # noqa: SLF001  # an unknown one is refused before it is a step
+        actor = engine.actor(self.run_id)
+        self._count = max(self._count, len(actor.record.steps)) + 1
+        await actor.add_step(StepKey(f"step_{self._count}"), capability, parameters or {})
+        return self._runtime.result(actor.record)
+
+    async def close(self) -> RunResult:
+        """No more steps: the session succeeds, and can be undone."""
+        engine = self._runtime._running  # noqa: SLF001  # the session is the runtime's own
+        await engine.deliver(self.run_id, Close())
+        return self._runtime.result(await engine.drive(self.run_id))
+
+    async def cancel(self) -> RunResult:
+        """Take back everything the session did."""
+        return await self._runtime.cancel(self.run_id)
+
+
+def load_policy(settings: Settings) -> PolicyEngine:
+    """The policy in force, the built-in one where no file is named; POLICY_MISSING, POLICY_INVALID, POLICY_PERMISSIONS."""
+    text = settings.policy_bytes()
+    return (
+        PolicyEngine.builtin() if text is None else PolicyEngine.load(text, source=str(settings.policy_path))
+    )
+
+
+def read_document(path: Path) -> bytes:
+    """A workflow file's bytes; `FILE_MISSING` or `FILE_UNREADABLE`."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError("FILE_MISSING", f"there is no file `{path}`", path=str(path)) from None
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise InputError(
+            "FILE_UNREADABLE", f"`{path}` can't be read: {reason.lower()}", path=str(path)
+        ) from None
+
+
+def sibling_reader(folder: Path) -> Callable[[str], Document]:
+    """Reads the files that a workflow inlines, by their path relative to its own folder."""
+
+    def read(name: str) -> Document:
+        path = folder / name
+        return load_yaml(read_document(path), source=str(path))
+
+    return read
+
+
+def save_plan(settings: Settings, plan: SavedPlan, shown: dict[str, Json]) -> dict[str, Json]:
+    """Keep a plan for `run PLAN`; its object as it is shown, with the id."""
+    PlanStore(settings.state).save(plan)
+    return {"plan_id": plan.plan_id, **shown}
+
+
+def _closed() -> InputError:
+    return InputError(
+        "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
+    )

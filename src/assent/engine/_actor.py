@@ -34,6 +34,7 @@ from assent.engine._outbox import Outbox
 from assent.engine._readiness import PASSABLE, Readiness, iterations
 from assent.engine._record import SETTLED, UNDO_STEP, Phase, StepRecord, to_take_back
 from assent.engine._record import Task as Work
+from assent.engine._scope import RunScope
 from assent.engine.ports import Progress
 from assent.errors import AssentError, Json
 from assent.spec import events as ev

@@ -130,6 +130,34 @@ def test_any_flipped_bit_of_the_file_is_found_or_means_nothing(
     assert found > 6  # Most of a small file is free space; but this test must not pass by finding nothing.
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_any_flipped_bit_of_the_write_ahead_log_is_found_with_a_kept_checkpoint(
+    tmp_path: Path, seed: int
+) -> None:
+    """SQLite drops a damaged frame and all that follow, which puts the state back to an earlier one. 60 of them."""
+    random = Random(seed)
+    ledger = LivingLedger(tmp_path / "ledger.db")
+    ledger.run("run_01")
+    ledger.store.forget_log()
+    for index in range(2, 6):
+        ledger.run(f"run_{index:02d}")
+    kept, keys = ledger.checkpoint(), ledger.keys
+    main, log = ledger.path.read_bytes(), ledger.path.with_name("ledger.db-wal").read_bytes()
+    ledger.close()
+    original, copied = dump(ledger.path), tmp_path / "copy" / "ledger.db"
+    copied.parent.mkdir()
+    for _ in range(30):
+        for leftover in copied.parent.iterdir():
+            leftover.unlink()
+        place, bit = random.randrange(len(log)), 1 << random.randrange(8)
+        copied.write_bytes(main)
+        copied.with_name("ledger.db-wal").write_bytes(
+            log[:place] + bytes([log[place] ^ bit]) + log[place + 1 :]
+        )
+        report = verify_ledger(copied, keys, projector=RunProjector(), kept=kept)
+        assert not report.is_good or dump(copied) == original, f"byte {place}, bit {bit}"
+
+
 # -- events ------------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -25,6 +26,8 @@ SIGNATURES_MAX: Final = 100
 ED25519_KEY_BYTES: Final = 32
 
 _DASH: Final = "— "
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
+"""What no note may hold: ASCII control characters other than the newline."""
 
 
 class KeyType(IntEnum):
@@ -184,7 +187,7 @@ def ed25519_verifies(public_key: bytes, signature: bytes, message: bytes) -> boo
 
 def sign_note(text: str, *signers: Signer) -> str:
     """The note with one signature line per signer, in this order. `ValueError` for a text that no note can hold."""
-    if not text.endswith("\n") or any(char < " " and char != "\n" for char in text):
+    if not text.endswith("\n") or _CONTROL.search(text):
         message = "a note's text ends in a newline and holds no other control character"
         raise ValueError(message)
     lines = []
@@ -203,7 +206,7 @@ def parse_note(note: bytes | str) -> UnverifiedNote:
         source = data.decode()
     except UnicodeDecodeError:
         raise _malformed("is not UTF-8") from None
-    if any(char < " " and char != "\n" for char in source):
+    if _CONTROL.search(source):
         raise _malformed("holds a control character")
     # The last empty line separates, because the text may have empty lines of its own.
     text, separator, tail = source.rpartition("\n\n")

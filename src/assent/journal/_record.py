@@ -16,12 +16,12 @@ import apsw
 
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT, Frontier
-from assent.journal._rows import payload_tag
+from assent.journal._rows import find_payload
 from assent.journal._schema import MIGRATIONS, PROJECTIONS, check_ledger
 from assent.journal.ports import Cell
 from assent.spec.ids import Commitment
 
-CHUNK_ROWS: Final = 2_048
+CHUNK_ROWS: Final = 256
 """Leaves that are read and checked together: enough that the cost per chunk vanishes, few enough to stay in the cache."""
 
 _SEQ_MIN: Final = -(2**63)  # Not 0: a row that somebody numbered -1 must be met, not skipped.
@@ -138,7 +138,9 @@ class SqliteRecord:
                 return "the tables of the ledger's file are not those that its migrations made"
             # Also compares every index with its table: a run's events are found through one, so a changed index could hide them.
             (fault,) = self._connection.execute("PRAGMA integrity_check(1)").fetchall()[0]
-        return None if fault == "ok" else f"the ledger's file is damaged: {str(fault).splitlines()[-1].lower()}"
+        return (
+            None if fault == "ok" else f"the ledger's file is damaged: {str(fault).splitlines()[-1].lower()}"
+        )
 
     def chunks(self) -> Iterator[Chunk]:
         start = _SEQ_MIN
@@ -173,11 +175,7 @@ class SqliteRecord:
 
     def has_payload(self, commitment: Commitment) -> bool:
         with translated():
-            found = self._connection.execute(
-                "SELECT 1 FROM payloads WHERE tag = ? AND commitment = ?",
-                (payload_tag(commitment), bytes.fromhex(commitment)),
-            ).fetchone()
-        return found is not None
+            return find_payload(self._connection, commitment) is not None
 
     @property
     def has_projections(self) -> bool:

@@ -212,7 +212,7 @@ class ExportRecord:
                 row = _decode_payload(line)
                 commitment, salt = bytes.fromhex(row.commitment), b64decode(row.salt, validate=True)
                 body = b64decode(row.body, validate=True)
-                tag = payload_tag(Commitment(row.commitment))
+                tag = payload_tag(Commitment(row.commitment), row.seq)
             except (msgspec.MsgspecError, binascii.Error, ValueError):
                 _corrupt(f"`{PAYLOADS}` has a line that is no payload")
             yield PayloadRow(seq=row.seq, tag=tag, commitment=commitment, salt=salt, body=body)

@@ -14,7 +14,7 @@ import msgspec
 from assent.errors import InputError, WorldError
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT
-from assent.journal._rows import checked_body, payload_tag, projection_columns
+from assent.journal._rows import checked_body, find_payload, projection_columns
 from assent.journal._schema import LEDGER_FILE, MIGRATIONS, PROJECTION_KEYS, check_ledger
 from assent.journal._tail import Entry
 from assent.journal.ports import Cell, Head
@@ -105,11 +105,8 @@ class SqliteReader:
     def payload(self, commitment: Commitment) -> bytes | None:
         """The payload's bytes after checking them; None when it was erased."""
         with translated():
-            row = self._connection.execute(
-                "SELECT salt, body FROM payloads WHERE tag = ? AND commitment = ?",
-                (payload_tag(commitment), bytes.fromhex(commitment)),
-            ).fetchone()
-        return None if row is None else checked_body(commitment, row[0], row[1])
+            row = find_payload(self._connection, commitment)
+        return None if row is None else checked_body(commitment, row[1], row[2])
 
     def rows(self, table: str, where: Mapping[str, Cell] | None = None) -> list[dict[str, Cell]]:
         """Rows of a projection whose columns equal `where` (None matches an empty column), ordered by key."""

@@ -15,7 +15,7 @@ import apsw
 from assent.errors import WorldError
 from assent.journal._connection import translate, translated
 from assent.journal._merkle import Frontier
-from assent.journal._rows import payload_tag
+from assent.journal._rows import find_payload, payload_tag
 from assent.journal._schema import PROJECTIONS
 from assent.journal._tail import Draft
 from assent.journal.ports import Cell, Row
@@ -101,7 +101,11 @@ class LedgerStore:
     def stored(self, commitments: Iterable[Commitment]) -> list[Commitment]:
         """Those of the commitments whose payload is still there."""
         with translated():
-            return [commitment for commitment in commitments if self._has_payload(commitment)]
+            return [
+                commitment
+                for commitment in commitments
+                if find_payload(self._connection, commitment) is not None
+            ]
 
     def blobs_of(self, commitments: Iterable[Commitment]) -> set[str]:
         """The blobs that these payloads refer to."""
@@ -161,7 +165,7 @@ class LedgerStore:
         if draft.payloads:
             stored = [
                 (
-                    payload_tag(payload.commitment),
+                    payload_tag(payload.commitment, seq),
                     bytes.fromhex(payload.commitment),
                     seq,
                     payload.salt,
@@ -196,18 +200,11 @@ class LedgerStore:
                 )
                 at += size
 
-    def _has_payload(self, commitment: Commitment) -> bool:
-        key = (payload_tag(commitment), bytes.fromhex(commitment))
-        return (
-            self._connection.execute("SELECT 1 FROM payloads WHERE tag = ? AND commitment = ?", key).get
-            is not None
-        )
-
     def _delete_payload(self, commitment: Commitment) -> None:
-        digest = bytes.fromhex(commitment)
-        key = (payload_tag(commitment), digest)
-        self._connection.execute("DELETE FROM payloads WHERE tag = ? AND commitment = ?", key)
-        self._connection.execute("DELETE FROM blob_refs WHERE commitment = ?", (digest,))
+        row = find_payload(self._connection, commitment)
+        if row is not None:
+            self._connection.execute("DELETE FROM payloads WHERE rowid = ?", (row[0],))
+        self._connection.execute("DELETE FROM blob_refs WHERE commitment = ?", (bytes.fromhex(commitment),))
 
     def _roll_back(self) -> None:
         try:

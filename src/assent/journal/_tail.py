@@ -137,7 +137,7 @@ class Draft:
                     hint=f"look at it with `assent show {run}`",
                     details={"run_id": run, "expected": batch.expected_n, "actual": n},
                 )
-        seq, at_ms = self._size, batch.at_ms
+        seq, at_ms, seal = self._size, batch.at_ms, self._seal or batch.seal
         entries: list[Entry] = []
         bound: dict[str, int] = {}
         for event in batch.events:
@@ -146,6 +146,7 @@ class Draft:
             entries.append(Entry(seq, run, n, leaf_hash(data), data))
             for name in event.commitment_fields:
                 bound.setdefault(getattr(event, name), seq)
+            seal = seal or is_sealed(event)
             seq += 1
             if n is not None:
                 n += 1
@@ -160,7 +161,7 @@ class Draft:
             self.next_n[run] = n
         for row in batch.rows:
             self.rows.setdefault(row.table, {})[row.key] = row.values
-        self._seal = self._seal or batch.seal or any(map(is_sealed, batch.events))
+        self._seal = seal
 
     @property
     def is_empty(self) -> bool:

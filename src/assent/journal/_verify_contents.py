@@ -110,7 +110,7 @@ class ContentsCheck:
         seq, run = bound
         if run is not None:
             self._present[run] = min(seq, self._present.get(run, seq))
-        if (row.seq, row.tag) != (seq, payload_tag(commitment)):
+        if (row.seq, row.tag) != (seq, payload_tag(commitment, seq)):
             self._add("PAYLOAD_FOREIGN", f"a payload of entry {seq} is filed under another entry", seq)
         if len(row.salt) != SALT_BYTES or commit(row.salt, row.body) != commitment:
             self._add("PAYLOAD_CHANGED", f"a payload of entry {seq} is not the one that was recorded", seq)

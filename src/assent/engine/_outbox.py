@@ -18,15 +18,6 @@ from assent.spec.ids import Commitment
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
-_ENDINGS: Final = (
-    ev.RunSucceeded,
-    ev.RunFailed,
-    ev.RunRolledBack,
-    ev.RunCancelled,
-    ev.RunUndone,
-    ev.RunNeedsAttention,
-)
-
 
 class Outbox:
     """Collects events and payloads of one run. `flush` makes them durable together; an effect starts only after it."""
@@ -84,14 +75,9 @@ class Outbox:
             events=tuple(events),
             payloads=tuple(payload for payload in payloads.values() if payload.commitment in bound),
             rows=changed_rows(self._record),
-            seal=any(_must_seal(event) for event in events),
         )
         FAILPOINTS.hit("commit.before")
         await self._services.journal.append(batch)
         FAILPOINTS.hit("commit.after")
         self._durable_n += len(events)
         return events
-
-
-def _must_seal(event: ev.AnyEvent) -> bool:
-    return isinstance(event, _ENDINGS) or (isinstance(event, ev.StepStarted) and event.risk == "CRITICAL")

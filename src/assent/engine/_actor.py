@@ -367,7 +367,6 @@ class RunActor:
     async def _flush(self) -> None:
         last, at_ms = self.record.n, self._outbox.stamp()
         events = await self._outbox.flush()
-        self.values.forget()
         if self._progress is not None:
             for n, event in enumerate(events, last - len(events)):
                 self._progress(self.record.run, n, at_ms, event)

@@ -185,7 +185,6 @@ class Admission:
             if digest == asked.request.digest:
                 return await self._prepare(candidate, decision, record, outbox, (), grant=digest)
         inputs = outbox.bind(candidate.inputs)
-        self._values.remember(inputs, candidate.inputs)
         approvers = decision.approvers or Approvers()
         spec = candidate.bound.spec
         request = ev.ApprovalRequested(
@@ -273,6 +272,7 @@ class Admission:
                 )
         inputs = outbox.bind(candidate.inputs)
         self._values.remember(inputs, candidate.inputs)
+        self._values.parameters[candidate.key] = candidate.parameters
         spec = candidate.bound.spec
         started = ev.StepStarted(
             step=candidate.key,
@@ -306,7 +306,6 @@ class Admission:
         assert step.approval is not None  # INVARIANT: a step has a capability or an approval
         approvers = step.approval.approvers
         inputs = outbox.bind({})
-        self._values.remember(inputs, {})
         decision = Decision(
             PolicyDecision.REQUIRE_APPROVAL,
             "workflow",

@@ -76,6 +76,7 @@ class Effects:
             return self._failure(step, intent, bound, error, outbox)
         finally:
             self.tokens.pop(step.key, None)
+            self._values.forget(intent.inputs, intent.prepared)
         self._values.put_output(step.key, output)
         effect = Effect.NONE if intent.undo is Undo.NOT_NEEDED else Effect.DONE
         return Succeeded(step.key, intent.attempt, outbox.bind(output), effect)
@@ -264,7 +265,9 @@ class Effects:
             state = self._values.load_object(intent.prepared)["state"]
             assert isinstance(state, dict)  # INVARIANT: admission binds an object
             prepared = state
-        parameters = bound.revive(self._values.load_object(intent.inputs))
+        parameters = self._values.parameters.pop(step.key, None)
+        if parameters is None:
+            parameters = bound.revive(self._values.load_object(intent.inputs))
         call = Call(
             run=self._record.run,
             step=step.key,

@@ -15,7 +15,10 @@ from assent.spec.states import StepState
 
 
 class Values:
-    """What references of a run may name. A skipped step's output is null. `outputs` are the run's own once it succeeded."""
+    """What references of a run may name. A skipped step's output is null. `outputs` are the run's own once it succeeded.
+
+    `parameters` holds the validated parameters of admitted calls from their admission until they are performed.
+    """
 
     def __init__(self, reader: JournalReader, inputs: Mapping[str, Json]) -> None:
         self._reader = reader
@@ -23,6 +26,8 @@ class Values:
         self._known: dict[Commitment, Json] = {}
         self._context: dict[str, object] = {"inputs": inputs, "steps": self._steps}
         self.outputs: Json = None
+        # `Any`: each handler has its own type of parameters.
+        self.parameters: dict[StepKey, Any] = {}
 
     @property
     def context(self) -> Mapping[str, object]:
@@ -43,12 +48,14 @@ class Values:
         return (True, known["output"]) if known is not None else (False, None)
 
     def remember(self, commitment: Commitment, value: Json) -> None:
-        """Keep a payload that was just bound; it may be asked for before it is durable."""
+        """Keep a payload that was just bound, until it is forgotten: it will be asked for soon."""
         self._known[commitment] = value
 
-    def forget(self) -> None:
-        """Drop what `remember` kept: it is in the journal now."""
-        self._known.clear()
+    def forget(self, *commitments: Commitment | None) -> None:
+        """Drop what `remember` kept: it is in the journal, and nobody here needs it again."""
+        for commitment in commitments:
+            if commitment is not None:
+                self._known.pop(commitment, None)
 
     def load(self, commitment: Commitment) -> Json:
         """A payload's value. `PAYLOAD_ERASED` when it was erased, `RECORD_CORRUPT` when it is not what was committed to."""

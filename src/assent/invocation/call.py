@@ -16,23 +16,30 @@ from assent.spec.principal import Principal
 class CancelToken:
     """Tells a running part that its result is no longer wanted. Safe to use from any thread."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_event", "_is_cancelled")
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._is_cancelled = False
+        # Made by the first `wait`: most calls never wait, and an event costs more than the rest of a call's context.
+        self._event: threading.Event | None = None
 
     def cancel(self) -> None:
         """Ask the part to stop at its next safe point."""
-        self._event.set()
+        self._is_cancelled = True
+        if self._event is not None:
+            self._event.set()
 
     @property
     def is_cancelled(self) -> bool:
         """Whether the part was asked to stop."""
-        return self._event.is_set()
+        return self._is_cancelled
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep for at most `timeout_s` seconds; true as soon as the part is asked to stop."""
-        return self._event.wait(timeout_s)
+        if self._event is None:
+            self._event = threading.Event()
+        # The flag is set before the event is looked at, and the event is made before the flag is: neither can miss the other.
+        return self._is_cancelled or self._event.wait(timeout_s)
 
 
 class World(Protocol):

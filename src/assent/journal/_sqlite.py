@@ -170,6 +170,10 @@ class SqliteJournal:
         """Rows of a projection whose columns equal `where`, ordered by key."""
         return self._reader.rows(table, where)
 
+    def newest_checkpoint(self) -> tuple[int, str] | None:
+        """Size and signed note of the largest checkpoint; None when nothing was signed."""
+        return self._reader.newest_checkpoint()
+
     @property
     def reader(self) -> SqliteReader:
         """The reader that serves the methods above, with what verification and export need besides."""

@@ -213,8 +213,8 @@ def encode_checked(leaf: Leaf) -> bytes:
     event: AnyEvent = leaf.event
     for name in _INTEGER_FIELDS[type(event)]:
         value = getattr(event, name)
-        if value is not None and not -INTEGER_MAX <= value <= INTEGER_MAX:
-            raise _out_of_profile(leaf, f"`{name}` is an integer beyond 2^53")
+        if value is not None and (type(value) is not int or not -INTEGER_MAX <= value <= INTEGER_MAX):
+            raise _out_of_profile(leaf, f"`{name}` is not an integer within 2^53")
     if not 0 <= leaf.at_ms <= INTEGER_MAX:
         raise _out_of_profile(leaf, "its time is out of range")
     data = leaf.encode()

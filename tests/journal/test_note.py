@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assent.errors import InputError
 from assent.journal._cosignature import ml_dsa_44_verifies, verifier_from_vkey
-from assent.journal._keys import Ed25519FileSigner, signer_from_skey
+from assent.journal._keys import Ed25519FileSigner, format_skey, signer_from_skey
 from assent.journal._note import (
     Ed25519Verifier,
     ed25519_verifies,
@@ -19,6 +19,7 @@ from assent.journal._note import (
     open_note,
     parse_note,
     sign_note,
+    split_vkey,
 )
 
 ALICE = Ed25519FileSigner("alice.example/log", bytes(32))
@@ -168,3 +169,13 @@ def test_ml_dsa_44_known_answers(samples: Path) -> None:
         assert not ml_dsa_44_verifies(public, signature, message)
         assert not ml_dsa_44_verifies(public, signature, message + b"x", context=context)
         assert not ml_dsa_44_verifies(public[1:], signature, message, context=context)
+
+
+@pytest.mark.parametrize("cut", [0, 1, len("PRIVATE+KEY+"), len("PRIVATE+KEY+example.com/log+")])
+def test_private_key_given_as_a_public_one_is_never_quoted(cut: int) -> None:
+    """Whoever mixes the two up, or copies half of one, finds no part of the secret in an error, a log or a transcript."""
+    secret = format_skey("example.com/log", bytes(range(32)), bytes(32))
+    with pytest.raises(InputError) as caught:
+        split_vkey(secret[cut:])
+    assert caught.value.code == "KEY_INVALID"
+    assert secret.rpartition("+")[2][:8] not in str(caught.value.to_dict())

@@ -14,7 +14,7 @@ from assent.journal._owner import Ownership, acquire_or_forward, forward, is_own
 from assent.journal._proof import InclusionProof
 from assent.journal._reader import SqliteReader
 from assent.journal._record import SqliteRecord
-from assent.journal._report import VerifyReport
+from assent.journal._report import Fault, VerifyReport
 from assent.journal._schema import LEDGER_FILE
 from assent.journal._sqlite import SqliteJournal
 from assent.journal._trust import TrustPolicy
@@ -42,6 +42,7 @@ __all__ = [
     "Ed25519Verifier",
     "EventFilter",
     "Exported",
+    "Fault",
     "Frontier",
     "Head",
     "InclusionProof",

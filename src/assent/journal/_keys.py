@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import InputError, WorldError
-from assent.journal._note import KeyType, format_vkey, is_key_name, key_id
+from assent.journal._note import PRIVATE_KEY_PREFIX, KeyType, format_vkey, is_key_name, key_id
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_KEY_NAME: Final = "assent.local/ledger"
 _SEED_BYTES: Final = 32
 _FILE_BYTES_MAX: Final = 4096
-_PREFIX: Final = "PRIVATE+KEY+"
 
 
 class Ed25519FileSigner:
@@ -106,7 +105,7 @@ class Ed25519FileSigner:
 def format_skey(name: str, seed: bytes, public_key: bytes) -> str:
     """A private key as text, as `golang.org/x/mod/sumdb/note` writes it; the id is that of the public key."""
     identity = key_id(name, bytes([KeyType.ED25519]) + public_key)
-    return f"{_PREFIX}{name}+{identity.hex()}+{base64.b64encode(bytes([KeyType.ED25519]) + seed).decode()}"
+    return f"{PRIVATE_KEY_PREFIX}{name}+{identity.hex()}+{base64.b64encode(bytes([KeyType.ED25519]) + seed).decode()}"
 
 
 def signer_from_skey(skey: str) -> Ed25519FileSigner:
@@ -124,14 +123,14 @@ def _parse_skey(text: str, path: Path | None) -> tuple[str, bytes]:
         hint="restore the key from a backup; a new key can't continue this ledger's signatures",
     )
     line = text.removesuffix("\n")
-    name, _, rest = line.removeprefix(_PREFIX).partition("+")
+    name, _, rest = line.removeprefix(PRIVATE_KEY_PREFIX).partition("+")
     identity, _, encoded = rest.partition("+")
     try:
         key = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise invalid from None
     if (
-        not line.startswith(_PREFIX)
+        not line.startswith(PRIVATE_KEY_PREFIX)
         or len(key) != 1 + _SEED_BYTES
         or key[0] != KeyType.ED25519
         or not is_key_name(name)

@@ -25,6 +25,9 @@ NOTE_BYTES_MAX: Final = 1_000_000
 SIGNATURES_MAX: Final = 100
 ED25519_KEY_BYTES: Final = 32
 
+PRIVATE_KEY_PREFIX: Final = "PRIVATE+KEY+"
+"""How the text form of a private key begins."""
+
 _DASH: Final = "— "
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 """What no note may hold: ASCII control characters other than the newline."""
@@ -121,13 +124,20 @@ def format_vkey(name: str, public_key: bytes) -> str:
 
 def split_vkey(vkey: str) -> tuple[str, bytes]:
     """The name and the public key (type byte first) of a vkey; `InputError` `KEY_INVALID` when its id does not fit."""
+    if vkey.lstrip().startswith(PRIVATE_KEY_PREFIX):
+        # INVARIANT: no message quotes what was given for a key: it may be a private one, or a part of it.
+        raise InputError(
+            "KEY_INVALID",
+            "this is a private key where a public one is expected",
+            hint="give the line of `ledger.vkey`, which `assent audit export` writes; keep the private key to yourself",
+        )
     name, _, rest = vkey.partition("+")
     id_text, _, key_text = rest.partition("+")
     public_key = _unb64(key_text)
     if not is_key_name(name) or not public_key or id_text != key_id(name, public_key).hex():
         raise InputError(
             "KEY_INVALID",
-            f"`{_shorten(vkey)}` is not a public key of the form `name+id+base64`",
+            "what was given is not a public key of the form `name+id+base64`",
             hint="copy the whole line that `assent audit export` wrote to `ledger.vkey`",
         )
     return name, public_key
@@ -161,7 +171,7 @@ class Ed25519Verifier:
         """The verifier of a public key in its text form; `InputError` `KEY_INVALID` for another type of key."""
         name, public_key = split_vkey(vkey)
         if public_key[0] != KeyType.ED25519 or len(public_key) != 1 + ED25519_KEY_BYTES:
-            raise InputError("KEY_INVALID", f"`{_shorten(vkey)}` is not an Ed25519 key")
+            raise InputError("KEY_INVALID", f"the key of `{name}` is not an Ed25519 key")
         return cls(name, public_key[1:])
 
     def verify(self, text: str, signature: bytes) -> bool:

@@ -176,7 +176,7 @@ def test_an_error_has_one_shape_and_one_code_in_every_command(
     assert "Traceback" not in plain.err
 
 
-@pytest.mark.parametrize("name", ["UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"])
+@pytest.mark.parametrize("name", ["UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT", "POLICY_DENIED"])
 def test_an_undo_that_was_not_begun_needs_a_person(terminal: Terminal, name: str) -> None:
     terminal.runtime = failing(RefusedError(name, "x"))
     assert terminal("undo", RUN, "--json").code == 5

@@ -111,7 +111,7 @@ class ScriptedRuntime:
     def verify_proof(self, text: str, key: str) -> Result:
         if text != "good":
             raise InputError("PROOF_INVALID", "the proof does not lead to the root")
-        return {"seq": 4, "size": 9, "root": "AAAA", "entry": "{}", "key": key}
+        return {"index": 4, "size": 9, "root": "AAAA", "origin": "o", "entry": {}, "key": key}
 
     def verify_export(self, folder: Path, key: str | None) -> Result:
         return {**self.report, "folder": str(folder), "key": key}

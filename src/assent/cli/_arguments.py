@@ -6,9 +6,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from assent.errors import InputError, Json
+
+if TYPE_CHECKING:
+    from assent.spec.capability import CapabilitySpec
 
 FILE_BYTES_MAX: Final = 64 << 20
 """A value that is read from a file."""
@@ -54,6 +57,26 @@ def _read(word: str, schemas: Schemas, cwd: Path) -> tuple[str, Json]:
     if value.startswith("@"):
         value = read_text(cwd / value[1:], what=f"the value of `{name}`")
     return name, read_argument(schemas(name) or {}, value, name=name)
+
+
+def parameter_schemas(spec: CapabilitySpec) -> Schemas:
+    """The schemas of a capability's parameters; INPUT_UNKNOWN, with a suggestion, for a name that it does not have."""
+    from assent.spec.documents import did_you_mean
+    from assent.spec.frozen import thaw
+
+    declared: Json = thaw(spec.parameters)
+    schema = declared if isinstance(declared, dict) else {}
+    properties = schema.get("properties")
+    known = properties if isinstance(properties, dict) else {}
+
+    def find(name: str) -> Mapping[str, Json] | None:
+        if name not in known and schema.get("additionalProperties") is False:
+            hint = did_you_mean(name, known, otherwise=f"parameters: {', '.join(known) or 'none'}")
+            raise InputError("INPUT_UNKNOWN", f"`{spec.id}` has no parameter `{name}`", path=name, hint=hint)
+        found = known.get(name)
+        return found if isinstance(found, dict) else None
+
+    return find
 
 
 def read_text(path: Path, *, what: str) -> str:

@@ -85,23 +85,22 @@ def _since_ms(value: str) -> int:
 
 
 def _log_line(line: Object, paint: Paint) -> str:
-    from assent.cli._progress import event_detail
     from assent.cli._timeline import time_text
 
     event = mapping(line, "event")
-    kind = text(line, "kind") or text(event, "kind")
-    words = [
+    rule = text(event, "rule")
+    said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
+    columns = [
         f"{number(line, 'seq') or 0:>6}",
         paint(time_text(number(line, "at_ms") or 0), "dim"),
-        text(line, "run_id") or "-",
-        f"{safe_line(kind):<22}",
+        f"{text(line, 'run_id') or '-':<30}",
+        f"{safe_line(text(line, 'kind')):<22}",
         f"{safe_line(text(event, 'step')):<12}",
-        safe_line(text(line, "principal")),
-        safe_line(text(line, "capability")),
-        safe_line(text(event, "decision")),
-        event_detail({**event, "kind": kind, "by": ""}),
+        f"{safe_line(text(line, 'principal')):<12}",
+        f"{safe_line(text(line, 'capability')):<16}",
+        safe_line(" ".join(word for word in (*said, f"rule {rule}" if rule else "") if word)),
     ]
-    return "  ".join(word for word in words if word).rstrip()
+    return "  ".join(columns).rstrip()
 
 
 @command("verify", short_help="Recompute and check the whole ledger.")
@@ -123,7 +122,9 @@ def verify(door: Door, checkpoint: str | None, key: str | None, folder: Path | N
     kept = None if checkpoint is None else read_text(door.cwd / checkpoint, what="the checkpoint")
     if folder is not None:
         if kept is not None:
-            raise InputError("USAGE_INVALID", "`--checkpoint` and `--export` don't go together")
+            raise InputError(
+                "USAGE_INVALID", "an export has its own checkpoint", hint="leave `--checkpoint` out"
+            )
         report = door.facade.verify_export(door.cwd / folder, _key(door, key))
     else:
         with door.reader() as reader:
@@ -163,7 +164,7 @@ def verify_text(report: Object, *, paint: Paint) -> str:
             lines.append(
                 f"  {place + ': ' if place else ''}{safe(text(fault, 'message'))}   [{text(fault, 'code')}]"
             )
-        lines.append(f"  {size} entries before that are as recorded")
+        lines.append(f"  before that: {size} as recorded")
     facts = [
         ("origin", text(report, "origin")),
         ("checkpoints", text(report, "checkpoints")),
@@ -201,9 +202,8 @@ def prove(door: Door, seq: int, output: Path | None) -> None:
             raise WorldError(
                 "FILE_UNWRITABLE", f"`{output}` can't be written: {reason}", path=str(output)
             ) from None
-        door.out.note(
-            f"wrote {output}; check it: {door.command('audit', 'verify-proof', str(output), '--key', 'KEY')}"
-        )
+        check = door.command("audit", "verify-proof", str(output), "--key", "KEY")
+        door.out.note(f"wrote {output}; check it: {check} (`audit export` writes the key)")
     if door.out.is_json:
         door.out.object({"seq": seq, "proof": proof})
     elif output is None:
@@ -220,12 +220,9 @@ def verify_proof(door: Door, file: str, key: str) -> None:
     if door.out.is_json:
         door.out.object(proved)
         return
-    seq, size = text(proved, "seq") or text(proved, "index"), text(proved, "size")
-    paint = door.out.paint()
-    door.out.answer(
-        f"{paint('proved', 'green')}  entry {seq} is in the ledger of {size or '?'} entries, root {text(proved, 'root')}"
-    )
-    door.out.answer(safe(text(proved, "entry") or text(proved, "leaf")))
+    where = f"entry {text(proved, 'index')} of {text(proved, 'size')} in {safe_line(text(proved, 'origin'))}"
+    door.out.answer(f"{door.out.paint()('proved', 'green')}  {where}, root {text(proved, 'root')}")
+    door.out.answer(safe(text(proved, "entry")))
 
 
 @command("export", short_help="Write the ledger out, verifiable elsewhere.")
@@ -259,7 +256,7 @@ def erase(door: Door, run_id: str) -> int:
     if door.out.is_json:
         door.out.object(result)
     else:
-        door.out.answer(f"erased the payloads of {run_id}")
+        door.out.answer(f"erased {text(result, 'erased')} payloads of {run_id}")
     return OK
 
 

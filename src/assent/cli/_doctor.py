@@ -72,7 +72,7 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield _guarded("policy", lambda: _policy(door))
     yield _guarded("state directory", lambda: _state(settings))
     yield _guarded("signing key", lambda: _key(settings))
-    yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.socket_path().parent)))
+    yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     if settings.state.is_dir():
         yield _guarded("runs", lambda: _runs(door))
 

@@ -44,6 +44,7 @@ _UNVERIFIED_CODES: Final = frozenset(
     """RECORD_CORRUPT SIGNATURE_INVALID SIGNATURE_MISSING NOTE_MALFORMED CHECKPOINT_MALFORMED PROOF_MALFORMED PROOF_INVALID
     QUORUM_MISSING""".split()
 )
+_UNDO_REFUSALS: Final = _REFUSALS | {"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"}
 SETTLING: Final = frozenset({"reject", "cancel", "undo", "resolve"})
 """Operations that ask for one thing, which was done or was not."""
 
@@ -107,6 +108,6 @@ def error_exit_code(error: AssentError, operation: str | None = None) -> int:
         return OWNED
     if error.code in _UNVERIFIED_CODES:
         return UNVERIFIED
-    if operation == "undo" and error.code in ("UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"):
+    if operation == "undo" and error.code in _UNDO_REFUSALS:
         return ATTENTION
     return {"input": USAGE, "refused": REFUSED, "world": FAILED}.get(error.family, INTERNAL)

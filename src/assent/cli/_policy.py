@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from assent.cli._arguments import read_arguments, read_text
+from assent.cli._arguments import parameter_schemas, read_arguments, read_text
 from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
@@ -16,7 +16,7 @@ from assent.cli._json import Object, mapping, objects, text, texts
 from assent.cli._plan_text import approvers_text
 from assent.cli._style import DECISION_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
-from assent.errors import InputError, Json
+from assent.errors import InputError
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec
@@ -83,14 +83,11 @@ def explain(
 ) -> None:
     """Show which rule decides a call of CAPABILITY with these parameters, and why each earlier rule did not."""
     from assent.policy import PolicyContext
-    from assent.spec.frozen import thaw
     from assent.system import SystemClock
 
     settings = door.settings
     spec = door.facade.capabilities(settings).resolve(capability)
-    declared: Json = thaw(spec.parameters.get("properties"))
-    schemas = declared if isinstance(declared, dict) else {}
-    given = read_arguments(parameters, lambda name: mapping(schemas, name), cwd=door.cwd)
+    given = read_arguments(parameters, parameter_schemas(spec), cwd=door.cwd)
     context = PolicyContext.of(
         spec,
         settings.principal,

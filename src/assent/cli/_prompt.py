@@ -99,7 +99,7 @@ def target_of(approval: Object) -> str:
 
 
 def _why(door: Door, approval: Object) -> str:
-    reason = safe(text(approval, "reason")) or "the rule asks for a person's decision"
+    reason = safe(text(mapping(approval, "preview"), "reason")) or "it asks for a person's decision"
     more = door.command("policy", "explain", text(approval, "capability"))
     return f"  rule {safe_line(text(approval, 'rule'))}: {reason}\n  more: {more}"
 

@@ -18,7 +18,7 @@ def headline(run: Object, *, paint: Paint) -> str:
 
 def _only_capability(run: Object) -> str:
     steps = objects(run, "steps")
-    return text(steps[0], "capability") if steps else "call"
+    return (text(steps[0], "capability") if steps else "") or "call"
 
 
 def failure(run: Object, *, paint: Paint) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from assent.cli._arguments import read_arguments
+from assent.cli._arguments import parameter_schemas, read_arguments
 from assent.cli._command import command
 from assent.cli._completion import complete_capability, complete_run, complete_workflow
 from assent.cli._door import Door
@@ -50,16 +50,8 @@ def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | N
     given: dict[str, Json] = {}
     if parameters:
         spec = door.facade.capabilities(door.settings).resolve(capability)
-        declared = spec.parameters.get("properties")
-
-        def schema(name: str) -> dict[str, Json] | None:
-            from assent.spec.frozen import thaw
-
-            found = thaw(declared) if declared is not None else {}
-            below = found.get(name) if isinstance(found, dict) else None
-            return below if isinstance(below, dict) else None
-
-        given = read_arguments(parameters, schema, cwd=door.cwd)
+        schemas = parameter_schemas(spec)
+        given = read_arguments(parameters, schemas, cwd=door.cwd)
     return drive(door, door.request("call", capability=capability, parameters=given), wait_ms=wait_ms)
 
 

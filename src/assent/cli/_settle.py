@@ -139,7 +139,9 @@ def resolve(door: Door, run_id: str, step: str, resolution: str | None, output: 
         from assent.spec.canonical import parse_json
 
         if resolution != "happened":
-            raise InputError("USAGE_INVALID", "`--output` goes with `--happened` only")
+            raise InputError(
+                "USAGE_INVALID", "there is an output only if it happened", hint="`--happened --output JSON`"
+            )
         try:
             value = parse_json(output)
         except InputError as error:

@@ -86,7 +86,7 @@ def safe_line(text: str, width: int | None = None) -> str:
     """The same on one line, cut to `width` characters."""
     line = safe(text).replace("\n", "\\n").replace("\t", "\\t")
     if width is not None and len(line) > width:
-        return line[: max(1, width - 1)] + "…"
+        return line[: max(0, width - 1)] + "…"
     return line
 
 

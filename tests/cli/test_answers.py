@@ -1,0 +1,353 @@
+"""stdout is the answer and nothing else; stderr tells how to go on; lists are lists, also when they are empty."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from assent.cli._completion import SHELLS
+from assent.errors import Json
+from assent.errors.catalog import CATALOG
+from tests.support.door import RUN, ScriptedRuntime, Terminal, approval_object, run_object
+
+
+@pytest.mark.parametrize("words", [("runs",), ("approvals",)])
+def test_an_empty_list_is_a_list(terminal: Terminal, words: tuple[str, ...]) -> None:
+    assert terminal(*words, "--json").json == []
+    plain = terminal(*words)
+    assert plain.out == ""
+    assert plain.err
+
+
+def test_the_log_is_a_stream_of_objects(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runtime.lines = [
+        {"seq": i, "at_ms": 0, "run_id": RUN, "kind": "step.started", "event": {}} for i in range(3)
+    ]
+    lines = terminal("audit", "log", "--json").out.splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == [0, 1, 2]
+    assert terminal("audit", "log").out.count("step.started") == 3
+
+
+def test_the_log_hands_its_filters_on(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    words = (
+        "--run",
+        "R",
+        "--principal",
+        "user:x",
+        "--capability",
+        "io.*",
+        "--decision",
+        "deny",
+        "--kind",
+        "step.denied",
+    )
+    assert terminal("audit", "log", *words, "--since", "1970-01-01T00:00:01").code == 0
+    wanted = str(runtime.requests[0]["filter"])
+    for part in (
+        "run='R'",
+        "principal='user:x'",
+        "capability='io.*'",
+        "decision='DENY'",
+        "since_ms=1000",
+        "step.denied",
+    ):
+        assert part in wanted
+
+
+def test_a_waiting_run_prints_the_exact_commands_that_go_on(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    """Without a terminal nothing prompts: the run is left waiting and the way on can be typed, or pasted."""
+    runtime.answers["call"] = run_object("waiting")
+    runtime.waiting = [approval_object(), approval_object(run_id="another")]
+    answer = terminal("call", "sys.noop", "--state", "my state")
+    assert answer.code == 4
+    assert f"assent approve {RUN} publish --digest d1gest --state 'my state'" in answer.err
+    assert f"assent reject {RUN} publish --reason" in answer.err
+    assert "another" not in answer.err
+    assert "d1gest" not in answer.out
+    assert [request["op"] for request in runtime.requests] == ["call"]
+
+
+def test_yes_never_answers_an_approval(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runtime.answers["call"] = run_object("waiting")
+    runtime.waiting = [approval_object()]
+    assert terminal("call", "sys.noop", "--yes").code == 4
+    assert [request["op"] for request in runtime.requests] == ["call"]
+
+
+def test_approving_without_a_digest_prints_the_one_that_was_not_confirmed(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    runtime.answers["approve"] = run_object()
+    runtime.waiting = [approval_object()]
+    assert "d1gest (not confirmed)" in terminal("approve", RUN).err
+    assert "not confirmed" not in terminal("approve", RUN, "--digest", "d1gest").err
+
+
+def test_a_run_that_needs_a_person_says_what_that_person_can_do(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    error = {
+        "code": "STEP_IN_DOUBT",
+        "message": "x",
+        "path": "pay",
+        "hint": None,
+        "details": {"before": "a", "now": "b"},
+    }
+    runtime.answers["resume"] = {"results": [run_object("needs_attention", error=error)]}
+    answer = terminal("resume", RUN)
+    assert answer.code == 5
+    assert "before: a" in answer.out
+    assert "now: b" in answer.out
+    for command in (f"assent show {RUN}", f"assent resume {RUN}", f"assent resolve {RUN} pay"):
+        assert command in answer.err
+
+
+def test_waiting_follows_the_journal_until_somebody_decides(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    """`--wait` only reads: whoever approves in another terminal drives the run on."""
+    runtime.answers["call"] = run_object("waiting")
+    granted: dict[str, Json] = {
+        "at_ms": 1,
+        "event": {"kind": "approval.granted", "step": "s", "by": "user:bob"},
+    }
+    runtime.shown = [
+        run_object("waiting", events=[]),
+        run_object("running", events=[granted]),
+        run_object("succeeded", events=[granted]),
+    ]
+    answer = terminal("call", "sys.noop", "--wait", "--json")
+    assert (answer.code, answer.object["status"]) == (0, "succeeded")
+    assert "events" not in answer.object, "the answer is the run object, however long it took"
+
+
+def test_waiting_ends_when_its_time_is_up(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runtime.answers["call"] = run_object("waiting")
+    runtime.shown = [run_object("waiting", events=[])]
+    assert terminal("call", "sys.noop", "--wait=1ms").code == 4
+
+
+def test_progress_is_told_on_stderr_and_not_at_all_to_programs(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    runtime.answers["call"] = run_object()
+    runtime.progress = [{"at_ms": 0, "run": RUN, "n": 1, "event": {"kind": "step.succeeded", "step": "a"}}]
+    plain = terminal("call", "sys.noop")
+    assert plain.err.split() == ["succeeded", "a"]
+    assert terminal("call", "sys.noop", "--json").err == ""
+
+
+def test_unfinished_runs_are_told_of_by_commands_that_touch_the_state(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    runtime.unfinished_count = 2
+    runtime.answers["call"] = run_object()
+    state = terminal.folder / ".assent"
+    state.mkdir(mode=0o700)
+    assert "2 unfinished runs: assent resume" in terminal("runs").err
+    assert "2 unfinished runs: assent resume" in terminal("call", "sys.noop", "--json").err
+    assert "unfinished" not in terminal("version").err
+    runtime.answers["resume"] = {"results": []}
+    assert "unfinished" not in terminal("resume").err
+
+
+def test_runs_can_be_narrowed(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    statuses = ("failed", "waiting", "failed", "succeeded")
+    runtime.known_runs = [
+        {"run_id": f"r{i}", "workflow": "w", "status": status, "started_at": "x"}
+        for i, status in enumerate(statuses)
+    ]
+    failed = terminal("runs", "--status", "failed", "--limit", "1", "--json").json
+    assert (
+        [run["run_id"] for run in failed if isinstance(run, dict)] == ["r2"]
+        if isinstance(failed, list)
+        else False
+    )
+    assert terminal("runs").out.splitlines()[0].split() == ["run", "status", "workflow", "started"]
+
+
+def test_every_error_code_is_explained(terminal: Terminal) -> None:
+    for code in CATALOG:
+        answer = terminal("explain", code, "--json")
+        assert (answer.code, answer.object["code"]) == (0, code)
+    assert terminal("explain", "policy_denied").out.startswith("POLICY_DENIED\n")
+
+
+def test_help_finds_commands_and_topics(terminal: Terminal) -> None:
+    assert "Usage: assent audit verify" in terminal("help", "audit", "verify").out
+    assert "130" in terminal("help", "exit-codes").out
+    assert "ASSENT_STATE" in terminal("help", "environment").out
+    assert terminal().out.startswith("Usage: assent")
+    assert terminal("audit").code == 2
+
+
+def test_a_word_that_is_no_command_gets_a_suggestion(terminal: Terminal) -> None:
+    assert terminal("aprove", "--json").error["hint"] == "did you mean `approve`?"
+    assert terminal("audit", "verfy", "--json").error["hint"] == "did you mean `verify`?"
+
+
+def test_flags_work_before_and_after_the_command(terminal: Terminal) -> None:
+    assert terminal("--json", "version").object == terminal("version", "--json").object
+    assert terminal("--version").out == terminal("version").out
+
+
+def test_the_flags_lead_back_to_the_same_state(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runtime.answers["call"] = run_object("needs_attention")
+    (terminal.folder / "elsewhere").mkdir()
+    answer = terminal("--workspace", "elsewhere", "call", "sys.noop")
+    assert f"assent show {RUN} --workspace elsewhere" in answer.err
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_shell_has_its_completion(terminal: Terminal, shell: str) -> None:
+    assert "_ASSENT_COMPLETE" in terminal("completion", shell).out
+    assert terminal("completion", shell, "--json").object["shell"] == shell
+
+
+# -- init and doctor ---------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_a_workspace_that_loads_and_never_overwrites(terminal: Terminal) -> None:
+    answer = terminal("init", "--json")
+    assert answer.code == 0
+    assert {path.name for path in terminal.folder.iterdir()} == {"assent.toml", "policy.yaml", ".assent"}
+    assert (terminal.folder / ".assent").stat().st_mode & 0o777 == 0o700
+    assert (terminal.folder / ".assent" / ".gitignore").read_text() == "*\n"
+    before = (terminal.folder / "assent.toml").read_bytes()
+    again = terminal("init", "--json")
+    assert (again.code, again.error["code"]) == (2, "INIT_EXISTS")
+    assert (terminal.folder / "assent.toml").read_bytes() == before
+    check = terminal("policy", "check", "--json").object
+    assert (check["ok"], check["findings"]) == (True, [])
+
+
+def test_init_leaves_no_part_of_a_workspace_behind(terminal: Terminal) -> None:
+    terminal.write("policy.yaml", "mine")
+    assert terminal("init", "--json").error["code"] == "INIT_EXISTS"
+    assert [path.name for path in terminal.folder.iterdir()] == ["policy.yaml"]
+
+
+def test_every_line_that_init_comments_out_is_valid(terminal: Terminal) -> None:
+    """The file teaches by its comments; each of them can be taken as it stands."""
+    terminal("init")
+    file = terminal.folder / "assent.toml"
+    lines = file.read_text().splitlines()
+    file.write_text(
+        "\n".join(
+            line.removeprefix("# ") if " = " in line or line.startswith("# [") else line for line in lines
+        )
+    )
+    assert "strict = true" in file.read_text().splitlines()[7]
+    answer = terminal("doctor", "--json", "--as", "agent:helper")
+    assert (answer.code, answer.error["code"]) == (3, "IDENTITY_REFUSED"), (
+        "everything was read, strict included"
+    )
+
+
+def test_doctor_shows_every_value_with_its_source(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal("init")
+    monkeypatch.setenv("ASSENT_ENVIRONMENT", "staging")
+    answer = terminal("doctor", "--json")
+    assert answer.code == 0
+    settings = answer.object["settings"]
+    assert isinstance(settings, list)
+    sources = {one["name"]: one["source"] for one in settings if isinstance(one, dict)}
+    assert sources["environment"] == "ASSENT_ENVIRONMENT"
+    assert str(sources["policy"]).endswith("assent.toml:2")
+    assert sources["limits.grace"] == "default"
+    assert "signing key" in terminal("doctor").out
+
+
+def test_doctor_finds_what_is_unsound(terminal: Terminal) -> None:
+    terminal("init")
+    (terminal.folder / ".assent").chmod(0o755)
+    (terminal.folder / "policy.yaml").chmod(0o666)
+    answer = terminal("doctor", "--json")
+    checks = answer.object["checks"]
+    assert isinstance(checks, list)
+    faults = {one["name"] for one in checks if isinstance(one, dict) and one["status"] == "fault"}
+    assert (answer.code, faults) == (1, {"state directory", "policy"})
+
+
+# -- policy and capabilities -------------------------------------------------------------------------------------------
+
+POLICY = """\
+version: 1
+rules:
+  - id: reads
+    when: { operation_type: READ }
+    decision: ALLOW
+  - id: deletes
+    when: { capability: io.fs.delete }
+    decision: REQUIRE_APPROVAL
+  - id: never
+    when: { capability: io.fs.delete }
+    decision: DENY
+"""
+
+
+def test_policy_check_tells_what_cannot_decide_and_refuses_what_is_broken(terminal: Terminal) -> None:
+    terminal.write("p.yaml", POLICY)
+    suspicious = terminal("policy", "check", "p.yaml", "--json")
+    findings = suspicious.object["findings"]
+    assert suspicious.code == 0
+    assert isinstance(findings, list)
+    assert [found["path"] for found in findings if isinstance(found, dict)] == ["p.yaml:9:9"]
+    assert "p.yaml:9:9" in terminal("policy", "check", "p.yaml").out
+    terminal.write("p.yaml", "version: 1\nruls: []\n")
+    broken = terminal("policy", "check", "p.yaml", "--json")
+    assert (broken.code, broken.object["ok"]) == (2, False)
+
+
+def test_policy_explain_names_the_rule_and_why_no_earlier_one_decided(terminal: Terminal) -> None:
+    terminal.write("p.yaml", POLICY)
+    words = ("policy", "explain", "io.fs.delete", "path=x", "--policy", "p.yaml", "--as", "agent:bot")
+    explained = terminal(*words, "--json").object
+    assert (explained["decision"], explained["rule"]) == ("REQUIRE_APPROVAL", "deletes")
+    text = terminal(*words).out
+    assert text.startswith("REQUIRE_APPROVAL  io.fs.delete (HIGH) for agent:bot")
+    assert "reads" in text
+
+
+def test_policy_test_compares_with_the_cases(terminal: Terminal) -> None:
+    terminal.write("p.yaml", POLICY)
+    case = "cases:\n  - name: asks\n    given: {{ capability: io.fs.delete }}\n    expect: {}\n"
+    terminal.write("c.yaml", case.format("REQUIRE_APPROVAL"))
+    assert terminal("policy", "test", "c.yaml", "--policy", "p.yaml", "--json").object["ok"] is True
+    terminal.write("c.yaml", case.format("ALLOW"))
+    differs = terminal("policy", "test", "c.yaml", "--policy", "p.yaml", "--json")
+    assert (differs.code, differs.object["ok"]) == (1, False)
+    assert "0 of 1 cases" in terminal("policy", "test", "c.yaml", "--policy", "p.yaml").out
+
+
+def test_capabilities_are_listed_and_shown(terminal: Terminal) -> None:
+    listed = terminal("capability", "list", "--json").json
+    assert isinstance(listed, list)
+    ids = [one["id"] for one in listed if isinstance(one, dict)]
+    assert {"io.fs.read_file", "io.fs.delete", "sys.noop"} <= set(ids)
+    for name in ids:
+        assert terminal("capability", "show", str(name), "--json").object["id"] == name
+        assert str(name) in terminal("capability", "show", str(name)).out
+    assert terminal("capability", "show", "io.fs.reed_file", "--json").error["code"] == "CAPABILITY_UNKNOWN"
+    assert "io.fs.delete" in terminal("capability", "list").out
+
+
+def test_proofs_and_exports_are_handed_on(terminal: Terminal) -> None:
+    assert terminal("audit", "prove", "4", "--json").object == {"seq": 4, "proof": "proof of 4\n"}
+    assert terminal("audit", "prove", "4").out == "proof of 4\n"
+    assert terminal("audit", "prove", "4", "--output", "p").out == ""
+    assert (terminal.folder / "p").read_text() == "proof of 4\n"
+    assert terminal("audit", "prove", "4", "--output", "none/p", "--json").error["code"] == "FILE_UNWRITABLE"
+    assert terminal("audit", "export", "x", "--json").object["entries"] == 3
+    terminal.write("k", "the key\n")
+    assert terminal("audit", "verify", "--key", "k", "--json").object["key"] == "the key"
+    assert terminal("audit", "verify", "--key", "literal", "--json").object["key"] == "literal"
+    terminal.write("kept", "a checkpoint")
+    assert (
+        terminal("audit", "verify", "--checkpoint", "kept", "--json").object["checkpoint"] == "a checkpoint"
+    )

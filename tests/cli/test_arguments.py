@@ -1,0 +1,167 @@
+"""What a command line says to a parameter is read by the type that the parameter declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assent.cli._arguments import read_arguments
+from assent.cli._workflow import Inputs
+from assent.errors import AssentError, Json
+from tests.support.door import ScriptedRuntime, Terminal, run_object
+
+SCHEMAS: dict[str, dict[str, Json]] = {
+    "text": {"type": "string"},
+    "count": {"type": "integer"},
+    "flag": {"type": "boolean"},
+    "items": {"type": "array"},
+}
+
+
+def read(*words: str, cwd: Path = Path()) -> dict[str, Json]:
+    return read_arguments(words, SCHEMAS.get, cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("text=5", "5"),
+        ("text=", ""),
+        ("text=a=b", "a=b"),
+        ("text=line\nline", "line\nline"),
+        ("count=5", 5),
+        ("flag=true", True),
+        ("items=[1]", [1]),
+        ("text:=5", 5),
+        ('items:={"a": null}', {"a": None}),
+        ("unknown=5", "5"),
+    ],
+)
+def test_a_value_is_read_by_its_declared_type(word: str, value: Json) -> None:
+    assert list(read(word).values()) == [value]
+
+
+def test_a_value_can_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("seven\n")
+    (tmp_path / "n").write_text("7\n")
+    assert read("text=@f", "count=@n", cwd=tmp_path) == {"text": "seven\n", "count": 7}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("novalue",), "ARGUMENT_INVALID"),
+        (("=x",), "ARGUMENT_INVALID"),
+        (("a b=x",), "ARGUMENT_INVALID"),
+        (("text=1", "text=2"), "ARGUMENT_INVALID"),
+        (("text:={",), "ARGUMENT_INVALID"),
+        (("text:=NaN",), "ARGUMENT_INVALID"),
+        (("count=x",), "INPUT_INVALID"),
+        (("flag=yes",), "INPUT_INVALID"),
+        (("text=@none",), "FILE_MISSING"),
+        (("text=@/",), "FILE_UNREADABLE"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(words: tuple[str, ...], code: str, tmp_path: Path) -> None:
+    with pytest.raises(AssentError) as raised:
+        read(*words, cwd=tmp_path)
+    assert raised.value.code == code
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"a\xff")
+    with pytest.raises(AssentError) as raised:
+        read("text=@f", cwd=tmp_path)
+    assert (raised.value.code, "byte 1" in raised.value.message) == ("FILE_UNREADABLE", True)
+
+
+def test_the_inputs_of_a_workflow_declare_their_types() -> None:
+    inputs = Inputs({"inputs": {"n": "integer", "m": {"type": "array"}, "broken": {"type": 3}}})
+    assert inputs("n") == {"type": "integer"}
+    assert inputs("m") == {"type": "array"}
+    assert inputs("none") is None
+    assert inputs("broken") is None, "the runtime refuses it, with its place"
+
+
+WORKFLOW = "name: w\ninputs: { n: integer, s: string }\nsteps: [{ name: a, capability: sys.noop }]\n"
+
+
+def test_run_sends_text_source_folder_and_typed_inputs(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    terminal.write("sub/w.yaml", WORKFLOW)
+    runtime.answers["run"] = run_object()
+    assert terminal("run", "sub/w.yaml", "n=3", "s=3", "--as", "agent:bot").code == 0
+    request = runtime.requests[0]
+    assert request["text"] == WORKFLOW
+    assert (request["source"], request["base"]) == ("sub/w.yaml", str(terminal.folder / "sub"))
+    assert request["inputs"] == {"n": 3, "s": "3"}
+    assert (request["principal"], request["asserted"], request["plan"]) == ("agent:bot", True, None)
+
+
+def test_run_takes_a_plan_by_its_id_and_no_other_inputs(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runtime.answers["run"] = run_object()
+    assert terminal("run", "plan_01abc").code == 0
+    assert (runtime.requests[0]["plan"], runtime.requests[0]["text"]) == ("plan_01abc", None)
+    assert terminal("run", "plan_01abc", "n=1", "--json").error["code"] == "ARGUMENT_INVALID"
+    assert terminal("run", "none.yaml", "--json").error["code"] == "FILE_MISSING"
+
+
+def test_call_reads_parameters_by_the_capability_s_schema(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    runtime.answers["call"] = run_object(workflow=None)
+    assert terminal("call", "io.fs.write_file", "path=7", "content=x", "create_dirs=true").code == 0
+    assert runtime.requests[0]["parameters"] == {"path": "7", "content": "x", "create_dirs": True}
+    wrong = terminal("call", "io.fs.write_file", "pth=x", "--json")
+    assert (wrong.code, wrong.error["code"], wrong.error["hint"]) == (
+        2,
+        "INPUT_UNKNOWN",
+        "did you mean `path`?",
+    )
+    assert terminal("call", "io.fs.wrote_file", "path=x", "--json").error["code"] == "CAPABILITY_UNKNOWN"
+
+
+def test_requests_carry_what_was_said(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    for operation in ("approve", "reject", "cancel", "undo", "resolve", "erase"):
+        runtime.answers[operation] = run_object()
+    terminal("approve", "R", "s", "--digest", "D")
+    terminal("reject", "R", "--reason", "why", "--digest", "D")
+    terminal("cancel", "R")
+    terminal("undo", "R", "--partial")
+    terminal("resolve", "R", "s", "--happened", "--output", '{"a": 1}')
+    terminal("audit", "erase", "R")
+    common = {"principal", "asserted", "environment"}
+    said = [
+        {name: value for name, value in request.items() if name not in common} for request in runtime.requests
+    ]
+    assert said == [
+        {"op": "approve", "run": "R", "step": "s", "digest": "D"},
+        {"op": "reject", "run": "R", "step": None, "digest": "D", "reason": "why"},
+        {"op": "cancel", "run": "R"},
+        {"op": "undo", "run": "R", "partial": True},
+        {"op": "resolve", "run": "R", "step": "s", "resolution": "happened", "output": {"a": 1}},
+        {"op": "erase", "run": "R"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("resolve", "R", "s"),
+        ("resolve", "R", "s", "--abandon", "--output", "1"),
+        ("run", "plan_1", "--wait=soon"),
+        ("audit", "log", "--since", "yesterday"),
+        ("explain", "NO_SUCH_CODE"),
+        ("help", "nothing"),
+        ("plan", "w.yaml", "--detail", "none"),
+        ("policy", "check"),
+    ],
+)
+def test_what_a_command_does_not_understand_is_a_usage_error(
+    terminal: Terminal, runtime: ScriptedRuntime, words: tuple[str, ...]
+) -> None:
+    terminal.write("w.yaml", WORKFLOW)
+    runtime.planned = {"plan_id": "plan_1", "workflow": "w", "steps": [], "summary": {}}
+    answer = terminal(*words, "--json")
+    assert (answer.code, answer.error["code"]) == (2, "USAGE_INVALID")
+    assert answer.error["hint"]

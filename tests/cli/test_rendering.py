@@ -1,0 +1,293 @@
+"""What people read: the summary first, the failure first, colour never alone, and no data that drives the terminal."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assent.cli._diff import FOLD_LINES, counts, diff_text
+from assent.cli._error_text import FAULTS_SHOWN, error_text
+from assent.cli._plan_text import approvers_text, duration_text, plan_text
+from assent.cli._progress import _WORDS, event_detail, event_words
+from assent.cli._result_text import result_text
+from assent.cli._style import PLAIN, Paint, safe, safe_line, wants_colour
+from assent.cli._table import table, visible
+from assent.cli._timeline import show_text
+from assent.errors import InputError, Json
+from assent.spec.events import EVENT_TYPES
+from tests.support.door import RUN, run_object
+
+COLOUR = Paint(enabled=True)
+
+
+# -- safety ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(), st.integers(min_value=1, max_value=80))
+def test_no_text_can_drive_the_terminal_or_break_a_line(text: str, width: int) -> None:
+    line = safe_line(text, width)
+    assert len(line) <= width
+    assert all(char.isprintable() or char in " \u3000" or not char.isascii() for char in line)
+    assert "\x1b" not in safe(text)
+    assert "\u202e" not in safe(text)
+    safe(text).encode()
+
+
+def test_what_is_unsafe_is_written_out() -> None:
+    assert safe("a\x1b[2Jb\u202ec\td\n") == "a\\x1b[2Jb\\u202ec\td\n"
+    assert safe_line("a\tb\nc") == "a\\tb\\nc"
+
+
+def test_a_hostile_run_shows_its_bytes_and_obeys_none() -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\r"
+    step: Json = {
+        "name": "a",
+        "status": "failed",
+        "capability": evil,
+        "error": {"message": evil, "code": "X"},
+    }
+    run = run_object(
+        "failed",
+        workflow=evil,
+        steps=[step],
+        error={"code": evil, "message": evil, "path": evil, "hint": evil},
+    )
+    shown = result_text(run, paint=PLAIN)
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "\r" not in shown
+
+
+@pytest.mark.parametrize(
+    ("choice", "environ", "is_terminal", "expected"),
+    [
+        ("auto", {}, True, True),
+        ("auto", {}, False, False),
+        ("always", {"NO_COLOR": "1"}, False, True),
+        ("never", {"CLICOLOR_FORCE": "1"}, True, False),
+        ("auto", {"NO_COLOR": "1", "CLICOLOR_FORCE": "1"}, True, False),
+        ("auto", {"NO_COLOR": ""}, True, True),
+        ("auto", {"CLICOLOR_FORCE": "1"}, False, True),
+        ("auto", {"CLICOLOR_FORCE": "0"}, False, False),
+        ("auto", {"CLICOLOR": "0"}, True, False),
+        ("auto", {"TERM": "dumb"}, True, False),
+    ],
+)
+def test_colour_follows_flag_then_environment_then_terminal(
+    choice: str, environ: dict[str, str], is_terminal: bool, expected: bool
+) -> None:
+    assert wants_colour(choice, environ, is_terminal=is_terminal) is expected
+
+
+def test_columns_align_with_and_without_colour() -> None:
+    rows = [["a", COLOUR("long word", "red"), "x"], ["bb", "y", "z"]]
+    head, *lines = table(rows, head=["h", "i", "j"], paint=PLAIN).splitlines()
+    ends = [visible(line[:-1]) for line in (head, *lines)]
+    assert ends == [15, 15, 15], "2 + 2 + 9 + 2 columns stand before the last one"
+    assert table([["a", "", "c"]], paint=PLAIN) == "a  c", "an empty column takes no room"
+
+
+# -- diffs and plans ---------------------------------------------------------------------------------------------------
+
+
+def test_a_long_diff_is_folded_unless_it_is_asked_for() -> None:
+    diff = "--- a\n+++ b\n" + "".join(f"+line {i}\n" for i in range(FOLD_LINES * 2))
+    assert counts(diff) == (FOLD_LINES * 2, 0)
+    folded = diff_text(diff, paint=PLAIN, fold="assent plan x --detail a")
+    assert len(folded.splitlines()) == FOLD_LINES + 1
+    assert "more lines: assent plan x --detail a" in folded
+    assert len(diff_text(diff, paint=PLAIN).splitlines()) == FOLD_LINES * 2 + 2
+
+
+def plan_step(name: str, **fields: Json) -> dict[str, Json]:
+    step: dict[str, Json] = {
+        "name": name,
+        "capability": "io.fs.write_file",
+        "operation_type": "WRITE",
+        "risk_level": "MEDIUM",
+        "decision": "ALLOW",
+        "rule": "medium",
+        "approvers": None,
+        "undo": "automatic",
+        "preview": {"kind": "unified", "diff": "--- a\n+++ b\n@@ -1 +1 @@\n-old\n+new\n"},
+        "changes": True,
+        "known": True,
+    }
+    return step | fields
+
+
+def shown_plan(*steps: dict[str, Json], detail: str | None = None) -> str:
+    plan: dict[str, Json] = {"plan_id": "plan_7", "workflow": "release", "steps": [*steps], "summary": {}}
+    return plan_text(plan, paint=PLAIN, detail=detail, run="assent run plan_7", show="assent plan w.yaml")
+
+
+def test_a_plan_says_each_step_its_sign_and_the_summary_at_both_ends() -> None:
+    text = shown_plan(
+        plan_step(
+            "look",
+            operation_type="READ",
+            risk_level="LOW",
+            undo="not_needed",
+            changes=False,
+            preview={"diff": ""},
+        ),
+        plan_step("write"),
+        plan_step(
+            "drop", operation_type="DELETE", risk_level="HIGH", decision="REQUIRE_APPROVAL", rule="high"
+        ),
+        plan_step("later", known=False, preview={"kind": "none", "diff": ""}),
+        plan_step("run", risk_level="CRITICAL", decision="DENY", rule="default", undo="none"),
+    )
+    signs = {line.split()[2]: line[0] for line in text.splitlines() if len(line) > 3 and line[3:4].isdigit()}
+    signs |= {"look": " "}
+    assert signs["write"] == "~"
+    assert signs["drop"] == "-"
+    assert signs["later"] == "?"
+    assert signs["run"] == "!"
+    summary = "Would: 1 without change, 3 changes, 1 deletion.  Undo: 3 automatic, 1 NOT possible (run)."
+    assert text.count(summary) == 2
+    assert "Can't be known before it runs: later." in text
+    assert "1 approval, 1 denial: it would stop at `run`." in text
+    assert text.splitlines()[0] == "Plan plan_7  release"
+    assert text.splitlines()[-1] == "run it as planned: assent run plan_7"
+    assert "known only when it runs" in text
+    assert "+1 -1" in text
+
+
+def test_one_step_s_detail_leaves_the_other_diffs_out() -> None:
+    steps = (plan_step("one"), plan_step("two"))
+    assert shown_plan(*steps).count("+new") == 2
+    assert shown_plan(*steps, detail="two").count("+new") == 1
+
+
+def test_approvers_are_told_in_words() -> None:
+    approvers: dict[str, Json] = {
+        "roles": ["ops"],
+        "count": 2,
+        "not_requester": True,
+        "expires_ms": 3_600_000,
+    }
+    assert approvers_text(approvers) == "2 of role ops, not the requester, within 1 h"
+    assert approvers_text({"kinds": ["user", "agent"], "count": 1}) == "any user or agent"
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1200, "1.2 s"),
+        (60_000, "1 min"),
+        (200_000, "3 min 20 s"),
+        (7_500_000, "2 h 5 min"),
+    ],
+)
+def test_durations_are_told_in_words(ms: int, words: str) -> None:
+    assert duration_text(ms) == words
+
+
+# -- events and the timeline -------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_event_has_its_words() -> None:
+    assert set(_WORDS) == set(EVENT_TYPES)
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES)
+def test_an_event_of_any_kind_is_told_in_few_words(kind: str) -> None:
+    assert 0 < len(event_words({"kind": kind})) <= 18
+    event_detail({"kind": kind})
+
+
+def test_an_unknown_event_of_a_later_version_is_still_shown() -> None:
+    assert event_words({"kind": "step.teleported"}) == "step.teleported"
+
+
+def leaf(at_ms: int, kind: str, step: str | None = None, **fields: Json) -> dict[str, Json]:
+    event: dict[str, Json] = {"kind": kind, **({"step": step} if step else {}), **fields}
+    return {"at_ms": at_ms, "run": RUN, "n": 0, "event": event}
+
+
+def test_the_timeline_tells_the_failure_first_and_then_what_happened_when() -> None:
+    events = [
+        leaf(1000, "run.created", principal="user:alice"),
+        leaf(1000, "step.started", "a", capability="io.fs.write_file", risk="MEDIUM", rule="medium"),
+        leaf(2000, "step.succeeded", "a"),
+        leaf(2000, "approval.requested", "b", capability="io.fs.delete", risk="HIGH", rule="high"),
+        leaf(5000, "approval.granted", "b", by="user:bob", confirmed=True),
+        leaf(5000, "step.failed", "b", code="DISK_FULL"),
+        leaf(5000, "compensation.started", "a"),
+        leaf(6000, "compensation.succeeded", "a"),
+        leaf(6000, "run.rolled_back", code="DISK_FULL"),
+    ]
+    error: Json = {
+        "code": "DISK_FULL",
+        "message": "the disk is full",
+        "path": "b",
+        "hint": "make room",
+        "details": {},
+    }
+    steps: list[Json] = [{"name": "a", "status": "compensated"}, {"name": "b", "status": "failed"}]
+    run = run_object("rolled_back", events=[*events], principal="user:alice", error=error, steps=steps)
+    text = show_text(run, paint=PLAIN)
+    lines = text.splitlines()
+    assert lines[0].startswith("rolled back  release")
+    assert "started 1970-01-01 00:00:01Z, took 5.0 s" in lines[0]
+    assert lines[2] == "error: step `b`: the disk is full   [DISK_FULL]"
+    assert lines[3] == " help: make room"
+    bars = {line.split()[0]: line[line.index("|") :] for line in lines if line.endswith("|") and "|" in line}
+    assert bars["a"].startswith("|=")
+    assert bars["a"].rstrip("|").endswith("<")
+    assert "." in bars["b"]
+    assert any("4.000 s  b  approved" in line and "by user:bob" in line for line in lines)
+    widths = {len(bar) for bar in bars.values()}
+    assert len(widths) == 1, "bars stand under each other"
+
+
+def test_a_restart_is_marked_in_the_bars() -> None:
+    events = [leaf(0, "step.started", "a"), leaf(500, "run.recovered"), leaf(1000, "step.succeeded", "a")]
+    text = show_text(run_object(events=[*events]), paint=PLAIN)
+    bar = next(line for line in text.splitlines() if line.strip().startswith("a  |"))
+    assert bar.count("|") == 3
+
+
+def test_a_run_nobody_drives_says_so() -> None:
+    run = run_object("running", owner_alive=False, events=[leaf(0, "run.created")])
+    assert "nobody drives it" in show_text(run, paint=PLAIN)
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_shows_the_line_it_is_about(tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("e") / "w.yaml"
+    file.write_text("name: x\nsteps:\n  - nme: a\n")
+    error = InputError(
+        "UNKNOWN_KEY",
+        "a step has no key `nme`",
+        path=f"{file}:3:5",
+        hint="did you mean `name`?",
+        details={"length": 3},
+    )
+    assert error_text(error, paint=PLAIN).splitlines() == [
+        "error: a step has no key `nme`   [UNKNOWN_KEY]",
+        f"  --> {file}:3:5",
+        "   |",
+        " 3 |   - nme: a",
+        "   |     ^^^",
+        " help: did you mean `name`?",
+    ]
+
+
+def test_a_place_in_a_file_that_is_gone_is_still_a_place() -> None:
+    error = InputError("UNKNOWN_KEY", "x", path="/none/w.yaml:3:5")
+    assert error_text(error, paint=PLAIN).splitlines()[1] == "  --> /none/w.yaml:3:5"
+
+
+def test_of_many_errors_the_first_one_is_nearest_the_prompt() -> None:
+    others = [dict(InputError("X_Y", f"fault {i}").to_dict()) for i in range(FAULTS_SHOWN + 5)]
+    text = error_text(InputError("X_Y", "the first", details={"faults": [*others]}), paint=PLAIN)
+    assert text.splitlines()[-1] == "error: the first   [X_Y]"
+    assert text.splitlines()[0] == "… and 6 more"
+    assert text.count("error:") == FAULTS_SHOWN

@@ -89,12 +89,13 @@ def test_approving_without_a_digest_prints_the_one_that_was_not_confirmed(
 def test_a_run_that_needs_a_person_says_what_that_person_can_do(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
-    error = {
+    states: dict[str, Json] = {"before": "a", "now": "b"}
+    error: dict[str, Json] = {
         "code": "STEP_IN_DOUBT",
         "message": "x",
         "path": "pay",
         "hint": None,
-        "details": {"before": "a", "now": "b"},
+        "details": states,
     }
     runtime.answers["resume"] = {"results": [run_object("needs_attention", error=error)]}
     answer = terminal("resume", RUN)

@@ -1,0 +1,81 @@
+"""A command exists when it is documented: every command and option has its place in `docs/cli.md`, and nothing else has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from assent.cli._command import Group, shared_options
+from assent.cli._exit import MEANINGS
+from assent.cli._root import COMMANDS, build
+from assent.runtime._configuration import PROJECT_SCHEMA
+from assent.runtime.settings import VARIABLES
+
+
+def commands(group: Group, *path: str) -> dict[str, click.Command | None]:
+    """Every command by its words. `demo` is a module of its own, listed here by its name alone."""
+    context = click.Context(group)
+    found: dict[str, click.Command | None] = {}
+    for name in group.list_commands(context):
+        below = None if name == "demo" else group.get_command(context, name)
+        if isinstance(below, Group):
+            found |= commands(below, *path, name)
+        else:
+            found[" ".join((*path, name))] = below
+    return found
+
+
+ALL = commands(build())
+SHARED = {option for parameter in shared_options() for option in parameter.opts}
+
+
+@pytest.fixture(scope="module")
+def page(repository: Path) -> str:
+    return (repository / "docs" / "cli.md").read_text(encoding="utf-8")
+
+
+def sections(page: str) -> dict[str, str]:
+    """The text under each `### assent …` heading."""
+    parts = re.split(r"^### assent (.+)$", page, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_the_page_has_the_commands_that_exist_and_no_others(page: str) -> None:
+    assert sorted(sections(page)) == sorted(ALL)
+
+
+@pytest.mark.parametrize("name", [name for name, command in ALL.items() if command is not None])
+def test_every_option_of_a_command_is_documented(page: str, name: str) -> None:
+    command = ALL[name]
+    assert command is not None
+    section = sections(page)[name]
+    own = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+    assert [option for option in own if option not in SHARED and f"`{option}" not in section] == []
+
+
+def test_every_shared_option_is_documented_once_for_all(page: str) -> None:
+    front = page.split("\n## Setting up", maxsplit=1)[0]
+    assert [option for option in SHARED if option.startswith("--") and f"`{option}" not in front] == []
+
+
+def test_every_exit_code_is_documented(page: str) -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \|", page, flags=re.MULTILINE)
+    assert {int(code) for row in rows for code in row.split(",")} == set(MEANINGS)
+
+
+def test_every_variable_and_setting_is_documented(page: str) -> None:
+    limits = PROJECT_SCHEMA["limits"]
+    assert isinstance(limits, dict)
+    names = [*VARIABLES.values(), *limits, "[identity]", "[identity.users.", "[identity.agents.", "strict"]
+    assert [name for name in names if name not in page] == []
+
+
+def test_every_line_of_the_help_says_what_the_command_says_of_itself() -> None:
+    """The table of lazily loaded commands repeats each one's summary; here the two are held together."""
+    for name, entry in COMMANDS.items():
+        command = ALL.get(name)
+        if command is not None:
+            assert entry.summary == command.short_help, name

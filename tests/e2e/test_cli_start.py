@@ -1,0 +1,104 @@
+"""Starting is quick, and only what a command needs is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"pydantic", "msgspec", "asyncio", "apsw", "yaml", "rich", "cryptography", "jsonschema_rs", "tomllib"}
+VERSION_CPU_S = 0.080
+PROBE = "import sys; from assent.cli import main; code = main({words}); print('\\n' + ' '.join(sys.modules), file=sys.stderr)"
+
+
+@pytest.fixture
+def compiled(clean_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """An environment whose modules are compiled, as an installed package's are."""
+    env = {name: value for name, value in clean_env.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env |= {"PYTHONPYCACHEPREFIX": str(tmp_path / "pyc"), "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-m", "assent", "version"], env=env, check=True, capture_output=True)
+    return env
+
+
+def loaded(env: dict[str, str], *words: str, cwd: Path) -> set[str]:
+    program = PROBE.format(words=list(words))
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env=env, cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return set(answer.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "words", [("version",), ("--help",), ("run", "--help"), ("completion", "bash"), ("help", "exit-codes")]
+)
+def test_words_about_assent_load_nothing_heavy(
+    compiled: dict[str, str], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    modules = loaded(compiled, *words, cwd=tmp_path)
+    assert "assent.cli" in modules
+    assert HEAVY & modules == set()
+
+
+def test_rich_and_asyncio_are_left_alone_by_commands_that_only_look(
+    compiled: dict[str, str], tmp_path: Path
+) -> None:
+    assert {"rich", "cryptography"} & loaded(compiled, "explain", "POLICY_DENIED", cwd=tmp_path) == set()
+
+
+def test_version_takes_less_cpu_than_promised(compiled: dict[str, str]) -> None:
+    """The least of several: what the command itself needs, whatever else the machine does."""
+    times = []
+    for _ in range(7):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-m", "assent", "version"], env=compiled, check=True, capture_output=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times) < VERSION_CPU_S
+
+
+def test_python_m_assent_and_the_command_are_one_door(compiled: dict[str, str]) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "assent", "version", "--json"],
+        env=compiled,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert set(json.loads(answer.stdout)) == {"version"}
+
+
+def test_a_reader_that_leaves_is_no_failure(compiled: dict[str, str], tmp_path: Path) -> None:
+    """`assent … | head` ends quietly: no traceback, no complaint."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    child = subprocess.run(
+        [sys.executable, "-m", "assent", "help", "exit-codes"],
+        env=compiled,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (child.returncode, child.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_every_locale_can_print_every_answer(compiled: dict[str, str], tmp_path: Path, locale: str) -> None:
+    env = compiled | {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    answer = subprocess.run(
+        [sys.executable, "-m", "assent", "explain", "N\u00d6"],
+        env=env,
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 2
+    assert b"USAGE_INVALID" in answer.stderr
+    assert b"Traceback" not in answer.stderr

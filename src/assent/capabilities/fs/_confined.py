@@ -39,6 +39,7 @@ from assent.capabilities.fs._paths import (
 from assent.capabilities.fs._syscalls import flush, flush_directory, rename_new
 from assent.capabilities.fs._walk import Place, Walker, identity_of
 from assent.errors import InputError
+from assent.failpoints import FAILPOINTS
 from assent.invocation import Entry, EntryKind, NoEffectError
 
 CHUNK_BYTES: Final = 1 << 20
@@ -68,7 +69,7 @@ class ConfinedFiles:
             ) from error
         self._close = weakref.finalize(self, os.close, self._root_fd)
         self._control = control or ControlFiles()
-        self._walker = Walker(self._root_fd, self._control, use_openat2=use_openat2)
+        self._walker = Walker(root, self._root_fd, self._control, use_openat2=use_openat2)
         # Only setting it tells the mask; done once, before any worker thread exists that could create a file meanwhile.
         self._umask = os.umask(0o077)
         os.umask(self._umask)
@@ -141,6 +142,7 @@ class ConfinedFiles:
             return os.readlink(place.name, dir_fd=place.folder)
 
     def guard(self, path: str) -> None:
+        self._walker.forbid(path)
         try:
             with self._walker.at(path) as place:
                 found = place.look(change=True)
@@ -190,6 +192,7 @@ class ConfinedFiles:
                 mode = self.new_mode(EntryKind.FILE) if found is None else stat.S_IMODE(found.st_mode)
             name = place.name if place.in_temporary else temporary_name(place.name, key)
             self._fill(place, name, chunks, mode, mtime_ns)
+            FAILPOINTS.hit("file.before")
             if place.in_temporary:
                 return
             try:
@@ -236,11 +239,15 @@ class ConfinedFiles:
         with self._walker.at(path) as place:
             if place.look(change=True) is not None:
                 raise exists(path)
+            wanted = self.new_mode(EntryKind.DIRECTORY) if mode is None else mode
             with faults(path):
-                os.mkdir(place.name, 0o777 if mode is None else mode, dir_fd=place.folder)
+                os.mkdir(place.name, wanted, dir_fd=place.folder)
             with faults(path, effect=True):
-                if mode is not None:
-                    _set_attributes(self._walker, place, mode, None)
+                made = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False).st_mode
+                inherited = made & stat.S_ISGID if mode is None else 0
+                # The process may have another mask by now than the one that plans were made with.
+                if stat.S_IMODE(made) != wanted | inherited:
+                    _set_attributes(self._walker, place, wanted | inherited, None)
             _settle(place)
 
     def remove_file(self, path: str) -> None:
@@ -266,6 +273,8 @@ class ConfinedFiles:
             _settle(place)
 
     def rename(self, source: str, destination: str, *, replace: bool) -> None:
+        # A whole folder may arrive with it, so the destination may not be above a control file that does not exist yet either.
+        self._walker.forbid(destination)
         with self._walker.at(source) as old, self._walker.at(destination) as new:
             found = old.look(change=True)
             if found is None:
@@ -280,11 +289,13 @@ class ConfinedFiles:
             if old.in_temporary and stat.S_ISDIR(found.st_mode):
                 with faults(source):
                     _trees.flush_tree(old.name, old.folder)
+            FAILPOINTS.hit("file.before")
             with faults(destination):
                 if replace:
                     os.rename(old.name, new.name, src_dir_fd=old.folder, dst_dir_fd=new.folder)
                 else:
                     rename_new(old.name, old.folder, new.name, new.folder)
+            FAILPOINTS.hit("file.after")
             with faults(destination, effect=True):
                 flush_directory(new.folder)
                 if parent_of(normal(source)) != parent_of(normal(destination)):
@@ -371,6 +382,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def _settle(place: Place) -> None:
     # What is built beneath a temporary name is flushed as a whole, before it is renamed into place.
     if not place.in_temporary:
+        FAILPOINTS.hit("file.after")
         with faults(place.path, effect=True):
             flush_directory(place.folder)
 

@@ -58,11 +58,19 @@ class ControlFiles:
     def inner_identities(self) -> Iterator[Identity]:
         """Every file inside the hidden directories: what a hard link elsewhere may turn out to be."""
         for directory in self.hidden:
-            for folder, _, files in os.walk(directory):
-                for name in files:
-                    found = _identity(Path(folder, name))
-                    if found is not None:
-                        yield found
+            found = _identity(directory, follow=True)
+            if found is not None:
+                yield from _inodes_below(directory, found[0])
+
+    def written_below(self, root: Path) -> dict[tuple[str, ...], Zone]:
+        """The zones by folded path below `root`: what protects a control file whose very folder does not exist yet."""
+        zones: dict[tuple[str, ...], Zone] = {}
+        for paths, zone in ((self.read_only, Zone.READ_ONLY), (self.hidden, Zone.HIDDEN)):
+            for path in paths:
+                for place in (path, Path(os.path.realpath(path))):
+                    if place.is_relative_to(root):
+                        zones[tuple(map(fold, place.relative_to(root).parts))] = zone
+        return zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,19 @@ class Sighting:
             if found == identity or count >= _STATE_ENTRIES_MAX:
                 return True
         return False
+
+
+def _inodes_below(directory: Path, device: int) -> Iterator[Identity]:
+    # No status is asked for, file by file: a state directory may hold many pre-images.
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _inodes_below(Path(entry.path), device)
+                else:
+                    yield device, entry.inode()
+    except FileNotFoundError:
+        return  # A pre-image that was collected meanwhile.
 
 
 def _identity(path: Path, *, follow: bool = False) -> Identity | None:

@@ -101,12 +101,22 @@ def _walk(files: Files, top: str, inner: str, parameters: ListDir) -> Iterator[t
         if name.startswith(".") and not parameters.include_hidden:
             continue
         below = f"{inner}/{name}" if inner else name
-        entry = files.stat(join(top, below))
-        if entry is None:  # Gone since it was listed.
+        entry = _visible(files, join(top, below))
+        if entry is None:
             continue
         yield below, entry
         if parameters.recursive and entry.kind is EntryKind.DIRECTORY:
             yield from _walk(files, top, below, parameters)
+
+
+def _visible(files: Files, path: str) -> Entry | None:
+    """What stands there; None when it went since it was listed, or is a second name of something hidden."""
+    try:
+        return files.stat(path)
+    except NoEffectError as error:
+        if error.code != "PATH_PROTECTED":
+            raise
+        return None
 
 
 def no_change(call: Call, parameters: object) -> Preview:

@@ -32,6 +32,7 @@ class DeleteEffect(FileEffect[Delete]):
         path, files = place(parameters.path), call.world.files
         if path == ROOT:
             raise whole_root(path)
+        files.guard(path)
         found = survey(files, path)
         if not found.nodes:
             raise missing(path)
@@ -87,6 +88,7 @@ class MoveEffect(FileEffect[TwoPaths]):
     def plan(self, call: Call, parameters: TwoPaths, *, keeps: bool) -> Change:
         files = call.world.files
         source, destination = _ends(parameters)
+        files.guard(source)
         found = survey(files, source)
         if not found.nodes:
             raise missing(source)

@@ -13,11 +13,12 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from assent.capabilities.fs._control import ControlFiles, Identity, Sighting
 from assent.capabilities.fs._faults import fault, not_a_directory, whole_root
-from assent.capabilities.fs._paths import Zone, escapes, is_temporary, protected, split
+from assent.capabilities.fs._paths import Zone, escapes, fold, is_temporary, protected, reserved, split
 from assent.capabilities.fs._syscalls import has_openat2, open_beneath, open_component
 
 Open: TypeAlias = Callable[[str, int, int], int]
@@ -71,12 +72,27 @@ class Place:
 class Walker:
     """Walks paths below one open folder. `use_openat2=None` takes the kernel's own confinement where there is one."""
 
-    def __init__(self, root_fd: int, control: ControlFiles, *, use_openat2: bool | None = None) -> None:
+    def __init__(
+        self, root: Path, root_fd: int, control: ControlFiles, *, use_openat2: bool | None = None
+    ) -> None:
         self._root_fd = root_fd
+        self._written = control.written_below(Path(os.path.realpath(root)))
+        self._above = frozenset(parts[:length] for parts in self._written for length in range(1, len(parts)))
         self._root_identity = identity_of(os.fstat(root_fd))
         self._control = control
         self.uses_openat2 = has_openat2(root_fd) if use_openat2 is None else use_openat2
         self.open: Open = open_beneath if self.uses_openat2 else open_component
+
+    def forbid(self, path: str) -> None:
+        """Refuse (PATH_PROTECTED) a path that no capability may change, by its text alone: nothing on it need exist."""
+        parts = split(path)
+        folded = tuple(map(fold, parts))
+        if folded in self._above or any(map(reserved, parts)) or self._zone_written(folded) is not Zone.FREE:
+            raise protected(path)
+
+    def _zone_written(self, folded: tuple[str, ...]) -> Zone:
+        prefixes = (folded[:length] for length in range(1, len(folded) + 1))
+        return max((self._written.get(prefix, Zone.FREE) for prefix in prefixes), default=Zone.FREE)
 
     @contextmanager
     def at(self, path: str) -> Iterator[Place]:
@@ -87,7 +103,8 @@ class Walker:
         """
         parts = split(path)
         control = self._control.look()
-        folder, identity, zone = self._root_fd, self._root_identity, Zone.FREE
+        folder, identity = self._root_fd, self._root_identity
+        zone = _not_hidden(path, self._zone_written(tuple(map(fold, parts))))
         opened: int | None = None
         try:
             for name in parts[:-1]:

@@ -1,0 +1,240 @@
+"""No path leads out of the workspace: not by its text, not through links, not by a race."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from assent.capabilities.fs import ConfinedFiles, OverlayFiles, Workspace
+from assent.errors import InputError
+from assent.invocation import Files, NoEffectError
+from tests.support.hands import Hands, tree_of
+
+ESCAPES = [
+    "..",
+    "../",
+    "../outside.txt",
+    "a/../../outside.txt",
+    "a/..",
+    "a/../a/in.txt",
+    "./../outside.txt",
+    "a/b/../../../outside.txt",
+    "/etc/passwd",
+    "//etc/passwd",
+    "/",
+    "../inside-twin/secret.txt",
+    "..//..//outside.txt",
+]
+INVALID = ["", "a\0b", "\0", "x" * 256, "ü" * 128, "/".join(["a"] * 201), "a/" * 2100 + "a", "half\ud800"]
+ODD_BUT_HONEST = [
+    "...",
+    "..a",
+    "a..",
+    "..\\outside.txt",
+    "%2e%2e%2foutside.txt",
+    "~",
+    "C:\\x",
+    "a:b",
+    " ",
+    "-rf",
+    "\u2024\u2024",
+]
+LINKED = [
+    "out/outside.txt",
+    "deep/out/outside.txt",
+    "file-link",
+    "loop",
+    "loop/x",
+    "dir-link/in.txt",
+    "self/in.txt",
+]
+
+OPERATIONS: dict[str, Callable[[Files, str], object]] = {
+    "read": lambda files, path: b"".join(files.read(path)),
+    "list": lambda files, path: files.list(path),
+    "write": lambda files, path: files.write(path, [b"mine"], key="k"),
+    "write new": lambda files, path: files.write(path, [b"mine"], key="k", replace=False),
+    "make_dir": lambda files, path: files.make_dir(f"{path}/new"),
+    "remove_file": lambda files, path: files.remove_file(f"{path}/x"),
+    "remove_dir": lambda files, path: files.remove_dir(f"{path}/x"),
+    "rename from": lambda files, path: files.rename(f"{path}/x", "taken", replace=True),
+    "rename to": lambda files, path: files.rename("a/in.txt", f"{path}/x", replace=True),
+    "make_link": lambda files, path: files.make_link(f"{path}/x", "y"),
+    "set_attributes": lambda files, path: files.set_attributes(f"{path}/x", mode=0o777),
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workspace with neighbours that must stay untouched: one of them shares its prefix."""
+    (tmp_path / "outside.txt").write_text("outside")
+    (tmp_path / "inside-twin").mkdir()
+    (tmp_path / "inside-twin" / "secret.txt").write_text("twin")
+    inside = tmp_path / "inside"
+    (inside / "a" / "b").mkdir(parents=True)
+    (inside / "deep").mkdir()
+    (inside / "a" / "in.txt").write_text("in")
+    (inside / "out").symlink_to(tmp_path)
+    (inside / "deep" / "out").symlink_to("../..")
+    (inside / "file-link").symlink_to(tmp_path / "outside.txt")
+    (inside / "dir-link").symlink_to("a")
+    (inside / "self").symlink_to(".")
+    (inside / "loop").symlink_to("loop")
+    return inside
+
+
+@pytest.fixture(params=["openat2", "walk", "overlay"])
+def files(request: pytest.FixtureRequest, root: Path) -> Iterator[Files]:
+    """The three ways to reach files: by the kernel's own confinement, by a walk of components, in imagination."""
+    confined = ConfinedFiles(root, use_openat2=False if request.param == "walk" else None)
+    if request.param == "openat2" and not confined.uses_openat2:
+        confined.close()
+        pytest.skip("this kernel, or the sandbox around this process, has no openat2")
+    yield OverlayFiles(confined) if request.param == "overlay" else confined
+    confined.close()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("path", ESCAPES)
+def test_a_path_that_names_the_outside_is_refused(
+    files: Files, root: Path, operation: str, path: str
+) -> None:
+    before = tree_of(root.parent)
+    with pytest.raises(NoEffectError) as caught:
+        OPERATIONS[operation](files, path)
+    assert caught.value.code == "PATH_ESCAPES"
+    assert tree_of(root.parent) == before
+
+
+@pytest.mark.parametrize("path", INVALID, ids=range(len(INVALID)))
+def test_a_path_that_no_file_can_have_is_refused(files: Files, path: str) -> None:
+    with pytest.raises(NoEffectError) as caught:
+        files.stat(path)
+    assert caught.value.code == "PATH_INVALID"
+    caught.value.message.encode()  # It will be journaled: no lone surrogate may stand in it.
+
+
+@pytest.mark.parametrize("path", ODD_BUT_HONEST)
+def test_a_name_that_only_looks_dangerous_is_a_name(files: Files, path: str) -> None:
+    """Nothing is decoded, expanded or guessed: such a name is a file of that name, inside."""
+    files.write(path, [b"odd"], key="k")
+    assert path in files.list(".")
+    assert b"".join(files.read(path)) == b"odd"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("path", LINKED)
+def test_a_link_in_any_component_is_refused(files: Files, root: Path, operation: str, path: str) -> None:
+    """Also one that stays inside: what it points to may be another thing a moment later."""
+    before = tree_of(root.parent)
+    with pytest.raises(NoEffectError) as caught:
+        OPERATIONS[operation](files, path)
+    # "Write a new file" needs to know no more than that something stands there.
+    assert caught.value.code == "PATH_ESCAPES" or (operation, caught.value.code) == (
+        "write new",
+        "FILE_EXISTS",
+    )
+    assert tree_of(root.parent) == before
+
+
+def test_a_link_itself_can_be_seen_and_removed(files: Files) -> None:
+    assert files.read_link("file-link").endswith("outside.txt")
+    files.remove_file("out")
+    assert files.stat("out") is None
+    assert "out" not in files.list(".")
+
+
+def test_a_pipe_a_socket_and_a_device_are_refused(files: Files, root: Path) -> None:
+    """And reading a pipe does not wait for a writer."""
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.chdir(root)  # A socket's path may have a hundred bytes only.
+        listener.bind("socket")
+        for name in ("pipe", "socket"):
+            for operation in ("read", "write"):
+                with pytest.raises(NoEffectError) as caught:
+                    OPERATIONS[operation](files, name)
+                assert caught.value.code == "FILE_KIND_UNSUPPORTED"
+
+
+@pytest.fixture(autouse=True)
+def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("use_openat2", [None, False])
+def test_a_folder_swapped_for_a_link_while_writing_leads_nowhere(
+    root: Path, use_openat2: bool | None
+) -> None:
+    """The classic race: the path is checked, the folder becomes a link, the file is opened. Here both are one act."""
+    confined = ConfinedFiles(root, use_openat2=use_openat2)
+    outside = root.parent / "target"
+    outside.mkdir()
+    (outside / "victim.txt").write_text("untouched")
+    (root / "swap").mkdir()
+    over = threading.Event()
+
+    def swap() -> None:
+        while not over.is_set():
+            (root / "swap").rename(root / "aside")
+            (root / "swap").symlink_to(outside)
+            (root / "swap").unlink()
+            (root / "aside").rename(root / "swap")
+
+    attacker = threading.Thread(target=swap)
+    attacker.start()
+    outcomes = {"done": 0, "refused": 0}
+    try:
+        for number in range(3000):
+            try:
+                if number % 2:
+                    confined.write("swap/victim.txt", [b"mine"], key="k")
+                else:
+                    data = b"".join(confined.read("swap/victim.txt"))
+                    assert data == b"mine", "what stands outside was read"
+                outcomes["done"] += 1
+            except NoEffectError:
+                outcomes["refused"] += 1
+            if min(outcomes.values()) > 100:
+                break
+    finally:
+        over.set()
+        attacker.join()
+        confined.close()
+    assert outcomes["refused"] > 0, "the race was never met"
+    assert [path.name for path in outside.iterdir()] == ["victim.txt"]
+    assert (outside / "victim.txt").read_text() == "untouched"
+
+
+def test_the_root_may_be_reached_through_a_link_but_is_fixed_when_opened(root: Path) -> None:
+    """The person who starts Assent names the root; what is inside it is nobody's to redirect."""
+    entrance = root.parent / "entrance"
+    entrance.symlink_to(root)
+    confined = ConfinedFiles(entrance)
+    entrance.unlink()
+    entrance.symlink_to(root.parent / "inside-twin")
+    assert confined.stat("a/in.txt") is not None
+    assert confined.stat("secret.txt") is None
+    confined.close()
+
+
+def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", Path(__file__)):
+        with pytest.raises(InputError) as caught:
+            Workspace.open(path, hidden=tmp_path / ".assent")
+        assert caught.value.code == "WORKSPACE_INVALID"
+
+
+@pytest.mark.parametrize("capability", ["delete", "move", "make_dir"])
+def test_the_root_itself_is_not_to_be_changed(root: Path, capability: str) -> None:
+    hands = Hands.on(root)
+    parameters = {"source": ".", "destination": "a/new"} if capability == "move" else {"path": "./"}
+    before = hands.tree()
+    assert hands.attempt(f"io.fs.{capability}", **parameters) in ("PATH_INVALID", "FILE_EXISTS")
+    assert hands.tree() == before
+    hands.workspace.close()

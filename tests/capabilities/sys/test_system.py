@@ -1,0 +1,52 @@
+"""Capabilities that touch nothing still go the whole way of one with an effect."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from assent.capabilities.sys import system_capabilities
+from assent.invocation import NoEffectError, Preview, Reconciliation
+from assent.spec.capability import OperationType, RiskLevel
+from assent.spec.states import Verdict
+from tests.support.hands import HANDLERS, Hands
+
+
+def test_they_are_effects_of_low_risk_that_can_be_taken_back() -> None:
+    for spec, handler in system_capabilities():
+        assert spec.operation_type is OperationType.EXECUTE
+        assert spec.risk.level is RiskLevel.LOW
+        assert spec.has_effect
+        assert spec.side_effects.reversible
+        assert handler.rehearsable
+
+
+async def test_noop_does_nothing_and_says_so(tmp_path: Path) -> None:
+    step = Hands.on(tmp_path).step("sys.noop")
+    assert await step.handler.execute(step.call, step.parameters) == {}
+    for part, answer in (
+        (step.handler.compensate, {}),
+        (step.handler.reconcile, Reconciliation(Verdict.NO)),
+        (step.handler.preview, Preview("none", changes=False)),
+    ):
+        assert part is not None
+        assert await part(step.call, step.parameters) == answer
+
+
+async def test_sleep_waits_and_ends_at_once_when_cancelled(tmp_path: Path) -> None:
+    hands = Hands.on(tmp_path)
+    short = hands.step("sys.sleep", seconds=0)
+    assert await short.handler.execute(short.call, short.parameters) == {"seconds": 0}
+    long = hands.step("sys.sleep", seconds=3600)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(long.handler.execute(long.call, long.parameters), timeout=0.01)
+
+
+async def test_fail_fails_with_its_message_and_no_effect(tmp_path: Path) -> None:
+    step = Hands.on(tmp_path).step("sys.fail", message="on purpose")
+    with pytest.raises(NoEffectError) as caught:
+        await step.handler.execute(step.call, step.parameters)
+    assert (caught.value.code, caught.value.message) == ("STEP_FAILED_ON_PURPOSE", "on purpose")
+    assert HANDLERS["sys.fail"].parameters is not None

@@ -546,6 +546,14 @@ CATALOG: dict[str, Explanation] = {
         "The process acts under a name that its account does not have, and the workspace asks for proof (`[identity] strict`).",
         "Leave `--as` out, or map the name to the account's user id in `assent.toml`.",
     ),
+    "DEMO_FOLDER": Explanation(
+        "The folder that was named for the demo is there already and holds something; nothing was written.",
+        "Name a new folder with `--keep DIR`, or leave it out.",
+    ),
+    "DEMO_FAILED": Explanation(
+        "A command of the demo did not end as the demo says; what it printed stands above, and its folder is kept.",
+        "Please report it with what was printed.",
+    ),
     "INTERNAL_ERROR": Explanation(
         "A fault of Assent itself; the traceback is in the log file that the message names.",
         "Please report it with that file. Runs that were under way can be resumed.",

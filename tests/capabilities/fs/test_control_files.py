@@ -114,7 +114,7 @@ def guarded(tmp_path: Path) -> Iterator[Hands]:
 
 def _control(root: Path) -> ControlFiles:
     read_only = ("assent.toml", "conf/policy.yaml", "conf/late.yaml", "conf/rules", "locked.txt")
-    return ControlFiles.of(
+    return ControlFiles(
         hidden=[root / ".assent", root / "var/state"], read_only=[root / name for name in read_only]
     )
 

@@ -23,37 +23,55 @@ _STATE_ENTRIES_MAX: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class _Spot:
+    """One place of a control file: its path, the folder that holds it, its folded name, its zone."""
+
+    path: str
+    folder: str
+    name: str
+    zone: Zone
+
+
 class ControlFiles:
-    """Where the control files are. `hidden` (the state directory) is invisible, `read_only` may be read, nothing more."""
+    """Where the control files are. `hidden` (the state directory) is invisible, `read_only` may be read, nothing more.
 
-    hidden: tuple[Path, ...] = ()
-    read_only: tuple[Path, ...] = ()
+    They need not exist yet. A read-only folder counts with all that it holds.
+    """
 
-    @classmethod
-    def of(cls, *, hidden: Iterable[Path] = (), read_only: Iterable[Path] = ()) -> ControlFiles:
-        """The control files at these paths, made absolute; they need not exist yet."""
-        return cls(
-            tuple(Path(os.path.abspath(path)) for path in hidden),
-            tuple(Path(os.path.abspath(path)) for path in read_only),
-        )
+    def __init__(self, *, hidden: Iterable[Path] = (), read_only: Iterable[Path] = ()) -> None:
+        self.hidden = tuple(Path(os.path.abspath(path)) for path in hidden)
+        self._zones = [(Path(os.path.abspath(path)), Zone.READ_ONLY) for path in read_only]
+        self._zones += [(path, Zone.HIDDEN) for path in self.hidden]
+        # Both ends of a link are the control file: `assent.toml` may point into a shared folder.
+        self._places = [
+            (place, zone) for path, zone in self._zones for place in {path, Path(os.path.realpath(path))}
+        ]
+        self._spots = [
+            _Spot(str(place), str(place.parent), fold(place.name), zone) for place, zone in self._places
+        ]
 
     def look(self) -> Sighting:
         """Their identities at this moment."""
         zones: dict[Identity, Zone] = {}
         names: dict[tuple[Identity, str], Zone] = {}
-        ancestors: set[Identity] = set()
-        for paths, zone in ((self.read_only, Zone.READ_ONLY), (self.hidden, Zone.HIDDEN)):
-            for path in paths:
-                # Both ends of a link are the control file: `assent.toml` may point into a shared folder.
-                for place in {path, Path(os.path.realpath(path))}:
-                    for found in (_identity(place), _identity(place, follow=True)):
-                        if found is not None:
-                            zones[found] = zone
-                    above = [_identity(parent, follow=True) for parent in place.parents]
-                    ancestors.update(found for found in above if found is not None)
-                    if above and above[0] is not None:
-                        names[above[0], fold(place.name)] = zone
-        return Sighting(self, zones, names, frozenset(ancestors))
+        folders: dict[str, Identity | None] = {}
+        for spot in self._spots:
+            for follow in (False, True):
+                found = _identity(spot.path, follow=follow)
+                if found is None:
+                    break
+                zones[found] = spot.zone
+            if spot.folder not in folders:
+                folders[spot.folder] = _identity(spot.folder, follow=True)
+            folder = folders[spot.folder]
+            if folder is not None:
+                names[folder, spot.name] = spot.zone
+        return Sighting(self, zones, names)
+
+    def folders_above(self) -> set[Identity]:
+        """Every folder above a control file: moving one would move that."""
+        parents = {str(parent) for place, _ in self._places for parent in place.parents}
+        return {found for parent in parents if (found := _identity(parent, follow=True)) is not None}
 
     def inner_identities(self) -> Iterator[Identity]:
         """Every file inside the hidden directories: what a hard link elsewhere may turn out to be."""
@@ -65,11 +83,9 @@ class ControlFiles:
     def written_below(self, root: Path) -> dict[tuple[str, ...], Zone]:
         """The zones by folded path below `root`: what protects a control file whose very folder does not exist yet."""
         zones: dict[tuple[str, ...], Zone] = {}
-        for paths, zone in ((self.read_only, Zone.READ_ONLY), (self.hidden, Zone.HIDDEN)):
-            for path in paths:
-                for place in (path, Path(os.path.realpath(path))):
-                    if place.is_relative_to(root):
-                        zones[tuple(map(fold, place.relative_to(root).parts))] = zone
+        for place, zone in self._places:
+            if place.is_relative_to(root):
+                zones[tuple(map(fold, place.relative_to(root).parts))] = zone
         return zones
 
 
@@ -80,7 +96,6 @@ class Sighting:
     _files: ControlFiles
     _zones: dict[Identity, Zone]
     _names: dict[tuple[Identity, str], Zone]
-    _ancestors: frozenset[Identity]
 
     def zone_of(self, identity: Identity) -> Zone:
         """The zone of the file or folder with this identity."""
@@ -92,7 +107,7 @@ class Sighting:
 
     def holds_control_files(self, identity: Identity) -> bool:
         """Whether the folder with this identity is above a control file, so that moving it would move that."""
-        return identity in self._ancestors
+        return identity in self._files.folders_above()
 
     def is_linked_inside(self, identity: Identity) -> bool:
         """Whether a file with several links has one of them inside the hidden directories."""
@@ -115,7 +130,7 @@ def _inodes_below(directory: Path, device: int) -> Iterator[Identity]:
         return  # A pre-image that was collected meanwhile.
 
 
-def _identity(path: Path, *, follow: bool = False) -> Identity | None:
+def _identity(path: str | Path, *, follow: bool = False) -> Identity | None:
     try:
         found = os.stat(path, follow_symlinks=follow)
     except OSError:

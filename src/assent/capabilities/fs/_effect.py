@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Position, Target, remove_empty_dirs
-from assent.capabilities.fs._diff import Pages, unified
 from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._snapshot import (
     PRE_IMAGE_BYTES_MAX,
@@ -138,6 +137,11 @@ class FileEffect(ABC, Generic[P]):
 
     def preview(self, call: Call, parameters: P) -> Preview:
         """What the call would change, as a unified diff; the change is made to the call's simulated world."""
+        from assent.capabilities.fs._diff import (
+            Pages,
+            unified,
+        )  # Only plans need it, and every start would pay for it.
+
         assert call.world.is_simulated, "a preview must not touch the real world"
         files = call.world.files
         change = self.plan(call, parameters, keeps=False)

@@ -27,7 +27,7 @@ class Workspace:
         with all it holds). The root's own `assent.toml` is always among them, existing or not. Raises `InputError`
         WORKSPACE_INVALID.
         """
-        control = ControlFiles.of(hidden=[hidden], read_only=[root / "assent.toml", *read_only])
+        control = ControlFiles(hidden=[hidden], read_only=[root / "assent.toml", *read_only])
         return cls(ConfinedFiles(root, control=control))
 
     @property

@@ -28,8 +28,8 @@ from assent.engine._outbox import Outbox
 from assent.engine._record import StepRecord
 from assent.engine._retry import retry_at
 from assent.engine._scope import RunScope
-from assent.engine.failpoints import FAILPOINTS
 from assent.errors import AssentError, InternalError, Json, RefusedError
+from assent.failpoints import FAILPOINTS
 from assent.invocation import (
     BoundCapability,
     Call,
@@ -150,6 +150,7 @@ class Effects:
 
     async def compensate(self, step: StepRecord, outbox: Outbox) -> Command:
         """Take a step's effect back, from what was journaled only."""
+        FAILPOINTS.hit("compensate.before")
         try:
             await self._take_back(step, self._services.world)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; a person will see it
@@ -160,6 +161,7 @@ class Effects:
                 error=outbox.bind(dict(failure.to_dict())),
                 may_repeat=not isinstance(error, RefusedError) and failure.code != "COMPENSATION_CONFLICT",
             )
+        FAILPOINTS.hit("compensate.after")
         return Compensated(step.key)
 
     async def rehearse(
@@ -206,12 +208,10 @@ class Effects:
             inputs = override.inputs.render(self._values.context)
             await self._run_other(other, inputs, step, intent, world)
         elif bound.handler.compensate is not None:
-            FAILPOINTS.hit("compensate.before")
             call, parameters = self._call(step, intent, bound, world=world, output=output)
             await self._services.invoker.invoke(
                 bound.handler.compensate, call, parameters, timeout_s=self._services.limits.step_timeout_s
             )
-            FAILPOINTS.hit("compensate.after")
         else:
             named = bound.spec.compensation.capability_id
             if named is None:

@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 
 from assent.engine._record import RunRecord
-from assent.engine.failpoints import FAILPOINTS
 from assent.engine.ports import Services
 from assent.engine.projection import changed_rows
 from assent.errors import Json
+from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Batch, Payload
 from assent.spec import events as ev
 from assent.spec.canonical import commit

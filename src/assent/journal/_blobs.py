@@ -19,6 +19,7 @@ from threading import Lock
 from typing import Final
 
 from assent.errors import WorldError
+from assent.failpoints import FAILPOINTS
 from assent.journal._files import create_private_file, ensure_private_dir, fsync_dir
 
 BLOBS_DIR: Final = "blobs"
@@ -55,9 +56,11 @@ class BlobStore:
         try:
             try:
                 digest = _write(temporary, chunks)
+                FAILPOINTS.hit("blob.before")
                 with self._lock:
                     self._fresh[digest] += 1
                     self._place(temporary, digest)
+                FAILPOINTS.hit("blob.after")
             except BaseException:
                 with suppress(OSError):
                     temporary.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from typing import Final
 import apsw
 
 from assent.errors import WorldError
+from assent.failpoints import FAILPOINTS
 from assent.journal._connection import translate, translated
 from assent.journal._merkle import Frontier
 from assent.journal._rows import find_payload, payload_tag
@@ -83,6 +84,8 @@ class LedgerStore:
             self._insert(draft)
             for commitment in erased:
                 self._delete_payload(commitment)
+            if draft.entries:  # A signature alone comes when a timer says so, and loses nothing.
+                FAILPOINTS.hit("ledger.before")
         except BaseException as error:
             self._roll_back()
             if isinstance(error, apsw.Error):
@@ -97,6 +100,8 @@ class LedgerStore:
             if isinstance(error, apsw.Error):
                 raise translate(error) from error
             raise
+        if draft.entries:
+            FAILPOINTS.hit("ledger.after")
 
     def stored(self, commitments: Iterable[Commitment]) -> list[Commitment]:
         """Those of the commitments whose payload is still there."""

@@ -35,8 +35,8 @@ from assent.engine import (
     describe_run,
     load_json,
 )
-from assent.engine.failpoints import FAILPOINTS, VARIABLE
 from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.invocation import Invoker
 from assent.journal import (
     Blobs,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from assent.journal import Batch, Ed25519FileSigner, MemoryJournal, Payload, Row, SqliteJournal
+from assent.journal._schema import PROJECTION_KEYS, PROJECTIONS
 from assent.spec.canonical import commit
-from assent.spec.events import RunCreated, RunSucceeded, StepSucceeded
+from assent.spec.events import Leaf, RunCreated, RunSucceeded, StepSucceeded
 from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.states import Mode
 
@@ -101,3 +103,16 @@ def succeeded(run: RunId, n: int) -> Batch:
     outputs = payload(f"outputs of {run}".encode())
     event = RunSucceeded(outputs=outputs.commitment)
     return Batch(run, n, NOW_MS, (event,), (outputs,), (run_row(run, "succeeded", n + 1),), seal=True)
+
+
+class SimpleProjector:
+    """The fold that agrees with the rows of the batches above."""
+
+    tables: Mapping[str, Sequence[str]] = PROJECTIONS
+    keys: Mapping[str, int] = PROJECTION_KEYS
+
+    def replay(self, leaves: Iterable[Leaf]) -> Iterator[Row]:
+        last = {leaf.run: leaf for leaf in leaves if leaf.run is not None}
+        for run, leaf in last.items():
+            status = "succeeded" if isinstance(leaf.event, RunSucceeded) else "running"
+            yield run_row(run, status, (leaf.n or 0) + 1)

@@ -24,16 +24,13 @@ def connect_writer(
     path: Path, *, vfs: str | None = None, synchronous: Literal["FULL", "NORMAL"] = "FULL"
 ) -> apsw.Connection:
     """The one connection that writes. With anything but `FULL`, a commit may be lost; tests show that, nobody else asks."""
-    with translated():
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
-        connection.set_busy_timeout(BUSY_MS_MAX)
+    with _opened(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs) as connection:
         mode = connection.pragma("journal_mode", "wal")
         if mode != "wal":
             raise WorldError("STORAGE_FAILED", f"the file system of `{path}` can't hold a write-ahead log")
         connection.pragma("synchronous", synchronous)
+        # Always, not only while erasing: pages are split and merged all the time, and would keep copies of what moved away.
         connection.pragma("secure_delete", "on")
-        connection.pragma("trusted_schema", "off")
-        connection.pragma("cell_size_check", "on")
         connection.pragma("cache_size", -CACHE_KIB)
         connection.pragma("temp_store", "memory")
         connection.wal_autocheckpoint(WAL_PAGES_MAX)
@@ -42,14 +39,25 @@ def connect_writer(
 
 def connect_reader(path: Path) -> apsw.Connection:
     """A connection that can't write, needs no lock of ours and leaves the write-ahead log as it is when it closes."""
-    with translated():
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        connection.set_busy_timeout(BUSY_MS_MAX)
+    with _opened(path, flags=apsw.SQLITE_OPEN_READONLY) as connection:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.pragma("query_only", "on")
-        connection.pragma("trusted_schema", "off")
-        connection.pragma("cell_size_check", "on")
         return connection
+
+
+@contextmanager
+def _opened(path: Path, *, flags: int, vfs: str | None = None) -> Iterator[apsw.Connection]:
+    """A connection with the settings of every connection; closed when the block fails, and then the failure is one of ours."""
+    with translated():
+        connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+        try:
+            connection.set_busy_timeout(BUSY_MS_MAX)
+            connection.pragma("trusted_schema", "off")
+            connection.pragma("cell_size_check", "on")
+            yield connection
+        except BaseException:
+            connection.close(force=True)
+            raise
 
 
 @contextmanager

@@ -200,6 +200,8 @@ def _create(path: Path) -> None:
             connection.pragma("secure_delete", "on")
             connection.pragma("application_id", APPLICATION_ID)
             _migrate(connection, 0)
+            # Here and not by the first writer: a crash while the mode changes would leave a journal that no reader may roll back.
+            connection.pragma("journal_mode", "wal")
         finally:
             connection.close()
     draft.rename(path)

@@ -1,0 +1,210 @@
+"""The record survives the loss of power and the failing of the disk at any operation: nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from assent.errors import AssentError
+from assent.journal import Ed25519Verifier, SqliteJournal, SqliteReader, verify_ledger
+from assent.journal._blobs import BlobStore
+from assent.journal._connection import connect_reader, connect_writer
+from assent.journal._files import ensure_private_dir
+from assent.journal._schema import prepare_ledger
+from tests.support.faulty_disk import (
+    Acknowledged,
+    FailingDisk,
+    Operation,
+    RecordingDisk,
+    after_power_loss,
+)
+from tests.support.journals import (
+    KEY,
+    CountedEntropy,
+    SimpleProjector,
+    StillClock,
+    created,
+    open_sqlite,
+    progressed,
+    run_id,
+    succeeded,
+)
+
+LEDGER = "ledger.db"
+WAL_PAGES = 16
+"""Few, so that the log moves to the file several times during the workload."""
+
+
+async def _workload(
+    state: Path,
+    vfs: str,
+    acknowledge: Callable[[int], None],
+    *,
+    synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    owners: int = 2,
+    runs: int = 3,
+) -> None:
+    """Some runs, one erasure and a clean end, by one owner after the other."""
+    for session in range(owners):
+        path = state / LEDGER
+        writer = connect_writer(path, vfs=vfs, synchronous=synchronous)
+        try:
+            writer.wal_autocheckpoint(WAL_PAGES)
+            blobs = BlobStore(state / "blobs")
+            blobs.prepare()
+            journal = SqliteJournal(
+                writer=writer,
+                reader=connect_reader(path),
+                blobs=blobs,
+                signer_for=KEY.named,
+                clock=StillClock(),
+                entropy=CountedEntropy(),
+            )
+        except BaseException:
+            writer.close()
+            raise
+        try:
+            acknowledge(journal.head().size)
+            for number in range(runs):
+                run = run_id(10 * session + number)
+                acknowledge((await journal.append(created(run))).size)
+                acknowledge((await journal.append(progressed(run, 1))).size)
+                acknowledge((await journal.append(succeeded(run, 2))).size)
+            await journal.erase(run_id(10 * session), by="user:ada", os_uid=None, at_ms=1)
+            acknowledge(journal.head().size)
+        finally:
+            await journal.close()
+
+
+def _state(path: Path) -> Path:
+    ensure_private_dir(path)
+    prepare_ledger(path / LEDGER)
+    return path
+
+
+def _record(state: Path, synchronous: Literal["FULL", "NORMAL"]) -> list[Operation]:
+    disk = RecordingDisk()
+    try:
+        asyncio.run(
+            _workload(
+                state,
+                disk.name,
+                lambda size: disk.operations.append(Acknowledged(size)),
+                synchronous=synchronous,
+            )
+        )
+    finally:
+        disk.unregister()
+    return disk.operations
+
+
+def _leave(folder: Path, files: dict[str, bytes]) -> Path:
+    """A state directory with what the power loss left of the ledger."""
+    ensure_private_dir(folder)
+    for name, content in files.items():
+        (folder / Path(name).name).write_bytes(content)
+    return folder
+
+
+def _leaves(state: Path) -> list[bytes]:
+    with SqliteReader.open(state) as reader:
+        return [leaf.encode() for leaf in reader.leaves()]
+
+
+def _require_whole(state: Path, *, acknowledged: int, whole: list[bytes]) -> None:
+    """Everything acknowledged is there, nothing is there that was not appended, and the chain holds."""
+    left = _leaves(state)
+    assert len(left) >= acknowledged
+    assert left == whole[: len(left)]
+    asyncio.run(_go_on(state))
+    assert _leaves(state)[: len(left)] == left
+    with SqliteReader.open(state) as reader:
+        newest = reader.newest_checkpoint()
+        assert newest is not None
+        origin = newest[1].splitlines()[0]
+    report = verify_ledger(
+        state / LEDGER, [Ed25519Verifier.from_vkey(KEY.named(origin).vkey)], projector=SimpleProjector()
+    )
+    assert report.faults == ()
+
+
+async def _go_on(state: Path) -> None:
+    journal = open_sqlite(state)
+    await journal.append(created(run_id(99)))
+    await journal.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arrival", ["nothing", "everything", "some"])
+def test_no_acknowledged_event_is_lost_when_the_power_goes_at_any_moment(
+    tmp_path: Path, arrival: Literal["nothing", "everything", "some"]
+) -> None:
+    """After each storage operation, with nothing, everything or torn parts of what was not synced: all that was acknowledged is
+    there, the chain holds, and the next owner goes on."""
+    state = _state(tmp_path / "state")
+    operations = _record(state, "FULL")
+    whole = _leaves(state)
+    first = next(index for index, found in enumerate(operations) if isinstance(found, Acknowledged))
+    assert len(operations) - first > 100
+    for moment in range(len(operations) + 1):
+        files, acknowledged = after_power_loss(operations[:moment], arrival, seed=moment)
+        if not any(name.endswith(LEDGER) for name in files):
+            continue  # The first open has not happened yet.
+        left = _leave(tmp_path / f"left-{moment}", files)
+        _require_whole(left, acknowledged=acknowledged, whole=whole)
+
+
+@pytest.mark.slow
+def test_a_commit_that_is_not_synced_would_lose_acknowledged_events(tmp_path: Path) -> None:
+    """The control: with `synchronous=NORMAL` the same power loss takes acknowledged events, so the test above can fail."""
+    state = _state(tmp_path / "state")
+    operations = _record(state, "NORMAL")
+    lost = 0
+    for moment in range(len(operations) + 1):
+        files, acknowledged = after_power_loss(operations[:moment], "nothing", seed=moment)
+        if any(name.endswith(LEDGER) for name in files):
+            left = _leave(tmp_path / f"left-{moment}", files)
+            lost += len(_leaves(left)) < acknowledged
+    assert lost > 0
+
+
+@pytest.mark.slow
+# SQLite tells nobody of a failure while it closes a file, and apsw then reports what our disk raised to nobody in particular.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for-good"])
+@pytest.mark.parametrize("is_full", [False, True], ids=["io-error", "disk-full"])
+def test_no_acknowledged_event_is_lost_when_the_disk_fails_at_any_operation(
+    tmp_path: Path, is_full: bool, for_good: bool
+) -> None:
+    """Whichever operation fails, once or from then on: the error is one of ours, and what was acknowledged before is there."""
+    clean = _state(tmp_path / "clean")
+    counting = FailingDisk(fail_at=-1, for_good=False, is_full=is_full)
+    try:
+        asyncio.run(_workload(clean, counting.name, lambda _size: None, owners=1, runs=2))
+    finally:
+        counting.unregister()
+    whole = _leaves(clean)
+    codes: set[str] = set()
+    for fail_at in range(counting.count):
+        state = _state(tmp_path / f"state-{fail_at}")
+        disk = FailingDisk(fail_at=fail_at, for_good=for_good, is_full=is_full)
+        acknowledged = 0
+
+        def acknowledge(size: int) -> None:
+            nonlocal acknowledged
+            acknowledged = size
+
+        try:
+            asyncio.run(_workload(state, disk.name, acknowledge, owners=1, runs=2))
+        except AssentError as error:
+            codes.add(error.code)
+            assert disk.has_failed
+        finally:
+            disk.unregister()
+        _require_whole(state, acknowledged=acknowledged, whole=whole)
+    assert codes
+    assert codes <= {"DISK_FULL"} if is_full else codes <= {"STORAGE_FAILED"}

@@ -54,6 +54,10 @@ class SystemEntropy:
         self._salts: list[bytes] = []
         os.register_at_fork(after_in_child=self._salts.clear)
 
+    def some(self, count: int) -> bytes:
+        """`count` unpredictable bytes, at most 16."""
+        return self.salt()[:count]
+
     def salt(self) -> bytes:
         """16 unpredictable bytes. May be called from several threads."""
         try:
@@ -81,10 +85,10 @@ class SystemIds:
     __slots__ = ("_clock", "_last", "_lock", "_random_bytes")
 
     def __init__(
-        self, clock: Clock | None = None, *, random_bytes: Callable[[int], bytes] = os.urandom
+        self, clock: Clock | None = None, *, random_bytes: Callable[[int], bytes] | None = None
     ) -> None:
         self._clock = clock or SystemClock()
-        self._random_bytes = random_bytes
+        self._random_bytes = random_bytes or SystemEntropy().some
         self._lock = threading.Lock()
         self._last = -1
 

@@ -22,6 +22,8 @@ _Choice = TypeVar("_Choice", RiskLevel, OperationType, Mode)
 
 
 def _member(kind: type[_Choice], value: str, what: str) -> _Choice:
+    if type(value) is kind:
+        return value
     try:
         return kind(value)
     except ValueError:
@@ -96,7 +98,7 @@ class PolicyContext:
             risk_level=risk,
             labels=spec.labels,
             requires_approval=spec.risk.requires_approval,
-            inputs=freeze(inputs),
+            inputs=inputs,
             workflow=workflow or "",
             environment=environment or "",
             run_id=run_id,

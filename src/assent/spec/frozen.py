@@ -18,7 +18,10 @@ def freeze(
     value: Any,
 ) -> Any:  # `Any`: JSON of any depth in, the same depth out; the aliases cannot express it both ways
     """A deeply immutable copy of JSON data; later changes to `value` do not show in it."""
-    if isinstance(value, Mapping):
+    # Asking an abstract class costs more than everything else here, and nearly all values are text or plain mappings.
+    if type(value) is str:
+        return value
+    if type(value) is dict or isinstance(value, Mapping):
         return MappingProxyType({key: freeze(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return tuple(freeze(item) for item in value)

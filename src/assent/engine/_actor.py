@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 
 from assent.engine._admission import Admission
 from assent.engine._blueprint import iteration_of
-from assent.engine._effects import Effects
-from assent.engine._machine import (
+from assent.engine._commands import (
     Abort,
     AddStep,
     BeginUndo,
@@ -24,22 +23,22 @@ from assent.engine._machine import (
     Compensating,
     Expire,
     Finish,
+    Recover,
+    Resolve,
     Succeeded,
-    advance,
-    can_begin_undo,
-    next_compensation,
-    step_task,
 )
+from assent.engine._effects import Effects
+from assent.engine._machine import advance, can_begin_undo, next_compensation, step_task
 from assent.engine._outbox import Outbox
 from assent.engine._readiness import PASSABLE, Readiness, iterations
 from assent.engine._record import SETTLED, UNDO_STEP, Phase, StepRecord, to_take_back
 from assent.engine._record import Task as Work
 from assent.engine._scope import RunScope
 from assent.engine.ports import Progress
-from assent.errors import AssentError, Json
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.spec import events as ev
 from assent.spec.ids import Commitment, StepKey
-from assent.spec.states import Effect, Mode, StepState
+from assent.spec.states import Effect, Mode, Resolution, StepState
 
 Message: TypeAlias = "tuple[Command | BaseException, Future[None] | None]"
 
@@ -63,6 +62,9 @@ class RunActor:
         self._inbox: Queue[Message] = Queue()
         self._busy: dict[StepKey, Task[None]] = {}
         self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)
+        self._waiting: dict[StepKey, None] = {}
+        # A run that begins while the gate is shut is denied; one under way when it shuts pauses.
+        self._was_gate_open = durable_n > 0 or scope.services.gate.is_open
         self._launches: list[tuple[StepKey, Coroutine[Any, Any, Command]]] = []
         self._retries: dict[StepKey, int] = {}
         self._driving: Task[None] | None = None
@@ -95,12 +97,9 @@ class RunActor:
 
     def bind(self, value: Json) -> Commitment:
         """Keep a payload for a command that is about to be delivered; its commitment."""
-        return self._outbox.bind(value)
-
-    def put_output(self, key: StepKey, output: Json) -> Commitment:
-        """Keep the output that a person names for a step that happened; its commitment."""
-        self.values.put_output(key, output)
-        return self._outbox.bind(output)
+        commitment = self._outbox.bind(value)
+        self.values.remember(commitment, value)
+        return commitment
 
     async def deliver(self, command: Command) -> None:
         """Give the run a command; returns when its events are durable. Raises the machine's refusal."""
@@ -121,6 +120,7 @@ class RunActor:
             await self.deliver(AddStep(ev.StepAdded(step=key, call=call)))
         except AssentError:
             del self._watchers[key]
+            del self.blueprint.steps[key]
             raise
         await answer
 
@@ -147,6 +147,9 @@ class RunActor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        self._drop_launches()
+
+    def _drop_launches(self) -> None:
         for _, launch in self._launches:
             launch.close()
         self._launches.clear()
@@ -158,7 +161,7 @@ class RunActor:
             while True:
                 await self._move()
                 message = await self._next_message()
-                if message is None and not self._retries:
+                if message is None and (not self._retries or self._is_held):
                     return
                 while message is not None:
                     self._take(message)
@@ -167,14 +170,16 @@ class RunActor:
             raise
         except BaseException as error:  # noqa: BLE001  # whoever waits for the run must learn why it stopped
             self._failure = error
+            self._drop_launches()
             self._refuse_all(error)
 
     async def _next_message(self) -> Message | None:
         """The next message; None when a retry is due, or when nothing will come by itself."""
         if not self._inbox.empty():
             return self._inbox.get_nowait()
-        if not self._retries or self.record.is_stopping:
+        if self.record.is_stopping:
             self._retries.clear()
+        if not self._retries or self._is_held or self._is_full:
             return await self._inbox.get() if self._busy else None
         delay_s = (min(self._retries.values()) - self._services.clock.now_ms()) / 1000
         try:
@@ -189,16 +194,27 @@ class RunActor:
             raise command
         try:
             self._apply(command)
-        except AssentError as refusal:
-            if answer is None or answer.done():
+        except (InputError, RefusedError) as refusal:
+            if answer is None:
                 raise
-            answer.set_exception(refusal)
+            _answer(answer, refusal)
             return
-        if isinstance(command, Cancel):
-            for token in self._effects.tokens.values():
-                token.cancel()
-        if answer is not None:
-            self._waiters.append(answer)
+        finally:
+            # Whoever asked is answered when the events are durable, or when the run breaks here.
+            if answer is not None and not answer.done():
+                self._waiters.append(answer)
+        match command:
+            case Cancel():
+                for token in self._effects.tokens.values():
+                    token.cancel()
+            case Recover():
+                self._touched |= dict.fromkeys(self.record.steps)
+            case Resolve(resolution=Resolution.HAPPENED, step=key):
+                output = self.record.steps[key].output
+                self.values.put_output(key, self.values.load(output) if output is not None else None)
+                self.values.forget(output)
+            case _:
+                pass
 
     def _apply(self, command: Command) -> bool:
         """Let the machine decide; true when anything came of it."""
@@ -221,8 +237,26 @@ class RunActor:
         for key, work in launches:
             self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
 
+    @property
+    def _is_full(self) -> bool:
+        """As many steps are under way as may be at once."""
+        return len(self._busy) + len(self._launches) >= self._services.limits.concurrent_steps
+
+    @property
+    def _is_held(self) -> bool:
+        """No step may begin now: a person has to say what became of one, or the policy can't be read.
+
+        A session goes on in both cases: a step in doubt concerns that step alone, and a shut gate denies what is asked of it.
+        """
+        if self.record.mode is not Mode.WORKFLOW:
+            return False
+        is_paused = self._was_gate_open and not self._services.gate.is_open
+        return is_paused or self.record.count(StepState.IN_DOUBT) > 0
+
     async def _decide_more(self) -> bool:
         moved = False
+        self._touched |= self._waiting
+        self._waiting.clear()
         while self._touched:
             key = next(iter(self._touched))
             del self._touched[key]
@@ -245,6 +279,9 @@ class RunActor:
                 return self._continue(step)
             case StepState.AWAITING_APPROVAL if step.approval is not None and not self.record.is_stopping:
                 if step.approval.has_quorum:
+                    if self._is_held or self._is_full:
+                        self._waiting[key] = None
+                        return False
                     return self._apply(await self._admission.admit(key, self._outbox))
                 expires_at_ms = step.approval.request.expires_at_ms
                 if expires_at_ms is not None and self._services.clock.now_ms() >= expires_at_ms:
@@ -285,16 +322,15 @@ class RunActor:
 
     async def _admit_more(self) -> bool:
         moved = False
-        limit = self._services.limits.concurrent_steps
+        if self._is_held:
+            return moved
         now = self._services.clock.now_ms()
         for key in [key for key, due in self._retries.items() if due <= now]:
-            if len(self._busy) + len(self._launches) >= limit:
+            if self._is_full:
                 return moved
             del self._retries[key]
             moved |= self._apply(await self._admission.admit(key, self._outbox))
-        while self._readiness.ready and not self.record.is_stopping:
-            if len(self._busy) + len(self._launches) >= limit:
-                break
+        while self._readiness.ready and not self.record.is_stopping and not self._is_full:
             key = next(iter(self._readiness.ready))
             del self._readiness.ready[key]
             moved |= self._apply(await self._admission.admit(key, self._outbox))
@@ -330,7 +366,7 @@ class RunActor:
         if key is None or self._busy or self._launches:
             return False
         step = self.record.steps[key]
-        self._apply(Compensating(key))
+        self._apply(Compensating(key, step.compensation_attempt + 1))
         self._touched.pop(key, None)
         self._launches.append((key, self._effects.compensate(step, self._outbox)))
         return False
@@ -356,7 +392,7 @@ class RunActor:
         try:
             report: Command | BaseException = await work
         except asyncio.CancelledError:
-            raise
+            raise  # only `stop` cancels; what a handler cancels of itself, the invoker reports as its failure
         except BaseException as error:  # noqa: BLE001  # our own failure: it stops the run where it is
             report = error
         del self._busy[key]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from assent.engine._blueprint import iteration_of
-from assent.engine._machine import Admit, Command, Failed, Succeeded
+from assent.engine._commands import Admit, Command, Failed, Succeeded
 from assent.engine._outbox import Outbox
 from assent.engine._record import ApprovalRecord, RunRecord, StepRecord
 from assent.engine._scope import RunScope
@@ -30,6 +30,9 @@ from assent.spec.workflow import StepSpec
 
 APPROVAL_CAPABILITY: Final = "assent.approval"
 """What an `approval` step asks for: no capability, only a person's word."""
+
+_ANSWERS: Final = ("granted", "used")
+"""An approval that answers the gate's question; a used one still does for further attempts of the very same call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,7 @@ class Admission:
             return self._values.context
         parent = self._record.steps[StepKey(key.partition("[")[0])]
         assert parent.items is not None  # INVARIANT: iterations exist only after `step.expanded`
-        items = self._values.load(parent.items)
-        assert isinstance(items, list)  # INVARIANT: `_expand` binds a list
-        return self._values.iteration(items[index], index)
+        return self._values.iteration(parent.key, parent.items, index)
 
     def _expand(self, key: StepKey, step: StepSpec, outbox: Outbox) -> Admit:
         assert step.foreach is not None  # INVARIANT: the caller looked
@@ -123,18 +124,12 @@ class Admission:
     async def _gate(self, candidate: Candidate, record: StepRecord | None, outbox: Outbox) -> Command:
         now = self._services.clock.now_ms()
         asked = record.approval if record is not None else None
-        if asked is not None and asked.has_quorum and _has_expired(asked, now):
-            return Admit(
-                (
-                    ev.ApprovalRejected(
-                        step=candidate.key, digest=asked.request.digest, code="APPROVAL_EXPIRED"
-                    ),
-                )
-            )
+        if asked is not None and asked.status in _ANSWERS and _has_expired(asked, now):
+            return Admit((_expired(candidate.key, asked),))
         decision = self._services.gate.decide(self.question(candidate, now))
         match decision.effect:
             case PolicyDecision.DENY:
-                return Admit((self._denied(candidate, decision, outbox),))
+                return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
             case PolicyDecision.ALLOW:
                 voided = _voided(asked)
                 return await self._prepare(candidate, decision, record, outbox, voided, grant=None)
@@ -177,9 +172,10 @@ class Admission:
         asked = record.approval if record is not None else None
         try:
             preview = await self.preview(candidate)
-        except AssentError as error:
-            return Failed(candidate.key, 0, error.code, Effect.NONE, outbox.bind(dict(error.to_dict())))
-        if asked is not None and asked.status in ("granted", "used"):
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has happened yet
+            failure = as_error(error, candidate.bound.spec.id)
+            return Failed(candidate.key, 0, failure.code, Effect.NONE, outbox.bind(dict(failure.to_dict())))
+        if asked is not None and asked.status in _ANSWERS:
             same_inputs = self._values.load(asked.request.inputs) == candidate.inputs
             digest = self._digest(candidate, decision, preview, asked.request.inputs) if same_inputs else None
             if digest == asked.request.digest:
@@ -243,14 +239,17 @@ class Admission:
         decision: Decision,
         record: StepRecord | None,
         outbox: Outbox,
-        voided: tuple[ev.AnyEvent, ...],
+        voided: tuple[ev.ApprovalVoided, ...],
         *,
         grant: str | None,
     ) -> Command:
         attempt = (record.attempt if record is not None else 0) + 1
         part = candidate.bound.handler.prepare
         prepared: Commitment | None = None
-        if part is not None:
+        if record is not None and record.effect is Effect.UNKNOWN and record.intent is not None:
+            # What an earlier attempt may have left must not become the state that undo restores.
+            prepared = record.intent.prepared
+        elif part is not None:
             call = self._call(candidate, attempt=attempt, world=self._services.world)
             try:
                 found = await self._services.invoker.invoke(
@@ -265,7 +264,7 @@ class Admission:
                 failure = as_error(error, candidate.bound.spec.id)
                 return Failed(
                     step=candidate.key,
-                    attempt=attempt if voided == () and record is not None and record.attempt else 0,
+                    attempt=0,
                     code=failure.code,
                     effect=Effect.NONE,
                     error=outbox.bind(dict(failure.to_dict())),
@@ -298,9 +297,7 @@ class Admission:
         now = self._services.clock.now_ms()
         if asked is not None and asked.has_quorum:
             if _has_expired(asked, now):
-                return Admit(
-                    (ev.ApprovalRejected(step=key, digest=asked.request.digest, code="APPROVAL_EXPIRED"),)
-                )
+                return Admit((_expired(key, asked),))
             output: Json = {"approved_by": [*asked.granted_by]}
             return Succeeded(key, 1, outbox.bind(output), Effect.NONE)
         assert step.approval is not None  # INVARIANT: a step has a capability or an approval
@@ -442,7 +439,11 @@ def _has_expired(asked: ApprovalRecord, now_ms: int) -> bool:
     return expires is not None and now_ms >= expires
 
 
-def _voided(asked: ApprovalRecord | None) -> tuple[ev.AnyEvent, ...]:
+def _expired(key: StepKey, asked: ApprovalRecord) -> ev.ApprovalRejected:
+    return ev.ApprovalRejected(step=key, digest=asked.request.digest, code="APPROVAL_EXPIRED")
+
+
+def _voided(asked: ApprovalRecord | None) -> tuple[ev.ApprovalVoided, ...]:
     if asked is None or asked.status not in ("granted", "pending"):
         return ()
     return (ev.ApprovalVoided(step=asked.request.step, digest=asked.request.digest, code="APPROVAL_STALE"),)

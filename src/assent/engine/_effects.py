@@ -6,7 +6,7 @@ What an exception says about the world is decided here and nowhere else:
 |-------------------------------------------|----------------------------------------------------|
 | anything, when the capability only reads  | none                                               |
 | `NoEffectError`                           | none                                               |
-| an output that its type refuses           | done: the effect happened, its result is unusable  |
+| nothing, but an output its type refuses   | done: the effect happened, its result is unusable  |
 | a timeout, any other exception            | unknown: the capability is asked to reconcile       |
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from assent.engine._admission import as_error, idempotency_key, timeout_of
-from assent.engine._machine import (
+from assent.engine._commands import (
     Command,
     Compensated,
     Doubted,
@@ -62,7 +62,10 @@ class Effects:
         bound = self._bound(intent)
         if bound is None:
             return Doubted(step.key, intent.attempt, "CAPABILITY_CHANGED")
+        if self._is_alive(step):
+            return Doubted(step.key, intent.attempt, "EFFECT_ALIVE")
         timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
+        has_returned = False
         try:
             call, parameters = self._call(step, intent, bound)
             self.tokens[step.key] = call.cancel
@@ -71,9 +74,11 @@ class Effects:
                 bound.handler.execute, call, parameters, timeout_s=timeout_s
             )
             FAILPOINTS.hit("effect.after")
+            has_returned = True
             output = bound.result(returned)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
-            return self._failure(step, intent, bound, error, outbox)
+            effect = _effect_of(error, bound, has_returned=has_returned)
+            return self._failure(step, intent, error, effect, outbox)
         finally:
             self.tokens.pop(step.key, None)
             self._values.forget(intent.inputs, intent.prepared)
@@ -85,18 +90,11 @@ class Effects:
         self,
         step: StepRecord,
         intent: ev.StepStarted,
-        bound: BoundCapability,
         error: Exception,
+        effect: Effect,
         outbox: Outbox,
     ) -> Failed:
         failure = as_error(error, intent.capability)
-        is_alive = isinstance(error, CallTimeoutError) and error.is_alive
-        if (intent.undo is Undo.NOT_NEEDED and not bound.spec.has_effect) or isinstance(error, NoEffectError):
-            effect = Effect.NONE
-        elif failure.code == "INVALID_OUTPUT":
-            effect = Effect.DONE
-        else:
-            effect = Effect.UNKNOWN
         return Failed(
             step=step.key,
             attempt=intent.attempt,
@@ -104,7 +102,7 @@ class Effects:
             effect=effect,
             error=outbox.bind(dict(failure.to_dict())),
             retry_at_ms=self._retry_at(step, failure.code),
-            is_alive=is_alive,
+            is_alive=isinstance(error, CallTimeoutError) and error.is_alive,
         )
 
     async def reconcile(self, step: StepRecord, outbox: Outbox) -> Command:
@@ -113,6 +111,8 @@ class Effects:
         bound = self._bound(intent)
         if bound is None:
             return Doubted(step.key, intent.attempt, "CAPABILITY_CHANGED")
+        if self._is_alive(step):
+            return Doubted(step.key, intent.attempt, "EFFECT_ALIVE")
         retry_ms = self._retry_at(step, step.code or "STEP_INTERRUPTED")
         answer = await self._ask(step, intent, bound)
         output: Commitment | None = None
@@ -159,7 +159,7 @@ class Effects:
                 step=step.key,
                 code=failure.code if isinstance(error, AssentError) else "COMPENSATION_FAILED",
                 error=outbox.bind(dict(failure.to_dict())),
-                may_repeat=not isinstance(error, RefusedError) and failure.code != "COMPENSATION_CONFLICT",
+                may_repeat=not isinstance(error, RefusedError) and not self._is_alive(step),
             )
         FAILPOINTS.hit("compensate.after")
         return Compensated(step.key)
@@ -183,14 +183,22 @@ class Effects:
             if bound is None:
                 return ev.UndoRefused(code="CAPABILITY_CHANGED", step=step.key)
             override = self._blueprint.step_of(step.key).compensation
-            if override is not None or not bound.handler.rehearsable:
-                continue
             try:
-                await self._take_back(step, world)
-            except AssentError as error:
-                found = outbox.bind(dict(error.to_dict()))
-                return ev.UndoRefused(code=_undo_code(error), step=step.key, error=found)
+                if override is None and bound.handler.rehearsable:
+                    await self._take_back(step, world)
+                else:
+                    self._require_payloads(step, intent)
+            except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has been touched
+                failure = as_error(error, intent.capability)
+                found = outbox.bind(dict(failure.to_dict()))
+                return ev.UndoRefused(code=_undo_code(failure), step=step.key, error=found)
         return None
+
+    def _require_payloads(self, step: StepRecord, intent: ev.StepStarted) -> None:
+        """Raise PAYLOAD_ERASED or RECORD_CORRUPT when what a compensation needs is not there."""
+        for commitment in (intent.inputs, intent.prepared, step.output):
+            if commitment is not None:
+                self._values.load(commitment)
 
     async def _take_back(self, step: StepRecord, world: World) -> None:
         intent = _intent(step)
@@ -201,11 +209,17 @@ class Effects:
                 f"`{intent.capability}` is not the capability that performed step `{step.key}`",
                 hint="install the version that ran, or settle the step with `assent resolve`",
             )
+        if self._is_alive(step):
+            raise RefusedError(
+                "EFFECT_ALIVE",
+                f"a thread of step `{step.key}` still runs, and nothing is taken back under a living effect",
+                hint="wait for it to end, or restart the process, then `assent resume`",
+            )
         output = self._values.load(step.output) if step.output is not None else None
         override = self._blueprint.step_of(step.key).compensation
         if override is not None:
             other = self._catalogue.find(override.capability)
-            inputs = override.inputs.render(self._values.context)
+            inputs = override.inputs.render(self._values.for_compensation(step.key, output))
             await self._run_other(other, inputs, step, intent, world)
         elif bound.handler.compensate is not None:
             call, parameters = self._call(step, intent, bound, world=world, output=output)
@@ -241,6 +255,10 @@ class Effects:
         await self._services.invoker.invoke(
             other.handler.execute, call, parameters, timeout_s=self._services.limits.step_timeout_s
         )
+
+    def _is_alive(self, step: StepRecord) -> bool:
+        """A thread of an earlier call of this step has not ended, in spite of its limit and the grace after it."""
+        return self._services.invoker.is_alive(idempotency_key(self._record, step.key))
 
     def _bound(self, intent: ev.StepStarted) -> BoundCapability | None:
         """The capability that the intent was made for; None when what is registered now is another one."""
@@ -286,6 +304,13 @@ class Effects:
     def _retry_at(self, step: StepRecord, code: str) -> int | None:
         policy = self._blueprint.step_of(step.key).retry
         return retry_at(policy, step.attempt, code, self._services.clock, self._services.entropy)
+
+
+def _effect_of(error: Exception, bound: BoundCapability, *, has_returned: bool) -> Effect:
+    """The table above."""
+    if not bound.spec.has_effect or (isinstance(error, NoEffectError) and not has_returned):
+        return Effect.NONE
+    return Effect.DONE if has_returned else Effect.UNKNOWN
 
 
 def _undo_code(error: AssentError) -> str:

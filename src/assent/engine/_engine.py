@@ -8,13 +8,13 @@ from typing import Final
 from assent.engine._actor import RunActor
 from assent.engine._admission import approval_digest
 from assent.engine._blueprint import Blueprint
-from assent.engine._machine import Actor, Command, Recover, RequestUndo
+from assent.engine._commands import Actor, Command, Recover, RequestUndo
 from assent.engine._record import UNDO_STEP, RunRecord, Task, begin, to_take_back
 from assent.engine._scope import RunScope
 from assent.engine._values import Values, load_json
 from assent.engine.ports import Catalogue, Progress, Services
 from assent.engine.projection import fold
-from assent.errors import InputError, Json
+from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.capability import OperationType, RiskLevel
@@ -95,6 +95,12 @@ class Engine:
                 self._actors.pop(run, None)
         return actor
 
+    def wake(self) -> None:
+        """Let every run of this process look again at what it may do: the gate opened."""
+        for actor in self._actors.values():
+            if actor.has_begun and not actor.is_broken:
+                actor.start()
+
     async def recover(self, run: RunId, *, retry: bool = False) -> RunRecord:
         """Take over a run that another process left, from the journal alone; it does not move until driven.
 
@@ -111,7 +117,16 @@ class Engine:
 
     async def request_undo(self, run: RunId, actor: Actor, *, partial: bool) -> RunRecord:
         """Ask the gate once for the whole undo and begin it, or ask people first."""
-        running = self.actor(run)
+        try:
+            running = self.actor(run)
+        except WorldError as error:
+            if error.code != "PAYLOAD_ERASED":
+                raise
+            raise RefusedError(
+                "UNDO_ERASED",
+                f"run `{run}` can't be undone: the data that this needs was erased",
+                hint="take its effects back by other means",
+            ) from None
         record = running.record
         steps = [record.steps[key] for key in to_take_back(record)]
         risk = max(

@@ -58,22 +58,24 @@ class Outbox:
     async def flush(self) -> list[ev.AnyEvent]:
         """Make everything durable in one batch; the events that became so.
 
-        Payloads bound for events that were never decided (a refused admission) are dropped.
+        A payload whose event was not decided yet stays for a later append: a step that ended binds its output at once, and its
+        outcome may still be in the actor's inbox when an earlier one is made durable.
         """
         if not self._events:
-            self._payloads.clear()
             self._opened_at_ms = None
             return []
         at_ms = self.stamp()
-        events, payloads = self._events, self._payloads
-        self._events, self._payloads, self._opened_at_ms = [], {}, None
+        events, self._events, self._opened_at_ms = self._events, [], None
         bound = {commitment for event in events for commitment in event.commitments()}
+        payloads = [payload for payload in self._payloads.values() if payload.commitment in bound]
+        for payload in payloads:
+            del self._payloads[payload.commitment]
         batch = Batch(
             run=self._record.run,
             expected_n=self._durable_n,
             at_ms=at_ms,
             events=tuple(events),
-            payloads=tuple(payload for payload in payloads.values() if payload.commitment in bound),
+            payloads=tuple(payloads),
             rows=changed_rows(self._record),
         )
         FAILPOINTS.hit("commit.before")

@@ -5,8 +5,7 @@ Theory of operation. A run moves forward (`Phase.FORWARD`), or its effects are t
 needs, and the commitments of its payloads; never a payload itself. Nothing here reads a clock, a file or the workflow: the
 events alone determine the record, so an auditor who has only the ledger gets the same one.
 
-INVARIANT: `STEP_TRANSITIONS` lists every legal move of a step; `evolve` refuses any other. The diagram in the documentation is
-drawn from it.
+INVARIANT: `STEP_TRANSITIONS` and `RUN_TRANSITIONS` list every legal move; `evolve` refuses any other.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, assert_never
 
+from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.errors import InternalError
 from assent.spec import events as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey
@@ -23,67 +23,15 @@ from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Un
 UNDO_STEP: Final = StepKey("@undo")
 """The key under which the approval of an undo stands: no step name can begin with `@`."""
 
-_S = StepState
-
-STEP_TRANSITIONS: Final[dict[StepState, frozenset[StepState]]] = {
-    _S.PENDING: frozenset({_S.RUNNING, _S.AWAITING_APPROVAL, _S.DENIED, _S.SKIPPED, _S.SUCCEEDED, _S.FAILED}),
-    _S.AWAITING_APPROVAL: frozenset({_S.PENDING, _S.RUNNING, _S.SUCCEEDED, _S.DENIED, _S.FAILED}),
-    _S.RUNNING: frozenset({_S.PENDING, _S.SUCCEEDED, _S.FAILED, _S.IN_DOUBT}),
-    _S.IN_DOUBT: frozenset({_S.RUNNING, _S.SUCCEEDED, _S.FAILED, _S.COMPENSATED}),
-    _S.SUCCEEDED: frozenset({_S.COMPENSATING, _S.COMPENSATION_FAILED}),
-    _S.FAILED: frozenset({_S.COMPENSATING, _S.COMPENSATION_FAILED}),
-    _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.COMPENSATION_FAILED}),
-    _S.COMPENSATION_FAILED: frozenset({_S.COMPENSATING, _S.COMPENSATED}),
-    _S.COMPENSATED: frozenset(),
-    _S.DENIED: frozenset(),
-    _S.SKIPPED: frozenset(),
-}
-
-_R = RunState
-
-RUN_TRANSITIONS: Final[dict[RunState, frozenset[RunState]]] = {
-    _R.PENDING: frozenset(
-        {_R.RUNNING, _R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.NEEDS_ATTENTION}
-    ),
-    _R.RUNNING: frozenset(
-        {_R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.ROLLING_BACK, _R.CANCELLED, _R.NEEDS_ATTENTION}
-    ),
-    _R.WAITING: frozenset(
-        {
-            _R.RUNNING,
-            _R.SUCCEEDED,
-            _R.FAILED,
-            _R.ROLLING_BACK,
-            _R.CANCELLED,
-            _R.UNDOING,
-            _R.UNDONE,
-            _R.NEEDS_ATTENTION,
-        }
-    ),
-    _R.ROLLING_BACK: frozenset({_R.ROLLED_BACK, _R.FAILED, _R.CANCELLED, _R.NEEDS_ATTENTION}),
-    _R.NEEDS_ATTENTION: frozenset(
-        {
-            _R.RUNNING,
-            _R.WAITING,
-            _R.SUCCEEDED,
-            _R.FAILED,
-            _R.ROLLING_BACK,
-            _R.ROLLED_BACK,
-            _R.CANCELLED,
-            _R.UNDOING,
-            _R.UNDONE,
-        }
-    ),
-    _R.SUCCEEDED: frozenset({_R.WAITING, _R.UNDOING, _R.UNDONE}),
-    _R.UNDOING: frozenset({_R.UNDONE, _R.NEEDS_ATTENTION}),
-    _R.FAILED: frozenset(),
-    _R.ROLLED_BACK: frozenset(),
-    _R.CANCELLED: frozenset(),
-    _R.UNDONE: frozenset(),
-}
-
 SETTLED: Final = frozenset(
-    {_S.SUCCEEDED, _S.SKIPPED, _S.FAILED, _S.DENIED, _S.COMPENSATED, _S.COMPENSATION_FAILED}
+    {
+        StepState.SUCCEEDED,
+        StepState.SKIPPED,
+        StepState.FAILED,
+        StepState.DENIED,
+        StepState.COMPENSATED,
+        StepState.COMPENSATION_FAILED,
+    }
 )
 """States in which a step has had its outcome."""
 
@@ -128,7 +76,10 @@ class ApprovalRecord:
 
 @dataclass(slots=True)
 class StepRecord:
-    """Where one step stands and what was journaled about it. `order` is the event number of its outcome."""
+    """Where one step stands and what was journaled about it. `order` is the event number of its outcome.
+
+    `has_older_effect`: an attempt before the current one may have left something, whatever the current one does.
+    """
 
     key: StepKey
     position: int
@@ -152,6 +103,7 @@ class StepRecord:
     approval: ApprovalRecord | None = None
     settled_approvals: list[ApprovalRecord] = field(default_factory=list)
     was_interrupted: bool = False
+    has_older_effect: bool = False
     children: int | None = None
     compensation_attempt: int = 0
     is_abandoned: bool = False
@@ -231,7 +183,7 @@ def begin(run: RunId, event: ev.RunCreated, at_ms: int) -> RunRecord:
 
 def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
     """Fold one event into the record, in place. `InternalError` ILLEGAL_TRANSITION when the event cannot follow."""
-    n = record.n
+    n, before = record.n, record.state
     record.n = n + 1
     record.updated_at_ms = at_ms
     match event:
@@ -241,15 +193,11 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             step = _move(record, event.step, StepState.SUCCEEDED)
             step.attempt, step.output, step.effect = event.attempt, event.output, event.effect
             step.order, step.task, step.code, step.error = n, None, None, None
+            _use_grant(step)
         case ev.StepFailed():
             step = _move(record, event.step, StepState.FAILED)
-            step.attempt, step.effect, step.code, step.error = (
-                event.attempt,
-                event.effect,
-                event.code,
-                event.error,
-            )
-            step.order, step.task = n, None
+            step.effect, step.code, step.error = event.effect, event.code, event.error
+            step.order, step.task, step.retry_at_ms = n, None, None
             _fail(record, event.code, event.step)
         case ev.AttemptFailed():
             step = _move(record, event.step, StepState.PENDING)
@@ -274,23 +222,35 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
         case _:
             _evolve_run(record, event)
     _derive_state(record)
+    if record.state is not before and record.state not in RUN_TRANSITIONS[before]:
+        raise _illegal(record, f"it cannot go from `{before}` to `{record.state}`")
 
 
 def _start(record: RunRecord, event: ev.StepStarted) -> None:
-    step = _move(record, event.step, StepState.RUNNING)
+    step = record.step(event.step)
+    if event.attempt != step.attempt + 1 or step.state is StepState.RUNNING:
+        raise _illegal(
+            record, f"attempt {event.attempt} of step `{event.step}` does not follow {step.attempt}"
+        )
+    _move(record, event.step, StepState.RUNNING)
+    step.has_older_effect = step.effect is not Effect.NONE
     step.attempt, step.intent, step.task = event.attempt, event, Task.EXECUTE
     step.capability, step.version, step.risk = event.capability, event.version, event.risk
     step.decision, step.rule = event.decision, event.rule
     # From here on a crash leaves it open whether anything happened.
     step.effect = Effect.NONE if event.undo is Undo.NOT_NEEDED else Effect.UNKNOWN
     step.retry_at_ms, step.code, step.error, step.was_interrupted = None, None, None, False
+    _use_grant(step)
+
+
+def _use_grant(step: StepRecord) -> None:
     if step.approval is not None and step.approval.has_quorum:
         step.approval.status = "used"
 
 
 def _fail(record: RunRecord, code: str, step: StepKey) -> None:
     # In a session a failed or denied step is recorded and the session goes on. The first failure names the run's.
-    if record.mode is Mode.WORKFLOW and record.failure_code is None and not record.is_cancelling:
+    if record.mode is Mode.WORKFLOW and record.phase is Phase.FORWARD and not record.is_stopping:
         record.failure_code, record.failed_step = code, step
 
 
@@ -360,12 +320,11 @@ def _resolve(record: RunRecord, event: ev.StepResolved, n: int) -> None:
         case Resolution.NOT_HAPPENED:
             # What follows (run the intent, or count as failed) is the next event's to say.
             _move(record, event.step, StepState.RUNNING)
-            step.effect, step.task = Effect.NONE, None
+            step.effect, step.task, step.has_older_effect = Effect.NONE, None, False
         case Resolution.COMPENSATED:
             _move(record, event.step, StepState.COMPENSATED)
             step.effect, step.code = Effect.NONE, None
-            if record.phase is Phase.FORWARD:
-                _fail(record, "STEP_TAKEN_BACK", event.step)
+            _fail(record, "STEP_TAKEN_BACK", event.step)
         case Resolution.ABANDON:
             step.is_abandoned = True
             if step.state is StepState.IN_DOUBT:
@@ -428,8 +387,7 @@ def _evolve_compensation(
     match event:
         case ev.CompensationStarted():
             step = record.step(event.step)
-            if step.state is not StepState.COMPENSATING:
-                _move(record, event.step, StepState.COMPENSATING)
+            _move(record, event.step, StepState.COMPENSATING)
             step.compensation_attempt = event.attempt
         case ev.StepCompensated():
             step = _move(record, event.step, StepState.COMPENSATED)
@@ -450,6 +408,8 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
         case ev.CancelRequested():
             record.is_cancelling = True
         case ev.RollbackStarted():
+            if not record.is_stopping:
+                record.failure_code = event.code  # no step failed: the run's outputs did
             record.phase, record.state = Phase.ROLLBACK, RunState.ROLLING_BACK
             record.rollback = to_take_back(record)
         case ev.RunSucceeded():
@@ -510,7 +470,7 @@ def to_take_back(record: RunRecord, *, reversible_only: bool = False) -> list[St
         step
         for step in record.steps.values()
         if step.effect is not Effect.NONE
-        and step.state in (StepState.SUCCEEDED, StepState.FAILED)
+        and step.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.DENIED)
         and not step.is_abandoned
         and not (reversible_only and step.intent is not None and step.intent.undo is Undo.NONE)
     ]
@@ -527,9 +487,9 @@ def _undo_of(record: RunRecord) -> UndoRecord:
 def _move(record: RunRecord, key: StepKey, target: StepState) -> StepRecord:
     step = record.step(key)
     current = step.state
+    if target not in STEP_TRANSITIONS[current]:
+        raise _illegal(record, f"step `{key}` cannot go from `{current}` to `{target}`")
     if current is not target:
-        if target not in STEP_TRANSITIONS[current]:
-            raise _illegal(record, f"step `{key}` cannot go from `{current}` to `{target}`")
         record.counts[current] -= 1
         record.counts[target] = record.counts.get(target, 0) + 1
         step.state = target
@@ -551,5 +511,12 @@ def _derive_state(record: RunRecord) -> None:
         return
     record.state = RunState.RUNNING
     waiting = record.counts.get(StepState.AWAITING_APPROVAL, 0)
-    if waiting and not record.counts.get(StepState.RUNNING, 0) and len(record.open_approvals()) == waiting:
+    if waiting and not _is_busy(record) and len(record.open_approvals()) == waiting:
         record.state = RunState.WAITING
+
+
+def _is_busy(record: RunRecord) -> bool:
+    # A `foreach` step that gathers waits for its iterations and moves nothing by itself.
+    return bool(record.counts.get(StepState.RUNNING, 0)) and any(
+        step.state is StepState.RUNNING and step.task is not Task.GATHER for step in record.steps.values()
+    )

@@ -26,6 +26,7 @@ class Values:
         self._known: dict[Commitment, Json] = {}
         self._context: dict[str, object] = {"inputs": inputs, "steps": self._steps}
         self.outputs: Json = None
+        self._items: dict[StepKey, list[Json]] = {}
         # `Any`: each handler has its own type of parameters.
         self.parameters: dict[StepKey, Any] = {}
 
@@ -34,9 +35,18 @@ class Values:
         """`inputs` and `steps` (name → `{"output": …}`), as expressions see them."""
         return self._context
 
-    def iteration(self, item: Json, index: int) -> Mapping[str, object]:
-        """The same with `item` and `index` of one iteration."""
-        return {**self._context, "item": item, "index": index}
+    def iteration(self, parent: StepKey, items: Commitment, index: int) -> Mapping[str, object]:
+        """The same with `item` and `index` of one iteration; the items of its `foreach` step are read once."""
+        found = self._items.get(parent)
+        if found is None:
+            loaded = self.load(items)
+            assert isinstance(loaded, list)  # INVARIANT: only lists are expanded
+            found = self._items[parent] = loaded
+        return {**self._context, "item": found[index], "index": index}
+
+    def for_compensation(self, key: StepKey, output: Json) -> Mapping[str, object]:
+        """The same, in which a step's name means that step, or that iteration, with its own output."""
+        return {**self._context, "steps": {**self._steps, key.partition("[")[0]: {"output": output}}}
 
     def put_output(self, key: StepKey, output: Json) -> None:
         """A step has its output."""
@@ -78,7 +88,8 @@ class Values:
         for step in record.steps.values():
             if step.state is StepState.SKIPPED:
                 self.put_output(step.key, None)
-            elif step.output is not None and step.state is StepState.SUCCEEDED:
+            elif step.output is not None:
+                # Also of a step that is being taken back: how that is done may refer to outputs.
                 self.put_output(step.key, self.load(step.output))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from assent.engine._machine import Command
+from assent.engine._commands import Command
 from assent.engine._record import RunRecord
 from assent.invocation import BlobStore, BoundCapability, Invoker, World
 from assent.journal.ports import Journal
@@ -29,6 +29,11 @@ class Gate(Protocol):
     @property
     def digest(self) -> str:
         """Names the parsed policy that answers."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """False while the policy that the operator wrote can't be read: everything is denied, and runs under way pause."""
         ...
 
     def decide(self, context: PolicyContext) -> Decision:

@@ -5,16 +5,8 @@ A code is added here in the same change that first raises it; a test holds the t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What one code means, in a sentence or two, and what its reader can do."""
-
-    meaning: str
-    remedy: str
-
+from assent.errors._explanation import Explanation
+from assent.errors._run_codes import RUN_CODES
 
 CATALOG: dict[str, Explanation] = {
     # -- law: capability specs, principals, ids --------------------------------------------------------------
@@ -554,8 +546,16 @@ CATALOG: dict[str, Explanation] = {
         "A command of the demo did not end as the demo says; what it printed stands above, and its folder is kept.",
         "Please report it with what was printed.",
     ),
+    **RUN_CODES,
     "INTERNAL_ERROR": Explanation(
         "A fault of Assent itself; the traceback is in the log file that the message names.",
         "Please report it with that file. Runs that were under way can be resumed.",
     ),
+    # -- calls: handlers and what goes through them ------------------------------------------------------------------------
+    # -- runs: how steps and runs end ------------------------------------------------------------------------------------------
+    "RUN_AMBIGUOUS": Explanation("The beginning of an id fits several runs.", "Write more of the id."),
+    # -- approval, undo, resolution --------------------------------------------------------------------------------------------
+    # -- plans and the runtime -------------------------------------------------------------------------------------------------
 }
+
+__all__ = ["CATALOG", "Explanation"]

@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Awaitable
 from concurrent.futures import Executor
 from typing import Any
 
-from assent.errors import WorldError
+from assent.errors import AssentError, WorldError
 from assent.invocation.call import Call
 from assent.invocation.handler import Part
 
 
 class CallTimeoutError(WorldError):
-    """The part did not end in time; what it did is unknown. `is_alive`: its thread still runs."""
+    """The part did not end in time; what it did is unknown."""
 
-    def __init__(self, timeout_s: float, *, is_alive: bool) -> None:
-        after = "and its thread still runs" if is_alive else "and was stopped"
-        super().__init__("STEP_TIMEOUT", f"the call took longer than {timeout_s:g} s {after}")
-        self.is_alive = is_alive
+    @classmethod
+    def after(cls, timeout_s: float, *, is_alive: bool) -> CallTimeoutError:
+        """The error of a call that took longer than `timeout_s` seconds; `is_alive`: its thread still runs."""
+        outcome = "and its thread still runs" if is_alive else "and was stopped"
+        return cls(
+            "STEP_TIMEOUT",
+            f"the call took longer than {timeout_s:g} s {outcome}",
+            hint="give the step a longer `timeout`, or mend what is slow",
+            details={"is_alive": is_alive},
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        """The part's thread still runs."""
+        return self.details.get("is_alive") is True
 
 
 class Invoker:
@@ -32,39 +44,69 @@ class Invoker:
     def __init__(self, threads: Executor, *, grace_s: float = 10.0) -> None:
         self._threads = threads
         self._grace_s = grace_s
+        self._living: dict[str, int] = {}
+
+    def is_alive(self, key: str) -> bool:
+        """Whether a thread of a call with this idempotency key outlived its limit and the grace, and has not ended since."""
+        return key in self._living
 
     async def invoke(self, part: Part, call: Call, parameters: Any, *, timeout_s: float | None = None) -> Any:
-        """What the part returns. Its own exceptions pass through; `CallTimeoutError` when its time is up."""
-        if inspect.iscoroutinefunction(part):
-            if timeout_s is None:
-                return await part(call, parameters)
-            limit = asyncio.timeout(timeout_s)
-            try:
-                async with limit:
-                    return await part(call, parameters)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                raise CallTimeoutError(timeout_s, is_alive=False) from None
-        thread = asyncio.get_running_loop().run_in_executor(self._threads, part, call, parameters)
-        return await self._wait(thread, call, timeout_s)
+        """What the part returns. Its own exceptions pass through; `CallTimeoutError` when its time is up.
 
-    async def _wait(self, thread: asyncio.Future[Any], call: Call, timeout_s: float | None) -> Any:
+        A part that cancels itself has failed (HANDLER_FAILED): only a cancellation of the caller is one.
+        """
+        if _is_async(part):
+            return await self._awaited(part(call, parameters), timeout_s)
+        thread = asyncio.get_running_loop().run_in_executor(self._threads, part, call, parameters)
+        result = await self._threaded(thread, call, timeout_s)
+        # A sync function may hand back a coroutine (a lambda around an async one): nothing of it has run yet.
+        return await self._awaited(result, timeout_s) if inspect.isawaitable(result) else result
+
+    async def _awaited(self, work: Awaitable[Any], timeout_s: float | None) -> Any:
+        limit = asyncio.timeout(timeout_s)
         try:
-            done, _ = await asyncio.wait({thread}, timeout=timeout_s)
+            if timeout_s is None:
+                return await work
+            async with limit:
+                return await work
+        except TimeoutError:
+            if timeout_s is None or not limit.expired():
+                raise
+            raise CallTimeoutError.after(timeout_s, is_alive=False) from None
         except asyncio.CancelledError:
-            call.cancel.cancel()
-            await asyncio.wait({thread}, timeout=self._grace_s)
-            if thread.done():
-                thread.exception()
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise AssentError("HANDLER_FAILED", "the handler cancelled its own work") from None
+
+    async def _threaded(self, thread: asyncio.Future[Any], call: Call, timeout_s: float | None) -> Any:
+        try:
+            await asyncio.wait({thread}, timeout=timeout_s)
+        except asyncio.CancelledError:
+            await self._end(thread, call)
             raise
-        if done:
-            result = thread.result()
-            if inspect.isawaitable(result):
-                return await result
-            return result
+        if thread.done():
+            return thread.result()
+        await self._end(thread, call)
+        raise CallTimeoutError.after(timeout_s or 0.0, is_alive=not thread.done())
+
+    async def _end(self, thread: asyncio.Future[Any], call: Call) -> None:
+        """Ask the thread to end and wait for it, as long as the grace lasts."""
         call.cancel.cancel()
         await asyncio.wait({thread}, timeout=self._grace_s)
-        if thread.done():
-            thread.exception()  # Looked at, so that asyncio does not report it as never retrieved.
-        raise CallTimeoutError(timeout_s or 0.0, is_alive=not thread.done())
+        if not thread.done():
+            self._living[call.key] = self._living.get(call.key, 0) + 1
+            thread.add_done_callback(lambda ended: self._forget(call.key, ended))
+        elif not thread.cancelled():
+            thread.exception()  # looked at, so that asyncio does not report it as never retrieved
+
+    def _forget(self, key: str, ended: asyncio.Future[Any]) -> None:
+        if not ended.cancelled():
+            ended.exception()  # as above
+        left = self._living.pop(key) - 1
+        if left:
+            self._living[key] = left
+
+
+def _is_async(part: Part) -> bool:
+    return inspect.iscoroutinefunction(part) or inspect.iscoroutinefunction(type(part).__call__)

@@ -19,6 +19,7 @@ import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import CodeType
 from typing import Any, Final, TypeAlias
 
@@ -124,9 +125,16 @@ class Handler:
             if part is not None:
                 digest.update(f"{name}\0{getattr(part, '__qualname__', type(part).__qualname__)}\0".encode())
                 if self.revision is None:
-                    _digest_code(getattr(inspect.unwrap(part), "__code__", None), digest.update)
+                    _digest_code(_code_of(part), digest.update)
         digest.update((self.revision or "").encode())
         return Fingerprint(digest.hexdigest())
+
+
+def _code_of(part: Part) -> CodeType | None:
+    """The compiled body of a function, a method, a decorated or partial function, or an object that is called."""
+    part = inspect.unwrap(part.func if isinstance(part, partial) else part)
+    found = getattr(part, "__code__", None) or getattr(type(part).__call__, "__code__", None)
+    return found if isinstance(found, CodeType) else None
 
 
 def _digest_code(code: CodeType | None, update: Callable[[bytes], None]) -> None:

@@ -12,7 +12,8 @@ from typing import Final, TypeAlias
 
 from assent.engine import Actor, RunResult
 from assent.errors import InputError, InternalError, Json
-from assent.runtime._runtime import Runtime, sibling_reader
+from assent.runtime._loading import sibling_reader
+from assent.runtime._runtime import Runtime
 from assent.spec.states import Resolution
 from assent.spec.workflow import WorkflowSpec
 
@@ -90,11 +91,7 @@ async def _resume(runtime: Runtime, request: Request, actor: Actor) -> Answer:
 
 
 async def _undo(runtime: Runtime, request: Request, actor: Actor) -> Answer:
-    result = await runtime.undo_as(_name(request), actor, partial=bool(request.get("partial")))
-    refusal = runtime.undo_refusal(result.run_id)
-    if refusal is not None:
-        raise refusal
-    return result.to_json()
+    return (await runtime.undo_as(_name(request), actor, partial=bool(request.get("partial")))).to_json()
 
 
 async def _resolve(runtime: Runtime, request: Request, actor: Actor) -> Answer:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 from assent import system
 from assent.capabilities import builtin_capabilities
@@ -21,7 +21,6 @@ from assent.engine import (
     Approve,
     Blueprint,
     Cancel,
-    Close,
     Engine,
     Limits,
     Plan,
@@ -51,18 +50,16 @@ from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._catalogue import Capabilities
 from assent.runtime._gate import ReloadableGate
-from assent.runtime._plans import PlanStore, SavedPlan, stale
+from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
+from assent.runtime._plans import PlanStore, stale
+from assent.runtime._session import Session
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
 from assent.spec.capability import CapabilitySpec
-from assent.spec.documents import Document, load_yaml
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Resolution, RunState
 from assent.spec.workflow import WorkflowSpec, bind_inputs, check_capabilities
-
-WorkflowSource: TypeAlias = "WorkflowSpec | Mapping[str, Json] | Path | str"
-"""A workflow: parsed, as data, or the path of its file."""
 
 
 class Runtime:
@@ -222,11 +219,15 @@ class Runtime:
 
     def reload_policy(self) -> None:
         """Read the configured policy again. When that fails, new steps are denied and runs under way pause, and it is raised."""
+        if self._policy is not None:
+            return  # handed in by the program: there is no file to read again
         try:
             self.gate.replace(load_policy(self.settings))
         except AssentError as fault:
             self.gate.shut(fault)
             raise
+        if self._engine is not None:
+            self._engine.wake()
 
     def on_event(self, listener: Progress) -> Callable[[], None]:
         """Be told of every event once it is durable; the returned function ends that."""
@@ -294,7 +295,7 @@ class Runtime:
             Blueprint.of_session(), {}, actor, environment=environment or self.settings.environment
         )
         await self._running.drive(run)
-        return Session(self, run)
+        return Session(run, self._running, self._capabilities.current().find, self.result, self.cancel)
 
     async def approve(
         self,
@@ -348,7 +349,11 @@ class Runtime:
     async def undo_as(self, run: str, actor: Actor, *, partial: bool) -> RunResult:
         """The same for somebody. Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …"""
         await self._running.request_undo(RunId(run), actor, partial=partial)
-        return await self._drive(RunId(run))
+        result = await self._drive(RunId(run))
+        refusal = self.undo_refusal(run)
+        if refusal is not None:
+            raise refusal
+        return result
 
     def undo_refusal(self, run: str) -> AssentError | None:
         """Why the last undo of a run did not begin; None when it did, or waits for a person."""
@@ -391,11 +396,7 @@ class Runtime:
         """The same for somebody."""
         engine = self._running
         await engine.recover(RunId(run))
-        commitment = (
-            engine.actor(RunId(run)).put_output(StepKey(step), output)
-            if resolution is Resolution.HAPPENED
-            else None
-        )
+        commitment = engine.actor(RunId(run)).bind(output) if resolution is Resolution.HAPPENED else None
         await engine.deliver(RunId(run), Resolve(actor, StepKey(step), resolution, commitment))
         return await self._drive(RunId(run))
 
@@ -505,12 +506,7 @@ class Runtime:
 
     def load_workflow(self, workflow: WorkflowSource) -> WorkflowSpec:
         """The workflow that a path, data or a parsed one is."""
-        if isinstance(workflow, WorkflowSpec):
-            return workflow
-        if isinstance(workflow, Mapping):
-            return WorkflowSpec.from_dict(workflow)
-        path = Path(workflow)
-        return WorkflowSpec.load(read_document(path), source=str(path), resolve=sibling_reader(path.parent))
+        return load_workflow(workflow)
 
     async def _begin(
         self,
@@ -550,71 +546,6 @@ class Runtime:
         if self._services is None:
             raise _closed()
         return self._services
-
-
-class Session:
-    """A run whose steps arrive one at a time: an agent's whole visit, to be closed, cancelled or undone as one."""
-
-    def __init__(self, runtime: Runtime, run: RunId) -> None:
-        self._runtime = runtime
-        self.run_id = run
-        self._count = 0
-
-    async def call(self, capability: str, parameters: Mapping[str, Json] | None = None) -> RunResult:
-        """Add a step and wait for its outcome, or until it waits for a person; the session so far."""
-        engine = self._runtime._running  # noqa: SLF001  # the session is the runtime's own
-        self._runtime._capabilities.current().find(capability)  # noqa: SLF001  # an unknown one is refused before it is a step
-        actor = engine.actor(self.run_id)
-        self._count = max(self._count, len(actor.record.steps)) + 1
-        await actor.add_step(StepKey(f"step_{self._count}"), capability, parameters or {})
-        return self._runtime.result(actor.record)
-
-    async def close(self) -> RunResult:
-        """No more steps: the session succeeds, and can be undone."""
-        engine = self._runtime._running  # noqa: SLF001  # the session is the runtime's own
-        await engine.deliver(self.run_id, Close())
-        return self._runtime.result(await engine.drive(self.run_id))
-
-    async def cancel(self) -> RunResult:
-        """Take back everything the session did."""
-        return await self._runtime.cancel(self.run_id)
-
-
-def load_policy(settings: Settings) -> PolicyEngine:
-    """The policy in force, the built-in one where no file is named; POLICY_MISSING, POLICY_INVALID, POLICY_PERMISSIONS."""
-    text = settings.policy_bytes()
-    return (
-        PolicyEngine.builtin() if text is None else PolicyEngine.load(text, source=str(settings.policy_path))
-    )
-
-
-def read_document(path: Path) -> bytes:
-    """A workflow file's bytes; `FILE_MISSING` or `FILE_UNREADABLE`."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError("FILE_MISSING", f"there is no file `{path}`", path=str(path)) from None
-    except OSError as error:
-        reason = error.strerror or "unreadable"
-        raise InputError(
-            "FILE_UNREADABLE", f"`{path}` can't be read: {reason.lower()}", path=str(path)
-        ) from None
-
-
-def sibling_reader(folder: Path) -> Callable[[str], Document]:
-    """Reads the files that a workflow inlines, by their path relative to its own folder."""
-
-    def read(name: str) -> Document:
-        path = folder / name
-        return load_yaml(read_document(path), source=str(path))
-
-    return read
-
-
-def save_plan(settings: Settings, plan: SavedPlan, shown: dict[str, Json]) -> dict[str, Json]:
-    """Keep a plan for `run PLAN`; its object as it is shown, with the id."""
-    PlanStore(settings.state).save(plan)
-    return {"plan_id": plan.plan_id, **shown}
 
 
 def _closed() -> InputError:

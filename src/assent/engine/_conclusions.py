@@ -1,0 +1,115 @@
+"""What follows from a record by itself: a failure leads to a rollback once nothing runs, a step in doubt to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from assent.engine._record import Phase, RunRecord, Task, to_take_back
+from assent.spec import events as ev
+from assent.spec.states import Effect, Mode, RunState, StepState, Undo
+
+
+def conclude(record: RunRecord) -> Sequence[ev.AnyEvent]:
+    """What follows from the record by itself; empty when the next move is the shell's or a person's."""
+    match record.phase:
+        case Phase.FORWARD:
+            return _conclude_forward(record)
+        case Phase.ROLLBACK | Phase.UNDO:
+            return _conclude_taking_back(record)
+        case Phase.DONE:
+            return ()
+        case _:
+            assert_never(record.phase)
+
+
+def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
+    busy = record.count(StepState.RUNNING)
+    in_doubt = record.count(StepState.IN_DOUBT)
+    if not record.is_stopping:
+        asks = record.mode is Mode.WORKFLOW or record.is_closed
+        if in_doubt and not busy and asks and record.state is not RunState.NEEDS_ATTENTION:
+            return [_needs_attention(record)]
+        return ()
+    if busy:
+        return _conclude_gathering(record, busy)
+    unused = [
+        step.approval.request
+        for step in record.steps.values()
+        if step.state is StepState.AWAITING_APPROVAL and step.approval is not None
+    ]
+    if unused:
+        return [
+            ev.ApprovalVoided(step=request.step, digest=request.digest, code="RUN_STOPPED")
+            for request in unused
+        ]
+    unsettled = [
+        ev.StepFailed(
+            step=step.key, attempt=step.attempt, code=step.code, effect=step.effect, error=step.error
+        )
+        for step in record.steps.values()
+        if step.state is StepState.PENDING and step.code is not None
+    ]
+    if unsettled:
+        # They waited for another attempt that will not come; what the last one left has to be taken back as well.
+        return unsettled
+    if in_doubt:
+        if record.state is RunState.NEEDS_ATTENTION:
+            return ()
+        return [_needs_attention(record)]
+    code = "RUN_CANCELLED" if record.is_cancelling else record.failure_code or "STEP_FAILED"
+    if to_take_back(record):
+        return [ev.RollbackStarted(code=code)]
+    if record.is_cancelling:
+        return [ev.RunCancelled()]
+    return [ev.RunFailed(code=code, step=record.failed_step)]
+
+
+def _conclude_gathering(record: RunRecord, busy: int) -> Sequence[ev.AnyEvent]:
+    """A stopping run's `foreach` steps end with it once none of their iterations runs any more."""
+    gathering = [
+        step for step in record.steps.values() if step.state is StepState.RUNNING and step.task is Task.GATHER
+    ]
+    if len(gathering) < busy:
+        return ()
+    code = "RUN_CANCELLED" if record.is_cancelling else "ITERATION_FAILED"
+    return [ev.StepFailed(step=step.key, attempt=0, code=code, effect=Effect.NONE) for step in gathering]
+
+
+def _conclude_taking_back(record: RunRecord) -> Sequence[ev.AnyEvent]:
+    if record.rollback:
+        step = record.steps[record.rollback[0]]
+        if step.intent is not None and step.intent.undo is Undo.NONE:
+            return [
+                ev.CompensationFailed(
+                    step=step.key, attempt=step.compensation_attempt, code="UNDO_IMPOSSIBLE"
+                )
+            ]
+        return ()
+    failed = [
+        step
+        for step in record.steps.values()
+        if step.state is StepState.COMPENSATION_FAILED and not step.is_abandoned
+    ]
+    if failed:
+        if record.state is RunState.NEEDS_ATTENTION:
+            return ()
+        return [ev.RunNeedsAttention(code=failed[0].code or "COMPENSATION_FAILED", step=failed[0].key)]
+    if record.phase is Phase.UNDO:
+        asked = record.undo is not None and record.undo.request.partial
+        return [ev.RunUndone(partial=asked or _was_abandoned(record))]
+    if record.is_cancelling:
+        return [ev.RunCancelled()]
+    code = record.failure_code or "STEP_FAILED"
+    if _was_abandoned(record):
+        return [ev.RunFailed(code=code, step=record.failed_step)]
+    return [ev.RunRolledBack(code=code, step=record.failed_step)]
+
+
+def _was_abandoned(record: RunRecord) -> bool:
+    return any(step.is_abandoned for step in record.steps.values())
+
+
+def _needs_attention(record: RunRecord) -> ev.RunNeedsAttention:
+    step = next(step for step in record.steps.values() if step.state is StepState.IN_DOUBT)
+    return ev.RunNeedsAttention(code=step.code or "EFFECT_UNKNOWN", step=step.key)

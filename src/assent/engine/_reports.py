@@ -1,0 +1,164 @@
+"""What follows from the shell's reports: an effect succeeded, failed, could be told or could not, was taken back or was not.
+
+A report about an attempt that is already settled changes nothing: commands may arrive twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+from assent.engine._commands import (
+    Compensated,
+    Compensating,
+    Doubted,
+    Failed,
+    NotCompensated,
+    Reconciled,
+    Succeeded,
+)
+from assent.engine._record import Phase, RunRecord, StepRecord
+from assent.spec import events as ev
+from assent.spec.states import Effect, StepState, Verdict
+
+COMPENSATION_ATTEMPTS_MAX: Final = 3
+"""How often one compensation is tried before a person is asked."""
+
+
+def decide_report(
+    record: RunRecord, report: Succeeded | Failed | Reconciled | Doubted
+) -> Sequence[ev.AnyEvent]:
+    """What became of an attempt of a step."""
+    step = record.steps.get(report.step)
+    if isinstance(report, Failed) and report.attempt == 0:
+        return _not_begun(record, step, report)
+    if step is None or not _is_expected(record, step, report):
+        return ()
+    match report:
+        case Succeeded():
+            return [
+                ev.StepSucceeded(
+                    step=report.step, attempt=report.attempt, output=report.output, effect=report.effect
+                )
+            ]
+        case Failed():
+            return _fail(record, step, report)
+        case Reconciled():
+            return _reconcile(record, step, report)
+        case Doubted():
+            return [ev.StepInDoubt(step=report.step, attempt=report.attempt, code=report.code)]
+        case _:
+            assert_never(report)
+
+
+def _is_expected(
+    record: RunRecord, step: StepRecord, report: Succeeded | Failed | Reconciled | Doubted
+) -> bool:
+    if step.state is StepState.RUNNING:
+        return step.intent is None or step.attempt == report.attempt
+    # An `approval` step passes without an attempt: the answer itself is its outcome.
+    is_answer = step.approval is not None and step.approval.has_quorum and step.intent is None
+    return is_answer and isinstance(report, Succeeded) and not record.is_stopping
+
+
+def _not_begun(record: RunRecord, step: StepRecord | None, report: Failed) -> Sequence[ev.AnyEvent]:
+    """A step that could not begin: its inputs, its capability or its preparation failed. Nothing happened now."""
+    if record.is_stopping or record.phase is not Phase.FORWARD:
+        return ()
+    if step is not None and step.state not in (StepState.PENDING, StepState.AWAITING_APPROVAL):
+        return ()
+    # What an earlier attempt may have left is still there.
+    effect = step.effect if step is not None else Effect.NONE
+    return [ev.StepFailed(step=report.step, attempt=0, code=report.code, effect=effect, error=report.error)]
+
+
+def _fail(record: RunRecord, step: StepRecord, report: Failed) -> Sequence[ev.AnyEvent]:
+    if report.effect is Effect.UNKNOWN:
+        if report.is_alive:
+            # Nothing is taken back under a living effect, and nobody can say when it ends.
+            return [ev.StepInDoubt(step=report.step, attempt=report.attempt, code=report.code)]
+        return [
+            ev.StepUnsettled(step=report.step, attempt=report.attempt, code=report.code, error=report.error)
+        ]
+    effect = _with_older(step, report.effect)
+    if report.effect is Effect.NONE and report.retry_at_ms is not None and not record.is_stopping:
+        return [
+            ev.AttemptFailed(
+                step=report.step,
+                attempt=report.attempt,
+                code=report.code,
+                effect=effect,
+                error=report.error,
+                retry_at_ms=report.retry_at_ms,
+            )
+        ]
+    return [
+        ev.StepFailed(
+            step=report.step, attempt=report.attempt, code=report.code, effect=effect, error=report.error
+        )
+    ]
+
+
+def _reconcile(record: RunRecord, step: StepRecord, report: Reconciled) -> Sequence[ev.AnyEvent]:
+    answer = ev.StepReconciled(
+        step=report.step, attempt=report.attempt, verdict=report.verdict, foreign=report.foreign
+    )
+    code = step.code or "STEP_INTERRUPTED"
+    if report.verdict is Verdict.YES and report.output is not None:
+        return [answer, ev.StepSucceeded(step=report.step, attempt=report.attempt, output=report.output)]
+    # Running the intent again over somebody else's change would overwrite it, whatever became of ours.
+    is_repeatable = not report.foreign and (
+        report.verdict is Verdict.NO or (report.verdict is Verdict.UNKNOWN and report.may_repeat)
+    )
+    if not is_repeatable:
+        return [answer, ev.StepInDoubt(step=report.step, attempt=report.attempt, code="EFFECT_UNKNOWN")]
+    effect = _with_older(step, Effect.NONE if report.verdict is Verdict.NO else Effect.UNKNOWN)
+    if not record.is_stopping and step.was_interrupted:
+        return [answer, ev.StepResumed(step=report.step, attempt=report.attempt)]
+    if not record.is_stopping and report.retry_at_ms is not None:
+        return [
+            answer,
+            ev.AttemptFailed(
+                step=report.step,
+                attempt=report.attempt,
+                code=code,
+                effect=effect,
+                error=step.error,
+                retry_at_ms=report.retry_at_ms,
+            ),
+        ]
+    return [
+        answer,
+        ev.StepFailed(step=step.key, attempt=report.attempt, code=code, effect=effect, error=step.error),
+    ]
+
+
+def _with_older(step: StepRecord, effect: Effect) -> Effect:
+    """What is known of the step's effect: an attempt without one does not settle what an earlier attempt left open."""
+    return Effect.UNKNOWN if effect is Effect.NONE and step.has_older_effect else effect
+
+
+def decide_compensation(
+    record: RunRecord, report: Compensating | Compensated | NotCompensated
+) -> Sequence[ev.AnyEvent]:
+    """What became of taking a step's effect back."""
+    step = record.steps.get(report.step)
+    if step is None or report.step not in record.rollback:
+        return ()
+    match report:
+        case Compensating():
+            if report.attempt != step.compensation_attempt + 1:
+                return ()
+            return [ev.CompensationStarted(step=report.step, attempt=report.attempt)]
+        case Compensated():
+            return [ev.StepCompensated(step=report.step)]
+        case NotCompensated():
+            if report.may_repeat and step.compensation_attempt < COMPENSATION_ATTEMPTS_MAX:
+                return ()
+            return [
+                ev.CompensationFailed(
+                    step=report.step, attempt=step.compensation_attempt, code=report.code, error=report.error
+                )
+            ]
+        case _:
+            assert_never(report)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assent.engine import RunResult, StepResult
-    from assent.runtime._runtime import Runtime, Session
+    from assent.runtime._runtime import Runtime
+    from assent.runtime._session import Session
 
 __all__ = ["RunResult", "Runtime", "Session", "StepResult"]
 

@@ -46,9 +46,10 @@ from assent.journal import (
 )
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry, RegistrySnapshot
+from assent.runtime._loading import load_policy
 from assent.runtime._operations import load_text, perform
-from assent.runtime._plans import SavedPlan
-from assent.runtime._runtime import Runtime, load_policy, save_plan
+from assent.runtime._plans import PlanStore, SavedPlan
+from assent.runtime._runtime import Runtime
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
 from assent.spec.ids import RunId
@@ -169,7 +170,8 @@ async def _plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Js
             digest=found.digest,
             steps=[step.to_json() for step in found.steps],
         )
-        return save_plan(settings, saved, found.to_json())
+        PlanStore(settings.state).save(saved)
+        return {"plan_id": saved.plan_id, **found.to_json()}
     finally:
         await runtime.close()
 

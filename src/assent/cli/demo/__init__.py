@@ -68,15 +68,16 @@ def _agree() -> Choice:
 
 
 def ask(door: Door) -> Choice:
-    """The reader's own decision, by one key; any other key decides nothing."""
+    """The reader's own decision, by one key; any other key decides nothing, nor does one pressed before the question."""
+    import termios
+
+    termios.tcflush(0, termios.TCIFLUSH)
     paint = door.out.paint(stderr=True)
     door.out.note(paint("Your decision: [a]pprove  [r]eject  [l]ater", "yellow"))
-    choices: dict[str, Choice] = {"a": "approve", "r": "reject", "l": "later"}
+    choices: dict[str, Choice] = {"a": "approve", "r": "reject", "l": "later", "\x04": "later"}
     while True:
-        key = click.getchar().lower()
-        if key in choices:
-            door.out.note(f"  {choices[key]}\n")
-            return choices[key]
-        if key in ("\x04", "\x1a", ""):
-            return "later"
+        for key in click.getchar().lower() or "\x04":  # Keys pressed in quick succession come as one.
+            if key in choices:
+                door.out.note(f"  {choices[key]}\n")
+                return choices[key]
         door.out.note("  nothing was decided: press a, r or l")

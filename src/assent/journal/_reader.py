@@ -15,7 +15,7 @@ from assent.errors import InputError, WorldError
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT
 from assent.journal._rows import checked_body, find_payload, projection_columns
-from assent.journal._schema import LEDGER_FILE, MIGRATIONS, PROJECTION_KEYS, check_ledger
+from assent.journal._schema import LEDGER_FILE, PROJECTION_KEYS, check_ledger, newest_format
 from assent.journal._tail import Entry
 from assent.journal.ports import Cell, Head
 from assent.spec.events import Leaf, decode_leaf
@@ -49,10 +49,10 @@ class SqliteReader:
                 hint="run something with `assent run` first",
             )
         version = check_ledger(path)
-        if version < MIGRATIONS[-1].number:
+        if version < newest_format():
             raise InputError(
                 "STATE_OLDER",
-                f"`{path}` was written by an older Assent (format {version}, this one needs {MIGRATIONS[-1].number})",
+                f"`{path}` was written by an older Assent (format {version}, this one needs {newest_format()})",
                 hint="run `assent doctor`, or anything that writes: it brings the file up to date",
             )
         return cls(connect_reader(path))

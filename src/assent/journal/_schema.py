@@ -17,7 +17,7 @@ from typing import Final
 import apsw
 
 from assent.errors import InputError, WorldError
-from assent.journal._connection import connect_reader, translated
+from assent.journal._connection import BUSY_MS_MAX, connect_reader, translated
 from assent.journal._files import create_private_file, fsync_dir
 
 APPLICATION_ID: Final = int.from_bytes(b"ASNT", "big")
@@ -124,19 +124,31 @@ PROJECTION_KEYS: Final[Mapping[str, int]] = MappingProxyType({"runs": 1, "steps"
 """How many of a table's first columns are its key."""
 
 
+def newest_format() -> int:
+    """The number of the last migration: the format that this version writes."""
+    return MIGRATIONS[-1].number
+
+
 def prepare_ledger(path: Path) -> None:
     """See to it that `path` is a ledger of this version: create it, migrate an older one, refuse everything else untouched.
 
     A crash at any moment leaves either no file or a whole one. Raises what `check_ledger` raises.
     """
     if not path.exists():
+        if path.with_name(path.name + "-wal").exists():
+            # SQLite would play this log into the new file.
+            raise WorldError(
+                "RECORD_CORRUPT",
+                f"the ledger `{path}` is gone, but the log that belongs to it is there",
+                hint="restore the file from a backup, or move the log away to begin anew",
+            )
         _create(path)
     version = check_ledger(path)
-    if version < MIGRATIONS[-1].number:
+    if version < newest_format():
         with translated():
             connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
-                connection.set_busy_timeout(10_000)
+                connection.set_busy_timeout(BUSY_MS_MAX)
                 _migrate(connection, version)
             finally:
                 connection.close()
@@ -176,10 +188,10 @@ def check_ledger(path: Path) -> int:
 
 
 def _refuse_newer(path: Path, version: int) -> None:
-    if version > MIGRATIONS[-1].number:
+    if version > newest_format():
         raise InputError(
             "STATE_NEWER",
-            f"`{path}` was written by a newer Assent (format {version}, this one knows {MIGRATIONS[-1].number})",
+            f"`{path}` was written by a newer Assent (format {version}, this one knows {newest_format()})",
             hint="install the newer version; this file was not touched",
         )
 
@@ -191,8 +203,8 @@ def _number(header: bytes, at: int) -> int:
 def _create(path: Path) -> None:
     # Under another name first: a half-made ledger would be refused as foreign for ever.
     draft = path.with_name(path.name + ".new")
-    for leftover in (draft, draft.with_name(draft.name + "-journal")):
-        leftover.unlink(missing_ok=True)
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     os.close(create_private_file(draft))
     with translated():
         connection = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READWRITE)

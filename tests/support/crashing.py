@@ -1,0 +1,340 @@
+"""A workspace in which commands are killed: six file effects, what they must leave, and what nothing may leave behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from assent.cli._json import mapping, objects
+from assent.errors import Json
+from assent.failpoints import VARIABLE
+from assent.runtime.api import Reader
+from assent.runtime.settings import Settings
+from tests.support.hands import TreeState, tree_of, without_times
+from tests.support.nursery import Ended, Nursery
+
+KILLED: Final = -9
+COMMAND: Final = Path(sys.executable).with_name("assent")
+
+_POLICY: Final = """\
+version: 1
+rules:
+  - id: everything
+    when: {principal: "user:*"}
+    decision: ALLOW
+    without_approval: true
+    reason: nobody is there to be asked while processes are killed
+"""
+
+_STEPS: Final = """\
+  - name: write
+    capability: io.fs.write_file
+    inputs: {path: new.txt, content: "brand new\\n"}
+  - name: overwrite
+    capability: io.fs.write_file
+    inputs: {path: notes.txt, content: "written over\\n"}
+  - name: copy
+    capability: io.fs.copy
+    inputs: {source: docs, destination: copied}
+  - name: move
+    capability: io.fs.move
+    inputs: {source: report.txt, destination: archive/report.txt, overwrite: true}
+  - name: nest
+    capability: io.fs.write_file
+    inputs: {path: made/deep/nested.txt, content: "nested\\n", create_dirs: true}
+  - name: delete
+    capability: io.fs.delete
+    inputs: {path: old, recursive: true}
+"""
+
+_FAIL: Final = """\
+  - name: fail
+    capability: sys.fail
+    inputs: {message: "the end fails"}
+"""
+
+SUCCEEDS: Final = "succeeds"
+FAILS: Final = "fails"
+WORKFLOWS: Final = {SUCCEEDS: _STEPS, FAILS: _STEPS + _FAIL}
+UNDO: Final = "undo"
+ENDS: Final = {SUCCEEDS: "succeeded", FAILS: "rolled_back"}
+
+REACHED: Final[Mapping[str, Mapping[str, int]]] = {
+    SUCCEEDS: {
+        "blob.before": 3,
+        "blob.after": 3,
+        "commit.before": 7,
+        "ledger.before": 8,
+        "ledger.after": 8,
+        "commit.after": 7,
+        "effect.before": 6,
+        "file.before": 8,
+        "file.after": 8,
+        "effect.after": 6,
+    },
+    FAILS: {
+        "blob.before": 3,
+        "blob.after": 3,
+        "commit.before": 14,
+        "ledger.before": 15,
+        "ledger.after": 15,
+        "commit.after": 14,
+        "effect.before": 7,
+        "file.before": 15,
+        "file.after": 17,
+        "effect.after": 6,
+        "compensate.before": 6,
+        "compensate.after": 6,
+    },
+    UNDO: {
+        "commit.before": 7,
+        "ledger.before": 7,
+        "ledger.after": 7,
+        "commit.after": 7,
+        "file.before": 7,
+        "file.after": 9,
+        "compensate.before": 6,
+        "compensate.after": 6,
+    },
+}
+"""How often each failpoint is reached when nobody kills anything; a test holds this table to what really happens."""
+
+OUTPUTS: Final[Mapping[str, Mapping[str, Json]]] = {
+    "write": {"created": True, "changed": True, "size": 10},
+    "overwrite": {"created": False, "changed": True, "size": 13},
+    "copy": {"replaced": False, "changed": True},
+    "move": {"replaced": True, "entries": 1},
+    "nest": {"created": True, "created_dirs": ["made", "made/deep"]},
+    "delete": {"entries": 5, "size": 304},
+}
+"""What each step tells of its one effect. A second effect would tell another story: nothing created, nothing there to move."""
+
+
+def places(operation: str) -> list[str]:
+    """Every failpoint of an operation with every count at which it is reached: `effect.after:3`."""
+    return [f"{name}:{count + 1}" for name, most in REACHED[operation].items() for count in range(most)]
+
+
+Outline: TypeAlias = "dict[str, tuple[str, int, bytes]]"
+
+
+@dataclass
+class Scene:
+    """A furnished workspace and the commands that are run, and killed, in it."""
+
+    root: Path
+    env: Mapping[str, str]
+    nursery: Nursery
+    before: TreeState = field(default_factory=dict)
+
+    @property
+    def workspace(self) -> Path:
+        return self.root / "ws"
+
+    @classmethod
+    def furnish(cls, root: Path, env: Mapping[str, str], nursery: Nursery) -> Scene:
+        """The scene, its workspace as it stands before anything is run."""
+        scene = cls(root, env, nursery)
+        workspace = scene.workspace
+        for folder in ("docs/inner", "archive", "old/deep", "old/empty", ".assent"):
+            (workspace / folder).mkdir(parents=True)
+        contents = {
+            "notes.txt": b"as it was\n" * 9,
+            "report.txt": b"report\n",
+            "archive/report.txt": b"an older report\n",
+            "docs/a.txt": b"alpha\n",
+            "docs/inner/b.bin": bytes(range(256)),
+            "old/one.txt": b"one\n",
+            "old/deep/two.bin": b"\0\1\2" * 100,
+            "untouched.txt": b"nobody's business\n",
+            "assent.toml": b'policy = "policy.yaml"\n',
+            "policy.yaml": _POLICY.encode(),
+            ".assent/.gitignore": b"*\n",
+        }
+        for name, steps in WORKFLOWS.items():
+            contents[f"{name}.yaml"] = f"name: {name}\nversion: 1.0.0\nsteps:\n{steps}".encode()
+        for name, data in contents.items():
+            (workspace / name).write_bytes(data)
+        (workspace / "docs/link").symlink_to("inner/b.bin")
+        (workspace / ".assent").chmod(0o700)
+        (workspace / "notes.txt").chmod(0o640)
+        (workspace / "old/one.txt").chmod(0o400)
+        (workspace / "old/deep").chmod(0o750)
+        paths = sorted((path for path in workspace.rglob("*") if ".assent" not in path.parts), reverse=True)
+        for number, path in enumerate(paths):
+            os.utime(path, ns=(10**18, 10**18 + number), follow_symlinks=False)
+        os.utime(workspace, ns=(10**18, 10**18))
+        scene.before = scene.tree()
+        return scene
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def assent(self, *words: str, kill: str | None = None) -> Ended:
+        """Run `assent WORDS…`; `kill` is the failpoint at which it dies."""
+        return self.nursery.run(*words, cwd=self.workspace, env=self._armed(kill))
+
+    def assent_anew(self, *words: str, kill: str | None = None) -> Ended:
+        """The same in a process that an operating system starts, as a user's shell would have it."""
+        done = subprocess.run(
+            [COMMAND, *words],
+            cwd=self.workspace,
+            env=self._armed(kill),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def _armed(self, kill: str | None) -> dict[str, str]:
+        return {**self.env, VARIABLE: kill} if kill is not None else dict(self.env)
+
+    def trace(self, *words: str) -> tuple[str, ...]:
+        """The failpoints that a command reaches, in order."""
+        return self.assent(*words, kill="any:0").trace
+
+    # -- what is there ------------------------------------------------------------------------------------------------
+
+    def tree(self) -> TreeState:
+        """The whole workspace with bytes, modes and times; the state directory left out."""
+        return tree_of(self.workspace)
+
+    def expected(self) -> Outline:
+        """The workspace after all six effects, each exactly once; written down here, not computed by the code under test."""
+        before = without_times(self.before)
+        mode, folder = before["untouched.txt"][1], before["docs"][1]
+        gone = {path for path in before if path.split("/")[0] in ("old", "report.txt")}
+        after = {path: state for path, state in before.items() if path not in gone}
+        after |= {
+            path.replace("docs", "copied", 1): state
+            for path, state in before.items()
+            if path.split("/")[0] == "docs"
+        }
+        return after | {
+            "new.txt": ("file", mode, b"brand new\n"),
+            "notes.txt": ("file", 0o640, b"written over\n"),
+            "archive/report.txt": before["report.txt"],
+            "made": ("directory", folder, b""),
+            "made/deep": ("directory", folder, b""),
+            "made/deep/nested.txt": ("file", mode, b"nested\n"),
+        }
+
+    def assert_done(self) -> None:
+        """Every effect happened, and nothing else: names, kinds, modes, bytes, and the times of what was only moved or left."""
+        found = self.tree()
+        assert without_times(found) == self.expected()
+        kept = {
+            path: state
+            for path, state in self.before.items()
+            if state[0] != "directory" and without_times(found).get(path) == state[:2] + state[3:]
+        }
+        assert {path: found[path] for path in kept} == kept
+        assert found["archive/report.txt"] == self.before["report.txt"]
+
+    def assert_untouched(self) -> None:
+        """The workspace is as it was before anything was run, every time and the root's own included."""
+        assert self.tree() == self.before
+
+    def assert_sound(self) -> None:
+        """No run is unfinished, the ledger verifies, and the state directory holds nothing temporary."""
+        with Reader.open(self._settings) as reader:
+            assert [run["status"] for run in reader.runs() if run["status"] not in _ENDED] == []
+            report = reader.verify()
+            assert report["ok"], report
+        state = self.workspace / ".assent"
+        assert {entry.name for entry in state.iterdir()} <= _STATE_FILES
+        assert list((state / "blobs" / "tmp").iterdir()) == []
+
+    def runs(self) -> list[dict[str, Json]]:
+        """All runs, oldest first."""
+        with Reader.open(self._settings) as reader:
+            return reader.runs()
+
+    def runs_if_any(self) -> bool:
+        """Whether any run is on the record."""
+        return bool(self.runs())
+
+    def story(self, run: str) -> Story:
+        """How a run went."""
+        with Reader.open(self._settings) as reader:
+            shown = reader.show(run)
+        events = [mapping(leaf, "event") for leaf in objects(shown, "events")]
+        outputs = {str(step["name"]): step.get("output") for step in objects(shown, "steps")}
+        return Story(
+            str(shown["status"]), outputs, [(str(e["kind"]), str(e.get("step", ""))) for e in events]
+        )
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings.resolve(environ=self.env, cwd=self.workspace)
+
+    # -- keeping a moment ---------------------------------------------------------------------------------------------
+
+    def keep(self) -> Path:
+        """A copy of the workspace as it stands, state directory, modes and times included."""
+        kept = self.root / "kept"
+        _copy(self.workspace, kept)
+        return kept
+
+    def restore(self, kept: Path) -> None:
+        """Let the workspace stand as it was kept."""
+        _remove(self.workspace)
+        _copy(kept, self.workspace)
+
+
+@contextmanager
+def noted(text: str) -> Iterator[None]:
+    """Inside, a failure tells how it is repeated."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(text)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A run as its journal tells it: its status, its steps' outputs, and each event with its step."""
+
+    status: str
+    outputs: dict[str, Json]
+    events: list[tuple[str, str]]
+
+    def assert_each_effect_once(self) -> None:
+        """Each of the six steps succeeded exactly once, with the output of a first and only effect."""
+        for step in OUTPUTS:
+            assert self.events.count(("step.succeeded", step)) == 1, step
+        if self.status == ENDS[SUCCEEDS]:
+            for step, wanted in OUTPUTS.items():
+                output = self.outputs[step]
+                assert isinstance(output, dict)
+                assert {name: output[name] for name in wanted} == wanted, step
+
+    def assert_each_taken_back_once(self) -> None:
+        """Each of the six effects was taken back exactly once."""
+        for step in OUTPUTS:
+            assert self.events.count(("compensation.succeeded", step)) == 1, step
+
+
+_ENDED: Final = ("succeeded", "failed", "rolled_back", "cancelled", "undone")
+_STATE_FILES: Final = {".gitignore", "blobs", "ledger.db", "ledger.db-shm", "ledger.db-wal", "lock"}
+
+
+def _copy(source: Path, destination: Path) -> None:
+    # Not shutil.copytree: it asks for write permission on folders only in the end, but does not keep a link's own time.
+    subprocess.run(["cp", "-a", source, destination], check=True)
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if not path.is_symlink() and path.is_dir():
+            path.chmod(stat.S_IRWXU)
+    shutil.rmtree(folder)

@@ -141,7 +141,7 @@ class JournalContract:
         """Text outside the leaf's profile is refused at the door: it belongs into a payload."""
         run = run_id(1)
         await journal.append(created(run))
-        with pytest.raises(InputError) as refused:
+        with pytest.raises(InternalError) as refused:
             await journal.append(Batch(run, 1, NOW_MS, (RunFailed(code=code),)))
         assert refused.value.code == "LEAF_PROFILE"
         assert journal.head().size == 2
@@ -153,7 +153,7 @@ class JournalContract:
         await journal.append(created(run))
         # The types forbid it; the door does not rely on them.
         event = StepResumed(step=StepKey("build"), attempt=attempt)  # type: ignore[arg-type]  # what is tested
-        with pytest.raises(InputError) as refused:
+        with pytest.raises(InternalError) as refused:
             await journal.append(Batch(run, 1, NOW_MS, (event,)))
         assert refused.value.code == "LEAF_PROFILE"
         assert journal.head().size == 2

@@ -205,7 +205,7 @@ def test_a_forged_event_at_the_end_is_never_taken_for_a_signed_one(
 # -- payloads, checkpoints, projections --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ["payloads", *PROJECTIONS])
+@pytest.mark.parametrize("table", ["payloads", "blob_refs", *PROJECTIONS])
 def test_a_dropped_row_beside_the_record_is_found(state: State, copy: Callable[[], Path], table: str) -> None:
     with closing(apsw.Connection(str(state.path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
         rows = db.execute(f"SELECT * FROM {table}").fetchall()

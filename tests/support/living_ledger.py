@@ -132,7 +132,7 @@ class LivingLedger:
     def _step(self, run: RunId, step: StepKey, *, fails: bool) -> None:
         blob = commit(bytes(16), f"{run} {step}".encode())
         inputs = self.payload(f'{{"path":"{step}.txt"}}'.encode())
-        prepared = self.payload(f'{{"before":"{blob}"}}'.encode(), blobs=(blob,))
+        prepared = self.payload(f'{{"blobs":["{blob}"],"state":{{}}}}'.encode(), blobs=(blob,))
         started = StepStarted(
             step=step,
             attempt=1,

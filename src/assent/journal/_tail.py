@@ -207,7 +207,7 @@ _INTEGER_FIELDS: Final = {event_type: _integer_fields(event_type) for event_type
 def encode_checked(leaf: Leaf) -> bytes:
     """The leaf's bytes, after checking that they keep the restricted profile and can be read back.
 
-    Raises `InputError` `LEAF_PROFILE`. The bytes are looked at instead of the values, because that is several times cheaper: in
+    Raises `InternalError` LEAF_PROFILE. The bytes are looked at instead of the values, because that is several times cheaper: in
     JSON, every character outside printable ASCII shows up as a non-ASCII byte, a backslash or DEL.
     """
     event: AnyEvent = leaf.event
@@ -233,6 +233,6 @@ def encode_checked(leaf: Leaf) -> bytes:
 
 
 def _out_of_profile(leaf: Leaf, fault: str) -> AssentError:
-    return InputError(
+    return InternalError(
         "LEAF_PROFILE", f"an event of kind `{leaf.event.kind}` can't stand in the ledger: {fault}"
     )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
 
 from assent.errors import AssentError
 from assent.journal._record import PayloadRow, Record
@@ -12,8 +16,17 @@ from assent.journal._rows import payload_tag
 from assent.journal._verify_record import decode_leaves
 from assent.journal.ports import Cell, Projector
 from assent.spec.canonical import SALT_BYTES, commit
-from assent.spec.events import Leaf, PayloadErased
+from assent.spec.events import Leaf, PayloadErased, StepStarted
 from assent.spec.ids import Commitment, RunId
+
+
+class _Prepared(msgspec.Struct):
+    """The part of a prepared payload that matters here."""
+
+    blobs: tuple[str, ...] = ()
+
+
+_decode_prepared: Final = msgspec.json.Decoder(_Prepared).decode
 
 
 @dataclass(slots=True)
@@ -41,6 +54,8 @@ class ContentsCheck:
     _present: dict[RunId, int] = field(default_factory=dict)
     """The first entry of a run whose payload is stored."""
     _refs: dict[Commitment, set[str]] = field(default_factory=dict)
+    _prepared: set[Commitment] = field(default_factory=set)
+    """Commitments of what was prepared for an effect: such a payload lists the blobs that it needs under `blobs`."""
 
     def run(self, record: Record, projector: Projector | None) -> None:
         """Check everything that the record carries."""
@@ -71,6 +86,8 @@ class ContentsCheck:
                 if event.commitment_fields:
                     for commitment in event.commitments():
                         self._bound.setdefault(commitment, (leaf.seq, leaf.run))
+                    if isinstance(event, StepStarted) and event.prepared is not None:
+                        self._prepared.add(event.prepared)
                 elif isinstance(event, PayloadErased):
                     self._erasures[event.target] = leaf.seq
             if self._stored is not None:
@@ -94,7 +111,7 @@ class ContentsCheck:
     def _check(self, row: PayloadRow) -> None:
         commitment = Commitment(row.commitment.hex())
         bound = self._bound.pop(commitment, None)
-        refs = self._refs.pop(commitment, ())
+        refs = self._refs.pop(commitment, frozenset[str]())
         if bound is None:
             if 0 <= row.seq < self.stop:
                 self._add(
@@ -114,6 +131,10 @@ class ContentsCheck:
             self._add("PAYLOAD_FOREIGN", f"a payload of entry {seq} is filed under another entry", seq)
         if len(row.salt) != SALT_BYTES or commit(row.salt, row.body) != commitment:
             self._add("PAYLOAD_CHANGED", f"a payload of entry {seq} is not the one that was recorded", seq)
+        if commitment in self._prepared:
+            self._prepared.discard(commitment)
+            self._check_blobs(row, refs, seq)
+            refs = frozenset()
         for digest in refs:
             if digest.encode() not in row.body:
                 self._add(
@@ -122,6 +143,16 @@ class ContentsCheck:
                     seq,
                 )
         self.payloads = (self.payloads or 0) + 1
+
+    def _check_blobs(self, row: PayloadRow, refs: AbstractSet[str], seq: int) -> None:
+        """Exactly what a preparation names is kept: without its reference a pre-image would be collected as an orphan."""
+        try:
+            named = frozenset(_decode_prepared(row.body).blobs)
+        except msgspec.MsgspecError:
+            return  # Bytes that are no such payload were reported as changed, or were bound so by whoever has the key.
+        for digest in sorted(named ^ refs):
+            what = "is kept without a reference" if digest in named else "is referred to without being named"
+            self._add("BLOB_REF_FOREIGN", f"the blob `{digest[:16]}…` of entry {seq} {what}", seq)
 
     def _settle(self, record: Record) -> None:
         for commitment, (seq, run) in self._bound.items():

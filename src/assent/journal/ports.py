@@ -18,7 +18,11 @@ Cell: TypeAlias = "str | int | None"
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Bytes stored beside the leaves, bound by `commit(salt, body)`. `blobs` are the digests that the body refers to."""
+    """Bytes stored beside the leaves, bound by `commit(salt, body)`.
+
+    `blobs` are the digests that the body refers to. What a `step.started` binds as `prepared` is a JSON object that lists exactly
+    these under its key `blobs`, so that `verify` can hold the stored references against it.
+    """
 
     commitment: Commitment
     salt: bytes

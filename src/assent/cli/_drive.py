@@ -46,8 +46,11 @@ def drive(door: Door, request: dict[str, Json], *, wait_ms: int | None = None) -
             break
         try:
             result = door.execute(following, progress)
-        except RefusedError as error:
+        except (InputError, RefusedError) as error:
+            # Somebody else decided meanwhile, or this person may not: how the run stands now says what is left to ask.
             _note_refusal(door, error)
+            with door.reader() as reader:
+                result = _without_events(reader.show(text(result, "run_id")))
     door.operation = operation
     if text(result, "status") == "waiting" and wait_ms is not None:
         result = _follow(door, text(result, "run_id"), wait_ms)

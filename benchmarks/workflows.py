@@ -27,6 +27,8 @@ from benchmarks._table import Target, number, show
 
 CONCURRENCIES = (1, 64)
 TIMEOUT_S = 300
+STEADY = 1.5
+"""How much the rate of SQLite alone may vary over the rounds before the machine is called busy."""
 
 
 def measure(folder: Path, *, quick: bool) -> Part:
@@ -34,13 +36,13 @@ def measure(folder: Path, *, quick: bool) -> Part:
     rounds, seconds = (1, 1.0) if quick else (5, 2.0)
     counter = build_counter(folder)
     windows: list[list[Window]] = []
-    for number_ in range(rounds):
+    for turn in range(rounds):
         names = [*CONTENDERS]
-        turned = names[number_ % len(names) :] + names[: number_ % len(names)]
+        turned = names[turn % len(names) :] + names[: turn % len(names)]
         windows.append(
             [_window(name, at, seconds, folder, counter) for at in CONCURRENCIES for name in turned]
         )
-        print(f"  round {number_ + 1} of {rounds} done", file=sys.stderr)
+        print(f"  round {turn + 1} of {rounds} done", file=sys.stderr)
     targets = [
         *_ratio_targets(windows),
         *(
@@ -58,6 +60,14 @@ def measure(folder: Path, *, quick: bool) -> Part:
     print(f"\nfive-step workflows: medians of {rounds} round(s) of {seconds:g} s each")
     for at in CONCURRENCIES:
         _show(windows, at)
+    print()
+    for at in CONCURRENCIES:
+        rates = [window.per_s for window in _each(windows, "raw sqlite", at)]
+        steadiness = f"raw sqlite between {number(min(rates))} and {number(max(rates))} per s over the rounds"
+        warning = (
+            "" if max(rates) < STEADY * min(rates) else ": this machine was busy, do not quote these figures"
+        )
+        print(f"  steadiness at {at}: {steadiness}{warning}")
     if counter is None:
         print("\n  syncs: not counted (no C compiler was found)")
     settings = {window.contender: window.settings for window in windows[0] if window.concurrency == 1}

@@ -29,6 +29,15 @@ async def perform(runtime: Runtime, request: Request, *, os_uid: int | None = No
     return await operation(runtime, request, _actor(runtime, request, os_uid))
 
 
+def check(runtime: Runtime, request: Request) -> None:
+    """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability, an identity."""
+    _actor(runtime, request, None)
+    if request.get("op") == "run" and request.get("plan") is None:
+        runtime.check_spec(load_text(request), _object(request, "inputs"))
+    elif request.get("op") == "call":
+        runtime.check_capability(str(request.get("capability")))
+
+
 def _actor(runtime: Runtime, request: Request, os_uid: int | None) -> Actor:
     settings = runtime.settings
     uid = settings.os_uid if os_uid is None else os_uid

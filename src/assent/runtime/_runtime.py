@@ -6,12 +6,13 @@ A runtime that is open owns its state directory. The command line, programs and 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from assent import system
 from assent.capabilities import builtin_capabilities
@@ -61,6 +62,8 @@ from assent.spec.principal import Principal
 from assent.spec.states import Resolution, RunState
 from assent.spec.workflow import WorkflowSpec, bind_inputs, check_capabilities
 
+_LISTENER: Final[ContextVar[Progress | None]] = ContextVar("listener", default=None)
+
 
 class Runtime:
     """Everything that governs and performs runs in one workspace, while its state directory is owned.
@@ -81,7 +84,6 @@ class Runtime:
         self._exit = AsyncExitStack()
         self._engine: Engine | None = None
         self._services: Services | None = None
-        self._listeners: list[Progress] = []
         self.gate = ReloadableGate(policy or PolicyEngine.builtin())
 
     @classmethod
@@ -229,10 +231,17 @@ class Runtime:
         if self._engine is not None:
             self._engine.wake()
 
-    def on_event(self, listener: Progress) -> Callable[[], None]:
-        """Be told of every event once it is durable; the returned function ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+    @contextmanager
+    def telling(self, listener: Progress) -> Iterator[None]:
+        """Inside, `listener` is told of each durable event of the runs that are driven from here, and of no others'.
+
+        What drives a run is a task that inherits the context it was started in, so several requests do not hear each other.
+        """
+        token = _LISTENER.set(listener)
+        try:
+            yield
+        finally:
+            _LISTENER.reset(token)
 
     # -- runs -----------------------------------------------------------------------------------------------------------------
 
@@ -258,8 +267,7 @@ class Runtime:
         plan: PlanId | None = None,
     ) -> RunResult:
         """Run a parsed workflow for somebody."""
-        check_capabilities(spec, self._capabilities.current().snapshot)
-        bound = bind_inputs(spec, inputs)
+        bound = self.check_spec(spec, inputs)
         blueprint = Blueprint.of_workflow(spec)
         return await self._begin(
             blueprint, bound, actor, environment=environment or self.settings.environment, plan=plan
@@ -282,7 +290,7 @@ class Runtime:
         self, capability: str, parameters: Mapping[str, Json], actor: Actor, *, environment: str | None = None
     ) -> RunResult:
         """The same for somebody."""
-        self._capabilities.current().find(capability)
+        self.check_capability(capability)
         blueprint = Blueprint.of_call(capability, parameters)
         return await self._begin(blueprint, {}, actor, environment=environment or self.settings.environment)
 
@@ -449,9 +457,8 @@ class Runtime:
         self, spec: WorkflowSpec, inputs: Mapping[str, Json], principal: Principal, environment: str | None
     ) -> Planner:
         """The planner of one run."""
+        bound = self.check_spec(spec, inputs)
         catalogue = self._capabilities.current()
-        check_capabilities(spec, catalogue.snapshot)
-        bound = bind_inputs(spec, inputs)
         environment = environment or self.settings.environment
         blueprint = Blueprint.of_workflow(spec)
         return Planner(
@@ -504,6 +511,15 @@ class Runtime:
             found = principal
         return Actor(found, asserted, settings.os_uid)
 
+    def check_spec(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> dict[str, Json]:
+        """The workflow's inputs, complete; raises whatever of the workflow or the inputs can't be used here."""
+        check_capabilities(spec, self._capabilities.current().snapshot)
+        return bind_inputs(spec, inputs)
+
+    def check_capability(self, reference: str) -> None:
+        """Raise `CAPABILITY_UNKNOWN` for a reference that names nothing."""
+        self._capabilities.current().find(reference)
+
     def load_workflow(self, workflow: WorkflowSource) -> WorkflowSpec:
         """The workflow that a path, data or a parsed one is."""
         return load_workflow(workflow)
@@ -528,9 +544,10 @@ class Runtime:
         head = self._ready.journal.head()
         return {"size": head.size, "root": base64.b64encode(head.root).decode()}
 
-    def _tell(self, run: RunId, n: int, at_ms: int, event: object) -> None:
-        for listener in self._listeners:
-            listener(run, n, at_ms, event)  # type: ignore[arg-type]  # the engine hands on what it was given
+    def _tell(self, run: RunId, n: int, at_ms: int, event: ev.AnyEvent) -> None:
+        listener = _LISTENER.get()
+        if listener is not None:
+            listener(run, n, at_ms, event)
 
     def _clock_ms(self) -> int:
         return self._ready.clock.now_ms()

@@ -47,7 +47,7 @@ from assent.journal import (
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry, RegistrySnapshot
 from assent.runtime._loading import load_policy
-from assent.runtime._operations import load_text, perform
+from assent.runtime._operations import check, load_text, perform
 from assent.runtime._plans import PlanStore, SavedPlan
 from assent.runtime._runtime import Runtime
 from assent.runtime.settings import Settings
@@ -69,6 +69,9 @@ def execute(
     Progress is told as journal entries. An interrupt leaves the run where it is, resumable; the `KeyboardInterrupt` carries the
     run's id as `run_id` when there is one.
     """
+    runtime = Runtime(settings)
+    # What can be refused is refused before there is a state directory, a lock or a ledger.
+    check(runtime, request)
     settings.create_state()
     answer = acquire_or_forward(settings.state, request, on_progress, runtime_dir=settings.runtime_dir())
     if not isinstance(answer, Ownership):
@@ -83,7 +86,7 @@ def execute(
             on_progress(report)
 
     try:
-        return asyncio.run(_own(answer, request, settings, tell))
+        return asyncio.run(_own(answer, request, runtime, tell))
     except KeyboardInterrupt as interrupt:
         interrupt.run_id = seen[0] if seen else None  # type: ignore[attr-defined]  # the door tells how to go on
         raise
@@ -92,19 +95,16 @@ def execute(
 
 
 async def _own(
-    ownership: Ownership, request: Mapping[str, Json], settings: Settings, tell: OnProgress
+    ownership: Ownership, request: Mapping[str, Json], runtime: Runtime, tell: OnProgress
 ) -> dict[str, Json]:
-    runtime = Runtime(settings)
     try:
         await runtime.start(ownership)
         await ownership.serve(
-            lambda asked, peer, emit: _serve(runtime, asked, peer, emit), runtime_dir=settings.runtime_dir()
+            lambda asked, peer, emit: _serve(runtime, asked, peer, emit),
+            runtime_dir=runtime.settings.runtime_dir(),
         )
-        forget = runtime.on_event(_reporter(tell))
-        try:
+        with runtime.telling(_reporter(tell)):
             return await _drained(perform(runtime, request), ownership)
-        finally:
-            forget()
     finally:
         await runtime.close()
 
@@ -123,11 +123,8 @@ async def _drained(work: Awaitable[dict[str, Json]], ownership: Ownership) -> di
 async def _serve(
     runtime: Runtime, request: dict[str, Any], peer: Peer, emit: Callable[[dict[str, Any]], None]
 ) -> dict[str, Json]:
-    forget = runtime.on_event(_reporter(emit))
-    try:
+    with runtime.telling(_reporter(emit)):
         return await perform(runtime, request, os_uid=peer.uid)
-    finally:
-        forget()
 
 
 def _reporter(tell: OnProgress) -> Callable[[RunId, int, int, ev.AnyEvent], None]:

@@ -113,9 +113,10 @@ class SqliteJournal:
     async def append(self, batch: Batch) -> Head:
         """Make a batch durable: events, payloads and rows, all or nothing. Durable when it returns.
 
-        Raises `InputError` `STALE_WRITER` when `expected_n` is not the run's next event number, `LEAF_PROFILE` when an event
-        can't stand in a leaf; `WorldError` `DISK_FULL` or `STORAGE_FAILED`, after which nothing more is taken until the journal
-        is opened again, unless the ledger is known to be as it was. Cancelling the caller leaves open whether the batch is kept.
+        Raises `InputError` `STALE_WRITER` when `expected_n` is not the run's next event number, `InternalError` `LEAF_PROFILE`
+        when an event can't stand in a leaf; `WorldError` `DISK_FULL` or `STORAGE_FAILED`, after which nothing more is taken until
+        the journal is opened again, unless the ledger is known to be as it was. Cancelling the caller leaves open whether the
+        batch is kept.
         """
         self._refuse_if_closed()
         return await self._writer.append(batch)

@@ -1,0 +1,444 @@
+"""One owner per state directory, and everybody else's requests forwarded to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent.errors import InputError, InternalError, RefusedError, WorldError
+from assent.journal import Ownership, Peer, acquire_or_forward, forward, is_owned
+from assent.journal import _frames as frames
+from assent.journal._owner import LOCK_FILE, Emit, socket_path
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """A short folder: a socket's path has 108 bytes at most, and pytest's folders are long."""
+    with tempfile.TemporaryDirectory(prefix="assent-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def open_folder(sockets: Path) -> Path:
+    folder = sockets / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    return folder
+
+
+@pytest.fixture
+async def owner(state: Path) -> AsyncIterator[Ownership]:
+    ownership = Ownership.acquire(state)
+    assert ownership is not None
+    yield ownership
+    await ownership.close()
+
+
+async def _ask(state: Path, sockets: Path, request: dict[str, Any], **options: Any) -> dict[str, Any] | None:
+    """`forward` from a thread of its own, as another process would call it."""
+    return await asyncio.to_thread(forward, state, request, runtime_dir=sockets, **options)
+
+
+async def _echo(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+    return {"echo": request, "uid": peer.uid}
+
+
+# -- the lock ----------------------------------------------------------------------------------------------------------
+
+
+def test_second_owner_is_refused_until_the_first_lets_go(state: Path) -> None:
+    """The lock has one holder; giving it back, once or twice, makes room for the next."""
+    first = Ownership.acquire(state)
+    assert first is not None
+    assert Ownership.acquire(state) is None
+    first.release()
+    first.release()
+    second = Ownership.acquire(state)
+    assert second is not None
+    second.release()
+
+
+def test_lock_of_a_killed_process_is_free(state: Path) -> None:
+    """The kernel gives the lock back however its holder ended; the file itself stays."""
+    script = (
+        "import sys, pathlib; from assent.journal import Ownership\n"
+        "held = Ownership.acquire(pathlib.Path(sys.argv[1])); print(held is not None, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(state)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        assert Ownership.acquire(state) is None
+        holder.kill()
+        holder.wait()
+    taken = Ownership.acquire(state)
+    assert taken is not None
+    assert (state / LOCK_FILE).exists()
+    taken.release()
+
+
+def test_lock_and_folder_are_the_owners_alone(state: Path) -> None:
+    """The state directory is 0700 and its lock 0600; a folder that others may enter is refused."""
+    ownership = Ownership.acquire(state)
+    assert ownership is not None
+    ownership.release()
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert stat.S_IMODE((state / LOCK_FILE).stat().st_mode) == 0o600
+    state.chmod(0o755)
+    with pytest.raises(InputError) as refused:
+        Ownership.acquire(state)
+    assert refused.value.code == "STATE_UNSAFE"
+
+
+# -- forwarding --------------------------------------------------------------------------------------------------------
+
+
+async def test_request_is_answered_by_the_owner(owner: Ownership, state: Path, sockets: Path) -> None:
+    """The owner's handler gets the request and the asking user, and its answer comes back."""
+    await owner.serve(_echo, runtime_dir=sockets)
+    assert await _ask(state, sockets, {"do": "run"}) == {"echo": {"do": "run"}, "uid": os.geteuid()}
+
+
+async def test_progress_arrives_in_order_before_the_answer(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """What the handler emits is shown to the asker as it comes."""
+
+    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+        for number in range(5):
+            emit({"step": number})
+        return {"done": True}
+
+    await owner.serve(handler, runtime_dir=sockets)
+    seen: list[dict[str, Any]] = []
+    assert await _ask(state, sockets, {}, on_progress=seen.append) == {"done": True}
+    assert seen == [{"step": number} for number in range(5)]
+
+
+async def test_owners_error_is_the_askers_error(owner: Ownership, state: Path, sockets: Path) -> None:
+    """An error of ours crosses the socket with all its fields and its family."""
+
+    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+        raise RefusedError("POLICY_DENIED", "no", path="a:1:2", hint="ask", details={"rule": "r"})
+
+    await owner.serve(handler, runtime_dir=sockets)
+    with pytest.raises(RefusedError) as refused:
+        await _ask(state, sockets, {})
+    assert refused.value.to_dict() == {
+        "code": "POLICY_DENIED",
+        "message": "no",
+        "path": "a:1:2",
+        "hint": "ask",
+        "details": {"rule": "r"},
+    }
+
+
+async def test_unexpected_failure_ends_the_request_and_not_the_owner(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """A handler's bug is told as an internal error, and the next request is served."""
+
+    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+        return {"answer": 1 // int(request["by"])}
+
+    await owner.serve(handler, runtime_dir=sockets)
+    with pytest.raises(InternalError) as failed:
+        await _ask(state, sockets, {"by": 0})
+    assert failed.value.code == "INTERNAL"
+    assert await _ask(state, sockets, {"by": 1}) == {"answer": 1}
+
+
+async def test_several_requests_are_served_at_once(owner: Ownership, state: Path, sockets: Path) -> None:
+    """One request may wait for another: approving reaches a run that is under way."""
+    approved = asyncio.Event()
+
+    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+        if request["do"] == "approve":
+            approved.set()
+        else:
+            await approved.wait()
+        return request
+
+    await owner.serve(handler, runtime_dir=sockets)
+    requests: list[dict[str, Any]] = [{"do": "run"}, {"do": "approve"}]
+    answers = await asyncio.gather(*[_ask(state, sockets, request) for request in requests])
+    assert answers == requests
+
+
+async def test_work_goes_on_when_the_asker_goes_away(owner: Ownership, state: Path, sockets: Path) -> None:
+    """Closing a terminal does not cancel the run that it asked for."""
+    begun, gone, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+        begun.set()
+        await gone.wait()
+        for _ in range(10):
+            emit({"still": "working"})
+            await asyncio.sleep(0)
+        ended.set()
+        return {}
+
+    await owner.serve(handler, runtime_dir=sockets)
+    _, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    writer.write(frames.encode_frame({"do": "run"}))
+    await begun.wait()
+    writer.close()
+    await writer.wait_closed()
+    gone.set()
+    async with asyncio.timeout(30):
+        await ended.wait()
+
+
+async def test_closing_owner_ends_what_it_took(owner: Ownership, state: Path, sockets: Path) -> None:
+    """An owner that closes answers what is under way before it gives the lock back, and takes nothing new."""
+    begun, finish = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+        begun.set()
+        await finish.wait()
+        return {"done": True}
+
+    await owner.serve(handler, runtime_dir=sockets)
+    asking = asyncio.create_task(_ask(state, sockets, {}))
+    await begun.wait()
+    closing = asyncio.gather(owner.close())
+    await asyncio.sleep(0)
+    assert not is_owned(state, runtime_dir=sockets)
+    assert await _ask(state, sockets, {}) is None
+    assert Ownership.acquire(state) is None
+    finish.set()
+    await closing
+    assert await asking == {"done": True}
+    after = Ownership.acquire(state)
+    assert after is not None
+    after.release()
+
+
+# -- who is asked and who asks -----------------------------------------------------------------------------------------
+
+
+async def test_only_a_listening_owner_counts_as_one(owner: Ownership, state: Path, sockets: Path) -> None:
+    """`is_owned` is true from serving to closing."""
+    assert not is_owned(state, runtime_dir=sockets)
+    await owner.serve(_echo, runtime_dir=sockets)
+    assert is_owned(state, runtime_dir=sockets)
+    await owner.close()
+    assert not is_owned(state, runtime_dir=sockets)
+
+
+async def test_socket_is_the_owners_alone(owner: Ownership, state: Path, sockets: Path) -> None:
+    """The socket is 0600 in a 0700 folder; a folder that others may enter is refused."""
+    await owner.serve(_echo, runtime_dir=sockets)
+    assert stat.S_IMODE(socket_path(state, sockets).stat().st_mode) == 0o600
+
+
+async def test_open_folder_for_sockets_is_refused(owner: Ownership, sockets: Path, open_folder: Path) -> None:
+    """Nobody listens where others could put a socket in our place."""
+    with pytest.raises(InputError) as refused:
+        await owner.serve(_echo, runtime_dir=open_folder)
+    assert refused.value.code == "STATE_UNSAFE"
+
+
+async def test_other_users_are_refused_on_both_ends(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's word on who is at the other end counts; another user gets a refusal, and no handler runs for them."""
+    called = threading.Event()
+
+    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+        called.set()
+        return {}
+
+    await owner.serve(handler, runtime_dir=sockets)
+    monkeypatch.setattr(os, "geteuid", lambda: 4_294_967)
+    with pytest.raises(InputError) as refused:
+        await _ask(state, sockets, {})
+    assert refused.value.code == "PEER_REFUSED"
+    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    writer.write(frames.encode_frame({}))
+    answer = await frames.read_frame(reader)
+    writer.close()
+    assert answer["error"]["code"] == "PEER_REFUSED"
+    assert not called.is_set()
+
+
+async def test_working_owner_says_that_it_lives(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a request takes long the asker hears from the owner, so that it can tell work from silence."""
+    monkeypatch.setattr("assent.journal._owner.ALIVE_S", 0.001)
+    finish = asyncio.Event()
+
+    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+        await finish.wait()
+        return {"done": True}
+
+    await owner.serve(handler, runtime_dir=sockets)
+    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    writer.write(frames.encode_frame({}))
+    assert await frames.read_frame(reader) == {"accepted": 1}
+    for _ in range(3):
+        assert await frames.read_frame(reader) == {"alive": 1}
+    finish.set()
+    while (last := await frames.read_frame(reader)) == {"alive": 1}:
+        pass
+    assert last == {"result": {"done": True}}
+    writer.close()
+
+
+async def test_links_to_a_state_reach_its_owner(owner: Ownership, state: Path, sockets: Path) -> None:
+    """The socket's name follows from the real path, whatever way the folder is named."""
+    await owner.serve(_echo, runtime_dir=sockets)
+    link = state.with_name("link")
+    link.symlink_to(state)
+    assert await _ask(link, sockets, {"a": 1}) is not None
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+async def test_oversized_request_is_refused_before_it_is_sent(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """A request beyond the limit fails here, with the limit's name; one announced to the owner is refused there."""
+    await owner.serve(_echo, runtime_dir=sockets)
+    with pytest.raises(InputError) as refused:
+        await _ask(state, sockets, {"content": "x" * frames.FRAME_BYTES_MAX})
+    assert refused.value.code == "FRAME_TOO_LARGE"
+    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    writer.write((frames.FRAME_BYTES_MAX + 1).to_bytes(4, "big"))
+    assert (await frames.read_frame(reader))["error"]["code"] == "FRAME_TOO_LARGE"
+    writer.close()
+
+
+async def test_largest_request_passes(owner: Ownership, state: Path, sockets: Path) -> None:
+    """Requests and answers up to the limit come through whole."""
+    await owner.serve(_echo, runtime_dir=sockets)
+    content = "x" * (frames.FRAME_BYTES_MAX - 200)
+    answer = await _ask(state, sockets, {"content": content})
+    assert answer is not None
+    assert answer["echo"] == {"content": content}
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x00\x00", b"\x00\x00\x00\x05[1,2]", b"\x00\x00\x00\x02{]"])
+async def test_nonsense_does_not_disturb_the_owner(
+    owner: Ownership, state: Path, sockets: Path, sent: bytes
+) -> None:
+    """Whatever a process of ours sends, the next request is served."""
+    await owner.serve(_echo, runtime_dir=sockets)
+    _, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    writer.write(sent)
+    writer.write_eof()
+    assert await _ask(state, sockets, {"a": 1}) is not None
+    writer.close()
+
+
+def test_nobody_is_forwarded_to_without_an_owner(state: Path, sockets: Path) -> None:
+    """Without a socket, or with one that a killed owner left, there is nobody to ask: the caller becomes the owner."""
+    assert forward(state, {}, runtime_dir=sockets) is None
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(socket_path(state, sockets)))
+    stale.close()
+    assert forward(state, {}, runtime_dir=sockets) is None
+    assert not is_owned(state, runtime_dir=sockets)
+    owner = acquire_or_forward(state, {}, runtime_dir=sockets)
+    assert isinstance(owner, Ownership)
+    owner.release()
+
+
+async def test_stale_socket_is_replaced(owner: Ownership, state: Path, sockets: Path) -> None:
+    """A socket that a killed owner left does not keep the next one from listening."""
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(socket_path(state, sockets)))
+    stale.close()
+    await owner.serve(_echo, runtime_dir=sockets)
+    assert await _ask(state, sockets, {}) is not None
+
+
+def _listening(state: Path, sockets: Path) -> socket.socket:
+    """A socket in the owner's place that a test plays the owner on."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(socket_path(state, sockets)))
+    listener.listen()
+    return listener
+
+
+def test_silent_owner_is_given_up(state: Path, sockets: Path) -> None:
+    """An owner that takes connections and says nothing is `STATE_OWNED` after the time limit."""
+    with _listening(state, sockets), pytest.raises(WorldError) as silent:
+        forward(state, {}, runtime_dir=sockets, silence_s=0.05)
+    assert silent.value.code == "STATE_OWNED"
+
+
+def test_lock_held_without_a_listener_is_given_up(state: Path, sockets: Path) -> None:
+    """An owner that never listens is `STATE_OWNED` after the time limit, too."""
+    owner = Ownership.acquire(state)
+    assert owner is not None
+    with pytest.raises(WorldError) as silent:
+        acquire_or_forward(state, {}, runtime_dir=sockets, silence_s=0.1)
+    assert silent.value.code == "STATE_OWNED"
+    owner.release()
+
+
+@pytest.mark.parametrize("accepts", [False, True], ids=["before-accepting", "after-accepting"])
+def test_owner_that_dies_is_told_apart_from_one_that_was_gone(
+    state: Path, sockets: Path, accepts: bool
+) -> None:
+    """Before the owner took the request nothing was begun, so the caller may become the owner; afterwards it must look first."""
+    with _listening(state, sockets) as listener:
+
+        def die() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                frames.receive_frame(connection)
+                if accepts:
+                    connection.sendall(frames.encode_frame({"accepted": 1}))
+
+        dying = threading.Thread(target=die)
+        dying.start()
+        if accepts:
+            with pytest.raises(WorldError) as lost:
+                forward(state, {}, runtime_dir=sockets)
+            assert lost.value.code == "OWNER_LOST"
+        else:
+            assert forward(state, {}, runtime_dir=sockets) is None
+        dying.join()
+
+
+async def test_forwarding_starts_again_when_owners_change(state: Path, sockets: Path) -> None:
+    """A process that meets a closing owner becomes the owner as soon as the lock is free."""
+    first = Ownership.acquire(state)
+    assert first is not None
+    waiting = asyncio.gather(asyncio.to_thread(acquire_or_forward, state, {}, runtime_dir=sockets))
+    await asyncio.sleep(0)
+    first.release()
+    (second,) = await waiting
+    assert isinstance(second, Ownership)
+    second.release()
+
+
+def test_serving_needs_the_lock(state: Path, sockets: Path) -> None:
+    """Whoever let go of the state takes no requests for it."""
+    ownership = Ownership.acquire(state)
+    assert ownership is not None
+    ownership.release()
+    with pytest.raises(InternalError) as refused:
+        asyncio.run(ownership.serve(_echo, runtime_dir=sockets))
+    assert refused.value.code == "OWNERSHIP_MISUSED"

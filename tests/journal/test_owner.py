@@ -161,7 +161,7 @@ async def test_unexpected_failure_ends_the_request_and_not_the_owner(
     await owner.serve(handler, runtime_dir=sockets)
     with pytest.raises(InternalError) as failed:
         await _ask(state, sockets, {"by": 0})
-    assert failed.value.code == "INTERNAL"
+    assert failed.value.code == "INTERNAL_ERROR"
     assert await _ask(state, sockets, {"by": 1}) == {"answer": 1}
 
 

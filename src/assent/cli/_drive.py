@@ -22,7 +22,7 @@ FOREVER: Final = "forever"
 
 def read_wait(value: str | None) -> int | None:
     """`--wait[=30m]` in milliseconds: None for no waiting, -1 for as long as it takes."""
-    from assent.spec._sections import parse_duration_ms
+    from assent.spec.sections import parse_duration_ms
 
     if value is None:
         return None

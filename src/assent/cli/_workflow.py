@@ -52,9 +52,9 @@ class Inputs:
         self._declared: Mapping[str, Json] = declared if isinstance(declared, dict) else {}
 
     def __call__(self, name: str) -> Mapping[str, Json] | None:
-        from assent.spec._sections import Faults, Section
         from assent.spec.documents import Document
         from assent.spec.inputs import read_inputs
+        from assent.spec.sections import Faults, Section
 
         if name not in self._declared:
             return None

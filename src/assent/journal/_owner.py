@@ -296,7 +296,7 @@ class _Server:
             raise
         except Exception as error:  # noqa: BLE001 - one client's bad luck must not end the owner
             fault: dict[str, Json] = {"cause": repr(error)}
-            unexpected = InternalError("INTERNAL", "the state's owner failed on this request", details=fault)
+            unexpected = InternalError("INTERNAL_ERROR", "the state's owner failed on this request", details=fault)
             send({"error": unexpected.to_dict(), "family": unexpected.family})
         if not writer.is_closing():
             await writer.drain()

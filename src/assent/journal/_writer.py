@@ -225,7 +225,7 @@ def _own_copy(error: Exception) -> Exception:
     """One failure of a group, for one of its waiters: an exception raised in several tasks would mix up their tracebacks."""
     if isinstance(error, AssentError):
         return type(error).from_dict(error.to_dict())
-    return InternalError("INTERNAL", "the ledger's writer failed", details={"cause": repr(error)})
+    return InternalError("INTERNAL_ERROR", "the ledger's writer failed", details={"cause": repr(error)})
 
 
 def _tell(outcomes: Sequence[_Outcome]) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from assent.errors import InputError, Json
-from assent.spec._sections import parse_duration_ms
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import LABEL, PRINCIPAL_ID
+from assent.spec.sections import parse_duration_ms
 
 PROJECT_FILE: Final = "assent.toml"
 """The file whose folder is a workspace."""

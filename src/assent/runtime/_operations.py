@@ -35,7 +35,7 @@ def check(runtime: Runtime, request: Request) -> None:
     if request.get("op") == "run" and request.get("plan") is None:
         runtime.check_spec(load_text(request), _object(request, "inputs"))
     elif request.get("op") == "call":
-        runtime.check_capability(str(request.get("capability")))
+        runtime.check_call(str(request.get("capability")), _object(request, "parameters"))
 
 
 def _actor(runtime: Runtime, request: Request, os_uid: int | None) -> Actor:
@@ -79,28 +79,35 @@ async def _call(runtime: Runtime, request: Request, actor: Actor) -> Answer:
 
 async def _approve(runtime: Runtime, request: Request, actor: Actor) -> Answer:
     return (
-        await runtime.approve_as(_name(request), _text(request, "step"), _text(request, "digest"), actor)
+        await runtime.approve_as(
+            _run_id(runtime, request), _text(request, "step"), _text(request, "digest"), actor
+        )
     ).to_json()
 
 
 async def _reject(runtime: Runtime, request: Request, actor: Actor) -> Answer:
     return (
-        await runtime.reject_as(_name(request), _text(request, "step"), _text(request, "reason") or "", actor)
+        await runtime.reject_as(
+            _run_id(runtime, request), _text(request, "step"), _text(request, "reason") or "", actor
+        )
     ).to_json()
 
 
 async def _cancel(runtime: Runtime, request: Request, actor: Actor) -> Answer:
-    return (await runtime.cancel_as(_name(request), actor)).to_json()
+    return (await runtime.cancel_as(_run_id(runtime, request), actor)).to_json()
 
 
 async def _resume(runtime: Runtime, request: Request, actor: Actor) -> Answer:
     del actor  # a run goes on as its requester, whoever resumes it
-    results: list[RunResult] = await runtime.resume(_text(request, "run"))
+    run = _run_id(runtime, request) if request.get("run") is not None else None
+    results: list[RunResult] = await runtime.resume(run)
     return {"results": [result.to_json() for result in results]}
 
 
 async def _undo(runtime: Runtime, request: Request, actor: Actor) -> Answer:
-    return (await runtime.undo_as(_name(request), actor, partial=bool(request.get("partial")))).to_json()
+    return (
+        await runtime.undo_as(_run_id(runtime, request), actor, partial=bool(request.get("partial")))
+    ).to_json()
 
 
 async def _resolve(runtime: Runtime, request: Request, actor: Actor) -> Answer:
@@ -111,13 +118,13 @@ async def _resolve(runtime: Runtime, request: Request, actor: Actor) -> Answer:
         )
     resolution = Resolution(str(request.get("resolution")))
     return (
-        await runtime.resolve_as(_name(request), step, resolution, request.get("output"), actor)
+        await runtime.resolve_as(_run_id(runtime, request), step, resolution, request.get("output"), actor)
     ).to_json()
 
 
 async def _erase(runtime: Runtime, request: Request, actor: Actor) -> Answer:
-    count = await runtime.erase(_name(request), actor)
-    return {"run_id": _name(request), "erased": count}
+    count = await runtime.erase(_run_id(runtime, request), actor)
+    return {"run_id": _run_id(runtime, request), "erased": count}
 
 
 _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[Answer]]]] = {
@@ -133,8 +140,8 @@ _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[An
 }
 
 
-def _name(request: Request) -> str:
-    return str(request.get("run"))
+def _run_id(runtime: Runtime, request: Request) -> str:
+    return runtime.find(str(request.get("run")))
 
 
 def _text(request: Request, key: str) -> str | None:

@@ -53,6 +53,7 @@ from assent.runtime._catalogue import Capabilities
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime._plans import PlanStore, stale
+from assent.runtime._runs import find_run
 from assent.runtime._session import Session
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
@@ -290,7 +291,7 @@ class Runtime:
         self, capability: str, parameters: Mapping[str, Json], actor: Actor, *, environment: str | None = None
     ) -> RunResult:
         """The same for somebody."""
-        self.check_capability(capability)
+        self._capabilities.current().find(capability)
         blueprint = Blueprint.of_call(capability, parameters)
         return await self._begin(blueprint, {}, actor, environment=environment or self.settings.environment)
 
@@ -320,7 +321,6 @@ class Runtime:
         """The same for somebody. `digest`: what was shown; None is journaled as not confirmed."""
         now = self._clock_ms()
         key = StepKey(step) if step is not None else None
-        await self._running.recover(RunId(run))
         await self._running.deliver(RunId(run), Approve(actor, key, digest, now))
         return await self._drive(RunId(run))
 
@@ -333,7 +333,6 @@ class Runtime:
     async def reject_as(self, run: str, step: str | None, reason: str, actor: Actor) -> RunResult:
         """The same for somebody."""
         engine, key = self._running, StepKey(step) if step is not None else None
-        await engine.recover(RunId(run))
         commitment = engine.actor(RunId(run)).bind({"reason": reason}) if reason else None
         await engine.deliver(RunId(run), Reject(actor, key, commitment, self._clock_ms()))
         return await self._drive(RunId(run))
@@ -344,7 +343,6 @@ class Runtime:
 
     async def cancel_as(self, run: str, actor: Actor) -> RunResult:
         """The same for somebody."""
-        await self._running.recover(RunId(run))
         await self._running.deliver(RunId(run), Cancel(actor))
         return await self._drive(RunId(run))
 
@@ -403,7 +401,6 @@ class Runtime:
     ) -> RunResult:
         """The same for somebody."""
         engine = self._running
-        await engine.recover(RunId(run))
         commitment = engine.actor(RunId(run)).bind(output) if resolution is Resolution.HAPPENED else None
         await engine.deliver(RunId(run), Resolve(actor, StepKey(step), resolution, commitment))
         return await self._drive(RunId(run))
@@ -418,7 +415,8 @@ class Runtime:
         record = self._running.load(run)
         if record.state.is_finished:
             return self.result(record)
-        await self._running.recover(run, retry=record.state is RunState.NEEDS_ATTENTION)
+        if record.state is RunState.NEEDS_ATTENTION:
+            await self._running.retry(run)
         return await self._drive(run)
 
     def unfinished(self) -> list[RunId]:
@@ -516,9 +514,13 @@ class Runtime:
         check_capabilities(spec, self._capabilities.current().snapshot)
         return bind_inputs(spec, inputs)
 
-    def check_capability(self, reference: str) -> None:
-        """Raise `CAPABILITY_UNKNOWN` for a reference that names nothing."""
-        self._capabilities.current().find(reference)
+    def check_call(self, reference: str, parameters: Mapping[str, Json]) -> None:
+        """Raise what makes a call impossible before anybody is asked: `CAPABILITY_UNKNOWN`, `INVALID_INPUT`."""
+        self._capabilities.current().find(reference).parse(parameters)
+
+    def find(self, beginning: str) -> RunId:
+        """The run whose id begins so; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+        return find_run(self._ready.journal, beginning)
 
     def load_workflow(self, workflow: WorkflowSource) -> WorkflowSpec:
         """The workflow that a path, data or a parsed one is."""

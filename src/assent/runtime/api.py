@@ -19,7 +19,7 @@ import msgspec
 from assent import system
 from assent.capabilities import builtin_capabilities
 from assent.engine import Blueprint, RunProjector, RunRecord, describe_run, fold, load_json
-from assent.errors import AssentError, InputError, Json
+from assent.errors import InputError, Json
 from assent.journal import (
     LEDGER_FILE,
     Ed25519FileSigner,
@@ -49,6 +49,7 @@ from assent.registry import CapabilityRegistry, RegistrySnapshot
 from assent.runtime._loading import load_policy
 from assent.runtime._operations import check, load_text, perform
 from assent.runtime._plans import PlanStore, SavedPlan
+from assent.runtime._runs import find_run, unknown_run
 from assent.runtime._runtime import Runtime
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
@@ -250,7 +251,7 @@ class Reader:
     def show(self, run_id: str) -> dict[str, Json]:
         """A run with its events; an unambiguous beginning of its id is enough. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
         journal = self._recorded(run_id)
-        run = self._complete(run_id)
+        run = find_run(journal, run_id)
         record: RunRecord | None = None
         events: list[Json] = []
         for leaf in journal.run_leaves(run):
@@ -348,11 +349,15 @@ class Reader:
         """Write the whole ledger to a folder, verifiable elsewhere."""
         self._recorded("")
         with SqliteRecord.open(self._ledger_file) as record:
-            exported = export_ledger(record, folder, vkey=self._signer().vkey)
+            exported = export_ledger(record, folder, vkey=self.vkey())
         return {"folder": str(folder), **msgspec.to_builtins(exported)}
 
+    def vkey(self) -> str:
+        """The public key that the ledger's checkpoints are signed with, under the ledger's own name."""
+        return self._signer().vkey
+
     def _key(self, key: str | None) -> Verifier:
-        return verifier_from_vkey(key if key is not None else self._signer().vkey)
+        return verifier_from_vkey(key if key is not None else self.vkey())
 
     def _signer(self) -> Ed25519FileSigner:
         """The key that signs this ledger, under the ledger's own name."""
@@ -367,29 +372,13 @@ class Reader:
     def _recorded(self, run_id: str) -> SqliteReader:
         if self._journal is None:
             if run_id:
-                raise _unknown(run_id)
+                raise unknown_run(run_id)
             raise InputError(
                 "STATE_MISSING",
                 f"nothing was recorded yet in `{self._settings.state}`",
                 hint="run something with `assent run` first",
             )
         return self._journal
-
-    def _complete(self, beginning: str) -> RunId:
-        runs = [str(row["run_id"]) for row in self._recorded(beginning).rows("runs")]
-        if beginning in runs:
-            return RunId(beginning)
-        found = [run for run in runs if run.startswith((beginning, f"run_{beginning}"))]
-        if len(found) == 1:
-            return RunId(found[0])
-        if not found:
-            raise _unknown(beginning)
-        raise InputError(
-            "RUN_AMBIGUOUS",
-            f"`{beginning}` begins {len(found)} runs",
-            hint=f"write more of it, e.g. `{found[-1]}`",
-            details={"runs": [*found]},
-        )
 
 
 def verify_proof(text: str, key: str) -> dict[str, Json]:
@@ -408,12 +397,6 @@ def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
     """Whether an export is what was recorded; the key that came with it is used when no other is given."""
     vkey = key if key is not None else (folder / "ledger.vkey").read_text(encoding="ascii").strip()
     return _verify_export(folder, [verifier_from_vkey(vkey)]).to_json()
-
-
-def _unknown(run_id: str) -> AssentError:
-    return InputError(
-        "RUN_UNKNOWN", f"there is no run `{run_id}`", hint="list what there is with `assent runs`"
-    )
 
 
 def _instant(at_ms: Any) -> str:

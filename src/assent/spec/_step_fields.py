@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from assent.spec._sections import Section
 from assent.spec._steps import ApprovalSpec, Backoff, Retry
 from assent.spec.decision import Approvers
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import CAPABILITY_ID, SEMVER
 from assent.spec.principal import PrincipalKind
+from assent.spec.sections import Section
 
 ATTEMPTS_MAX: Final = 100
 APPROVERS_MAX: Final = 20

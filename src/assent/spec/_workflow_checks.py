@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from assent.spec._sections import Faults
 from assent.spec._workflow_parse import STEPS_MAX, Draft, StepDraft, Use
 from assent.spec.documents import did_you_mean
+from assent.spec.sections import Faults
 from assent.spec.template import Name
 
 __all__ = ["STEPS_MAX", "check_graph", "check_references"]

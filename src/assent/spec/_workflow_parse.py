@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from assent.errors import InputError, Json
-from assent.spec._sections import Faults, Section
 from assent.spec._step_fields import read_approval, read_capability_id, read_retry
 from assent.spec._steps import CompensationCall, Metadata, Place, StepSpec
 from assent.spec.capability import RiskLevel
@@ -23,6 +22,7 @@ from assent.spec.documents import Document, Path, did_you_mean
 from assent.spec.ids import LABEL, SEMVER
 from assent.spec.inputs import InputSpec, bind, read_inputs
 from assent.spec.names import name_fault
+from assent.spec.sections import Faults, Section
 from assent.spec.template import OPEN, Condition, Reference, Scope, Template, compile_template
 
 STEPS_MAX: Final = 10_000

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import InputError, Json
-from assent.spec._sections import Faults, Section
 from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.documents import Path, did_you_mean, dotted
 from assent.spec.frozen import freeze, thaw
 from assent.spec.names import name_fault
+from assent.spec.sections import Faults, Section
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator

@@ -15,7 +15,6 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 from assent.errors import InputError, Json
 from assent.spec import _workflow_checks as checks
 from assent.spec import inputs as declared
-from assent.spec._sections import Faults
 from assent.spec._steps import ApprovalSpec, Backoff, CompensationCall, Metadata, Place, Retry, StepSpec
 from assent.spec._workflow_parse import Draft, read_document
 from assent.spec.canonical import canonical_json, fingerprint, parse_json
@@ -23,6 +22,7 @@ from assent.spec.capability import CapabilitySpec
 from assent.spec.documents import Document, did_you_mean, load_yaml
 from assent.spec.ids import Fingerprint
 from assent.spec.inputs import InputSpec, read_argument
+from assent.spec.sections import Faults
 from assent.spec.template import Condition, Reference, Template
 
 Resolve: TypeAlias = Callable[[str], Document]

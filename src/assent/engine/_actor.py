@@ -65,6 +65,10 @@ class RunActor:
         self._waiting: dict[StepKey, None] = {}
         # A run that begins while the gate is shut is denied; one under way when it shuts pauses.
         self._was_gate_open = durable_n > 0 or scope.services.gate.is_open
+        self._is_interrupted = durable_n > 0 and any(
+            step.state is StepState.RUNNING and step.task is Work.EXECUTE
+            for step in scope.record.steps.values()
+        )
         self._launches: list[tuple[StepKey, Coroutine[Any, Any, Command]]] = []
         self._retries: dict[StepKey, int] = {}
         self._driving: Task[None] | None = None
@@ -158,14 +162,19 @@ class RunActor:
 
     async def _run(self) -> None:
         try:
+            if self._is_interrupted:
+                # INVARIANT: what another process began is asked about before anything of it runs here.
+                self._is_interrupted = False
+                self._apply(Recover(retry=False))
             while True:
+                while not self._inbox.empty():
+                    self._take(self._inbox.get_nowait())
                 await self._move()
                 message = await self._next_message()
-                if message is None and (not self._retries or self._is_held):
-                    return
-                while message is not None:
+                if message is not None:
                     self._take(message)
-                    message = None if self._inbox.empty() else self._inbox.get_nowait()
+                elif not self._retries or self._is_held:
+                    return
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  # whoever waits for the run must learn why it stopped

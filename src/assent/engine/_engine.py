@@ -9,7 +9,7 @@ from assent.engine._actor import RunActor
 from assent.engine._admission import approval_digest
 from assent.engine._blueprint import Blueprint
 from assent.engine._commands import Actor, Command, Recover, RequestUndo
-from assent.engine._record import UNDO_STEP, RunRecord, Task, begin, to_take_back
+from assent.engine._record import UNDO_STEP, RunRecord, begin, to_take_back
 from assent.engine._scope import RunScope
 from assent.engine._values import Values, load_json
 from assent.engine.ports import Catalogue, Progress, Services
@@ -21,7 +21,7 @@ from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.ids import Commitment, PlanId, RunId
 from assent.spec.principal import Principal
-from assent.spec.states import Mode, StepState
+from assent.spec.states import Mode
 
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone."""
@@ -101,19 +101,9 @@ class Engine:
             if actor.has_begun and not actor.is_broken:
                 actor.start()
 
-    async def recover(self, run: RunId, *, retry: bool = False) -> RunRecord:
-        """Take over a run that another process left, from the journal alone; it does not move until driven.
-
-        `retry`: a person wants another try of what needs attention.
-        """
-        actor = self.actor(run)
-        interrupted = any(
-            step.state is StepState.RUNNING and step.task is Task.EXECUTE
-            for step in actor.record.steps.values()
-        )
-        if (interrupted and not actor.has_begun) or retry:
-            await actor.deliver(Recover(retry=retry))
-        return actor.record
+    async def retry(self, run: RunId) -> RunRecord:
+        """Try again what needs a person's attention: ask about steps in doubt, compensate what could not be taken back."""
+        return await self.deliver(run, Recover(retry=True))
 
     async def request_undo(self, run: RunId, actor: Actor, *, partial: bool) -> RunRecord:
         """Ask the gate once for the whole undo and begin it, or ask people first."""

@@ -1,0 +1,456 @@
+"""Rules of the engine 1, 2, 3 and 7: what is known of the world, recovery, other people's changes, threads that do not end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from assent.errors import RefusedError
+from assent.invocation import Call, Reconciliation
+from assent.spec import events as ev
+from assent.spec.states import RunState, Verdict
+from tests.support.bodies import (
+    Place,
+    boom,
+    code,
+    fail,
+    interrupted,
+    no_effect,
+    put,
+    put_spec,
+    states,
+    workflow,
+)
+
+ONE = workflow(put("a"))
+
+
+# -- rule 1 --------------------------------------------------------------------------------------------------------------
+
+
+async def test_rule_1_unknown_is_not_none_an_exception_is_asked_about_before_anything_else(
+    place: Place,
+) -> None:
+    """An unexpected exception leaves the effect unknown: the capability is asked, and what happened counts as happened."""
+    place.box.after["a"] = boom
+    async with place.open() as rt:
+        result = await rt.run(ONE)
+        assert (result.status, states(result)) == (RunState.SUCCEEDED, {"a": "succeeded"})
+        assert result.step("a").output == {"key": "a", "value": "a"}
+        assert place.box.log == ["prepare a", "execute a", "reconcile a"]
+        assert "step.unsettled" in rt.kinds(result.run_id)
+
+
+async def test_rule_1_a_failed_step_whose_effect_may_be_there_is_taken_back_as_well(place: Place) -> None:
+    """Rollback covers the failed step itself when its effect is not known to be none."""
+    place.box.after["b"] = boom
+    place.box.on_reconcile["b"] = Reconciliation(Verdict.UNKNOWN)
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a"), put("b", "box.set")))
+        assert (result.status, code(result)) == (RunState.ROLLED_BACK, "HANDLER_FAILED")
+        assert states(result) == {"a": "compensated", "b": "compensated"}
+        assert place.box.log[-2:] == ["compensate b", "compensate a"]
+        assert place.box.values == {}
+
+
+async def test_rule_1_a_failure_that_is_known_to_have_no_effect_takes_back_nothing_of_its_own(
+    place: Place,
+) -> None:
+    """`NoEffectError` says that the world is as it was: neither asked about nor compensated."""
+    place.box.before["b"] = no_effect
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a"), put("b")))
+        assert states(result) == {"a": "compensated", "b": "failed"}
+        assert place.box.count("reconcile", "b") == place.box.count("compensate", "b") == 0
+
+
+async def test_rule_1_rollback_goes_in_reverse_order_of_outcome(place: Place) -> None:
+    """Not of the file: what was done last is taken back first."""
+    first = asyncio.Event()
+    place.box.before["slow"] = lambda call: first.wait()
+    place.box.after["quick"] = lambda call: first.set()
+    both = {"parallel": [put("slow"), put("quick")]}
+    async with place.open() as rt:
+        result = await rt.run(workflow(both, fail()))
+        assert result.status is RunState.ROLLED_BACK
+        assert [entry for entry in place.box.log if entry.startswith("compensate")] == [
+            "compensate slow",
+            "compensate quick",
+        ]
+
+
+async def test_rule_1_rollback_waits_until_no_sibling_runs(place: Place) -> None:
+    """A failure beside a running step takes nothing back before that step has its outcome, and then covers it too."""
+    failed = asyncio.Event()
+
+    async def wait_for_failure(call: Call) -> None:
+        await failed.wait()
+
+    place.box.before["slow"] = wait_for_failure
+    async with place.open() as rt:
+        with rt.telling(lambda run, n, at_ms, event: failed.set() if event.kind == "step.failed" else None):
+            result = await rt.run(workflow({"parallel": [put("slow"), fail("bad")]}))
+        assert states(result) == {"slow": "compensated", "bad": "failed"}
+        kinds = rt.kinds(result.run_id)
+        assert kinds.index("step.succeeded") < kinds.index("run.rollback_started")
+
+
+async def test_rule_1_rollback_does_not_start_beside_a_step_in_doubt(place: Place) -> None:
+    """A failed run with a step in doubt needs a person first; after their word it is rolled back."""
+    place.box.after["odd"] = boom
+    place.box.on_reconcile["odd"] = Reconciliation(Verdict.UNKNOWN)
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a"), {"parallel": [put("odd"), fail("bad")]}))
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "EFFECT_UNKNOWN")
+        assert states(result) == {"a": "succeeded", "odd": "in_doubt", "bad": "failed"}
+        result = await rt.resolve(result.run_id, "odd", "happened")
+        assert states(result) == {"a": "compensated", "odd": "compensated", "bad": "failed"}
+        assert result.status is RunState.ROLLED_BACK
+        rt.require_sound_rows()
+
+
+async def test_rule_1_a_retry_does_not_forget_what_an_earlier_attempt_may_have_left(place: Place) -> None:
+    """Unknown, then none, is still unknown: the step is taken back, to the state before its first attempt."""
+
+    place.box.values["a"] = "before"
+    place.box.after["a"] = lambda call: boom(call) if call.attempt == 1 else None
+    place.box.before["a"] = lambda call: no_effect(call) if call.attempt == 2 else None
+    place.box.on_reconcile["a"] = Reconciliation(Verdict.UNKNOWN)
+    step = put("a", "box.set", retry={"max_attempts": 2, "backoff": {"initial": "1ms"}})
+    async with place.open() as rt:
+        result = await rt.run(workflow(step))
+        assert states(result) == {"a": "compensated"}
+        assert place.box.values == {"a": "before"}
+        assert place.box.count("prepare", "a") == 1, (
+            "prepared again, the first attempt's effect would be the state before"
+        )
+
+
+# -- rule 2 --------------------------------------------------------------------------------------------------------------
+
+
+async def test_rule_2_recovery_asks_first_and_yes_is_the_outcome(place: Place) -> None:
+    """The effect happened before the process ended: it is not done again, and the run goes on."""
+    run = await interrupted(place, workflow(put("a"), put("b")), "a", happened=True)
+    async with place.open() as rt:
+        assert rt.show(run).status is RunState.RUNNING
+        [result] = await rt.resume()
+        assert (result.status, states(result)) == (RunState.SUCCEEDED, {"a": "succeeded", "b": "succeeded"})
+        assert (place.box.count("execute", "a"), place.box.count("reconcile", "a")) == (1, 1)
+        rt.require_sound_rows()
+
+
+async def test_rule_2_no_runs_the_journaled_intent_without_preparing_again(place: Place) -> None:
+    """The effect did not happen: the same intent is executed, with what `prepare` found then."""
+    run = await interrupted(place, ONE, "a", happened=False)
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert result.status is RunState.SUCCEEDED
+        assert place.box.log == ["prepare a", "execute a", "reconcile a", "execute a"]
+        assert result.step("a").attempts == 1
+
+
+async def test_rule_2_unknown_of_an_idempotent_capability_runs_again(place: Place) -> None:
+    run = await interrupted(place, workflow(put("a", "box.set")), "a", happened=True)
+    place.box.on_reconcile["a"] = Reconciliation(Verdict.UNKNOWN)
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert result.status is RunState.SUCCEEDED
+        assert place.box.count("execute", "a") == 2
+
+
+@pytest.mark.parametrize(
+    ("capability", "answer"),
+    [
+        ("box.put", Reconciliation(Verdict.UNKNOWN)),
+        ("box.set", Reconciliation(Verdict.UNKNOWN, foreign=True)),
+        ("box.set", Reconciliation(Verdict.NO, foreign=True)),
+    ],
+    ids=["not-idempotent", "foreign", "foreign-and-not-happened"],
+)
+async def test_rule_2_otherwise_it_is_in_doubt_and_a_person_is_asked(
+    place: Place, capability: str, answer: Reconciliation
+) -> None:
+    """Unknown without idempotence, or with somebody else's change in sight: never run again by itself."""
+    run = await interrupted(place, workflow(put("a", capability), put("b")), "a", happened=False)
+    place.box.on_reconcile["a"] = answer
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "EFFECT_UNKNOWN")
+        assert states(result) == {"a": "in_doubt", "b": "pending"}
+        assert place.box.count("execute", "a") == 1
+
+
+async def test_rule_2_what_is_in_doubt_may_be_asked_again(place: Place) -> None:
+    """`resume` tries again what needs attention, also in the process that first met it."""
+    run = await interrupted(place, ONE, "a", happened=True)
+    place.box.on_reconcile["a"] = Reconciliation(Verdict.UNKNOWN)
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert result.status is RunState.NEEDS_ATTENTION
+        del place.box.on_reconcile["a"]
+        [result] = await rt.resume(run)
+        assert (result.status, states(result)) == (RunState.SUCCEEDED, {"a": "succeeded"})
+
+
+async def test_rule_2_a_step_in_doubt_holds_every_further_step_of_a_workflow(place: Place) -> None:
+    """If the runtime can't tell, it stops and asks: independent steps do not begin meanwhile."""
+    place.box.after["odd"] = boom
+    place.box.on_reconcile["odd"] = Reconciliation(Verdict.UNKNOWN)
+    place.concurrency = 1
+    async with place.open() as rt:
+        result = await rt.run(workflow({"parallel": [put("odd"), put("other")]}))
+        assert states(result) == {"odd": "in_doubt", "other": "pending"}
+        result = await rt.resolve(result.run_id, "odd", "happened", output={"key": "odd"})
+        assert (result.status, states(result)) == (
+            RunState.SUCCEEDED,
+            {"odd": "succeeded", "other": "succeeded"},
+        )
+
+
+async def test_rule_2_a_read_is_simply_run_again(place: Place) -> None:
+    look = {"name": "a", "capability": "box.look", "inputs": {"key": "a"}}
+    run = await interrupted(place, workflow(look), "a", happened=False)
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert result.status is RunState.SUCCEEDED
+        assert place.box.log == ["execute a", "execute a"]
+
+
+@pytest.mark.parametrize("what", ["handler", "spec", "gone"])
+async def test_rule_2_another_capability_than_the_intents_is_in_doubt_as_changed(
+    place: Place, what: str
+) -> None:
+    """An intent is only continued by the very capability that it was made for."""
+    run = await interrupted(place, ONE, "a", happened=False)
+    async with place.open(box=False) as rt:
+        if what == "handler":
+            rt.register(put_spec(), place.box.handler(revision="box/2"))
+        elif what == "spec":
+            rt.register(put_spec(description="another"), place.box.handler())
+        [result] = await rt.resume(run)
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "CAPABILITY_CHANGED")
+        assert place.box.count("execute", "a") == 1
+
+
+async def test_rule_2_workflow_and_inputs_come_from_the_journal(place: Place) -> None:
+    """The file may be another one by now, or gone: the run goes on with what it began with."""
+    place.workspace.mkdir()
+    path = place.workspace / "w.yaml"
+    path.write_text(
+        "name: w\ninputs: {v: string}\nsteps:\n"
+        "- {name: a, capability: box.put, inputs: {key: a, value: '${{ inputs.v }}'}}\n"
+        "- {name: b, capability: box.put, inputs: {key: b, value: '${{ inputs.v + steps.a.output.value }}'}}\n"
+    )
+    place.box.after["b"] = boom
+    async with place.open() as rt:
+        place.box.on_reconcile["b"] = Reconciliation(Verdict.UNKNOWN)
+        waiting = await rt.run(path, {"v": "x"})
+        assert waiting.status is RunState.NEEDS_ATTENTION
+    path.unlink()
+    place.box.after.clear()
+    async with place.open() as rt:
+        result = await rt.resolve(waiting.run_id, "b", "not_happened")
+        assert (result.status, place.box.values) == (RunState.SUCCEEDED, {"a": "x", "b": "xx"})
+
+
+async def test_rule_2_a_rollback_that_was_interrupted_goes_on(place: Place) -> None:
+    """A compensation is idempotent: begun and not finished, it is begun again, and each step once more only if it must."""
+    reached, box = asyncio.Event(), place.box
+
+    async def never(call: Call) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    box.on_compensate["a"] = never
+    async with place.open() as rt:
+        running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b"), fail())))
+        await reached.wait()
+        [run] = rt.unfinished()
+    await asyncio.wait({running})
+    running.exception()
+    box.on_compensate.clear()
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert result.status is RunState.ROLLED_BACK
+        assert (box.count("compensate", "b"), box.count("compensate", "a"), box.values) == (1, 2, {})
+        rt.require_sound_rows()
+
+
+# -- rule 3 --------------------------------------------------------------------------------------------------------------
+
+
+async def test_rule_3_rollback_overwrites_nobody_elses_change_and_shows_both_states(place: Place) -> None:
+    """COMPENSATION_CONFLICT parks the step; the other steps are taken back; the foreign change stands."""
+    place.box.after["b"] = lambda call: place.box.values.update(a="somebody else")
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a"), put("b"), fail()))
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "COMPENSATION_CONFLICT")
+        assert states(result) == {"a": "compensation_failed", "b": "compensated", "end": "failed"}
+        error = result.step("a").error
+        assert error is not None
+        assert error["details"] == {"left": "a", "found": "somebody else"}
+        assert place.box.values == {"a": "somebody else"}
+        assert place.box.count("compensate", "a") == 1, "a conflict does not go away by trying again"
+
+
+async def test_rule_3_after_the_conflict_is_out_of_the_way_resume_takes_the_rest_back(place: Place) -> None:
+    place.box.after["b"] = lambda call: place.box.values.update(a="somebody else")
+    async with place.open() as rt:
+        parked = await rt.run(workflow(put("a"), put("b"), fail()))
+        place.box.values["a"] = "a"
+        [result] = await rt.resume(parked.run_id)
+        assert (result.status, place.box.values) == (RunState.ROLLED_BACK, {})
+        rt.require_sound_rows()
+
+
+async def test_rule_3_the_files_of_the_workspace_are_checked_before_a_rollback(place: Place) -> None:
+    """The built-in hands keep the rule: a file that somebody changed meanwhile keeps the change."""
+    write = {"name": "write", "capability": "io.fs.write_file", "inputs": {"path": "f", "content": "ours"}}
+    place.box.before["b"] = lambda call: (place.workspace / "f").write_text("theirs")
+    async with place.open() as rt:
+        result = await rt.run(workflow(write, put("b"), fail()))
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "COMPENSATION_CONFLICT")
+        assert (place.workspace / "f").read_text() == "theirs"
+
+
+async def test_rule_3_a_compensation_that_fails_is_tried_again_before_a_person_is_asked(place: Place) -> None:
+    """Three times in all; what it says then is kept, and a later success needs no person."""
+    place.box.on_compensate["a"] = boom
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a"), fail()))
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "COMPENSATION_FAILED")
+        assert place.box.count("compensate", "a") == 3
+        place.box.on_compensate.clear()
+        [result] = await rt.resume(result.run_id)
+        assert (result.status, place.box.values) == (RunState.ROLLED_BACK, {})
+
+
+# -- rule 7 --------------------------------------------------------------------------------------------------------------
+
+
+async def test_rule_7_an_async_part_past_its_timeout_is_cancelled_and_awaited(place: Place) -> None:
+    """The attempt really ends: its own clean-up has run before anything else is decided."""
+    ended: list[str] = []
+
+    async def hang(call: Call) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cleaned up")
+
+    place.box.before["a"] = hang
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a", timeout="20ms")))
+        assert (result.status, code(result), ended) == (RunState.FAILED, "STEP_TIMEOUT", ["cleaned up"])
+        assert place.box.log == ["prepare a", "execute a", "reconcile a"]
+
+
+async def test_rule_7_a_sync_part_is_told_to_end_and_waited_for(place: Place) -> None:
+    """Its thread sees the cancel token; the step is settled after the thread ended, not before."""
+    ended: list[str] = []
+
+    def hang(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+        assert call.cancel.wait(20)
+        ended.append("thread")
+        return {}
+
+    async with place.open() as rt:
+        rt.register(put_spec("box.hang"), place.box.handler(execute=hang))
+        result = await rt.run(workflow(put("a", "box.hang", timeout="20ms")))
+        assert (result.status, code(result), ended) == (RunState.FAILED, "STEP_TIMEOUT", ["thread"])
+
+
+async def test_rule_7_a_thread_past_the_grace_leaves_the_step_in_doubt_and_nothing_is_taken_back(
+    place: Place,
+) -> None:
+    """Under a living effect nobody is asked, nothing runs again, nothing is compensated; after its end all of that goes on."""
+    release, alive = threading.Event(), threading.Event()
+
+    def stubborn(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+        alive.set()
+        assert release.wait(20)
+        place.box.values["a"] = "a"
+        alive.clear()
+        return {}
+
+    place.grace_s = 0.02
+    async with place.open() as rt:
+        rt.register(put_spec("box.stubborn"), place.box.handler(execute=stubborn))
+        result = await rt.run(workflow(put("first"), put("a", "box.stubborn", timeout="20ms")))
+        try:
+            assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "STEP_TIMEOUT")
+            assert states(result) == {"first": "succeeded", "a": "in_doubt"}
+            [again] = await rt.resume(result.run_id)
+            assert (again.status, code(again)) == (RunState.NEEDS_ATTENTION, "EFFECT_ALIVE")
+            assert place.box.count("reconcile", "a") == place.box.count("compensate", "first") == 0
+        finally:
+            release.set()
+        while alive.is_set():  # noqa: ASYNC110 - the thread, not the loop, ends this
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        [result] = await rt.resume(result.run_id)
+        assert (result.status, states(result)) == (
+            RunState.SUCCEEDED,
+            {"first": "succeeded", "a": "succeeded"},
+        )
+
+
+async def test_rule_7_a_compensation_waits_for_its_thread_and_is_not_begun_beside_it(place: Place) -> None:
+    """A compensation whose thread outlives the grace is parked; trying it again meanwhile is refused by name."""
+    release = threading.Event()
+
+    def stubborn(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+        assert release.wait(20)
+        return {}
+
+    place.grace_s = 0.02
+    place.root.joinpath("work").mkdir()
+    place.workspace.joinpath("assent.toml").write_text('[limits]\nstep_timeout = "20ms"\n')
+    async with place.open() as rt:
+        rt.register(put_spec("box.stubborn"), place.box.handler(compensate=stubborn))
+        result = await rt.run(workflow(put("a", "box.stubborn"), fail()))
+        try:
+            assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "STEP_TIMEOUT")
+            [again] = await rt.resume(result.run_id)
+            assert code(again) == "EFFECT_ALIVE"
+            started = [e for e in rt.events(result.run_id) if isinstance(e, ev.CompensationStarted)]
+            assert [event.attempt for event in started] == [1, 1]
+        finally:
+            release.set()
+
+
+async def test_rule_7_a_cancel_waits_for_the_effect_under_way(place: Place) -> None:
+    """A sync part sees the cancel token at once; the run is taken back only after the part has ended."""
+    order: list[str] = []
+
+    def polite(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+        started.set()
+        assert call.cancel.wait(20)
+        order.append("ended")
+        raise RefusedError("CALL_CANCELLED", "asked to stop")
+
+    started = threading.Event()
+    async with place.open() as rt:
+        rt.register(put_spec("box.polite"), place.box.handler(execute=polite))
+        place.box.on_compensate["a"] = lambda call: order.append("taken back")
+        running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.polite"))))
+        await asyncio.to_thread(started.wait)
+        result = await rt.cancel(rt.unfinished()[0])
+        assert (result.status, order) == (RunState.CANCELLED, ["ended", "taken back"])
+        assert (await running).status is RunState.CANCELLED
+
+
+async def test_rule_7_a_handler_that_cancels_itself_has_failed(place: Place) -> None:
+    """It does not hang its run, and it is not taken for somebody's wish to stop."""
+
+    def give_up(call: Call) -> None:
+        raise asyncio.CancelledError
+
+    place.box.before["a"] = give_up
+    async with place.open() as rt:
+        result = await rt.run(ONE)
+        assert (result.status, code(result)) == (RunState.FAILED, "HANDLER_FAILED")

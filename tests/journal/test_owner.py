@@ -231,6 +231,18 @@ async def test_closing_owner_ends_what_it_took(owner: Ownership, state: Path, so
     after.release()
 
 
+async def test_silent_client_does_not_hold_up_a_closing_owner(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """Whoever connected and never asked is not waited for."""
+    await owner.serve(_echo, runtime_dir=sockets)
+    _, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    assert await _ask(state, sockets, {}) is not None  # By now the silent one was let in, too.
+    async with asyncio.timeout(5):
+        await owner.close()
+    writer.close()
+
+
 # -- who is asked and who asks -----------------------------------------------------------------------------------------
 
 
@@ -301,6 +313,16 @@ async def test_working_owner_says_that_it_lives(
         pass
     assert last == {"result": {"done": True}}
     writer.close()
+
+
+async def test_a_process_with_another_socket_folder_reaches_the_owner(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """Terminals may differ in `XDG_RUNTIME_DIR` or `TMPDIR`: the state directory says where its owner listens."""
+    await owner.serve(_echo, runtime_dir=sockets)
+    answer = await _ask(state, sockets / "elsewhere", {"op": "look"})
+    assert answer is not None
+    assert answer["echo"] == {"op": "look"}
 
 
 async def test_links_to_a_state_reach_its_owner(owner: Ownership, state: Path, sockets: Path) -> None:

@@ -2,7 +2,7 @@
 
 Theory of operation. Whoever holds the lock on `.assent/lock` is the owner; the kernel lets go of it when the process ends, in
 whatever way. The lock file is never removed: two processes could then lock two files of one name. While it serves, the owner
-listens on a socket in a private folder; the socket's name follows from the state directory, so every process finds it. An owner
+listens on a socket in a private folder and says in the state directory where that is, so that every process finds it. An owner
 removes its socket *before* it lets go of the lock, so a socket that stands there belongs to the owner or to nobody. A second
 process first tries to become the owner, then forwards, and starts again when the owner has gone in between.
 """
@@ -33,6 +33,9 @@ from assent.journal._frames import (
 )
 
 LOCK_FILE: Final = "lock"
+SOCKET_FILE: Final = "socket"
+"""Holds the path of the socket on which the newest owner listens or listened."""
+
 ALIVE_S: Final = 2.0
 """How often a working owner says that it lives."""
 
@@ -86,6 +89,7 @@ class Ownership:
             raise InternalError("OWNERSHIP_MISUSED", "only an owner can serve, and only once")
         ensure_private_dir(runtime_dir)
         path = socket_path(self.state_dir, runtime_dir)
+        _announce(self.state_dir, path)
         self._server = await _Server.start(path, handler)
 
     async def drain(self) -> None:
@@ -115,9 +119,31 @@ def socket_path(state_dir: Path, runtime_dir: Path) -> Path:
     return runtime_dir / f"{sha256(os.fsencode(state_dir.resolve())).hexdigest()[:20]}.sock"
 
 
+def _announce(state_dir: Path, socket: Path) -> None:
+    """Leave the socket's path where every process of the state directory looks first.
+
+    The private folder depends on the environment, and two terminals (cron, sudo, ssh) need not have the same one.
+    """
+    draft = state_dir / f".{SOCKET_FILE}"
+    descriptor = os.open(
+        draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
+    )
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(os.fsencode(socket))
+    draft.rename(state_dir / SOCKET_FILE)
+
+
+def _address(state_dir: Path, runtime_dir: Path) -> Path:
+    """Where the owner said that it listens; else where this process would. A dead owner's word leads to a dead socket."""
+    try:
+        return Path(os.fsdecode((state_dir / SOCKET_FILE).read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return socket_path(state_dir, runtime_dir)
+
+
 def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
     """Whether a living owner listens. Only connects: it neither takes the lock nor disturbs anybody."""
-    connection = _connect(socket_path(state_dir, runtime_dir))
+    connection = _connect(_address(state_dir, runtime_dir))
     if connection is None:
         return False
     connection.close()
@@ -138,7 +164,7 @@ def forward(
     `silence_s` seconds, `OWNER_LOST` when it ended while it worked: the journal then knows how far it came.
     """
     frame = encode_frame(request)
-    connection = _connect(socket_path(state_dir, runtime_dir))
+    connection = _connect(_address(state_dir, runtime_dir))
     if connection is None:
         return None
     was_accepted = False
@@ -260,44 +286,53 @@ class _Server:
                 await self._idle.wait()
 
     async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._busy += 1
-        self._idle.clear()
         try:
             await self._answer(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # The client went away, or only looked whether somebody is here.
         finally:
-            self._busy -= 1
-            if not self._busy:
-                self._idle.set()
             with suppress(ConnectionError):
                 writer.close()
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            peer = peer_of(writer.get_extra_info("socket"))
+            request = await read_frame(reader)
+        except AssentError as error:
+            writer.write(encode_frame({"error": error.to_dict(), "family": error.family}))
+            await writer.drain()
+            return
+        # From here on the request is taken, and `close` waits for its answer. Whoever connects and stays silent is not waited for.
+        self._busy += 1
+        self._idle.clear()
+        try:
+            await self._work(request, peer, writer)
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._idle.set()
+
+    async def _work(self, request: dict[str, Any], peer: Peer, writer: asyncio.StreamWriter) -> None:
         def send(message: dict[str, Any]) -> None:
             frame = encode_frame(message)
             if not writer.is_closing():
                 writer.write(frame)
 
+        send({"accepted": 1})
+        pulse = _Pulse(lambda: send({"alive": 1}))
         try:
-            peer = peer_of(writer.get_extra_info("socket"))
-            request = await read_frame(reader)
-            send({"accepted": 1})
-            pulse = _Pulse(lambda: send({"alive": 1}))
-            try:
-                result = await self._handler(request, peer, lambda report: send({"progress": report}))
-            finally:
-                pulse.stop()
-            send({"result": result})
+            send({"result": await self._handler(request, peer, lambda report: send({"progress": report}))})
         except AssentError as error:
             send({"error": error.to_dict(), "family": error.family})
-        except (ConnectionError, asyncio.IncompleteReadError):
-            raise
         except Exception as error:  # noqa: BLE001 - one client's bad luck must not end the owner
             fault: dict[str, Json] = {"cause": repr(error)}
-            unexpected = InternalError("INTERNAL_ERROR", "the state's owner failed on this request", details=fault)
+            unexpected = InternalError(
+                "INTERNAL_ERROR", "the state's owner failed on this request", details=fault
+            )
             send({"error": unexpected.to_dict(), "family": unexpected.family})
+        finally:
+            pulse.stop()
         if not writer.is_closing():
             await writer.drain()
 

@@ -303,7 +303,7 @@ class _Server:
             writer.write(encode_frame({"error": error.to_dict(), "family": error.family}))
             await writer.drain()
             return
-        # From here on the request is taken, and `close` waits for its answer. Whoever connects and stays silent is not waited for.
+        # From here on the request is taken and `close` waits for its answer; whoever connects and stays silent is not waited for.
         self._busy += 1
         self._idle.clear()
         try:
@@ -319,10 +319,15 @@ class _Server:
             if not writer.is_closing():
                 writer.write(frame)
 
+        def mention(message: dict[str, Any]) -> None:
+            # A client that does not read must not fill our memory: what is only news is left out.
+            if writer.transport.get_write_buffer_size() <= FRAME_BYTES_MAX:
+                send(message)
+
         send({"accepted": 1})
-        pulse = _Pulse(lambda: send({"alive": 1}))
+        pulse = _Pulse(lambda: mention({"alive": 1}))
         try:
-            send({"result": await self._handler(request, peer, lambda report: send({"progress": report}))})
+            send({"result": await self._handler(request, peer, lambda report: mention({"progress": report}))})
         except AssentError as error:
             send({"error": error.to_dict(), "family": error.family})
         except Exception as error:  # noqa: BLE001 - one client's bad luck must not end the owner

@@ -1,0 +1,86 @@
+"""The documentation is true: links lead somewhere, generated pages are current, terms are used as the glossary binds them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from assent.errors.catalog import CATALOG
+from assent.spec.events import EVENT_TYPES
+from tests.docs.pages import PAGES, ROOT, anchors, links, prose
+from tools.write_errors import main, page
+
+
+@pytest.mark.parametrize("source", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(source: Path) -> None:
+    """To a file of the repository, and to a heading that it has; links to elsewhere are not followed."""
+    broken = []
+    for link in links(source):
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (source.parent / name).resolve() if name else source
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("source", PAGES, ids=lambda path: path.name)
+def test_every_command_of_make_that_is_named_exists(source: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z]+)`", prose(source)))
+    assert named <= targets
+
+
+def test_page_of_errors_is_what_the_catalogue_says() -> None:
+    assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == page(CATALOG)
+    assert main(["--check"]) == 0
+
+
+def test_every_error_code_that_a_page_names_exists() -> None:
+    """What looks like a code (three words or an underscore, in backticks) is one, or a word of the design."""
+    words = {"REQUIRE_APPROVAL", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "NO_COLOR", "CLICOLOR_FORCE"}
+    for source in PAGES:
+        named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", prose(source)))
+        unknown = {name for name in named if not name.startswith(("ASSENT_", "XDG_", "RESOLVE_", "O_"))}
+        assert unknown - words - set(CATALOG) == set(), source.name
+
+
+def test_the_ledger_page_describes_every_kind_of_event() -> None:
+    text = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
+    assert [kind for kind in EVENT_TYPES if f"`{kind}`" not in text] == []
+    described = set(
+        re.findall(r"^\| `((?:run|step|approval|compensation|ledger|payload)\.[a-z_]+)`", text, re.MULTILINE)
+    )
+    assert described == set(EVENT_TYPES)
+
+
+def test_architecture_names_every_floor_and_every_library() -> None:
+    """A package or a dependency that nobody gave a reason for has no place yet."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = next(c for c in project["tool"]["importlinter"]["contracts"] if c["id"] == "floors")
+    floors = [name for layer in contract["layers"] for name in re.findall(r"[a-z]+", layer)]
+    libraries = [re.split(r"[><=]", line)[0] for line in project["project"]["dependencies"]]
+    assert [name for name in floors if f"`{name}`" not in text] == []
+    assert [name for name in libraries if not re.search(rf"^\| `{name}` \|", text, re.MULTILINE)] == []
+
+
+def test_modules_that_a_page_names_exist() -> None:
+    for source in PAGES:
+        named = re.findall(r"`((?:[a-z]+/)+_?[a-z_]+\.py)`", prose(source))
+        missing = [
+            name for name in named if not any((ROOT / top / name).is_file() for top in ("", "src/assent"))
+        ]
+        assert missing == [], source.name
+
+
+def test_glossary_is_in_order_and_says_each_word_once() -> None:
+    """The glossary is binding, so a word has one place in it."""
+    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \*\*(.+?)\*\* \|", text.split("## Glossary")[1], re.MULTILINE)
+    assert len(rows) > 30
+    assert rows == sorted(set(rows), key=str.lower)

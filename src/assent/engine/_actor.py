@@ -12,6 +12,8 @@ from asyncio import Future, Queue, Task
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeAlias
 
+from msgspec.structs import replace
+
 from assent.engine._admission import Admission
 from assent.engine._blueprint import iteration_of
 from assent.engine._commands import (
@@ -88,11 +90,12 @@ class RunActor:
 
     # -- from outside -----------------------------------------------------------------------------------------------------
 
-    def begin(self, created: ev.RunCreated, document: Json, inputs: Json) -> ev.RunCreated:
+    def begin(self, created: ev.RunCreated, inputs: Json) -> ev.RunCreated:
         """The first event of a new run, with its payloads bound; it becomes durable with whatever follows at once."""
-        bound = {"document": self._outbox.bind(document), "inputs": self._outbox.bind(inputs)}
-        event = ev.RunCreated(
-            **{**{name: getattr(created, name) for name in created.__struct_fields__}, **bound}
+        event = replace(
+            created,
+            document=self._outbox.bind_bytes(self.blueprint.document),
+            inputs=self._outbox.bind(inputs),
         )
         self.record.created = event
         self.record.started_at_ms = self.record.updated_at_ms = self._outbox.stamp()

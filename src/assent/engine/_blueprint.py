@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from assent.engine._record import RunRecord
 from assent.errors import InternalError, Json
 from assent.spec.documents import Document
@@ -22,15 +24,16 @@ from assent.spec.workflow import Place, StepSpec, WorkflowSpec
 CALL_STEP: Final = "call"
 """The name of the only step of a single call."""
 
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
 _NOWHERE: Final = Place(Document.of({}), ())
 
 
 @dataclass(slots=True)
 class Blueprint:
-    """The steps of a run by name, in file order; a session's grow as they arrive."""
+    """The steps of a run by name, in file order; a session's grow as they arrive. `document` is JSON text."""
 
     mode: Mode
-    document: dict[str, Json]
+    document: bytes
     workflow: WorkflowSpec | None = None
     steps: dict[StepKey, StepSpec] = field(default_factory=dict)
     outputs: Template | None = None
@@ -45,7 +48,7 @@ class Blueprint:
         """A workflow's steps."""
         return cls(
             mode=Mode.WORKFLOW,
-            document={"workflow": spec.to_json()},
+            document=b'{"workflow":' + spec.canonical + b"}",
             workflow=spec,
             steps={StepKey(step.name): step for step in spec.steps},
             outputs=spec.outputs,
@@ -57,14 +60,14 @@ class Blueprint:
         step = literal_step(CALL_STEP, capability, parameters)
         return cls(
             mode=Mode.WORKFLOW,
-            document={"call": {"capability": capability, "parameters": dict(parameters)}},
+            document=_encode({"call": {"capability": capability, "parameters": dict(parameters)}}),
             steps={StepKey(CALL_STEP): step},
         )
 
     @classmethod
     def of_session(cls) -> Blueprint:
         """No steps yet."""
-        return cls(mode=Mode.SESSION, document={"session": {}})
+        return cls(mode=Mode.SESSION, document=_encode({"session": {}}))
 
     @classmethod
     def of_document(cls, document: Mapping[str, Json]) -> Blueprint:

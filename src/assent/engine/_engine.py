@@ -69,7 +69,7 @@ class Engine:
         values = Values(self._services.journal, inputs)
         scope = RunScope(self._services, blueprint, self._catalogues(), values, record, actor.principal)
         running = RunActor(scope, durable_n=0, progress=self._progress)
-        running.begin(created, blueprint.document, dict(inputs))
+        running.begin(created, dict(inputs))
         self._actors[run] = running
         running.start()
         return run

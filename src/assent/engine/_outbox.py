@@ -45,7 +45,10 @@ class Outbox:
 
     def bind(self, value: Json, blobs: tuple[str, ...] = ()) -> Commitment:
         """Keep a payload for the next append; the commitment that an event binds it with."""
-        body = _encode(value)
+        return self.bind_bytes(_encode(value), blobs)
+
+    def bind_bytes(self, body: bytes, blobs: tuple[str, ...] = ()) -> Commitment:
+        """The same for a payload that is JSON text already."""
         salt = self._services.entropy.salt()
         commitment = commit(salt, body)
         self._payloads[commitment] = Payload(commitment, salt, body, blobs)

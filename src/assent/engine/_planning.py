@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from assent.engine._admission import APPROVAL_CAPABILITY, as_error, effective_risk, idempotency_key
@@ -144,7 +145,7 @@ class Planner:
         for key, step in self._blueprint.steps.items():
             steps += await self._plan_step(key, step)
         document: dict[str, Any] = {
-            "document": fingerprint(self._blueprint.document),
+            "document": sha256(self._blueprint.document).hexdigest(),
             "inputs": dict(self._inputs),
             "policy": self._services.gate.digest,
             "principal": str(self._principal),

@@ -157,7 +157,8 @@ class RunRecord:
 
     def count(self, *states: StepState) -> int:
         """How many steps are in any of these states."""
-        return sum(self.counts.get(state, 0) for state in states)
+        counts = self.counts
+        return sum([counts.get(state, 0) for state in states])
 
     def step(self, key: StepKey) -> StepRecord:
         """The step's record; an empty one is added for a step that had no event yet."""

@@ -17,7 +17,7 @@ from assent.engine._commands import (
     Reconciled,
     Succeeded,
 )
-from assent.engine._record import Phase, RunRecord, StepRecord
+from assent.engine._record import Phase, RunRecord, StepRecord, Task
 from assent.spec import events as ev
 from assent.spec.states import Effect, StepState, Verdict
 
@@ -55,7 +55,15 @@ def _is_expected(
     record: RunRecord, step: StepRecord, report: Succeeded | Failed | Reconciled | Doubted
 ) -> bool:
     if step.state is StepState.RUNNING:
-        return step.intent is None or step.attempt == report.attempt
+        if step.intent is not None and step.attempt != report.attempt:
+            return False
+        match report:
+            case Failed():
+                return step.task is Task.EXECUTE
+            case Reconciled():
+                return step.task is Task.RECONCILE
+            case _:
+                return True  # an outcome that is known ends the asking as well
     # An `approval` step passes without an attempt: the answer itself is its outcome.
     is_answer = step.approval is not None and step.approval.has_quorum and step.intent is None
     return is_answer and isinstance(report, Succeeded) and not record.is_stopping

@@ -148,7 +148,7 @@ def decide_resolution(record: RunRecord, command: Resolve) -> Sequence[ev.AnyEve
     allowed = {
         StepState.IN_DOUBT: frozenset(Resolution),
         StepState.COMPENSATION_FAILED: frozenset({Resolution.COMPENSATED, Resolution.ABANDON}),
-    }.get(step.state if step is not None else StepState.PENDING, frozenset())
+    }.get(step.state if step is not None and not step.is_abandoned else StepState.PENDING, frozenset())
     if step is None or command.resolution not in allowed:
         state = step.state.value if step is not None else "not begun"
         choices = ", ".join(

@@ -145,6 +145,11 @@ class WorkflowSpec:
         """The step of that name."""
         return next((step for step in self.steps if step.name == name), None)
 
+    @property
+    def canonical(self) -> bytes:
+        """The document as canonical JSON, as `to_json` gives it."""
+        return self._canonical
+
     def to_json(self) -> dict[str, Json]:
         """The document as plain JSON data, inlined workflows in place: what is journaled. New data at every call."""
         data = parse_json(self._canonical)

@@ -410,7 +410,7 @@ def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
     """A denial in full, as it is journaled beside its leaf."""
     return {
         "code": decision.code or "POLICY_DENIED",
-        "message": f"step `{candidate.key}` may not call `{candidate.bound.spec.id}`: {decision.reason}",
+        "message": f"`{candidate.bound.spec.id}` is denied: {decision.reason}",
         "path": candidate.key,
         "hint": f"`assent policy explain {candidate.bound.spec.id}` shows every rule that was tried",
         "details": {

@@ -1,63 +1,19 @@
 """The read models that follow from runs: rows for `runs`, `steps` and `approvals`, made by the engine's own fold.
 
-A projection holds no payload and no rule: a row is the record's state, written out. The live journal gets the rows of the steps
+A projection holds no payload and no rule: a row is the record's state, written out in the columns of the journal's schema. The live journal gets the rows of the steps
 that a batch touched; `RunProjector.replay` makes all of them again from the events alone, and both must be equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
 
 from assent.engine._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, begin, evolve
 from assent.errors import InternalError
+from assent.journal import PROJECTION_KEYS, PROJECTIONS
 from assent.journal.ports import Row
 from assent.spec import events as ev
 from assent.spec.ids import RunId
-
-TABLES: Final[Mapping[str, Sequence[str]]] = {
-    "runs": (
-        "run_id",
-        "workflow",
-        "mode",
-        "status",
-        "principal",
-        "code",
-        "started_at_ms",
-        "updated_at_ms",
-        "events",
-        "plan_id",
-    ),
-    "steps": (
-        "run_id",
-        "step",
-        "position",
-        "capability",
-        "version",
-        "status",
-        "risk_level",
-        "decision",
-        "rule",
-        "attempts",
-        "effect",
-        "code",
-    ),
-    "approvals": (
-        "run_id",
-        "step",
-        "digest",
-        "status",
-        "capability",
-        "risk_level",
-        "rule",
-        "requester",
-        "requested_at_ms",
-        "expires_at_ms",
-        "decided_at_ms",
-    ),
-}
-
-KEYS: Final[Mapping[str, int]] = {"runs": 1, "steps": 2, "approvals": 3}
 
 
 def changed_rows(record: RunRecord) -> tuple[Row, ...]:
@@ -81,8 +37,8 @@ def changed_rows(record: RunRecord) -> tuple[Row, ...]:
 class RunProjector:
     """The `Projector` of the journal's port."""
 
-    tables: Mapping[str, Sequence[str]] = TABLES
-    keys: Mapping[str, int] = KEYS
+    tables: Mapping[str, Sequence[str]] = PROJECTIONS
+    keys: Mapping[str, int] = PROJECTION_KEYS
 
     def replay(self, leaves: Iterable[ev.Leaf]) -> Iterator[Row]:
         """The rows that a live journal would hold after these leaves, each key once."""

@@ -15,7 +15,7 @@ from assent.journal._proof import InclusionProof
 from assent.journal._reader import SqliteReader
 from assent.journal._record import SqliteRecord
 from assent.journal._report import Fault, VerifyReport
-from assent.journal._schema import LEDGER_FILE
+from assent.journal._schema import LEDGER_FILE, PROJECTION_KEYS, PROJECTIONS
 from assent.journal._sqlite import SqliteJournal
 from assent.journal._trust import TrustPolicy
 from assent.journal._verify import verify, verify_ledger
@@ -34,6 +34,8 @@ from assent.journal.ports import (
 
 __all__ = [
     "LEDGER_FILE",
+    "PROJECTIONS",
+    "PROJECTION_KEYS",
     "Batch",
     "BlobStore",
     "Blobs",

@@ -63,6 +63,16 @@ class PlanStore:
                 hint="make it again with `assent plan FILE`",
             ) from None
 
+    def discard(self, plan_id: str) -> None:
+        """Remove a plan with the inputs in it, durably; harmless when there is none."""
+        (self._folder / f"{plan_id}.json").unlink(missing_ok=True)
+        if self._folder.is_dir():
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
 
 def stale(saved: SavedPlan, now: list[Json]) -> InputError:
     """The refusal of a plan that would not do today what it showed: which steps moved."""

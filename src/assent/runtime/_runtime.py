@@ -425,7 +425,10 @@ class Runtime:
         return [RunId(str(row["run_id"])) for row in rows if not RunState(str(row["status"])).is_finished]
 
     async def erase(self, run: str, actor: Actor) -> int:
-        """Erase a finished run's payloads and pre-images; how many. `RUN_UNFINISHED` while it is under way."""
+        """Erase a finished run's payloads and pre-images; how many. `RUN_UNFINISHED` while it is under way.
+
+        The saved plan that it came from goes first, because it holds the same inputs; a failure after it can be tried again.
+        """
         record = self._running.load(RunId(run))
         if not record.state.is_finished:
             raise InputError(
@@ -433,6 +436,8 @@ class Runtime:
                 f"run `{run}` is {record.state.value}; its data is still needed",
                 hint=f"end it first: `assent cancel {run}`",
             )
+        if record.created.plan is not None:
+            PlanStore(self.settings.state).discard(record.created.plan)
         return await self._ready.journal.erase(
             RunId(run), by=str(actor.principal), os_uid=actor.os_uid, at_ms=self._clock_ms()
         )
@@ -465,14 +470,15 @@ class Runtime:
 
     async def run_plan(self, plan_id: str, actor: Actor) -> RunResult:
         """Run a saved plan, once, if it would still do what it showed. `PLAN_UNKNOWN`, `PLAN_USED`, `PLAN_STALE`."""
-        saved = PlanStore(self.settings.state).load(plan_id)
-        used = self._ready.journal.rows("runs", {"plan_id": saved.plan_id})
+        # The journal is asked first: the file of a plan that was run may have been erased with its run.
+        used = self._ready.journal.rows("runs", {"plan_id": plan_id})
         if used:
             raise InputError(
                 "PLAN_USED",
                 f"plan `{plan_id}` was run already, as `{used[0]['run_id']}`",
                 hint="make a new one with `assent plan FILE`",
             )
+        saved = PlanStore(self.settings.state).load(plan_id)
         workflow = saved.document["workflow"]
         assert isinstance(workflow, dict)  # INVARIANT: only workflows are planned
         spec = WorkflowSpec.from_dict(workflow)

@@ -1,7 +1,8 @@
 """The read models that follow from runs: rows for `runs`, `steps` and `approvals`, made by the engine's own fold.
 
-A projection holds no payload and no rule: a row is the record's state, written out in the columns of the journal's schema. The live journal gets the rows of the steps
-that a batch touched; `RunProjector.replay` makes all of them again from the events alone, and both must be equal.
+A projection holds no payload and no rule: a row is the record's state, written out in the columns of the journal's schema. The
+live journal gets the rows of the steps that a batch touched; `RunProjector.replay` makes all of them again from the events
+alone, and both must be equal.
 """
 
 from __future__ import annotations

@@ -334,6 +334,8 @@ def _resolve(record: RunRecord, event: ev.StepResolved, n: int) -> None:
             _fail(record, "STEP_ABANDONED", event.step)
         case _:
             assert_never(event.resolution)
+    if event.step in record.rollback:
+        record.rollback.remove(event.step)  # it was to be tried once more
     if record.state is RunState.NEEDS_ATTENTION:
         record.state = _moving_state(record.phase)
 

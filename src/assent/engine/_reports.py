@@ -153,6 +153,8 @@ def decide_compensation(
     step = record.steps.get(report.step)
     if step is None or report.step not in record.rollback:
         return ()
+    if not isinstance(report, Compensating) and step.state is not StepState.COMPENSATING:
+        return ()
     match report:
         case Compensating():
             if report.attempt != step.compensation_attempt + 1:

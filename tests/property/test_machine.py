@@ -533,10 +533,11 @@ def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> lis
     ]
     if choose.random() < 0.1:
         commands.append(Cancel(ann))
+    # What is rare in a blind walk is offered often: a refusal between two attempts, a person's word about a step in doubt.
     if step is not None and step.retry_at_ms is not None:
-        commands += [
-            Admit((denied(key),))
-        ] * 6  # policy changed between two attempts: rare, unless it is offered often
+        commands += [Admit((denied(key),))] * 6
+    if step is not None and step.state is StepState.IN_DOUBT:
+        commands += [Resolve(ann, key, Resolution.HAPPENED, BOUND)] * 6
     if not record.state.is_finished:
         commands.append(Recover(record.state is RunState.NEEDS_ATTENTION))
     return commands

@@ -53,8 +53,8 @@ def page() -> str:
         [
             "# States",
             "",
-            "What a run and a step can be, and every move that is possible. The engine refuses any other. This page is drawn from the",
-            "tables of `assent.engine` by `python -m tools.draw_states`.",
+            "What a run and a step can be, and every move that is possible. The engine refuses any other.",
+            "This page is drawn from the tables of `assent.engine` by `python -m tools.draw_states`.",
             "",
             "## A run",
             "",

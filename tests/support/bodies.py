@@ -151,16 +151,17 @@ def put_spec(ident: str = "box.put", *, level: RiskLevel = RiskLevel.MEDIUM, **f
 
 
 class FakeClock:
-    """A clock that a test sets. `monotonic_ms` goes along with it."""
+    """The system's clock, which a test may set forward by `ms`."""
 
     def __init__(self) -> None:
-        self.ms = SystemClock().now_ms()
+        self.ms = 0
+        self._system = SystemClock()
 
     def now_ms(self) -> int:
-        return self.ms
+        return self._system.now_ms() + self.ms
 
     def monotonic_ms(self) -> int:
-        return self.ms
+        return self._system.monotonic_ms() + self.ms
 
 
 class Bench(Runtime):

@@ -280,6 +280,13 @@ BAD = [
     ("no name", "steps:\n" + STEP.format("a"), "MISSING_KEY", "w.yaml:1:1", "name: "),
     ("no steps", "name: w\n", "MISSING_KEY", "w.yaml:1:1", "steps:"),
     ("nothing to do", sequence("  - name: a\n"), "MISSING_KEY", "w.yaml:3:5", "`capability`"),
+    (
+        "mistyped kind",
+        sequence("  - name: a\n    capabilty: sys.noop\n"),
+        "UNKNOWN_KEY",
+        "w.yaml:4:5",
+        "`capability`",
+    ),
     ("two things", sequence(STEP.format("a") + "    approval: x\n"), "VALUE_INVALID", "w.yaml:5:5", ""),
     ("twice", sequence(STEP.format("a"), STEP.format("a")), "DUPLICATE_STEP", "w.yaml:5:11", "a_2"),
     ("odd name", sequence(STEP.format("Build-It")), "NAME_INVALID", "w.yaml:3:11", "`build_it`"),
@@ -430,6 +437,11 @@ def test_all_faults_of_a_document_are_reported_together() -> None:
     codes = [error.code, *(other["code"] for other in others if isinstance(other, dict))]
     assert sorted(map(str, codes)) == ["NAME_INVALID", "UNKNOWN_KEY", "VALUE_INVALID", "VALUE_INVALID"]
     assert all(isinstance(other, dict) and str(other["path"]).startswith("w.yaml:") for other in others)
+
+
+def test_a_mistyped_kind_is_one_fault() -> None:
+    """Whoever wrote `capabilty` did say what to do; a second error would send them looking for it."""
+    assert "faults" not in refusal(sequence("  - name: a\n    capabilty: sys.noop\n")).details
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from assent.errors import InputError, Json
 from assent.spec._step_fields import read_approval, read_capability_id, read_retry
 from assent.spec._steps import CompensationCall, Metadata, Place, StepSpec
 from assent.spec.capability import RiskLevel
-from assent.spec.documents import Document, Path, did_you_mean
+from assent.spec.documents import Document, Path, did_you_mean, suggest
 from assent.spec.ids import LABEL, SEMVER
 from assent.spec.inputs import InputSpec, bind, read_inputs
 from assent.spec.names import name_fault
@@ -322,8 +322,8 @@ class _Reader:
     def _kind(self, section: Section) -> str | None:
         kinds = [kind for kind in _KIND_KEYS if section.has(kind)]
         label = f"step `{section.data['name']}`" if isinstance(section.data.get("name"), str) else "a step"
+        section.what = label
         if len(kinds) == 1:
-            section.what = label
             section.known_keys((*_COMMON_KEYS, *kinds, *_KIND_KEYS[kinds[0]]))
             return kinds[0]
         if kinds:
@@ -333,6 +333,10 @@ class _Reader:
             )
             return None
         section.known_keys(_ALL_STEP_KEYS)
+        if any(
+            suggest(key, _ALL_STEP_KEYS) in _KIND_KEYS for key in section.data if key not in _ALL_STEP_KEYS
+        ):
+            return None  # `capabilty` is one fault, and it was told with the key that was meant.
         section.fault(
             "MISSING_KEY",
             f"{label} says nothing to do",
@@ -575,7 +579,9 @@ class _Reader:
             target = self.symbols.steps.get(name)
             if target is None:
                 own = section.data.get("name", "?")
-                message = f"Invalid workflow spec: step `{own}` depends on `{name}`, which does not exist"
+                message = (
+                    f"Invalid workflow spec: step `{own}` depends on `{name}`, and there is no such step"
+                )
                 keys = ("depends_on",) if isinstance(written, str) else ("depends_on", index)
                 section.fault(
                     "DEPENDENCY_UNKNOWN", message, *keys, hint=did_you_mean(name, self.symbols.steps)

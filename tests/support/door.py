@@ -168,6 +168,9 @@ class ScriptedRuntime:
     def unfinished(self) -> int:
         return self.unfinished_count
 
+    def vkey(self) -> str:
+        return "assent.test+0000+KEY"
+
 
 @dataclass(frozen=True)
 class Answer:

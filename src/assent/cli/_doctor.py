@@ -75,6 +75,7 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     if settings.state.is_dir():
         yield _guarded("runs", lambda: _runs(door))
+        yield _guarded("public key", lambda: _public_key(door))
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
@@ -145,6 +146,17 @@ def _key(settings: Settings) -> Check:
             "move it, and set `key` under `[ledger]`",
         )
     return Check("signing key", "ok", f"mode {mode:04o}")
+
+
+def _public_key(door: Door) -> Check:
+    """Copied elsewhere, it lets anybody check the ledger and its proofs without trusting this machine."""
+    try:
+        with door.reader() as reader:
+            return Check("public key", "ok", reader.vkey())
+    except AssentError as error:
+        if error.code != "STATE_MISSING":
+            raise
+        return Check("public key", "ok", "not there yet: the first run makes it")
 
 
 def _is_within(path: Path, folder: Path) -> bool:

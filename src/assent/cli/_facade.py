@@ -40,6 +40,10 @@ class Reading(Protocol):
 
     def unfinished(self) -> int: ...
 
+    def vkey(self) -> str:
+        """The ledger's public key; KEY_UNREADABLE, KEY_EXPOSED."""
+        ...
+
 
 class ReaderType(Protocol):
     """Opens a reading."""

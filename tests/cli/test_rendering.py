@@ -10,13 +10,14 @@ from assent.cli._diff import FOLD_LINES, counts, diff_text
 from assent.cli._error_text import FAULTS_SHOWN, error_text
 from assent.cli._plan_text import approvers_text, duration_text, plan_text
 from assent.cli._progress import _WORDS, event_detail, event_words
+from assent.cli._prompt import approval_text
 from assent.cli._result_text import result_text
 from assent.cli._style import PLAIN, Paint, safe, safe_line, wants_colour
 from assent.cli._table import table, visible
 from assent.cli._timeline import show_text
 from assent.errors import InputError, Json
 from assent.spec.events import EVENT_TYPES
-from tests.support.door import RUN, run_object
+from tests.support.door import RUN, approval_object, run_object
 
 COLOUR = Paint(enabled=True)
 
@@ -283,6 +284,42 @@ def test_an_error_shows_the_line_it_is_about(tmp_path_factory: pytest.TempPathFa
 def test_a_place_in_a_file_that_is_gone_is_still_a_place() -> None:
     error = InputError("UNKNOWN_KEY", "x", path="/none/w.yaml:3:5")
     assert error_text(error, paint=PLAIN).splitlines()[1] == "  --> /none/w.yaml:3:5"
+
+
+def test_each_cause_is_told_once_and_with_a_code() -> None:
+    """The whole repeats its first fault in its sentence; that one gets no block of its own, and nobody counts the rest."""
+    faults: list[Json] = [
+        {"path": "path", "message": "`path` is missing"},
+        {"path": "content", "message": "`content` is missing"},
+    ]
+    error = InputError(
+        "INVALID_INPUT",
+        "the inputs of `io.fs.write_file` are not valid: `path` is missing (and 1 more)",
+        path="path",
+        details={"faults": faults},
+    )
+    assert error_text(error, paint=PLAIN).splitlines() == [
+        "error: `content` is missing   [INVALID_INPUT]",
+        "",
+        "error: the inputs of `io.fs.write_file` are not valid: `path` is missing   [INVALID_INPUT]",
+    ]
+
+
+def test_a_cause_without_a_shape_of_its_own_is_still_told() -> None:
+    error = InputError("COMPENSATION_INVALID", "one (and 1 more)", details={"faults": ["one", "two"]})
+    assert error_text(error, paint=PLAIN).splitlines() == [
+        "error: two   [COMPENSATION_INVALID]",
+        "",
+        "error: one   [COMPENSATION_INVALID]",
+    ]
+
+
+def test_who_is_asked_sees_until_when() -> None:
+    """The plan shows the limit; so must the question, as what is left of it."""
+    asked = approval_object(expires_at_ms=7_200_000)
+    assert "  expires in 1 h" in approval_text(asked, paint=PLAIN, now_ms=3_600_000).splitlines()
+    assert "  has expired" in approval_text(asked, paint=PLAIN, now_ms=7_200_000).splitlines()
+    assert "expire" not in approval_text(approval_object(), paint=PLAIN, now_ms=0)
 
 
 def test_of_many_errors_the_first_one_is_nearest_the_prompt() -> None:

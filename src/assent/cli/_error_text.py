@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from assent.cli._json import Object, mapping, number, objects, text
+from assent.cli._json import Object, mapping, number, text
 from assent.cli._style import Paint, safe, safe_line
 from assent.errors import AssentError
 
 FAULTS_SHOWN: Final = 20
+_MORE: Final = re.compile(r" \(and \d+ more\)\Z")
 _PLACE: Final = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?\Z", re.DOTALL)
 _SHOWN_FILE_BYTES: Final = 1 << 20
 
@@ -21,18 +22,32 @@ Explain = Callable[[str], "str | None"]
 def error_text(error: AssentError, *, paint: Paint) -> str:
     """The error and the others that were found with it; the one to mend first is last, nearest the prompt."""
     data = error.to_dict()
-    others = objects(mapping(data, "details"), "faults")
+    others = list(_others(data))
+    if mapping(data, "details").get("faults"):
+        data["message"] = _MORE.sub("", error.message)  # The others stand above it.
     blocks = [_block(fault, paint) for fault in reversed(others[: FAULTS_SHOWN - 1])]
     if len(others) >= FAULTS_SHOWN:
         blocks.insert(0, paint(f"… and {len(others) - FAULTS_SHOWN + 1} more", "dim"))
     return "\n\n".join([*blocks, _block(data, paint)])
 
 
+def _others(error: Object) -> Iterator[Object]:
+    """What was found with the error and is not said by it already, each with a code: its own, or that of the whole."""
+    listed = mapping(error, "details").get("faults")
+    said, where = text(error, "message").casefold(), text(error, "path")
+    for item in listed if isinstance(listed, list) else []:
+        fault: Object = item if isinstance(item, dict) else {"message": str(item)}
+        code, path, message = text(fault, "code"), text(fault, "path"), text(fault, "message")
+        if (not path or path == where) and code in ("", text(error, "code")) and message.casefold() in said:
+            continue
+        yield fault if code else {**fault, "code": text(error, "code")}
+
+
 def _block(error: Object, paint: Paint) -> str:
     code = safe_line(text(error, "code"))
     lines = [f"{paint('error:', 'red')} {paint(safe(text(error, 'message')), 'bold')}   [{code}]"]
     path = text(error, "path")
-    if path:
+    if path and f"`{path}`" not in text(error, "message"):
         lines.append(f"  {paint('-->', 'blue')} {safe_line(path)}")
         snippet = _snippet(path, number(mapping(error, "details"), "length") or 1)
         if snippet:

@@ -9,8 +9,8 @@ import click
 
 from assent.cli._diff import counts, diff_text
 from assent.cli._door import Door
-from assent.cli._json import Object, compact, mapping, text
-from assent.cli._plan_text import approvers_text
+from assent.cli._json import Object, compact, mapping, number, text
+from assent.cli._plan_text import approvers_text, duration_text
 from assent.cli._style import RISK_STYLE, Paint, safe, safe_line
 
 QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "
@@ -29,8 +29,8 @@ class Answer:
 LATER: Final = Answer("later")
 
 
-def approval_text(approval: Object, *, paint: Paint) -> str:
-    """What is asked: the step, its risk, what it acts on, who may answer, and the size of the change."""
+def approval_text(approval: Object, *, paint: Paint, now_ms: int) -> str:
+    """What is asked: the step, its risk, what it acts on, who may answer and until when, and the size of the change."""
     risk = text(approval, "risk_level")
     added, removed = counts(_diff(approval))
     size = f"  +{added} -{removed}" if added or removed else ""
@@ -44,15 +44,21 @@ def approval_text(approval: Object, *, paint: Paint) -> str:
     approvers = mapping(approval, "approvers")
     if approvers:
         lines.append(f"  may be approved by {approvers_text(approvers)}")
+    expires_ms = number(approval, "expires_at_ms")
+    if expires_ms is not None:
+        left_ms = expires_ms - now_ms
+        lines.append(f"  expires in {duration_text(left_ms)}" if left_ms > 0 else "  has expired")
     lines.append(f"  digest {text(approval, 'digest')}")
     return "\n".join(lines)
 
 
 def ask(door: Door, approval: Object) -> Answer:
     """The person's answer; an empty line, a word that is none and the end of the input decide nothing."""
+    from assent.system import SystemClock
+
     paint = door.out.paint(stderr=True)
     door.out.note("")
-    door.out.note(approval_text(approval, paint=paint))
+    door.out.note(approval_text(approval, paint=paint, now_ms=SystemClock().now_ms()))
     while True:
         match _line(QUESTION).strip().lower():
             case "a" | "approve":

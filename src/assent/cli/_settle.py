@@ -34,11 +34,14 @@ def approvals(door: Door, *, diff: bool) -> None:
     if diff:
         from assent.cli._diff import diff_text
         from assent.cli._prompt import approval_text
+        from assent.system import SystemClock
+
+        now_ms = SystemClock().now_ms()
 
         for item in found:
             preview = item.get("preview")
             change = text(preview, "diff") if isinstance(preview, dict) else ""
-            door.out.answer(f"{text(item, 'run_id')}\n{approval_text(item, paint=paint)}")
+            door.out.answer(f"{text(item, 'run_id')}\n{approval_text(item, paint=paint, now_ms=now_ms)}")
             door.out.answer(f"{diff_text(change, paint=paint, indent='  ')}\n")
         return
     from assent.cli._table import table

@@ -29,9 +29,14 @@ def load_workflow(workflow: WorkflowSource) -> WorkflowSpec:
 def load_policy(settings: Settings) -> PolicyEngine:
     """The policy in force, the built-in one where no file is named; POLICY_MISSING, POLICY_INVALID, POLICY_PERMISSIONS."""
     text = settings.policy_bytes()
-    return (
-        PolicyEngine.builtin() if text is None else PolicyEngine.load(text, source=str(settings.policy_path))
-    )
+    if text is None:
+        return PolicyEngine.builtin()
+    try:
+        return PolicyEngine.load(text, source=str(settings.policy_path))
+    except InputError as fault:
+        # Nothing runs until this is mended, so the way to everything else that is wrong is always shown.
+        fault.hint = fault.hint or f"`assent policy check {settings.policy_path}` shows everything at once"
+        raise
 
 
 def read_document(path: Path) -> bytes:

@@ -418,7 +418,9 @@ def unsign(record: ListedRecord, size: int) -> ListedRecord:
 def test_end_of_a_run_without_its_checkpoint_is_found() -> None:
     """The end of a run is signed when it is recorded, so dropping the checkpoints over it frees nothing for rewriting."""
     record = listed()
-    for size, _ in record.notes[:-2]:  # The newest covers a run that waits: that may be unsigned after a kill.
+    for size, _ in record.notes[
+        :-2
+    ]:  # The newest covers a run that waits: that may be unsigned after a kill.
         report = verify(unsign(record, size), record.keys, projector=RunProjector())
         assert report.first_bad is not None, size
         assert report.first_bad.code == "CHECKPOINT_MISSING", size

@@ -10,6 +10,7 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from assent.errors import InputError, Json
+from assent.invocation._faults import Fault, model_faults, plain_fault, schema_faults
 from assent.invocation.handler import Handler
 from assent.spec.capability import CapabilitySpec, schema_of
 from assent.spec.frozen import thaw
@@ -52,7 +53,7 @@ class BoundCapability:
         `InputError` INVALID_INPUT lists every fault.
         """
         if self._parameters is None:
-            faults = self._check_schema(self._parameter_schema, inputs)
+            faults = _check_schema(self._parameter_schema, self.spec.parameters, inputs, shows_values=True)
             if faults:
                 raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults)
             plain = dict(inputs)
@@ -60,11 +61,11 @@ class BoundCapability:
         try:
             value = self._parameters.validate_json(_encode(inputs), strict=True)
         except ValidationError as error:
-            raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", _faults(error)) from None
+            faults = model_faults(error, self.spec.parameters, shows_values=True)
+            raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults) from None
         except (TypeError, ValueError) as error:
-            raise invalid(
-                "INVALID_INPUT", f"the inputs of `{self.spec.id}`", [_fault("", str(error))]
-            ) from None
+            faults = [plain_fault(str(error))]
+            raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults) from None
         return value, self._parameters.dump_python(value, mode="json")
 
     def revive(self, inputs: Mapping[str, Json]) -> Any:
@@ -72,7 +73,10 @@ class BoundCapability:
         return self.parse(inputs)[0]
 
     def result(self, output: object) -> Json:
-        """What `execute` returned, as JSON; `InputError` INVALID_OUTPUT lists every fault."""
+        """What `execute` returned, as JSON; `InputError` INVALID_OUTPUT lists every fault.
+
+        The faults tell no values: the error is kept in the ledger, where an erased payload must not live on.
+        """
         what = f"the output of `{self.spec.id}`"
         try:
             if self._returns is not None:
@@ -83,10 +87,11 @@ class BoundCapability:
             plain: Json = msgspec.to_builtins(output)
             msgspec.json.encode(plain)
         except ValidationError as error:
-            raise invalid("INVALID_OUTPUT", what, _faults(error)) from None
+            faults = model_faults(error, self.spec.returns, shows_values=False)
+            raise invalid("INVALID_OUTPUT", what, faults) from None
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
-            raise invalid("INVALID_OUTPUT", what, [_fault("", str(error))]) from None
-        faults = self._check_schema(self._return_schema, plain)
+            raise invalid("INVALID_OUTPUT", what, [plain_fault(str(error))]) from None
+        faults = _check_schema(self._return_schema, self.spec.returns, plain, shows_values=False)
         if faults:
             raise invalid("INVALID_OUTPUT", what, faults)
         return plain
@@ -107,10 +112,13 @@ class BoundCapability:
     def _return_schema(self) -> Any:
         return _schema_validator(thaw(self.spec.returns))
 
-    def _check_schema(self, validator: Any, value: object) -> list[dict[str, Json]]:
-        if validator is None:
-            return []
-        return [_fault(_dotted(error.instance_path), error.message) for error in validator.iter_errors(value)]
+
+def _check_schema(
+    validator: Any, schema: Mapping[str, Json], value: object, *, shows_values: bool
+) -> list[Fault]:
+    if validator is None:
+        return []
+    return schema_faults(validator.iter_errors(value), schema, shows_values=shows_values)
 
 
 def _check_parts(spec: CapabilitySpec, handler: Handler) -> None:
@@ -151,25 +159,15 @@ def _schema_validator(schema: dict[str, Json]) -> Any:
     return jsonschema_rs.validator_for(schema)
 
 
-def _dotted(path: list[Any]) -> str:
-    return ".".join(str(part) for part in path)
-
-
-def _fault(path: str, message: str) -> dict[str, Json]:
-    return {"path": path, "message": message}
-
-
-def _faults(error: ValidationError) -> list[dict[str, Json]]:
-    return [_fault(_dotted(list(fault["loc"])), fault["msg"]) for fault in error.errors(include_url=False)]
-
-
-def invalid(code: str, what: str, faults: list[dict[str, Json]]) -> InputError:
+def invalid(code: str, what: str, faults: list[Fault]) -> InputError:
     """One error for all faults: the first in the sentence, every one in `details`."""
     first = faults[0]
-    where, message = str(first["path"]), str(first["message"])
+    path, hint = str(first["path"]), first.get("hint")
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    sentence = f"{message[:1].lower()}{message[1:]}"
-    located = f"`{where}`: {sentence}" if where else sentence
     return InputError(
-        code, f"{what} are not valid: {located}{more}", path=where or None, details={"faults": list(faults)}
+        code,
+        f"{what} are not valid: {first['message']}{more}",
+        path=path or None,
+        hint=str(hint) if hint else None,
+        details={"faults": list(faults)},
     )

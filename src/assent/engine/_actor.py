@@ -263,7 +263,7 @@ class RunActor:
         if self.record.mode is not Mode.WORKFLOW:
             return False
         is_paused = self._was_gate_open and not self._services.gate.is_open
-        return is_paused or self.record.count(StepState.IN_DOUBT) > 0
+        return is_paused or self.record.has(StepState.IN_DOUBT)
 
     async def _decide_more(self) -> bool:
         moved = False

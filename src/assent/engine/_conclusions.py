@@ -24,11 +24,11 @@ def conclude(record: RunRecord) -> Sequence[ev.AnyEvent]:
 
 
 def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
+    in_doubt = record.has(StepState.IN_DOUBT)
     busy = record.count(StepState.RUNNING)
-    in_doubt = record.count(StepState.IN_DOUBT)
     if not record.is_stopping:
-        asks = record.mode is Mode.WORKFLOW or record.is_closed
-        if in_doubt and not busy and asks and record.state is not RunState.NEEDS_ATTENTION:
+        asks = in_doubt and (record.mode is Mode.WORKFLOW or record.is_closed)
+        if asks and not busy and record.state is not RunState.NEEDS_ATTENTION:
             return [_needs_attention(record)]
         return ()
     if busy:

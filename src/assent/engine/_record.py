@@ -160,6 +160,10 @@ class RunRecord:
         counts = self.counts
         return sum([counts.get(state, 0) for state in states])
 
+    def has(self, state: StepState) -> bool:
+        """Whether any step is in this state."""
+        return self.counts.get(state, 0) > 0
+
     def step(self, key: StepKey) -> StepRecord:
         """The step's record; an empty one is added for a step that had no event yet."""
         record = self.steps.get(key)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from assent.errors import InputError
 from assent.invocation import BoundCapability, Handler
 from assent.registry import CapabilityRegistry, RegistrySnapshot
 from assent.spec.capability import CapabilitySpec
+from assent.spec.ids import Fingerprint
+from assent.spec.workflow import WorkflowSpec, check_capabilities
+
+CHECKED_MAX: Final = 1_000
+"""Workflows that are remembered to fit a catalogue."""
 
 
 class FrozenCatalogue:
@@ -15,6 +22,16 @@ class FrozenCatalogue:
         self.snapshot = snapshot
         self._bound = bound
         self._found: dict[str, BoundCapability] = {}
+        self._checked: set[Fingerprint] = set()
+
+    def check(self, spec: WorkflowSpec) -> None:
+        """Raise whatever of a workflow these capabilities do not allow; one that passed is not looked at again."""
+        if spec.fingerprint in self._checked:
+            return
+        check_capabilities(spec, self.snapshot)
+        if len(self._checked) >= CHECKED_MAX:
+            self._checked.clear()
+        self._checked.add(spec.fingerprint)
 
     def find(self, reference: str) -> BoundCapability:
         """The capability for `id` or `id@version`; `CAPABILITY_UNKNOWN`, `HANDLER_MISSING`."""

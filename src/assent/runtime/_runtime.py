@@ -61,7 +61,7 @@ from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Resolution, RunState
-from assent.spec.workflow import WorkflowSpec, bind_inputs, check_capabilities
+from assent.spec.workflow import WorkflowSpec, bind_inputs
 
 _LISTENER: Final[ContextVar[Progress | None]] = ContextVar("listener", default=None)
 
@@ -517,7 +517,7 @@ class Runtime:
 
     def check_spec(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> dict[str, Json]:
         """The workflow's inputs, complete; raises whatever of the workflow or the inputs can't be used here."""
-        check_capabilities(spec, self._capabilities.current().snapshot)
+        self._capabilities.current().check(spec)
         return bind_inputs(spec, inputs)
 
     def check_call(self, reference: str, parameters: Mapping[str, Json]) -> None:

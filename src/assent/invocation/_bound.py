@@ -10,7 +10,7 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from assent.errors import InputError, Json
-from assent.invocation._faults import Fault, model_faults, plain_fault, schema_faults
+from assent.invocation._faults import Fault, finite_faults, model_faults, plain_fault, schema_faults
 from assent.invocation.handler import Handler
 from assent.spec.capability import CapabilitySpec, schema_of
 from assent.spec.frozen import thaw
@@ -52,6 +52,9 @@ class BoundCapability:
 
         `InputError` INVALID_INPUT lists every fault.
         """
+        faults = finite_faults(inputs)
+        if faults:
+            raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults)
         if self._parameters is None:
             faults = _check_schema(self._parameter_schema, self.spec.parameters, inputs, shows_values=True)
             if faults:
@@ -91,7 +94,9 @@ class BoundCapability:
             raise invalid("INVALID_OUTPUT", what, faults) from None
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise invalid("INVALID_OUTPUT", what, [plain_fault(str(error))]) from None
-        faults = _check_schema(self._return_schema, self.spec.returns, plain, shows_values=False)
+        faults = finite_faults(plain) or _check_schema(
+            self._return_schema, self.spec.returns, plain, shows_values=False
+        )
         if faults:
             raise invalid("INVALID_OUTPUT", what, faults)
         return plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -66,6 +67,17 @@ _SCHEMA_TYPES: Final[Mapping[str, str]] = {
 def plain_fault(message: str) -> Fault:
     """A fault of the whole."""
     return {"path": "", "message": message}
+
+
+def finite_faults(value: object, path: tuple[object, ...] = ()) -> list[Fault]:
+    """The numbers that JSON does not have. The encoder would write them as null without a word."""
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [_sentence(_dotted(path), "must be a finite number")]
+    if isinstance(value, Mapping):
+        return [fault for key, part in value.items() for fault in finite_faults(part, (*path, key))]
+    if isinstance(value, list | tuple):
+        return [fault for index, part in enumerate(value) for fault in finite_faults(part, (*path, index))]
+    return []
 
 
 def model_faults(error: ValidationError, schema: Mapping[str, Json], *, shows_values: bool) -> list[Fault]:

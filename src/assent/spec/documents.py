@@ -212,6 +212,9 @@ def _decode(text: str | bytes, source: str) -> str:
     return content
 
 
+_SIMPLER: Final = "flatten it, or use fewer aliases"
+
+
 def _too_large(source: str) -> InputError:
     return InputError(
         "DOCUMENT_TOO_LARGE",
@@ -299,7 +302,9 @@ class _Builder:
                 if event.tag not in (None, "!"):
                     raise self._error("DOCUMENT_VALUE", f"tag `{event.tag}` is not allowed here", node)
                 if len(self._open) >= DEPTH_MAX:
-                    raise self._error("DOCUMENT_TOO_COMPLEX", f"nested deeper than {DEPTH_MAX} levels", node)
+                    raise self._error(
+                        "DOCUMENT_TOO_COMPLEX", f"nested deeper than {DEPTH_MAX} levels", node, hint=_SIMPLER
+                    )
                 empty: dict[str, Json] | list[Json] = {} if isinstance(event, yaml.MappingStartEvent) else []
                 self._refuse_as_key(node)
                 self._open.append(_Frame(empty, node, event.anchor, before))
@@ -335,7 +340,9 @@ class _Builder:
         self._count(size, node)
         node.children, node.keys = target.children, target.keys
         if len(self._open) + _depth(data) > DEPTH_MAX:
-            raise self._error("DOCUMENT_TOO_COMPLEX", f"nested deeper than {DEPTH_MAX} levels", node)
+            raise self._error(
+                "DOCUMENT_TOO_COMPLEX", f"nested deeper than {DEPTH_MAX} levels", node, hint=_SIMPLER
+            )
         # A copy, so that no two places of the document are the same mutable object.
         self._add(_copy(data), node)
 
@@ -407,10 +414,10 @@ class _Builder:
         self._characters += size[1]
         if self._nodes > NODES_MAX:
             what = f"more than {NODES_MAX} keys and values, aliases expanded"
-            raise self._error("DOCUMENT_TOO_COMPLEX", what, node)
+            raise self._error("DOCUMENT_TOO_COMPLEX", what, node, hint=_SIMPLER)
         if self._characters > CHARACTERS_MAX:
             what = f"more than {CHARACTERS_MAX} characters, aliases expanded"
-            raise self._error("DOCUMENT_TOO_COMPLEX", what, node)
+            raise self._error("DOCUMENT_TOO_COMPLEX", what, node, hint=_SIMPLER)
 
     def _node(self, event: yaml.Event) -> _Node:
         start, end = event.start_mark, event.end_mark

@@ -216,7 +216,7 @@ def _check_risk(step: StepSpec, capability: CapabilitySpec, faults: Faults) -> N
 
 
 def _check_parameters(step: StepSpec, capability: CapabilitySpec, faults: Faults) -> None:
-    schema = capability.parameters
+    schema, shown = capability.parameters, f"`assent capability show {capability.id}` lists its parameters"
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
         return
@@ -230,12 +230,14 @@ def _check_parameters(step: StepSpec, capability: CapabilitySpec, faults: Faults
         part = properties.get(name)
         if isinstance(part, Mapping) and name not in open_keys and not _refers(part):
             for path, fault in declared.violations(part, values[name]):
-                faults.add(step.place.fault("INPUT_INVALID", f"`{name}` {fault}", "inputs", name, *path))
+                faults.add(
+                    step.place.fault("INPUT_INVALID", f"`{name}` {fault}", "inputs", name, *path, hint=shown)
+                )
     required = schema.get("required")
     for key in required if isinstance(required, list | tuple) else ():
         if key not in values:
             message = f"`{capability.id}` needs the parameter `{key}`"
-            faults.add(step.place.fault("INPUT_MISSING", message, "inputs"))
+            faults.add(step.place.fault("INPUT_MISSING", message, "inputs", hint=shown))
 
 
 def _refers(schema: object) -> bool:

@@ -1,0 +1,123 @@
+"""Bad input: each with its code and its hint, and nothing is written, neither into the ledger nor into the workspace."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent.errors import InputError
+from tests.support.bodies import Place, put, workflow
+
+NOOP = "- {name: a, capability: sys.noop, inputs: {}}\n"
+HEAD = "name: w\nsteps:\n"
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 10)}]\n" for i in range(9)
+)
+
+CASES: dict[str, tuple[str, str]] = {
+    "unknown-key": (HEAD + "- {name: a, capability: sys.noop, inptus: {}}\n", "UNKNOWN_KEY"),
+    "cycle": (
+        HEAD
+        + "- {name: a, capability: sys.noop, depends_on: [b]}\n- {name: b, capability: sys.noop, depends_on: [a]}\n",
+        "CYCLE",
+    ),
+    "duplicate-step": (HEAD + NOOP + NOOP, "DUPLICATE_STEP"),
+    "unknown-capability": (HEAD + "- {name: a, capability: sys.nop}\n", "CAPABILITY_UNKNOWN"),
+    "forward-reference": (
+        HEAD
+        + "- {name: a, capability: io.fs.read_file, inputs: {path: '${{ steps.b.output.path }}'}}\n"
+        + "- {name: b, capability: io.fs.read_file, inputs: {path: x}}\n",
+        "REFERENCE_FORWARD",
+    ),
+    "wrong-type": (HEAD + "- {name: a, capability: sys.sleep, inputs: {seconds: soon}}\n", "INPUT_INVALID"),
+    "yaml-bomb": (BOMB + HEAD + NOOP, "DOCUMENT_TOO_COMPLEX"),
+    "ten-megabytes": (HEAD + NOOP + "# " + "x" * 10_000_000 + "\n", "DOCUMENT_TOO_LARGE"),
+    "lowered-risk": (
+        HEAD + "- {name: a, capability: io.fs.delete, inputs: {path: x}, risk_level: LOW}\n",
+        "RISK_LOWERED",
+    ),
+}
+
+
+def digest_of(root: Path) -> dict[str, str]:
+    """Every file below a folder with the hash of its bytes; what SQLite keeps for its own readers is left out."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.name.endswith("-shm")
+    }
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A workspace with a file in it."""
+    place = Place(tmp_path)
+    place.workspace.mkdir()
+    (place.workspace / "x").write_text("kept")
+    return place
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_bad_workflow_is_refused_with_its_code_its_place_and_a_hint(place: Place, case: str) -> None:
+    text, code = CASES[case]
+    path = place.workspace / "w.yaml"
+    path.write_text(text)
+    async with place.open() as rt:
+        before = digest_of(place.root)
+        with pytest.raises(InputError) as caught:
+            await rt.run(path)
+        assert (caught.value.code, digest_of(place.root)) == (code, before)
+        assert caught.value.hint, "the next thing to do"
+        assert str(path) in (caught.value.path or ""), "where it is"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code"),
+    [({}, "INPUT_MISSING"), ({"n": "three"}, "INPUT_INVALID"), ({"n": 1, "m": 2}, "INPUT_UNKNOWN")],
+)
+async def test_bad_inputs_are_refused_before_the_run_exists(
+    place: Place, inputs: dict[str, Any], code: str
+) -> None:
+    async with place.open() as rt:
+        before = digest_of(place.root)
+        with pytest.raises(InputError) as caught:
+            await rt.run(workflow(put("a"), inputs={"n": "integer"}), inputs)
+        assert (caught.value.code, digest_of(place.root)) == (code, before)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (None, "POLICY_MISSING"),
+        ("version: 1\nrules: {}\n", "POLICY_INVALID"),
+        ("version: 1\nrules: [{id: r, decision: ALLOW, when: {rsik_level: LOW}}]\n", "POLICY_INVALID"),
+        ("version: 1\nrules: [{id: r, decision: ALLOW, if: 'inputz.x == 1'}]\n", "POLICY_INVALID"),
+    ],
+    ids=["missing", "broken", "unknown-field", "unknown-name"],
+)
+async def test_a_bad_policy_stops_the_runtime_from_opening(place: Place, text: str | None, code: str) -> None:
+    """Whatever its fault: nothing is journaled, and the hint names the next thing to do."""
+    async with place.open():
+        pass
+    place.policy = place.root / "policy.yaml"
+    if text is not None:
+        place.policy.write_text(text)
+        place.policy.chmod(0o600)
+    before = digest_of(place.root)
+    with pytest.raises(InputError) as caught:
+        async with place.open():
+            pass
+    assert (caught.value.code, digest_of(place.root)) == (code, before)
+    assert caught.value.hint
+
+
+async def test_a_call_of_an_unknown_capability_never_becomes_a_run(place: Place) -> None:
+    async with place.open() as rt:
+        before = digest_of(place.root)
+        with pytest.raises(InputError) as caught:
+            await rt.call("sys.nop", {})
+        assert (caught.value.code, digest_of(place.root)) == ("CAPABILITY_UNKNOWN", before)
+        assert "sys.noop" in (caught.value.hint or "")

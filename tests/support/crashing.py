@@ -325,7 +325,7 @@ class Story:
 
 
 _ENDED: Final = ("succeeded", "failed", "rolled_back", "cancelled", "undone")
-_STATE_FILES: Final = {".gitignore", "blobs", "ledger.db", "ledger.db-shm", "ledger.db-wal", "lock"}
+_STATE_FILES: Final = {".gitignore", "blobs", "ledger.db", "ledger.db-shm", "ledger.db-wal", "lock", "socket"}
 
 
 def _copy(source: Path, destination: Path) -> None:

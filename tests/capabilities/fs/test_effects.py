@@ -537,6 +537,15 @@ def test_a_base_changes_with_what_the_call_would_meet(hands: Hands) -> None:
     assert hands.preview("io.fs.copy", **parameters).base != first
 
 
+def test_what_changed_nothing_takes_nothing_back(hands: Hands) -> None:
+    """A file that already was as the call wants it is not the call's: its end meanwhile is nobody's conflict."""
+    step = hands.do("io.fs.write_file", path="docs/a.txt", content=(hands.root / "docs/a.txt").read_text())
+    (hands.root / "docs" / "a.txt").unlink()
+    after = tree_of(hands.root)
+    assert step.compensate() == {"restored": []}
+    assert tree_of(hands.root) == after
+
+
 def test_nothing_is_left_behind_in_an_ordinary_life(hands: Hands) -> None:
     """No temporary name survives a call or its undo."""
     before = tree_of(hands.root)

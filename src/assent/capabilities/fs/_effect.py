@@ -118,6 +118,8 @@ class FileEffect(ABC, Generic[P]):
         # The journaled change alone says what to restore: the same parameters could mean another path by now.
         del parameters
         change = Change.of(call)
+        if change.is_nothing:
+            return {"restored": []}  # Nothing of the world is this call's, whatever has become of it since.
         found = change.find(call.world.files)
         match change.position(found):
             case Position.BEFORE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,18 +16,21 @@ from assent.spec.principal import Principal
 class CancelToken:
     """Tells a running part that its result is no longer wanted. Safe to use from any thread."""
 
-    __slots__ = ("_event", "_is_cancelled")
+    __slots__ = ("_event", "_is_cancelled", "_watcher")
 
     def __init__(self) -> None:
         self._is_cancelled = False
         # Made by the first `wait`: most calls never wait, and an event costs more than the rest of a call's context.
         self._event: threading.Event | None = None
+        self._watcher: Callable[[], object] | None = None
 
     def cancel(self) -> None:
         """Ask the part to stop at its next safe point."""
         self._is_cancelled = True
         if self._event is not None:
             self._event.set()
+        if self._watcher is not None:
+            self._watcher()
 
     @property
     def is_cancelled(self) -> bool:
@@ -40,6 +43,16 @@ class CancelToken:
             self._event = threading.Event()
         # The flag is set before the event is looked at, and the event is made before the flag is: neither can miss the other.
         return self._is_cancelled or self._event.wait(timeout_s)
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Have `watcher` called when the part is asked to stop, by the thread that asks; at once when it was asked already.
+
+        For an async part, which can't wait here: it lets itself be woken with `loop.call_soon_threadsafe`. It may be called
+        twice; a later watcher takes the place of an earlier one.
+        """
+        self._watcher = watcher
+        if self._is_cancelled:
+            watcher()
 
 
 class World(Protocol):

@@ -47,10 +47,15 @@ async def noop(call: Call, parameters: Nothing) -> Json:
 
 
 async def sleep(call: Call, parameters: Sleep) -> Json:
-    """Wait, and end at once when cancelled."""
-    del call
-    await asyncio.sleep(parameters.seconds)
-    return {"seconds": parameters.seconds}
+    """Wait; CALL_CANCELLED as soon as the run is cancelled, which would otherwise wait for the last second."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    call.cancel.watch(lambda: loop.call_soon_threadsafe(stopped.set))
+    try:
+        async with asyncio.timeout(parameters.seconds):
+            await stopped.wait()
+    except TimeoutError:
+        return {"seconds": parameters.seconds}
+    raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it waited")
 
 
 async def fail(call: Call, parameters: Fail) -> Json:

@@ -1,0 +1,53 @@
+"""The cancel token: a sync part looks at it or waits on it, an async one is woken by it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from assent.capabilities.sys import system_capabilities
+from assent.invocation import Call, CancelToken, NoEffectError
+from assent.spec.ids import RunId, StepKey
+from assent.spec.principal import Principal
+from tests.support.hands import Hands
+
+
+def test_a_watcher_is_called_when_the_part_is_asked_to_stop() -> None:
+    token, told = CancelToken(), list[str]()
+    token.watch(lambda: told.append("asked"))
+    assert told == []
+    token.cancel()
+    assert told == ["asked"]
+
+
+def test_a_watcher_that_comes_late_is_called_at_once() -> None:
+    token, told = CancelToken(), list[str]()
+    token.cancel()
+    token.watch(lambda: told.append("asked"))
+    assert told == ["asked"]
+
+
+async def test_a_sleeper_wakes_when_its_run_is_cancelled(tmp_path: Path) -> None:
+    """Otherwise `assent cancel` would wait for the last second of the sleep."""
+    hands = Hands.on(tmp_path)
+    call = Call(
+        run=RunId("run"),
+        step=StepKey("nap"),
+        attempt=1,
+        principal=Principal.parse("user:tester"),
+        key="run/nap",
+        world=hands.workspace,
+        blobs=hands.blobs,
+        cancel=CancelToken(),
+    )
+    handler = {spec.id: handler for spec, handler in system_capabilities()}["sys.sleep"]
+    assert handler.parameters is not None
+    sleeping = asyncio.ensure_future(handler.execute(call, handler.parameters(seconds=600)))
+    await asyncio.sleep(0)
+    call.cancel.cancel()
+    with pytest.raises(NoEffectError) as caught:
+        await sleeping
+    assert caught.value.code == "CALL_CANCELLED"
+    hands.workspace.close()

@@ -206,8 +206,11 @@ async def test_work_goes_on_when_the_asker_goes_away(owner: Ownership, state: Pa
         await ended.wait()
 
 
-async def test_closing_owner_ends_what_it_took(owner: Ownership, state: Path, sockets: Path) -> None:
-    """An owner that closes answers what is under way before it gives the lock back, and takes nothing new."""
+async def test_closing_owner_serves_until_nobody_asks(owner: Ownership, state: Path, sockets: Path) -> None:
+    """An owner that closes answers what is under way, and what comes meanwhile, before it gives the lock back.
+
+    Who was turned away could neither ask nor become the owner, and readers would take what is under way for interrupted.
+    """
     begun, finish = asyncio.Event(), asyncio.Event()
 
     async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
@@ -220,12 +223,17 @@ async def test_closing_owner_ends_what_it_took(owner: Ownership, state: Path, so
     await begun.wait()
     closing = asyncio.gather(owner.close())
     await asyncio.sleep(0)
-    assert not is_owned(state, runtime_dir=sockets)
-    assert await _ask(state, sockets, {}) is None
+    assert is_owned(state, runtime_dir=sockets)
+    begun.clear()
+    asking_late = asyncio.create_task(_ask(state, sockets, {}))
+    await begun.wait()
+    assert owner.serving == 2
     assert Ownership.acquire(state) is None
     finish.set()
     await closing
-    assert await asking == {"done": True}
+    assert await asking == await asking_late == {"done": True}
+    assert not is_owned(state, runtime_dir=sockets)
+    assert await _ask(state, sockets, {}) is None
     after = Ownership.acquire(state)
     assert after is not None
     after.release()

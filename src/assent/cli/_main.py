@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -16,6 +18,19 @@ from assent.errors import AssentError, InputError, InternalError
 
 if TYPE_CHECKING:
     from assent.cli._facade import Facade
+
+
+def entry() -> NoReturn:
+    """The whole process: `main`, then its end."""
+    code = main()
+    if code == INTERRUPTED:
+        # Python would wait for the thread of a call that does not end. Nothing is left to do for it: what the call comes to is
+        # settled by whoever resumes the run, as after a crash.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None, *, facade: Facade | None = None) -> int:
@@ -71,7 +86,9 @@ def _usage_error(error: click.ClickException) -> AssentError:
 def _interrupted(door: Door, error: BaseException) -> int:
     cause = error if isinstance(error, KeyboardInterrupt) else error.__context__
     run = getattr(cause, "run_id", None) or door.interrupted_run
-    if isinstance(run, str):
+    if isinstance(run, str) and getattr(cause, "goes_on", False):
+        door.out.note(f"interrupted here; the run goes on in another process: {door.command('show', run)}")
+    elif isinstance(run, str):
         door.out.note(f"interrupted; to go on: {door.command('resume', run)}")
     else:
         door.out.note("interrupted")

@@ -43,6 +43,19 @@ class Progress:
         """Told of one event once it is durable."""
         if self._out.is_json:
             return
+        others = number(leaf, "serving")
+        if others is not None:
+            what = "command" if others == 1 else "commands"
+            self._out.note(
+                f"  done; {others} {what} of other terminals still at work here (Ctrl-C interrupts)"
+            )
+            return
+        grace_ms = number(leaf, "stopping_ms")
+        if grace_ms is not None:
+            self._out.note(
+                f"  stopping; a call under way has {grace_ms / 1000:g} s to end (again: leave now)"
+            )
+            return
         event = mapping(leaf, "event")
         kind = text(event, "kind")
         if kind in _QUIET:

@@ -43,7 +43,7 @@ SILENCE_S_MAX: Final = 15.0
 """After this long without a word the owner counts as hung."""
 
 _RETRY_S: Final = 0.05
-_CLOSE_S_MAX: Final = 30.0
+_FLUSH_S_MAX: Final = 30.0
 
 # `Any`: requests and answers are the doors' JSON objects.
 Emit: TypeAlias = Callable[[dict[str, Any]], None]
@@ -92,10 +92,26 @@ class Ownership:
         _announce(self.state_dir, path)
         self._server = await _Server.start(path, handler)
 
+    @property
+    def serving(self) -> int:
+        """How many requests of others are under way."""
+        return self._server.busy if self._server is not None else 0
+
     async def drain(self) -> None:
-        """Take no more requests and let those under way end. Still the owner; calling it twice is harmless."""
+        """Let the requests under way end, those that come meanwhile too, then take no more. Calling it twice is harmless.
+
+        However long that takes: the run of another terminal is no less work than our own. Still the owner when it returns.
+        """
         if self._server is not None:
             await self._server.close()
+
+    def hang_up(self) -> None:
+        """Break the connections of everybody who waits for an answer: we end before there is one, and they shall know.
+
+        Otherwise what a request comes to while its run is being stopped would be told as its answer.
+        """
+        if self._server is not None:
+            self._server.hang_up()
 
     async def close(self) -> None:
         """Take no more requests, let those under way end, and release. Calling it twice is harmless."""
@@ -253,7 +269,8 @@ class _Server:
         self._path = path
         self._handler = handler
         self._server: asyncio.Server | None = None
-        self._busy = 0
+        self.busy = 0
+        self._clients: set[asyncio.StreamWriter] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -279,11 +296,14 @@ class _Server:
         self._path.chmod(FILE_MODE)
 
     async def close(self) -> None:
+        # Who comes while we wait is served too: turned away, it could neither ask us nor become the owner itself.
+        while self.busy:
+            await self._idle.wait()
         self.stop_listening()
-        # A handler that does not end must not keep the process for ever; its run is in the journal.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_S_MAX):
-                await self._idle.wait()
+
+    def hang_up(self) -> None:
+        for client in self._clients:
+            client.transport.abort()
 
     async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -303,14 +323,23 @@ class _Server:
             writer.write(encode_frame({"error": error.to_dict(), "family": error.family}))
             await writer.drain()
             return
+        if self._server is None:
+            return  # Too late: nothing was taken, so the client goes to the next owner, or becomes it.
         # From here on the request is taken and `close` waits for its answer; whoever connects and stays silent is not waited for.
-        self._busy += 1
+        self.busy += 1
         self._idle.clear()
+        self._clients.add(writer)
         try:
             await self._work(request, peer, writer)
+            # The answer must be on its way before we may end; a client that does not read it is not waited for.
+            with suppress(ConnectionError, TimeoutError):
+                writer.close()
+                async with asyncio.timeout(_FLUSH_S_MAX):
+                    await writer.wait_closed()
         finally:
-            self._busy -= 1
-            if not self._busy:
+            self._clients.discard(writer)
+            self.busy -= 1
+            if not self.busy:
                 self._idle.set()
 
     async def _work(self, request: dict[str, Any], peer: Peer, writer: asyncio.StreamWriter) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -46,6 +46,7 @@ from assent.journal import (
 )
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry, RegistrySnapshot
+from assent.runtime._interrupts import Interrupted, termination_interrupts, wake_for_signals
 from assent.runtime._loading import load_policy
 from assent.runtime._operations import check, load_text, perform
 from assent.runtime._plans import PlanStore, SavedPlan
@@ -58,6 +59,9 @@ from assent.spec.states import RunState
 
 OnProgress = Callable[[dict[str, Json]], None]
 
+_SILENCE_S: Final = 0.5
+"""After this long a process that is stopping says so."""
+
 
 # -- driving ------------------------------------------------------------------------------------------------------------
 
@@ -67,37 +71,49 @@ def execute(
 ) -> dict[str, Json]:
     """Perform a request as the owner of the state directory, or have the owner perform it; its answer.
 
-    Progress is told as journal entries. An interrupt leaves the run where it is, resumable; the `KeyboardInterrupt` carries the
-    run's id as `run_id` when there is one.
+    Progress is told as journal entries; as `{"serving": N}` when only the requests of N others keep this process; as
+    `{"stopping_ms": N}` when it waits, at most so long, for a call that was asked to stop. Raises `Interrupted` for Ctrl-C and
+    SIGTERM: the run stays where it is, resumable, or goes on where another process drives it.
     """
     runtime = Runtime(settings)
     # What can be refused is refused before there is a state directory, a lock or a ledger.
     check(runtime, request)
     settings.create_state()
-    answer = acquire_or_forward(settings.state, request, on_progress, runtime_dir=settings.runtime_dir())
-    if not isinstance(answer, Ownership):
-        return answer
-    seen: list[str] = []
+    watched = _Watched(on_progress)
+    with termination_interrupts():
+        try:
+            answer = acquire_or_forward(settings.state, request, watched, runtime_dir=settings.runtime_dir())
+        except KeyboardInterrupt:
+            raise Interrupted(watched.run, goes_on=True) from None
+        if not isinstance(answer, Ownership):
+            return answer
+        try:
+            return asyncio.run(_own(answer, request, runtime, watched))
+        except KeyboardInterrupt:
+            raise Interrupted(watched.run) from None
+        finally:
+            answer.release()
 
-    def tell(report: dict[str, Json]) -> None:
+
+class _Watched:
+    """Hands progress on, and remembers the first run that it was about."""
+
+    def __init__(self, tell: OnProgress | None) -> None:
+        self._tell = tell
+        self.run: str | None = None
+
+    def __call__(self, report: dict[str, Json]) -> None:
         run = report.get("run")
-        if isinstance(run, str) and run not in seen:
-            seen.append(run)
-        if on_progress is not None:
-            on_progress(report)
-
-    try:
-        return asyncio.run(_own(answer, request, runtime, tell))
-    except KeyboardInterrupt as interrupt:
-        interrupt.run_id = seen[0] if seen else None  # type: ignore[attr-defined]  # the door tells how to go on
-        raise
-    finally:
-        answer.release()
+        if self.run is None and isinstance(run, str):
+            self.run = run
+        if self._tell is not None:
+            self._tell(report)
 
 
 async def _own(
     ownership: Ownership, request: Mapping[str, Json], runtime: Runtime, tell: OnProgress
 ) -> dict[str, Json]:
+    wake_for_signals()
     try:
         await runtime.start(ownership)
         await ownership.serve(
@@ -105,20 +121,38 @@ async def _own(
             runtime_dir=runtime.settings.runtime_dir(),
         )
         with runtime.telling(_reporter(tell)):
-            return await _drained(perform(runtime, request), ownership)
+            return await _drained(perform(runtime, request), ownership, tell)
     finally:
-        await runtime.close()
+        ownership.hang_up()
+        # Closing waits for calls under way to end. When that is not at once, whoever sits there shall know what it waits for.
+        grace_ms = runtime.settings.limits.grace_ms
+        news: dict[str, Json] = {"stopping_ms": grace_ms}
+        waits = asyncio.get_running_loop().call_later(_SILENCE_S, tell, news)
+        try:
+            await runtime.close()
+        finally:
+            waits.cancel()
 
 
-async def _drained(work: Awaitable[dict[str, Json]], ownership: Ownership) -> dict[str, Json]:
+async def _drained(
+    work: Awaitable[dict[str, Json]], ownership: Ownership, tell: OnProgress
+) -> dict[str, Json]:
     """Finish the requests of others that were taken meanwhile, also when our own failed; an interrupt does not wait for them."""
     try:
         answer = await work
     except Exception:
-        await ownership.drain()
+        await _drain(ownership, tell)
         raise
-    await ownership.drain()
+    await _drain(ownership, tell)
     return answer
+
+
+async def _drain(ownership: Ownership, tell: OnProgress) -> None:
+    if ownership.serving:
+        tell({"serving": ownership.serving})
+    # Our own request is done. An interrupt ends what we still do for others, not the telling of our answer.
+    with suppress(asyncio.CancelledError):
+        await ownership.drain()
 
 
 async def _serve(
@@ -405,6 +439,7 @@ def _instant(at_ms: Any) -> str:
 
 
 __all__ = [
+    "Interrupted",
     "Reader",
     "capabilities",
     "execute",

@@ -1,0 +1,153 @@
+"""Terminals side by side: commands that run at the same time in one workspace, and what each says while it runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, Queue
+from typing import IO, Any, Final
+
+from tests.support.nursery import Ended
+
+PATIENCE_S: Final = 20
+"""How long a signal that must come is waited for: two cores run many tests at once."""
+
+_COMMAND: Final = (sys.executable, "-m", "assent")
+
+
+class Running:
+    """A command under way. Its stderr is read line by line while it runs, its stdout at its end."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said: list[str] = []
+        self._lines: Queue[str | None] = Queue()
+        self._out: list[str] = []
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._read_lines, args=(process.stderr,)),
+            threading.Thread(target=self._read_all, args=(process.stdout,)),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_lines(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def _read_all(self, stream: IO[str]) -> None:
+        with stream:
+            self._out.append(stream.read())
+
+    def wait_for(self, *words: str) -> str:
+        """The next line on stderr that holds all these words."""
+        while True:
+            try:
+                line = self._lines.get(timeout=PATIENCE_S)
+            except Empty:
+                raise AssertionError(f"nothing with {words} was said in time: {self.said}") from None
+            assert line is not None, f"it ended and never said {words}: {self.said} {self._out}"
+            self.said.append(line)
+            if all(word in line for word in words):
+                return line
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it now, in whatever state it is."""
+        self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join()
+
+    def end(self) -> Ended:
+        """Wait until it ends."""
+        try:
+            code = self.process.wait(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end: {self.said}") from None
+        for reader in self._readers:
+            reader.join()
+        while (line := self._lines.get()) is not None:
+            self.said.append(line)
+        return Ended(code, "".join(self._out), "".join(self.said))
+
+
+@dataclass
+class Terminals:
+    """A workspace and the commands that are typed into its terminals."""
+
+    workspace: Path
+    env: Mapping[str, str]
+    _running: list[Running] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def at(cls, workspace: Path, env: Mapping[str, str]) -> Iterator[Terminals]:
+        """The terminals of a workspace; whatever still runs at the end is killed."""
+        self = cls(workspace, env)
+        # A shell's background job ignores Ctrl-C, and so would its children; a handler, even of ours, makes them mind it again.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield self
+        finally:
+            signal.signal(signal.SIGINT, before)
+            for running in self._running:
+                running.kill()
+
+    def begin(self, *words: str, **env: str) -> Running:
+        """Type a command; it runs on its own."""
+        return self._start([*_COMMAND, *words], env)
+
+    def begin_in_background(self, *words: str) -> Running:
+        """Type a command with `&` behind it, as a script would: it does not mind Ctrl-C."""
+        return self._start(["sh", "-c", 'trap "" INT; exec "$@"', "sh", *_COMMAND, *words], {})
+
+    def _start(self, command: list[str], env: Mapping[str, str]) -> Running:
+        process = subprocess.Popen(
+            command,
+            cwd=self.workspace,
+            env={**self.env, **env, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running = Running(process)
+        self._running.append(running)
+        return running
+
+    def type(self, *words: str, **env: str) -> Ended:
+        """Type a command and wait for its end."""
+        return self.begin(*words, **env).end()
+
+    def answer(self, *words: str) -> Any:  # `Any`: whatever the command answers
+        """The JSON answer of a command that must succeed."""
+        ended = self.type(*words, "--json")
+        assert ended.code == 0, ended
+        return ended.json()
+
+    def events(self, *words: str) -> list[dict[str, Any]]:
+        """The lines of a stream of JSON."""
+        ended = self.type(*words, "--json")
+        assert ended.code == 0, ended
+        return [json.loads(line) for line in ended.out.splitlines()]
+
+    def write(self, name: str, text: str) -> Path:
+        """Put a file into the workspace."""
+        path = self.workspace / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o600)
+        return path

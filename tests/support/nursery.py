@@ -73,14 +73,10 @@ class Nursery:
 
 
 def _serve() -> None:
-    import rich.console
-    import rich.table
-
     import assent.cli._run
     import assent.cli._settle
     import assent.runtime.api  # noqa: F401 - loaded here, so that no child has to
 
-    del rich
     orders, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)

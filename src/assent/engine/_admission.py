@@ -72,7 +72,7 @@ class Admission:
                 return self._expand(key, step, outbox)
             if step.capability is None:
                 return self._ask_only(key, step, record, outbox)
-            candidate = self._candidate(key, step, context)
+            return await self._gate(self._candidate(key, step, context), record, outbox)
         except AssentError as error:
             return Failed(
                 step=key,
@@ -81,7 +81,6 @@ class Admission:
                 effect=Effect.NONE,
                 error=outbox.bind(dict(error.to_dict())),
             )
-        return await self._gate(candidate, record, outbox)
 
     def candidate(self, key: StepKey) -> Candidate:
         """The fully materialised call of a step, for showing; raises what would make the step fail."""

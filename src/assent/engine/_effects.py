@@ -76,6 +76,7 @@ class Effects:
             FAILPOINTS.hit("effect.after")
             has_returned = True
             output = bound.result(returned)
+            commitment = outbox.bind(output)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
             effect = _effect_of(error, bound, has_returned=has_returned)
             return self._failure(step, intent, error, effect, outbox)
@@ -84,7 +85,7 @@ class Effects:
             self._values.forget(intent.inputs, intent.prepared)
         self._values.put_output(step.key, output)
         effect = Effect.NONE if intent.undo is Undo.NOT_NEEDED else Effect.DONE
-        return Succeeded(step.key, intent.attempt, outbox.bind(output), effect)
+        return Succeeded(step.key, intent.attempt, commitment, effect)
 
     def _failure(
         self,
@@ -119,10 +120,10 @@ class Effects:
         if answer.verdict is Verdict.YES:
             try:
                 value = bound.result(answer.output)
+                output = outbox.bind(value)
             except AssentError:
                 # The effect is there but its output can't be told any more.
                 return Doubted(step.key, intent.attempt, "OUTPUT_UNKNOWN")
-            output = outbox.bind(value)
             self._values.put_output(step.key, value)
         return Reconciled(
             step=step.key,

@@ -9,7 +9,7 @@ import msgspec
 from assent.engine._record import RunRecord
 from assent.engine.ports import Services
 from assent.engine.projection import changed_rows
-from assent.errors import Json
+from assent.errors import InputError, Json
 from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Batch, Payload
 from assent.spec import events as ev
@@ -48,7 +48,15 @@ class Outbox:
         return self.bind_bytes(_encode(value), blobs)
 
     def bind_bytes(self, body: bytes, blobs: tuple[str, ...] = ()) -> Commitment:
-        """The same for a payload that is JSON text already."""
+        """The same for a payload that is JSON text already; `InputError` PAYLOAD_TOO_LARGE past the configured limit."""
+        limit = self._services.limits.payload_bytes
+        if len(body) > limit:
+            raise InputError(
+                "PAYLOAD_TOO_LARGE",
+                f"{len(body)} bytes of inputs or outputs are more than the {limit} that one may have",
+                hint="hand on a path or a digest instead of the content, or raise `payload_bytes` under `[limits]`",
+                details={"size": len(body), "limit": limit},
+            )
         salt = self._services.entropy.salt()
         commitment = commit(salt, body)
         self._payloads[commitment] = Payload(commitment, salt, body, blobs)

@@ -163,6 +163,10 @@ RUN_CODES: Final[dict[str, Explanation]] = {
         "The runtime was used before it was opened or after it was closed.",
         "Use it inside `async with Runtime.open(…)`.",
     ),
+    "PAYLOAD_TOO_LARGE": Explanation(
+        "The inputs or the output of a step are larger than a payload of the journal may be.",
+        "Hand on a path or a digest instead of the content, or raise `payload_bytes` under `[limits]` in `assent.toml`.",
+    ),
     "ILLEGAL_TRANSITION": Explanation(
         "An event does not follow from those before it: a fault of Assent itself, or a damaged journal.",
         "Check the journal with `assent audit verify`, and report it if that finds nothing.",

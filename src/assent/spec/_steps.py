@@ -24,7 +24,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a step is tried (1 means no retry), with which pauses and on which error codes; none means any retryable."""
+    """How often a step is tried (1 means no retry), with which pauses and on which error codes; none means any."""
 
     max_attempts: int = 1
     backoff: Backoff = Backoff()

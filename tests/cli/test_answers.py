@@ -125,6 +125,33 @@ def test_waiting_follows_the_journal_until_somebody_decides(
     assert "events" not in answer.object, "the answer is the run object, however long it took"
 
 
+def test_a_foreach_takes_a_line_at_both_ends_and_one_for_each_failure(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    told: list[tuple[str, dict[str, Json]]] = [
+        ("step.expanded", {"step": "stamp", "count": 3}),
+        ("step.started", {"step": "stamp[0]"}),
+        ("step.started", {"step": "stamp[1]"}),
+        ("step.started", {"step": "stamp[2]"}),
+        ("step.succeeded", {"step": "stamp[0]"}),
+        ("step.failed", {"step": "stamp[1]", "code": "X"}),
+        ("step.succeeded", {"step": "stamp[2]"}),
+        ("step.succeeded", {"step": "stamp"}),
+        ("compensation.succeeded", {"step": "stamp[2]"}),
+        ("compensation.succeeded", {"step": "stamp[0]"}),
+        ("run.rolled_back", {}),
+    ]
+    runtime.progress = [{"event": {"kind": kind, **fields}} for kind, fields in told]
+    runtime.answers["call"] = run_object()
+    assert [line.split() for line in terminal("call", "sys.noop").err.splitlines()] == [
+        ["started", "stamp", "3", "iterations"],
+        ["failed", "stamp[1]", "X"],
+        ["succeeded", "stamp", "3", "iterations"],
+        ["taken", "back", "stamp", "2", "iterations"],
+        ["run", "rolled", "back"],
+    ]
+
+
 def test_waiting_ends_when_its_time_is_up(terminal: Terminal, runtime: ScriptedRuntime) -> None:
     runtime.answers["call"] = run_object("waiting")
     runtime.shown = [run_object("waiting", events=[])]

@@ -322,6 +322,58 @@ def test_who_is_asked_sees_until_when() -> None:
     assert "expire" not in approval_text(approval_object(), paint=PLAIN, now_ms=0)
 
 
+def iterations(*statuses: str) -> list[Json]:
+    return [
+        {"name": f"stamp[{i}]", "status": status, "capability": "io.fs.write_file", "attempts": 1}
+        for i, status in enumerate(statuses)
+    ]
+
+
+def test_iterations_that_went_alike_share_a_line_and_a_failure_never_does() -> None:
+    steps = [*iterations(*["succeeded"] * 9, "failed", "failed", "skipped"), *iterations("succeeded")]
+    lines = result_text(run_object("failed", steps=steps), paint=PLAIN).splitlines()
+    rows = [line.split() for line in lines if "stamp" in line]
+    assert [row[: row.index("io.fs.write_file")] for row in rows] == [
+        ["stamp[0..8]", "9", "\u00d7", "succeeded"],
+        ["!", "stamp[9]", "failed"],
+        ["!", "stamp[10]", "failed"],
+        ["stamp[11]", "skipped"],
+        ["stamp[0]", "succeeded"],
+    ]
+
+
+def test_iterations_planned_alike_share_a_row_with_the_sum_of_their_lines() -> None:
+    """What is decided otherwise has a row of its own; a detail shows every row."""
+    steps = [plan_step(f"stamp[{i}]") for i in range(3)]
+    steps += [plan_step("stamp[3]", decision="DENY", rule="no"), plan_step("last")]
+    text = shown_plan(*steps)
+    rows = [line.split() for line in text.splitlines() if "io.fs.write_file" in line]
+    assert [row[1:3] for row in rows] == [["1", "stamp[0..2]"], ["4", "stamp[3]"], ["5", "last"]]
+    assert rows[0][3:5] == ["\u00d7", "3"]
+    assert rows[0][-2:] == ["+3", "-3"]
+    assert "2 more of `stamp[0..2]`: assent plan w.yaml --detail 'stamp[1]'" in text
+    assert "Would: 5 changes" in text
+    detailed = shown_plan(*steps, detail="stamp[1]")
+    assert len([line for line in detailed.splitlines() if "io.fs.write_file" in line]) == 5
+    assert "\nstamp[1]\n" in detailed
+
+
+def test_iterations_that_differ_in_anything_that_is_shown_are_not_folded() -> None:
+    differences: dict[str, Json] = {
+        "risk_level": "HIGH",
+        "undo": "none",
+        "rule": "other",
+        "known": False,
+        "changes": False,
+        "approvers": {"count": 2},
+        "capability": "io.fs.copy",
+        "error": {"message": "x"},
+    }
+    for field, value in differences.items():
+        text = shown_plan(plan_step("stamp[0]"), plan_step("stamp[1]", **{field: value}))
+        assert "stamp[0..1]" not in text, field
+
+
 def test_of_many_errors_the_first_one_is_nearest_the_prompt() -> None:
     others = [dict(InputError("X_Y", f"fault {i}").to_dict()) for i in range(FAULTS_SHOWN + 5)]
     text = error_text(InputError("X_Y", "the first", details={"faults": [*others]}), paint=PLAIN)

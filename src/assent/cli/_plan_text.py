@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Final
 
 from assent.cli._diff import counts, diff_text
 from assent.cli._exit import is_change, is_unknown
+from assent.cli._fold import TIMES, folded, folded_name
 from assent.cli._json import Object, mapping, number, objects, text, texts
 from assent.cli._style import DECISION_STYLE, RISK_STYLE, Paint, safe_line
 from assent.cli._table import table
@@ -20,36 +22,60 @@ _UNDO: Final = {
 
 
 def plan_text(plan: Object, *, paint: Paint, detail: str | None, run: str, show: str) -> str:
-    """The plan. `detail`: the step whose whole diff is shown; `run` and `show` are the commands to go on with."""
+    """The plan. `detail`: the step whose whole diff is shown; `run` and `show` are the commands to go on with.
+
+    Iterations of a `foreach` that are planned alike share a row and show one diff, unless a detail is asked for.
+    """
     steps = objects(plan, "steps")
+    groups = folded(steps, _likeness) if detail is None else [[step] for step in steps]
     head = (
         f"{paint('Plan', 'bold')} {text(plan, 'plan_id')}  {safe_line(text(plan, 'workflow') or 'one call')}"
     )
     summary = summary_text(steps)
     blocks = [
         f"{head}\n{summary}",
-        table([_row(i, step, paint) for i, step in enumerate(steps, 1)], paint=paint),
+        table(_rows(groups, paint), paint=paint),
     ]
-    blocks += [diff for step in steps if (diff := _diff(step, paint=paint, detail=detail, show=show))]
+    blocks += [diff for group in groups if (diff := _diff(group, paint=paint, detail=detail, show=show))]
     if len(steps) > 5 or len(blocks) > 2:
         blocks.append(summary)
     blocks.append(f"run it as planned: {run}")
     return "\n\n".join(blocks)
 
 
-def _row(number_: int, step: Object, paint: Paint) -> list[str]:
+def _likeness(step: Object) -> tuple[str, ...] | None:
+    """What iterations have to share to be planned in one row. What would fail has its own."""
+    if step.get("error"):
+        return None
+    told = ("capability", "version", "operation_type", "risk_level", "decision", "rule", "undo")
+    shared = [text(step, key) for key in told]
+    return (*shared, _approvers(mapping(step, "approvers")), str(is_change(step)), str(is_unknown(step)))
+
+
+def _rows(groups: list[list[Object]], paint: Paint) -> list[list[str]]:
+    """One row per group, numbered by its first step."""
+    rows, following = [], 1
+    for group in groups:
+        rows.append(_row(following, group, paint))
+        following += len(group)
+    return rows
+
+
+def _row(number_: int, group: list[Object], paint: Paint) -> list[str]:
+    step = group[0]
+    times = f"  {TIMES} {len(group)}" if len(group) > 1 else ""
     decision, risk, undo = text(step, "decision"), text(step, "risk_level"), text(step, "undo")
     rule = text(step, "rule")
     return [
         _sign(step, paint),
         str(number_),
-        safe_line(text(step, "name")),
+        safe_line(folded_name(group)) + times,
         safe_line(text(step, "capability") or "approval"),
         paint(risk, RISK_STYLE.get(risk)),
         paint(_DECISIONS.get(decision, decision), DECISION_STYLE.get(decision)),
         (f"rule {safe_line(rule)}" if rule else "") + _approvers(mapping(step, "approvers")),
         paint(_UNDO.get(undo, undo), "red" if undo == "none" else "dim"),
-        _size(step),
+        _size(group),
     ]
 
 
@@ -64,13 +90,15 @@ def _sign(step: Object, paint: Paint) -> str:
     return paint("-", "red") if text(step, "operation_type") == "DELETE" else paint("~", "yellow")
 
 
-def _size(step: Object) -> str:
+def _size(group: list[Object]) -> str:
+    step = group[0]
     error = mapping(step, "error")
     if error:
         return safe_line(f"would fail: {text(error, 'message')}", 60)
     if is_unknown(step):
         return "known only when it runs"
-    added, removed = counts(text(mapping(step, "preview"), "diff"))
+    sizes = [counts(text(mapping(one, "preview"), "diff")) for one in group]
+    added, removed = sum(size[0] for size in sizes), sum(size[1] for size in sizes)
     return f"+{added} -{removed}" if added or removed else ""
 
 
@@ -109,13 +137,19 @@ def duration_text(ms: int) -> str:
     return f"{big} {names[0]} {small} {names[1]}" if small else f"{big} {names[0]}"
 
 
-def _diff(step: Object, *, paint: Paint, detail: str | None, show: str) -> str:
-    name = text(step, "name")
-    diff = text(mapping(step, "preview"), "diff")
-    if not diff or (detail is not None and detail != name):
+def _diff(group: list[Object], *, paint: Paint, detail: str | None, show: str) -> str:
+    """The first diff of the group, and how to see the others."""
+    shown = [step for step in group if text(mapping(step, "preview"), "diff")]
+    if not shown or (detail is not None and detail != text(shown[0], "name")):
         return ""
-    fold = None if detail == name else f"{show} --detail {name}"
-    return f"{paint(safe_line(name), 'bold')}\n{diff_text(diff, paint=paint, indent='  ', fold=fold)}"
+    names = [text(step, "name") for step in shown]
+    fold = None if detail is not None else f"{show} --detail {shlex.quote(names[0])}"
+    diff = text(mapping(shown[0], "preview"), "diff")
+    block = f"{paint(safe_line(names[0]), 'bold')}\n{diff_text(diff, paint=paint, indent='  ', fold=fold)}"
+    if len(names) > 1:
+        more = f"… {len(names) - 1} more of `{safe_line(folded_name(group))}`: {show} --detail {shlex.quote(names[1])}"
+        block += f"\n  {paint(more, 'dim')}"
+    return block
 
 
 def summary_text(steps: list[Object]) -> str:

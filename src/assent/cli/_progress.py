@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from assent.cli._fold import iterated
 from assent.cli._json import Object, mapping, number, text
 from assent.cli._output import Output
 from assent.cli._style import safe_line
@@ -28,8 +29,11 @@ _STYLES: Final[Mapping[str, str]] = {
     "run.cancelled": "yellow",
 }
 
-_QUIET: Final = frozenset({"run.created", "compensation.started", "step.expanded", "ledger.created"})
+_QUIET: Final = frozenset({"run.created", "compensation.started", "ledger.created"})
 """Told by the line that follows them, or by the command itself."""
+
+_FOLDED: Final = frozenset({"step.started", "step.resumed", "step.succeeded"})
+"""Of an iteration told by the lines of its `foreach`; what goes wrong has its own."""
 
 
 class Progress:
@@ -38,6 +42,8 @@ class Progress:
     def __init__(self, out: Output) -> None:
         self._out = out
         self._paint = out.paint(stderr=True)
+        self._iterations: dict[str, int] = {}
+        self._taken_back = ("", 0)
 
     def __call__(self, leaf: Mapping[str, Json]) -> None:
         """Told of one event once it is durable."""
@@ -58,11 +64,36 @@ class Progress:
             return
         event = mapping(leaf, "event")
         kind = text(event, "kind")
-        if kind in _QUIET:
+        step = text(event, "step")
+        if kind in _QUIET or self._is_told_with_its_foreach(kind, step):
             return
-        step = safe_line(text(event, "step"))
-        words = self._paint(f"{event_words(event):<18}", _STYLES.get(kind))
-        self._out.note(f"  {words} {step:<20} {event_detail(event)}".rstrip())
+        detail = event_detail(event)
+        if kind == "step.expanded":
+            self._iterations[step] = number(event, "count") or 0
+        if kind in ("step.expanded", "step.succeeded") and step in self._iterations:
+            detail = _iterations(self._iterations[step])
+        words = _WORDS["step.started"] if kind == "step.expanded" else event_words(event)
+        self._line(kind, words, step, detail)
+
+    def _is_told_with_its_foreach(self, kind: str, step: str) -> bool:
+        base = iterated(step)
+        name, count = self._taken_back
+        if base and kind == "compensation.succeeded" and name in ("", base):
+            self._taken_back = (base, count + 1)
+            return True
+        if count:
+            self._taken_back = ("", 0)
+            self._line("compensation.succeeded", _WORDS["compensation.succeeded"], name, _iterations(count))
+            return self._is_told_with_its_foreach(kind, step)
+        return bool(base) and kind in _FOLDED
+
+    def _line(self, kind: str, words: str, step: str, detail: str) -> None:
+        painted = self._paint(f"{words:<18}", _STYLES.get(kind))
+        self._out.note(f"  {painted} {safe_line(step):<20} {detail}".rstrip())
+
+
+def _iterations(count: int) -> str:
+    return f"{count} iteration{'' if count == 1 else 's'}"
 
 
 _WORDS: Final[Mapping[str, str]] = {

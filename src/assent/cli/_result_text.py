@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assent.cli._fold import TIMES, folded, folded_name
 from assent.cli._json import Object, compact, mapping, number, objects, text
 from assent.cli._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
@@ -43,28 +44,42 @@ def _value(value: object) -> str:
 
 
 def steps_table(run: Object, *, paint: Paint) -> str:
-    """One line per step, in the workflow's order; those that went wrong are marked."""
+    """One line per step, in the workflow's order; those that went wrong are marked.
+
+    Iterations of a `foreach` that went alike share a line.
+    """
     rows = []
-    for step in objects(run, "steps"):
+    for group in folded(objects(run, "steps"), _likeness):
+        step = group[0]
         status, decision, risk = text(step, "status"), text(step, "decision"), text(step, "risk_level")
         attempts = number(step, "attempts") or 0
         wrong = STATUS_STYLE.get(status) == "red"
         error = mapping(step, "error")
+        times = f"{len(group)} {TIMES} " if len(group) > 1 else ""
+        output = "" if len(group) > 1 else _output(step)
         rows.append(
             [
                 paint("!", "red") if wrong else " ",
-                safe_line(text(step, "name")),
-                paint(status.replace("_", " "), STATUS_STYLE.get(status)),
+                safe_line(folded_name(group)),
+                times + paint(status.replace("_", " "), STATUS_STYLE.get(status)),
                 safe_line(text(step, "capability")),
                 paint(risk, RISK_STYLE.get(risk)),
                 paint(decision, DECISION_STYLE.get(decision)),
                 safe_line(text(step, "rule")),
                 str(attempts) if attempts > 1 else "",
-                safe_line(text(error, "message"), OUTPUT_WIDTH) if error else _output(step),
+                safe_line(text(error, "message"), OUTPUT_WIDTH) if error else output,
             ]
         )
     head = [" ", "step", "status", "capability", "risk", "decision", "rule", "attempts", "output"]
     return table(rows, head=head, paint=paint, indent="  ")
+
+
+def _likeness(step: Object) -> tuple[str, ...] | None:
+    """What iterations have to share to be told in one line. What went wrong is told on its own."""
+    if STATUS_STYLE.get(text(step, "status")) == "red" or mapping(step, "error"):
+        return None
+    told = ("status", "capability", "risk_level", "decision", "rule", "attempts")
+    return tuple(text(step, key) for key in told)
 
 
 def _output(step: Object) -> str:

@@ -69,10 +69,15 @@ def translated() -> Iterator[None]:
         raise translate(error) from error
 
 
+def _is_full(error: apsw.Error) -> bool:
+    # Readers and the writer meet in a small file that is laid out in full: no room for it is told as a failure to do so.
+    return isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+
+
 def translate(error: apsw.Error) -> WorldError:
     """What a failure of SQLite means: the disk is full, the disk fails, the file is damaged, or somebody else holds it."""
     match error:
-        case apsw.FullError():
+        case apsw.FullError() | apsw.IOError() if _is_full(error):
             return WorldError(
                 "DISK_FULL", "the disk that holds the ledger is full", hint="free some space and try again"
             )

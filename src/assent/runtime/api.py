@@ -19,7 +19,7 @@ import msgspec
 from assent import system
 from assent.capabilities import builtin_capabilities
 from assent.engine import Blueprint, RunProjector, RunRecord, describe_run, fold, load_json
-from assent.errors import InputError, Json
+from assent.errors import InputError, Json, WorldError
 from assent.journal import (
     LEDGER_FILE,
     Ed25519FileSigner,
@@ -91,6 +91,12 @@ def execute(
             return asyncio.run(_own(answer, request, runtime, watched))
         except KeyboardInterrupt:
             raise Interrupted(watched.run) from None
+        except WorldError as error:
+            # The ledger could not be written: the run is where it was, and beginning it anew would be the wrong advice.
+            if watched.run is not None:
+                mend = "free some space" if error.code == "DISK_FULL" else "check the disk"
+                error.hint = f"{mend}, then go on with `assent resume {watched.run}`"
+            raise
         finally:
             answer.release()
 

@@ -1,0 +1,106 @@
+"""A real disk fills up under a real run: the command says so, loses nothing, and the run goes on once there is room."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.nursery import Ended
+from tests.support.own_places import own_places
+from tests.support.small_disk import SmallDisk
+
+ROOMS_KIB = [8, 60, 120, 180, 260]
+"""From no ledger at all, over one that can't be read for want of room, to a run that is stopped in its middle."""
+
+STEPS = 8
+RUNS = "name: runs\nsteps:\n" + "".join(
+    f"  - {{name: s{n}, capability: io.fs.write_file, inputs: {{path: f{n}.txt, content: 'step {n}'}}}}\n"
+    for n in range(STEPS)
+)
+
+COPIES = """\
+name: copies
+steps:
+  - {name: note, capability: io.fs.write_file, inputs: {path: note.txt, content: noted}}
+  - {name: copy, capability: io.fs.copy, inputs: {source: large.bin, destination: copied.bin}}
+"""
+
+
+class Place:
+    """A workspace and a small disk, which holds the state or the workspace itself."""
+
+    def __init__(self, disk: SmallDisk, workspace: Path, env: dict[str, str]) -> None:
+        self.disk, self.workspace, self.env = disk, workspace, env
+
+    def assent(self, *words: str) -> Ended:
+        return self.disk.run(sys.executable, "-m", "assent", *words, cwd=self.workspace, env=self.env)
+
+    def shell(self, script: str) -> str:
+        ended = self.disk.run("sh", "-c", script, cwd=self.workspace, env=self.env)
+        assert ended.code == 0, ended
+        return ended.out
+
+
+@pytest.fixture
+def place(tmp_path: Path, clean_env: dict[str, str]) -> Iterator[Place]:
+    """A workspace on the usual disk, its state on the small one."""
+    workspace = tmp_path / "ws"
+    workspace.mkdir()
+    (workspace / "runs.yaml").write_text(RUNS)
+    with own_places(tmp_path, clean_env) as env, SmallDisk.mounted(tmp_path / "disk") as disk:
+        yield Place(disk, workspace, {**env, "ASSENT_STATE": str(disk.folder / "state")})
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every four kilobytes with `--complete-crash`."""
+    if "room_kib" in metafunc.fixturenames:
+        is_complete = metafunc.config.getoption("crash_complete")
+        metafunc.parametrize("room_kib", range(0, 360, 4) if is_complete else ROOMS_KIB)
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(place: Place, room_kib: int) -> None:
+    """Whatever room there was: DISK_FULL, nothing half done, and after some room was made every effect happened once."""
+    place.disk.leave(room_kib)
+    stopped = place.assent("run", "runs.yaml", "--json")
+    assert stopped.code == 1, stopped
+    error = stopped.json()["error"]
+    assert error["code"] in ("DISK_FULL", "STATE_UNUSABLE"), error
+    assert "no space left" in error["message"] or "full" in error["message"]
+    done = sorted(path.name for path in place.workspace.glob("f*.txt"))
+    assert done == [f"f{n}.txt" for n in range(len(done))], "steps run in order, and nothing else is there"
+
+    place.disk.empty()
+    runs = place.assent("runs", "--json").json()
+    if runs:
+        assert f"assent resume {runs[0]['run_id']}" in error["hint"]
+        assert runs[0]["status"] == "interrupted"
+        ended = place.assent("resume", runs[0]["run_id"], "--json")
+    else:
+        assert done == [], "what is not on the record did not happen"
+        ended = place.assent("run", "runs.yaml", "--json")
+    assert ended.code == 0, ended
+    assert [step["output"]["created"] for step in ended.json()["steps"]] == [True] * STEPS
+    assert {path.name for path in place.workspace.iterdir()} == {"runs.yaml"} | {
+        f"f{n}.txt" for n in range(STEPS)
+    }
+    assert place.assent("audit", "verify", "--json").json()["ok"] is True
+
+
+def test_a_step_that_meets_a_full_disk_is_a_failed_step(tmp_path: Path, clean_env: dict[str, str]) -> None:
+    """Its own file has no room: the step fails with DISK_FULL and no effect, and the run is rolled back, which needs no room."""
+    with own_places(tmp_path, clean_env) as env, SmallDisk.mounted(tmp_path / "disk") as disk:
+        place = Place(disk, disk.folder, {**env, "ASSENT_STATE": str(tmp_path / "state")})
+        place.shell(f"head -c 1000000 /dev/zero > large.bin; printf %s '{COPIES}' > copies.yaml")
+        disk.leave(100)
+        before = place.shell("ls -lAR --full-time")
+        ended = place.assent("run", "copies.yaml", "--json")
+        assert ended.code == 1, ended
+        run = ended.json()
+        assert run["status"] == "rolled_back"
+        assert [step["status"] for step in run["steps"]] == ["compensated", "failed"]
+        assert run["steps"][1]["error"]["code"] == "DISK_FULL"
+        assert place.shell("ls -lAR --full-time") == before
+        assert place.assent("audit", "verify", "--json").json()["ok"] is True

@@ -12,6 +12,9 @@ from assent.cli._json import Object, mapping, number, objects, text, texts
 from assent.cli._style import DECISION_STYLE, RISK_STYLE, Paint, safe_line
 from assent.cli._table import table
 
+TARGET_WIDTH: Final = 48
+"""Characters of a target in the table; the diff below names it whole."""
+
 _DECISIONS: Final = {"ALLOW": "allow", "DENY": "deny", "REQUIRE_APPROVAL": "ASK", "UNKNOWN": "can't tell"}
 _UNDO: Final = {
     "not_needed": "nothing to undo",
@@ -71,12 +74,20 @@ def _row(number_: int, group: list[Object], paint: Paint) -> list[str]:
         str(number_),
         safe_line(folded_name(group)) + times,
         safe_line(text(step, "capability") or "approval"),
+        _target(group),
         paint(risk, RISK_STYLE.get(risk)),
         paint(_DECISIONS.get(decision, decision), DECISION_STYLE.get(decision)),
         (f"rule {safe_line(rule)}" if rule else "") + _approvers(mapping(step, "approvers")),
         paint(_UNDO.get(undo, undo), "red" if undo == "none" else "dim"),
         _size(group),
     ]
+
+
+def _target(group: list[Object]) -> str:
+    """What the step acts on; of several alike, the first."""
+    target = text(group[0], "target")
+    shown = target if len(target) <= TARGET_WIDTH else f"{target[: TARGET_WIDTH - 3]}..."
+    return safe_line(shown) + (", ..." if target and len(group) > 1 else "")
 
 
 def _sign(step: Object, paint: Paint) -> str:

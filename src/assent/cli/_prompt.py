@@ -12,10 +12,9 @@ from assent.cli._door import Door
 from assent.cli._json import Object, compact, mapping, number, text
 from assent.cli._plan_text import approvers_text, duration_text
 from assent.cli._style import RISK_STYLE, Paint, safe, safe_line
+from assent.spec.targets import name_of
 
 QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "
-_TARGETS: Final = ("path", "destination", "source", "url", "target", "name")
-"""Inputs that name what a call acts on, the most telling first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +99,7 @@ def _confirms_target(door: Door, approval: Object) -> bool:
 def target_of(approval: Object) -> str:
     """The name of what the call acts on: the input that tells most, else the step."""
     inputs = mapping(approval, "inputs")
-    named = (inputs[key] for key in _TARGETS if isinstance(inputs.get(key), str))
-    return str(next(named, text(approval, "step")))
+    return name_of(inputs) or text(approval, "step")
 
 
 def _why(door: Door, approval: Object) -> str:

@@ -7,7 +7,7 @@ depends on an output that nobody knows yet is said to be unknown, and so is ever
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -25,6 +25,7 @@ from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Undo
+from assent.spec.targets import target_of
 from assent.spec.template import Name
 from assent.spec.workflow import StepSpec
 
@@ -47,6 +48,7 @@ class PlannedStep:
     undo: Undo
     preview: Preview
     known: bool
+    target: str | None = None
     error: dict[str, Json] | None = None
 
     def to_json(self) -> dict[str, Json]:
@@ -55,6 +57,7 @@ class PlannedStep:
             "name": self.name,
             "capability": self.capability,
             "version": self.version,
+            "target": self.target,
             "operation_type": self.operation_type,
             "risk_level": self.risk_level,
             "decision": self.decision,
@@ -198,7 +201,8 @@ class Planner:
         certain = known and (self._world_is_known or not has_effect)
         if has_effect and (not known or target.bound.handler.preview is None or error_object is not None):
             self._world_is_known = False
-        return self._planned(target, decision, preview, known=certain, error=error_object)
+        planned = self._planned(target, decision, preview, known=certain, error=error_object)
+        return replace(planned, target=target_of(inputs))
 
     async def _preview(self, target: _Target, parameters: Any) -> tuple[Preview, dict[str, Json] | None]:
         part = target.bound.handler.preview
@@ -240,7 +244,8 @@ class Planner:
         open_keys = inputs.keys_with_references()
         literals = {name: value for name, value in inputs.literals().items() if name not in open_keys}
         decision = self._services.gate.foresee(self._question(target, literals), open_keys or "all")
-        return self._planned(target, decision, Preview(changes=target.bound.spec.has_effect), known=False)
+        planned = self._planned(target, decision, Preview(changes=target.bound.spec.has_effect), known=False)
+        return replace(planned, target=target_of(literals))
 
     def _failing(self, target: _Target, error: AssentError) -> PlannedStep:
         self._world_is_known = False

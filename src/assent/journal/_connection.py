@@ -71,7 +71,9 @@ def translated() -> Iterator[None]:
 
 def _is_full(error: apsw.Error) -> bool:
     # Readers and the writer meet in a small file that is laid out in full: no room for it is told as a failure to do so.
-    return isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    return (
+        isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    )
 
 
 def translate(error: apsw.Error) -> WorldError:

@@ -311,6 +311,13 @@ _json = st.recursive(
 )
 
 
+def test_a_map_has_the_same_order_at_every_evaluation() -> None:
+    """Two evaluations of one expression can't be told apart, not even by the order of a map's keys."""
+    expression = Expression('{"b": 1, "a": 2, "d": 3, "c": 4, "e": 5, "f": 6}')
+    orders = {tuple(value) for _ in range(50) if isinstance(value := expression.evaluate({}), dict)}
+    assert orders == {("a", "b", "c", "d", "e", "f")}
+
+
 @given(_sources, _json, _json)
 def test_evaluation_gives_json_or_an_expression_error(source: str, inputs: object, x: object) -> None:
     try:

@@ -135,7 +135,8 @@ def to_json(value: object, source: str = "") -> Json:
     if isinstance(value, list):
         return [to_json(item, source) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: to_json(item, source) for key, item in value.items()}
+        # The binding keeps a map in an order that differs from one evaluation to the next; ours may not.
+        return {key: to_json(value[key], source) for key in sorted(value)}
     raise ExpressionError(
         "EXPRESSION_FAILED",
         f"`{_short(source)}` gives a value that JSON cannot hold",

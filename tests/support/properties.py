@@ -1,0 +1,94 @@
+"""The numbered correctness properties of the runtime, and the mark that a test holds one of them.
+
+`docs/properties.md` is generated from this list and from the tests that carry the mark (`tools/write_properties.py`). A number is
+never given twice, and never to another property: people refer to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+Test = TypeVar("Test", bound=Callable[..., object])
+
+PROPERTIES: Final[dict[str, tuple[int, str]]] = {
+    "handler_signature": (
+        1,
+        "A handler's part takes what its signature names, and no other shape is accepted.",
+    ),
+    "manifest_completeness": (2, "A manifest names everything that the code it describes declares."),
+    "id_uniqueness": (3, "No two ids of one runtime are equal, and later ones sort after earlier ones."),
+    "error_isolation": (4, "An error of one call shows in that call and in no other."),
+    "timeout_cleanup": (
+        5,
+        "A call past its limit is cancelled, cleaned up once, and leaves nothing running.",
+    ),
+    "schema_generation": (6, "What a type accepts, the schema made from it accepts, and nothing else."),
+    "input_validation": (7, "Inputs that do not fit the type never reach the gate or the handler."),
+    "output_validation": (8, "An output that does not fit the type fails the call and counts as an effect."),
+    "error_shape": (9, "Every fault has a path, what was expected, what was there, and a message."),
+    "breaking_change_detection": (
+        10,
+        "A change is breaking exactly when a value of an old caller can be refused.",
+    ),
+    "several_versions": (
+        11,
+        "Versions of one capability stand side by side, in the order of their precedence.",
+    ),
+    "transformer_execution": (
+        12,
+        "Transformers run in order, between neighbours, and change nothing they are given.",
+    ),
+    "lifecycle_events": (13, "What starts has exactly one end or error, inside what started around it."),
+    "snapshot_completeness": (
+        14,
+        "A snapshot holds the whole state of a call, and nothing later changes it.",
+    ),
+    "context_operations": (15, "A call's private state behaves as a mapping that no other call sees."),
+    "hook_registration": (
+        16,
+        "A registered hook runs for the calls of its level, once for each, and for no other.",
+    ),
+    "hook_order": (17, "Hooks run global, capability, local; after, catch and finally in exact reverse."),
+    "metadata": (18, "What a call says of itself is complete from its first moment to its last."),
+    "module_registry": (19, "A module is registered once, found by its type, started and stopped in order."),
+    "secret_caching": (20, "A secret is fetched once in its time to live, and again when it is forced."),
+    "metrics": (21, "Counts of calls and errors equal what happened, whatever was dropped on the way."),
+    "config_immutability": (22, "Nothing in a configuration can be changed at any depth."),
+    "version_resolution": (23, "A reference means the same version as a plain search over all of them."),
+    "rate_limit": (24, "Within any window no more calls pass than the limit, and clients do not share one."),
+    "authentication": (
+        25,
+        "An identity that is not mapped to the caller is asserted, and strict mode refuses it.",
+    ),
+    "manifest_caching": (
+        26,
+        "A cached manifest equals a fresh one, and changes with any byte it was read from.",
+    ),
+    "hook_recording": (27, "Each run of a hook is recorded with its level, attempts and outcome."),
+    "capability_declaration": (28, "A part without a claim and a claim without a part are both refused."),
+    "secret_access": (29, "A secret is given to whom it is granted, and each access is on the record."),
+    "audit_completeness": (30, "Every call leaves its decision, its intent and its outcome in the ledger."),
+    "backpressure": (31, "A full channel drops the oldest and counts it; it never waits and never grows."),
+    "replay": (
+        32,
+        "A recorded run replayed against its own outputs comes to the same decisions and outcomes.",
+    ),
+    "version_diff": (
+        33,
+        "Equal schemas have no difference; the difference of two names every changed place.",
+    ),
+    "restore_fidelity": (34, "Restoring a snapshot gives an equal context, however often it is done."),
+}
+"""Name → number and sentence."""
+
+
+def holds(*names: str) -> Callable[[Test], Test]:
+    """Mark a test as one that holds the named properties; an unknown name is refused."""
+    unknown = [name for name in names if name not in PROPERTIES]
+    assert not unknown, f"no such property: {unknown}"
+
+    def marked(test: Test) -> Test:
+        return test
+
+    return marked

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assent.errors import RefusedError
-from assent.invocation import Call, Reconciliation
+from assent.invocation import LocalContext, Reconciliation
 from assent.spec import events as ev
 from assent.spec.states import RunState, Verdict
 from tests.support.bodies import (
@@ -70,8 +70,8 @@ async def test_rule_1_a_failure_that_is_known_to_have_no_effect_takes_back_nothi
 async def test_rule_1_rollback_goes_in_reverse_order_of_outcome(place: Place) -> None:
     """Not of the file: what was done last is taken back first."""
     first = asyncio.Event()
-    place.box.before["slow"] = lambda call: first.wait()
-    place.box.after["quick"] = lambda call: first.set()
+    place.box.before["slow"] = lambda context: first.wait()
+    place.box.after["quick"] = lambda context: first.set()
     both = {"parallel": [put("slow"), put("quick")]}
     async with place.open() as rt:
         result = await rt.run(workflow(both, fail()))
@@ -86,7 +86,7 @@ async def test_rule_1_rollback_waits_until_no_sibling_runs(place: Place) -> None
     """A failure beside a running step takes nothing back before that step has its outcome, and then covers it too."""
     failed = asyncio.Event()
 
-    async def wait_for_failure(call: Call) -> None:
+    async def wait_for_failure(context: LocalContext) -> None:
         await failed.wait()
 
     place.box.before["slow"] = wait_for_failure
@@ -116,8 +116,8 @@ async def test_rule_1_a_retry_does_not_forget_what_an_earlier_attempt_may_have_l
     """Unknown, then none, is still unknown: the step is taken back, to the state before its first attempt."""
 
     place.box.values["a"] = "before"
-    place.box.after["a"] = lambda call: boom(call) if call.attempt == 1 else None
-    place.box.before["a"] = lambda call: no_effect(call) if call.attempt == 2 else None
+    place.box.after["a"] = lambda context: boom(context) if context.attempt == 1 else None
+    place.box.before["a"] = lambda context: no_effect(context) if context.attempt == 2 else None
     place.box.on_reconcile["a"] = Reconciliation(Verdict.UNKNOWN)
     step = put("a", "box.set", retry={"max_attempts": 2, "backoff": {"initial": "1ms"}})
     async with place.open() as rt:
@@ -261,7 +261,7 @@ async def test_rule_2_a_rollback_that_was_interrupted_goes_on(place: Place) -> N
     """A compensation is idempotent: begun and not finished, it is begun again, and each step once more only if it must."""
     reached, box = asyncio.Event(), place.box
 
-    async def never(call: Call) -> None:
+    async def never(context: LocalContext) -> None:
         reached.set()
         await asyncio.Event().wait()
 
@@ -285,7 +285,7 @@ async def test_rule_2_a_rollback_that_was_interrupted_goes_on(place: Place) -> N
 
 async def test_rule_3_rollback_overwrites_nobody_elses_change_and_shows_both_states(place: Place) -> None:
     """COMPENSATION_CONFLICT parks the step; the other steps are taken back; the foreign change stands."""
-    place.box.after["b"] = lambda call: place.box.values.update(a="somebody else")
+    place.box.after["b"] = lambda context: place.box.values.update(a="somebody else")
     async with place.open() as rt:
         result = await rt.run(workflow(put("a"), put("b"), fail()))
         assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "COMPENSATION_CONFLICT")
@@ -298,7 +298,7 @@ async def test_rule_3_rollback_overwrites_nobody_elses_change_and_shows_both_sta
 
 
 async def test_rule_3_after_the_conflict_is_out_of_the_way_resume_takes_the_rest_back(place: Place) -> None:
-    place.box.after["b"] = lambda call: place.box.values.update(a="somebody else")
+    place.box.after["b"] = lambda context: place.box.values.update(a="somebody else")
     async with place.open() as rt:
         parked = await rt.run(workflow(put("a"), put("b"), fail()))
         place.box.values["a"] = "a"
@@ -310,7 +310,7 @@ async def test_rule_3_after_the_conflict_is_out_of_the_way_resume_takes_the_rest
 async def test_rule_3_the_files_of_the_workspace_are_checked_before_a_rollback(place: Place) -> None:
     """The built-in hands keep the rule: a file that somebody changed meanwhile keeps the change."""
     write = {"name": "write", "capability": "io.fs.write_file", "inputs": {"path": "f", "content": "ours"}}
-    place.box.before["b"] = lambda call: (place.workspace / "f").write_text("theirs")
+    place.box.before["b"] = lambda context: (place.workspace / "f").write_text("theirs")
     async with place.open() as rt:
         result = await rt.run(workflow(write, put("b"), fail()))
         assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "COMPENSATION_CONFLICT")
@@ -336,7 +336,7 @@ async def test_rule_7_an_async_part_past_its_timeout_is_cancelled_and_awaited(pl
     """The attempt really ends: its own clean-up has run before anything else is decided."""
     ended: list[str] = []
 
-    async def hang(call: Call) -> None:
+    async def hang(context: LocalContext) -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -353,8 +353,8 @@ async def test_rule_7_a_sync_part_is_told_to_end_and_waited_for(place: Place) ->
     """Its thread sees the cancel token; the step is settled after the thread ended, not before."""
     ended: list[str] = []
 
-    def hang(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-        assert call.cancel.wait(20)
+    def hang(context: LocalContext, parameters: dict[str, Any]) -> dict[str, Any]:
+        assert context.cancel.wait(20)
         ended.append("thread")
         return {}
 
@@ -370,7 +370,7 @@ async def test_rule_7_a_thread_past_the_grace_leaves_the_step_in_doubt_and_nothi
     """Under a living effect nobody is asked, nothing runs again, nothing is compensated; after its end all of that goes on."""
     release, alive = threading.Event(), threading.Event()
 
-    def stubborn(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    def stubborn(context: LocalContext, parameters: dict[str, Any]) -> dict[str, Any]:
         alive.set()
         assert release.wait(20)
         place.box.values["a"] = "a"
@@ -403,7 +403,7 @@ async def test_rule_7_a_compensation_waits_for_its_thread_and_is_not_begun_besid
     """A compensation whose thread outlives the grace is parked; trying it again meanwhile is refused by name."""
     release = threading.Event()
 
-    def stubborn(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    def stubborn(context: LocalContext, parameters: dict[str, Any]) -> dict[str, Any]:
         assert release.wait(20)
         return {}
 
@@ -427,16 +427,16 @@ async def test_rule_7_a_cancel_waits_for_the_effect_under_way(place: Place) -> N
     """A sync part sees the cancel token at once; the run is taken back only after the part has ended."""
     order: list[str] = []
 
-    def polite(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    def polite(context: LocalContext, parameters: dict[str, Any]) -> dict[str, Any]:
         started.set()
-        assert call.cancel.wait(20)
+        assert context.cancel.wait(20)
         order.append("ended")
         raise RefusedError("CALL_CANCELLED", "asked to stop")
 
     started = threading.Event()
     async with place.open() as rt:
         rt.register(put_spec("box.polite"), place.box.handler(execute=polite))
-        place.box.on_compensate["a"] = lambda call: order.append("taken back")
+        place.box.on_compensate["a"] = lambda context: order.append("taken back")
         running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.polite"))))
         await asyncio.to_thread(started.wait)
         result = await rt.cancel(rt.unfinished()[0])
@@ -447,7 +447,7 @@ async def test_rule_7_a_cancel_waits_for_the_effect_under_way(place: Place) -> N
 async def test_rule_7_a_handler_that_cancels_itself_has_failed(place: Place) -> None:
     """It does not hang its run, and it is not taken for somebody's wish to stop."""
 
-    def give_up(call: Call) -> None:
+    def give_up(context: LocalContext) -> None:
         raise asyncio.CancelledError
 
     place.box.before["a"] = give_up

@@ -37,7 +37,7 @@ class Returned(SpecModel):
     size: int
 
 
-def nothing(call: Any, parameters: Any) -> dict[str, Any]:
+def nothing(context: Any, parameters: Any) -> dict[str, Any]:
     return {}
 
 
@@ -107,10 +107,10 @@ def test_a_handler_may_be_a_function_an_object_or_a_handler() -> None:
     class Parts:
         revision = "r"
 
-        def execute(self, call: Any, parameters: Any) -> None:
+        def execute(self, context: Any, parameters: Any) -> None:
             return None
 
-        def compensate(self, call: Any, parameters: Any) -> None:
+        def compensate(self, context: Any, parameters: Any) -> None:
             return None
 
     assert Handler.of(nothing).execute is nothing

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assent.capabilities.sys import system_capabilities
-from assent.invocation import Call, CancelToken, NoEffectError
+from assent.invocation import CancelToken, LocalContext, NoEffectError
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 from tests.support.hands import Hands
@@ -32,7 +32,7 @@ def test_a_watcher_that_comes_late_is_called_at_once() -> None:
 async def test_a_sleeper_wakes_when_its_run_is_cancelled(tmp_path: Path) -> None:
     """Otherwise `assent cancel` would wait for the last second of the sleep."""
     hands = Hands.on(tmp_path)
-    call = Call(
+    context = LocalContext(
         run=RunId("run"),
         step=StepKey("nap"),
         attempt=1,
@@ -44,9 +44,9 @@ async def test_a_sleeper_wakes_when_its_run_is_cancelled(tmp_path: Path) -> None
     )
     handler = {spec.id: handler for spec, handler in system_capabilities()}["sys.sleep"]
     assert handler.parameters is not None
-    sleeping = asyncio.ensure_future(handler.execute(call, handler.parameters(seconds=600)))
+    sleeping = asyncio.ensure_future(handler.execute(context, handler.parameters(seconds=600)))
     await asyncio.sleep(0)
-    call.cancel.cancel()
+    context.cancel.cancel()
     with pytest.raises(NoEffectError) as caught:
         await sleeping
     assert caught.value.code == "CALL_CANCELLED"

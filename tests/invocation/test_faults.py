@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from assent.errors import InputError, Json
-from assent.invocation import BoundCapability, Call, Handler
+from assent.invocation import BoundCapability, Handler, LocalContext
 from assent.spec.capability import create_read_capability
 
 
@@ -42,7 +42,7 @@ SCHEMA: dict[str, Json] = {
 }
 
 
-def echo(_call: Call, parameters: object) -> object:
+def echo(_call: LocalContext, parameters: object) -> object:
     return parameters
 
 

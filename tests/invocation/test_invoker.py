@@ -14,7 +14,7 @@ import pytest
 
 from assent.capabilities.fs import Workspace
 from assent.errors import AssentError
-from assent.invocation import Call, CallTimeoutError, CancelToken, Invoker
+from assent.invocation import CallTimeoutError, CancelToken, Invoker, LocalContext
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 from tests.support.hands import MemoryBlobs
@@ -28,10 +28,10 @@ def invoker() -> Iterator[Invoker]:
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Iterator[Call]:
+def context(tmp_path: Path) -> Iterator[LocalContext]:
     """A call of nothing in particular."""
     world = Workspace.open(tmp_path, hidden=tmp_path / ".assent", read_only=())
-    yield Call(
+    yield LocalContext(
         run=RunId("run_1"),
         step=StepKey("a"),
         attempt=1,
@@ -44,21 +44,21 @@ def call(tmp_path: Path) -> Iterator[Call]:
     world.close()
 
 
-async def a_coroutine(call: Call, parameters: Any) -> Any:
+async def a_coroutine(context: LocalContext, parameters: Any) -> Any:
     return [parameters, threading.get_ident()]
 
 
-def a_function(call: Call, parameters: Any) -> Any:
+def a_function(context: LocalContext, parameters: Any) -> Any:
     return [parameters, threading.get_ident()]
 
 
-def a_relay(call: Call, parameters: Any) -> Any:
+def a_relay(context: LocalContext, parameters: Any) -> Any:
     """A sync function that hands back a coroutine, as a lambda around an async one does."""
-    return a_coroutine(call, parameters)
+    return a_coroutine(context, parameters)
 
 
 class AnObject:
-    async def __call__(self, call: Call, parameters: Any) -> Any:
+    async def __call__(self, context: LocalContext, parameters: Any) -> Any:
         return [parameters, threading.get_ident()]
 
 
@@ -75,75 +75,81 @@ class AnObject:
     ids=["coroutine", "partial", "object", "relay", "function"],
 )
 async def test_every_shape_of_part_is_called(
-    invoker: Invoker, call: Call, part: Any, in_thread: bool, timeout_s: float | None
+    invoker: Invoker, context: LocalContext, part: Any, in_thread: bool, timeout_s: float | None
 ) -> None:
     """Async ones on the loop, sync ones in a worker thread, so that neither blocks the other steps."""
-    value, thread = await invoker.invoke(part, call, 7, timeout_s=timeout_s)
+    value, thread = await invoker.invoke(part, context, 7, timeout_s=timeout_s)
     assert (value, thread != threading.get_ident()) == (7, in_thread)
 
 
 async def test_its_own_exception_passes_through_also_a_timeout_of_its_own(
-    invoker: Invoker, call: Call
+    invoker: Invoker, context: LocalContext
 ) -> None:
     """Only our own limit is a `CallTimeoutError`."""
 
-    async def impatient(call: Call, parameters: Any) -> None:
+    async def impatient(context: LocalContext, parameters: Any) -> None:
         raise TimeoutError("mine")
 
     with pytest.raises(TimeoutError, match="mine"):
-        await invoker.invoke(impatient, call, None, timeout_s=5)
+        await invoker.invoke(impatient, context, None, timeout_s=5)
 
 
 @pytest.mark.parametrize("relayed", [False, True])
 async def test_an_async_part_past_its_limit_is_cancelled_and_awaited(
-    invoker: Invoker, call: Call, relayed: bool
+    invoker: Invoker, context: LocalContext, relayed: bool
 ) -> None:
     ended = []
 
-    async def hang(call: Call, parameters: Any) -> None:
+    async def hang(context: LocalContext, parameters: Any) -> None:
         try:
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
             ended.append(True)
 
-    def relay(call: Call, parameters: Any) -> Any:
-        return hang(call, parameters)
+    def relay(context: LocalContext, parameters: Any) -> Any:
+        return hang(context, parameters)
 
     with pytest.raises(CallTimeoutError) as caught:
-        await invoker.invoke(relay if relayed else hang, call, None, timeout_s=0.01)
-    assert (ended, caught.value.is_alive, invoker.is_alive(call.key)) == ([True], False, False)
+        await invoker.invoke(relay if relayed else hang, context, None, timeout_s=0.01)
+    assert (ended, caught.value.is_alive, invoker.is_alive(context.key)) == ([True], False, False)
 
 
-async def test_a_sync_part_that_heeds_the_token_is_waited_for(invoker: Invoker, call: Call) -> None:
+async def test_a_sync_part_that_heeds_the_token_is_waited_for(
+    invoker: Invoker, context: LocalContext
+) -> None:
     with pytest.raises(CallTimeoutError) as caught:
-        await invoker.invoke(lambda c, p: c.cancel.wait(20), call, None, timeout_s=0.01)
+        await invoker.invoke(lambda c, p: c.cancel.wait(20), context, None, timeout_s=0.01)
     assert not caught.value.is_alive
 
 
-async def test_a_thread_past_the_grace_is_known_to_live_until_it_ends(invoker: Invoker, call: Call) -> None:
+async def test_a_thread_past_the_grace_is_known_to_live_until_it_ends(
+    invoker: Invoker, context: LocalContext
+) -> None:
     release = threading.Event()
     with pytest.raises(CallTimeoutError) as caught:
-        await invoker.invoke(lambda c, p: release.wait(20), call, None, timeout_s=0.01)
+        await invoker.invoke(lambda c, p: release.wait(20), context, None, timeout_s=0.01)
     assert caught.value.is_alive
-    assert invoker.is_alive(call.key)
+    assert invoker.is_alive(context.key)
     assert not invoker.is_alive("another")
     release.set()
     async with asyncio.timeout(20):
-        while invoker.is_alive(call.key):  # noqa: ASYNC110 - the thread ends it, not the loop
+        while invoker.is_alive(context.key):  # noqa: ASYNC110 - the thread ends it, not the loop
             await asyncio.sleep(0.001)
 
 
-async def test_a_caller_that_is_cancelled_waits_for_the_thread(invoker: Invoker, call: Call) -> None:
+async def test_a_caller_that_is_cancelled_waits_for_the_thread(
+    invoker: Invoker, context: LocalContext
+) -> None:
     """Whoever stops a run may rely on it: no effect goes on behind its back within the grace."""
     begun, ended = threading.Event(), []
 
-    def work(call: Call, parameters: Any) -> None:
+    def work(context: LocalContext, parameters: Any) -> None:
         begun.set()
-        call.cancel.wait(20)
+        context.cancel.wait(20)
         ended.append(True)
 
-    task = asyncio.ensure_future(invoker.invoke(work, call, None))
+    task = asyncio.ensure_future(invoker.invoke(work, context, None))
     await asyncio.to_thread(begun.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -151,10 +157,10 @@ async def test_a_caller_that_is_cancelled_waits_for_the_thread(invoker: Invoker,
     assert ended == [True]
 
 
-async def test_a_part_that_cancels_itself_has_failed(invoker: Invoker, call: Call) -> None:
-    async def give_up(call: Call, parameters: Any) -> None:
+async def test_a_part_that_cancels_itself_has_failed(invoker: Invoker, context: LocalContext) -> None:
+    async def give_up(context: LocalContext, parameters: Any) -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(AssentError) as caught:
-        await invoker.invoke(give_up, call, None)
+        await invoker.invoke(give_up, context, None)
     assert caught.value.code == "HANDLER_FAILED"

@@ -15,7 +15,7 @@ from typing import Any
 from assent import Runtime
 from assent.engine import RunProjector, RunResult, Services
 from assent.errors import Json, RefusedError
-from assent.invocation import Call, Handler, Invoker, NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation import Handler, Invoker, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.journal import Blobs, Journal
 from assent.policy import PolicyEngine
 from assent.runtime.settings import Settings
@@ -42,7 +42,7 @@ KEYED: dict[str, Json] = {
     "additionalProperties": False,
 }
 
-Hook = Callable[[Call], Any]  # `Any`: None, or an awaitable of it
+Hook = Callable[[LocalContext], Any]  # `Any`: None, or an awaitable of it
 
 
 @dataclass
@@ -61,38 +61,38 @@ class Box:
         """How often a part was called about a key."""
         return self.log.count(f"{part} {key}")
 
-    async def prepare(self, call: Call, parameters: dict[str, Any]) -> Prepared:
+    async def prepare(self, context: LocalContext, parameters: dict[str, Any]) -> Prepared:
         key = parameters["key"]
         self.log.append(f"prepare {key}")
         return Prepared({"had": key in self.values, "old": self.values.get(key)})
 
-    async def execute(self, call: Call, parameters: dict[str, Any]) -> object:
+    async def execute(self, context: LocalContext, parameters: dict[str, Any]) -> object:
         key = parameters["key"]
         self.log.append(f"execute {key}")
-        await _settled(self.before, key, call)
+        await _settled(self.before, key, context)
         self.values[key] = parameters.get("value", True)
-        await _settled(self.after, key, call)
+        await _settled(self.after, key, context)
         return self.outputs.get(key, {"key": key, "value": self.values[key]})
 
-    async def compensate(self, call: Call, parameters: dict[str, Any]) -> Json:
+    async def compensate(self, context: LocalContext, parameters: dict[str, Any]) -> Json:
         key = parameters["key"]
         self.log.append(f"compensate {key}")
-        await _settled(self.on_compensate, key, call)
-        assert call.prepared is not None
+        await _settled(self.on_compensate, key, context)
+        assert context.prepared is not None
         found = self.values.get(key)
-        if found not in (call.prepared["old"], parameters.get("value", True)):
+        if found not in (context.prepared["old"], parameters.get("value", True)):
             raise RefusedError(
                 "COMPENSATION_CONFLICT",
                 f"`{key}` is not as it was left",
                 details={"left": parameters.get("value", True), "found": found},
             )
-        if call.prepared["had"]:
-            self.values[key] = call.prepared["old"]
+        if context.prepared["had"]:
+            self.values[key] = context.prepared["old"]
         else:
             self.values.pop(key, None)
         return {}
 
-    async def reconcile(self, call: Call, parameters: dict[str, Any]) -> Reconciliation:
+    async def reconcile(self, context: LocalContext, parameters: dict[str, Any]) -> Reconciliation:
         key = parameters["key"]
         self.log.append(f"reconcile {key}")
         if key in self.on_reconcile:
@@ -101,7 +101,7 @@ class Box:
             return Reconciliation(Verdict.YES, {"key": key, "value": self.values[key]})
         return Reconciliation(Verdict.NO)
 
-    async def preview(self, call: Call, parameters: dict[str, Any]) -> Preview:
+    async def preview(self, context: LocalContext, parameters: dict[str, Any]) -> Preview:
         key = parameters["key"]
         base = fingerprint({"value": self.values.get(key)})
         return Preview("text", f"{key}: {self.values.get(key)} -> {parameters.get('value', True)}", base)
@@ -121,18 +121,18 @@ class Box:
     def read(self) -> Handler:
         """A part that only looks."""
 
-        async def look(call: Call, parameters: dict[str, Any]) -> object:
+        async def look(context: LocalContext, parameters: dict[str, Any]) -> object:
             key = parameters["key"]
             self.log.append(f"execute {key}")
-            await _settled(self.before, key, call)
+            await _settled(self.before, key, context)
             return self.values.get(key)
 
         return Handler(look, revision="box.read/1")
 
 
-async def _settled(hooks: Mapping[str, Hook], key: str, call: Call) -> None:
+async def _settled(hooks: Mapping[str, Hook], key: str, context: LocalContext) -> None:
     hook = hooks.get(key)
-    result = hook(call) if hook is not None else None
+    result = hook(context) if hook is not None else None
     if inspect.isawaitable(result):
         await result
 
@@ -300,12 +300,12 @@ def user(name: str, *roles: str) -> Principal:
     return Principal.parse(f"user:{name}", roles=frozenset(roles))
 
 
-def no_effect(call: Call) -> None:
+def no_effect(context: LocalContext) -> None:
     """A hook: the effect does not happen, and says so."""
     raise NoEffectError("TRY_AGAIN", "not now")
 
 
-def boom(call: Call) -> None:
+def boom(context: LocalContext) -> None:
     """A hook: something nobody expected."""
     message = "boom"
     raise RuntimeError(message)
@@ -318,7 +318,7 @@ class Pause:
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, call: Call) -> None:
+    async def __call__(self, context: LocalContext) -> None:
         self.reached.set()
         await self.go_on.wait()
 

@@ -13,7 +13,16 @@ from typing import Any, TypeAlias
 
 from assent.capabilities import builtin_capabilities
 from assent.capabilities.fs import Workspace
-from assent.invocation import Call, CancelToken, Files, Handler, NoEffectError, Preview, Reconciliation, World
+from assent.invocation import (
+    CancelToken,
+    Files,
+    Handler,
+    LocalContext,
+    NoEffectError,
+    Preview,
+    Reconciliation,
+    World,
+)
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal, PrincipalKind
 
@@ -58,39 +67,39 @@ class PlainWorld:
 
 @dataclass
 class Step:
-    """One call through its life. `call.prepared` has been through JSON, as a journal would put it."""
+    """One call through its life. `context.prepared` has been through JSON, as a journal would put it."""
 
     handler: Handler
     parameters: Any
-    call: Call
+    context: LocalContext
 
     def on(self, world: World) -> Step:
-        return replace(self, call=replace(self.call, world=world))
+        return replace(self, context=replace(self.context, world=world))
 
     def prepare(self) -> Step:
         assert self.handler.prepare is not None
-        prepared: Any = self.handler.prepare(self.call, self.parameters)
+        prepared: Any = self.handler.prepare(self.context, self.parameters)
         state = json.loads(json.dumps(dict(prepared.state), ensure_ascii=False).encode().decode())
-        return replace(self, call=replace(self.call, prepared=state))
+        return replace(self, context=replace(self.context, prepared=state))
 
     def execute(self) -> Any:
-        output: Any = self.handler.execute(self.call, self.parameters)
+        output: Any = self.handler.execute(self.context, self.parameters)
         return output
 
     def compensate(self) -> Any:
         assert self.handler.compensate is not None
-        output: Any = self.handler.compensate(self.call, self.parameters)
+        output: Any = self.handler.compensate(self.context, self.parameters)
         return output
 
     def reconcile(self) -> Reconciliation:
         assert self.handler.reconcile is not None
-        answer: Any = self.handler.reconcile(self.call, self.parameters)
+        answer: Any = self.handler.reconcile(self.context, self.parameters)
         assert isinstance(answer, Reconciliation)
         return answer
 
     def preview(self) -> Preview:
         assert self.handler.preview is not None
-        shown: Any = self.handler.preview(self.call, self.parameters)
+        shown: Any = self.handler.preview(self.context, self.parameters)
         assert isinstance(shown, Preview)
         return shown
 
@@ -116,7 +125,7 @@ class Hands:
         self.calls += 1
         chosen = handler or HANDLERS[capability]
         assert chosen.parameters is not None
-        call = Call(
+        context = LocalContext(
             run=RunId("run"),
             step=StepKey(f"step{self.calls}"),
             attempt=1,
@@ -127,7 +136,7 @@ class Hands:
             cancel=CancelToken(),
             keep_pre_image=keep,
         )
-        return Step(chosen, chosen.parameters(**parameters), call)
+        return Step(chosen, chosen.parameters(**parameters), context)
 
     def do(self, capability: str, /, **parameters: Any) -> Step:
         """Prepare and execute."""

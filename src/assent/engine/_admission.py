@@ -19,7 +19,7 @@ from assent.engine._record import ApprovalRecord, RunRecord, StepRecord
 from assent.engine._scope import RunScope
 from assent.engine.ports import Services
 from assent.errors import AssentError, InputError, Json
-from assent.invocation import BoundCapability, Call, CancelToken, Prepared, Preview
+from assent.invocation import BoundCapability, CancelToken, LocalContext, Prepared, Preview
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
@@ -336,8 +336,8 @@ class Admission:
 
     def _call(
         self, candidate: Candidate, *, attempt: int, world: Any
-    ) -> Call:  # `Any`: real or simulated `World`
-        return Call(
+    ) -> LocalContext:  # `Any`: real or simulated `World`
+        return LocalContext(
             run=self._record.run,
             step=candidate.key,
             attempt=attempt,

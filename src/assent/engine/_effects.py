@@ -32,9 +32,9 @@ from assent.errors import AssentError, InternalError, Json, RefusedError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import (
     BoundCapability,
-    Call,
     CallTimeoutError,
     CancelToken,
+    LocalContext,
     NoEffectError,
     Reconciliation,
     World,
@@ -243,7 +243,7 @@ class Effects:
         if not isinstance(inputs, dict):
             raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
         parameters, _ = other.parse(inputs)
-        call = Call(
+        call = LocalContext(
             run=self._record.run,
             step=step.key,
             attempt=intent.attempt,
@@ -278,7 +278,7 @@ class Effects:
         *,
         world: World | None = None,
         output: Json = None,
-    ) -> tuple[Call, Any]:
+    ) -> tuple[LocalContext, Any]:
         prepared: dict[str, Json] | None = None
         if intent.prepared is not None:
             state = self._values.load_object(intent.prepared)["state"]
@@ -287,7 +287,7 @@ class Effects:
         parameters = self._values.parameters.pop(step.key, None)
         if parameters is None:
             parameters = bound.revive(self._values.load_object(intent.inputs))
-        call = Call(
+        call = LocalContext(
             run=self._record.run,
             step=step.key,
             attempt=intent.attempt,

@@ -16,7 +16,7 @@ from assent.engine._blueprint import Blueprint
 from assent.engine._record import begin
 from assent.engine.ports import Catalogue, Services
 from assent.errors import AssentError, Json
-from assent.invocation import BoundCapability, Call, CancelToken, Preview, World
+from assent.invocation import BoundCapability, CancelToken, LocalContext, Preview, World
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
@@ -208,7 +208,7 @@ class Planner:
         part = target.bound.handler.preview
         if part is None:
             return Preview(changes=target.bound.spec.has_effect), None
-        call = Call(
+        call = LocalContext(
             run=self._record.run,
             step=target.key,
             attempt=0,

@@ -2,14 +2,13 @@
 
 from assent.invocation._bound import BoundCapability, invalid
 from assent.invocation._invoker import CallTimeoutError, Invoker
-from assent.invocation.call import BlobStore, Call, CancelToken, World
+from assent.invocation.context import BlobStore, CancelToken, LocalContext, World
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
 
 __all__ = [
     "BlobStore",
     "BoundCapability",
-    "Call",
     "CallTimeoutError",
     "CancelToken",
     "Entry",
@@ -17,6 +16,7 @@ __all__ = [
     "Files",
     "Handler",
     "Invoker",
+    "LocalContext",
     "NoEffectError",
     "Prepared",
     "Preview",

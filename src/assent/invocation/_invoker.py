@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from assent.errors import AssentError, WorldError
-from assent.invocation.call import Call
+from assent.invocation.context import LocalContext
 from assent.invocation.handler import Part
 
 
@@ -50,15 +50,17 @@ class Invoker:
         """Whether a thread of a call with this idempotency key outlived its limit and the grace, and has not ended since."""
         return key in self._living
 
-    async def invoke(self, part: Part, call: Call, parameters: Any, *, timeout_s: float | None = None) -> Any:
+    async def invoke(
+        self, part: Part, context: LocalContext, parameters: Any, *, timeout_s: float | None = None
+    ) -> Any:
         """What the part returns. Its own exceptions pass through; `CallTimeoutError` when its time is up.
 
         A part that cancels itself has failed (HANDLER_FAILED): only a cancellation of the caller is one.
         """
         if _is_async(part):
-            return await self._awaited(part(call, parameters), timeout_s)
-        thread = asyncio.get_running_loop().run_in_executor(self._threads, part, call, parameters)
-        result = await self._threaded(thread, call, timeout_s)
+            return await self._awaited(part(context, parameters), timeout_s)
+        thread = asyncio.get_running_loop().run_in_executor(self._threads, part, context, parameters)
+        result = await self._threaded(thread, context, timeout_s)
         # A sync function may hand back a coroutine (a lambda around an async one): nothing of it has run yet.
         return await self._awaited(result, timeout_s) if inspect.isawaitable(result) else result
 
@@ -79,24 +81,26 @@ class Invoker:
                 raise
             raise AssentError("HANDLER_FAILED", "the handler cancelled its own work") from None
 
-    async def _threaded(self, thread: asyncio.Future[Any], call: Call, timeout_s: float | None) -> Any:
+    async def _threaded(
+        self, thread: asyncio.Future[Any], context: LocalContext, timeout_s: float | None
+    ) -> Any:
         try:
             await asyncio.wait({thread}, timeout=timeout_s)
         except asyncio.CancelledError:
-            await self._end(thread, call)
+            await self._end(thread, context)
             raise
         if thread.done():
             return thread.result()
-        await self._end(thread, call)
+        await self._end(thread, context)
         raise CallTimeoutError.after(timeout_s or 0.0, is_alive=not thread.done())
 
-    async def _end(self, thread: asyncio.Future[Any], call: Call) -> None:
+    async def _end(self, thread: asyncio.Future[Any], context: LocalContext) -> None:
         """Ask the thread to end and wait for it, as long as the grace lasts."""
-        call.cancel.cancel()
+        context.cancel.cancel()
         await asyncio.wait({thread}, timeout=self._grace_s)
         if not thread.done():
-            self._living[call.key] = self._living.get(call.key, 0) + 1
-            thread.add_done_callback(lambda ended: self._forget(call.key, ended))
+            self._living[context.key] = self._living.get(context.key, 0) + 1
+            thread.add_done_callback(lambda ended: self._forget(context.key, ended))
         elif not thread.cancelled():
             thread.exception()  # looked at, so that asyncio does not report it as never retrieved
 

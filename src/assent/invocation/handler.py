@@ -9,8 +9,8 @@
 | `compensate` | yes                 | to take the effect back; idempotent, from what was journaled only; on a simulated |
 |              |                     | world to find conflicts before an undo begins                                    |
 
-Every part is called as `part(call, parameters)`. What `parameters` is follows from the handler's `parameters` type; without one
-it is a plain dictionary that passed the spec's JSON Schema.
+Every part is called as `part(context, parameters)`. What `parameters` is follows from the handler's `parameters` type; without
+one it is a plain dictionary that passed the spec's JSON Schema.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from types import CodeType
 from typing import Any, Final, TypeAlias
 
 from assent.errors import AssentError, InputError, Json
-from assent.invocation.call import Call
+from assent.invocation.context import LocalContext
 from assent.spec.ids import Fingerprint
 from assent.spec.states import Verdict
 
 # `Any`: parameter types differ from handler to handler, and validation has already proved the value.
-Part: TypeAlias = Callable[[Call, Any], Any | Awaitable[Any]]
+Part: TypeAlias = Callable[[LocalContext, Any], Any | Awaitable[Any]]
 
 PART_NAMES: Final = ("execute", "prepare", "compensate", "reconcile", "preview")
 
@@ -79,7 +79,7 @@ class Handler:
     """The parts of one capability's handler, and the types that its parameters and result have in Python.
 
     `revision` names the handler's behaviour for recovery: an intent is only continued by the handler that it was made for.
-    Without one, the parts' compiled code is taken. `rehearsable`: `compensate` only acts through `call.world`, so it may be
+    Without one, the parts' compiled code is taken. `rehearsable`: `compensate` only acts through `context.world`, so it may be
     run on a simulated one.
     """
 
@@ -106,7 +106,7 @@ class Handler:
             raise InputError(
                 "HANDLER_INVALID",
                 "a handler needs an `execute` part",
-                hint="pass a function `(call, parameters)`, or an object with an `execute` method",
+                hint="pass a function `(context, parameters)`, or an object with an `execute` method",
             )
         return cls(
             execute=execute,

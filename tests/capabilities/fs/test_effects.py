@@ -387,7 +387,7 @@ def test_a_copy_of_what_changed_meanwhile_is_refused(hands: Hands) -> None:
 
 def test_a_cancelled_copy_leaves_nothing(hands: Hands) -> None:
     step = hands.step("io.fs.copy", source="docs", destination="copy").prepare()
-    step.call.cancel.cancel()
+    step.context.cancel.cancel()
     with pytest.raises(NoEffectError) as caught:
         step.execute()
     assert caught.value.code == "CALL_CANCELLED"

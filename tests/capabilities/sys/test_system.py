@@ -25,28 +25,28 @@ def test_they_are_effects_of_low_risk_that_can_be_taken_back() -> None:
 
 async def test_noop_does_nothing_and_says_so(tmp_path: Path) -> None:
     step = Hands.on(tmp_path).step("sys.noop")
-    assert await step.handler.execute(step.call, step.parameters) == {}
+    assert await step.handler.execute(step.context, step.parameters) == {}
     for part, answer in (
         (step.handler.compensate, {}),
         (step.handler.reconcile, Reconciliation(Verdict.NO)),
         (step.handler.preview, Preview("none", changes=False)),
     ):
         assert part is not None
-        assert await part(step.call, step.parameters) == answer
+        assert await part(step.context, step.parameters) == answer
 
 
 async def test_sleep_waits_and_ends_at_once_when_cancelled(tmp_path: Path) -> None:
     hands = Hands.on(tmp_path)
     short = hands.step("sys.sleep", seconds=0)
-    assert await short.handler.execute(short.call, short.parameters) == {"seconds": 0}
+    assert await short.handler.execute(short.context, short.parameters) == {"seconds": 0}
     long = hands.step("sys.sleep", seconds=3600)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(long.handler.execute(long.call, long.parameters), timeout=0.01)
+        await asyncio.wait_for(long.handler.execute(long.context, long.parameters), timeout=0.01)
 
 
 async def test_fail_fails_with_its_message_and_no_effect(tmp_path: Path) -> None:
     step = Hands.on(tmp_path).step("sys.fail", message="on purpose")
     with pytest.raises(NoEffectError) as caught:
-        await step.handler.execute(step.call, step.parameters)
+        await step.handler.execute(step.context, step.parameters)
     assert (caught.value.code, caught.value.message) == ("STEP_FAILED_ON_PURPOSE", "on purpose")
     assert HANDLERS["sys.fail"].parameters is not None

@@ -19,7 +19,7 @@ from assent.capabilities.fs._faults import not_a_directory
 from assent.capabilities.fs._paths import parent_of, shown
 from assent.capabilities.fs._snapshot import Snapshot, fingerprinted, survey
 from assent.errors import AssentError, InternalError, Json, RefusedError, WorldError
-from assent.invocation import BlobStore, Call, EntryKind, Files, NoEffectError, Prepared
+from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError, Prepared
 
 _VERSION: Final = 1
 
@@ -137,10 +137,10 @@ class Change:
             return Position.BEFORE
         return Position.FOREIGN
 
-    def remove_temporaries(self, call: Call) -> None:
+    def remove_temporaries(self, context: LocalContext) -> None:
         """Remove what an interrupted attempt left beside the targets."""
         for target in self.targets:
-            call.world.files.remove_temporary(target.path, key=call.key)
+            context.world.files.remove_temporary(target.path, key=context.key)
 
     def base(self) -> str:
         """Digest of the state that a preview was made on, what is only read included."""
@@ -185,14 +185,14 @@ class Change:
         return Prepared(state, tuple(dict.fromkeys(kept)))
 
     @classmethod
-    def of(cls, call: Call) -> Change:
+    def of(cls, context: LocalContext) -> Change:
         """The change that was journaled for this call. Raises `InternalError` RECORD_CORRUPT for any other shape."""
-        state = call.prepared
+        state = context.prepared
         if state is None or state.get("version") != _VERSION:
             raise _corrupt()
         source = state.get("source")
         return cls(
-            tuple(_target(item, call.blobs) for item in _items(state.get("targets"))),
+            tuple(_target(item, context.blobs) for item in _items(state.get("targets"))),
             tuple(str(item) for item in _items(state.get("new_dirs"))),
             tuple(_folder(item) for item in _items(state.get("folders"))),
             Expected.from_json(source) if source is not None else None,

@@ -19,7 +19,7 @@ from assent.capabilities.fs._snapshot import (
     survey,
 )
 from assent.errors import Json, RefusedError
-from assent.invocation import Call, EntryKind, Handler, Prepared, Preview, Reconciliation
+from assent.invocation import EntryKind, Handler, LocalContext, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 
@@ -39,23 +39,23 @@ class FileEffect(ABC, Generic[P]):
     # -- what each capability says of itself --------------------------------------------------------------------------
 
     @abstractmethod
-    def plan(self, call: Call, parameters: P, *, keeps: bool) -> Change:
+    def plan(self, context: LocalContext, parameters: P, *, keeps: bool) -> Change:
         """What the call will change, found by reading only. `keeps`: pre-images go into the blob store."""
 
     @abstractmethod
-    def apply(self, call: Call, parameters: P, change: Change) -> None:
+    def apply(self, context: LocalContext, parameters: P, change: Change) -> None:
         """Make the change; the world is in the state before."""
 
     @abstractmethod
     def output(self, parameters: P, change: Change) -> dict[str, Json]:
         """The call's output, which follows from the parameters and the plan: a crash cannot lose it."""
 
-    def is_unfinished(self, call: Call, change: Change) -> bool:
+    def is_unfinished(self, context: LocalContext, change: Change) -> bool:
         """Whether the effect stands but work is left to do after it."""
-        del call, change
+        del context, change
         return False
 
-    def finish(self, call: Call, change: Change) -> None:
+    def finish(self, context: LocalContext, change: Change) -> None:
         """Do what is left to do after the effect; harmless when nothing is."""
 
     def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
@@ -63,12 +63,12 @@ class FileEffect(ABC, Generic[P]):
         del change, found
         return False
 
-    def take_back(self, call: Call, change: Change, found: list[Snapshot]) -> None:
+    def take_back(self, context: LocalContext, change: Change, found: list[Snapshot]) -> None:
         """Restore every target; the world is in the state after."""
         for target, state in zip(change.targets, found, strict=True):
             require_pre_image(target)
             if not target.is_before(state):
-                restore(call, target, state)
+                restore(context, target, state)
 
     def heading(self, change: Change) -> str:
         """Lines that a preview shows above the differences."""
@@ -81,35 +81,35 @@ class FileEffect(ABC, Generic[P]):
 
     # -- the parts ----------------------------------------------------------------------------------------------------
 
-    def prepare(self, call: Call, parameters: P) -> Prepared:
+    def prepare(self, context: LocalContext, parameters: P) -> Prepared:
         """Read the state before, keep what undo needs, and say what will have changed."""
-        return self.plan(call, parameters, keeps=call.keep_pre_image).to_prepared(call.blobs)
+        return self.plan(context, parameters, keeps=context.keep_pre_image).to_prepared(context.blobs)
 
-    def execute(self, call: Call, parameters: P) -> Json:
+    def execute(self, context: LocalContext, parameters: P) -> Json:
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
-        change = Change.of(call)
-        match change.position(change.find(call.world.files)):
+        change = Change.of(context)
+        match change.position(change.find(context.world.files)):
             case Position.AFTER:
-                self.finish(call, change)
+                self.finish(context, change)
             case Position.BEFORE:
-                change.remove_temporaries(call)
-                self.apply(call, parameters, change)
+                change.remove_temporaries(context)
+                self.apply(context, parameters, change)
             case Position.FOREIGN:
                 raise changed(change.targets[0].path)
         return self.output(parameters, change)
 
-    def reconcile(self, call: Call, parameters: P) -> Reconciliation:
+    def reconcile(self, context: LocalContext, parameters: P) -> Reconciliation:
         """Compare the world with both states. An effect with leftovers is answered `no`: `execute` completes it."""
-        change = Change.of(call)
-        match change.position(change.find(call.world.files)):
-            case Position.AFTER if not self.is_unfinished(call, change):
+        change = Change.of(context)
+        match change.position(change.find(context.world.files)):
+            case Position.AFTER if not self.is_unfinished(context, change):
                 return Reconciliation(Verdict.YES, self.output(parameters, change))
             case Position.AFTER | Position.BEFORE:
                 return Reconciliation(Verdict.NO)
             case Position.FOREIGN:
                 return Reconciliation(Verdict.UNKNOWN, foreign=True)
 
-    def compensate(self, call: Call, parameters: P) -> Json:
+    def compensate(self, context: LocalContext, parameters: P) -> Json:
         """Put the state before back, byte for byte; harmless when it stands already.
 
         Raises `RefusedError`: COMPENSATION_CONFLICT when the world is in neither state, UNDO_IMPOSSIBLE when no pre-image was
@@ -117,41 +117,41 @@ class FileEffect(ABC, Generic[P]):
         """
         # The journaled change alone says what to restore: the same parameters could mean another path by now.
         del parameters
-        change = Change.of(call)
+        change = Change.of(context)
         if change.is_nothing:
             return {"restored": []}  # Nothing of the world is this call's, whatever has become of it since.
-        found = change.find(call.world.files)
+        found = change.find(context.world.files)
         match change.position(found):
             case Position.BEFORE:
                 pass
             case Position.FOREIGN if not self.is_half_undone(change, found):
                 raise change.conflict(found)
             case _:
-                self.finish(call, change)
-                change.remove_temporaries(call)
-                self.take_back(call, change, found)
-        change.remove_temporaries(call)
-        files = call.world.files
+                self.finish(context, change)
+                change.remove_temporaries(context)
+                self.take_back(context, change, found)
+        change.remove_temporaries(context)
+        files = context.world.files
         remove_empty_dirs(files, change.new_dirs)
         for folder in change.folders:
             folder.restore(files)
         return {"restored": [shown(target.path) for target in change.targets]}
 
-    def preview(self, call: Call, parameters: P) -> Preview:
+    def preview(self, context: LocalContext, parameters: P) -> Preview:
         """What the call would change, as a unified diff; the change is made to the call's simulated world."""
         from assent.capabilities.fs._diff import (
             Pages,
             unified,
         )  # Only plans need it, and every start would pay for it.
 
-        assert call.world.is_simulated, "a preview must not touch the real world"
-        files = call.world.files
-        change = self.plan(call, parameters, keeps=False)
+        assert context.world.is_simulated, "a preview must not touch the real world"
+        files = context.world.files
+        change = self.plan(context, parameters, keeps=False)
         if change.is_nothing:
             return Preview("unified", "", change.base(), changes=False)
         paths = (*change.new_dirs, *self.compared(change))
         before = Pages.read(files, paths)
-        self.apply(call, parameters, change)
+        self.apply(context, parameters, change)
         text = self.heading(change) + unified(before, Pages.read(files, paths))
         return Preview("unified", text, change.base(), changes=True)
 
@@ -171,26 +171,26 @@ class FileEffect(ABC, Generic[P]):
 
     # -- for plans ----------------------------------------------------------------------------------------------------
 
-    def pre_image(self, call: Call, path: str, *, keeps: bool) -> Snapshot:
+    def pre_image(self, context: LocalContext, path: str, *, keeps: bool) -> Snapshot:
         """What stands at `path`: in the blob store when undo will need it, else only hashed (`undo: none`, previews)."""
-        if call.keep_pre_image:
-            return keep(call, path, bytes_max=self._max_pre_image_bytes, store=keeps)
-        return survey(call.world.files, path)
+        if context.keep_pre_image:
+            return keep(context, path, bytes_max=self._max_pre_image_bytes, store=keeps)
+        return survey(context.world.files, path)
 
 
-def restore(call: Call, target: Target, state: Snapshot) -> None:
+def restore(context: LocalContext, target: Target, state: Snapshot) -> None:
     """Put back what stood at one path; `state` is what stands there now."""
-    files = call.world.files
+    files = context.world.files
     if target.old.nodes:
-        put_back(call, target.path, target.old)
+        put_back(context, target.path, target.old)
     elif state.kind is not EntryKind.DIRECTORY:
         files.remove_file(target.path)
     elif len(state.nodes) == 1:
         files.remove_dir(target.path)
     else:
         # A whole tree goes in one rename, so that no reader and no crash sees half of it.
-        files.rename(target.path, files.temporary(target.path, key=call.key), replace=False)
-        files.remove_temporary(target.path, key=call.key)
+        files.rename(target.path, files.temporary(target.path, key=context.key), replace=False)
+        files.remove_temporary(target.path, key=context.key)
 
 
 def require_pre_image(target: Target) -> None:

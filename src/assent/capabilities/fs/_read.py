@@ -11,7 +11,7 @@ from assent.capabilities.fs._parameters import ListDir, OnePath, ReadFile, place
 from assent.capabilities.fs._paths import escapes, join, shown
 from assent.capabilities.fs._text import decode
 from assent.errors import Json
-from assent.invocation import Call, Entry, EntryKind, Files, NoEffectError, Preview
+from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError, Preview
 
 READ_BYTES_MAX: Final = 16 << 20
 """The largest file that is returned as text: outputs are journaled and held in memory."""
@@ -20,9 +20,9 @@ ENTRIES_MAX: Final = 10_000
 """Entries in one listing; the output says when there were more."""
 
 
-def read_file(call: Call, parameters: ReadFile) -> Json:
+def read_file(context: LocalContext, parameters: ReadFile) -> Json:
     """A file's text. Raises `NoEffectError`: FILE_TOO_LARGE, ENCODING_UNKNOWN, ENCODING_FAILED, and those of paths."""
-    path, files = place(parameters.path), call.world.files
+    path, files = place(parameters.path), context.world.files
     digest, pieces, size = hashlib.sha256(), [], 0
     for chunk in files.read(path):
         size += len(chunk)
@@ -44,25 +44,25 @@ def read_file(call: Call, parameters: ReadFile) -> Json:
     }
 
 
-def hash_file(call: Call, parameters: OnePath) -> Json:
+def hash_file(context: LocalContext, parameters: OnePath) -> Json:
     """A file's SHA-256 and size, whatever its size."""
     path = place(parameters.path)
     digest, size = hashlib.sha256(), 0
-    for chunk in call.world.files.read(path):
+    for chunk in context.world.files.read(path):
         digest.update(chunk)
         size += len(chunk)
-        if call.cancel.is_cancelled:
+        if context.cancel.is_cancelled:
             raise NoEffectError(
                 "CALL_CANCELLED", "the call was cancelled while it read a file", path=shown(path)
             )
     return {"path": path, "algorithm": "sha256", "sha256": digest.hexdigest(), "size": size}
 
 
-def exists(call: Call, parameters: OnePath) -> Json:
+def exists(context: LocalContext, parameters: OnePath) -> Json:
     """Whether something stands at a path, and of what kind; a link is reported as one, not followed."""
     path = place(parameters.path)
     try:
-        entry = call.world.files.stat(path)
+        entry = context.world.files.stat(path)
     except NoEffectError as error:
         if error.code != "NOT_A_DIRECTORY":
             raise
@@ -70,9 +70,9 @@ def exists(call: Call, parameters: OnePath) -> Json:
     return {"path": path, "exists": entry is not None, "kind": entry.kind.value if entry else None}
 
 
-def list_dir(call: Call, parameters: ListDir) -> Json:
+def list_dir(context: LocalContext, parameters: ListDir) -> Json:
     """A folder's entries in walking order; links are listed, not followed."""
-    path, files = place(parameters.path), call.world.files
+    path, files = place(parameters.path), context.world.files
     top = files.stat(path)
     if top is None:
         raise missing(path)
@@ -119,7 +119,7 @@ def _visible(files: Files, path: str) -> Entry | None:
         return None
 
 
-def no_change(call: Call, parameters: object) -> Preview:
+def no_change(context: LocalContext, parameters: object) -> Preview:
     """The preview of a capability that only reads."""
-    del call, parameters
+    del context, parameters
     return Preview("none", changes=False)

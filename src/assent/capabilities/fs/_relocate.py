@@ -14,7 +14,7 @@ from assent.capabilities.fs._parameters import Delete, TwoPaths, place
 from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
 from assent.capabilities.fs._snapshot import Node, Snapshot, build, changed, fingerprinted, put_back, survey
 from assent.errors import Json, WorldError
-from assent.invocation import Call, EntryKind, Files, NoEffectError
+from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
 _PERMISSIONS: Final = 0o777
 
@@ -28,8 +28,8 @@ class DeleteEffect(FileEffect[Delete]):
 
     name: ClassVar[str] = "io.fs.delete"
 
-    def plan(self, call: Call, parameters: Delete, *, keeps: bool) -> Change:
-        path, files = place(parameters.path), call.world.files
+    def plan(self, context: LocalContext, parameters: Delete, *, keeps: bool) -> Change:
+        path, files = place(parameters.path), context.world.files
         if path == ROOT:
             raise whole_root(path)
         files.guard(path)
@@ -41,28 +41,28 @@ class DeleteEffect(FileEffect[Delete]):
             refusal = not_empty(path)
             refusal.hint = "pass `recursive: true` to delete it with everything in it"
             raise refusal
-        old = self.pre_image(call, path, keeps=keeps)
-        target = Target(path, old, Expected.of(old, hashed=call.keep_pre_image), NOTHING)
+        old = self.pre_image(context, path, keeps=keeps)
+        target = Target(path, old, Expected.of(old, hashed=context.keep_pre_image), NOTHING)
         return Change((target,), (), (Folder.of(files, parent_of(path), names=True),))
 
-    def apply(self, call: Call, parameters: Delete, change: Change) -> None:
+    def apply(self, context: LocalContext, parameters: Delete, change: Change) -> None:
         del parameters
-        files, path = call.world.files, change.targets[0].path
-        files.rename(path, files.temporary(path, key=_aside(call)), replace=False)
-        self.finish(call, change)
+        files, path = context.world.files, change.targets[0].path
+        files.rename(path, files.temporary(path, key=_aside(context)), replace=False)
+        self.finish(context, change)
 
-    def is_unfinished(self, call: Call, change: Change) -> bool:
-        files, path = call.world.files, change.targets[0].path
-        return files.stat(files.temporary(path, key=_aside(call))) is not None
+    def is_unfinished(self, context: LocalContext, change: Change) -> bool:
+        files, path = context.world.files, change.targets[0].path
+        return files.stat(files.temporary(path, key=_aside(context))) is not None
 
-    def finish(self, call: Call, change: Change) -> None:
-        files, target = call.world.files, change.targets[0]
-        aside = files.temporary(target.path, key=_aside(call))
+    def finish(self, context: LocalContext, change: Change) -> None:
+        files, target = context.world.files, change.targets[0]
+        aside = files.temporary(target.path, key=_aside(context))
         planned = {node.path: _trace(node) for node in target.old.nodes}
         found = {node.path: _trace(node) for node in survey(files, aside).nodes}
         # Some of it may be gone already, when a crash came in the middle of removing; nothing may be new or different.
         if found.items() <= planned.items():
-            files.remove_temporary(target.path, key=_aside(call))
+            files.remove_temporary(target.path, key=_aside(context))
         elif found.keys() >= planned.keys():
             files.rename(aside, target.path, replace=False)
             raise changed(target.path)
@@ -85,8 +85,8 @@ class MoveEffect(FileEffect[TwoPaths]):
 
     name: ClassVar[str] = "io.fs.move"
 
-    def plan(self, call: Call, parameters: TwoPaths, *, keeps: bool) -> Change:
-        files = call.world.files
+    def plan(self, context: LocalContext, parameters: TwoPaths, *, keeps: bool) -> Change:
+        files = context.world.files
         source, destination = _ends(parameters)
         files.guard(source)
         found = survey(files, source)
@@ -94,13 +94,13 @@ class MoveEffect(FileEffect[TwoPaths]):
             raise missing(source)
         guard_tree(files, source, found)
         _require_free(files, found, destination, overwrite=parameters.overwrite)
-        old = self.pre_image(call, destination, keeps=keeps)
+        old = self.pre_image(context, destination, keeps=keeps)
         # Times and sizes tell a moved tree from a changed one well enough, and cost no reading.
         away = Target(source, found, Expected.of(found, hashed=False), NOTHING)
         there = Target(
             destination,
             old,
-            Expected.of(old, hashed=call.keep_pre_image and bool(old.nodes)),
+            Expected.of(old, hashed=context.keep_pre_image and bool(old.nodes)),
             Expected.of(found, hashed=False),
         )
         folders = [Folder.of(files, parent_of(source), names=True)]
@@ -108,10 +108,10 @@ class MoveEffect(FileEffect[TwoPaths]):
             folders.append(Folder.of(files, parent_of(destination), names=not old.nodes))
         return Change((away, there), (), tuple(folders))
 
-    def apply(self, call: Call, parameters: TwoPaths, change: Change) -> None:
+    def apply(self, context: LocalContext, parameters: TwoPaths, change: Change) -> None:
         del parameters
         away, there = change.targets
-        call.world.files.rename(away.path, there.path, replace=bool(there.old.nodes))
+        context.world.files.rename(away.path, there.path, replace=bool(there.old.nodes))
 
     def output(self, parameters: TwoPaths, change: Change) -> dict[str, Json]:
         del parameters
@@ -128,13 +128,13 @@ class MoveEffect(FileEffect[TwoPaths]):
         away, there = change.targets
         return away.is_before(found[0]) and not found[1].nodes and bool(there.old.nodes)
 
-    def take_back(self, call: Call, change: Change, found: list[Snapshot]) -> None:
+    def take_back(self, context: LocalContext, change: Change, found: list[Snapshot]) -> None:
         away, there = change.targets
         require_pre_image(there)
         if not away.is_before(found[0]):
-            call.world.files.rename(there.path, away.path, replace=False)
+            context.world.files.rename(there.path, away.path, replace=False)
         if there.old.nodes:
-            put_back(call, there.path, there.old)
+            put_back(context, there.path, there.old)
 
     def heading(self, change: Change) -> str:
         away, there = change.targets
@@ -151,8 +151,8 @@ class CopyEffect(FileEffect[TwoPaths]):
 
     name: ClassVar[str] = "io.fs.copy"
 
-    def plan(self, call: Call, parameters: TwoPaths, *, keeps: bool) -> Change:
-        files = call.world.files
+    def plan(self, context: LocalContext, parameters: TwoPaths, *, keeps: bool) -> Change:
+        files = context.world.files
         source, destination = _ends(parameters)
         found = fingerprinted(files, source)
         if found.kind is EntryKind.SYMLINK:
@@ -163,30 +163,30 @@ class CopyEffect(FileEffect[TwoPaths]):
         for node in found.nodes:
             files.guard(node.under(destination))
         _require_free(files, found, destination, overwrite=parameters.overwrite)
-        old = self.pre_image(call, destination, keeps=keeps)
+        old = self.pre_image(context, destination, keeps=keeps)
         expected = Expected.of(found, hashed=True)
-        target = Target(destination, old, Expected.of(old, hashed=call.keep_pre_image), expected)
+        target = Target(destination, old, Expected.of(old, hashed=context.keep_pre_image), expected)
         folder = Folder.of(files, parent_of(destination), names=not old.nodes)
         return Change((target,), (), (folder,), expected)
 
-    def apply(self, call: Call, parameters: TwoPaths, change: Change) -> None:
-        files, target = call.world.files, change.targets[0]
+    def apply(self, context: LocalContext, parameters: TwoPaths, change: Change) -> None:
+        files, target = context.world.files, change.targets[0]
         source, destination = _ends(parameters)
         found = survey(files, source)
         if found.kind is EntryKind.FILE:
             mode = found.nodes[0].mode & _PERMISSIONS
-            contents = _expected(_contents(call, source), mode, target.after, source)
-            files.write(destination, contents, key=call.key, mode=mode, replace=bool(target.old.nodes))
+            contents = _expected(_contents(context, source), mode, target.after, source)
+            files.write(destination, contents, key=context.key, mode=mode, replace=bool(target.old.nodes))
             return
         plain = Snapshot(tuple(replace(node, mode=node.mode & _PERMISSIONS) for node in found.nodes))
-        aside = files.temporary(destination, key=call.key)
+        aside = files.temporary(destination, key=context.key)
         try:
-            build(call, aside, plain, lambda node: _contents(call, node.under(source)), times=False)
+            build(context, aside, plain, lambda node: _contents(context, node.under(source)), times=False)
             # The copy must be what was planned and approved; the source may have changed while it was read.
             if fingerprinted(files, aside).identity(hashed=True) != target.after.identity:
                 raise changed(source)
         except NoEffectError:
-            files.remove_temporary(destination, key=call.key)
+            files.remove_temporary(destination, key=context.key)
             raise
         files.rename(aside, destination, replace=False)
 
@@ -244,14 +244,14 @@ def _require_free(files: Files, source: Snapshot, destination: str, *, overwrite
         raise exists(destination, hint="pass `overwrite: true` to replace it")
 
 
-def _aside(call: Call) -> str:
+def _aside(context: LocalContext) -> str:
     # Not the key that trees are built under: what was set aside must never be taken for something half built.
-    return f"{call.key}#aside"
+    return f"{context.key}#aside"
 
 
-def _contents(call: Call, path: str) -> Iterator[bytes]:
-    for chunk in call.world.files.read(path):
-        if call.cancel.is_cancelled:
+def _contents(context: LocalContext, path: str) -> Iterator[bytes]:
+    for chunk in context.world.files.read(path):
+        if context.cancel.is_cancelled:
             raise NoEffectError(
                 "CALL_CANCELLED", "the call was cancelled while it copied a file", path=shown(path)
             )

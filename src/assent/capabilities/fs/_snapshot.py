@@ -20,7 +20,7 @@ from typing import Final
 from assent.capabilities.fs._faults import wrong_kind
 from assent.capabilities.fs._paths import join, shown
 from assent.errors import InternalError, Json
-from assent.invocation import BlobStore, Call, EntryKind, Files, NoEffectError
+from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError
 
 NODES_MAX: Final = 100_000
 """Entries in one tree that a single call may act on."""
@@ -185,7 +185,7 @@ def fingerprinted(files: Files, path: str) -> Snapshot:
     return Snapshot(tuple(nodes))
 
 
-def keep(call: Call, path: str, *, bytes_max: int, store: bool) -> Snapshot:
+def keep(context: LocalContext, path: str, *, bytes_max: int, store: bool) -> Snapshot:
     """What stands at `path`, hashed, its contents in the blob store: enough to put it back later.
 
     Without `store` nothing is stored, but everything that would refuse it is still refused: a plan should say so.
@@ -193,7 +193,7 @@ def keep(call: Call, path: str, *, bytes_max: int, store: bool) -> Snapshot:
     Raises `NoEffectError`: PRE_IMAGE_TOO_LARGE, FILE_HARD_LINKED (restoring would not restore the link), FILE_CHANGED (it was
     written to while it was read).
     """
-    files = call.world.files
+    files = context.world.files
     found = survey(files, path)
     if found.size > bytes_max:
         raise NoEffectError(
@@ -224,7 +224,7 @@ def keep(call: Call, path: str, *, bytes_max: int, store: bool) -> Snapshot:
         for _ in contents():
             pass
         return Snapshot(tuple(hashed))
-    pack = call.blobs.put(contents())
+    pack = context.blobs.put(contents())
     return Snapshot(tuple(hashed), pack)
 
 
@@ -249,17 +249,17 @@ def changed(path: str) -> NoEffectError:
     )
 
 
-def put_back(call: Call, path: str, kept: Snapshot) -> None:
+def put_back(context: LocalContext, path: str, kept: Snapshot) -> None:
     """Put a kept snapshot in place, where nothing stands or a file that it may replace: one rename, whatever its size."""
-    files, top = call.world.files, kept.top
+    files, top = context.world.files, kept.top
     assert top is not None, "nothing is put back by removing"
-    contents = _Unpacker(call.blobs, kept)
+    contents = _Unpacker(context.blobs, kept)
     if top.kind is EntryKind.FILE:
-        files.write(path, contents.of(top), key=call.key, mode=top.mode, mtime_ns=top.mtime_ns)
+        files.write(path, contents.of(top), key=context.key, mode=top.mode, mtime_ns=top.mtime_ns)
         return
-    place = files.temporary(path, key=call.key)
-    files.remove_temporary(path, key=call.key)
-    build(call, place, kept, contents.of)
+    place = files.temporary(path, key=context.key)
+    files.remove_temporary(path, key=context.key)
+    build(context, place, kept, contents.of)
     files.rename(place, path, replace=False)
 
 
@@ -282,10 +282,15 @@ class _Unpacker:
 
 
 def build(
-    call: Call, place: str, kept: Snapshot, contents: Callable[[Node], Iterable[bytes]], *, times: bool = True
+    context: LocalContext,
+    place: str,
+    kept: Snapshot,
+    contents: Callable[[Node], Iterable[bytes]],
+    *,
+    times: bool = True,
 ) -> None:
     """Build a snapshot's tree at `place`, where nothing stands: modes (and `times`) as they were, folders last."""
-    files = call.world.files
+    files = context.world.files
     for node in kept.nodes:
         mtime_ns = node.mtime_ns if times else None
         where = node.under(place)
@@ -296,7 +301,7 @@ def build(
             if times:
                 files.set_attributes(where, mtime_ns=mtime_ns)
         else:
-            files.write(where, contents(node), key=call.key, mode=node.mode, mtime_ns=mtime_ns)
+            files.write(where, contents(node), key=context.key, mode=node.mode, mtime_ns=mtime_ns)
     for node in reversed(kept.nodes):
         if node.kind is EntryKind.DIRECTORY:
             mtime_ns = node.mtime_ns if times else None

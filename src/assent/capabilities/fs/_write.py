@@ -16,7 +16,7 @@ from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
 from assent.capabilities.fs._snapshot import Node, Snapshot
 from assent.capabilities.fs._text import encode
 from assent.errors import Json
-from assent.invocation import Call, Entry, EntryKind, Files, NoEffectError
+from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError
 
 W = TypeVar("W", WriteFile, WriteBytes)
 
@@ -32,26 +32,26 @@ class _Write(FileEffect[W], Generic[W]):
     def may_replace(self, parameters: W) -> bool:
         """Whether an existing file may be replaced."""
 
-    def plan(self, call: Call, parameters: W, *, keeps: bool) -> Change:
-        path, files, data = place(parameters.path), call.world.files, self.data(parameters)
+    def plan(self, context: LocalContext, parameters: W, *, keeps: bool) -> Change:
+        path, files, data = place(parameters.path), context.world.files, self.data(parameters)
         files.guard(path)
         entry = writable(files, path)
         if entry is not None and not self.may_replace(parameters):
             raise exists(path, hint="pass `overwrite: true` to replace it")
         new_dirs = _dirs_to_make(files, path, allowed=parameters.create_dirs)
-        old = self.pre_image(call, path, keeps=keeps)
+        old = self.pre_image(context, path, keeps=keeps)
         mode = files.new_mode(EntryKind.FILE) if entry is None else entry.mode
         new = Snapshot((Node("", EntryKind.FILE, mode, 0, len(data), hashlib.sha256(data).hexdigest()),))
         # Only a hashed pre-image can be found equal to the new content; without one the file is written in any case.
-        before = Expected.of(old, hashed=call.keep_pre_image)
+        before = Expected.of(old, hashed=context.keep_pre_image)
         folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=entry is None)
         return Change((Target(path, old, before, Expected.of(new, hashed=True)),), new_dirs, (folder,))
 
-    def apply(self, call: Call, parameters: W, change: Change) -> None:
-        files, target = call.world.files, change.targets[0]
+    def apply(self, context: LocalContext, parameters: W, change: Change) -> None:
+        files, target = context.world.files, change.targets[0]
         with made_dirs(files, change.new_dirs):
             is_new = not target.old.nodes
-            files.write(target.path, [self.data(parameters)], key=call.key, replace=not is_new)
+            files.write(target.path, [self.data(parameters)], key=context.key, replace=not is_new)
 
     def output(self, parameters: W, change: Change) -> dict[str, Json]:
         data, target = self.data(parameters), change.targets[0]
@@ -103,9 +103,9 @@ class MakeDirEffect(FileEffect[MakeDir]):
 
     name: ClassVar[str] = "io.fs.make_dir"
 
-    def plan(self, call: Call, parameters: MakeDir, *, keeps: bool) -> Change:
+    def plan(self, context: LocalContext, parameters: MakeDir, *, keeps: bool) -> Change:
         del keeps  # Where nothing stands, there is no pre-image.
-        path, files = place(parameters.path), call.world.files
+        path, files = place(parameters.path), context.world.files
         if (entry := files.stat(path)) is not None:
             if entry.kind is EntryKind.SYMLINK:
                 raise escapes(path, "is a symbolic link")
@@ -123,9 +123,9 @@ class MakeDirEffect(FileEffect[MakeDir]):
         folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=True)
         return Change((target,), new_dirs, (folder,))
 
-    def apply(self, call: Call, parameters: MakeDir, change: Change) -> None:
+    def apply(self, context: LocalContext, parameters: MakeDir, change: Change) -> None:
         del parameters
-        files = call.world.files
+        files = context.world.files
         with made_dirs(files, change.new_dirs):
             for target in change.targets:
                 files.make_dir(target.path)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from assent.errors import Json
-from assent.invocation import Call, Handler, NoEffectError, Preview, Reconciliation
+from assent.invocation import Handler, LocalContext, NoEffectError, Preview, Reconciliation
 from assent.invocation.handler import Part
 from assent.spec.capability import (
     CapabilitySpec,
@@ -40,16 +40,16 @@ class Fail(SpecModel):
     message: Annotated[str, Field(max_length=1000)] = "asked to fail"
 
 
-async def noop(call: Call, parameters: Nothing) -> Json:
+async def noop(context: LocalContext, parameters: Nothing) -> Json:
     """Do nothing."""
-    del call, parameters
+    del context, parameters
     return {}
 
 
-async def sleep(call: Call, parameters: Sleep) -> Json:
+async def sleep(context: LocalContext, parameters: Sleep) -> Json:
     """Wait; CALL_CANCELLED as soon as the run is cancelled, which would otherwise wait for the last second."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    call.cancel.watch(lambda: loop.call_soon_threadsafe(stopped.set))
+    context.cancel.watch(lambda: loop.call_soon_threadsafe(stopped.set))
     try:
         async with asyncio.timeout(parameters.seconds):
             await stopped.wait()
@@ -58,27 +58,27 @@ async def sleep(call: Call, parameters: Sleep) -> Json:
     raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it waited")
 
 
-async def fail(call: Call, parameters: Fail) -> Json:
+async def fail(context: LocalContext, parameters: Fail) -> Json:
     """Always raises `NoEffectError` STEP_FAILED_ON_PURPOSE."""
-    del call
+    del context
     raise NoEffectError("STEP_FAILED_ON_PURPOSE", parameters.message or "asked to fail")
 
 
-async def nothing_to_undo(call: Call, parameters: object) -> Json:
+async def nothing_to_undo(context: LocalContext, parameters: object) -> Json:
     """Nothing was done, so the state before stands."""
-    del call, parameters
+    del context, parameters
     return {}
 
 
-async def never_happened(call: Call, parameters: object) -> Reconciliation:
+async def never_happened(context: LocalContext, parameters: object) -> Reconciliation:
     """Without an effect there is nothing that a crash could have left: running again is always right."""
-    del call, parameters
+    del context, parameters
     return Reconciliation(Verdict.NO)
 
 
-async def no_change(call: Call, parameters: object) -> Preview:
+async def no_change(context: LocalContext, parameters: object) -> Preview:
     """Nothing would change."""
-    del call, parameters
+    del context, parameters
     return Preview("none", changes=False)
 
 

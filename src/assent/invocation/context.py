@@ -86,7 +86,7 @@ class BlobStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class LocalContext:
     """One call of one part.
 
     `key` is the idempotency key: the same for every attempt of a step, unlike any other step's; temporary names derive from

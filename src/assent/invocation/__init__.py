@@ -5,6 +5,7 @@ from assent.invocation._invoker import CallTimeoutError, Invoker
 from assent.invocation.context import BlobStore, CancelToken, LocalContext, World
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation.metrics import Metrics
 
 __all__ = [
     "BlobStore",
@@ -17,6 +18,7 @@ __all__ = [
     "Handler",
     "Invoker",
     "LocalContext",
+    "Metrics",
     "NoEffectError",
     "Prepared",
     "Preview",

@@ -191,7 +191,7 @@ class Section:
         return Section.of(self.document, (*self.path, key), value, self.faults, what)
 
 
-_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h|d)\Z")
+_DURATION: Final = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h|d)\Z")
 _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 

@@ -1,0 +1,152 @@
+"""What must not be seen of a value: everything that its schema calls `writeOnly`, and every field that is named like a secret.
+
+Masking errs towards hiding. A value that fits several branches is hidden where any of them hides it, and a reference that leads
+nowhere hides what stands under it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from assent.errors import Json
+
+MASK: Final = "***"
+
+_IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
+_IN_PLACE_ONE: Final = ("if", "then", "else")
+_SECRET_NAME: Final = re.compile(
+    r"(?:^|_)(?:password|passwd|passphrase|pwd|secret|secrets|token|api_?key|private_?key|access_?key|credentials?|cookie)(?:_|$)"
+)
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+
+
+def masked(value: Json, schema: Mapping[str, object]) -> Json:
+    """The value with `***` in every place that `schema` (2020-12) calls `writeOnly`; the same object when nothing is hidden.
+
+    Follows `properties`, `patternProperties`, `additionalProperties`, `items`, `prefixItems`, `contains`, `$ref` within the
+    document, `anyOf`, `oneOf`, `allOf`, `if`, `then`, `else` and `dependentSchemas`. Without effects; `value` is not changed.
+    """
+    return _Masking(schema).apply(value, [schema]) if hides(schema) else value
+
+
+def hides(schema: object) -> bool:
+    """Whether the schema calls anything `writeOnly`, or refers to what can't be looked at."""
+    if isinstance(schema, Mapping):
+        if schema.get("writeOnly") is True:
+            return True
+        reference = schema.get("$ref")
+        if "$dynamicRef" in schema or (isinstance(reference, str) and not reference.startswith("#")):
+            return True
+        return any(hides(part) for part in schema.values())
+    return isinstance(schema, list | tuple) and any(hides(part) for part in schema)
+
+
+def names_secret(name: str) -> bool:
+    """Whether a field's name says that it holds a secret: `password`, `apiKey`, `db-token`, … but not `tokens_max`."""
+    words = _HUMP.sub("_", name).lower()
+    found = _SECRET_NAME.search(words)
+    # `token_count` and `password_length` are numbers about a secret.
+    return found is not None and not words.endswith(("_max", "_min", "_count", "_length", "_name", "_type"))
+
+
+class _Masking:
+    """One walk of a value beside the schemas that apply to it."""
+
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self._document = document
+
+    def apply(self, value: Json, schemas: Sequence[object]) -> Json:
+        every = [*self._applying(schemas)]
+        if any(schema is None or schema.get("writeOnly") is True for schema in every):
+            return MASK
+        if isinstance(value, Mapping):
+            return self._object(value, every)
+        if isinstance(value, list | tuple):
+            return self._array(value, every)
+        return value
+
+    def _object(self, value: Mapping[str, Json], schemas: list[Mapping[str, object] | None]) -> Json:
+        found: dict[str, Json] = {}
+        changed = False
+        for name, item in value.items():
+            below = [part for schema in schemas if schema for part in _of_member(schema, name)]
+            found[name] = self.apply(item, below) if below else item
+            changed = changed or found[name] is not item
+        return found if changed else value  # type: ignore[return-value]  # a mapping is JSON's object here
+
+    def _array(
+        self, value: list[Json] | tuple[Json, ...], schemas: list[Mapping[str, object] | None]
+    ) -> Json:
+        found: list[Json] = []
+        changed = False
+        for index, item in enumerate(value):
+            below = [part for schema in schemas if schema for part in _of_entry(schema, index)]
+            found.append(self.apply(item, below) if below else item)
+            changed = changed or found[-1] is not item
+        return found if changed else value  # type: ignore[return-value]  # a tuple is JSON's array here
+
+    def _applying(self, schemas: Sequence[object]) -> Iterator[Mapping[str, object] | None]:
+        """Every schema that says something about the same value; None for one that can't be found."""
+        seen: set[int] = set()
+        waiting: list[object] = list(schemas)
+        while waiting:
+            schema = waiting.pop()
+            if not isinstance(schema, Mapping) or id(schema) in seen:
+                continue
+            seen.add(id(schema))
+            yield schema
+            if "$dynamicRef" in schema:
+                yield None
+            if "$ref" in schema:
+                target = self._resolve(schema["$ref"])
+                if target is None:
+                    yield None
+                waiting.append(target)
+            for key in _IN_PLACE:
+                branches = schema.get(key)
+                waiting += branches if isinstance(branches, list | tuple) else ()
+            waiting += [schema[key] for key in _IN_PLACE_ONE if key in schema]
+            dependent = schema.get("dependentSchemas")
+            waiting += dependent.values() if isinstance(dependent, Mapping) else ()
+
+    def _resolve(self, reference: object) -> object:
+        """The part of the document that a `#/…` pointer (RFC 6901) names; None when there is none."""
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            return None
+        place: object = self._document
+        for step in reference.removeprefix("#").split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(place, Mapping) and name in place:
+                place = place[name]
+            elif isinstance(place, list | tuple) and name.isdigit() and int(name) < len(place):
+                place = place[int(name)]
+            else:
+                return None
+        return place
+
+
+def _of_member(schema: Mapping[str, object], name: str) -> Iterator[object]:
+    properties, patterns = schema.get("properties"), schema.get("patternProperties")
+    known = isinstance(properties, Mapping) and name in properties
+    if isinstance(properties, Mapping) and known:
+        yield properties[name]
+    if isinstance(patterns, Mapping):
+        # Every pattern counts as matching: the engines that read patterns differ, and hiding too much is the safe mistake.
+        yield from patterns.values()
+    if not known:
+        yield from (schema[key] for key in ("additionalProperties", "unevaluatedProperties") if key in schema)
+
+
+def _of_entry(schema: Mapping[str, object], index: int) -> Iterator[object]:
+    first = schema.get("prefixItems")
+    if isinstance(first, list | tuple) and index < len(first):
+        yield first[index]
+    else:
+        yield from (schema[key] for key in ("items", "unevaluatedItems") if key in schema)
+    if "contains" in schema:
+        yield schema["contains"]
+
+
+__all__ = ["MASK", "hides", "masked", "names_secret"]

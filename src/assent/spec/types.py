@@ -1,0 +1,271 @@
+"""Ready types for parameters and results: each says in its schema what it takes, and in one sentence what it refused.
+
+| type              | in Python         | in JSON                                                            |
+|-------------------|-------------------|--------------------------------------------------------------------|
+| `Email`           | `str`             | text: `name@example.org`                                           |
+| `Url`             | `str`             | text: `http` or `https`, with a host, without a user name in it     |
+| `Uuid`            | `str`             | text: 8-4-4-4-12 hex digits                                        |
+| `WorkspacePath`   | `str`             | text: relative to the workspace's root                             |
+| `Duration`        | `timedelta`       | text with a unit (`500ms`, `90s`, `1.5h`), or a number of seconds  |
+| `Size`            | `int`, in bytes   | text with a unit (`10MB`, `64KiB`), or a whole number of bytes     |
+| `SecretReference` | `SecretReference` | text: `secret://NAME`; the value behind it is in no document       |
+| `SemVer`          | `str`             | text: `1.2.3`, `2.0.0-rc.1`                                        |
+
+Patterns are of the dialect that ECMA-262 and the linear-time engines of pydantic and jsonschema-rs share: no look-around, no
+back-reference. What a value is written as never changes on the way, except that durations and sizes come out in one spelling.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, Any, Final
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import Url as ParsedUrl
+
+from assent.spec.canonical import INTEGER_MAX
+from assent.spec.ids import SEMVER
+from assent.spec.sections import DURATION_MAX_MS, parse_duration_ms
+
+EXPECTED: Final = "assent_expected"
+"""The kind of a fault that brings its own `expected`: what these types raise, and what a type of your own may raise."""
+
+EMAIL_CHARACTERS_MAX: Final = 254
+URL_CHARACTERS_MAX: Final = 2048
+PATH_BYTES_MAX: Final = 4096
+
+_LABEL_OF_HOST: Final = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# The WHATWG's definition of a valid e-mail address, with one dot at least: an address without one is reachable from nowhere else.
+_EMAIL: Final = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL_OF_HOST}(?:\.{_LABEL_OF_HOST})+$"
+_URL: Final = r"^https?://[^\s/?#@\\]+(?:[/?#]\S*)?$"
+_UUID: Final = "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+_DURATION: Final = r"^[0-9]{1,10}(?:\.[0-9]{1,3})? *(?:ms|s|m|h|d)$"
+_SIZE: Final = r"^[0-9]{1,15}(?:\.[0-9]{1,3})? *(?:B|[kKMGT]i?B)$"
+_REFERENCE: Final = "^secret://[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$"
+
+
+@dataclass(frozen=True)
+class _Text:
+    """Text that matches a pattern, and perhaps a check that no pattern can say."""
+
+    expected: str
+    pattern: str
+    characters_max: int
+    format: str
+    check: Callable[[str], bool] | None = None
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema: CoreSchema = core_schema.str_schema(pattern=self.pattern, max_length=self.characters_max)
+        if self.check is not None:
+            schema = core_schema.no_info_after_validator_function(self._checked, schema)
+        # One sentence of ours, whichever of the rules the value broke: nobody mends an address rule by rule.
+        return core_schema.custom_error_schema(
+            schema,
+            custom_error_type=EXPECTED,
+            custom_error_message="must be {expected}",
+            custom_error_context={"expected": self.expected},
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:  # `Any`: pydantic's own name for a JSON Schema
+        return {**handler(schema), "format": self.format}
+
+    def _checked(self, value: str) -> str:
+        assert self.check is not None
+        if not self.check(value):
+            raise ValueError
+        return value
+
+
+def _is_url(value: str) -> bool:
+    try:
+        # A port beyond 65535 or a broken IPv6 address is nothing that a pattern should find.
+        return ParsedUrl(value).host is not None
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A number that people write with a unit; JSON may hold it either way, and gives it back in one."""
+
+    expected: str
+    pattern: str
+    number: dict[str, Any]  # `Any`: a JSON Schema
+    read: Callable[[Any], object]  # `Any`: it raises TypeError or ValueError for what it can't read
+    write: Callable[[Any], str | int]  # `Any`: each measure writes its own Python type
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._parse, serialization=core_schema.plain_serializer_function_ser_schema(self.write)
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:  # `Any`: as above
+        return {"anyOf": [{"type": "string", "pattern": self.pattern}, dict(self.number)]}
+
+    @cached_property
+    def _text(self) -> re.Pattern[str]:
+        return re.compile(self.pattern.removesuffix("$") + r"\Z")
+
+    def _parse(self, value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and not self._text.match(value)):
+            raise self._refused()
+        try:
+            return self.read(value)
+        except (TypeError, ValueError, OverflowError):
+            raise self._refused() from None
+
+    def _refused(self) -> PydanticCustomError:
+        return PydanticCustomError(EXPECTED, "must be {expected}", {"expected": self.expected})
+
+
+def _read_duration(value: str | float | timedelta) -> timedelta:
+    if isinstance(value, timedelta):
+        value = value / timedelta(seconds=1)
+    return timedelta(milliseconds=parse_duration_ms(value))
+
+
+def _write_duration(value: timedelta) -> str:
+    milliseconds = round(value / timedelta(milliseconds=1))
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if milliseconds % length == 0:
+            return f"{milliseconds // length}{unit}"
+    return f"{milliseconds}ms"
+
+
+_UNITS: Final = {"B": 1} | {
+    f"{letter}{binary}B": (1024 if binary else 1000) ** power
+    for power, letters in enumerate(("kK", "M", "G", "T"), start=1)
+    for letter in letters
+    for binary in ("", "i")
+}
+
+
+def _read_size(value: object) -> int:
+    size: object = value
+    if isinstance(value, str):
+        number, unit = value.rstrip("BikKMGT").rstrip(), value.lstrip("0123456789. ")
+        whole, _, fraction = number.partition(".")
+        # In whole numbers: a double would lose bytes of large sizes.
+        scaled, rest = divmod(int(whole + fraction) * _UNITS[unit], 10 ** len(fraction))
+        size = None if rest else scaled
+    if not isinstance(size, int) or not 0 <= size <= INTEGER_MAX:
+        raise ValueError
+    return size
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SecretReference:
+    """The name of a secret. The value is fetched where it is used, and stands in no input, output, journal or message."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(_REFERENCE.strip("^$"), self.text):
+            message = "a secret's name has letters, digits, `.`, `_`, `-` and `/`"
+            raise ValueError(message)
+
+    @property
+    def text(self) -> str:
+        """The reference as JSON holds it."""
+        return f"secret://{self.name}"
+
+    def __repr__(self) -> str:
+        return "SecretReference(***)"
+
+    __str__ = __repr__
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._parse, serialization=core_schema.plain_serializer_function_ser_schema(_text_of)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:  # `Any`: as above
+        # `writeOnly` is what `assent.spec.masking` looks for: whatever stands here, a pasted password too, is shown as `***`.
+        return {"type": "string", "pattern": _REFERENCE, "format": "secret-reference", "writeOnly": True}
+
+    @classmethod
+    def _parse(cls, value: object) -> SecretReference:
+        if isinstance(value, SecretReference):
+            return value
+        if isinstance(value, str) and value.startswith("secret://"):
+            try:
+                return cls(value.removeprefix("secret://"))
+            except ValueError:
+                pass
+        expected = "a reference to a secret, like `secret://mail/token`"
+        raise PydanticCustomError(EXPECTED, "must be {expected}", {"expected": expected})
+
+
+def _text_of(reference: SecretReference) -> str:
+    return reference.text
+
+
+Email = Annotated[
+    str, _Text("an email address, like `name@example.org`", _EMAIL, EMAIL_CHARACTERS_MAX, "email")
+]
+Url = Annotated[
+    str,
+    _Text(
+        "a web address with a host and no user name, like `https://example.org/a`",
+        _URL,
+        URL_CHARACTERS_MAX,
+        "uri",
+        _is_url,
+    ),
+]
+Uuid = Annotated[
+    str, _Text("a UUID, like `123e4567-e89b-12d3-a456-426614174000`", _UUID, characters_max=36, format="uuid")
+]
+SemVer = Annotated[
+    str,
+    _Text(
+        "a semantic version, like `1.0.0`",
+        f"^{SEMVER.pattern.removesuffix(chr(92) + 'Z').replace(chr(92) + 'd', '[0-9]')}$",
+        characters_max=160,
+        format="semver",
+    ),
+]
+WorkspacePath = Annotated[
+    str,
+    # Nothing more: whether a path leads out of the workspace is found where it is opened, with the links that stand there then.
+    Field(
+        min_length=1,
+        max_length=PATH_BYTES_MAX,
+        description="relative to the workspace's root, with `/`; `.` is the root",
+    ),
+]
+Duration = Annotated[
+    timedelta,
+    _Measure(
+        "a time between 1 ms and 31 days, like `500ms`, `90s` or `2h`",
+        _DURATION,
+        {"type": "number", "minimum": 0.001, "maximum": DURATION_MAX_MS // 1000},
+        _read_duration,
+        _write_duration,
+    ),
+]
+Size = Annotated[
+    int,
+    _Measure(
+        "a number of bytes, like `4096`, `10MB` or `64KiB`",
+        _SIZE,
+        {"type": "integer", "minimum": 0, "maximum": INTEGER_MAX},
+        _read_size,
+        int,
+    ),
+]
+
+__all__ = ["Duration", "Email", "SecretReference", "SemVer", "Size", "Url", "Uuid", "WorkspacePath"]

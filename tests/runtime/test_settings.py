@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from assent.errors import AssentError, InputError, RefusedError
-from assent.runtime._configuration import locate
 from assent.runtime.settings import VARIABLES, Settings, create_state, login_of
+from assent.spec.toml import locate
 
 UID = os.getuid()
 OWN = f"user:{login_of(UID)}"

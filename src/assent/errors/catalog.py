@@ -6,6 +6,7 @@ A code is added here in the same change that first raises it; a test holds the t
 from __future__ import annotations
 
 from assent.errors._explanation import Explanation
+from assent.errors._manifest_codes import MANIFEST_CODES
 from assent.errors._run_codes import RUN_CODES
 
 CATALOG: dict[str, Explanation] = {
@@ -546,6 +547,7 @@ CATALOG: dict[str, Explanation] = {
         "A command of the demo did not end as the demo says; what it printed stands above, and its folder is kept.",
         "Please report it with what was printed.",
     ),
+    **MANIFEST_CODES,
     **RUN_CODES,
     "INTERNAL_ERROR": Explanation(
         "A fault of Assent itself; the traceback is in the log file that the message names.",

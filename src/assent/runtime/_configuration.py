@@ -1,14 +1,11 @@
 """`assent.toml` and the user's `config.toml`: the tables they may hold, read strictly and with the place of every fault.
 
-`tomllib` says where a file is no TOML, but not where a key stands. The places of keys are therefore looked up in the text, and
-only once something is wrong; a key that cannot be found there (inside an inline table) gets the place of what holds it.
+The places of keys are looked up in the text, and only once something is wrong (see `assent.spec.toml`).
 """
 
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ from assent.errors import InputError, Json
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import LABEL, PRINCIPAL_ID
 from assent.spec.sections import parse_duration_ms
+from assent.spec.toml import Key, locate, parse_toml
 
 PROJECT_FILE: Final = "assent.toml"
 """The file whose folder is a workspace."""
@@ -25,7 +23,6 @@ PROJECT_FILE: Final = "assent.toml"
 FILE_BYTES_MAX: Final = 1 << 20
 UID_MAX: Final = (1 << 32) - 2
 
-Key: TypeAlias = tuple[str, ...]
 Read: TypeAlias = Callable[[object], Json]
 """Gives the checked value, or raises ValueError with the rest of the sentence `KEY …`."""
 
@@ -143,8 +140,7 @@ def load_configuration(path: Path, schema: Schema) -> Configuration | None:
         ) from None
     if len(data) > FILE_BYTES_MAX:
         raise InputError("CONFIG_INVALID", f"the file is larger than {FILE_BYTES_MAX} bytes", path=str(path))
-    text = _decode(data, path)
-    tables = _parse(text, path)
+    tables, text = parse_toml(data, str(path), code="CONFIG_INVALID")
     values: dict[Key, Json] = {}
     faults: list[InputError] = []
     _read_table(
@@ -160,34 +156,6 @@ def load_configuration(path: Path, schema: Schema) -> Configuration | None:
             first.details["faults"] = [dict(other.to_dict()) for other in others]
         raise first
     return Configuration(path, values, text)
-
-
-def _decode(data: bytes, path: Path) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InputError(
-            "CONFIG_INVALID",
-            f"byte {error.start} is not UTF-8",
-            path=f"{path}:{line}:1",
-            hint="save the file as UTF-8",
-        ) from None
-
-
-_AT: Final = re.compile(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)\Z", re.DOTALL)
-
-
-def _parse(text: str, path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        found = _AT.match(str(error))
-        problem = found[1] if found else "the file is nested too deeply"
-        end = (str(text.count("\n") + 1), str(len(text) - text.rfind("\n")))
-        line, column = (found[2], found[3]) if found and found[2] else end
-        message = f"this is not TOML: {problem[:1].lower()}{problem[1:]}"
-        raise InputError("CONFIG_INVALID", message, path=f"{path}:{line}:{column}") from None
 
 
 def _fault(path: Path, text: str, key: Key, message: str, hint: str | None) -> InputError:
@@ -248,54 +216,3 @@ def _tables_with(name: str, schema: Schema, above: Key = ()) -> list[Key]:
         if isinstance(below, Mapping):
             found += _tables_with(name, below, (*above, key))
     return found
-
-
-# -- places ------------------------------------------------------------------------------------------------------------
-
-_PART: Final = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*""")
-
-
-def locate(text: str, key: Key) -> tuple[int, int]:
-    """Line and column, from 1, of a key in a TOML text, or of the nearest thing that holds it."""
-    best, place = 0, (1, 1)
-    table: Key = ()
-    fence: str | None = None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if fence is not None:
-            fence = None if fence in line else fence
-            continue
-        start = len(line) - len(line.lstrip())
-        header = re.match(r"\s*\[\[?", line)
-        begin = header.end() if header else start
-        parts, end = _dotted(line, begin)
-        full = (*(() if header else table), *parts)
-        if header and parts:
-            table = full
-        elif not parts or line[end : end + 1] != "=":
-            continue
-        shared = _shared(full, key)
-        if shared > best:
-            best, place = shared, (number, begin + 1)
-        fence = next((mark for mark in ('"""', "'''") if line[end:].count(mark) % 2), None)
-    return place
-
-
-def _shared(left: Key, right: Key) -> int:
-    """How many parts two keys begin with alike."""
-    alike = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        alike += 1
-    return alike
-
-
-def _dotted(line: str, at: int) -> tuple[Key, int]:
-    parts: list[str] = []
-    while found := _PART.match(line, at):
-        parts.append(found[1] or found[2] or found[3] or "")
-        at = found.end()
-        if line[at : at + 1] != ".":
-            break
-        at += 1
-    return tuple(parts), at

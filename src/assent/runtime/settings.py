@@ -19,13 +19,13 @@ from assent.runtime._configuration import (
     PROJECT_SCHEMA,
     USER_SCHEMA,
     Configuration,
-    Key,
     load_configuration,
 )
 from assent.runtime._identity import Identities, login_of, own_name
 from assent.runtime._places import STATE_NAME, create_state, name_of, read_policy_file, runtime_folder
 from assent.spec.ids import LABEL
 from assent.spec.principal import Principal
+from assent.spec.toml import Key
 
 VARIABLES: Final[Mapping[str, str]] = {
     "workspace": "ASSENT_WORKSPACE",

@@ -1,0 +1,8 @@
+"""Third-party capabilities: read and understood before any of their code runs."""
+
+from __future__ import annotations
+
+from assent.plugins._declaration import accepts, declared
+from assent.plugins.manifest import Declaration, Manifest, Permissions, manifest_schema
+
+__all__ = ["Declaration", "Manifest", "Permissions", "accepts", "declared", "manifest_schema"]

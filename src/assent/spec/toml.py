@@ -1,0 +1,95 @@
+"""TOML with the place of everything: what is wrong in a file is shown where it stands.
+
+`tomllib` says where a file is no TOML, but not where a key stands. The places of keys are therefore looked up in the text, and
+only once something is wrong; a key that cannot be found there (inside an inline table) gets the place of what holds it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Final, TypeAlias
+
+from assent.errors import InputError
+
+Key: TypeAlias = tuple[str, ...]
+
+
+def parse_toml(data: bytes, source: str, *, code: str) -> tuple[dict[str, object], str]:
+    """The tables of a TOML file and its text.
+
+    Raises `InputError` with `code` and `SOURCE:LINE:COLUMN` for bytes that are no UTF-8 and for text that is no TOML.
+    """
+    text = _decode(data, source, code)
+    try:
+        return tomllib.loads(text), text
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        found = _AT.match(str(error))
+        problem = found[1] if found else "the file is nested too deeply"
+        end = (str(text.count("\n") + 1), str(len(text) - text.rfind("\n")))
+        line, column = (found[2], found[3]) if found and found[2] else end
+        message = f"this is not TOML: {problem[:1].lower()}{problem[1:]}"
+        raise InputError(code, message, path=f"{source}:{line}:{column}") from None
+
+
+def _decode(data: bytes, source: str, code: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(
+            code,
+            f"byte {error.start} is not UTF-8",
+            path=f"{source}:{line}:1",
+            hint="save the file as UTF-8",
+        ) from None
+
+
+_AT: Final = re.compile(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)\Z", re.DOTALL)
+_PART: Final = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*""")
+
+
+def locate(text: str, key: Key) -> tuple[int, int]:
+    """Line and column, from 1, of a key in a TOML text, or of the nearest thing that holds it."""
+    best, place = 0, (1, 1)
+    table: Key = ()
+    fence: str | None = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if fence is not None:
+            fence = None if fence in line else fence
+            continue
+        start = len(line) - len(line.lstrip())
+        header = re.match(r"\s*\[\[?", line)
+        begin = header.end() if header else start
+        parts, end = _dotted(line, begin)
+        full = (*(() if header else table), *parts)
+        if header and parts:
+            table = full
+        elif not parts or line[end : end + 1] != "=":
+            continue
+        shared = _shared(full, key)
+        if shared > best:
+            best, place = shared, (number, begin + 1)
+        fence = next((mark for mark in ('"""', "'''") if line[end:].count(mark) % 2), None)
+    return place
+
+
+def _shared(left: Key, right: Key) -> int:
+    """How many parts two keys begin with alike."""
+    alike = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        alike += 1
+    return alike
+
+
+def _dotted(line: str, at: int) -> tuple[Key, int]:
+    parts: list[str] = []
+    while found := _PART.match(line, at):
+        parts.append(found[1] or found[2] or found[3] or "")
+        at = found.end()
+        if line[at : at + 1] != ".":
+            break
+        at += 1
+    return tuple(parts), at

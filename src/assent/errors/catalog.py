@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from assent.errors._explanation import Explanation
 from assent.errors._manifest_codes import MANIFEST_CODES
+from assent.errors._replay_codes import REPLAY_CODES
 from assent.errors._run_codes import RUN_CODES
 
 CATALOG: dict[str, Explanation] = {
@@ -548,6 +549,7 @@ CATALOG: dict[str, Explanation] = {
         "Please report it with what was printed.",
     ),
     **MANIFEST_CODES,
+    **REPLAY_CODES,
     **RUN_CODES,
     "INTERNAL_ERROR": Explanation(
         "A fault of Assent itself; the traceback is in the log file that the message names.",

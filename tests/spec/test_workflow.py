@@ -566,7 +566,7 @@ CALLS = [
         "w.yaml:3:27",
         "`io.fs.read_file`",
     ),
-    ("  - {name: a, capability: io.fs.delete@2.0.0}\n", "CAPABILITY_UNKNOWN", "w.yaml:3:27", "1.0.0"),
+    ("  - {name: a, capability: io.fs.delete@2.0.0}\n", "VERSION_NOT_FOUND", "w.yaml:3:27", "1.0.0"),
     (
         "  - {name: a, capability: io.fs.delete, risk_level: MEDIUM}\n",
         "RISK_LOWERED",

@@ -9,6 +9,7 @@ from assent.errors._explanation import Explanation
 from assent.errors._manifest_codes import MANIFEST_CODES
 from assent.errors._replay_codes import REPLAY_CODES
 from assent.errors._run_codes import RUN_CODES
+from assent.errors._version_codes import VERSION_CODES
 
 CATALOG: dict[str, Explanation] = {
     # -- law: capability specs, principals, ids --------------------------------------------------------------
@@ -551,6 +552,7 @@ CATALOG: dict[str, Explanation] = {
     **MANIFEST_CODES,
     **REPLAY_CODES,
     **RUN_CODES,
+    **VERSION_CODES,
     "INTERNAL_ERROR": Explanation(
         "A fault of Assent itself; the traceback is in the log file that the message names.",
         "Please report it with that file. Runs that were under way can be resumed.",

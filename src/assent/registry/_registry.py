@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import InputError, Json
-from assent.registry._semver import precedence
+from assent.registry._resolution import CapabilityVersion, Resolution, VersionIndex
+from assent.registry._timeline import Activation, LabelChange, RecordedVersion, Timeline
 from assent.spec.canonical import fingerprint
 from assent.spec.documents import did_you_mean
-from assent.spec.ids import Fingerprint
+from assent.spec.ids import CAPABILITY_ID, Fingerprint
+from assent.spec.reference import CapabilityReference, is_label
+from assent.spec.semver import precedence
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec
@@ -19,75 +22,101 @@ if TYPE_CHECKING:
 CAPABILITIES_MAX: Final = 100_000
 """Specs in one registry."""
 
+RESOLUTIONS_MAX: Final = 4_096
+"""References whose meaning a snapshot remembers; callers may write as many different ones as they like."""
+
+WEIGHT_MAX: Final = 1_000_000
+
 
 class RegistrySnapshot:
-    """The capabilities that a run can use, fixed when it starts: later registrations do not show in it.
+    """The capabilities that a run can use, fixed when it starts: later registrations and labels do not show in it.
 
     Safe to share between threads.
     """
 
-    def __init__(self, specs: Iterable[CapabilitySpec]) -> None:
-        ordered = sorted(specs, key=lambda spec: (spec.id, precedence(spec.version)))
-        self._by_reference: Mapping[str, CapabilitySpec] = MappingProxyType(
-            {spec.reference: spec for spec in ordered}
-        )
-        # The last of an id in this order is its latest version.
-        self._latest: Mapping[str, CapabilitySpec] = MappingProxyType({spec.id: spec for spec in ordered})
+    def __init__(self, indexes: Mapping[str, VersionIndex]) -> None:
+        self._indexes: Mapping[str, VersionIndex] = MappingProxyType(dict(sorted(indexes.items())))
+        self._known: dict[str, Resolution] = {}
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """SHA-256 over every reference and the fingerprint of its spec: equal for equal contents, however they came in."""
-        contents: dict[str, Json] = {
-            reference: spec.fingerprint for reference, spec in self._by_reference.items()
-        }
+        contents: dict[str, Json] = {spec.reference: spec.fingerprint for spec in self.list()}
         return fingerprint(contents)
 
     def get(self, id: str) -> CapabilitySpec | None:  # noqa: A002  # the spec's own field name
-        """The latest version of a capability by semantic-version precedence, or None. A release beats its pre-releases."""
-        return self._latest.get(id)
+        """What the bare id means: the highest release by semantic-version precedence, or None where there is none."""
+        index = self._indexes.get(id)
+        found = index.latest if index is not None else None
+        return found.spec if found is not None else None
 
     def resolve(self, reference: str) -> CapabilitySpec:
-        """The spec that `id` (its latest version) or `id@version` names; `InputError` CAPABILITY_UNKNOWN with a suggestion."""
-        found = self._by_reference.get(reference) if "@" in reference else self._latest.get(reference)
-        if found is not None:
-            return found
-        ident, _, version = reference.partition("@")
-        latest = self._latest.get(ident)
-        if latest is not None:
-            versions = ", ".join(spec.version for spec in self.versions(ident))
-            raise InputError(
-                "CAPABILITY_UNKNOWN",
-                f"capability `{ident}` has no version `{version[:80]}`",
-                hint=f"registered: {versions}",
-                details={"reference": reference[:200]},
-            )
-        raise InputError(
-            "CAPABILITY_UNKNOWN",
-            f"there is no capability `{ident[:120]}`",
-            hint=did_you_mean(ident, self._latest, otherwise="list what exists: assent capability list"),
-            details={"reference": reference[:200]},
-        )
+        """The spec that a reference means; see `resolution`."""
+        return self.resolution(reference).spec
+
+    def resolution(self, reference: str) -> Resolution:
+        """The spec that a reference means, and how it was found (see `assent.spec.reference` for what can be written).
+
+        Raises `InputError`: CAPABILITY_UNKNOWN, VERSION_NOT_FOUND, each with what is nearest; VERSION_AMBIGUOUS; INVALID_VERSION.
+        """
+        known = self._known.get(reference)
+        return known if known is not None else self._resolve(reference)
+
+    def _resolve(self, text: str) -> Resolution:
+        reference = CapabilityReference.parse(text)
+        index = self._indexes.get(reference.id)
+        if index is None:
+            raise unknown_capability(reference.id, self._indexes, text)
+        spec = index.find(reference)
+        if len(self._known) >= RESOLUTIONS_MAX:
+            self._known.clear()
+        self._known[text] = Resolution(spec, reference.how, cached=True)
+        return Resolution(spec, reference.how)
+
+    def index(self, id: str) -> VersionIndex:  # noqa: A002  # the spec's own field name
+        """All that is known of one capability's versions; `InputError` CAPABILITY_UNKNOWN."""
+        found = self._indexes.get(id)
+        if found is None:
+            raise unknown_capability(id, self._indexes, id)
+        return found
 
     def versions(self, id: str) -> list[CapabilitySpec]:  # noqa: A002  # the spec's own field name
-        """All versions of one capability, lowest first; empty when there is none."""
-        return [spec for spec in self._by_reference.values() if spec.id == id]
+        """The versions of one capability that can be used, lowest first; empty when there is none."""
+        index = self._indexes.get(id)
+        return _specs_of(index) if index is not None else []
 
     def list(self) -> list[CapabilitySpec]:
-        """Every spec, sorted by id and then by version, lowest first."""
-        return [*self._by_reference.values()]
+        """Every spec that can be used, sorted by id and then by version, lowest first."""
+        return [spec for index in self._indexes.values() for spec in _specs_of(index)]
 
     def __len__(self) -> int:
-        return len(self._by_reference)
+        return sum(len(index.candidates) for index in self._indexes.values())
+
+
+def _specs_of(index: VersionIndex) -> list[CapabilitySpec]:
+    return [entry.spec for entry in index.candidates if entry.spec is not None]
+
+
+def unknown_capability(ident: str, known: Mapping[str, object], reference: str) -> InputError:
+    """The refusal of an id that nothing is registered under."""
+    return InputError(
+        "CAPABILITY_UNKNOWN",
+        f"there is no capability `{ident[:120]}`",
+        hint=did_you_mean(ident, known, otherwise="list what exists: assent capability list"),
+        details={"reference": reference[:200]},
+    )
 
 
 class CapabilityRegistry:
-    """The capabilities that are registered now. Written at start-up by one thread; runs read snapshots."""
+    """The capabilities that are registered now, and what was recorded of them. Written by one thread; runs read snapshots."""
 
     def __init__(self) -> None:
-        self._specs: dict[str, CapabilitySpec] = {}
+        self._timelines: dict[str, Timeline] = {}
         self._origins: dict[str, str] = {}
+        self._unrecorded_at_ms: int | None = None
+        self._revision = 0
         self._sealed = False
-        # An index of what is registered; `_checked` when the references between specs are known to hold.
+        # What is registered; `_checked` when the references between specs are known to hold.
         self._index: RegistrySnapshot | None = None
         self._checked = False
 
@@ -106,7 +135,7 @@ class CapabilityRegistry:
             )
         # INVARIANT: no registered spec breaks a risk rule; asserted where it is built and again here.
         spec.require_consistent()
-        if spec.reference in self._specs:
+        if spec.reference in self._origins:
             first = self._origins[spec.reference]
             raise InputError(
                 "CAPABILITY_DUPLICATE",
@@ -114,18 +143,18 @@ class CapabilityRegistry:
                 hint="give one of them another id or version",
                 details={"reference": spec.reference, "origins": [first, origin]},
             )
-        if len(self._specs) >= CAPABILITIES_MAX:
+        if len(self._origins) >= CAPABILITIES_MAX:
             raise InputError("REGISTRY_FULL", f"more than {CAPABILITIES_MAX} capabilities are registered")
-        self._specs[spec.reference] = spec
+        self._timeline(spec.id).specs[spec.version] = spec
         self._origins[spec.reference] = origin
-        self._index, self._checked = None, False
+        self._checked = False
 
     def origin(self, reference: str) -> str | None:
         """Where the spec of `id@version` was registered from."""
         return self._origins.get(reference)
 
     def snapshot(self) -> RegistrySnapshot:
-        """What is registered now, checked as by `seal` and immutable; the same object until something is added."""
+        """What is registered now, checked as by `seal` and immutable; the same object until something changes."""
         index = self._current()
         if not self._checked:
             _check_compensations(index)
@@ -135,8 +164,27 @@ class CapabilityRegistry:
     def _current(self) -> RegistrySnapshot:
         """What is registered now, whether or not all that it refers to is there yet."""
         if self._index is None:
-            self._index = RegistrySnapshot(self._specs.values())
+            self._index = RegistrySnapshot(
+                {
+                    ident: timeline.now(self._unrecorded_at_ms)
+                    for ident, timeline in self._timelines.items()
+                    if timeline.specs
+                }
+            )
         return self._index
+
+    def snapshot_at(self, revision: int) -> RegistrySnapshot:
+        """What was registered and labelled before change number `revision`, whatever changed since.
+
+        A reference that means a version which is not installed any more is refused.
+        """
+        return RegistrySnapshot(
+            {
+                ident: timeline.at(revision)
+                for ident, timeline in self._timelines.items()
+                if any(entry.registered < revision for entry in timeline.recorded.values())
+            }
+        )
 
     def seal(self) -> RegistrySnapshot:
         """Check what holds between specs and refuse everything later; calling it twice is safe.
@@ -161,12 +209,162 @@ class CapabilityRegistry:
         """See `RegistrySnapshot.resolve`."""
         return self._current().resolve(reference)
 
+    def resolution(self, reference: str) -> Resolution:
+        """See `RegistrySnapshot.resolution`."""
+        return self._current().resolution(reference)
+
     def list(self) -> list[CapabilitySpec]:
         """See `RegistrySnapshot.list`."""
         return self._current().list()
 
     def __len__(self) -> int:
-        return len(self._specs)
+        return len(self._origins)
+
+    # -- what was recorded ------------------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """How many changes of capabilities were recorded: the number of the next one."""
+        return self._revision
+
+    def count_unrecorded_from(self, at_ms: int) -> None:
+        """Let versions that are installed and not recorded yet count as registered at this moment."""
+        self._unrecorded_at_ms = at_ms
+        for timeline in self._timelines.values():
+            timeline.changed()
+        self._index = None
+
+    def remember_version(self, fact: RecordedVersion) -> None:
+        """What the record says of a version; a later fact about the same one replaces it."""
+        self._timeline(fact.capability).recorded[fact.version] = fact
+        self._revise(fact.registered if fact.retired is None else fact.retired)
+
+    def remember_label(self, fact: LabelChange) -> None:
+        """A change of a label; changes of one capability come in their order."""
+        self._timeline(fact.capability).labels.append(fact)
+        self._revise(fact.change)
+
+    def remember_activation(self, fact: Activation) -> None:
+        """A change of weights; changes of one capability come in their order."""
+        self._timeline(fact.capability).activations.append(fact)
+        self._revise(fact.change)
+
+    def count_change(self, change: int) -> None:
+        """A change has this number, whatever became of it."""
+        self._revise(change)
+
+    def recorded(self, id: str, version: str) -> RecordedVersion | None:  # noqa: A002  # the spec's own field name
+        """What the record says of a version; None when it says nothing."""
+        timeline = self._timelines.get(id)
+        return timeline.recorded.get(version) if timeline is not None else None
+
+    def installed(self) -> Sequence[CapabilitySpec]:
+        """Every registered spec, retired ones included, in no order that means anything."""
+        return [spec for timeline in self._timelines.values() for spec in timeline.specs.values()]
+
+    def history(self, id: str) -> Sequence[CapabilityVersion]:  # noqa: A002  # the spec's own field name
+        """Every version that is installed or was ever recorded, the newest first; `InputError` CAPABILITY_UNKNOWN."""
+        timeline = self._known(id)
+        index = timeline.now(self._unrecorded_at_ms)
+        found = [index.version(version) for version in {**timeline.specs, **timeline.recorded}]
+        entries = [entry for entry in found if entry is not None]
+        never = float("inf")
+        return sorted(
+            entries,
+            key=lambda entry: (
+                never if entry.created_at_ms is None else entry.created_at_ms,
+                precedence(entry.version),
+            ),
+            reverse=True,
+        )
+
+    def label_history(self, id: str) -> Sequence[LabelChange]:  # noqa: A002  # the spec's own field name
+        """Every change of the capability's labels, the newest first."""
+        return self._known(id).labels[::-1]
+
+    def activation_history(self, id: str) -> Sequence[Activation]:  # noqa: A002  # the spec's own field name
+        """Every change of the capability's weights, the newest first."""
+        return self._known(id).activations[::-1]
+
+    # -- what may be changed ----------------------------------------------------------------------------------------------
+
+    def check_label(self, id: str, label: str) -> str | None:  # noqa: A002  # the spec's own field name
+        """The version that the label names now, if any; raises CAPABILITY_UNKNOWN, and LABEL_INVALID for what can be no label."""
+        index = self._current().index(id)
+        if not is_label(label):
+            raise InputError(
+                "LABEL_INVALID",
+                f"`{label[:80]}` can't be a label",
+                hint="a label is a word in lower case, like `stable` or `canary-eu`, and neither `latest` nor `x`",
+            )
+        return index.labels.get(label)
+
+    def check_weights(self, id: str, weights: Mapping[str, int]) -> None:  # noqa: A002  # the spec's own field name
+        """Raise CAPABILITY_UNKNOWN, VERSION_NOT_FOUND, or WEIGHTS_INVALID for what versions can't be weighted with."""
+        for version in weights:
+            self._current().resolve(f"{id}@{version}")
+        total = sum(weights.values())
+        if weights and (total <= 0 or any(not 0 <= weight <= WEIGHT_MAX for weight in weights.values())):
+            raise InputError(
+                "WEIGHTS_INVALID",
+                f"the weights of `{id}` are not whole numbers from 0 to {WEIGHT_MAX} with one above 0",
+                hint="for example `1.0.0=80 2.0.0=20`",
+            )
+
+    def check_retirement(self, id: str, version: str) -> None:  # noqa: A002  # the spec's own field name
+        """Raise what forbids that a version is retired: CAPABILITY_UNKNOWN, VERSION_NOT_FOUND (also for one that is retired
+        already), VERSION_NEWEST, VERSION_LABELLED, VERSION_ACTIVE.
+        """
+        index = self._current().index(id)
+        reference = f"{id}@{version}"
+        entry = index.version(version)
+        if entry is None or entry.is_retired:
+            self._current().resolve(reference)  # Raises, and says what is nearest.
+        newest = index.newest
+        if newest is not None and newest.version == version:
+            raise _kept("VERSION_NEWEST", reference, "is the newest version", "register its successor first")
+        labels = index.labels_of(version)
+        if labels:
+            named = ", ".join(f"`{label}`" for label in labels)
+            raise _kept(
+                "VERSION_LABELLED",
+                reference,
+                f"is labelled {named}",
+                f"move the label first: assent capability label {id}@VERSION {labels[0]}",
+            )
+        if index.weights.get(version, 0) > 0:
+            raise _kept(
+                "VERSION_ACTIVE",
+                reference,
+                "gets a share of the calls",
+                "give its share to others first: assent capability activate",
+            )
+
+    # -- inside -----------------------------------------------------------------------------------------------------------
+
+    def _timeline(self, ident: str) -> Timeline:
+        """The timeline of a capability, about to be changed."""
+        found = self._timelines.get(ident)
+        if found is None:
+            found = self._timelines[ident] = Timeline(ident)
+        found.changed()
+        self._index = None
+        return found
+
+    def _known(self, ident: str) -> Timeline:
+        found = self._timelines.get(ident)
+        if found is None or not CAPABILITY_ID.match(ident):
+            raise unknown_capability(ident, self._timelines, ident)
+        return found
+
+    def _revise(self, change: int) -> None:
+        self._revision = max(self._revision, change + 1)
+
+
+def _kept(code: str, reference: str, why: str, hint: str) -> InputError:
+    return InputError(
+        code, f"`{reference}` {why}, so it can't be retired", hint=hint, details={"reference": reference}
+    )
 
 
 def _check_compensations(snapshot: RegistrySnapshot) -> None:

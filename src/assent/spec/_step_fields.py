@@ -5,25 +5,32 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from assent.errors import InputError
 from assent.spec._steps import ApprovalSpec, Backoff, Retry
 from assent.spec.decision import Approvers
 from assent.spec.documents import did_you_mean
-from assent.spec.ids import CAPABILITY_ID, SEMVER
 from assent.spec.principal import PrincipalKind
+from assent.spec.reference import CapabilityReference
 from assent.spec.sections import Section
 
 ATTEMPTS_MAX: Final = 100
 APPROVERS_MAX: Final = 20
 _ERROR_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{1,63}\Z")
-_CAPABILITY: Final = re.compile(
-    CAPABILITY_ID.pattern.removesuffix(r"\Z") + "(@" + SEMVER.pattern.removesuffix(r"\Z") + r")?\Z"
-)
 
 
 def read_capability_id(section: Section, key: str) -> str:
-    return section.matching(
-        key, _CAPABILITY, "capability (like `io.fs.write_file` or `io.fs.write_file@1.0.0`)"
-    )
+    text = section.text(key)
+    if not isinstance(section.data.get(key), str):
+        return text
+    try:
+        CapabilityReference.parse(text)
+    except InputError as error:
+        if error.code == "INVALID_VERSION":
+            section.fault(error.code, error.message, key, hint=error.hint)
+        else:
+            what = "capability (like `io.fs.write_file` or `io.fs.write_file@1.0.0`)"
+            section.fault("VALUE_INVALID", f"`{text[:80]}` is no {what}", key)
+    return text
 
 
 def read_retry(section: Section | None) -> Retry:

@@ -22,7 +22,7 @@ Fingerprint = NewType("Fingerprint", str)
 
 CAPABILITY_ID: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+\Z")
 SEMVER: Final = re.compile(
-    r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(-[0-9A-Za-z][0-9A-Za-z.-]{0,63})?(\+[0-9A-Za-z.-]{1,64})?\Z"
+    r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})(-[0-9A-Za-z][0-9A-Za-z.-]{0,63})?(\+[0-9A-Za-z.-]{1,64})?\Z"
 )
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
 """Step and input names: they appear in expressions, so they look like variables."""

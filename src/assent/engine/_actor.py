@@ -176,7 +176,7 @@ class RunActor:
                 message = await self._next_message()
                 if message is not None:
                     self._take(message)
-                elif not self._retries or self._is_held:
+                elif not self._goes_on:
                     return
         except asyncio.CancelledError:
             raise
@@ -184,6 +184,11 @@ class RunActor:
             self._failure = error
             self._drop_launches()
             self._refuse_all(error)
+
+    @property
+    def _goes_on(self) -> bool:
+        """There is more to do although no message came: another attempt is due, or will be."""
+        return bool(self._retries) and not self._is_held
 
     async def _next_message(self) -> Message | None:
         """The next message; None when a retry is due, or when nothing will come by itself."""
@@ -232,11 +237,15 @@ class RunActor:
         """Let the machine decide; true when anything came of it."""
         events = advance(self.record, self._readiness, command, self._outbox.stamp())
         for event in events:
-            step = getattr(event, "step", None)
-            if step is not None:
-                self._touched[step] = None
+            self._note(event)
         self._outbox.add(events)
         return bool(events)
+
+    def _note(self, event: ev.AnyEvent) -> None:
+        """Something was decided: its step has to be looked at."""
+        step = getattr(event, "step", None)
+        if step is not None:
+            self._touched[step] = None
 
     # -- what can be done now ---------------------------------------------------------------------------------------------
 
@@ -247,7 +256,10 @@ class RunActor:
         await self._flush()
         launches, self._launches = self._launches, []
         for key, work in launches:
-            self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
+            self._launch(key, work)
+
+    def _launch(self, key: StepKey, work: Coroutine[Any, Any, Command]) -> None:
+        self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
 
     @property
     def _is_full(self) -> bool:
@@ -336,20 +348,30 @@ class RunActor:
         moved = False
         if self._is_held:
             return moved
-        now = self._services.clock.now_ms()
-        for key in [key for key, due in self._retries.items() if due <= now]:
+        for due in self._due():
             if self._is_full:
                 return moved
-            del self._retries[key]
-            moved |= self._apply(await self._admission.admit(key, self._outbox))
-        while self._readiness.ready and not self.record.is_stopping and not self._is_full:
-            key = next(iter(self._readiness.ready))
+            del self._retries[due]
+            moved |= self._apply(await self._admission.admit(due, self._outbox))
+        while not self.record.is_stopping and not self._is_full:
+            key = self._next_ready()
+            if key is None:
+                break
             del self._readiness.ready[key]
             moved |= self._apply(await self._admission.admit(key, self._outbox))
             step = self.record.steps[key]
             self._touched.pop(key, None)
             await self._look_at(step)
         return moved
+
+    def _due(self) -> list[StepKey]:
+        """The steps whose pause before another attempt is over."""
+        now = self._services.clock.now_ms()
+        return [key for key, due in self._retries.items() if due <= now]
+
+    def _next_ready(self) -> StepKey | None:
+        """The step that is admitted next, of those that may begin."""
+        return next(iter(self._readiness.ready), None)
 
     def _finish(self) -> bool:
         record = self.record

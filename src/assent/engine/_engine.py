@@ -68,7 +68,7 @@ class Engine:
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
         scope = RunScope(self._services, blueprint, self._catalogues(), values, record, actor.principal)
-        running = RunActor(scope, durable_n=0, progress=self._progress)
+        running = self.make_actor(scope, durable_n=0)
         running.begin(created, dict(inputs))
         self._actors[run] = running
         running.start()
@@ -221,9 +221,13 @@ class Engine:
             requester.type, requester.id, self._services.roles.get(str(requester), frozenset())
         )
         scope = RunScope(self._services, blueprint, self._catalogues(), values, record, requester)
-        actor = RunActor(scope, durable_n=record.n, progress=self._progress)
+        actor = self.make_actor(scope, durable_n=record.n)
         self._actors[run] = actor
         return actor
+
+    def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
+        """What drives one run here; a replay has its own."""
+        return RunActor(scope, durable_n=durable_n, progress=self._progress)
 
     def load(self, run: RunId) -> RunRecord:
         """The record that the journal's events make, whether or not the run is under way here."""

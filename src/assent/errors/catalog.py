@@ -5,6 +5,7 @@ A code is added here in the same change that first raises it; a test holds the t
 
 from __future__ import annotations
 
+from assent.errors._app_codes import APP_CODES
 from assent.errors._explanation import Explanation
 from assent.errors._manifest_codes import MANIFEST_CODES
 from assent.errors._replay_codes import REPLAY_CODES
@@ -549,6 +550,7 @@ CATALOG: dict[str, Explanation] = {
         "A command of the demo did not end as the demo says; what it printed stands above, and its folder is kept.",
         "Please report it with what was printed.",
     ),
+    **APP_CODES,
     **MANIFEST_CODES,
     **REPLAY_CODES,
     **RUN_CODES,

@@ -1,28 +1,41 @@
 """One call from start to end: its context, the handler's parts, validation of what goes in and comes out."""
 
 from assent.invocation._bound import BoundCapability, invalid
+from assent.invocation._config import Config
+from assent.invocation._health import ApplicationHealth, Health, HealthStatus
 from assent.invocation._invoker import CallTimeoutError, Invoker
+from assent.invocation._modules import ModuleLimits
+from assent.invocation._shared_state import Owned, SharedState
+from assent.invocation.application import GlobalContext
 from assent.invocation.context import BlobStore, CancelToken, LocalContext, World
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
 from assent.invocation.metrics import Metrics
 
 __all__ = [
+    "ApplicationHealth",
     "BlobStore",
     "BoundCapability",
     "CallTimeoutError",
     "CancelToken",
+    "Config",
     "Entry",
     "EntryKind",
     "Files",
+    "GlobalContext",
     "Handler",
+    "Health",
+    "HealthStatus",
     "Invoker",
     "LocalContext",
     "Metrics",
+    "ModuleLimits",
     "NoEffectError",
+    "Owned",
     "Prepared",
     "Preview",
     "Reconciliation",
+    "SharedState",
     "World",
     "invalid",
 ]

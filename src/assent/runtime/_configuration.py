@@ -5,6 +5,7 @@ The places of keys are looked up in the text, and only once something is wrong (
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,6 +70,29 @@ def _roles(value: object) -> Json:
     return sorted(set(value))
 
 
+def _free(value: object) -> Json:
+    """A table of the user's own making: whatever JSON can hold."""
+    if not isinstance(value, dict):
+        raise ValueError("must be a table: `[app]`")  # noqa: TRY004 - the caller makes a fault of it
+    return {str(key): _json(item, str(key)) for key, item in value.items()}
+
+
+def _json(value: object, path: str) -> Json:
+    match value:
+        case bool() | int() | str():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case dict():
+            return {str(key): _json(item, f"{path}.{key}") for key, item in value.items()}
+        case list():
+            return [_json(item, f"{path}.{index}") for index, item in enumerate(value)]
+        case float():
+            raise ValueError(f"can't hold `{path}`: it must be a finite number")
+        case _:
+            raise ValueError(f"can't hold `{path}`: write dates and times as text, in quotes")
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """A table of tables whose names the user chooses: one per principal."""
@@ -96,6 +120,7 @@ PROJECT_SCHEMA: Final[Schema] = {
     **_SHARED,
     "workspace": {"environment": _label, "state": _text},
     "identity": {"strict": _flag, "users": _WHO, "agents": _WHO, "services": _WHO},
+    "app": _free,
 }
 """What `assent.toml` may hold."""
 

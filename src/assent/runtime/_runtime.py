@@ -37,7 +37,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Invoker
+from assent.invocation import Invoker, Metrics
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -49,6 +49,7 @@ from assent.journal import (
 )
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
+from assent.runtime._application import application
 from assent.runtime._catalogue import Capabilities
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
@@ -79,6 +80,8 @@ class Runtime:
     def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
         self.settings = settings
         self._policy = policy
+        self.metrics = Metrics()
+        self.app = application(settings)
         self._capabilities = Capabilities()
         for spec, handler in builtin_capabilities():
             self._capabilities.register(spec, handler, origin="built in")
@@ -159,6 +162,9 @@ class Runtime:
         self._exit.push_async_callback(journal.close)
         services = self.services(journal, journal.blobs)
         self._services = services
+        # The modules outlive every call that may use them, and the journal outlives the modules.
+        self._exit.push_async_callback(self.app.shutdown)
+        await self.app.start()
         self._engine = Engine(services, self._capabilities.current, self._tell)
         self._exit.push_async_callback(self._engine.close)
 
@@ -231,6 +237,10 @@ class Runtime:
             raise
         if self._engine is not None:
             self._engine.wake()
+
+    async def reload_configuration(self) -> None:
+        """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
+        await self.app.reload(self.settings.read_app())
 
     @contextmanager
     def telling(self, listener: Progress) -> Iterator[None]:

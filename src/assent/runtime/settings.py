@@ -78,6 +78,7 @@ class Settings:
     os_uid: int
     identities: Identities
     limits: Limits
+    app: Mapping[str, Json]
     effective: tuple[Effective, ...]
     runtime_home: Path | None
     temporary_home: Path
@@ -116,6 +117,10 @@ class Settings:
         name, asserted = layers.principal(principal, identities, os_uid)
         who = identities.principal_of(name, asserted=asserted, os_uid=os_uid)
         limits = layers.limits()
+        app = _application(config)
+        if app:
+            # Its keys and not its values: what an application is told may be more than `doctor` should show.
+            layers.note("app", [*app], layers.source_of(("app",)))
         return cls(
             workspace=root,
             state=state_path,
@@ -128,6 +133,7 @@ class Settings:
             os_uid=os_uid,
             identities=identities,
             limits=limits,
+            app=app,
             effective=tuple(layers.noted),
             runtime_home=_folder(environ, "XDG_RUNTIME_DIR"),
             temporary_home=_folder(environ, "TMPDIR") or Path("/tmp"),  # noqa: S108 - owner and mode are checked on use
@@ -154,6 +160,12 @@ class Settings:
         Raises `InputError` POLICY_MISSING, POLICY_PERMISSIONS or POLICY_INVALID.
         """
         return None if self.policy_path is None else read_policy_file(self.policy_path)
+
+    def read_app(self) -> Mapping[str, Json]:
+        """The `[app]` table as it stands in the file now; `InputError` CONFIG_INVALID."""
+        return _application(
+            None if self.config_path is None else load_configuration(self.config_path, PROJECT_SCHEMA)
+        )
 
     def create_state(self) -> None:
         """Make the state directory (0700, with its own ignore file); STATE_PERMISSIONS, STATE_UNUSABLE."""
@@ -315,6 +327,11 @@ def _identities(config: Configuration | None) -> Identities:
             if isinstance(uid, int):
                 uids[f"{kind}:{name}"] = uid
     return Identities(strict=config.values.get(("identity", "strict")) is True, roles=roles, uids=uids)
+
+
+def _application(config: Configuration | None) -> Mapping[str, Json]:
+    found = config.values.get(("app",)) if config is not None else None
+    return found if isinstance(found, dict) else {}
 
 
 def _home(environ: Mapping[str, str]) -> Path:

@@ -1,0 +1,60 @@
+"""Codes of what the calls of one runtime share: modules, configuration, shared state, secrets, rate limits."""
+
+from __future__ import annotations
+
+from assent.errors._explanation import Explanation
+
+APP_CODES: dict[str, Explanation] = {
+    "MODULE_REGISTERED": Explanation(
+        "A module or health check of that name is there already.",
+        "Register it once; whoever needs it asks with `app.get`.",
+    ),
+    "MODULE_UNKNOWN": Explanation(
+        "A part asked for a module that nobody registered.",
+        "Register it with `app.register`, or mend the name; the hint shows what is close.",
+    ),
+    "MODULE_NOT_STARTED": Explanation(
+        "A part asked for a module before it was started.",
+        "Give the module a higher priority than what asks for it, or call `app.start()` after registering it.",
+    ),
+    "MODULE_INVALID": Explanation(
+        "What was registered as a module is not what it was registered as, or is neither an instance nor a factory.",
+        "Register an instance of the type, or a factory that makes one.",
+    ),
+    "MODULE_START_FAILED": Explanation(
+        "A module's factory failed or took too long; those started before it were closed again, in reverse.",
+        "Mend what `details.cause` tells and start again.",
+    ),
+    "MODULE_FAILED": Explanation(
+        "A module raised something of its own; the message is its own too.",
+        "Mend the module.",
+    ),
+    "SHUTDOWN_INCOMPLETE": Explanation(
+        "Closing some modules failed or took too long; all others were closed.",
+        "Look at each in `details.failures`.",
+    ),
+    "TIME_LIMIT": Explanation(
+        "A function of a module took longer than it may.",
+        "Mend what is slow or hangs.",
+    ),
+    "LISTENERS_FAILED": Explanation(
+        "A new configuration came into force, and parts that were told of it failed.",
+        "Look at each in `details.failures`; the configuration holds.",
+    ),
+    "SHARED_STATE_TAKEN": Explanation(
+        "A shared value has one owner, and that name has one already.",
+        "Read it, or claim another name.",
+    ),
+    "SHARED_STATE_UNKNOWN": Explanation(
+        "Nobody shares a value of that name.",
+        "Mend the name, or let its owner claim it first.",
+    ),
+    "SHARED_STATE_RELEASED": Explanation(
+        "A part wrote a shared value after it had given it back.",
+        "Claim it again before writing.",
+    ),
+    "SHARED_STATE_FULL": Explanation(
+        "More values would be shared than one runtime keeps.",
+        "Share one value with many entries instead of many values.",
+    ),
+}

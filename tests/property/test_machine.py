@@ -11,7 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from msgspec.structs import replace
 
 from assent.engine._commands import (
     Abort,
@@ -299,6 +300,8 @@ class MachineRules(RuleBasedStateMachine):
         verdict = Verdict.NO if key in self.world.reads else answer.verdict
         if verdict is Verdict.NO and attempt == 1:
             self.world.maybe.discard(key)
+        if verdict is Verdict.YES:
+            self.world.maybe.add(key)  # also after an earlier no: what is there now has to be taken back
         output = BOUND if verdict is Verdict.YES else None
         retry_at_ms = answer.retry_at_ms if attempt < 3 else None
         self.give(

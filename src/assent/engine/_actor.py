@@ -252,7 +252,9 @@ class RunActor:
     async def _move(self) -> None:
         """Decide everything that can be decided now, make it durable, then have the effects begin."""
         while await self._decide_more():
-            pass
+            # While a step is about to begin, neither the end of the run nor an undo can be due.
+            if self._launches and not self._touched and not self._readiness.ready:
+                break
         await self._flush()
         launches, self._launches = self._launches, []
         for key, work in launches:

@@ -8,9 +8,10 @@ asked again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
+
+import msgspec
 
 from assent.engine._blueprint import iteration_of
 from assent.engine._commands import Admit, Command, Failed, Succeeded
@@ -36,8 +37,7 @@ _ANSWERS: Final = ("granted", "used")
 """An approval that answers the gate's question; a used one still does for further attempts of the very same call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A step whose call is fully known: what the gate is asked about and what a person would approve."""
 
     key: StepKey

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from assent.spec import events as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.principal import Principal
@@ -36,22 +38,19 @@ StepEvent: TypeAlias = (
 """What an admission can lead to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(msgspec.Struct, frozen=True, gc=False):
     """The shell looked at a step that may begin; `events` say what the gate and the preparation led to. All are the step's."""
 
     events: tuple[StepEvent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AddStep:
+class AddStep(msgspec.Struct, frozen=True, gc=False):
     """A session receives another step."""
 
     event: ev.StepAdded
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(msgspec.Struct, frozen=True, gc=False):
     """An attempt's effect is done and its output is valid."""
 
     step: StepKey
@@ -60,8 +59,7 @@ class Succeeded:
     effect: Effect
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True, gc=False):
     """An attempt failed; attempt 0: the step could not begin.
 
     `retry_at_ms`: the retry policy allows another one then. `is_alive`: its thread did not end.
@@ -76,8 +74,7 @@ class Failed:
     is_alive: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(msgspec.Struct, frozen=True, gc=False):
     """The capability said whether an unsettled effect happened; `may_repeat`: the spec calls it idempotent."""
 
     step: StepKey
@@ -89,8 +86,7 @@ class Reconciled:
     retry_at_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Doubted:
+class Doubted(msgspec.Struct, frozen=True, gc=False):
     """Nobody can say what became of an attempt; `code` says why (`CAPABILITY_CHANGED`, `EFFECT_UNKNOWN`)."""
 
     step: StepKey
@@ -98,23 +94,20 @@ class Doubted:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Compensating:
+class Compensating(msgspec.Struct, frozen=True, gc=False):
     """The shell is about to take a step's effect back, for the `attempt`-th time."""
 
     step: StepKey
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Compensated:
+class Compensated(msgspec.Struct, frozen=True, gc=False):
     """A step's effect is taken back."""
 
     step: StepKey
 
 
-@dataclass(frozen=True, slots=True)
-class NotCompensated:
+class NotCompensated(msgspec.Struct, frozen=True, gc=False):
     """Taking a step's effect back failed; `may_repeat`: trying again may help."""
 
     step: StepKey
@@ -123,22 +116,19 @@ class NotCompensated:
     may_repeat: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True, gc=False):
     """Every step has passed; `outputs` binds the run's outputs."""
 
     outputs: Commitment
 
 
-@dataclass(frozen=True, slots=True)
-class Abort:
+class Abort(msgspec.Struct, frozen=True, gc=False):
     """The run can't finish although its steps passed (its outputs can't be computed)."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Approve:
+class Approve(msgspec.Struct, frozen=True, gc=False):
     """A principal agrees. `digest`: what the approver saw; None: not confirmed. `step` None: the only open question."""
 
     actor: Actor
@@ -147,8 +137,7 @@ class Approve:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(msgspec.Struct, frozen=True, gc=False):
     """A principal refuses."""
 
     actor: Actor
@@ -157,49 +146,42 @@ class Reject:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Expire:
+class Expire(msgspec.Struct, frozen=True, gc=False):
     """The clock passed an approval's limit."""
 
     step: StepKey
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True, gc=False):
     """A principal wants the run to stop and be taken back."""
 
     actor: Actor
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(msgspec.Struct, frozen=True, gc=False):
     """No more steps will be added to a session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recover:
+class Recover(msgspec.Struct, frozen=True, gc=False):
     """A new owner takes over; `retry`: a person wants another try of what needs attention."""
 
     retry: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RequestUndo:
+class RequestUndo(msgspec.Struct, frozen=True, gc=False):
     """A principal wants a succeeded run taken back, and the gate answered; `approval` is set when people must be asked."""
 
     request: ev.UndoRequested
     approval: ev.ApprovalRequested | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BeginUndo:
+class BeginUndo(msgspec.Struct, frozen=True, gc=False):
     """Every conflict was looked for; None: there is none."""
 
     refusal: ev.UndoRefused | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Resolve:
+class Resolve(msgspec.Struct, frozen=True, gc=False):
     """A person says what became of a step."""
 
     actor: Actor

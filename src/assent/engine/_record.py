@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, assert_never
 
+import msgspec
+
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.errors import InternalError
 from assent.spec import events as ev
@@ -74,8 +76,7 @@ class ApprovalRecord:
         return self.status == "granted"
 
 
-@dataclass(slots=True)
-class StepRecord:
+class StepRecord(msgspec.Struct):
     """Where one step stands and what was journaled about it. `order` is the event number of its outcome.
 
     `has_older_effect`: an attempt before the current one may have left something, whatever the current one does.
@@ -101,7 +102,7 @@ class StepRecord:
     order: int | None = None
     retry_at_ms: int | None = None
     approval: ApprovalRecord | None = None
-    settled_approvals: list[ApprovalRecord] = field(default_factory=list)
+    settled_approvals: list[ApprovalRecord] = msgspec.field(default_factory=list)
     was_interrupted: bool = False
     has_older_effect: bool = False
     children: int | None = None
@@ -118,8 +119,7 @@ class UndoRecord:
     is_over: bool = False
 
 
-@dataclass(slots=True)
-class RunRecord:
+class RunRecord(msgspec.Struct):
     """Everything that a run's events say. `n` is the number of its next event; `dirty` holds steps changed since last asked."""
 
     run: RunId
@@ -129,16 +129,16 @@ class RunRecord:
     n: int = 1
     phase: Phase = Phase.FORWARD
     state: RunState = RunState.PENDING
-    steps: dict[StepKey, StepRecord] = field(default_factory=dict)
+    steps: dict[StepKey, StepRecord] = msgspec.field(default_factory=dict)
     failure_code: str | None = None
     failed_step: StepKey | None = None
     is_cancelling: bool = False
     is_closed: bool = False
     undo: UndoRecord | None = None
     outputs: Commitment | None = None
-    rollback: list[StepKey] = field(default_factory=list)
-    dirty: set[StepKey] = field(default_factory=set)
-    counts: dict[StepState, int] = field(default_factory=dict)
+    rollback: list[StepKey] = msgspec.field(default_factory=list)
+    dirty: set[StepKey] = msgspec.field(default_factory=set)
+    counts: dict[StepState, int] = msgspec.field(default_factory=dict)
 
     @property
     def mode(self) -> Mode:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from assent.engine._blueprint import Blueprint
 from assent.engine._readiness import iterations
@@ -18,8 +19,7 @@ from assent.spec.states import RunState, StepState
 _FAILED = frozenset({StepState.FAILED, StepState.DENIED, StepState.IN_DOUBT, StepState.COMPENSATION_FAILED})
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(msgspec.Struct, frozen=True):
     """One step of a run. `output` is None unless it succeeded; `error` is the error object when it did not."""
 
     name: str
@@ -52,8 +52,7 @@ class StepResult:
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(msgspec.Struct, frozen=True):
     """How a run stands: the fields of `assent run --json`. `ledger` is the log's size and root (base64) at that moment."""
 
     run_id: RunId

@@ -1,7 +1,7 @@
 """A draft becomes durable: one transaction, few statements.
 
-Rows go in by statements for 16, 4 or 1 of them. A statement per row would cost as much processor time, and would let go of the
-interpreter's lock for every row: beside a busy event loop the writer would then wait for it hundreds of times per commit.
+Rows go in by statements for up to 16 of them. A statement per row would let go of the interpreter's lock for every row: beside a
+busy event loop the writer would then wait for it hundreds of times per commit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from assent.journal.ports import Cell, Row
 from assent.spec.events import LedgerCreated, decode_leaf
 from assent.spec.ids import Commitment, RunId
 
-_CHUNKS: Final = (16, 4, 1)
+_ROWS_MAX: Final = 16
+"""Rows in one statement. There is one statement for each number of rows up to it, all kept prepared."""
 
 
 class LedgerStore:
@@ -196,14 +197,12 @@ class LedgerStore:
             execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (draft.head.size, draft.note))
 
     def _insert_many(self, head: str, rows: Sequence[Sequence[Cell | bytes]]) -> None:
-        at, execute = 0, self._connection.execute
-        for size in _CHUNKS:
-            while len(rows) - at >= size:
-                chunk = rows[at : at + size]
-                execute(
-                    _insert_statement(head, len(chunk[0]), size), [value for row in chunk for value in row]
-                )
-                at += size
+        execute = self._connection.execute
+        for at in range(0, len(rows), _ROWS_MAX):
+            chunk = rows[at : at + _ROWS_MAX]
+            execute(
+                _insert_statement(head, len(chunk[0]), len(chunk)), [value for row in chunk for value in row]
+            )
 
     def _delete_payload(self, commitment: Commitment) -> None:
         row = find_payload(self._connection, commitment)

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from assent.spec.events import AnyEvent, Leaf
 from assent.spec.ids import Commitment, RunId
 
 Cell: TypeAlias = "str | int | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True, gc=False):
     """Bytes stored beside the leaves, bound by `commit(salt, body)`.
 
     `blobs` are the digests that the body refers to. What a `step.started` binds as `prepared` is a JSON object that lists exactly
@@ -30,8 +31,7 @@ class Payload:
     blobs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One row of a projection (`runs`, `steps`, `approvals`): its key columns and all columns, replacing any earlier row."""
 
     table: str
@@ -39,8 +39,7 @@ class Row:
     values: tuple[Cell, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Events of one run that become durable together, with their payloads and the projection rows that follow from them.
 
     `seal`: sign a checkpoint in the same transaction (end of a run, before a CRITICAL effect).
@@ -55,8 +54,7 @@ class Batch:
     seal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, gc=False):
     """Where the ledger stands: number of leaves and the tree's root."""
 
     size: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self, TypeVar
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
@@ -31,8 +32,7 @@ def _member(kind: type[_Choice], value: str, what: str) -> _Choice:
         raise InputError("SPEC_INVALID", f"`{value}` is no {what}", hint=f"one of: {names}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyContext:
+class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One question to the gate. Every field always has a value; only paths under `inputs` may be absent.
 
     `capability` is the id without a version. `workflow` and `environment` are empty, not missing, when there is none.
@@ -47,7 +47,7 @@ class PolicyContext:
     version: str = ""
     labels: frozenset[str] = frozenset()
     requires_approval: bool = False
-    inputs: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, object] = msgspec.field(default_factory=dict)
     workflow: str = ""
     environment: str = ""
     run_id: str = ""
@@ -56,18 +56,25 @@ class PolicyContext:
     now_ms: int = 0
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "risk_level", _member(RiskLevel, self.risk_level, "risk level"))
-        put(self, "operation_type", _member(OperationType, self.operation_type, "operation type"))
-        put(self, "mode", _member(Mode, self.mode, "mode of a run"))
+        put = msgspec.structs.force_setattr
+        # The engine hands over members and frozen sets; whoever writes them as text pays for it, and nobody else.
+        if type(self.risk_level) is not RiskLevel:
+            put(self, "risk_level", _member(RiskLevel, self.risk_level, "risk level"))
+        if type(self.operation_type) is not OperationType:
+            put(self, "operation_type", _member(OperationType, self.operation_type, "operation type"))
+        if type(self.mode) is not Mode:
+            put(self, "mode", _member(Mode, self.mode, "mode of a run"))
         if not 0 <= self.now_ms <= _NOW_MS_MAX:
             raise InputError(
                 "SPEC_INVALID", f"`{self.now_ms}` is no time in milliseconds since 1970", path="now_ms"
             )
-        put(self, "labels", frozenset(self.labels))
+        if type(self.labels) is not frozenset:
+            put(self, "labels", frozenset(self.labels))
         put(self, "inputs", freeze(self.inputs))
-        put(self, "workflow", self.workflow or "")
-        put(self, "environment", self.environment or "")
+        if not self.workflow:
+            put(self, "workflow", "")  # programs without types hand over None
+        if not self.environment:
+            put(self, "environment", "")
         if self.requester is None:
             put(self, "requester", self.principal)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from assent.errors import Json
 
 
@@ -51,8 +53,7 @@ class Tried:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """One answer of the gate, complete enough to be explained and replayed.
 
     `rule` is the id of the deciding rule, or `default`, `builtin.low` …; `code` is set on a denial

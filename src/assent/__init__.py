@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from assent.errors import AssentError as AssentError
+    from assent.invocation import LocalContext as LocalContext
+    from assent.invocation import capability as capability
     from assent.runtime import Runtime as Runtime
 
 __version__ = "0.1.0"
 
 # The one place each public name is reached from.
-_HOMES = {"AssentError": "assent.errors", "Runtime": "assent.runtime"}
+_HOMES = {
+    "AssentError": "assent.errors",
+    "LocalContext": "assent.invocation",
+    "Runtime": "assent.runtime",
+    "capability": "assent.invocation",
+}
 
-__all__ = ["AssentError", "Runtime", "__version__"]
+__all__ = ["AssentError", "LocalContext", "Runtime", "__version__", "capability"]
 
 
 def __getattr__(name: str) -> object:

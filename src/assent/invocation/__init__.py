@@ -8,6 +8,7 @@ from assent.invocation._modules import ModuleLimits
 from assent.invocation._shared_state import Owned, SharedState
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import BlobStore, CancelToken, LocalContext, World
+from assent.invocation.declaration import Capability, capabilities_in, capability, described
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
 from assent.invocation.metrics import Metrics
@@ -18,6 +19,7 @@ __all__ = [
     "BoundCapability",
     "CallTimeoutError",
     "CancelToken",
+    "Capability",
     "Config",
     "Entry",
     "EntryKind",
@@ -37,5 +39,8 @@ __all__ = [
     "Reconciliation",
     "SharedState",
     "World",
+    "capabilities_in",
+    "capability",
+    "described",
     "invalid",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from assent.errors import InputError
-from assent.invocation import BoundCapability, Handler
+from assent.invocation import BoundCapability, Handler, described
 from assent.registry import CapabilityRegistry, RegistrySnapshot
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
@@ -56,9 +56,20 @@ class Capabilities:
         self._bound: dict[str, BoundCapability] = {}
         self._current: tuple[int, FrozenCatalogue] | None = None
 
-    def register(self, spec: CapabilitySpec, handler: object, *, origin: str = "python") -> None:
-        """Add a capability with its handler: a `Handler`, an object with its parts, or a function (its `execute`)."""
-        bound = BoundCapability(spec, Handler.of(handler))
+    def register(self, source: object, handler: object = None, *, origin: str = "python") -> None:
+        """Add what `@capability` described (one, or all of a module), or a spec with its handler.
+
+        A handler is a `Handler`, an object with its parts, or a function (its `execute`).
+        """
+        if isinstance(source, CapabilitySpec):
+            self._add(source, Handler.of(handler), origin)
+            return
+        # Everything is built before anything is added: a module is registered whole or not at all.
+        for spec, parts in [(one.spec, one.handler) for one in described(source)]:
+            self._add(spec, parts, origin)
+
+    def _add(self, spec: CapabilitySpec, handler: Handler, origin: str) -> None:
+        bound = BoundCapability(spec, handler)
         self.registry.register_capability(spec, origin=origin)
         self._bound[spec.reference] = bound
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from types import ModuleType, TracebackType
+from typing import Any, Final, Self, overload
 
 from assent import system
 from assent.capabilities import builtin_capabilities
@@ -37,7 +37,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Invoker, Metrics
+from assent.invocation import Capability, Invoker, Metrics
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -222,9 +222,13 @@ class Runtime:
         """The specs of every registered capability."""
         return self._capabilities.registry
 
-    def register(self, spec: CapabilitySpec, handler: object, *, origin: str = "python") -> None:
-        """Add a capability with its handler, for runs that begin from now on."""
-        self._capabilities.register(spec, handler, origin=origin)
+    @overload
+    def register(self, source: Capability[..., Any] | ModuleType, *, origin: str = "python") -> None: ...
+    @overload
+    def register(self, source: CapabilitySpec, handler: object, *, origin: str = "python") -> None: ...
+    def register(self, source: object, handler: object = None, *, origin: str = "python") -> None:
+        """Add capabilities for runs that begin from now on: a described one, all of a module, or a spec with its handler."""
+        self._capabilities.register(source, handler, origin=origin)
 
     def reload_policy(self) -> None:
         """Read the configured policy again. When that fails, new steps are denied and runs under way pause, and it is raised."""

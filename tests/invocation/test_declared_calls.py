@@ -1,0 +1,200 @@
+"""A declared capability goes the whole way: gate, intent, effect, undo; and a user's file type-checks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import types
+from pathlib import Path
+
+import pytest
+
+from assent import LocalContext, capability
+from assent.errors import InputError
+from assent.invocation import Preview, Reconciliation
+from assent.spec.states import Verdict
+from tests.support.bodies import Place, policy, states, workflow
+
+NOTES: dict[str, str] = {}
+
+
+@capability(
+    "notes.put",
+    operation="WRITE",
+    risk="MEDIUM",
+    reversible=True,
+    scope="notes",
+    effect="changes one note",
+    idempotent=True,
+)
+async def put(context: LocalContext, key: str, text: str = "") -> dict[str, str | None]:
+    """Put a text under a key."""
+    assert context.prepared is not None
+    old = NOTES.get(key)
+    NOTES[key] = text
+    return {"key": key, "old": old}
+
+
+@put.prepare
+def before(key: str) -> dict[str, str | None]:
+    return {"old": NOTES.get(key)}
+
+
+@put.compensate
+async def restore(key: str, prepared: dict[str, str | None]) -> None:
+    old = prepared["old"]
+    if old is None:
+        NOTES.pop(key, None)
+    else:
+        NOTES[key] = old
+
+
+@put.reconcile
+def happened(key: str, text: str) -> Reconciliation:
+    return Reconciliation(Verdict.YES if NOTES.get(key) == text else Verdict.NO, {"key": key, "old": None})
+
+
+@put.preview
+def show(key: str, text: str) -> Preview:
+    return Preview("text", f"{key}: {NOTES.get(key)} -> {text}")
+
+
+@capability("notes.count", operation="READ", risk="LOW")
+def count() -> int:
+    """How many notes there are."""
+    return len(NOTES)
+
+
+async def test_a_declared_capability_is_called_and_taken_back(tmp_path: Path) -> None:
+    NOTES.clear()
+    async with Place(tmp_path, policy=policy()).open(box=False) as rt:
+        rt.register(put)
+        rt.register(count)
+        result = await rt.call("notes.put", {"key": "a", "text": "one"})
+        assert (result.status.value, NOTES) == ("succeeded", {"a": "one"})
+        assert (await rt.call("notes.count")).steps[0].output == 1
+        steps = [
+            {"name": "more", "capability": "notes.put", "inputs": {"key": "a", "text": "two"}},
+            {"name": "end", "capability": "sys.fail", "inputs": {}},
+        ]
+        result = await rt.run(workflow(*steps))
+        assert states(result) == {"more": "compensated", "end": "failed"}
+        assert NOTES == {"a": "one"}
+        refused = await rt.call("notes.put", {"text": "no key", "more": 1})
+        assert refused.error is not None
+        assert refused.error["code"] == "INVALID_INPUT"
+
+
+async def test_a_module_is_registered_whole_or_not_at_all(tmp_path: Path) -> None:
+    module = types.ModuleType("my_capabilities")
+    text = """
+        from assent import capability
+
+        @capability("my.good", operation="READ", risk="LOW")
+        def good() -> int:
+            return 1
+
+        @capability("my.bad", operation="WRITE", risk="LOW", reversible=True)
+        def bad() -> int:
+            return 1
+        """
+    exec(textwrap.dedent(text), module.__dict__)
+    async with Place(tmp_path, policy=policy()).open(box=False) as rt:
+        with pytest.raises(InputError, match="no `compensate` is attached"):
+            rt.register(module)
+        with pytest.raises(InputError, match=r"my\.good"):
+            await rt.call("my.good")
+        del module.__dict__["bad"]
+        rt.register(module)
+        assert (await rt.call("my.good")).steps[0].output == 1
+
+
+USER_FILE = '''
+"""What somebody who writes capabilities writes."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from assent import LocalContext, Runtime, capability
+from assent.invocation import Prepared, Preview
+from assent.spec.types import Duration, Email, SecretReference, Size
+
+
+class Mail(BaseModel):
+    to: Email
+    after: Duration
+    token: SecretReference
+    limit: Size = 10
+
+
+@dataclass
+class Sent:
+    count: int
+
+
+@capability("mail.send", operation="NETWORK", risk="CRITICAL")
+async def send(context: LocalContext, mail: Mail) -> Sent:
+    return Sent(len(mail.to) + mail.limit + int(mail.after.total_seconds()))
+
+
+@send.preview
+def shown(mail: Mail) -> Preview:
+    return Preview("text", mail.to)
+
+
+@capability("mail.move", operation="WRITE", risk="MEDIUM", reversible=True)
+def move(name: Annotated[str, Field(min_length=1)], target: str = "archive") -> int:
+    return len(name + target)
+
+
+@move.prepare
+def before(name: str) -> Prepared:
+    return Prepared({"name": name})
+
+
+@move.compensate
+def back(context: LocalContext, prepared: dict[str, str]) -> None:
+    print(prepared["name"], context.run)
+
+
+def register(rt: Runtime) -> None:
+    rt.register(send)
+    rt.register(move)
+
+
+number: int = move.function("a", target="b")
+text: str = before("a").state["name"]  # EXPECTED: not text
+wrong: str = move.function("a", target="b")  # EXPECTED: not text
+move.function(5)  # EXPECTED: not a name
+capability("x.y", operation="GUESS", risk="LOW")  # EXPECTED: no such operation
+'''
+
+
+@pytest.mark.slow
+def test_a_users_file_passes_strict_type_checking(tmp_path: Path, repository: Path) -> None:
+    """What is right passes without a cast, and exactly the lines that are wrong are found."""
+    file = tmp_path / "my_capabilities.py"
+    file.write_text(USER_FILE, encoding="utf-8")
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--cache-dir",
+            str(tmp_path / "cache"),
+            "--config-file",
+            "/dev/null",
+            str(file),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    found = {int(line.split(":")[1]) for line in ended.stdout.splitlines() if "my_capabilities.py:" in line}
+    expected = {number for number, line in enumerate(USER_FILE.splitlines(), start=1) if "# EXPECTED" in line}
+    assert found == expected, ended.stdout + ended.stderr

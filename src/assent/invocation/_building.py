@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, create_model
 
 from assent.errors import AssentError, InputError, Json
+from assent.invocation._claims import CALLS_ANOTHER, RESTORES, Claims, DeclaredPart
 from assent.invocation.context import LocalContext
-from assent.invocation.declaration import CALLS_ANOTHER, RESTORES, Claims, DeclaredPart
 from assent.invocation.handler import Handler, Part, Prepared, Preview, Reconciliation
 from assent.spec.capability import (
     CapabilitySpec,

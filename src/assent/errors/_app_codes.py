@@ -57,4 +57,16 @@ APP_CODES: dict[str, Explanation] = {
         "More values would be shared than one runtime keeps.",
         "Share one value with many entries instead of many values.",
     ),
+    "SECRET_NOT_GRANTED": Explanation(
+        "A handler asked for a secret that its capability's spec does not name; the attempt is on the record.",
+        "Name the secret under `secrets` of the spec, if the capability should have it.",
+    ),
+    "SECRET_MISSING": Explanation(
+        "No provider has a secret of that name.",
+        "Set it where the hint says, or mend the name.",
+    ),
+    "SECRET_UNAVAILABLE": Explanation(
+        "A provider failed while a secret was fetched, and no other had it. What it said is not shown: it may hold the value.",
+        "Look at the provider named in the message, and try again.",
+    ),
 }

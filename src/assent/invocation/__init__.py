@@ -12,8 +12,19 @@ from assent.invocation.declaration import Capability, capabilities_in, capabilit
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
 from assent.invocation.metrics import Metrics
+from assent.invocation.secrets import (
+    AccessOutcome,
+    EnvironmentSecrets,
+    Fetched,
+    Secret,
+    SecretAccess,
+    SecretLimits,
+    SecretProvider,
+    Secrets,
+)
 
 __all__ = [
+    "AccessOutcome",
     "ApplicationHealth",
     "BlobStore",
     "BoundCapability",
@@ -23,6 +34,8 @@ __all__ = [
     "Config",
     "Entry",
     "EntryKind",
+    "EnvironmentSecrets",
+    "Fetched",
     "Files",
     "GlobalContext",
     "Handler",
@@ -37,6 +50,11 @@ __all__ = [
     "Prepared",
     "Preview",
     "Reconciliation",
+    "Secret",
+    "SecretAccess",
+    "SecretLimits",
+    "SecretProvider",
+    "Secrets",
     "SharedState",
     "World",
     "capabilities_in",

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from assent.spec.ports import Clock, Entropy, Ids
 from assent.system import SystemClock, SystemEntropy, SystemIds, environment, spawn
+from tests.support.properties import holds
 
 if TYPE_CHECKING:
     from assent.engine.ports import Spawn
@@ -66,6 +67,7 @@ def test_an_id_is_encoded_as_the_ulid_specification_says() -> None:
     assert made == "run_" + "01aryz6s41" + "0" * 16
 
 
+@holds("id_uniqueness")
 @given(st.lists(st.integers(min_value=0, max_value=2**48 - 1), min_size=2, max_size=20))
 def test_ids_of_one_maker_rise_whatever_the_clock_does(times: list[int]) -> None:
     clock = HandClock(0)

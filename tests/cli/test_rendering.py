@@ -18,6 +18,7 @@ from assent.cli._timeline import show_text
 from assent.errors import InputError, Json
 from assent.spec.events import EVENT_TYPES
 from tests.support.door import RUN, approval_object, run_object
+from tests.support.properties import holds
 
 COLOUR = Paint(enabled=True)
 
@@ -25,6 +26,7 @@ COLOUR = Paint(enabled=True)
 # -- safety ------------------------------------------------------------------------------------------------------------
 
 
+@holds("terminal_safety")
 @given(st.text(), st.integers(min_value=1, max_value=80))
 def test_no_text_can_drive_the_terminal_or_break_a_line(text: str, width: int) -> None:
     line = safe_line(text, width)

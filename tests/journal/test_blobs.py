@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from assent.errors import WorldError
 from assent.journal import BlobStore
 from assent.journal._blobs import CHUNK_BYTES
+from tests.support.properties import holds
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def _path(tmp_path: Path, digest: str) -> Path:
     return tmp_path / "blobs" / digest[:2] / digest[2:]
 
 
+@holds("pre_images")
 @given(chunks=st.lists(st.binary(max_size=2_000), max_size=5))
 def test_blob_is_read_back_by_its_digest(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]

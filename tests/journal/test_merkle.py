@@ -25,6 +25,7 @@ from assent.journal._merkle import (
     verify_subtree_consistency,
     verify_subtree_inclusion,
 )
+from tests.support.properties import holds
 
 sizes = st.integers(1, 300)
 
@@ -45,11 +46,13 @@ def root_by_definition(leaves: list[bytes]) -> bytes:
     return sha256(b"\x01" + root_by_definition(leaves[:split]) + root_by_definition(leaves[split:])).digest()
 
 
+@holds("merkle_tree")
 @given(st.integers(0, 300))
 def test_the_root_is_the_one_of_the_definition(size: int) -> None:
     assert tree_root(leaves_of(size)) == root_by_definition(leaves_of(size))
 
 
+@holds("merkle_tree")
 @given(st.lists(st.integers(0, 40), max_size=8))
 def test_a_frontier_grown_in_any_batches_has_the_same_root(batches: list[int]) -> None:
     """One by one, in batches, after a copy or a round trip through bytes: the tree is the same."""
@@ -77,6 +80,7 @@ def test_a_frontier_of_the_wrong_length_is_refused(data: bytes) -> None:
         Frontier.from_bytes(data)
 
 
+@holds("inclusion")
 @given(st.data())
 def test_every_leaf_has_a_proof_and_it_proves_nothing_else(data: st.DataObject) -> None:
     """Another leaf, index, size, root, order or length of the proof is refused."""
@@ -99,6 +103,7 @@ def test_every_leaf_has_a_proof_and_it_proves_nothing_else(data: st.DataObject) 
         assert not verify_inclusion(index=index, size=size, leaf=leaf, proof=flipped, root=root)
 
 
+@holds("consistency")
 @given(st.data())
 def test_every_earlier_tree_has_a_consistency_proof_and_a_rewritten_one_has_none(data: st.DataObject) -> None:
     """Whatever earlier leaf is changed, the proof of the changed tree does not lead from the old root."""

@@ -21,6 +21,7 @@ from assent.journal._note import (
     sign_note,
     split_vkey,
 )
+from tests.support.properties import holds
 
 ALICE = Ed25519FileSigner("alice.example/log", bytes(32))
 BOB = Ed25519FileSigner("bob.example/log", bytes([1]) * 32)
@@ -33,6 +34,7 @@ def verifier(signer: Ed25519FileSigner) -> Ed25519Verifier:
     return Ed25519Verifier.from_vkey(signer.vkey)
 
 
+@holds("signatures")
 @given(note_texts)
 def test_what_was_signed_can_be_opened(text: str) -> None:
     """Any text, also one with empty lines or with lines that look like signatures."""
@@ -42,6 +44,7 @@ def test_what_was_signed_can_be_opened(text: str) -> None:
     assert [signature.name for signature in note.unverified] == ["alice.example/log"]
 
 
+@holds("signatures")
 @given(st.data())
 def test_no_changed_character_of_the_text_goes_unnoticed(data: st.DataObject) -> None:
     note = sign_note("one\ntwo\n\nthree\n", ALICE)
@@ -51,6 +54,7 @@ def test_no_changed_character_of_the_text_goes_unnoticed(data: st.DataObject) ->
         open_note(note[:at] + replacement + note[at + 1 :], [verifier(ALICE)])
 
 
+@holds("signatures")
 @given(st.data())
 def test_no_changed_character_of_the_signature_goes_unnoticed(data: st.DataObject) -> None:
     note = sign_note("one\n", ALICE)

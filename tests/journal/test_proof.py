@@ -16,6 +16,7 @@ from assent.journal._keys import Ed25519FileSigner
 from assent.journal._merkle import inclusion_proof, leaf_hash, tree_root
 from assent.journal._proof import InclusionProof
 from assent.journal._trust import TrustPolicy
+from tests.support.properties import holds
 
 LOG = Ed25519FileSigner("log.example/one", bytes(32))
 TRUST = TrustPolicy.of_keys(LOG.vkey)
@@ -27,6 +28,7 @@ def proof_of(index: int, size: int, *, extra: bytes | None = None) -> InclusionP
     return InclusionProof(index, tuple(inclusion_proof(leaves, index)), note, extra)
 
 
+@holds("inclusion")
 @given(st.data())
 def test_a_proof_reads_back_equal_and_verifies(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 40))
@@ -40,6 +42,7 @@ def test_a_proof_reads_back_equal_and_verifies(data: st.DataObject) -> None:
     assert caught.value.code == "PROOF_INVALID"
 
 
+@holds("inclusion")
 @given(st.data())
 def test_no_changed_character_of_a_proof_goes_unnoticed(data: st.DataObject) -> None:
     """A changed file is refused, or (in the extra data, which proves nothing) still proves only the same entry."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from assent.errors import RefusedError
 from assent.invocation import EntryKind, Files, NoEffectError
 from tests.support.hands import Hands, Step
+from tests.support.properties import holds
 
 Action: TypeAlias = tuple[str, dict[str, Any]]
 
@@ -72,6 +73,7 @@ def _furnished() -> Iterator[Hands]:
             hands.workspace.close()
 
 
+@holds("undo")
 @given(_SEQUENCES)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_done_and_taken_back_in_reverse_leaves_no_trace(sequence: list[Action]) -> None:
@@ -95,6 +97,7 @@ def test_what_is_done_and_taken_back_in_reverse_leaves_no_trace(sequence: list[A
             assert hands.tree() == states[-1]
 
 
+@holds("simulation")
 @given(_SEQUENCES)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_an_imagined_sequence_equals_the_real_one(sequence: list[Action]) -> None:
@@ -119,6 +122,7 @@ def test_an_imagined_sequence_equals_the_real_one(sequence: list[Action]) -> Non
         assert _walk(hands.workspace.files) == wanted
 
 
+@holds("simulation")
 @given(_SEQUENCES)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_a_rehearsed_undo_ends_where_the_real_one_does(sequence: list[Action]) -> None:
@@ -132,6 +136,7 @@ def test_a_rehearsed_undo_ends_where_the_real_one_does(sequence: list[Action]) -
         assert _walk(imagined.files) == before
 
 
+@holds("foreign_changes")
 @given(_SEQUENCES, _SEQUENCES, _PATHS)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_what_others_wrote_before_a_call_comes_back_with_its_undo(
@@ -147,6 +152,7 @@ def test_what_others_wrote_before_a_call_comes_back_with_its_undo(
         assert hands.tree() == before
 
 
+@holds("foreign_changes")
 @given(_SEQUENCES, _PATHS)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_a_file_written_after_the_last_call_is_never_overwritten(sequence: list[Action], path: str) -> None:

@@ -61,6 +61,7 @@ from assent.spec import events as ev
 from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo, Verdict
+from tests.support.properties import holds
 
 RUN = RunId("run_property")
 BOUND = Commitment("0" * 64)
@@ -138,6 +139,7 @@ def question(key: StepKey, digest: str, *, people: int = 1) -> ev.ApprovalReques
     )
 
 
+@holds("compensation", "projections")
 class MachineRules(RuleBasedStateMachine):
     """One run, from its first event to wherever the rules lead it."""
 

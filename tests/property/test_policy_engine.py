@@ -19,6 +19,7 @@ from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.expression import Expression, ExpressionError
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
+from tests.support.properties import holds
 
 RANKS = ["LOW", "MEDIUM", "HIGH", "CRITICAL"]
 ROLES = ["ops", "dev", "audit"]
@@ -128,7 +129,7 @@ def oracle(policy: dict[str, Any], asked: PolicyContext) -> tuple[str, str, str 
     for rule in policy["rules"]:
         when = {key: value for key, value in rule["when"].items() if key != "not"}
         excluded = rule["when"].get("not")
-        if not holds(when, asked) or (excluded is not None and holds(excluded, asked)):
+        if not applies(when, asked) or (excluded is not None and applies(excluded, asked)):
             continue
         if "if" in rule:
             try:
@@ -150,7 +151,7 @@ def answered(decision: str, rule: str, asked: PolicyContext, *, excused: bool) -
     return decision, rule, "POLICY_DENIED" if decision == "DENY" else None
 
 
-def holds(match: dict[str, Any], asked: PolicyContext) -> bool:
+def applies(match: dict[str, Any], asked: PolicyContext) -> bool:
     texts = {
         "principal": f"{asked.principal.type.value}:{asked.principal.id}",
         "capability": asked.capability,
@@ -187,6 +188,7 @@ def essence(decision: Decision) -> tuple[str, str, str | None]:
 # -- the properties ----------------------------------------------------------------------------------------------------
 
 
+@holds("first_match")
 @given(policies(), st.lists(contexts, min_size=1, max_size=6))
 def test_index_decides_as_a_naive_scan_does(policy: dict[str, Any], asked: list[PolicyContext]) -> None:
     """Several contexts per engine, and each twice: the tables must not carry one answer into another."""
@@ -195,6 +197,7 @@ def test_index_decides_as_a_naive_scan_does(policy: dict[str, Any], asked: list[
         assert essence(engine.decide(one)) == oracle(policy, one)
 
 
+@holds("explanations")
 @given(policies(), contexts)
 def test_trace_and_explanation_agree_with_the_decision(policy: dict[str, Any], asked: PolicyContext) -> None:
     engine = PolicyEngine.from_dict(policy)
@@ -214,6 +217,7 @@ def test_trace_and_explanation_agree_with_the_decision(policy: dict[str, Any], a
 RANK_OF_EFFECT = {"DENY": 0, "REQUIRE_APPROVAL": 1, "ALLOW": 2}
 
 
+@holds("narrowing")
 @given(policies(), rules("extra"), contexts)
 def test_adding_a_deny_first_never_widens_access(
     policy: dict[str, Any], extra: dict[str, Any], asked: PolicyContext
@@ -227,6 +231,7 @@ def test_adding_a_deny_first_never_widens_access(
     assert RANK_OF_EFFECT[after.effect] <= RANK_OF_EFFECT[before.effect]
 
 
+@holds("pure_decisions")
 @given(policies(), contexts)
 def test_evaluating_twice_gives_the_same_and_changes_nothing(
     policy: dict[str, Any], asked: PolicyContext
@@ -236,6 +241,7 @@ def test_evaluating_twice_gives_the_same_and_changes_nothing(
     assert (first, repr(asked)) == (second, before)
 
 
+@holds("foresight")
 @given(policies(), contexts, INPUTS)
 def test_foresight_is_the_decision_whatever_the_inputs_turn_out_to_be(
     policy: dict[str, Any], asked: PolicyContext, inputs: dict[str, object]
@@ -290,6 +296,7 @@ _values: st.SearchStrategy[object] = st.recursive(
 )
 
 
+@holds("fail_closed")
 @given(
     _expressions, st.dictionaries(st.sampled_from(["a", "b"]), _values), st.sampled_from([*PolicyDecision])
 )
@@ -348,6 +355,7 @@ _guards = st.recursive(
 )
 
 
+@holds("fail_closed")
 @given(_guards)
 def test_absent_inputs_open_nothing(source: str) -> None:
     """However tests of an absent input are combined, without `has()` none of them lets anything through."""

@@ -26,6 +26,7 @@ from assent.spec.canonical import (
     parse_json,
     require_leaf_profile,
 )
+from tests.support.properties import holds
 
 # Characters on both sides of every border that matters: escapes, ASCII, the surrogate gap, beyond the basic plane.
 TEXT = (
@@ -59,6 +60,7 @@ class Level(IntEnum):
 # -- agreement with RFC 8785 -------------------------------------------------------------------------------------------
 
 
+@holds("canonical_form")
 @given(VALUES)
 @example({"\U0001f600": 1, "\ufb33": 2})
 @example([1e21, 1e20, 1e-6, 1e-7, -0.0, 5e-324, 1.7976931348623157e308, 0.1, 333333333.33333329])
@@ -74,12 +76,14 @@ def test_fast_path_writes_the_same_bytes_as_the_full_walk(value: Json) -> None:
     assert canonical_json(document) == canonical_json(MappingProxyType(document))
 
 
+@holds("canonical_form")
 @given(VALUES)
 def test_parsing_canonical_bytes_gives_the_value_back(value: Json) -> None:
     data = canonical_json(value)
     assert canonical_json(parse_json(data)) == data
 
 
+@holds("fingerprints")
 @given(
     st.dictionaries(TEXT, SCALARS).flatmap(
         lambda value: st.tuples(st.just(value), st.permutations(list(value)))
@@ -185,6 +189,7 @@ def test_commitment_is_the_documented_hash() -> None:
     assert commit(salt, body) == hashlib.sha256(b"assent-payload-v1\x00" + salt + body).hexdigest()
 
 
+@holds("commitments")
 @given(
     st.binary(max_size=40),
     st.binary(min_size=16, max_size=16),

@@ -23,6 +23,7 @@ from assent.spec import (
     create_read_capability,
     create_write_capability,
 )
+from tests.support.properties import holds
 
 
 def make(
@@ -90,6 +91,7 @@ def test_all_violations_are_reported_at_once() -> None:
     assert all(f"[{rule}]" in error.message for rule in rules)
 
 
+@holds("risk_consistency")
 @given(
     level=st.sampled_from(RiskLevel),
     reversible=st.booleans(),
@@ -218,6 +220,7 @@ def test_a_type_gives_its_schema() -> None:
     assert caught.value.code == "SPEC_INVALID"
 
 
+@holds("fingerprints")
 @given(st.randoms(use_true_random=False))
 def test_a_fingerprint_does_not_depend_on_key_order(random: Any) -> None:
     """The same spec, its keys shuffled at every level, has the same fingerprint; another field value has another."""

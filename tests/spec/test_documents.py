@@ -19,6 +19,7 @@ from assent.spec.documents import (
     render_snippet,
     suggest,
 )
+from tests.support.properties import holds
 
 
 def read(text: str | bytes) -> Json:
@@ -185,6 +186,7 @@ JSON = st.recursive(
 )
 
 
+@holds("documents")
 @given(JSON)
 def test_json_is_read_as_itself(value: Any) -> None:
     """Canonical JSON within the limits is YAML, and reads back equal."""
@@ -226,6 +228,7 @@ PIECES = (
 FRAGMENTS = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 
 
+@holds("documents")
 @given(FRAGMENTS | st.text() | st.binary())
 @example("\x85a: [")
 @example("%YAML 1")

@@ -21,6 +21,7 @@ from assent.spec.expression import (
     ExpressionError,
     projection,
 )
+from tests.support.properties import holds
 
 CONTEXT = {
     "inputs": {
@@ -318,6 +319,7 @@ def test_a_map_has_the_same_order_at_every_evaluation() -> None:
     assert orders == {("a", "b", "c", "d", "e", "f")}
 
 
+@holds("expressions")
 @given(_sources, _json, _json)
 def test_evaluation_gives_json_or_an_expression_error(source: str, inputs: object, x: object) -> None:
     try:
@@ -350,6 +352,7 @@ def test_both_readers_agree_on_what_is_an_expression(source: str) -> None:
         assert used <= set(binding().compile(source).references()["variables"])
 
 
+@holds("expressions")
 @given(st.text() | st.text(alphabet="a.()[]{}+-!<>=&|?:,'\"0 1xeurb\\\n/%in"))
 def test_any_text_is_an_expression_or_refused_as_one(source: str) -> None:
     try:

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from assent.errors import InputError
 from assent.spec import Principal, PrincipalKind
+from tests.support.properties import holds
 
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+\-/]{0,20}", fullmatch=True)
 
 
+@holds("principals")
 @given(st.sampled_from(PrincipalKind), IDS)
 def test_a_principal_prints_as_type_and_id_and_reads_back(kind: PrincipalKind, ident: str) -> None:
     """`type:id` is the one written form, and reading it back gives the same principal."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from assent.errors import InputError, Json
 from assent.spec.expression import Expression, ExpressionError
 from assent.spec.template import Condition, Reference, Template, compile_template, split
+from tests.support.properties import holds
 
 
 def compiled(data: Json) -> Template:
@@ -45,6 +46,7 @@ def test_text_is_split_at_its_references(text: str, pieces: list[tuple[str, bool
     assert list(split(text)) == pieces
 
 
+@holds("references")
 @given(st.text(st.sampled_from("${} ab"), max_size=12), st.text(max_size=8))
 def test_escaped_text_comes_out_as_it_was(before: str, value: str) -> None:
     """Any text, with `${{` written as `$${{`, is literal; a value put in is not looked at."""
@@ -103,6 +105,7 @@ VALUES = st.recursive(
 )
 
 
+@holds("references")
 @given(root=NAMES, parts=PARTS, context=st.dictionaries(NAMES, VALUES, max_size=3))
 @example(root="a", parts=["[0]"], context={"a": {"0": 1}})
 @example(root="a", parts=["[0]"], context={"a": "text"})

@@ -23,6 +23,7 @@ from assent.spec import (
 )
 from assent.spec.documents import Document, load_yaml
 from assent.spec.workflow import bind_inputs, check_capabilities, read_argument
+from tests.support.properties import holds
 
 RELEASE = """\
 name: release
@@ -237,6 +238,7 @@ def test_a_workflow_can_be_written_in_python() -> None:
     assert caught.value.code == "JSON_INVALID"
 
 
+@holds("fingerprints")
 @given(st.randoms(use_true_random=False))
 def test_a_fingerprint_does_not_depend_on_key_order(random: Any) -> None:
     """Keys shuffled at every level give the same fingerprint; one changed value gives another."""
@@ -492,6 +494,7 @@ def test_limits_are_errors_and_large_workflows_are_not() -> None:
     assert caught.value.code == "WORKFLOW_TOO_LARGE"
 
 
+@holds("documents")
 @given(
     st.lists(
         st.tuples(

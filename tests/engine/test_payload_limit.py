@@ -38,6 +38,17 @@ async def test_an_output_past_the_limit_counts_as_an_effect_and_is_taken_back(li
         assert limited.box.values == {}
 
 
+async def test_outputs_of_a_run_past_the_limit_take_it_back(limited: Place) -> None:
+    """A run whose outputs can't be kept has not succeeded, and says why."""
+    outputs = dict.fromkeys(("one", "two"), "${{ steps.a.output.value }}")
+    async with limited.open() as rt:
+        result = await rt.run(workflow(put("a", value="x" * 1500), outputs=outputs))
+        assert (result.status, code(result)) == (RunState.ROLLED_BACK, "PAYLOAD_TOO_LARGE")
+        assert result.error is not None
+        assert "bytes" in str(result.error["message"])
+        assert limited.box.values == {}
+
+
 async def test_inputs_of_a_run_past_the_limit_are_refused_before_it_exists(limited: Place) -> None:
     """Nothing is journaled of a run that could not be journaled whole."""
     document = workflow(put("a"), inputs={"text": "string"})

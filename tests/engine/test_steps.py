@@ -249,6 +249,9 @@ async def test_outputs_that_can_not_be_computed_take_the_run_back(place: Place) 
         result = await rt.run(document)
         assert (result.status, place.box.values) == (RunState.ROLLED_BACK, {})
         assert code(result) not in (None, "STEP_FAILED")
+        assert result.error is not None
+        assert "steps.a.output.value[0]" in str(result.error)
+        assert rt.show(result.run_id).error == result.error
 
 
 async def test_an_output_that_its_type_refuses_is_a_failed_effect_and_is_taken_back(place: Place) -> None:

@@ -392,10 +392,11 @@ class RunActor:
             return False
         try:
             outputs = self.blueprint.render_outputs(record, self.values.context)
+            bound = self._outbox.bind(outputs)
         except AssentError as error:
-            return self._apply(Abort(error.code))
+            return self._apply(Abort(error.code, self._outbox.bind(dict(error.to_dict()))))
         self.values.outputs = outputs
-        return self._apply(Finish(self._outbox.bind(outputs)))
+        return self._apply(Finish(bound))
 
     def _take_back_next(self) -> bool:
         key = next_compensation(self.record)

@@ -123,9 +123,10 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 
 
 class Abort(msgspec.Struct, frozen=True, gc=False):
-    """The run can't finish although its steps passed (its outputs can't be computed)."""
+    """The run can't finish although its steps passed (its outputs can't be computed). `error` binds the error object."""
 
     code: str
+    error: Commitment | None = None
 
 
 class Approve(msgspec.Struct, frozen=True, gc=False):

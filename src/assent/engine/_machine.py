@@ -80,7 +80,7 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
         case Finish():
             return [ev.RunSucceeded(outputs=command.outputs)] if _may_begin_steps(record) else []
         case Abort():
-            return _abort(record, command.code)
+            return _abort(record, command)
         case Approve() | Reject() | Expire():
             return decide_approval(record, command)
         case Cancel():
@@ -150,7 +150,8 @@ def _add_step(record: RunRecord, event: ev.StepAdded) -> Sequence[ev.AnyEvent]:
     return [event]
 
 
-def _abort(record: RunRecord, code: str) -> Sequence[ev.AnyEvent]:
+def _abort(record: RunRecord, command: Abort) -> Sequence[ev.AnyEvent]:
     if not _may_begin_steps(record):
         return ()
-    return [ev.RollbackStarted(code=code)] if to_take_back(record) else [ev.RunFailed(code=code)]
+    begun = ev.RollbackStarted if to_take_back(record) else ev.RunFailed
+    return [begun(code=command.code, error=command.error)]

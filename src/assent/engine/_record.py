@@ -132,6 +132,7 @@ class RunRecord(msgspec.Struct):
     steps: dict[StepKey, StepRecord] = msgspec.field(default_factory=dict)
     failure_code: str | None = None
     failed_step: StepKey | None = None
+    error: Commitment | None = None
     is_cancelling: bool = False
     is_closed: bool = False
     undo: UndoRecord | None = None
@@ -415,15 +416,15 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
         case ev.CancelRequested():
             record.is_cancelling = True
         case ev.RollbackStarted():
-            if not record.is_stopping:
-                record.failure_code = event.code  # no step failed: the run's outputs did
+            if not record.is_stopping:  # no step failed: the run's outputs did
+                record.failure_code, record.error = event.code, event.error
             record.phase, record.state = Phase.ROLLBACK, RunState.ROLLING_BACK
             record.rollback = to_take_back(record)
         case ev.RunSucceeded():
             record.phase, record.state, record.outputs = Phase.DONE, RunState.SUCCEEDED, event.outputs
         case ev.RunFailed():
             record.phase, record.state = Phase.DONE, RunState.FAILED
-            record.failure_code = event.code
+            record.failure_code, record.error = event.code, event.error
         case ev.RunRolledBack():
             record.phase, record.state = Phase.DONE, RunState.ROLLED_BACK
         case ev.RunCancelled():

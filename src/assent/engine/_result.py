@@ -110,7 +110,7 @@ def describe_run(
         outputs=values.outputs
         if values is not None and values.outputs is not None
         else load_json(reader, record.outputs),
-        error=_run_error(record, steps),
+        error=_run_error(record, steps, reader),
         ledger=ledger,
     )
 
@@ -164,7 +164,9 @@ def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:
     }
 
 
-def _run_error(record: RunRecord, steps: tuple[StepResult, ...]) -> dict[str, Json] | None:
+def _run_error(
+    record: RunRecord, steps: tuple[StepResult, ...], reader: JournalReader
+) -> dict[str, Json] | None:
     if record.state in (RunState.SUCCEEDED, RunState.UNDONE, RunState.PENDING):
         return None
     if record.is_cancelling:
@@ -178,6 +180,9 @@ def _run_error(record: RunRecord, steps: tuple[StepResult, ...]) -> dict[str, Js
         return None
     failed = next((step for step in steps if step.name == record.failed_step), None)
     if failed is None:
+        told = load_json(reader, record.error)
+        if isinstance(told, dict):
+            return told
         return _error(record.failure_code, record.failure_code.lower().replace("_", " "), record.failed_step)
     return {**_from_step(failed), "code": record.failure_code}
 

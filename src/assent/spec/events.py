@@ -76,9 +76,13 @@ class CancelRequested(Event, frozen=True, kw_only=True, tag="run.cancel_requeste
 
 
 class RollbackStarted(Event, frozen=True, kw_only=True, tag="run.rollback_started"):
-    """The run's effects are being taken back. `code` says why (`POLICY_DENIED`, `STEP_FAILED`, `RUN_CANCELLED` …)."""
+    """The run's effects are being taken back. `code` says why (`POLICY_DENIED`, `STEP_FAILED`, `RUN_CANCELLED` …).
+
+    `error` tells what no step failed with: that the run's outputs can't be computed.
+    """
 
     code: str
+    error: Commitment | None = None
 
 
 class RunSucceeded(Event, frozen=True, kw_only=True, tag="run.succeeded"):
@@ -88,10 +92,11 @@ class RunSucceeded(Event, frozen=True, kw_only=True, tag="run.succeeded"):
 
 
 class RunFailed(Event, frozen=True, kw_only=True, tag="run.failed"):
-    """The run ended without success and there was nothing to take back."""
+    """The run ended without success and there was nothing to take back. `error` as in `run.rollback_started`."""
 
     code: str
     step: StepKey | None = None
+    error: Commitment | None = None
 
 
 class RunRolledBack(Event, frozen=True, kw_only=True, tag="run.rolled_back"):

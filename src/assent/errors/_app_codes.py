@@ -69,4 +69,8 @@ APP_CODES: dict[str, Explanation] = {
         "A provider failed while a secret was fetched, and no other had it. What it said is not shown: it may hold the value.",
         "Look at the provider named in the message, and try again.",
     ),
+    "RATE_LIMITED": Explanation(
+        "More calls would have had an effect within a time than `[limits.rate]` lets pass; this one had none.",
+        "Try again when the hint says, or give the step a `retry` whose `on` lists the code.",
+    ),
 }

@@ -11,6 +11,7 @@ from assent.invocation.context import BlobStore, CancelToken, LocalContext, Worl
 from assent.invocation.declaration import Capability, capabilities_in, capability, described
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation.limits import RateLimit, RateLimited, RateLimiter
 from assent.invocation.metrics import Metrics
 from assent.invocation.secrets import (
     AccessOutcome,
@@ -49,6 +50,9 @@ __all__ = [
     "Owned",
     "Prepared",
     "Preview",
+    "RateLimit",
+    "RateLimited",
+    "RateLimiter",
     "Reconciliation",
     "Secret",
     "SecretAccess",

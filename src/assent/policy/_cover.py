@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from assent.policy._match import glob_matches
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
+from assent.spec.globs import glob_matches
 from assent.spec.policy import Match, Rule
 
 

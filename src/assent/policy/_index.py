@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from assent.policy._context import PolicyContext
-from assent.policy._match import glob_matches
+from assent.spec.globs import glob_matches
 from assent.spec.policy import Match
 from assent.spec.principal import Principal
 

@@ -5,11 +5,10 @@ The index answers the same question for all rules at once; a property test holds
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from functools import lru_cache
 
 from assent.policy._context import PolicyContext
+from assent.spec.globs import glob_matches
 from assent.spec.policy import Match
 
 
@@ -33,16 +32,6 @@ def misses(match: Match, context: PolicyContext) -> list[str]:
     _pattern(found, "workflow", context.workflow, match.workflows)
     _pattern(found, "environment", context.environment, match.environments)
     return found
-
-
-def glob_matches(pattern: str, value: str) -> bool:
-    """Whether the value fits a pattern in which `*` stands for any characters."""
-    return pattern == value or ("*" in pattern and _regex(pattern).fullmatch(value) is not None)
-
-
-@lru_cache(maxsize=4096)
-def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, re.split(r"\*+", pattern))), re.DOTALL)
 
 
 def _pattern(found: list[str], key: str, value: str, patterns: tuple[str, ...]) -> None:

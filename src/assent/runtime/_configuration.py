@@ -23,6 +23,8 @@ PROJECT_FILE: Final = "assent.toml"
 
 FILE_BYTES_MAX: Final = 1 << 20
 UID_MAX: Final = (1 << 32) - 2
+CALLS_MAX: Final = 100_000
+"""What a rate limit may let pass at most; the limiter remembers each."""
 
 Read: TypeAlias = Callable[[object], Json]
 """Gives the checked value, or raises ValueError with the rest of the sentence `KEY …`."""
@@ -93,19 +95,42 @@ def _json(value: object, path: str) -> Json:
             raise ValueError(f"can't hold `{path}`: write dates and times as text, in quotes")
 
 
+def _per(value: object) -> Json:
+    known = ("principal", "capability")
+    if not isinstance(value, list) or any(one not in known for one in value) or len(set(value)) < len(value):
+        raise ValueError('must be a list of `"principal"`, `"capability"`, both, or nothing')
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A table of tables whose names the user chooses: one per principal."""
+    """A table of tables whose names the user chooses: one per principal, one per limit. `defaults` stand where nothing is."""
 
     table: Mapping[str, Read]
+    what: str
+    defaults: Mapping[str, Json]
+    required: tuple[str, ...] = ()
 
 
 Schema: TypeAlias = "Mapping[str, Read | Named | Schema]"
 
-_WHO: Final = Named({"uid": _whole(0, UID_MAX), "roles": _roles})
+_WHO: Final = Named({"uid": _whole(0, UID_MAX), "roles": _roles}, "principal id", {"roles": []})
+_RATES: Final = Named(
+    {
+        "calls": _whole(1, CALLS_MAX),
+        "window": _duration_ms,
+        "capability": _text,
+        "principal": _text,
+        "per": _per,
+    },
+    "name of a limit",
+    {"capability": "*", "principal": "*", "per": ["principal"]},
+    required=("calls", "window"),
+)
 _SHARED: Final[Schema] = {
     "policy": _text,
     "limits": {
+        "rate": _RATES,
         "concurrency": _whole(1, 1024),
         "step_timeout": _duration_ms,
         "grace": _duration_ms,
@@ -227,12 +252,16 @@ def _read_named(
         key = (*above, name)
         if not PRINCIPAL_ID.match(name):
             hint = "letters, digits and `. _ @ + - /`, at most 128, starting with a letter or digit"
-            report(key, f"`{name}` is no principal id", hint)
+            report(key, f"`{name}` is no {known.what}", hint)
         elif not isinstance(value, dict):
             report(key, f"`{name}` must be a table: `[{'.'.join(key)}]`", None)
         else:
-            values.setdefault((*key, "roles"), [])
+            for field, default in known.defaults.items():
+                values.setdefault((*key, field), default)
             _read_table(value, known.table, key, values, report)
+            for field in known.required:
+                if field not in value:
+                    report(key, f"`[{'.'.join(key)}]` needs `{field}`", None)
 
 
 def _tables_with(name: str, schema: Schema, above: Key = ()) -> list[Key]:

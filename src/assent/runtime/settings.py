@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Literal, Self
 
 from assent.errors import InputError, Json
 from assent.runtime._configuration import (
@@ -39,6 +39,18 @@ VARIABLES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `calls` within `window_ms`, for whom the patterns fit; `per` says who has a count of their own."""
+
+    name: str
+    calls: int
+    window_ms: int
+    capability: str
+    principal: str
+    per: tuple[Literal["principal", "capability"], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds that the workspace sets, each with its unit; None leaves the part's own default."""
 
@@ -48,6 +60,7 @@ class Limits:
     foreach_items: int = 10_000
     payload_bytes: int = 64 << 20
     max_pre_image_bytes: int = 64 << 20
+    rates: tuple[Rate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +289,26 @@ class _Layers:
             assert value is None or isinstance(value, int), "the schema reads limits as whole numbers"
             found[field] = value
             self.note(f"limits.{name}", value, self.source_of(key))
-        return Limits(**found)  # type: ignore[arg-type]  # only `step_timeout_ms` may be None, and only it has that default
+        numbers = Limits(**found)  # type: ignore[arg-type]  # only `step_timeout_ms` may be None, and only it has that default
+        return replace(numbers, rates=self._rates())
+
+    def _rates(self) -> tuple[Rate, ...]:
+        """The rate limits of all files; where two have the same name, the nearer file's."""
+        table = ("limits", "rate")
+        rates: dict[str, Rate] = {}
+        for file in self._files:
+            for name in file.names(*table):
+                if name in rates:
+                    continue
+                found: Any = {key: file.values[(*table, name, key)] for key in _RATE}
+                window, per = found.pop("window"), tuple(found.pop("per"))
+                rates[name] = Rate(name=name, window_ms=window, per=per, **found)
+                shown = {**found, "window_ms": window, "per": [*per]}
+                self.note(f"limits.rate.{name}", shown, file.place((*table, name)))
+        return tuple(rates.values())
 
 
+_RATE: Final = ("calls", "window", "capability", "principal", "per")
 _LIMITS: Final[Mapping[str, str]] = {
     "concurrency": "concurrency",
     "step_timeout_ms": "step_timeout",
@@ -366,6 +396,7 @@ __all__ = [
     "Effective",
     "Identities",
     "Limits",
+    "Rate",
     "Settings",
     "create_state",
     "login_of",

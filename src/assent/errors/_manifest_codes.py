@@ -15,4 +15,8 @@ MANIFEST_CODES: Final[dict[str, Explanation]] = {
         "What a plugin says of itself (`[tool.assent.plugin]`, `assent-plugin.toml`) can't be used; all faults are listed.",
         "Mend the key that the path names.",
     ),
+    "PLUGIN_SOURCE_INVALID": Explanation(
+        "A Python file of a plugin can't be read: its syntax is wrong, it is not UTF-8, or it is too large or nested too deeply.",
+        "Mend the place that the path names; all files that can't be read are listed.",
+    ),
 }

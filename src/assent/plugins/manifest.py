@@ -200,9 +200,10 @@ class Hook(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Shape(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a capability takes or gives: its type as text and, where they can be known, the fields. `fields` null: unknown."""
+    """What a capability takes or gives: its type as text, the JSON types of it, and its fields; null where none are known."""
 
     type: str
+    json: tuple[str, ...] = ()
     fields: tuple[Field, ...] | None = None
 
 

@@ -1,0 +1,436 @@
+"""Annotations and classes, as text and as the JSON types that they take.
+
+Types are written in their modern spelling with aliases followed: `Optional[List[int]]` is `list[int] | None`, and a module's
+`Count = Annotated[int, Field(ge=0)]` is `int`. A class of the plugin is its name; what is somebody else's is its full name.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Final
+
+from assent.plugins._scan_names import ROUNDABOUT, Names
+from assent.plugins._scan_values import fold
+from assent.plugins._scan_walk import AT_IMPORT
+from assent.plugins.manifest import Field, Model
+
+DEPTH_MAX: Final = 20
+TEXT_MAX: Final = 400
+"""Characters of one type or default as text."""
+
+ANY: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
+
+_JSON: Final[dict[str, tuple[str, ...]]] = {
+    "bool": ("boolean",),
+    "bytes": ("string",),
+    "datetime.date": ("string",),
+    "datetime.datetime": ("string",),
+    "datetime.time": ("string",),
+    "datetime.timedelta": ("string",),
+    "dict": ("object",),
+    "float": ("number",),
+    "frozenset": ("array",),
+    "int": ("integer",),
+    "list": ("array",),
+    "None": ("null",),
+    "set": ("array",),
+    "str": ("string",),
+    "tuple": ("array",),
+    "uuid.UUID": ("string",),
+    "pathlib.Path": ("string",),
+    "Any": ANY,
+    "object": ANY,
+    "Json": ANY,
+    "assent.spec.types.Email": ("string",),
+    "assent.spec.types.Url": ("string",),
+    "assent.spec.types.Uuid": ("string",),
+    "assent.spec.types.WorkspacePath": ("string",),
+    "assent.spec.types.Duration": ("number", "string"),
+    "assent.spec.types.Size": ("integer", "string"),
+    "assent.spec.types.SecretReference": ("string",),
+    "assent.spec.types.SemVer": ("string",),
+}
+_SPELLINGS: Final = {
+    "typing.List": "list",
+    "typing.Dict": "dict",
+    "typing.Set": "set",
+    "typing.FrozenSet": "frozenset",
+    "typing.Tuple": "tuple",
+    "typing.Text": "str",
+    "typing.Any": "Any",
+    "collections.abc.Sequence": "list",
+    "typing.Sequence": "list",
+    "collections.abc.Iterable": "list",
+    "collections.abc.Mapping": "dict",
+    "typing.Mapping": "dict",
+    "collections.abc.Set": "set",
+    "assent.errors.Json": "Json",
+    "assent.spec.frozen.FrozenJson": "dict",
+}
+_ENUM_BASES: Final = {
+    "enum.StrEnum": "string",
+    "enum.IntEnum": "integer",
+    "builtins.str": "string",
+    "builtins.int": "integer",
+}
+_MODEL_BASES: Final = frozenset(
+    {
+        "pydantic.BaseModel",
+        "assent.spec.capability.SpecModel",
+        "assent.spec.SpecModel",
+        "assent.SpecModel",
+        "typing.TypedDict",
+        "typing.NamedTuple",
+        "typing.Generic",
+        "typing.Protocol",
+        "abc.ABC",
+        "builtins.object",
+        "builtins.Exception",
+        "msgspec.Struct",
+    }
+)
+_DATACLASSES: Final = ("dataclasses.dataclass", "pydantic.dataclasses.dataclass")
+
+
+@dataclass(frozen=True, slots=True)
+class TypeText:
+    """A type as text, and the JSON types that it takes; none when they can't be known."""
+
+    text: str
+    json: tuple[str, ...] = ()
+    model: tuple[Names, str] | None = None
+    """The class of the plugin that the type is, itself and not inside of something."""
+    description: str = ""
+
+
+def type_of(names: Names, node: ast.expr, scope: str = AT_IMPORT, depth: int = 0) -> TypeText:
+    """The type that an annotation means."""
+    if depth > DEPTH_MAX:
+        return TypeText("…")
+    match node:
+        case ast.Constant(value=None):
+            return TypeText("None", ("null",))
+        case ast.Constant(value=str() as source):
+            try:
+                return type_of(names, ast.parse(source, mode="eval").body, scope, depth + 1)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                return TypeText(repr(source)[:TEXT_MAX])
+        case ast.BinOp(op=ast.BitOr()):
+            return _union([type_of(names, side, scope, depth + 1) for side in _sides(node)])
+        case ast.Subscript():
+            return _subscript(names, node, scope, depth)
+        case ast.Name() | ast.Attribute():
+            return _named(names, node, scope, depth)
+        case _:
+            return TypeText(source_of(node))
+
+
+def _sides(node: ast.expr) -> list[ast.expr]:
+    found: list[ast.expr] = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        found.append(node.right)
+        node = node.left
+    return [node, *reversed(found)]
+
+
+def _union(members: list[TypeText]) -> TypeText:
+    texts = list(dict.fromkeys(member.text for member in members))
+    if "None" in texts:  # Written last, wherever it stood.
+        texts = [text for text in texts if text != "None"] + ["None"]
+    known = all(member.json for member in members)
+    kinds = tuple(sorted({kind for member in members for kind in member.json})) if known else ()
+    return TypeText(" | ".join(texts)[:TEXT_MAX], kinds)
+
+
+def _subscript(names: Names, node: ast.Subscript, scope: str, depth: int) -> TypeText:
+    base = _spelling(names, node.value, scope)
+    inner = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if base in ("typing.Optional", "typing.Union"):
+        members = [type_of(names, part, scope, depth + 1) for part in inner]
+        return _union([*members, TypeText("None", ("null",))] if base.endswith("Optional") else members)
+    if base == "typing.Annotated" and inner:
+        return _annotated(names, inner, scope, depth)
+    if base == "typing.Literal":
+        return _literal(names, inner, scope)
+    if base in ("typing.ClassVar", "typing.Final", "typing.Required", "typing.NotRequired") and inner:
+        return type_of(names, inner[0], scope, depth + 1)
+    own = _own_class(names, node.value, scope)
+    if own is not None:
+        return _class(own)
+    parts = ", ".join(
+        "..."
+        if isinstance(part, ast.Constant) and part.value is ...
+        else type_of(names, part, scope, depth + 1).text
+        for part in inner
+    )
+    return TypeText(f"{base}[{parts}]"[:TEXT_MAX], _JSON.get(base, ()))
+
+
+def _annotated(names: Names, inner: list[ast.expr], scope: str, depth: int) -> TypeText:
+    found = type_of(names, inner[0], scope, depth + 1)
+    for note in inner[1:]:
+        value = _field_call(names, note, scope)
+        if value is not None and value.description:
+            found = TypeText(found.text, found.json, found.model, value.description)
+        elif value is None:
+            # A validator may take other JSON than the type says; what it is can't be known.
+            found = TypeText(found.text, (), found.model, found.description)
+    return found
+
+
+def _literal(names: Names, inner: list[ast.expr], scope: str) -> TypeText:
+    values = [fold(names, part, scope) for part in inner]
+    kinds = tuple(sorted({kind for value in values if (kind := _kind_of(value)) is not None}))
+    known = all(_kind_of(value) for value in values)
+    text = ", ".join(repr(v) if known else source_of(p) for v, p in zip(values, inner, strict=True))
+    return TypeText(f"Literal[{text}]"[:TEXT_MAX], kinds if known else ())
+
+
+def _kind_of(value: object) -> str | None:
+    match value:
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case int():
+            return "integer"
+        case None:
+            return "null"
+        case _:
+            return None
+
+
+def _named(names: Names, node: ast.Name | ast.Attribute, scope: str, depth: int) -> TypeText:
+    own = _own_class(names, node, scope)
+    if own is not None:
+        return _class(own)
+    alias = _alias(names, node, scope)
+    if alias is not None:
+        return type_of(alias[0], alias[1], AT_IMPORT, depth + 1)
+    text = _spelling(names, node, scope)
+    return TypeText(text, _JSON.get(text, ()))
+
+
+def _spelling(names: Names, node: ast.expr, scope: str) -> str:
+    meanings = names.of(node, scope)
+    if len(meanings) != 1:
+        return source_of(node)
+    real = meanings[0].removeprefix(ROUNDABOUT).replace("typing_extensions.", "typing.")
+    return _SPELLINGS.get(real, real.removeprefix("builtins."))
+
+
+def _own_class(names: Names, node: ast.expr, scope: str) -> tuple[Names, str] | None:
+    meanings = names.of(node, scope)
+    if len(meanings) != 1:
+        return None
+    found = names.package.split(meanings[0])
+    return found if found is not None and found[1] in found[0].facts.classes else None
+
+
+def _alias(names: Names, node: ast.expr, scope: str) -> tuple[Names, ast.expr] | None:
+    """The expression that a type alias of the plugin stands for."""
+    if isinstance(node, ast.Name):
+        bound = names.facts.bindings.get((AT_IMPORT, node.id))
+        if bound is not None and len(bound) == 1 and bound[0] is not None:
+            return names, bound[0]
+    meanings = names.of(node, scope)
+    found = names.package.split(meanings[0]) if len(meanings) == 1 else None
+    if found is None:
+        return None
+    bound = found[0].facts.bindings.get((AT_IMPORT, found[1]))
+    return (found[0], bound[0]) if bound is not None and len(bound) == 1 and bound[0] is not None else None
+
+
+def _class(own: tuple[Names, str]) -> TypeText:
+    """The type that a class of the plugin is: an enum by its values, anything else an object."""
+    names, name = own
+    kinds = {
+        kind
+        for base in names.facts.classes[name].bases
+        for meaning in names.of(base, AT_IMPORT)
+        if (kind := _ENUM_BASES.get(meaning)) is not None
+    }
+    if kinds:
+        return TypeText(name, tuple(sorted(kinds)))
+    is_enum = any("enum.Enum" in names.of(base, AT_IMPORT) for base in names.facts.classes[name].bases)
+    return TypeText(name, () if is_enum else ("object",), None if is_enum else own)
+
+
+# -- classes -----------------------------------------------------------------------------------------------------------
+
+
+def model_of(names: Names, name: str, depth: int = 0) -> Model:
+    """A class with its fields, those of its own bases first."""
+    node = names.facts.classes[name]
+    fields: dict[str, Field] = {}
+    bases: list[str] = []
+    complete = depth <= DEPTH_MAX
+    for base in node.bases:
+        found = _own_class(names, base.value if isinstance(base, ast.Subscript) else base, AT_IMPORT)
+        if found is not None and depth <= DEPTH_MAX and found[1] != name:
+            above = model_of(*found, depth + 1)
+            fields |= {one.name: one for one in above.fields}
+            complete = complete and above.is_complete
+            bases.append(found[1])
+        else:
+            text = _spelling(names, base.value if isinstance(base, ast.Subscript) else base, AT_IMPORT)
+            known = text if "." in text else f"builtins.{text}"
+            complete = complete and (
+                known in _MODEL_BASES or known in _ENUM_BASES or known.startswith("enum.")
+            )
+            bases.append(text)
+    for statement in node.body:
+        field = _field(names, statement)
+        if field is not None:
+            fields[field.name] = field
+    return Model(
+        name=f"{names.facts.module}:{name}",
+        bases=tuple(bases),
+        docstring=ast.get_docstring(node) or "",
+        fields=tuple(fields.values()),
+        is_complete=complete,
+        at=f"{names.facts.path}:{node.lineno}",
+    )
+
+
+def is_model(names: Names, name: str) -> bool:
+    """Whether a class stands for data: a pydantic model, a dataclass, a typed dictionary, or a child of one."""
+    node = names.facts.classes[name]
+    for decorator in node.decorator_list:
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if set(names.of(target, AT_IMPORT)) & set(_DATACLASSES):
+            return True
+    data = _MODEL_BASES - {
+        "typing.Generic",
+        "typing.Protocol",
+        "abc.ABC",
+        "builtins.object",
+        "builtins.Exception",
+    }
+    for base in node.bases:
+        inner = base.value if isinstance(base, ast.Subscript) else base
+        own = _own_class(names, inner, AT_IMPORT)
+        if own is not None and own[1] != name and is_model(*own):
+            return True
+        if set(names.of(inner, AT_IMPORT)) & data:
+            return True
+    return False
+
+
+def _field(names: Names, statement: ast.stmt) -> Field | None:
+    """The field that a statement of a class body declares."""
+    if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+        return None
+    name, note = statement.target.id, statement.annotation
+    is_class_variable = (
+        isinstance(note, ast.Subscript) and _spelling(names, note.value, AT_IMPORT) == "typing.ClassVar"
+    )
+    if is_class_variable or name.startswith("_"):
+        return None
+    found = type_of(names, note)
+    field = parameter(name, found, statement.value)
+    if statement.value is None:
+        return field
+    call = _field_call(names, statement.value, AT_IMPORT)
+    if call is None:
+        return field
+    return Field(
+        name=call.alias or name,
+        type=found.text,
+        json=found.json,
+        required=call.required,
+        default=call.default,
+        description=call.description or found.description,
+    )
+
+
+def parameter(name: str, found: TypeText, default: ast.expr | None) -> Field:
+    """One parameter of a function, or one plain field."""
+    return Field(
+        name=name,
+        type=found.text,
+        json=found.json,
+        required=default is None,
+        default=source_of(default) if default is not None else None,
+        description=found.description,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldCall:
+    """What a call of `Field(…)` or `field(…)` says."""
+
+    required: bool
+    default: str | None
+    description: str
+    alias: str | None
+
+
+def _field_call(names: Names, node: ast.expr, scope: str) -> _FieldCall | None:
+    if not isinstance(node, ast.Call):
+        return None
+    meanings = names.of(node.func, scope)
+    if not set(meanings) & {
+        "pydantic.Field",
+        "pydantic.fields.Field",
+        "dataclasses.field",
+        "msgspec.field",
+        "msgspec.Meta",
+    }:
+        return None
+    given = {keyword.arg: keyword.value for keyword in node.keywords}
+    default = node.args[0] if node.args else given.get("default")
+    factory = given.get("default_factory")
+    if isinstance(default, ast.Constant) and default.value is ...:
+        default = None
+    text = (
+        source_of(default)
+        if default is not None
+        else f"{source_of(factory)}()"
+        if factory is not None
+        else None
+    )
+    description = fold(names, given["description"], scope) if "description" in given else ""
+    alias = fold(names, given["alias"], scope) if "alias" in given else None
+    return _FieldCall(
+        required=text is None,
+        default=text,
+        description=description if isinstance(description, str) else "",
+        alias=alias if isinstance(alias, str) else None,
+    )
+
+
+def fields_of_schema(schema: object) -> tuple[Field, ...] | None:
+    """The fields of a JSON Schema that is written out in the code; None when it does not list them."""
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        return None
+    required = schema.get("required", ())
+    fields: list[Field] = []
+    for name, part in schema["properties"].items():
+        kind = part.get("type") if isinstance(part, dict) else None
+        kinds = tuple(sorted(map(str, kind if isinstance(kind, list | tuple) else [kind] if kind else [])))
+        default = repr(part["default"]) if isinstance(part, dict) and "default" in part else None
+        description = part.get("description") if isinstance(part, dict) else None
+        fields.append(
+            Field(
+                name=str(name),
+                type=" | ".join(kinds) or "Any",
+                json=kinds,
+                required=name in required if isinstance(required, list | tuple) else False,
+                default=default,
+                description=description if isinstance(description, str) else "",
+            )
+        )
+    return tuple(fields)
+
+
+def source_of(node: ast.expr) -> str:
+    """An expression as text, in one spelling and no longer than is worth reading."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and len(node.value) > TEXT_MAX:
+        return repr(node.value[: TEXT_MAX - 1]) + "…"
+    try:
+        text = ast.unparse(node)
+    except RecursionError:
+        return "…"
+    return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…"

@@ -1,0 +1,332 @@
+"""What a module reaches for: every reference with a meaning that counts, where it stands and how openly it is written."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from assent.plugins._scan_names import ROUNDABOUT, Names
+from assent.plugins._scan_table import KEYS, METHODS, PATH_METHODS, SUSPICIOUS, TABLE, is_stdlib, use_kind
+from assent.plugins._scan_types import source_of
+from assent.plugins._scan_values import fold
+from assent.plugins._scan_walk import AT_IMPORT, SECRET_SCHEME, TYPING, Called, chain_of
+from assent.plugins.manifest import Import, ModuleUse, Secret, Use, UseKind
+
+TARGET_MAX: Final = 200
+"""Characters of a host, program, path or name."""
+
+_DECODERS: Final = re.compile(
+    r"\b(b64decode|b32decode|b16decode|b85decode|a85decode|urlsafe_b64decode|unhexlify|fromhex|decompress|decode|loads)\b"
+)
+_HOST: Final = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@\s]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.*-]+)(?::\d+)?(?:[/?#].*)?\Z"
+)
+_GETTERS: Final = frozenset({"builtins.getattr", "builtins.hasattr"})
+_SETTERS: Final = frozenset({"builtins.setattr", "builtins.delattr"})
+_IMPORTERS: Final = frozenset({"builtins.__import__", "importlib.import_module", "importlib.__import__"})
+_BY_NAME: Final = frozenset({"operator.attrgetter", "operator.methodcaller"})
+_APP: Final = re.compile(r"(?:^|\.)app\.(get|register)\Z")
+
+
+class Uses:
+    """Everything that one module reaches for. Equal uses of one scope are told once, at their first place."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._facts = names.facts
+        self._found: dict[tuple[UseKind, str, str | None, str], Use] = {}
+        self._placed: dict[tuple[UseKind, str, str], bool] = {}
+        self.secrets: dict[tuple[str | None, str], Secret] = {}
+        self.app_modules: dict[tuple[str, bool, str], ModuleUse] = {}
+        self.imports: dict[tuple[str, bool], Import] = {}
+        self._is_typing_plain = names.of_name("TYPE_CHECKING", AT_IMPORT) in ((), ("typing.TYPE_CHECKING",))
+
+    @property
+    def found(self) -> list[Use]:
+        """The uses, in no particular order."""
+        return [*self._found.values()]
+
+    def read(self) -> None:
+        """Go through everything that the walk met."""
+        facts, names = self._facts, self._names
+        # Calls first: they know the target, and a plain reference to the same name adds nothing.
+        for call in facts.calls:
+            self._call(call)
+        for node, scope in facts.subscripts:
+            self._item(node, scope)
+        for (scope, chain), line in facts.chains.items():
+            self._reference(chain, names.of_chain(chain, scope), scope, line)
+        for (scope, name), line in facts.names.items():
+            meanings = names.of_chain(name, scope)
+            self._reference(name, meanings, scope, line)
+            self._key(meanings, scope, line)
+        for attribute, scope in facts.computed:
+            self._reference(f"?.{attribute.attr}", names.of(attribute, scope), scope, attribute.lineno)
+        for chain, scope, line in facts.stored:
+            self._patched(names.of_chain(chain, scope), scope, line)
+        for text, scope, line in facts.texts:
+            self._secret(text.removeprefix(SECRET_SCHEME) or None, scope, line)
+        for formatted, scope in facts.formatted:
+            first = formatted.values[0] if formatted.values else None
+            if isinstance(first, ast.Constant) and str(first.value).startswith(SECRET_SCHEME):
+                value = fold(names, formatted, scope)
+                secret = value.removeprefix(SECRET_SCHEME) if isinstance(value, str) else None
+                self._secret(secret, scope, formatted.lineno)
+        for one in facts.imports:
+            self._imported(one.module, one.line, is_dynamic=False)
+
+    # -- references ----------------------------------------------------------------------------------------------------
+
+    def _reference(self, written: str, meanings: Iterable[str], scope: str, line: int) -> None:
+        has_meaning = is_known = False
+        for meaning in meanings:
+            has_meaning = True
+            name = meaning.removeprefix(ROUNDABOUT)
+            hidden = meaning.startswith(ROUNDABOUT)
+            kind = use_kind(name)
+            if kind is None:
+                kind, name, hidden = self._within(name, hidden=hidden)
+            if kind is not None:
+                is_known = True
+                self._add(kind, name, None, scope, line, hidden=hidden)
+        last = written.rpartition(".")[2]
+        if last in METHODS and "." in written and not is_known:
+            self._add(METHODS[last], f"?.{last}", None, scope, line)
+        elif last in PATH_METHODS and not has_meaning and "." in written and self._knows_paths():
+            self._add(UseKind.FILES, f"pathlib.Path.{last}", None, scope, line)
+
+    def _within(self, name: str, *, hidden: bool) -> tuple[UseKind | None, str, bool]:
+        """A dangerous module reached through another one: `logging.os.system`."""
+        parts = name.split(".")
+        if self._names.package.is_own(name):
+            return None, name, hidden
+        for index in range(1, len(parts) - 1):
+            if parts[index] in KEYS:
+                inner = ".".join(parts[index:])
+                kind = use_kind(inner)
+                if kind is not None:
+                    return kind, inner, True
+        return None, name, hidden
+
+    def _knows_paths(self) -> bool:
+        return any(one.target.startswith("pathlib") for one in self._facts.imports)
+
+    def _key(self, meanings: Iterable[str], scope: str, line: int) -> None:
+        """A module as a mere value, which may be used where no reading sees it."""
+        for meaning in meanings:
+            if meaning.removeprefix(ROUNDABOUT) in KEYS:
+                self._add(UseKind.DYNAMIC, meaning.removeprefix(ROUNDABOUT), None, scope, line, hidden=True)
+
+    def _patched(self, meanings: Iterable[str], scope: str, line: int) -> None:
+        for meaning in meanings:
+            name = meaning.removeprefix(ROUNDABOUT)
+            if (
+                "." in name
+                and not self._names.package.is_own(name)
+                and use_kind(name) is not UseKind.ENVIRONMENT
+            ):
+                owner = name.rpartition(".")[0]
+                # Only a module's or a class's attribute is everybody's; that of an object is its owner's affair.
+                if any(one.target in (owner, name) or one.module == owner for one in self._facts.imports):
+                    self._add(UseKind.PATCH, name, None, scope, line)
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    def _call(self, call: Called) -> None:
+        node, scope, names = call.node, call.scope, self._names
+        chain = call.chain
+        if chain is not None:
+            if chain.endswith(".secret") and node.args:
+                self._secret(names.text(node.args[0], scope), scope, node.lineno)
+            found = _APP.search(chain)
+            if found is not None and node.args:
+                self._app_module(node.args[0], scope, is_registered=found[1] == "register")
+            meanings = names.of_chain(chain, scope)
+        else:
+            meanings = names.of(node.func, scope)
+        for meaning in meanings:
+            name = meaning.removeprefix(ROUNDABOUT)
+            if name.startswith(("builtins.", "importlib.", "operator.")):
+                self._meta(name, node, scope)
+            kind = use_kind(name)
+            if kind is not None:
+                hidden = meaning.startswith(ROUNDABOUT) or (kind is UseKind.DYNAMIC and _is_decoded(node))
+                target = self._target(kind, node, scope)
+                self._add(kind, name, target, scope, node.lineno, hidden=hidden, is_called=True)
+        if scope == AT_IMPORT:
+            # What is handed to a call may be called by it.
+            for argument in node.args:
+                if (handed := chain_of(argument)) is not None:
+                    for meaning in names.of_chain(handed, scope):
+                        name = meaning.removeprefix(ROUNDABOUT)
+                        if (kind := use_kind(name)) is not None:
+                            self._add(kind, name, None, scope, node.lineno, is_called=True)
+
+    def _meta(self, name: str, node: ast.Call, scope: str) -> None:
+        """Calls that reach something by a name that is data."""
+        args, names, line = node.args, self._names, node.lineno
+        if name in _GETTERS and len(args) > 1:
+            attribute = names.text(args[1], scope)
+            for owner in names.of(args[0], scope):
+                base = owner.removeprefix(ROUNDABOUT)
+                if attribute is not None:
+                    kind = use_kind(f"{base}.{attribute}")
+                    if kind is not None:
+                        self._add(kind, f"{base}.{attribute}", None, scope, line, hidden=True)
+                elif base in KEYS or f"{base}." in _DANGEROUS:
+                    self._add(UseKind.DYNAMIC, f"{base}.?", None, scope, line, hidden=True)
+            if attribute is not None and attribute in METHODS:
+                self._add(METHODS[attribute], f"?.{attribute}", None, scope, line, hidden=True)
+        elif name in _SETTERS and args:
+            attribute = names.text(args[1], scope) if len(args) > 1 else None
+            owners = names.of(args[0], scope)
+            self._patched([f"{owner}.{attribute or '?'}" for owner in owners], scope, line)
+        elif name in _IMPORTERS:
+            module = names.text(args[0], scope) if args else None
+            if module is None:
+                self._add(UseKind.DYNAMIC, name, None, scope, line, hidden=True)
+            else:
+                self._imported(module, line, is_dynamic=True)
+        elif name in _BY_NAME:
+            asked = [names.text(argument, scope) for argument in args[:1] if name.endswith("caller")] or [
+                names.text(argument, scope) for argument in args
+            ]
+            if any(one is None or one.rpartition(".")[2] in SUSPICIOUS for one in asked):
+                self._add(UseKind.DYNAMIC, name, None, scope, line, hidden=True)
+
+    def _item(self, node: ast.Subscript, scope: str) -> None:
+        names = self._names
+        for meaning in names.of(node.value, scope):
+            base = meaning.removeprefix(ROUNDABOUT)
+            if use_kind(base) is UseKind.ENVIRONMENT:
+                name = names.text(node.slice, scope)
+                self._add(UseKind.ENVIRONMENT, base, _short(name), scope, node.lineno, is_called=True)
+            elif base == "builtins.globals" or base.endswith(".__dict__"):
+                owner = base.removesuffix(".__dict__")
+                key = names.text(node.slice, scope)
+                if key is None and (owner in KEYS or owner == self._facts.module):
+                    self._add(UseKind.DYNAMIC, f"{owner}.?", None, scope, node.lineno, hidden=True)
+        for meaning in names.of(node, scope):
+            self._reference("", [meaning], scope, node.lineno)
+
+    def _target(self, kind: UseKind, node: ast.Call, scope: str) -> str | None:
+        """The host, program, path or variable that a call names, where it can be known."""
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        candidates = [
+            *node.args[:2],
+            *(given[key] for key in ("url", "host", "args", "file", "base_url") if key in given),
+        ]
+        for candidate in candidates:
+            # Of a command or an address the first part is told, also when the rest can't be known.
+            first = (
+                candidate.elts[0]
+                if isinstance(candidate, ast.List | ast.Tuple) and candidate.elts
+                else candidate
+            )
+            value = fold(self._names, first, scope)
+            if isinstance(value, tuple | list) and value:
+                value = value[0]
+            if not isinstance(value, str):
+                continue
+            if kind is UseKind.NETWORK:
+                found = _HOST.match(value)
+                if found is None or ("." not in value and ":" not in value and value != "localhost"):
+                    continue
+                return _short(found[1])
+            if kind is UseKind.PROCESS:
+                return _short(value.split()[0]) if value.split() else None
+            return _short(value) if kind in (UseKind.FILES, UseKind.ENVIRONMENT) else None
+        return None
+
+    # -- the rest ------------------------------------------------------------------------------------------------------
+
+    def _secret(self, name: str | None, scope: str, line: int) -> None:
+        self.secrets.setdefault(
+            (name, scope), Secret(name=_short(name), scope=scope, at=f"{self._facts.path}:{line}")
+        )
+
+    def _app_module(self, node: ast.expr, scope: str, *, is_registered: bool) -> None:
+        if isinstance(node, ast.Constant):
+            return  # `app.get("key")` is some other thing called `app`.
+        target = node.func if isinstance(node, ast.Call) else node
+        names = self._names.of(target, scope) or (chain_of(target) or source_of(target),)
+        for name in names:
+            plain = name.removeprefix(ROUNDABOUT)
+            use = ModuleUse(
+                name=plain, is_registered=is_registered, scope=scope, at=f"{self._facts.path}:{node.lineno}"
+            )
+            self.app_modules.setdefault((plain, is_registered, scope), use)
+
+    def _imported(self, module: str, line: int, *, is_dynamic: bool) -> None:
+        if (module, is_dynamic) in self.imports:
+            return
+        top = module.partition(".")[0]
+        if module in self._names.package.modules or self._names.package.is_own(module):
+            origin = "own"
+        elif top == "assent":
+            origin = "assent"
+        else:
+            origin = "stdlib" if is_stdlib(module) else "third_party"
+        self.imports[module, is_dynamic] = Import(
+            name=_short(module) or "",
+            origin=origin,  # type: ignore[arg-type]  # one of the four words above
+            is_dynamic=is_dynamic,
+            at=f"{self._facts.path}:{line}",
+        )
+
+    def _add(
+        self,
+        kind: UseKind,
+        name: str,
+        target: str | None,
+        scope: str,
+        line: int,
+        *,
+        hidden: bool = False,
+        is_called: bool = False,
+    ) -> None:
+        if scope == TYPING and self._is_typing_plain:
+            return
+        scope = AT_IMPORT if scope == TYPING else scope
+        placed = self._placed.get((kind, name, scope))
+        if target is None and placed is not None and placed >= hidden and not is_called:
+            return
+        key = (kind, name, target, scope)
+        at_import = is_called and scope == AT_IMPORT
+        known = self._found.get(key)
+        if known is not None and known.is_hidden >= hidden and known.is_import_time >= at_import:
+            return
+        self._placed[kind, name, scope] = hidden or bool(placed)
+        self._found[key] = Use(
+            kind=kind,
+            name=name[:TARGET_MAX],
+            target=target,
+            scope=scope,
+            is_hidden=hidden or (known is not None and known.is_hidden),
+            is_import_time=at_import or (known is not None and known.is_import_time),
+            at=known.at if known is not None else f"{self._facts.path}:{line}",
+        )
+
+
+# Modules some of whose names count: asking them for a name that is data is asking for any of these.
+_DANGEROUS: Final = frozenset(
+    f"{'.'.join(name.split('.')[:depth])}."
+    for name, kind in TABLE.items()
+    if kind is not None
+    for depth in range(1, name.count(".") + 2)
+)
+
+
+def _is_decoded(node: ast.Call) -> bool:
+    """Whether what is executed is made from something that no reader can read."""
+    return any(
+        _DECODERS.search(source_of(argument))
+        for argument in node.args[:1]
+        if not isinstance(argument, ast.Constant)
+    )
+
+
+def _short(text: str | None) -> str | None:
+    return text if text is None or len(text) <= TARGET_MAX else text[: TARGET_MAX - 1] + "…"

@@ -2,7 +2,8 @@
 
 ```yaml NAME       the file NAME in the workspace
 ```console         commands after `$ `, then what they print: `…` stands for any text, `[exit code N]` for how it ends;
-                   RUN and STEP stand for the run's id and step that were printed last, DIGEST and SEQ likewise
+                   RUN and STEP stand for the run's id and step that were printed last, DIGEST likewise, and SEQ for the
+                   number of the last `step.started` in a log
 ```python          a program on its own; ```python NAME also writes it, for commands that follow
 ```sh, ```text     what is to be read only: setting up needs a network, output is shown where it is explained
 """
@@ -66,6 +67,7 @@ class Shell:
             "RUN": r"\brun_[0-9a-z]{26}\b",
             "DIGEST": r"--digest ([0-9a-f]{64})",
             "PLAN": r"\bplan_[0-9a-z]{26}\b",
+            "SEQ": r"(?m)^ *(\d+) .* step\.started ",
         }
         for name, pattern in patterns.items():
             for found in re.finditer(pattern, ended.stdout):

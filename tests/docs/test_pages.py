@@ -53,7 +53,11 @@ def test_the_ledger_page_describes_every_kind_of_event() -> None:
     text = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
     assert [kind for kind in EVENT_TYPES if f"`{kind}`" not in text] == []
     described = set(
-        re.findall(r"^\| `((?:run|step|approval|compensation|ledger|payload)\.[a-z_]+)`", text, re.MULTILINE)
+        re.findall(
+            r"^\| `((?:run|step|approval|compensation|capability|ledger|payload)\.[a-z_]+)`",
+            text,
+            re.MULTILINE,
+        )
     )
     assert described == set(EVENT_TYPES)
 

@@ -230,7 +230,7 @@ async def test_rule_2_another_capability_than_the_intents_is_in_doubt_as_changed
         if what == "handler":
             rt.register(put_spec(), place.box.handler(revision="box/2"))
         elif what == "spec":
-            rt.register(put_spec(description="another"), place.box.handler())
+            rt.register(put_spec(description="another"), place.box.handler(), replace=True)
         [result] = await rt.resume(run)
         assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "CAPABILITY_CHANGED")
         assert place.box.count("execute", "a") == 1

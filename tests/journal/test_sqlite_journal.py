@@ -428,7 +428,7 @@ async def test_older_ledger_is_migrated_by_an_owner_only(
     journal = open_sqlite(state)
     await journal.append(created(run_id(1)))
     await journal.close()
-    later = schema.Migration(2, "later", "CREATE TABLE later(a INTEGER) STRICT")
+    later = schema.Migration(schema.newest_format() + 1, "later", "CREATE TABLE later(a INTEGER) STRICT")
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
     with pytest.raises(InputError) as refused:
         SqliteReader.open(state)
@@ -437,7 +437,7 @@ async def test_older_ledger_is_migrated_by_an_owner_only(
         journal = open_sqlite(state)
         assert journal.head().size == 2
         await journal.close()
-    assert check_ledger(state / LEDGER_FILE) == 2
+    assert check_ledger(state / LEDGER_FILE) == later.number
 
 
 async def test_migration_that_fails_leaves_the_file_as_it_was(
@@ -445,15 +445,16 @@ async def test_migration_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     """A migration is all or nothing."""
     await open_sqlite(state).close()
+    newest = schema.newest_format()
     broken = schema.Migration(
-        2, "broken", "CREATE TABLE later(a INTEGER) STRICT; INSERT INTO nowhere VALUES (1)"
+        newest + 1, "broken", "CREATE TABLE later(a INTEGER) STRICT; INSERT INTO nowhere VALUES (1)"
     )
     with monkeypatch.context() as patched:
         patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
         with pytest.raises(WorldError):
             open_sqlite(state)
     await open_sqlite(state).close()
-    assert check_ledger(state / LEDGER_FILE) == 1
+    assert check_ledger(state / LEDGER_FILE) == newest
 
 
 async def test_edited_migration_is_noticed(state: Path) -> None:
@@ -475,7 +476,7 @@ def test_half_made_ledger_is_made_anew(state: Path) -> None:
         half_made.with_name(half_made.name + suffix).write_bytes(b"half")
     prepare_ledger(state / LEDGER_FILE)
     assert list(state.glob("*.new*")) == []
-    assert check_ledger(state / LEDGER_FILE) == 1
+    assert check_ledger(state / LEDGER_FILE) == schema.newest_format()
 
 
 async def test_log_without_its_ledger_is_not_played_into_a_new_one(state: Path) -> None:

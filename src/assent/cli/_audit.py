@@ -91,6 +91,8 @@ def _log_line(line: Object, paint: Paint) -> str:
     event = mapping(line, "event")
     rule = text(event, "rule")
     said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
+    if text(event, "kind").startswith("capability."):
+        said += [text(event, "version"), text(event, "label")]
     columns = [
         f"{number(line, 'seq') or 0:>6}",
         paint(time_text(number(line, "at_ms") or 0), "dim"),

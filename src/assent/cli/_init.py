@@ -32,6 +32,7 @@ roles = ["operator"]
 # step_timeout = "5m"               # where a step does not say its own
 # grace = "10s"                     # how long a cancelled step may take to end
 # max_pre_image_bytes = 67108864    # what one step may keep for its undo
+# version_idle = "15m"              # after which an older version of a capability cools
 
 [ledger]
 # key = "~/keys/ledger"             # the signing key; by default in your own configuration folder

@@ -1,6 +1,7 @@
 """The body: what becomes of a run, decided by a pure machine and performed by a shell around it."""
 
 from assent.engine._blueprint import Blueprint
+from assent.engine._capability_rows import CAPABILITY_TABLES, CapabilityRows
 from assent.engine._commands import Actor, Approve, Cancel, Close, Command, Reject, Resolve
 from assent.engine._engine import Engine
 from assent.engine._planning import Plan, PlannedStep, Planner
@@ -8,17 +9,20 @@ from assent.engine._record import RunRecord, StepRecord
 from assent.engine._result import RunResult, StepResult, describe_run
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.engine._values import load_json
-from assent.engine.ports import Catalogue, Driver, Gate, Limits, Progress, Services, Spawn
+from assent.engine.ports import Catalogue, Catalogues, Driver, Gate, Limits, Progress, Services, Spawn
 from assent.engine.projection import RunProjector, fold
 
 __all__ = [
+    "CAPABILITY_TABLES",
     "RUN_TRANSITIONS",
     "STEP_TRANSITIONS",
     "Actor",
     "Approve",
     "Blueprint",
     "Cancel",
+    "CapabilityRows",
     "Catalogue",
+    "Catalogues",
     "Close",
     "Command",
     "Driver",

@@ -114,12 +114,19 @@ class Admission:
         if not isinstance(rendered, dict):
             raise InputError("INVALID_INPUT", f"the inputs of step `{key}` are no object", path=key)
         assert step.capability is not None  # INVARIANT: approval steps go another way
-        bound = self._catalogue.find(step.capability)
+        bound = self._bound(key, step.capability)
         parameters, inputs = bound.parse(rendered)
         undo = Undo.COMPENSATION if step.compensation is not None and bound.spec.has_effect else bound.undo
         if not step.keeps_undo and bound.spec.has_effect:
             undo = Undo.NONE
         return Candidate(key, step, bound, parameters, inputs, effective_risk(step, bound, undo), undo)
+
+    def _bound(self, key: StepKey, reference: str) -> BoundCapability:
+        """What a step's reference means. Once an attempt or a question is journaled that is settled, also across a crash."""
+        record = self._record.steps.get(key)
+        if record is None or record.capability is None or record.version is None:
+            return self._catalogue.find(reference)
+        return self._catalogue.exact(record.capability, record.version)
 
     async def _gate(self, candidate: Candidate, record: StepRecord | None, outbox: Outbox) -> Command:
         now = self._services.clock.now_ms()

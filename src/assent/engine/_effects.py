@@ -264,7 +264,7 @@ class Effects:
     def _bound(self, intent: ev.StepStarted) -> BoundCapability | None:
         """The capability that the intent was made for; None when what is registered now is another one."""
         try:
-            bound = self._catalogue.find(f"{intent.capability}@{intent.version}")
+            bound = self._catalogue.exact(intent.capability, intent.version)
         except AssentError:
             return None
         same = bound.spec.fingerprint == intent.fingerprint and bound.handler_fingerprint == intent.handler

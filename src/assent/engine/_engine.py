@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from assent.engine._actor import RunActor
@@ -12,9 +13,9 @@ from assent.engine._commands import Actor, Command, Recover, RequestUndo
 from assent.engine._record import UNDO_STEP, RunRecord, begin, to_take_back
 from assent.engine._scope import RunScope
 from assent.engine._values import Values, load_json
-from assent.engine.ports import Catalogue, Progress, Services
+from assent.engine.ports import Catalogues, Progress, Services
 from assent.engine.projection import fold
-from assent.errors import InputError, Json, RefusedError, WorldError
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.capability import OperationType, RiskLevel
@@ -32,9 +33,7 @@ _UNBOUND: Final = Commitment("")
 class Engine:
     """Starts, recovers and drives runs in this process; a `Driver`."""
 
-    def __init__(
-        self, services: Services, catalogues: Callable[[], Catalogue], progress: Progress | None = None
-    ) -> None:
+    def __init__(self, services: Services, catalogues: Catalogues, progress: Progress | None = None) -> None:
         self._services = services
         self._catalogues = catalogues
         self._progress = progress
@@ -51,6 +50,7 @@ class Engine:
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
         run = self._services.ids.run_id()
+        catalogue = self._catalogues.of_run(run, None)
         workflow = blueprint.workflow
         created = ev.RunCreated(
             workflow=workflow.name if workflow is not None else None,
@@ -64,10 +64,11 @@ class Engine:
             inputs=_UNBOUND,
             policy=self._services.gate.digest,
             plan=plan,
+            catalogue=catalogue.revision or None,
         )
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
-        scope = RunScope(self._services, blueprint, self._catalogues(), values, record, actor.principal)
+        scope = RunScope(self._services, blueprint, catalogue, values, record, actor.principal)
         running = self.make_actor(scope, durable_n=0)
         running.begin(created, dict(inputs))
         self._actors[run] = running
@@ -220,7 +221,9 @@ class Engine:
         requester = Principal(
             requester.type, requester.id, self._services.roles.get(str(requester), frozenset())
         )
-        scope = RunScope(self._services, blueprint, self._catalogues(), values, record, requester)
+        # Not resolved anew: a label that moved since must not change what the rest of the run does.
+        catalogue = self._catalogues.of_run(run, record.created.catalogue)
+        scope = RunScope(self._services, blueprint, catalogue, values, record, requester)
         actor = self.make_actor(scope, durable_n=record.n)
         self._actors[run] = actor
         return actor
@@ -248,6 +251,33 @@ class Engine:
             return known.blueprint
         document = load_json(self._services.journal, record.created.document)
         return Blueprint.of_document(document) if document is not None else None
+
+    def under_way(self) -> list[RunId]:
+        """The runs that this process drives, those included of which nothing is durable yet."""
+        return [run for run, actor in self._actors.items() if not actor.record.state.is_finished]
+
+    def versions_of(self, run: RunId) -> set[tuple[str, str]]:
+        """Every capability with its version that a run has used or, as far as can be told, will use."""
+        known = self._actors.get(run)
+        record = known.record if known is not None else self.load(run)
+        used = {
+            (step.capability, step.version)
+            for step in record.steps.values()
+            if step.capability is not None and step.version is not None
+        }
+        blueprint = self.blueprint(record)
+        if blueprint is None:
+            return used
+        catalogue = self._catalogues.of_run(run, record.created.catalogue)
+        for step in blueprint.steps.values():
+            named = [step.capability, step.compensation.capability if step.compensation else None]
+            for reference in named:
+                # A reference that means nothing uses nothing.
+                with suppress(AssentError):
+                    if reference is not None:
+                        spec = catalogue.find(reference).spec
+                        used.add((spec.id, spec.version))
+        return used
 
     async def close(self) -> None:
         """Stop every run where it is; each can be resumed."""

@@ -56,8 +56,25 @@ class Spawn(Protocol):
 class Catalogue(Protocol):
     """The capabilities that a run may call, fixed when it begins."""
 
+    @property
+    def revision(self) -> int:
+        """How many changes of capabilities had been recorded by then; the run's first event keeps it."""
+        ...
+
     def find(self, reference: str) -> BoundCapability:
-        """The capability for `id` or `id@version`; `CAPABILITY_UNKNOWN`."""
+        """The capability that a reference means; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`."""
+        ...
+
+    def exact(self, capability: str, version: str) -> BoundCapability:
+        """The version that the journal names, also one that was retired since; `VERSION_NOT_FOUND` when it is not installed."""
+        ...
+
+
+class Catalogues(Protocol):
+    """Hands out the catalogue of each run."""
+
+    def of_run(self, run: RunId, revision: int | None) -> Catalogue:
+        """What the run may call: what holds now when it begins (None), what held before that many changes when it goes on."""
         ...
 
 

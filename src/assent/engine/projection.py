@@ -1,4 +1,5 @@
-"""The read models that follow from runs: rows for `runs`, `steps` and `approvals`, made by the engine's own fold.
+"""The read models that follow from the events: rows for `runs`, `steps` and `approvals`, made by the engine's own fold, and
+those of capabilities (`_capability_rows.py`).
 
 A projection holds no payload and no rule: a row is the record's state, written out in the columns of the journal's schema. The
 live journal gets the rows of the steps that a batch touched; `RunProjector.replay` makes all of them again from the events
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from assent.engine._capability_rows import CapabilityRows
 from assent.engine._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, begin, evolve
 from assent.errors import InternalError
 from assent.journal import PROJECTION_KEYS, PROJECTIONS
@@ -45,10 +47,15 @@ class RunProjector:
         """The rows that a live journal would hold after these leaves, each key once."""
         records: dict[RunId, RunRecord] = {}
         rows: dict[tuple[object, ...], Row] = {}
+        capabilities = CapabilityRows()
         for leaf in leaves:
-            record = fold(records.get(leaf.run) if leaf.run is not None else None, leaf)
-            if record is None:
+            if leaf.run is None:
+                row = capabilities.apply(leaf.event, leaf.at_ms)
+                if row is not None:
+                    rows[(row.table, *row.key)] = row
                 continue
+            record = fold(records.get(leaf.run), leaf)
+            assert record is not None, "every entry of a run makes or changes its record"
             records[record.run] = record
             for row in changed_rows(record):
                 rows[(row.table, *row.key)] = row

@@ -36,4 +36,12 @@ VERSION_CODES: dict[str, Explanation] = {
         "A version that gets a share of the calls can't be retired.",
         "Give its share to other versions first with `assent capability activate`.",
     ),
+    "VERSION_IN_USE": Explanation(
+        "An unfinished run has a step of this version, so it can't be retired yet.",
+        "End the runs that the details name, or wait for them.",
+    ),
+    "VERSION_CHANGED": Explanation(
+        "A capability is not what was recorded under the same id and version.",
+        "Give it a new version, or say that the change is meant: `rt.register(…, replace=True)`.",
+    ),
 }

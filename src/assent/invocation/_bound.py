@@ -101,6 +101,11 @@ class BoundCapability:
             raise invalid("INVALID_OUTPUT", what, faults)
         return plain
 
+    def cool(self) -> None:
+        """Let go of the validators; the next call builds them again. Safe beside calls under way, which keep what they hold."""
+        for name in ("_parameters", "_returns", "_parameter_schema", "_return_schema"):
+            self.__dict__.pop(name, None)
+
     @cached_property
     def _parameters(self) -> TypeAdapter[Any] | None:
         return _adapter(self.handler.parameters, self.spec.parameters, f"`{self.spec.id}` takes")

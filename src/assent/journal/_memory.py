@@ -14,6 +14,7 @@ from assent.journal._schema import PROJECTION_KEYS, PROJECTIONS
 from assent.journal._sqlite import commitments_of, new_origin
 from assent.journal._tail import Draft, Entry, Tail
 from assent.journal.ports import Batch, Cell, Head, Payload, Projector
+from assent.spec.canonical import INTEGER_MAX
 from assent.spec.events import Leaf, LedgerCreated, PayloadErased
 from assent.spec.ids import Commitment, RunId
 from assent.spec.ports import Clock, Entropy
@@ -108,7 +109,7 @@ class MemoryJournal:
         columns = projection_columns(table, where)
         width = PROJECTION_KEYS[table]
         rows = [dict(zip(columns, values, strict=True)) for values in self._rows[table].values()]
-        rows.sort(key=lambda row: [str(row[column]) for column in columns[:width]])  # Key columns hold text.
+        rows.sort(key=lambda row: [_sortable(row[column]) for column in columns[:width]])
         return [row for row in rows if all(row[column] == value for column, value in (where or {}).items())]
 
     def newest_checkpoint(self) -> tuple[int, str] | None:
@@ -141,6 +142,11 @@ class MemoryJournal:
     def _refuse_if_closed(self) -> None:
         if self._is_closed:
             raise InternalError("JOURNAL_CLOSED", "the journal was closed")
+
+
+def _sortable(cell: Cell) -> tuple[int, str]:
+    """Numbers before texts, as SQLite has it; a column holds one kind."""
+    return (cell, "") if isinstance(cell, int) else (INTEGER_MAX, str(cell))
 
 
 class MemoryBlobs:

@@ -14,8 +14,8 @@ import msgspec
 from assent.errors import InputError, WorldError
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT
-from assent.journal._rows import checked_body, find_payload, projection_columns
-from assent.journal._schema import LEDGER_FILE, PROJECTION_KEYS, check_ledger, newest_format
+from assent.journal._rows import checked_body, find_payload, has_table, projection_columns
+from assent.journal._schema import LEDGER_FILE, PROJECTION_KEYS, can_be_read, check_ledger, newest_format
 from assent.journal._tail import Entry
 from assent.journal.ports import Cell, Head
 from assent.spec.events import Leaf, decode_leaf
@@ -49,7 +49,7 @@ class SqliteReader:
                 hint="run something with `assent run` first",
             )
         version = check_ledger(path)
-        if version < newest_format():
+        if not can_be_read(version):
             raise InputError(
                 "STATE_OLDER",
                 f"`{path}` was written by an older Assent (format {version}, this one needs {newest_format()})",
@@ -117,6 +117,8 @@ class SqliteReader:
             sql += f" WHERE {' AND '.join(f'{column} IS ?' for column in where)}"
         sql += f" ORDER BY {', '.join(columns[: PROJECTION_KEYS[table]])}"
         with translated():
+            if not has_table(self._connection, table):
+                return []
             # The tables are STRICT and hold text and integers alone, which apsw's types can't say.
             rows: list[tuple[Any, ...]] = self._connection.execute(
                 sql, tuple((where or {}).values())

@@ -8,7 +8,7 @@ from typing import Any, Final
 import apsw
 
 from assent.errors import InputError, InternalError, WorldError
-from assent.journal._schema import PROJECTIONS
+from assent.journal._schema import PROJECTIONS, SINCE
 from assent.journal.ports import Cell
 from assent.spec.canonical import SALT_BYTES, commit
 from assent.spec.ids import Commitment
@@ -65,3 +65,8 @@ def projection_columns(table: str, where: Mapping[str, Cell] | None) -> tuple[st
         if column not in columns:
             raise InputError("PROJECTION_UNKNOWN", f"the projection `{table}` has no column `{column}`")
     return tuple(columns)
+
+
+def has_table(connection: apsw.Connection, table: str) -> bool:
+    """Whether the file's format knows a projection table; one of an older Assent that is only read has not been migrated."""
+    return table not in SINCE or int(connection.pragma("user_version")) >= SINCE[table]

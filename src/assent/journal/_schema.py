@@ -1,7 +1,7 @@
 """The ledger's file: its tables, the numbered migrations that made them, and the refusal of files that are not ours.
 
-Only `events`, `payloads` and `checkpoints` are the record. `tree` is where it stands and can be recomputed; `runs`, `steps` and
-`approvals` are projections: folds over the events that can be dropped and rebuilt.
+Only `events`, `payloads` and `checkpoints` are the record. `tree` is where it stands and can be recomputed; `runs`, `steps`,
+`approvals` and the tables of capabilities are projections: folds over the events that can be dropped and rebuilt.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Migration:
     number: int
     name: str
     sql: str
+    is_optional_to_read: bool = False
+    """It only added projection tables, which stand in `SINCE`: a reader takes a file without them as one without rows in them."""
 
     @property
     def checksum(self) -> str:
@@ -73,7 +75,32 @@ CREATE TABLE approvals(
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (Migration(1, "first", _FIRST),)
+_CAPABILITIES: Final = """
+-- Changes of capabilities are counted through the whole ledger, from 0: `registered`, `changed` (registered last), `retired` and
+-- `change` are such numbers, so that what held before any of them can be told.
+CREATE TABLE capabilities(
+  capability TEXT NOT NULL, version TEXT NOT NULL, fingerprint TEXT, registered INTEGER, registered_at_ms INTEGER,
+  changed INTEGER, retired INTEGER, retired_at_ms INTEGER, PRIMARY KEY(capability, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE capability_labels(
+  capability TEXT NOT NULL, label TEXT NOT NULL, change INTEGER NOT NULL, version TEXT, at_ms INTEGER, principal TEXT,
+  PRIMARY KEY(capability, label, change)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE capability_weights(
+  capability TEXT NOT NULL, change INTEGER NOT NULL, weights TEXT, at_ms INTEGER, principal TEXT, code TEXT,
+  PRIMARY KEY(capability, change)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (
+    Migration(1, "first", _FIRST),
+    Migration(2, "capabilities", _CAPABILITIES, is_optional_to_read=True),
+)
+
+SINCE: Final[Mapping[str, int]] = MappingProxyType(
+    {"capabilities": 2, "capability_labels": 2, "capability_weights": 2}
+)
+"""The format that brought a projection table, where it was not the first: an older file that is only read has no such rows."""
 
 PROJECTIONS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
@@ -116,17 +143,43 @@ PROJECTIONS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             "expires_at_ms",
             "decided_at_ms",
         ),
+        "capabilities": (
+            "capability",
+            "version",
+            "fingerprint",
+            "registered",
+            "registered_at_ms",
+            "changed",
+            "retired",
+            "retired_at_ms",
+        ),
+        "capability_labels": ("capability", "label", "change", "version", "at_ms", "principal"),
+        "capability_weights": ("capability", "change", "weights", "at_ms", "principal", "code"),
     }
 )
 """Columns of each projection table, in the order of `Row.values`."""
 
-PROJECTION_KEYS: Final[Mapping[str, int]] = MappingProxyType({"runs": 1, "steps": 2, "approvals": 3})
+PROJECTION_KEYS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "runs": 1,
+        "steps": 2,
+        "approvals": 3,
+        "capabilities": 2,
+        "capability_labels": 3,
+        "capability_weights": 2,
+    }
+)
 """How many of a table's first columns are its key."""
 
 
 def newest_format() -> int:
     """The number of the last migration: the format that this version writes."""
     return MIGRATIONS[-1].number
+
+
+def can_be_read(version: int) -> bool:
+    """Whether a file of this format can be read as it is, before an owner brings it up to date."""
+    return all(migration.is_optional_to_read for migration in MIGRATIONS[version:])
 
 
 def prepare_ledger(path: Path) -> None:

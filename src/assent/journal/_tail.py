@@ -9,7 +9,7 @@ journals share it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, get_args, get_type_hints
+from typing import Final, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -197,11 +197,25 @@ def _binding(bound: dict[str, int], commitment: Commitment) -> int:
 def _integer_fields(event_type: type[Event]) -> tuple[str, ...]:
     hints = get_type_hints(event_type)
     return tuple(
-        name for name in event_type.__struct_fields__ if hints[name] is int or int in get_args(hints[name])
+        name
+        for name in event_type.__struct_fields__
+        if hints[name] is int or (int in get_args(hints[name]) and get_origin(hints[name]) is not tuple)
+    )
+
+
+def _integer_lists(event_type: type[Event]) -> tuple[str, ...]:
+    hints = get_type_hints(event_type)
+    return tuple(
+        name
+        for name in event_type.__struct_fields__
+        if get_origin(hints[name]) is tuple and int in get_args(hints[name])
     )
 
 
 _INTEGER_FIELDS: Final = {event_type: _integer_fields(event_type) for event_type in EVENT_TYPES.values()}
+_INTEGER_LISTS: Final = {
+    event_type: names for event_type in EVENT_TYPES.values() if (names := _integer_lists(event_type))
+}
 
 
 def encode_checked(leaf: Leaf) -> bytes:
@@ -215,6 +229,9 @@ def encode_checked(leaf: Leaf) -> bytes:
         value = getattr(event, name)
         if value is not None and (type(value) is not int or not -INTEGER_MAX <= value <= INTEGER_MAX):
             raise _out_of_profile(leaf, f"`{name}` is not an integer within 2^53")
+    for name in _INTEGER_LISTS.get(type(event), ()):
+        if any(type(value) is not int or abs(value) > INTEGER_MAX for value in getattr(event, name)):
+            raise _out_of_profile(leaf, f"`{name}` holds something else than integers within 2^53")
     if not 0 <= leaf.at_ms <= INTEGER_MAX:
         raise _out_of_profile(leaf, "its time is out of range")
     data = leaf.encode()

@@ -32,7 +32,7 @@ class Payload(msgspec.Struct, frozen=True, gc=False):
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One row of a projection (`runs`, `steps`, `approvals`): its key columns and all columns, replacing any earlier row."""
+    """One row of a projection (`runs`, `capabilities` …): its key columns and all columns, replacing any earlier row."""
 
     table: str
     key: tuple[Cell, ...]

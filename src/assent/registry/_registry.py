@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -234,6 +235,15 @@ class CapabilityRegistry:
             timeline.changed()
         self._index = None
 
+    def forget_record(self) -> None:
+        """Forget every recorded fact, to be told all of them anew."""
+        for timeline in self._timelines.values():
+            timeline.recorded.clear()
+            timeline.labels.clear()
+            timeline.activations.clear()
+            timeline.changed()
+        self._index, self._revision = None, 0
+
     def remember_version(self, fact: RecordedVersion) -> None:
         """What the record says of a version; a later fact about the same one replaces it."""
         self._timeline(fact.capability).recorded[fact.version] = fact
@@ -248,6 +258,15 @@ class CapabilityRegistry:
         """A change of weights; changes of one capability come in their order."""
         self._timeline(fact.capability).activations.append(fact)
         self._revise(fact.change)
+
+    @contextmanager
+    def withholding(self, id: str, version: str, at_ms: int) -> Iterator[None]:  # noqa: A002  # the spec's own field name
+        """Inside, nothing new can use a version: its retirement is being recorded."""
+        self._timeline(id).withheld[version] = at_ms
+        try:
+            yield
+        finally:
+            del self._timeline(id).withheld[version]
 
     def count_change(self, change: int) -> None:
         """A change has this number, whatever became of it."""

@@ -60,6 +60,8 @@ class Timeline:
     recorded: dict[str, RecordedVersion] = field(default_factory=dict)
     labels: list[LabelChange] = field(default_factory=list)
     activations: list[Activation] = field(default_factory=list)
+    withheld: dict[str, int] = field(default_factory=dict)
+    """Versions that are being retired, with the time: for everybody else they are retired already."""
     _now: VersionIndex | None = None
 
     def changed(self) -> None:
@@ -97,13 +99,16 @@ class Timeline:
         if recorded is None:
             return CapabilityVersion(self.id, version, spec, created_at_ms=unrecorded_at_ms)
         is_retired = recorded.retired is not None and (revision is None or recorded.retired < revision)
+        retired_at_ms = recorded.retired_at_ms if is_retired else None
+        if revision is None and retired_at_ms is None:
+            retired_at_ms = self.withheld.get(version)
         return CapabilityVersion(
             self.id,
             version,
             spec,
             recorded.fingerprint,
             recorded.registered_at_ms,
-            recorded.retired_at_ms if is_retired else None,
+            retired_at_ms,
         )
 
 

@@ -137,6 +137,7 @@ _SHARED: Final[Schema] = {
         "foreach_items": _whole(1, 1_000_000),
         "payload_bytes": _whole(1024, 1 << 40),
         "max_pre_image_bytes": _whole(0, 1 << 50),
+        "version_idle": _duration_ms,
     },
     "ledger": {"key": _text},
 }

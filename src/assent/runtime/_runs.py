@@ -1,9 +1,11 @@
-"""Finding a run by what a person types: an unambiguous beginning of its id is enough."""
+"""Finding a run by what a person types, and why an undo of it did not begin."""
 
 from __future__ import annotations
 
-from assent.errors import InputError
+from assent.engine import load_json
+from assent.errors import AssentError, InputError, RefusedError
 from assent.journal import JournalReader
+from assent.spec import events as ev
 from assent.spec.ids import RunId
 
 
@@ -29,3 +31,25 @@ def find_run(reader: JournalReader, beginning: str) -> RunId:
 def unknown_run(run: str) -> InputError:
     """The refusal of an id that no run has."""
     return InputError("RUN_UNKNOWN", f"there is no run `{run}`", hint="list what there is with `assent runs`")
+
+
+def undo_refusal(reader: JournalReader, run: RunId) -> AssentError | None:
+    """Why the last undo of a run did not begin; None when it did, or waits for a person."""
+    refused: ev.UndoRefused | None = None
+    for leaf in reader.run_leaves(run):
+        if isinstance(leaf.event, ev.UndoRequested):
+            refused = None
+        elif isinstance(leaf.event, ev.UndoRefused):
+            refused = leaf.event
+    if refused is None:
+        return None
+    found = load_json(reader, refused.error)
+    if isinstance(found, dict):
+        return RefusedError.from_dict({**found, "code": refused.code})
+    about = f"step `{refused.step}`" if refused.step is not None else f"run `{run}`"
+    return RefusedError(
+        refused.code,
+        f"{about} can't be undone: {refused.code.lower().replace('_', ' ')}",
+        path=refused.step,
+        hint="`--partial` leaves out what can't be taken back" if refused.code == "UNDO_IMPOSSIBLE" else None,
+    )

@@ -33,9 +33,8 @@ from assent.engine import (
     RunResult,
     Services,
     describe_run,
-    load_json,
 )
-from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.invocation import Capability, Invoker, Metrics
 from assent.journal import (
@@ -50,12 +49,13 @@ from assent.journal import (
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._application import application
-from assent.runtime._catalogue import Capabilities
+from assent.runtime._catalogue import BUILT_IN, Capabilities
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime._plans import PlanStore, stale
-from assent.runtime._runs import find_run
+from assent.runtime._runs import find_run, undo_refusal
 from assent.runtime._session import Session
+from assent.runtime._versions import Versions
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
 from assent.spec.capability import CapabilitySpec
@@ -84,7 +84,8 @@ class Runtime:
         self.app = application(settings)
         self._capabilities = Capabilities()
         for spec, handler in builtin_capabilities():
-            self._capabilities.register(spec, handler, origin="built in")
+            self._capabilities.register(spec, handler, origin=BUILT_IN)
+        self.versions = Versions(self._capabilities, self.actor, idle_ms=settings.limits.version_idle_ms)
         self._exit = AsyncExitStack()
         self._engine: Engine | None = None
         self._services: Services | None = None
@@ -165,13 +166,16 @@ class Runtime:
         # The modules outlive every call that may use them, and the journal outlives the modules.
         self._exit.push_async_callback(self.app.shutdown)
         await self.app.start()
-        self._engine = Engine(services, self._capabilities.current, self._tell)
+        self._capabilities.load(journal, now_ms=services.clock.now_ms())
+        self._engine = Engine(services, self._capabilities, self._tell)
+        self.versions.attach(services, self._engine)
         self._exit.push_async_callback(self._engine.close)
 
     def prepare_to_plan(self) -> None:
         """Make planning possible without owning the state directory: nothing is journaled, so nothing is opened."""
         if self._policy is None:
             self.gate.replace(load_policy(self.settings))
+        self.versions.consult(self.settings)
         signer = Ed25519FileSigner("plan", bytes(32))
         journal = MemoryJournal(
             signer_for=signer.named, clock=system.SystemClock(), entropy=system.SystemEntropy()
@@ -213,6 +217,7 @@ class Runtime:
     async def close(self) -> None:
         """The same, without a context manager."""
         self._engine = self._services = None
+        self.versions.attach(None, None)
         await self._exit.aclose()
 
     # -- what is registered and in force --------------------------------------------------------------------------------------
@@ -223,12 +228,21 @@ class Runtime:
         return self._capabilities.registry
 
     @overload
-    def register(self, source: Capability[..., Any] | ModuleType, *, origin: str = "python") -> None: ...
+    def register(
+        self, source: Capability[..., Any] | ModuleType, *, origin: str = "python", replace: bool = False
+    ) -> None: ...
     @overload
-    def register(self, source: CapabilitySpec, handler: object, *, origin: str = "python") -> None: ...
-    def register(self, source: object, handler: object = None, *, origin: str = "python") -> None:
-        """Add capabilities for runs that begin from now on: a described one, all of a module, or a spec with its handler."""
-        self._capabilities.register(source, handler, origin=origin)
+    def register(
+        self, source: CapabilitySpec, handler: object, *, origin: str = "python", replace: bool = False
+    ) -> None: ...
+    def register(
+        self, source: object, handler: object = None, *, origin: str = "python", replace: bool = False
+    ) -> None:
+        """Add capabilities for runs that begin from now on: a described one, all of a module, or a spec with its handler.
+
+        `replace`: it is meant that this is not what was recorded under the same version; without it that is `VERSION_CHANGED`.
+        """
+        self._capabilities.register(source, handler, origin=origin, replace=replace)
 
     def reload_policy(self) -> None:
         """Read the configured policy again. When that fails, new steps are denied and runs under way pause, and it is raised."""
@@ -314,6 +328,7 @@ class Runtime:
     ) -> Session:
         """A run whose steps arrive one at a time."""
         actor = self.actor(principal)
+        await self.versions.before_run()
         run = await self._running.start(
             Blueprint.of_session(), {}, actor, environment=environment or self.settings.environment
         )
@@ -370,33 +385,10 @@ class Runtime:
         """The same for somebody. Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …"""
         await self._running.request_undo(RunId(run), actor, partial=partial)
         result = await self._drive(RunId(run))
-        refusal = self.undo_refusal(run)
+        refusal = undo_refusal(self._ready.journal, RunId(run))
         if refusal is not None:
             raise refusal
         return result
-
-    def undo_refusal(self, run: str) -> AssentError | None:
-        """Why the last undo of a run did not begin; None when it did, or waits for a person."""
-        refused: ev.UndoRefused | None = None
-        for leaf in self._ready.journal.run_leaves(RunId(run)):
-            if isinstance(leaf.event, ev.UndoRequested):
-                refused = None
-            elif isinstance(leaf.event, ev.UndoRefused):
-                refused = leaf.event
-        if refused is None:
-            return None
-        found = load_json(self._ready.journal, refused.error)
-        if isinstance(found, dict):
-            return RefusedError.from_dict({**found, "code": refused.code})
-        about = f"step `{refused.step}`" if refused.step is not None else f"run `{run}`"
-        return RefusedError(
-            refused.code,
-            f"{about} can't be undone: {refused.code.lower().replace('_', ' ')}",
-            path=refused.step,
-            hint="`--partial` leaves out what can't be taken back"
-            if refused.code == "UNDO_IMPOSSIBLE"
-            else None,
-        )
 
     async def resolve(
         self,
@@ -555,6 +547,7 @@ class Runtime:
         environment: str | None,
         plan: PlanId | None = None,
     ) -> RunResult:
+        await self.versions.before_run()
         run = await self._running.start(blueprint, inputs, actor, environment=environment, plan=plan)
         return await self._drive(run)
 

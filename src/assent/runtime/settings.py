@@ -60,6 +60,7 @@ class Limits:
     foreach_items: int = 10_000
     payload_bytes: int = 64 << 20
     max_pre_image_bytes: int = 64 << 20
+    version_idle_ms: int = 15 * 60 * 1000
     rates: tuple[Rate, ...] = ()
 
 
@@ -316,6 +317,7 @@ _LIMITS: Final[Mapping[str, str]] = {
     "foreach_items": "foreach_items",
     "payload_bytes": "payload_bytes",
     "max_pre_image_bytes": "max_pre_image_bytes",
+    "version_idle_ms": "version_idle",
 }
 
 

@@ -43,7 +43,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_f
 class RunCreated(Event, frozen=True, kw_only=True, tag="run.created"):
     """A run exists. `document` binds the workflow (or the single call) as canonical JSON, `inputs` the run's inputs.
 
-    `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`).
+    `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`). `catalogue` says how
+    many changes of capabilities were recorded when the run began: what its references mean follows from these alone.
     """
 
     workflow: str | None = None
@@ -57,6 +58,7 @@ class RunCreated(Event, frozen=True, kw_only=True, tag="run.created"):
     inputs: Commitment
     policy: str
     plan: PlanId | None = None
+    catalogue: int | None = None
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
@@ -368,6 +370,64 @@ class CompensationFailed(Event, frozen=True, kw_only=True, tag="compensation.fai
     error: Commitment | None = None
 
 
+# -- capabilities --------------------------------------------------------------------------------------------
+
+
+class CapabilityRegistered(Event, frozen=True, kw_only=True, tag="capability.registered"):
+    """A version of a capability can be called from now on. `replaces`: its spec was another one under the same number before."""
+
+    capability: str
+    version: str
+    fingerprint: Fingerprint
+    replaces: Fingerprint | None = None
+
+
+class CapabilityLabelled(Event, frozen=True, kw_only=True, tag="capability.labelled"):
+    """Somebody put a label on a version; it names no other one of this capability any more."""
+
+    capability: str
+    version: str
+    label: str
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None
+
+
+class CapabilityUnlabelled(Event, frozen=True, kw_only=True, tag="capability.unlabelled"):
+    """Somebody took a label away."""
+
+    capability: str
+    label: str
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None
+
+
+class CapabilityActivated(Event, frozen=True, kw_only=True, tag="capability.activated"):
+    """Versions share the calls of the bare id from now on: `weights[i]` parts for `versions[i]`; none ends the sharing.
+
+    `by` is None and `code` says why where nobody asked for it.
+    """
+
+    capability: str
+    versions: tuple[str, ...] = ()
+    weights: tuple[int, ...] = ()
+    code: str | None = None
+    by: str | None = None
+    asserted: bool = False
+    os_uid: int | None = None
+
+
+class CapabilityRetired(Event, frozen=True, kw_only=True, tag="capability.retired"):
+    """No new run can use a version any more; no unfinished one did."""
+
+    capability: str
+    version: str
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None
+
+
 # -- the ledger itself ---------------------------------------------------------------------------------------
 
 
@@ -428,6 +488,11 @@ AnyEvent: TypeAlias = (
     | CompensationStarted
     | StepCompensated
     | CompensationFailed
+    | CapabilityRegistered
+    | CapabilityLabelled
+    | CapabilityUnlabelled
+    | CapabilityActivated
+    | CapabilityRetired
     | LedgerCreated
     | LedgerRecovered
     | PayloadErased

@@ -1,7 +1,7 @@
-"""Made `v1/` once: a ledger with every kind of event, each with all its fields and with as few as it allows.
+"""Made `v2/` once: a ledger with every kind of event, each with all its fields and with as few as it may (`v1/` too).
 
 Kept to show how the files came about. Never run over a released folder: a sample that changes is a format that changed, and
-that needs a `v2/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_v1 FOLDER`.
+that needs a `v3/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def _value(name: str, hint: object) -> object:
     if isinstance(hint, UnionType):
         return _value(name, next(part for part in get_args(hint) if part is not type(None)))
     if get_origin(hint) is tuple:
-        return (f"{name}-1", f"{name}-2")
+        first = get_args(hint)[0]
+        return (1, 2) if first is int else (f"{name}-1", f"{name}-2")
     if isinstance(hint, type) and issubclass(hint, Enum):
         return next(iter(hint))
     if hint is bool:
@@ -75,7 +76,7 @@ def make(folder: Path) -> None:
                 event = made
                 if isinstance(made, LedgerRecovered):
                     event = LedgerRecovered(signed=ledger.tail.signed, size=ledger.tail.head.size)
-                stands_alone = event.kind.startswith(("ledger.", "payload."))
+                stands_alone = event.kind.startswith(("ledger.", "payload.", "capability."))
                 events: tuple[AnyEvent, ...] = (event,)  # type: ignore[assignment]  # made from the union's own members
                 batch = Batch(None if stands_alone else RUN, n, START_MS + n, events, tuple(payloads))
                 ledger.commit([batch], seal=event.kind.startswith("run."))

@@ -1,0 +1,298 @@
+"""`rt.versions`: the versions of capabilities over time, and what people do with them. Every change is on the record first.
+
+Theory of operation. What the record says of capabilities is loaded when the runtime starts, from rows that are folds of the
+events. A change is checked against that, appended with the row that follows from it, and taken in from this very row, so the live
+state and the one after a restart are read by the same code. One change at a time; a kill between any two steps leaves either
+nothing of it or all.
+"""
+
+from __future__ import annotations
+
+from asyncio import Lock
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypedDict
+
+from msgspec import structs
+
+from assent.engine import Actor, CapabilityRows, Engine, Services
+from assent.errors import InputError, Json
+from assent.failpoints import FAILPOINTS
+from assent.journal import Batch, SqliteReader
+from assent.registry import (
+    Activation,
+    CapabilityVersion,
+    LabelChange,
+    RegistrySnapshot,
+    VersionIndex,
+    instant,
+)
+from assent.runtime._catalogue import Capabilities
+from assent.runtime._temperature import Cooling, Temperatures
+from assent.runtime.settings import Settings
+from assent.spec import events as ev
+from assent.spec.ids import RunId
+from assent.spec.principal import Principal
+from assent.spec.reference import CapabilityReference, How
+from assent.spec.states import RunState
+from assent.system import SystemClock
+
+RETIRED: Final = "retired"
+MISSING: Final = "missing"
+"""A version that was recorded once and is not installed here."""
+
+By: TypeAlias = "Actor | Principal | str | None"
+"""Who asks: a principal, asserted when it is not the configured one; None for the configured one."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """One version as it stands: `state` is `hot`, `warm`, `cold`, `retired` or `missing`."""
+
+    entry: CapabilityVersion
+    state: str
+    labels: tuple[str, ...]
+    weight: int | None
+    is_latest: bool
+
+    def to_json(self) -> dict[str, Json]:
+        """The version as `assent capability history --json` prints it."""
+        entry = self.entry
+        return {
+            "capability": entry.id,
+            "version": entry.version,
+            "fingerprint": entry.fingerprint,
+            "created_at": instant(entry.created_at_ms) if entry.created_at_ms is not None else None,
+            "created_at_ms": entry.created_at_ms,
+            "state": self.state,
+            "labels": [*self.labels],
+            "weight": self.weight,
+            "latest": self.is_latest,
+            "retired_at_ms": entry.retired_at_ms,
+        }
+
+
+class Versions:
+    """What a runtime knows of versions, and the changes that it makes when it owns the state."""
+
+    def __init__(
+        self, capabilities: Capabilities, actor_of: Callable[[Principal | str | None], Actor], *, idle_ms: int
+    ) -> None:
+        """`actor_of` says who acts under a name; `idle_ms` is the limit of `Temperatures`."""
+        self._principal_of = actor_of
+        self.temperatures = Temperatures(capabilities, idle_ms=idle_ms)
+        self._capabilities = capabilities
+        self._registry = capabilities.registry
+        self._services: Services | None = None
+        self._engine: Engine | None = None
+        self._lock = Lock()
+
+    def consult(self, settings: Settings) -> None:
+        """Learn what the ledger of a workspace says, by reading alone; nothing where there is no ledger yet."""
+        now_ms = SystemClock().now_ms()
+        try:
+            journal = SqliteReader.open(settings.state)
+        except InputError as error:
+            if error.code != "STATE_MISSING":
+                raise
+            self._registry.count_unrecorded_from(now_ms)
+            return
+        with journal:
+            self._capabilities.load(journal, now_ms=now_ms)
+
+    def attach(self, services: Services | None, engine: Engine | None) -> None:
+        """The journal and the engine of the runtime that is open now; None when it closes."""
+        self._services, self._engine = services, engine
+
+    # -- what there is ----------------------------------------------------------------------------------------------------
+
+    def history(self, capability: str, *, now_ms: int | None = None) -> list[VersionStatus]:
+        """Every version that is installed or was ever recorded, the newest first; `CAPABILITY_UNKNOWN`."""
+        index = self._index(capability)
+        at_ms = self._now_ms() if now_ms is None else now_ms
+        return [self._status(entry, index, at_ms) for entry in self._registry.history(capability)]
+
+    def label_history(self, capability: str) -> list[LabelChange]:
+        """Every change of the capability's labels, the newest first."""
+        return [*self._registry.label_history(capability)]
+
+    def activation_history(self, capability: str) -> list[Activation]:
+        """Every change of the capability's weights, the newest first."""
+        return [*self._registry.activation_history(capability)]
+
+    def _status(self, entry: CapabilityVersion, index: VersionIndex, now_ms: int) -> VersionStatus:
+        if entry.is_retired:
+            state = RETIRED
+        elif entry.spec is None:
+            state = MISSING
+        else:
+            state = self.temperatures.of(entry, index, now_ms).value
+        latest = index.latest
+        return VersionStatus(
+            entry,
+            state,
+            tuple(index.labels_of(entry.version)),
+            index.weights.get(entry.version),
+            latest is not None and latest.version == entry.version,
+        )
+
+    def _index(self, capability: str) -> VersionIndex:
+        snapshot: RegistrySnapshot = self._registry.snapshot()
+        return snapshot.index(capability)
+
+    # -- what is changed --------------------------------------------------------------------------------------------------
+
+    async def record(self) -> int:
+        """Put on the record what is registered and not recorded yet; how many versions. Nothing is written where all is.
+
+        Called before a run begins. `VERSION_CHANGED` when something is not what was recorded under its version.
+        """
+        if not self._capabilities.unrecorded():
+            return 0
+        async with self._lock:
+            # Somebody else may have done it while this one waited.
+            events = self._capabilities.unrecorded()
+            if events:
+                await self._append(*events)
+            return len(events)
+
+    async def before_run(self) -> None:
+        """See to it that what a run may use is on the record before the run is; costs nothing but after something new came."""
+        await self.record()
+        self.temperatures.recycle_when_due(self._now_ms)
+
+    async def label(self, capability: str, label: str, *, version: str, by: By = None) -> str | None:
+        """Put a label on a version, or move it there; the version that it named before, which may be the same."""
+        await self.record()
+        async with self._lock:
+            before = self._registry.check_label(capability, label)
+            spec = self._registry.resolve(f"{capability}@{version}")
+            if before != spec.version:
+                event = ev.CapabilityLabelled(
+                    capability=spec.id, version=spec.version, label=label, **_fields(self._actor_of(by))
+                )
+                await self._append(event)
+            return before
+
+    async def unlabel(self, capability: str, label: str, *, by: By = None) -> bool:
+        """Take a label away; whether it was there."""
+        async with self._lock:
+            if self._registry.check_label(capability, label) is None:
+                return False
+            await self._append(
+                ev.CapabilityUnlabelled(capability=capability, label=label, **_fields(self._actor_of(by)))
+            )
+            return True
+
+    async def activate(
+        self, capability: str, weights: Mapping[str, int], *, by: By = None, code: str | None = None
+    ) -> None:
+        """Let versions share the calls of the bare id by weight; an empty mapping ends that.
+
+        `code` says why where nobody asked for it. `VERSION_NOT_FOUND`, `WEIGHTS_INVALID`.
+        """
+        await self.record()
+        async with self._lock:
+            self._index(capability)
+            self._registry.check_weights(capability, weights)
+            event = ev.CapabilityActivated(
+                capability=capability,
+                versions=tuple(weights),
+                weights=tuple(weights.values()),
+                code=code,
+            )
+            if code is None:
+                event = structs.replace(event, **_fields(self._actor_of(by)))
+            await self._append(event)
+
+    async def retire(self, reference: str, *, by: By = None, dry_run: bool = False) -> str:
+        """Let no new run use a version any more; its number. With `dry_run` it is only checked whether that could be.
+
+        Raises `VERSION_NEWEST`, `VERSION_LABELLED`, `VERSION_ACTIVE`, `VERSION_IN_USE`.
+        """
+        await self.record()
+        async with self._lock:
+            capability, version = self._named(reference)
+            self._registry.check_retirement(capability, version)
+            self._require_drained(capability, version)
+            if dry_run:
+                return version
+            event = ev.CapabilityRetired(
+                capability=capability, version=version, **_fields(self._actor_of(by))
+            )
+            # INVARIANT: from the check on nothing may begin that uses it, and waiting for the append lets others run.
+            with self._registry.withholding(capability, version, self._now_ms()):
+                await self._append(event)
+            return version
+
+    def recycle(self, *, dry_run: bool = False) -> list[Cooling]:
+        """Let versions cool that nobody called for long; what cooled, or with `dry_run` what would."""
+        return self.temperatures.recycle(self._now_ms(), dry_run=dry_run)
+
+    # -- inside -----------------------------------------------------------------------------------------------------------
+
+    def _actor_of(self, by: By) -> Actor:
+        return by if isinstance(by, Actor) else self._principal_of(by)
+
+    def _named(self, reference: str) -> tuple[str, str]:
+        parsed = CapabilityReference.parse(reference)
+        if parsed.how is How.EXACT:  # Also a version that is not installed any more.
+            return parsed.id, parsed.wanted
+        return parsed.id, self._registry.resolve(reference).version
+
+    def _require_drained(self, capability: str, version: str) -> None:
+        engine, services = self._engine, self._services
+        assert engine is not None  # INVARIANT: `_append` and this are for an owner
+        assert services is not None
+        rows = services.journal.rows("runs")
+        unfinished = {
+            RunId(str(row["run_id"])) for row in rows if not RunState(str(row["status"])).is_finished
+        }
+        using = sorted(
+            run
+            for run in unfinished.union(engine.under_way())
+            if (capability, version) in engine.versions_of(run)
+        )
+        if using:
+            runs = (
+                f"{len(using)} unfinished runs use"
+                if len(using) > 1
+                else f"the unfinished run `{using[0]}` uses"
+            )
+            raise InputError(
+                "VERSION_IN_USE",
+                f"{runs} `{capability}@{version}`, so it can't be retired yet",
+                hint=f"end it first: `assent cancel {using[0]}`, or `assent resume {using[0]}`",
+                details={"runs": [*using]},
+            )
+
+    async def _append(self, *events: ev.AnyEvent) -> None:
+        services = self._services
+        if services is None:
+            raise InputError(
+                "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
+            )
+        at_ms = services.clock.now_ms()
+        fold = CapabilityRows(services.journal.rows("capabilities"), count=self._registry.revision)
+        found = [fold.apply(event, at_ms) for event in events]
+        rows = tuple(row for row in found if row is not None)
+        FAILPOINTS.hit("commit.before")
+        await services.journal.append(Batch(run=None, expected_n=0, at_ms=at_ms, events=events, rows=rows))
+        FAILPOINTS.hit("commit.after")
+        self._capabilities.remember(rows)
+
+    def _now_ms(self) -> int:
+        assert self._services is not None, "an open runtime has a clock"
+        return self._services.clock.now_ms()
+
+
+class _Who(TypedDict):
+    """The fields of an event that say who asked for it."""
+
+    by: str
+    asserted: bool
+    os_uid: int | None
+
+
+def _fields(actor: Actor) -> _Who:
+    return {"by": str(actor.principal), "asserted": actor.asserted, "os_uid": actor.os_uid}

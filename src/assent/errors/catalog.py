@@ -11,6 +11,7 @@ from assent.errors._explanation import Explanation
 from assent.errors._manifest_codes import MANIFEST_CODES
 from assent.errors._replay_codes import REPLAY_CODES
 from assent.errors._run_codes import RUN_CODES
+from assent.errors._transform_codes import TRANSFORM_CODES
 from assent.errors._version_codes import VERSION_CODES
 
 CATALOG: dict[str, Explanation] = {
@@ -556,6 +557,7 @@ CATALOG: dict[str, Explanation] = {
     **MANIFEST_CODES,
     **REPLAY_CODES,
     **RUN_CODES,
+    **TRANSFORM_CODES,
     **VERSION_CODES,
     "INTERNAL_ERROR": Explanation(
         "A fault of Assent itself; the traceback is in the log file that the message names.",

@@ -263,3 +263,68 @@ def test_a_value_passes_every_version_between_in_order(
     assert route.to_served({names[start]: [text]}) == {names[end]: [text, *crossed]}
     back = [names[at] for at in range(end - step, start - step, -step)] if start != end else []
     assert route.to_asked({names[end]: [text]}) == {names[start]: [text, *back]}
+
+
+def test_a_breaking_change_under_the_same_major_number_is_refused_without_transformers() -> None:
+    """Each change has its place and its reason; with a transformer the version is accepted."""
+    minor = spec("1.1.0", TWO.parameters, TWO.returns)
+    error = refusal((ONE, []), (minor, []))
+    assert error.code == "VERSION_BREAKING"
+    assert error.path == "parameters.name"
+    changes: Any = error.details["changes"]
+    assert {change["path"] for change in changes} == {
+        "parameters.name",
+        "parameters.title",
+        "returns.id",
+        "returns.key",
+    }
+    assert all(change["breaking"] and change["reason"] for change in changes)
+    up = Transformer(
+        older="1.0.0",
+        newer="1.1.0",
+        inputs_forward=lambda old: {"title": old["name"]},
+        outputs_backward=lambda new: {"id": 1},
+    )
+    assert chain_of((ONE, []), (minor, [up])).route("1.0.0", "1.1.0").to_served({"name": "a"}) == {
+        "title": "a"
+    }
+
+
+def test_a_version_put_before_another_must_not_be_broken_by_it() -> None:
+    """The order of registration makes no difference."""
+    assert (
+        refusal((spec("1.1.0", TWO.parameters), []), (spec("1.0.0", ONE.parameters), [])).code
+        == "VERSION_BREAKING"
+    )
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "is_refused"),
+    [
+        ("1.0.0", "1.0.1", True),
+        ("1.0.0", "2.0.0", False),
+        ("0.1.0", "0.1.1", True),
+        ("0.1.0", "0.2.0", False),
+        ("1.0.0", "1.1.0-rc.1", False),
+        ("1.0.0-rc.1", "1.0.0", False),
+    ],
+)
+def test_what_may_break_is_what_the_numbers_say(older: str, newer: str, *, is_refused: bool) -> None:
+    """Another major number may, before 1.0.0 another minor one, and a pre-release."""
+    chain = chain_of((spec(older, ONE.parameters), []))
+    if is_refused:
+        with pytest.raises(AssentError):
+            chain.add(spec(newer, TWO.parameters))
+    else:
+        chain.add(spec(newer, TWO.parameters))
+
+
+def test_callers_in_use_may_be_asked_for_under_another_major_number_too() -> None:
+    """Then the way out is to retire them."""
+    chain = chain_of((ONE, []), (TWO, []))
+    with pytest.raises(AssentError, match="breaks callers") as caught:
+        chain.require_served("1.0.0", "2.0.0")
+    assert "retire `1.0.0` first" in str(caught.value.hint)
+    chain_of((ONE, []), (TWO, [rename()])).require_served("1.0.0", "2.0.0")
+    same = spec("2.0.0", ONE.parameters, ONE.returns)
+    chain_of((ONE, []), (same, [])).require_served("1.0.0", "2.0.0")

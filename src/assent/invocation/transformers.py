@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from assent.errors import AssentError, InputError, Json
@@ -18,6 +19,7 @@ from assent.spec.canonical import canonical_json
 from assent.spec.inputs import violations
 from assent.spec.schema_diff import diff_schemas
 from assent.spec.semver import precedence
+from assent.spec.version_diff import diff_specs
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec
@@ -97,7 +99,8 @@ class VersionChain:
     def add(self, spec: CapabilitySpec, transformers: Iterable[Transformer] = ()) -> None:
         """Add a version with the transformers that come with it, after trying them; nothing is added when one is refused.
 
-        Raises TRANSFORMER_INVALID, TRANSFORMER_DUPLICATE, SAMPLES_MISSING.
+        Raises TRANSFORMER_INVALID, TRANSFORMER_DUPLICATE, SAMPLES_MISSING; VERSION_BREAKING when a neighbour under the same major
+        number is broken and nothing leads around it.
         """
         known = {**self._specs, spec.version: spec}
         accepted: dict[tuple[str, str], Transformer] = {}
@@ -112,8 +115,46 @@ class VersionChain:
                 )
             try_transformer(transformer, known[transformer.older], known[transformer.newer])
             accepted[pair] = transformer
-        self._specs = known
-        self._transformers.update(accepted)
+        before = self._specs, self._transformers
+        self._specs, self._transformers = known, {**self._transformers, **accepted}
+        try:
+            for older, newer in self._neighbours(spec.version):
+                if compatible_range(older) == compatible_range(newer):
+                    self.require_served(older, newer)
+        except InputError:
+            self._specs, self._transformers = before
+            raise
+
+    def _neighbours(self, version: str) -> list[tuple[str, str]]:
+        """The version with the release before it and the one after it. A pre-release has none: nobody is led to it unasked."""
+        if not _is_release(version):
+            return []
+        releases = sorted(filter(_is_release, self._specs), key=precedence)
+        at = releases.index(version)
+        return [*pairwise(releases[max(0, at - 1) : at + 2])]
+
+    def require_served(self, older: str, newer: str) -> None:
+        """Pass when callers of the older version can be served by the newer one; else VERSION_BREAKING with each change."""
+        diff = diff_specs(self._specs[older], self._specs[newer])
+        if not diff.is_breaking:
+            return
+        try:
+            self.route(older, newer)
+        except InputError as error:
+            first, *others = diff.breaking
+            more = f" (and {len(others)} more)" if others else ""
+            same = compatible_range(older) == compatible_range(newer)
+            raise InputError(
+                "VERSION_BREAKING",
+                f"`{self.capability}@{newer}` breaks callers of `{older}`: `{first.path}`: {first.reason}{more}",
+                path=first.path,
+                hint="mend it, or register it with `transformers=[…]`"
+                + (", or give it another major number" if same else f", or retire `{older}` first"),
+                details={
+                    "changes": [change.to_json() for change in diff.breaking],
+                    "missing": error.message,
+                },
+            ) from None
 
     def _check_place(
         self, transformer: Transformer, spec: CapabilitySpec, known: Mapping[str, CapabilitySpec]
@@ -136,11 +177,7 @@ class VersionChain:
             raise InputError(
                 "TRANSFORMER_INVALID", f"{named} does not lead from an older version to a newer one"
             )
-        between = [
-            version
-            for version in known
-            if "-" not in version.partition("+")[0] and low < precedence(version) < high
-        ]
+        between = [version for version in known if _is_release(version) and low < precedence(version) < high]
         if between:
             raise InputError(
                 "TRANSFORMER_INVALID",
@@ -235,6 +272,16 @@ class VersionChain:
         if known is None:
             known = self._passes[key] = fits_unchanged(self._specs[source], self._specs[target], side)
         return known
+
+
+def compatible_range(version: str) -> tuple[int, ...]:
+    """What two versions share when the newer must not break the older: the major number, or `0.minor` before 1.0.0."""
+    major, minor, _ = precedence(version)[0]
+    return (major,) if major else (0, minor)
+
+
+def _is_release(version: str) -> bool:
+    return "-" not in version.partition("+")[0]
 
 
 def fits_unchanged(source: CapabilitySpec, target: CapabilitySpec, side: Side) -> bool:

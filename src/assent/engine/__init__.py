@@ -6,7 +6,12 @@ from assent.engine._commands import Actor, Approve, Cancel, Close, Command, Reje
 from assent.engine._engine import Engine
 from assent.engine._planning import Plan, PlannedStep, Planner
 from assent.engine._record import RunRecord, StepRecord
+from assent.engine._recording import RecordedCapability, Recording
+from assent.engine._replay import replay
+from assent.engine._replay_report import Difference, ReplayReport, compare
+from assent.engine._replayed import ReplayCatalogue, fingerprints, require_simulable
 from assent.engine._result import RunResult, StepResult, describe_run
+from assent.engine._script import Script
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.engine._values import load_json
 from assent.engine.ports import Catalogue, Catalogues, Driver, Gate, Limits, Progress, Services, Spawn
@@ -25,6 +30,7 @@ __all__ = [
     "Catalogues",
     "Close",
     "Command",
+    "Difference",
     "Driver",
     "Engine",
     "Gate",
@@ -33,16 +39,25 @@ __all__ = [
     "PlannedStep",
     "Planner",
     "Progress",
+    "RecordedCapability",
+    "Recording",
     "Reject",
+    "ReplayCatalogue",
+    "ReplayReport",
     "Resolve",
     "RunProjector",
     "RunRecord",
     "RunResult",
+    "Script",
     "Services",
     "Spawn",
     "StepRecord",
     "StepResult",
+    "compare",
     "describe_run",
+    "fingerprints",
     "fold",
     "load_json",
+    "replay",
+    "require_simulable",
 ]

@@ -1,0 +1,123 @@
+"""A run as it was recorded: its events with the values that they bind, from the journal or from a snapshot of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from assent.engine._blueprint import Blueprint
+from assent.errors import AssentError, InputError, Json, WorldError
+from assent.invocation import BoundCapability
+from assent.invocation.handler import PART_NAMES
+from assent.journal.ports import JournalReader
+from assent.spec import events as ev
+from assent.spec.capability import CapabilitySpec
+from assent.spec.ids import Commitment, RunId
+
+CALLS: Final = (ev.StepStarted, ev.StepDenied, ev.ApprovalRequested)
+"""The events that name the capability and the version that a step called."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCapability:
+    """What is known of a capability that a run called: its spec, and which parts its handler had."""
+
+    spec: CapabilitySpec
+    handler: str
+    parts: frozenset[str]
+
+    @classmethod
+    def of(cls, bound: BoundCapability) -> RecordedCapability:
+        """What a registered one is."""
+        parts = frozenset(name for name in PART_NAMES if getattr(bound.handler, name) is not None)
+        return cls(bound.spec, bound.handler_fingerprint, parts)
+
+    def to_json(self) -> dict[str, Json]:
+        """As a snapshot keeps it."""
+        return {"spec": self.spec.to_json(), "handler": self.handler, "parts": [*sorted(self.parts)]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RecordedCapability:
+        """What `to_json` kept."""
+        return cls(CapabilitySpec.from_json(data["spec"]), str(data["handler"]), frozenset(data["parts"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The events of one run, oldest first, the time of each in ms, and every payload that they bind.
+
+    `capabilities` (by `id@version`) are known of a snapshot only: a run in the journal is replayed with what is registered.
+    `masked` names the places whose values the snapshot does not hold.
+    """
+
+    run: RunId
+    events: tuple[ev.AnyEvent, ...]
+    at_ms: tuple[int, ...]
+    payloads: Mapping[Commitment, Json]
+    capabilities: Mapping[str, RecordedCapability] = field(default_factory=dict)
+    masked: tuple[str, ...] = ()
+
+    @classmethod
+    def of_journal(cls, reader: JournalReader, run: RunId) -> Recording:
+        """A run of this ledger. `RUN_UNKNOWN`; `PAYLOAD_ERASED` when some of its data is gone."""
+        leaves = reader.run_leaves(run)
+        if not leaves:
+            raise InputError(
+                "RUN_UNKNOWN", f"there is no run `{run}`", hint="list what there is with `assent runs`"
+            )
+        payloads: dict[Commitment, Json] = {}
+        for commitment in bound_by(leaf.event for leaf in leaves):
+            body = reader.payload(commitment)
+            if body is None:
+                raise WorldError(
+                    "PAYLOAD_ERASED",
+                    f"the data of run `{run}` was erased, so it can't be replayed",
+                    hint=f"`assent show {run}` still tells what happened",
+                )
+            payloads[commitment] = msgspec.json.decode(body)
+        return cls(run, tuple(leaf.event for leaf in leaves), tuple(leaf.at_ms for leaf in leaves), payloads)
+
+    @property
+    def created(self) -> ev.RunCreated:
+        """The run's first event."""
+        first = self.events[0]
+        assert isinstance(
+            first, ev.RunCreated
+        )  # INVARIANT: the journal takes no other, and a snapshot is checked
+        return first
+
+    def blueprint(self) -> Blueprint:
+        """What the run was going to do."""
+        return Blueprint.of_document(self.object(self.created.document))
+
+    def value(self, commitment: Commitment | None) -> Json:
+        """A payload's value; None when there is none."""
+        return self.payloads[commitment] if commitment is not None else None
+
+    def object(self, commitment: Commitment | None) -> dict[str, Json]:
+        """The same for a payload that is an object; empty for another."""
+        found = self.value(commitment)
+        return found if isinstance(found, dict) else {}
+
+    def error(self, commitment: Commitment | None, code: str) -> AssentError:
+        """The error that an event binds, with its own code; one of that code when it binds none."""
+        found = self.object(commitment)
+        if "message" not in found:
+            return AssentError(code, code.lower().replace("_", " "))
+        return AssentError.from_dict({**found, "code": found.get("code", code)})
+
+    def versions(self) -> dict[str, list[str]]:
+        """The capabilities that were called, each with its versions in the order of their first use."""
+        found: dict[str, dict[str, None]] = {}
+        for event in self.events:
+            if isinstance(event, CALLS) and event.capability not in ("assent.approval", "assent.undo"):
+                found.setdefault(event.capability, {})[event.version] = None
+        return {ident: [*versions] for ident, versions in found.items()}
+
+
+def bound_by(events: Iterable[ev.AnyEvent]) -> list[Commitment]:
+    """The payloads that events bind, each once, in order."""
+    return [*dict.fromkeys(commitment for event in events for commitment in event.commitments())]

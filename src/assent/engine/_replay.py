@@ -1,0 +1,337 @@
+"""Runs a recorded run once more, against what was recorded: the real machine, gate and pipeline, and no effect on anything.
+
+The journal is one in memory, the world a simulated one, the time is the recorded time of what comes next. Steps begin and parts
+answer in the recorded order (`_script`); people answer as they did; a process that ended ends again, and what it left in memory
+is folded from the journal anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Event
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from assent.engine._actor import Message, RunActor
+from assent.engine._commands import (
+    Actor,
+    AddStep,
+    Approve,
+    Cancel,
+    Close,
+    Command,
+    Expire,
+    Recover,
+    Reject,
+    Resolve,
+)
+from assent.engine._engine import Engine
+from assent.engine._recording import Recording
+from assent.engine._replayed import ReplayCatalogue
+from assent.engine._scope import RunScope
+from assent.engine._script import Script
+from assent.engine.ports import Services
+from assent.errors import AssentError, Json
+from assent.spec import events as ev
+from assent.spec.ids import PlanId, RunId, StepKey
+from assent.spec.ports import Ids
+from assent.spec.principal import Principal
+from assent.spec.states import Resolution, StepState
+
+STEPS_MAX = 1_000_000
+"""Steps under way at once: the record says how many there were, so the limit of today does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of a replay: its own recording, where it could not go on, and what it had to assume."""
+
+    recording: Recording
+    went_astray: bool
+    stopped: tuple[StepKey, ...]
+    assumed: tuple[StepKey, ...]
+    changed: Mapping[str, str]
+
+
+async def replay(
+    recording: Recording,
+    services: Services,
+    catalogue: ReplayCatalogue,
+    script: Script,
+    *,
+    live: frozenset[str] = frozenset(),
+) -> Replayed:
+    """Play a recording to its end, or as far as it tells. `services` are a replay's own: a journal in memory, a simulated world.
+
+    `live` names the capabilities of `catalogue` that really run.
+    """
+    simulated = replace(
+        services,
+        clock=_RecordedClock(script),
+        ids=_RecordedIds(services.ids, recording.run),
+        limits=replace(services.limits, concurrent_steps=STEPS_MAX),
+    )
+    engine = _ReplayEngine(simulated, catalogue, script, live)
+    try:
+        await _Director(engine, script, simulated).play()
+        journal = services.journal
+        stopped = engine.waiting(recording.run)
+        return Replayed(
+            Recording.of_journal(journal, recording.run),
+            script.is_off,
+            stopped,
+            tuple(script.assumed),
+            catalogue.changed,
+        )
+    finally:
+        await engine.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedClock:
+    """The recorded time of what comes next."""
+
+    script: Script
+
+    def now_ms(self) -> int:
+        return self.script.now_ms
+
+    def monotonic_ms(self) -> int:
+        return self.script.now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedIds:
+    """A replay is of the same run."""
+
+    others: Ids
+    run: RunId
+
+    def run_id(self) -> RunId:
+        return self.run
+
+    def plan_id(self) -> PlanId:
+        return self.others.plan_id()
+
+
+class _ReplayActor(RunActor):
+    """Drives a replayed run: nothing begins and nothing answers before its turn. `may_rest` is all it does of itself."""
+
+    def __init__(self, scope: RunScope, script: Script, live: frozenset[str], *, durable_n: int) -> None:
+        super().__init__(scope, durable_n=durable_n)
+        self._script = script
+        self._live = live
+        self._turns: dict[StepKey, tuple[str, Event]] = {}
+
+    @property
+    def held(self) -> tuple[StepKey, ...]:
+        """The steps whose part has no answer."""
+        return tuple(self._turns)
+
+    def begin(self, created: ev.RunCreated, inputs: Json) -> ev.RunCreated:
+        event = super().begin(created, inputs)
+        self._script.observe(event)
+        return event
+
+    def _note(self, event: ev.AnyEvent) -> None:
+        super()._note(event)
+        self._script.observe(event)
+
+    @property
+    def _goes_on(self) -> bool:
+        # Another attempt comes when it is its turn; no time has to pass for it.
+        return False
+
+    def _due(self) -> list[StepKey]:
+        return [key for key in self._retries if self._script.may_begin(key)]
+
+    def _next_ready(self) -> StepKey | None:
+        return next((key for key in self._readiness.ready if self._script.may_begin(key)), None)
+
+    async def _attend_to_undo(self) -> bool:
+        self._script.is_rehearsing = True
+        try:
+            return await super()._attend_to_undo()
+        finally:
+            self._script.is_rehearsing = False
+
+    def _launch(self, key: StepKey, work: Coroutine[Any, Any, Command]) -> None:
+        step = self.record.steps[key]
+        part = step.task.value if step.task is not None else "execute"
+        if step.state is StepState.COMPENSATING:
+            part = "compensate"
+        turn = Event()
+        self._turns[key] = (part, turn)
+        super()._launch(key, _at_turn(turn, work))
+
+    async def _next_message(self) -> Message | None:
+        if self._inbox.empty():
+            key = next((key for key, (part, _) in self._turns.items() if self._may_answer(key, part)), None)
+            if key is None:
+                return None
+            _, turn = self._turns.pop(key)
+            turn.set()
+        return await self._inbox.get()
+
+    def _may_answer(self, key: StepKey, part: str) -> bool:
+        is_live = self.record.steps[key].capability in self._live
+        return self._script.may_answer(key, part, is_live=is_live)
+
+
+async def _at_turn(turn: Event, work: Coroutine[Any, Any, Command]) -> Command:
+    try:
+        await turn.wait()
+    except asyncio.CancelledError:
+        work.close()
+        raise
+    return await work
+
+
+class _ReplayEngine(Engine):
+    """An engine whose runs are driven by a script."""
+
+    def __init__(
+        self, services: Services, catalogue: ReplayCatalogue, script: Script, live: frozenset[str]
+    ) -> None:
+        super().__init__(services, lambda: catalogue)
+        self._script = script
+        self._live = live
+
+    def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
+        return _ReplayActor(scope, self._script, self._live, durable_n=durable_n)
+
+    async def end_process(self, run: RunId) -> None:
+        """Drop what is in memory of a run, as the end of its process did."""
+        actor = self._actors.pop(run, None)
+        if actor is not None:
+            await actor.stop()
+
+    def waiting(self, run: RunId) -> tuple[StepKey, ...]:
+        """The steps of a run that wait for an answer which the record does not have."""
+        actor = self._actors.get(run)
+        return actor.held if isinstance(actor, _ReplayActor) else ()
+
+
+class _Director:
+    """Has everybody outside the run say what they said: people, whoever added steps, the end of a process."""
+
+    def __init__(self, engine: _ReplayEngine, script: Script, services: Services) -> None:
+        self._engine = engine
+        self._script = script
+        self._services = services
+        self._recording = script.recording
+        self._run = script.recording.run
+
+    async def play(self) -> None:
+        """Start the run and prompt until nothing more comes of it."""
+        created = self._recording.created
+        run = await self._engine.start(
+            self._recording.blueprint(),
+            self._recording.object(created.inputs),
+            self._actor(created.principal, asserted=created.asserted, os_uid=created.os_uid),
+            environment=created.environment,
+            plan=created.plan,
+        )
+        last: ev.AnyEvent | None = None
+        while True:
+            await self._engine.rest(run)
+            expected = self._script.expected
+            if self._script.is_off:
+                if not await self._answer_as_recorded():
+                    return
+            elif expected is None:
+                return
+            elif expected is last or not await self._prompt(expected):
+                self._script.stray()
+            last = expected
+
+    async def _prompt(self, event: ev.AnyEvent) -> bool:
+        """Say what leads to a recorded event; false when nobody outside the run does, or the run refuses to hear it."""
+        try:
+            match event:
+                case ev.RunRecovered(retry=False):
+                    await self._engine.end_process(self._run)
+                case ev.StepAdded():
+                    await self._add_step(event)
+                case ev.UndoRequested():
+                    actor = self._actor(event.by, asserted=event.asserted, os_uid=event.os_uid)
+                    await self._engine.request_undo(self._run, actor, partial=event.partial)
+                case _:
+                    command = self._command(event)
+                    if command is None:
+                        return False
+                    await self._engine.deliver(self._run, command)
+        except AssentError:
+            return False
+        return True
+
+    def _command(self, event: ev.AnyEvent) -> Command | None:
+        match event:
+            case ev.RunRecovered():
+                return Recover(retry=True)
+            case ev.CancelRequested():
+                return Cancel(self._actor(event.by, os_uid=event.os_uid))
+            case ev.SessionClosed():
+                return Close()
+            case ev.ApprovalGranted():
+                asked = self._open(event.step)
+                actor = self._approver(event)
+                return Approve(actor, event.step, asked if event.confirmed else None, self._script.now_ms)
+            case ev.ApprovalRejected(by=None):
+                return Expire(event.step)
+            case ev.ApprovalRejected():
+                reason = self._recording.value(event.reason)
+                bound = self._engine.actor(self._run).bind(reason) if event.reason is not None else None
+                return Reject(self._approver(event), event.step, bound, self._script.now_ms)
+            case ev.StepResolved():
+                output = None
+                if event.resolution is Resolution.HAPPENED:
+                    output = self._engine.actor(self._run).bind(self._recording.value(event.output))
+                actor = self._actor(event.by, asserted=event.asserted, os_uid=event.os_uid)
+                return Resolve(actor, event.step, event.resolution, output)
+            case _:
+                return None
+
+    async def _add_step(self, event: ev.StepAdded) -> None:
+        call = self._recording.object(event.call)
+        parameters = call.get("parameters")
+        actor = self._engine.actor(self._run)
+        actor.blueprint.add_call(
+            event.step, str(call.get("capability")), parameters if isinstance(parameters, dict) else {}
+        )
+        await actor.deliver(AddStep(ev.StepAdded(step=event.step, call=actor.bind(call))))
+
+    async def _answer_as_recorded(self) -> bool:
+        """Off the script: whoever was asked about a step then gives the same answer about it now, once."""
+        record = self._engine.load(self._run)
+        open_now = {asked.request.step for asked in record.open_approvals()}
+        for event in self._script.unsaid(open_now):
+            if await self._prompt(event):
+                return True
+        return False
+
+    def _open(self, step: StepKey) -> str | None:
+        record = self._engine.actor(self._run).record
+        return next(
+            (asked.request.digest for asked in record.open_approvals() if asked.request.step == step), None
+        )
+
+    def _approver(self, event: ev.ApprovalGranted | ev.ApprovalRejected) -> Actor:
+        """Who answered, with the roles that the question asked for: the runtime accepted them then."""
+        roles: frozenset[str] = frozenset()
+        for asked in self._engine.actor(self._run).record.open_approvals():
+            if asked.request.step == event.step:
+                roles = frozenset(asked.request.roles)
+        return self._actor(str(event.by), asserted=event.asserted, os_uid=event.os_uid, roles=roles)
+
+    def _actor(
+        self,
+        principal: str,
+        *,
+        asserted: bool = False,
+        os_uid: int | None = None,
+        roles: frozenset[str] = frozenset(),
+    ) -> Actor:
+        known = self._services.roles.get(principal, frozenset())
+        return Actor(Principal.parse(principal, roles=known | roles), asserted, os_uid)

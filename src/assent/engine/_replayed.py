@@ -1,0 +1,169 @@
+"""The capabilities of a replay: the recorded ones, whose parts answer from the record, and those that really run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final
+
+from assent.engine._recording import RecordedCapability, Recording
+from assent.engine._script import Reply, Script
+from assent.engine.ports import Catalogue
+from assent.errors import AssentError, InputError, Json
+from assent.invocation import BoundCapability, Handler, LocalContext, Prepared, Preview
+from assent.invocation.handler import PART_NAMES
+from assent.spec import events as ev
+from assent.spec.capability import CapabilitySpec
+from assent.spec.frozen import thaw
+from assent.spec.ids import Fingerprint
+
+UNDO_SUFFIX: Final = "-undo"
+"""Ends the key of a call that takes another step back."""
+
+
+class ReplayedCapability(BoundCapability):
+    """A recorded capability: inputs and outputs are validated as ever, and the parts answer from the script."""
+
+    def __init__(
+        self, spec: CapabilitySpec, parts: frozenset[str], script: Script, parameters: type | None
+    ) -> None:
+        self._script = script
+        every = {
+            "execute": self._execute,
+            "prepare": self._prepare,
+            "compensate": self._compensate,
+            "reconcile": self._reconcile,
+            "preview": self._preview,
+        }
+        chosen: dict[str, Any] = {name: every[name] for name in PART_NAMES if name in parts}
+        # An earlier result is JSON, which the handler's own type would refuse: the spec's schema is held against it.
+        handler = Handler(**chosen, parameters=parameters, revision="replay", rehearsable=True)
+        super().__init__(spec, handler)
+
+    def parse(self, inputs: Mapping[str, Json]) -> tuple[Any, dict[str, Json]]:
+        """As ever; but what a snapshot hides can't be validated, and defaults come from the schema where there is no type."""
+        if self._hides_inputs:
+            plain = self._with_defaults(inputs)
+            return plain, plain
+        if self.handler.parameters is None:
+            return super().parse(self._with_defaults(inputs))
+        return super().parse(inputs)
+
+    def result(self, output: object) -> Json:
+        """As ever; an output that was refused is refused again."""
+        if isinstance(output, Reply):
+            assert output.refused is not None  # INVARIANT: only refused outputs come as replies
+            raise output.refused
+        return super().result(output)
+
+    @cached_property
+    def _hides_inputs(self) -> bool:
+        return any(place.startswith(f"{self.spec.id} ") for place in self._script.recording.masked)
+
+    def _with_defaults(self, inputs: Mapping[str, Json]) -> dict[str, Json]:
+        schema = thaw(self.spec.parameters)
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        found = dict(inputs)
+        for name, field in properties.items() if isinstance(properties, dict) else ():
+            if name not in found and isinstance(field, dict) and "default" in field:
+                found[name] = field["default"]
+        return found
+
+    async def _execute(self, context: LocalContext, parameters: object) -> object:
+        del parameters
+        if context.key.endswith(UNDO_SUFFIX):
+            return self._script.compensate(context.step)
+        return self._script.execute(context.step)
+
+    async def _prepare(self, context: LocalContext, parameters: object) -> Prepared:
+        del parameters
+        return self._script.prepare(context.step, context.attempt)
+
+    async def _compensate(self, context: LocalContext, parameters: object) -> object:
+        del parameters
+        return self._script.compensate(context.step)
+
+    async def _reconcile(self, context: LocalContext, parameters: object) -> object:
+        del parameters
+        return self._script.reconcile(context.step)
+
+    async def _preview(self, context: LocalContext, parameters: object) -> Preview:
+        del parameters
+        return self._script.preview(context.step)
+
+
+class ReplayCatalogue:
+    """The capabilities that a replay may call. `live` are the versions that really run, by id, on the simulated world.
+
+    A capability that is registered no longer comes from the snapshot, when that holds it.
+    """
+
+    def __init__(
+        self, base: Catalogue, script: Script, live: Mapping[str, BoundCapability] | None = None
+    ) -> None:
+        self._base = base
+        self._script = script
+        self._live = dict(live or {})
+        self._found: dict[str, BoundCapability] = {}
+        self._versions = script.recording.versions()
+        self.changed: dict[str, str] = {}
+
+    def find(self, reference: str) -> BoundCapability:
+        """The capability as it was recorded; `CAPABILITY_UNKNOWN`."""
+        ident, _, version = reference.partition("@")
+        if self._script.is_doubted("CAPABILITY_CHANGED"):
+            raise InputError("CAPABILITY_UNKNOWN", f"`{reference}` was another capability by then")
+        if ident in self._live:
+            return self._live[ident]
+        known = self._found.get(reference)
+        if known is None:
+            known = self._found[reference] = self._replayed(reference, ident, version)
+        return known
+
+    def _replayed(self, reference: str, ident: str, version: str) -> BoundCapability:
+        recorded = self._versions.get(ident, [])
+        if version not in recorded and len(recorded) == 1:
+            version = recorded[0]
+        exact = f"{ident}@{version}" if version else reference
+        kept = self._script.recording.capabilities.get(exact)
+        try:
+            registered = self._base.find(exact)
+        except AssentError:
+            if kept is None:
+                if version in recorded:
+                    return self._nearest(exact, ident)
+                raise
+            return ReplayedCapability(kept.spec, kept.parts, self._script, None)
+        now = RecordedCapability.of(registered)
+        spec = kept.spec if kept is not None else now.spec
+        parameters = registered.handler.parameters if spec.fingerprint == now.spec.fingerprint else None
+        return ReplayedCapability(spec, (kept or now).parts, self._script, parameters)
+
+    def _nearest(self, exact: str, ident: str) -> BoundCapability:
+        """The version that is registered today, where the recorded one no longer is; `changed` tells of it."""
+        registered = self._base.find(ident)
+        self.changed[exact] = f"replaced by {registered.spec.version}"
+        now = RecordedCapability.of(registered)
+        return ReplayedCapability(registered.spec, now.parts, self._script, registered.handler.parameters)
+
+
+def require_simulable(bound: BoundCapability) -> None:
+    """Refuse a capability that can't run on a simulated world: `REPLAY_NOT_SIMULABLE`."""
+    if bound.spec.has_effect and not bound.handler.rehearsable:
+        raise InputError(
+            "REPLAY_NOT_SIMULABLE",
+            f"`{bound.spec.reference}` may act on more than its world, so it can't be run again without an effect",
+            hint="replay against what was recorded: leave `--capability-version` out",
+        )
+
+
+def fingerprints(recording: Recording) -> dict[str, tuple[Fingerprint, str]]:
+    """The spec's and the handler's fingerprint of each capability that performed a step, by `id@version`."""
+    return {
+        f"{event.capability}@{event.version}": (event.fingerprint, event.handler)
+        for event in recording.events
+        if isinstance(event, ev.StepStarted)
+    }
+
+
+__all__ = ["ReplayCatalogue", "ReplayedCapability", "fingerprints", "require_simulable"]

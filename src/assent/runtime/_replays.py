@@ -1,0 +1,76 @@
+"""Replaying a recorded run with what is registered and in force here, and without touching anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from assent import engine
+from assent.engine import Recording, ReplayCatalogue, ReplayReport, Script, Services
+from assent.engine.ports import Catalogue
+from assent.errors import AssentError, InputError, Json
+from assent.invocation import BoundCapability
+from assent.journal import Ed25519FileSigner, MemoryJournal
+
+
+async def replay(
+    recording: Recording, services: Services, catalogue: Catalogue, *, capability_version: str | None = None
+) -> ReplayReport:
+    """Run a recording again and compare; see `Runtime.replay`. `services` lend their gate, invoker, limits and roles."""
+    script = Script(recording)
+    live = _live(recording, catalogue, capability_version)
+    for bound in live.values():
+        engine.require_simulable(bound)
+    signer = Ed25519FileSigner("replay", bytes(32))
+    journal = MemoryJournal(signer_for=signer.named, clock=services.clock, entropy=services.entropy)
+    own = replace(services, journal=journal, blobs=journal.blobs, world=services.world.simulate())
+    replayed = await engine.replay(
+        recording, own, ReplayCatalogue(catalogue, script, live), script, live=frozenset(live)
+    )
+    return engine.compare(
+        recording,
+        replayed,
+        policy=services.gate.digest,
+        against={ident: bound.spec.version for ident, bound in live.items()},
+        capabilities=_changed(recording, catalogue),
+    )
+
+
+def _live(recording: Recording, catalogue: Catalogue, wanted: str | None) -> Mapping[str, BoundCapability]:
+    """What really runs: `VERSION` of the run's only capability, or `ID@VERSION` of one of them."""
+    if wanted is None:
+        return {}
+    called = [*recording.versions()]
+    ident, at, version = wanted.rpartition("@")
+    if not at:
+        if len(called) != 1:
+            listed = ", ".join(f"`{name}`" for name in called) or "none"
+            raise InputError(
+                "REPLAY_AMBIGUOUS",
+                f"run `{recording.run}` called {len(called)} capabilities, and `{wanted}` may be of any: {listed}",
+                hint=f"name it: `--capability-version {called[0]}@{wanted}`" if called else None,
+            )
+        ident = called[0]
+    elif ident not in called:
+        raise InputError(
+            "REPLAY_AMBIGUOUS",
+            f"run `{recording.run}` did not call `{ident}`",
+            hint=f"it called {', '.join(called)}" if called else None,
+        )
+    return {ident: catalogue.find(f"{ident}@{version}")}
+
+
+def _changed(recording: Recording, catalogue: Catalogue) -> tuple[dict[str, Json], ...]:
+    """The capabilities that are not here as they were recorded: gone, or with another spec or handler."""
+    found: list[dict[str, Json]] = []
+    for reference, (spec, handler) in engine.fingerprints(recording).items():
+        try:
+            bound = catalogue.find(reference)
+        except AssentError:
+            found.append({"capability": reference, "changed": "missing"})
+            continue
+        if bound.spec.fingerprint != spec:
+            found.append({"capability": reference, "changed": "spec"})
+        elif bound.handler_fingerprint != handler:
+            found.append({"capability": reference, "changed": "handler"})
+    return tuple(found)

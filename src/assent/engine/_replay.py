@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Event
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,7 +51,6 @@ class Replayed:
     went_astray: bool
     stopped: tuple[StepKey, ...]
     assumed: tuple[StepKey, ...]
-    changed: Mapping[str, str]
 
 
 async def replay(
@@ -82,7 +81,6 @@ async def replay(
             script.is_off,
             stopped,
             tuple(script.assumed),
-            catalogue.changed,
         )
     finally:
         await engine.close()
@@ -194,7 +192,7 @@ class _ReplayEngine(Engine):
     def __init__(
         self, services: Services, catalogue: ReplayCatalogue, script: Script, live: frozenset[str]
     ) -> None:
-        super().__init__(services, lambda: catalogue)
+        super().__init__(services, catalogue)
         self._script = script
         self._live = live
 

@@ -15,7 +15,7 @@ from assent.invocation.handler import PART_NAMES
 from assent.spec import events as ev
 from assent.spec.capability import CapabilitySpec
 from assent.spec.frozen import thaw
-from assent.spec.ids import Fingerprint
+from assent.spec.ids import Fingerprint, RunId
 
 UNDO_SUFFIX: Final = "-undo"
 """Ends the key of a call that takes another step back."""
@@ -95,7 +95,8 @@ class ReplayedCapability(BoundCapability):
 class ReplayCatalogue:
     """The capabilities that a replay may call. `live` are the versions that really run, by id, on the simulated world.
 
-    A capability that is registered no longer comes from the snapshot, when that holds it.
+    `base` is the catalogue that the run had. A capability that is not installed any more comes from the snapshot, when that
+    holds it.
     """
 
     def __init__(
@@ -106,45 +107,52 @@ class ReplayCatalogue:
         self._live = dict(live or {})
         self._found: dict[str, BoundCapability] = {}
         self._versions = script.recording.versions()
-        self.changed: dict[str, str] = {}
+
+    @property
+    def revision(self) -> int:
+        """The one that the run had."""
+        return self._script.recording.created.catalogue or 0
+
+    def of_run(self, run: RunId, revision: int | None) -> ReplayCatalogue:
+        """The catalogue of the only run that there is."""
+        del run, revision
+        return self
 
     def find(self, reference: str) -> BoundCapability:
-        """The capability as it was recorded; `CAPABILITY_UNKNOWN`."""
-        ident, _, version = reference.partition("@")
-        if self._script.is_doubted("CAPABILITY_CHANGED"):
-            raise InputError("CAPABILITY_UNKNOWN", f"`{reference}` was another capability by then")
+        """The capability as it was recorded; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`."""
+        ident = reference.partition("@")[0]
         if ident in self._live:
             return self._live[ident]
+        recorded = self._versions.get(ident, [])
+        # One that was called as several versions is resolved as it was then; the catalogue is the same.
+        version = recorded[0] if len(recorded) == 1 else self._base.find(reference).spec.version
+        return self.exact(ident, version)
+
+    def exact(self, capability: str, version: str) -> BoundCapability:
+        """The version that the record names."""
+        if self._script.is_doubted("CAPABILITY_CHANGED"):
+            raise InputError("VERSION_NOT_FOUND", f"`{capability}@{version}` was not as it had been by then")
+        if capability in self._live:
+            return self._live[capability]
+        reference = f"{capability}@{version}"
         known = self._found.get(reference)
         if known is None:
-            known = self._found[reference] = self._replayed(reference, ident, version)
+            known = self._found[reference] = self._replayed(capability, version)
         return known
 
-    def _replayed(self, reference: str, ident: str, version: str) -> BoundCapability:
-        recorded = self._versions.get(ident, [])
-        if version not in recorded and len(recorded) == 1:
-            version = recorded[0]
-        exact = f"{ident}@{version}" if version else reference
-        kept = self._script.recording.capabilities.get(exact)
+    def _replayed(self, capability: str, version: str) -> BoundCapability:
+        kept = self._script.recording.capabilities.get(f"{capability}@{version}")
         try:
-            registered = self._base.find(exact)
+            installed = self._base.exact(capability, version)
         except AssentError:
-            if kept is None:
-                if version in recorded:
-                    return self._nearest(exact, ident)
-                raise
-            return ReplayedCapability(kept.spec, kept.parts, self._script, None)
-        now = RecordedCapability.of(registered)
+            if kept is not None:
+                return ReplayedCapability(kept.spec, kept.parts, self._script, None)
+            # The report says that it is missing; another version's types are the nearest there is.
+            installed = self._base.find(capability)
+        now = RecordedCapability.of(installed)
         spec = kept.spec if kept is not None else now.spec
-        parameters = registered.handler.parameters if spec.fingerprint == now.spec.fingerprint else None
+        parameters = installed.handler.parameters if spec.fingerprint == now.spec.fingerprint else None
         return ReplayedCapability(spec, (kept or now).parts, self._script, parameters)
-
-    def _nearest(self, exact: str, ident: str) -> BoundCapability:
-        """The version that is registered today, where the recorded one no longer is; `changed` tells of it."""
-        registered = self._base.find(ident)
-        self.changed[exact] = f"replaced by {registered.spec.version}"
-        now = RecordedCapability.of(registered)
-        return ReplayedCapability(registered.spec, now.parts, self._script, registered.handler.parameters)
 
 
 def require_simulable(bound: BoundCapability) -> None:

@@ -65,7 +65,7 @@ def _changed(recording: Recording, catalogue: Catalogue) -> tuple[dict[str, Json
     found: list[dict[str, Json]] = []
     for reference, (spec, handler) in engine.fingerprints(recording).items():
         try:
-            bound = catalogue.find(reference)
+            bound = catalogue.exact(*reference.rsplit("@", 1))
         except AssentError:
             found.append({"capability": reference, "changed": "missing"})
             continue

@@ -506,7 +506,7 @@ class Runtime:
         `REPLAY_NOT_SIMULABLE`.
         """
         recording = Recording.of_journal(self._ready.journal, RunId(run))
-        catalogue = self._capabilities.current()
+        catalogue = self._capabilities.of_run(recording.run, recording.created.catalogue)
         return await replay(recording, self._ready, catalogue, capability_version=capability_version)
 
     # -- what is told of a run ------------------------------------------------------------------------------------------------

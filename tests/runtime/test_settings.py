@@ -180,7 +180,30 @@ def test_the_default_key_lies_outside_the_state_and_differs_by_state(
 
 def test_configuration_policy_and_key_are_control_files(resolve: Resolve, root: Path) -> None:
     settings = resolve(policy=root / "p.yaml")
-    assert set(settings.control_files) == {root / "assent.toml", root / "p.yaml", settings.key_path}
+    assert set(settings.control_files) == {
+        root / "assent.toml",
+        root / "assent-plugins.lock",
+        root / "p.yaml",
+        settings.key_path,
+    }
+
+
+def test_plugins_are_named_by_the_workspace_and_nowhere_else(
+    resolve: Resolve, root: Path, home: Path
+) -> None:
+    """Nothing is loaded by default, and a user's own file can't add what runs in a workspace."""
+    assert (resolve().plugin_paths, resolve().required_plugins) == ((), frozenset())
+    (root / "assent.toml").write_text('[plugins]\npaths = ["b.py", "a", "b.py"]\nrequired = ["a"]\n')
+    settings = resolve()
+    assert settings.plugin_paths == ("b.py", "a")
+    assert settings.required_plugins == {"a"}
+    assert source_of(settings, "plugins.paths") == f"{root / 'assent.toml'}:2"
+    (root / "assent.toml").write_text('[plugins]\npaths = "a"\nrequired = [1]\n')
+    assert refused(resolve).code == "CONFIG_INVALID"
+    (root / "assent.toml").write_text("")
+    (home / ".config" / "assent").mkdir(parents=True)
+    (home / ".config" / "assent" / "config.toml").write_text('[plugins]\npaths = ["a"]\n')
+    assert refused(resolve).code == "CONFIG_INVALID"
 
 
 # -- refusing ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from assent.errors._app_codes import APP_CODES
 from assent.errors._declaration_codes import DECLARATION_CODES
 from assent.errors._explanation import Explanation
 from assent.errors._manifest_codes import MANIFEST_CODES
+from assent.errors._plugin_codes import PLUGIN_CODES
 from assent.errors._replay_codes import REPLAY_CODES
 from assent.errors._run_codes import RUN_CODES
 from assent.errors._transform_codes import TRANSFORM_CODES
@@ -556,6 +557,7 @@ CATALOG: dict[str, Explanation] = {
     **DECLARATION_CODES,
     **MANIFEST_CODES,
     **REPLAY_CODES,
+    **PLUGIN_CODES,
     **RUN_CODES,
     **TRANSFORM_CODES,
     **VERSION_CODES,

@@ -102,6 +102,18 @@ def _per(value: object) -> Json:
     return value
 
 
+def _paths(value: object) -> Json:
+    if not isinstance(value, list) or not all(isinstance(p, str) and p and "\0" not in p for p in value):
+        raise ValueError('must be a list of paths: `["plugins/notes.py"]`')
+    return list(dict.fromkeys(value))
+
+
+def _plugin_names(value: object) -> Json:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ValueError('must be a list of plugin names: `["notes"]`')
+    return sorted(set(value))
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """A table of tables whose names the user chooses: one per principal, one per limit. `defaults` stand where nothing is."""
@@ -145,6 +157,7 @@ _SHARED: Final[Schema] = {
 PROJECT_SCHEMA: Final[Schema] = {
     **_SHARED,
     "workspace": {"environment": _label, "state": _text},
+    "plugins": {"paths": _paths, "required": _plugin_names},
     "identity": {"strict": _flag, "users": _WHO, "agents": _WHO, "services": _WHO},
     "app": _free,
 }

@@ -12,6 +12,8 @@ from assent.errors import InputError, WorldError
 from assent.spec.documents import SIZE_MAX_BYTES
 
 STATE_NAME: Final = ".assent"
+PLUGIN_LOCK: Final = "assent-plugins.lock"
+"""Beside `assent.toml`: which plugins are trusted."""
 PRIVATE: Final = 0o700
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 

@@ -22,7 +22,14 @@ from assent.runtime._configuration import (
     load_configuration,
 )
 from assent.runtime._identity import Identities, login_of, own_name
-from assent.runtime._places import STATE_NAME, create_state, name_of, read_policy_file, runtime_folder
+from assent.runtime._places import (
+    PLUGIN_LOCK,
+    STATE_NAME,
+    create_state,
+    name_of,
+    read_policy_file,
+    runtime_folder,
+)
 from assent.spec.ids import LABEL
 from assent.spec.principal import Principal
 from assent.spec.toml import Key
@@ -93,6 +100,8 @@ class Settings:
     identities: Identities
     limits: Limits
     app: Mapping[str, Json]
+    plugin_paths: tuple[str, ...]
+    required_plugins: frozenset[str]
     effective: tuple[Effective, ...]
     runtime_home: Path | None
     temporary_home: Path
@@ -135,6 +144,10 @@ class Settings:
         if app:
             # Its keys and not its values: what an application is told may be more than `doctor` should show.
             layers.note("app", [*app], layers.source_of(("app",)))
+        plugin_paths, required_plugins = (
+            layers.names(("plugins", "paths")),
+            layers.names(("plugins", "required")),
+        )
         return cls(
             workspace=root,
             state=state_path,
@@ -148,6 +161,8 @@ class Settings:
             identities=identities,
             limits=limits,
             app=app,
+            plugin_paths=plugin_paths,
+            required_plugins=frozenset(required_plugins),
             effective=tuple(layers.noted),
             runtime_home=_folder(environ, "XDG_RUNTIME_DIR"),
             temporary_home=_folder(environ, "TMPDIR") or Path("/tmp"),  # noqa: S108 - owner and mode are checked on use
@@ -160,9 +175,15 @@ class Settings:
 
     @property
     def control_files(self) -> tuple[Path, ...]:
-        """Files that no capability may change, whether they exist yet or not: configuration, policy, signing key."""
-        named = (self.workspace / PROJECT_FILE, self.config_path, self.policy_path, self.key_path)
+        """Files that no capability may change, whether they exist yet or not: configuration, policy, signing key, plugin lock."""
+        configured = (self.config_path, self.policy_path, self.key_path)
+        named = (self.workspace / PROJECT_FILE, self.plugin_lock, *configured)
         return tuple(dict.fromkeys(path for path in named if path is not None))
+
+    @property
+    def plugin_lock(self) -> Path:
+        """The file that says which plugins are trusted; it need not exist."""
+        return self.workspace / PLUGIN_LOCK
 
     def principal_of(self, text: str, *, asserted: bool, os_uid: int) -> Principal:
         """The principal that a process of `os_uid` acts as, with its roles; IDENTITY_REFUSED, SPEC_INVALID."""
@@ -267,6 +288,14 @@ class _Layers:
             value, source = str(found[0]), found[1].place(key)
         self.note(name, value, source)
         return value
+
+    def names(self, key: Key) -> tuple[str, ...]:
+        """A list of texts, empty when it is not configured."""
+        found = self.configured(key)
+        value = found[0] if found else []
+        assert isinstance(value, list), "the schema reads a list"
+        self.note(".".join(key), value, self.source_of(key))
+        return tuple(map(str, value))
 
     def principal(self, flag: str | None, identities: Identities, os_uid: int) -> tuple[str, bool]:
         variable = self.variable("principal")

@@ -1,0 +1,43 @@
+"""The codes that finding, trusting and loading plugins can meet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from assent.errors._explanation import Explanation
+
+PLUGIN_CODES: Final[dict[str, Explanation]] = {
+    "PLUGIN_UNKNOWN": Explanation(
+        "No plugin of this name can be found.",
+        "Add its path to `[plugins] paths` in `assent.toml`, or install it with an entry point in the group `assent.plugins`; "
+        "`assent plugin list` shows what is found.",
+    ),
+    "PLUGIN_INVALID": Explanation(
+        "A plugin does not have the form of one: it is no file, package or project, it holds links, or its entry can't be used.",
+        "Mend what the message names; nothing of it was imported.",
+    ),
+    "PLUGIN_AMBIGUOUS": Explanation(
+        "Two plugins have the same name, and neither is loaded.",
+        "Take one of them out of `[plugins] paths`, or uninstall it.",
+    ),
+    "PLUGIN_NATIVE": Explanation(
+        "A plugin holds compiled code, which nobody can read, and was not trusted with it.",
+        "Trust it with `--native` if you trust whoever compiled it.",
+    ),
+    "PLUGIN_SHADOWS": Explanation(
+        "A plugin takes a name that is not its own: a built-in capability, another plugin's, or a module of somebody else.",
+        "Its maker has to rename it.",
+    ),
+    "PLUGIN_INTERFERES": Explanation(
+        "A plugin changes what all code shares: modules of others, builtins, the import path, or the start of Python itself.",
+        "Do not use it, or have its maker leave those alone. What it changed was put back.",
+    ),
+    "PLUGIN_LOCK_INVALID": Explanation(
+        "`assent-plugins.lock` can't be read as what it is, so no plugin is trusted.",
+        "Restore it from your version control, or remove it and trust each plugin anew.",
+    ),
+    "PLUGIN_LOCK_PERMISSIONS": Explanation(
+        "`assent-plugins.lock` can be changed by its group or by everybody, so nothing in it can be relied on.",
+        "Look at what it trusts, then take the permission away: `chmod go-w FILE`.",
+    ),
+}

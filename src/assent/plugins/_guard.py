@@ -1,0 +1,73 @@
+"""What importing a plugin did to the interpreter that everybody shares.
+
+This finds accidents and clumsy attacks: a module put in another's place, a builtin replaced, a finder that answers first. It is
+no sandbox. Code that runs in this process can do what the process can, which is why it is read and trusted before.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Collection
+from typing import Final
+
+_OWN: Final = "assent"
+
+
+class InterpreterGuard:
+    """The shared parts of the interpreter as they were; says what changed, and puts it back."""
+
+    def __init__(self, tops: Collection[str]) -> None:
+        self._tops = tops
+        self._modules = dict(sys.modules)
+        self._builtins = dict(vars(builtins))
+        self._path = [*sys.path]
+        self._hooks = [*sys.path_hooks]
+        self._finders = [*sys.meta_path]
+
+    def changes(self) -> list[str]:
+        """One line per change; empty when there is none."""
+        found = [f"`sys.modules`: {line}" for line in self._module_changes()]
+        now = vars(builtins)
+        names = sorted({*now, *self._builtins} - {"_"})
+        found += [f"builtin `{name}`" for name in names if now.get(name) is not self._builtins.get(name)]
+        if sys.path != self._path:
+            found.append("`sys.path`")
+        if sys.path_hooks != self._hooks:
+            found.append("`sys.path_hooks`")
+        # A library may add a finder behind the others; before them, it would answer for modules that are not its own.
+        if sys.meta_path[: len(self._finders)] != self._finders:
+            found.append("`sys.meta_path`")
+        return found
+
+    def _module_changes(self) -> list[str]:
+        lines = []
+        for name, module in self._modules.items():
+            if name not in sys.modules:
+                lines.append(f"`{name}` was removed")
+            elif sys.modules[name] is not module:
+                lines.append(f"`{name}` was replaced")
+        for name in sorted(set(sys.modules) - set(self._modules)):
+            top = name.partition(".")[0]
+            # What was imported has a spec. A library may make modules below its own name; nobody else's name is free for that.
+            is_planted = getattr(sys.modules[name], "__spec__", None) is None
+            if is_planted and top not in self._tops and top in {name, _OWN}:
+                lines.append(f"`{name}` was planted")
+        return lines
+
+    def restore(self) -> None:
+        """Put everything back as it was. Modules that were imported as usual stay: others may hold them by now."""
+        planted = [
+            name
+            for name, module in [*sys.modules.items()]
+            if name not in self._modules and getattr(module, "__spec__", None) is None
+        ]
+        for name in planted:
+            del sys.modules[name]
+        sys.modules.update(self._modules)
+        for name in set(vars(builtins)) - set(self._builtins):
+            delattr(builtins, name)
+        vars(builtins).update(self._builtins)
+        sys.path[:] = self._path
+        sys.path_hooks[:] = self._hooks
+        sys.meta_path[:] = self._finders

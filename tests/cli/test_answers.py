@@ -7,7 +7,7 @@ import json
 import pytest
 
 from assent.cli._completion import SHELLS
-from assent.errors import Json
+from assent.errors import Json, WorldError
 from assent.errors.catalog import CATALOG
 from tests.support.door import RUN, ScriptedRuntime, Terminal, approval_object, run_object
 
@@ -294,6 +294,48 @@ def test_doctor_shows_every_value_with_its_source(
 def test_doctor_shows_the_key_that_proofs_are_checked_with(terminal: Terminal) -> None:
     terminal("init")
     assert "assent.test+0000+KEY" in terminal("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("status", "part", "shown"),
+    [("ok", "", "ok"), ("degraded", "slow", "warning"), ("failed", "", "fault")],
+)
+def test_doctor_asks_the_living_owner_how_it_is(
+    terminal: Terminal, status: str, part: str, shown: str
+) -> None:
+    """Its worst part decides; with `--json` its whole answer is there."""
+    terminal("init")
+    found: dict[str, Json] = {
+        "status": status,
+        "parts": {"Database": {"status": status, "detail": part}},
+        "metrics": {},
+    }
+    assert terminal.runtime is not None
+    terminal.runtime.owner_health = found
+    answer = terminal("doctor", "--json")
+    assert answer.code == (1 if shown == "fault" else 0)
+    assert answer.object["health"] == found
+    checks = answer.object["checks"]
+    assert isinstance(checks, list)
+    assert checks[-1] == {
+        "name": "application",
+        "status": shown,
+        "seen": "1 parts, all ok" if status == "ok" else f"Database: {part or status}",
+        "hint": None,
+    }
+
+
+def test_doctor_starts_nobody_to_ask_how_it_is(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal("init")
+    assert "no process owns the state now" in terminal("doctor").out
+
+    def silent(*arguments: object) -> None:
+        raise WorldError("STATE_OWNED", "another process owns it and does not answer", hint="wait for it")
+
+    monkeypatch.setattr(terminal.runtime, "health", silent)
+    answer = terminal("doctor")
+    assert answer.code == 1
+    assert "does not answer" in answer.out
 
 
 # -- policy and capabilities -------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import pytest
 from assent import Runtime
 from assent.errors import InputError, WorldError
 from assent.journal import Journal
+from assent.runtime import api
+from assent.runtime._operations import perform
 from tests.support.bodies import Place
 
 
@@ -94,6 +96,28 @@ async def test_the_configuration_is_read_again_and_a_broken_file_keeps_the_old(p
         (place.workspace / "assent.toml").unlink()
         await rt.reload_configuration()
         assert rt.app.config.to_json() == {}
+
+
+async def test_whoever_asks_the_owner_learns_how_it_is(place: Place) -> None:
+    """Its health and its metrics; a policy that can't be read again shows as failed. Without an owner nobody is asked."""
+    configure(place, 'policy = "policy.yaml"')
+    policy = place.workspace / "policy.yaml"
+    policy.write_text("version: 1\ndefault: ALLOW\nrules: []\n")
+    settings = place.settings()
+    settings.create_state()
+    assert api.health({"op": "health"}, settings) is None
+    async with Runtime(settings) as rt:
+        found = await perform(rt, {"op": "health"})
+        assert found["status"] == "ok"
+        assert found["metrics"] == rt.metrics.snapshot()
+        policy.write_text("version: 2")
+        with pytest.raises(InputError):
+            rt.reload_policy()
+        found = await perform(rt, {"op": "health"})
+        assert found["status"] == "failed"
+        assert found["parts"] == {
+            "policy": {"status": "failed", "detail": "it could not be reloaded: every new step is denied"}
+        }
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ class ScriptedRuntime:
     report: Result = field(default_factory=lambda: {"ok": True, "size": 3, "root": "AAAA", "faults": []})
     lines: list[Result] = field(default_factory=list)
     unfinished_count: int = 0
+    owner_health: Result | None = None
     progress: list[Result] = field(default_factory=list)
     requests: list[Mapping[str, Json]] = field(default_factory=list)
 
@@ -134,6 +135,9 @@ class ScriptedRuntime:
             if text is None
             else PolicyEngine.load(text, source=str(settings.policy_path))
         )
+
+    def health(self, request: Mapping[str, Json], settings: Settings) -> Result | None:
+        return self.owner_health
 
     # -- the reader ---------------------------------------------------------------------------------------------------
 

@@ -38,11 +38,14 @@ def doctor(door: Door) -> int:
     """Show every setting as it holds, with its source, and whether configuration, keys and state are sound."""
     settings = door.settings
     checks = list(_checks(door, settings))
+    health, seen = _application(door)
+    checks.append(seen)
     if door.out.is_json:
         door.out.object(
             {
                 "settings": [setting.to_json() for setting in settings.effective],
                 "checks": [check.to_json() for check in checks],
+                "health": health,
             }
         )
     else:
@@ -157,6 +160,28 @@ def _public_key(door: Door) -> Check:
         if error.code != "STATE_MISSING":
             raise
         return Check("public key", "ok", "not there yet: the first run makes it")
+
+
+def _application(door: Door) -> tuple[dict[str, Json] | None, Check]:
+    """How the process that owns the state says it is, as data and as a check. Nobody is started to be asked."""
+    name = "application"
+    try:
+        found = (
+            door.facade.health(door.request("health"), door.settings)
+            if door.settings.state.is_dir()
+            else None
+        )
+    except AssentError as error:
+        return None, Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
+    if found is None:
+        return None, Check(name, "ok", "no process owns the state now")
+    parts = found.get("parts")
+    said = (
+        {part: one for part, one in parts.items() if isinstance(one, dict)} if isinstance(parts, dict) else {}
+    )
+    ill = [f"{part}: {one['detail'] or one['status']}" for part, one in said.items() if one["status"] != "ok"]
+    status = {"ok": "ok", "degraded": "warning"}.get(str(found.get("status")), "fault")
+    return found, Check(name, status, "; ".join(ill) or f"{len(said)} parts, all ok")
 
 
 def _is_within(path: Path, folder: Path) -> bool:

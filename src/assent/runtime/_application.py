@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from assent import system
-from assent.invocation import GlobalContext
+from assent.invocation import GlobalContext, Health, HealthStatus
+from assent.runtime._gate import ReloadableGate
 from assent.runtime.settings import Settings
 
 
-def application(settings: Settings) -> GlobalContext:
+def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
     """The application that a runtime with these settings starts and shuts down."""
-    return GlobalContext(clock=system.SystemClock(), spawn=system.spawn, config=settings.app)
+    app = GlobalContext(clock=system.SystemClock(), spawn=system.spawn, config=settings.app)
+
+    async def policy() -> Health:
+        if gate.is_open:
+            return Health(detail=f"sha256 {gate.digest}")
+        return Health(HealthStatus.FAILED, "it could not be reloaded: every new step is denied")
+
+    app.add_health_check("policy", policy)
+    return app

@@ -127,6 +127,12 @@ async def _erase(runtime: Runtime, request: Request, actor: Actor) -> Answer:
     return {"run_id": _run_id(runtime, request), "erased": count}
 
 
+async def _health(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    del request, actor  # whoever may reach the owner may know how it is
+    health = await runtime.app.health()
+    return {**health.to_json(), "metrics": runtime.metrics.snapshot()}
+
+
 _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[Answer]]]] = {
     "run": _run,
     "call": _call,
@@ -137,6 +143,7 @@ _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[An
     "undo": _undo,
     "resolve": _resolve,
     "erase": _erase,
+    "health": _health,
 }
 
 

@@ -84,7 +84,8 @@ class Runtime:
         self.settings = settings
         self._policy = policy
         self.metrics = Metrics()
-        self.app = application(settings)
+        self.gate = ReloadableGate(policy or PolicyEngine.builtin())
+        self.app = application(settings, self.gate)
         self._capabilities = Capabilities()
         for spec, handler in builtin_capabilities():
             self._capabilities.register(spec, handler, origin=BUILT_IN)
@@ -92,7 +93,6 @@ class Runtime:
         self._exit = AsyncExitStack()
         self._engine: Engine | None = None
         self._services: Services | None = None
-        self.gate = ReloadableGate(policy or PolicyEngine.builtin())
 
     @classmethod
     def open(

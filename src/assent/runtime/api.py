@@ -33,6 +33,7 @@ from assent.journal import (
     acquire_or_forward,
     audit_log,
     export_ledger,
+    forward,
     is_owned,
     prove,
     verifier_from_vkey,
@@ -226,6 +227,11 @@ def capabilities(settings: Settings) -> RegistrySnapshot:
 def policy(settings: Settings) -> PolicyEngine:
     """The policy in force; `POLICY_MISSING`, `POLICY_INVALID`, `POLICY_PERMISSIONS`."""
     return load_policy(settings)
+
+
+def health(request: Mapping[str, Json], settings: Settings) -> dict[str, Json] | None:
+    """How the process that owns the state directory is, and what it has counted; None when there is no such process."""
+    return forward(settings.state, request, runtime_dir=settings.runtime_dir())
 
 
 # -- looking back -------------------------------------------------------------------------------------------------------
@@ -449,6 +455,7 @@ __all__ = [
     "Reader",
     "capabilities",
     "execute",
+    "health",
     "plan",
     "policy",
     "verify_export",

@@ -163,6 +163,9 @@ class FakeClock:
     def monotonic_ms(self) -> int:
         return self._system.monotonic_ms() + self.ms
 
+    def monotonic_us(self) -> int:
+        return self._system.monotonic_us() + self.ms * 1000
+
 
 class Bench(Runtime):
     """A runtime whose clock, grace and concurrency a test may choose."""
@@ -181,7 +184,8 @@ class Bench(Runtime):
         if self.grace_s is not None:
             threads = ThreadPoolExecutor(max_workers=4)
             self._exit.callback(threads.shutdown, wait=False)
-            services = dataclasses.replace(services, invoker=Invoker(threads, grace_s=self.grace_s))
+            pipeline = self.calling.pipeline(Invoker(threads, grace_s=self.grace_s), self.clock)
+            services = dataclasses.replace(services, pipeline=pipeline)
         return services
 
     def events(self, run: str) -> list[ev.AnyEvent]:

@@ -23,6 +23,7 @@ from assent.invocation import (
     Reconciliation,
     World,
 )
+from assent.invocation.context import CallLife
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal, PrincipalKind
 
@@ -74,13 +75,13 @@ class Step:
     context: LocalContext
 
     def on(self, world: World) -> Step:
-        return replace(self, context=replace(self.context, world=world))
+        return replace(self, context=another(self.context, world=world))
 
     def prepare(self) -> Step:
         assert self.handler.prepare is not None
         prepared: Any = self.handler.prepare(self.context, self.parameters)
         state = json.loads(json.dumps(dict(prepared.state), ensure_ascii=False).encode().decode())
-        return replace(self, context=replace(self.context, prepared=state))
+        return replace(self, context=another(self.context, prepared=state))
 
     def execute(self) -> Any:
         output: Any = self.handler.execute(self.context, self.parameters)
@@ -102,6 +103,26 @@ class Step:
         shown: Any = self.handler.preview(self.context, self.parameters)
         assert isinstance(shown, Preview)
         return shown
+
+
+def another(
+    context: LocalContext, *, world: World | None = None, prepared: dict[str, Any] | None = None
+) -> LocalContext:
+    """The same call in another world, or after `prepare`."""
+    life = CallLife()
+    life.prepared = prepared if prepared is not None else context.prepared
+    return LocalContext(
+        run=context.run,
+        step=context.step,
+        attempt=context.attempt,
+        principal=context.principal,
+        key=context.key,
+        world=world if world is not None else context.world,
+        blobs=context.blobs,
+        cancel=context.cancel,
+        keep_pre_image=context.keep_pre_image,
+        life=life,
+    )
 
 
 @dataclass

@@ -14,7 +14,7 @@ from assent.engine._result import RunResult, StepResult, describe_run
 from assent.engine._script import Script
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.engine._values import load_json
-from assent.engine.ports import Catalogue, Catalogues, Driver, Gate, Limits, Progress, Services, Spawn
+from assent.engine.ports import Catalogue, Catalogues, Driver, Limits, Progress, Services, Spawn
 from assent.engine.projection import RunProjector, fold
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "Difference",
     "Driver",
     "Engine",
-    "Gate",
     "Limits",
     "Plan",
     "PlannedStep",

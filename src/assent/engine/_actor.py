@@ -55,6 +55,7 @@ class RunActor:
         self.record = scope.record
         self.blueprint = scope.blueprint
         self.values = scope.values
+        self._scope = scope
         self._services = scope.services
         self._progress = progress
         self._admission = Admission(scope)
@@ -155,6 +156,7 @@ class RunActor:
         if tasks:
             await asyncio.wait(tasks)
         self._drop_launches()
+        await self._scope.abandon()
 
     def _drop_launches(self) -> None:
         for _, launch in self._launches:
@@ -184,6 +186,7 @@ class RunActor:
             self._failure = error
             self._drop_launches()
             self._refuse_all(error)
+            await self._scope.abandon(self._busy)
 
     @property
     def _goes_on(self) -> bool:

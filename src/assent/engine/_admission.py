@@ -7,9 +7,9 @@ asked again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from assent.engine._record import ApprovalRecord, RunRecord, StepRecord
 from assent.engine._scope import RunScope
 from assent.engine.ports import Services
 from assent.errors import AssentError, InputError, Json
-from assent.invocation import BoundCapability, CancelToken, LocalContext, Prepared, Preview
+from assent.invocation import BoundCapability, Invocation, Preview
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
@@ -42,18 +42,28 @@ class Candidate(msgspec.Struct, frozen=True):
 
     key: StepKey
     step: StepSpec
-    bound: BoundCapability
-    parameters: Any  # `Any`: the handler's own type, already validated
-    inputs: dict[str, Json]
+    call: Invocation
     risk: RiskLevel
     undo: Undo
+
+    @property
+    def bound(self) -> BoundCapability:
+        """The capability that is called."""
+        return self.call.bound
+
+    @property
+    def inputs(self) -> dict[str, Json]:
+        """What it is called with, validated and complete."""
+        return self.call.inputs
 
 
 class Admission:
     """Admits the steps of one run."""
 
     def __init__(self, scope: RunScope) -> None:
+        self._scope = scope
         self._services = scope.services
+        self._pipeline = scope.services.pipeline
         self._blueprint = scope.blueprint
         self._catalogue = scope.catalogue
         self._values = scope.values
@@ -72,7 +82,11 @@ class Admission:
                 return self._expand(key, step, outbox)
             if step.capability is None:
                 return self._ask_only(key, step, record, outbox)
-            return await self._gate(self._candidate(key, step, context), record, outbox)
+            asked = record.approval if record is not None else None
+            now = self._services.clock.now_ms()
+            if asked is not None and asked.status in _ANSWERS and _has_expired(asked, now):
+                return Admit((_expired(key, asked),))
+            return await self._gate(self._candidate(key, step, context, record), record, outbox)
         except AssentError as error:
             return Failed(
                 step=key,
@@ -81,10 +95,6 @@ class Admission:
                 effect=Effect.NONE,
                 error=outbox.bind(dict(error.to_dict())),
             )
-
-    def candidate(self, key: StepKey) -> Candidate:
-        """The fully materialised call of a step, for showing; raises what would make the step fail."""
-        return self._candidate(key, self._blueprint.step_of(key), self._context(key))
 
     def _context(self, key: StepKey) -> Mapping[str, object]:
         index = iteration_of(key)
@@ -109,17 +119,21 @@ class Admission:
         self._values.remember(commitment, items)
         return Admit((ev.StepsExpanded(step=key, count=len(items), items=commitment),))
 
-    def _candidate(self, key: StepKey, step: StepSpec, context: Mapping[str, object]) -> Candidate:
+    def _candidate(
+        self, key: StepKey, step: StepSpec, context: Mapping[str, object], record: StepRecord | None
+    ) -> Candidate:
         rendered = step.inputs.render(context)
         if not isinstance(rendered, dict):
             raise InputError("INVALID_INPUT", f"the inputs of step `{key}` are no object", path=key)
         assert step.capability is not None  # INVARIANT: approval steps go another way
         bound = self._bound(key, step.capability)
-        parameters, inputs = bound.parse(rendered)
         undo = Undo.COMPENSATION if step.compensation is not None and bound.spec.has_effect else bound.undo
         if not step.keeps_undo and bound.spec.has_effect:
             undo = Undo.NONE
-        return Candidate(key, step, bound, parameters, inputs, effective_risk(step, bound, undo), undo)
+        attempt = (record.attempt if record is not None else 0) + 1
+        call = self._scope.receive(bound, key, attempt=attempt, undo=undo, is_retry=attempt > 1)
+        self._pipeline.validate(call, rendered)
+        return Candidate(key, step, call, effective_risk(step, bound, undo), undo)
 
     def _bound(self, key: StepKey, reference: str) -> BoundCapability:
         """What a step's reference means. Once an attempt or a question is journaled that is settled, also across a crash."""
@@ -129,19 +143,24 @@ class Admission:
         return self._catalogue.exact(record.capability, record.version)
 
     async def _gate(self, candidate: Candidate, record: StepRecord | None, outbox: Outbox) -> Command:
+        """Once the gate has answered, whatever goes wrong ends the call, and its hooks and callbacks with it."""
         now = self._services.clock.now_ms()
         asked = record.approval if record is not None else None
-        if asked is not None and asked.status in _ANSWERS and _has_expired(asked, now):
-            return Admit((_expired(candidate.key, asked),))
-        decision = self._services.gate.decide(self.question(candidate, now))
-        match decision.effect:
-            case PolicyDecision.DENY:
-                return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
-            case PolicyDecision.ALLOW:
-                voided = _voided(asked)
-                return await self._prepare(candidate, decision, record, outbox, voided, grant=None)
-            case PolicyDecision.REQUIRE_APPROVAL:
-                return await self._with_approval(candidate, decision, record, outbox, now)
+        decision = self._pipeline.authorize(candidate.call, self.question(candidate, now))
+        try:
+            match decision.effect:
+                case PolicyDecision.DENY:
+                    return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
+                case PolicyDecision.ALLOW:
+                    voided = _voided(asked)
+                    return await self._prepare(candidate, decision, record, outbox, voided, grant=None)
+                case PolicyDecision.REQUIRE_APPROVAL:
+                    return await self._with_approval(candidate, decision, record, outbox, now)
+        except AssentError as error:
+            raise await self._pipeline.fail(candidate.call, error) from None
+        except asyncio.CancelledError as error:
+            await self._pipeline.fail(candidate.call, error)
+            raise
 
     def question(self, candidate: Candidate, now_ms: int) -> PolicyContext:
         """What the gate is asked."""
@@ -177,11 +196,9 @@ class Admission:
         self, candidate: Candidate, decision: Decision, record: StepRecord | None, outbox: Outbox, now_ms: int
     ) -> Command:
         asked = record.approval if record is not None else None
-        try:
-            preview = await self.preview(candidate)
-        except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has happened yet
-            failure = as_error(error, candidate.bound.spec.id)
-            return Failed(candidate.key, 0, failure.code, Effect.NONE, outbox.bind(dict(failure.to_dict())))
+        world = self._services.world.simulate()
+        shown = await self._pipeline.preview(candidate.call, world, timeout_s=self._timeout(candidate))
+        preview = shown if shown is not None else Preview()
         if asked is not None and asked.status in _ANSWERS:
             same_inputs = self._values.load(asked.request.inputs) == candidate.inputs
             digest = self._digest(candidate, decision, preview, asked.request.inputs) if same_inputs else None
@@ -215,19 +232,8 @@ class Admission:
             requester=str(self._requester),
             expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
         )
+        self._pipeline.pause(candidate.call)
         return Admit((*_voided(asked), request))
-
-    async def preview(self, candidate: Candidate) -> Preview:
-        """What the call would change, on a simulated world; nothing when the handler has no preview."""
-        part = candidate.bound.handler.preview
-        if part is None:
-            return Preview()
-        call = self._call(candidate, attempt=0, world=self._services.world.simulate())
-        preview = await self._services.invoker.invoke(
-            part, call, candidate.parameters, timeout_s=self._timeout(candidate)
-        )
-        assert isinstance(preview, Preview)  # the contract suite holds handlers to it
-        return preview
 
     def _digest(self, candidate: Candidate, decision: Decision, preview: Preview, inputs: Commitment) -> str:
         return approval_digest(
@@ -250,39 +256,24 @@ class Admission:
         *,
         grant: str | None,
     ) -> Command:
-        attempt = (record.attempt if record is not None else 0) + 1
-        part = candidate.bound.handler.prepare
-        prepared: Commitment | None = None
-        if record is not None and record.effect is Effect.UNKNOWN and record.intent is not None:
-            # What an earlier attempt may have left must not become the state that undo restores.
-            prepared = record.intent.prepared
-        elif part is not None:
-            call = self._call(candidate, attempt=attempt, world=self._services.world)
-            try:
-                found = await self._services.invoker.invoke(
-                    part, call, candidate.parameters, timeout_s=self._timeout(candidate)
-                )
-                assert isinstance(found, Prepared)  # the contract suite holds handlers to it
-                # The payload names its blobs, so that an auditor can hold the stored references against it.
-                kept: dict[str, Json] = {"state": dict(found.state), "blobs": [*found.blobs]}
-                prepared = outbox.bind(kept, found.blobs)
-                self._values.remember(prepared, kept)
-            except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has happened yet
-                failure = as_error(error, candidate.bound.spec.id)
-                return Failed(
-                    step=candidate.key,
-                    attempt=0,
-                    code=failure.code,
-                    effect=Effect.NONE,
-                    error=outbox.bind(dict(failure.to_dict())),
-                )
+        call = candidate.call
+        await self._pipeline.allow(call)
+        # What an earlier attempt may have left must not become the state that undo restores.
+        earlier = record.intent if record is not None and record.effect is Effect.UNKNOWN else None
+        timeout_s = self._timeout(candidate)
+        found = await self._pipeline.prepare(call, timeout_s=timeout_s, may_look=earlier is None)
+        prepared = earlier.prepared if earlier is not None else None
+        if found is not None:
+            # The payload names its blobs, so that an auditor can hold the stored references against it.
+            kept: dict[str, Json] = {"state": dict(found.state), "blobs": [*found.blobs]}
+            prepared = outbox.bind(kept, found.blobs)
+            self._values.remember(prepared, kept)
         inputs = outbox.bind(candidate.inputs)
         self._values.remember(inputs, candidate.inputs)
-        self._values.parameters[candidate.key] = candidate.parameters
         spec = candidate.bound.spec
         started = ev.StepStarted(
             step=candidate.key,
-            attempt=attempt,
+            attempt=call.context.attempt,
             capability=spec.id,
             version=spec.version,
             fingerprint=spec.fingerprint,
@@ -296,6 +287,7 @@ class Admission:
             grant=grant,
             undo=candidate.undo,
         )
+        self._scope.calls[candidate.key] = call
         return Admit((*voided, started))
 
     def _ask_only(self, key: StepKey, step: StepSpec, record: StepRecord | None, outbox: Outbox) -> Command:
@@ -341,21 +333,6 @@ class Admission:
         )
         return Admit((request,))
 
-    def _call(
-        self, candidate: Candidate, *, attempt: int, world: Any
-    ) -> LocalContext:  # `Any`: real or simulated `World`
-        return LocalContext(
-            run=self._record.run,
-            step=candidate.key,
-            attempt=attempt,
-            principal=self._requester,
-            key=idempotency_key(self._record, candidate.key),
-            world=world,
-            blobs=self._services.blobs,
-            cancel=CancelToken(),
-            keep_pre_image=candidate.undo is not Undo.NONE,
-        )
-
     def _timeout(self, candidate: Candidate) -> float | None:
         return timeout_of(candidate.step, candidate.bound, self._services)
 
@@ -380,11 +357,6 @@ def timeout_of(step: StepSpec, bound: BoundCapability, services: Services) -> fl
     if step.timeout_ms is not None:
         return step.timeout_ms / 1000
     return bound.spec.timeout if bound.spec.timeout is not None else services.limits.step_timeout_s
-
-
-def idempotency_key(record: RunRecord, key: StepKey) -> str:
-    """The same for every attempt of a step and unlike any other step's; short, because file names carry it."""
-    return sha256(f"{record.run} {key}".encode()).hexdigest()[:20]
 
 
 def approval_digest(
@@ -427,18 +399,6 @@ def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
             ],
         },
     }
-
-
-def as_error(error: Exception, capability: str) -> AssentError:
-    """A handler's exception as one of ours; a foreign one keeps its text, never its traceback."""
-    if isinstance(error, AssentError):
-        return error
-    text = str(error) or "no message"
-    return AssentError(
-        "HANDLER_FAILED",
-        f"the handler of `{capability}` failed: {text[:500]}",
-        details={"exception": type(error).__name__},
-    )
 
 
 def _has_expired(asked: ApprovalRecord, now_ms: int) -> bool:

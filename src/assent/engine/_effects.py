@@ -12,9 +12,9 @@ What an exception says about the world is decided here and nowhere else:
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
 
-from assent.engine._admission import as_error, idempotency_key, timeout_of
+from assent.engine._admission import timeout_of
 from assent.engine._commands import (
     Command,
     Compensated,
@@ -27,20 +27,21 @@ from assent.engine._commands import (
 from assent.engine._outbox import Outbox
 from assent.engine._record import StepRecord
 from assent.engine._retry import retry_at
-from assent.engine._scope import RunScope
+from assent.engine._scope import RunScope, idempotency_key
 from assent.errors import AssentError, InternalError, Json, RefusedError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import (
     BoundCapability,
+    CallPhase,
     CallTimeoutError,
     CancelToken,
-    LocalContext,
+    Invocation,
     NoEffectError,
     Reconciliation,
     World,
+    as_error,
 )
 from assent.spec import events as ev
-from assent.spec.ids import Commitment
 from assent.spec.states import Effect, StepState, Undo, Verdict
 
 
@@ -48,38 +49,45 @@ class Effects:
     """Performs the effects of one run."""
 
     def __init__(self, scope: RunScope) -> None:
+        self._scope = scope
         self._services = scope.services
+        self._pipeline = scope.services.pipeline
         self._blueprint = scope.blueprint
         self._catalogue = scope.catalogue
         self._values = scope.values
         self._record = scope.record
-        self._requester = scope.requester
         self.tokens: dict[str, CancelToken] = {}
 
     async def execute(self, step: StepRecord, outbox: Outbox) -> Command:
         """Run the journaled intent of a running step."""
         intent = _intent(step)
+        call = self._scope.calls.pop(step.key, None)
         bound = self._bound(intent)
-        if bound is None:
-            return Doubted(step.key, intent.attempt, "CAPABILITY_CHANGED")
-        if self._is_alive(step):
-            return Doubted(step.key, intent.attempt, "EFFECT_ALIVE")
-        timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
-        has_returned = False
-        try:
-            call, parameters = self._call(step, intent, bound)
-            self.tokens[step.key] = call.cancel
-            FAILPOINTS.hit("effect.before")
-            returned = await self._services.invoker.invoke(
-                bound.handler.execute, call, parameters, timeout_s=timeout_s
+        if bound is None or self._is_alive(step):
+            if call is not None:
+                await self._pipeline.abandon(call)
+            return Doubted(
+                step.key, intent.attempt, "CAPABILITY_CHANGED" if bound is None else "EFFECT_ALIVE"
             )
+        timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
+        if call is None:
+            call = self._continued(step, intent, bound, CallPhase.EXECUTING)
+        self.tokens[step.key] = call.context.cancel
+        try:
+            self._revive(call, intent)
+            prepared = self._prepared(intent)
+            FAILPOINTS.hit("effect.before")
+            output = await self._pipeline.execute(call, timeout_s=timeout_s, prepared=prepared)
             FAILPOINTS.hit("effect.after")
-            has_returned = True
-            output = bound.result(returned)
             commitment = outbox.bind(output)
+            await self._pipeline.succeed(call, output)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
-            effect = _effect_of(error, bound, has_returned=has_returned)
-            return self._failure(step, intent, error, effect, outbox)
+            effect = _effect_of(error, bound, has_returned=call.has_returned)
+            failure = await self._pipeline.fail(call, error)
+            return self._failure(step, intent, failure, effect, outbox)
+        except asyncio.CancelledError as error:
+            await self._pipeline.fail(call, error)
+            raise
         finally:
             self.tokens.pop(step.key, None)
             self._values.forget(intent.inputs, intent.prepared)
@@ -91,11 +99,10 @@ class Effects:
         self,
         step: StepRecord,
         intent: ev.StepStarted,
-        error: Exception,
+        failure: AssentError,
         effect: Effect,
         outbox: Outbox,
     ) -> Failed:
-        failure = as_error(error, intent.capability)
         return Failed(
             step=step.key,
             attempt=intent.attempt,
@@ -103,7 +110,7 @@ class Effects:
             effect=effect,
             error=outbox.bind(dict(failure.to_dict())),
             retry_at_ms=self._retry_at(step, failure.code),
-            is_alive=isinstance(error, CallTimeoutError) and error.is_alive,
+            is_alive=isinstance(failure, CallTimeoutError) and failure.is_alive,
         )
 
     async def reconcile(self, step: StepRecord, outbox: Outbox) -> Command:
@@ -115,16 +122,14 @@ class Effects:
         if self._is_alive(step):
             return Doubted(step.key, intent.attempt, "EFFECT_ALIVE")
         retry_ms = self._retry_at(step, step.code or "STEP_INTERRUPTED")
-        answer = await self._ask(step, intent, bound)
-        output: Commitment | None = None
-        if answer.verdict is Verdict.YES:
-            try:
-                value = bound.result(answer.output)
-                output = outbox.bind(value)
-            except AssentError:
-                # The effect is there but its output can't be told any more.
-                return Doubted(step.key, intent.attempt, "OUTPUT_UNKNOWN")
-            self._values.put_output(step.key, value)
+        try:
+            answer = await self._ask(step, intent, bound)
+            output = outbox.bind(answer.output) if answer.verdict is Verdict.YES else None
+        except AssentError:
+            # The effect is there but its output can't be told any more.
+            return Doubted(step.key, intent.attempt, "OUTPUT_UNKNOWN")
+        if output is not None:
+            self._values.put_output(step.key, answer.output)
         return Reconciled(
             step=step.key,
             attempt=intent.attempt,
@@ -140,14 +145,17 @@ class Effects:
             return Reconciliation(Verdict.NO)
         if bound.handler.reconcile is None:
             return Reconciliation(Verdict.UNKNOWN)
+        call = self._continued(step, intent, bound, CallPhase.EXECUTING, is_silent=True)
         try:
-            call, parameters = self._call(step, intent, bound)
-            answer = await self._services.invoker.invoke(
-                bound.handler.reconcile, call, parameters, timeout_s=self._services.limits.step_timeout_s
-            )
-        except Exception:  # noqa: BLE001  # a capability that can't tell has told us nothing
-            return Reconciliation(Verdict.UNKNOWN)
-        return answer if isinstance(answer, Reconciliation) else Reconciliation(Verdict.UNKNOWN)
+            self._revive(call, intent)
+            prepared = self._prepared(intent)
+        except AssentError:
+            return Reconciliation(
+                Verdict.UNKNOWN
+            )  # what the capability would need to tell is not there any more
+        timeout_s = self._services.limits.step_timeout_s
+        answer = await self._pipeline.reconcile(call, timeout_s=timeout_s, prepared=prepared)
+        return answer if answer is not None else Reconciliation(Verdict.UNKNOWN)
 
     async def compensate(self, step: StepRecord, outbox: Outbox) -> Command:
         """Take a step's effect back, from what was journaled only."""
@@ -219,22 +227,23 @@ class Effects:
         output = self._values.load(step.output) if step.output is not None else None
         override = self._blueprint.step_of(step.key).compensation
         if override is not None:
-            other = self._catalogue.find(override.capability)
             inputs = override.inputs.render(self._values.for_compensation(step.key, output))
-            await self._run_other(other, inputs, step, intent, world)
+            await self._run_other(self._catalogue.find(override.capability), inputs, step, intent, world)
         elif bound.handler.compensate is not None:
-            call, parameters = self._call(step, intent, bound, world=world, output=output)
-            await self._services.invoker.invoke(
-                bound.handler.compensate, call, parameters, timeout_s=self._services.limits.step_timeout_s
+            call = self._continued(step, intent, bound, CallPhase.COMPENSATING, world=world)
+            self._revive(call, intent)
+            await self._pipeline.compensate(
+                call,
+                timeout_s=self._services.limits.step_timeout_s,
+                prepared=self._prepared(intent),
+                output=output,
             )
         else:
             named = bound.spec.compensation.capability_id
             if named is None:
                 raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
-            other = self._catalogue.find(named)
-            await self._run_other(
-                other, {"inputs": self._values.load(intent.inputs), "output": output}, step, intent, world
-            )
+            inputs = {"inputs": self._values.load(intent.inputs), "output": output}
+            await self._run_other(self._catalogue.find(named), inputs, step, intent, world)
 
     async def _run_other(
         self, other: BoundCapability, inputs: Json, step: StepRecord, intent: ev.StepStarted, world: World
@@ -242,24 +251,13 @@ class Effects:
         """Take a step back by calling another capability; it must be idempotent, as every compensation is."""
         if not isinstance(inputs, dict):
             raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
-        parameters, _ = other.parse(inputs)
-        call = LocalContext(
-            run=self._record.run,
-            step=step.key,
-            attempt=intent.attempt,
-            principal=self._requester,
-            key=idempotency_key(self._record, step.key) + "-undo",
-            world=world,
-            blobs=self._services.blobs,
-            cancel=CancelToken(),
-        )
-        await self._services.invoker.invoke(
-            other.handler.execute, call, parameters, timeout_s=self._services.limits.step_timeout_s
-        )
+        call = self._continued(step, intent, other, CallPhase.COMPENSATING, world=world, suffix="-undo")
+        self._pipeline.validate(call, inputs)
+        await self._pipeline.compensate(call, timeout_s=self._services.limits.step_timeout_s, by_execute=True)
 
     def _is_alive(self, step: StepRecord) -> bool:
         """A thread of an earlier call of this step has not ended, in spite of its limit and the grace after it."""
-        return self._services.invoker.is_alive(idempotency_key(self._record, step.key))
+        return self._pipeline.is_alive(idempotency_key(self._record, step.key))
 
     def _bound(self, intent: ev.StepStarted) -> BoundCapability | None:
         """The capability that the intent was made for; None when what is registered now is another one."""
@@ -270,37 +268,45 @@ class Effects:
         same = bound.spec.fingerprint == intent.fingerprint and bound.handler_fingerprint == intent.handler
         return bound if same else None
 
-    def _call(
+    def _continued(
         self,
         step: StepRecord,
         intent: ev.StepStarted,
         bound: BoundCapability,
+        entry: CallPhase,
         *,
         world: World | None = None,
-        output: Json = None,
-    ) -> tuple[LocalContext, Any]:
-        prepared: dict[str, Json] | None = None
-        if intent.prepared is not None:
-            state = self._values.load_object(intent.prepared)["state"]
-            assert isinstance(state, dict)  # INVARIANT: admission binds an object
-            prepared = state
-        parameters = self._values.parameters.pop(step.key, None)
-        if parameters is None:
-            parameters = bound.revive(self._values.load_object(intent.inputs))
-        call = LocalContext(
-            run=self._record.run,
-            step=step.key,
+        suffix: str = "",
+        is_silent: bool = False,
+    ) -> Invocation:
+        """A call that goes on from what the journal tells, or takes back what it tells of."""
+        is_compensation = entry is CallPhase.COMPENSATING
+        return self._scope.receive(
+            bound,
+            step.key,
             attempt=intent.attempt,
-            principal=self._requester,
-            key=idempotency_key(self._record, step.key),
-            world=world if world is not None else self._services.world,
-            blobs=self._services.blobs,
-            cancel=CancelToken(),
-            prepared=prepared,
-            output=output,
-            keep_pre_image=intent.undo is not Undo.NONE,
+            # What an offsetting call changes, nobody takes back from its pre-image.
+            undo=intent.undo,
+            entry=entry,
+            world=world,
+            suffix=suffix,
+            is_retry=is_compensation and step.compensation_attempt > 1,
+            # A rehearsal is no compensation that anybody would be told of.
+            is_silent=is_silent or (world is not None and world.is_simulated),
         )
-        return call, parameters
+
+    def _revive(self, call: Invocation, intent: ev.StepStarted) -> None:
+        """Give a call that another process, or an earlier moment, began its inputs back."""
+        if not call.is_validated:
+            self._pipeline.validate(call, self._values.load_object(intent.inputs))
+
+    def _prepared(self, intent: ev.StepStarted) -> dict[str, Json] | None:
+        """What `prepare` captured, as it was journaled."""
+        if intent.prepared is None:
+            return None
+        state = self._values.load_object(intent.prepared)["state"]
+        assert isinstance(state, dict)  # INVARIANT: admission binds an object
+        return state
 
     def _retry_at(self, step: StepRecord, code: str) -> int | None:
         policy = self._blueprint.step_of(step.key).retry

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from assent.engine._admission import APPROVAL_CAPABILITY, as_error, effective_risk, idempotency_key
+from assent.engine._admission import APPROVAL_CAPABILITY, effective_risk
 from assent.engine._blueprint import Blueprint
 from assent.engine._record import begin
+from assent.engine._scope import idempotency_key
 from assent.engine.ports import Catalogue, Services
 from assent.errors import AssentError, Json
-from assent.invocation import BoundCapability, CancelToken, LocalContext, Preview, World
+from assent.invocation import BoundCapability, Invocation, Preview, World
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
@@ -193,22 +194,30 @@ class Planner:
             return self._unknown(target)
         try:
             rendered = step.inputs.render(context)
-            parameters, inputs = target.bound.parse(rendered if isinstance(rendered, dict) else {})
+            call = self._received(target)
+            self._services.pipeline.validate(call, rendered if isinstance(rendered, dict) else {})
         except AssentError as error:
             return self._failing(target, error)
-        decision = self._services.gate.decide(self._question(target, inputs))
-        preview, error_object = await self._preview(target, parameters)
+        inputs = call.inputs
+        decision = self._services.pipeline.authorize(call, self._question(target, inputs))
+        preview, error_object = await self._preview(target, call)
         certain = known and (self._world_is_known or not has_effect)
         if has_effect and (not known or target.bound.handler.preview is None or error_object is not None):
             self._world_is_known = False
         planned = self._planned(target, decision, preview, known=certain, error=error_object)
         return replace(planned, target=target_of(inputs))
 
-    async def _preview(self, target: _Target, parameters: Any) -> tuple[Preview, dict[str, Json] | None]:
-        part = target.bound.handler.preview
-        if part is None:
-            return Preview(changes=target.bound.spec.has_effect), None
-        call = LocalContext(
+    async def _preview(self, target: _Target, call: Invocation) -> tuple[Preview, dict[str, Json] | None]:
+        try:
+            preview = await self._services.pipeline.preview(call, self._world, timeout_s=None)
+        except AssentError as error:  # the plan shows that the step would fail
+            return Preview(changes=False), dict(error.to_dict())
+        return preview if preview is not None else Preview(changes=target.bound.spec.has_effect), None
+
+    def _received(self, target: _Target) -> Invocation:
+        """The call as it would be received; nobody is told of its beginning."""
+        return self._services.pipeline.receive(
+            target.bound,
             run=self._record.run,
             step=target.key,
             attempt=0,
@@ -216,15 +225,9 @@ class Planner:
             key=idempotency_key(self._record, target.key),
             world=self._world,
             blobs=self._services.blobs,
-            cancel=CancelToken(),
             keep_pre_image=target.undo is not Undo.NONE,
+            is_silent=True,
         )
-        try:
-            preview = await self._services.invoker.invoke(part, call, parameters)
-        except Exception as error:  # noqa: BLE001  # a handler may raise anything; the plan shows that the step would fail
-            return Preview(changes=False), dict(as_error(error, target.bound.spec.id).to_dict())
-        assert isinstance(preview, Preview)  # the contract suite holds handlers to it
-        return preview, None
 
     def _question(self, target: _Target, inputs: Mapping[str, Json]) -> PolicyContext:
         return PolicyContext.of(

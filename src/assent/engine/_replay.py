@@ -112,6 +112,10 @@ class _RecordedIds:
     def plan_id(self) -> PlanId:
         return self.others.plan_id()
 
+    def request_id(self) -> str:
+        # The record does not tell them: no rule depends on one.
+        return self.others.request_id()
+
 
 class _ReplayActor(RunActor):
     """Drives a replayed run: nothing begins and nothing answers before its turn. `may_rest` is all it does of itself."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
+from hashlib import sha256
 
 from assent.engine._blueprint import Blueprint
 from assent.engine._record import RunRecord
 from assent.engine._values import Values
 from assent.engine.ports import Catalogue, Services
+from assent.invocation import BoundCapability, CallPhase, Hook, Invocation, World
+from assent.spec.ids import StepKey
 from assent.spec.principal import Principal
+from assent.spec.states import Undo
 
 
 @dataclass(frozen=True, slots=True)
 class RunScope:
-    """One run: what it was to do, what became of it so far, on whose behalf, with which capabilities and services."""
+    """One run: what it was to do, what became of it so far, on whose behalf, with which capabilities and services.
+
+    `calls` are prepared and wait for their effect to begin; `hooks` belong to single steps and live as long as this process.
+    """
 
     services: Services
     blueprint: Blueprint
@@ -21,3 +29,45 @@ class RunScope:
     values: Values
     record: RunRecord
     requester: Principal
+    calls: dict[StepKey, Invocation] = field(default_factory=dict)
+    hooks: dict[StepKey, tuple[Hook, ...]] = field(default_factory=dict)
+
+    def receive(
+        self,
+        bound: BoundCapability,
+        key: StepKey,
+        *,
+        attempt: int,
+        undo: Undo,
+        entry: CallPhase = CallPhase.RECEIVED,
+        world: World | None = None,
+        suffix: str = "",
+        is_retry: bool = False,
+        is_silent: bool = False,
+    ) -> Invocation:
+        """A call of this run at its beginning."""
+        return self.services.pipeline.receive(
+            bound,
+            run=self.record.run,
+            step=key,
+            attempt=attempt,
+            principal=self.requester,
+            key=idempotency_key(self.record, key) + suffix,
+            world=world if world is not None else self.services.world,
+            blobs=self.services.blobs,
+            keep_pre_image=undo is not Undo.NONE,
+            local=self.hooks.get(key, ()),
+            entry=entry,
+            is_retry=is_retry,
+            is_silent=is_silent,
+        )
+
+    async def abandon(self, busy: Container[StepKey] = ()) -> None:
+        """End the calls whose effect will not begin, because the run stopped or turned back; not those of `busy` steps."""
+        for key in [key for key in self.calls if key not in busy]:
+            await self.services.pipeline.abandon(self.calls.pop(key))
+
+
+def idempotency_key(record: RunRecord, key: StepKey) -> str:
+    """The same for every attempt of a step and unlike any other step's; short, because file names carry it."""
+    return sha256(f"{record.run} {key}".encode()).hexdigest()[:20]

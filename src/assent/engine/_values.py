@@ -27,8 +27,6 @@ class Values:
         self._context: dict[str, object] = {"inputs": inputs, "steps": self._steps}
         self.outputs: Json = None
         self._items: dict[StepKey, list[Json]] = {}
-        # `Any`: each handler has its own type of parameters.
-        self.parameters: dict[StepKey, Any] = {}
 
     @property
     def context(self) -> Mapping[str, object]:

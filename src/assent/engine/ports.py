@@ -14,35 +14,11 @@ from typing import Any, Protocol
 
 from assent.engine._commands import Command
 from assent.engine._record import RunRecord
-from assent.invocation import BlobStore, BoundCapability, Invoker, World
+from assent.invocation import BlobStore, BoundCapability, Gate, Pipeline, World
 from assent.journal.ports import Journal
-from assent.policy import PolicyContext, UnknownInputs
-from assent.spec.decision import Decision
 from assent.spec.events import AnyEvent
 from assent.spec.ids import RunId
 from assent.spec.ports import Clock, Entropy, Ids
-
-
-class Gate(Protocol):
-    """Answers whether a call may happen. Never raises: an error while deciding is a denial."""
-
-    @property
-    def digest(self) -> str:
-        """Names the parsed policy that answers."""
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """False while the policy that the operator wrote can't be read: everything is denied, and runs under way pause."""
-        ...
-
-    def decide(self, context: PolicyContext) -> Decision:
-        """The decision for one call."""
-        ...
-
-    def foresee(self, context: PolicyContext, unknown_inputs: UnknownInputs = "all") -> Decision | None:
-        """The decision for a call whose inputs are not all known yet; None when it depends on them."""
-        ...
 
 
 class Spawn(Protocol):
@@ -100,7 +76,7 @@ class Services:
     blobs: BlobStore
     gate: Gate
     world: World
-    invoker: Invoker
+    pipeline: Pipeline
     clock: Clock
     ids: Ids
     entropy: Entropy

@@ -6,6 +6,7 @@ A code is added here in the same change that first raises it; a test holds the t
 from __future__ import annotations
 
 from assent.errors._app_codes import APP_CODES
+from assent.errors._call_codes import CALL_CODES
 from assent.errors._declaration_codes import DECLARATION_CODES
 from assent.errors._explanation import Explanation
 from assent.errors._manifest_codes import MANIFEST_CODES
@@ -555,6 +556,7 @@ CATALOG: dict[str, Explanation] = {
     ),
     **APP_CODES,
     **DECLARATION_CODES,
+    **CALL_CODES,
     **MANIFEST_CODES,
     **REPLAY_CODES,
     **PLUGIN_CODES,

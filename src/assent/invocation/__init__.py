@@ -3,16 +3,23 @@
 from assent.invocation._bound import BoundCapability, invalid
 from assent.invocation._config import Config
 from assent.invocation._health import ApplicationHealth, Health, HealthStatus
+from assent.invocation._hook_records import HookKind, HookLevel, HookRecord
+from assent.invocation._invocation import Invocation, as_error
 from assent.invocation._invoker import CallTimeoutError, Invoker
 from assent.invocation._modules import ModuleLimits
+from assent.invocation._pipeline import Pipeline
 from assent.invocation._shared_state import Owned, SharedState
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import BlobStore, CancelToken, LocalContext, World
 from assent.invocation.declaration import Capability, capabilities_in, capability, described
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation.hooks import Hook, HookedCall, Hooks
+from assent.invocation.lifecycle import Lifecycle, LifecycleEvent, Stage, Subject, Subscription
 from assent.invocation.limits import RateLimit, RateLimited, RateLimiter
 from assent.invocation.metrics import Metrics
+from assent.invocation.phases import CALL_ENTRIES, CALL_TRANSITIONS, CallPhase
+from assent.invocation.ports import Gate
 from assent.invocation.secrets import (
     AccessOutcome,
     EnvironmentSecrets,
@@ -23,12 +30,17 @@ from assent.invocation.secrets import (
     SecretProvider,
     Secrets,
 )
+from assent.invocation.state import CallState, StateKey
 
 __all__ = [
+    "CALL_ENTRIES",
+    "CALL_TRANSITIONS",
     "AccessOutcome",
     "ApplicationHealth",
     "BlobStore",
     "BoundCapability",
+    "CallPhase",
+    "CallState",
     "CallTimeoutError",
     "CancelToken",
     "Capability",
@@ -38,16 +50,27 @@ __all__ = [
     "EnvironmentSecrets",
     "Fetched",
     "Files",
+    "Gate",
     "GlobalContext",
     "Handler",
     "Health",
     "HealthStatus",
+    "Hook",
+    "HookKind",
+    "HookLevel",
+    "HookRecord",
+    "HookedCall",
+    "Hooks",
+    "Invocation",
     "Invoker",
+    "Lifecycle",
+    "LifecycleEvent",
     "LocalContext",
     "Metrics",
     "ModuleLimits",
     "NoEffectError",
     "Owned",
+    "Pipeline",
     "Prepared",
     "Preview",
     "RateLimit",
@@ -60,7 +83,12 @@ __all__ = [
     "SecretProvider",
     "Secrets",
     "SharedState",
+    "Stage",
+    "StateKey",
+    "Subject",
+    "Subscription",
     "World",
+    "as_error",
     "capabilities_in",
     "capability",
     "described",

@@ -11,7 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from assent.errors import InputError, Json
 from assent.invocation._faults import Fault, finite_faults, model_faults, plain_fault, schema_faults
+from assent.invocation._hook_records import HookLevel
 from assent.invocation.handler import Handler
+from assent.invocation.hooks import Hooks
 from assent.spec.capability import CapabilitySpec, schema_of
 from assent.spec.frozen import thaw
 from assent.spec.ids import Fingerprint
@@ -29,6 +31,7 @@ class BoundCapability:
 
     def __init__(self, spec: CapabilitySpec, handler: Handler) -> None:
         _check_parts(spec, handler)
+        Hooks(HookLevel.CAPABILITY, handler.hooks)  # refuses two with one id
         self.spec = spec
         self.handler = handler
         self.fingerprint = handler.fingerprint()

@@ -105,7 +105,8 @@ def build(claims: Claims, parts: list[DeclaredPart]) -> tuple[CapabilitySpec, Ha
     assert own is not None
     assert spec is not None
     fields = _field_names(own)
-    bound: dict[str, Part] = {"execute": _bind(execute, own, fields)}
+    # `Any`: keyword arguments of one type would be taken for all of the handler's fields.
+    bound: dict[str, Any] = {"execute": _bind(execute, own, fields)}
     for part in parts[1:]:
         signature = signatures[id(part)]
         assert signature is not None  # INVARIANT: a signature that could not be read is a fault

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
 from assent.errors import AssentError, WorldError
-from assent.invocation.context import LocalContext
+from assent.invocation._waiting import LimitReachedError, is_own_cancel, within
+from assent.invocation.context import CancelToken, LocalContext
 from assent.invocation.handler import Part
+from assent.invocation.hooks import is_async
 
 
 class CallTimeoutError(WorldError):
@@ -57,52 +59,60 @@ class Invoker:
 
         A part that cancels itself has failed (HANDLER_FAILED): only a cancellation of the caller is one.
         """
-        if _is_async(part):
-            return await self._awaited(part(context, parameters), timeout_s)
-        thread = asyncio.get_running_loop().run_in_executor(self._threads, part, context, parameters)
-        result = await self._threaded(thread, context, timeout_s)
-        # A sync function may hand back a coroutine (a lambda around an async one): nothing of it has run yet.
-        return await self._awaited(result, timeout_s) if inspect.isawaitable(result) else result
-
-    async def _awaited(self, work: Awaitable[Any], timeout_s: float | None) -> Any:
-        limit = asyncio.timeout(timeout_s)
         try:
-            if timeout_s is None:
-                return await work
-            async with limit:
-                return await work
-        except TimeoutError:
-            if timeout_s is None or not limit.expired():
-                raise
-            raise CallTimeoutError.after(timeout_s, is_alive=False) from None
+            return await self.call(
+                part, (context, parameters), token=context.cancel, key=context.key, timeout_s=timeout_s
+            )
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if not is_own_cancel():
                 raise
             raise AssentError("HANDLER_FAILED", "the handler cancelled its own work") from None
 
+    async def call(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        *,
+        token: CancelToken,
+        key: str,
+        timeout_s: float | None,
+    ) -> Any:
+        """What any function gives, under the same rules. `token` tells a thread to end; `key` names one that does not."""
+        try:
+            if is_async(function):
+                return await within(function(*arguments), timeout_s)
+            thread = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+            result = await self._threaded(thread, token, key, timeout_s)
+            # A sync function may hand back a coroutine (a lambda around an async one): nothing of it has run yet.
+            return await within(result, timeout_s) if inspect.isawaitable(result) else result
+        except LimitReachedError:
+            raise CallTimeoutError.after(timeout_s or 0.0, is_alive=False) from None
+
     async def _threaded(
-        self, thread: asyncio.Future[Any], context: LocalContext, timeout_s: float | None
+        self, thread: asyncio.Future[Any], token: CancelToken, key: str, timeout_s: float | None
     ) -> Any:
         try:
             await asyncio.wait({thread}, timeout=timeout_s)
         except asyncio.CancelledError:
-            await self._end(thread, context)
+            await self._end(thread, token, key)
             raise
         if thread.done():
             return thread.result()
-        await self._end(thread, context)
+        await self._end(thread, token, key)
         raise CallTimeoutError.after(timeout_s or 0.0, is_alive=not thread.done())
 
-    async def _end(self, thread: asyncio.Future[Any], context: LocalContext) -> None:
+    async def _end(self, thread: asyncio.Future[Any], token: CancelToken, key: str) -> None:
         """Ask the thread to end and wait for it, as long as the grace lasts."""
-        context.cancel.cancel()
-        await asyncio.wait({thread}, timeout=self._grace_s)
-        if not thread.done():
-            self._living[context.key] = self._living.get(context.key, 0) + 1
-            thread.add_done_callback(lambda ended: self._forget(context.key, ended))
-        elif not thread.cancelled():
-            thread.exception()  # looked at, so that asyncio does not report it as never retrieved
+        token.cancel()
+        try:
+            await asyncio.wait({thread}, timeout=self._grace_s)
+        finally:
+            # Also when this wait is cancelled in its turn: what still runs must be known to.
+            if not thread.done():
+                self._living[key] = self._living.get(key, 0) + 1
+                thread.add_done_callback(lambda ended: self._forget(key, ended))
+            elif not thread.cancelled():
+                thread.exception()  # looked at, so that asyncio does not report it as never retrieved
 
     def _forget(self, key: str, ended: asyncio.Future[Any]) -> None:
         if not ended.cancelled():
@@ -110,7 +120,3 @@ class Invoker:
         left = self._living.pop(key) - 1
         if left:
             self._living[key] = left
-
-
-def _is_async(part: Part) -> bool:
-    return inspect.iscoroutinefunction(part) or inspect.iscoroutinefunction(type(part).__call__)

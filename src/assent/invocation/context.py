@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from assent.errors import Json
+from assent.errors import InputError, Json
+from assent.invocation._callbacks import Callbacks
 from assent.invocation.files import Files
+from assent.invocation.phases import CallPhase
+from assent.invocation.state import CallState
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
+
+if TYPE_CHECKING:
+    from logging import LoggerAdapter
+
+    from assent.invocation._hook_records import HookRecord
+    from assent.invocation.application import GlobalContext
 
 
 class CancelToken:
@@ -85,23 +93,216 @@ class BlobStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LocalContext:
-    """One call of one part.
+class Surroundings:
+    """What all calls of one runtime have around them: the application, and somebody to tell of progress.
 
-    `key` is the idempotency key: the same for every attempt of a step, unlike any other step's; temporary names derive from
-    it, so that recovery finds them. `prepared` is what `prepare` returned (None in `prepare` and `preview`), `output` what
-    `execute` returned (None before, and when a crash left it unknown).
+    Of a call that a test makes by hand: nothing, and nobody.
     """
 
-    run: RunId
-    step: StepKey
-    attempt: int
-    principal: Principal
-    key: str
-    world: World
-    blobs: BlobStore
-    cancel: CancelToken
+    app: GlobalContext | None = None
+
+    def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
+        """A part says how far it is. May be called from any thread; must not block."""
+
+
+_NOTHING_AROUND: Final = Surroundings()
+
+
+class CallLife:
+    """The changing side of a call, which belongs to the pipeline; a context only shows it.
+
+    What stands here as a class attribute is what nearly every call leaves alone: making one costs next to nothing.
+    """
+
+    phase: CallPhase = CallPhase.RECEIVED
+    deadline_ms: int | None = None
     prepared: Mapping[str, Json] | None = None
     output: Json = None
-    keep_pre_image: bool = True
+    state: CallState | None = None
+    meta: dict[str, Json] | None = None
+    flags: set[str] | None = None
+    logger: LoggerAdapter[Any] | None = None
+    callbacks: Callbacks | None = None
+    hooks_run: tuple[HookRecord, ...] = ()
+    is_over: bool = False
+
+
+class LocalContext:
+    """One call, from its receipt to its end: one attempt at a step. Every part and hook of the call has this same context.
+
+    `key` is the idempotency key: the same for every attempt of a step, unlike any other step's; temporary names derive from
+    it, so that recovery finds them. `request_id` is this call's alone, `trace_id` is common to all calls of the run.
+    """
+
+    __slots__ = (
+        "_around",
+        "_life",
+        "attempt",
+        "blobs",
+        "cancel",
+        "capability",
+        "keep_pre_image",
+        "key",
+        "principal",
+        "request_id",
+        "run",
+        "step",
+        "trace_id",
+        "version",
+        "world",
+    )
+
+    def __init__(
+        self,
+        *,
+        run: RunId,
+        step: StepKey,
+        attempt: int,
+        principal: Principal,
+        key: str,
+        world: World,
+        blobs: BlobStore,
+        cancel: CancelToken | None = None,
+        keep_pre_image: bool = True,
+        request_id: str = "",
+        capability: str = "",
+        version: str = "",
+        life: CallLife | None = None,
+        around: Surroundings = _NOTHING_AROUND,
+    ) -> None:
+        self.run: Final = run
+        self.step: Final = step
+        self.attempt: Final = attempt
+        self.principal: Final = principal
+        self.key: Final = key
+        self.world: Final = world
+        self.blobs: Final = blobs
+        self.cancel: Final = cancel if cancel is not None else CancelToken()
+        self.keep_pre_image: Final = keep_pre_image
+        self.request_id: Final = request_id
+        self.trace_id: Final[str] = run
+        self.capability: Final = capability
+        self.version: Final = version
+        self._life = life if life is not None else CallLife()
+        self._around = around
+
+    # -- where it stands ----------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> CallPhase:
+        """Where the call stands."""
+        return self._life.phase
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When `execute` will be stopped, in ms since 1970 by the wall clock; None before it began, or without a limit."""
+        return self._life.deadline_ms
+
+    @property
+    def prepared(self) -> Mapping[str, Json] | None:
+        """What `prepare` returned; None in `prepare` and `preview`."""
+        return self._life.prepared
+
+    @property
+    def output(self) -> Json:
+        """In `compensate`: what `execute` returned; None when a crash left it unknown."""
+        return self._life.output
+
+    @property
+    def hooks_run(self) -> tuple[HookRecord, ...]:
+        """What came of the hooks so far, in the order they ended."""
+        return self._life.hooks_run
+
+    @property
+    def app(self) -> GlobalContext:
+        """The application that the call is a part of."""
+        app = self._around.app
+        if app is None:
+            raise InputError("APP_MISSING", "a call made by hand is part of no application")
+        return app
+
+    # -- what it remembers --------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> CallState:
+        """Private values of this call."""
+        life = self._life
+        if life.state is None:
+            life.state = CallState()
+        return life.state
+
+    @property
+    def meta(self) -> dict[str, Json]:
+        """Notes about the call, for whoever looks at it."""
+        life = self._life
+        if life.meta is None:
+            life.meta = {}
+        return life.meta
+
+    @property
+    def flags(self) -> set[str]:
+        """Marks on the call."""
+        life = self._life
+        if life.flags is None:
+            life.flags = set()
+        return life.flags
+
+    # -- telling ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def logger(self) -> LoggerAdapter[Any]:
+        """A logger of the standard library, named `assent.call`, whose records carry the call's ids."""
+        life = self._life
+        if life.logger is None:
+            from assent.invocation._logger import CallLogger
+
+            life.logger = CallLogger(self.ids)
+        return life.logger
+
+    @property
+    def ids(self) -> dict[str, Json]:
+        """The call's names, complete from its first moment."""
+        return {
+            "run": self.run,
+            "step": self.step,
+            "attempt": self.attempt,
+            "request_id": self.request_id,
+            "trace_id": self.trace_id,
+            "principal": str(self.principal),
+            "capability": self.capability,
+            "version": self.version,
+        }
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the work is; told to whoever listens to the lifecycle, and to nobody else. Cheap, from any thread."""
+        self._around.progress(self, done, total, message)
+
+    # -- being told ---------------------------------------------------------------------------------------------------------
+
+    def on_cleanup(self, callback: Callable[[], Any]) -> None:
+        """Have `callback` run when the call ends, however it ends: the last one first, each once, all of them."""
+        self._callbacks().cleanup.append(callback)
+
+    def on_timeout(self, callback: Callable[[], Any]) -> None:
+        """Have `callback` run when a part of the call was stopped because its time was up."""
+        self._callbacks().timeout.append(callback)
+
+    def on_error(self, callback: Callable[[Exception], Any]) -> None:
+        """Have `callback` run with the error that the call fails with."""
+        self._callbacks().error.append(callback)
+
+    def on_phase_change(self, callback: Callable[[CallPhase, CallPhase], object]) -> None:
+        """Have `callback` told of each phase left and entered from now on. It is a plain function and must not block."""
+        self._callbacks().phase.append(callback)
+
+    def _callbacks(self) -> Callbacks:
+        life = self._life
+        if life.is_over:
+            raise InputError(
+                "CALL_ENDED",
+                f"the call of `{self.capability}` has ended and calls nobody back",
+                hint="a thread that outlives its call cleans up after itself",
+            )
+        if life.callbacks is None:
+            life.callbacks = Callbacks()
+        return life.callbacks

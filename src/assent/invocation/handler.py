@@ -25,6 +25,7 @@ from typing import Any, Final, TypeAlias
 
 from assent.errors import AssentError, InputError, Json
 from assent.invocation.context import LocalContext
+from assent.invocation.hooks import Hook
 from assent.spec.ids import Fingerprint
 from assent.spec.states import Verdict
 
@@ -80,7 +81,7 @@ class Handler:
 
     `revision` names the handler's behaviour for recovery: an intent is only continued by the handler that it was made for.
     Without one, the parts' compiled code is taken. `rehearsable`: `compensate` only acts through `context.world`, so it may be
-    run on a simulated one.
+    run on a simulated one. `hooks` run for the calls of this capability; they are no part of its behaviour.
     """
 
     execute: Part
@@ -92,6 +93,7 @@ class Handler:
     returns: type | None = None
     revision: str | None = None
     rehearsable: bool = False
+    hooks: tuple[Hook, ...] = ()
 
     @classmethod
     def of(cls, source: object) -> Handler:
@@ -114,6 +116,7 @@ class Handler:
             returns=getattr(source, "returns", None),
             revision=getattr(source, "revision", None),
             rehearsable=bool(getattr(source, "rehearsable", False)),
+            hooks=tuple(getattr(source, "hooks", ())),
             **parts,
         )
 

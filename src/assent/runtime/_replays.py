@@ -16,7 +16,7 @@ from assent.journal import Ed25519FileSigner, MemoryJournal
 async def replay(
     recording: Recording, services: Services, catalogue: Catalogue, *, capability_version: str | None = None
 ) -> ReplayReport:
-    """Run a recording again and compare; see `Runtime.replay`. `services` lend their gate, invoker, limits and roles."""
+    """Run a recording again and compare; see `Runtime.replay`. `services` lend their gate, pipeline, limits and roles."""
     script = Script(recording)
     live = _live(recording, catalogue, capability_version)
     for bound in live.values():

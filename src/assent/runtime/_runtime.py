@@ -23,7 +23,6 @@ from assent.engine import (
     Blueprint,
     Cancel,
     Engine,
-    Limits,
     Plan,
     Planner,
     Progress,
@@ -51,6 +50,7 @@ from assent.journal import (
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._application import application
+from assent.runtime._calling import Calling, bounds
 from assent.runtime._catalogue import BUILT_IN, Capabilities
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
@@ -93,6 +93,8 @@ class Runtime:
         self._exit = AsyncExitStack()
         self._engine: Engine | None = None
         self._services: Services | None = None
+        self.calling = Calling(self.gate, self.app, self.metrics)
+        self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
 
     @classmethod
     def open(
@@ -197,17 +199,12 @@ class Runtime:
             blobs=blobs,
             gate=self.gate,
             world=world,
-            invoker=Invoker(threads, grace_s=limits.grace_ms / 1000),
+            pipeline=self.calling.pipeline(Invoker(threads, grace_s=limits.grace_ms / 1000)),
             clock=system.SystemClock(),
             ids=system.SystemIds(),
             entropy=system.SystemEntropy(),
             spawn=system.spawn,
-            limits=Limits(
-                concurrent_steps=limits.concurrency,
-                step_timeout_s=limits.step_timeout_ms / 1000 if limits.step_timeout_ms is not None else None,
-                foreach_items=limits.foreach_items,
-                payload_bytes=limits.payload_bytes,
-            ),
+            limits=bounds(limits),
             roles=settings.roles,
         )
 

@@ -23,6 +23,14 @@ class Clock(Protocol):
         ...
 
 
+class FineClock(Clock, Protocol):
+    """A clock that also tells how long short things took."""
+
+    def monotonic_us(self) -> int:
+        """Time that never steps backwards, from an arbitrary start, in microseconds."""
+        ...
+
+
 class Ids(Protocol):
     """New identifiers, unique for all practical purposes and sortable by creation time."""
 
@@ -32,6 +40,10 @@ class Ids(Protocol):
 
     def plan_id(self) -> PlanId:
         """A plan's id."""
+        ...
+
+    def request_id(self) -> str:
+        """A call's id: each call, attempt and compensation has one of its own."""
         ...
 
 

@@ -1,0 +1,409 @@
+"""The one way of a call, stage by stage. Whoever makes a call, from whichever door or step, goes through here.
+
+    receive → validate → authorize → allow (`before` hooks) → prepare → execute (`after` hooks) → succeed
+       any stage may end in `fail` (`catch` hooks); both ends run the `finally` hooks, then the cleanups
+
+The stages are separate calls, because the engine makes things durable between them: the decision and the intent after `prepare`,
+the outcome after `execute`. A stage out of order is refused by the table of phases. A call that nobody attached anything to
+pays for none of this: without hooks, callbacks and listeners each stage is what it does and a look at a flag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from assent.errors import AssentError, InputError, Json
+from assent.invocation._ending import Ending
+from assent.invocation._hook_records import HookLevel
+from assent.invocation._hook_runs import Chain, HookRunner, Round, Standing
+from assent.invocation._invocation import Invocation, as_error
+from assent.invocation._invoker import Invoker
+from assent.invocation._telling import Around, Teller
+from assent.invocation.application import GlobalContext
+from assent.invocation.context import BlobStore, CallLife, LocalContext, World
+from assent.invocation.handler import Prepared, Preview, Reconciliation
+from assent.invocation.hooks import Hook, HookedCall, Hooks
+from assent.invocation.lifecycle import Lifecycle, Stage, Subject
+from assent.invocation.metrics import Metrics
+from assent.invocation.phases import CallPhase, require_entry
+from assent.invocation.ports import Gate
+from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.ids import RunId, StepKey
+from assent.spec.ports import FineClock, Ids
+from assent.spec.principal import Principal
+from assent.spec.states import Verdict
+
+if TYPE_CHECKING:
+    from assent.invocation._bound import BoundCapability
+    from assent.policy import PolicyContext
+
+
+class Pipeline:
+    """Takes calls through their stages. One for each runtime; it keeps nothing of a call that has ended."""
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        gate: Gate,
+        *,
+        clock: FineClock,
+        ids: Ids,
+        hooks: Hooks | None = None,
+        lifecycle: Lifecycle | None = None,
+        metrics: Metrics | None = None,
+        app: GlobalContext | None = None,
+    ) -> None:
+        self.hooks: Final = hooks if hooks is not None else Hooks(HookLevel.GLOBAL)
+        self.lifecycle: Final = lifecycle if lifecycle is not None else Lifecycle()
+        self.metrics: Final = metrics if metrics is not None else Metrics()
+        self._invoker = invoker
+        self._gate = gate
+        self._clock = clock
+        self._now_us: Final = clock.monotonic_us
+        self._request_id: Final = ids.request_id
+        self._teller = Teller(self.lifecycle, clock)
+        self._runner = HookRunner(invoker, clock, self.metrics)
+        self._ending = Ending(invoker, self._runner, self._teller)
+        self._around = Around(self._teller, app)
+        self._chains: dict[tuple[Hook, ...], Chain] = {}
+        self._chained_for: tuple[Hook, ...] = ()
+
+    # -- received -------------------------------------------------------------------------------------------------------------
+
+    def receive(
+        self,
+        bound: BoundCapability,
+        *,
+        run: RunId,
+        step: StepKey,
+        attempt: int,
+        principal: Principal,
+        key: str,
+        world: World,
+        blobs: BlobStore,
+        keep_pre_image: bool = True,
+        local: tuple[Hook, ...] = (),
+        entry: CallPhase = CallPhase.RECEIVED,
+        is_retry: bool = False,
+        is_silent: bool = False,
+    ) -> Invocation:
+        """A call at its beginning. `entry`: what the journal tells of goes on from there; `local`: hooks of this call alone.
+
+        A silent one (of a plan, a preview, a question about an effect) has no beginning and no end that anybody is told of.
+        """
+        life = CallLife()
+        if entry is not CallPhase.RECEIVED:
+            require_entry(entry)
+            life.phase = entry
+        spec = bound.spec
+        context = LocalContext(
+            run=run,
+            step=step,
+            attempt=attempt,
+            principal=principal,
+            key=key,
+            world=world,
+            blobs=blobs,
+            keep_pre_image=keep_pre_image,
+            request_id=self._request_id(),
+            capability=spec.id,
+            version=spec.version,
+            life=life,
+            around=self._around,
+        )
+        subject = Subject.COMPENSATION if entry is CallPhase.COMPENSATING else Subject.CALL
+        call = Invocation(
+            bound, context, life, local=local, subject=subject, started_us=self._now_us(), is_silent=is_silent
+        )
+        if self.lifecycle.is_heard and not is_silent:
+            self._teller.tell(call, subject, Stage.START)
+            if is_retry:
+                self._teller.tell(call, subject, Stage.RETRY)
+        return call
+
+    # -- validated ------------------------------------------------------------------------------------------------------------
+
+    def validate(self, call: Invocation, inputs: Mapping[str, Json]) -> None:
+        """Check the inputs; afterwards the call has its parameters. INVALID_INPUT lists every fault and ends the call.
+
+        Inputs that the journal gave back are checked like any others.
+        """
+        heard = self.lifecycle.is_heard
+        started = self._now_us() if heard else 0
+        if heard:
+            self._teller.tell(call, Subject.VALIDATION, Stage.START, name="input")
+        try:
+            call.parameters, call.inputs = call.bound.parse(inputs)
+        except InputError as error:
+            self.metrics.validation("input", passed=False)
+            if heard:
+                self._teller.tell(
+                    call, Subject.VALIDATION, Stage.ERROR, name="input", started_us=started, code=error.code
+                )
+            self._end(call, CallPhase.FAILED, "failed", error.code)
+            raise
+        call.is_validated = True
+        self.metrics.validation("input", passed=True)
+        if heard:
+            self._teller.tell(call, Subject.VALIDATION, Stage.END, name="input", started_us=started)
+        if call.life.phase is CallPhase.RECEIVED:
+            self._ending.enter(call, CallPhase.VALIDATED)
+
+    # -- authorized -----------------------------------------------------------------------------------------------------------
+
+    def authorize(self, call: Invocation, question: PolicyContext) -> Decision:
+        """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`."""
+        heard = self.lifecycle.is_heard
+        started = self._now_us() if heard else 0
+        if heard:
+            self._teller.tell(call, Subject.POLICY, Stage.START)
+        decision = self._gate.decide(question)
+        self.metrics.decision(decision.effect.value)
+        denied = decision.effect is PolicyDecision.DENY
+        code = decision.code or "POLICY_DENIED" if denied else None
+        if heard:
+            stage = Stage.ERROR if denied else Stage.END
+            self._teller.tell(
+                call, Subject.POLICY, stage, name=decision.effect.value, started_us=started, code=code
+            )
+        if denied:
+            self._end(call, CallPhase.FAILED, "denied", code)
+        return decision
+
+    def pause(self, call: Invocation) -> None:
+        """A person is asked. Everything is done afresh after the answer, so this call is over."""
+        self._end(call, None, "waiting", None)
+
+    async def allow(self, call: Invocation) -> None:
+        """The gate's answer stands, or a person's grant with it: the call is authorized and the `before` hooks may refuse it."""
+        self._ending.enter(call, CallPhase.AUTHORIZED)
+        chain = self._chain(call)
+        if chain is not None and chain.before:
+            await self._ask_hooks(call, chain.before, HookedCall(call.context, call.inputs))
+
+    # -- prepared and executed ------------------------------------------------------------------------------------------------
+
+    async def prepare(
+        self, call: Invocation, *, timeout_s: float | None, may_look: bool = True
+    ) -> Prepared | None:
+        """What `prepare` captured of the world; None when the handler has no such part.
+
+        `may_look` false: an earlier attempt may have changed the world, and what it had captured is kept.
+        """
+        part = call.bound.handler.prepare
+        found: Prepared | None = None
+        if may_look and part is not None:
+            try:
+                answer = await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
+                assert isinstance(answer, Prepared)  # the contract suite holds handlers to it
+            except Exception as error:  # a handler may raise anything; nothing has happened yet
+                raise as_error(error, call.context.capability) from error
+            found = answer
+        self._ending.enter(call, CallPhase.PREPARED)
+        return found
+
+    async def execute(
+        self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None
+    ) -> Json:
+        """Perform the effect: its output, valid and as JSON. INVALID_OUTPUT and the handler's own exceptions pass through.
+
+        `Invocation.has_returned` tells afterwards whether the handler came to its end: then the effect is done, whatever follows.
+        """
+        life = call.life
+        if life.phase is not CallPhase.EXECUTING:
+            self._ending.enter(call, CallPhase.EXECUTING)
+            chain = call.chain
+        else:
+            chain = self._chain(call)
+        life.prepared = prepared
+        if timeout_s is not None:
+            life.deadline_ms = self._clock.now_ms() + round(timeout_s * 1000)
+        returned = await self._invoker.invoke(
+            call.bound.handler.execute, call.context, call.parameters, timeout_s=timeout_s
+        )
+        call.has_returned = True
+        output = self._checked(call, returned)
+        if chain is not None and chain.after:
+            await self._ask_hooks(call, chain.after, HookedCall(call.context, call.inputs, output=output))
+        return output
+
+    def _checked(self, call: Invocation, returned: object) -> Json:
+        """What a handler returned, or said it had returned, as valid JSON; INVALID_OUTPUT."""
+        heard = self.lifecycle.is_heard
+        started = self._now_us() if heard else 0
+        if heard:
+            self._teller.tell(call, Subject.VALIDATION, Stage.START, name="output")
+        try:
+            output = call.bound.result(returned)
+        except InputError as error:
+            self.metrics.validation("output", passed=False)
+            if heard:
+                self._teller.tell(
+                    call, Subject.VALIDATION, Stage.ERROR, name="output", started_us=started, code=error.code
+                )
+            raise
+        self.metrics.validation("output", passed=True)
+        if heard:
+            self._teller.tell(call, Subject.VALIDATION, Stage.END, name="output", started_us=started)
+        return output
+
+    # -- the ends -------------------------------------------------------------------------------------------------------------
+
+    async def succeed(self, call: Invocation, output: Json = None) -> None:
+        """The effect is done and its output is good. Nothing that still runs can change that."""
+        self._ending.enter(call, CallPhase.SUCCEEDED)
+        if call.chain is not None or call.life.callbacks is not None:
+            try:
+                await self._ending.finish(call, output=output, error=None)
+            finally:
+                self._end(call, None, "succeeded", None)
+        else:
+            self._end(call, None, "succeeded", None)
+
+    async def fail(self, call: Invocation, error: BaseException) -> AssentError:
+        """The call ends with an error: `catch` hooks, callbacks, `finally` hooks, cleanups. The error, as it is to be recorded.
+
+        Of a cancellation nobody is told but `finally` hooks and cleanups: what became of the effect is not known yet.
+        """
+        failure = as_error(error, call.context.capability)
+        if call.life.is_over:
+            return failure  # a stage that ends calls by itself said so already
+        self._ending.enter(call, CallPhase.FAILED)
+        try:
+            if call.chain is not None or call.life.callbacks is not None:
+                failure = await self._ending.finish(call, output=None, error=error) or failure
+        finally:
+            self._end(call, None, "failed", failure.code)
+        return failure
+
+    async def abandon(self, call: Invocation) -> None:
+        """A call that was prepared is not going to be executed: the run stopped."""
+        await self.fail(call, asyncio.CancelledError())
+
+    # -- beside the way -------------------------------------------------------------------------------------------------------
+
+    async def preview(self, call: Invocation, world: World, *, timeout_s: float | None) -> Preview | None:
+        """What a validated call would change, on a simulated world; None when the handler can't tell.
+
+        The part gets a context of its own, so that nothing of the rehearsal shows in the call.
+        """
+        part = call.bound.handler.preview
+        if part is None:
+            return None
+        real = call.context
+        shown = self.receive(
+            call.bound,
+            run=real.run,
+            step=real.step,
+            attempt=0,
+            principal=real.principal,
+            key=real.key,
+            world=world,
+            blobs=real.blobs,
+            keep_pre_image=real.keep_pre_image,
+            is_silent=True,
+        )
+        try:
+            answer = await self._invoker.invoke(part, shown.context, call.parameters, timeout_s=timeout_s)
+            assert isinstance(answer, Preview)  # the contract suite holds handlers to it
+        except Exception as error:  # a handler may raise anything; nothing has happened
+            raise as_error(error, call.context.capability) from error
+        finally:
+            await self._ending.clean_up(shown)
+        return answer
+
+    async def reconcile(
+        self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None
+    ) -> Reconciliation | None:
+        """What the capability says about an unsettled effect; None when it can't be asked, or fails.
+
+        An output that it tells of is checked like any other (INVALID_OUTPUT). No hooks: the attempt that is asked about had its
+        own, and their process may have died long ago.
+        """
+        part = call.bound.handler.reconcile
+        call.life.prepared = prepared
+        answer: Any = None
+        try:
+            if part is not None:
+                answer = await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
+        except Exception:  # noqa: BLE001  # a capability that can't tell has told us nothing
+            return None
+        finally:
+            await self._ending.clean_up(call)
+        if not isinstance(answer, Reconciliation):
+            return None
+        if answer.verdict is not Verdict.YES:
+            return answer
+        return replace(answer, output=self._checked(call, answer.output))
+
+    async def compensate(
+        self,
+        call: Invocation,
+        *,
+        timeout_s: float | None,
+        prepared: Mapping[str, Json] | None = None,
+        output: Json = None,
+        by_execute: bool = False,
+    ) -> None:
+        """Take an effect back with the handler's `compensate`, or (`by_execute`) by an offsetting call of another capability.
+
+        Neither gated nor hooked: what was allowed to happen must always be allowed to be taken back.
+        """
+        handler = call.bound.handler
+        part = handler.execute if by_execute else handler.compensate
+        assert part is not None  # the engine looked
+        call.life.prepared, call.life.output = prepared, output
+        try:
+            await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
+        except BaseException as error:
+            await self.fail(call, error)
+            raise
+        await self.succeed(call)
+
+    def is_alive(self, key: str) -> bool:
+        """A thread of a call with this idempotency key has not ended, in spite of its limit and the grace after it."""
+        return self._invoker.is_alive(key)
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    def _chain(self, call: Invocation) -> Chain | None:
+        """The call's hooks, or None. Remembered for each capability until a global hook comes or goes."""
+        everybody, own, local = self.hooks.all, call.bound.handler.hooks, call.local
+        if not everybody and not own and not local:
+            return None
+        if local:
+            call.chain = Chain.of(everybody, own, local)
+            return call.chain
+        if self._chained_for is not everybody:
+            self._chains.clear()
+            self._chained_for = everybody
+        chain = self._chains.get(own)
+        if chain is None:
+            chain = self._chains[own] = Chain.of(everybody, own, ())
+        call.chain = chain
+        return chain
+
+    async def _ask_hooks(self, call: Invocation, hooks: tuple[Standing, ...], seen: HookedCall) -> None:
+        """Raise the first refusal."""
+        now = Round(seen, call.context.key, self._teller.of_hooks(call.context))
+        try:
+            await self._runner.run_until_refused(hooks, now)
+        finally:
+            call.life.hooks_run += tuple(now.records)
+
+    def _end(self, call: Invocation, phase: CallPhase | None, outcome: str, code: str | None) -> None:
+        if phase is not None:
+            self._ending.enter(call, phase)
+        call.life.is_over = True
+        if call.is_silent:
+            return
+        duration = self._now_us() - call.started_us
+        if call.subject is Subject.COMPENSATION:
+            outcome = "compensated" if code is None else "compensation_failed"
+        self.metrics.call(call.context.capability, outcome, duration, code)
+        if self.lifecycle.is_heard:
+            stage = Stage.END if code is None else Stage.ERROR
+            self._teller.tell(call, call.subject, stage, name=outcome, started_us=call.started_us, code=code)

@@ -1,0 +1,224 @@
+"""What happens inside calls, told as it happens to whoever listens, and never to the cost of the call.
+
+A subscriber has a queue of its own with a limit. When it is full the oldest event is dropped and counted: a slow listener misses
+events, a call never waits. Without a subscriber no event is even made. What must not be lost is in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from enum import StrEnum
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from assent.errors import InputError
+from assent.invocation._hook_records import HookLevel
+from assent.spec.ids import RunId, StepKey
+
+CAPACITY: Final = 1024
+"""Events that wait for a subscriber when it asks for nothing else."""
+
+CAPACITY_MAX: Final = 1_000_000
+
+
+class Subject(StrEnum):
+    """What an event is about."""
+
+    CALL = "call"
+    HOOK = "hook"
+    VALIDATION = "validation"
+    POLICY = "policy"
+    COMPENSATION = "compensation"
+
+
+class Stage(StrEnum):
+    """What happened to it. Each `start` has exactly one `end` or `error`; `retry` and `progress` come in between."""
+
+    START = "start"
+    END = "end"
+    ERROR = "error"
+    RETRY = "retry"
+    PROGRESS = "progress"
+
+
+class LifecycleEvent(msgspec.Struct, frozen=True, gc=False):
+    """One thing that happened inside a call.
+
+    `name` is the hook's id, `input` or `output` of a validation, the decision of the gate, or what a call that did not succeed
+    came to; `level` is where a hook stands; `at_us` rises monotonically from an arbitrary start; `duration_us` is set at the end
+    and at an error; `code` is the error's. `done` and `total` belong to `progress`.
+    """
+
+    subject: Subject
+    stage: Stage
+    request_id: str
+    run: RunId
+    step: StepKey
+    attempt: int
+    capability: str
+    at_us: int
+    name: str = ""
+    level: HookLevel | None = None
+    duration_us: int | None = None
+    code: str | None = None
+    done: float | None = None
+    total: float | None = None
+
+
+class _Queue:
+    """One subscriber's events. `put` and `take` may be called from any thread."""
+
+    __slots__ = ("_events", "_lock", "_waiting", "dropped", "is_closed")
+
+    def __init__(self, capacity: int) -> None:
+        # Without the lock a look at the length and the change after it would be two things, and `dropped` would lie.
+        self._lock = threading.Lock()
+        self._events: deque[LifecycleEvent] = deque(maxlen=capacity)
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self.dropped = 0
+        self.is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, event: LifecycleEvent) -> None:
+        events = self._events
+        with self._lock:
+            if len(events) == events.maxlen:
+                self.dropped += 1
+            events.append(event)
+        if self._waiting:
+            self.wake()
+
+    def take(self) -> LifecycleEvent | None:
+        """The oldest event; None when there is none."""
+        with self._lock:
+            return self._events.popleft() if self._events else None
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        waiting, self._waiting = self._waiting, []
+        for loop, arrived in waiting:
+            try:
+                loop.call_soon_threadsafe(arrived.set)
+            except RuntimeError:
+                continue  # the listener's loop is closed, and nobody waits in it any more
+
+    async def next(self) -> LifecycleEvent | None:
+        """The oldest event, waited for; None once closed and empty."""
+        while True:
+            event = self.take()
+            if event is not None or self.is_closed:
+                return event
+            arrived = asyncio.Event()
+            waiter = (asyncio.get_running_loop(), arrived)
+            self._waiting.append(waiter)
+            # Another thread may have put one, or closed, between the look and the waiter.
+            if not self._events and not self.is_closed:
+                await arrived.wait()
+
+
+class Subscription:
+    """The events from now on, oldest first; an async iterator that ends when it is closed.
+
+        with rt.lifecycle.subscribe() as events:
+            async for event in events: ...
+
+    One that nobody holds any more closes itself.
+    """
+
+    __slots__ = ("_lifecycle", "_queue")
+
+    def __init__(self, lifecycle: Lifecycle, queue: _Queue) -> None:
+        self._lifecycle = lifecycle
+        self._queue = queue
+
+    @property
+    def dropped(self) -> int:
+        """Events that were dropped, because they came faster than they were taken."""
+        return self._queue.dropped
+
+    @property
+    def pending(self) -> int:
+        """Events that wait to be taken."""
+        return len(self._queue)
+
+    def take(self) -> list[LifecycleEvent]:
+        """Everything that waits, without waiting."""
+        return list(iter(self._queue.take, None))
+
+    def close(self) -> None:
+        """Hear no more; what waits can still be taken. Harmless when called twice."""
+        self._lifecycle.forget(self._queue)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> LifecycleEvent:
+        event = await self._queue.next()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Lifecycle:
+    """The channel of one runtime. `is_heard` tells whether making an event is worth while."""
+
+    __slots__ = ("_lock", "_queues", "is_heard")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: tuple[_Queue, ...] = ()
+        self.is_heard = False
+
+    def subscribe(self, capacity: int = CAPACITY) -> Subscription:
+        """Hear everything from now on; at most `capacity` events wait."""
+        if not 1 <= capacity <= CAPACITY_MAX:
+            raise InputError(
+                "CAPACITY_INVALID",
+                f"a subscription holds between 1 and {CAPACITY_MAX} events, not {capacity}",
+                hint="leave the capacity out to get the usual one",
+            )
+        queue = _Queue(capacity)
+        with self._lock:
+            self._queues = (*self._queues, queue)
+            self.is_heard = True
+        return Subscription(self, queue)
+
+    def emit(self, event: LifecycleEvent) -> None:
+        """Give an event to every subscriber. Never waits and never fails."""
+        for queue in self._queues:
+            queue.put(event)
+
+    def forget(self, queue: _Queue) -> None:
+        """Take a subscriber out and let it end."""
+        with self._lock:
+            self._queues = tuple(known for known in self._queues if known is not queue)
+            self.is_heard = bool(self._queues)
+        queue.is_closed = True
+        queue.wake()
+
+    def close(self) -> None:
+        """Let every subscriber end."""
+        for queue in self._queues:
+            self.forget(queue)
+
+    @property
+    def subscribers(self) -> int:
+        """How many listen."""
+        return len(self._queues)

@@ -126,6 +126,21 @@ class ScriptedRuntime:
             registry.register_capability(spec)
         return registry.snapshot()
 
+    def capability_list(self, settings: Settings) -> list[Result]:
+        from assent.runtime import api
+
+        return api.capability_list(settings)
+
+    def capability(self, settings: Settings, reference: str) -> Result:
+        from assent.runtime import api
+
+        return api.capability(settings, reference)
+
+    def capability_history(self, settings: Settings, name: str) -> Result:
+        from assent.runtime import api
+
+        return api.capability_history(settings, name)
+
     def policy(self, settings: Settings) -> PolicyEngine:
         from assent.policy import PolicyEngine
 
@@ -231,5 +246,19 @@ class Terminal:
 
 def failing(error: AssentError | BaseException) -> ScriptedRuntime:
     """A runtime that answers every request with this error."""
-    operations = ("run", "call", "approve", "reject", "cancel", "resume", "undo", "resolve", "erase")
+    operations = (
+        "run",
+        "call",
+        "approve",
+        "reject",
+        "cancel",
+        "resume",
+        "undo",
+        "resolve",
+        "erase",
+        "label",
+        "unlabel",
+        "activate",
+        "retire",
+    )
     return ScriptedRuntime(answers=dict.fromkeys(operations, error))

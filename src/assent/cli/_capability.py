@@ -10,6 +10,7 @@ from assent.cli._door import Door
 from assent.cli._json import Object, compact, mapping, text
 from assent.cli._style import RISK_STYLE, safe, safe_line
 from assent.cli._table import table
+from assent.cli._versions import activate, history, label, retire, standing_words, unlabel
 from assent.errors import Json
 from assent.spec.frozen import thaw
 
@@ -17,32 +18,36 @@ from assent.spec.frozen import thaw
 @command("list", watches=False, short_help="List the capabilities.")
 def list_(door: Door) -> None:
     """List the capabilities that are registered, with operation and risk."""
-    specs = door.facade.capabilities(door.settings).list()
+    found = door.facade.capability_list(door.settings)
     if door.out.is_json:
-        door.out.object([spec.to_json() for spec in specs])
+        door.out.object([*found])
         return
     paint = door.out.paint()
-    rows = [
-        [
-            spec.id,
-            spec.version,
-            spec.operation_type.value,
-            paint(spec.risk.level.value, RISK_STYLE.get(spec.risk.level.value)),
-            "asks" if spec.risk.requires_approval else "",
-            safe_line(spec.description, 80),
-        ]
-        for spec in specs
-    ]
-    door.out.answer(
-        table(rows, head=["capability", "version", "operation", "risk", "approval", ""], paint=paint)
-    )
+    rows = []
+    for data in found:
+        risk, standing = mapping(data, "risk"), mapping(data, "standing")
+        level = text(risk, "level")
+        rows.append(
+            [
+                text(data, "id"),
+                text(data, "version"),
+                text(standing, "state"),
+                safe_line(standing_words(standing)),
+                text(data, "operation_type"),
+                paint(level, RISK_STYLE.get(level)),
+                "asks" if risk.get("requires_approval") is True else "",
+                safe_line(text(data, "description"), 80),
+            ]
+        )
+    head = ["capability", "version", "state", "named", "operation", "risk", "approval", ""]
+    door.out.answer(table(rows, head=head, paint=paint))
 
 
 @command("show", watches=False, short_help="Show one capability.")
 @click.argument("capability", shell_complete=complete_capability)
 def show(door: Door, capability: str) -> None:
-    """Show one CAPABILITY (`id` or `id@version`): risk, undo, parameters and what it gives."""
-    data = door.facade.capabilities(door.settings).resolve(capability).to_json()
+    """Show one CAPABILITY (`id`, or a version of it as in `id@^1.2`): risk, undo, parameters and what it gives."""
+    data = door.facade.capability(door.settings, capability)
     if door.out.is_json:
         door.out.object(data)
         return
@@ -57,6 +62,7 @@ def show(door: Door, capability: str) -> None:
         ["idempotent", "yes" if data.get("idempotent") is True else "no"],
         ["labels", safe_line(", ".join(map(str, _list(data.get("labels")))))],
         ["fingerprint", text(data, "fingerprint")],
+        ["version", safe_line(_standing(data))],
     ]
     blocks = [
         f"{paint(text(data, 'id'), 'bold')} {text(data, 'version')}  {safe_line(text(data, 'name'))}",
@@ -67,6 +73,16 @@ def show(door: Door, capability: str) -> None:
         f"call it: {door.command('call', text(data, 'id'), *_example(mapping(data, 'parameters')))}",
     ]
     door.out.answer("\n\n".join(block for block in blocks if block))
+
+
+def _standing(data: Object) -> str:
+    """How the version was found and how it stands."""
+    standing = mapping(data, "standing")
+    since = text(standing, "created_at")
+    found = f"found by {text(data, 'how')}"
+    named = standing_words(standing)
+    parts = [text(standing, "state"), named, found, f"recorded {since}" if since else ""]
+    return ", ".join(part for part in parts if part)
 
 
 def _undo(effects: Object, compensation: Object) -> str:
@@ -107,4 +123,14 @@ def _list(value: Json) -> list[Json]:
     return found if isinstance(found, list) else []
 
 
-capability = group("capability", list_, show, help="List and show capabilities.")
+capability = group(
+    "capability",
+    list_,
+    show,
+    history,
+    label,
+    unlabel,
+    activate,
+    retire,
+    help="List and show capabilities, and govern their versions.",
+)

@@ -55,7 +55,7 @@ class Catalogue(Protocol):
     """The registered capabilities."""
 
     def resolve(self, reference: str, /) -> CapabilitySpec:
-        """The capability that `id` or `id@version` names; CAPABILITY_UNKNOWN."""
+        """The capability that a reference means; CAPABILITY_UNKNOWN, VERSION_NOT_FOUND, INVALID_VERSION."""
         ...
 
     def list(self) -> list[CapabilitySpec]: ...
@@ -78,6 +78,18 @@ class Facade(Protocol):
     def verify_export(self, folder: Path, key: str | None) -> Result: ...
 
     def capabilities(self, settings: Settings) -> Catalogue: ...
+
+    def capability_list(self, settings: Settings) -> list[Result]:
+        """Every version that can be called: its spec, and under `standing` how it stands."""
+        ...
+
+    def capability(self, settings: Settings, reference: str) -> Result:
+        """The same of the version that a reference means, with `how` it was named."""
+        ...
+
+    def capability_history(self, settings: Settings, name: str) -> Result:
+        """Every version of a capability, and every change of its labels and weights, the newest first."""
+        ...
 
     def policy(self, settings: Settings) -> PolicyEngine: ...
 

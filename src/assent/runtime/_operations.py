@@ -15,7 +15,7 @@ from assent.errors import InputError, InternalError, Json
 from assent.runtime._loading import sibling_reader
 from assent.runtime._runtime import Runtime
 from assent.spec.states import Resolution
-from assent.spec.workflow import WorkflowSpec
+from assent.spec.workflow import WorkflowSpec, capabilities_of
 
 Request: TypeAlias = Mapping[str, Json]
 Answer: TypeAlias = "dict[str, Json]"
@@ -33,9 +33,13 @@ def check(runtime: Runtime, request: Request) -> None:
     """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability, an identity."""
     _actor(runtime, request, None)
     if request.get("op") == "run" and request.get("plan") is None:
-        runtime.check_spec(load_text(request), _object(request, "inputs"))
+        spec = load_text(request)
+        runtime.versions.consult(runtime.settings, capabilities_of(spec))
+        runtime.check_spec(spec, _object(request, "inputs"))
     elif request.get("op") == "call":
-        runtime.check_call(str(request.get("capability")), _object(request, "parameters"))
+        capability = str(request.get("capability"))
+        runtime.versions.consult(runtime.settings, [capability])
+        runtime.check_call(capability, _object(request, "parameters"))
 
 
 def _actor(runtime: Runtime, request: Request, os_uid: int | None) -> Actor:
@@ -133,6 +137,41 @@ async def _health(runtime: Runtime, request: Request, actor: Actor) -> Answer:
     return {**health.to_json(), "metrics": runtime.metrics.snapshot()}
 
 
+async def _label(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    reference, label = str(request.get("reference")), str(request.get("label"))
+    moved = await runtime.versions.label(reference, label, by=actor)
+    return {
+        "capability": moved.capability,
+        "label": label,
+        "version": moved.version,
+        "before": moved.before,
+        "how": moved.how.value,
+    }
+
+
+async def _unlabel(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    capability, label = str(request.get("capability")), str(request.get("label"))
+    removed = await runtime.versions.unlabel(capability, label, by=actor)
+    return {"capability": capability, "label": label, "removed": removed}
+
+
+async def _activate(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    capability = str(request.get("capability"))
+    weights = {
+        version: weight for version, weight in _object(request, "weights").items() if isinstance(weight, int)
+    }
+    await runtime.versions.activate(capability, weights, by=actor)
+    return {"capability": capability, "weights": {**weights}}
+
+
+async def _retire(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    dry_run = bool(request.get("dry_run"))
+    capability, version = await runtime.versions.retire(
+        str(request.get("reference")), by=actor, dry_run=dry_run
+    )
+    return {"capability": capability, "version": version, "retired": not dry_run}
+
+
 _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[Answer]]]] = {
     "run": _run,
     "call": _call,
@@ -144,6 +183,10 @@ _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[An
     "resolve": _resolve,
     "erase": _erase,
     "health": _health,
+    "label": _label,
+    "unlabel": _unlabel,
+    "activate": _activate,
+    "retire": _retire,
 }
 
 

@@ -9,9 +9,9 @@ nothing of it or all.
 from __future__ import annotations
 
 from asyncio import Lock
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypedDict
+from typing import Final, NamedTuple, TypeAlias, TypedDict
 
 from msgspec import structs
 
@@ -43,6 +43,15 @@ MISSING: Final = "missing"
 
 By: TypeAlias = "Actor | Principal | str | None"
 """Who asks: a principal, asserted when it is not the configured one; None for the configured one."""
+
+
+class Labelled(NamedTuple):
+    """A label's version, the one that it named before, and by what the version was found."""
+
+    capability: str
+    version: str
+    before: str | None
+    how: How
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +96,13 @@ class Versions:
         self._engine: Engine | None = None
         self._lock = Lock()
 
-    def consult(self, settings: Settings) -> None:
-        """Learn what the ledger of a workspace says, by reading alone; nothing where there is no ledger yet."""
+    def consult(self, settings: Settings, references: Iterable[str] | None = None) -> None:
+        """Learn what the ledger of a workspace says, by reading alone; nothing where there is no ledger yet.
+
+        With `references` the ledger is read only if one of them depends on it.
+        """
+        if references is not None and not any(map(_needs_record, references)):
+            return
         now_ms = SystemClock().now_ms()
         try:
             journal = SqliteReader.open(settings.state)
@@ -119,6 +133,40 @@ class Versions:
     def activation_history(self, capability: str) -> list[Activation]:
         """Every change of the capability's weights, the newest first."""
         return [*self._registry.activation_history(capability)]
+
+    def told(self, capability: str, *, now_ms: int) -> dict[str, Json]:
+        """The versions of a capability with all that changed about them: what `assent capability history --json` prints."""
+        return {
+            "capability": capability,
+            "versions": [status.to_json() for status in self.history(capability, now_ms=now_ms)],
+            "labels": [
+                {
+                    "label": change.label,
+                    "version": change.version,
+                    "at": instant(change.at_ms),
+                    "at_ms": change.at_ms,
+                    "by": change.by,
+                }
+                for change in self.label_history(capability)
+            ],
+            "weights": [
+                {
+                    "weights": {**change.weights},
+                    "at": instant(change.at_ms),
+                    "at_ms": change.at_ms,
+                    "by": change.by,
+                    "code": change.code,
+                }
+                for change in self.activation_history(capability)
+            ],
+        }
+
+    def status(self, capability: str, version: str, *, now_ms: int) -> VersionStatus:
+        """One version as it stands."""
+        index = self._index(capability)
+        entry = index.version(version)
+        assert entry is not None, "the caller resolved it"
+        return self._status(entry, index, now_ms)
 
     def _status(self, entry: CapabilityVersion, index: VersionIndex, now_ms: int) -> VersionStatus:
         if entry.is_retired:
@@ -161,18 +209,22 @@ class Versions:
         await self.record()
         self.temperatures.recycle_when_due(self._now_ms)
 
-    async def label(self, capability: str, label: str, *, version: str, by: By = None) -> str | None:
-        """Put a label on a version, or move it there; the version that it named before, which may be the same."""
+    async def label(self, reference: str, label: str, *, by: By = None) -> Labelled:
+        """Put a label on the version that a reference means, or move it there. Nothing is recorded where it names it already.
+
+        Raises `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`, `LABEL_INVALID`.
+        """
         await self.record()
         async with self._lock:
-            before = self._registry.check_label(capability, label)
-            spec = self._registry.resolve(f"{capability}@{version}")
+            found = self._registry.resolution(reference)
+            spec = found.spec
+            before = self._registry.check_label(spec.id, label)
             if before != spec.version:
-                event = ev.CapabilityLabelled(
-                    capability=spec.id, version=spec.version, label=label, **_fields(self._actor_of(by))
+                who = _fields(self._actor_of(by))
+                await self._append(
+                    ev.CapabilityLabelled(capability=spec.id, version=spec.version, label=label, **who)
                 )
-                await self._append(event)
-            return before
+            return Labelled(spec.id, spec.version, before, found.how)
 
     async def unlabel(self, capability: str, label: str, *, by: By = None) -> bool:
         """Take a label away; whether it was there."""
@@ -205,8 +257,8 @@ class Versions:
                 event = structs.replace(event, **_fields(self._actor_of(by)))
             await self._append(event)
 
-    async def retire(self, reference: str, *, by: By = None, dry_run: bool = False) -> str:
-        """Let no new run use a version any more; its number. With `dry_run` it is only checked whether that could be.
+    async def retire(self, reference: str, *, by: By = None, dry_run: bool = False) -> tuple[str, str]:
+        """Let no new run use a version any more; its id and number. With `dry_run` it is only checked whether that could be.
 
         Raises `VERSION_NEWEST`, `VERSION_LABELLED`, `VERSION_ACTIVE`, `VERSION_IN_USE`.
         """
@@ -216,14 +268,14 @@ class Versions:
             self._registry.check_retirement(capability, version)
             self._require_drained(capability, version)
             if dry_run:
-                return version
+                return capability, version
             event = ev.CapabilityRetired(
                 capability=capability, version=version, **_fields(self._actor_of(by))
             )
             # INVARIANT: from the check on nothing may begin that uses it, and waiting for the append lets others run.
             with self._registry.withholding(capability, version, self._now_ms()):
                 await self._append(event)
-            return version
+            return capability, version
 
     def recycle(self, *, dry_run: bool = False) -> list[Cooling]:
         """Let versions cool that nobody called for long; what cooled, or with `dry_run` what would."""
@@ -296,3 +348,10 @@ class _Who(TypedDict):
 
 def _fields(actor: Actor) -> _Who:
     return {"by": str(actor.principal), "asserted": actor.asserted, "os_uid": actor.os_uid}
+
+
+def _needs_record(reference: str) -> bool:
+    try:
+        return CapabilityReference.parse(reference).needs_record
+    except InputError:
+        return False  # Whoever uses it says what is wrong with it.

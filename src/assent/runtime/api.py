@@ -17,7 +17,6 @@ from typing import Any, Final, Self
 import msgspec
 
 from assent import system
-from assent.capabilities import builtin_capabilities
 from assent.engine import Blueprint, RunProjector, RunRecord, describe_run, fold, load_json
 from assent.errors import InputError, Json, WorldError
 from assent.journal import (
@@ -46,7 +45,7 @@ from assent.journal import (
     verify_proof as _verify_proof,
 )
 from assent.policy import PolicyEngine
-from assent.registry import CapabilityRegistry, RegistrySnapshot
+from assent.registry import RegistrySnapshot
 from assent.runtime._interrupts import Interrupted, termination_interrupts, wake_for_signals
 from assent.runtime._loading import load_policy
 from assent.runtime._operations import check, load_text, perform
@@ -55,6 +54,7 @@ from assent.runtime._runs import find_run, unknown_run
 from assent.runtime._runtime import Runtime
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
+from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import RunId
 from assent.spec.states import RunState
 
@@ -216,12 +216,44 @@ async def _plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Js
 
 
 def capabilities(settings: Settings) -> RegistrySnapshot:
-    """The capabilities that a command of this workspace can call."""
-    del settings  # today every workspace has the built-in ones
-    registry = CapabilityRegistry()
-    for spec, _ in builtin_capabilities():
-        registry.register_capability(spec, origin="built in")
-    return registry.snapshot()
+    """The capabilities that a command of this workspace can call, with what the ledger says of them."""
+    return _informed(settings).registry.snapshot()
+
+
+def capability_list(settings: Settings) -> list[dict[str, Json]]:
+    """Every version that can be called, by id and version: its spec, and how it stands."""
+    runtime = _informed(settings)
+    return [_described(runtime, spec) for spec in runtime.registry.list()]
+
+
+def capability(settings: Settings, reference: str) -> dict[str, Json]:
+    """The version that a reference means: its spec, how it stands, and by what it was named."""
+    runtime = _informed(settings)
+    found = runtime.registry.resolution(reference)
+    return {**_described(runtime, found.spec), "how": found.how.value}
+
+
+def capability_history(settings: Settings, name: str) -> dict[str, Json]:
+    """Every version of a capability, and every change of its labels and weights, the newest first."""
+    return _informed(settings).versions.told(name, now_ms=system.SystemClock().now_ms())
+
+
+def _informed(settings: Settings) -> Runtime:
+    """A runtime that owns nothing and knows what the ledger says of capabilities."""
+    runtime = Runtime(settings)
+    runtime.versions.consult(settings)
+    return runtime
+
+
+def _described(runtime: Runtime, spec: CapabilitySpec) -> dict[str, Json]:
+    status = runtime.versions.status(spec.id, spec.version, now_ms=system.SystemClock().now_ms()).to_json()
+    kept = ("state", "latest", "labels", "weight", "created_at", "created_at_ms")
+    # The spec has labels of its own, which say what information flows.
+    return {
+        **spec.to_json(),
+        "fingerprint": spec.fingerprint,
+        "standing": {name: status[name] for name in kept},
+    }
 
 
 def policy(settings: Settings) -> PolicyEngine:
@@ -454,6 +486,9 @@ __all__ = [
     "Interrupted",
     "Reader",
     "capabilities",
+    "capability",
+    "capability_history",
+    "capability_list",
     "execute",
     "health",
     "plan",

@@ -33,7 +33,7 @@ class Capabilities(Protocol):
     """What a workflow is checked against: a registry, or a snapshot of one."""
 
     def resolve(self, reference: str, /) -> CapabilitySpec:
-        """The capability that `id` or `id@version` names; `InputError` CAPABILITY_UNKNOWN."""
+        """The capability that a reference means; `InputError` CAPABILITY_UNKNOWN, VERSION_NOT_FOUND."""
         ...
 
 
@@ -174,10 +174,17 @@ def bind_inputs(spec: WorkflowSpec, given: Mapping[str, Json]) -> dict[str, Json
 # -- against a registry --------------------------------------------------------------------------------------
 
 
+def capabilities_of(spec: WorkflowSpec) -> list[str]:
+    """Every reference to a capability in a workflow, those that take steps back included, each once."""
+    calls = [step.capability for step in spec.steps]
+    undoes = [step.compensation.capability for step in spec.steps if step.compensation is not None]
+    return list(dict.fromkeys(name for name in (*calls, *undoes) if name is not None))
+
+
 def check_capabilities(spec: WorkflowSpec, capabilities: Capabilities) -> None:
     """Raise the first of everything in the workflow that the registered capabilities do not allow.
 
-    CAPABILITY_UNKNOWN (with a suggestion), RISK_LOWERED, COMPENSATION_INVALID, and for values that do not
+    CAPABILITY_UNKNOWN and VERSION_NOT_FOUND (with a suggestion), RISK_LOWERED, COMPENSATION_INVALID, and for values that do not
     depend on the run INPUT_UNKNOWN, INPUT_MISSING and INPUT_INVALID; all others in `details.faults`.
     """
     faults = Faults()
@@ -266,6 +273,7 @@ __all__ = [
     "Template",
     "WorkflowSpec",
     "bind_inputs",
+    "capabilities_of",
     "check_capabilities",
     "read_argument",
 ]

@@ -1,0 +1,152 @@
+"""`assent capability history|label|unlabel|activate|retire`: the versions of a capability over time."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import click
+
+from assent.cli._command import command
+from assent.cli._completion import complete_capability
+from assent.cli._door import Door
+from assent.cli._json import Object, mapping, number, text
+from assent.cli._style import safe_line
+from assent.cli._table import table
+from assent.errors import InputError, Json
+
+_SHARE: Final = re.compile(r"([^=]+)=([0-9]{1,7})")
+
+capability_argument = click.argument("capability", shell_complete=complete_capability)
+
+
+@command("history", watches=False, short_help="Show a capability's versions over time.")
+@capability_argument
+def history(door: Door, capability: str) -> None:
+    """Show every version of CAPABILITY (an `id`), the newest first, and every change of its labels and weights."""
+    data = door.facade.capability_history(door.settings, capability)
+    if door.out.is_json:
+        door.out.object(data)
+        return
+    paint = door.out.paint()
+    versions = [
+        [
+            text(entry, "version"),
+            text(entry, "state"),
+            safe_line(standing_words(entry)),
+            text(entry, "created_at"),
+            text(entry, "fingerprint")[:16],
+        ]
+        for entry in _objects(data, "versions")
+    ]
+    blocks = [table(versions, head=["version", "state", "named", "recorded", "fingerprint"], paint=paint)]
+    changes = [
+        [text(entry, "at"), text(entry, "label"), text(entry, "version") or "(removed)", text(entry, "by")]
+        for entry in _objects(data, "labels")
+    ]
+    if changes:
+        blocks.append(
+            "labels\n" + table([[*map(safe_line, row)] for row in changes], paint=paint, indent="  ")
+        )
+    shares = [
+        [text(entry, "at"), _weights(mapping(entry, "weights")), text(entry, "by") or text(entry, "code")]
+        for entry in _objects(data, "weights")
+    ]
+    if shares:
+        blocks.append(
+            "weights\n" + table([[*map(safe_line, row)] for row in shares], paint=paint, indent="  ")
+        )
+    door.out.answer("\n\n".join(blocks))
+
+
+@command("label", short_help="Put a label on a version.")
+@click.argument("reference", shell_complete=complete_capability)
+@click.argument("label")
+def label(door: Door, reference: str, label: str) -> None:
+    """Put LABEL on the version that REFERENCE means (`id@1.2.0`, `id@^1` …), or move it there from another version."""
+    answer = door.execute(door.request("label", reference=reference, label=label))
+    if door.out.is_json:
+        door.out.object(answer)
+        return
+    before, version = text(answer, "before"), text(answer, "version")
+    named = f"{text(answer, 'capability')}@{version}"
+    moved = f", no longer {before}" if before and before != version else ""
+    door.out.answer(safe_line(f"`{label}` names {named}{moved}"))
+
+
+@command("unlabel", short_help="Take a label away.")
+@capability_argument
+@click.argument("label")
+def unlabel(door: Door, capability: str, label: str) -> None:
+    """Take LABEL away from CAPABILITY, whichever version it names."""
+    answer = door.execute(door.request("unlabel", capability=capability, label=label))
+    if door.out.is_json:
+        door.out.object(answer)
+    elif answer.get("removed") is True:
+        door.out.answer(safe_line(f"`{label}` is no label of {capability} any more"))
+    else:
+        door.out.answer(safe_line(f"{capability} had no label `{label}`"))
+
+
+@command("activate", short_help="Share the calls of a capability between versions.")
+@capability_argument
+@click.argument("weights", nargs=-1, metavar="[VERSION=WEIGHT]...")
+@click.option("--end", is_flag=True, help="Let the bare id mean the latest version again.")
+def activate(door: Door, capability: str, weights: tuple[str, ...], *, end: bool) -> None:
+    """Let versions share the calls that name CAPABILITY without a version, by weight: `1.0.0=80 2.0.0=20`."""
+    if bool(weights) == end:
+        raise InputError(
+            "USAGE_INVALID",
+            "give weights, or `--end`, and not both",
+            hint=f"for example `assent capability activate {capability} 1.0.0=80 2.0.0=20`",
+        )
+    shares: dict[str, Json] = {}
+    for word in weights:
+        found = _SHARE.fullmatch(word)
+        if found is None or found[1] in shares:
+            raise InputError(
+                "USAGE_INVALID",
+                f"`{word}` gives no version its weight",
+                hint="write `VERSION=WEIGHT`, each version once",
+            )
+        shares[found[1]] = int(found[2])
+    answer = door.execute(door.request("activate", capability=capability, weights=shares))
+    if door.out.is_json:
+        door.out.object(answer)
+    elif end:
+        door.out.answer(safe_line(f"{capability} means its latest version"))
+    else:
+        door.out.answer(safe_line(f"{capability} is shared: {_weights(mapping(answer, 'weights'))}"))
+
+
+@command("retire", short_help="Let no new run use a version.")
+@click.argument("reference", shell_complete=complete_capability)
+@click.option("--dry-run", is_flag=True, help="Only say whether it could be retired.")
+def retire(door: Door, reference: str, *, dry_run: bool) -> None:
+    """Retire the version that REFERENCE means: no new run can use it. Refused while anything still needs it."""
+    answer = door.execute(door.request("retire", reference=reference, dry_run=dry_run))
+    if door.out.is_json:
+        door.out.object(answer)
+        return
+    named = f"{text(answer, 'capability')}@{text(answer, 'version')}"
+    door.out.answer(safe_line(f"{named} could be retired" if dry_run else f"{named} is retired"))
+
+
+def standing_words(standing: Object) -> str:
+    """By what else than its number a version is named: `latest`, its labels, its share."""
+    labels = standing.get("labels")
+    words = ["latest"] if standing.get("latest") is True else []
+    words += [str(label) for label in labels] if isinstance(labels, list) else []
+    weight = number(standing, "weight")
+    if weight is not None:
+        words.append(f"weight {weight}")
+    return " ".join(words)
+
+
+def _weights(weights: Object) -> str:
+    return " ".join(f"{version}={weight}" for version, weight in weights.items()) or "ended"
+
+
+def _objects(data: Object, key: str) -> list[Object]:
+    found = data.get(key)
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
+import jsonschema_rs
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from assent.errors import InputError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext
-from assent.spec.capability import create_read_capability
+from assent.spec.capability import SpecModel, create_read_capability
+from assent.spec.types import SecretReference
+from tests.support.properties import holds
 
 
 class Ticket(BaseModel):
@@ -73,7 +79,7 @@ CASES: list[tuple[str, dict[str, Json], str]] = [
     ("typed", {"title": "a", "ratio": "x" * 999}, f"`ratio` must be a number, not `{'x' * 60}`"),
     ("typed", {"title": "a", "urgent": "yes"}, "`urgent` must be true or false, not `yes`"),
     ("typed", {"title": "a", "tags": {"b": 1}}, "`tags` must be a list, not an object"),
-    ("typed", {"title": "a", "tags": ["b", True]}, "`tags.1` must be text, not `true`"),
+    ("typed", {"title": "a", "tags": ["b", True]}, "`tags[1]` must be text, not `true`"),
     ("typed", {"title": "a", "level": "mid"}, "`level` must be 'low' or 'high', not `mid`"),
     ("typed", {"title": "a", "code": ""}, "`code` must not be empty"),
     ("typed", {"title": "a", "code": "abcd"}, "`code` must have at most 3 characters"),
@@ -109,13 +115,13 @@ def test_every_fault_has_its_parts() -> None:
     assert error.message.endswith("not `5` (and 1 more)")
     assert error.details["faults"] == [
         {
-            "path": "title",
+            "path": ["title"],
             "message": "`title` must be text, not `5`",
             "expected": "text",
             "actual": "`5`",
         },
         {
-            "path": "count",
+            "path": ["count"],
             "message": "`count` must be a whole number, not `many`",
             "expected": "a whole number",
             "actual": "`many`",
@@ -137,3 +143,219 @@ def test_a_refused_output_is_not_quoted_by_a_check_of_its_own_either() -> None:
     with pytest.raises(InputError) as caught:
         SPECS["typed"].result({"title": "HUNTER"})
     assert "HUNTER" not in str(caught.value.to_dict())
+
+
+# -- unions -----------------------------------------------------------------------------------------------------------------
+
+
+class Circle(SpecModel):
+    """One branch."""
+
+    kind: Literal["circle"] = "circle"
+    radius: float
+
+
+class Box(SpecModel):
+    """Another one."""
+
+    kind: Literal["box"] = "box"
+    width: float
+    height: float
+    lid: Circle | None = None
+
+
+class Drawing(SpecModel):
+    """Unions of every sort."""
+
+    shape: Circle | Box | str | None = None
+    tagged: Annotated[Circle | Box, Field(discriminator="kind")] | None = None
+    sizes: Annotated[list[int | list[int]], Field(default_factory=list)]
+    by_name: Annotated[dict[str, Circle | int], Field(default_factory=dict)]
+    pair: tuple[int, Circle | bool] | None = None
+
+
+DRAWINGS = BoundCapability(
+    create_read_capability("desk.draw", parameters=Drawing), Handler(echo, parameters=Drawing)
+)
+DRAWN = BoundCapability(
+    create_read_capability("desk.draw", parameters=TypeAdapter(Drawing).json_schema()), Handler(echo)
+)
+UNIONS: list[tuple[dict[str, Json], list[str]]] = [
+    ({"shape": 5}, ["`shape` must be an object or text, not `5`"]),
+    (
+        {"shape": {"kind": "box", "width": "w"}},
+        ["`shape.width` must be a number, not `w`", "`shape.height` is missing"],
+    ),
+    ({"shape": {"kind": "circle", "radius": "x"}}, ["`shape.radius` must be a number, not `x`"]),
+    (
+        {"shape": {"kind": "box", "width": 1.0, "height": 2.0, "lid": {"radius": None}}},
+        ["`shape.lid.radius` must be a number, not null"],
+    ),
+    ({"sizes": [1, [2, "x"], "y"]}, ["`sizes[1][1]` must be a whole number, not `x`", "or a list, not `y`"]),
+    ({"by_name": {"a": {"radius": []}}}, ["`by_name.a.radius` must be a number, not a list"]),
+    ({"pair": [1, {"radius": "x"}]}, ["`pair[1].radius` must be a number, not `x`"]),
+]
+
+
+@pytest.mark.parametrize(("inputs", "sentences"), UNIONS)
+@pytest.mark.parametrize("bound", [DRAWINGS, DRAWN], ids=["typed", "untyped"])
+def test_a_union_explains_its_nearest_branch(
+    bound: BoundCapability, inputs: dict[str, Json], sentences: list[str]
+) -> None:
+    """Nobody wants to hear why a box is no circle, no text and not null."""
+    with pytest.raises(InputError) as caught:
+        bound.parse(inputs)
+    faults: Any = caught.value.details["faults"]
+    told = sorted(fault["message"] for fault in faults)
+    assert len(told) == len(sentences)
+    assert all(any(one.endswith(sentence) for one in told) for sentence in sentences), told
+
+
+def test_a_discriminator_chooses_the_branch() -> None:
+    with pytest.raises(InputError, match=r"`tagged\.width` is missing"):
+        DRAWINGS.parse({"tagged": {"kind": "box", "height": 1.0}})
+    with pytest.raises(InputError, match="must be one of 'circle', 'box'"):
+        DRAWINGS.parse({"tagged": {"kind": "cone"}})
+    with pytest.raises(InputError, match=r"`tagged\.kind` is missing"):
+        DRAWINGS.parse({"tagged": {"width": 1.0}})
+
+
+class Tree(SpecModel):
+    """A type that holds itself."""
+
+    name: str
+    below: Annotated[list[Tree | int], Field(default_factory=list)]
+
+
+def test_a_recursive_type_tells_the_place_at_any_depth() -> None:
+    bound = BoundCapability(
+        create_read_capability("desk.tree", parameters=Tree), Handler(echo, parameters=Tree)
+    )
+    with pytest.raises(InputError) as caught:
+        bound.parse({"name": "a", "below": [1, {"name": "b", "below": [{"name": 5}]}]})
+    faults: Any = caught.value.details["faults"]
+    assert [fault["path"] for fault in faults] == [["below", 1, "below", 0, "name"]]
+    assert caught.value.path == "below[1].below[0].name"
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------------
+
+
+class Login(SpecModel):
+    """Secrets by type and by name."""
+
+    token: SecretReference | None = None
+    password: Annotated[str, Field(max_length=3)] = ""
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.note == "quote":
+            message = f"found {self.password}"
+            raise ValueError(message)
+        return self
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"token": "hunter2"},
+        {"password": "hunter2"},
+        {"password": ["hunter2"]},
+        {"apiKey": "hunter2"},
+        {"token": "secret://a", "password": "hunter2"},
+    ],
+)
+def test_a_secret_is_never_quoted(inputs: dict[str, Json]) -> None:
+    """Not where it was pasted into a reference, and not where a name says what it is."""
+    for source in (Login, TypeAdapter(Login).json_schema()):
+        handler = Handler(echo, parameters=Login if source is Login else None)
+        bound = BoundCapability(create_read_capability("desk.login", parameters=source), handler)
+        with pytest.raises(InputError) as caught:
+            bound.parse(inputs)
+        assert "hunter2" not in str(caught.value.to_dict())
+        assert "***" in str(caught.value.to_dict())
+
+
+def test_an_authors_check_of_the_whole_does_not_quote_a_secret_within() -> None:
+    bound = BoundCapability(
+        create_read_capability("desk.login", parameters=Login), Handler(echo, parameters=Login)
+    )
+    with pytest.raises(InputError) as caught:
+        bound.parse({"password": "pw1", "note": "quote"})
+    assert "pw1" not in str(caught.value.to_dict())
+
+
+# -- properties -------------------------------------------------------------------------------------------------------------
+
+ANY = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 12)
+    | st.sampled_from(
+        [0.5, -1.25, math.nan, math.inf]
+    )  # a whole float is an integer to a schema, not to Python
+    | st.sampled_from(["a", "low", "box", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["title", "count", "kind", "radius", "width", "shape", "x"]), inner, max_size=4
+        )
+    ),
+    max_leaves=10,
+)
+NAMES = [*Ticket.model_fields, *Drawing.model_fields, "other"]
+
+
+def is_finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+@holds("error_shape")
+@given(
+    st.dictionaries(st.sampled_from(NAMES), ANY, max_size=4), st.sampled_from(["typed", "drawn", "schema"])
+)
+def test_every_fault_says_where_what_was_expected_and_what_was_there(inputs: Any, kind: str) -> None:
+    """And the path leads to that place, or to where a missing value would stand."""
+    bound = {"typed": SPECS["typed"], "drawn": DRAWINGS, "schema": DRAWN}[kind]
+    try:
+        bound.parse(inputs)
+    except InputError as refusal:
+        error = refusal
+    else:
+        return
+    faults: Any = error.details["faults"]
+    assert faults
+    assert faults[0]["message"] in error.message
+    for fault in faults:
+        assert {"path", "expected", "actual", "message"} <= fault.keys() <= FAULT_KEYS
+        assert all(fault[key] for key in ("expected", "actual", "message"))
+        place: Any = inputs
+        for index, step in enumerate(fault["path"]):
+            if not (step in place if isinstance(place, dict) else step < len(place)):
+                assert index == len(fault["path"]) - 1
+                assert fault["actual"] == "nothing"
+                break
+            place = place[step]
+
+
+FAULT_KEYS = {"path", "expected", "actual", "message", "hint"}
+
+
+@holds("input_validation")
+@given(st.dictionaries(st.sampled_from(NAMES), ANY, max_size=4))
+def test_what_the_schema_refuses_the_type_refuses_and_the_other_way_round(inputs: Any) -> None:
+    """One end of a call means the same whether it is described in Python or in JSON Schema, NaN included."""
+    plain = is_finite(inputs)
+    fits = plain and jsonschema_rs.validator_for(TypeAdapter(Drawing).json_schema()).is_valid(inputs)
+    for bound in (DRAWINGS, DRAWN):
+        try:
+            bound.parse(inputs)
+        except InputError:
+            assert not fits
+        else:
+            assert fits

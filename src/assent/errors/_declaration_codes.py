@@ -12,4 +12,9 @@ DECLARATION_CODES: Final[dict[str, Explanation]] = {
         "a parameter has no type, or a part asks for what the function does not take. Every fault is listed with its line.",
         "Mend the functions that the details name, then register again.",
     ),
+    "SCHEMA_INVALID": Explanation(
+        "A JSON Schema that came from outside can't be used: it is none, refers to another document, or has a pattern that can "
+        "take more than linear time (look-around, back-references).",
+        "Mend the place that the path names; the hint says what is allowed.",
+    ),
 }

@@ -6,20 +6,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import msgspec
-from pydantic import TypeAdapter, ValidationError
-
 from assent.errors import InputError, Json
-from assent.invocation._faults import Fault, finite_faults, model_faults, plain_fault, schema_faults
 from assent.invocation._hook_records import HookLevel
+from assent.invocation._shape import Shape
 from assent.invocation.handler import Handler
 from assent.invocation.hooks import Hooks
-from assent.spec.capability import CapabilitySpec, schema_of
-from assent.spec.frozen import thaw
+from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
 from assent.spec.states import Undo
-
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class BoundCapability:
@@ -55,24 +49,7 @@ class BoundCapability:
 
         `InputError` INVALID_INPUT lists every fault.
         """
-        faults = finite_faults(inputs)
-        if faults:
-            raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults)
-        if self._parameters is None:
-            faults = _check_schema(self._parameter_schema, self.spec.parameters, inputs, shows_values=True)
-            if faults:
-                raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults)
-            plain = dict(inputs)
-            return plain, plain
-        try:
-            value = self._parameters.validate_json(_encode(inputs), strict=True)
-        except ValidationError as error:
-            faults = model_faults(error, self.spec.parameters, shows_values=True)
-            raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults) from None
-        except (TypeError, ValueError) as error:
-            faults = [plain_fault(str(error))]
-            raise invalid("INVALID_INPUT", f"the inputs of `{self.spec.id}`", faults) from None
-        return value, self._parameters.dump_python(value, mode="json")
+        return self._takes.read(inputs)
 
     def revive(self, inputs: Mapping[str, Json]) -> Any:
         """The parameters of a journaled call, as the handler takes them."""
@@ -83,55 +60,26 @@ class BoundCapability:
 
         The faults tell no values: the error is kept in the ledger, where an erased payload must not live on.
         """
-        what = f"the output of `{self.spec.id}`"
-        try:
-            if self._returns is not None:
-                checked = self._returns.validate_python(output, strict=True)
-                return self._returns.dump_python(checked, mode="json")  # type: ignore[no-any-return]  # JSON by its mode
-            if output is None and not self._return_schema:
-                return None
-            plain: Json = msgspec.to_builtins(output)
-            msgspec.json.encode(plain)
-        except ValidationError as error:
-            faults = model_faults(error, self.spec.returns, shows_values=False)
-            raise invalid("INVALID_OUTPUT", what, faults) from None
-        except (TypeError, ValueError, msgspec.MsgspecError) as error:
-            raise invalid("INVALID_OUTPUT", what, [plain_fault(str(error))]) from None
-        faults = finite_faults(plain) or _check_schema(
-            self._return_schema, self.spec.returns, plain, shows_values=False
+        return self._gives.write(output)
+
+    @cached_property
+    def _takes(self) -> Shape:
+        of = f"the inputs of `{self.spec.id}`"
+        return Shape(
+            self.spec.parameters, self.handler.parameters, code="INVALID_INPUT", of=of, shows_values=True
         )
-        if faults:
-            raise invalid("INVALID_OUTPUT", what, faults)
-        return plain
 
     def cool(self) -> None:
         """Let go of the validators; the next call builds them again. Safe beside calls under way, which keep what they hold."""
-        for name in ("_parameters", "_returns", "_parameter_schema", "_return_schema"):
+        for name in ("_takes", "_gives"):
             self.__dict__.pop(name, None)
 
     @cached_property
-    def _parameters(self) -> TypeAdapter[Any] | None:
-        return _adapter(self.handler.parameters, self.spec.parameters, f"`{self.spec.id}` takes")
-
-    @cached_property
-    def _returns(self) -> TypeAdapter[Any] | None:
-        return _adapter(self.handler.returns, self.spec.returns, f"`{self.spec.id}` returns")
-
-    @cached_property
-    def _parameter_schema(self) -> Any:
-        return _schema_validator(thaw(self.spec.parameters))
-
-    @cached_property
-    def _return_schema(self) -> Any:
-        return _schema_validator(thaw(self.spec.returns))
-
-
-def _check_schema(
-    validator: Any, schema: Mapping[str, Json], value: object, *, shows_values: bool
-) -> list[Fault]:
-    if validator is None:
-        return []
-    return schema_faults(validator.iter_errors(value), schema, shows_values=shows_values)
+    def _gives(self) -> Shape:
+        of = f"the outputs of `{self.spec.id}`"
+        return Shape(
+            self.spec.returns, self.handler.returns, code="INVALID_OUTPUT", of=of, shows_values=False
+        )
 
 
 def _check_parts(spec: CapabilitySpec, handler: Handler) -> None:
@@ -149,38 +97,3 @@ def _check_parts(spec: CapabilitySpec, handler: Handler) -> None:
             f"the handler of `{spec.id}` has a `compensate` part that the spec does not claim",
             hint="set `compensation.supported` and name its strategy",
         )
-
-
-def _adapter(declared: type | None, schema: Mapping[str, Json], what: str) -> TypeAdapter[Any] | None:
-    if declared is None:
-        return None
-    adapter: TypeAdapter[Any] = TypeAdapter(declared)
-    if schema and schema_of(declared) != thaw(schema):
-        raise InputError(
-            "HANDLER_INVALID",
-            f"{what} another type than its spec says",
-            hint="derive the spec's schema from the handler's own type",
-        )
-    return adapter
-
-
-def _schema_validator(schema: dict[str, Json]) -> Any:
-    if not schema:
-        return None
-    import jsonschema_rs  # only capabilities without Python types need it, and it costs start-up
-
-    return jsonschema_rs.validator_for(schema)
-
-
-def invalid(code: str, what: str, faults: list[Fault]) -> InputError:
-    """One error for all faults: the first in the sentence, every one in `details`."""
-    first = faults[0]
-    path, hint = str(first["path"]), first.get("hint")
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return InputError(
-        code,
-        f"{what} are not valid: {first['message']}{more}",
-        path=path or None,
-        hint=str(hint) if hint else None,
-        details={"faults": list(faults)},
-    )

@@ -14,22 +14,23 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Final, Self, get_origin
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PydanticUserError,
-    TypeAdapter,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError
 
 from assent.errors import InputError, Json
 from assent.spec.canonical import fingerprint
+from assent.spec.faults import EXPECTED, Telling, invalid
 from assent.spec.frozen import FrozenJson, thaw
 from assent.spec.ids import CAPABILITY_ID, LABEL, SEMVER, Fingerprint
+from assent.spec.schemas import schema_of
 
 
 class OperationType(StrEnum):
@@ -94,14 +95,13 @@ def _matching(
 ) -> AfterValidator:  # `Any`: re.Pattern is invariant in its parameter here
     def check(value: str) -> str:
         if not pattern.match(value):
-            message = f"`{value}` is no {what}"
-            raise ValueError(message)
+            raise PydanticCustomError(EXPECTED, "must be {expected}", {"expected": what})
         return value
 
     return AfterValidator(check)
 
 
-Label = Annotated[str, _matching(LABEL, "label")]
+Label = Annotated[str, _matching(LABEL, "a label")]
 Seconds = Annotated[float, Field(gt=0, le=31 * 24 * 3600)]
 
 
@@ -113,8 +113,8 @@ class CapabilitySpec(SpecModel):
     …).
     """
 
-    id: Annotated[str, _matching(CAPABILITY_ID, "capability id (dotted, like `io.fs.write_file`)")]
-    version: Annotated[str, _matching(SEMVER, "semantic version (like `1.0.0`)")] = "1.0.0"
+    id: Annotated[str, _matching(CAPABILITY_ID, "a capability id (dotted, like `io.fs.write_file`)")]
+    version: Annotated[str, _matching(SEMVER, "a semantic version (like `1.0.0`)")] = "1.0.0"
     name: str = ""
     description: str = ""
     operation_type: OperationType
@@ -136,7 +136,8 @@ class CapabilitySpec(SpecModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise spec_error(error, f"capability `{data.get('id', '?')}`") from None
+            faults = Telling({}, shows_values=True).of_model(error)
+            raise invalid("SPEC_INVALID", f"capability `{data.get('id', '?')}` is", faults) from None
         self.require_consistent()
 
     def __hash__(self) -> int:
@@ -232,37 +233,6 @@ def risk_violations(spec: CapabilitySpec) -> list[tuple[str, str]]:
             ("risk.uncompensated", "irreversible side effects without a compensation need risk CRITICAL")
         )
     return found
-
-
-def schema_of(
-    source: Any,
-) -> object:  # `Any`: a type expression such as `list[int] | None` has no type of its own
-    """The JSON Schema of a type, or the schema itself when one is given."""
-    if isinstance(source, type) or get_origin(source) is not None:
-        try:
-            return TypeAdapter(source).json_schema()
-        except PydanticUserError as error:
-            raise InputError(
-                "SPEC_INVALID", f"no schema can be derived: {error.message}", path="parameters"
-            ) from None
-    return source
-
-
-def spec_error(error: ValidationError, what: str) -> InputError:
-    """All of pydantic's findings as one of ours: the first in the sentence, every one in `details`."""
-    faults: list[Json] = [
-        {"path": ".".join(str(part) for part in fault["loc"]), "message": fault["msg"]}
-        for fault in error.errors()
-    ]
-    first = error.errors()[0]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    where = ".".join(str(part) for part in first["loc"])
-    return InputError(
-        "SPEC_INVALID",
-        f"{what}: {first['msg'][0].lower()}{first['msg'][1:]}{more}",
-        path=where or None,
-        details={"faults": faults},
-    )
 
 
 def create_read_capability(id: str, description: str = "", **fields: Any) -> CapabilitySpec:  # noqa: A002  # the spec's own field name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from assent.errors import Json
@@ -43,6 +44,23 @@ def hides(schema: object) -> bool:
     return isinstance(schema, list | tuple) and any(hides(part) for part in schema)
 
 
+def hides_at(schema: Mapping[str, object], path: Sequence[str | int]) -> bool:
+    """Whether what stands at `path` (names and indexes from the whole) is hidden, or lies inside of something that is."""
+    masking = _Masking(schema)
+    below: list[object] = [schema]
+    for step in (*path, None):
+        every = [*masking.applying(below)]
+        if any(part is None or part.get("writeOnly") is True for part in every):
+            return True
+        parts = [part for part in every if part]
+        if isinstance(step, str):
+            below = [one for part in parts for one in _of_member(part, step)]
+        elif step is not None:
+            below = [one for part in parts for one in _of_entry(part, step)]
+    return False
+
+
+@lru_cache(maxsize=1024)
 def names_secret(name: str) -> bool:
     """Whether a field's name says that it holds a secret: `password`, `apiKey`, `db-token`, … but not `tokens_max`."""
     words = _HUMP.sub("_", name).lower()
@@ -58,7 +76,7 @@ class _Masking:
         self._document = document
 
     def apply(self, value: Json, schemas: Sequence[object]) -> Json:
-        every = [*self._applying(schemas)]
+        every = [*self.applying(schemas)]
         if any(schema is None or schema.get("writeOnly") is True for schema in every):
             return MASK
         if isinstance(value, Mapping):
@@ -87,7 +105,7 @@ class _Masking:
             changed = changed or found[-1] is not item
         return found if changed else value  # type: ignore[return-value]  # a tuple is JSON's array here
 
-    def _applying(self, schemas: Sequence[object]) -> Iterator[Mapping[str, object] | None]:
+    def applying(self, schemas: Sequence[object]) -> Iterator[Mapping[str, object] | None]:
         """Every schema that says something about the same value; None for one that can't be found."""
         seen: set[int] = set()
         waiting: list[object] = list(schemas)
@@ -149,4 +167,4 @@ def _of_entry(schema: Mapping[str, object], index: int) -> Iterator[object]:
         yield schema["contains"]
 
 
-__all__ = ["MASK", "hides", "masked", "names_secret"]
+__all__ = ["MASK", "hides", "hides_at", "masked", "names_secret"]

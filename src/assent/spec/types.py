@@ -29,11 +29,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_core import Url as ParsedUrl
 
 from assent.spec.canonical import INTEGER_MAX
+from assent.spec.faults import EXPECTED
 from assent.spec.ids import SEMVER
 from assent.spec.sections import DURATION_MAX_MS, parse_duration_ms
-
-EXPECTED: Final = "assent_expected"
-"""The kind of a fault that brings its own `expected`: what these types raise, and what a type of your own may raise."""
 
 EMAIL_CHARACTERS_MAX: Final = 254
 URL_CHARACTERS_MAX: Final = 2048

@@ -64,8 +64,8 @@ def test_every_capability_is_rated_and_bound() -> None:
     assert delete.compensation.strategy == "restore_pre_image"
     for spec, handler in builtin_capabilities():
         bound = BoundCapability(spec, handler)
-        assert bound._parameters is not None
-        assert bound._returns is not None
+        assert bound._takes.is_typed
+        assert bound._gives.is_typed
         assert handler.preview is not None
     fingerprints = [handler.fingerprint() for _, handler in builtin_capabilities()]
     assert len(set(fingerprints)) == len(fingerprints)

@@ -1,0 +1,116 @@
+"""One end of a call: the Python type that a handler declares, or the schema that stands in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+
+from assent.errors import InputError, Json
+from assent.spec._fault_places import FaultPlaces
+from assent.spec.faults import Fault, Telling, invalid, plain_fault
+from assent.spec.frozen import thaw
+from assent.spec.schemas import compile_schema, schema_of, takes_more
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+
+
+class Shape:
+    """What fits one end of a call. Strict: nothing is coerced from another type, NaN and infinity are refused, and so is every
+    key that the type does not name, unless it says that it takes more.
+
+    `of` names the end in messages, and `code` is that of a refusal. Without `shows_values` no fault quotes a value.
+    """
+
+    def __init__(
+        self,
+        schema: Mapping[str, Json],
+        declared: Any,  # `Any`: a type expression
+        *,
+        code: str,
+        of: str,
+        shows_values: bool,
+    ) -> None:
+        self._code, self._of = code, of
+        self._schema = schema
+        self._shows_values = shows_values
+        self._telling: Telling | None = None
+        self._places: FaultPlaces | None = None
+        self._validator: Draft202012Validator | None = None
+        self.is_typed = declared is not None
+        if declared is not None:
+            adapter: TypeAdapter[Any] = TypeAdapter(declared)
+            own: Any = schema_of(declared)  # `Any`: a schema, since a type was given
+            if schema and own != thaw(schema):
+                raise InputError(
+                    "HANDLER_INVALID",
+                    f"{of} have another type than the spec says",
+                    hint="derive the spec's schema from the handler's own type",
+                )
+            self._core = adapter.core_schema
+            self._extra: Any = None if takes_more(own) else "forbid"
+            # The adapter's own methods cost as much as small values do.
+            self._validate_json: Callable[..., Any] = adapter.validator.validate_json
+            self._validate_python: Callable[..., Any] = adapter.validator.validate_python
+            self._dump: Callable[..., Any] = adapter.serializer.to_python
+        elif schema:
+            self._validator = compile_schema(schema, f"the schema of {of}")
+
+    def read(self, value: Mapping[str, Json]) -> tuple[Any, Any]:
+        """A JSON object as Python takes it, and as JSON with every default filled in. Raises its `InputError`."""
+        try:
+            data = _encode(value)
+            # The encoder writes NaN and infinity as null: then what is read back differs. Only a difference is looked into.
+            if b"null" in data and _decode(data) != value and (faults := self._tell().finite(value)):
+                raise self._refused(faults)
+            if not self.is_typed:
+                self._check(value)
+                return dict(value), dict(value)
+            python = self._validate_json(data, strict=True, extra=self._extra)
+        except ValidationError as error:
+            raise self._refused(self._tell().of_model(error)) from None
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise self._refused([plain_fault(str(error))]) from None
+        return python, self._dump(python, mode="json")
+
+    def write(self, value: object) -> Json:
+        """What Python gave, as JSON. Raises its `InputError`."""
+        try:
+            if self.is_typed:
+                checked = self._validate_python(value, strict=True, extra=self._extra)
+                plain: Json = self._dump(checked, mode="json")
+            elif value is None and self._validator is None:
+                return None
+            else:
+                plain = msgspec.to_builtins(value)
+            data = _encode(plain)
+        except ValidationError as error:
+            raise self._refused(self._tell().of_model(error)) from None
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise self._refused([plain_fault(str(error))]) from None
+        if b"null" in data and _decode(data) != plain and (faults := self._tell().finite(plain)):
+            raise self._refused(faults)
+        if not self.is_typed:
+            self._check(plain)
+        return plain
+
+    def _check(self, value: object) -> None:
+        if self._validator is not None:
+            faults = self._tell().of_schema(self._validator.iter_errors(value))
+            if faults:
+                raise self._refused(faults)
+
+    def _refused(self, faults: list[Fault]) -> InputError:
+        return invalid(self._code, f"{self._of} are", faults)
+
+    def _tell(self) -> Telling:
+        if self._telling is None:
+            places = FaultPlaces(self._core) if self.is_typed else None
+            self._telling = Telling(self._schema, shows_values=self._shows_values, places=places)
+        return self._telling

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from assent import LocalContext, capability
-from assent.errors import InputError
-from assent.invocation import Preview, Reconciliation
+from assent.errors import InputError, RefusedError
+from assent.invocation import HookedCall, Preview, Reconciliation
 from assent.spec.states import Verdict
 from tests.support.bodies import Place, policy, states, workflow
 
@@ -110,6 +110,45 @@ async def test_a_module_is_registered_whole_or_not_at_all(tmp_path: Path) -> Non
         assert (await rt.call("my.good")).steps[0].output == 1
 
 
+async def test_hooks_of_a_declared_capability_run_around_its_calls_only(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    @capability("notes.look", operation="READ", risk="LOW")
+    def look(key: str) -> str:
+        seen.append(f"look {key}")
+        return key
+
+    @look.before
+    def no_secrets(call: HookedCall) -> None:
+        seen.append("before")
+        if call.inputs["key"] == "secret":
+            raise RefusedError("POLICY_DENIED", "not this one")
+
+    @look.after(id="told", timeout_s=1)
+    async def told(call: HookedCall) -> None:
+        seen.append(f"after {call.output}")
+
+    @look.catch
+    def caught(call: HookedCall) -> None:
+        seen.append("catch")
+
+    @look.finally_
+    def ended(call: HookedCall) -> None:
+        seen.append("finally")
+
+    async with Place(tmp_path, policy=policy()).open(box=False) as rt:
+        rt.register(look)
+        rt.register(count)
+        assert (await rt.call("notes.look", {"key": "a"})).steps[0].output == "a"
+        assert seen == ["before", "look a", "after a", "finally"]
+        seen.clear()
+        refused = await rt.call("notes.look", {"key": "secret"})
+        assert refused.status.value == "failed"
+        assert seen == ["before", "catch", "finally"]
+        await rt.call("notes.count")
+        assert len(seen) == 3
+
+
 USER_FILE = '''
 """What somebody who writes capabilities writes."""
 
@@ -119,7 +158,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from assent import LocalContext, Runtime, capability
-from assent.invocation import Prepared, Preview
+from assent.invocation import HookedCall, Prepared, Preview
 from assent.spec.types import Duration, Email, SecretReference, Size
 
 
@@ -138,6 +177,16 @@ class Sent:
 @capability("mail.send", operation="NETWORK", risk="CRITICAL")
 async def send(context: LocalContext, mail: Mail) -> Sent:
     return Sent(len(mail.to) + mail.limit + int(mail.after.total_seconds()))
+
+
+@send.before
+def in_office_hours(call: HookedCall) -> None:
+    print(call.principal)
+
+
+@send.after(timeout_s=2.5, retries=1)
+async def told(call: HookedCall) -> None:
+    print(call.output)
 
 
 @send.preview

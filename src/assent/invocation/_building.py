@@ -14,6 +14,7 @@ from assent.errors import AssentError, InputError, Json
 from assent.invocation._claims import CALLS_ANOTHER, RESTORES, Claims, DeclaredPart
 from assent.invocation.context import LocalContext
 from assent.invocation.handler import Handler, Part, Prepared, Preview, Reconciliation
+from assent.invocation.hooks import Hook
 from assent.spec.capability import (
     CapabilitySpec,
     Compensation,
@@ -91,7 +92,9 @@ class _Faults:
         )
 
 
-def build(claims: Claims, parts: list[DeclaredPart]) -> tuple[CapabilitySpec, Handler]:
+def build(
+    claims: Claims, parts: list[DeclaredPart], hooks: tuple[Hook, ...]
+) -> tuple[CapabilitySpec, Handler]:
     """The spec and the handler of a declaration; `InputError` tells all its faults together."""
     faults = _Faults()
     execute = parts[0]
@@ -117,6 +120,7 @@ def build(claims: Claims, parts: list[DeclaredPart]) -> tuple[CapabilitySpec, Ha
         returns=gives,
         revision=claims.revision,
         rehearsable=claims.rehearsable,
+        hooks=hooks,
     )
     return spec, handler
 

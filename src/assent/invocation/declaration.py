@@ -29,18 +29,31 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from assent.errors import InputError, Json
 from assent.invocation._claims import Claims, DeclaredPart, Level, Operation
+from assent.invocation._hook_records import HookLevel
 from assent.invocation.handler import PART_NAMES, Handler
+from assent.invocation.hooks import Hooks
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec, Risk
 
+Function = TypeVar("Function", bound=Callable[..., Any])  # `Any`: a function keeps its own type
+
+
+class HookDecorator(Protocol):
+    """`@x.before`, and `@x.before(id="…", timeout_s=…, retries=…, backoff_s=…)`."""
+
+    @overload
+    def __call__(self, run: Function, /) -> Function: ...
+    @overload
+    def __call__(self, /, **options: Any) -> Callable[[Function], Function]: ...  # `Any`: see `Hook`
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
-Function = TypeVar("Function", bound=Callable[..., object])
 
 
 class Capability(Generic[P, R]):
@@ -49,6 +62,7 @@ class Capability(Generic[P, R]):
     def __init__(self, claims: Claims, execute: DeclaredPart) -> None:
         self.claims = claims
         self.parts: list[DeclaredPart] = [execute]
+        self.hooks = Hooks(HookLevel.CAPABILITY)
 
     @property
     def id(self) -> str:
@@ -91,6 +105,32 @@ class Capability(Generic[P, R]):
         """Attach the part that shows what would change; it returns a `Preview` and changes nothing real."""
         return self._attach("preview", part)
 
+    # What is attached by these runs around every call of the capability, within the hooks of the runtime (see `hooks`).
+
+    @property
+    def before(self) -> HookDecorator:
+        """Attach a hook that runs before the call: `@put.before`, or with options `@put.before(timeout_s=1)`."""
+        return self._hooked(self.hooks.before)
+
+    @property
+    def after(self) -> HookDecorator:
+        """Attach a hook that runs when the output is valid."""
+        return self._hooked(self.hooks.after)
+
+    @property
+    def catch(self) -> HookDecorator:
+        """Attach a hook that runs when the call failed."""
+        return self._hooked(self.hooks.catch)
+
+    @property
+    def finally_(self) -> HookDecorator:
+        """Attach a hook that runs at the end of the call, however it ended."""
+        return self._hooked(self.hooks.finally_)
+
+    def _hooked(self, decorator: HookDecorator) -> HookDecorator:
+        self.__dict__.pop("_built", None)
+        return decorator
+
     def _attach(self, kind: str, part: Function) -> Function:
         assert kind in PART_NAMES
         self.parts.append(DeclaredPart(kind, part, _local_names(part)))
@@ -102,7 +142,7 @@ class Capability(Generic[P, R]):
         # Building needs pydantic; describing, which every import of an author's file does, does not.
         from assent.invocation._building import build
 
-        return build(self.claims, self.parts)
+        return build(self.claims, self.parts, self.hooks.all)
 
     def __repr__(self) -> str:
         return f"<capability {self.id} at {self.place}>"

@@ -11,6 +11,7 @@ from assent.engine._replay import replay
 from assent.engine._replay_report import Difference, ReplayReport, compare
 from assent.engine._replayed import ReplayCatalogue, fingerprints, require_simulable
 from assent.engine._result import RunResult, StepResult, describe_run
+from assent.engine._run_snapshot import recording_of, snapshot_run
 from assent.engine._script import Script
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.engine._values import load_json
@@ -57,6 +58,8 @@ __all__ = [
     "fingerprints",
     "fold",
     "load_json",
+    "recording_of",
     "replay",
     "require_simulable",
+    "snapshot_run",
 ]

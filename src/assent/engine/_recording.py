@@ -23,26 +23,40 @@ CALLS: Final = (ev.StepStarted, ev.StepDenied, ev.ApprovalRequested)
 
 @dataclass(frozen=True, slots=True)
 class RecordedCapability:
-    """What is known of a capability that a run called: its spec, and which parts its handler had."""
+    """What is known of a capability that a run called: its spec, which parts its handler had, and whether it had types.
+
+    Defaults are filled in by a handler's types, never by a bare schema.
+    """
 
     spec: CapabilitySpec
     handler: str
     parts: frozenset[str]
+    is_typed: bool
 
     @classmethod
     def of(cls, bound: BoundCapability) -> RecordedCapability:
         """What a registered one is."""
         parts = frozenset(name for name in PART_NAMES if getattr(bound.handler, name) is not None)
-        return cls(bound.spec, bound.handler_fingerprint, parts)
+        return cls(bound.spec, bound.handler_fingerprint, parts, bound.handler.parameters is not None)
 
     def to_json(self) -> dict[str, Json]:
         """As a snapshot keeps it."""
-        return {"spec": self.spec.to_json(), "handler": self.handler, "parts": [*sorted(self.parts)]}
+        return {
+            "spec": self.spec.to_json(),
+            "handler": self.handler,
+            "parts": [*sorted(self.parts)],
+            "typed": self.is_typed,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RecordedCapability:
         """What `to_json` kept."""
-        return cls(CapabilitySpec.from_json(data["spec"]), str(data["handler"]), frozenset(data["parts"]))
+        return cls(
+            CapabilitySpec.from_json(data["spec"]),
+            str(data["handler"]),
+            frozenset(data["parts"]),
+            bool(data["typed"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,16 @@ from typing import Any, Final
 
 import msgspec
 
-from assent.engine._record import RunRecord, begin, evolve
+from assent.engine._record import RunRecord
 from assent.engine._recording import Recording
 from assent.engine._replay import Replayed
+from assent.engine._run_snapshot import fold_recording
 from assent.engine._script import RUN, subject_of
 from assent.errors import Json
 from assent.spec import events as ev
 from assent.spec.ids import StepKey
 from assent.spec.json_patch import diff, is_equal
+from assent.spec.masking import MASK
 
 # What two runs of the same thing never share: salted commitments and what is made of them, moments, and the names of what
 # stood behind it. What of these matters is reported apart.
@@ -102,7 +104,7 @@ def compare(
     capabilities: tuple[dict[str, Json], ...],
 ) -> ReplayReport:
     """The report of a replay; `policy` is the digest of what decides today."""
-    before, after = _fold(recording), _fold(replayed.recording)
+    before, after = fold_recording(recording), fold_recording(replayed.recording)
     differences = (
         *_decisions(recording, replayed.recording),
         *_outputs(recording, before, replayed.recording, after),
@@ -122,13 +124,6 @@ def compare(
         masked=recording.masked,
         steps=len(before.steps),
     )
-
-
-def _fold(recording: Recording) -> RunRecord:
-    record = begin(recording.run, recording.created, recording.at_ms[0])
-    for event, at_ms in zip(recording.events[1:], recording.at_ms[1:], strict=True):
-        evolve(record, event, at_ms)
-    return record
 
 
 def _by_step(recording: Recording) -> dict[StepKey, list[ev.AnyEvent]]:
@@ -173,17 +168,17 @@ def _answer(decision: str, rule: str) -> dict[str, Json]:
 def _outputs(
     recording: Recording, before: RunRecord, replayed: Recording, after: RunRecord
 ) -> Iterator[Difference]:
+    alike = _is_alike if recording.masked else is_equal
     for key, step in before.steps.items():
         other = after.steps.get(key)
         if step.output is not None and other is not None and other.output is not None:
-            yield from _output(key, recording.value(step.output), replayed.value(other.output))
+            was, now = recording.value(step.output), replayed.value(other.output)
+            if not alike(was, now):
+                yield Difference("output", key, was, now, diff(was, now))
     if before.outputs is not None and after.outputs is not None:
-        yield from _output(None, recording.value(before.outputs), replayed.value(after.outputs))
-
-
-def _output(step: StepKey | None, was: Json, now: Json) -> Iterator[Difference]:
-    if not is_equal(was, now):
-        yield Difference("output", step, was, now, diff(was, now))
+        was, now = recording.value(before.outputs), replayed.value(after.outputs)
+        if not alike(was, now):
+            yield Difference("output", None, was, now, diff(was, now))
 
 
 # -- events -------------------------------------------------------------------------------------------------------------
@@ -216,7 +211,19 @@ def _is_same(
         # It really ran, as the version that was asked for, on the world of today.
         for name in ("version", "prepared", "preview"):
             before[name] = after[name] = None
-    return is_equal(before, after)
+    alike = _is_alike if of.masked else is_equal
+    return alike(before, after)
+
+
+def _is_alike(was: Json, now: Json) -> bool:
+    """Equal where both can be seen: what a snapshot hides can't be compared."""
+    if isinstance(was, str) and MASK in was:
+        return True
+    if isinstance(was, dict) and isinstance(now, dict):
+        return was.keys() == now.keys() and all(_is_alike(item, now[name]) for name, item in was.items())
+    if isinstance(was, list) and isinstance(now, list):
+        return len(was) == len(now) and all(map(_is_alike, was, now))
+    return is_equal(was, now)
 
 
 def _essence(event: ev.AnyEvent, recording: Recording) -> dict[str, Json]:

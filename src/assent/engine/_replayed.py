@@ -13,9 +13,9 @@ from assent.errors import AssentError, InputError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext, Prepared, Preview
 from assent.invocation.handler import PART_NAMES
 from assent.spec import events as ev
-from assent.spec.capability import CapabilitySpec
 from assent.spec.frozen import thaw
 from assent.spec.ids import Fingerprint, RunId
+from assent.spec.masking import masked
 
 UNDO_SUFFIX: Final = "-undo"
 """Ends the key of a call that takes another step back."""
@@ -24,10 +24,11 @@ UNDO_SUFFIX: Final = "-undo"
 class ReplayedCapability(BoundCapability):
     """A recorded capability: inputs and outputs are validated as ever, and the parts answer from the script."""
 
-    def __init__(
-        self, spec: CapabilitySpec, parts: frozenset[str], script: Script, parameters: type | None
-    ) -> None:
+    def __init__(self, known: RecordedCapability, script: Script, parameters: type | None) -> None:
+        """`parameters` is the type of the installed handler, where that is the recorded one."""
         self._script = script
+        self._is_typed = known.is_typed
+        self._fills_defaults = parameters is None
         every = {
             "execute": self._execute,
             "prepare": self._prepare,
@@ -35,19 +36,19 @@ class ReplayedCapability(BoundCapability):
             "reconcile": self._reconcile,
             "preview": self._preview,
         }
-        chosen: dict[str, Any] = {name: every[name] for name in PART_NAMES if name in parts}
+        chosen: dict[str, Any] = {name: every[name] for name in PART_NAMES if name in known.parts}
         # An earlier result is JSON, which the handler's own type would refuse: the spec's schema is held against it.
         handler = Handler(**chosen, parameters=parameters, revision="replay", rehearsable=True)
-        super().__init__(spec, handler)
+        super().__init__(known.spec, handler)
 
     def parse(self, inputs: Mapping[str, Json]) -> tuple[Any, dict[str, Json]]:
-        """As ever; but what a snapshot hides can't be validated, and defaults come from the schema where there is no type."""
-        if self._hides_inputs:
-            plain = self._with_defaults(inputs)
-            return plain, plain
-        if self.handler.parameters is None:
-            return super().parse(self._with_defaults(inputs))
-        return super().parse(inputs)
+        """As ever; but what a snapshot hides can't be validated, and a type that is not here left its defaults in the schema."""
+        given = self._with_defaults(inputs) if self._fills_defaults or self._hides_inputs else inputs
+        if not self._hides_inputs:
+            return super().parse(given)
+        plain = masked(dict(given), thaw(self.spec.parameters))
+        assert isinstance(plain, dict)  # INVARIANT: of an object, at most members are hidden
+        return plain, plain
 
     def result(self, output: object) -> Json:
         """As ever; an output that was refused is refused again."""
@@ -61,6 +62,8 @@ class ReplayedCapability(BoundCapability):
         return any(place.startswith(f"{self.spec.id} ") for place in self._script.recording.masked)
 
     def _with_defaults(self, inputs: Mapping[str, Json]) -> dict[str, Json]:
+        if not self._is_typed:
+            return dict(inputs)
         schema = thaw(self.spec.parameters)
         properties = schema.get("properties") if isinstance(schema, dict) else None
         found = dict(inputs)
@@ -146,13 +149,12 @@ class ReplayCatalogue:
             installed = self._base.exact(capability, version)
         except AssentError:
             if kept is not None:
-                return ReplayedCapability(kept.spec, kept.parts, self._script, None)
+                return ReplayedCapability(kept, self._script, None)
             # The report says that it is missing; another version's types are the nearest there is.
             installed = self._base.find(capability)
-        now = RecordedCapability.of(installed)
-        spec = kept.spec if kept is not None else now.spec
-        parameters = installed.handler.parameters if spec.fingerprint == now.spec.fingerprint else None
-        return ReplayedCapability(spec, (kept or now).parts, self._script, parameters)
+        known = kept or RecordedCapability.of(installed)
+        is_same = known.spec.fingerprint == installed.spec.fingerprint
+        return ReplayedCapability(known, self._script, installed.handler.parameters if is_same else None)
 
 
 def require_simulable(bound: BoundCapability) -> None:

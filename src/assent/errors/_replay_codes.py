@@ -15,6 +15,14 @@ REPLAY_CODES: Final[dict[str, Explanation]] = {
         "A JSON patch does not fit the document: a place is missing, or a test found something else. Nothing was changed.",
         "Make the patch again from the document as it is now.",
     ),
+    "SNAPSHOT_INVALID": Explanation(
+        "A file is no snapshot, was changed since it was written, or is of a format that this version does not read.",
+        "Take the snapshot again: `assent show RUN --snapshot FILE`.",
+    ),
+    "SNAPSHOT_TOO_LARGE": Explanation(
+        "What a snapshot would hold is larger than one may be.",
+        "Keep large data in files, and their paths or digests in inputs, outputs and state.",
+    ),
     "REPLAY_AMBIGUOUS": Explanation(
         "A replay was to run another version, but the run did not call that capability, or several may be meant.",
         "Name the capability: `--capability-version ID@VERSION`.",

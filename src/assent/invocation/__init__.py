@@ -30,6 +30,7 @@ from assent.invocation.secrets import (
     SecretProvider,
     Secrets,
 )
+from assent.invocation.snapshot import Snapshot
 from assent.invocation.state import CallState, StateKey
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "SecretProvider",
     "Secrets",
     "SharedState",
+    "Snapshot",
     "Stage",
     "StateKey",
     "Subject",

@@ -1,23 +1,71 @@
-"""Replaying a recorded run with what is registered and in force here, and without touching anything."""
+"""Snapshots of runs, and replaying a recorded run with what is registered and in force here, without touching anything."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 
-from assent import engine
+from assent import __version__, engine
 from assent.engine import Recording, ReplayCatalogue, ReplayReport, Script, Services
 from assent.engine.ports import Catalogue
 from assent.errors import AssentError, InputError, Json
-from assent.invocation import BoundCapability
+from assent.invocation import BoundCapability, Snapshot
 from assent.journal import Ed25519FileSigner, MemoryJournal
+from assent.runtime._catalogue import Capabilities
+from assent.spec.ids import RunId
+
+
+class Replays(ABC):
+    """What a runtime offers of this."""
+
+    _capabilities: Capabilities
+
+    @property
+    @abstractmethod
+    def _ready(self) -> Services:
+        """What the engine works with, while the runtime is open."""
+
+    def snapshot(self, run: str) -> Snapshot:
+        """A run as it stands: its events, its data without secrets, what it called. `RUN_UNKNOWN`, `PAYLOAD_ERASED`."""
+        recording = Recording.of_journal(self._ready.journal, RunId(run))
+        return snapshot_of(recording, self._capabilities, self._ready.gate.digest)
+
+    async def replay(self, run: str | Snapshot, *, capability_version: str | None = None) -> ReplayReport:
+        """Run a recorded run again against what was recorded, without touching anything, and tell what differs.
+
+        A snapshot need not be of a run of this ledger. `capability_version` (`2.0.0`, or `ID@2.0.0`) really runs, on a
+        simulated world. `RUN_UNKNOWN`, `PAYLOAD_ERASED`, `SNAPSHOT_INVALID`, `REPLAY_NOT_SIMULABLE`.
+        """
+        if isinstance(run, Snapshot):
+            recording = engine.recording_of(run)
+        else:
+            recording = Recording.of_journal(self._ready.journal, RunId(run))
+        return await replay(recording, self._ready, self._capabilities, capability_version=capability_version)
+
+
+def snapshot_of(recording: Recording, capabilities: Capabilities, policy: str) -> Snapshot:
+    """The snapshot of a run; `policy` is the digest of what decides now."""
+    exact = _catalogue(recording, capabilities).exact
+    return engine.snapshot_run(recording, exact, policy=policy, version=__version__)
+
+
+def _catalogue(recording: Recording, capabilities: Capabilities) -> Catalogue:
+    """The catalogue that the run had; today's for a run of another ledger, which counted other changes."""
+    is_elsewhere = bool(recording.capabilities)
+    return capabilities.of_run(recording.run, None if is_elsewhere else recording.created.catalogue)
 
 
 async def replay(
-    recording: Recording, services: Services, catalogue: Catalogue, *, capability_version: str | None = None
+    recording: Recording,
+    services: Services,
+    capabilities: Capabilities,
+    *,
+    capability_version: str | None = None,
 ) -> ReplayReport:
-    """Run a recording again and compare; see `Runtime.replay`. `services` lend their gate, pipeline, limits and roles."""
+    """Run a recording again and compare; see `Replays.replay`. `services` lend their gate, pipeline, limits and roles."""
     script = Script(recording)
+    catalogue = _catalogue(recording, capabilities)
     live = _live(recording, catalogue, capability_version)
     for bound in live.values():
         engine.require_simulable(bound)

@@ -26,9 +26,7 @@ from assent.engine import (
     Plan,
     Planner,
     Progress,
-    Recording,
     Reject,
-    ReplayReport,
     Resolve,
     RunRecord,
     RunResult,
@@ -55,7 +53,7 @@ from assent.runtime._catalogue import BUILT_IN, Capabilities
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime._plans import PlanStore, stale
-from assent.runtime._replays import replay
+from assent.runtime._replays import Replays
 from assent.runtime._runs import find_run, undo_refusal
 from assent.runtime._session import Session
 from assent.runtime._versions import Versions
@@ -70,7 +68,7 @@ from assent.spec.workflow import WorkflowSpec, bind_inputs
 _LISTENER: Final[ContextVar[Progress | None]] = ContextVar("listener", default=None)
 
 
-class Runtime:
+class Runtime(Replays):
     """Everything that governs and performs runs in one workspace, while its state directory is owned.
 
         async with Runtime.open(workspace="project") as rt:
@@ -495,16 +493,6 @@ class Runtime:
         return await self.run_spec(
             spec, saved.inputs, actor, environment=saved.environment, plan=PlanId(saved.plan_id)
         )
-
-    async def replay(self, run: str, *, capability_version: str | None = None) -> ReplayReport:
-        """Run a recorded run again against what was recorded, without touching anything, and tell what differs.
-
-        `capability_version` (`2.0.0`, or `ID@2.0.0`) really runs, on a simulated world. `RUN_UNKNOWN`, `PAYLOAD_ERASED`,
-        `REPLAY_NOT_SIMULABLE`.
-        """
-        recording = Recording.of_journal(self._ready.journal, RunId(run))
-        catalogue = self._capabilities.of_run(recording.run, recording.created.catalogue)
-        return await replay(recording, self._ready, catalogue, capability_version=capability_version)
 
     # -- what is told of a run ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,107 @@
+"""A call or a run as it stood at one moment: a document of JSON that nothing later changes.
+
+A snapshot is kept as the bytes of its document, so it shares nothing with what it was taken of. Its content hash is SHA-256 over
+the document's canonical JSON (RFC 8785, floats included), so it is the same wherever the same was seen. It tells a snapshot from
+a changed one; it does not prove where it came from.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+import msgspec
+
+from assent.errors import InputError, Json
+from assent.spec.canonical import canonical_json, fingerprint, parse_json
+from assent.spec.ids import Fingerprint
+from assent.spec.json_patch import Operation, diff
+
+FORMAT: Final = 1
+"""What `snapshot` says in every document of this format."""
+
+SNAPSHOT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes that one snapshot's document may have."""
+
+_decode: Final = msgspec.json.Decoder().decode
+
+
+class Snapshot:
+    """One snapshot. `kind` is `call` or `run`; equal when the documents are."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        """`body` is the JSON text of a document without its hash; `SNAPSHOT_TOO_LARGE`."""
+        if len(body) > SNAPSHOT_BYTES_MAX:
+            raise InputError(
+                "SNAPSHOT_TOO_LARGE",
+                f"a snapshot of {len(body)} bytes is larger than the {SNAPSHOT_BYTES_MAX} that one may have",
+                hint="keep large data in files, and their paths or digests in the state",
+                details={"size": len(body), "limit": SNAPSHOT_BYTES_MAX},
+            )
+        self._body = body
+
+    @classmethod
+    def of_document(cls, document: dict[str, Json]) -> Self:
+        """The snapshot of a document. `JSON_INVALID` when it holds what JSON can't say exactly."""
+        return cls(canonical_json(document))
+
+    @classmethod
+    def load(cls, data: bytes) -> Self:
+        """The snapshot that `dump` wrote. `SNAPSHOT_INVALID` when it is none, is of another format, or was changed since."""
+        if len(data) > 2 * SNAPSHOT_BYTES_MAX:
+            raise _invalid("it is larger than any snapshot")
+        try:
+            document = parse_json(data)
+        except InputError as error:
+            raise _invalid(error.message) from None
+        if not isinstance(document, dict) or "snapshot" not in document:
+            raise _invalid("it has no `snapshot`")
+        if document["snapshot"] != FORMAT:
+            raise _invalid(f"its format is `{document['snapshot']}`, and this version reads {FORMAT}")
+        written = document.pop("hash", None)
+        if written != fingerprint(document):
+            raise _invalid("its content is not what its hash says")
+        return cls.of_document(document)
+
+    @property
+    def document(self) -> dict[str, Json]:
+        """The document, as a copy of one's own."""
+        found: dict[str, Json] = _decode(self._body)
+        return found
+
+    @property
+    def kind(self) -> str:
+        """`call` or `run`."""
+        return str(self.document["kind"])
+
+    @property
+    def content_hash(self) -> Fingerprint:
+        """64 hex digits of SHA-256 over the canonical document."""
+        return fingerprint(self.document)
+
+    def dump(self) -> bytes:
+        """The document with its hash, as one line of canonical JSON."""
+        document = self.document
+        return canonical_json({**document, "hash": fingerprint(document)}) + b"\n"
+
+    def diff(self, later: Snapshot) -> list[Operation]:
+        """The patch (RFC 6902) that makes the later snapshot's document of this one's; empty when they are equal."""
+        return diff(self.document, later.document)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Snapshot) and self.content_hash == other.content_hash
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash)
+
+
+def _invalid(why: str) -> InputError:
+    return InputError(
+        "SNAPSHOT_INVALID",
+        f"this is no snapshot that can be used: {why}",
+        hint="take it again with `assent show RUN --snapshot FILE`",
+    )
+
+
+__all__ = ["FORMAT", "SNAPSHOT_BYTES_MAX", "Snapshot"]

@@ -37,6 +37,7 @@ from assent.invocation import (
     CancelToken,
     Invocation,
     NoEffectError,
+    RateLimited,
     Reconciliation,
     World,
     as_error,
@@ -109,7 +110,7 @@ class Effects:
             code=failure.code,
             effect=effect,
             error=outbox.bind(dict(failure.to_dict())),
-            retry_at_ms=self._retry_at(step, failure.code),
+            retry_at_ms=self._not_before(failure, self._retry_at(step, failure.code)),
             is_alive=isinstance(failure, CallTimeoutError) and failure.is_alive,
         )
 
@@ -307,6 +308,12 @@ class Effects:
         state = self._values.load_object(intent.prepared)["state"]
         assert isinstance(state, dict)  # INVARIANT: admission binds an object
         return state
+
+    def _not_before(self, failure: AssentError, retry_at_ms: int | None) -> int | None:
+        """A retry that a rate limit would refuse again waits until it would not."""
+        if retry_at_ms is None or not isinstance(failure, RateLimited):
+            return retry_at_ms
+        return max(retry_at_ms, self._services.clock.now_ms() + failure.retry_after_ms)
 
     def _retry_at(self, step: StepRecord, code: str) -> int | None:
         policy = self._blueprint.step_of(step.key).retry

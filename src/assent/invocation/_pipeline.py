@@ -27,9 +27,11 @@ from assent.invocation.context import BlobStore, CallLife, LocalContext, World
 from assent.invocation.handler import Prepared, Preview, Reconciliation
 from assent.invocation.hooks import Hook, HookedCall, Hooks
 from assent.invocation.lifecycle import Lifecycle, Stage, Subject
+from assent.invocation.limits import RateLimiter
 from assent.invocation.metrics import Metrics
 from assent.invocation.phases import CallPhase, require_entry
 from assent.invocation.ports import Gate
+from assent.invocation.secrets import Secrets
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.ids import RunId, StepKey
 from assent.spec.ports import FineClock, Ids
@@ -55,10 +57,13 @@ class Pipeline:
         lifecycle: Lifecycle | None = None,
         metrics: Metrics | None = None,
         app: GlobalContext | None = None,
+        secrets: Secrets | None = None,
+        rates: RateLimiter | None = None,
     ) -> None:
         self.hooks: Final = hooks if hooks is not None else Hooks(HookLevel.GLOBAL)
         self.lifecycle: Final = lifecycle if lifecycle is not None else Lifecycle()
         self.metrics: Final = metrics if metrics is not None else Metrics()
+        self.rates: Final = rates if rates is not None and rates.limits else None
         self._invoker = invoker
         self._gate = gate
         self._clock = clock
@@ -67,7 +72,7 @@ class Pipeline:
         self._teller = Teller(self.lifecycle, clock)
         self._runner = HookRunner(invoker, clock, self.metrics)
         self._ending = Ending(invoker, self._runner, self._teller)
-        self._around = Around(self._teller, app)
+        self._around = Around(self._teller, app, secrets)
         self._chains: dict[tuple[Hook, ...], Chain] = {}
         self._chained_for: tuple[Hook, ...] = ()
 
@@ -99,6 +104,8 @@ class Pipeline:
             require_entry(entry)
             life.phase = entry
         spec = bound.spec
+        if spec.secrets:
+            life.granted = spec.secrets
         context = LocalContext(
             run=run,
             step=step,
@@ -208,7 +215,7 @@ class Pipeline:
     async def execute(
         self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None
     ) -> Json:
-        """Perform the effect: its output, valid and as JSON. INVALID_OUTPUT and the handler's own exceptions pass through.
+        """Perform the effect: its output, valid and as JSON. RATE_LIMITED, INVALID_OUTPUT and the handler's own pass through.
 
         `Invocation.has_returned` tells afterwards whether the handler came to its end: then the effect is done, whatever follows.
         """
@@ -219,6 +226,9 @@ class Pipeline:
         else:
             chain = self._chain(call)
         life.prepared = prepared
+        # Here, and not before the intent: this is what has an effect, and a refusal is an attempt that a `retry` may repeat.
+        if self.rates is not None and not call.context.world.is_simulated:
+            self.rates.admit(call.context.capability, str(call.context.principal))
         if timeout_s is not None:
             life.deadline_ms = self._clock.now_ms() + round(timeout_s * 1000)
         returned = await self._invoker.invoke(

@@ -11,6 +11,7 @@ from assent.invocation.application import GlobalContext
 from assent.invocation.context import LocalContext, Surroundings
 from assent.invocation.hooks import Hook
 from assent.invocation.lifecycle import Lifecycle, LifecycleEvent, Stage, Subject
+from assent.invocation.secrets import Secret, Secrets
 from assent.spec.ports import FineClock
 
 
@@ -56,9 +57,28 @@ class Teller:
 class Around(Surroundings):
     """What the calls of a pipeline have around them."""
 
-    def __init__(self, teller: Teller, app: GlobalContext | None) -> None:
+    def __init__(self, teller: Teller, app: GlobalContext | None, secrets: Secrets | None) -> None:
         self.app = app
         self._teller = teller
+        self._secrets = secrets
+
+    async def secret(
+        self, context: LocalContext, name: str, granted: tuple[str, ...], *, fresh: bool
+    ) -> Secret:
+        if self._secrets is None:
+            return await super().secret(context, name, granted, fresh=fresh)
+        return await self._secrets.read(
+            name, capability=context.capability, granted=granted, ids=context.ids, fresh=fresh
+        )
+
+    def secret_in_thread(
+        self, context: LocalContext, name: str, granted: tuple[str, ...], *, fresh: bool
+    ) -> Secret:
+        if self._secrets is None:
+            return super().secret_in_thread(context, name, granted, fresh=fresh)
+        return self._secrets.read_in_thread(
+            name, capability=context.capability, granted=granted, ids=context.ids, fresh=fresh
+        )
 
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         lifecycle = self._teller.lifecycle

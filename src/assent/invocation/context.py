@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from assent.invocation._hook_records import HookRecord
     from assent.invocation.application import GlobalContext
+    from assent.invocation.secrets import Secret
 
 
 class CancelToken:
@@ -104,6 +105,20 @@ class Surroundings:
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         """A part says how far it is. May be called from any thread; must not block."""
 
+    async def secret(
+        self, context: LocalContext, name: str, granted: tuple[str, ...], *, fresh: bool
+    ) -> Secret:
+        """A secret for a call whose capability is granted these."""
+        del context, granted, fresh
+        raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
+
+    def secret_in_thread(
+        self, context: LocalContext, name: str, granted: tuple[str, ...], *, fresh: bool
+    ) -> Secret:
+        """The same for a thread that may wait."""
+        del context, granted, fresh
+        raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
+
 
 _NOTHING_AROUND: Final = Surroundings()
 
@@ -125,6 +140,7 @@ class CallLife:
     callbacks: Callbacks | None = None
     hooks_run: tuple[HookRecord, ...] = ()
     is_over: bool = False
+    granted: tuple[str, ...] = ()
 
 
 class LocalContext:
@@ -220,6 +236,17 @@ class LocalContext:
         if app is None:
             raise InputError("APP_MISSING", "a call made by hand is part of no application")
         return app
+
+    async def secret(self, name: str, *, fresh: bool = False) -> Secret:
+        """A secret that the capability's spec names; `fresh`: fetched from now on, and not kept from before.
+
+        For async parts. Raises `RefusedError` SECRET_NOT_GRANTED, `InputError` SECRET_MISSING, `WorldError` SECRET_UNAVAILABLE.
+        """
+        return await self._around.secret(self, name, self._life.granted, fresh=fresh)
+
+    def secret_in_thread(self, name: str, *, fresh: bool = False) -> Secret:
+        """The same for sync parts, which run in a thread of their own and wait in it."""
+        return self._around.secret_in_thread(self, name, self._life.granted, fresh=fresh)
 
     # -- what it remembers --------------------------------------------------------------------------------------------------
 

@@ -200,6 +200,7 @@ class Secrets:
         self._record = record
         self._limits = limits or SecretLimits()
         self._slots: dict[str, _Slot] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def read(
         self,
@@ -246,6 +247,30 @@ class Secrets:
                 return slot.secret
         finally:
             slot.users -= 1
+
+    def read_in_thread(
+        self,
+        name: str,
+        *,
+        capability: str,
+        granted: Collection[str],
+        ids: Mapping[str, Json] | None = None,
+        fresh: bool = False,
+    ) -> Secret:
+        """The same for a thread of its own, which waits. `InputError` RUNTIME_CLOSED when no loop was attached."""
+        if self._loop is None:
+            raise InputError("RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with`")
+        reading = self.read(name, capability=capability, granted=granted, ids=ids, fresh=fresh)
+        return asyncio.run_coroutine_threadsafe(reading, self._loop).result()
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let threads read too: `loop` is where secrets are fetched."""
+        self._loop = loop
+
+    def add(self, provider: SecretProvider) -> None:
+        """Ask another provider, before all others. What was kept from them is forgotten."""
+        self._providers = (provider, *self._providers)
+        self.forget()
 
     def forget(self, name: str | None = None) -> None:
         """Keep one secret, or none of them, any longer."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from assent import system
-from assent.engine import Limits
+from assent.engine import Limits, Services
 from assent.invocation import (
     Gate,
     GlobalContext,
@@ -15,30 +17,44 @@ from assent.invocation import (
     Pipeline,
 )
 from assent.runtime import settings
+from assent.runtime._rates import rate_limiter, remember_calls
+from assent.runtime._secrets import runtime_secrets
 from assent.spec.ports import FineClock
 
 
 class Calling:
     """The hooks, listeners and counts of one runtime; they outlive a pipeline, which is made when the runtime opens."""
 
-    def __init__(self, gate: Gate, app: GlobalContext, metrics: Metrics) -> None:
+    def __init__(
+        self, gate: Gate, app: GlobalContext, metrics: Metrics, rates: tuple[settings.Rate, ...]
+    ) -> None:
         self.hooks = Hooks(HookLevel.GLOBAL)
         self.lifecycle = Lifecycle()
+        self.secrets = runtime_secrets(metrics)
+        self._rates = rates
         self._gate = gate
         self._app = app
         self._metrics = metrics
 
+    def open(self, services: Services) -> None:
+        """The runtime opens, on the running loop: threads may read secrets, and calls of earlier processes count."""
+        self.secrets.attach(asyncio.get_running_loop())
+        remember_calls(services.pipeline.rates, services.journal, services.clock.now_ms())
+
     def pipeline(self, invoker: Invoker, clock: FineClock | None = None) -> Pipeline:
         """The one way of every call that this runtime makes."""
+        clock = clock or system.SystemClock()
         return Pipeline(
             invoker,
             self._gate,
-            clock=clock or system.SystemClock(),
+            clock=clock,
             ids=system.SystemIds(),
             hooks=self.hooks,
             lifecycle=self.lifecycle,
             metrics=self._metrics,
             app=self._app,
+            secrets=self.secrets,
+            rates=rate_limiter(self._rates, clock),
         )
 
 

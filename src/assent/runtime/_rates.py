@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from assent.invocation import RateLimit, RateLimiter
 from assent.journal import JournalReader
-from assent.runtime.settings import Settings
+from assent.runtime.settings import Rate
 from assent.spec import events as ev
 from assent.spec.ids import RunId, StepKey
 from assent.spec.ports import Clock
 
 
-def rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
+def rate_limiter(rates: Sequence[Rate], clock: Clock) -> RateLimiter:
     """What counts calls against the limits that are configured."""
     limits = [
         RateLimit(
@@ -21,14 +23,14 @@ def rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
             principal=rate.principal,
             per=rate.per,
         )
-        for rate in settings.limits.rates
+        for rate in rates
     ]
     return RateLimiter(limits, clock)
 
 
-def remember_calls(limiter: RateLimiter, journal: JournalReader, now_ms: int) -> None:
+def remember_calls(limiter: RateLimiter | None, journal: JournalReader, now_ms: int) -> None:
     """Count the calls of the last window that the journal tells of. Each command is a process, and a limit is for all of them."""
-    if not limiter.limits:
+    if limiter is None:
         return
     since_ms = now_ms - limiter.longest_ms
     found: list[tuple[int, str, str]] = []

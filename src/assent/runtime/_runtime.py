@@ -91,8 +91,9 @@ class Runtime(Replays):
         self._exit = AsyncExitStack()
         self._engine: Engine | None = None
         self._services: Services | None = None
-        self.calling = Calling(self.gate, self.app, self.metrics)
+        self.calling = Calling(self.gate, self.app, self.metrics, settings.limits.rates)
         self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
+        self.secrets = self.calling.secrets
 
     @classmethod
     def open(
@@ -166,6 +167,7 @@ class Runtime(Replays):
         self._exit.push_async_callback(journal.close)
         services = self.services(journal, journal.blobs)
         self._services = services
+        self.calling.open(services)
         # The modules outlive every call that may use them, and the journal outlives the modules.
         self._exit.push_async_callback(self.app.shutdown)
         await self.app.start()

@@ -53,7 +53,7 @@ async def before(context, key): ...
 @put.compensate
 async def restore(context, key): ...
 
-@put.before(timeout=3, retries=2)
+@put.before(timeout_s=3, retries=2)
 async def guard(context): ...
 '''
 MODELS = '''
@@ -109,7 +109,12 @@ def test_a_result_has_the_fields_of_its_model_and_of_the_models_bases() -> None:
 
 def test_a_hook_has_its_level_and_limits() -> None:
     (hook,) = read(DECORATED, models=MODELS).hooks
-    assert (hook.kind, hook.level, hook.id, hook.capability) == ("before", "capability", "guard", "notes.put")
+    assert (hook.kind, hook.level, hook.id, hook.capability) == (
+        "before",
+        "capability",
+        "notes.guard",
+        "notes.put",
+    )
     assert (hook.timeout, hook.retries, hook.unknown) == (3.0, 2, ())
 
 
@@ -237,7 +242,7 @@ def test_each_form_derives_what_it_would_register() -> None:
         ),
         ("import shutil\ndef f(): shutil.rmtree('x')", "shutil.rmtree", "files"),
         ("import os\ndef f(): return os.environ['HOME']", "os.environ", "environment"),
-        ("import os\ndef f(): return os.environ.get('HOME')", "os.environ.get", "environment"),
+        ("import os\ndef f(): return os.environ.get('HOME')", "os.environ", "environment"),
         ("from os import getenv\ndef f(): return getenv('HOME')", "os.getenv", "environment"),
         ("def f(): exec('x')", "builtins.exec", "dynamic"),
         ("import pickle\ndef f(d): pickle.loads(d)", "pickle.loads", "dynamic"),

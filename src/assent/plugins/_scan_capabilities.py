@@ -41,6 +41,9 @@ HOOKS: Final[Mapping[str, Literal["before", "after", "catch", "finally"]]] = {
     "finally_": "finally",
 }
 
+TIMEOUT_S: Final = 5.0
+"""The limit of a hook that says none."""
+
 _ATTACHED: Final = frozenset(PARTS) | frozenset(HOOKS)
 
 
@@ -220,12 +223,11 @@ def _hook(names: Names, one: _Attachment) -> Hook:
         level = said.lower()  # type: ignore[assignment]  # one of the three words
     own_id = None if owner is None else Arguments(owner.names, owner.node, owner.scope).text("id", 0)
     named = given.text("capability", None) if owner is None else own_id
-    position = 0 if call is not None and call.args and isinstance(call.args[0], ast.Constant) else None
-    timeout, retries = given.value("timeout", None), given.value("retries", None)
-    hook_id = given.text("id", position) or given.text("name", None)
+    hook_id = given.text("id", None)
     if hook_id is None and function is not None and "id" not in given.nodes:
-        hook_id = function.name
-    unknown = [name for name in ("id", "capability", "timeout", "retries") if given.is_unknown(name)]
+        hook_id = f"{names.facts.module}.{function.name}"
+    timeout, retries = given.value("timeout_s", None, TIMEOUT_S), given.value("retries", None, 0)
+    unknown = [name for name in ("id", "capability", "timeout_s", "retries") if given.is_unknown(name)]
     line = function.lineno if function is not None else target.lineno
     return Hook(
         kind=kind,
@@ -236,7 +238,7 @@ def _hook(names: Names, one: _Attachment) -> Hook:
         if isinstance(timeout, int | float) and not isinstance(timeout, bool)
         else None,
         retries=retries if isinstance(retries, int) and not isinstance(retries, bool) else None,
-        unknown=tuple(sorted(unknown)),
+        unknown=tuple(sorted(name.removesuffix("_s") for name in unknown)),
         at=f"{names.facts.path}:{line}",
     )
 

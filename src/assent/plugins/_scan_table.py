@@ -137,6 +137,22 @@ def use_kind(dotted: str) -> UseKind | None:
     return kind
 
 
+def shown_name(dotted: str) -> str:
+    """What is told of a real name: the function, class or variable that is reached, without what is then asked of it."""
+    head = dotted
+    while head and head not in TABLE:
+        head = head.rpartition(".")[0]
+    more = dotted[len(head) + 1 :].partition(".")[0]
+    if not head or not more or ("." in head and head.partition(".")[0] in _OF_FUNCTIONS):
+        return head or dotted
+    return f"{head}.{more}"
+
+
+# Modules whose entries in the table are functions and variables, not modules.
+_OF_FUNCTIONS: Final = frozenset(
+    "os posix nt builtins io _io codecs sys marshal pickle types gc inspect threading signal gzip bz2 lzma tarfile".split()
+)
+
 _CACHE_MAX: Final = 20_000
 _CACHE: Final[dict[str, UseKind | None]] = {}
 

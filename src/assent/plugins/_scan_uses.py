@@ -8,7 +8,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from assent.plugins._scan_names import ROUNDABOUT, Names
-from assent.plugins._scan_table import KEYS, METHODS, PATH_METHODS, SUSPICIOUS, TABLE, is_stdlib, use_kind
+from assent.plugins._scan_table import (
+    KEYS,
+    METHODS,
+    PATH_METHODS,
+    SUSPICIOUS,
+    TABLE,
+    is_stdlib,
+    shown_name,
+    use_kind,
+)
 from assent.plugins._scan_types import source_of
 from assent.plugins._scan_values import fold
 from assent.plugins._scan_walk import AT_IMPORT, SECRET_SCHEME, TYPING, Called, chain_of
@@ -77,6 +86,11 @@ class Uses:
         for one in facts.imports:
             self._imported(one.module, one.line, is_dynamic=False)
 
+    def _kind(self, name: str) -> UseKind | None:
+        """What a real name reaches; a module of the source is judged by what stands in it, whatever it is called."""
+        kind = use_kind(name)
+        return None if kind is None or self._names.package.is_own(name) else kind
+
     # -- references ----------------------------------------------------------------------------------------------------
 
     def _reference(self, written: str, meanings: Iterable[str], scope: str, line: int) -> None:
@@ -85,7 +99,7 @@ class Uses:
             has_meaning = True
             name = meaning.removeprefix(ROUNDABOUT)
             hidden = meaning.startswith(ROUNDABOUT)
-            kind = use_kind(name)
+            kind = self._kind(name)
             if kind is None:
                 kind, name, hidden = self._within(name, hidden=hidden)
             if kind is not None:
@@ -105,7 +119,7 @@ class Uses:
         for index in range(1, len(parts) - 1):
             if parts[index] in KEYS:
                 inner = ".".join(parts[index:])
-                kind = use_kind(inner)
+                kind = self._kind(inner)
                 if kind is not None:
                     return kind, inner, True
         return None, name, hidden
@@ -125,7 +139,7 @@ class Uses:
             if (
                 "." in name
                 and not self._names.package.is_own(name)
-                and use_kind(name) is not UseKind.ENVIRONMENT
+                and self._kind(name) is not UseKind.ENVIRONMENT
             ):
                 owner = name.rpartition(".")[0]
                 # Only a module's or a class's attribute is everybody's; that of an object is its owner's affair.
@@ -150,7 +164,7 @@ class Uses:
             name = meaning.removeprefix(ROUNDABOUT)
             if name.startswith(("builtins.", "importlib.", "operator.")):
                 self._meta(name, node, scope)
-            kind = use_kind(name)
+            kind = self._kind(name)
             if kind is not None:
                 hidden = meaning.startswith(ROUNDABOUT) or (kind is UseKind.DYNAMIC and _is_decoded(node))
                 target = self._target(kind, node, scope)
@@ -161,7 +175,7 @@ class Uses:
                 if (handed := chain_of(argument)) is not None:
                     for meaning in names.of_chain(handed, scope):
                         name = meaning.removeprefix(ROUNDABOUT)
-                        if (kind := use_kind(name)) is not None:
+                        if (kind := self._kind(name)) is not None:
                             self._add(kind, name, None, scope, node.lineno, is_called=True)
 
     def _meta(self, name: str, node: ast.Call, scope: str) -> None:
@@ -172,7 +186,7 @@ class Uses:
             for owner in names.of(args[0], scope):
                 base = owner.removeprefix(ROUNDABOUT)
                 if attribute is not None:
-                    kind = use_kind(f"{base}.{attribute}")
+                    kind = self._kind(f"{base}.{attribute}")
                     if kind is not None:
                         self._add(kind, f"{base}.{attribute}", None, scope, line, hidden=True)
                 elif base in KEYS or f"{base}." in _DANGEROUS:
@@ -200,7 +214,7 @@ class Uses:
         names = self._names
         for meaning in names.of(node.value, scope):
             base = meaning.removeprefix(ROUNDABOUT)
-            if use_kind(base) is UseKind.ENVIRONMENT:
+            if self._kind(base) is UseKind.ENVIRONMENT:
                 name = names.text(node.slice, scope)
                 self._add(UseKind.ENVIRONMENT, base, _short(name), scope, node.lineno, is_called=True)
             elif base == "builtins.globals" or base.endswith(".__dict__"):
@@ -290,6 +304,7 @@ class Uses:
         if scope == TYPING and self._is_typing_plain:
             return
         scope = AT_IMPORT if scope == TYPING else scope
+        name = shown_name(name) if kind is not UseKind.PATCH else name
         placed = self._placed.get((kind, name, scope))
         if target is None and placed is not None and placed >= hidden and not is_called:
             return

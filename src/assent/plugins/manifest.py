@@ -2,7 +2,7 @@
 
 One document, version 1, whose JSON Schema is published as `docs/schemas/manifest-1.json`. It holds facts only: paths are relative
 to what was read, everything is sorted, and nothing in it depends on the machine, the time or what is installed. So the same bytes
-give the same manifest everywhere, and its fingerprint is compared byte for byte. Judgements about the facts are `Warning`s and
+give the same manifest everywhere, and its fingerprint is compared byte for byte. Judgements about the facts are warnings and
 stand beside it (`assent.plugins.warnings_of`).
 
 What cannot be known without running the code is said to be unknown: the field is null and its name stands in `unknown`.
@@ -318,13 +318,18 @@ class Manifest(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return cls.from_json(parse_json(text))
 
 
-class Warning(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):  # noqa: A001  # the domain's word; it is no exception
+class PluginWarning(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One place where the code does more than it declares, or more than can be seen."""
 
     code: str
     message: str
     path: str | None = None
     hint: str | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """The warning as JSON data."""
+        data: dict[str, Json] = msgspec.to_builtins(self)
+        return data
 
 
 def manifest_schema() -> dict[str, Json]:

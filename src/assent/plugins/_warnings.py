@@ -1,0 +1,313 @@
+"""Judgements about a manifest: where the code does more than it declares, or more than can be seen by reading it.
+
+A warning forbids nothing. It is what a person has to know before saying that a plugin is trusted, the gravest first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Final
+
+from assent.plugins.manifest import Capability, Manifest, Permissions, PluginWarning, Use, UseKind
+
+BUILTIN_NAMESPACES: Final = ("assent.", "io.fs.", "sys.")
+"""Beginnings of ids that belong to Assent itself, whether or not the very id exists."""
+
+ORDER: Final = (
+    "PLUGIN_CALL_HIDDEN",
+    "PLUGIN_CODE_DYNAMIC",
+    "PLUGIN_CODE_NATIVE",
+    "PLUGIN_CODE_PATCHES",
+    "PLUGIN_STARTS_WITH_PYTHON",
+    "PLUGIN_ID_SHADOWS",
+    "PLUGIN_ID_TWICE",
+    "PLUGIN_IMPORT_EFFECT",
+    "PLUGIN_NETWORK_UNDECLARED",
+    "PLUGIN_PROCESS_UNDECLARED",
+    "PLUGIN_FILES_UNDECLARED",
+    "PLUGIN_ENVIRONMENT_UNDECLARED",
+    "PLUGIN_SECRET_UNDECLARED",
+    "PLUGIN_RISK_UNDERSTATED",
+    "PLUGIN_PART_MISSING",
+    "PLUGIN_VALUE_UNKNOWN",
+    "PLUGIN_PERMISSION_UNUSED",
+    "PLUGIN_UNDECLARED",
+    "PLUGIN_EMPTY",
+)
+"""The gravest first."""
+
+_UNDECLARED: Final = {
+    UseKind.NETWORK: ("PLUGIN_NETWORK_UNDECLARED", "reaches the network", "network", 'network = ["HOST"]'),
+    UseKind.PROCESS: (
+        "PLUGIN_PROCESS_UNDECLARED",
+        "starts or steers processes",
+        "process",
+        'process = ["PROGRAM"]',
+    ),
+    UseKind.FILES: (
+        "PLUGIN_FILES_UNDECLARED",
+        "reaches files outside `context.world`",
+        "files",
+        'files = ["PATH"]',
+    ),
+    UseKind.ENVIRONMENT: (
+        "PLUGIN_ENVIRONMENT_UNDECLARED",
+        "reads the environment",
+        "environment",
+        'environment = ["NAME"]',
+    ),
+}
+_START_FILES: Final = re.compile(r"(?:^|/)(?:[^/]+\.pth|(?:site|user)customize\.py)\Z")
+_EFFECTS: Final = (UseKind.NETWORK, UseKind.PROCESS, UseKind.FILES, UseKind.ENVIRONMENT, UseKind.DYNAMIC)
+
+
+def warnings_of(manifest: Manifest, known_ids: Collection[str] = ()) -> list[PluginWarning]:
+    """Every warning about a manifest, the gravest first. `known_ids` are those of capabilities that are there already."""
+    found = [
+        *_about_uses(manifest),
+        *_about_files(manifest),
+        *_about_ids(manifest, known_ids),
+        *_about_secrets(manifest),
+        *_about_capabilities(manifest.capabilities),
+        *_about_declaration(manifest),
+    ]
+    return sorted(dict.fromkeys(found), key=lambda one: (ORDER.index(one.code), _place(one.path)))
+
+
+def _place(path: str | None) -> tuple[str, int]:
+    file, _, line = (path or "").rpartition(":")
+    return (file, int(line)) if line.isdigit() else (path or "", 0)
+
+
+def _about_uses(manifest: Manifest) -> Iterator[PluginWarning]:
+    permissions = manifest.declaration.permissions
+    for use in manifest.uses:
+        what = f"`{use.name}`" + (f" (`{use.target}`)" if use.target else "")
+        if use.is_hidden:
+            yield PluginWarning(
+                code="PLUGIN_CALL_HIDDEN",
+                message=f"the code goes out of its way to reach {what}",
+                path=use.at,
+                hint="plain code would name it; ask its author why it does not",
+            )
+        elif use.kind is UseKind.DYNAMIC:
+            yield PluginWarning(
+                code="PLUGIN_CODE_DYNAMIC",
+                message=f"{what} makes or finds code while it runs, which no reading can see",
+                path=use.at,
+                hint="read this place yourself, or do without",
+            )
+        elif use.kind is UseKind.NATIVE:
+            yield PluginWarning(
+                code="PLUGIN_CODE_NATIVE",
+                message=f"{what} runs machine code, which no reading can see",
+                path=use.at,
+                hint="trust it only as far as you trust its author",
+            )
+        elif use.kind is UseKind.PATCH:
+            yield PluginWarning(
+                code="PLUGIN_CODE_PATCHES",
+                message=f"{what} of another package is replaced, for everybody who uses it",
+                path=use.at,
+                hint="wrap it instead; a plugin changes nothing but itself",
+            )
+        if use.is_import_time and use.kind in _EFFECTS:
+            yield PluginWarning(
+                code="PLUGIN_IMPORT_EFFECT",
+                message=f"importing the plugin comes to {what}, before any policy is asked",
+                path=use.at,
+                hint="do it in a handler, or in a module of the application that is started",
+            )
+        if use.kind in _UNDECLARED and not _is_covered(use, permissions):
+            code, does, key, example = _UNDECLARED[use.kind]
+            asked = getattr(permissions, key)
+            more = (
+                f", which is not among the declared ones ({', '.join(asked)})"
+                if asked
+                else ", which it does not declare"
+            )
+            yield PluginWarning(
+                code=code,
+                message=f"the code {does} by {what}{more}",
+                path=use.at,
+                hint=f"declare it under `permissions`: `{example}`",
+            )
+
+
+def _is_covered(use: Use, permissions: Permissions) -> bool:
+    """Whether a use is among what is asked for. A target that can't be known is covered by asking for anything of its kind."""
+    match use.kind:
+        case UseKind.NETWORK:
+            hosts = [
+                host.rpartition(":")[0] if re.search(r":\d+\Z", host) else host
+                for host in permissions.network
+            ]
+            return _is_among(use.target, hosts)
+        case UseKind.PROCESS:
+            target = use.target
+            return _is_among(target, permissions.process) or (
+                target is not None and target.rpartition("/")[2] in permissions.process
+            )
+        case UseKind.FILES:
+            return _is_among(
+                use.target, [*permissions.files, *(f"{path.rstrip('/')}/*" for path in permissions.files)]
+            )
+        case _:
+            return _is_among(use.target, permissions.environment)
+
+
+def _is_among(target: str | None, asked: Iterable[str]) -> bool:
+    patterns = [*asked]
+    return bool(patterns) and (target is None or any(fnmatchcase(target, pattern) for pattern in patterns))
+
+
+def _about_files(manifest: Manifest) -> Iterator[PluginWarning]:
+    for file in manifest.files:
+        if _START_FILES.search(file.path):
+            yield PluginWarning(
+                code="PLUGIN_STARTS_WITH_PYTHON",
+                message=f"`{file.path}` runs whenever Python starts, with or without Assent",
+                path=file.path,
+                hint="do not install it",
+            )
+        elif file.kind in ("native", "bytecode"):
+            yield PluginWarning(
+                code="PLUGIN_CODE_NATIVE",
+                message=f"`{file.path}` can be imported but not read",
+                path=file.path,
+                hint="ask for the source, or trust it only as far as you trust its author",
+            )
+
+
+def _about_ids(manifest: Manifest, known_ids: Collection[str]) -> Iterator[PluginWarning]:
+    seen: dict[tuple[str, str | None], str] = {}
+    for one in manifest.capabilities:
+        if one.id is None:
+            continue
+        if one.id in known_ids or one.id.startswith(BUILTIN_NAMESPACES):
+            whose = "is there already" if one.id in known_ids else "is in a namespace of Assent itself"
+            yield PluginWarning(
+                code="PLUGIN_ID_SHADOWS",
+                message=f"the capability id `{one.id}` {whose}",
+                path=one.at,
+                hint=f"begin the plugin's ids with a name of its own: `{manifest.name}.`",
+            )
+        if one.is_registered and (one.id, one.version) in seen:
+            yield PluginWarning(
+                code="PLUGIN_ID_TWICE",
+                message=f"`{one.id}@{one.version}` is declared twice, also at {seen[one.id, one.version]}",
+                path=one.at,
+                hint="give one of them another id or version",
+            )
+        seen.setdefault((one.id, one.version), one.at)
+
+
+def _about_secrets(manifest: Manifest) -> Iterator[PluginWarning]:
+    allowed = set(manifest.declaration.permissions.secrets)
+    for one in manifest.capabilities:
+        for name in one.secrets:
+            if name not in allowed:
+                yield _undeclared_secret(f"capability `{one.id}` needs the secret `{name}`", one.at)
+    for secret in manifest.secrets:
+        if secret.name is None:
+            yield _undeclared_secret(
+                "the code asks for a secret whose name only running would tell", secret.at
+            )
+        elif secret.name not in allowed:
+            yield _undeclared_secret(f"the code asks for the secret `{secret.name}`", secret.at)
+
+
+def _undeclared_secret(message: str, at: str) -> PluginWarning:
+    return PluginWarning(
+        code="PLUGIN_SECRET_UNDECLARED",
+        message=f"{message}, which the plugin does not declare",
+        path=at,
+        hint='declare it under `permissions`: `secrets = ["NAME"]`',
+    )
+
+
+def _about_capabilities(capabilities: Iterable[Capability]) -> Iterator[PluginWarning]:
+    for one in capabilities:
+        if one.unknown:
+            named = ", ".join(f"`{name}`" for name in one.unknown)
+            yield PluginWarning(
+                code="PLUGIN_VALUE_UNKNOWN",
+                message=f"of capability `{one.id or '?'}` only running would tell: {named}",
+                path=one.at,
+                hint="write constants there; Assent will not load what it could not compare",
+            )
+        yield from _about_risk(one)
+        if "parts" in one.unknown or "compensation" in one.unknown or "compensated_by" in one.unknown:
+            continue
+        claims = one.compensation is not None and one.compensated_by is None and one.operation != "READ"
+        if claims is not ("compensate" in one.parts) and one.operation is not None:
+            said = (
+                "claims a compensation that nothing performs"
+                if claims
+                else "has a `compensate` that nothing claims"
+            )
+            yield PluginWarning(
+                code="PLUGIN_PART_MISSING",
+                message=f"capability `{one.id or '?'}` {said}",
+                path=one.at,
+                hint="attach the part, or mend the claim; it can't be registered as it is",
+            )
+
+
+def _about_risk(one: Capability) -> Iterator[PluginWarning]:
+    reached = ", ".join(
+        kind
+        for kind in one.reaches
+        if kind in (UseKind.PROCESS, UseKind.FILES, UseKind.NATIVE, UseKind.DYNAMIC)
+    )
+    if one.operation == "READ" and reached:
+        yield PluginWarning(
+            code="PLUGIN_RISK_UNDERSTATED",
+            message=f"capability `{one.id or '?'}` says that it only reads, but its code can come to: {reached}",
+            path=one.at,
+            hint="say what it does: EXECUTE or WRITE, with the risk that goes with it",
+        )
+    if UseKind.NETWORK in one.reaches and "labels" not in one.unknown and "sends_external" not in one.labels:
+        yield PluginWarning(
+            code="PLUGIN_RISK_UNDERSTATED",
+            message=f"capability `{one.id or '?'}` can reach the network without the label `sends_external`",
+            path=one.at,
+            hint='add `labels=["sends_external"]`, so that policy can tell where data may go',
+        )
+
+
+def _about_declaration(manifest: Manifest) -> Iterator[PluginWarning]:
+    declaration = manifest.declaration
+    if declaration.file is None:
+        yield PluginWarning(
+            code="PLUGIN_UNDECLARED",
+            message="the plugin declares nothing of itself, so it may do nothing but act on `context.world`",
+            hint="add `[tool.assent.plugin]` to its `pyproject.toml`, or an `assent-plugin.toml`",
+        )
+    if not manifest.capabilities:
+        yield PluginWarning(
+            code="PLUGIN_EMPTY",
+            message="no capability was found",
+            hint='declare one with `@capability("id", …)` from `assent`',
+        )
+    used = {use.kind for use in manifest.uses}
+    for kind, (_, _, key, _) in _UNDECLARED.items():
+        asked: tuple[str, ...] = getattr(declaration.permissions, key)
+        if asked and kind not in used:
+            yield _unused(key, asked, declaration.file)
+    wanted = {secret.name for secret in manifest.secrets}
+    wanted |= {name for one in manifest.capabilities for name in one.secrets}
+    unused = tuple(name for name in declaration.permissions.secrets if name not in wanted)
+    if unused and None not in wanted:
+        yield _unused("secrets", unused, declaration.file)
+
+
+def _unused(key: str, asked: tuple[str, ...], file: str | None) -> PluginWarning:
+    return PluginWarning(
+        code="PLUGIN_PERMISSION_UNUSED",
+        message=f"the plugin asks for `{key}` ({', '.join(asked)}), but no code that could be read uses it",
+        path=file,
+        hint="take it out of `permissions`; what is not needed should not be granted",
+    )

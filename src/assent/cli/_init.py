@@ -33,6 +33,7 @@ roles = ["operator"]
 # grace = "10s"                     # how long a cancelled step may take to end
 # max_pre_image_bytes = 67108864    # what one step may keep for its undo
 # version_idle = "15m"              # after which an older version of a capability cools
+# plan_expiry = "7d"                # how long a saved plan, with its inputs, is kept
 
 [ledger]
 # key = "~/keys/ledger"             # the signing key; by default in your own configuration folder

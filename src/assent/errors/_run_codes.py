@@ -155,6 +155,10 @@ RUN_CODES: Final[dict[str, Explanation]] = {
         "A saved plan would not do today what it showed.",
         "Look at a new plan: `assent plan FILE`.",
     ),
+    "PLAN_EXPIRED": Explanation(
+        "A saved plan was not run in time; it holds inputs, so it is not kept for ever.",
+        "Look at a new plan with `assent plan FILE`; `plan_expiry` under `[limits]` sets the time.",
+    ),
     "PLAN_INVALID": Explanation(
         "A saved plan's file can't be read.",
         "Make it again with `assent plan FILE`.",

@@ -392,6 +392,10 @@ CATALOG: dict[str, Explanation] = {
         "Nothing was recorded in this state directory yet.",
         "Run something first, or check `--state` and `--workspace`.",
     ),
+    "KEY_MISSING": Explanation(
+        "The key that signs this ledger is not in its place. No new one is made: its signatures would look forged.",
+        "Put the ledger's own key back, or begin a new ledger with another `--state`.",
+    ),
     "KEY_FOREIGN": Explanation(
         "The signing key is not the one that signed this ledger so far; its signatures would look forged.",
         "Put the ledger's own key back in its place, or begin a new ledger with another `--state`.",

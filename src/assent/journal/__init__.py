@@ -10,6 +10,7 @@ from assent.journal._keys import Ed25519FileSigner
 from assent.journal._memory import MemoryBlobs, MemoryJournal
 from assent.journal._merkle import Frontier, leaf_hash, tree_root
 from assent.journal._note import Ed25519Verifier, Signer, Verifier
+from assent.journal._own_key import ledger_signer
 from assent.journal._owner import Ownership, acquire_or_forward, forward, is_owned
 from assent.journal._proof import InclusionProof
 from assent.journal._reader import SqliteReader
@@ -73,6 +74,7 @@ __all__ = [
     "is_owned",
     "judge",
     "leaf_hash",
+    "ledger_signer",
     "open_checkpoint",
     "prove",
     "sign_checkpoint",

@@ -150,6 +150,7 @@ _SHARED: Final[Schema] = {
         "payload_bytes": _whole(1024, 1 << 40),
         "max_pre_image_bytes": _whole(0, 1 << 50),
         "version_idle": _duration_ms,
+        "plan_expiry": _duration_ms,
     },
     "ledger": {"key": _text},
 }

@@ -1,6 +1,7 @@
-"""Saved plans, kept in the state directory until they are run: at most once, and only as they were shown.
+"""Saved plans, kept in the state directory until they are run or expire: run at most once, and only as they were shown.
 
-The file is a convenience, not a record: what counts is the run that names the plan in its first event.
+The file is a convenience, not a record: what counts is the run that names the plan in its first event. When a plan was made is
+told by its id, so a file that can't be read, or is gone, expires like any other.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +17,9 @@ from typing import Any, Final
 from assent.errors import InputError, Json
 from assent.spec.ids import PlanId
 
-_PLAN_ID: Final = re.compile(r"plan_[0-9a-z]{26}\Z")
+_PLAN_ID: Final = re.compile(r"plan_([0-7][0-9a-hjkmnp-tv-z]{9})[0-9a-hjkmnp-tv-z]{16}\Z")
+_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Those of an id: Crockford's base 32. The first ten of them are milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,9 @@ class SavedPlan:
 class PlanStore:
     """The plans of one state directory."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, expiry_ms: int) -> None:
         self._folder = state / "plans"
+        self._expiry_ms = expiry_ms
 
     def save(self, plan: SavedPlan) -> None:
         """Keep a plan; its file is readable by its owner only."""
@@ -47,10 +52,13 @@ class PlanStore:
             json.dump(data, file, sort_keys=True)
         temporary.rename(self._folder / f"{plan.plan_id}.json")
 
-    def load(self, plan_id: str) -> SavedPlan:
-        """The plan of that id. `PLAN_UNKNOWN` when there is none."""
-        if not _PLAN_ID.match(plan_id):
+    def load(self, plan_id: str, now_ms: int) -> SavedPlan:
+        """The plan of that id. `PLAN_UNKNOWN` when there is none, `PLAN_EXPIRED`, `PLAN_INVALID`."""
+        made_ms = _made_ms(plan_id)
+        if made_ms is None:
             raise _unknown(plan_id)
+        if now_ms - made_ms >= self._expiry_ms:
+            raise _expired(plan_id, now_ms - made_ms, self._expiry_ms)
         try:
             data: Any = json.loads((self._folder / f"{plan_id}.json").read_text(encoding="utf-8"))
             return SavedPlan(**data)
@@ -63,15 +71,51 @@ class PlanStore:
                 hint="make it again with `assent plan FILE`",
             ) from None
 
+    def sweep(self, now_ms: int) -> None:
+        """Remove the plans that have expired, with the inputs in them; durable when it returns. What can't be removed stays."""
+        if not self._folder.is_dir():
+            return
+        for file in self._folder.iterdir():
+            # A process that was killed while it saved a plan left the file with a dot before its name.
+            made_ms = _made_ms(file.name.removeprefix(".").removesuffix(".json"))
+            if made_ms is not None and now_ms - made_ms >= self._expiry_ms:
+                with suppress(OSError):
+                    file.unlink()
+        with suppress(OSError):
+            self._sync()
+
     def discard(self, plan_id: str) -> None:
         """Remove a plan with the inputs in it, durably; harmless when there is none."""
         (self._folder / f"{plan_id}.json").unlink(missing_ok=True)
         if self._folder.is_dir():
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            self._sync()
+
+    def _sync(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _made_ms(plan_id: str) -> int | None:
+    """When a plan was made, in milliseconds since 1970; None for what is no plan's id."""
+    found = _PLAN_ID.match(plan_id)
+    if found is None:
+        return None
+    made_ms = 0
+    for digit in found[1]:
+        made_ms = made_ms << 5 | _DIGITS.index(digit)
+    return made_ms
+
+
+def used(plan_id: str, run: object) -> InputError:
+    """The refusal of a plan that was run already."""
+    return InputError(
+        "PLAN_USED",
+        f"plan `{plan_id}` was run already, as `{run}`",
+        hint="make a new one with `assent plan FILE`",
+    )
 
 
 def stale(saved: SavedPlan, now: list[Json]) -> InputError:
@@ -101,6 +145,22 @@ def _essence(step: Json | None) -> object:
         key: step.get(key)
         for key in ("capability", "version", "decision", "rule", "undo", "preview", "known")
     }
+
+
+def _expired(plan_id: str, age_ms: int, expiry_ms: int) -> InputError:
+    return InputError(
+        "PLAN_EXPIRED",
+        f"plan `{plan_id}` is {_days(age_ms)} old, and plans are kept for {_days(expiry_ms)}",
+        hint="look at a new one: `assent plan FILE`",
+    )
+
+
+def _days(duration_ms: int) -> str:
+    """A time in the largest unit of which it has one."""
+    units = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000))
+    unit, length_ms = next((one for one in units if duration_ms >= one[1]), ("second", 1000))
+    amount = f"{duration_ms / length_ms:.3g}"
+    return f"{amount} {unit}" if amount == "1" else f"{amount} {unit}s"
 
 
 def _unknown(plan_id: str) -> InputError:

@@ -44,6 +44,7 @@ from assent.journal import (
     MemoryJournal,
     Ownership,
     SqliteJournal,
+    ledger_signer,
 )
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
@@ -52,7 +53,7 @@ from assent.runtime._calling import Calling, bounds
 from assent.runtime._catalogue import BUILT_IN, Capabilities
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
-from assent.runtime._plans import PlanStore, stale
+from assent.runtime._plans import PlanStore, stale, used
 from assent.runtime._replays import Replays
 from assent.runtime._runs import find_run, undo_refusal
 from assent.runtime._session import Session
@@ -94,6 +95,7 @@ class Runtime(Replays):
         self.calling = Calling(self.gate, self.app, self.metrics, settings.limits.rates)
         self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
         self.secrets = self.calling.secrets
+        self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
 
     @classmethod
     def open(
@@ -157,7 +159,7 @@ class Runtime(Replays):
         if armed:
             FAILPOINTS.arm(armed)
         settings = self.settings
-        signer = Ed25519FileSigner.open_or_create(settings.key_path)
+        signer = ledger_signer(settings.state, settings.key_path)
         journal = SqliteJournal.open(
             settings.state,
             signer_for=signer.named,
@@ -168,6 +170,7 @@ class Runtime(Replays):
         services = self.services(journal, journal.blobs)
         self._services = services
         self.calling.open(services)
+        self._plans.sweep(services.clock.now_ms())
         # The modules outlive every call that may use them, and the journal outlives the modules.
         self._exit.push_async_callback(self.app.shutdown)
         await self.app.start()
@@ -443,7 +446,7 @@ class Runtime(Replays):
                 hint=f"end it first: `assent cancel {run}`",
             )
         if record.created.plan is not None:
-            PlanStore(self.settings.state).discard(record.created.plan)
+            self._plans.discard(record.created.plan)
         return await self._ready.journal.erase(
             RunId(run), by=str(actor.principal), os_uid=actor.os_uid, at_ms=self._clock_ms()
         )
@@ -475,16 +478,12 @@ class Runtime(Replays):
         )
 
     async def run_plan(self, plan_id: str, actor: Actor) -> RunResult:
-        """Run a saved plan, once, if it would still do what it showed. `PLAN_UNKNOWN`, `PLAN_USED`, `PLAN_STALE`."""
+        """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""
         # The journal is asked first: the file of a plan that was run may have been erased with its run.
-        used = self._ready.journal.rows("runs", {"plan_id": plan_id})
-        if used:
-            raise InputError(
-                "PLAN_USED",
-                f"plan `{plan_id}` was run already, as `{used[0]['run_id']}`",
-                hint="make a new one with `assent plan FILE`",
-            )
-        saved = PlanStore(self.settings.state).load(plan_id)
+        runs = self._ready.journal.rows("runs", {"plan_id": plan_id})
+        if runs:
+            raise used(plan_id, runs[0]["run_id"])
+        saved = self._plans.load(plan_id, self._clock_ms())
         workflow = saved.document["workflow"]
         assert isinstance(workflow, dict)  # INVARIANT: only workflows are planned
         spec = WorkflowSpec.from_dict(workflow)

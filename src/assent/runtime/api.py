@@ -209,7 +209,9 @@ async def _plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Js
             digest=found.digest,
             steps=[step.to_json() for step in found.steps],
         )
-        PlanStore(settings.state).save(saved)
+        plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
+        plans.sweep(system.SystemClock().now_ms())
+        plans.save(saved)
         return {"plan_id": saved.plan_id, **found.to_json()}
     finally:
         await runtime.close()

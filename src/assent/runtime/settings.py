@@ -68,6 +68,7 @@ class Limits:
     payload_bytes: int = 64 << 20
     max_pre_image_bytes: int = 64 << 20
     version_idle_ms: int = 15 * 60 * 1000
+    plan_expiry_ms: int = 7 * 24 * 3600 * 1000
     rates: tuple[Rate, ...] = ()
 
 
@@ -347,6 +348,7 @@ _LIMITS: Final[Mapping[str, str]] = {
     "payload_bytes": "payload_bytes",
     "max_pre_image_bytes": "max_pre_image_bytes",
     "version_idle_ms": "version_idle",
+    "plan_expiry_ms": "plan_expiry",
 }
 
 

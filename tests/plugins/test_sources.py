@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from assent.plugins._candidate import read_candidate
 from assent.plugins._sources import find_sources, sources_at
+from assent.plugins._trust import Candidate
 from tests.support.plugins import install, interpreter_kept, refused, write
 
 PROJECT = '[project]\nname = "assent-plugged"\nversion = "1.2.0"\n[project.entry-points."assent.plugins"]\n'
@@ -30,6 +32,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def read_at(folder: Path, path: str) -> Candidate:
+    return read_candidate(sources_at(folder, path)[0])
+
+
 # -- paths ---------------------------------------------------------------------------------------------------------------
 
 
@@ -47,12 +53,12 @@ def test_a_file_a_package_and_a_project_are_plugins(tmp_path: Path) -> None:
     )
     found = find_sources(root, ["plugged_a.py", "plugged_b", str(root / "c"), "d"])
     assert found.faults == {}
-    described = {name: (one.module, one.roots, one.version) for name, one in found.plugins.items()}
+    described = {name: (one.module, one.base, one.path, one.version) for name, one in found.plugins.items()}
     assert described == {
-        "plugged_a": ("plugged_a", (root / "plugged_a.py",), None),
-        "plugged_b": ("plugged_b", (root / "plugged_b",), None),
-        "c": ("plugged_c.main", (root / "c" / "src" / "plugged_c",), "1.2.0"),
-        "d": ("plugged_d", (root / "d" / "plugged_d.py",), "1.2.0"),
+        "plugged_a": ("plugged_a", root, root / "plugged_a.py", None),
+        "plugged_b": ("plugged_b", root, root / "plugged_b", None),
+        "c": ("plugged_c.main", root / "c" / "src", root / "c", "1.2.0"),
+        "d": ("plugged_d", root / "d", root / "d", "1.2.0"),
     }
     assert found.plugins["plugged_a"].origin == "path plugged_a.py"
     assert not [name for name in sys.modules if name.startswith("plugged")]
@@ -64,6 +70,7 @@ def test_a_file_a_package_and_a_project_are_plugins(tmp_path: Path) -> None:
         ({}, "absent", "is not there"),
         ({"words.txt": ""}, "words.txt", "is no plugin"),
         ({"folder/x.py": ""}, "folder", "is no plugin"),
+        ({"a/__init__.py": "", "a/b/__init__.py": ""}, "a/b", "is part of the package `a`"),
         ({"Notes.py": ""}, "Notes.py", "is no name of a plugin"),
         ({"p/pyproject.toml": "x ="}, "p", "this is not TOML"),
         ({"p/pyproject.toml": "[project]\n"}, "p", "names no plugin"),
@@ -96,7 +103,7 @@ def test_what_is_no_plugin_is_told(tmp_path: Path, files: dict[str, str], path: 
 def test_a_plugin_may_not_take_the_name_of_a_module_of_others(tmp_path: Path, path: str, whose: str) -> None:
     """Its importer answers first, so everything that imports that name would be given the plugin."""
     write(tmp_path, {path: ""})
-    error = refused(lambda: sources_at(tmp_path, path))
+    error = refused(lambda: read_at(tmp_path, path))
     assert error.code == "PLUGIN_SHADOWS"
     assert whose in error.message
 
@@ -105,7 +112,7 @@ def test_a_namespace_package_cannot_be_joined(tmp_path: Path, site: Path) -> Non
     """A name that folders elsewhere share is taken, even when the plugin's own folder is a regular package."""
     write(site, {"shared_space/one.py": ""})
     write(tmp_path, {"shared_space/__init__.py": ""})
-    assert refused(lambda: sources_at(tmp_path, "shared_space")).code == "PLUGIN_SHADOWS"
+    assert refused(lambda: read_at(tmp_path, "shared_space")).code == "PLUGIN_SHADOWS"
 
 
 def test_two_plugins_of_one_name_are_both_left_out(tmp_path: Path) -> None:
@@ -119,7 +126,7 @@ def test_two_plugins_of_one_name_are_both_left_out(tmp_path: Path) -> None:
 def test_one_broken_path_does_not_hide_the_others(tmp_path: Path) -> None:
     write(tmp_path, {"plugged.py": ""})
     found = find_sources(tmp_path, ["absent.py", "plugged.py"])
-    assert [*found.faults] == ["absent.py"]
+    assert [*found.faults] == ["absent"]
     assert found.get("plugged").module == "plugged"
     near = refused(lambda: found.get("pluged"))
     assert near.code == "PLUGIN_UNKNOWN"
@@ -164,7 +171,7 @@ def test_an_entry_point_may_not_name_what_is_not_there_or_not_its_own(
 def test_a_distribution_that_brings_a_module_of_others_along_is_refused(tmp_path: Path, site: Path) -> None:
     """Only its entry module is its own name; the other one would answer for Python's."""
     install(site, "assent-evil", {"plugged/__init__.py": "", "secrets.py": ""}, entry_points="evil = plugged")
-    error = refused(lambda: find_sources(tmp_path, []).get("evil"))
+    error = refused(lambda: read_candidate(find_sources(tmp_path, []).get("evil")))
     assert error.code == "PLUGIN_SHADOWS"
     assert "`secrets` of Python itself" in error.message
 

@@ -20,6 +20,18 @@ PLUGIN_CODES: Final[dict[str, Explanation]] = {
         "Two plugins have the same name, and neither is loaded.",
         "Take one of them out of `[plugins] paths`, or uninstall it.",
     ),
+    "PLUGIN_UNTRUSTED": Explanation(
+        "Nobody has trusted the plugin, so it was not imported.",
+        "Look at it with `assent plugin inspect`, then `assent plugin trust`.",
+    ),
+    "PLUGIN_CHANGED": Explanation(
+        "A plugin is not what was trusted: a file, its manifest or a dependency is another now. It was not imported.",
+        "Look at the differences; `assent plugin trust` shows them and asks again.",
+    ),
+    "PLUGIN_OVERREACHES": Explanation(
+        "A plugin's code does more than it declares, or hides what it does. It can't be trusted and was not imported.",
+        "Have its maker declare the permission that the message names, or take the code out.",
+    ),
     "PLUGIN_NATIVE": Explanation(
         "A plugin holds compiled code, which nobody can read, and was not trusted with it.",
         "Trust it with `--native` if you trust whoever compiled it.",
@@ -28,9 +40,21 @@ PLUGIN_CODES: Final[dict[str, Explanation]] = {
         "A plugin takes a name that is not its own: a built-in capability, another plugin's, or a module of somebody else.",
         "Its maker has to rename it.",
     ),
+    "PLUGIN_DIFFERS": Explanation(
+        "What a plugin registers when it is imported is not what its manifest says. Nothing of it stays registered.",
+        "Have its maker register what the code states; the details list each difference.",
+    ),
     "PLUGIN_INTERFERES": Explanation(
         "A plugin changes what all code shares: modules of others, builtins, the import path, or the start of Python itself.",
         "Do not use it, or have its maker leave those alone. What it changed was put back.",
+    ),
+    "PLUGIN_FAILED": Explanation(
+        "A plugin raised an error while it was imported. Nothing of it stays registered.",
+        "Mend the place that the path names, and trust it again.",
+    ),
+    "PLUGIN_IN_USE": Explanation(
+        "A plugin of this name is loaded already.",
+        "Unload it first, or reload it.",
     ),
     "PLUGIN_LOCK_INVALID": Explanation(
         "`assent-plugins.lock` can't be read as what it is, so no plugin is trusted.",
@@ -39,5 +63,9 @@ PLUGIN_CODES: Final[dict[str, Explanation]] = {
     "PLUGIN_LOCK_PERMISSIONS": Explanation(
         "`assent-plugins.lock` can be changed by its group or by everybody, so nothing in it can be relied on.",
         "Look at what it trusts, then take the permission away: `chmod go-w FILE`.",
+    ),
+    "PLUGIN_EXISTS": Explanation(
+        "The folder that a new plugin was to be made in is there already; nothing was written.",
+        "Choose another name, or another folder with `--into`.",
     ),
 }

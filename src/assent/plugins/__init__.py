@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from assent.plugins._agreement import agree
 from assent.plugins._cache import ManifestCache
+from assent.plugins._candidate import read_candidate
 from assent.plugins._declaration import accepts, declared
+from assent.plugins._host import InProcessHost
+from assent.plugins._loader import PluginLoader, PluginState, PluginStatus
+from assent.plugins._lock import Lock, LockEntry
 from assent.plugins._reading import PluginText, read_plugin
 from assent.plugins._scan import scan
+from assent.plugins._sources import PluginSource, Sources, find_sources, sources_at
+from assent.plugins._trust import Candidate, CheckedPlugin
 from assent.plugins._warnings import warnings_of
 from assent.plugins.manifest import (
     Declaration,
@@ -16,20 +22,36 @@ from assent.plugins.manifest import (
     SourceKind,
     manifest_schema,
 )
+from assent.plugins.ports import LoadedPlugin, PluginHost
 
 __all__ = [
+    "Candidate",
+    "CheckedPlugin",
     "Declaration",
+    "InProcessHost",
+    "LoadedPlugin",
+    "Lock",
+    "LockEntry",
     "Manifest",
     "ManifestCache",
     "Permissions",
+    "PluginHost",
+    "PluginLoader",
+    "PluginSource",
+    "PluginState",
+    "PluginStatus",
     "PluginText",
     "PluginWarning",
     "SourceKind",
+    "Sources",
     "accepts",
     "agree",
     "declared",
+    "find_sources",
     "manifest_schema",
+    "read_candidate",
     "read_plugin",
     "scan",
+    "sources_at",
     "warnings_of",
 ]

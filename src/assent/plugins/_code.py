@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +64,12 @@ class PluginCode:
     @property
     def tops(self) -> frozenset[str]:
         """The names that the plugin takes among all modules: `notes` for `notes.py` and for `notes/__init__.py`."""
-        return frozenset(name.partition("/")[0].partition(".")[0] for name in self.files)
+        importable = (".py", *EXTENSION_SUFFIXES)
+        return frozenset(
+            name.partition("/")[0].partition(".")[0]
+            for name in self.files
+            if "/" in name or name.endswith(importable)
+        )
 
     def place(self, name: str) -> str:
         """Where a file was read, for tracebacks; it is never read there again."""

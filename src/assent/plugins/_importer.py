@@ -12,87 +12,23 @@ import linecache
 import os
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.abc import InspectLoader, MetaPathFinder
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.resources.abc import Traversable, TraversableResources
 from importlib.util import decode_source
 from types import CodeType, ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from assent.errors import InputError, RefusedError
+from assent.errors import RefusedError
 from assent.plugins._code import PluginCode
+from assent.plugins._modules import ModuleFile, modules_of
 
-_SOURCE: Final = ".py"
+if TYPE_CHECKING:
+    from assent.plugins.ports import LoadedPlugin
+
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleFile:
-    """The file that one module is made of."""
-
-    file: str
-    is_package: bool
-    is_native: bool
-
-
-def modules_of(code: PluginCode) -> dict[str, ModuleFile]:
-    """Every module of a plugin by its dotted name; `InputError` PLUGIN_INVALID when two files claim one name.
-
-    A folder is a package when it has an `__init__.py` of its own. One without is none: Python would let any folder of that name,
-    anywhere on its path, add modules to it.
-    """
-    found: dict[str, ModuleFile] = {}
-    faults: list[str] = []
-    for file in code.files:
-        name = module_name(file)
-        if name is None or not _is_inside_packages(file, code.files):
-            continue
-        if name in found:
-            faults.append(f"`{found[name].file}` and `{file}` are both the module `{name}`")
-            continue
-        found[name] = ModuleFile(
-            file, is_package=file.endswith("/__init__.py"), is_native=not file.endswith(_SOURCE)
-        )
-    if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(
-            "PLUGIN_INVALID",
-            f"{faults[0]}{more}",
-            hint="keep one of them",
-            details={"faults": [*faults]},
-        )
-    return found
-
-
-def module_name(file: str) -> str | None:
-    """The dotted name of the module that a file would be, or None where it is none."""
-    folder, _, last = file.rpartition("/")
-    stem = next(
-        (last.removesuffix(end) for end in (_SOURCE, *EXTENSION_SUFFIXES) if last.endswith(end)), None
-    )
-    parts = [*folder.split("/"), stem] if folder else [stem]
-    if stem is None or not all(part is not None and part.isidentifier() for part in parts):
-        return None
-    if stem == "__init__" and folder:
-        parts.pop()
-    return ".".join(part for part in parts if part)
-
-
-def native_files(code: PluginCode) -> list[str]:
-    """The files of compiled modules, whose code nobody can read."""
-    return [file for file in code.files if file.endswith(tuple(EXTENSION_SUFFIXES)) or ".so." in file]
-
-
-def _is_inside_packages(file: str, files: Mapping[str, bytes]) -> bool:
-    folder = file.rpartition("/")[0]
-    while folder:
-        if f"{folder}/__init__.py" not in files:
-            return False
-        folder = folder.rpartition("/")[0]
-    return True
 
 
 class CheckedImporter(MetaPathFinder):
@@ -108,6 +44,19 @@ class CheckedImporter(MetaPathFinder):
         self._native = native
         # Kept open: the linker knows a library by its path, a descriptor's path is its number, and numbers are given again.
         self._descriptors: list[int] = []
+        self.loaded: LoadedPlugin | None = None
+        """What the import gave, for the runtimes of this process that share it."""
+        self.users = 1
+
+    @property
+    def tops(self) -> frozenset[str]:
+        """The names that it answers for, with all that is below them."""
+        return self._code.tops
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each file that it imports from."""
+        return self._code.digests
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata as installed
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import Final
@@ -30,15 +30,19 @@ _MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 class PluginSource:
     """One plugin as it was found.
 
-    `module` is its entry module; `roots` are the packages (folders) and modules (files) that are its own, each at the top of
-    what can be imported; `origin` says where it was found, as the lock remembers it: `distribution NAME` or `path PATH`.
+    `module` is its entry module; `origin` says where it was found, as the lock remembers it: `distribution NAME` or `path
+    PATH`. `base` is the folder that it is imported from. A plugin at a path has its `path`; an installed one the `roots` that
+    are its own (packages and modules at the top of `base`) and the `metadata` that says what it is.
     """
 
     name: str
     module: str
-    roots: tuple[Path, ...]
     origin: str
+    base: Path
     version: str | None = None
+    path: Path | None = None
+    roots: tuple[Path, ...] = ()
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def find_sources(workspace: Path, paths: Sequence[str]) -> Sources:
         try:
             found = sources_at(workspace, path)
         except (InputError, RefusedError) as error:
-            faults[path] = error
+            faults[Path(path).stem or path] = error  # the name that it would most likely have
             continue
         for source in found:
             _add(source, plugins, faults)
@@ -106,7 +110,7 @@ def _add(
 def sources_at(workspace: Path, path: str) -> list[PluginSource]:
     """The plugins at a path: a file `NAME.py`, a package, or a project whose `pyproject.toml` names its entry points.
 
-    `InputError` PLUGIN_INVALID, `RefusedError` PLUGIN_SHADOWS.
+    `InputError` PLUGIN_INVALID.
     """
     # Not `resolve()`: a link in the path is the user's choice; one at its end is refused where the files are read.
     place = Path(os.path.abspath(workspace / path))  # noqa: PTH100 - as above
@@ -114,9 +118,18 @@ def sources_at(workspace: Path, path: str) -> list[PluginSource]:
     if place.is_dir() and (place / PROJECT_FILE).is_file():
         return _project(place, origin)
     if place.is_dir() and (place / "__init__.py").is_file():
-        return [_checked(PluginSource(_named(place.name, origin), place.name, (place,), origin))]
+        if (place.parent / "__init__.py").is_file():
+            raise InputError(
+                "PLUGIN_INVALID",
+                f"`{path}` is part of the package `{place.parent.name}`, and can't be imported without it",
+                path=str(place),
+                hint="name the whole package",
+            )
+        name = _named(place.name, origin)
+        return [PluginSource(name, place.name, origin, place.parent, path=place)]
     if place.is_file() and place.suffix == ".py":
-        return [_checked(PluginSource(_named(place.stem, origin), place.stem, (place,), origin))]
+        name = _named(place.stem, origin)
+        return [PluginSource(name, place.stem, origin, place.parent, path=place)]
     what = "is not there" if not place.exists() else "is no plugin"
     raise InputError(
         "PLUGIN_INVALID",
@@ -129,12 +142,7 @@ def sources_at(workspace: Path, path: str) -> list[PluginSource]:
 
 def _project(folder: Path, origin: str) -> list[PluginSource]:
     place = folder / PROJECT_FILE
-    try:
-        with place.open("rb") as file:
-            content = file.read(PROJECT_BYTES_MAX)
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise InputError("PLUGIN_INVALID", f"the file can't be read: {reason}", path=str(place)) from None
+    content = _document(place)
     data, _ = parse_toml(content, str(place), code="PLUGIN_INVALID")
     project = _table(data, "project")
     entries = _table(_table(project, "entry-points"), GROUP)
@@ -150,13 +158,21 @@ def _project(folder: Path, origin: str) -> list[PluginSource]:
     for name, value in entries.items():
         module = _entry_module(str(value), name, str(place))
         top = module.partition(".")[0]
-        root = next((at for base in (folder / "src", folder) if (at := _top_at(base, top)) is not None), None)
-        if root is None:
+        base = folder / "src" if (folder / "src").is_dir() else folder
+        if _top_at(base, top) is None:
             raise _no_package(name, top, str(place))
-        named = _named(name, origin)
         known = version if isinstance(version, str) else None
-        found.append(_checked(PluginSource(named, module, (root,), origin, known)))
+        found.append(PluginSource(_named(name, origin), module, origin, base, known, folder))
     return found
+
+
+def _document(place: Path) -> bytes:
+    try:
+        with place.open("rb") as file:
+            return file.read(PROJECT_BYTES_MAX)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise InputError("PLUGIN_INVALID", f"the file can't be read: {reason}", path=str(place)) from None
 
 
 def _table(data: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -175,14 +191,14 @@ def _top_at(folder: Path, top: str) -> Path | None:
 # -- entry points ----------------------------------------------------------------------------------------------------------
 
 
-def _entry_points() -> dict[str, list[metadata.EntryPoint]]:
-    found: dict[str, list[metadata.EntryPoint]] = {}
-    for entry in metadata.entry_points(group=GROUP):
+def _entry_points() -> dict[str, list[installed.EntryPoint]]:
+    found: dict[str, list[installed.EntryPoint]] = {}
+    for entry in installed.entry_points(group=GROUP):
         found.setdefault(entry.name, []).append(entry)
     return dict(sorted(found.items()))
 
 
-def _installed(entry: metadata.EntryPoint) -> PluginSource:
+def _installed(entry: installed.EntryPoint) -> PluginSource:
     distribution = entry.dist
     assert distribution is not None, (
         "an entry point that was found in the metadata of a distribution names it"
@@ -205,11 +221,23 @@ def _installed(entry: metadata.EntryPoint) -> PluginSource:
             hint="whoever made the distribution has to name a module that it installs",
         )
     others = sorted(own for own in owned if own != root and _is_code(own) and not root.is_relative_to(own))
-    named = _named(entry.name, origin)
-    return _checked(PluginSource(named, module, (root, *others), origin, distribution.version))
+    metadata = {
+        name: text.encode()
+        for name in ("METADATA", "entry_points.txt")
+        if (text := distribution.read_text(name)) is not None
+    }
+    return PluginSource(
+        _named(entry.name, origin),
+        module,
+        origin,
+        root.parent,
+        distribution.version,
+        roots=(root, *others),
+        metadata=metadata,
+    )
 
 
-def _owned(distribution: metadata.Distribution) -> set[Path]:
+def _owned(distribution: installed.Distribution) -> set[Path]:
     """The packages and modules at the top of what a distribution installs, or the folder of an editable one."""
     owned: set[Path] = set()
     for file in distribution.files or ():
@@ -276,22 +304,20 @@ def _no_package(name: str, top: str, place: str) -> InputError:
     )
 
 
-def _checked(source: PluginSource) -> PluginSource:
-    """The source, once no module of it takes the name of one that is not its own; `RefusedError` PLUGIN_SHADOWS."""
-    for root in source.roots:
-        top = root.name.partition(".")[0]
-        taken = next(_taken(top, root), None)
+def require_own_modules(source: PluginSource, tops: Iterable[str]) -> None:
+    """Refuse a plugin one of whose modules takes the name of one that is not its own; `RefusedError` PLUGIN_SHADOWS."""
+    for top in sorted(tops):
+        taken = next(_taken(top, source), None)
         if taken is not None:
             raise RefusedError(
                 "PLUGIN_SHADOWS",
                 f"plugin `{source.name}` would take the place of {taken}",
-                path=str(root),
+                path=str(source.path or source.base),
                 hint="its maker has to rename the module",
             )
-    return source
 
 
-def _taken(top: str, root: Path) -> Iterator[str]:
+def _taken(top: str, source: PluginSource) -> Iterator[str]:
     if not top.isidentifier():
         return
     if top in sys.stdlib_module_names or top in sys.builtin_module_names:
@@ -304,7 +330,8 @@ def _taken(top: str, root: Path) -> Iterator[str]:
             return
         place = Path(spec.origin) if spec.origin is not None else None
         home = place.parent if place is not None and place.name == "__init__.py" else place
-        if home is None or not _is_same(home, root):
+        own = source.roots or (_top_at(source.base, top),)
+        if home is None or not any(one is not None and _is_same(home, one) for one in own):
             yield f"the installed module `{top}`"
 
 

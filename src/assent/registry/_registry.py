@@ -150,6 +150,24 @@ class CapabilityRegistry:
         self._origins[spec.reference] = origin
         self._checked = False
 
+    def unregister_capability(self, reference: str) -> None:
+        """Take `id@version` out again, as when its plugin is unloaded; what is recorded of it stays.
+
+        Harmless when it is not there. Raises `InputError` REGISTRY_SEALED.
+        """
+        if reference not in self._origins:
+            return
+        if self._sealed:
+            raise InputError(
+                "REGISTRY_SEALED",
+                f"`{reference}` can't be taken out of a sealed registry",
+                hint="unload before it is sealed",
+            )
+        ident, _, version = reference.partition("@")
+        del self._timeline(ident).specs[version]
+        del self._origins[reference]
+        self._checked = False
+
     def origin(self, reference: str) -> str | None:
         """Where the spec of `id@version` was registered from."""
         return self._origins.get(reference)

@@ -6,11 +6,11 @@ catalogue and is one look-up in a dictionary from then on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from assent.engine import CAPABILITY_TABLES
-from assent.errors import InputError
+from assent.errors import AssentError, InputError
 from assent.invocation import BoundCapability, Handler, described
 from assent.journal import PROJECTIONS, JournalReader
 from assent.journal.ports import Cell, Row
@@ -138,6 +138,26 @@ class Capabilities:
         self._require_unchanged(spec)
         self.registry.register_capability(spec, origin=origin)
         self._bound[spec.reference] = bound
+        self._earlier.clear()
+
+    def register_all(self, pairs: Sequence[tuple[CapabilitySpec, Handler]], *, origin: str) -> None:
+        """Add several as one: when one is refused, none of them stays."""
+        done: list[str] = []
+        try:
+            for spec, handler in pairs:
+                self._add(spec, handler, origin, replace=False)
+                done.append(spec.reference)
+            self.registry.snapshot()  # what refers to others finds them, now and not when a run begins
+        except AssentError:
+            self.unregister(done)
+            raise
+
+    def unregister(self, references: Iterable[str]) -> None:
+        """Take capabilities out for runs that begin from now on; those under way keep what they hold."""
+        for reference in references:
+            self.registry.unregister_capability(reference)
+            self._bound.pop(reference, None)
+        self._recorded_count = None
         self._earlier.clear()
 
     def bound(self, reference: str) -> BoundCapability | None:

@@ -54,6 +54,7 @@ from assent.runtime._catalogue import BUILT_IN, Capabilities
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime._plans import PlanStore, stale, used
+from assent.runtime._plugins import Plugins
 from assent.runtime._replays import Replays
 from assent.runtime._runs import find_run, undo_refusal
 from assent.runtime._session import Session
@@ -88,8 +89,10 @@ class Runtime(Replays):
         self._capabilities = Capabilities()
         for spec, handler in builtin_capabilities():
             self._capabilities.register(spec, handler, origin=BUILT_IN)
+        self.plugins = Plugins.trusted(settings, self._capabilities)
         self.versions = Versions(self._capabilities, self.actor, idle_ms=settings.limits.version_idle_ms)
         self._exit = AsyncExitStack()
+        self._exit.callback(self.plugins.close)
         self._engine: Engine | None = None
         self._services: Services | None = None
         self.calling = Calling(self.gate, self.app, self.metrics, settings.limits.rates)

@@ -219,32 +219,38 @@ async def _plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Js
 
 def capabilities(settings: Settings) -> RegistrySnapshot:
     """The capabilities that a command of this workspace can call, with what the ledger says of them."""
-    return _informed(settings).registry.snapshot()
+    with _informed(settings) as runtime:
+        return runtime.registry.snapshot()
 
 
 def capability_list(settings: Settings) -> list[dict[str, Json]]:
     """Every version that can be called, by id and version: its spec, and how it stands."""
-    runtime = _informed(settings)
-    return [_described(runtime, spec) for spec in runtime.registry.list()]
+    with _informed(settings) as runtime:
+        return [_described(runtime, spec) for spec in runtime.registry.list()]
 
 
 def capability(settings: Settings, reference: str) -> dict[str, Json]:
     """The version that a reference means: its spec, how it stands, and by what it was named."""
-    runtime = _informed(settings)
-    found = runtime.registry.resolution(reference)
-    return {**_described(runtime, found.spec), "how": found.how.value}
+    with _informed(settings) as runtime:
+        found = runtime.registry.resolution(reference)
+        return {**_described(runtime, found.spec), "how": found.how.value}
 
 
 def capability_history(settings: Settings, name: str) -> dict[str, Json]:
     """Every version of a capability, and every change of its labels and weights, the newest first."""
-    return _informed(settings).versions.told(name, now_ms=system.SystemClock().now_ms())
+    with _informed(settings) as runtime:
+        return runtime.versions.told(name, now_ms=system.SystemClock().now_ms())
 
 
-def _informed(settings: Settings) -> Runtime:
-    """A runtime that owns nothing and knows what the ledger says of capabilities."""
+@contextmanager
+def _informed(settings: Settings) -> Iterator[Runtime]:
+    """A runtime that owns nothing and knows what the ledger says of capabilities; inside, its plugins are loaded."""
     runtime = Runtime(settings)
-    runtime.versions.consult(settings)
-    return runtime
+    try:
+        runtime.versions.consult(settings)
+        yield runtime
+    finally:
+        runtime.plugins.close()
 
 
 def _described(runtime: Runtime, spec: CapabilitySpec) -> dict[str, Json]:

@@ -1,0 +1,191 @@
+"""Trust: a plugin as it stands now, held against what a person agreed to.
+
+The question is always about bytes. They are read once; the manifest is made of them, the pins are made of them, and what is
+imported is made of them. So between the check and the import there is no moment in which anything could be exchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from typing import Final
+
+from assent.errors import InputError, Json, RefusedError
+from assent.plugins._code import PluginCode
+from assent.plugins._differences import (
+    SHOWN_MAX,
+    Difference,
+    dependency_differences,
+    file_differences,
+    manifest_differences,
+)
+from assent.plugins._lock import LockEntry
+from assent.plugins._modules import modules_of, native_files
+from assent.plugins._sources import PluginSource
+from assent.plugins._warnings import warnings_of
+from assent.plugins.manifest import Manifest, PluginWarning
+from assent.spec.ids import Fingerprint
+
+REFUSED: Final = frozenset(
+    """PLUGIN_CALL_HIDDEN PLUGIN_CODE_PATCHES PLUGIN_STARTS_WITH_PYTHON PLUGIN_ID_SHADOWS PLUGIN_ID_TWICE
+    PLUGIN_NETWORK_UNDECLARED PLUGIN_PROCESS_UNDECLARED PLUGIN_FILES_UNDECLARED PLUGIN_ENVIRONMENT_UNDECLARED
+    PLUGIN_SECRET_UNDECLARED""".split()
+)
+"""Warnings that nobody can wave through: here the code does more than it says. The others are for a person to weigh."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plugin as it was found and read: nothing of it was imported, and nobody has to have trusted it."""
+
+    source: PluginSource
+    code: PluginCode
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+        return self.source.name
+
+    @property
+    def digest(self) -> Fingerprint:
+        """The manifest's fingerprint. It covers the SHA-256 of every file, so agreeing to it is agreeing to the bytes."""
+        return self.manifest.fingerprint
+
+    @cached_property
+    def dependencies(self) -> dict[str, str | None]:
+        """The distributions that the plugin imports from, with the installed version; None for one that is not installed."""
+        tops = {
+            entry.name.partition(".")[0]
+            for module in self.manifest.modules
+            for entry in module.imports
+            if entry.origin == "third_party"
+        }
+        if not tops:
+            return {}  # Reading the metadata of everything installed takes a while.
+        owners: Mapping[str, list[str]] = metadata.packages_distributions()
+        found: dict[str, str | None] = {}
+        for top in sorted(tops):
+            if top not in owners:
+                found[top] = None
+            for distribution in set(owners.get(top, ())):
+                found[distribution] = metadata.version(distribution)
+        return dict(sorted(found.items()))
+
+    def entry(self, *, native: bool, trusted_by: str) -> LockEntry:
+        """What the lock says once somebody trusts exactly this."""
+        return LockEntry(
+            origin=self.source.origin,
+            module=self.source.module,
+            version=self.source.version or self.manifest.declaration.version,
+            digest=self.digest,
+            manifest=dict(self.manifest.to_json()),
+            files=self.code.digests,
+            dependencies=self.dependencies,
+            native=native,
+            trusted_by=trusted_by,
+        )
+
+    def differences(self, entry: LockEntry) -> list[Difference]:
+        """What is another way than the lock says; empty when the plugin is exactly what was trusted."""
+        found = [
+            Difference(name, "changed", before, after)
+            for name, before, after in (
+                ("origin", entry.origin, self.source.origin),
+                ("module", entry.module, self.source.module),
+            )
+            if before != after
+        ]
+        found += file_differences(entry.files, self.code.digests)
+        found += dependency_differences(entry.dependencies, self.dependencies)
+        if entry.digest != self.digest:
+            found += manifest_differences(entry.manifest, self.manifest.to_json())
+            if not found:
+                found.append(Difference("manifest", "changed", entry.digest, self.digest))
+        return found
+
+    def check(self, entry: LockEntry | None) -> CheckedPlugin:
+        """The plugin, ready to be imported, when it is what was trusted.
+
+        `RefusedError` PLUGIN_UNTRUSTED, PLUGIN_CHANGED (`details.differences`), and what `require_trustworthy` raises.
+        """
+        if entry is None:
+            raise RefusedError(
+                "PLUGIN_UNTRUSTED",
+                f"plugin `{self.name}` is not trusted",
+                hint=f"look at what it does, and decide: assent plugin trust {self.name}",
+            )
+        differences = self.differences(entry)
+        if differences:
+            more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+            listed: list[Json] = [one.to_json() for one in differences[:SHOWN_MAX]]
+            raise RefusedError(
+                "PLUGIN_CHANGED",
+                f"plugin `{self.name}` is not what was trusted: {differences[0]}{more}",
+                hint=f"see every difference, and decide anew: assent plugin trust {self.name}",
+                details={"differences": listed, "count": len(differences)},
+            )
+        self.require_trustworthy(native=entry.native)
+        return CheckedPlugin(self.name, self.source.module, self.code, self.manifest, native=entry.native)
+
+    @cached_property
+    def warnings(self) -> list[PluginWarning]:
+        """What a person should know before trusting the plugin, the gravest first."""
+        return warnings_of(self.manifest)
+
+    def require_trustworthy(self, *, native: bool) -> None:
+        """Refuse what nobody can agree to with open eyes: PLUGIN_OVERREACHES, PLUGIN_NATIVE, PLUGIN_INVALID."""
+        entry = self.manifest.declaration.entry
+        if entry and entry != self.source.module:
+            raise InputError(
+                "PLUGIN_INVALID",
+                f"plugin `{self.name}` declares the entry `{entry}`, and would be imported as `{self.source.module}`",
+                path=self.manifest.declaration.file,
+                hint="let both name the same module",
+            )
+        refused = [one for one in self.warnings if one.code in REFUSED]
+        if refused:
+            more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+            listed: list[Json] = [
+                {"code": one.code, "message": one.message, "path": one.path, "hint": one.hint}
+                for one in refused
+            ]
+            raise RefusedError(
+                "PLUGIN_OVERREACHES",
+                f"plugin `{self.name}` does more than it declares: {refused[0].message}{more}",
+                path=refused[0].path,
+                hint=refused[0].hint,
+                details={"findings": listed},
+            )
+        modules = modules_of(self.code)
+        if self.source.module not in modules:
+            raise InputError(
+                "PLUGIN_INVALID",
+                f"plugin `{self.name}` has no module `{self.source.module}`",
+                hint="every folder that is imported from needs an `__init__.py`",
+            )
+        compiled = native_files(self.code)
+        if compiled and not native:
+            raise RefusedError(
+                "PLUGIN_NATIVE",
+                f"plugin `{self.name}` holds compiled code, which nobody can read: `{compiled[0]}`",
+                hint=f"if you trust whoever compiled it: assent plugin trust {self.name} --native",
+                details={"files": [*compiled]},
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPlugin:
+    """A plugin whose bytes are those that were trusted; only these bytes are imported."""
+
+    name: str
+    module: str
+    code: PluginCode
+    manifest: Manifest
+    native: bool
+
+    def has_place(self, path: str) -> bool:
+        """Whether a path, as tracebacks name it, is a file of the plugin."""
+        return path in self.code.places

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import Handler, capabilities_in
+from assent.invocation.hooks import Hook
 from assent.plugins._agreement import agree
 from assent.plugins._trust import CheckedPlugin
 from assent.spec.capability import CapabilitySpec
@@ -33,7 +34,8 @@ def registrations_of(
                     f"capability `{one.id}` of plugin `{plugin.name}` can't be built: {reason}",
                     path=one.place,
                 ) from error
-    differences = agree(plugin.manifest, found)
+    hooks: dict[str | None, tuple[Hook, ...]] = {spec.id: handler.hooks for spec, handler in found}
+    differences = agree(plugin.manifest, found, hooks)
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
         listed: list[Json] = [one.to_json() for one in differences]

@@ -1,0 +1,16 @@
+"""For whoever writes capabilities: the contract that every capability keeps, as a suite to run on one's own.
+
+    from assent.testing import CapabilityContract, Case
+    from my_capabilities import put
+
+    class TestPut(CapabilityContract):
+        capability = put
+        cases = (Case({"key": "a", "text": "one"}),)
+
+pytest finds the class; a program asks `check_capability`.
+"""
+
+from assent.testing._case import Case
+from assent.testing._contract import CapabilityContract, Outcome, check_capability, clauses_of, run_clause
+
+__all__ = ["CapabilityContract", "Case", "Outcome", "check_capability", "clauses_of", "run_clause"]

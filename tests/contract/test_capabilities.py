@@ -1,0 +1,114 @@
+"""Every built-in capability keeps the contract that third-party ones are held to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assent.capabilities import builtin_capabilities
+from assent.testing import CapabilityContract, Case
+
+BUILTIN = {spec.id: (spec, handler) for spec, handler in builtin_capabilities()}
+FILES = {"a.txt": "one\n", "docs/b.bin": b"\x00\xff", "docs/deep/c.txt": "", "empty": None}
+
+
+def link(folder: Path) -> None:
+    (folder / "docs" / "link").symlink_to("b.bin")
+    (folder / "a.txt").chmod(0o640)
+
+
+class TestNoop(CapabilityContract):
+    capability = BUILTIN["sys.noop"]
+
+
+class TestSleep(CapabilityContract):
+    capability = BUILTIN["sys.sleep"]
+    cases = (Case({"seconds": 0.01}), Case({"seconds": 0}, refused=[{"seconds": -1}, {"seconds": 1e9}]))
+
+
+class TestFail(CapabilityContract):
+    capability = BUILTIN["sys.fail"]
+    cases = (Case({"message": "on purpose"}, fails="STEP_FAILED_ON_PURPOSE"),)
+
+
+class TestReadFile(CapabilityContract):
+    capability = BUILTIN["io.fs.read_file"]
+    cases = (Case({"path": "a.txt"}, files=FILES), Case({"path": "missing"}, fails="FILE_NOT_FOUND"))
+
+
+class TestHashFile(CapabilityContract):
+    capability = BUILTIN["io.fs.hash_file"]
+    cases = (Case({"path": "docs/b.bin"}, files=FILES),)
+
+
+class TestListDir(CapabilityContract):
+    capability = BUILTIN["io.fs.list_dir"]
+    cases = (Case({}, files=FILES), Case({"path": "docs", "recursive": True}, files=FILES, arrange=link))
+
+
+class TestExists(CapabilityContract):
+    capability = BUILTIN["io.fs.exists"]
+    cases = (Case({"path": "docs"}, files=FILES), Case({"path": "nothing/here"}))
+
+
+class TestWriteFile(CapabilityContract):
+    capability = BUILTIN["io.fs.write_file"]
+    cases = (
+        Case({"path": "new.txt", "content": "x"}),
+        Case({"path": "a.txt", "content": "two"}, name="replaced", files=FILES, arrange=link),
+        Case({"path": "x/y/z", "content": "", "create_dirs": True}, name="with folders"),
+        Case({"path": "a.txt", "content": "one\n"}, name="unchanged", files=FILES),
+    )
+
+
+class TestWriteBytes(CapabilityContract):
+    capability = BUILTIN["io.fs.write_bytes"]
+    cases = (
+        Case({"path": "new", "content_base64": "AAEC"}),
+        Case({"path": "docs/b.bin", "content_base64": "", "overwrite": True}, name="replaced", files=FILES),
+    )
+
+
+class TestMakeDir(CapabilityContract):
+    capability = BUILTIN["io.fs.make_dir"]
+    cases = (
+        Case({"path": "new"}),
+        Case({"path": "a/b/c", "parents": True}, name="with parents"),
+        Case({"path": "docs", "exist_ok": True}, name="there already", files=FILES),
+    )
+
+
+class TestDelete(CapabilityContract):
+    capability = BUILTIN["io.fs.delete"]
+    cases = (
+        Case({"path": "a.txt"}, files=FILES),
+        Case({"path": "docs", "recursive": True}, name="a tree", files=FILES, arrange=link),
+        Case({"path": "docs/link"}, name="a link", files=FILES, arrange=link),
+    )
+
+
+class TestMove(CapabilityContract):
+    capability = BUILTIN["io.fs.move"]
+    cases = (
+        Case({"source": "docs", "destination": "papers"}, files=FILES, arrange=link),
+        Case(
+            {"source": "a.txt", "destination": "docs/b.bin", "overwrite": True}, name="replaced", files=FILES
+        ),
+    )
+
+
+class TestCopy(CapabilityContract):
+    capability = BUILTIN["io.fs.copy"]
+    cases = (
+        Case({"source": "docs", "destination": "papers"}, files=FILES, arrange=link),
+        Case(
+            {"source": "a.txt", "destination": "docs/b.bin", "overwrite": True}, name="replaced", files=FILES
+        ),
+    )
+
+
+def test_no_builtin_capability_is_left_out() -> None:
+    suites = [
+        one for one in globals().values() if isinstance(one, type) and issubclass(one, CapabilityContract)
+    ]
+    tried = {one.capability[0].id for one in suites if one is not CapabilityContract}
+    assert tried == set(BUILTIN)

@@ -103,6 +103,20 @@ async def test_rule_4_a_step_without_undo_makes_the_whole_undo_impossible_unless
         assert (undone.status, place.box.values) == (RunState.UNDONE, {"b": "b"})
 
 
+async def test_rule_4_an_offsetting_call_that_can_not_be_made_stops_an_undo_before_it_begins(
+    place: Place,
+) -> None:
+    """The later step could be taken back; it is not, because the earlier one could not."""
+    offset = {"capability": "box.put", "inputs": {"key": "${{ steps.a.output.value }}"}}
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a", value=7, compensation=offset), put("b")))
+        with pytest.raises(RefusedError) as caught:
+            await rt.undo(result.run_id)
+        assert caught.value.code == "INVALID_INPUT"
+        assert place.box.values == {"a": 7, "b": "b"}
+        assert "compensation.started" not in rt.kinds(result.run_id)
+
+
 async def test_rule_4_an_erased_run_can_not_be_undone(place: Place) -> None:
     async with place.open() as rt:
         result = await rt.run(workflow(put("a")))

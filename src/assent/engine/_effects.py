@@ -180,7 +180,9 @@ class Effects:
         """Look for everything that would stop an undo, before anything is touched; None when nothing does.
 
         Each compensation that only acts through its world is run on a simulated one, in the order of the undo, so that a later
-        step's change to the same file is already taken back when an earlier one is looked at.
+        step's change to the same file is already taken back when an earlier one is looked at. Of the others it is known that what
+        they need is there. Their worlds can't be asked: an earlier step would find a later one's change, not yet taken back, and
+        take it for somebody else's.
         """
         world = self._services.world.simulate()
         for step in steps:
@@ -192,9 +194,11 @@ class Effects:
             bound = self._bound(intent)
             if bound is None:
                 return ev.UndoRefused(code="CAPABILITY_CHANGED", step=step.key)
-            override = self._blueprint.step_of(step.key).compensation
             try:
-                if override is None and bound.handler.rehearsable:
+                offset = self._offset(step, intent, bound)
+                if offset is not None:
+                    offset[0].parse(offset[1])
+                elif bound.handler.rehearsable:
                     await self._take_back(step, world)
                 else:
                     self._require_payloads(step, intent)
@@ -226,11 +230,10 @@ class Effects:
                 hint="wait for it to end, or restart the process, then `assent resume`",
             )
         output = self._values.load(step.output) if step.output is not None else None
-        override = self._blueprint.step_of(step.key).compensation
-        if override is not None:
-            inputs = override.inputs.render(self._values.for_compensation(step.key, output))
-            await self._run_other(self._catalogue.find(override.capability), inputs, step, intent, world)
-        elif bound.handler.compensate is not None:
+        offset = self._offset(step, intent, bound)
+        if offset is not None:
+            await self._run_other(*offset, step, intent, world)
+        else:
             call = self._continued(step, intent, bound, CallPhase.COMPENSATING, world=world)
             self._revive(call, intent)
             await self._pipeline.compensate(
@@ -239,19 +242,34 @@ class Effects:
                 prepared=self._prepared(intent),
                 output=output,
             )
-        else:
-            named = bound.spec.compensation.capability_id
-            if named is None:
-                raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
-            inputs = {"inputs": self._values.load(intent.inputs), "output": output}
-            await self._run_other(self._catalogue.find(named), inputs, step, intent, world)
+
+    def _offset(
+        self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability
+    ) -> tuple[BoundCapability, dict[str, Json]] | None:
+        """The other capability that takes a step back, and what it is called with; None when its own handler does."""
+        output = self._values.load(step.output) if step.output is not None else None
+        override = self._blueprint.step_of(step.key).compensation
+        if override is not None:
+            inputs = override.inputs.render(self._values.for_compensation(step.key, output))
+            if not isinstance(inputs, dict):
+                raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
+            return self._catalogue.find(override.capability), inputs
+        if bound.handler.compensate is not None:
+            return None
+        named = bound.spec.compensation.capability_id
+        if named is None:
+            raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
+        return self._catalogue.find(named), {"inputs": self._values.load(intent.inputs), "output": output}
 
     async def _run_other(
-        self, other: BoundCapability, inputs: Json, step: StepRecord, intent: ev.StepStarted, world: World
+        self,
+        other: BoundCapability,
+        inputs: dict[str, Json],
+        step: StepRecord,
+        intent: ev.StepStarted,
+        world: World,
     ) -> None:
         """Take a step back by calling another capability; it must be idempotent, as every compensation is."""
-        if not isinstance(inputs, dict):
-            raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
         call = self._continued(step, intent, other, CallPhase.COMPENSATING, world=world, suffix="-undo")
         self._pipeline.validate(call, inputs)
         await self._pipeline.compensate(call, timeout_s=self._services.limits.step_timeout_s, by_execute=True)

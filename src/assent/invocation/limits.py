@@ -38,10 +38,11 @@ class RateLimit:
 
     def key(self, capability: str, principal: str) -> tuple[str, ...] | None:
         """Whose count a call belongs to; None when the limit is not about it."""
-        if not (glob_matches(self.capability, capability) and glob_matches(self.principal, principal)):
+        if self.capability != "*" and not glob_matches(self.capability, capability):
             return None
-        parts = {"capability": capability, "principal": principal}
-        return tuple(parts[one] for one in self.per)
+        if self.principal != "*" and not glob_matches(self.principal, principal):
+            return None
+        return tuple([principal if one == "principal" else capability for one in self.per])
 
 
 class RateLimited(NoEffectError):

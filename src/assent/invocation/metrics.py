@@ -51,7 +51,8 @@ class Metrics:
     def call(self, capability: str, outcome: str, duration_us: int, code: str | None = None) -> None:
         """One call has ended, after `duration_us` microseconds. `code`: of its error, None when there is none."""
         with self._lock:
-            _series(self._calls, capability).add(outcome, duration_us)
+            series = self._calls.get(capability) or _series(self._calls, capability)
+            series.add(outcome, duration_us)
             if code is not None:
                 _count(self._errors, code)
 
@@ -108,9 +109,14 @@ class _Series:
         self.sum_us += duration_us
         if duration_us > self.max_us:  # noqa: PLR1730  # `max` is a call, and this runs for each call and hook
             self.max_us = duration_us
-        _count(self.outcomes, outcome)
-        bucket = duration_us.bit_length()
-        self.buckets[bucket if bucket < _BUCKETS else -1] += 1
+        try:
+            self.outcomes[outcome] += 1
+        except KeyError:
+            _count(self.outcomes, outcome)
+        try:
+            self.buckets[duration_us.bit_length()] += 1
+        except IndexError:
+            self.buckets[-1] += 1
 
     def to_json(self) -> dict[str, Json]:
         duration: dict[str, Json] = {"sum": self.sum_us, "max": self.max_us}

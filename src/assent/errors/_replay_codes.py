@@ -23,6 +23,10 @@ REPLAY_CODES: Final[dict[str, Explanation]] = {
         "What a snapshot would hold is larger than one may be.",
         "Keep large data in files, and their paths or digests in inputs, outputs and state.",
     ),
+    "SNAPSHOT_MISMATCH": Explanation(
+        "A call's snapshot was to be restored for another capability, version or handler than it was taken of.",
+        "Restore it with what it was taken of; `force=True` says that it may be another.",
+    ),
     "REPLAY_AMBIGUOUS": Explanation(
         "A replay was to run another version, but the run did not call that capability, or several may be meant.",
         "Name the capability: `--capability-version ID@VERSION`.",

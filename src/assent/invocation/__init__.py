@@ -1,6 +1,7 @@
 """One call from start to end: its context, the handler's parts, validation of what goes in and comes out."""
 
 from assent.invocation._bound import BoundCapability
+from assent.invocation._call_snapshot import restore_call
 from assent.invocation._config import Config
 from assent.invocation._health import ApplicationHealth, Health, HealthStatus
 from assent.invocation._hook_records import HookKind, HookLevel, HookRecord
@@ -94,4 +95,5 @@ __all__ = [
     "capabilities_in",
     "capability",
     "described",
+    "restore_call",
 ]

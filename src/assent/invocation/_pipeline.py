@@ -100,6 +100,7 @@ class Pipeline:
         A silent one (of a plan, a preview, a question about an effect) has no beginning and no end that anybody is told of.
         """
         life = CallLife()
+        life.bound = bound
         if entry is not CallPhase.RECEIVED:
             require_entry(entry)
             life.phase = entry

@@ -17,9 +17,11 @@ from assent.spec.principal import Principal
 if TYPE_CHECKING:
     from logging import LoggerAdapter
 
+    from assent.invocation._bound import BoundCapability
     from assent.invocation._hook_records import HookRecord
     from assent.invocation.application import GlobalContext
     from assent.invocation.secrets import Secret
+    from assent.invocation.snapshot import Snapshot
 
 
 class CancelToken:
@@ -141,6 +143,7 @@ class CallLife:
     hooks_run: tuple[HookRecord, ...] = ()
     is_over: bool = False
     granted: tuple[str, ...] = ()
+    bound: BoundCapability | None = None
 
 
 class LocalContext:
@@ -273,6 +276,12 @@ class LocalContext:
         if life.flags is None:
             life.flags = set()
         return life.flags
+
+    def snapshot(self) -> Snapshot:
+        """The call as it stands: nothing that happens later shows in it. `SNAPSHOT_TOO_LARGE`."""
+        from assent.invocation._call_snapshot import snapshot_call
+
+        return snapshot_call(self, self._life)
 
     # -- telling ------------------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,14 @@
 """A call or a run as it stood at one moment: a document of JSON that nothing later changes.
 
-A snapshot is kept as the bytes of its document, so it shares nothing with what it was taken of. Its content hash is SHA-256 over
+A snapshot is kept as bytes, so it shares nothing with what it was taken of. Its content hash is SHA-256 over
 the document's canonical JSON (RFC 8785, floats included), so it is the same wherever the same was seen. It tells a snapshot from
 a changed one; it does not prove where it came from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Self
-
-import msgspec
 
 from assent.errors import InputError, Json
 from assent.spec.canonical import canonical_json, fingerprint, parse_json
@@ -22,24 +21,15 @@ FORMAT: Final = 1
 SNAPSHOT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes that one snapshot's document may have."""
 
-_decode: Final = msgspec.json.Decoder().decode
-
 
 class Snapshot:
     """One snapshot. `kind` is `call` or `run`; equal when the documents are."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_made",)
 
-    def __init__(self, body: bytes) -> None:
-        """`body` is the JSON text of a document without its hash; `SNAPSHOT_TOO_LARGE`."""
-        if len(body) > SNAPSHOT_BYTES_MAX:
-            raise InputError(
-                "SNAPSHOT_TOO_LARGE",
-                f"a snapshot of {len(body)} bytes is larger than the {SNAPSHOT_BYTES_MAX} that one may have",
-                hint="keep large data in files, and their paths or digests in the state",
-                details={"size": len(body), "limit": SNAPSHOT_BYTES_MAX},
-            )
-        self._body = body
+    def __init__(self, body: bytes | Callable[[], bytes]) -> None:
+        """`body` is the JSON text of a document without its hash, or makes it of what was frozen; `SNAPSHOT_TOO_LARGE`."""
+        self._made = require_size(body) if isinstance(body, bytes) else body
 
     @classmethod
     def of_document(cls, document: dict[str, Json]) -> Self:
@@ -67,7 +57,10 @@ class Snapshot:
     @property
     def document(self) -> dict[str, Json]:
         """The document, as a copy of one's own."""
-        found: dict[str, Json] = _decode(self._body)
+        if not isinstance(self._made, bytes):
+            self._made = require_size(self._made())
+        found = parse_json(self._made)
+        assert isinstance(found, dict)  # INVARIANT: both ways to make one lead through an object
         return found
 
     @property
@@ -96,6 +89,18 @@ class Snapshot:
         return hash(self.content_hash)
 
 
+def require_size(body: bytes) -> bytes:
+    """The same bytes; `SNAPSHOT_TOO_LARGE` when they are more than a snapshot may have."""
+    if len(body) > SNAPSHOT_BYTES_MAX:
+        raise InputError(
+            "SNAPSHOT_TOO_LARGE",
+            f"a snapshot of {len(body)} bytes is larger than the {SNAPSHOT_BYTES_MAX} that one may have",
+            hint="keep large data in files, and their paths or digests in the state",
+            details={"size": len(body), "limit": SNAPSHOT_BYTES_MAX},
+        )
+    return body
+
+
 def _invalid(why: str) -> InputError:
     return InputError(
         "SNAPSHOT_INVALID",
@@ -104,4 +109,4 @@ def _invalid(why: str) -> InputError:
     )
 
 
-__all__ = ["FORMAT", "SNAPSHOT_BYTES_MAX", "Snapshot"]
+__all__ = ["FORMAT", "SNAPSHOT_BYTES_MAX", "Snapshot", "require_size"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, ValuesView
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -55,6 +55,10 @@ class CallState:
     def clear(self) -> None:
         """Forget everything."""
         self._values.clear()
+
+    def values(self) -> ValuesView[Any]:
+        """The values, in the order of their keys; a view of what is there now."""
+        return self._values.values()
 
     def __contains__(self, key: StateKey[Any]) -> bool:
         return key in self._values

@@ -1,0 +1,239 @@
+"""A snapshot of one call, and a context made of it again.
+
+Taking one has to be cheap, because it is taken in the middle of a call. So the values are only frozen then, in Python's own form
+for plain data (`marshal`), which is exact and made in one go; the document is made of that when it is asked for.
+
+In the document is what JSON can say exactly. A value that it can't (a tuple, a client, an integer beyond 2^53) is named under
+`omitted`, and what is named like a secret, or what a schema calls one, under `masked`; neither is restored.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from assent.errors import InputError, Json, RefusedError
+from assent.invocation.context import BlobStore, CallLife, LocalContext, World
+from assent.invocation.phases import CallPhase
+from assent.invocation.snapshot import FORMAT, Snapshot, require_size
+from assent.invocation.state import CallState, StateKey
+from assent.spec.canonical import canonical_json, parse_json
+from assent.spec.ids import RunId, StepKey
+from assent.spec.masking import MASK, masked, names_secret
+from assent.spec.principal import Principal
+
+if TYPE_CHECKING:
+    from assent.invocation._bound import BoundCapability
+    from assent.invocation._hook_records import HookRecord
+
+# A state's key is its name and its type; only these types mean the same in another process.
+_TYPES: Final[Mapping[str, type]] = {
+    kind.__name__: kind for kind in (str, bool, int, float, list, dict, type(None), object)
+}
+_NAMES: Final[Mapping[type, str]] = {kind: name for name, kind in _TYPES.items()}
+_TASKS: Final[Mapping[CallPhase, str]] = {
+    CallPhase.EXECUTING: "execute",
+    CallPhase.COMPENSATING: "compensate",
+}
+
+
+def snapshot_call(context: LocalContext, life: CallLife) -> Snapshot:
+    """A call as it stands. `SNAPSHOT_TOO_LARGE`."""
+    state, prepared, meta, callbacks = life.state, life.prepared, life.meta, life.callbacks
+    values = (
+        [*state.values()] if state is not None else [],
+        dict(meta) if meta is not None else None,
+        dict(prepared) if prepared is not None else None,
+        life.output,
+    )
+    try:
+        frozen = marshal.dumps(values, 2)
+    except ValueError:
+        frozen = marshal.dumps(_plain(values), 2)
+    taken = _Taken(
+        context,
+        life.bound,
+        tuple(state) if state is not None else (),
+        require_size(frozen),
+        life.phase,
+        life.deadline_ms,
+        life.hooks_run,
+        len(callbacks.cleanup) if callbacks is not None else 0,
+        life.is_over,
+        tuple(life.flags) if life.flags is not None else (),
+    )
+    return Snapshot(taken.encode)
+
+
+class _Taken(NamedTuple):
+    """What of a call can change, as it was. The context's own fields can't."""
+
+    context: LocalContext
+    bound: BoundCapability | None
+    keys: tuple[StateKey[Any], ...]
+    values: bytes
+    phase: CallPhase
+    deadline_ms: int | None
+    hooks: tuple[HookRecord, ...]
+    cleanups: int
+    is_over: bool
+    flags: tuple[str, ...]
+
+    def encode(self) -> bytes:
+        """The document as JSON text."""
+        context, bound = self.context, self.bound
+        state, meta, prepared, output = marshal.loads(self.values)  # noqa: S302  # frozen by this process, above
+        omitted: list[str] = []
+        hidden: list[str] = []
+        entries: list[Json] = []
+        for key, value in zip(self.keys, state, strict=True):
+            if names_secret(key.name):
+                hidden.append(key.name)
+            elif key.type in _NAMES and _is_json(value):
+                entries.append([key.name, _NAMES[key.type], value])
+            else:
+                omitted.append(key.name)
+        for name, value in (("meta", meta), ("prepared", prepared), ("output", output)):
+            if not _is_json(value):
+                omitted.append(name)
+        document: dict[str, Json] = {
+            "snapshot": FORMAT,
+            "kind": "call",
+            "run": context.run,
+            "step": context.step,
+            "attempt": context.attempt,
+            "key": context.key,
+            "request_id": context.request_id,
+            "principal": str(context.principal),
+            "roles": [*sorted(context.principal.roles)],
+            "keep_pre_image": context.keep_pre_image,
+            "phase": self.phase.value,
+            "deadline_ms": self.deadline_ms,
+            "hook": _hook(self.hooks) if self.hooks else None,
+            "tasks": {"part": _TASKS.get(self.phase), "cleanups": self.cleanups, "is_over": self.is_over},
+            "versions": {
+                "capability": context.capability,
+                "version": context.version,
+                "spec": bound.spec.fingerprint if bound is not None else None,
+                "handler": bound.handler_fingerprint if bound is not None else None,
+            },
+            "state": entries,
+            "meta": _without_secrets(meta, hidden) if "meta" not in omitted else None,
+            "flags": [*sorted(self.flags)],
+            "prepared": _without_secrets(prepared, hidden) if "prepared" not in omitted else None,
+            "output": _output(output, bound, hidden) if "output" not in omitted else None,
+            "omitted": [*omitted],
+            "masked": [*hidden],
+        }
+        return canonical_json(document)
+
+
+def _plain(value: Any) -> Any:  # `Any`: whatever a call remembers
+    """The values with `...` for each that is no plain data: it is named, and nothing more is told of it."""
+    if type(value) is tuple:
+        return tuple(map(_plain, value))
+    if type(value) is list:
+        return [item if _is_plain(item) else ... for item in value]
+    return value if _is_plain(value) else ...
+
+
+def _is_plain(value: Any) -> bool:  # `Any`: as above
+    try:
+        marshal.dumps(value, 2)
+    except ValueError:
+        return False
+    return True
+
+
+def restore_call(
+    snapshot: Snapshot, bound: BoundCapability, *, world: World, blobs: BlobStore, force: bool = False
+) -> LocalContext:
+    """A context that stands where the call stood, with its private values, acting on another world if need be.
+
+    Each call gives another, equal one. `SNAPSHOT_INVALID`; `SNAPSHOT_MISMATCH` when `bound` is not what the call was of, unless
+    `force` says that it may be another.
+    """
+    document: Any = snapshot.document
+    if document.get("kind") != "call":
+        raise InputError(
+            "SNAPSHOT_INVALID", "this is the snapshot of a run, and only a call has a context to restore"
+        )
+    versions = document["versions"]
+    if not force:
+        _require_same(versions, bound)
+    life = CallLife()
+    life.phase = CallPhase(document["phase"])
+    life.deadline_ms = document["deadline_ms"]
+    life.prepared, life.output = document["prepared"], document["output"]
+    life.is_over = document["tasks"]["is_over"]
+    life.bound = bound
+    if document["state"]:
+        life.state = CallState()
+        for name, kind, value in document["state"]:
+            # Canonical JSON writes `1.0` as `1`.
+            life.state.set(StateKey(name, _TYPES[kind]), float(value) if kind == "float" else value)
+    life.meta = document["meta"]
+    if document["flags"]:
+        life.flags = set(document["flags"])
+    return LocalContext(
+        run=RunId(document["run"]),
+        step=StepKey(document["step"]),
+        attempt=document["attempt"],
+        principal=Principal.parse(document["principal"], roles=frozenset(document["roles"])),
+        key=document["key"],
+        world=world,
+        blobs=blobs,
+        keep_pre_image=document["keep_pre_image"],
+        request_id=document["request_id"],
+        capability=bound.spec.id,
+        version=bound.spec.version,
+        life=life,
+    )
+
+
+def _require_same(versions: Mapping[str, Json], bound: BoundCapability) -> None:
+    now = {"spec": bound.spec.fingerprint, "handler": bound.handler_fingerprint}
+    changed: list[Json] = [name for name, fingerprint in now.items() if versions[name] != fingerprint]
+    if changed:
+        raise RefusedError(
+            "SNAPSHOT_MISMATCH",
+            f"the snapshot is of `{versions['capability']}@{versions['version']}`, and the {' and the '.join(map(str, changed))} "
+            f"of `{bound.spec.reference}` is another",
+            hint="restore it with what it was taken of, or say `force=True`",
+            details={"changed": changed},
+        )
+
+
+def _hook(hooks: tuple[HookRecord, ...]) -> dict[str, Json]:
+    """Where the call stands among its hooks: how many have run, and what came of the last."""
+    last = hooks[-1]
+    return {"run": len(hooks), "last": last.id, "level": last.level, "kind": last.kind, "code": last.code}
+
+
+def _without_secrets(value: Mapping[str, Json] | None, hidden: list[str]) -> dict[str, Json] | None:
+    if value is None:
+        return None
+    found = dict(value)
+    for name in found:
+        if names_secret(name):
+            found[name] = MASK
+            hidden.append(name)
+    return found
+
+
+def _output(value: Json, bound: BoundCapability | None, hidden: list[str]) -> Json:
+    if value is None or bound is None:
+        return value
+    shown = masked(value, bound.spec.returns)
+    if shown is not value:
+        hidden.append("output")
+    return shown
+
+
+def _is_json(value: object) -> bool:
+    """Whether the value is JSON, of JSON's own types, and has an exact form."""
+    try:
+        return bool(parse_json(canonical_json(value)) == value)
+    except (InputError, RecursionError):
+        return False

@@ -1,7 +1,6 @@
 """One call from start to end: its context, the handler's parts, validation of what goes in and comes out."""
 
 from assent.invocation._bound import BoundCapability
-from assent.invocation._call_snapshot import restore_call
 from assent.invocation._config import Config
 from assent.invocation._health import ApplicationHealth, Health, HealthStatus
 from assent.invocation._hook_records import HookKind, HookLevel, HookRecord
@@ -9,6 +8,7 @@ from assent.invocation._invocation import Invocation, as_error
 from assent.invocation._invoker import CallTimeoutError, Invoker
 from assent.invocation._modules import ModuleLimits
 from assent.invocation._pipeline import Pipeline
+from assent.invocation._restore import restore_call
 from assent.invocation._shared_state import Owned, SharedState
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import BlobStore, CancelToken, LocalContext, World

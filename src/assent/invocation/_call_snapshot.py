@@ -1,4 +1,4 @@
-"""A snapshot of one call, and a context made of it again.
+"""A snapshot of one call; `_restore` makes a context of it again.
 
 Taking one has to be cheap, because it is taken in the middle of a call. So the values are only frozen then, in Python's own form
 for plain data (`marshal`), which is exact and made in one go; the document is made of that when it is asked for.
@@ -11,34 +11,43 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from assent.errors import InputError, Json, RefusedError
-from assent.invocation.context import BlobStore, CallLife, LocalContext, World
+from assent.errors import InputError, Json
 from assent.invocation.phases import CallPhase
 from assent.invocation.snapshot import FORMAT, Snapshot, require_size
-from assent.invocation.state import CallState, StateKey
+from assent.invocation.state import StateKey
 from assent.spec.canonical import canonical_json, parse_json
-from assent.spec.ids import RunId, StepKey
+from assent.spec.ids import Fingerprint
 from assent.spec.masking import MASK, masked, names_secret
-from assent.spec.principal import Principal
 
 if TYPE_CHECKING:
-    from assent.invocation._bound import BoundCapability
     from assent.invocation._hook_records import HookRecord
+    from assent.spec.capability import CapabilitySpec
 
 # A state's key is its name and its type; only these types mean the same in another process.
-_TYPES: Final[Mapping[str, type]] = {
+TYPES: Final[Mapping[str, type]] = {
     kind.__name__: kind for kind in (str, bool, int, float, list, dict, type(None), object)
 }
-_NAMES: Final[Mapping[type, str]] = {kind: name for name, kind in _TYPES.items()}
+_NAMES: Final[Mapping[type, str]] = {kind: name for name, kind in TYPES.items()}
 _TASKS: Final[Mapping[CallPhase, str]] = {
     CallPhase.EXECUTING: "execute",
     CallPhase.COMPENSATING: "compensate",
 }
 
 
-def snapshot_call(context: LocalContext, life: CallLife) -> Snapshot:
+class Performing(Protocol):
+    """What performs a call: all that a snapshot says of a capability."""
+
+    @property
+    def spec(self) -> CapabilitySpec: ...
+
+    @property
+    def handler_fingerprint(self) -> Fingerprint: ...
+
+
+# `Any`: a `LocalContext` and its `CallLife`, whose module needs this one.
+def snapshot_call(context: Any, life: Any) -> Snapshot:
     """A call as it stands. `SNAPSHOT_TOO_LARGE`."""
     state, prepared, meta, callbacks = life.state, life.prepared, life.meta, life.callbacks
     values = (
@@ -69,8 +78,8 @@ def snapshot_call(context: LocalContext, life: CallLife) -> Snapshot:
 class _Taken(NamedTuple):
     """What of a call can change, as it was. The context's own fields can't."""
 
-    context: LocalContext
-    bound: BoundCapability | None
+    context: Any  # as above
+    bound: Performing | None
     keys: tuple[StateKey[Any], ...]
     values: bytes
     phase: CallPhase
@@ -146,65 +155,6 @@ def _is_plain(value: Any) -> bool:  # `Any`: as above
     return True
 
 
-def restore_call(
-    snapshot: Snapshot, bound: BoundCapability, *, world: World, blobs: BlobStore, force: bool = False
-) -> LocalContext:
-    """A context that stands where the call stood, with its private values, acting on another world if need be.
-
-    Each call gives another, equal one. `SNAPSHOT_INVALID`; `SNAPSHOT_MISMATCH` when `bound` is not what the call was of, unless
-    `force` says that it may be another.
-    """
-    document: Any = snapshot.document
-    if document.get("kind") != "call":
-        raise InputError(
-            "SNAPSHOT_INVALID", "this is the snapshot of a run, and only a call has a context to restore"
-        )
-    versions = document["versions"]
-    if not force:
-        _require_same(versions, bound)
-    life = CallLife()
-    life.phase = CallPhase(document["phase"])
-    life.deadline_ms = document["deadline_ms"]
-    life.prepared, life.output = document["prepared"], document["output"]
-    life.is_over = document["tasks"]["is_over"]
-    life.bound = bound
-    if document["state"]:
-        life.state = CallState()
-        for name, kind, value in document["state"]:
-            # Canonical JSON writes `1.0` as `1`.
-            life.state.set(StateKey(name, _TYPES[kind]), float(value) if kind == "float" else value)
-    life.meta = document["meta"]
-    if document["flags"]:
-        life.flags = set(document["flags"])
-    return LocalContext(
-        run=RunId(document["run"]),
-        step=StepKey(document["step"]),
-        attempt=document["attempt"],
-        principal=Principal.parse(document["principal"], roles=frozenset(document["roles"])),
-        key=document["key"],
-        world=world,
-        blobs=blobs,
-        keep_pre_image=document["keep_pre_image"],
-        request_id=document["request_id"],
-        capability=bound.spec.id,
-        version=bound.spec.version,
-        life=life,
-    )
-
-
-def _require_same(versions: Mapping[str, Json], bound: BoundCapability) -> None:
-    now = {"spec": bound.spec.fingerprint, "handler": bound.handler_fingerprint}
-    changed: list[Json] = [name for name, fingerprint in now.items() if versions[name] != fingerprint]
-    if changed:
-        raise RefusedError(
-            "SNAPSHOT_MISMATCH",
-            f"the snapshot is of `{versions['capability']}@{versions['version']}`, and the {' and the '.join(map(str, changed))} "
-            f"of `{bound.spec.reference}` is another",
-            hint="restore it with what it was taken of, or say `force=True`",
-            details={"changed": changed},
-        )
-
-
 def _hook(hooks: tuple[HookRecord, ...]) -> dict[str, Json]:
     """Where the call stands among its hooks: how many have run, and what came of the last."""
     last = hooks[-1]
@@ -222,7 +172,7 @@ def _without_secrets(value: Mapping[str, Json] | None, hidden: list[str]) -> dic
     return found
 
 
-def _output(value: Json, bound: BoundCapability | None, hidden: list[str]) -> Json:
+def _output(value: Json, bound: Performing | None, hidden: list[str]) -> Json:
     if value is None or bound is None:
         return value
     shown = masked(value, bound.spec.returns)

@@ -17,7 +17,7 @@ from assent.spec.principal import Principal
 if TYPE_CHECKING:
     from logging import LoggerAdapter
 
-    from assent.invocation._bound import BoundCapability
+    from assent.invocation._call_snapshot import Performing
     from assent.invocation._hook_records import HookRecord
     from assent.invocation.application import GlobalContext
     from assent.invocation.secrets import Secret
@@ -143,7 +143,7 @@ class CallLife:
     hooks_run: tuple[HookRecord, ...] = ()
     is_over: bool = False
     granted: tuple[str, ...] = ()
-    bound: BoundCapability | None = None
+    bound: Performing | None = None
 
 
 class LocalContext:

@@ -1,0 +1,75 @@
+"""A context made of a call's snapshot again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assent.errors import InputError, Json, RefusedError
+from assent.invocation._bound import BoundCapability
+from assent.invocation._call_snapshot import TYPES
+from assent.invocation.context import BlobStore, CallLife, LocalContext, World
+from assent.invocation.phases import CallPhase
+from assent.invocation.snapshot import Snapshot
+from assent.invocation.state import CallState, StateKey
+from assent.spec.ids import RunId, StepKey
+from assent.spec.principal import Principal
+
+
+def restore_call(
+    snapshot: Snapshot, bound: BoundCapability, *, world: World, blobs: BlobStore, force: bool = False
+) -> LocalContext:
+    """A context that stands where the call stood, with its private values, acting on another world if need be.
+
+    Each call gives another, equal one. `SNAPSHOT_INVALID`; `SNAPSHOT_MISMATCH` when `bound` is not what the call was of, unless
+    `force` says that it may be another.
+    """
+    document: Any = snapshot.document
+    if document.get("kind") != "call":
+        raise InputError(
+            "SNAPSHOT_INVALID", "this is the snapshot of a run, and only a call has a context to restore"
+        )
+    versions = document["versions"]
+    if not force:
+        _require_same(versions, bound)
+    life = CallLife()
+    life.phase = CallPhase(document["phase"])
+    life.deadline_ms = document["deadline_ms"]
+    life.prepared, life.output = document["prepared"], document["output"]
+    life.is_over = document["tasks"]["is_over"]
+    life.bound = bound
+    if document["state"]:
+        life.state = CallState()
+        for name, kind, value in document["state"]:
+            # Canonical JSON writes `1.0` as `1`.
+            life.state.set(StateKey(name, TYPES[kind]), float(value) if kind == "float" else value)
+    life.meta = document["meta"]
+    if document["flags"]:
+        life.flags = set(document["flags"])
+    return LocalContext(
+        run=RunId(document["run"]),
+        step=StepKey(document["step"]),
+        attempt=document["attempt"],
+        principal=Principal.parse(document["principal"], roles=frozenset(document["roles"])),
+        key=document["key"],
+        world=world,
+        blobs=blobs,
+        keep_pre_image=document["keep_pre_image"],
+        request_id=document["request_id"],
+        capability=bound.spec.id,
+        version=bound.spec.version,
+        life=life,
+    )
+
+
+def _require_same(versions: Mapping[str, Json], bound: BoundCapability) -> None:
+    now = {"spec": bound.spec.fingerprint, "handler": bound.handler_fingerprint}
+    changed: list[Json] = [name for name, fingerprint in now.items() if versions[name] != fingerprint]
+    if changed:
+        raise RefusedError(
+            "SNAPSHOT_MISMATCH",
+            f"the snapshot is of `{versions['capability']}@{versions['version']}`, and the {' and the '.join(map(str, changed))} "
+            f"of `{bound.spec.reference}` is another",
+            hint="restore it with what it was taken of, or say `force=True`",
+            details={"changed": changed},
+        )

@@ -328,3 +328,13 @@ def test_callers_in_use_may_be_asked_for_under_another_major_number_too() -> Non
     chain_of((ONE, []), (TWO, [rename()])).require_served("1.0.0", "2.0.0")
     same = spec("2.0.0", ONE.parameters, ONE.returns)
     chain_of((ONE, []), (same, [])).require_served("1.0.0", "2.0.0")
+
+
+def test_a_version_that_was_unloaded_takes_its_transformers_with_it() -> None:
+    """It may come again, with others."""
+    chain = chain_of((ONE, []), (TWO, [rename()]))
+    left = chain.without("2.0.0")
+    assert (left.has("1.0.0"), left.has("2.0.0"), chain.has("2.0.0")) == (True, False, True)
+    again = left.joined(TWO, [rename()])
+    assert again.transformer("1.0.0", "2.0.0") is not chain.transformer("1.0.0", "2.0.0")
+    assert not left.has("2.0.0")

@@ -136,6 +136,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "capability.unlabelled": "label removed",
     "capability.activated": "weights set",
     "capability.retired": "version retired",
+    "capability.switched": "share lost",
     "ledger.created": "ledger created",
     "ledger.recovered": "ledger sealed",
     "payload.erased": "payloads erased",

@@ -56,6 +56,12 @@ class Candidate(msgspec.Struct, frozen=True):
         """What it is called with, validated and complete."""
         return self.call.inputs
 
+    @property
+    def asked_version(self) -> str | None:
+        """The version that the caller speaks, where another one serves it."""
+        asked = self.call.bound.asked
+        return asked.version if asked is not None else None
+
 
 class Admission:
     """Admits the steps of one run."""
@@ -140,7 +146,7 @@ class Admission:
         record = self._record.steps.get(key)
         if record is None or record.capability is None or record.version is None:
             return self._catalogue.find(reference)
-        return self._catalogue.exact(record.capability, record.version)
+        return self._catalogue.exact(record.capability, record.version, record.asked_version)
 
     async def _gate(self, candidate: Candidate, record: StepRecord | None, outbox: Outbox) -> Command:
         """Once the gate has answered, whatever goes wrong ends the call, and its hooks and callbacks with it."""
@@ -190,6 +196,7 @@ class Admission:
             policy=decision.policy_digest,
             code=decision.code or "POLICY_DENIED",
             reason=outbox.bind(describe(decision, candidate)),
+            asked_version=candidate.asked_version,
         )
 
     async def _with_approval(
@@ -231,6 +238,7 @@ class Admission:
             not_requester=approvers.not_requester,
             requester=str(self._requester),
             expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
+            asked_version=candidate.asked_version,
         )
         self._pipeline.pause(candidate.call)
         return Admit((*_voided(asked), request))
@@ -286,6 +294,8 @@ class Admission:
             prepared=prepared,
             grant=grant,
             undo=candidate.undo,
+            asked_version=candidate.asked_version,
+            asked_fingerprint=asked.fingerprint if (asked := candidate.bound.asked) is not None else None,
         )
         self._scope.calls[candidate.key] = call
         return Admit((*voided, started))

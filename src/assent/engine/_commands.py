@@ -57,6 +57,7 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
     attempt: int
     output: Commitment
     effect: Effect
+    served: Commitment | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
@@ -84,6 +85,7 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False):
     may_repeat: bool = False
     output: Commitment | None = None
     retry_at_ms: int | None = None
+    served: Commitment | None = None
 
 
 class Doubted(msgspec.Struct, frozen=True, gc=False):

@@ -43,6 +43,7 @@ from assent.invocation import (
     as_error,
 )
 from assent.spec import events as ev
+from assent.spec.ids import Commitment
 from assent.spec.states import Effect, StepState, Undo, Verdict
 
 
@@ -80,7 +81,8 @@ class Effects:
             FAILPOINTS.hit("effect.before")
             output = await self._pipeline.execute(call, timeout_s=timeout_s, prepared=prepared)
             FAILPOINTS.hit("effect.after")
-            commitment = outbox.bind(output)
+            told, served = self._told(intent, output, outbox)
+            commitment = outbox.bind(told)
             await self._pipeline.succeed(call, output)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
             effect = _effect_of(error, bound, has_returned=call.has_returned)
@@ -92,9 +94,16 @@ class Effects:
         finally:
             self.tokens.pop(step.key, None)
             self._values.forget(intent.inputs, intent.prepared)
-        self._values.put_output(step.key, output)
+        self._values.put_output(step.key, told)
         effect = Effect.NONE if intent.undo is Undo.NOT_NEEDED else Effect.DONE
-        return Succeeded(step.key, intent.attempt, commitment, effect)
+        return Succeeded(step.key, intent.attempt, commitment, effect, served)
+
+    def _told(self, intent: ev.StepStarted, output: Json, outbox: Outbox) -> tuple[Json, Commitment | None]:
+        """The output as the caller's version gives it, and where that is another version, what the serving one gave."""
+        if intent.asked_version is None:
+            return output, None
+        bound = self._catalogue.exact(intent.capability, intent.version, intent.asked_version)
+        return bound.told(output), outbox.bind(output)
 
     def _failure(
         self,
@@ -125,12 +134,14 @@ class Effects:
         retry_ms = self._retry_at(step, step.code or "STEP_INTERRUPTED")
         try:
             answer = await self._ask(step, intent, bound)
-            output = outbox.bind(answer.output) if answer.verdict is Verdict.YES else None
+            output, served = None, None
+            if answer.verdict is Verdict.YES:
+                told, served = self._told(intent, answer.output, outbox)
+                output = outbox.bind(told)
+                self._values.put_output(step.key, told)
         except AssentError:
             # The effect is there but its output can't be told any more.
             return Doubted(step.key, intent.attempt, "OUTPUT_UNKNOWN")
-        if output is not None:
-            self._values.put_output(step.key, answer.output)
         return Reconciled(
             step=step.key,
             attempt=intent.attempt,
@@ -139,6 +150,7 @@ class Effects:
             may_repeat=bound.spec.idempotent,
             output=output,
             retry_at_ms=retry_ms,
+            served=served,
         )
 
     async def _ask(self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability) -> Reconciliation:
@@ -210,7 +222,7 @@ class Effects:
 
     def _require_payloads(self, step: StepRecord, intent: ev.StepStarted) -> None:
         """Raise PAYLOAD_ERASED or RECORD_CORRUPT when what a compensation needs is not there."""
-        for commitment in (intent.inputs, intent.prepared, step.output):
+        for commitment in (intent.inputs, intent.prepared, step.output, step.served):
             if commitment is not None:
                 self._values.load(commitment)
 
@@ -229,7 +241,6 @@ class Effects:
                 f"a thread of step `{step.key}` still runs, and nothing is taken back under a living effect",
                 hint="wait for it to end, or restart the process, then `assent resume`",
             )
-        output = self._values.load(step.output) if step.output is not None else None
         offset = self._offset(step, intent, bound)
         if offset is not None:
             await self._run_other(*offset, step, intent, world)
@@ -240,16 +251,16 @@ class Effects:
                 call,
                 timeout_s=self._services.limits.step_timeout_s,
                 prepared=self._prepared(intent),
-                output=output,
+                output=self._served(step, intent),
             )
 
     def _offset(
         self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability
     ) -> tuple[BoundCapability, dict[str, Json]] | None:
         """The other capability that takes a step back, and what it is called with; None when its own handler does."""
-        output = self._values.load(step.output) if step.output is not None else None
         override = self._blueprint.step_of(step.key).compensation
         if override is not None:
+            output = self._values.load(step.output) if step.output is not None else None
             inputs = override.inputs.render(self._values.for_compensation(step.key, output))
             if not isinstance(inputs, dict):
                 raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
@@ -259,7 +270,15 @@ class Effects:
         named = bound.spec.compensation.capability_id
         if named is None:
             raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
-        return self._catalogue.find(named), {"inputs": self._values.load(intent.inputs), "output": output}
+        return self._catalogue.find(named), {
+            "inputs": self._values.load(intent.inputs),
+            "output": self._served(step, intent),
+        }
+
+    def _served(self, step: StepRecord, intent: ev.StepStarted) -> Json:
+        """What the version that performed a step returned: what takes its effect back can read no other's."""
+        commitment = step.output if intent.asked_version is None else step.served
+        return self._values.load(commitment) if commitment is not None else None
 
     async def _run_other(
         self,

@@ -91,10 +91,12 @@ class StepRecord(msgspec.Struct):
     intent: ev.StepStarted | None = None
     capability: str | None = None
     version: str | None = None
+    asked_version: str | None = None
     risk: str | None = None
     decision: str | None = None
     rule: str | None = None
     output: Commitment | None = None
+    served: Commitment | None = None
     error: Commitment | None = None
     call: Commitment | None = None
     items: Commitment | None = None
@@ -198,6 +200,7 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
         case ev.StepSucceeded():
             step = _move(record, event.step, StepState.SUCCEEDED)
             step.attempt, step.output, step.effect = event.attempt, event.output, event.effect
+            step.served = event.served
             step.order, step.task, step.code, step.error = n, None, None, None
             _use_grant(step)
         case ev.StepFailed():
@@ -242,6 +245,7 @@ def _start(record: RunRecord, event: ev.StepStarted) -> None:
     step.has_older_effect = step.effect is not Effect.NONE
     step.attempt, step.intent, step.task = event.attempt, event, Task.EXECUTE
     step.capability, step.version, step.risk = event.capability, event.version, event.risk
+    step.asked_version = event.asked_version
     step.decision, step.rule = event.decision, event.rule
     # From here on a crash leaves it open whether anything happened.
     step.effect = Effect.NONE if event.undo is Undo.NOT_NEEDED else Effect.UNKNOWN
@@ -287,6 +291,7 @@ def _evolve_step(
         case ev.StepDenied():
             step = _move(record, event.step, StepState.DENIED)
             step.capability, step.version, step.risk = event.capability, event.version, event.risk
+            step.asked_version = event.asked_version
             step.decision, step.rule, step.code, step.error = (
                 event.decision,
                 event.rule,
@@ -362,6 +367,7 @@ def _evolve_approval(
                 step.settled_approvals.append(step.approval)
             step.approval = approval
             step.capability, step.version, step.risk = event.capability, event.version, event.risk
+            step.asked_version = event.asked_version
             step.decision, step.rule = event.decision, event.rule
         record.dirty.add(event.step)
         return

@@ -10,7 +10,14 @@ from assent.engine._recording import RecordedCapability, Recording
 from assent.engine._script import Reply, Script
 from assent.engine.ports import Catalogue
 from assent.errors import AssentError, InputError, Json
-from assent.invocation import BoundCapability, Handler, LocalContext, Prepared, Preview
+from assent.invocation import (
+    BoundCapability,
+    Handler,
+    LocalContext,
+    Prepared,
+    Preview,
+    TranslatedCapability,
+)
 from assent.invocation.handler import PART_NAMES
 from assent.spec import events as ev
 from assent.spec.frozen import thaw
@@ -128,11 +135,27 @@ class ReplayCatalogue:
             return self._live[ident]
         recorded = self._versions.get(ident, [])
         # One that was called as several versions is resolved as it was then; the catalogue is the same.
-        version = recorded[0] if len(recorded) == 1 else self._base.find(reference).spec.version
-        return self.exact(ident, version)
+        if len(recorded) != 1:
+            found = self._base.find(reference)
+            return self.exact(
+                ident, found.spec.version, found.asked.version if found.asked is not None else None
+            )
+        return self.exact(ident, recorded[0], self._asked(reference, recorded[0]))
 
-    def exact(self, capability: str, version: str) -> BoundCapability:
+    def _asked(self, reference: str, version: str) -> str | None:
+        """The version that a caller who wrote this reference speaks, where the recorded one served in its place."""
+        try:
+            found = self._base.find(reference)
+        except AssentError:
+            return None  # What was called is not installed any more, and the report says so.
+        return found.asked.version if found.asked is not None and found.spec.version == version else None
+
+    def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
         """The version that the record names."""
+        if asked is not None and capability not in self._live:
+            translated = self._base.exact(capability, version, asked)
+            if isinstance(translated, TranslatedCapability):
+                return translated.around(self.exact(capability, version))
         if self._script.is_doubted("CAPABILITY_CHANGED"):
             raise InputError("VERSION_NOT_FOUND", f"`{capability}@{version}` was not as it had been by then")
         if capability in self._live:

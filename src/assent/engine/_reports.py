@@ -38,7 +38,11 @@ def decide_report(
         case Succeeded():
             return [
                 ev.StepSucceeded(
-                    step=report.step, attempt=report.attempt, output=report.output, effect=report.effect
+                    step=report.step,
+                    attempt=report.attempt,
+                    output=report.output,
+                    effect=report.effect,
+                    served=report.served,
                 )
             ]
         case Failed():
@@ -113,7 +117,10 @@ def _reconcile(record: RunRecord, step: StepRecord, report: Reconciled) -> Seque
     )
     code = step.code or "STEP_INTERRUPTED"
     if report.verdict is Verdict.YES and report.output is not None:
-        return [answer, ev.StepSucceeded(step=report.step, attempt=report.attempt, output=report.output)]
+        done = ev.StepSucceeded(
+            step=report.step, attempt=report.attempt, output=report.output, served=report.served
+        )
+        return [answer, done]
     # Running the intent again over somebody else's change would overwrite it, whatever became of ours.
     is_repeatable = not report.foreign and (
         report.verdict is Verdict.NO or (report.verdict is Verdict.UNKNOWN and report.may_repeat)

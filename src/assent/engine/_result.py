@@ -20,7 +20,10 @@ _FAILED = frozenset({StepState.FAILED, StepState.DENIED, StepState.IN_DOUBT, Ste
 
 
 class StepResult(msgspec.Struct, frozen=True):
-    """One step of a run. `output` is None unless it succeeded; `error` is the error object when it did not."""
+    """One step of a run. `output` is None unless it succeeded; `error` is the error object when it did not.
+
+    `asked_version`: the caller speaks this version, and `version` served in its place.
+    """
 
     name: str
     capability: str | None
@@ -32,6 +35,7 @@ class StepResult(msgspec.Struct, frozen=True):
     attempts: int
     output: Json = None
     error: dict[str, Json] | None = None
+    asked_version: str | None = None
 
     def to_json(self) -> dict[str, Json]:
         """The step's object: `output` when it has one, else `error` when it has one."""
@@ -45,6 +49,8 @@ class StepResult(msgspec.Struct, frozen=True):
             "rule": self.rule,
             "attempts": self.attempts,
         }
+        if self.asked_version is not None:
+            data["asked_version"] = self.asked_version
         if self.error is not None:
             data["error"] = self.error
         else:
@@ -146,6 +152,7 @@ def _step(
         attempts=step.attempt,
         output=output,
         error=error,
+        asked_version=step.asked_version,
     )
 
 

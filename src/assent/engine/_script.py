@@ -255,7 +255,7 @@ class _StepReader:
             case ev.StepResumed():
                 self._part = "execute"
             case ev.StepSucceeded():
-                self._succeed(recording.value(event.output))
+                self._succeed(recording.value(event.served if event.served is not None else event.output))
             case ev.StepFailed() | ev.AttemptFailed():
                 self._fail(event)
             case ev.StepUnsettled():

@@ -41,8 +41,11 @@ class Catalogue(Protocol):
         """The capability that a reference means; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`."""
         ...
 
-    def exact(self, capability: str, version: str) -> BoundCapability:
-        """The version that the journal names, also one that was retired since; `VERSION_NOT_FOUND` when it is not installed."""
+    def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
+        """The version that the journal names, also one that was retired since; `VERSION_NOT_FOUND` when it is not installed.
+
+        `asked`: as callers of that version see it; TRANSFORM_MISSING when nothing leads from one to the other any more.
+        """
         ...
 
 

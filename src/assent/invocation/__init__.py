@@ -10,6 +10,7 @@ from assent.invocation._modules import ModuleLimits
 from assent.invocation._pipeline import Pipeline
 from assent.invocation._restore import restore_call
 from assent.invocation._shared_state import Owned, SharedState
+from assent.invocation._translated import TranslatedCapability
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import BlobStore, CancelToken, LocalContext, World
 from assent.invocation.declaration import Capability, capabilities_in, capability, described
@@ -33,6 +34,7 @@ from assent.invocation.secrets import (
 )
 from assent.invocation.snapshot import Snapshot
 from assent.invocation.state import CallState, StateKey
+from assent.invocation.transformers import Transformer, VersionChain
 
 __all__ = [
     "CALL_ENTRIES",
@@ -90,6 +92,9 @@ __all__ = [
     "StateKey",
     "Subject",
     "Subscription",
+    "Transformer",
+    "TranslatedCapability",
+    "VersionChain",
     "World",
     "as_error",
     "capabilities_in",

@@ -31,6 +31,11 @@ class BoundCapability:
         self.fingerprint = handler.fingerprint()
 
     @property
+    def asked(self) -> CapabilitySpec | None:
+        """The version that callers speak, where this one serves them in its place."""
+        return None
+
+    @property
     def handler_fingerprint(self) -> Fingerprint:
         """Names the handler's behaviour; an intent is only continued by the same one."""
         return self.fingerprint
@@ -68,6 +73,10 @@ class BoundCapability:
         return Shape(
             self.spec.parameters, self.handler.parameters, code="INVALID_INPUT", of=of, shows_values=True
         )
+
+    def told(self, output: Json) -> Json:
+        """A valid output as callers get it."""
+        return output
 
     def cool(self) -> None:
         """Let go of the validators; the next call builds them again. Safe beside calls under way, which keep what they hold."""

@@ -96,6 +96,29 @@ class VersionChain:
 
     # -- what there is ------------------------------------------------------------------------------------------------------
 
+    def has(self, version: str) -> bool:
+        """Whether a version is there."""
+        return version in self._specs
+
+    def without(self, version: str) -> VersionChain:
+        """The same without a version and the transformers that touch it: its plugin was unloaded. This one stays as it is."""
+        other = VersionChain(self.capability)
+        other._specs = {
+            number: spec for number, spec in self._specs.items() if number != version
+        }  # of this class
+        other._transformers = {  # of this class
+            pair: transformer for pair, transformer in self._transformers.items() if version not in pair
+        }
+        return other
+
+    def joined(self, spec: CapabilitySpec, transformers: Iterable[Transformer] = ()) -> VersionChain:
+        """The same with another version; see `add`. This one stays as it is."""
+        other = VersionChain(self.capability)
+        other._specs, other._transformers = {**self._specs}, {**self._transformers}  # of this very class
+        other._chain = self._chain  # what hangs, hangs for both
+        other.add(spec, transformers)
+        return other
+
     def add(self, spec: CapabilitySpec, transformers: Iterable[Transformer] = ()) -> None:
         """Add a version with the transformers that come with it, after trying them; nothing is added when one is refused.
 

@@ -3,15 +3,35 @@
 from assent.registry._registry import CapabilityRegistry, RegistrySnapshot
 from assent.registry._resolution import CapabilityVersion, Resolution, VersionIndex, instant
 from assent.registry._timeline import Activation, LabelChange, RecordedVersion
+from assent.registry._traffic import (
+    HealthLimits,
+    Rate,
+    Switch,
+    Tally,
+    VersionHealth,
+    chosen,
+    sharing,
+    spoken,
+    switch,
+)
 
 __all__ = [
     "Activation",
     "CapabilityRegistry",
     "CapabilityVersion",
+    "HealthLimits",
     "LabelChange",
+    "Rate",
     "RecordedVersion",
     "RegistrySnapshot",
     "Resolution",
+    "Switch",
+    "Tally",
+    "VersionHealth",
     "VersionIndex",
+    "chosen",
     "instant",
+    "sharing",
+    "spoken",
+    "switch",
 ]

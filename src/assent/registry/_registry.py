@@ -295,6 +295,11 @@ class CapabilityRegistry:
         timeline = self._timelines.get(id)
         return timeline.recorded.get(version) if timeline is not None else None
 
+    def recorded_versions(self, id: str) -> Sequence[RecordedVersion]:  # noqa: A002  # the spec's own field name
+        """What the record says of each version of a capability; empty when it says nothing."""
+        timeline = self._timelines.get(id)
+        return [*timeline.recorded.values()] if timeline is not None else []
+
     def installed(self) -> Sequence[CapabilitySpec]:
         """Every registered spec, retired ones included, in no order that means anything."""
         return [spec for timeline in self._timelines.values() for spec in timeline.specs.values()]

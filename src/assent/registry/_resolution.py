@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from operator import itemgetter
 from types import MappingProxyType
 from typing import assert_never
 
@@ -145,6 +146,23 @@ class VersionIndex:
         if found.is_retired or found.spec is None:
             raise self._unusable(reference, found)
         return found.spec
+
+    def spoken(self, reference: CapabilityReference) -> CapabilityVersion | None:
+        """The version whose callers wrote this reference: its number, or the highest of its range; also one retired since."""
+        if reference.how is How.EXACT:
+            return self._by_version.get(reference.wanted)
+        if reference.how is not How.RANGE or reference.range is None:
+            return None
+        found = self._highest_in(reference.range)
+        if found is not None:
+            return found
+        low, high = reference.range.low, reference.range.high
+        retired = [
+            (key, entry)
+            for version, entry in self._by_version.items()
+            if is_release(key := precedence(version)) and low <= key < high
+        ]
+        return max(retired, key=itemgetter(0))[1] if retired else None
 
     def _highest_in(self, allowed: VersionRange) -> CapabilityVersion | None:
         at = bisect_left(self._release_keys, allowed.high) - 1

@@ -7,23 +7,37 @@ catalogue and is one look-up in a dictionary from then on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from assent.engine import CAPABILITY_TABLES
 from assent.errors import AssentError, InputError
-from assent.invocation import BoundCapability, Handler, described
+from assent.invocation import (
+    BoundCapability,
+    Capability,
+    Handler,
+    Transformer,
+    TranslatedCapability,
+    VersionChain,
+    described,
+)
 from assent.journal import PROJECTIONS, JournalReader
 from assent.journal.ports import Cell, Row
 from assent.registry import (
     Activation,
     CapabilityRegistry,
+    CapabilityVersion,
     LabelChange,
     RecordedVersion,
     RegistrySnapshot,
+    chosen,
+    sharing,
+    spoken,
 )
 from assent.spec import events as ev
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint, RunId
+from assent.spec.reference import CapabilityReference, How
+from assent.spec.semver import is_release, precedence
 from assent.spec.workflow import WorkflowSpec, check_capabilities
 
 CHECKED_MAX: Final = 1_000
@@ -46,6 +60,7 @@ class FrozenCatalogue:
         self,
         snapshot: RegistrySnapshot,
         bound: Mapping[str, BoundCapability],
+        chains: Mapping[str, VersionChain],
         *,
         revision: int,
         used: set[BoundCapability],
@@ -54,43 +69,101 @@ class FrozenCatalogue:
         self.snapshot = snapshot
         self.revision = revision
         self._bound = bound
+        self._chains = chains
         self._used = used
         self._found: dict[str, BoundCapability] = {}
+        self._shared: dict[str, tuple[str, Mapping[str, int]]] = {}
+        self._translated: dict[tuple[str, str, str], BoundCapability] = {}
         self._checked: set[Fingerprint] = set()
 
     def check(self, spec: WorkflowSpec) -> None:
         """Raise whatever of a workflow these capabilities do not allow; one that passed is not looked at again."""
         if spec.fingerprint in self._checked:
             return
-        check_capabilities(spec, self.snapshot)
+        check_capabilities(spec, _Spoken(self))
         if len(self._checked) >= CHECKED_MAX:
             self._checked.clear()
         self._checked.add(spec.fingerprint)
 
-    def find(self, reference: str) -> BoundCapability:
-        """The capability that a reference means; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`, `HANDLER_MISSING`."""
+    def find(self, reference: str, run: RunId | None = None) -> BoundCapability:
+        """The capability that a reference means for a run, as its callers see it.
+
+        Without a run, of several versions that share the calls the one with the greatest share. Raises `CAPABILITY_UNKNOWN`,
+        `VERSION_NOT_FOUND`, `HANDLER_MISSING`, `TRANSFORM_MISSING`.
+        """
         known = self._found.get(reference)
         if known is None:
-            known = self._find(reference)
+            known = self._find(reference, run)
         self._used.add(known)
         return known
 
-    def _find(self, reference: str) -> BoundCapability:
-        spec = self.snapshot.resolve(reference)
-        known = self._bound.get(spec.reference)
-        if known is None:
-            raise InputError(
-                "HANDLER_MISSING",
-                f"capability `{spec.reference}` is registered without a handler",
-                hint="register both together: `rt.register(spec, handler)`",
-            )
-        if len(self._found) >= FOUND_MAX:
-            self._found.clear()
-        self._found[reference] = known
-        return known
+    def _find(self, reference: str, run: RunId | None) -> BoundCapability:
+        shared = self._shared.get(reference)
+        if shared is None:
+            asked, weights = self._spoken(reference)
+            if weights:
+                if len(self._shared) >= FOUND_MAX:
+                    self._shared.clear()
+                shared = self._shared[reference] = (asked, weights)
+            else:
+                found = self.exact(reference.partition("@")[0], asked)
+                if len(self._found) >= FOUND_MAX:
+                    self._found.clear()
+                self._found[reference] = found
+                return found
+        asked, weights = shared
+        ident = reference.partition("@")[0]
+        if run is None:
+            return self.exact(ident, max(sharing(weights), key=weights.__getitem__), asked)
+        served = chosen(weights, run, ident)
+        assert served is not None, "somebody has a share"
+        return self.exact(ident, served, asked)
 
-    def exact(self, capability: str, version: str) -> BoundCapability:
-        """The version that the journal names, also one that was retired since; `VERSION_NOT_FOUND` when it is not installed."""
+    def _spoken(self, reference: str) -> tuple[str, Mapping[str, int]]:
+        """The version that callers who write this speak, and the shares of those that may serve them; none: itself alone."""
+        parsed = CapabilityReference.parse(reference)
+        index = self.snapshot.index(parsed.id)
+        weights = index.weights if sharing(index.weights) else {}
+        if parsed.how is How.LATEST:
+            asked = spoken(weights)
+            return (asked, weights) if asked is not None else (self.snapshot.resolve(reference).version, {})
+        # A version that others were pinned to may be retired, switched off, or be known by its spec alone.
+        pinned = index.spoken(parsed)
+        if pinned is None:
+            return self.snapshot.resolve(reference).version, {}
+        is_off = weights.get(pinned.version) == 0
+        if not is_off and not pinned.is_retired and pinned.reference in self._bound:
+            return pinned.version, {}
+        latest = index.latest
+        serving = weights or ({latest.version: 1} if latest is not None else {})
+        try:
+            for version in sharing(serving):
+                self.exact(parsed.id, version, pinned.version)
+        except InputError as error:
+            if is_off:
+                return pinned.version, {}  # Nobody else can speak to its callers, so it goes on doing so.
+            return self._not_served(reference, pinned, error)
+        return pinned.version, serving
+
+    def _not_served(
+        self, reference: str, pinned: CapabilityVersion, why: InputError
+    ) -> tuple[str, Mapping[str, int]]:
+        """What is wrong with a version that nobody can serve."""
+        spec = self.snapshot.resolve(reference)  # Raises, for a retired one.
+        raise InputError(
+            "HANDLER_MISSING",
+            f"capability `{spec.reference}` is registered without a handler, and no other version serves its callers",
+            hint="register it with its handler, or a newer version with `transformers=[…]`",
+            details={"version": pinned.version, "why": why.message},
+        )
+
+    def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
+        """The version that the journal names, also one that was retired since; `VERSION_NOT_FOUND` when it is not installed.
+
+        `asked`: as callers of that version see it.
+        """
+        if asked is not None and asked != version:
+            return self._translate(capability, version, asked)
         known = self._bound.get(f"{capability}@{version}")
         if known is None:
             raise InputError(
@@ -102,6 +175,68 @@ class FrozenCatalogue:
         self._used.add(known)
         return known
 
+    def _translate(self, capability: str, version: str, asked: str) -> BoundCapability:
+        key = (capability, version, asked)
+        known = self._translated.get(key)
+        if known is None:
+            served = self.exact(capability, version)
+            chain = self._chains.get(capability) or VersionChain(capability)
+            route = chain.route(asked, version)
+            known = TranslatedCapability(served, route, self._bound.get(f"{capability}@{asked}"))
+            self._translated[key] = known
+        return known
+
+
+class RunCatalogue:
+    """The catalogue of one run, for which it is settled which of several versions serves it."""
+
+    __slots__ = ("_frozen", "_run")
+
+    def __init__(self, frozen: FrozenCatalogue, run: RunId) -> None:
+        self._frozen = frozen
+        self._run = run
+
+    @property
+    def revision(self) -> int:
+        """See `Catalogue.revision`."""
+        return self._frozen.revision
+
+    def find(self, reference: str) -> BoundCapability:
+        """See `FrozenCatalogue.find`."""
+        return self._frozen.find(reference, self._run)
+
+    def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
+        """See `FrozenCatalogue.exact`."""
+        return self._frozen.exact(capability, version, asked)
+
+
+class _Spoken:
+    """The specs that callers of a catalogue speak: a workflow is checked against these, whoever serves it."""
+
+    def __init__(self, frozen: FrozenCatalogue) -> None:
+        self._frozen = frozen
+
+    def resolve(self, reference: str) -> CapabilitySpec:
+        """The spec that a reference is written for."""
+        bound = self._frozen.find(reference)
+        return bound.asked or bound.spec
+
+
+class Registration(TypedDict, total=False):
+    """What may be said when a capability is registered."""
+
+    origin: str
+    """Where it comes from, for messages."""
+
+    replace: bool
+    """It is meant that this is not what was recorded under the same version; without it that is `VERSION_CHANGED`."""
+
+    transformers: Iterable[Transformer]
+    """They serve callers of neighbouring versions, so that this one may break them."""
+
+    breaking: bool
+    """Callers know that this new major version breaks those in use; without it that is `VERSION_BREAKING`."""
+
 
 class Capabilities:
     """What is registered now, and what the record says of it: the source of every run's catalogue."""
@@ -111,33 +246,59 @@ class Capabilities:
         self.used: set[BoundCapability] = set()
         """What was found since somebody looked; see `Temperatures`."""
         self._bound: dict[str, BoundCapability] = {}
+        self._chains: dict[str, VersionChain] = {}
+        self._steps: JournalReader | None = None
         self._replaced: set[str] = set()
+        self._may_break: set[str] = set()
         self._recorded_count: int | None = None
         self._current: FrozenCatalogue | None = None
         self._earlier: dict[int, FrozenCatalogue] = {}
 
-    def register(
-        self, source: object, handler: object = None, *, origin: str = "python", replace: bool = False
-    ) -> None:
+    def register(self, source: object, handler: object = None, **how: Unpack[Registration]) -> None:
         """Add what `@capability` described (one, or all of a module), or a spec with its handler.
 
-        A handler is a `Handler`, an object with its parts, or a function (its `execute`). `replace`: the author means it that
-        this is not what was recorded under the same version; else `VERSION_CHANGED`.
+        A handler is a `Handler`, an object with its parts, or a function (its `execute`); a spec without one is a version whose
+        callers others serve.
         """
+        origin, replace = how.get("origin", "python"), how.get("replace", False)
+        transformers = [*how.get("transformers", ())]
+        if how.get("breaking", False):
+            self._may_break.update(_references(source))
         if isinstance(source, CapabilitySpec):
-            self._add(source, Handler.of(handler), origin, replace=replace)
+            parts = Handler.of(handler) if handler is not None else None
+            self._add(source, parts, origin, replace=replace, transformers=transformers)
             return
+        if transformers and not isinstance(source, Capability):
+            raise InputError(
+                "TRANSFORMER_INVALID",
+                "transformers belong to one capability, and a module may hold several",
+                hint="register that capability by itself: `rt.register(module.name, transformers=[…])`",
+            )
         # Everything is built before anything is added: a module is registered whole or not at all.
         for spec, parts in [(one.spec, one.handler) for one in described(source)]:
-            self._add(spec, parts, origin, replace=replace)
+            self._add(spec, parts, origin, replace=replace, transformers=transformers)
 
-    def _add(self, spec: CapabilitySpec, handler: Handler, origin: str, *, replace: bool) -> None:
-        bound = BoundCapability(spec, handler)
+    def _add(
+        self,
+        spec: CapabilitySpec,
+        handler: Handler | None,
+        origin: str,
+        *,
+        replace: bool,
+        transformers: Iterable[Transformer],
+    ) -> None:
+        bound = BoundCapability(spec, handler) if handler is not None else None
         if replace or origin == BUILT_IN:
             self._replaced.add(spec.reference)
         self._require_unchanged(spec)
+        # The version joins its chain only together with the registry, which refuses one that is there already.
+        chain = self._chains.get(spec.id) or VersionChain(spec.id)
+        joined = chain.joined(spec, transformers)
+        self._require_served(spec, joined)
         self.registry.register_capability(spec, origin=origin)
-        self._bound[spec.reference] = bound
+        self._chains[spec.id] = joined
+        if bound is not None:
+            self._bound[spec.reference] = bound
         self._earlier.clear()
 
     def register_all(self, pairs: Sequence[tuple[CapabilitySpec, Handler]], *, origin: str) -> None:
@@ -145,7 +306,7 @@ class Capabilities:
         done: list[str] = []
         try:
             for spec, handler in pairs:
-                self._add(spec, handler, origin, replace=False)
+                self._add(spec, handler, origin, replace=False, transformers=())
                 done.append(spec.reference)
             self.registry.snapshot()  # what refers to others finds them, now and not when a run begins
         except AssentError:
@@ -157,8 +318,38 @@ class Capabilities:
         for reference in references:
             self.registry.unregister_capability(reference)
             self._bound.pop(reference, None)
+            ident, _, version = reference.partition("@")
+            if ident in self._chains:
+                self._chains[ident] = self._chains[ident].without(version)
         self._recorded_count = None
         self._earlier.clear()
+
+    def chain(self, capability: str) -> VersionChain:
+        """The versions of a capability with the transformers between them; `CAPABILITY_UNKNOWN`."""
+        self.registry.snapshot().index(capability)
+        return self._chains[capability]
+
+    def _require_served(self, spec: CapabilitySpec, chain: VersionChain) -> None:
+        """Refuse a release that breaks the release before it while that one has callers: `VERSION_BREAKING`.
+
+        Under the same major number the chain has refused it already. Another major number may break, but not whom it meets:
+        as the latest version it would get every call of the bare id at once.
+        """
+        if spec.reference in self._may_break or not is_release(precedence(spec.version)):
+            return
+        if self.registry.recorded(spec.id, spec.version) is not None:
+            return  # It was accepted once.
+        older = [
+            fact.version
+            for fact in self.registry.recorded_versions(spec.id)
+            if fact.retired is None
+            and chain.has(fact.version)
+            and is_release(precedence(fact.version))
+            and precedence(fact.version) < precedence(spec.version)
+        ]
+        for version in sorted(older, key=precedence, reverse=True):
+            if self._was_called(spec.id, version):
+                chain.require_served(version, spec.version)
 
     def bound(self, reference: str) -> BoundCapability | None:
         """What performs `id@version`."""
@@ -171,9 +362,11 @@ class Capabilities:
             self._current = self._freeze(snapshot, self.registry.revision)
         return self._current
 
-    def of_run(self, run: RunId, revision: int | None) -> FrozenCatalogue:
+    def of_run(self, run: RunId, revision: int | None) -> RunCatalogue:
         """The catalogue of a run: of now when it begins (`revision` None), of then when it goes on."""
-        del run  # every run of a revision has the same one
+        return RunCatalogue(self._of_revision(revision), run)
+
+    def _of_revision(self, revision: int | None) -> FrozenCatalogue:
         if revision is None or revision == self.registry.revision:
             return self.current()
         known = self._earlier.get(revision)
@@ -185,7 +378,9 @@ class Capabilities:
         return known
 
     def _freeze(self, snapshot: RegistrySnapshot, revision: int) -> FrozenCatalogue:
-        return FrozenCatalogue(snapshot, dict(self._bound), revision=revision, used=self.used)
+        return FrozenCatalogue(
+            snapshot, dict(self._bound), dict(self._chains), revision=revision, used=self.used
+        )
 
     # -- the record -------------------------------------------------------------------------------------------------------
 
@@ -197,6 +392,14 @@ class Capabilities:
             self._remember(table, journal.rows(table))
         self._recorded_count = None
         self._earlier.clear()
+
+    def consult_steps(self, journal: JournalReader | None) -> None:
+        """The journal that says who was called, as long as it is open; without one nothing is known to be in use."""
+        self._steps = journal
+
+    def _was_called(self, capability: str, version: str) -> bool:
+        where: dict[str, Cell] = {"capability": capability, "version": version}
+        return self._steps is not None and bool(self._steps.rows("steps", where))
 
     def remember(self, rows: Iterable[Row]) -> None:
         """Take in rows that became durable."""
@@ -211,6 +414,7 @@ class Capabilities:
         events: list[ev.CapabilityRegistered] = []
         for spec in self.registry.installed():
             self._require_unchanged(spec)
+            self._require_served(spec, self._chains[spec.id])
             fact = self.registry.recorded(spec.id, spec.version)
             if fact is None or fact.fingerprint != spec.fingerprint:
                 replaces = fact.fingerprint if fact is not None else None
@@ -255,6 +459,11 @@ class Capabilities:
             case _:
                 for row in rows:
                     registry.remember_activation(_activation(row))
+
+
+def _references(source: object) -> set[str]:
+    specs = [source] if isinstance(source, CapabilitySpec) else [one.spec for one in described(source)]
+    return {spec.reference for spec in specs}
 
 
 def _change(row: Mapping[str, Cell]) -> int:

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Final, Self, overload
+from typing import Any, Final, Self, Unpack, overload
 
 from assent import system
 from assent.capabilities import builtin_capabilities
@@ -50,7 +50,7 @@ from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._application import application
 from assent.runtime._calling import Calling, bounds
-from assent.runtime._catalogue import BUILT_IN, Capabilities
+from assent.runtime._catalogue import BUILT_IN, Capabilities, Registration
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime._plans import PlanStore, stale, used
@@ -234,21 +234,17 @@ class Runtime(Replays):
         return self._capabilities.registry
 
     @overload
-    def register(
-        self, source: Capability[..., Any] | ModuleType, *, origin: str = "python", replace: bool = False
-    ) -> None: ...
+    def register(self, source: Capability[..., Any] | ModuleType, **how: Unpack[Registration]) -> None: ...
     @overload
     def register(
-        self, source: CapabilitySpec, handler: object, *, origin: str = "python", replace: bool = False
+        self, source: CapabilitySpec, handler: object | None, **how: Unpack[Registration]
     ) -> None: ...
-    def register(
-        self, source: object, handler: object = None, *, origin: str = "python", replace: bool = False
-    ) -> None:
+    def register(self, source: object, handler: object = None, **how: Unpack[Registration]) -> None:
         """Add capabilities for runs that begin from now on: a described one, all of a module, or a spec with its handler.
 
-        `replace`: it is meant that this is not what was recorded under the same version; without it that is `VERSION_CHANGED`.
+        What may be said besides is in `Registration`. A version that breaks callers is refused: `VERSION_BREAKING`.
         """
-        self._capabilities.register(source, handler, origin=origin, replace=replace)
+        self._capabilities.register(source, handler, **how)
 
     def reload_policy(self) -> None:
         """Read the configured policy again. When that fails, new steps are denied and runs under way pause, and it is raised."""

@@ -117,6 +117,7 @@ class Versions:
     def attach(self, services: Services | None, engine: Engine | None) -> None:
         """The journal and the engine of the runtime that is open now; None when it closes."""
         self._services, self._engine = services, engine
+        self._capabilities.consult_steps(services.journal if services is not None else None)
 
     # -- what there is ----------------------------------------------------------------------------------------------------
 

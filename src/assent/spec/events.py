@@ -177,7 +177,8 @@ class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
     """The intent: decision, inputs and everything undo needs are durable; the effect follows.
 
     `prepared` binds what the handler's `prepare` returned; `grant` is the digest of the approval that was
-    used.
+    used. `asked_version` and `asked_fingerprint` name the version that the caller speaks, where `version` serves it through
+    transformers; `inputs` are those of the version that serves.
     """
 
     step: StepKey
@@ -194,6 +195,8 @@ class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
     prepared: Commitment | None = None
     grant: str | None = None
     undo: Undo = Undo.AUTOMATIC
+    asked_version: str | None = None
+    asked_fingerprint: Fingerprint | None = None
 
 
 class StepResumed(Event, frozen=True, kw_only=True, tag="step.resumed"):
@@ -215,6 +218,7 @@ class StepDenied(Event, frozen=True, kw_only=True, tag="step.denied"):
     policy: str
     code: str
     reason: Commitment
+    asked_version: str | None = None
 
 
 class StepSkipped(Event, frozen=True, kw_only=True, tag="step.skipped"):
@@ -224,12 +228,16 @@ class StepSkipped(Event, frozen=True, kw_only=True, tag="step.skipped"):
 
 
 class StepSucceeded(Event, frozen=True, kw_only=True, tag="step.succeeded"):
-    """The step has its output. `effect` is `none` where there was none to have: a READ, an approval, a gathered `foreach`."""
+    """The step has its output. `effect` is `none` where there was none to have: a READ, an approval, a gathered `foreach`.
+
+    Where another version served than the caller speaks, `output` is what the caller gets and `served` what the version gave.
+    """
 
     step: StepKey
     attempt: int
     output: Commitment
     effect: Effect = Effect.DONE
+    served: Commitment | None = None
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True, tag="step.attempt_failed"):
@@ -312,6 +320,7 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
     not_requester: bool = False
     requester: str
     expires_at_ms: int | None = None
+    asked_version: str | None = None
 
 
 class ApprovalGranted(Event, frozen=True, kw_only=True, tag="approval.granted"):
@@ -418,6 +427,16 @@ class CapabilityActivated(Event, frozen=True, kw_only=True, tag="capability.acti
     os_uid: int | None = None
 
 
+class CapabilitySwitched(Event, frozen=True, kw_only=True, tag="capability.switched"):
+    """A version lost its share: `errors` of its `calls` in the last `window_ms` failed. The shares that hold then follow."""
+
+    capability: str
+    version: str
+    calls: int
+    errors: int
+    window_ms: int
+
+
 class CapabilityRetired(Event, frozen=True, kw_only=True, tag="capability.retired"):
     """No new run can use a version any more; no unfinished one did."""
 
@@ -492,6 +511,7 @@ AnyEvent: TypeAlias = (
     | CapabilityLabelled
     | CapabilityUnlabelled
     | CapabilityActivated
+    | CapabilitySwitched
     | CapabilityRetired
     | LedgerCreated
     | LedgerRecovered

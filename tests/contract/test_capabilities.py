@@ -7,7 +7,7 @@ from pathlib import Path
 from assent.capabilities import builtin_capabilities
 from assent.testing import CapabilityContract, Case
 
-BUILTIN = {spec.id: (spec, handler) for spec, handler in builtin_capabilities()}
+BUILTIN = {one.id: one for one in builtin_capabilities()}
 FILES = {"a.txt": "one\n", "docs/b.bin": b"\x00\xff", "docs/deep/c.txt": "", "empty": None}
 
 
@@ -110,5 +110,5 @@ def test_no_builtin_capability_is_left_out() -> None:
     suites = [
         one for one in globals().values() if isinstance(one, type) and issubclass(one, CapabilityContract)
     ]
-    tried = {one.capability[0].id for one in suites if one is not CapabilityContract}
+    tried = {one.capability.id for one in suites if one is not CapabilityContract}
     assert tried == set(BUILTIN)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from assent.capabilities.sys import system_capabilities
 from assent.invocation import CancelToken, LocalContext, NoEffectError
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
-from tests.support.hands import Hands
+from tests.support.hands import HANDLERS, Hands
 
 
 def test_a_watcher_is_called_when_the_part_is_asked_to_stop() -> None:
@@ -42,7 +41,7 @@ async def test_a_sleeper_wakes_when_its_run_is_cancelled(tmp_path: Path) -> None
         blobs=hands.blobs,
         cancel=CancelToken(),
     )
-    handler = {spec.id: handler for spec, handler in system_capabilities()}["sys.sleep"]
+    handler = HANDLERS["sys.sleep"]
     assert handler.parameters is not None
     sleeping = asyncio.ensure_future(handler.execute(context, handler.parameters(seconds=600)))
     await asyncio.sleep(0)

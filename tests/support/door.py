@@ -122,8 +122,8 @@ class ScriptedRuntime:
         from assent.registry import CapabilityRegistry
 
         registry = CapabilityRegistry()
-        for spec, _handler in builtin_capabilities():
-            registry.register_capability(spec)
+        for one in builtin_capabilities():
+            registry.register_capability(one.spec)
         return registry.snapshot()
 
     def capability_list(self, settings: Settings) -> list[Result]:

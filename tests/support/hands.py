@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pydantic import BaseModel
+
 from assent.capabilities import builtin_capabilities
-from assent.capabilities.fs import Workspace
+from assent.capabilities.fs import PRE_IMAGE_BYTES_MAX, Workspace
 from assent.invocation import (
     CancelToken,
     Files,
@@ -27,7 +29,7 @@ from assent.invocation.context import CallLife
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal, PrincipalKind
 
-HANDLERS: dict[str, Handler] = {spec.id: handler for spec, handler in builtin_capabilities()}
+HANDLERS: dict[str, Handler] = {one.id: one.handler for one in builtin_capabilities()}
 
 TreeState: TypeAlias = dict[str, tuple[str, int, int, bytes]]
 """Path to kind, mode, mtime in nanoseconds and content (of a link: its target)."""
@@ -61,6 +63,7 @@ class PlainWorld:
 
     files: Files
     is_simulated: bool = False
+    pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX
 
     def simulate(self) -> World:
         raise NotImplementedError
@@ -85,7 +88,7 @@ class Step:
 
     def execute(self) -> Any:
         output: Any = self.handler.execute(self.context, self.parameters)
-        return output
+        return output.model_dump(mode="json") if isinstance(output, BaseModel) else output
 
     def compensate(self) -> Any:
         assert self.handler.compensate is not None
@@ -135,10 +138,10 @@ class Hands:
     calls: int = 0
 
     @classmethod
-    def on(cls, root: Path) -> Hands:
+    def on(cls, root: Path, *, pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX) -> Hands:
         state = root / ".assent"
         state.mkdir(exist_ok=True)
-        return cls(root, Workspace.open(root, hidden=state))
+        return cls(root, Workspace.open(root, hidden=state, pre_image_bytes_max=pre_image_bytes_max))
 
     def step(
         self, capability: str, /, *, keep: bool = True, handler: Handler | None = None, **parameters: Any

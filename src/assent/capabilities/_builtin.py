@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from assent.capabilities.fs import PRE_IMAGE_BYTES_MAX, file_capabilities
-from assent.capabilities.sys import system_capabilities
-from assent.invocation import Handler
-from assent.spec.capability import CapabilitySpec
+from types import ModuleType
+from typing import Any, Final
+
+from assent.capabilities.fs import _capabilities as fs
+from assent.capabilities.sys import _capabilities as sys
+from assent.invocation import Capability, capabilities_in
+
+BUILTIN_MODULES: Final[tuple[ModuleType, ...]] = (fs, sys)
+"""The modules that describe them."""
 
 
-def builtin_capabilities(
-    *, max_pre_image_bytes: int = PRE_IMAGE_BYTES_MAX
-) -> list[tuple[CapabilitySpec, Handler]]:
-    """All of them, each spec with its handler. `max_pre_image_bytes` bounds what one call may keep for its undo."""
-    return [*file_capabilities(max_pre_image_bytes=max_pre_image_bytes), *system_capabilities()]
+def builtin_capabilities() -> list[Capability[..., Any]]:  # `Any`: each has its own result
+    """All of them, described; `rt.register` or a spec of theirs builds what it needs."""
+    return [one for module in BUILTIN_MODULES for one in capabilities_in(module)]

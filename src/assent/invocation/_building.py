@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, create_model
 
@@ -239,8 +239,13 @@ def _check_part_inputs(
                 part.place,
                 f"`{part.kind}` asks for `{name}`, which the function does not take (it takes: {listed})",
             )
-        elif name in hints and name in execute.hints and hints[name] != execute.hints[name]:
+        elif name in hints and not _fits(hints[name], execute.hints.get(name)):
             faults.add(part.place, f"`{name}` has another type in `{part.kind}` than in the function")
+
+
+def _fits(hint: object, own: object) -> bool:
+    """Whether a part may say so of an input: its own type, nothing in particular, or what a generic class left open."""
+    return hint in (own, Any, object) or isinstance(hint, TypeVar)
 
 
 def _check_part_result(part: DeclaredPart, hints: Mapping[str, Any], faults: _Faults) -> None:

@@ -79,6 +79,11 @@ class World(Protocol):
         """Whether changes stay imaginary."""
         ...
 
+    @property
+    def pre_image_bytes_max(self) -> int:
+        """What one call may keep for its undo, in bytes."""
+        ...
+
     def simulate(self) -> World:
         """A world that looks like this one now; what is changed there is seen there only."""
         ...

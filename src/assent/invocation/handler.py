@@ -126,8 +126,9 @@ class Handler:
         for name in PART_NAMES:
             part = getattr(self, name)
             if part is not None:
-                digest.update(f"{name}\0{getattr(part, '__qualname__', type(part).__qualname__)}\0".encode())
+                digest.update(f"{name}\0".encode())
                 if self.revision is None:
+                    digest.update(f"{getattr(part, '__qualname__', type(part).__qualname__)}\0".encode())
                     _digest_code(_code_of(part), digest.update)
         digest.update((self.revision or "").encode())
         return Fingerprint(digest.hexdigest())

@@ -87,8 +87,8 @@ class Runtime(Replays):
         self.gate = ReloadableGate(policy or PolicyEngine.builtin())
         self.app = application(settings, self.gate)
         self._capabilities = Capabilities()
-        for spec, handler in builtin_capabilities():
-            self._capabilities.register(spec, handler, origin=BUILT_IN)
+        for one in builtin_capabilities():
+            self._capabilities.register(one, origin=BUILT_IN)
         self.plugins = Plugins.trusted(settings, self._capabilities)
         self.versions = Versions(self._capabilities, self.actor, idle_ms=settings.limits.version_idle_ms)
         self._exit = AsyncExitStack()
@@ -198,7 +198,12 @@ class Runtime(Replays):
         settings, limits = self.settings, self.settings.limits
         threads = ThreadPoolExecutor(max_workers=max(4, limits.concurrency), thread_name_prefix="assent-hand")
         self._exit.callback(threads.shutdown, wait=False)
-        world = Workspace.open(settings.workspace, hidden=settings.state, read_only=settings.control_files)
+        world = Workspace.open(
+            settings.workspace,
+            hidden=settings.state,
+            read_only=settings.control_files,
+            pre_image_bytes_max=settings.limits.max_pre_image_bytes,
+        )
         self._exit.callback(world.close)
         return Services(
             journal=journal,

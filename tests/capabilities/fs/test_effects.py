@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from assent.capabilities import builtin_capabilities
-from assent.capabilities.fs import file_capabilities
 from assent.capabilities.fs._read import READ_BYTES_MAX
 from assent.errors import AssentError, RefusedError
 from assent.invocation import NoEffectError
@@ -48,7 +47,7 @@ def refusal(hands: Hands, capability: str, /, **parameters: Any) -> AssentError:
 
 def test_every_capability_is_rated_and_bound() -> None:
     """Reading is LOW, changing MEDIUM and reversible, deleting HIGH with approval; spec and handler agree on their types."""
-    specs = {spec.id: spec for spec, _ in builtin_capabilities()}
+    specs = {one.id: one.spec for one in builtin_capabilities()}
     for name in ("read_file", "hash_file", "list_dir", "exists"):
         spec = specs[f"io.fs.{name}"]
         assert (spec.operation_type, spec.risk.level) == (OperationType.READ, RiskLevel.LOW)
@@ -62,12 +61,12 @@ def test_every_capability_is_rated_and_bound() -> None:
     assert delete.side_effects.reversible
     assert delete.needs_approval
     assert delete.compensation.strategy == "restore_pre_image"
-    for spec, handler in builtin_capabilities():
-        bound = BoundCapability(spec, handler)
+    for one in builtin_capabilities():
+        bound = BoundCapability(one.spec, one.handler)
         assert bound._takes.is_typed
         assert bound._gives.is_typed
-        assert handler.preview is not None
-    fingerprints = [handler.fingerprint() for _, handler in builtin_capabilities()]
+        assert one.handler.preview is not None
+    fingerprints = [one.handler.fingerprint() for one in builtin_capabilities()]
     assert len(set(fingerprints)) == len(fingerprints)
 
 
@@ -85,7 +84,7 @@ def test_every_output_fits_its_type(hands: Hands) -> None:
         ("io.fs.copy", {"source": "z", "destination": "zz"}),
         ("io.fs.delete", {"path": "zz", "recursive": True}),
     ]
-    bound = {spec.id: BoundCapability(spec, handler) for spec, handler in builtin_capabilities()}
+    bound = {one.id: BoundCapability(one.spec, one.handler) for one in builtin_capabilities()}
     for name, parameters in calls:
         step = hands.step(name, **parameters)
         output = (step.prepare() if step.handler.prepare else step).execute()
@@ -398,17 +397,15 @@ def test_a_cancelled_copy_leaves_nothing(hands: Hands) -> None:
 
 
 def test_a_pre_image_over_the_limit_is_refused_unless_none_is_kept(tmp_path: Path) -> None:
-    made = Hands.on(tmp_path)
+    made = Hands.on(tmp_path, pre_image_bytes_max=100)
     (tmp_path / "large").write_bytes(b"x" * 101)
-    handlers = {spec.id: handler for spec, handler in file_capabilities(max_pre_image_bytes=100)}
-    delete = handlers["io.fs.delete"]
     for part in ("prepare", "preview"):
-        step = made.step("io.fs.delete", handler=delete, path="large").on(made.workspace.simulate())
+        step = made.step("io.fs.delete", path="large").on(made.workspace.simulate())
         with pytest.raises(NoEffectError) as caught:
             getattr(step, part)()
         assert caught.value.code == "PRE_IMAGE_TOO_LARGE"
         assert caught.value.details == {"size": 101, "limit": 100}
-    step = made.step("io.fs.delete", keep=False, handler=delete, path="large").prepare()
+    step = made.step("io.fs.delete", keep=False, path="large").prepare()
     assert made.blobs.kept == {}
     step.execute()
     assert not (tmp_path / "large").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assent.capabilities.sys import system_capabilities
+from assent.capabilities import builtin_capabilities
 from assent.invocation import NoEffectError, Preview, Reconciliation
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.states import Verdict
@@ -15,7 +15,8 @@ from tests.support.hands import HANDLERS, Hands
 
 
 def test_they_are_effects_of_low_risk_that_can_be_taken_back() -> None:
-    for spec, handler in system_capabilities():
+    for one in (one for one in builtin_capabilities() if one.id.startswith("sys.")):
+        spec, handler = one.spec, one.handler
         assert spec.operation_type is OperationType.EXECUTE
         assert spec.risk.level is RiskLevel.LOW
         assert spec.has_effect
@@ -25,9 +26,9 @@ def test_they_are_effects_of_low_risk_that_can_be_taken_back() -> None:
 
 async def test_noop_does_nothing_and_says_so(tmp_path: Path) -> None:
     step = Hands.on(tmp_path).step("sys.noop")
-    assert await step.handler.execute(step.context, step.parameters) == {}
+    assert await step.handler.execute(step.context, step.parameters) == step.parameters
     for part, answer in (
-        (step.handler.compensate, {}),
+        (step.handler.compensate, None),
         (step.handler.reconcile, Reconciliation(Verdict.NO)),
         (step.handler.preview, Preview("none", changes=False)),
     ):
@@ -38,7 +39,7 @@ async def test_noop_does_nothing_and_says_so(tmp_path: Path) -> None:
 async def test_sleep_waits_and_ends_at_once_when_cancelled(tmp_path: Path) -> None:
     hands = Hands.on(tmp_path)
     short = hands.step("sys.sleep", seconds=0)
-    assert await short.handler.execute(short.context, short.parameters) == {"seconds": 0}
+    assert await short.handler.execute(short.context, short.parameters) == short.parameters
     long = hands.step("sys.sleep", seconds=3600)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(long.handler.execute(long.context, long.parameters), timeout=0.01)

@@ -1,6 +1,5 @@
 """Hands on files: a confined workspace, an imaginary one, and the `io.fs.*` capabilities over either."""
 
-from assent.capabilities.fs._capabilities import file_capabilities
 from assent.capabilities.fs._confined import ConfinedFiles
 from assent.capabilities.fs._control import ControlFiles
 from assent.capabilities.fs._overlay import OverlayFiles
@@ -13,5 +12,4 @@ __all__ = [
     "ControlFiles",
     "OverlayFiles",
     "Workspace",
-    "file_capabilities",
 ]

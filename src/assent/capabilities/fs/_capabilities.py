@@ -1,110 +1,238 @@
-"""The file capabilities: each one's spec beside its handler."""
+"""The file capabilities, described: what each takes and gives, what it risks, and whose parts perform it.
+
+A `revision` goes up when a change journaled by an older version could no longer be continued or taken back by this one.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from assent.capabilities.fs import _parameters as takes
 from assent.capabilities.fs import _read
-from assent.capabilities.fs import _results as gives
-from assent.capabilities.fs._effect import FileEffect
+from assent.capabilities.fs._parameters import (
+    Delete,
+    ListDir,
+    MakeDir,
+    OnePath,
+    ReadFile,
+    TwoPaths,
+    WriteBytes,
+    WriteFile,
+)
 from assent.capabilities.fs._relocate import CopyEffect, DeleteEffect, MoveEffect
-from assent.capabilities.fs._snapshot import PRE_IMAGE_BYTES_MAX
+from assent.capabilities.fs._results import (
+    Copied,
+    Deleted,
+    Existence,
+    FileHash,
+    FileText,
+    Listing,
+    Made,
+    Moved,
+    Written,
+)
 from assent.capabilities.fs._write import MakeDirEffect, WriteBytesEffect, WriteFileEffect
-from assent.invocation import Handler
-from assent.invocation.handler import Part
-from assent.spec.capability import (
-    CapabilitySpec,
-    SideEffects,
-    SpecModel,
-    create_delete_capability,
-    create_read_capability,
-    create_write_capability,
+from assent.invocation import LocalContext, capability
+
+_EFFECT: Final = "changes files of the workspace"
+
+# -- looking ---------------------------------------------------------------------------------------------------------------
+
+
+@capability(
+    "io.fs.read_file",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    revision="io.fs.read_file/1",
 )
+def read_file(context: LocalContext, parameters: ReadFile) -> FileText:
+    """Read a text file"""
+    return _read.read_file(context, parameters)
 
-_EFFECT: Final = SideEffects(
-    reversible=True, scope="filesystem", description="changes files of the workspace"
+
+read_file.preview(_read.no_change)
+
+
+@capability(
+    "io.fs.hash_file",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    revision="io.fs.hash_file/1",
 )
-_PRIVATE: Final = frozenset({"reads_private"})
-
-Bound = tuple[CapabilitySpec, Handler]
-
-
-def file_capabilities(*, max_pre_image_bytes: int = PRE_IMAGE_BYTES_MAX) -> list[Bound]:
-    """Every `io.fs.*` capability with its handler. `max_pre_image_bytes` bounds what one call may keep for its undo."""
-    limit = max_pre_image_bytes
-    return [
-        _read_only(
-            "read_file", "Read a text file", _read.read_file, takes.ReadFile, gives.FileText, labels=_PRIVATE
-        ),
-        _read_only("hash_file", "SHA-256 and size of a file", _read.hash_file, takes.OnePath, gives.FileHash),
-        _read_only(
-            "list_dir", "List a folder", _read.list_dir, takes.ListDir, gives.Listing, labels=_PRIVATE
-        ),
-        _read_only(
-            "exists", "Whether something stands at a path", _read.exists, takes.OnePath, gives.Existence
-        ),
-        _write(
-            WriteFileEffect(limit),
-            "Write text to a file, replacing what it held",
-            takes.WriteFile,
-            gives.Written,
-            idempotent=True,
-        ),
-        _write(WriteBytesEffect(limit), "Write bytes to a file", takes.WriteBytes, gives.Written),
-        _write(MakeDirEffect(limit), "Make a folder", takes.MakeDir, gives.Made),
-        _delete(DeleteEffect(limit), "Delete a file, a link or a folder with everything in it"),
-        _write(MoveEffect(limit), "Move a file or folder within the workspace", takes.TwoPaths, gives.Moved),
-        _write(CopyEffect(limit), "Copy a file or folder within the workspace", takes.TwoPaths, gives.Copied),
-    ]
+def hash_file(context: LocalContext, parameters: OnePath) -> FileHash:
+    """SHA-256 and size of a file"""
+    return _read.hash_file(context, parameters)
 
 
-def _read_only(
-    name: str,
-    description: str,
-    execute: Part,
-    parameters: type[SpecModel],
-    returns: type[SpecModel],
-    *,
-    labels: frozenset[str] = frozenset(),
-) -> Bound:
-    spec = create_read_capability(
-        f"io.fs.{name}", description, parameters=parameters, returns=returns, labels=labels
-    )
-    handler = Handler(
-        execute, preview=_read.no_change, parameters=parameters, returns=returns, revision=f"io.fs.{name}/1"
-    )
-    return spec, handler
+hash_file.preview(_read.no_change)
 
 
-# `Any`: effects differ in their parameters' type, which the handler keeps to itself.
-def _write(
-    effect: FileEffect[Any],
-    description: str,
-    parameters: type[SpecModel],
-    returns: type[SpecModel],
-    *,
-    idempotent: bool = False,
-) -> Bound:
-    spec = create_write_capability(
-        effect.name,
-        description,
-        parameters=parameters,
-        returns=returns,
-        side_effects=_EFFECT,
-        idempotent=idempotent,
-    )
-    return spec, effect.handler(parameters, returns)
+@capability(
+    "io.fs.list_dir",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    revision="io.fs.list_dir/1",
+)
+def list_dir(context: LocalContext, parameters: ListDir) -> Listing:
+    """List a folder"""
+    return _read.list_dir(context, parameters)
 
 
-def _delete(effect: DeleteEffect, description: str) -> Bound:
-    spec = create_delete_capability(
-        effect.name,
-        description,
-        reversible=True,
-        strategy="restore_pre_image",
-        parameters=takes.Delete,
-        returns=gives.Deleted,
-        side_effects=_EFFECT,
-    )
-    return spec, effect.handler(takes.Delete, gives.Deleted)
+list_dir.preview(_read.no_change)
+
+
+@capability(
+    "io.fs.exists",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    revision="io.fs.exists/1",
+)
+def exists(context: LocalContext, parameters: OnePath) -> Existence:
+    """Whether something stands at a path"""
+    return _read.exists(context, parameters)
+
+
+exists.preview(_read.no_change)
+
+
+# -- changing --------------------------------------------------------------------------------------------------------------
+
+_WRITE_FILE: Final = WriteFileEffect()
+_WRITE_BYTES: Final = WriteBytesEffect()
+_MAKE_DIR: Final = MakeDirEffect()
+_DELETE: Final = DeleteEffect()
+_MOVE: Final = MoveEffect()
+_COPY: Final = CopyEffect()
+
+
+@capability(
+    "io.fs.write_file",
+    operation="WRITE",
+    risk="MEDIUM",
+    reversible=True,
+    scope="filesystem",
+    effect=_EFFECT,
+    idempotent=True,
+    revision="io.fs.write_file/1",
+    rehearsable=True,
+)
+def write_file(context: LocalContext, parameters: WriteFile) -> Written:
+    """Write text to a file, replacing what it held"""
+    return _WRITE_FILE.execute(context, parameters)
+
+
+write_file.prepare(_WRITE_FILE.prepare)
+write_file.compensate(_WRITE_FILE.compensate)
+write_file.reconcile(_WRITE_FILE.reconcile)
+write_file.preview(_WRITE_FILE.preview)
+
+
+@capability(
+    "io.fs.write_bytes",
+    operation="WRITE",
+    risk="MEDIUM",
+    reversible=True,
+    scope="filesystem",
+    effect=_EFFECT,
+    revision="io.fs.write_bytes/1",
+    rehearsable=True,
+)
+def write_bytes(context: LocalContext, parameters: WriteBytes) -> Written:
+    """Write bytes to a file"""
+    return _WRITE_BYTES.execute(context, parameters)
+
+
+write_bytes.prepare(_WRITE_BYTES.prepare)
+write_bytes.compensate(_WRITE_BYTES.compensate)
+write_bytes.reconcile(_WRITE_BYTES.reconcile)
+write_bytes.preview(_WRITE_BYTES.preview)
+
+
+@capability(
+    "io.fs.make_dir",
+    operation="WRITE",
+    risk="MEDIUM",
+    reversible=True,
+    scope="filesystem",
+    effect=_EFFECT,
+    revision="io.fs.make_dir/1",
+    rehearsable=True,
+)
+def make_dir(context: LocalContext, parameters: MakeDir) -> Made:
+    """Make a folder"""
+    return _MAKE_DIR.execute(context, parameters)
+
+
+make_dir.prepare(_MAKE_DIR.prepare)
+make_dir.compensate(_MAKE_DIR.compensate)
+make_dir.reconcile(_MAKE_DIR.reconcile)
+make_dir.preview(_MAKE_DIR.preview)
+
+
+@capability(
+    "io.fs.delete",
+    operation="DELETE",
+    risk="HIGH",
+    requires_approval=True,
+    reversible=True,
+    scope="filesystem",
+    effect=_EFFECT,
+    revision="io.fs.delete/1",
+    rehearsable=True,
+)
+def delete(context: LocalContext, parameters: Delete) -> Deleted:
+    """Delete a file, a link or a folder with everything in it"""
+    return _DELETE.execute(context, parameters)
+
+
+delete.prepare(_DELETE.prepare)
+delete.compensate(_DELETE.compensate)
+delete.reconcile(_DELETE.reconcile)
+delete.preview(_DELETE.preview)
+
+
+@capability(
+    "io.fs.move",
+    operation="WRITE",
+    risk="MEDIUM",
+    reversible=True,
+    scope="filesystem",
+    effect=_EFFECT,
+    revision="io.fs.move/1",
+    rehearsable=True,
+)
+def move(context: LocalContext, parameters: TwoPaths) -> Moved:
+    """Move a file or folder within the workspace"""
+    return _MOVE.execute(context, parameters)
+
+
+move.prepare(_MOVE.prepare)
+move.compensate(_MOVE.compensate)
+move.reconcile(_MOVE.reconcile)
+move.preview(_MOVE.preview)
+
+
+@capability(
+    "io.fs.copy",
+    operation="WRITE",
+    risk="MEDIUM",
+    reversible=True,
+    scope="filesystem",
+    effect=_EFFECT,
+    revision="io.fs.copy/1",
+    rehearsable=True,
+)
+def copy(context: LocalContext, parameters: TwoPaths) -> Copied:
+    """Copy a file or folder within the workspace"""
+    return _COPY.execute(context, parameters)
+
+
+copy.prepare(_COPY.prepare)
+copy.compensate(_COPY.compensate)
+copy.reconcile(_COPY.reconcile)
+copy.preview(_COPY.preview)

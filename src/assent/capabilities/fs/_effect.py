@@ -6,12 +6,11 @@ A capability says what it will change (`plan`) and how (`apply`); everything tha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Position, Target, remove_empty_dirs
 from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._snapshot import (
-    PRE_IMAGE_BYTES_MAX,
     Snapshot,
     changed,
     keep,
@@ -19,22 +18,16 @@ from assent.capabilities.fs._snapshot import (
     survey,
 )
 from assent.errors import Json, RefusedError
-from assent.invocation import EntryKind, Handler, LocalContext, Prepared, Preview, Reconciliation
+from assent.invocation import EntryKind, LocalContext, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 
 P = TypeVar("P", bound=SpecModel)
+R = TypeVar("R", bound=SpecModel)
 
 
-class FileEffect(ABC, Generic[P]):
-    """One capability that changes files; `P` is the type of its parameters."""
-
-    name: ClassVar[str]
-    revision: ClassVar[str] = "1"
-    """Goes up when a change journaled by an older version could no longer be continued or taken back by this one."""
-
-    def __init__(self, max_pre_image_bytes: int = PRE_IMAGE_BYTES_MAX) -> None:
-        self._max_pre_image_bytes = max_pre_image_bytes
+class FileEffect(ABC, Generic[P, R]):
+    """One capability that changes files, from parameters `P` to a result `R`. It keeps nothing of a call."""
 
     # -- what each capability says of itself --------------------------------------------------------------------------
 
@@ -47,7 +40,7 @@ class FileEffect(ABC, Generic[P]):
         """Make the change; the world is in the state before."""
 
     @abstractmethod
-    def output(self, parameters: P, change: Change) -> dict[str, Json]:
+    def output(self, parameters: P, change: Change) -> R:
         """The call's output, which follows from the parameters and the plan: a crash cannot lose it."""
 
     def is_unfinished(self, context: LocalContext, change: Change) -> bool:
@@ -85,7 +78,7 @@ class FileEffect(ABC, Generic[P]):
         """Read the state before, keep what undo needs, and say what will have changed."""
         return self.plan(context, parameters, keeps=context.keep_pre_image).to_prepared(context.blobs)
 
-    def execute(self, context: LocalContext, parameters: P) -> Json:
+    def execute(self, context: LocalContext, parameters: P) -> R:
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
         change = Change.of(context)
         match change.position(change.find(context.world.files)):
@@ -103,7 +96,8 @@ class FileEffect(ABC, Generic[P]):
         change = Change.of(context)
         match change.position(change.find(context.world.files)):
             case Position.AFTER if not self.is_unfinished(context, change):
-                return Reconciliation(Verdict.YES, self.output(parameters, change))
+                output: dict[str, Json] = self.output(parameters, change).model_dump(mode="json")
+                return Reconciliation(Verdict.YES, output)
             case Position.AFTER | Position.BEFORE:
                 return Reconciliation(Verdict.NO)
             case Position.FOREIGN:
@@ -155,26 +149,12 @@ class FileEffect(ABC, Generic[P]):
         text = self.heading(change) + unified(before, Pages.read(files, paths))
         return Preview("unified", text, change.base(), changes=True)
 
-    def handler(self, parameters: type[P], returns: type[SpecModel]) -> Handler:
-        """The handler that the registry gets."""
-        return Handler(
-            execute=self.execute,
-            prepare=self.prepare,
-            compensate=self.compensate,
-            reconcile=self.reconcile,
-            preview=self.preview,
-            parameters=parameters,
-            returns=returns,
-            revision=f"{self.name}/{self.revision}",
-            rehearsable=True,
-        )
-
     # -- for plans ----------------------------------------------------------------------------------------------------
 
     def pre_image(self, context: LocalContext, path: str, *, keeps: bool) -> Snapshot:
         """What stands at `path`: in the blob store when undo will need it, else only hashed (`undo: none`, previews)."""
         if context.keep_pre_image:
-            return keep(context, path, bytes_max=self._max_pre_image_bytes, store=keeps)
+            return keep(context, path, bytes_max=context.world.pre_image_bytes_max, store=keeps)
         return survey(context.world.files, path)
 
 

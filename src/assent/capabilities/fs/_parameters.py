@@ -6,17 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from assent.capabilities.fs._paths import PATH_BYTES_MAX, is_temporary, normal, protected, split
+from assent.capabilities.fs._paths import is_temporary, normal, protected, split
 from assent.spec.capability import SpecModel
+from assent.spec.types import WorkspacePath
 
-Path = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=PATH_BYTES_MAX,
-        description="relative to the workspace's root, with `/`; `.` is the root",
-    ),
-]
 Encoding = Annotated[str, Field(max_length=40, description="a text encoding, e.g. `utf-8` or `latin-1`")]
 CreateDirs = Annotated[bool, Field(description="make the folders on the way that do not exist")]
 Overwrite = Annotated[bool, Field(description="replace a file that stands there already")]
@@ -25,20 +18,20 @@ Overwrite = Annotated[bool, Field(description="replace a file that stands there 
 class ReadFile(SpecModel):
     """Which file to read, and how its bytes become text."""
 
-    path: Path
+    path: WorkspacePath
     encoding: Encoding = "utf-8"
 
 
 class OnePath(SpecModel):
     """One path."""
 
-    path: Path
+    path: WorkspacePath
 
 
 class ListDir(SpecModel):
     """Which folder to list, and how deep."""
 
-    path: Path = "."
+    path: WorkspacePath = "."
     recursive: bool = False
     include_hidden: Annotated[bool, Field(description="also names that start with a dot")] = False
 
@@ -46,7 +39,7 @@ class ListDir(SpecModel):
 class WriteFile(SpecModel):
     """Text to put into a file; an existing one is replaced."""
 
-    path: Path
+    path: WorkspacePath
     content: str
     encoding: Encoding = "utf-8"
     create_dirs: CreateDirs = False
@@ -55,7 +48,7 @@ class WriteFile(SpecModel):
 class WriteBytes(SpecModel):
     """Bytes to put into a file."""
 
-    path: Path
+    path: WorkspacePath
     content_base64: Annotated[str, Field(description="RFC 4648 base64 with padding")]
     create_dirs: CreateDirs = False
     overwrite: Overwrite = False
@@ -64,7 +57,7 @@ class WriteBytes(SpecModel):
 class MakeDir(SpecModel):
     """A folder to make."""
 
-    path: Path
+    path: WorkspacePath
     parents: Annotated[bool, Field(description="make the folders above it as well")] = False
     exist_ok: Annotated[bool, Field(description="an existing folder is no failure")] = False
 
@@ -72,15 +65,15 @@ class MakeDir(SpecModel):
 class Delete(SpecModel):
     """A file, link or folder to delete."""
 
-    path: Path
+    path: WorkspacePath
     recursive: Annotated[bool, Field(description="also a folder that is not empty")] = False
 
 
 class TwoPaths(SpecModel):
     """From where to where."""
 
-    source: Path
-    destination: Path
+    source: WorkspacePath
+    destination: WorkspacePath
     overwrite: Overwrite = False
 
 

@@ -9,8 +9,8 @@ from typing import Final
 from assent.capabilities.fs._faults import missing, not_a_directory
 from assent.capabilities.fs._parameters import ListDir, OnePath, ReadFile, place
 from assent.capabilities.fs._paths import escapes, join, shown
+from assent.capabilities.fs._results import Existence, FileHash, FileText, Listed, Listing
 from assent.capabilities.fs._text import decode
-from assent.errors import Json
 from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError, Preview
 
 READ_BYTES_MAX: Final = 16 << 20
@@ -20,7 +20,7 @@ ENTRIES_MAX: Final = 10_000
 """Entries in one listing; the output says when there were more."""
 
 
-def read_file(context: LocalContext, parameters: ReadFile) -> Json:
+def read_file(context: LocalContext, parameters: ReadFile) -> FileText:
     """A file's text. Raises `NoEffectError`: FILE_TOO_LARGE, ENCODING_UNKNOWN, ENCODING_FAILED, and those of paths."""
     path, files = place(parameters.path), context.world.files
     digest, pieces, size = hashlib.sha256(), [], 0
@@ -35,16 +35,16 @@ def read_file(context: LocalContext, parameters: ReadFile) -> Json:
             )
         digest.update(chunk)
         pieces.append(chunk)
-    return {
-        "path": path,
-        "content": decode(b"".join(pieces), parameters.encoding),
-        "encoding": parameters.encoding,
-        "size": size,
-        "sha256": digest.hexdigest(),
-    }
+    return FileText(
+        path=path,
+        content=decode(b"".join(pieces), parameters.encoding),
+        encoding=parameters.encoding,
+        size=size,
+        sha256=digest.hexdigest(),
+    )
 
 
-def hash_file(context: LocalContext, parameters: OnePath) -> Json:
+def hash_file(context: LocalContext, parameters: OnePath) -> FileHash:
     """A file's SHA-256 and size, whatever its size."""
     path = place(parameters.path)
     digest, size = hashlib.sha256(), 0
@@ -55,10 +55,10 @@ def hash_file(context: LocalContext, parameters: OnePath) -> Json:
             raise NoEffectError(
                 "CALL_CANCELLED", "the call was cancelled while it read a file", path=shown(path)
             )
-    return {"path": path, "algorithm": "sha256", "sha256": digest.hexdigest(), "size": size}
+    return FileHash(path=path, algorithm="sha256", sha256=digest.hexdigest(), size=size)
 
 
-def exists(context: LocalContext, parameters: OnePath) -> Json:
+def exists(context: LocalContext, parameters: OnePath) -> Existence:
     """Whether something stands at a path, and of what kind; a link is reported as one, not followed."""
     path = place(parameters.path)
     try:
@@ -67,10 +67,10 @@ def exists(context: LocalContext, parameters: OnePath) -> Json:
         if error.code != "NOT_A_DIRECTORY":
             raise
         entry = None
-    return {"path": path, "exists": entry is not None, "kind": entry.kind.value if entry else None}
+    return Existence(path=path, exists=entry is not None, kind=entry.kind.value if entry else None)
 
 
-def list_dir(context: LocalContext, parameters: ListDir) -> Json:
+def list_dir(context: LocalContext, parameters: ListDir) -> Listing:
     """A folder's entries in walking order; links are listed, not followed."""
     path, files = place(parameters.path), context.world.files
     top = files.stat(path)
@@ -80,19 +80,19 @@ def list_dir(context: LocalContext, parameters: ListDir) -> Json:
         raise escapes(path, "is a symbolic link")
     if top.kind is not EntryKind.DIRECTORY:
         raise not_a_directory(path)
-    entries: list[Json] = []
+    entries: list[Listed] = []
     for inner, entry in _walk(files, path, "", parameters):
         if len(entries) == ENTRIES_MAX:
-            return {"path": path, "entries": entries, "truncated": True}
+            return Listing(path=path, entries=entries, truncated=True)
         entries.append(
-            {
-                "path": shown(inner),
-                "kind": entry.kind.value,
-                "size": entry.size,
-                "modified_ms": entry.mtime_ns // 1_000_000,
-            }
+            Listed(
+                path=shown(inner),
+                kind=entry.kind.value,
+                size=entry.size,
+                modified_ms=entry.mtime_ns // 1_000_000,
+            )
         )
-    return {"path": path, "entries": entries, "truncated": False}
+    return Listing(path=path, entries=entries, truncated=False)
 
 
 def _walk(files: Files, top: str, inner: str, parameters: ListDir) -> Iterator[tuple[str, Entry]]:

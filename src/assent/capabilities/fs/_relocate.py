@@ -5,28 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import Final
 
 from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target
 from assent.capabilities.fs._effect import FileEffect, require_pre_image
 from assent.capabilities.fs._faults import exists, missing, not_a_directory, not_empty, whole_root
 from assent.capabilities.fs._parameters import Delete, TwoPaths, place
 from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
+from assent.capabilities.fs._results import Copied, Deleted, Moved
 from assent.capabilities.fs._snapshot import Node, Snapshot, build, changed, fingerprinted, put_back, survey
-from assent.errors import Json, WorldError
+from assent.errors import WorldError
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
 _PERMISSIONS: Final = 0o777
 
 
-class DeleteEffect(FileEffect[Delete]):
+class DeleteEffect(FileEffect[Delete, Deleted]):
     """A file, link or tree, away.
 
     It is set aside under a hidden name first: that rename is the whole effect. What was set aside is compared with what was
     planned before any of it is removed, so a file that somebody saved a moment ago comes back instead of being lost.
     """
-
-    name: ClassVar[str] = "io.fs.delete"
 
     def plan(self, context: LocalContext, parameters: Delete, *, keeps: bool) -> Change:
         path, files = place(parameters.path), context.world.files
@@ -74,16 +73,14 @@ class DeleteEffect(FileEffect[Delete]):
                 hint="look at what is left, then settle the step with `assent resolve`",
             )
 
-    def output(self, parameters: Delete, change: Change) -> dict[str, Json]:
+    def output(self, parameters: Delete, change: Change) -> Deleted:
         del parameters
         old = change.targets[0].old
-        return {"path": change.targets[0].path, "entries": len(old.nodes), "size": old.size}
+        return Deleted(path=change.targets[0].path, entries=len(old.nodes), size=old.size)
 
 
-class MoveEffect(FileEffect[TwoPaths]):
+class MoveEffect(FileEffect[TwoPaths, Moved]):
     """A file, link or tree to another place in the workspace."""
-
-    name: ClassVar[str] = "io.fs.move"
 
     def plan(self, context: LocalContext, parameters: TwoPaths, *, keeps: bool) -> Change:
         files = context.world.files
@@ -113,15 +110,15 @@ class MoveEffect(FileEffect[TwoPaths]):
         away, there = change.targets
         context.world.files.rename(away.path, there.path, replace=bool(there.old.nodes))
 
-    def output(self, parameters: TwoPaths, change: Change) -> dict[str, Json]:
+    def output(self, parameters: TwoPaths, change: Change) -> Moved:
         del parameters
         away, there = change.targets
-        return {
-            "source": away.path,
-            "destination": there.path,
-            "entries": len(away.old.nodes),
-            "replaced": bool(there.old.nodes),
-        }
+        return Moved(
+            source=away.path,
+            destination=there.path,
+            entries=len(away.old.nodes),
+            replaced=bool(there.old.nodes),
+        )
 
     def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
         # Moved back already, but what it had replaced is not in its place again.
@@ -146,10 +143,8 @@ class MoveEffect(FileEffect[TwoPaths]):
         return (there.path,) if there.old.nodes else ()
 
 
-class CopyEffect(FileEffect[TwoPaths]):
+class CopyEffect(FileEffect[TwoPaths, Copied]):
     """A file or tree, once more somewhere else. Permissions are copied, times are new, links stay links."""
-
-    name: ClassVar[str] = "io.fs.copy"
 
     def plan(self, context: LocalContext, parameters: TwoPaths, *, keeps: bool) -> Change:
         files = context.world.files
@@ -190,15 +185,15 @@ class CopyEffect(FileEffect[TwoPaths]):
             raise
         files.rename(aside, destination, replace=False)
 
-    def output(self, parameters: TwoPaths, change: Change) -> dict[str, Json]:
+    def output(self, parameters: TwoPaths, change: Change) -> Copied:
         source, destination = _ends(parameters)
         target = change.targets[0]
-        return {
-            "source": source,
-            "destination": destination,
-            "replaced": bool(target.old.nodes),
-            "changed": not change.is_nothing,
-        }
+        return Copied(
+            source=source,
+            destination=destination,
+            replaced=bool(target.old.nodes),
+            changed=not change.is_nothing,
+        )
 
 
 def guard_tree(files: Files, path: str, found: Snapshot) -> None:

@@ -26,7 +26,7 @@ NODES_MAX: Final = 100_000
 """Entries in one tree that a single call may act on."""
 
 PRE_IMAGE_BYTES_MAX: Final = 64 << 20
-"""Default for `max_pre_image_bytes`: what one call may keep for its undo."""
+"""What one call may keep for its undo where nobody says otherwise (`max_pre_image_bytes`)."""
 
 _INLINE_NODES_MAX: Final = 16
 _PERMISSIONS: Final = 0o777

@@ -9,18 +9,33 @@ from typing import Self
 from assent.capabilities.fs._confined import ConfinedFiles
 from assent.capabilities.fs._control import ControlFiles
 from assent.capabilities.fs._overlay import OverlayFiles
+from assent.capabilities.fs._snapshot import PRE_IMAGE_BYTES_MAX
 from assent.invocation import Files
 
 
 class Workspace:
     """A `World`: the workspace's files, real or simulated."""
 
-    def __init__(self, files: Files, *, is_simulated: bool = False) -> None:
+    def __init__(
+        self,
+        files: Files,
+        *,
+        is_simulated: bool = False,
+        pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX,
+    ) -> None:
         self._files = files
         self._is_simulated = is_simulated
+        self._pre_image_bytes_max = pre_image_bytes_max
 
     @classmethod
-    def open(cls, root: Path, *, hidden: Path, read_only: Iterable[Path] = ()) -> Self:
+    def open(
+        cls,
+        root: Path,
+        *,
+        hidden: Path,
+        read_only: Iterable[Path] = (),
+        pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX,
+    ) -> Self:
         """The real workspace at `root`.
 
         `hidden` is the state directory, which capabilities cannot see; `read_only` are policy and lock files (a folder counts
@@ -28,7 +43,7 @@ class Workspace:
         WORKSPACE_INVALID.
         """
         control = ControlFiles(hidden=[hidden], read_only=[root / "assent.toml", *read_only])
-        return cls(ConfinedFiles(root, control=control))
+        return cls(ConfinedFiles(root, control=control), pre_image_bytes_max=pre_image_bytes_max)
 
     @property
     def files(self) -> Files:
@@ -40,9 +55,16 @@ class Workspace:
         """Whether changes stay imaginary."""
         return self._is_simulated
 
+    @property
+    def pre_image_bytes_max(self) -> int:
+        """What one call may keep for its undo, in bytes."""
+        return self._pre_image_bytes_max
+
     def simulate(self) -> Workspace:
         """An imaginary world that looks like this one; a simulated one can be simulated again."""
-        return Workspace(OverlayFiles(self._files), is_simulated=True)
+        return Workspace(
+            OverlayFiles(self._files), is_simulated=True, pre_image_bytes_max=self._pre_image_bytes_max
+        )
 
     def close(self) -> None:
         """Give back what the real files hold open; harmless when done twice."""

@@ -6,22 +6,22 @@ import base64
 import binascii
 import hashlib
 from abc import abstractmethod
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Expected, Folder, Target, made_dirs, missing_dirs
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import exists, is_a_directory, missing, whole_root
 from assent.capabilities.fs._parameters import MakeDir, WriteBytes, WriteFile, place
 from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
+from assent.capabilities.fs._results import Made, Written
 from assent.capabilities.fs._snapshot import Node, Snapshot
 from assent.capabilities.fs._text import encode
-from assent.errors import Json
 from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError
 
 W = TypeVar("W", WriteFile, WriteBytes)
 
 
-class _Write(FileEffect[W], Generic[W]):
+class _Write(FileEffect[W, Written], Generic[W]):
     """A file's whole content, replaced in one rename."""
 
     @abstractmethod
@@ -53,22 +53,20 @@ class _Write(FileEffect[W], Generic[W]):
             is_new = not target.old.nodes
             files.write(target.path, [self.data(parameters)], key=context.key, replace=not is_new)
 
-    def output(self, parameters: W, change: Change) -> dict[str, Json]:
+    def output(self, parameters: W, change: Change) -> Written:
         data, target = self.data(parameters), change.targets[0]
-        return {
-            "path": target.path,
-            "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "created": not target.old.nodes,
-            "changed": not change.is_nothing,
-            "created_dirs": list(change.new_dirs),
-        }
+        return Written(
+            path=target.path,
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            created=not target.old.nodes,
+            changed=not change.is_nothing,
+            created_dirs=list(change.new_dirs),
+        )
 
 
 class WriteFileEffect(_Write[WriteFile]):
     """Text into a file."""
-
-    name: ClassVar[str] = "io.fs.write_file"
 
     def data(self, parameters: WriteFile) -> bytes:
         return encode(parameters.content, parameters.encoding)
@@ -80,8 +78,6 @@ class WriteFileEffect(_Write[WriteFile]):
 
 class WriteBytesEffect(_Write[WriteBytes]):
     """Bytes into a file."""
-
-    name: ClassVar[str] = "io.fs.write_bytes"
 
     def data(self, parameters: WriteBytes) -> bytes:
         try:
@@ -98,10 +94,8 @@ class WriteBytesEffect(_Write[WriteBytes]):
         return parameters.overwrite
 
 
-class MakeDirEffect(FileEffect[MakeDir]):
+class MakeDirEffect(FileEffect[MakeDir, Made]):
     """A folder, with those above it when asked for."""
-
-    name: ClassVar[str] = "io.fs.make_dir"
 
     def plan(self, context: LocalContext, parameters: MakeDir, *, keeps: bool) -> Change:
         del keeps  # Where nothing stands, there is no pre-image.
@@ -130,12 +124,12 @@ class MakeDirEffect(FileEffect[MakeDir]):
             for target in change.targets:
                 files.make_dir(target.path)
 
-    def output(self, parameters: MakeDir, change: Change) -> dict[str, Json]:
-        return {
-            "path": place(parameters.path),
-            "created": bool(change.targets),
-            "created_dirs": [*change.new_dirs, *(target.path for target in change.targets)],
-        }
+    def output(self, parameters: MakeDir, change: Change) -> Made:
+        return Made(
+            path=place(parameters.path),
+            created=bool(change.targets),
+            created_dirs=[*change.new_dirs, *(target.path for target in change.targets)],
+        )
 
 
 def writable(files: Files, path: str) -> Entry | None:

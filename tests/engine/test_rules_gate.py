@@ -92,6 +92,9 @@ async def test_rule_9_a_failed_reload_denies_new_runs_and_pauses_those_under_way
         pause.go_on.set()
         paused = await running
         assert (paused.status, states(paused)) == (RunState.RUNNING, {"a": "succeeded", "b": "pending"})
+        assert paused.error is not None
+        assert paused.error["code"] == "RUN_PAUSED"
+        assert paused.error["hint"] == f"mend the policy, then `assent resume {paused.run_id}`"
         denied = await rt.run(workflow(put("new")))
         assert (denied.status, code(denied)) == (RunState.FAILED, "POLICY_ERROR")
         written.write()
@@ -110,6 +113,7 @@ async def test_rule_9_an_approval_given_during_the_pause_is_used_after_it(
         with pytest.raises(InputError):
             rt.reload_policy()
         paused = await rt.approve(waiting.run_id)
+        assert code(paused) == "RUN_PAUSED"
         assert (paused.status, place.box.log) == (RunState.RUNNING, [])
         written.write()
         rt.reload_policy()

@@ -115,6 +115,10 @@ RUN_CODES: Final[dict[str, Explanation]] = {
         "The run stopped before the question was answered, so the question is void.",
         "Nothing: the run's own error says why it stopped.",
     ),
+    "RUN_PAUSED": Explanation(
+        "The policy can't be read any more, so a run under way begins no further step. Nothing is lost.",
+        "Mend the policy, then `assent resume RUN`.",
+    ),
     "RUN_FINISHED": Explanation(
         "The run has ended already.",
         "Take a succeeded run back with `assent undo RUN`.",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from assent.errors import AssentError
+from msgspec.structs import replace
+
+from assent.engine import RunResult
+from assent.errors import AssentError, WorldError
 from assent.policy import PolicyContext, PolicyEngine, UnknownInputs
 from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.states import Mode, RunState
 
 
 class ReloadableGate:
@@ -42,6 +46,24 @@ class ReloadableGate:
     def shut(self, fault: AssentError) -> None:
         """What the operator wrote can't be read: nothing is allowed until it can."""
         self._fault = fault
+
+    def explain_pause(self, result: RunResult, mode: Mode) -> RunResult:
+        """The result of a run that was let go of, with the reason when it pauses because of us; any other as it is.
+
+        A session does not pause: what is asked of it is denied, and it goes on.
+        """
+        is_paused = self._fault is not None and result.status is RunState.RUNNING and mode is Mode.WORKFLOW
+        if not is_paused or result.error is not None:
+            return result
+        assert self._fault is not None  # INVARIANT: it pauses because of that
+        paused = WorldError(
+            "RUN_PAUSED",
+            f"the run pauses, because the policy could not be reloaded: {self._fault.message}",
+            hint=f"mend the policy, then `assent resume {result.run_id}`",
+            # Not as the error's own path: that of a run's error is a step.
+            details={"cause": self._fault.code, "at": self._fault.path},
+        )
+        return replace(result, error=paused.to_dict())
 
     def _shut(self) -> Decision:
         assert self._fault is not None  # INVARIANT: only called while shut

@@ -556,7 +556,8 @@ class Runtime(Replays):
 
     async def _drive(self, run: RunId) -> RunResult:
         actor = await self._running.rest(run)
-        return describe_run(actor.record, actor.blueprint, self._ready.journal, self._ledger(), actor.values)
+        found = describe_run(actor.record, actor.blueprint, self._ready.journal, self._ledger(), actor.values)
+        return self.gate.explain_pause(found, actor.record.mode)
 
     def _ledger(self) -> dict[str, Json]:
         head = self._ready.journal.head()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future, Queue, Task
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from msgspec.structs import replace
@@ -38,6 +38,7 @@ from assent.engine._record import Task as Work
 from assent.engine._scope import RunScope
 from assent.engine.ports import Progress
 from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.invocation import Hook
 from assent.spec import events as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Effect, Mode, Resolution, StepState
@@ -118,9 +119,11 @@ class RunActor:
         self.start()
         await answer
 
-    async def add_step(self, key: StepKey, capability: str, parameters: Mapping[str, Json]) -> None:
+    async def add_step(
+        self, key: StepKey, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+    ) -> None:
         """Add a session's next step and wait until there is an answer about it."""
-        self.blueprint.add_call(key, capability, parameters)
+        self.blueprint.add_call(key, capability, parameters, hooks)
         call = self._outbox.bind({"capability": capability, "parameters": dict(parameters)})
         answer: Future[None] = asyncio.get_running_loop().create_future()
         self._watchers.setdefault(key, []).append(answer)

@@ -6,7 +6,7 @@ recovery needs; neither a file nor the caller is asked again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +14,7 @@ import msgspec
 
 from assent.engine._record import RunRecord
 from assent.errors import InternalError, Json
+from assent.invocation import Hook, HookLevel, Hooks
 from assent.spec.documents import Document
 from assent.spec.frozen import freeze
 from assent.spec.ids import StepKey
@@ -30,13 +31,17 @@ _NOWHERE: Final = Place(Document.of({}), ())
 
 @dataclass(slots=True)
 class Blueprint:
-    """The steps of a run by name, in file order; a session's grow as they arrive. `document` is JSON text."""
+    """The steps of a run by name, in file order; a session's grow as they arrive. `document` is JSON text.
+
+    `hooks` are what a caller attached to its own call: they live as long as this process, and no journal tells of them.
+    """
 
     mode: Mode
     document: bytes
     workflow: WorkflowSpec | None = None
     steps: dict[StepKey, StepSpec] = field(default_factory=dict)
     outputs: Template | None = None
+    hooks: dict[StepKey, tuple[Hook, ...]] = field(default_factory=dict)
 
     @property
     def dependencies(self) -> Mapping[StepKey, Sequence[StepKey]]:
@@ -55,13 +60,17 @@ class Blueprint:
         )
 
     @classmethod
-    def of_call(cls, capability: str, parameters: Mapping[str, Json]) -> Blueprint:
-        """One step; its parameters are literal and never scanned for references."""
+    def of_call(
+        cls, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+    ) -> Blueprint:
+        """One step; its parameters are literal and never scanned for references. HOOK_INVALID: two hooks have one id."""
         step = literal_step(CALL_STEP, capability, parameters)
+        local = Hooks(HookLevel.LOCAL, hooks).all
         return cls(
             mode=Mode.WORKFLOW,
             document=_encode({"call": {"capability": capability, "parameters": dict(parameters)}}),
             steps={StepKey(CALL_STEP): step},
+            hooks={StepKey(CALL_STEP): local} if local else {},
         )
 
     @classmethod
@@ -82,9 +91,14 @@ class Blueprint:
             case _:
                 raise InternalError("RECORD_CORRUPT", "a run's document has no known shape")
 
-    def add_call(self, key: StepKey, capability: str, parameters: Mapping[str, Json]) -> None:
+    def add_call(
+        self, key: StepKey, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+    ) -> None:
         """One more step of a session."""
+        local = Hooks(HookLevel.LOCAL, hooks).all
         self.steps[key] = literal_step(key, capability, parameters)
+        if local:
+            self.hooks[key] = local
 
     def step_of(self, key: StepKey) -> StepSpec:
         """The step of a key; an iteration's is that of its `foreach` step."""

@@ -65,7 +65,8 @@ class Effects:
         intent = _intent(step)
         call = self._scope.calls.pop(step.key, None)
         bound = self._bound(intent)
-        if bound is None or self._is_alive(step):
+        is_alive = self._pipeline.is_alive(call.context.key) if call is not None else self._is_alive(step)
+        if bound is None or is_alive:
             if call is not None:
                 await self._pipeline.abandon(call)
             return Doubted(

@@ -10,7 +10,7 @@ from assent.engine._blueprint import Blueprint
 from assent.engine._record import RunRecord
 from assent.engine._values import Values
 from assent.engine.ports import Catalogue, Services
-from assent.invocation import BoundCapability, CallPhase, Hook, Invocation, World
+from assent.invocation import BoundCapability, CallPhase, Invocation, World
 from assent.spec.ids import StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Undo
@@ -20,7 +20,7 @@ from assent.spec.states import Undo
 class RunScope:
     """One run: what it was to do, what became of it so far, on whose behalf, with which capabilities and services.
 
-    `calls` are prepared and wait for their effect to begin; `hooks` belong to single steps and live as long as this process.
+    `calls` are prepared and wait for their effect to begin.
     """
 
     services: Services
@@ -30,7 +30,6 @@ class RunScope:
     record: RunRecord
     requester: Principal
     calls: dict[StepKey, Invocation] = field(default_factory=dict)
-    hooks: dict[StepKey, tuple[Hook, ...]] = field(default_factory=dict)
 
     def receive(
         self,
@@ -56,7 +55,7 @@ class RunScope:
             world=world if world is not None else self.services.world,
             blobs=self.services.blobs,
             keep_pre_image=undo is not Undo.NONE,
-            local=self.hooks.get(key, ()),
+            local=self.blueprint.hooks.get(key, ()),
             entry=entry,
             is_retry=is_retry,
             is_silent=is_silent,

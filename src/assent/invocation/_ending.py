@@ -15,7 +15,7 @@ from assent.invocation._telling import Teller
 from assent.invocation._waiting import is_own_cancel
 from assent.invocation.context import CancelToken
 from assent.invocation.hooks import HookedCall
-from assent.invocation.phases import CallPhase, require_transition
+from assent.invocation.phases import CallPhase, illegal_transition
 
 Step: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -35,7 +35,8 @@ class Ending:
         """Move a call on; `ILLEGAL_TRANSITION` when the table does not have the move."""
         life = call.life
         before = life.phase
-        require_transition(before, phase)
+        if phase not in before.following:
+            raise illegal_transition(before, phase)
         life.phase = phase
         if life.callbacks is not None:
             for told in life.callbacks.phase:

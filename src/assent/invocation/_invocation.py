@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from assent.errors import AssentError, Json
 from assent.invocation._hook_records import HookRecord
@@ -16,48 +16,33 @@ if TYPE_CHECKING:
     from assent.invocation._hook_runs import Chain
 
 
-class Invocation:
-    """One call on its way: the pipeline's side of a `LocalContext`."""
+_NO_INPUTS: Final[dict[str, Json]] = {}
 
-    __slots__ = (
-        "bound",
-        "chain",
-        "context",
-        "has_returned",
-        "inputs",
-        "is_silent",
-        "is_validated",
-        "life",
-        "local",
-        "parameters",
-        "started_us",
-        "subject",
-    )
+
+class Invocation:
+    """One call on its way: the pipeline's side of a `LocalContext`.
+
+    What stands here as a class attribute is what most calls never change: making one costs next to nothing.
+    """
+
+    # `Any`: the handler's own type, once validated.
+    parameters: Any = None
+    inputs: dict[str, Json]
+    local: tuple[Hook, ...] = ()
+    subject: Subject = Subject.CALL
+    chain: Chain | None = None
+    is_silent: bool = False
+    is_validated: bool = False
+    has_returned: bool = False
 
     def __init__(
-        self,
-        bound: BoundCapability,
-        context: LocalContext,
-        life: CallLife,
-        *,
-        local: tuple[Hook, ...],
-        subject: Subject,
-        started_us: int,
-        is_silent: bool,
+        self, bound: BoundCapability, context: LocalContext, life: CallLife, started_us: int
     ) -> None:
         self.bound = bound
         self.context = context
         self.life = life
-        self.local = local
-        self.subject = subject
         self.started_us = started_us
-        self.is_silent = is_silent
-        # `Any`: the handler's own type, once validated.
-        self.parameters: Any = None
-        self.inputs: dict[str, Json] = {}
-        self.chain: Chain | None = None
-        self.is_validated = False
-        self.has_returned = False
+        self.inputs = _NO_INPUTS
 
 
 def as_error(error: BaseException, capability: str) -> AssentError:

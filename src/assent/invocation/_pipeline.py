@@ -122,14 +122,17 @@ class Pipeline:
             life=life,
             around=self._around,
         )
-        subject = Subject.COMPENSATION if entry is CallPhase.COMPENSATING else Subject.CALL
-        call = Invocation(
-            bound, context, life, local=local, subject=subject, started_us=self._now_us(), is_silent=is_silent
-        )
-        if self.lifecycle.is_heard and not is_silent:
-            self._teller.tell(call, subject, Stage.START)
+        call = Invocation(bound, context, life, self._now_us())
+        if entry is CallPhase.COMPENSATING:
+            call.subject = Subject.COMPENSATION
+        if local:
+            call.local = local
+        if is_silent:
+            call.is_silent = True
+        elif self.lifecycle.is_heard:
+            self._teller.tell(call, call.subject, Stage.START)
             if is_retry:
-                self._teller.tell(call, subject, Stage.RETRY)
+                self._teller.tell(call, call.subject, Stage.RETRY)
         return call
 
     # -- validated ------------------------------------------------------------------------------------------------------------

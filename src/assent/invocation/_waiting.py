@@ -78,7 +78,8 @@ async def within(work: Awaitable[Any], timeout_s: float | None) -> Any:
     """
     if timeout_s is None:
         return await work
-    steps = cast("Steps", work if asyncio.iscoroutine(work) else work.__await__())
+    # A coroutine is driven itself; whatever else can be awaited gives an iterator with the same three methods.
+    steps = cast("Steps", work if hasattr(work, "send") else work.__await__())
     try:
         first = steps.send(None)
     except StopIteration as end:

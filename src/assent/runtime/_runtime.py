@@ -6,7 +6,7 @@ A runtime that is open owns its state directory. The command line, programs and 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
@@ -35,7 +35,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Capability, Invoker, Metrics
+from assent.invocation import Capability, Hook, Invoker, Metrics
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -316,18 +316,22 @@ class Runtime(Replays):
         *,
         principal: Principal | str | None = None,
         environment: str | None = None,
+        hooks: Iterable[Hook] = (),
     ) -> RunResult:
-        """Call one capability: a run of one step. The parameters are literal."""
-        return await self.call_as(
-            capability, parameters or {}, self.actor(principal), environment=environment
-        )
+        """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone."""
+        blueprint = Blueprint.of_call(capability, parameters or {}, hooks)
+        return await self._call(capability, blueprint, self.actor(principal), environment)
 
     async def call_as(
         self, capability: str, parameters: Mapping[str, Json], actor: Actor, *, environment: str | None = None
     ) -> RunResult:
         """The same for somebody."""
+        return await self._call(capability, Blueprint.of_call(capability, parameters), actor, environment)
+
+    async def _call(
+        self, capability: str, blueprint: Blueprint, actor: Actor, environment: str | None
+    ) -> RunResult:
         self._capabilities.current().find(capability)
-        blueprint = Blueprint.of_call(capability, parameters)
         return await self._begin(blueprint, {}, actor, environment=environment or self.settings.environment)
 
     async def session(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from assent.engine import Close, Engine, RunRecord, RunResult
 from assent.errors import Json
+from assent.invocation import Hook
 from assent.spec.ids import RunId, StepKey
 
 
@@ -24,15 +25,21 @@ class Session:
     _cancel: Callable[[str], Awaitable[RunResult]]
     _count: int = 0
 
-    async def call(self, capability: str, parameters: Mapping[str, Json] | None = None) -> RunResult:
+    async def call(
+        self,
+        capability: str,
+        parameters: Mapping[str, Json] | None = None,
+        *,
+        hooks: Iterable[Hook] = (),
+    ) -> RunResult:
         """Add a step and wait for its outcome, or until it waits for a person; the session so far.
 
-        `CAPABILITY_UNKNOWN` and `SESSION_CLOSED` are raised before there is a step.
+        `hooks` are this call's alone. `CAPABILITY_UNKNOWN` and `SESSION_CLOSED` are raised before there is a step.
         """
         self._require(capability)
         actor = self._engine.actor(self.run_id)
         self._count = max(self._count, len(actor.record.steps)) + 1
-        await actor.add_step(StepKey(f"step_{self._count}"), capability, parameters or {})
+        await actor.add_step(StepKey(f"step_{self._count}"), capability, parameters or {}, hooks)
         return self._result(actor.record)
 
     async def close(self) -> RunResult:

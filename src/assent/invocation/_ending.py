@@ -23,6 +23,21 @@ CALLBACK_S: Final = 10.0
 """How long one callback of a call may take."""
 
 
+def enter(call: Invocation, phase: CallPhase) -> None:
+    """Move a call on; `ILLEGAL_TRANSITION` when the table does not have the move."""
+    life = call.life
+    before = life.phase
+    if phase not in before.following:
+        raise illegal_transition(before, phase)
+    life.phase = phase
+    if life.callbacks is not None:
+        for told in life.callbacks.phase:
+            try:
+                told(before, phase)
+            except Exception as error:  # noqa: BLE001  # a listener can't keep a call from going on
+                call.context.logger.warning("a phase callback failed: %s", error)
+
+
 class Ending:
     """Runs hooks and callbacks of calls that end. A sync callback runs in a worker thread, as sync parts and hooks do."""
 
@@ -30,20 +45,6 @@ class Ending:
         self._invoker = invoker
         self._runner = runner
         self._teller = teller
-
-    def enter(self, call: Invocation, phase: CallPhase) -> None:
-        """Move a call on; `ILLEGAL_TRANSITION` when the table does not have the move."""
-        life = call.life
-        before = life.phase
-        if phase not in before.following:
-            raise illegal_transition(before, phase)
-        life.phase = phase
-        if life.callbacks is not None:
-            for told in life.callbacks.phase:
-                try:
-                    told(before, phase)
-                except Exception as error:  # noqa: BLE001  # a listener can't keep a call from going on
-                    call.context.logger.warning("a phase callback failed: %s", error)
 
     async def finish(
         self, call: Invocation, *, output: Json, error: BaseException | None

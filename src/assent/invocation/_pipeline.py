@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from assent.errors import AssentError, InputError, Json
-from assent.invocation._ending import Ending
+from assent.invocation._ending import Ending, enter
 from assent.invocation._hook_records import HookLevel
 from assent.invocation._hook_runs import Chain, HookRunner, Round, Standing
 from assent.invocation._invocation import Invocation, as_error
@@ -161,7 +161,7 @@ class Pipeline:
         if heard:
             self._teller.tell(call, Subject.VALIDATION, Stage.END, name="input", started_us=started)
         if call.life.phase is CallPhase.RECEIVED:
-            self._ending.enter(call, CallPhase.VALIDATED)
+            enter(call, CallPhase.VALIDATED)
 
     # -- authorized -----------------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class Pipeline:
 
     async def allow(self, call: Invocation) -> None:
         """The gate's answer stands, or a person's grant with it: the call is authorized and the `before` hooks may refuse it."""
-        self._ending.enter(call, CallPhase.AUTHORIZED)
+        enter(call, CallPhase.AUTHORIZED)
         chain = self._chain(call)
         if chain is not None and chain.before:
             await self._ask_hooks(call, chain.before, HookedCall(call.context, call.inputs))
@@ -213,7 +213,7 @@ class Pipeline:
             except Exception as error:  # a handler may raise anything; nothing has happened yet
                 raise as_error(error, call.context.capability) from error
             found = answer
-        self._ending.enter(call, CallPhase.PREPARED)
+        enter(call, CallPhase.PREPARED)
         return found
 
     async def execute(
@@ -225,7 +225,7 @@ class Pipeline:
         """
         life = call.life
         if life.phase is not CallPhase.EXECUTING:
-            self._ending.enter(call, CallPhase.EXECUTING)
+            enter(call, CallPhase.EXECUTING)
             chain = call.chain
         else:
             chain = self._chain(call)
@@ -268,7 +268,7 @@ class Pipeline:
 
     async def succeed(self, call: Invocation, output: Json = None) -> None:
         """The effect is done and its output is good. Nothing that still runs can change that."""
-        self._ending.enter(call, CallPhase.SUCCEEDED)
+        enter(call, CallPhase.SUCCEEDED)
         if call.chain is not None or call.life.callbacks is not None:
             try:
                 await self._ending.finish(call, output=output, error=None)
@@ -285,7 +285,7 @@ class Pipeline:
         failure = as_error(error, call.context.capability)
         if call.life.is_over:
             return failure  # a stage that ends calls by itself said so already
-        self._ending.enter(call, CallPhase.FAILED)
+        enter(call, CallPhase.FAILED)
         try:
             if call.chain is not None or call.life.callbacks is not None:
                 failure = await self._ending.finish(call, output=None, error=error) or failure
@@ -410,7 +410,7 @@ class Pipeline:
 
     def _end(self, call: Invocation, phase: CallPhase | None, outcome: str, code: str | None) -> None:
         if phase is not None:
-            self._ending.enter(call, phase)
+            enter(call, phase)
         call.life.is_over = True
         if call.is_silent:
             return

@@ -13,7 +13,8 @@ PAGES: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs
 OWN: Final = tuple(
     page
     for page in PAGES
-    if page.name in ("README.md", "why.md", "concepts.md", "architecture.md", "ledger.md", "application.md")
+    if page.name
+    in ("README.md", "why.md", "concepts.md", "architecture.md", "ledger.md", "application.md", "replay.md")
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""
 

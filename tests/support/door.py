@@ -74,6 +74,7 @@ class ScriptedRuntime:
 
     answers: dict[str, Result | BaseException | list[Result | BaseException]] = field(default_factory=dict)
     planned: Result | None = None
+    replayed: Result | None = None
     known_runs: list[Result] = field(default_factory=list)
     waiting: list[Result] = field(default_factory=list)
     shown: list[Result] = field(default_factory=list)
@@ -108,6 +109,23 @@ class ScriptedRuntime:
         self.requests.append(request)
         assert self.planned is not None
         return self.planned
+
+    def replay(
+        self, settings: Settings, *, run: str, snapshot: bytes | None, capability_version: str | None
+    ) -> Result:
+        self.requests.append(
+            {
+                "op": "replay",
+                "run": run,
+                "snapshot": snapshot.decode() if snapshot is not None else None,
+                "capability_version": capability_version,
+            }
+        )
+        assert self.replayed is not None
+        return self.replayed
+
+    def snapshot(self, settings: Settings, run: str) -> bytes:
+        return f"the snapshot of {run}".encode()
 
     def verify_proof(self, text: str, key: str) -> Result:
         if text != "good":

@@ -26,7 +26,7 @@ INTERRUPTED: Final = 130
 
 MEANINGS: Final = {
     OK: "done: succeeded, or did what was asked; reading commands, whatever they show",
-    FAILED: "the run failed, was rolled back or cancelled; the world failed",
+    FAILED: "the run failed, was rolled back or cancelled; a replay differs; the world failed",
     USAGE: "wrong usage, or an invalid file",
     REFUSED: "policy denied, a person rejected, or an identity or approver was refused",
     WAITING: "waiting for an approval",

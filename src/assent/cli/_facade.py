@@ -73,6 +73,16 @@ class Facade(Protocol):
 
     def plan(self, request: Mapping[str, Json], settings: Settings) -> Result: ...
 
+    def replay(
+        self, settings: Settings, *, run: str, snapshot: bytes | None, capability_version: str | None
+    ) -> Result:
+        """How a run compares with its record when it is run again; of a snapshot when there is one."""
+        ...
+
+    def snapshot(self, settings: Settings, run: str) -> bytes:
+        """The file of a run's snapshot."""
+        ...
+
     def verify_proof(self, text: str, key: str) -> Result: ...
 
     def verify_export(self, folder: Path, key: str | None) -> Result: ...

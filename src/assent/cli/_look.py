@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from assent.cli._command import command
@@ -10,6 +13,7 @@ from assent.cli._door import Door
 from assent.cli._drive import tell_next
 from assent.cli._json import Object, number, text
 from assent.cli._style import STATUS_STYLE, safe_line
+from assent.errors import WorldError
 
 
 @command("runs", short_help="List the runs.")
@@ -61,10 +65,18 @@ def started(run: Object) -> str:
 
 @command("show", short_help="Show a run: failure first, then its timeline.")
 @click.argument("run_id", metavar="RUN", shell_complete=complete_run)
-def show(door: Door, run_id: str) -> None:
+@click.option(
+    "--snapshot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the run to FILE, without its secrets, for `assent replay`.",
+)
+def show(door: Door, run_id: str, snapshot: Path | None) -> None:
     """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
     with door.reader() as reader:
         found = reader.show(run_id)
+    if snapshot is not None:
+        _write(door, snapshot, door.facade.snapshot(door.settings, text(found, "run_id")))
     if door.out.is_json:
         door.out.object(found)
     else:
@@ -72,3 +84,15 @@ def show(door: Door, run_id: str) -> None:
 
         door.out.answer(show_text(found, paint=door.out.paint()))
     tell_next(door, found)
+
+
+def _write(door: Door, path: Path, data: bytes) -> None:
+    """A run's data is for its owner's eyes, wherever the file is put."""
+    try:
+        descriptor = os.open(door.cwd / path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        reason = (error.strerror or "failed").lower()
+        raise WorldError("FILE_UNWRITABLE", f"`{path}` can't be written: {reason}", path=str(path)) from None
+    door.out.note(f"wrote {path}; replay it anywhere: {door.command('replay', str(path))}")

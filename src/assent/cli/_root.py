@@ -18,6 +18,7 @@ COMMANDS: Final = {
         ("call", "_run", "call", "Call one capability."),
         ("runs", "_look", "runs", "List the runs."),
         ("show", "_look", "show", "Show a run: failure first, then its timeline."),
+        ("replay", "_replay", "replay", "Run a recorded run again, touching nothing; tell what differs."),
         ("approvals", "_settle", "approvals", "List what waits for an approval."),
         ("approve", "_settle", "approve", "Approve a waiting step; the run goes on."),
         ("reject", "_settle", "reject", "Reject a waiting step; the run rolls back."),

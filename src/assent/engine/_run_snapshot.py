@@ -32,7 +32,7 @@ _INPUT: Final = re.compile(r"\binputs\.([a-z][a-z0-9_]*)")
 Exact = Callable[[str, str], BoundCapability]
 
 
-def snapshot_run(recording: Recording, exact: Exact, *, policy: str, version: str) -> Snapshot:
+def snapshot_run(recording: Recording, exact: Exact, *, version: str) -> Snapshot:
     """A run as its events tell it. `exact` gives an installed capability by id and version; `version` is Assent's own."""
     capabilities = {**recording.capabilities, **dict(_installed(recording, exact))}
     payloads, places = _Hiding(recording, capabilities).apply()
@@ -66,7 +66,7 @@ def snapshot_run(recording: Recording, exact: Exact, *, policy: str, version: st
         },
         "versions": {
             "assent": version,
-            "policy": {"recorded": created.policy, "now": policy},
+            "policy": created.policy,
             "capabilities": {name: known.to_json() for name, known in capabilities.items()},
         },
         "events": [

@@ -29,7 +29,12 @@ class Replays(ABC):
     def snapshot(self, run: str) -> Snapshot:
         """A run as it stands: its events, its data without secrets, what it called. `RUN_UNKNOWN`, `PAYLOAD_ERASED`."""
         recording = Recording.of_journal(self._ready.journal, RunId(run))
-        return snapshot_of(recording, self._capabilities, self._ready.gate.digest)
+        return self.snapshot_of(recording)
+
+    def snapshot_of(self, recording: Recording) -> Snapshot:
+        """The same of a recording, wherever it was read."""
+        exact = _catalogue(recording, self._capabilities).exact
+        return engine.snapshot_run(recording, exact, version=__version__)
 
     async def replay(self, run: str | Snapshot, *, capability_version: str | None = None) -> ReplayReport:
         """Run a recorded run again against what was recorded, without touching anything, and tell what differs.
@@ -41,13 +46,13 @@ class Replays(ABC):
             recording = engine.recording_of(run)
         else:
             recording = Recording.of_journal(self._ready.journal, RunId(run))
-        return await replay(recording, self._ready, self._capabilities, capability_version=capability_version)
+        return await self.replay_recording(recording, capability_version)
 
-
-def snapshot_of(recording: Recording, capabilities: Capabilities, policy: str) -> Snapshot:
-    """The snapshot of a run; `policy` is the digest of what decides now."""
-    exact = _catalogue(recording, capabilities).exact
-    return engine.snapshot_run(recording, exact, policy=policy, version=__version__)
+    async def replay_recording(
+        self, recording: Recording, capability_version: str | None = None
+    ) -> ReplayReport:
+        """The same of a recording, wherever it was read."""
+        return await _replay(recording, self._ready, self._capabilities, capability_version)
 
 
 def _catalogue(recording: Recording, capabilities: Capabilities) -> Catalogue:
@@ -56,12 +61,11 @@ def _catalogue(recording: Recording, capabilities: Capabilities) -> Catalogue:
     return capabilities.of_run(recording.run, None if is_elsewhere else recording.created.catalogue)
 
 
-async def replay(
+async def _replay(
     recording: Recording,
     services: Services,
     capabilities: Capabilities,
-    *,
-    capability_version: str | None = None,
+    capability_version: str | None,
 ) -> ReplayReport:
     """Run a recording again and compare; see `Replays.replay`. `services` lend their gate, pipeline, limits and roles."""
     script = Script(recording)

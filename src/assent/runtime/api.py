@@ -17,8 +17,18 @@ from typing import Any, Final, Self
 import msgspec
 
 from assent import system
-from assent.engine import Blueprint, RunProjector, RunRecord, describe_run, fold, load_json
+from assent.engine import (
+    Blueprint,
+    Recording,
+    RunProjector,
+    RunRecord,
+    describe_run,
+    fold,
+    load_json,
+    recording_of,
+)
 from assent.errors import InputError, Json, WorldError
+from assent.invocation import Snapshot
 from assent.journal import (
     LEDGER_FILE,
     Ed25519FileSigner,
@@ -274,6 +284,44 @@ def health(request: Mapping[str, Json], settings: Settings) -> dict[str, Json] |
     return forward(settings.state, request, runtime_dir=settings.runtime_dir())
 
 
+# -- once more ------------------------------------------------------------------------------------------------------------
+
+
+def snapshot(settings: Settings, run: str) -> bytes:
+    """The file of a run's snapshot. `RUN_UNKNOWN`, `PAYLOAD_ERASED`, `SNAPSHOT_TOO_LARGE`."""
+    with _informed(settings) as runtime, SqliteReader.open(settings.state) as journal:
+        recording = Recording.of_journal(journal, find_run(journal, run))
+        return runtime.snapshot_of(recording).dump()
+
+
+def replay(
+    settings: Settings, *, run: str, snapshot: bytes | None, capability_version: str | None
+) -> dict[str, Json]:
+    """A run of this ledger, or of a snapshot's file, once more; what it comes to beside what was recorded. Touches nothing."""
+    return asyncio.run(_replay(settings, run, snapshot, capability_version))
+
+
+async def _replay(
+    settings: Settings, run: str, snapshot: bytes | None, capability_version: str | None
+) -> dict[str, Json]:
+    runtime = Runtime(settings)
+    try:
+        runtime.prepare_to_plan()
+        if snapshot is not None:
+            recording = recording_of(Snapshot.load(snapshot))
+        else:
+            try:
+                journal = SqliteReader.open(settings.state)
+            except InputError as error:
+                raise (unknown_run(run) if error.code == "STATE_MISSING" else error) from None
+            with journal:
+                recording = Recording.of_journal(journal, find_run(journal, run))
+        report = await runtime.replay_recording(recording, capability_version)
+        return report.to_json()
+    finally:
+        await runtime.close()
+
+
 # -- looking back -------------------------------------------------------------------------------------------------------
 
 
@@ -501,6 +549,8 @@ __all__ = [
     "health",
     "plan",
     "policy",
+    "replay",
+    "snapshot",
     "verify_export",
     "verify_proof",
 ]

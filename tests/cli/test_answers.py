@@ -327,7 +327,7 @@ def test_doctor_asks_the_living_owner_how_it_is(
 
 def test_doctor_starts_nobody_to_ask_how_it_is(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal("init")
-    assert "no process owns the state now" in terminal("doctor").out
+    assert "nobody to ask: no process serves this state" in terminal("doctor").out
 
     def silent(*arguments: object) -> None:
         raise WorldError("STATE_OWNED", "another process owns it and does not answer", hint="wait for it")

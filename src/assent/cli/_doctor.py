@@ -174,7 +174,7 @@ def _application(door: Door) -> tuple[dict[str, Json] | None, Check]:
     except AssentError as error:
         return None, Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
     if found is None:
-        return None, Check(name, "ok", "no process owns the state now")
+        return None, Check(name, "ok", "nobody to ask: no process serves this state")
     parts = found.get("parts")
     said = (
         {part: one for part, one in parts.items() if isinstance(one, dict)} if isinstance(parts, dict) else {}

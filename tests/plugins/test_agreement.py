@@ -13,7 +13,9 @@ import msgspec
 import pytest
 
 from assent.invocation import Handler, capabilities_in
+from assent.invocation._hook_records import HookKind
 from assent.invocation.declaration import Capability
+from assent.invocation.hooks import Hook
 from assent.plugins import Declaration, Manifest, SourceKind, agree, scan
 from assent.plugins._agreement import ANY, json_kinds
 from assent.spec.capability import CapabilitySpec
@@ -168,14 +170,16 @@ def test_what_could_not_be_known_is_a_difference_where_safety_rests_on_it(regist
     assert len(with_unknown('"shop.order", operation', "pick(), operation")) == 2
 
 
-def test_hooks_are_compared_when_they_are_given(read: Manifest) -> None:
-    class Registered:
-        id, kind, timeout_s, retries = "shop.guard", "before", 5.0, 0
-
-    assert [one.change for one in agree(read, [], {None: [Registered()]})][-1] == "added"
-    source = SOURCE + "\n@order.before\ndef guard(call): ...\n"
+def test_hooks_are_compared_with_their_limits(read: Manifest, registered: Registered) -> None:
+    (spec, handler), *others = registered
+    hook = Hook(HookKind.BEFORE, print, id="shop.guard", timeout_s=2, retries=1)
+    hooked = [(spec, replace(handler, hooks=(hook,))), *others]
+    assert [one.change for one in agree(read, hooked)] == ["added"]
+    assert [one.change for one in agree(read, registered, [hook])] == ["added"]
+    source = SOURCE + "\n@order.before(timeout_s=2, retries=1)\ndef guard(call): ...\n"
     with_hook = scan({"shop.py": source.encode()}, Declaration(name="x"), SourceKind.FILE)
-    assert not [one for one in agree(with_hook, [], {"shop.order": [Registered()]}) if "hook" in one.path]
+    assert agree(with_hook, hooked) == []
+    assert [one.change for one in agree(with_hook, registered)] == ["removed"]
 
 
 def test_a_handler_with_another_part_differs(read: Manifest, registered: Registered) -> None:

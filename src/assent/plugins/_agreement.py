@@ -7,7 +7,7 @@ could not be known by reading counts as a difference where safety depends on it,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json
 from assent.invocation.handler import PART_NAMES, Handler
@@ -16,6 +16,7 @@ from assent.plugins.manifest import Capability, Field, Manifest, Shape
 from assent.spec.frozen import thaw
 
 if TYPE_CHECKING:
+    from assent.invocation.hooks import Hook
     from assent.spec.capability import CapabilitySpec
 
 ANY: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
@@ -36,31 +37,18 @@ _SAFETY: Final = (
 _OTHERS: Final = ("name", "description", "scope", "idempotent", "timeout")
 
 
-class RegisteredHook(Protocol):
-    """What is compared of a registered hook."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def timeout_s(self) -> float: ...
-    @property
-    def retries(self) -> int: ...
-
-
 def agree(
     manifest: Manifest,
     registered: Iterable[tuple[CapabilitySpec, Handler]],
-    hooks: Mapping[str | None, Iterable[RegisteredHook]] | None = None,
+    global_hooks: Iterable[Hook] = (),
 ) -> list[Difference]:
     """Everything in which a registration (`after`) differs from what was read (`before`); empty when the two agree.
 
-    `hooks` are the registered ones by the capability's id that they belong to, None for global ones; without it hooks are not
-    compared.
+    `global_hooks` are those that the plugin registered for every call.
     """
     read = {(one.id, one.version): one for one in manifest.capabilities}
     found: list[Difference] = []
+    hooks: list[tuple[str | None, Hook]] = [(None, hook) for hook in global_hooks]
     seen: set[tuple[str | None, str | None]] = set()
     for spec, handler in sorted(registered, key=lambda pair: pair[0].reference):
         one = read.get((spec.id, spec.version))
@@ -71,6 +59,7 @@ def agree(
             continue
         seen.add((spec.id, spec.version))
         found += _capability(one, spec, handler)
+        hooks += [(spec.id, hook) for hook in handler.hooks]
     found += [
         Difference(
             f"capability {one.id or '?'}@{one.version or '?'}", "removed", f"declared at {one.at}", None
@@ -78,9 +67,7 @@ def agree(
         for key, one in read.items()
         if key not in seen and one.is_registered
     ]
-    if hooks is not None:
-        found += _hooks(manifest, hooks)
-    return found
+    return [*found, *_hooks(manifest, hooks)]
 
 
 def _capability(one: Capability, spec: CapabilitySpec, handler: Handler) -> Iterator[Difference]:
@@ -241,18 +228,14 @@ def _kind_of(value: Json) -> str:
 # -- hooks -------------------------------------------------------------------------------------------------------------
 
 
-def _hooks(manifest: Manifest, hooks: Mapping[str | None, Iterable[RegisteredHook]]) -> Iterator[Difference]:
+def _hooks(manifest: Manifest, hooks: Iterable[tuple[str | None, Hook]]) -> Iterator[Difference]:
     read = {
-        (one.capability, one.id, one.kind, one.timeout, one.retries): one.at
+        (one.capability, one.id, one.kind, one.timeout, one.retries)
         for one in manifest.hooks
         if one.level != "local"
     }
-    real = {
-        (owner, hook.id, str(hook.kind), hook.timeout_s, hook.retries)
-        for owner, several in hooks.items()
-        for hook in several
-    }
-    for key in sorted(real ^ read.keys(), key=str):
+    real = {(owner, hook.id, hook.kind.value, hook.timeout_s, hook.retries) for owner, hook in hooks}
+    for key in sorted(real ^ read, key=str):
         owner, ident, kind, timeout, retries = key
         text = f"{kind}, {timeout} s, {retries} retries"
         path = f"hook {ident or '?'} of {owner or 'every call'}"

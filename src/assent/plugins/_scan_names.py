@@ -12,7 +12,7 @@ import builtins
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
-from assent.plugins._scan_walk import AT_IMPORT, Facts, chain_of
+from assent.plugins._scan_walk import AT_IMPORT, MAIN, TYPING, Facts, chain_of
 
 Meanings: TypeAlias = tuple[str, ...]
 Fold: TypeAlias = "Callable[[Names, ast.expr, str], object]"
@@ -23,6 +23,8 @@ DEPTH_MAX: Final = 60
 MEANINGS_MAX: Final = 8
 """Meanings of one expression that are kept."""
 ROUNDABOUT: Final = "~"
+
+_MODULE_SCOPES: Final = frozenset({AT_IMPORT, TYPING, MAIN})
 
 _BUILTINS: Final = frozenset(dir(builtins))
 _IMPORTERS: Final = frozenset({"builtins.__import__", "importlib.import_module", "importlib.__import__"})
@@ -82,13 +84,15 @@ class Names:
         self.facts = facts
         self.package = package
         self._fold = fold
-        self._imports: dict[str, list[tuple[str, str]]] = {}
+        self._imports: dict[tuple[str, str], list[str]] = {}
         self._stars: list[str] = []
         for one in facts.imports:
             if one.is_star:
                 self._stars.append(one.target)
             else:
-                self._imports.setdefault(one.name, []).append((one.scope, one.target))
+                is_global = one.scope in _MODULE_SCOPES or (one.scope, one.name) in facts.outer
+                scope = AT_IMPORT if is_global else one.scope
+                self._imports.setdefault((scope, one.name), []).append(one.target)
         for scope, name in facts.outer:
             values = facts.bindings.pop((scope, name), [])
             facts.bindings.setdefault((AT_IMPORT, name), []).extend(values)
@@ -135,17 +139,17 @@ class Names:
     def _lookup(self, name: str, scope: str, depth: int) -> list[str]:
         facts = self.facts
         found: list[str] = []
-        imports = self._imports.get(name, ())
         local = facts.bindings.get((scope, name)) if scope else None
-        if local is not None:
+        imported = self._imports.get((scope, name)) if scope else None
+        if local is not None or imported is not None:
             if name in ("self", "cls") and "." in scope:
                 return [f"{facts.module}.{scope.rpartition('.')[0]}"]
-            found += [target for where, target in imports if where == scope]
-            for value in local:
+            found += imported or ()
+            for value in local or ():
                 if value is not None:
                     found += self._of(value, scope, depth + 1)
             return found
-        found += [target for _, target in imports]
+        found += self._imports.get((AT_IMPORT, name), ())
         if self.defines(name):
             found.append(f"{facts.module}.{name}")
         bound = facts.bindings.get((AT_IMPORT, name))

@@ -7,7 +7,6 @@ from types import ModuleType
 
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import Handler, capabilities_in
-from assent.invocation.hooks import Hook
 from assent.plugins._agreement import agree
 from assent.plugins._trust import CheckedPlugin
 from assent.spec.capability import CapabilitySpec
@@ -34,8 +33,7 @@ def registrations_of(
                     f"capability `{one.id}` of plugin `{plugin.name}` can't be built: {reason}",
                     path=one.place,
                 ) from error
-    hooks: dict[str | None, tuple[Hook, ...]] = {spec.id: handler.hooks for spec, handler in found}
-    differences = agree(plugin.manifest, found, hooks)
+    differences = agree(plugin.manifest, found)
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
         listed: list[Json] = [one.to_json() for one in differences]

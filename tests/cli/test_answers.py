@@ -320,7 +320,7 @@ def test_doctor_asks_the_living_owner_how_it_is(
     assert checks[-1] == {
         "name": "application",
         "status": shown,
-        "seen": "1 parts, all ok" if status == "ok" else f"Database: {part or status}",
+        "seen": "all 1 ok" if status == "ok" else f"Database: {part or status}",
         "hint": None,
     }
 

@@ -136,6 +136,25 @@ def test_a_refusal_names_the_limit_and_when_to_come_back() -> None:
     assert RateLimited("RATE_LIMITED", "x").retry_after_ms == 0
 
 
+@pytest.mark.parametrize(
+    ("window_ms", "said"),
+    [
+        (500, "500 ms"),
+        (1500, "1500 ms"),
+        (2500, "3 s"),
+        (60_000, "1 min"),
+        (5_400_000, "90 min"),
+        (7_200_001, "3 h"),
+    ],
+)
+def test_a_time_is_told_in_a_unit_that_fits_and_rounded_up(window_ms: int, said: str) -> None:
+    limiter = RateLimiter([RateLimit("x", 1, window_ms)], Clock())
+    limiter.admit("a.b", "user:ann")
+    error = refused(limiter, "a.b", "user:ann")
+    assert error.message == f"limit `x` lets 1 call pass within {said}, and `a.b` would be one more"
+    assert str(error.hint).startswith(f"try again in {said}, ")
+
+
 def test_a_refused_call_counts_nowhere() -> None:
     """One limit has room, the other has none: the first keeps its room."""
     clock = Clock()

@@ -181,7 +181,7 @@ def _application(door: Door) -> tuple[dict[str, Json] | None, Check]:
     )
     ill = [f"{part}: {one['detail'] or one['status']}" for part, one in said.items() if one["status"] != "ok"]
     status = {"ok": "ok", "degraded": "warning"}.get(str(found.get("status")), "fault")
-    return found, Check(name, status, "; ".join(ill) or f"{len(said)} parts, all ok")
+    return found, Check(name, status, "; ".join(ill) or f"all {len(said)} ok")
 
 
 def _is_within(path: Path, folder: Path) -> bool:

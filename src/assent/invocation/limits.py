@@ -159,8 +159,17 @@ def _refusal(refused: list[tuple[int, RateLimit]], capability: str) -> RateLimit
     wait, limit = max(refused, key=lambda one: one[0])
     return RateLimited(
         "RATE_LIMITED",
-        f"limit `{limit.name}` lets {limit.calls} calls pass within {limit.window_ms / 1000:g} s, "
+        f"limit `{limit.name}` lets {limit.calls} {'call' if limit.calls == 1 else 'calls'} pass within "
+        f"{_shown(limit.window_ms)}, "
         f"and `{capability}` would be one more",
-        hint=f"try again in {wait / 1000:g} s, or give the step a `retry` that lists `RATE_LIMITED`",
+        hint=f"try again in {_shown(wait)}, or give the step a `retry` that lists `RATE_LIMITED`",
         details={"retry_after_ms": wait, "limits": [one.name for _, one in refused]},
     )
+
+
+def _shown(duration_ms: int) -> str:
+    """A time for people, rounded up: whoever waits so long has waited long enough."""
+    for unit, length_ms in (("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if duration_ms >= 2 * length_ms or duration_ms == length_ms:
+            return f"{-(-duration_ms // length_ms)} {unit}"
+    return f"{duration_ms} ms"

@@ -24,16 +24,13 @@ from assent.spec.capability import (
     SideEffects,
     SpecModel,
 )
+from assent.spec.schemas import schema_of
 
 PREPARED: Final = "prepared"
 """The parameter that receives what `prepare` gave."""
 
 # What a part of each kind has to give; a part without an annotation is believed.
 _GIVES: Final[Mapping[str, type]] = {"preview": Preview, "reconcile": Reconciliation}
-
-
-_NO_SCHEMA: Final = (PydanticUserError, TypeError, NameError, ValueError)
-"""What pydantic raises for a type that it can't describe."""
 
 
 class _Named(SpecModel):
@@ -52,6 +49,14 @@ class _Signature:
     takes_prepared: bool
     hints: Mapping[str, Any]  # `Any`: a type expression has no type of its own
     defaults: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """One end of the call: its type in Python, None when there is only a schema."""
+
+    python: Any  # `Any`: a type expression
+    schema: object
 
 
 class _Faults:
@@ -101,8 +106,8 @@ def build(
     own = _read(execute, faults, home=execute.place, parameters=claims.parameters)
     signatures = {id(part): _read(part, faults, home=execute.place, execute=own) for part in parts[1:]}
     _check_parts(claims, parts, faults)
-    takes = _parameter_type(claims, execute, own, faults)
-    gives = _return_type(claims, execute, own, faults)
+    takes = _takes(claims, execute, own, faults)
+    gives = _gives(claims, execute, own, faults)
     spec = _spec(claims, execute, takes, gives, faults)
     faults.raise_if_any(claims, execute.place)
     assert own is not None
@@ -116,8 +121,8 @@ def build(
         bound[part.kind] = _bind(part, signature, fields)
     handler = Handler(
         **bound,
-        parameters=takes,
-        returns=gives,
+        parameters=takes.python,
+        returns=gives.python,
         revision=claims.revision,
         rehearsable=claims.rehearsable,
         hooks=hooks,
@@ -282,16 +287,12 @@ def _check_parts(claims: Claims, parts: list[DeclaredPart], faults: _Faults) -> 
 # -- types ---------------------------------------------------------------------------------------------------------------
 
 
-def _parameter_type(
-    claims: Claims, execute: DeclaredPart, own: _Signature | None, faults: _Faults
-) -> type | None:
-    """The pydantic model of the inputs; None when a schema stands in its place."""
+def _takes(claims: Claims, execute: DeclaredPart, own: _Signature | None, faults: _Faults) -> _End:
+    """The model of the inputs, or the schema that stands in its place."""
     if own is None or claims.parameters is not None:
-        return None
+        return _End(None, claims.parameters)
     if own.whole is not None:
-        model = own.hints[own.whole]
-        assert isinstance(model, type)
-        return model
+        return _end(own.hints[own.whole], f"`{own.whole}` is", execute, faults)
     fields: dict[str, Any] = {}  # `Any`: pydantic takes (type, default) pairs here
     for name, python in _field_names(own).items():
         hint = own.hints[name]
@@ -299,44 +300,40 @@ def _parameter_type(
         kind = hint if python == name else Annotated[hint, Field(alias=name)]
         fields[python] = (kind, own.defaults.get(name, ...))
     title = "".join(word.capitalize() for word in execute.function.__name__.split("_"))
+    known = len(faults.found)
     try:
-        made: type = create_model(title, __base__=_Named, __module__=__name__, **fields)
-        TypeAdapter(made).json_schema()
-    except _NO_SCHEMA as whole:
-        broken = [(name, _schema_fault(own.hints[name])) for name in own.inputs]
-        for name, found in broken:
-            if found:
-                faults.add(execute.place, f"`{name}` is of a type that has no schema: {found}")
-        if not any(found for _, found in broken):
-            faults.add(execute.place, f"the parameters have no schema: {_first_line(whole)}")
-        return None
-    return made
+        return _end(
+            create_model(title, __base__=_Named, __module__=__name__, **fields), "the inputs are", execute
+        )
+    except (InputError, PydanticUserError, TypeError, NameError, ValueError) as whole:
+        for name in own.inputs:
+            _end(own.hints[name], f"`{name}` is", execute, faults)
+        if len(faults.found) == known:
+            faults.add(execute.place, f"the inputs have no schema: {_first_line(whole)}")
+        return _End(None, None)
 
 
-def _schema_fault(hint: Any) -> str | None:  # `Any`: a type expression
-    """Why no JSON Schema can be made of a type; None when one can."""
-    try:
-        TypeAdapter(hint).json_schema()
-    except _NO_SCHEMA as error:
-        return _first_line(error)
-    return None
-
-
-def _return_type(
-    claims: Claims, execute: DeclaredPart, own: _Signature | None, faults: _Faults
-) -> Any:  # `Any`: a type expression
+def _gives(claims: Claims, execute: DeclaredPart, own: _Signature | None, faults: _Faults) -> _End:
+    """The type of the result, or the schema that stands in its place."""
     if own is None or claims.returns is not None:
-        return None
+        return _End(None, claims.returns)
     if "return" not in own.hints:
         faults.add(execute.place, "the function's result has no annotation, so its type is unknown")
-        return None
+        return _End(None, None)
     hint = own.hints["return"]
-    if hint is Any:
-        return None
-    found = _schema_fault(hint)
-    if found:
-        faults.add(execute.place, f"the function's result is of a type that has no schema: {found}")
-    return None if found else hint
+    return _End(None, None) if hint is Any else _end(hint, "the function's result is", execute, faults)
+
+
+def _end(
+    hint: Any, what: str, execute: DeclaredPart, faults: _Faults | None = None
+) -> _End:  # `Any`: a type expression
+    try:
+        return _End(hint, schema_of(hint))
+    except InputError as error:
+        if faults is None:
+            raise
+        faults.add(execute.place, f"{what} of a type that has no schema: {error.message}")
+        return _End(None, None)
 
 
 def _field_names(own: _Signature) -> dict[str, str]:
@@ -353,13 +350,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _spec(
-    claims: Claims, execute: DeclaredPart, takes: object, gives: object, faults: _Faults
+    claims: Claims, execute: DeclaredPart, takes: _End, gives: _End, faults: _Faults
 ) -> CapabilitySpec | None:
-    given: dict[str, Any] = {}  # `Any`: CapabilitySpec validates whatever it is given
-    if claims.parameters is not None or takes is not None:
-        given["parameters"] = claims.parameters if claims.parameters is not None else takes
-    if claims.returns is not None or gives is not None:
-        given["returns"] = claims.returns if claims.returns is not None else gives
+    ends = {"parameters": takes.schema, "returns": gives.schema}
+    given: dict[str, Any] = {
+        name: schema for name, schema in ends.items() if schema is not None
+    }  # `Any`: JSON
     reads = claims.operation == "READ"
     compensates = not reads and bool(claims.reversible or claims.compensation or claims.compensated_by)
     strategy = claims.compensation or (CALLS_ANOTHER if claims.compensated_by else RESTORES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, get_origin
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import PydanticUserError, TypeAdapter
 
@@ -35,14 +35,14 @@ def schema_of(
     Raises `InputError` SPEC_INVALID when no schema can be derived, when a pattern could take more than linear time, and when one
     class says that it takes keys it does not know while another leaves that open: which of the two was meant can't be known.
     """
-    if not (isinstance(source, type) or get_origin(source) is not None):
+    if isinstance(source, Mapping):
         return source
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(source)
         schema = adapter.json_schema()
-    except PydanticUserError as error:
+    except (PydanticUserError, TypeError, NameError, ValueError) as error:
         raise InputError(
-            "SPEC_INVALID", f"no schema can be derived: {error.message}", path="parameters"
+            "SPEC_INVALID", f"no schema can be derived: {_short(error)}", path="parameters"
         ) from None
     _require_linear(adapter.core_schema)
     _close(schema)

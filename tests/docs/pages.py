@@ -14,7 +14,16 @@ OWN: Final = tuple(
     page
     for page in PAGES
     if page.name
-    in ("README.md", "why.md", "concepts.md", "architecture.md", "ledger.md", "application.md", "replay.md")
+    in (
+        "README.md",
+        "why.md",
+        "concepts.md",
+        "architecture.md",
+        "ledger.md",
+        "application.md",
+        "capabilities.md",
+        "replay.md",
+    )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""
 

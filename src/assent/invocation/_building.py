@@ -104,10 +104,11 @@ def build(
     faults = _Faults()
     execute = parts[0]
     own = _read(execute, faults, home=execute.place, parameters=claims.parameters)
+    typed = own if not faults.found else None  # a type is only looked at where the signature says what it is
     signatures = {id(part): _read(part, faults, home=execute.place, execute=own) for part in parts[1:]}
     _check_parts(claims, parts, faults)
-    takes = _takes(claims, execute, own, faults)
-    gives = _gives(claims, execute, own, faults)
+    takes = _takes(claims, execute, typed, faults)
+    gives = _gives(claims, execute, typed, faults)
     spec = _spec(claims, execute, takes, gives, faults)
     faults.raise_if_any(claims, execute.place)
     assert own is not None
@@ -141,8 +142,7 @@ def _read(
     parameters: Mapping[str, Json] | None = None,
     execute: _Signature | None = None,
 ) -> _Signature | None:
-    """The signature of one part; None when it has faults. `execute` is that of the function which the part belongs to."""
-    before = len(faults.found)
+    """The signature of one part, also when it has faults; None when it can't be read at all. `execute` is that of the function which the part belongs to."""
     place = part.place
     if not inspect.isroutine(part.function):
         faults.add(home, f"what is attached as `{part.kind}` is no function")
@@ -176,8 +176,6 @@ def _read(
         if execute is not None:
             _check_part_inputs(part, inputs, hints, execute, faults)
             _check_part_result(part, hints, faults)
-    if len(faults.found) > before:
-        return None
     return _Signature(has_context, whole, tuple(inputs), takes_prepared, hints, defaults)
 
 

@@ -142,7 +142,10 @@ def _read(
     parameters: Mapping[str, Json] | None = None,
     execute: _Signature | None = None,
 ) -> _Signature | None:
-    """The signature of one part, also when it has faults; None when it can't be read at all. `execute` is that of the function which the part belongs to."""
+    """The signature of one part, also when it has faults; None when it can't be read at all.
+
+    `execute` is that of the function which the part belongs to.
+    """
     place = part.place
     if not inspect.isroutine(part.function):
         faults.add(home, f"what is attached as `{part.kind}` is no function")

@@ -1,0 +1,309 @@
+"""What hooks, outputs and ends of calls mean for the run around them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from assent.errors import RefusedError
+from assent.invocation import Handler, Hook, HookedCall, HookKind, LocalContext, NoEffectError, StateKey
+from assent.spec import create_read_capability
+from tests.support.bodies import Bench, Pause, Place, code, policy, put, put_spec, states, workflow
+from tests.support.properties import holds
+
+ANYTHING: dict[str, Any] = {"type": "object"}
+MINE = StateKey("mine", int)
+
+CALLS = 10_000
+AT_ONCE = 50
+THREADED_EVERY = 100
+"""One call in so many runs in a worker thread: threads are slow to start, and two of them tell as much as a thousand."""
+
+
+def refuse(call: HookedCall) -> None:
+    raise RefusedError("OFFICE_CLOSED", "the office is closed")
+
+
+async def test_a_hooks_refusal_is_the_steps_error_and_nothing_happened(place: Place) -> None:
+    async with place.open() as rt:
+        rt.hooks.before(id="hours")(refuse)
+        result = await rt.run(workflow(put("a")))
+        kinds = rt.kinds(result.run_id)
+    assert (code(result), result.status, place.box.log) == ("HOOK_REFUSED", "failed", [])
+    assert "step.started" not in kinds
+    error = result.steps[0].error
+    assert error is not None
+    assert error["details"]["hook"] == "hours"  # type: ignore[index, call-overload]  # JSON of the design's shape
+
+
+async def test_a_refusal_takes_back_what_earlier_steps_did(place: Place) -> None:
+    async with place.open() as rt:
+        hook = Hook(HookKind.BEFORE, refuse, id="no")
+        rt.register(put_spec("box.guarded"), place.box.handler(hooks=(hook,)))
+        result = await rt.run(workflow(put("a"), put("b", "box.guarded")))
+    assert states(result) == {"a": "compensated", "b": "failed"}
+    assert place.box.values == {}
+
+
+async def test_an_after_hooks_refusal_takes_the_effect_back(place: Place) -> None:
+    async with place.open() as rt:
+        rt.hooks.after(id="no")(refuse)
+        result = await rt.run(workflow(put("a")))
+    assert (code(result), states(result)) == ("HOOK_REFUSED", {"a": "compensated"})
+    assert place.box.log == ["prepare a", "execute a", "compensate a"]
+
+
+@holds("output_validation")
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    output=st.one_of(st.none(), st.booleans(), st.dictionaries(st.sampled_from(["key", "x"]), st.integers()))
+)
+async def test_a_bad_output_counts_as_an_effect_and_is_taken_back(
+    tmp_path_factory: pytest.TempPathFactory, output: Any
+) -> None:
+    place = Place(tmp_path_factory.mktemp("place"))
+    returns: dict[str, Any] = {
+        "type": "object",
+        "properties": {"key": {"type": "string"}},
+        "required": ["key"],
+    }
+    place.box.outputs["a"] = output
+    async with place.open() as rt:
+        rt.register(put_spec("box.typed", returns=returns), place.box.handler())
+        result = await rt.run(workflow(put("a", "box.typed")))
+    assert (code(result), states(result)) == ("INVALID_OUTPUT", {"a": "compensated"})
+    assert place.box.values == {}
+
+
+async def test_hooks_of_one_call_never_touch_another(place: Place) -> None:
+    seen: list[str] = []
+
+    def note(call: HookedCall) -> None:
+        seen.append(str(call.inputs["key"]))
+
+    async with place.open() as rt:
+        await rt.call("box.put", {"key": "a"}, hooks=[Hook(HookKind.BEFORE, note, id="n")])
+        await rt.call("box.put", {"key": "b"})
+        session = await rt.session()
+        await session.call("box.put", {"key": "c"}, hooks=[Hook(HookKind.AFTER, note, id="n")])
+        await session.call("box.put", {"key": "d"})
+        await session.close()
+    assert seen == ["a", "c"]
+
+
+async def test_what_is_continued_after_a_crash_was_let_in_before_it(place: Place) -> None:
+    """`before` had its say before the intent; `after` and `finally` see what the continued call gives."""
+    ran: list[str] = []
+
+    def attach(rt: Bench) -> None:
+        for attach_one, name in (
+            (rt.hooks.before, "before"),
+            (rt.hooks.after, "after"),
+            (rt.hooks.finally_, "f"),
+        ):
+            attach_one(id=name)(lambda call, name=name: ran.append(name))
+
+    pause = Pause()
+    place.box.before["a"] = pause
+    async with place.open() as rt:
+        attach(rt)
+        running = asyncio.ensure_future(rt.run(workflow(put("a"))))
+        await pause.reached.wait()
+        run = rt.unfinished()[-1]
+    await asyncio.wait({running})
+    running.exception()
+    del place.box.before["a"]
+    assert ran == ["before", "f"]
+    ran.clear()
+    async with place.open() as rt:
+        attach(rt)
+        [result] = await rt.resume(run)
+    assert (result.status, ran) == ("succeeded", ["after", "f"])
+
+
+async def test_neither_compensation_nor_preview_nor_plan_runs_a_hook(place: Place) -> None:
+    ran: list[str] = []
+    place.policy = policy(default="REQUIRE_APPROVAL")
+    async with place.open() as rt:
+        for attach in (rt.hooks.before, rt.hooks.after, rt.hooks.catch, rt.hooks.finally_):
+            attach(id=f"{attach}")(lambda call: ran.append(call.phase.value))
+        await rt.plan(workflow(put("a")))
+        result = await rt.run(workflow(put("a")))
+        assert ran == []
+        await rt.approve(result.run_id, principal="user:boss")
+        done = len(ran)
+        await rt.undo(result.run_id)
+    assert (done, len(ran)) == (3, 3)
+
+
+async def test_a_call_that_was_prepared_when_its_run_stopped_is_cleaned_up(place: Place) -> None:
+    """Another step's `prepare` is under way when the process ends: the first one's effect never begins."""
+    ran: list[str] = []
+    reached = asyncio.Event()
+
+    async def prepare(context: LocalContext, parameters: dict[str, Any]) -> Any:
+        found = await place.box.prepare(context, parameters)
+        context.on_cleanup(lambda: ran.append(parameters["key"]))
+        if parameters["key"] == "b":
+            reached.set()
+            await asyncio.Event().wait()
+        return found
+
+    async with place.open() as rt:
+        rt.register(put_spec("box.slow"), place.box.handler(prepare=prepare))
+        steps = [put(name, "box.slow", depends_on=[]) for name in "ab"]
+        running = asyncio.ensure_future(rt.run(workflow(*steps)))
+        await reached.wait()
+    await asyncio.wait({running})
+    running.cancelled() or running.exception()
+    assert sorted(ran) == ["a", "b"]
+    assert place.box.count("execute", "a") == 0
+
+
+@holds("audit_completeness")
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kinds=st.lists(
+        st.sampled_from(["good", "fails", "boom", "denied", "refused", "bad input"]), min_size=1, max_size=5
+    )
+)
+async def test_every_call_leaves_its_decision_its_intent_and_its_outcome(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[str]
+) -> None:
+    place = Place(tmp_path_factory.mktemp("place"))
+    place.policy = policy(
+        {"id": "never", "when": {"capability": "box.denied"}, "decision": "DENY", "reason": "for the test"}
+    )
+
+    async def execute(context: LocalContext, parameters: dict[str, Any]) -> Any:
+        if parameters["kind"] == "fails":
+            raise NoEffectError("NO", "no")
+        if parameters["kind"] == "boom":
+            raise ValueError("boom")
+        return {}
+
+    async with place.open() as rt:
+        for ident in ("box.run", "box.denied"):
+            spec = create_read_capability(
+                ident, parameters={"type": "object", "properties": {"kind": {"type": "string"}}}
+            )
+            rt.register(spec, Handler(execute, revision="1"))
+        session = await rt.session()
+        for kind in kinds:
+            hooks = [Hook(HookKind.BEFORE, refuse, id="no")] if kind == "refused" else []
+            inputs: dict[str, Any] = {"kind": 7 if kind == "bad input" else kind}
+            await session.call("box.denied" if kind == "denied" else "box.run", inputs, hooks=hooks)
+        await session.close()
+        events = [event for event in rt.events(session.run_id) if getattr(event, "step", None)]
+        decisions = rt.metrics.snapshot()["decisions"]
+    trail: dict[str, list[str]] = {}
+    for event in events:
+        trail.setdefault(str(getattr(event, "step", "")), []).append(event.kind)
+    outcome = {
+        "good": ["step.added", "step.started", "step.succeeded"],
+        "fails": ["step.added", "step.started", "step.failed"],
+        "boom": ["step.added", "step.started", "step.failed"],
+        "denied": ["step.added", "step.denied"],
+        "refused": ["step.added", "step.failed"],
+        "bad input": ["step.added", "step.failed"],
+    }
+    assert list(trail.values()) == [outcome[kind] for kind in kinds]
+    decided = [event for event in events if event.kind in ("step.started", "step.denied")]
+    assert all(getattr(event, "decision", None) and getattr(event, "policy", None) for event in decided)
+    asked = Counter("DENY" if kind == "denied" else "ALLOW" for kind in kinds if kind != "bad input")
+    assert decisions == dict(sorted(asked.items()))
+
+
+def open_files() -> set[str]:
+    """What this process has open, the listing itself apart."""
+    return {name for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd", name).exists()}  # noqa: PTH208  # names
+
+
+@pytest.mark.slow
+async def test_ten_thousand_calls_leave_nothing_behind(tmp_path: Path) -> None:
+    """Half of them fail, time out or are cancelled; no task, timer, thread, file or listener stays, and no state is shared."""
+    strangers: list[object] = []
+    cleaned: Counter[int] = Counter()
+    cancels: set[asyncio.Task[Any]] = set()
+    loop = asyncio.get_running_loop()
+    place = Place(tmp_path, concurrency=8)
+    place.policy = policy()
+
+    def remember(context: LocalContext, number: int) -> None:
+        strangers.extend(found for found in (context.state.get(MINE), *context.meta, *context.flags) if found)
+        context.state.set(MINE, number)
+        context.meta["number"] = number
+        context.flags.add(str(number))
+        context.on_cleanup(lambda: cleaned.update([number]))
+
+    async def effect(context: LocalContext, parameters: dict[str, Any]) -> Any:
+        number = parameters["number"]
+        remember(context, number)
+        match number % 8:
+            case 1:
+                raise NoEffectError("NO", "no")
+            case 3:
+                await asyncio.Event().wait()  # until its limit
+            case 5:
+                raise asyncio.CancelledError
+            case 7:
+                stopped = asyncio.Event()
+                context.cancel.watch(lambda: loop.call_soon_threadsafe(stopped.set))
+                cancels.add(asyncio.ensure_future(rt.cancel(context.run)))
+                await stopped.wait()
+                raise ValueError("was told to stop")
+            case _:
+                await asyncio.sleep(0)
+        return {"number": context.state.get(MINE)}
+
+    def in_thread(context: LocalContext, parameters: dict[str, Any]) -> Any:
+        remember(context, parameters["number"])
+        return {"number": context.state.get(MINE)}
+
+    async with place.open(box=False) as rt:
+        for ident, part in (("t.effect", effect), ("t.thread", in_thread)):
+            spec = create_read_capability(
+                ident, parameters=ANYTHING, timeout=0.01 if part is effect else None
+            )
+            rt.register(spec, Handler(part, revision="1"))
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def call(number: int) -> None:
+            ident = "t.thread" if number % THREADED_EVERY == 0 else "t.effect"
+            async with turns:
+                result = await rt.call(ident, {"number": number})
+            if result.status == "succeeded":
+                assert result.outputs == {"number": number}
+            else:
+                assert number % 2 == 1
+
+        await call(0)
+        await call(3)
+        before = (open_files(), len(asyncio.all_tasks()))
+        await asyncio.gather(*(call(number) for number in range(1, CALLS)))
+        await asyncio.gather(*cancels)
+        cancels.clear()
+        gc.collect()
+        assert (open_files(), len(asyncio.all_tasks())) == before
+        timers = [timer for timer in vars(loop)["_scheduled"] if not timer.cancelled()]
+        assert timers == []
+        hands = [thread for thread in threading.enumerate() if thread.name.startswith("assent-hand")]
+        assert len(hands) <= max(4, rt.settings.limits.concurrency)
+        assert (rt.lifecycle.subscribers, rt.hooks.all, rt.unfinished()) == (0, (), [])
+        living = [found for found in gc.get_objects() if isinstance(found, LocalContext)]
+        assert living == []
+        counted: Any = rt.metrics.snapshot()["calls"]
+        assert sum(entry["count"] for entry in counted.values()) == CALLS + 1
+    assert strangers == []
+    assert set(cleaned.values()) == {1, 2}
+    assert [number for number, times in cleaned.items() if times == 2] == [3]
+    assert len(cleaned) == CALLS

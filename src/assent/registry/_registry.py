@@ -328,6 +328,10 @@ class CapabilityRegistry:
         """Every change of the capability's weights, the newest first."""
         return self._known(id).activations[::-1]
 
+    def activated(self) -> Sequence[str]:
+        """The capabilities whose calls were ever shared by weight."""
+        return [ident for ident, timeline in self._timelines.items() if timeline.activations]
+
     # -- what may be changed ----------------------------------------------------------------------------------------------
 
     def check_label(self, id: str, label: str) -> str | None:  # noqa: A002  # the spec's own field name

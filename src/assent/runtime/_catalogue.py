@@ -329,6 +329,12 @@ class Capabilities:
         self.registry.snapshot().index(capability)
         return self._chains[capability]
 
+    def check_shares(self, capability: str, weights: Mapping[str, int]) -> None:
+        """Raise TRANSFORM_MISSING when a version would get calls of callers who speak another one and nothing leads to it."""
+        versions = sharing(weights)
+        for version in versions[1:]:
+            self._chains[capability].route(versions[0], version)
+
     def _require_served(self, spec: CapabilitySpec, chain: VersionChain) -> None:
         """Refuse a release that breaks the release before it while that one has callers: `VERSION_BREAKING`.
 

@@ -90,7 +90,7 @@ class Runtime(Replays):
         for one in builtin_capabilities():
             self._capabilities.register(one, origin=BUILT_IN)
         self.plugins = Plugins.trusted(settings, self._capabilities)
-        self.versions = Versions(self._capabilities, self.actor, idle_ms=settings.limits.version_idle_ms)
+        self.versions = Versions.of(self._capabilities, self.actor, settings.limits)
         self._exit = AsyncExitStack()
         self._exit.callback(self.plugins.close)
         self._engine: Engine | None = None
@@ -560,6 +560,7 @@ class Runtime(Replays):
 
     async def _drive(self, run: RunId) -> RunResult:
         actor = await self._running.rest(run)
+        await self.versions.after_run(actor.record)
         found = describe_run(actor.record, actor.blueprint, self._ready.journal, self._ledger(), actor.values)
         return self.gate.explain_pause(found, actor.record.mode)
 

@@ -15,21 +15,24 @@ from typing import Final, NamedTuple, TypeAlias, TypedDict
 
 from msgspec import structs
 
-from assent.engine import Actor, CapabilityRows, Engine, Services
+from assent.engine import Actor, CapabilityRows, Engine, RunRecord, Services
 from assent.errors import InputError, Json
 from assent.failpoints import FAILPOINTS
 from assent.journal import Batch, SqliteReader
 from assent.registry import (
     Activation,
     CapabilityVersion,
+    HealthLimits,
     LabelChange,
     RegistrySnapshot,
+    Switch,
     VersionIndex,
     instant,
 )
 from assent.runtime._catalogue import Capabilities
 from assent.runtime._temperature import Cooling, Temperatures
-from assent.runtime.settings import Settings
+from assent.runtime._traffic import ERROR_RATE, Traffic
+from assent.runtime.settings import Limits, Settings
 from assent.spec import events as ev
 from assent.spec.ids import RunId
 from assent.spec.principal import Principal
@@ -85,16 +88,35 @@ class Versions:
     """What a runtime knows of versions, and the changes that it makes when it owns the state."""
 
     def __init__(
-        self, capabilities: Capabilities, actor_of: Callable[[Principal | str | None], Actor], *, idle_ms: int
+        self,
+        capabilities: Capabilities,
+        actor_of: Callable[[Principal | str | None], Actor],
+        *,
+        idle_ms: int,
+        health: HealthLimits,
     ) -> None:
-        """`actor_of` says who acts under a name; `idle_ms` is the limit of `Temperatures`."""
+        """`actor_of` says who acts under a name; `idle_ms` is the limit of `Temperatures`, `health` those of `Traffic`."""
         self._principal_of = actor_of
         self.temperatures = Temperatures(capabilities, idle_ms=idle_ms)
+        self.traffic = Traffic(capabilities, health)
         self._capabilities = capabilities
         self._registry = capabilities.registry
         self._services: Services | None = None
         self._engine: Engine | None = None
         self._lock = Lock()
+
+    @classmethod
+    def of(
+        cls, capabilities: Capabilities, actor_of: Callable[[Principal | str | None], Actor], limits: Limits
+    ) -> Versions:
+        """With the limits of the settings."""
+        health = HealthLimits(
+            failed_percent=limits.version_failed_percent,
+            degraded_percent=limits.version_degraded_percent,
+            calls_min=limits.version_calls_min,
+            window_ms=limits.version_window_ms,
+        )
+        return cls(capabilities, actor_of, idle_ms=limits.version_idle_ms, health=health)
 
     def consult(self, settings: Settings, references: Iterable[str] | None = None) -> None:
         """Learn what the ledger of a workspace says, by reading alone; nothing where there is no ledger yet.
@@ -118,13 +140,15 @@ class Versions:
         """The journal and the engine of the runtime that is open now; None when it closes."""
         self._services, self._engine = services, engine
         self._capabilities.consult_steps(services.journal if services is not None else None)
+        if services is not None:
+            self.traffic.load(services.journal)
 
     # -- what there is ----------------------------------------------------------------------------------------------------
 
     def history(self, capability: str, *, now_ms: int | None = None) -> list[VersionStatus]:
         """Every version that is installed or was ever recorded, the newest first; `CAPABILITY_UNKNOWN`."""
         index = self._index(capability)
-        at_ms = self._now_ms() if now_ms is None else now_ms
+        at_ms = self.now_ms() if now_ms is None else now_ms
         return [self._status(entry, index, at_ms) for entry in self._registry.history(capability)]
 
     def label_history(self, capability: str) -> list[LabelChange]:
@@ -208,7 +232,41 @@ class Versions:
     async def before_run(self) -> None:
         """See to it that what a run may use is on the record before the run is; costs nothing but after something new came."""
         await self.record()
-        self.temperatures.recycle_when_due(self._now_ms)
+        await self._switch_when_due()
+        self.temperatures.recycle_when_due(self.now_ms)
+
+    async def after_run(self, record: RunRecord) -> None:
+        """Learn from a run that came to rest, and take calls away from a version that fails too often."""
+        self.traffic.note(record)
+        await self._switch_when_due()
+
+    async def _switch_when_due(self) -> None:
+        if not self.traffic.due(self.now_ms()):
+            return
+        async with self._lock:
+            # One version at a time; another may have to go after the first one's share is given away.
+            while due := self.traffic.due(self.now_ms()):
+                await self._append(
+                    *(event for ident, change in due for event in self._switched(ident, change))
+                )
+
+    def _switched(self, capability: str, change: Switch) -> tuple[ev.AnyEvent, ev.AnyEvent]:
+        """The reason and the change, which no kill can part: they stand in one batch."""
+        return (
+            ev.CapabilitySwitched(
+                capability=capability,
+                version=change.version,
+                calls=change.rate.calls,
+                errors=change.rate.errors,
+                window_ms=self.traffic.limits.window_ms,
+            ),
+            ev.CapabilityActivated(
+                capability=capability,
+                versions=tuple(change.weights),
+                weights=tuple(change.weights.values()),
+                code=ERROR_RATE,
+            ),
+        )
 
     async def label(self, reference: str, label: str, *, by: By = None) -> Labelled:
         """Put a label on the version that a reference means, or move it there. Nothing is recorded where it names it already.
@@ -248,6 +306,7 @@ class Versions:
         async with self._lock:
             self._index(capability)
             self._registry.check_weights(capability, weights)
+            self._capabilities.check_shares(capability, weights)
             event = ev.CapabilityActivated(
                 capability=capability,
                 versions=tuple(weights),
@@ -274,13 +333,13 @@ class Versions:
                 capability=capability, version=version, **_fields(self._actor_of(by))
             )
             # INVARIANT: from the check on nothing may begin that uses it, and waiting for the append lets others run.
-            with self._registry.withholding(capability, version, self._now_ms()):
+            with self._registry.withholding(capability, version, self.now_ms()):
                 await self._append(event)
             return capability, version
 
     def recycle(self, *, dry_run: bool = False) -> list[Cooling]:
         """Let versions cool that nobody called for long; what cooled, or with `dry_run` what would."""
-        return self.temperatures.recycle(self._now_ms(), dry_run=dry_run)
+        return self.temperatures.recycle(self.now_ms(), dry_run=dry_run)
 
     # -- inside -----------------------------------------------------------------------------------------------------------
 
@@ -334,7 +393,8 @@ class Versions:
         FAILPOINTS.hit("commit.after")
         self._capabilities.remember(rows)
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """The time by the clock of the open runtime."""
         assert self._services is not None, "an open runtime has a clock"
         return self._services.clock.now_ms()
 

@@ -68,6 +68,10 @@ class Limits:
     payload_bytes: int = 64 << 20
     max_pre_image_bytes: int = 64 << 20
     version_idle_ms: int = 15 * 60 * 1000
+    version_window_ms: int = 10 * 60 * 1000
+    version_calls_min: int = 10
+    version_degraded_percent: int = 5
+    version_failed_percent: int = 20
     plan_expiry_ms: int = 7 * 24 * 3600 * 1000
     rates: tuple[Rate, ...] = ()
 
@@ -348,6 +352,10 @@ _LIMITS: Final[Mapping[str, str]] = {
     "payload_bytes": "payload_bytes",
     "max_pre_image_bytes": "max_pre_image_bytes",
     "version_idle_ms": "version_idle",
+    "version_window_ms": "version_window",
+    "version_calls_min": "version_calls_min",
+    "version_degraded_percent": "version_degraded_percent",
+    "version_failed_percent": "version_failed_percent",
     "plan_expiry_ms": "plan_expiry",
 }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
-from assent.errors import AssentError, Json
-from assent.invocation import Handler, LocalContext, NoEffectError
+from assent.errors import AssentError, Json, RefusedError
+from assent.invocation import Handler, HookedCall, LocalContext, NoEffectError
 from assent.spec import create_read_capability
 from tests.support.bodies import (
     Bench,
@@ -258,3 +259,67 @@ async def test_which_capability_is_meant_must_be_clear(place: Place, wanted: str
         with pytest.raises(AssentError) as caught:
             await rt.replay(run, capability_version=wanted)
     assert caught.value.code == "REPLAY_AMBIGUOUS"
+
+
+# -- the one pipeline -----------------------------------------------------------------------------------------------------
+
+
+async def refuse(call: HookedCall) -> None:
+    raise RefusedError("TOO_LATE", "not after five o'clock")
+
+
+async def test_a_replay_takes_the_one_way_and_counts_apart(place: Place) -> None:
+    seen: list[str] = []
+
+    async def look(call: HookedCall) -> None:
+        seen.append(call.step)
+
+    async with place.open() as rt:
+        rt.hooks.before(look)
+        run = (await rt.run(workflow(put("a"), put("b")))).run_id
+        counted = rt.metrics.snapshot()
+        report = await rt.replay(run)
+        assert seen == ["a", "b", "a", "b"], "hooks run in a replay as in a run"
+        assert rt.metrics.snapshot() == counted, "the runtime has made no call"
+    for name in ("validations", "decisions"):
+        assert report.counted[name] == counted[name]
+
+
+async def test_what_a_hook_refused_is_refused_where_the_hook_is_not(place: Place) -> None:
+    async with place.open() as rt:
+        rt.hooks.before(refuse)
+        run = (await rt.run(workflow(put("a"), put("b")))).run_id
+        assert (await rt.replay(run)).is_equal
+    async with place.open() as rt:
+        report = await rt.replay(run)
+    assert report.is_equal, report.to_json()["differences"]
+    assert report.replayed_status == "failed"
+
+
+async def test_a_hook_of_today_that_refuses_is_a_difference(place: Place) -> None:
+    async with place.open() as rt:
+        run = (await rt.run(workflow(put("a")))).run_id
+        rt.hooks.before(refuse)
+        report = await rt.replay(run)
+    assert (report.recorded_status, report.replayed_status) == ("succeeded", "failed")
+
+
+async def test_a_thread_that_lived_on_is_told_of_as_it_was(place: Place) -> None:
+    """The step was in doubt with its thread alive, and asking about it was refused for that."""
+    go_on, place.grace_s = threading.Event(), 0.05
+
+    def hang(context: LocalContext, parameters: dict[str, Json]) -> Json:
+        del context, parameters
+        go_on.wait(10)
+        return {}
+
+    async with place.open() as rt:
+        rt.register(put_spec("box.hang", timeout=0.05), place.box.handler(execute=hang))
+        try:
+            result = await rt.run(workflow(put("a", "box.hang")))
+            await rt.resume(result.run_id)
+            assert any("EFFECT_ALIVE" in str(event) for event in rt.events(result.run_id))
+        finally:
+            go_on.set()
+        report = await rt.replay(result.run_id)
+        assert report.is_equal, report.to_json()["differences"]

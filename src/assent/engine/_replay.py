@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Event
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ from assent.engine._scope import RunScope
 from assent.engine._script import Script
 from assent.engine.ports import Services
 from assent.errors import AssentError, Json
+from assent.invocation import Invocation, Pipeline
 from assent.spec import events as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Ids
@@ -45,12 +46,13 @@ STEPS_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of a replay: its own recording, where it could not go on, and what it had to assume."""
+    """What came of a replay: its own recording, where it could not go on, what it had to assume, and what its calls counted."""
 
     recording: Recording
     went_astray: bool
     stopped: tuple[StepKey, ...]
     assumed: tuple[StepKey, ...]
+    counted: Mapping[str, Json]
 
 
 async def replay(
@@ -65,8 +67,11 @@ async def replay(
 
     `live` names the capabilities of `catalogue` that really run.
     """
+    pipeline = services.pipeline.apart(_ReplayPipeline)
+    pipeline.script = script
     simulated = replace(
         services,
+        pipeline=pipeline,
         clock=_RecordedClock(script),
         ids=_RecordedIds(services.ids, recording.run),
         limits=replace(services.limits, concurrent_steps=STEPS_MAX),
@@ -81,6 +86,7 @@ async def replay(
             script.is_off,
             stopped,
             tuple(script.assumed),
+            pipeline.metrics.snapshot(),
         )
     finally:
         await engine.close()
@@ -115,6 +121,20 @@ class _RecordedIds:
     def request_id(self) -> str:
         # The record does not tell them: no rule depends on one.
         return self.others.request_id()
+
+
+class _ReplayPipeline(Pipeline):
+    """The way of every call, told by the record what stood in it. Replays count nowhere but here."""
+
+    script: Script
+
+    async def allow(self, call: Invocation) -> None:
+        self.script.require_begun(call.context.step)
+        await super().allow(call)
+
+    def is_alive(self, key: str) -> bool:
+        del key  # A thread of the run itself, which has the same key, may live while it is replayed; that is none of ours.
+        return self.script.is_doubted("EFFECT_ALIVE")
 
 
 class _ReplayActor(RunActor):

@@ -55,7 +55,8 @@ class ReplayReport:
     """How a replay compares with the record.
 
     `stopped` are the steps whose answer the record does not have, `assumed` those that are taken to have been taken back,
-    `masked` the places that a snapshot hides. `against` are the versions that really ran, by capability.
+    `masked` the places that a snapshot hides. `against` are the versions that really ran, by capability. `counted` is what the
+    replay's calls counted (see `Metrics.snapshot`): they count nowhere else.
     """
 
     run_id: str
@@ -70,6 +71,7 @@ class ReplayReport:
     assumed: tuple[StepKey, ...]
     masked: tuple[str, ...]
     steps: int
+    counted: Mapping[str, Json]
 
     @property
     def is_equal(self) -> bool:
@@ -123,6 +125,7 @@ def compare(
         assumed=replayed.assumed,
         masked=recording.masked,
         steps=len(before.steps),
+        counted=replayed.counted,
     )
 
 

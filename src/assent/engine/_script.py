@@ -160,20 +160,20 @@ class Script:
         return {}
 
     def prepare(self, key: StepKey, attempt: int) -> Prepared:
-        """What undo was to need, or raises what kept the step from beginning."""
-        self._refuse(key)
+        """What undo was to need."""
         return self._of(key).prepared.get(attempt, Prepared())
 
     def preview(self, key: StepKey) -> Preview:
         """What people were shown: the same again when the recorded approval was used, the next when it was void by then."""
-        self._refuse(key)
+        self.require_begun(key)
         answers = self._of(key)
         is_new = answers.shown is None or isinstance(self.expected, ev.ApprovalVoided | ev.ApprovalRequested)
         if is_new and answers.preview:
             answers.shown = answers.preview.popleft()
         return answers.shown or Preview()
 
-    def _refuse(self, key: StepKey) -> None:
+    def require_begun(self, key: StepKey) -> None:
+        """Raise what kept the step from beginning: a hook, a preview or a preparation, none of which needs to be here now."""
         refusal = self._of(key).refusal
         expected = self.expected
         if refusal is not None and isinstance(expected, ev.StepFailed) and expected.step == key:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from assent.errors import AssentError, InputError, Json
 from assent.invocation._ending import Ending, enter
@@ -41,6 +41,8 @@ from assent.spec.states import Verdict
 if TYPE_CHECKING:
     from assent.invocation._bound import BoundCapability
     from assent.policy import PolicyContext
+
+P = TypeVar("P", bound="Pipeline")
 
 
 class Pipeline:
@@ -72,9 +74,23 @@ class Pipeline:
         self._teller = Teller(self.lifecycle, clock)
         self._runner = HookRunner(invoker, clock, self.metrics)
         self._ending = Ending(invoker, self._runner, self._teller)
+        self._ids = ids
+        self._app, self._secrets = app, secrets
         self._around = Around(self._teller, app, secrets)
         self._chains: dict[tuple[Hook, ...], Chain] = {}
         self._chained_for: tuple[Hook, ...] = ()
+
+    def apart(self, kind: type[P]) -> P:
+        """A pipeline of this kind with the same gate, hooks and application, whose calls nobody counts, limits or is told of."""
+        return kind(
+            self._invoker,
+            self._gate,
+            clock=self._clock,
+            ids=self._ids,
+            hooks=self.hooks,
+            app=self._app,
+            secrets=self._secrets,
+        )
 
     # -- received -------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Freezing a call where it stands, beside a plain function call: `python -m benchmarks.snapshots`.
 
 The median of several rounds, in processor time, per operation. The call remembers twenty values: text, numbers, lists, and
-objects three levels deep. The document and its hash are made later, of what was frozen, and are shown for themselves; so is a deep copy.
+objects three levels deep. The document and its hash are made later, of what was frozen, and are shown for themselves; so is a
+deep copy.
 """
 
 from __future__ import annotations

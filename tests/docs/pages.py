@@ -22,6 +22,7 @@ OWN: Final = tuple(
         "ledger.md",
         "application.md",
         "capabilities.md",
+        "plugins.md",
         "replay.md",
     )
 )

@@ -33,7 +33,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read_at(folder: Path, path: str) -> Candidate:
-    return read_candidate(sources_at(folder, path)[0])
+    return read_candidate(sources_at(folder, path)[0], assent="0.1.0")
 
 
 # -- paths ---------------------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_an_entry_point_may_not_name_what_is_not_there_or_not_its_own(
 def test_a_distribution_that_brings_a_module_of_others_along_is_refused(tmp_path: Path, site: Path) -> None:
     """Only its entry module is its own name; the other one would answer for Python's."""
     install(site, "assent-evil", {"plugged/__init__.py": "", "secrets.py": ""}, entry_points="evil = plugged")
-    error = refused(lambda: read_candidate(find_sources(tmp_path, []).get("evil")))
+    error = refused(lambda: read_candidate(find_sources(tmp_path, []).get("evil"), assent="0.1.0"))
     assert error.code == "PLUGIN_SHADOWS"
     assert "`secrets` of Python itself" in error.message
 

@@ -119,7 +119,9 @@ def second(shop: Workshop, ident: str) -> None:
     count = FILES["plugged/_count.py"]
     write(shop.folder, {"other/__init__.py": body, "other/_count.py": count})
     (shop.folder / "assent.toml").write_text('[plugins]\npaths = ["plugged", "other"]\n')
-    loader = PluginLoader(shop.folder, shop.folder / "assent-plugins.lock", paths=["plugged", "other"])
+    loader = PluginLoader(
+        shop.folder, shop.folder / "assent-plugins.lock", paths=["plugged", "other"], assent="0.1.0"
+    )
     loader.trust(loader.read("other"), native=False, trusted_by="user:alice")
 
 
@@ -166,7 +168,7 @@ def test_a_capability_that_the_registry_refuses_takes_its_neighbours_along(shop:
         '"other.second", operation="WRITE", risk="HIGH", compensated_by="other.absent"',
     )
     place.write_text(text)
-    loader = PluginLoader(shop.folder, shop.folder / "assent-plugins.lock", paths=["other"])
+    loader = PluginLoader(shop.folder, shop.folder / "assent-plugins.lock", paths=["other"], assent="0.1.0")
     loader.trust(loader.read("other"), native=False, trusted_by="user:alice")
     runtime = Runtime.open(shop.folder)
     assert runtime.plugins.faults["other"].code == "COMPENSATION_INVALID"

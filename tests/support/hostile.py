@@ -35,7 +35,7 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         self.folder = write(folder, FILES)
         self.package = folder / "plugged"
-        self.loader = PluginLoader(folder, folder / "assent-plugins.lock", paths=["plugged"])
+        self.loader = PluginLoader(folder, folder / "assent-plugins.lock", paths=["plugged"], assent="0.1.0")
         self.host = InProcessHost()
 
     def write(self, name: str, text: str | bytes) -> None:

@@ -76,6 +76,7 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield _guarded("state directory", lambda: _state(settings))
     yield _guarded("signing key", lambda: _key(settings))
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
+    yield _guarded("plugins", lambda: _plugins(door))
     if settings.state.is_dir():
         yield _guarded("runs", lambda: _runs(door))
         yield _guarded("public key", lambda: _public_key(door))
@@ -115,6 +116,24 @@ def _policy(door: Door) -> Check:
     return Check(
         "policy", "ok", f"{settings.policy_path}, {len(engine.policy.rules)} rules, sha256 {engine.digest}"
     )
+
+
+def _plugins(door: Door) -> Check:
+    """Nothing is imported for this: whether a trusted plugin loads shows when a runtime opens."""
+    settings = door.settings
+    if not settings.plugin_lock.exists() and not settings.plugin_paths and not settings.required_plugins:
+        return Check("plugins", "ok", "none is named or trusted")
+    from assent.plugins import PluginState
+    from assent.runtime import api
+
+    found = api.plugins(settings).list()
+    counts = {state: sum(one.state is state for one in found) for state in PluginState}
+    seen = ", ".join(f"{count} {state.value}" for state, count in counts.items() if count) or "none was found"
+    hint = door.command("plugin", "list")
+    wrong = [one for one in found if one.state not in (PluginState.TRUSTED, PluginState.UNTRUSTED)]
+    if any(one.is_required and one.state is not PluginState.TRUSTED for one in found):
+        return Check("plugins", "fault", f"{seen}; a required one is not loaded", hint)
+    return Check("plugins", "warning" if wrong else "ok", seen, hint if wrong else None)
 
 
 def _state(settings: Settings) -> Check:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
@@ -18,6 +18,8 @@ from assent.errors import AssentError, InputError, InternalError
 
 if TYPE_CHECKING:
     from assent.cli._facade import Facade
+
+_PERHAPS_OF_A_PLUGIN: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
 
 
 def entry() -> NoReturn:
@@ -71,6 +73,11 @@ def _fail(door: Door, error: AssentError, code: int) -> int:
         from assent.cli._error_text import error_text
 
         door.out.note(error_text(error, paint=door.out.paint(stderr=True)))
+        if error.code in _PERHAPS_OF_A_PLUGIN:
+            from assent.cli._plugin_trust import left_out
+
+            for line in left_out(door):
+                door.out.note(line)
     return code
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from assent.cli._command import command, group
+from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._style import RISK_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
@@ -218,6 +218,3 @@ def _reaches(manifest: Manifest) -> str:
         ["secret", safe_line(one.name or "?"), "", safe_line(one.scope), one.at] for one in manifest.secrets
     ]
     return "what its code reaches for\n" + table(rows, paint=_plain(), indent="  ") if rows else ""
-
-
-plugin = group("plugin", inspect, help="Inspect plugins.")

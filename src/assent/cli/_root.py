@@ -29,7 +29,7 @@ COMMANDS: Final = {
         ("audit", "_audit", "audit", "Read, verify, prove and export the ledger."),
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
         ("capability", "_capability", "capability", "List and show capabilities."),
-        ("plugin", "_plugin", "plugin", "Inspect plugins."),
+        ("plugin", "_plugins", "plugin", "Inspect, trust, make and test plugins."),
         ("explain", "_words", "explain", "Explain an error code."),
         ("doctor", "_doctor", "doctor", "Show every setting with its source, and the health of the state."),
         ("demo", "demo", "demo", "A minute with Assent on real files."),

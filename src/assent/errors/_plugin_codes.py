@@ -64,4 +64,8 @@ PLUGIN_CODES: Final[dict[str, Explanation]] = {
         "`assent-plugins.lock` can be changed by its group or by everybody, so nothing in it can be relied on.",
         "Look at what it trusts, then take the permission away: `chmod go-w FILE`.",
     ),
+    "PLUGIN_EXISTS": Explanation(
+        "The folder that a new plugin was to be made in is there already; nothing was written.",
+        "Choose another name, or another folder with `--into`.",
+    ),
 }

@@ -6,12 +6,15 @@ from assent.plugins._agreement import agree
 from assent.plugins._cache import ManifestCache
 from assent.plugins._candidate import read_candidate
 from assent.plugins._declaration import accepts, declared
+from assent.plugins._differences import Difference
 from assent.plugins._host import InProcessHost
 from assent.plugins._loader import PluginLoader, PluginState, PluginStatus
 from assent.plugins._lock import Lock, LockEntry
 from assent.plugins._reading import PluginText, read_plugin
+from assent.plugins._scaffold import new_plugin
 from assent.plugins._scan import scan
 from assent.plugins._sources import PluginSource, Sources, find_sources, sources_at
+from assent.plugins._trial import try_plugin
 from assent.plugins._trust import Candidate, CheckedPlugin
 from assent.plugins._warnings import warnings_of
 from assent.plugins.manifest import (
@@ -28,6 +31,7 @@ __all__ = [
     "Candidate",
     "CheckedPlugin",
     "Declaration",
+    "Difference",
     "InProcessHost",
     "LoadedPlugin",
     "Lock",
@@ -49,9 +53,11 @@ __all__ = [
     "declared",
     "find_sources",
     "manifest_schema",
+    "new_plugin",
     "read_candidate",
     "read_plugin",
     "scan",
     "sources_at",
+    "try_plugin",
     "warnings_of",
 ]

@@ -11,8 +11,8 @@ from assent.plugins._trust import Candidate
 from assent.plugins.manifest import SourceKind
 
 
-def read_candidate(source: PluginSource) -> Candidate:
-    """The plugin as it stands now; nothing of it is imported.
+def read_candidate(source: PluginSource, *, assent: str) -> Candidate:
+    """The plugin as it stands now; nothing of it is imported. `assent` is the version of Assent that it would run with.
 
     Raises what `read_plugin` raises, PLUGIN_SOURCE_INVALID, and `RefusedError` PLUGIN_SHADOWS when one of its modules takes the
     name of one that is not its own.
@@ -25,7 +25,7 @@ def read_candidate(source: PluginSource) -> Candidate:
         text = read_plugin(source.path)
         code = PluginCode(text.files, {name: str(source.base / name) for name in text.files})
     require_own_modules(source, code.tops)
-    return Candidate(source, code, scan(text.files, text.declaration, text.kind))
+    return Candidate(source, code, scan(text.files, text.declaration, text.kind), assent)
 
 
 def _installed(source: PluginSource, code: PluginCode) -> PluginText:

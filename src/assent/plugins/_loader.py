@@ -62,7 +62,8 @@ class PluginStatus:
 class PluginLoader:
     """The plugins of one workspace. Nothing here imports a plugin but `load`, and that only what is trusted.
 
-    `paths` are those of `[plugins] paths`; what is required is refused with an error instead of being left out.
+    `paths` are those of `[plugins] paths`; what is required is refused with an error instead of being left out. `assent` is the
+    version of Assent that they run with.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class PluginLoader:
         *,
         paths: Sequence[str] = (),
         required: frozenset[str] = frozenset(),
+        assent: str,
     ) -> None:
         self._workspace = workspace
         self._lock_path = lock_path
         self._paths = paths
         self.required = required
+        self._assent = assent
 
     def sources(self) -> Sources:
         """Every plugin that can be found now."""
@@ -88,7 +91,7 @@ class PluginLoader:
 
     def read(self, name: str) -> Candidate:
         """A plugin as it stands now; nothing is imported. PLUGIN_UNKNOWN, PLUGIN_INVALID, PLUGIN_SHADOWS, PLUGIN_AMBIGUOUS."""
-        return read_candidate(self.sources().get(name))
+        return read_candidate(self.sources().get(name), assent=self._assent)
 
     def wanted(self) -> list[str]:
         """The plugins that a runtime loads: the trusted and the required ones, by name."""
@@ -98,7 +101,7 @@ class PluginLoader:
         """A plugin that is exactly what was trusted; else as `read` and `Candidate.check`. Nothing is imported."""
         lock = self.lock()
         source = (sources or self.sources()).get(name)
-        return read_candidate(source).check(lock.plugins.get(name))
+        return read_candidate(source, assent=self._assent).check(lock.plugins.get(name))
 
     def load(self, name: str, host: PluginHost, sources: Sources | None = None) -> LoadedPlugin:
         """Import a plugin that is exactly what was trusted.
@@ -158,7 +161,7 @@ class PluginLoader:
         entry = lock.plugins.get(source.name)
         is_required = source.name in self.required
         try:
-            candidate = read_candidate(source)
+            candidate = read_candidate(source, assent=self._assent)
         except AssentError as error:
             return PluginStatus(
                 source.name, PluginState.REFUSED, source.origin, source.version, None, is_required, (), error

@@ -14,6 +14,7 @@ from typing import Final
 
 from assent.errors import InputError, Json, RefusedError
 from assent.plugins._code import PluginCode
+from assent.plugins._declaration import accepts
 from assent.plugins._differences import (
     SHOWN_MAX,
     Difference,
@@ -38,11 +39,15 @@ REFUSED: Final = frozenset(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plugin as it was found and read: nothing of it was imported, and nobody has to have trusted it."""
+    """A plugin as it was found and read: nothing of it was imported, and nobody has to have trusted it.
+
+    `assent` is the version of Assent that it would run with.
+    """
 
     source: PluginSource
     code: PluginCode
     manifest: Manifest
+    assent: str
 
     @property
     def name(self) -> str:
@@ -127,8 +132,15 @@ class Candidate:
                 hint=f"see every difference, and decide anew: assent plugin trust {self.name}",
                 details={"differences": listed, "count": len(differences)},
             )
-        self.require_trustworthy(native=entry.native)
-        return CheckedPlugin(self.name, self.source.module, self.code, self.manifest, native=entry.native)
+        return self.unchecked(native=entry.native)
+
+    def unchecked(self, *, native: bool) -> CheckedPlugin:
+        """The plugin, ready to be imported although nobody trusted it: for its own author, who tries what was just written.
+
+        Raises what `require_trustworthy` raises.
+        """
+        self.require_trustworthy(native=native)
+        return CheckedPlugin(self.name, self.source.module, self.code, self.manifest, native=native)
 
     @cached_property
     def warnings(self) -> list[PluginWarning]:
@@ -144,6 +156,14 @@ class Candidate:
                 f"plugin `{self.name}` declares the entry `{entry}`, and would be imported as `{self.source.module}`",
                 path=self.manifest.declaration.file,
                 hint="let both name the same module",
+            )
+        wanted = self.manifest.declaration.assent
+        if not accepts(wanted, self.assent):
+            raise InputError(
+                "PLUGIN_INVALID",
+                f"plugin `{self.name}` is made for Assent {wanted}, and this is {self.assent}",
+                path=self.manifest.declaration.file,
+                hint="take a version of the plugin, or of Assent, that fits",
             )
         refused = [one for one in self.warnings if one.code in REFUSED]
         if refused:

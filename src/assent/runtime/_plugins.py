@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
+from assent import __version__
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import Health, HealthStatus
 from assent.runtime._catalogue import BUILT_IN, Capabilities
@@ -33,6 +34,7 @@ def plugin_loader(settings: Settings) -> PluginLoader:
         settings.plugin_lock,
         paths=settings.plugin_paths,
         required=settings.required_plugins,
+        assent=__version__,
     )
 
 
@@ -199,6 +201,16 @@ class Plugins:
                 return Health(HealthStatus.DEGRADED, said[:500])
             case _:
                 return Health(HealthStatus.FAILED)
+
+    async def healths(self, name: str | None = None) -> dict[str, Health]:
+        """How every plugin that should be here is, by name, or the one of this name: what could not be loaded has failed."""
+        if name is not None and name in self._loaded:
+            return {name: await self.health(name)}
+        if name is not None:
+            self._require_loaded(name)
+        found = {one: await self.health(one) for one in self._loaded}
+        found |= {one: Health(HealthStatus.FAILED, error.message) for one, error in self._faults.items()}
+        return dict(sorted(found.items()))
 
     def close(self) -> None:
         """Let go of every plugin; harmless when done twice."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
@@ -28,7 +28,7 @@ from assent.engine import (
     recording_of,
 )
 from assent.errors import InputError, Json, WorldError
-from assent.invocation import Snapshot
+from assent.invocation import Health, Snapshot
 from assent.journal import (
     LEDGER_FILE,
     Ed25519FileSigner,
@@ -60,6 +60,7 @@ from assent.runtime._interrupts import Interrupted, termination_interrupts, wake
 from assent.runtime._loading import load_policy
 from assent.runtime._operations import check, load_text, perform
 from assent.runtime._plans import PlanStore, SavedPlan
+from assent.runtime._plugins import plugin_loader
 from assent.runtime._runs import find_run, unknown_run
 from assent.runtime._runtime import Runtime
 from assent.runtime.settings import Settings
@@ -67,6 +68,9 @@ from assent.spec import events as ev
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import RunId
 from assent.spec.states import RunState
+
+if TYPE_CHECKING:
+    from assent.plugins import PluginLoader
 
 OnProgress = Callable[[dict[str, Json]], None]
 
@@ -272,6 +276,24 @@ def _described(runtime: Runtime, spec: CapabilitySpec) -> dict[str, Json]:
         "fingerprint": spec.fingerprint,
         "standing": {name: status[name] for name in kept},
     }
+
+
+def plugins(settings: Settings) -> PluginLoader:
+    """The plugins of a workspace: found, trusted, listed; nothing is imported by asking."""
+    return plugin_loader(settings)
+
+
+def plugin_health(settings: Settings, name: str | None = None) -> dict[str, Health]:
+    """How each trusted plugin (or the one of this name) says that it is; one that can't be loaded has failed. PLUGIN_UNKNOWN."""
+
+    async def ask() -> dict[str, Health]:
+        runtime = Runtime(settings)
+        try:
+            return await runtime.plugins.healths(name)
+        finally:
+            await runtime.close()
+
+    return asyncio.run(ask())
 
 
 def policy(settings: Settings) -> PolicyEngine:

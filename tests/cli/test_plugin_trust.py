@@ -1,0 +1,246 @@
+"""From finding a plugin to trusting, using and distrusting it, on the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.support.door import Terminal
+from tests.support.hostile import FILES, HONEST
+from tests.support.plugins import interpreter_kept, write
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with interpreter_kept():
+        yield
+
+
+@pytest.fixture
+def plugged(terminal: Terminal, folder: Path) -> Path:
+    """A workspace that names one honest plugin."""
+    write(folder, {**FILES, "assent.toml": '[plugins]\npaths = ["plugged"]\n'})
+    return folder / "plugged"
+
+
+def digest(terminal: Terminal) -> str:
+    """The fingerprint that `inspect` prints."""
+    return str(terminal("plugin", "inspect", "plugged", "--json").object["fingerprint"])
+
+
+def trust(terminal: Terminal) -> None:
+    assert terminal("plugin", "trust", "plugged", "--digest", digest(terminal)).code == 0
+
+
+def test_without_plugins_the_list_is_empty(terminal: Terminal) -> None:
+    assert terminal("plugin", "list", "--json").json == []
+    plain = terminal("plugin", "list")
+    assert (plain.out, plain.code) == ("", 0)
+    assert "[plugins] paths" in plain.err
+
+
+def test_trust_without_a_terminal_asks_for_what_was_looked_at(terminal: Terminal, plugged: Path) -> None:
+    """`--yes` confirms, and never answers this."""
+    answer = terminal("plugin", "trust", "plugged", "--yes", "--json")
+    assert answer.code == 3
+    assert answer.error["code"] == "PLUGIN_UNTRUSTED"
+    details = answer.error["details"]
+    assert isinstance(details, dict)
+    assert details["digest"] == digest(terminal)
+    assert not (plugged.parent / "assent-plugins.lock").exists()
+
+
+def test_a_digest_that_was_looked_at_is_trusted(terminal: Terminal, plugged: Path) -> None:
+    looked_at = digest(terminal)
+    answer = terminal("plugin", "trust", "plugged", "--digest", looked_at, "--json").object
+    assert (answer["name"], answer["digest"], answer["trusted"]) == ("plugged", looked_at, True)
+    listed = terminal("plugin", "list", "--json").json
+    assert isinstance(listed, list)
+    assert isinstance(listed[0], dict)
+    assert (listed[0]["status"], listed[0]["capabilities"]) == ("trusted", ["plugged.count"])
+    assert "trusted already" in terminal("plugin", "trust", str(plugged)).out
+    assert "trusted" in terminal("plugin", "list").out
+
+
+def test_another_digest_is_refused(terminal: Terminal, plugged: Path) -> None:
+    answer = terminal("plugin", "trust", "plugged", "--digest", "0" * 64, "--json")
+    assert (answer.code, answer.error["code"]) == (3, "PLUGIN_CHANGED")
+
+
+def test_a_path_that_the_workspace_does_not_name_is_told_how(terminal: Terminal, folder: Path) -> None:
+    write(folder, {"assent.toml": "", "other.py": HONEST})
+    answer = terminal("plugin", "trust", "other.py", "--json")
+    assert (answer.code, answer.error["code"]) == (2, "PLUGIN_UNKNOWN")
+    assert 'paths = ["other.py"]' in str(answer.error["hint"])
+    assert terminal("plugin", "trust", "absent", "--json").error["code"] == "PLUGIN_UNKNOWN"
+
+
+def test_a_change_is_shown_and_what_it_brought_is_missed(terminal: Terminal, plugged: Path) -> None:
+    trust(terminal)
+    write(plugged, {"more.py": ""})
+    assert "+ file plugged/more.py" in terminal("plugin", "list").out
+    answer = terminal("plugin", "trust", "plugged", "--digest", digest(terminal), "--json").object
+    assert isinstance(answer["differences"], list)
+    assert {
+        key: value
+        for one in answer["differences"]
+        if isinstance(one, dict) and one["path"] == "file plugged/more.py"
+        for key, value in one.items()
+        if key != "after"
+    } == {"path": "file plugged/more.py", "change": "added", "before": None}
+
+
+def test_what_a_plugin_would_have_brought_is_told_when_it_is_missed(
+    terminal: Terminal, plugged: Path
+) -> None:
+    trust(terminal)
+    write(plugged, {"more.py": ""})
+    answer = terminal("policy", "explain", "plugged.count")
+    assert answer.code == 2
+    assert "left out: plugin `plugged` is not what was trusted" in answer.err
+    (plugged.parent / "assent-plugins.lock").write_text("{")
+    assert "no plugin was loaded" in terminal("policy", "explain", "plugged.count").err
+
+
+def test_untrust_takes_it_out(terminal: Terminal, plugged: Path) -> None:
+    trust(terminal)
+    assert terminal("plugin", "untrust", "plugged", "--json").object["was_trusted"] is True
+    assert "was not trusted" in terminal("plugin", "untrust", "plugged").err
+    trust(terminal)
+    assert "not trusted any more" in terminal("plugin", "untrust", "plugged").out
+
+
+def test_health_asks_what_is_trusted(terminal: Terminal, plugged: Path) -> None:
+    assert terminal("plugin", "health", "--json").json == []
+    assert "no plugin is trusted" in terminal("plugin", "health").err
+    write(plugged, {"__init__.py": f"{HONEST}\n\ndef health():\n    return 'tired'\n"})
+    trust(terminal)
+    assert terminal("plugin", "health", "--json").json == [
+        {"name": "plugged", "status": "degraded", "detail": "tired"}
+    ]
+    assert "tired" in terminal("plugin", "health", "plugged").out
+    write(plugged, {"more.py": ""})
+    assert terminal("plugin", "health").code == 1
+    assert terminal("plugin", "health", "plugged", "--json").error["code"] == "PLUGIN_CHANGED"
+    assert terminal("plugin", "health", "absent", "--json").error["code"] == "PLUGIN_UNKNOWN"
+
+
+def test_doctor_tells_of_plugins(terminal: Terminal, plugged: Path) -> None:
+    def check() -> tuple[object, object]:
+        checks = terminal("doctor", "--json").object["checks"]
+        assert isinstance(checks, list)
+        found = next(one for one in checks if isinstance(one, dict) and one["name"] == "plugins")
+        return found["status"], found["seen"]
+
+    assert check() == ("ok", "1 untrusted")
+    trust(terminal)
+    assert check() == ("ok", "1 trusted")
+    write(plugged, {"more.py": ""})
+    assert check() == ("warning", "1 changed")
+    (plugged.parent / "assent.toml").write_text('[plugins]\npaths = ["plugged"]\nrequired = ["plugged"]\n')
+    assert check() == ("fault", "1 changed; a required one is not loaded")
+    (plugged.parent / "assent.toml").write_text("")
+    (plugged.parent / "assent-plugins.lock").unlink()
+    assert check() == ("ok", "none is named or trusted")
+
+
+# -- one's own -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_plugin_keeps_the_contract(terminal: Terminal, folder: Path) -> None:
+    made = terminal("plugin", "new", "my-words", "--json").object
+    assert made["folder"] == str(folder / "my-words")
+    again = terminal("plugin", "new", "my-words", "--json")
+    assert (again.code, again.error["code"]) == (2, "PLUGIN_EXISTS")
+    assert terminal("plugin", "new", "Mine!", "--json").error["code"] == "PLUGIN_INVALID"
+    answer = terminal("plugin", "test", "my-words", "--untrusted", "--json")
+    assert (answer.code, answer.object["ok"]) == (0, True)
+    assert not [name for name in sys.modules if name.startswith("my_words")]
+    assert "created" in terminal("plugin", "new", "other").out
+
+
+def test_a_broken_promise_is_told(terminal: Terminal, plugged: Path) -> None:
+    """What reads, and writes all the same."""
+    body = HONEST.replace(
+        "async def count_words(text: str) -> int:", "def count_words(context: LocalContext) -> int:"
+    )
+    body = body.replace("import capability", "import LocalContext, capability").replace(
+        "return count(text)", "context.world.files.write('x', [b'x'], key=context.key)\n    return 1"
+    )
+    write(plugged, {"__init__.py": body})
+    answer = terminal("plugin", "test", "plugged", "--untrusted")
+    assert answer.code == 1
+    assert "a READ changes nothing" in answer.out
+    assert "a READ changed the world" in answer.out
+
+
+def test_only_what_is_trusted_is_tried(terminal: Terminal, plugged: Path) -> None:
+    assert terminal("plugin", "test", "plugged", "--json").error["code"] == "PLUGIN_UNTRUSTED"
+    trust(terminal)
+    assert "promises kept, by 1 capabilities" in terminal("plugin", "test", "plugged").out
+    write(plugged, {"__init__.py": f"{HONEST}\nimport os\n\nos._exit(3)\n"})
+    answer = terminal("plugin", "test", "plugged", "--untrusted", "--json")
+    assert answer.error["code"] in ("PLUGIN_FAILED", "PLUGIN_OVERREACHES")
+
+
+# -- in a terminal ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("typed", "code"), [("plugged", 0), ("yes", 3), ("", 3)])
+def test_a_person_is_shown_everything_and_types_the_name(
+    terminal: Terminal, plugged: Path, typed: str, code: int
+) -> None:
+    environment = {**os.environ, "TERM": "dumb"}
+    arguments = ["-m", "assent", "plugin", "trust", "plugged"]
+    child = pexpect.spawn(
+        sys.executable, arguments, env=environment, cwd=str(plugged.parent), timeout=60, encoding="utf-8"
+    )
+    child.expect("what it can do")
+    child.expect("plugged.count")
+    child.expect("type `plugged`")
+    child.sendline(typed)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == code
+    assert (plugged.parent / "assent-plugins.lock").exists() is (code == 0)
+
+
+def test_the_example_keeps_its_own_tests(repository: Path, tmp_path: Path) -> None:
+    """In a process of its own, as whoever copies it would run them; without a network, and without a key of the user's."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+            "--no-cov",
+            ".",
+        ],
+        cwd=repository / "examples" / "notes",
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_example_is_what_new_makes(terminal: Terminal, folder: Path, repository: Path) -> None:
+    """One set of files, so that what is shown is what is given."""
+    terminal("plugin", "new", "notes")
+    made = {
+        path.relative_to(folder / "notes"): path for path in (folder / "notes").rglob("*") if path.is_file()
+    }
+    shown = repository / "examples" / "notes"
+    for name, path in made.items():
+        assert (shown / name).read_text() == path.read_text(), name

@@ -112,7 +112,7 @@ def _made(names: Names) -> list[Found]:
     used = {id(d) for function, _, _ in names.facts.decorated for d in function.decorator_list}
     found: list[Found] = []
     for call in names.facts.calls:
-        if id(call.node) in used:
+        if id(call.node) in used or isinstance(call.node.func, ast.Call):
             continue
         meanings = (
             names.of_chain(call.chain, call.scope) if call.chain else names.of(call.node.func, call.scope)

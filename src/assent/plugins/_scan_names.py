@@ -103,6 +103,11 @@ class Names:
         """Whether the module itself has a function or class of this name."""
         return name in self.facts.functions or name in self.facts.classes
 
+    def binds(self, name: str) -> bool:
+        """Whether the module has anything of this name to give to others."""
+        key = (AT_IMPORT, name)
+        return self.defines(name) or key in self._imports or key in self.facts.bindings or bool(self._stars)
+
     # -- names and chains ----------------------------------------------------------------------------------------------
 
     def of_chain(self, chain: str, scope: str) -> Meanings:
@@ -160,10 +165,8 @@ class Names:
             return found
         for star in self._stars:
             own = self.package.split(star)
-            if own is None:
+            if own is None or (own[0] is not self and not own[1] and own[0].binds(name)):
                 found.append(f"{star}.{name}")
-            elif own[0] is not self and not own[1]:
-                found += own[0].of_name(name, AT_IMPORT, depth + 1)
         if name == "__builtins__":
             return [f"{ROUNDABOUT}builtins"]
         if name in _BUILTINS:

@@ -33,7 +33,8 @@ def graph(package: Package) -> Graph:
     edges: dict[str, set[str]] = {}
     for names in package.modules.values():
         facts = names.facts
-        for scope, text in (*facts.chains, *facts.names):
+        called = ((call.scope, call.chain) for call in facts.calls if call.chain is not None)
+        for scope, text in {*facts.chains, *facts.names, *called}:
             if scope in (AT_IMPORT, MAIN, TYPING):
                 continue
             meanings = names.of_chain(text, scope)

@@ -85,6 +85,7 @@ METHODS: Final[Mapping[str, UseKind]] = {
     "__builtins__": UseKind.DYNAMIC,
     "__code__": UseKind.DYNAMIC,
     "__closure__": UseKind.DYNAMIC,
+    "__self__": UseKind.DYNAMIC,
     "f_globals": UseKind.DYNAMIC,
     "f_locals": UseKind.DYNAMIC,
     "f_builtins": UseKind.DYNAMIC,

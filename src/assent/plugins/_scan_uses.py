@@ -36,6 +36,9 @@ _GETTERS: Final = frozenset({"builtins.getattr", "builtins.hasattr"})
 _SETTERS: Final = frozenset({"builtins.setattr", "builtins.delattr"})
 _IMPORTERS: Final = frozenset({"builtins.__import__", "importlib.import_module", "importlib.__import__"})
 _BY_NAME: Final = frozenset({"operator.attrgetter", "operator.methodcaller"})
+_FINDERS: Final = _GETTERS | _IMPORTERS
+"""What finds things by name: handed on as a value (`map(__import__, names)`), it finds them where no reading sees it."""
+_BEHIND: Final = frozenset({"__dict__", "__getattribute__", "__getattr__"})
 _APP: Final = re.compile(r"(?:^|\.)app\.(get|register)\Z")
 
 
@@ -93,27 +96,38 @@ class Uses:
 
     # -- references ----------------------------------------------------------------------------------------------------
 
-    def _reference(self, written: str, meanings: Iterable[str], scope: str, line: int) -> None:
+    def _reference(
+        self, written: str, meanings: Iterable[str], scope: str, line: int, *, is_called: bool = False
+    ) -> None:
         has_meaning = is_known = False
         for meaning in meanings:
             has_meaning = True
             name = meaning.removeprefix(ROUNDABOUT)
             hidden = meaning.startswith(ROUNDABOUT)
             kind = self._kind(name)
+            if kind is not None and is_called:
+                is_known = True
+                continue  # The call tells it, with its target.
             if kind is None:
-                kind, name, hidden = self._within(name, hidden=hidden)
+                kind, name, hidden = self._within(name, hidden=hidden, is_called=is_called)
             if kind is not None:
                 is_known = True
                 self._add(kind, name, None, scope, line, hidden=hidden)
-        last = written.rpartition(".")[2]
-        if last in METHODS and "." in written and not is_known:
-            self._add(METHODS[last], f"?.{last}", None, scope, line)
-        elif last in PATH_METHODS and not has_meaning and "." in written and self._knows_paths():
-            self._add(UseKind.FILES, f"pathlib.Path.{last}", None, scope, line)
+        asked = written.split(".")[1:]
+        if asked and not is_known:
+            for one in asked:
+                if one in METHODS:
+                    self._add(METHODS[one], f"?.{one}", None, scope, line)
+            if asked[-1] in PATH_METHODS and not has_meaning and self._knows_paths():
+                self._add(UseKind.FILES, f"pathlib.Path.{asked[-1]}", None, scope, line)
 
-    def _within(self, name: str, *, hidden: bool) -> tuple[UseKind | None, str, bool]:
-        """A dangerous module reached through another one: `logging.os.system`."""
+    def _within(self, name: str, *, hidden: bool, is_called: bool) -> tuple[UseKind | None, str, bool]:
+        """A dangerous module reached through another one (`logging.os.system`), or asked for its names behind their backs."""
         parts = name.split(".")
+        if name in _FINDERS and not is_called:
+            return UseKind.DYNAMIC, name, True
+        if parts[0] in KEYS and not _BEHIND.isdisjoint(parts):
+            return UseKind.DYNAMIC, f"{parts[0]}.?", True
         if self._names.package.is_own(name):
             return None, name, hidden
         for index in range(1, len(parts) - 1):
@@ -158,6 +172,7 @@ class Uses:
             if found is not None and node.args:
                 self._app_module(node.args[0], scope, is_registered=found[1] == "register")
             meanings = names.of_chain(chain, scope)
+            self._reference(chain, meanings, scope, node.lineno, is_called=True)
         else:
             meanings = names.of(node.func, scope)
         for meaning in meanings:

@@ -63,9 +63,9 @@ class Facts:
     """Every function with decorators, its qualified name, and the scope that its decorators are called in."""
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
     names: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(scope, name) → line of the first place that reads the bare name."""
+    """(scope, name) → line of the first place that reads the bare name without calling it."""
     chains: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(scope, `a.b.c`) → line of the first place that reads it."""
+    """(scope, `a.b.c`) → line of the first place that reads it without calling it."""
     computed: list[tuple[ast.Attribute, str]] = field(default_factory=list)
     """Attributes of what is no name: `f().x`, `a[0].x`."""
     calls: list[Called] = field(default_factory=list)
@@ -168,13 +168,9 @@ class _Walk:
         self._facts.calls.append(Called(node, chain, self._scope))
         if chain is None:
             stack.append(func)
-        elif type(func) is ast.Attribute:
-            self._facts.chains.setdefault((self._scope, chain), func.lineno)
-        else:
-            self._facts.names.setdefault((self._scope, chain), func.lineno)
+        elif chain in _ABOUT_ATTRIBUTES and args and type(args[0]) is ast.Name:
             # What is asked for its attributes is judged with the call; alone it would look as if it were handed on.
-            if chain in _ABOUT_ATTRIBUTES and args and type(args[0]) is ast.Name:
-                args = args[1:]
+            args = args[1:]
         stack.extend(args)
         stack.extend([keyword.value for keyword in node.keywords])
 

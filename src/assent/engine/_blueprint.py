@@ -20,7 +20,7 @@ from assent.spec.frozen import freeze
 from assent.spec.ids import StepKey
 from assent.spec.states import Mode
 from assent.spec.template import Template
-from assent.spec.workflow import Place, StepSpec, WorkflowSpec
+from assent.spec.workflow import Place, StepSpec, WorkflowSpec, capabilities_of
 
 CALL_STEP: Final = "call"
 """The name of the only step of a single call."""
@@ -90,6 +90,10 @@ class Blueprint:
                 return cls.of_session()
             case _:
                 raise InternalError("RECORD_CORRUPT", "a run's document has no known shape")
+
+    def references(self) -> list[str]:
+        """Every reference to a capability that is known by now, those that take steps back included, each once."""
+        return capabilities_of(self.steps.values())
 
     def add_call(
         self, key: StepKey, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()

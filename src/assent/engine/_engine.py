@@ -65,6 +65,7 @@ class Engine:
             policy=self._services.gate.digest,
             plan=plan,
             catalogue=catalogue.revision or None,
+            pins=catalogue.pins(blueprint.references()),
         )
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
@@ -222,7 +223,7 @@ class Engine:
             requester.type, requester.id, self._services.roles.get(str(requester), frozenset())
         )
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
-        catalogue = self._catalogues.of_run(run, record.created.catalogue)
+        catalogue = self._catalogues.of_run(run, record.created.catalogue, record.created.pins)
         scope = RunScope(self._services, blueprint, catalogue, values, record, requester)
         actor = self.make_actor(scope, durable_n=record.n)
         self._actors[run] = actor
@@ -268,15 +269,12 @@ class Engine:
         blueprint = self.blueprint(record)
         if blueprint is None:
             return used
-        catalogue = self._catalogues.of_run(run, record.created.catalogue)
-        for step in blueprint.steps.values():
-            named = [step.capability, step.compensation.capability if step.compensation else None]
-            for reference in named:
-                # A reference that means nothing uses nothing.
-                with suppress(AssentError):
-                    if reference is not None:
-                        spec = catalogue.find(reference).spec
-                        used.add((spec.id, spec.version))
+        catalogue = self._catalogues.of_run(run, record.created.catalogue, record.created.pins)
+        for reference in blueprint.references():
+            # A reference that means nothing uses nothing.
+            with suppress(AssentError):
+                spec = catalogue.find(reference).spec
+                used.add((spec.id, spec.version))
         return used
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -123,10 +123,15 @@ class ReplayCatalogue:
         """The one that the run had."""
         return self._script.recording.created.catalogue or 0
 
-    def of_run(self, run: RunId, revision: int | None) -> ReplayCatalogue:
+    def of_run(self, run: RunId, revision: int | None, pins: tuple[str, ...] = ()) -> ReplayCatalogue:
         """The catalogue of the only run that there is."""
-        del run, revision
+        del run, revision, pins
         return self
+
+    def pins(self, references: Iterable[str]) -> tuple[str, ...]:
+        """Those that the run had: they are part of what is replayed."""
+        del references
+        return self._script.recording.created.pins
 
     def find(self, reference: str) -> BoundCapability:
         """The capability as it was recorded; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`."""

@@ -8,7 +8,7 @@ commands one at a time, and again after a crash; it may deliver one twice.
 from __future__ import annotations
 
 from asyncio import Task
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,6 +41,10 @@ class Catalogue(Protocol):
         """The capability that a reference means; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`."""
         ...
 
+    def pins(self, references: Iterable[str]) -> tuple[str, ...]:
+        """Those of the references, as `reference=version`, whose meaning does not follow from what is recorded by `revision`."""
+        ...
+
     def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
         """The version that the journal names, also one that was retired since; `VERSION_NOT_FOUND` when it is not installed.
 
@@ -52,7 +56,7 @@ class Catalogue(Protocol):
 class Catalogues(Protocol):
     """Hands out the catalogue of each run."""
 
-    def of_run(self, run: RunId, revision: int | None) -> Catalogue:
+    def of_run(self, run: RunId, revision: int | None, pins: tuple[str, ...] = ()) -> Catalogue:
         """What the run may call: what holds now when it begins (None), what held before that many changes when it goes on."""
         ...
 

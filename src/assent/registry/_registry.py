@@ -295,6 +295,15 @@ class CapabilityRegistry:
         timeline = self._timelines.get(id)
         return timeline.recorded.get(version) if timeline is not None else None
 
+    @property
+    def has_missing(self) -> bool:
+        """Some version was recorded, is not retired, and is not installed here."""
+        return any(
+            fact.retired is None and fact.version not in timeline.specs
+            for timeline in self._timelines.values()
+            for fact in timeline.recorded.values()
+        )
+
     def recorded_versions(self, id: str) -> Sequence[RecordedVersion]:  # noqa: A002  # the spec's own field name
         """What the record says of each version of a capability; empty when it says nothing."""
         timeline = self._timelines.get(id)

@@ -64,13 +64,17 @@ class FrozenCatalogue:
         *,
         revision: int,
         used: set[BoundCapability],
+        recorded: RegistrySnapshot | None = None,
     ) -> None:
-        """`used` is shared: whatever is found is put there, for who recycles what is idle."""
+        """`used` is shared: whatever is found is put there, for who recycles what is idle. `recorded` is what follows from the
+        record alone, where that may be something else.
+        """
         self.snapshot = snapshot
         self.revision = revision
         self._bound = bound
         self._chains = chains
         self._used = used
+        self._recorded = recorded
         self._found: dict[str, BoundCapability] = {}
         self._shared: dict[str, tuple[str, Mapping[str, int]]] = {}
         self._translated: dict[tuple[str, str, str], BoundCapability] = {}
@@ -157,6 +161,29 @@ class FrozenCatalogue:
             details={"version": pinned.version, "why": why.message},
         )
 
+    def pins(self, references: Iterable[str]) -> tuple[str, ...]:
+        """Those of the references, as `reference=version`, whose meaning does not follow from what is recorded by `revision`.
+
+        The record does not say what is installed. When the run goes on, these keep the meaning that they have now.
+        """
+        if self._recorded is None:
+            return ()
+        pins: list[str] = []
+        for reference in references:
+            known = self._meant_by(self.snapshot, reference)
+            if known is None or self.snapshot.index(known.id).weights:
+                continue  # Weights are on the record, and so is who gets which share.
+            if self._meant_by(self._recorded, reference) is not known:
+                pins.append(f"{reference}={known.version}")
+        return tuple(pins)
+
+    @staticmethod
+    def _meant_by(snapshot: RegistrySnapshot, reference: str) -> CapabilitySpec | None:
+        try:
+            return snapshot.resolve(reference)
+        except InputError:
+            return None
+
     def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
         """The version that the journal names, also one that was retired since; `VERSION_NOT_FOUND` when it is not installed.
 
@@ -190,11 +217,13 @@ class FrozenCatalogue:
 class RunCatalogue:
     """The catalogue of one run, for which it is settled which of several versions serves it."""
 
-    __slots__ = ("_frozen", "_run")
+    __slots__ = ("_frozen", "_pinned", "_run")
 
-    def __init__(self, frozen: FrozenCatalogue, run: RunId) -> None:
+    def __init__(self, frozen: FrozenCatalogue, run: RunId, pins: Iterable[str] = ()) -> None:
+        """`pins`: references that keep the meaning which they had when the run began."""
         self._frozen = frozen
         self._run = run
+        self._pinned = {reference: version for reference, _, version in (pin.rpartition("=") for pin in pins)}
 
     @property
     def revision(self) -> int:
@@ -203,7 +232,14 @@ class RunCatalogue:
 
     def find(self, reference: str) -> BoundCapability:
         """See `FrozenCatalogue.find`."""
+        version = self._pinned.get(reference) if self._pinned else None
+        if version is not None:
+            return self._frozen.exact(reference.partition("@")[0], version)
         return self._frozen.find(reference, self._run)
+
+    def pins(self, references: Iterable[str]) -> tuple[str, ...]:
+        """See `FrozenCatalogue.pins`."""
+        return self._frozen.pins(references)
 
     def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
         """See `FrozenCatalogue.exact`."""
@@ -365,15 +401,18 @@ class Capabilities:
         """The catalogue for a run that begins now."""
         snapshot = self.registry.snapshot()
         if self._current is None or self._current.snapshot is not snapshot:
-            self._current = self._freeze(snapshot, self.registry.revision)
+            revision = self.registry.revision
+            recorded = self.registry.snapshot_at(revision) if self.registry.has_missing else None
+            self._current = self._freeze(snapshot, revision, recorded)
         return self._current
 
-    def of_run(self, run: RunId, revision: int | None) -> RunCatalogue:
+    def of_run(self, run: RunId, revision: int | None, pins: tuple[str, ...] = ()) -> RunCatalogue:
         """The catalogue of a run: of now when it begins (`revision` None), of then when it goes on."""
-        return RunCatalogue(self._of_revision(revision), run)
+        return RunCatalogue(self._of_revision(revision), run, pins)
 
     def _of_revision(self, revision: int | None) -> FrozenCatalogue:
-        if revision is None or revision == self.registry.revision:
+        # Not the current one when nothing was recorded since: what is registered now may not be recorded yet.
+        if revision is None:
             return self.current()
         known = self._earlier.get(revision)
         if known is None:
@@ -383,9 +422,16 @@ class Capabilities:
             self._earlier[revision] = known
         return known
 
-    def _freeze(self, snapshot: RegistrySnapshot, revision: int) -> FrozenCatalogue:
+    def _freeze(
+        self, snapshot: RegistrySnapshot, revision: int, recorded: RegistrySnapshot | None = None
+    ) -> FrozenCatalogue:
         return FrozenCatalogue(
-            snapshot, dict(self._bound), dict(self._chains), revision=revision, used=self.used
+            snapshot,
+            dict(self._bound),
+            dict(self._chains),
+            revision=revision,
+            used=self.used,
+            recorded=recorded,
         )
 
     # -- the record -------------------------------------------------------------------------------------------------------

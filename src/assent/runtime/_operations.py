@@ -34,7 +34,7 @@ def check(runtime: Runtime, request: Request) -> None:
     _actor(runtime, request, None)
     if request.get("op") == "run" and request.get("plan") is None:
         spec = load_text(request)
-        runtime.versions.consult(runtime.settings, capabilities_of(spec))
+        runtime.versions.consult(runtime.settings, capabilities_of(spec.steps))
         runtime.check_spec(spec, _object(request, "inputs"))
     elif request.get("op") == "call":
         capability = str(request.get("capability"))

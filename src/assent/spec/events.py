@@ -44,7 +44,8 @@ class RunCreated(Event, frozen=True, kw_only=True, tag="run.created"):
     """A run exists. `document` binds the workflow (or the single call) as canonical JSON, `inputs` the run's inputs.
 
     `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`). `catalogue` says how
-    many changes of capabilities were recorded when the run began: what its references mean follows from these alone.
+    many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
+    `pins` (`reference=version`), which meant another version because a recorded one was not installed.
     """
 
     workflow: str | None = None
@@ -59,6 +60,7 @@ class RunCreated(Event, frozen=True, kw_only=True, tag="run.created"):
     policy: str
     plan: PlanId | None = None
     catalogue: int | None = None
+    pins: tuple[str, ...] = ()
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):

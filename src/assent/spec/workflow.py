@@ -8,7 +8,7 @@ journals: the same spec can be built from it without any file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self, TypeAlias
 
@@ -174,11 +174,11 @@ def bind_inputs(spec: WorkflowSpec, given: Mapping[str, Json]) -> dict[str, Json
 # -- against a registry --------------------------------------------------------------------------------------
 
 
-def capabilities_of(spec: WorkflowSpec) -> list[str]:
-    """Every reference to a capability in a workflow, those that take steps back included, each once."""
-    calls = [step.capability for step in spec.steps]
-    undoes = [step.compensation.capability for step in spec.steps if step.compensation is not None]
-    return list(dict.fromkeys(name for name in (*calls, *undoes) if name is not None))
+def capabilities_of(steps: Collection[StepSpec]) -> list[str]:
+    """Every reference to a capability in some steps, those that take steps back included, each once."""
+    undoes = [step.compensation.capability for step in steps if step.compensation is not None]
+    names = [*(step.capability for step in steps), *undoes]
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def check_capabilities(spec: WorkflowSpec, capabilities: Capabilities) -> None:

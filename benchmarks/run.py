@@ -1,6 +1,6 @@
 """All figures of Assent, beside their baselines, in one run.
 
-    python benchmarks/run.py [--quick] [--check] [--json FILE] [PART]...    (PARTS, below, has their names)
+    python benchmarks/run.py [--quick] [--check] [--json FILE] [PART]...
 
 Each part is a module of its own and runs in a process of its own. `--check` exits with 1 when a promise was not kept.
 """
@@ -24,7 +24,7 @@ from benchmarks._measure import ROOT, clean_environment  # noqa: E402  # see abo
 from benchmarks._part import FOLDER  # noqa: E402  # see above
 from benchmarks._table import Target, show_targets  # noqa: E402  # see above
 
-PARTS = ("startup", "policy", "manifests", "application", "snapshots", "ledger", "workflows")
+PARTS = ("startup", "policy", "manifests", "application", "snapshots", "ledger", "workflows", "versions")
 
 
 def main() -> int:

@@ -58,7 +58,8 @@ class Replays(ABC):
 def _catalogue(recording: Recording, capabilities: Capabilities) -> Catalogue:
     """The catalogue that the run had; today's for a run of another ledger, which counted other changes."""
     is_elsewhere = bool(recording.capabilities)
-    return capabilities.of_run(recording.run, None if is_elsewhere else recording.created.catalogue)
+    created = recording.created
+    return capabilities.of_run(recording.run, None if is_elsewhere else created.catalogue, created.pins)
 
 
 async def _replay(

@@ -105,14 +105,19 @@ class ReplayedCapability(BoundCapability):
 class ReplayCatalogue:
     """The capabilities that a replay may call. `live` are the versions that really run, by id, on the simulated world.
 
-    `base` is the catalogue that the run had. A capability that is not installed any more comes from the snapshot, when that
-    holds it.
+    `base` is the catalogue that the run had, `now` the one that a run would get today. A capability that is not installed any
+    more comes from the snapshot, when that holds it.
     """
 
     def __init__(
-        self, base: Catalogue, script: Script, live: Mapping[str, BoundCapability] | None = None
+        self,
+        base: Catalogue,
+        now: Catalogue,
+        script: Script,
+        live: Mapping[str, BoundCapability] | None = None,
     ) -> None:
         self._base = base
+        self._now = now
         self._script = script
         self._live = dict(live or {})
         self._found: dict[str, BoundCapability] = {}
@@ -179,7 +184,7 @@ class ReplayCatalogue:
             if kept is not None:
                 return ReplayedCapability(kept, self._script, None)
             # The report says that it is missing; another version's types are the nearest there is.
-            installed = self._base.find(capability)
+            installed = self._now.find(capability)
         known = kept or RecordedCapability.of(installed)
         is_same = known.spec.fingerprint == installed.spec.fingerprint
         return ReplayedCapability(known, self._script, installed.handler.parameters if is_same else None)

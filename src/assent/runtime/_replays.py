@@ -70,15 +70,16 @@ async def _replay(
 ) -> ReplayReport:
     """Run a recording again and compare; see `Replays.replay`. `services` lend their gate, pipeline, limits and roles."""
     script = Script(recording)
-    catalogue = _catalogue(recording, capabilities)
-    live = _live(recording, catalogue, capability_version)
+    catalogue, now = _catalogue(recording, capabilities), capabilities.current()
+    # The version to be tried may have come after the run.
+    live = _live(recording, now, capability_version)
     for bound in live.values():
         engine.require_simulable(bound)
     signer = Ed25519FileSigner("replay", bytes(32))
     journal = MemoryJournal(signer_for=signer.named, clock=services.clock, entropy=services.entropy)
     own = replace(services, journal=journal, blobs=journal.blobs, world=services.world.simulate())
     replayed = await engine.replay(
-        recording, own, ReplayCatalogue(catalogue, script, live), script, live=frozenset(live)
+        recording, own, ReplayCatalogue(catalogue, now, script, live), script, live=frozenset(live)
     )
     return engine.compare(
         recording,

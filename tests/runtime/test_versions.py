@@ -70,6 +70,11 @@ def recorded(rt: Bench) -> list[ev.Event]:
     ]
 
 
+def by_fingerprint(version: str) -> str:
+    """A reference that nothing but this very version can answer."""
+    return f"{ID}@sha256:{spec(version).fingerprint}"
+
+
 async def said(rt: Bench, reference: str) -> str:
     """Which version answers a call."""
     result = await rt.call(reference)
@@ -290,7 +295,7 @@ async def test_a_runtime_that_is_not_open_changes_nothing(place: Place) -> None:
 
 
 async def test_a_version_is_retired_only_when_nothing_needs_it(place: Place) -> None:
-    """The newest, a labelled and a weighted one stay; a retired one is found no more, and is not retired twice."""
+    """The newest, a labelled and a weighted one stay; a retired one runs no more, and is not retired twice."""
     async with opened(place, "1.0.0", "1.1.0", "2.0.0") as rt:
         await rt.versions.label(f"{ID}@1.0.0", "old")
         await rt.versions.activate(ID, {"1.1.0": 1})
@@ -300,7 +305,10 @@ async def test_a_version_is_retired_only_when_nothing_needs_it(place: Place) -> 
         assert await rt.versions.retire(f"{ID}@1.0.0", dry_run=True) == (ID, "1.0.0")
         assert await said(rt, f"{ID}@1.0.0") == "1.0.0"
         assert await rt.versions.retire(f"{ID}@1.0.0") == (ID, "1.0.0")
-        assert (await refusal(rt.call(f"{ID}@1.0.0"))).code == "VERSION_NOT_FOUND"
+        assert (await refusal(rt.call(by_fingerprint("1.0.0")))).code == "VERSION_NOT_FOUND"
+        assert await said(rt, f"{ID}@1.0.0") == "2.0.0", (
+            "who is pinned to it is served by what speaks to them"
+        )
         assert (await refusal(rt.versions.retire(f"{ID}@1.0.0"))).code == "VERSION_NOT_FOUND"
         assert (await refusal(rt.versions.retire(f"{ID}@3.0.0"))).code == "VERSION_NOT_FOUND"
 
@@ -353,7 +361,7 @@ async def test_nothing_begins_with_a_version_while_its_retirement_is_being_recor
 
         async def failing(batch: Batch) -> Head:
             if any(isinstance(event, ev.CapabilityRetired) for event in batch.events):
-                codes.append((await refusal(rt.call(f"{ID}@1.0.0"))).code)
+                codes.append((await refusal(rt.call(by_fingerprint("1.0.0")))).code)
                 raise WorldError("STORAGE_FAILED", "the disk is gone")
             return await append(batch)
 
@@ -388,10 +396,10 @@ async def test_a_version_cools_while_nobody_calls_it_and_a_call_warms_it(place: 
         assert temperatures.recycle(now + IDLE_MS) == told
         assert temperatures.recycle(now + IDLE_MS) == []
         assert told[0].to_json() == {"reference": f"{ID}@1.0.0", "before": "hot", "after": "warm"}
-        assert "_parameter_schema" in bound.__dict__
+        assert "_takes" in bound.__dict__
         (cold,) = temperatures.recycle(now + 2 * IDLE_MS)
         assert (cold.before, cold.after) == (Temperature.WARM, Temperature.COLD)
-        assert "_parameter_schema" not in bound.__dict__
+        assert "_takes" not in bound.__dict__
         assert status(rt, "1.0.0").state == "cold"
         await said(rt, f"{ID}@1.0.0")
         assert status(rt, "1.0.0").state == "hot"

@@ -387,7 +387,7 @@ async def test_a_version_cools_while_nobody_calls_it_and_a_call_warms_it(place: 
             await said(rt, f"{ID}@{version}")
         bound = rt._capabilities.bound(f"{ID}@1.0.0")
         assert bound is not None
-        now = versions._now_ms()
+        now = versions.now_ms()
         temperatures = versions.temperatures
         assert temperatures.recycle(now) == []
         assert temperatures.recycle(now + IDLE_MS - 1, dry_run=True) == []

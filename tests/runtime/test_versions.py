@@ -306,8 +306,8 @@ async def test_a_version_is_retired_only_when_nothing_needs_it(place: Place) -> 
         assert await said(rt, f"{ID}@1.0.0") == "1.0.0"
         assert await rt.versions.retire(f"{ID}@1.0.0") == (ID, "1.0.0")
         assert (await refusal(rt.call(by_fingerprint("1.0.0")))).code == "VERSION_NOT_FOUND"
-        assert await said(rt, f"{ID}@1.0.0") == "2.0.0", (
-            "who is pinned to it is served by what speaks to them"
+        assert await said(rt, f"{ID}@1.0.0") == "1.1.0", (
+            "who is pinned to it is served by those that share the calls"
         )
         assert (await refusal(rt.versions.retire(f"{ID}@1.0.0"))).code == "VERSION_NOT_FOUND"
         assert (await refusal(rt.versions.retire(f"{ID}@3.0.0"))).code == "VERSION_NOT_FOUND"

@@ -24,7 +24,17 @@ from benchmarks._measure import ROOT, clean_environment  # noqa: E402  # see abo
 from benchmarks._part import FOLDER  # noqa: E402  # see above
 from benchmarks._table import Target, show_targets  # noqa: E402  # see above
 
-PARTS = ("startup", "policy", "manifests", "application", "snapshots", "ledger", "workflows", "versions")
+PARTS = (
+    "startup",
+    "policy",
+    "manifests",
+    "validation",
+    "application",
+    "snapshots",
+    "ledger",
+    "workflows",
+    "versions",
+)
 
 
 def main() -> int:

@@ -28,6 +28,11 @@ class BoundCapability:
         Hooks(HookLevel.CAPABILITY, handler.hooks)  # refuses two with one id
         self.spec = spec
         self.handler = handler
+        if handler.parameters is None and spec.parameters:
+            # A schema from outside is proved to be one before anybody can call it; types prove theirs when they are first used.
+            _ = self._takes
+        if handler.returns is None and spec.returns:
+            _ = self._gives
         self.fingerprint = handler.fingerprint()
 
     @property

@@ -67,17 +67,22 @@ class Shape:
         try:
             data = _encode(value)
             # The encoder writes NaN and infinity as null: then what is read back differs. Only a difference is looked into.
-            if b"null" in data and _decode(data) != value and (faults := self._tell().finite(value)):
-                raise self._refused(faults)
-            if not self.is_typed:
-                self._check(value)
-                return dict(value), dict(value)
-            python = self._validate_json(data, strict=True, extra=self._extra)
+            if b"null" in data and _decode(data) != value:
+                faults = self._tell().finite(value)
+            else:
+                faults = []
+            if self.is_typed and not faults:
+                python = self._validate_json(data, strict=True, extra=self._extra)
+                return python, self._dump(python, mode="json")
         except ValidationError as error:
-            raise self._refused(self._tell().of_model(error)) from None
+            faults = self._tell().of_model(error)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise self._refused([plain_fault(str(error))]) from None
-        return python, self._dump(python, mode="json")
+            faults = [plain_fault(str(error))]
+        # Raised out here: inside of the handlers above every refusal would drag the other error along.
+        if faults:
+            raise self._refused(faults)
+        self._check(value)
+        return dict(value), dict(value)
 
     def write(self, value: object) -> Json:
         """What Python gave, as JSON. Raises its `InputError`."""

@@ -157,6 +157,7 @@ class Telling:
             findings = [_of_pydantic(one["type"], places.steps(one["loc"]), one) for one in found]
             return [self._tell(one, _plain(one.steps)) for one in _nearest(findings)[:FAULTS_MAX]]
         told: list[Fault] = []
+        shows_values = self._shows_values
         for one in found[:FAULTS_MAX]:
             kind, path = one["type"], one["loc"]
             if "[key]" in path:
@@ -168,8 +169,19 @@ class Telling:
             # By far the most frequent kinds, told without a detour: refusing must not cost much more than accepting.
             if "{" in expected:
                 expected = expected.format_map(one.get("ctx") or {})
-            place = dotted(path)
-            actual = MASK if self._is_secret(path) else kind_of(one["input"], shows_values=self._shows_values)
+            value, place, is_secret = one["input"], "", self._hides and hides_at(self._schema, path)
+            for part in path:
+                if isinstance(part, str):
+                    place = f"{place}.{part}" if place else part
+                    is_secret = is_secret or names_secret(part)
+                else:
+                    place = f"{place}[{part}]"
+            if is_secret:
+                actual = MASK
+            elif shows_values and isinstance(value, str):
+                actual = f"`{value[:SHOWN_MAX]}`"
+            else:
+                actual = kind_of(value, shows_values=shows_values)
             subject = f"`{place}`" if place else "the whole"
             told.append(
                 {

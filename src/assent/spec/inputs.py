@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from assent.errors import InputError, Json
+from assent.spec._outside import validator_of
 from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.documents import Path, did_you_mean, dotted
 from assent.spec.frozen import freeze, thaw
 from assent.spec.names import name_fault
 from assent.spec.sections import Faults, Section
-
-if TYPE_CHECKING:
-    from jsonschema_rs import Draft202012Validator
 
 INPUTS_MAX: Final = 1_000
 """Inputs that one workflow may declare."""
@@ -143,7 +141,7 @@ def _is_schema(section: Section, schema: dict[str, Json]) -> bool:
     import jsonschema_rs
 
     try:
-        _validator(schema)
+        validator_of(schema)
     except jsonschema_rs.ValidationError as error:
         place = error.instance_path
         section.fault("VALUE_INVALID", f"not a JSON Schema: {_short(error.message)}", *place)
@@ -171,23 +169,13 @@ def violations(schema: Mapping[str, Json], value: Json) -> list[tuple[Path, str]
         kind = schema.get("type")
         fits = kind is None or _has_type(value, str(kind))
         return [] if fits else [((), f"must be of type {kind}")]
-    errors = _validator(thaw(schema)).iter_errors(value)
+    errors = validator_of(thaw(schema)).iter_errors(value)
     return [(tuple(error.instance_path), f"is invalid: {_short(error.message)}") for error in errors]
 
 
 def _is_simple(schema: Mapping[str, Json]) -> bool:
     # The validator takes 40 ms to load; a plain type, by far the most frequent declaration, needs none.
     return not schema or (len(schema) == 1 and isinstance(schema.get("type"), str))
-
-
-def _validator(schema: dict[str, Json]) -> Draft202012Validator:
-    import jsonschema_rs
-
-    # Offline, and with patterns run in linear time: a schema is data, it must not reach the network or burn
-    # the processor.
-    return jsonschema_rs.Draft202012Validator(
-        schema, offline=True, pattern_options=jsonschema_rs.RegexOptions()
-    )
 
 
 def _has_type(value: Json, kind: str) -> bool:

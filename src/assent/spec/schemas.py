@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import PydanticUserError, TypeAdapter
 
 from assent.errors import InputError, Json
+from assent.spec._outside import validator_of
 from assent.spec.frozen import thaw
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def schema_of(
         raise InputError(
             "SPEC_INVALID", f"no schema can be derived: {_short(error)}", path="parameters"
         ) from None
+    if adapter.core_schema["type"] == "call":
+        raise InputError("SPEC_INVALID", "no schema can be derived: a function is no type", path="parameters")
     _require_linear(adapter.core_schema)
     _close(schema)
     return schema
@@ -61,12 +64,10 @@ def compile_schema(schema: Mapping[str, Json], what: str) -> Draft202012Validato
 
     Nothing is fetched, and patterns run in linear time: look-around and back-references are refused.
     """
-    import jsonschema_rs  # only schemas from outside need it, and it costs start-up
+    import jsonschema_rs  # only schemas from outside need it
 
     try:
-        return jsonschema_rs.Draft202012Validator(
-            thaw(schema), offline=True, pattern_options=jsonschema_rs.RegexOptions()
-        )
+        return validator_of(thaw(schema))
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         place = getattr(error, "instance_path", [])
         pattern = bool(place) and place[-1] == "pattern"

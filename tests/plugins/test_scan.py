@@ -511,3 +511,41 @@ def test_kinds_of_files_are_told_apart() -> None:
     files = {"a.so": b"", "b.pyc": b"", "c.txt": b"", "d.py": b"", "e.so.1": b"", "F.PYD": b""}
     found = scan(files, Declaration(name="x"), SourceKind.FOLDER)
     assert [file.kind for file in found.files] == ["native", "native", "bytecode", "data", "python", "native"]
+
+
+def doubled(line: str, last: str, *, of: int = 60) -> str:
+    """Definitions each of which names the next one twice."""
+    return "\n".join([*(line.format(i=i, j=i + 1) for i in range(of)), last.format(i=of)])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        doubled("x{i} = x{j} if c else x{j}", "x{i} = os") + "\nx0.system('ls')",
+        doubled("x{i} = x{j} if c else x{j}", "x{i} = x0") + "\nx0.system('ls')",
+        doubled("x{i} = x{j} + x{j}", "x{i} = 'a'") + "\ngetattr(os, x0)",
+        doubled("T{i} = T{j} | list[T{j}]", "T{i} = int") + "\nclass M(BaseModel):\n  a: T0",
+        doubled(
+            "class A{i}(A{j}, B{j}): ...\nclass B{i}(A{j}, B{j}): ...", "class A{i}: ...\nclass B{i}: ..."
+        ),
+        doubled("class A{i}(A{j}): ...", "class A{i}(A0): ..."),
+    ],
+)
+def test_names_that_tangle_cost_a_bounded_time(source: str) -> None:
+    """Either they can be followed, or the source is refused: it never takes longer than anybody can wait."""
+    head = "import os\nfrom pydantic import BaseModel\n"
+    try:
+        read(head + source)
+    except InputError as error:
+        assert error.code == "PLUGIN_SOURCE_INVALID"  # noqa: PT017  # both ends are right; what is not is to hang
+
+
+def test_modules_that_take_everything_from_each_other_are_followed() -> None:
+    names = [f"m{i}" for i in range(6)]
+    text = "\n".join(f"from .{name} import *" for name in names)
+    found = read(
+        "from .m0 import *\ndef f(): system('x'); nothing()",
+        **dict.fromkeys(names[:5], text),
+        m5=text + "\nfrom os import *",
+    )
+    assert "os.system" in {use.name for use in found.uses}

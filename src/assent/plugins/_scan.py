@@ -18,7 +18,7 @@ import msgspec
 from assent.errors import InputError
 from assent.plugins._scan_capabilities import Found, find
 from assent.plugins._scan_describe import describe
-from assent.plugins._scan_names import ROUNDABOUT, Names, Package
+from assent.plugins._scan_names import ROUNDABOUT, Names, Package, TangledError
 from assent.plugins._scan_reach import Graph, functions_of, graph, reach, run_on_import
 from assent.plugins._scan_table import runs_something
 from assent.plugins._scan_types import is_model, model_of
@@ -85,6 +85,12 @@ def _scan(files: Mapping[str, bytes], declaration: Declaration, kind: SourceKind
             CODE,
             "an expression is nested too deeply to be followed",
             hint="split it; nobody could read it either",
+        ) from None
+    except TangledError:
+        raise InputError(
+            CODE,
+            "names refer to each other in more ways than can be followed",
+            hint="bind each name once, to something plain",
         ) from None
 
 

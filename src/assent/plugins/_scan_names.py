@@ -22,6 +22,11 @@ DEPTH_MAX: Final = 60
 """Steps from a name to its meaning; what is further away is not known."""
 MEANINGS_MAX: Final = 8
 """Meanings of one expression that are kept."""
+STEPS_BASE: Final = 200_000
+STEPS_PER_MODULE: Final = 4_000
+"""Steps that all names, constants and types of a source together may take; real code needs a tenth. Without a limit, names that
+refer to each other in two ways at each step would take longer than anybody can wait."""
+
 ROUNDABOUT: Final = "~"
 
 _MODULE_SCOPES: Final = frozenset({AT_IMPORT, TYPING, MAIN})
@@ -34,12 +39,23 @@ _SAME: Final = frozenset(
 NOTHING: Final[Meanings] = ()
 
 
+class TangledError(Exception):
+    """The names of a source refer to each other in more ways than can be followed."""
+
+
 class Package:
     """All modules of one source, by dotted name, so that what one re-exports is followed into another."""
 
     def __init__(self, facts: Iterable[Facts], fold: Fold) -> None:
         self.modules: Mapping[str, Names] = {one.module: Names(one, self, fold) for one in facts}
         self._tops = {name.partition(".")[0] for name in self.modules}
+        self._steps = STEPS_BASE + STEPS_PER_MODULE * len(self.modules)
+
+    def spend(self) -> None:
+        """Take one step; `TangledError` when there is none left."""
+        self._steps -= 1
+        if self._steps < 0:
+            raise TangledError
 
     def is_own(self, dotted: str) -> bool:
         """Whether a name is of this source."""
@@ -56,25 +72,38 @@ class Package:
                 return None
         return self.modules[head], dotted[len(head) + 1 :]
 
-    def real(self, dotted: str, depth: int = 0) -> Meanings:
+    def real(self, dotted: str) -> Meanings:
         """The name with re-exports followed: `notes.store` is `notes._store.store` when `notes` only imports it."""
+        found: dict[str, None] = {}
+        self._follow(dotted, found, set(), 0)
+        return tuple(found)[:MEANINGS_MAX] or (dotted,)
+
+    def _follow(self, dotted: str, found: dict[str, None], seen: set[str], depth: int) -> None:
+        """Put the ends of every way that leads on from a name into `found`; each name on the way is met once."""
+        self.spend()
         mark = ROUNDABOUT if dotted.startswith(ROUNDABOUT) else ""
-        found = self.split(dotted.removeprefix(ROUNDABOUT))
-        if found is None or depth > DEPTH_MAX:
-            return (dotted,)
-        names, rest = found
+        plain = dotted.removeprefix(ROUNDABOUT)
+        if plain in seen:
+            return
+        seen.add(plain)
+        own = self.split(plain)
+        if own is None or depth > DEPTH_MAX:
+            found[dotted] = None
+            return
+        names, rest = own
         first, _, more = rest.partition(".")
         if not first or names.defines(first):
-            return (dotted,)
-        meanings = names.of_name(first, AT_IMPORT, depth + 1)
-        result: list[str] = []
-        for meaning in meanings:
+            found[dotted] = None
+            return
+        before = len(found)
+        for meaning in names.of_name(first, AT_IMPORT, depth + 1):
             whole = f"{meaning}.{more}" if more else meaning
-            if whole.removeprefix(ROUNDABOUT) == dotted.removeprefix(ROUNDABOUT):
-                result.append(dotted)
-                continue
-            result += self.real(mark + whole.removeprefix(ROUNDABOUT) if mark else whole, depth + 1)
-        return tuple(dict.fromkeys(result))[:MEANINGS_MAX] or (dotted,)
+            if whole.removeprefix(ROUNDABOUT) == plain:
+                found[dotted] = None
+            else:
+                self._follow(mark + whole.removeprefix(ROUNDABOUT) if mark else whole, found, seen, depth + 1)
+        if len(found) == before and depth == 0:
+            found[dotted] = None
 
 
 class Names:
@@ -142,6 +171,7 @@ class Names:
             self._busy.discard(key)
 
     def _lookup(self, name: str, scope: str, depth: int) -> list[str]:
+        self.package.spend()
         facts = self.facts
         found: list[str] = []
         local = facts.bindings.get((scope, name)) if scope else None

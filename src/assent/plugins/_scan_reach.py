@@ -105,6 +105,7 @@ def functions_of(package: Package, meanings: Iterable[str]) -> set[str]:
 
 def _inherited(names: Names, owner: str, method: str, depth: int = 0) -> str | None:
     """The full name of a method that a class takes from its bases."""
+    names.package.spend()
     node = names.facts.classes.get(owner)
     if node is None or depth > 10:
         return None

@@ -106,6 +106,7 @@ class TypeText:
 
 def type_of(names: Names, node: ast.expr, scope: str = AT_IMPORT, depth: int = 0) -> TypeText:
     """The type that an annotation means."""
+    names.package.spend()
     if depth > DEPTH_MAX:
         return TypeText("…")
     match node:
@@ -262,6 +263,7 @@ def _class(own: tuple[Names, str]) -> TypeText:
 
 def model_of(names: Names, name: str, depth: int = 0) -> Model:
     """A class with its fields, those of its own bases first."""
+    names.package.spend()
     node = names.facts.classes[name]
     fields: dict[str, Field] = {}
     bases: list[str] = []
@@ -296,6 +298,7 @@ def model_of(names: Names, name: str, depth: int = 0) -> Model:
 
 def is_model(names: Names, name: str) -> bool:
     """Whether a class stands for data: a pydantic model, a dataclass, a typed dictionary, or a child of one."""
+    names.package.spend()
     node = names.facts.classes[name]
     for decorator in node.decorator_list:
         target = decorator.func if isinstance(decorator, ast.Call) else decorator

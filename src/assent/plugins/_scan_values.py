@@ -124,6 +124,7 @@ class _Evaluation:
         self._steps = 0
 
     def value(self, names: Names, node: ast.expr, scope: str, depth: int) -> object:
+        names.package.spend()
         self._steps += 1
         if self._steps > STEPS_MAX or depth > DEPTH_MAX:
             raise _CannotError

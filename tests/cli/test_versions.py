@@ -1,0 +1,148 @@
+"""The commands that govern versions: what they ask of the owner, what they print, and what the real runtime answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from assent.errors import InputError
+from tests.support.door import ScriptedRuntime, Terminal, failing
+
+ID = "io.fs.write_file"
+
+
+@pytest.fixture
+def real(terminal: Terminal) -> Terminal:
+    """A terminal on the real runtime."""
+    terminal.runtime = None
+    return terminal
+
+
+# -- the real runtime ----------------------------------------------------------------------------------------------------
+
+
+def test_a_label_is_put_moved_shown_used_and_taken_away(real: Terminal) -> None:
+    """From the first command to the last, each answer is one object of its documented shape."""
+    answer = real("capability", "label", f"{ID}@^1", "stable", "--json")
+    wanted = {"capability": ID, "label": "stable", "version": "1.0.0", "before": None, "how": "range"}
+    assert (answer.code, answer.object) == (0, wanted)
+    assert real("capability", "label", ID, "stable").out == f"`stable` names {ID}@1.0.0\n"
+    shown = real("capability", "show", f"{ID}@stable", "--json").object
+    assert shown["how"] == "label"
+    standing = shown["standing"]
+    assert isinstance(standing, dict)
+    assert set(standing) == {"state", "latest", "labels", "weight", "created_at", "created_at_ms"}
+    assert (standing["state"], standing["latest"], standing["labels"]) == ("hot", True, ["stable"])
+    assert "found by label" in real("capability", "show", f"{ID}@stable").out
+    assert real("call", f"{ID}@stable", "path=a.txt", "content=x", "--json").object["status"] == "succeeded"
+    gone = real("capability", "unlabel", ID, "stable", "--json")
+    assert (gone.code, gone.object) == (0, {"capability": ID, "label": "stable", "removed": True})
+    again = real("capability", "unlabel", ID, "stable", "--json")
+    assert (again.code, again.object["removed"]) == (0, False)
+    assert real("capability", "unlabel", ID, "stable").out == f"{ID} had no label `stable`\n"
+    missing = real("call", f"{ID}@stable", "path=a.txt", "content=x", "--json")
+    assert (missing.code, missing.error["code"]) == (2, "VERSION_NOT_FOUND")
+
+
+def test_the_history_tells_versions_labels_and_weights(real: Terminal) -> None:
+    before = real("capability", "history", ID, "--json").object
+    versions = before["versions"]
+    assert isinstance(versions, list)
+    (version,) = versions
+    assert isinstance(version, dict)
+    assert (version["version"], version["state"]) == ("1.0.0", "hot")
+    assert (before["labels"], before["weights"]) == ([], [])
+    real("capability", "label", ID, "stable")
+    real("capability", "unlabel", ID, "stable")
+    real("capability", "activate", ID, "1.0.0=80")
+    told = real("capability", "activate", ID, "--end", "--json")
+    assert (told.code, told.object) == (0, {"capability": ID, "weights": {}})
+    after = real("capability", "history", ID, "--json").object
+    labels, weights = after["labels"], after["weights"]
+    assert isinstance(labels, list)
+    assert isinstance(weights, list)
+    assert [change["version"] for change in labels if isinstance(change, dict)] == [None, "1.0.0"]
+    assert [change["weights"] for change in weights if isinstance(change, dict)] == [{}, {"1.0.0": 80}]
+    text = real("capability", "history", ID).out
+    assert "(removed)" in text
+    assert "1.0.0=80" in text
+    assert "ended" in text
+
+
+def test_what_is_refused_exits_with_2_and_changes_nothing(real: Terminal) -> None:
+    for words, code in (
+        (("label", f"{ID}@2.0.0", "stable"), "VERSION_NOT_FOUND"),
+        (("label", ID, "latest"), "LABEL_INVALID"),
+        (("label", f"{ID}@v1.0.0", "stable"), "INVALID_VERSION"),
+        (("unlabel", "no.such", "stable"), "CAPABILITY_UNKNOWN"),
+        (("activate", ID, "1.0.0=0"), "WEIGHTS_INVALID"),
+        (("activate", ID, "9.0.0=1"), "VERSION_NOT_FOUND"),
+        (("activate", ID), "USAGE_INVALID"),
+        (("activate", ID, "1.0.0=1", "--end"), "USAGE_INVALID"),
+        (("activate", ID, "1.0.0"), "USAGE_INVALID"),
+        (("activate", ID, "1.0.0=1", "1.0.0=2"), "USAGE_INVALID"),
+        (("retire", f"{ID}@1.0.0"), "VERSION_NEWEST"),
+        (("retire", ID, "--dry-run"), "VERSION_NEWEST"),
+        (("history", "no.such"), "CAPABILITY_UNKNOWN"),
+        (("show", f"{ID}@^2"), "VERSION_NOT_FOUND"),
+    ):
+        answer = real("capability", *words, "--json")
+        assert (answer.code, answer.error["code"]) == (2, code), words
+    data = real("capability", "history", ID, "--json").object
+    assert (data["labels"], data["weights"]) == ([], [])
+
+
+def test_a_workflow_asks_for_versions_in_every_way(real: Terminal) -> None:
+    """Labels and moments are looked up before anything is started; what means nothing is shown where it stands in the file."""
+    real("capability", "label", ID, "stable")
+    steps = [f"{ID}@stable", f"{ID}@>=1 <2", f"{ID}@2099-01-01", f"{ID}@4102444800", ID]
+    lines = [
+        f'  - {{name: s{n}, capability: "{ref}", inputs: {{path: a{n}.txt, content: x}}}}'
+        for n, ref in enumerate(steps)
+    ]
+    real.write("w.yaml", "name: w\nsteps:\n" + "\n".join(lines) + "\n")
+    planned = real("plan", "w.yaml", "--json")
+    assert planned.code == 0, planned.out
+    assert real("run", "w.yaml", "--json").object["status"] == "succeeded"
+    for reference, code in (("@stabel", "VERSION_NOT_FOUND"), ("@1.2.3.4", "INVALID_VERSION")):
+        real.write("bad.yaml", f'name: w\nsteps:\n  - {{name: a, capability: "{ID}{reference}"}}\n')
+        answer = real("run", "bad.yaml", "--json")
+        assert (answer.code, answer.error["code"]) == (2, code)
+        assert str(answer.error["path"]).startswith("bad.yaml:3:")
+
+
+# -- a scripted one ------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_changed_is_told_in_one_line(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runtime.answers["label"] = {
+        "capability": ID,
+        "label": "s",
+        "version": "2.0.0",
+        "before": "1.0.0",
+        "how": "exact",
+    }
+    assert (
+        terminal("capability", "label", f"{ID}@2.0.0", "s").out == f"`s` names {ID}@2.0.0, no longer 1.0.0\n"
+    )
+    runtime.answers["unlabel"] = {"capability": ID, "label": "s", "removed": True}
+    assert terminal("capability", "unlabel", ID, "s").out == f"`s` is no label of {ID} any more\n"
+    runtime.answers["activate"] = {"capability": ID, "weights": {"1.0.0": 80, "2.0.0": 20}}
+    assert (
+        terminal("capability", "activate", ID, "1.0.0=80", "2.0.0=20").out
+        == f"{ID} is shared: 1.0.0=80 2.0.0=20\n"
+    )
+    assert terminal("capability", "activate", ID, "--end").out == f"{ID} means its latest version\n"
+    runtime.answers["retire"] = {"capability": ID, "version": "1.0.0", "retired": True}
+    assert terminal("capability", "retire", f"{ID}@1.0.0").out == f"{ID}@1.0.0 is retired\n"
+    assert (
+        terminal("capability", "retire", f"{ID}@1.0.0", "--dry-run").out == f"{ID}@1.0.0 could be retired\n"
+    )
+    assert terminal("capability", "retire", f"{ID}@1.0.0", "--json").object["retired"] is True
+    asked = runtime.requests[-1]
+    assert (asked["op"], asked["reference"], asked["dry_run"]) == ("retire", f"{ID}@1.0.0", False)
+
+
+def test_a_refusal_of_the_owner_is_told_as_it_came(terminal: Terminal) -> None:
+    terminal.runtime = failing(InputError("VERSION_IN_USE", "a run uses it", details={"runs": ["run_1"]}))
+    answer = terminal("capability", "retire", f"{ID}@1.0.0", "--json")
+    assert (answer.code, answer.error["code"]) == (2, "VERSION_IN_USE")

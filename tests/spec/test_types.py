@@ -179,3 +179,10 @@ def test_a_size_survives_being_written(size: int) -> None:
     assert read("size", size) == size
     if size <= INTEGER_MAX // 1024:
         assert read("size", f"{size}KiB") == size * 1024
+
+
+@pytest.mark.parametrize("name", READY)
+def test_a_ready_type_may_be_left_out(name: str) -> None:
+    """`Size | None` is written as with any other type."""
+    adapter: TypeAdapter[Any] = TypeAdapter(READY[name] | None)
+    assert adapter.validate_python(None) is None

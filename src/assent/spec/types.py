@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Final
@@ -95,7 +95,8 @@ class _Measure:
 
     expected: str
     pattern: str
-    number: dict[str, Any]  # `Any`: a JSON Schema
+    # Hashed without it: `Size | None` hashes what it is made of. `Any`: a JSON Schema
+    number: dict[str, Any] = field(hash=False)
     read: Callable[[Any], object]  # `Any`: it raises TypeError or ValueError for what it can't read
     write: Callable[[Any], str | int]  # `Any`: each measure writes its own Python type
 

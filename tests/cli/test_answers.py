@@ -417,3 +417,20 @@ def test_proofs_and_exports_are_handed_on(terminal: Terminal) -> None:
     assert (
         terminal("audit", "verify", "--checkpoint", "kept", "--json").object["checkpoint"] == "a checkpoint"
     )
+
+
+def test_the_difference_of_a_version_to_itself_is_none(terminal: Terminal) -> None:
+    """With every field of the object, and in one line for people."""
+    words = ("capability", "diff", "io.fs.write_file", "1.0.0", "^1")
+    assert terminal(*words, "--json").json == {
+        "capability": "io.fs.write_file",
+        "from": "1.0.0",
+        "to": "1.0.0",
+        "breaking": False,
+        "counts": {"breaking": 0, "compatible": 0},
+        "changes": [],
+        "served": True,
+        "missing": None,
+    }
+    assert terminal(*words).out == "io.fs.write_file  1.0.0 → 1.0.0: no changes\n"
+    assert terminal("capability", "diff", "io.fs.write_file", "1.0.0", "7.0.0").code == 2

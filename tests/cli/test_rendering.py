@@ -15,6 +15,7 @@ from assent.cli._result_text import result_text
 from assent.cli._style import PLAIN, Paint, safe, safe_line, wants_colour
 from assent.cli._table import table, visible
 from assent.cli._timeline import show_text
+from assent.cli._versions import diff_words
 from assent.errors import InputError, Json
 from assent.spec.events import EVENT_TYPES
 from tests.support.door import RUN, approval_object, run_object
@@ -382,3 +383,34 @@ def test_of_many_errors_the_first_one_is_nearest_the_prompt() -> None:
     assert text.splitlines()[-1] == "error: the first   [X_Y]"
     assert text.splitlines()[0] == "… and 6 more"
     assert text.count("error:") == FAULTS_SHOWN
+
+
+def test_a_difference_names_what_breaks_first_and_says_who_is_served() -> None:
+    """Marks, not colours, tell what breaks."""
+    changes: list[Json] = [
+        {
+            "path": "returns.size",
+            "kind": "field_added",
+            "breaking": False,
+            "reason": "an optional field was added",
+        },
+        {"path": "parameters.name", "kind": "type_changed", "breaking": True, "reason": "it was string"},
+    ]
+    data: dict[str, Json] = {
+        "capability": "a.b",
+        "from": "1.0.0",
+        "to": "2.0.0",
+        "breaking": True,
+        "counts": {"breaking": 1, "compatible": 1},
+        "changes": changes,
+        "served": False,
+        "missing": "nothing leads there",
+    }
+    lines = diff_words(data, PLAIN).splitlines()
+    assert lines[0] == "a.b  1.0.0 → 2.0.0: 2 changes, 1 breaking"
+    assert lines[1].split() == ["!", "parameters.name", "it", "was", "string"]
+    assert lines[-1] == "callers of 1.0.0 can't be served: nothing leads there"
+    assert "are served through transformers" in diff_words({**data, "served": True}, PLAIN)
+    harmless: dict[str, Json] = {**data, "changes": changes[:1], "counts": {"breaking": 0, "compatible": 1}}
+    assert diff_words(harmless, PLAIN).splitlines()[0] == "a.b  1.0.0 → 2.0.0: 1 change, none breaking"
+    assert len(diff_words(harmless, PLAIN).splitlines()) == 2

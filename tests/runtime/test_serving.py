@@ -302,3 +302,17 @@ async def test_a_workflow_is_checked_against_what_its_author_wrote_it_for(rt: Ru
     assert plan.to_json()["steps"]
     with pytest.raises(InputError, match="has no parameter `items`"):
         await rt.run(workflow({"items": ["tea"]}))
+
+
+async def test_the_difference_of_two_versions_says_whether_callers_are_served(rt: Runtime) -> None:
+    """Also of one that was retired, by its number."""
+    found = rt.versions.diff(ID, "1.0.0", "2.0.0")
+    assert (found.is_breaking, found.old, found.new) == (True, "1.0.0", "2.0.0")
+    await retire_one(rt)
+    assert rt.versions.diff_told(ID, "1.0.0", "^2")["served"] is True
+    back = rt.versions.diff_told(ID, "2.0.0", "1.0.0")
+    assert back["served"] is False
+    assert "nothing brings inputs" in str(back["missing"])
+    with pytest.raises(InputError) as caught:
+        rt.versions.diff(ID, "1.0.0", "9.0.0")
+    assert caught.value.code == "VERSION_NOT_FOUND"

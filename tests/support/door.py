@@ -154,6 +154,11 @@ class ScriptedRuntime:
 
         return api.capability(settings, reference)
 
+    def capability_diff(self, settings: Settings, name: str, old: str, new: str) -> Result:
+        from assent.runtime import api
+
+        return api.capability_diff(settings, name, old, new)
+
     def capability_history(self, settings: Settings, name: str) -> Result:
         from assent.runtime import api
 

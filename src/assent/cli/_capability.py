@@ -10,7 +10,7 @@ from assent.cli._door import Door
 from assent.cli._json import Object, compact, mapping, text
 from assent.cli._style import RISK_STYLE, safe, safe_line
 from assent.cli._table import table
-from assent.cli._versions import activate, history, label, retire, standing_words, unlabel
+from assent.cli._versions import activate, diff, history, label, retire, standing_words, unlabel
 from assent.errors import Json
 from assent.spec.frozen import thaw
 
@@ -128,6 +128,7 @@ capability = group(
     list_,
     show,
     history,
+    diff,
     label,
     unlabel,
     activate,

@@ -97,6 +97,10 @@ class Facade(Protocol):
         """The same of the version that a reference means, with `how` it was named."""
         ...
 
+    def capability_diff(self, settings: Settings, name: str, old: str, new: str) -> Result:
+        """What changes from one version of a capability to another."""
+        ...
+
     def capability_history(self, settings: Settings, name: str) -> Result:
         """Every version of a capability, and every change of its labels and weights, the newest first."""
         ...

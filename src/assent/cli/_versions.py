@@ -11,7 +11,7 @@ from assent.cli._command import command
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
 from assent.cli._json import Object, mapping, number, text
-from assent.cli._style import safe_line
+from assent.cli._style import Paint, safe_line
 from assent.cli._table import table
 from assent.errors import InputError, Json
 
@@ -57,6 +57,48 @@ def history(door: Door, capability: str) -> None:
             "weights\n" + table([[*map(safe_line, row)] for row in shares], paint=paint, indent="  ")
         )
     door.out.answer("\n\n".join(blocks))
+
+
+@command("diff", watches=False, short_help="Show what changes between two versions.")
+@capability_argument
+@click.argument("old")
+@click.argument("new")
+def diff(door: Door, capability: str, old: str, new: str) -> None:
+    """Show what changes from version OLD of CAPABILITY to version NEW, and which changes break callers of OLD.
+
+    OLD and NEW are what may stand behind the `@` of a reference: `1.2.0`, `^1`, `stable` …
+    """
+    data = door.facade.capability_diff(door.settings, capability, old, new)
+    if door.out.is_json:
+        door.out.object(data)
+    else:
+        door.out.answer(diff_words(data, door.out.paint()))
+
+
+def diff_words(data: Object, paint: Paint) -> str:
+    """The difference of two versions: a line for each change, breaking ones marked and first."""
+    named = f"{text(data, 'capability')}  {text(data, 'from')} → {text(data, 'to')}"
+    changes = sorted(_objects(data, "changes"), key=lambda change: change.get("breaking") is not True)
+    if not changes:
+        return safe_line(f"{named}: no changes")
+    breaking = number(mapping(data, "counts"), "breaking") or 0
+    count = f"{len(changes)} change{'s' if len(changes) > 1 else ''}"
+    lines = [safe_line(f"{named}: {count}, {breaking or 'none'} breaking")]
+    rows = [
+        [
+            "!" if change.get("breaking") is True else " ",
+            safe_line(text(change, "path")),
+            safe_line(text(change, "reason")),
+        ]
+        for change in changes
+    ]
+    lines.append(table(rows, paint=paint, indent="  "))
+    if breaking:
+        older = text(data, "from")
+        served = f"callers of {older} are served through transformers"
+        missing = f"callers of {older} can't be served: {text(data, 'missing')}"
+        lines.append(safe_line(served if data.get("served") is True else missing))
+    return "\n".join(lines)
 
 
 @command("label", short_help="Put a label on a version.")

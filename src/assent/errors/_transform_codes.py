@@ -35,6 +35,10 @@ TRANSFORM_CODES: dict[str, Explanation] = {
         "More versions lie between the one that is asked for and the one that serves than may be crossed.",
         "Ask for a newer version, or register a transformer that spans several.",
     ),
+    "ERROR_RATE": Explanation(
+        "A version of a capability failed too often while it shared the calls, so its share went to the others.",
+        "Look at its failed steps, mend it under a new version, and share the calls again: `assent capability activate`.",
+    ),
     "SAMPLES_MISSING": Explanation(
         "No values that fit a schema could be made, so a transformer could not be tried.",
         "Give the part that the message names `examples` in its schema.",

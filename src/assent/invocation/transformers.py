@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from assent.errors import AssentError, InputError, Json
+from assent.invocation._known_fields import KnownFields
 from assent.invocation.samples import samples
 from assent.invocation.transform import HOPS_MAX, LIMIT_S, Chain, Function, Link, unchanged
 from assent.spec.canonical import canonical_json
@@ -286,7 +287,14 @@ class VersionChain:
             given: Function | None = getattr(transformer, f"{side}_{way}")
             if given is not None:
                 return given
-        return unchanged if self._can_pass(side, source, target) else None
+        if self._can_pass(side, source, target):
+            return unchanged
+        one, other = self._specs[source], self._specs[target]
+        if side == "outputs" and not any(
+            change.is_breaking for change in diff_schemas(other.returns, one.returns, "output")
+        ):
+            return KnownFields(other.returns)
+        return None
 
     def _can_pass(self, side: Side, source: str, target: str) -> bool:
         """Whether what one version sends or gives suits another one as it is."""

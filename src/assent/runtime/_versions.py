@@ -34,10 +34,12 @@ from assent.runtime._temperature import Cooling, Temperatures
 from assent.runtime._traffic import ERROR_RATE, Traffic
 from assent.runtime.settings import Limits, Settings
 from assent.spec import events as ev
+from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import RunId
 from assent.spec.principal import Principal
 from assent.spec.reference import CapabilityReference, How
 from assent.spec.states import RunState
+from assent.spec.version_diff import VersionDiff, diff_specs
 from assent.system import SystemClock
 
 RETIRED: Final = "retired"
@@ -212,6 +214,29 @@ class Versions:
     def _index(self, capability: str) -> VersionIndex:
         snapshot: RegistrySnapshot = self._registry.snapshot()
         return snapshot.index(capability)
+
+    def diff(self, capability: str, old: str, new: str) -> VersionDiff:
+        """What changes from one version of a capability to another.
+
+        Versions are what may stand behind the `@` of a reference; a retired one goes by its number. `CAPABILITY_UNKNOWN`,
+        `VERSION_NOT_FOUND`, `INVALID_VERSION`.
+        """
+        return diff_specs(self._spec(capability, old), self._spec(capability, new))
+
+    def diff_told(self, capability: str, old: str, new: str) -> dict[str, Json]:
+        """The same as `assent capability diff --json` prints it. `served`: the newer one can serve the older one's callers."""
+        found = self.diff(capability, old, new)
+        try:
+            self._capabilities.chain(capability).route(found.old, found.new)
+        except InputError as error:
+            return {**found.to_json(), "served": False, "missing": error.message}
+        return {**found.to_json(), "served": True, "missing": None}
+
+    def _spec(self, capability: str, wanted: str) -> CapabilitySpec:
+        entry = self._index(capability).version(wanted)
+        if entry is not None and entry.spec is not None:
+            return entry.spec
+        return self._registry.resolve(f"{capability}@{wanted}")
 
     # -- what is changed --------------------------------------------------------------------------------------------------
 

@@ -256,6 +256,12 @@ def capability_history(settings: Settings, name: str) -> dict[str, Json]:
         return runtime.versions.told(name, now_ms=system.SystemClock().now_ms())
 
 
+def capability_diff(settings: Settings, name: str, old: str, new: str) -> dict[str, Json]:
+    """What changes from one version of a capability to another, and whether callers of the first can be served by the second."""
+    with _informed(settings) as runtime:
+        return runtime.versions.diff_told(name, old, new)
+
+
 @contextmanager
 def _informed(settings: Settings) -> Iterator[Runtime]:
     """A runtime that owns nothing and knows what the ledger says of capabilities; inside, its plugins are loaded."""
@@ -565,6 +571,7 @@ __all__ = [
     "Reader",
     "capabilities",
     "capability",
+    "capability_diff",
     "capability_history",
     "capability_list",
     "execute",

@@ -7,7 +7,9 @@ refused; the direction then says which of the two breaks.
 
 Conservative: what can't be compared counts as both. One thing is read as people mean it. An object that says nothing about
 `additionalProperties` accepts any field, but nobody was told of any: a field that it does not declare counts as never sent,
-so that an optional field can be added to it. `additionalProperties: true` is an offer, and counts as one.
+so that an optional field can be added to it. `additionalProperties: true` is an offer, and counts as one. And whoever reads an
+object passes over fields that it does not know, also where its type refuses them, as types do by themselves: a field that is
+added to an output breaks nobody.
 """
 
 from __future__ import annotations
@@ -236,8 +238,6 @@ class _Comparison:
         reason = "a required field was added" if is_new_need else "an optional field was added"
         if refused and not is_new_need:
             reason += " where any field of another type was allowed"
-        if admitted and _is_closed(old):
-            reason += "; fields that it does not name were refused before"
         return Found(
             path,
             ChangeKind.FIELD_ADDED,
@@ -256,7 +256,8 @@ class _Comparison:
         if extra is None:
             return False, False
         if extra is False:
-            return True, False
+            # The older side is sent the field and passes over it; the newer one refuses whoever sends it.
+            return is_older, False
         pair = (sender, extra) if is_older else (extra, sender)
         found = self.compare(*pair, path)
         refuses, admits = any(c.refuses for c in found), any(c.admits for c in found)
@@ -286,7 +287,7 @@ class _Comparison:
                 yield Found(path, ChangeKind.EXTRA_FIELDS, reason, refuses=True)
             else:
                 reason = "fields that it does not name are allowed now"
-                yield Found(path, ChangeKind.EXTRA_FIELDS, reason, admits=True)
+                yield Found(path, ChangeKind.EXTRA_FIELDS, reason)
         elif not _is_closed(old):
             one, other = (_ANYTHING if extra is None else extra for extra in (before, after))
             yield from self.compare(one, other, f"{path}.*")

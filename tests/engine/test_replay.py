@@ -268,7 +268,8 @@ async def refuse(call: HookedCall) -> None:
     raise RefusedError("TOO_LATE", "not after five o'clock")
 
 
-async def test_a_replay_takes_the_one_way_and_counts_apart(place: Place) -> None:
+async def test_hooks_run_in_a_replay_as_in_a_run(place: Place) -> None:
+    """The whole way, with all that is counted on it, is held by `test_one_pipeline.py`."""
     seen: list[str] = []
 
     async def look(call: HookedCall) -> None:
@@ -277,12 +278,8 @@ async def test_a_replay_takes_the_one_way_and_counts_apart(place: Place) -> None
     async with place.open() as rt:
         rt.hooks.before(look)
         run = (await rt.run(workflow(put("a"), put("b")))).run_id
-        counted = rt.metrics.snapshot()
-        report = await rt.replay(run)
-        assert seen == ["a", "b", "a", "b"], "hooks run in a replay as in a run"
-        assert rt.metrics.snapshot() == counted, "the runtime has made no call"
-    for name in ("validations", "decisions"):
-        assert report.counted[name] == counted[name]
+        await rt.replay(run)
+        assert seen == ["a", "b", "a", "b"]
 
 
 async def test_what_a_hook_refused_is_refused_where_the_hook_is_not(place: Place) -> None:

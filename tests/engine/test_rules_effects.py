@@ -25,6 +25,8 @@ from tests.support.bodies import (
     workflow,
 )
 
+pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
+
 ONE = workflow(put("a"))
 
 

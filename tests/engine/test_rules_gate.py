@@ -13,6 +13,8 @@ from assent.errors import InputError
 from assent.spec.states import RunState
 from tests.support.bodies import Pause, Place, code, policy, put, rule, states, workflow
 
+pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
+
 ALLOW_ALL = (
     "version: 1\ndefault: DENY\nrules:\n- {id: all, decision: ALLOW, reason: test, without_approval: true}\n"
 )

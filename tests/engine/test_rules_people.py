@@ -25,6 +25,8 @@ from tests.support.bodies import (
     workflow,
 )
 
+pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
+
 HIGH = workflow(put("a"), put("b", "box.put_high"), put("c"))
 
 

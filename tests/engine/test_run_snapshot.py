@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from assent.errors import AssentError, Json
-from assent.invocation import Snapshot
+from assent.invocation import Handler, LocalContext, Snapshot, StateKey, restore_call
+from assent.spec import create_read_capability
 from assent.spec.canonical import canonical_json, fingerprint
+from assent.spec.capability import SpecModel
 from assent.spec.json_patch import apply
 from tests.support.bodies import Bench, Place, no_effect, policy, put, put_spec, rule, user, workflow
 
@@ -38,7 +41,7 @@ async def failed(place: Place) -> tuple[str, Snapshot]:
 def elsewhere(tmp_path: Path) -> Place:
     """Another machine: another workspace, another ledger."""
     root = tmp_path / "elsewhere"
-    root.mkdir()
+    root.mkdir(parents=True)
     return Place(root)
 
 
@@ -171,6 +174,8 @@ async def test_what_is_no_snapshot_is_refused(place: Place) -> None:
     broken["payloads"].popitem()
     unknown: Any = copy.deepcopy(snapshot.document)
     unknown["events"][1]["event"]["kind"] = "step.dreamt"
+    schema: Any = copy.deepcopy(snapshot.document)
+    schema["versions"]["capabilities"]["box.put@1.0.0"]["spec"]["parameters"] = {"type": "no such type"}
     backwards: Any = [*reversed(snapshot.document["events"])]  # type: ignore[arg-type]  # a list, as written
     async with place.open() as rt:
         for data in (
@@ -184,9 +189,61 @@ async def test_what_is_no_snapshot_is_refused(place: Place) -> None:
             tampered(snapshot, events=backwards),
             tampered(snapshot, events=[]),
             tampered(snapshot, versions={}),
+            tampered(snapshot, versions=schema["versions"]),
+            tampered(snapshot, kind="dream"),
+            b'{"snapshot": 1}',
             tampered(snapshot, payloads=broken["payloads"]),
             tampered(snapshot, events=unknown["events"]),
         ):
             with pytest.raises(AssentError) as caught:
                 await rt.replay(Snapshot.load(data))
             assert caught.value.code == "SNAPSHOT_INVALID"
+
+
+async def test_a_handlers_call_can_be_frozen_and_restored(place: Place) -> None:
+    taken: list[Snapshot] = []
+
+    def freeze(call: LocalContext) -> None:
+        call.state.set(StateKey("seen", int), 7)
+        call.meta["note"] = "before the effect"
+        taken.append(call.snapshot())
+
+    place.box.before["a"] = freeze
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a")))
+        bound = rt._capabilities.current().find("box.put")
+        [snapshot] = taken
+        document: Any = snapshot.document
+        assert (document["run"], document["step"], document["phase"]) == (result.run_id, "a", "executing")
+        assert document["tasks"] == {"part": "execute", "cleanups": 0, "is_over": False}
+        assert document["prepared"] == {"had": False, "old": None}
+        world = rt._ready.world.simulate()
+        context = restore_call(Snapshot.load(snapshot.dump()), bound, world=world, blobs=rt._ready.blobs)
+        assert context.snapshot() == snapshot
+        assert (context.state.get(StateKey("seen", int)), context.meta) == (7, {"note": "before the effect"})
+        assert context.world.is_simulated
+        with pytest.raises(AssentError) as caught:
+            await rt.replay(snapshot)
+        assert caught.value.code == "SNAPSHOT_INVALID", "a call has no events of its own"
+
+
+async def test_defaults_of_a_type_that_is_not_here_come_from_the_record(place: Place, tmp_path: Path) -> None:
+    class Greeting(SpecModel):
+        name: str
+        word: str = "hello"
+        tokens: list[str] = Field(default_factory=list, json_schema_extra={"writeOnly": True})
+
+    async def greet(context: LocalContext, parameters: Greeting) -> Json:
+        del context
+        return {"text": f"{parameters.word} {parameters.name}"}
+
+    spec = create_read_capability("demo.greet", parameters=Greeting)
+    for inputs in ({"name": "Ada"}, {"name": "Ada", "tokens": [SECRET]}):
+        async with place.open() as rt:
+            rt.register(spec, Handler(greet, parameters=Greeting, revision="greet/1"))
+            run = (await rt.call("demo.greet", inputs)).run_id  # type: ignore[arg-type]  # text and lists of it are JSON
+            snapshot = rt.snapshot(run)
+        assert SECRET not in snapshot.dump().decode()
+        async with elsewhere(tmp_path / str(len(inputs))).open() as other:
+            report = await other.replay(snapshot)
+            assert report.is_equal, report.to_json()["differences"]

@@ -28,6 +28,8 @@ from tests.support.bodies import (
     workflow,
 )
 
+pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
+
 THREE = {"max_attempts": 3, "backoff": {"initial": "1ms", "max": "2ms"}}
 
 

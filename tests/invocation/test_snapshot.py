@@ -246,6 +246,19 @@ def test_the_snapshot_of_a_run_has_no_context_to_restore() -> None:
     assert caught.value.code == "SNAPSHOT_INVALID"
 
 
+def test_a_document_that_lacks_something_is_refused() -> None:
+    document: Any = call().snapshot().document
+    lacking: list[Any] = [
+        {**document, "phase": "dreaming"},
+        {**document, "state": [["a"]]},
+        {"snapshot": 1, "kind": "call"},
+    ]
+    for broken in lacking:
+        with pytest.raises(AssentError) as caught:
+            restored(Snapshot.of_document(broken))
+        assert caught.value.code == "SNAPSHOT_INVALID"
+
+
 def test_a_call_without_a_capability_has_a_snapshot_and_is_restored_by_force_only() -> None:
     context = LocalContext(
         run=RunId("r"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Event
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,13 +46,12 @@ STEPS_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of a replay: its own recording, where it could not go on, what it had to assume, and what its calls counted."""
+    """What came of a replay: its own recording, where it could not go on and what it had to assume."""
 
     recording: Recording
     went_astray: bool
     stopped: tuple[StepKey, ...]
     assumed: tuple[StepKey, ...]
-    counted: Mapping[str, Json]
 
 
 async def replay(
@@ -86,7 +85,6 @@ async def replay(
             script.is_off,
             stopped,
             tuple(script.assumed),
-            pipeline.metrics.snapshot(),
         )
     finally:
         await engine.close()
@@ -124,7 +122,7 @@ class _RecordedIds:
 
 
 class _ReplayPipeline(Pipeline):
-    """The way of every call, told by the record what stood in it. Replays count nowhere but here."""
+    """The way of every call, told by the record what stood in it."""
 
     script: Script
 

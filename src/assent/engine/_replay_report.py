@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from assent.engine._record import RunRecord
-from assent.engine._recording import Recording
+from assent.engine._recording import Recording, is_alike
 from assent.engine._replay import Replayed
 from assent.engine._run_snapshot import fold_recording
 from assent.engine._script import RUN, subject_of
@@ -18,7 +18,6 @@ from assent.errors import Json
 from assent.spec import events as ev
 from assent.spec.ids import StepKey
 from assent.spec.json_patch import diff, is_equal
-from assent.spec.masking import MASK
 
 # What two runs of the same thing never share: salted commitments and what is made of them, moments, and the names of what
 # stood behind it. What of these matters is reported apart.
@@ -55,8 +54,7 @@ class ReplayReport:
     """How a replay compares with the record.
 
     `stopped` are the steps whose answer the record does not have, `assumed` those that are taken to have been taken back,
-    `masked` the places that a snapshot hides. `against` are the versions that really ran, by capability. `counted` is what the
-    replay's calls counted (see `Metrics.snapshot`): they count nowhere else.
+    `masked` the places that a snapshot hides. `against` are the versions that really ran, by capability.
     """
 
     run_id: str
@@ -71,7 +69,6 @@ class ReplayReport:
     assumed: tuple[StepKey, ...]
     masked: tuple[str, ...]
     steps: int
-    counted: Mapping[str, Json]
 
     @property
     def is_equal(self) -> bool:
@@ -125,7 +122,6 @@ def compare(
         assumed=replayed.assumed,
         masked=recording.masked,
         steps=len(before.steps),
-        counted=replayed.counted,
     )
 
 
@@ -171,7 +167,7 @@ def _answer(decision: str, rule: str) -> dict[str, Json]:
 def _outputs(
     recording: Recording, before: RunRecord, replayed: Recording, after: RunRecord
 ) -> Iterator[Difference]:
-    alike = _is_alike if recording.masked else is_equal
+    alike = is_alike if recording.masked else is_equal
     for key, step in before.steps.items():
         other = after.steps.get(key)
         if step.output is not None and other is not None and other.output is not None:
@@ -214,19 +210,8 @@ def _is_same(
         # It really ran, as the version that was asked for, on the world of today.
         for name in ("version", "prepared", "preview"):
             before[name] = after[name] = None
-    alike = _is_alike if of.masked else is_equal
+    alike = is_alike if of.masked else is_equal
     return alike(before, after)
-
-
-def _is_alike(was: Json, now: Json) -> bool:
-    """Equal where both can be seen: what a snapshot hides can't be compared."""
-    if isinstance(was, str) and MASK in was:
-        return True
-    if isinstance(was, dict) and isinstance(now, dict):
-        return was.keys() == now.keys() and all(_is_alike(item, now[name]) for name, item in was.items())
-    if isinstance(was, list) and isinstance(now, list):
-        return len(was) == len(now) and all(map(_is_alike, was, now))
-    return is_equal(was, now)
 
 
 def _essence(event: ev.AnyEvent, recording: Recording) -> dict[str, Json]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from assent.engine._recording import RecordedCapability, Recording
+from assent.engine._recording import RecordedCapability, Recording, is_alike
 from assent.engine._script import Reply, Script
 from assent.engine.ports import Catalogue
 from assent.errors import AssentError, InputError, Json
@@ -49,7 +49,7 @@ class ReplayedCapability(BoundCapability):
         super().__init__(known.spec, handler)
 
     def parse(self, inputs: Mapping[str, Json]) -> tuple[Any, dict[str, Json]]:
-        """As ever; but what a snapshot hides can't be validated, and a type that is not here left its defaults in the schema."""
+        """As ever; but what a snapshot hides can't be validated, and a type that is not here left its defaults in the record."""
         given = self._with_defaults(inputs) if self._fills_defaults or self._hides_inputs else inputs
         if not self._hides_inputs:
             return super().parse(given)
@@ -69,15 +69,13 @@ class ReplayedCapability(BoundCapability):
         return any(place.startswith(f"{self.spec.id} ") for place in self._script.recording.masked)
 
     def _with_defaults(self, inputs: Mapping[str, Json]) -> dict[str, Json]:
+        """The inputs with the defaults that a type filled in then, which is not here now: as they were recorded."""
         if not self._is_typed:
             return dict(inputs)
-        schema = thaw(self.spec.parameters)
-        properties = schema.get("properties") if isinstance(schema, dict) else None
-        found = dict(inputs)
-        for name, field in properties.items() if isinstance(properties, dict) else ():
-            if name not in found and isinstance(field, dict) and "default" in field:
-                found[name] = field["default"]
-        return found
+        for filled in self._script.recording.inputs_of(self.spec.id):
+            if all(name in filled and is_alike(filled[name], value) for name, value in inputs.items()):
+                return {**filled, **inputs}
+        return dict(inputs)
 
     async def _execute(self, context: LocalContext, parameters: object) -> object:
         del parameters

@@ -15,9 +15,9 @@ import msgspec
 from assent.engine._record import RunRecord, evolve
 from assent.engine._recording import RecordedCapability, Recording, bound_by
 from assent.engine.projection import fold
-from assent.errors import AssentError, InputError, InternalError, Json
+from assent.errors import AssentError, InternalError, Json
 from assent.invocation import BoundCapability
-from assent.invocation.snapshot import FORMAT, Snapshot
+from assent.invocation.snapshot import FORMAT, Snapshot, invalid_snapshot
 from assent.spec import events as ev
 from assent.spec.frozen import thaw
 from assent.spec.ids import Commitment, RunId, StepKey
@@ -82,12 +82,8 @@ def snapshot_run(recording: Recording, exact: Exact, *, version: str) -> Snapsho
 def recording_of(snapshot: Snapshot) -> Recording:
     """The recording that a run's snapshot is. `SNAPSHOT_INVALID` when its events are no run, or a payload is missing."""
     document: Any = snapshot.document
-    if document["kind"] != "run":
-        raise InputError(
-            "SNAPSHOT_INVALID",
-            "this is the snapshot of a call, and only a run can be replayed",
-            hint="take one of its run: `assent show RUN --snapshot FILE`",
-        )
+    if document.get("kind") != "run":
+        raise invalid_snapshot("it is of a call, and only a run can be replayed")
     try:
         events = tuple(msgspec.convert(item["event"], ev.AnyEvent) for item in document["events"])
         recording = Recording(
@@ -102,12 +98,22 @@ def recording_of(snapshot: Snapshot) -> Recording:
             masked=tuple(map(str, document["masked"])),
         )
         fold_recording(recording)
+        _require_schemas(recording)
         missing = [bound for bound in bound_by(events) if bound not in recording.payloads]
     except (KeyError, TypeError, ValueError, AttributeError, msgspec.ValidationError, AssentError) as error:
-        raise _broken(f"its events are no run ({_reason(error)})") from None
+        raise invalid_snapshot(f"its events are no run ({_reason(error)})") from None
     if missing:
-        raise _broken(f"{len(missing)} of its payloads are missing")
+        raise invalid_snapshot(f"{len(missing)} of its payloads are missing")
     return recording
+
+
+def _require_schemas(recording: Recording) -> None:
+    """Raise ValueError when a schema of the document can't be held against anything."""
+    import jsonschema_rs  # only snapshots from outside need it here
+
+    for known in recording.capabilities.values():
+        for schema in (known.spec.parameters, known.spec.returns):
+            jsonschema_rs.validator_for(thaw(schema))
 
 
 def fold_recording(recording: Recording) -> RunRecord:
@@ -130,10 +136,6 @@ def _installed(recording: Recording, exact: Exact) -> Iterator[tuple[str, Record
                 yield f"{ident}@{version}", RecordedCapability.of(exact(ident, version))
             except AssentError:
                 continue  # A snapshot can be taken without it, and is replayed where it is installed.
-
-
-def _broken(why: str) -> InputError:
-    return InputError("SNAPSHOT_INVALID", f"this is no snapshot that can be used: {why}")
 
 
 def _reason(error: Exception) -> str:

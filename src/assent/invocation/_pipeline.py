@@ -81,13 +81,15 @@ class Pipeline:
         self._chained_for: tuple[Hook, ...] = ()
 
     def apart(self, kind: type[P]) -> P:
-        """A pipeline of this kind with the same gate, hooks and application, whose calls nobody counts, limits or is told of."""
+        """A pipeline of this kind that is this one in all but its limits: for calls that have no effect."""
         return kind(
             self._invoker,
             self._gate,
             clock=self._clock,
             ids=self._ids,
             hooks=self.hooks,
+            lifecycle=self.lifecycle,
+            metrics=self.metrics,
             app=self._app,
             secrets=self._secrets,
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assent.errors import InputError, Json, RefusedError
+from assent.errors import Json, RefusedError
 from assent.invocation._bound import BoundCapability
 from assent.invocation._call_snapshot import TYPES
 from assent.invocation.context import BlobStore, CallLife, LocalContext, World
 from assent.invocation.phases import CallPhase
-from assent.invocation.snapshot import Snapshot
+from assent.invocation.snapshot import Snapshot, invalid_snapshot
 from assent.invocation.state import CallState, StateKey
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
@@ -26,12 +26,16 @@ def restore_call(
     """
     document: Any = snapshot.document
     if document.get("kind") != "call":
-        raise InputError(
-            "SNAPSHOT_INVALID", "this is the snapshot of a run, and only a call has a context to restore"
-        )
-    versions = document["versions"]
-    if not force:
-        _require_same(versions, bound)
+        raise invalid_snapshot("it is of a run, and only a call has a context to restore")
+    try:
+        if not force:
+            _require_same(document["versions"], bound)
+        return _context(document, bound, world, blobs)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise invalid_snapshot(f"something is missing in it or is of another kind ({error})") from None
+
+
+def _context(document: Any, bound: BoundCapability, world: World, blobs: BlobStore) -> LocalContext:
     life = CallLife()
     life.phase = CallPhase(document["phase"])
     life.deadline_ms = document["deadline_ms"]

@@ -18,6 +18,9 @@ from assent.spec.json_patch import Operation, diff
 FORMAT: Final = 1
 """What `snapshot` says in every document of this format."""
 
+KINDS: Final = ("call", "run")
+"""What a snapshot can be of."""
+
 SNAPSHOT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes that one snapshot's document may have."""
 
@@ -40,18 +43,20 @@ class Snapshot:
     def load(cls, data: bytes) -> Self:
         """The snapshot that `dump` wrote. `SNAPSHOT_INVALID` when it is none, is of another format, or was changed since."""
         if len(data) > 2 * SNAPSHOT_BYTES_MAX:
-            raise _invalid("it is larger than any snapshot")
+            raise invalid_snapshot("it is larger than any snapshot")
         try:
             document = parse_json(data)
         except InputError as error:
-            raise _invalid(error.message) from None
+            raise invalid_snapshot(error.message) from None
         if not isinstance(document, dict) or "snapshot" not in document:
-            raise _invalid("it has no `snapshot`")
+            raise invalid_snapshot("it has no `snapshot`")
         if document["snapshot"] != FORMAT:
-            raise _invalid(f"its format is `{document['snapshot']}`, and this version reads {FORMAT}")
+            raise invalid_snapshot(f"its format is `{document['snapshot']}`, and this version reads {FORMAT}")
+        if document.get("kind") not in KINDS:
+            raise invalid_snapshot("it is neither of a call nor of a run")
         written = document.pop("hash", None)
         if written != fingerprint(document):
-            raise _invalid("its content is not what its hash says")
+            raise invalid_snapshot("its content is not what its hash says")
         return cls.of_document(document)
 
     @property
@@ -101,7 +106,8 @@ def require_size(body: bytes) -> bytes:
     return body
 
 
-def _invalid(why: str) -> InputError:
+def invalid_snapshot(why: str) -> InputError:
+    """The refusal of a document that is no snapshot of this format."""
     return InputError(
         "SNAPSHOT_INVALID",
         f"this is no snapshot that can be used: {why}",
@@ -109,4 +115,4 @@ def _invalid(why: str) -> InputError:
     )
 
 
-__all__ = ["FORMAT", "SNAPSHOT_BYTES_MAX", "Snapshot", "require_size"]
+__all__ = ["FORMAT", "SNAPSHOT_BYTES_MAX", "Snapshot", "invalid_snapshot", "require_size"]

@@ -237,6 +237,17 @@ def test_a_payload_exchanged_with_its_salt_is_found(state: State, copy: Callable
     assert report.first_bad.seq == seq
 
 
+def test_a_payload_that_is_no_text_any_more_is_found(state: State, copy: Callable[[], Path]) -> None:
+    """Bytes that are no UTF-8 are reported like any other change, whatever the payload was for."""
+    with closing(apsw.Connection(str(state.path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        rows = [row for (row,) in db.execute("SELECT rowid FROM payloads")]
+    for row in rows:
+        path = copy()
+        with changing(path) as db:
+            db.execute("UPDATE payloads SET body = x'7b22e5223a317d' WHERE rowid = ?", (row,))
+        assert is_found(verified(path, state)), row
+
+
 def test_an_inserted_payload_is_found(state: State, copy: Callable[[], Path]) -> None:
     for seq in (0, 3, state.size - 1, state.size, 10**9, -1):
         path = copy()

@@ -176,5 +176,5 @@ def verify_proof(text: bytes | str, trust: TrustPolicy, *, entry: bytes | None =
 def _decoded(data: bytes) -> Leaf | None:
     try:
         return decode_leaf(data)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return None

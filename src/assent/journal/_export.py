@@ -196,7 +196,7 @@ class ExportRecord:
         for line in self._lines(CHECKPOINTS):
             try:
                 checkpoint = _decode_checkpoint(line)
-            except msgspec.MsgspecError:
+            except (ValueError, RecursionError):
                 _corrupt(f"`{CHECKPOINTS}` has a line that is no checkpoint")
             yield checkpoint.size, checkpoint.note
 

@@ -148,7 +148,10 @@ class ContentsCheck:
         """Exactly what a preparation names is kept: without its reference a pre-image would be collected as an orphan."""
         try:
             named = frozenset(_decode_prepared(row.body).blobs)
-        except msgspec.MsgspecError:
+        except (
+            ValueError,
+            RecursionError,
+        ):  # msgspec's errors are ValueErrors, and so are bytes that are no UTF-8
             return  # Bytes that are no such payload were reported as changed, or were bound so by whoever has the key.
         for digest in sorted(named ^ refs):
             what = "is kept without a reference" if digest in named else "is referred to without being named"

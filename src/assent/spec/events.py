@@ -589,5 +589,5 @@ _decoder: Final = msgspec.json.Decoder(Leaf)
 
 
 def decode_leaf(data: bytes) -> Leaf:
-    """The leaf that these bytes encode; `msgspec.ValidationError` or `DecodeError` when they are none."""
+    """The leaf that these bytes encode; `ValueError` (msgspec's errors, and `UnicodeDecodeError`) when they are none."""
     return _decoder.decode(data)

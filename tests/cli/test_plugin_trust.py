@@ -211,6 +211,30 @@ def test_a_person_is_shown_everything_and_types_the_name(
     assert (plugged.parent / "assent-plugins.lock").exists() is (code == 0)
 
 
+def test_a_person_is_shown_what_changed(terminal: Terminal, plugged: Path) -> None:
+    trust(terminal)
+    write(plugged, {"_count.py": "import pydantic\n\n\ndef count(text: str) -> int:\n    return 0\n"})
+    environment = {**os.environ, "TERM": "dumb"}
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "assent", "plugin", "trust", "plugged"],
+        env=environment,
+        cwd=str(plugged.parent),
+        timeout=60,
+        encoding="utf-8",
+    )
+    child.expect("imports from")
+    child.expect("pydantic")
+    child.expect("changed since it was trusted")
+    child.expect("file plugged/_count.py")
+    child.expect("type `plugged`")
+    child.sendline("plugged")
+    child.expect("is trusted now")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
 def test_the_example_keeps_its_own_tests(repository: Path, tmp_path: Path) -> None:
     """In a process of its own, as whoever copies it would run them; without a network, and without a key of the user's."""
     done = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assent import Runtime, capability
+from assent import AssentError, Runtime, capability
 from assent.invocation import Health, HealthStatus
 from assent.plugins import PluginLoader, PluginState
 from assent.runtime import api
@@ -106,6 +106,33 @@ async def test_a_broken_lock_trusts_nothing_and_is_told(shop: Workshop) -> None:
         assert rt.plugins.faults["assent-plugins.lock"].code == "PLUGIN_LOCK_INVALID"
     require(shop)
     assert refused(lambda: Runtime.open(shop.folder)).code == "PLUGIN_LOCK_INVALID"
+
+
+async def test_one_that_changed_under_its_version_does_not_stop_the_runs_of_others(shop: Workshop) -> None:
+    """The record refuses it, and only it."""
+    shop.trust()
+    async with Runtime.open(shop.folder) as rt:
+        assert (await rt.call("plugged.count", {"text": "a"})).status == "succeeded"
+    shop.write("__init__.py", HONEST.replace("Count the words", "Count all words"))
+    shop.trust()
+    async with Runtime.open(shop.folder) as rt:
+        assert rt.plugins.faults["plugged"].code == "VERSION_CHANGED"
+        assert rt.registry.get("plugged.count") is None
+        assert (await rt.call("sys.noop")).status == "succeeded"
+    require(shop)
+    with pytest.raises(AssentError, match="is not what was recorded"):
+        async with Runtime.open(shop.folder):
+            pass
+
+
+async def test_the_lock_is_out_of_reach_of_every_capability(shop: Workshop) -> None:
+    shop.trust()
+    before = (shop.folder / "assent-plugins.lock").read_bytes()
+    async with Runtime.open(shop.folder) as rt:
+        result = await rt.call("io.fs.write_file", {"path": "assent-plugins.lock", "content": "{}"})
+        assert result.error is not None
+        assert result.error["code"] == "PATH_PROTECTED"
+    assert (shop.folder / "assent-plugins.lock").read_bytes() == before
 
 
 # -- whole or not at all -------------------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from assent.errors import AssentError
 
+_LASTING = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), "built-in", "frozen")
+"""Where modules come from that are no plugin's."""
+
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     """The folder, with these files in it."""
@@ -39,13 +42,19 @@ def install(
 
 @contextmanager
 def interpreter_kept() -> Iterator[None]:
-    """Whatever is imported inside, and whoever answers imports, is forgotten afterwards."""
+    """What plugins import inside, and whoever answers imports, is forgotten afterwards.
+
+    Modules of Python, of Assent and of what is installed stay: a second copy of one would have other classes than the first.
+    """
     modules, finders, path = set(sys.modules), [*sys.meta_path], [*sys.path]
     try:
         yield
     finally:
         for name in set(sys.modules) - modules:
-            del sys.modules[name]
+            spec = getattr(sys.modules[name], "__spec__", None)
+            origin = str(getattr(spec, "origin", None) or "")
+            if not origin.startswith(_LASTING):
+                del sys.modules[name]
         sys.meta_path[:] = finders
         sys.path[:] = path
 

@@ -465,8 +465,7 @@ class Capabilities:
             return []
         events: list[ev.CapabilityRegistered] = []
         for spec in self.registry.installed():
-            self._require_unchanged(spec)
-            self._require_served(spec, self._chains[spec.id])
+            self.require_recordable(spec)
             fact = self.registry.recorded(spec.id, spec.version)
             if fact is None or fact.fingerprint != spec.fingerprint:
                 replaces = fact.fingerprint if fact is not None else None
@@ -481,6 +480,11 @@ class Capabilities:
         if not events:
             self._recorded_count = count
         return events
+
+    def require_recordable(self, spec: CapabilitySpec) -> None:
+        """Refuse an installed spec that the record can't take in: VERSION_CHANGED, VERSION_BREAKING."""
+        self._require_unchanged(spec)
+        self._require_served(spec, self._chains[spec.id])
 
     def _require_unchanged(self, spec: CapabilitySpec) -> None:
         fact = self.registry.recorded(spec.id, spec.version)

@@ -98,6 +98,21 @@ class Plugins:
                     raise
                 self._faults[name] = error
 
+    def leave_out_unrecordable(self) -> None:
+        """Take out what the record, now that it is known, can't take in: it would stop every run, and not only its own.
+
+        Raises for a plugin that is required.
+        """
+        for name, loaded in [*self._loaded.items()]:
+            try:
+                for spec, _ in loaded.capabilities:
+                    self._capabilities.require_recordable(spec)
+            except AssentError as error:
+                if name in self._settings.required_plugins:
+                    raise
+                self.unload(name)
+                self._faults[name] = error
+
     def load(self, name: str) -> LoadedPlugin:
         """Load one plugin, for runs that begin from now on; nothing of it stays when it is refused.
 

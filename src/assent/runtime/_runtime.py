@@ -178,6 +178,7 @@ class Runtime(Replays):
         self._exit.push_async_callback(self.app.shutdown)
         await self.app.start()
         self._capabilities.load(journal, now_ms=services.clock.now_ms())
+        self.plugins.leave_out_unrecordable()
         self._engine = Engine(services, self._capabilities, self._tell)
         self.versions.attach(services, self._engine)
         self._exit.push_async_callback(self._engine.close)

@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Tag, TypeAdapter, field_validator, model_validator
 
 from assent.errors import InputError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext
@@ -359,3 +359,131 @@ def test_what_the_schema_refuses_the_type_refuses_and_the_other_way_round(inputs
             assert not fits
         else:
             assert fits
+
+
+# -- every kind of finding --------------------------------------------------------------------------------------------------
+
+KEYWORDS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "least": {"minimum": 3},
+        "most": {"maximum": 3},
+        "over": {"exclusiveMinimum": 3},
+        "under": {"exclusiveMaximum": 3},
+        "even": {"multipleOf": 2},
+        "chosen": {"enum": ["a", 2, None]},
+        "fixed": {"const": "x"},
+        "short": {"type": "string", "maxLength": 2},
+        "long": {"type": "string", "minLength": 2},
+        "filled": {"type": "string", "minLength": 1},
+        "matching": {"type": "string", "pattern": "^a"},
+        "few": {"type": "array", "maxItems": 1},
+        "many": {"type": "array", "minItems": 2},
+        "different": {"type": "array", "uniqueItems": True},
+        "holding": {"type": "array", "contains": {"type": "string"}},
+        "small": {"type": "object", "maxProperties": 1},
+        "named": {"type": "object", "propertyNames": {"maxLength": 1}},
+        "never": False,
+        "other": {"not": {"type": "string"}},
+        "single": {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+        "branch": {"oneOf": [{"type": "integer"}, {"type": "array"}]},
+    },
+    "unevaluatedProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ({"least": 1}, "`least` must be at least 3, not `1`"),
+        ({"most": 4}, "`most` must be at most 3, not `4`"),
+        ({"over": 3}, "`over` must be more than 3, not `3`"),
+        ({"under": 3}, "`under` must be less than 3, not `3`"),
+        ({"even": 3}, "`even` must be a multiple of 2, not `3`"),
+        ({"chosen": "b"}, "`chosen` must be 'a', `2` or null, not `b`"),
+        ({"fixed": 1}, "`fixed` must be 'x', not `1`"),
+        ({"short": "abc"}, "`short` must have at most 2 characters"),
+        ({"long": "a"}, "`long` must have at least 2 characters"),
+        ({"filled": ""}, "`filled` must not be empty"),
+        ({"matching": "b"}, "`matching` must match `^a`"),
+        ({"few": [1, 2]}, "`few` must have at most 1 entries"),
+        ({"many": [1]}, "`many` must have at least 2 entries"),
+        ({"different": [1, 1]}, "`different` must be a list without repetition, not a list"),
+        (
+            {"holding": [1]},
+            "`holding` must be a list with an entry of the kind that the schema asks for, not a list",
+        ),
+        ({"small": {"a": 1, "b": 2}}, "`small` must have at most 1 entries"),
+        ({"named": {"aa": 1}}, "`named` must be an object with other names, not an object"),
+        ({"never": 1}, "`never` must be nothing, not `1`"),
+        ({"other": "a"}, "`other` must be something that the schema does not exclude, not `a`"),
+        ({"single": 1}, "`single` must be a value that fits one branch only, not `1`"),
+        ({"branch": "a"}, "`branch` must be a whole number or a list, not `a`"),
+        ({"unknown": 1}, "`unknown` is not a parameter"),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+)
+def test_every_keyword_of_a_schema_is_told_in_our_words(inputs: dict[str, Json], sentence: str) -> None:
+    bound = BoundCapability(create_read_capability("desk.any", parameters=KEYWORDS), Handler(echo))
+    with pytest.raises(InputError) as caught:
+        bound.parse(inputs)
+    faults: Any = caught.value.details["faults"]
+    assert sentence in [fault["message"] for fault in faults]
+
+
+class Sorts(SpecModel):
+    """Types whose faults pydantic places in its own ways."""
+
+    tagged: Annotated[int, Tag("number")] | Annotated[list[Circle], Tag("list")] = 0
+    keyed: Annotated[dict[Annotated[str, Field(max_length=1)], int | Circle], Field(default_factory=dict)]
+    sets: Annotated[set[int | bool], Field(default_factory=set)]
+    pairs: Annotated[list[tuple[int, str]], Field(default_factory=list)]
+    rest: Annotated[tuple[int, ...], Field(default_factory=tuple)]
+    asserted: int = 1
+
+    @field_validator("asserted")
+    @classmethod
+    def _positive(cls, value: int) -> int:
+        assert value > 0, "Not positive"
+        return value
+
+
+@pytest.mark.parametrize(
+    ("inputs", "path", "message"),
+    [
+        ({"tagged": "x"}, ["tagged"], "must be a whole number or a list, not `x`"),
+        ({"tagged": [{"radius": "x"}]}, ["tagged", 0, "radius"], "must be a number, not `x`"),
+        ({"keyed": {"long": 1}}, ["keyed", "long"], "must have at most 1 characters"),
+        ({"keyed": {"a": {}}}, ["keyed", "a", "radius"], "is missing"),
+        ({"sets": [1, "x"]}, ["sets", 1], "must be a whole number or true or false, not `x`"),
+        ({"pairs": [[1, "a"], [2, 3]]}, ["pairs", 1, 1], "must be text, not `3`"),
+        ({"rest": [1, 2, "x"]}, ["rest", 2], "must be a whole number, not `x`"),
+        ({"asserted": 0}, ["asserted"], ": not positive"),
+    ],
+)
+def test_a_place_is_one_in_the_value_whatever_the_type_is_made_of(
+    inputs: dict[str, Json], path: list[str | int], message: str
+) -> None:
+    bound = BoundCapability(
+        create_read_capability("desk.sorts", parameters=Sorts), Handler(echo, parameters=Sorts)
+    )
+    with pytest.raises(InputError) as caught:
+        bound.parse(inputs)
+    faults: Any = caught.value.details["faults"]
+    assert [fault["path"] for fault in faults] == [path]
+    assert faults[0]["message"].endswith(message)
+
+
+@pytest.mark.parametrize("inputs", [{"title": object()}, {"title": {1, 2}, "tags": b"x"}, {5: "x"}])
+def test_what_is_no_json_is_refused_as_input(inputs: Any) -> None:
+    for bound in SPECS.values():
+        with pytest.raises(InputError) as caught:
+            bound.parse(inputs)
+        assert caught.value.code == "INVALID_INPUT"
+
+
+def test_more_faults_than_anybody_reads_are_cut_off() -> None:
+    with pytest.raises(InputError) as caught:
+        SPECS["typed"].parse({"title": "a", "tags": [5] * 1000})
+    faults: Any = caught.value.details["faults"]
+    assert len(faults) == 100

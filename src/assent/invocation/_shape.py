@@ -66,50 +66,51 @@ class Shape:
         """A JSON object as Python takes it, and as JSON with every default filled in. Raises its `InputError`."""
         try:
             data = _encode(value)
-            # The encoder writes NaN and infinity as null: then what is read back differs. Only a difference is looked into.
-            if b"null" in data and _decode(data) != value:
-                faults = self._tell().finite(value)
-            else:
-                faults = []
-            if self.is_typed and not faults:
+            faults = self._not_finite(data, value)
+            if not faults and self.is_typed:
                 python = self._validate_json(data, strict=True, extra=self._extra)
                 return python, self._dump(python, mode="json")
+            if not faults:
+                plain = _decode(data)
+                faults = self._broken(plain)
+                if not faults:
+                    return plain, plain
         except ValidationError as error:
             faults = self._tell().of_model(error)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             faults = [plain_fault(str(error))]
         # Raised out here: inside of the handlers above every refusal would drag the other error along.
-        if faults:
-            raise self._refused(faults)
-        self._check(value)
-        return dict(value), dict(value)
+        raise self._refused(faults)
 
     def write(self, value: object) -> Json:
         """What Python gave, as JSON. Raises its `InputError`."""
+        plain: Json
         try:
             if self.is_typed:
                 checked = self._validate_python(value, strict=True, extra=self._extra)
-                plain: Json = self._dump(checked, mode="json")
-            elif value is None and self._validator is None:
-                return None
+                plain = self._dump(checked, mode="json")
             else:
                 plain = msgspec.to_builtins(value)
-            data = _encode(plain)
+            faults = self._not_finite(_encode(plain), plain)
+            if not faults and not self.is_typed:
+                faults = self._broken(plain)
+            if not faults:
+                return plain
         except ValidationError as error:
-            raise self._refused(self._tell().of_model(error)) from None
+            faults = self._tell().of_model(error)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise self._refused([plain_fault(str(error))]) from None
-        if b"null" in data and _decode(data) != plain and (faults := self._tell().finite(plain)):
-            raise self._refused(faults)
-        if not self.is_typed:
-            self._check(plain)
-        return plain
+            faults = [plain_fault(str(error))]
+        raise self._refused(faults)
 
-    def _check(self, value: object) -> None:
-        if self._validator is not None:
-            faults = self._tell().of_schema(self._validator.iter_errors(value))
-            if faults:
-                raise self._refused(faults)
+    def _not_finite(self, data: bytes, value: object) -> list[Fault]:
+        # The encoder writes NaN and infinity as null: then what is read back differs. Only a difference is looked into.
+        return self._tell().finite(value) if b"null" in data and _decode(data) != value else []
+
+    def _broken(self, plain: object) -> list[Fault]:
+        """What breaks a schema that came from outside."""
+        if self._validator is None:
+            return []
+        return self._tell().of_schema(self._validator.iter_errors(plain))
 
     def _refused(self, faults: list[Fault]) -> InputError:
         return invalid(self._code, f"{self._of} are", faults)

@@ -299,7 +299,8 @@ def _of_pydantic(kind: str, steps: Steps, one: Any) -> _Finding:  # `Any`: pydan
     if kind == "string_pattern_mismatch":
         return _matching(steps, context["pattern"], value)
     message = str(one["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    words = f"{message[:1].lower()}{message[1:]}"
+    first = message.partition("\n")[0]
+    words = f"{first[:1].lower()}{first[1:]}"
     return _Finding(steps, words, words, value, foreign=kind)
 
 

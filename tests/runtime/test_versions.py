@@ -417,6 +417,15 @@ async def test_what_is_idle_is_recycled_when_a_run_begins(place: Place) -> None:
         assert status(rt, "1.0.0").state == "cold"
 
 
+async def test_what_was_unloaded_is_forgotten(place: Place) -> None:
+    """A plugin that goes takes its versions along; whoever looks for idle ones later is not stopped by that."""
+    async with opened(place, "1.0.0") as rt:
+        await said(rt, ID)
+        rt._capabilities.unregister([f"{ID}@1.0.0"])
+        assert rt.versions.recycle() == []
+        assert (await rt.call("sys.noop")).status is RunState.SUCCEEDED
+
+
 def test_a_version_that_is_neither_installed_nor_recorded_has_no_fingerprint() -> None:
     with pytest.raises(AssertionError):
         _ = CapabilityVersion(ID, "1.0.0").fingerprint

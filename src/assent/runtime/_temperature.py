@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from assent.errors import Json
-from assent.invocation import BoundCapability
 from assent.registry import CapabilityVersion, VersionIndex
 from assent.runtime._catalogue import Capabilities
 
@@ -45,8 +44,8 @@ class Temperatures:
         """`idle_ms`: after this long without a call a version cools by one step."""
         self._capabilities = capabilities
         self._idle_ms = idle_ms
-        self._called_at_ms: dict[BoundCapability, int] = {}
-        self._told: dict[BoundCapability, Temperature] = {}
+        self._called_at_ms: dict[str, int] = {}
+        self._told: dict[str, Temperature] = {}
         self._next_ms = 0
 
     def of(self, entry: CapabilityVersion, index: VersionIndex, now_ms: int) -> Temperature:
@@ -55,8 +54,7 @@ class Temperatures:
         newest = index.newest
         if (newest is not None and newest.version == entry.version) or index.is_pinned(entry.version):
             return Temperature.HOT
-        bound = self._capabilities.bound(entry.reference)
-        called_at_ms = self._called_at_ms.get(bound) if bound is not None else None
+        called_at_ms = self._called_at_ms.get(entry.reference)
         if called_at_ms is None:
             return Temperature.COLD
         idle_ms = now_ms - called_at_ms
@@ -69,20 +67,24 @@ class Temperatures:
         self._note_calls(now_ms)
         snapshot = self._capabilities.registry.snapshot()
         cooled: list[Cooling] = []
-        for bound, before in list(self._told.items()):
+        for reference, before in list(self._told.items()):
+            bound = self._capabilities.bound(reference)
+            if bound is None:  # Its plugin was unloaded.
+                del self._told[reference], self._called_at_ms[reference]
+                continue
             index = snapshot.index(bound.spec.id)
             entry = index.version(bound.spec.version)
-            assert entry is not None, "what was called is installed"
+            assert entry is not None, "what is bound is installed"
             after = self.of(entry, index, now_ms)
             if after is before:
                 continue
-            cooled.append(Cooling(entry.reference, before, after))
+            cooled.append(Cooling(reference, before, after))
             if dry_run:
                 continue
-            self._told[bound] = after
+            self._told[reference] = after
             if after is Temperature.COLD:
                 bound.cool()
-                del self._told[bound], self._called_at_ms[bound]
+                del self._told[reference], self._called_at_ms[reference]
         return cooled
 
     def recycle_when_due(self, clock_ms: Callable[[], int]) -> None:
@@ -96,6 +98,6 @@ class Temperatures:
         # When exactly each call was is not worth a clock reading for every step: a call counts from when it is noticed.
         used = self._capabilities.used
         while used:
-            bound = used.pop()
-            self._called_at_ms[bound] = now_ms
-            self._told[bound] = Temperature.HOT
+            reference = used.pop().spec.reference
+            self._called_at_ms[reference] = now_ms
+            self._told[reference] = Temperature.HOT

@@ -30,6 +30,7 @@ PARTS = (
     "manifests",
     "validation",
     "application",
+    "calls",
     "snapshots",
     "ledger",
     "workflows",

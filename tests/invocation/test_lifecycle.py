@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from assent.errors import AssentError, InputError
 from assent.invocation import (
     BoundCapability,
+    CallNames,
     CallPhase,
     Handler,
     HookedCall,
@@ -43,7 +44,9 @@ def short(events: list[LifecycleEvent]) -> Told:
 
 def event(number: int) -> LifecycleEvent:
     """An event that can be told from others by its time."""
-    return LifecycleEvent(Subject.CALL, Stage.START, "r", RunId("r"), StepKey("s"), 1, "a.b", number)
+    return LifecycleEvent(
+        Subject.CALL, Stage.START, CallNames("r", RunId("r"), StepKey("s"), 1, "a.b"), number
+    )
 
 
 async def fails(context: LocalContext, parameters: Any) -> Any:

@@ -17,7 +17,7 @@ from assent.invocation.declaration import Capability, capabilities_in, capabilit
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
 from assent.invocation.hooks import Hook, HookedCall, Hooks
-from assent.invocation.lifecycle import Lifecycle, LifecycleEvent, Stage, Subject, Subscription
+from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, Stage, Subject, Subscription
 from assent.invocation.limits import RateLimit, RateLimited, RateLimiter
 from assent.invocation.metrics import Metrics
 from assent.invocation.phases import CALL_ENTRIES, CALL_TRANSITIONS, CallPhase
@@ -43,6 +43,7 @@ __all__ = [
     "ApplicationHealth",
     "BlobStore",
     "BoundCapability",
+    "CallNames",
     "CallPhase",
     "CallState",
     "CallTimeoutError",

@@ -53,7 +53,7 @@ class Ending:
         failure = as_error(error, call.context.capability) if error is not None else None
         context, chain = call.context, call.chain
         seen = HookedCall(context, call.inputs, output=output, error=failure)
-        now = Round(seen, context.key, self._teller.of_hooks(context))
+        now = Round(seen, context.key, self._teller.names(call) if self._teller.lifecycle.is_heard else None)
         steps: list[Step] = []
         if failure is not None and isinstance(error, Exception):
             if chain is not None and chain.catch:

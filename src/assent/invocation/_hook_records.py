@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class HookKind(StrEnum):
@@ -23,8 +24,7 @@ class HookLevel(StrEnum):
     LOCAL = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class HookRecord:
+class HookRecord(msgspec.Struct, frozen=True, gc=False):
     """What came of one hook in one call: how often it ran, how long in all, and the code of its failure."""
 
     id: str

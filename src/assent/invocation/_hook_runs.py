@@ -7,25 +7,36 @@ runs in a worker thread with a cancel token of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.invocation._hook_records import HookKind, HookLevel, HookRecord
 from assent.invocation._invoker import CallTimeoutError, Invoker
-from assent.invocation._waiting import LimitReachedError, is_own_cancel, limited
+from assent.invocation._waiting import LimitReachedError, Steps, is_own_cancel, limited, within
 from assent.invocation.context import CancelToken
 from assent.invocation.hooks import Hook, HookedCall
-from assent.invocation.lifecycle import Stage
+from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, Stage, Subject
 from assent.invocation.metrics import Metrics
 from assent.spec.ports import FineClock
 
-Standing: TypeAlias = "tuple[Hook, HookLevel]"
-"""A hook with the level it stands at."""
+# Looked up in its class, a member of an enum costs as much as the event that it goes into.
+_HOOK: Final = Subject.HOOK
+_START: Final = Stage.START
+_END: Final = Stage.END
 
-Tell: TypeAlias = "Callable[[Stage, Hook, HookLevel, int | None, str | None], None]"
-"""Told of a hook's stage, with its duration in microseconds and its error's code."""
+
+class Standing:
+    """A hook with the level it stands at, and the names that it is counted under: looked up once and not in each call."""
+
+    __slots__ = ("hook", "kind_name", "level", "level_name")
+
+    def __init__(self, hook: Hook, level: HookLevel) -> None:
+        self.hook = hook
+        self.level = level
+        self.kind_name = hook.kind.value
+        self.level_name = level.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,121 +52,187 @@ class Chain:
     def of(cls, everybody: tuple[Hook, ...], capability: tuple[Hook, ...], local: tuple[Hook, ...]) -> Chain:
         """The one chain that three levels make."""
         standing = [
-            *((hook, HookLevel.GLOBAL) for hook in everybody),
-            *((hook, HookLevel.CAPABILITY) for hook in capability),
-            *((hook, HookLevel.LOCAL) for hook in local),
+            *(Standing(hook, HookLevel.GLOBAL) for hook in everybody),
+            *(Standing(hook, HookLevel.CAPABILITY) for hook in capability),
+            *(Standing(hook, HookLevel.LOCAL) for hook in local),
         ]
         return cls(
-            tuple(one for one in standing if one[0].kind is HookKind.BEFORE),
+            tuple(one for one in standing if one.hook.kind is HookKind.BEFORE),
             *(
-                tuple(one for one in reversed(standing) if one[0].kind is kind)
+                tuple(one for one in reversed(standing) if one.hook.kind is kind)
                 for kind in (HookKind.AFTER, HookKind.CATCH, HookKind.FINALLY)
             ),
         )
 
 
 class Round:
-    """One turning point of a call: what its hooks see there, whom to tell of them, and what came of each."""
+    """One turning point of a call: what its hooks see there, what came of each, and when the last one ended."""
 
-    __slots__ = ("key", "records", "seen", "tell")
+    __slots__ = ("at_us", "key", "names", "records", "seen")
 
-    def __init__(self, seen: HookedCall, key: str, tell: Tell | None) -> None:
+    def __init__(self, seen: HookedCall, key: str, names: CallNames | None) -> None:
         self.seen = seen
         self.key = key
-        self.tell = tell
+        # Of the call, for the events; None when nobody listens.
+        self.names = names
         self.records: list[HookRecord] = []
-
-    def close(self, hook: Hook, level: HookLevel, runs: int, duration_us: int, code: str | None) -> None:
-        """A hook has run for the last time."""
-        self.records.append(HookRecord(hook.id, hook.kind, level, runs, duration_us, code))
-        if self.tell is not None:
-            self.tell(Stage.END if code is None else Stage.ERROR, hook, level, duration_us, code)
+        self.at_us = 0
 
 
 class HookRunner:
     """Runs hooks."""
 
-    def __init__(self, invoker: Invoker, clock: FineClock, metrics: Metrics) -> None:
+    def __init__(self, invoker: Invoker, clock: FineClock, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self._invoker = invoker
         self._now_us: Final = clock.monotonic_us
-        self._metrics = metrics
+        self._count: Final = metrics.hook
+        self._emit: Final = lifecycle.emit
 
     async def run_until_refused(self, hooks: tuple[Standing, ...], now: Round) -> None:
         """`before` and `after`: the first that raises ends it, and its error is raised."""
-        for hook, level in hooks:
-            failure = await self._run(hook, level, now)
+        now.at_us = self._now_us()
+        for one in hooks:
+            rest = self._begin(one, now)
+            failure = await rest if rest is not None else None
             if failure is not None:
                 raise failure
 
     async def run_all(self, hooks: tuple[Standing, ...], now: Round) -> None:
         """`catch` and `finally`: every one of them, whatever the others do, also when the call is being cancelled."""
         cancelled: asyncio.CancelledError | None = None
-        for hook, level in hooks:
+        now.at_us = self._now_us()
+        for one in hooks:
+            rest = self._begin(one, now)
             try:
-                await self._run(hook, level, now)
+                if rest is not None:
+                    await rest
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
             raise cancelled
 
-    async def _run(self, hook: Hook, level: HookLevel, now: Round) -> AssentError | None:
-        """One hook with its retries; its failure, if it has one."""
-        started = began = self._now_us()
-        if now.tell is not None:
-            now.tell(Stage.START, hook, level, None, None)
-        runs = 0
+    def _begin(self, one: Standing, now: Round) -> Coroutine[Any, Any, AssentError | None] | None:
+        """Start a hook; None when it is done, which most are at once, else what is left of it."""
+        hook, names = one.hook, now.names
+        if names is not None:
+            self._emit(LifecycleEvent(_HOOK, _START, names, now.at_us, hook.id, one.level))
+        if not hook.is_async:
+            return self._rest(one, now, self._in_thread(one, now))
+        try:
+            steps = hook.run(now.seen)
+            first = steps.send(None)
+        except StopIteration:
+            started = now.at_us
+            ended = now.at_us = self._now_us()
+            self._count(one.kind_name, one.level_name, "succeeded", ended - started)
+            self._close(one, now, 1, started, None)
+            return None
+        except BaseException as error:  # noqa: BLE001  # told apart in one place
+            return self._rest(one, now, _failing(one, error))
+        return self._rest(one, now, self._waited(one, steps, first))
+
+    async def _rest(
+        self, one: Standing, now: Round, attempt: Coroutine[Any, Any, AssentError | None]
+    ) -> AssentError | None:
+        """A hook whose first attempt is under way, with its retries; its failure, if it has one."""
+        hook, started, runs = one.hook, now.at_us, 0
+        began = started
         try:
             while True:
                 runs += 1
-                failure = await self._attempt(hook, level, now)
-                ended = self._now_us()
+                failure = await attempt
+                ended = now.at_us = self._now_us()
                 outcome = "succeeded" if failure is None else "failed"
-                self._metrics.hook(hook.kind.value, level.value, outcome, ended - began)
+                self._count(one.kind_name, one.level_name, outcome, ended - began)
                 if failure is None or runs > hook.retries or failure.code == "HOOK_REFUSED":
                     break
-                if now.tell is not None:
-                    now.tell(Stage.RETRY, hook, level, ended - began, failure.code)
+                if now.names is not None:
+                    self._emit(
+                        LifecycleEvent(
+                            Subject.HOOK,
+                            Stage.RETRY,
+                            now.names,
+                            ended,
+                            hook.id,
+                            one.level,
+                            ended - began,
+                            failure.code,
+                        )
+                    )
                 await asyncio.sleep(hook.backoff_s * 2 ** (runs - 1))
                 began = self._now_us()
+                attempt = self._again(one, now)
         except asyncio.CancelledError:
             # The call itself is being cancelled: this hook is over, and says so.
-            now.close(hook, level, runs, self._now_us() - started, "STEP_INTERRUPTED")
+            now.at_us = self._now_us()
+            self._close(one, now, runs, started, "STEP_INTERRUPTED")
             raise
-        now.close(hook, level, runs, ended - started, failure.code if failure is not None else None)
+        self._close(one, now, runs, started, failure.code if failure is not None else None)
         return failure
 
-    async def _attempt(self, hook: Hook, level: HookLevel, now: Round) -> AssentError | None:
+    def _close(self, one: Standing, now: Round, runs: int, started_us: int, code: str | None) -> None:
+        """A hook has run for the last time."""
+        hook, ended = one.hook, now.at_us
+        now.records.append(HookRecord(hook.id, hook.kind, one.level, runs, ended - started_us, code))
+        if now.names is not None:
+            stage = _END if code is None else Stage.ERROR
+            self._emit(
+                LifecycleEvent(_HOOK, stage, now.names, ended, hook.id, one.level, ended - started_us, code)
+            )
+
+    async def _again(self, one: Standing, now: Round) -> AssentError | None:
+        if not one.hook.is_async:
+            return await self._in_thread(one, now)
         try:
-            if hook.is_async:
-                steps = hook.run(now.seen)
-                try:
-                    first = steps.send(None)
-                except StopIteration:
-                    return None
-                await limited(steps, first, hook.timeout_s)
-            else:
-                token = CancelToken()
-                # A key of its own: a hook's thread that does not end is no living effect of the step.
-                await self._invoker.call(
-                    hook.run,
-                    (now.seen.with_token(token),),
-                    token=token,
-                    key=f"{now.key}#{hook.id}",
-                    timeout_s=hook.timeout_s,
-                )
-        except (LimitReachedError, CallTimeoutError):
+            await within(one.hook.run(now.seen), one.hook.timeout_s)
+        except BaseException as error:  # noqa: BLE001  # told apart in one place
+            return _failure_of(one, error)
+        return None
+
+    async def _waited(self, one: Standing, steps: Steps, first: object) -> AssentError | None:
+        try:
+            await limited(steps, first, one.hook.timeout_s)
+        except BaseException as error:  # noqa: BLE001  # told apart in one place
+            return _failure_of(one, error)
+        return None
+
+    async def _in_thread(self, one: Standing, now: Round) -> AssentError | None:
+        hook, token = one.hook, CancelToken()
+        try:
+            # A key of its own: a hook's thread that does not end is no living effect of the step.
+            await self._invoker.call(
+                hook.run,
+                (now.seen.with_token(token),),
+                token=token,
+                key=f"{now.key}#{hook.id}",
+                timeout_s=hook.timeout_s,
+            )
+        except BaseException as error:  # noqa: BLE001  # told apart in one place
+            return _failure_of(one, error)
+        return None
+
+
+async def _failing(one: Standing, error: BaseException) -> AssentError:
+    return _failure_of(one, error)
+
+
+def _failure_of(one: Standing, error: BaseException) -> AssentError:
+    """What a hook's exception means for the call. One that is not the hook's own (the call is cancelled) is raised again."""
+    hook, level = one.hook, one.level
+    match error:
+        case LimitReachedError() | CallTimeoutError():
             return _timed_out(hook, level)
-        except asyncio.CancelledError:
-            if not is_own_cancel():
-                raise
+        case asyncio.CancelledError() if is_own_cancel():
             return _failed(hook, level, "it cancelled its own work", None)
-        except AssentError as error:
+        case AssentError():
             if error.retryable:
                 return _failed(hook, level, error.message, error)
             return _refused(hook, level, error)
-        except Exception as error:  # noqa: BLE001  # a hook may raise anything; whatever it is, it is no consent
+        case Exception():
+            # Whatever it is, it is no consent.
             return _failed(hook, level, str(error) or type(error).__name__, None)
-        return None
+        case _:
+            raise error
 
 
 def _about(hook: Hook, level: HookLevel, cause: AssentError | None) -> dict[str, Json]:

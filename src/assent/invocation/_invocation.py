@@ -9,7 +9,7 @@ from assent.errors import AssentError, Json
 from assent.invocation._hook_records import HookRecord
 from assent.invocation.context import CallLife, LocalContext
 from assent.invocation.hooks import Hook
-from assent.invocation.lifecycle import Subject
+from assent.invocation.lifecycle import CallNames, Subject
 
 if TYPE_CHECKING:
     from assent.invocation._bound import BoundCapability
@@ -31,6 +31,7 @@ class Invocation:
     local: tuple[Hook, ...] = ()
     subject: Subject = Subject.CALL
     chain: Chain | None = None
+    names: CallNames | None = None
     is_silent: bool = False
     is_validated: bool = False
     has_returned: bool = False

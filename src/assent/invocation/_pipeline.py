@@ -72,7 +72,7 @@ class Pipeline:
         self._now_us: Final = clock.monotonic_us
         self._request_id: Final = ids.request_id
         self._teller = Teller(self.lifecycle, clock)
-        self._runner = HookRunner(invoker, clock, self.metrics)
+        self._runner = HookRunner(invoker, clock, self.metrics, self.lifecycle)
         self._ending = Ending(invoker, self._runner, self._teller)
         self._ids = ids
         self._app, self._secrets = app, secrets
@@ -420,7 +420,7 @@ class Pipeline:
 
     async def _ask_hooks(self, call: Invocation, hooks: tuple[Standing, ...], seen: HookedCall) -> None:
         """Raise the first refusal."""
-        now = Round(seen, call.context.key, self._teller.of_hooks(call.context))
+        now = Round(seen, call.context.key, self._teller.names(call) if self.lifecycle.is_heard else None)
         try:
             await self._runner.run_until_refused(hooks, now)
         finally:

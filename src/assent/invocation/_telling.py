@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from assent.invocation._hook_records import HookLevel
 from assent.invocation._invocation import Invocation
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import LocalContext, Surroundings
-from assent.invocation.hooks import Hook
-from assent.invocation.lifecycle import Lifecycle, LifecycleEvent, Stage, Subject
+from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, Stage, Subject
 from assent.invocation.secrets import Secret, Secrets
 from assent.spec.ports import FineClock
 
@@ -38,20 +35,14 @@ class Teller:
         """One event of a call; `started_us` gives it a duration."""
         now = self.now_us()
         duration = now - started_us if started_us is not None else None
-        self._emit(_event(call.context, subject, stage, now, name, None, duration, code))
+        self._emit(LifecycleEvent(subject, stage, self.names(call), now, name, None, duration, code))
 
-    def of_hooks(self, context: LocalContext) -> Callable[..., None] | None:
-        """What tells of a call's hooks; None when nobody listens."""
-        if not self.lifecycle.is_heard:
-            return None
-        emit, now_us = self._emit, self.now_us
-
-        def tell(
-            stage: Stage, hook: Hook, level: HookLevel, duration_us: int | None, code: str | None
-        ) -> None:
-            emit(_event(context, Subject.HOOK, stage, now_us(), hook.id, level, duration_us, code))
-
-        return tell
+    def names(self, call: Invocation) -> CallNames:
+        """What names a call in its events, made for the first of them."""
+        names = call.names
+        if names is None:
+            names = call.names = names_of(call.context)
+        return names
 
 
 class Around(Surroundings):
@@ -85,21 +76,18 @@ class Around(Surroundings):
         if lifecycle.is_heard:
             now = self._teller.now_us()
             lifecycle.emit(
-                _event(context, Subject.CALL, Stage.PROGRESS, now, message, None, None, None, done, total)
+                LifecycleEvent(
+                    Subject.CALL,
+                    Stage.PROGRESS,
+                    names_of(context),
+                    now,
+                    message,
+                    done=done,
+                    total=total,
+                )
             )
 
 
-# The positional order is the event's own. A dozen of these are made for a call that is listened to, so names are not passed.
-def _event(context: LocalContext, subject: Subject, stage: Stage, at_us: int, *rest: Any) -> LifecycleEvent:
-    """An event with the ids of its call; `rest` are its fields from `name` on."""
-    return LifecycleEvent(
-        subject,
-        stage,
-        context.request_id,
-        context.run,
-        context.step,
-        context.attempt,
-        context.capability,
-        at_us,
-        *rest,
-    )
+def names_of(context: LocalContext) -> CallNames:
+    """What names a call in its events."""
+    return CallNames(context.request_id, context.run, context.step, context.attempt, context.capability)

@@ -7,9 +7,10 @@ events, a call never waits. Without a subscriber no event is even made. What mus
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
+from collections.abc import Callable
 from enum import StrEnum
+from itertools import count
 from types import TracebackType
 from typing import Final, Self
 
@@ -45,6 +46,16 @@ class Stage(StrEnum):
     PROGRESS = "progress"
 
 
+class CallNames(msgspec.Struct, frozen=True, gc=False):
+    """What names a call in its events; all of them share it."""
+
+    request_id: str
+    run: RunId
+    step: StepKey
+    attempt: int
+    capability: str
+
+
 class LifecycleEvent(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened inside a call.
 
@@ -55,11 +66,7 @@ class LifecycleEvent(msgspec.Struct, frozen=True, gc=False):
 
     subject: Subject
     stage: Stage
-    request_id: str
-    run: RunId
-    step: StepKey
-    attempt: int
-    capability: str
+    call: CallNames
     at_us: int
     name: str = ""
     level: HookLevel | None = None
@@ -68,36 +75,52 @@ class LifecycleEvent(msgspec.Struct, frozen=True, gc=False):
     done: float | None = None
     total: float | None = None
 
+    @property
+    def request_id(self) -> str:
+        """The call's own id: what tells the events of calls that run at once apart."""
+        return self.call.request_id
+
 
 class _Queue:
     """One subscriber's events. `put` and `take` may be called from any thread."""
 
-    __slots__ = ("_events", "_lock", "_waiting", "dropped", "is_closed")
+    __slots__ = ("_append", "_events", "_looks", "_taken", "_tick", "_waiting", "is_closed")
 
     def __init__(self, capacity: int) -> None:
-        # Without the lock a look at the length and the change after it would be two things, and `dropped` would lie.
-        self._lock = threading.Lock()
+        # No lock: `put` stands in the way of a call, so it does two things that can't be interrupted, each a single step of the
+        # interpreter. What was dropped follows from what came, what was taken and what is there.
         self._events: deque[LifecycleEvent] = deque(maxlen=capacity)
+        self._append = self._events.append
+        self._tick = count().__next__
+        self._looks = 0
+        self._taken = 0
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-        self.dropped = 0
         self.is_closed = False
 
     def __len__(self) -> int:
         return len(self._events)
 
+    @property
+    def dropped(self) -> int:
+        """How many were dropped; exact whenever nobody is in the middle of a `put`."""
+        came = self._tick() - self._looks
+        self._looks += 1
+        return max(0, came - self._taken - len(self._events))
+
     def put(self, event: LifecycleEvent) -> None:
-        events = self._events
-        with self._lock:
-            if len(events) == events.maxlen:
-                self.dropped += 1
-            events.append(event)
+        self._tick()
+        self._append(event)
         if self._waiting:
             self.wake()
 
     def take(self) -> LifecycleEvent | None:
         """The oldest event; None when there is none."""
-        with self._lock:
-            return self._events.popleft() if self._events else None
+        try:
+            event = self._events.popleft()
+        except IndexError:
+            return None
+        self._taken += 1
+        return event
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
@@ -179,12 +202,22 @@ class Subscription:
 class Lifecycle:
     """The channel of one runtime. `is_heard` tells whether making an event is worth while."""
 
-    __slots__ = ("_lock", "_queues", "is_heard")
+    __slots__ = ("_puts",)
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queues: tuple[_Queue, ...] = ()
-        self.is_heard = False
+        # No lock: a forgotten subscription closes itself wherever the collector happens to run, also inside `subscribe`. Each
+        # change and each copy below is a single step of the interpreter.
+        self._puts: dict[_Queue, Callable[[LifecycleEvent], None]] = {}
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._puts)
+
+    @property
+    def subscribers(self) -> int:
+        """How many listen."""
+        return len(self._puts)
 
     def subscribe(self, capacity: int = CAPACITY) -> Subscription:
         """Hear everything from now on; at most `capacity` events wait."""
@@ -195,30 +228,21 @@ class Lifecycle:
                 hint="leave the capacity out to get the usual one",
             )
         queue = _Queue(capacity)
-        with self._lock:
-            self._queues = (*self._queues, queue)
-            self.is_heard = True
+        self._puts[queue] = queue.put
         return Subscription(self, queue)
 
     def emit(self, event: LifecycleEvent) -> None:
         """Give an event to every subscriber. Never waits and never fails."""
-        for queue in self._queues:
-            queue.put(event)
+        for put in tuple(self._puts.values()):
+            put(event)
 
     def forget(self, queue: _Queue) -> None:
         """Take a subscriber out and let it end."""
-        with self._lock:
-            self._queues = tuple(known for known in self._queues if known is not queue)
-            self.is_heard = bool(self._queues)
+        self._puts.pop(queue, None)
         queue.is_closed = True
         queue.wake()
 
     def close(self) -> None:
         """Let every subscriber end."""
-        for queue in self._queues:
+        for queue in tuple(self._puts):
             self.forget(queue)
-
-    @property
-    def subscribers(self) -> int:
-        """How many listen."""
-        return len(self._queues)

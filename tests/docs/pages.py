@@ -16,6 +16,7 @@ OWN: Final = tuple(
     if page.name
     in (
         "README.md",
+        "calls.md",
         "why.md",
         "concepts.md",
         "architecture.md",

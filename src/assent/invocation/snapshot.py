@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Self
 
-from assent.errors import InputError, Json
+from assent.errors import AssentError, InputError, Json
+from assent.invocation.transform import Migrations
 from assent.spec.canonical import canonical_json, fingerprint, parse_json
 from assent.spec.ids import Fingerprint
 from assent.spec.json_patch import Operation, diff
 
-FORMAT: Final = 1
-"""What `snapshot` says in every document of this format."""
+MIGRATIONS: Final = Migrations("the snapshot", (), key="snapshot")
+"""From each format to the next; a format that changes adds its step here, and snapshots of all earlier ones can still be read."""
+
+FORMAT: Final = MIGRATIONS.current
+"""What `snapshot` says in every document that is written now."""
 
 KINDS: Final = ("call", "run")
 """What a snapshot can be of."""
@@ -41,7 +45,10 @@ class Snapshot:
 
     @classmethod
     def load(cls, data: bytes) -> Self:
-        """The snapshot that `dump` wrote. `SNAPSHOT_INVALID` when it is none, is of another format, or was changed since."""
+        """The snapshot that `dump` wrote, in the current format.
+
+        `SNAPSHOT_INVALID` when it is none, is of a format that is not known, or was changed since.
+        """
         if len(data) > 2 * SNAPSHOT_BYTES_MAX:
             raise invalid_snapshot("it is larger than any snapshot")
         try:
@@ -50,13 +57,16 @@ class Snapshot:
             raise invalid_snapshot(error.message) from None
         if not isinstance(document, dict) or "snapshot" not in document:
             raise invalid_snapshot("it has no `snapshot`")
-        if document["snapshot"] != FORMAT:
-            raise invalid_snapshot(f"its format is `{document['snapshot']}`, and this version reads {FORMAT}")
-        if document.get("kind") not in KINDS:
-            raise invalid_snapshot("it is neither of a call nor of a run")
         written = document.pop("hash", None)
+        # The hash is of what was written then, so it is looked at before anything is brought to another format.
         if written != fingerprint(document):
             raise invalid_snapshot("its content is not what its hash says")
+        try:
+            document = MIGRATIONS.migrate(document)
+        except AssentError as error:
+            raise invalid_snapshot(error.message) from None
+        if document.get("kind") not in KINDS:
+            raise invalid_snapshot("it is neither of a call nor of a run")
         return cls.of_document(document)
 
     @property

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from assent.errors import InputError, Json
+from assent.errors import AssentError, InputError, Json
+from assent.invocation.transform import Migrations
 from assent.spec.ids import PlanId
 
 _PLAN_ID: Final = re.compile(r"plan_([0-7][0-9a-hjkmnp-tv-z]{9})[0-9a-hjkmnp-tv-z]{16}\Z")
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Those of an id: Crockford's base 32. The first ten of them are milliseconds since 1970."""
+
+
+MIGRATIONS: Final = Migrations("the plan", (), key="format")
+"""From each format of a plan's file to the next; a format that changes adds its step here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class PlanStore:
         """Keep a plan; its file is readable by its owner only."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+        data["format"] = MIGRATIONS.current
         temporary = self._folder / f".{plan.plan_id}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -61,10 +67,12 @@ class PlanStore:
             raise _expired(plan_id, now_ms - made_ms, self._expiry_ms)
         try:
             data: Any = json.loads((self._folder / f"{plan_id}.json").read_text(encoding="utf-8"))
-            return SavedPlan(**data)
+            fields: dict[str, Any] = MIGRATIONS.migrate(data) if isinstance(data, dict) else {}
+            fields.pop("format", None)
+            return SavedPlan(**fields)
         except FileNotFoundError:
             raise _unknown(plan_id) from None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AssentError):
             raise InputError(
                 "PLAN_INVALID",
                 f"plan `{plan_id}` can't be read",

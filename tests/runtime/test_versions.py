@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -289,6 +290,38 @@ async def test_a_runtime_that_is_not_open_changes_nothing(place: Place) -> None:
     runtime = Bench(place.settings())
     add(runtime, "1.0.0")
     assert (await refusal(runtime.versions.label(ID, "stable"))).code == "RUNTIME_CLOSED"
+
+
+async def test_a_change_whose_asker_gives_up_is_known_before_the_next_one_is_numbered(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It became durable all the same; a second change that took its number would make the rows lie."""
+    async with opened(place, "1.0.0") as rt:
+        await rt.versions.record()
+        append = journal_of(rt).append
+        waits, goes = asyncio.Event(), asyncio.Event()
+
+        async def slow(batch: Batch) -> Head:
+            head = await append(batch)
+            waits.set()
+            await goes.wait()
+            return head
+
+        with monkeypatch.context() as patched:
+            patched.setattr(journal_of(rt), "append", slow)
+            asking = asyncio.ensure_future(rt.versions.label(ID, "stable"))
+            await waits.wait()
+            asking.cancel()
+            goes.set()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        await rt.versions.label(ID, "other")
+        assert status(rt, "1.0.0").labels == ("other", "stable")
+        rt.require_sound_rows()
+        assert [change.change for change in rt.versions.label_history(ID)] == [
+            rt.registry.revision - 1,
+            rt.registry.revision - 2,
+        ]
 
 
 # -- retiring ------------------------------------------------------------------------------------------------------------

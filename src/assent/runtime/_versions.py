@@ -8,7 +8,7 @@ nothing of it or all.
 
 from __future__ import annotations
 
-from asyncio import Lock
+from asyncio import CancelledError, Lock, shield, wait
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias, TypedDict
@@ -413,10 +413,22 @@ class Versions:
         fold = CapabilityRows(services.journal.rows("capabilities"), count=self._registry.revision)
         found = [fold.apply(event, at_ms) for event in events]
         rows = tuple(row for row in found if row is not None)
+        batch = Batch(run=None, expected_n=0, at_ms=at_ms, events=events, rows=rows)
+        work = services.spawn(self._commit(services, batch), name="versions")
+        try:
+            await shield(work)
+        except CancelledError:
+            # INVARIANT: the changes are numbered by what is known to be recorded, so who gives up waits until that is known.
+            await wait({work})
+            if not work.cancelled():
+                work.exception()  # Nobody else will ask what became of it.
+            raise
+
+    async def _commit(self, services: Services, batch: Batch) -> None:
         FAILPOINTS.hit("commit.before")
-        await services.journal.append(Batch(run=None, expected_n=0, at_ms=at_ms, events=events, rows=rows))
+        await services.journal.append(batch)
         FAILPOINTS.hit("commit.after")
-        self._capabilities.remember(rows)
+        self._capabilities.remember(batch.rows)
 
     def now_ms(self) -> int:
         """The time by the clock of the open runtime."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,3 +220,16 @@ def test_a_call_made_by_hand_has_no_application_and_one_of_a_runtime_has_its_own
     app = GlobalContext(clock=SystemClock(), spawn=spawn)
     with bed(app=app) as made:
         assert made.receive().context.app is app
+
+
+def test_the_page_of_calls_has_the_table_of_phases() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "calls.md").read_text(encoding="utf-8")
+    written = {
+        names[0]: set(names[1:])
+        for line in page.partition("### Phases")[2].partition("A call begins")[0].splitlines()
+        if (names := re.findall(r"`([a-z]+)`", line)) and line.startswith("|")
+    }
+    legal = {
+        phase.value: {after.value for after in next_} for phase, next_ in CALL_TRANSITIONS.items() if next_
+    }
+    assert written == legal

@@ -66,7 +66,7 @@ class Shape:
         """A JSON object as Python takes it, and as JSON with every default filled in. Raises its `InputError`."""
         try:
             data = _encode(value)
-            faults = self._not_finite(data, value)
+            faults = self._not_finite(data, value) if b"null" in data else []
             if not faults and self.is_typed:
                 python = self._validate_json(data, strict=True, extra=self._extra)
                 return python, self._dump(python, mode="json")
@@ -91,7 +91,8 @@ class Shape:
                 plain = self._dump(checked, mode="json")
             else:
                 plain = msgspec.to_builtins(value)
-            faults = self._not_finite(_encode(plain), plain)
+            data = _encode(plain)
+            faults = self._not_finite(data, plain) if b"null" in data else []
             if not faults and not self.is_typed:
                 faults = self._broken(plain)
             if not faults:
@@ -104,7 +105,7 @@ class Shape:
 
     def _not_finite(self, data: bytes, value: object) -> list[Fault]:
         # The encoder writes NaN and infinity as null: then what is read back differs. Only a difference is looked into.
-        return self._tell().finite(value) if b"null" in data and _decode(data) != value else []
+        return self._tell().finite(value) if _decode(data) != value else []
 
     def _broken(self, plain: object) -> list[Fault]:
         """What breaks a schema that came from outside."""

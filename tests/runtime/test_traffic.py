@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assent import Runtime
+from assent import Runtime, system
 from assent.errors import InputError
 from assent.journal import SqliteReader
 from assent.registry import VersionHealth
@@ -50,6 +50,10 @@ async def call_until(rt: Runtime, version: str, times: int) -> None:
             return
         served += (await rt.call(ID, {"item": "tea"})).step("call").version == version
     raise AssertionError("the version was hardly asked")
+
+
+def now_ms() -> int:
+    return system.SystemClock().now_ms()
 
 
 def weights(rt: Runtime) -> dict[str, int]:
@@ -98,6 +102,14 @@ async def test_a_degraded_version_keeps_its_share(opening: Callable[[], Runtime]
         found = rt.versions.traffic.health(ID, rt.versions.now_ms())
         assert found == {"1.0.0": VersionHealth.HEALTHY, "2.0.0": VersionHealth.DEGRADED}
         assert weights(rt)["2.0.0"] == 1
+        told = {status.entry.version: status.to_json()["health"] for status in rt.versions.history(ID)}
+        assert told == {"1.0.0": "healthy", "2.0.0": "degraded"}
+    reading = opening()
+    reading.versions.consult(reading.settings)
+    assert [status.health for status in reading.versions.history(ID, now_ms=now_ms())] == [
+        VersionHealth.DEGRADED,
+        VersionHealth.HEALTHY,
+    ]
 
 
 async def test_what_nobody_could_help_is_no_error_of_a_version(opening: Callable[[], Runtime]) -> None:

@@ -41,6 +41,11 @@ class BoundCapability:
         return None
 
     @property
+    def performer(self) -> BoundCapability:
+        """The version that does the work."""
+        return self
+
+    @property
     def handler_fingerprint(self) -> Fingerprint:
         """Names the handler's behaviour; an intent is only continued by the same one."""
         return self.fingerprint

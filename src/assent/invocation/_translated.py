@@ -31,6 +31,11 @@ class TranslatedCapability(BoundCapability):
         """The version that callers speak."""
         return self._route.asked
 
+    @property
+    def performer(self) -> BoundCapability:
+        """The version that serves."""
+        return self._served
+
     def around(self, served: BoundCapability) -> TranslatedCapability:
         """The same callers, served by something else of the same version: a recorded one, in a replay."""
         return TranslatedCapability(served, self._route, self._asked)

@@ -98,7 +98,7 @@ class FrozenCatalogue:
         known = self._found.get(reference)
         if known is None:
             known = self._find(reference, run)
-        self._used.add(known)
+        self._used.add(known.performer)
         return known
 
     def _find(self, reference: str, run: RunId | None) -> BoundCapability:

@@ -26,6 +26,7 @@ from assent.registry import (
     LabelChange,
     RegistrySnapshot,
     Switch,
+    VersionHealth,
     VersionIndex,
     instant,
 )
@@ -68,6 +69,8 @@ class VersionStatus:
     labels: tuple[str, ...]
     weight: int | None
     is_latest: bool
+    health: VersionHealth | None = None
+    """How it does, while it shares the calls."""
 
     def to_json(self) -> dict[str, Json]:
         """The version as `assent capability history --json` prints it."""
@@ -82,6 +85,7 @@ class VersionStatus:
             "labels": [*self.labels],
             "weight": self.weight,
             "latest": self.is_latest,
+            "health": self.health.value if self.health is not None else None,
             "retired_at_ms": entry.retired_at_ms,
         }
 
@@ -137,6 +141,7 @@ class Versions:
             return
         with journal:
             self._capabilities.load(journal, now_ms=now_ms)
+            self.traffic.load(journal)
 
     def attach(self, services: Services | None, engine: Engine | None) -> None:
         """The journal and the engine of the runtime that is open now; None when it closes."""
@@ -209,6 +214,7 @@ class Versions:
             tuple(index.labels_of(entry.version)),
             index.weights.get(entry.version),
             latest is not None and latest.version == entry.version,
+            self.traffic.health(entry.id, now_ms).get(entry.version),
         )
 
     def _index(self, capability: str) -> VersionIndex:

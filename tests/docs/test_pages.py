@@ -11,7 +11,8 @@ import pytest
 from assent.errors.catalog import CATALOG
 from assent.spec.events import EVENT_TYPES
 from tests.docs.pages import PAGES, ROOT, anchors, links, prose
-from tools.write_errors import main, page
+from tests.support.properties import PROPERTIES
+from tools import write_errors, write_properties
 
 
 @pytest.mark.parametrize("source", PAGES, ids=lambda path: path.name)
@@ -36,8 +37,20 @@ def test_every_command_of_make_that_is_named_exists(source: Path) -> None:
 
 
 def test_page_of_errors_is_what_the_catalogue_says() -> None:
-    assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == page(CATALOG)
-    assert main(["--check"]) == 0
+    assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == write_errors.page(CATALOG)
+    assert write_errors.main(["--check"]) == 0
+
+
+def test_page_of_properties_is_what_the_tests_hold() -> None:
+    """Every property is held by a test that generates its inputs, and the page names each of these tests."""
+    found = write_properties.held()
+    assert write_properties.missing(found) == []
+    assert (ROOT / "docs" / "properties.md").read_text(encoding="utf-8") == write_properties.page(found)
+    assert write_properties.main(["--check"]) == 0
+
+
+def test_numbers_of_properties_are_given_once_and_without_gaps() -> None:
+    assert [number for number, _ in PROPERTIES.values()] == [*range(1, len(PROPERTIES) + 1)]
 
 
 def test_every_error_code_that_a_page_names_exists() -> None:

@@ -287,7 +287,7 @@ class Pipeline:
     async def succeed(self, call: Invocation, output: Json = None) -> None:
         """The effect is done and its output is good. Nothing that still runs can change that."""
         enter(call, CallPhase.SUCCEEDED)
-        if call.chain is not None or call.life.callbacks is not None:
+        if call.life.callbacks is not None or (call.chain is not None and call.chain.finally_):
             try:
                 await self._ending.finish(call, output=output, error=None)
             finally:

@@ -149,7 +149,7 @@ async def test_without_its_schema_what_is_named_like_a_secret_is_hidden(place: P
 
 
 async def test_a_snapshot_of_a_snapshots_recording_hides_the_same(place: Place) -> None:
-    from assent.engine import recording_of, snapshot_run
+    from assent.engine.replay import recording_of, snapshot_run
 
     async with place.open() as rt:
         step = {"name": "login", "capability": "box.login", "inputs": {"key": "k", "token": SECRET}}

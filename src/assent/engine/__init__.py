@@ -6,13 +6,7 @@ from assent.engine._commands import Actor, Approve, Cancel, Close, Command, Reje
 from assent.engine._engine import Engine
 from assent.engine._planning import Plan, PlannedStep, Planner
 from assent.engine._record import RunRecord, StepRecord
-from assent.engine._recording import RecordedCapability, Recording
-from assent.engine._replay import replay
-from assent.engine._replay_report import Difference, ReplayReport, compare
-from assent.engine._replayed import ReplayCatalogue, fingerprints, require_simulable
 from assent.engine._result import RunResult, StepResult, describe_run
-from assent.engine._run_snapshot import recording_of, snapshot_run
-from assent.engine._script import Script
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.engine._values import load_json
 from assent.engine.ports import Catalogue, Catalogues, Driver, Limits, Progress, Services, Spawn
@@ -31,7 +25,6 @@ __all__ = [
     "Catalogues",
     "Close",
     "Command",
-    "Difference",
     "Driver",
     "Engine",
     "Limits",
@@ -39,27 +32,16 @@ __all__ = [
     "PlannedStep",
     "Planner",
     "Progress",
-    "RecordedCapability",
-    "Recording",
     "Reject",
-    "ReplayCatalogue",
-    "ReplayReport",
     "Resolve",
     "RunProjector",
     "RunRecord",
     "RunResult",
-    "Script",
     "Services",
     "Spawn",
     "StepRecord",
     "StepResult",
-    "compare",
     "describe_run",
-    "fingerprints",
     "fold",
     "load_json",
-    "recording_of",
-    "replay",
-    "require_simulable",
-    "snapshot_run",
 ]

@@ -3,6 +3,8 @@
 A caller who speaks version 1 sends inputs of version 1 and reads outputs of version 1, whichever version does the work. So inputs
 travel from the asked-for version to the serving one, link by link in the order of versions, and outputs travel back. Where a
 neighbour breaks nobody, values pass as they are and no transformer is needed.
+
+What compares schemas and makes samples is loaded where it is used: every start passes here, and most meet one version only.
 """
 
 from __future__ import annotations
@@ -13,14 +15,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from assent.errors import AssentError, InputError, Json
-from assent.invocation._known_fields import KnownFields
-from assent.invocation.samples import samples
 from assent.invocation.transform import HOPS_MAX, LIMIT_S, Chain, Function, Link, unchanged
 from assent.spec.canonical import canonical_json
 from assent.spec.inputs import violations
-from assent.spec.schema_diff import diff_schemas
 from assent.spec.semver import precedence
-from assent.spec.version_diff import diff_specs
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec
@@ -159,6 +157,8 @@ class VersionChain:
 
     def require_served(self, older: str, newer: str) -> None:
         """Pass when callers of the older version can be served by the newer one; else VERSION_BREAKING with each change."""
+        from assent.spec.version_diff import diff_specs
+
         diff = diff_specs(self._specs[older], self._specs[newer])
         if not diff.is_breaking:
             return
@@ -289,6 +289,9 @@ class VersionChain:
                 return given
         if self._can_pass(side, source, target):
             return unchanged
+        from assent.invocation._known_fields import KnownFields
+        from assent.spec.schema_diff import diff_schemas
+
         one, other = self._specs[source], self._specs[target]
         if side == "outputs" and not any(
             change.is_breaking for change in diff_schemas(other.returns, one.returns, "output")
@@ -317,6 +320,8 @@ def _is_release(version: str) -> bool:
 
 def fits_unchanged(source: CapabilitySpec, target: CapabilitySpec, side: Side) -> bool:
     """Whether inputs (or outputs) of one version are inputs (or outputs) of another one without any change."""
+    from assent.spec.schema_diff import diff_schemas
+
     # A value travels from source to target either way; as an input change that is what `refuses` tells.
     one, other = (
         (source.parameters, target.parameters) if side == "inputs" else (source.returns, target.returns)
@@ -333,6 +338,8 @@ def try_transformer(transformer: Transformer, old: CapabilitySpec, new: Capabili
     Also asks each twice, because a function that answers differently would make recovery differ from what was recorded. Raises
     TRANSFORMER_INVALID with the smallest value that came out wrong.
     """
+    from assent.invocation.samples import samples
+
     chain = Chain()
     for name, source, target in (
         ("inputs_forward", old, new),

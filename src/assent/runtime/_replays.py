@@ -1,19 +1,18 @@
-"""Snapshots of runs, and replaying a recorded run with what is registered and in force here, without touching anything."""
+"""Snapshots of runs, and replaying a recorded run: what a runtime offers of them. The work is done in `_replaying`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from assent import __version__, engine
-from assent.engine import Recording, ReplayCatalogue, ReplayReport, Script, Services
-from assent.engine.ports import Catalogue
-from assent.errors import AssentError, InputError, Json
-from assent.invocation import BoundCapability, Snapshot
-from assent.journal import Ed25519FileSigner, MemoryJournal
+from assent import __version__
+from assent.engine import Services
 from assent.runtime._catalogue import Capabilities
 from assent.spec.ids import RunId
+
+if TYPE_CHECKING:
+    from assent.engine.replay import Recording, ReplayReport
+    from assent.invocation import Snapshot
 
 
 class Replays(ABC):
@@ -28,13 +27,17 @@ class Replays(ABC):
 
     def snapshot(self, run: str) -> Snapshot:
         """A run as it stands: its events, its data without secrets, what it called. `RUN_UNKNOWN`, `PAYLOAD_ERASED`."""
-        recording = Recording.of_journal(self._ready.journal, RunId(run))
-        return self.snapshot_of(recording)
+        from assent.engine.replay import Recording  # a run does not pay for what only a replay needs
+
+        return self.snapshot_of(Recording.of_journal(self._ready.journal, RunId(run)))
 
     def snapshot_of(self, recording: Recording) -> Snapshot:
         """The same of a recording, wherever it was read."""
-        exact = _catalogue(recording, self._capabilities).exact
-        return engine.snapshot_run(recording, exact, version=__version__)
+        from assent.engine.replay import snapshot_run
+        from assent.runtime._replaying import catalogue_of
+
+        exact = catalogue_of(recording, self._capabilities).exact
+        return snapshot_run(recording, exact, version=__version__)
 
     async def replay(self, run: str | Snapshot, *, capability_version: str | None = None) -> ReplayReport:
         """Run a recorded run again against what was recorded, without touching anything, and tell what differs.
@@ -42,89 +45,18 @@ class Replays(ABC):
         A snapshot need not be of a run of this ledger. `capability_version` (`2.0.0`, or `ID@2.0.0`) really runs, on a
         simulated world. `RUN_UNKNOWN`, `PAYLOAD_ERASED`, `SNAPSHOT_INVALID`, `REPLAY_NOT_SIMULABLE`.
         """
-        if isinstance(run, Snapshot):
-            recording = engine.recording_of(run)
-        else:
+        from assent.engine.replay import Recording, recording_of
+
+        if isinstance(run, str):
             recording = Recording.of_journal(self._ready.journal, RunId(run))
+        else:
+            recording = recording_of(run)
         return await self.replay_recording(recording, capability_version)
 
     async def replay_recording(
         self, recording: Recording, capability_version: str | None = None
     ) -> ReplayReport:
         """The same of a recording, wherever it was read."""
-        return await _replay(recording, self._ready, self._capabilities, capability_version)
+        from assent.runtime._replaying import replay_recording
 
-
-def _catalogue(recording: Recording, capabilities: Capabilities) -> Catalogue:
-    """The catalogue that the run had; today's for a run of another ledger, which counted other changes."""
-    is_elsewhere = bool(recording.capabilities)
-    created = recording.created
-    return capabilities.of_run(recording.run, None if is_elsewhere else created.catalogue, created.pins)
-
-
-async def _replay(
-    recording: Recording,
-    services: Services,
-    capabilities: Capabilities,
-    capability_version: str | None,
-) -> ReplayReport:
-    """Run a recording again and compare; see `Replays.replay`. `services` lend their gate, pipeline, limits and roles."""
-    script = Script(recording)
-    catalogue, now = _catalogue(recording, capabilities), capabilities.current()
-    # The version to be tried may have come after the run.
-    live = _live(recording, now, capability_version)
-    for bound in live.values():
-        engine.require_simulable(bound)
-    signer = Ed25519FileSigner("replay", bytes(32))
-    journal = MemoryJournal(signer_for=signer.named, clock=services.clock, entropy=services.entropy)
-    own = replace(services, journal=journal, blobs=journal.blobs, world=services.world.simulate())
-    replayed = await engine.replay(
-        recording, own, ReplayCatalogue(catalogue, now, script, live), script, live=frozenset(live)
-    )
-    return engine.compare(
-        recording,
-        replayed,
-        policy=services.gate.digest,
-        against={ident: bound.spec.version for ident, bound in live.items()},
-        capabilities=_changed(recording, catalogue),
-    )
-
-
-def _live(recording: Recording, catalogue: Catalogue, wanted: str | None) -> Mapping[str, BoundCapability]:
-    """What really runs: `VERSION` of the run's only capability, or `ID@VERSION` of one of them."""
-    if wanted is None:
-        return {}
-    called = [*recording.versions()]
-    ident, at, version = wanted.rpartition("@")
-    if not at:
-        if len(called) != 1:
-            listed = ", ".join(f"`{name}`" for name in called) or "none"
-            raise InputError(
-                "REPLAY_AMBIGUOUS",
-                f"run `{recording.run}` called {len(called)} capabilities, and `{wanted}` may be of any: {listed}",
-                hint=f"name it: `--capability-version {called[0]}@{wanted}`" if called else None,
-            )
-        ident = called[0]
-    elif ident not in called:
-        raise InputError(
-            "REPLAY_AMBIGUOUS",
-            f"run `{recording.run}` did not call `{ident}`",
-            hint=f"it called {', '.join(called)}" if called else None,
-        )
-    return {ident: catalogue.find(f"{ident}@{version}")}
-
-
-def _changed(recording: Recording, catalogue: Catalogue) -> tuple[dict[str, Json], ...]:
-    """The capabilities that are not here as they were recorded: gone, or with another spec or handler."""
-    found: list[dict[str, Json]] = []
-    for reference, (spec, handler) in engine.fingerprints(recording).items():
-        try:
-            bound = catalogue.exact(*reference.rsplit("@", 1))
-        except AssentError:
-            found.append({"capability": reference, "changed": "missing"})
-            continue
-        if bound.spec.fingerprint != spec:
-            found.append({"capability": reference, "changed": "spec"})
-        elif bound.handler_fingerprint != handler:
-            found.append({"capability": reference, "changed": "handler"})
-    return tuple(found)
+        return await replay_recording(recording, self._ready, self._capabilities, capability_version)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from asyncio import CancelledError, Lock, shield, wait
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict
 
 from msgspec import structs
 
@@ -40,8 +40,10 @@ from assent.spec.ids import RunId
 from assent.spec.principal import Principal
 from assent.spec.reference import CapabilityReference, How
 from assent.spec.states import RunState
-from assent.spec.version_diff import VersionDiff, diff_specs
 from assent.system import SystemClock
+
+if TYPE_CHECKING:
+    from assent.spec.version_diff import VersionDiff
 
 RETIRED: Final = "retired"
 MISSING: Final = "missing"
@@ -227,6 +229,8 @@ class Versions:
         Versions are what may stand behind the `@` of a reference; a retired one goes by its number. `CAPABILITY_UNKNOWN`,
         `VERSION_NOT_FOUND`, `INVALID_VERSION`.
         """
+        from assent.spec.version_diff import diff_specs  # compares schemas: nothing that a run needs
+
         return diff_specs(self._spec(capability, old), self._spec(capability, new))
 
     def diff_told(self, capability: str, old: str, new: str) -> dict[str, Json]:

@@ -19,13 +19,11 @@ import msgspec
 from assent import system
 from assent.engine import (
     Blueprint,
-    Recording,
     RunProjector,
     RunRecord,
     describe_run,
     fold,
     load_json,
-    recording_of,
 )
 from assent.errors import InputError, Json, WorldError
 from assent.invocation import Health, Snapshot
@@ -317,6 +315,8 @@ def health(request: Mapping[str, Json], settings: Settings) -> dict[str, Json] |
 
 def snapshot(settings: Settings, run: str) -> bytes:
     """The file of a run's snapshot. `RUN_UNKNOWN`, `PAYLOAD_ERASED`, `SNAPSHOT_TOO_LARGE`."""
+    from assent.engine.replay import Recording  # a run does not pay for what only a replay needs
+
     with _informed(settings) as runtime, SqliteReader.open(settings.state) as journal:
         recording = Recording.of_journal(journal, find_run(journal, run))
         return runtime.snapshot_of(recording).dump()
@@ -332,6 +332,8 @@ def replay(
 async def _replay(
     settings: Settings, run: str, snapshot: bytes | None, capability_version: str | None
 ) -> dict[str, Json]:
+    from assent.engine.replay import Recording, recording_of
+
     runtime = Runtime(settings)
     try:
         runtime.prepare_to_plan()

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from assent.engine._recording import RecordedCapability, Recording, is_alike
-from assent.engine._script import Reply, Script
 from assent.engine.ports import Catalogue
+from assent.engine.replay._recording import RecordedCapability, Recording, is_alike
+from assent.engine.replay._script import Reply, Script
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import (
     BoundCapability,

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from assent.engine._recording import Recording
+from assent.engine.replay._recording import Recording
 from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.invocation import CallTimeoutError, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec import events as ev

@@ -10,10 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from assent.engine._record import RunRecord
-from assent.engine._recording import Recording, is_alike
-from assent.engine._replay import Replayed
-from assent.engine._run_snapshot import fold_recording
-from assent.engine._script import RUN, subject_of
+from assent.engine.replay._recording import Recording, is_alike
+from assent.engine.replay._replay import Replayed
+from assent.engine.replay._script import RUN, subject_of
+from assent.engine.replay._snapshot import fold_recording
 from assent.errors import Json
 from assent.spec import events as ev
 from assent.spec.ids import StepKey

@@ -27,11 +27,11 @@ from assent.engine._commands import (
     Resolve,
 )
 from assent.engine._engine import Engine
-from assent.engine._recording import Recording
-from assent.engine._replayed import ReplayCatalogue
 from assent.engine._scope import RunScope
-from assent.engine._script import Script
 from assent.engine.ports import Services
+from assent.engine.replay._catalogue import ReplayCatalogue
+from assent.engine.replay._recording import Recording
+from assent.engine.replay._script import Script
 from assent.errors import AssentError, Json
 from assent.invocation import Invocation, Pipeline
 from assent.spec import events as ev

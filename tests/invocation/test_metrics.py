@@ -38,7 +38,7 @@ def test_counts_equal_what_happened(
     for effect, passed in others:
         metrics.decision(effect)
         metrics.validation("input", passed=passed)
-        metrics.hook("before", "global", "ok", 1)
+        metrics.hook("global.before", "ok", 1)
         metrics.secret("given")
     found = metrics.snapshot()
     assert {name: one["count"] for name, one in counts(found, "calls").items()} == Counter(

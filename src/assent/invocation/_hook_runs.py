@@ -28,15 +28,14 @@ _END: Final = Stage.END
 
 
 class Standing:
-    """A hook with the level it stands at, and the names that it is counted under: looked up once and not in each call."""
+    """A hook with the level it stands at, and the name that it is counted under: looked up once and not in each call."""
 
-    __slots__ = ("hook", "kind_name", "level", "level_name")
+    __slots__ = ("counted_as", "hook", "level")
 
     def __init__(self, hook: Hook, level: HookLevel) -> None:
         self.hook = hook
         self.level = level
-        self.kind_name = hook.kind.value
-        self.level_name = level.value
+        self.counted_as = f"{level.value}.{hook.kind.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ class HookRunner:
         except StopIteration:
             started = now.at_us
             ended = now.at_us = self._now_us()
-            self._count(one.kind_name, one.level_name, "succeeded", ended - started)
+            self._count(one.counted_as, "succeeded", ended - started)
             self._close(one, now, 1, started, None)
             return None
         except BaseException as error:  # noqa: BLE001  # told apart in one place
@@ -143,7 +142,7 @@ class HookRunner:
                 failure = await attempt
                 ended = now.at_us = self._now_us()
                 outcome = "succeeded" if failure is None else "failed"
-                self._count(one.kind_name, one.level_name, outcome, ended - began)
+                self._count(one.counted_as, outcome, ended - began)
                 if failure is None or runs > hook.retries or failure.code == "HOOK_REFUSED":
                     break
                 if now.names is not None:

@@ -202,17 +202,19 @@ class Subscription:
 class Lifecycle:
     """The channel of one runtime. `is_heard` tells whether making an event is worth while."""
 
-    __slots__ = ("_puts",)
+    __slots__ = ("_heard", "_puts")
 
     def __init__(self) -> None:
         # No lock: a forgotten subscription closes itself wherever the collector happens to run, also inside `subscribe`. Each
         # change and each copy below is a single step of the interpreter.
         self._puts: dict[_Queue, Callable[[LifecycleEvent], None]] = {}
+        # What `emit` goes through: made anew when somebody comes or goes, and never changed.
+        self._heard: tuple[Callable[[LifecycleEvent], None], ...] = ()
 
     @property
     def is_heard(self) -> bool:
         """Whether anybody listens."""
-        return bool(self._puts)
+        return bool(self._heard)
 
     @property
     def subscribers(self) -> int:
@@ -229,18 +231,28 @@ class Lifecycle:
             )
         queue = _Queue(capacity)
         self._puts[queue] = queue.put
+        self._listen()
         return Subscription(self, queue)
 
     def emit(self, event: LifecycleEvent) -> None:
         """Give an event to every subscriber. Never waits and never fails."""
-        for put in tuple(self._puts.values()):
+        for put in self._heard:
             put(event)
 
     def forget(self, queue: _Queue) -> None:
         """Take a subscriber out and let it end."""
         self._puts.pop(queue, None)
+        self._listen()
         queue.is_closed = True
         queue.wake()
+
+    def _listen(self) -> None:
+        while True:
+            heard = tuple(self._puts.values())
+            self._heard = heard
+            # Somebody else may have come or gone, and have been overwritten, between the copy and its taking effect.
+            if heard == tuple(self._puts.values()):
+                return
 
     def close(self) -> None:
         """Let every subscriber end."""

@@ -56,10 +56,11 @@ class Metrics:
             if code is not None:
                 _count(self._errors, code)
 
-    def hook(self, kind: str, level: str, outcome: str, duration_us: int) -> None:
-        """One run of a hook has ended; its retries are runs of their own."""
+    def hook(self, name: str, outcome: str, duration_us: int) -> None:
+        """One run of a hook has ended; its retries are runs of their own. `name` is `LEVEL.KIND`."""
         with self._lock:
-            _series(self._hooks, f"{level}.{kind}").add(outcome, duration_us)
+            series = self._hooks.get(name) or _series(self._hooks, name)
+            series.add(outcome, duration_us)
 
     def validation(self, side: Side, *, passed: bool) -> None:
         """One value was checked against its type."""

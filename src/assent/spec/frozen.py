@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, TypeAlias
+from types import MappingProxyType, NoneType
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -14,17 +14,23 @@ from assent.errors import Json
 Frozen: TypeAlias = "None | bool | int | float | str | tuple[Frozen, ...] | Mapping[str, Frozen]"
 
 
+_LEAVES: Final = frozenset({str, int, float, bool, NoneType})
+
+
 def freeze(
     value: Any,
 ) -> Any:  # `Any`: JSON of any depth in, the same depth out; the aliases cannot express it both ways
     """A deeply immutable copy of JSON data; later changes to `value` do not show in it."""
-    # Asking an abstract class costs more than everything else here, and nearly all values are text or plain mappings.
-    if type(value) is str:
+    # Asking an abstract class costs more than everything else here, and so does a call for each leaf of a document.
+    kind = type(value)
+    if kind in _LEAVES:
         return value
-    if type(value) is dict or isinstance(value, Mapping):
-        return MappingProxyType({key: freeze(item) for key, item in value.items()})
+    if kind is dict or isinstance(value, Mapping):
+        return MappingProxyType(
+            {key: item if type(item) in _LEAVES else freeze(item) for key, item in value.items()}
+        )
     if isinstance(value, list | tuple):
-        return tuple(freeze(item) for item in value)
+        return tuple([item if type(item) in _LEAVES else freeze(item) for item in value])
     return value
 
 

@@ -22,6 +22,7 @@ from assent.errors import Json
 from assent.invocation import (
     BlobStore,
     BoundCapability,
+    CallPhase,
     Handler,
     Hook,
     HookedCall,
@@ -105,6 +106,17 @@ class Way:
         self.bound = BoundCapability(spec, Handler(look, parameters=Order, revision="1"))
         self.given = order()
 
+    def turning_point(self) -> Callable[[], Awaitable[None]]:
+        """One validated call, of which the gate's answer is taken over and over: the `before` hooks run each time."""
+        call = self.receive()
+        self.pipeline.validate(call, self.given)
+
+        async def allow() -> None:
+            call.life.phase, call.life.hooks_run = CallPhase.VALIDATED, ()
+            await self.pipeline.allow(call)
+
+        return allow
+
     def receive(self) -> Invocation:
         """A call at its beginning."""
         return self.pipeline.receive(
@@ -170,15 +182,19 @@ async def _measured(*, number: int, rounds: int) -> Part:
             f"the whole pipeline: {RULES} rules, {HOOKS} hooks, events": await _us_of(
                 whole.take, number, rounds
             ),
+            f"{HOOKS} async hooks with their events": await _us_of(hooked.turning_point(), number, rounds),
         }
         for subscription in listening:
             subscription.close()
-    with_hooks, without = figures[f"the same with {HOOKS} async hooks"], figures["the same, listened to"]
-    figures[f"{HOOKS} async hooks with their events"] = with_hooks - without
     show("the inside of a call", ["", "µs"], [[name, f"{figure:.2f}"] for name, figure in figures.items()])
     targets = [
         Target("a context, µs", figures["a context"], CONTEXT_US_MAX, at_least=False),
-        Target("6 async hooks with events, µs", with_hooks - without, HOOKS_US_MAX, at_least=False),
+        Target(
+            "6 async hooks with events, µs",
+            figures[f"{HOOKS} async hooks with their events"],
+            HOOKS_US_MAX,
+            at_least=False,
+        ),
         Target(
             "the whole pipeline, µs",
             figures[f"the whole pipeline: {RULES} rules, {HOOKS} hooks, events"],

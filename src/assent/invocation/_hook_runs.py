@@ -28,14 +28,14 @@ _END: Final = Stage.END
 
 
 class Standing:
-    """A hook with the level it stands at, and the name that it is counted under: looked up once and not in each call."""
+    """A hook with the level it stands at, and what counts it: looked up once and not in each call."""
 
-    __slots__ = ("counted_as", "hook", "level")
+    __slots__ = ("count", "hook", "level")
 
-    def __init__(self, hook: Hook, level: HookLevel) -> None:
+    def __init__(self, hook: Hook, level: HookLevel, metrics: Metrics) -> None:
         self.hook = hook
         self.level = level
-        self.counted_as = f"{level.value}.{hook.kind.value}"
+        self.count = metrics.hook_counter(f"{level.value}.{hook.kind.value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,18 @@ class Chain:
     finally_: tuple[Standing, ...]
 
     @classmethod
-    def of(cls, everybody: tuple[Hook, ...], capability: tuple[Hook, ...], local: tuple[Hook, ...]) -> Chain:
+    def of(
+        cls,
+        everybody: tuple[Hook, ...],
+        capability: tuple[Hook, ...],
+        local: tuple[Hook, ...],
+        metrics: Metrics,
+    ) -> Chain:
         """The one chain that three levels make."""
         standing = [
-            *(Standing(hook, HookLevel.GLOBAL) for hook in everybody),
-            *(Standing(hook, HookLevel.CAPABILITY) for hook in capability),
-            *(Standing(hook, HookLevel.LOCAL) for hook in local),
+            *(Standing(hook, HookLevel.GLOBAL, metrics) for hook in everybody),
+            *(Standing(hook, HookLevel.CAPABILITY, metrics) for hook in capability),
+            *(Standing(hook, HookLevel.LOCAL, metrics) for hook in local),
         ]
         return cls(
             tuple(one for one in standing if one.hook.kind is HookKind.BEFORE),
@@ -81,20 +87,36 @@ class Round:
 class HookRunner:
     """Runs hooks."""
 
-    def __init__(self, invoker: Invoker, clock: FineClock, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    def __init__(self, invoker: Invoker, clock: FineClock, lifecycle: Lifecycle) -> None:
         self._invoker = invoker
         self._now_us: Final = clock.monotonic_us
-        self._count: Final = metrics.hook
+        self._lifecycle = lifecycle
         self._emit: Final = lifecycle.emit
 
-    async def run_until_refused(self, hooks: tuple[Standing, ...], now: Round) -> None:
-        """`before` and `after`: the first that raises ends it, and its error is raised."""
+    def run_until_refused(
+        self, hooks: tuple[Standing, ...], now: Round
+    ) -> Coroutine[Any, Any, AssentError | None] | None:
+        """`before` and `after`: the first that fails ends it. None when all have agreed at once, which is the rule.
+
+        Otherwise what is left of them, to be awaited: it gives the failure, if there is one.
+        """
         now.at_us = self._now_us()
-        for one in hooks:
+        for at, one in enumerate(hooks):
             rest = self._begin(one, now)
-            failure = await rest if rest is not None else None
+            if rest is not None:
+                return self._until_refused(rest, hooks[at + 1 :], now)
+        return None
+
+    async def _until_refused(
+        self, rest: Coroutine[Any, Any, AssentError | None], hooks: tuple[Standing, ...], now: Round
+    ) -> AssentError | None:
+        failure = await rest
+        for one in hooks:
             if failure is not None:
-                raise failure
+                break
+            begun = self._begin(one, now)
+            failure = await begun if begun is not None else None
+        return failure
 
     async def run_all(self, hooks: tuple[Standing, ...], now: Round) -> None:
         """`catch` and `finally`: every one of them, whatever the others do, also when the call is being cancelled."""
@@ -112,19 +134,26 @@ class HookRunner:
 
     def _begin(self, one: Standing, now: Round) -> Coroutine[Any, Any, AssentError | None] | None:
         """Start a hook; None when it is done, which most are at once, else what is left of it."""
-        hook, names = one.hook, now.names
+        hook, names, level, started = one.hook, now.names, one.level, now.at_us
         if names is not None:
-            self._emit(LifecycleEvent(_HOOK, _START, names, now.at_us, hook.id, one.level))
+            event = LifecycleEvent(_HOOK, _START, names, started, hook.id, level)
+            for put in self._lifecycle.listeners:
+                put(event)
         if not hook.is_async:
             return self._rest(one, now, self._in_thread(one, now))
         try:
             steps = hook.run(now.seen)
             first = steps.send(None)
         except StopIteration:
-            started = now.at_us
+            # What `_rest` and `_close` do for a hook that waits, without the calls: this is the way of nearly every hook.
             ended = now.at_us = self._now_us()
-            self._count(one.counted_as, "succeeded", ended - started)
-            self._close(one, now, 1, started, None)
+            duration = ended - started
+            one.count("succeeded", duration)
+            now.records.append(HookRecord(hook.id, hook.kind, level, 1, duration))
+            if names is not None:
+                event = LifecycleEvent(_HOOK, _END, names, ended, hook.id, level, duration)
+                for put in self._lifecycle.listeners:
+                    put(event)
             return None
         except BaseException as error:  # noqa: BLE001  # told apart in one place
             return self._rest(one, now, _failing(one, error))
@@ -142,7 +171,7 @@ class HookRunner:
                 failure = await attempt
                 ended = now.at_us = self._now_us()
                 outcome = "succeeded" if failure is None else "failed"
-                self._count(one.counted_as, outcome, ended - began)
+                one.count(outcome, ended - began)
                 if failure is None or runs > hook.retries or failure.code == "HOOK_REFUSED":
                     break
                 if now.names is not None:

@@ -11,7 +11,7 @@ pays for none of this: without hooks, callbacks and listeners each stage is what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound="Pipeline")
 
+# Looked up in its class, a member of an enum costs as much as the event that it goes into.
+_VALIDATION: Final = Subject.VALIDATION
+_POLICY: Final = Subject.POLICY
+_END: Final = Stage.END
+
 
 class Pipeline:
     """Takes calls through their stages. One for each runtime; it keeps nothing of a call that has ended."""
@@ -72,7 +77,7 @@ class Pipeline:
         self._now_us: Final = clock.monotonic_us
         self._request_id: Final = ids.request_id
         self._teller = Teller(self.lifecycle, clock)
-        self._runner = HookRunner(invoker, clock, self.metrics, self.lifecycle)
+        self._runner = HookRunner(invoker, clock, self.lifecycle)
         self._ending = Ending(invoker, self._runner, self._teller)
         self._ids = ids
         self._app, self._secrets = app, secrets
@@ -161,23 +166,21 @@ class Pipeline:
         Inputs that the journal gave back are checked like any others.
         """
         heard = self.lifecycle.is_heard
-        started = self._now_us() if heard else 0
-        if heard:
-            self._teller.tell(call, Subject.VALIDATION, Stage.START, name="input")
+        started = self._teller.begin(call, _VALIDATION, "input") if heard else 0
         try:
             call.parameters, call.inputs = call.bound.parse(inputs)
         except InputError as error:
             self.metrics.validation("input", passed=False)
             if heard:
                 self._teller.tell(
-                    call, Subject.VALIDATION, Stage.ERROR, name="input", started_us=started, code=error.code
+                    call, _VALIDATION, Stage.ERROR, name="input", started_us=started, code=error.code
                 )
             self._end(call, CallPhase.FAILED, "failed", error.code)
             raise
         call.is_validated = True
         self.metrics.validation("input", passed=True)
         if heard:
-            self._teller.tell(call, Subject.VALIDATION, Stage.END, name="input", started_us=started)
+            self._teller.tell(call, _VALIDATION, _END, name="input", started_us=started)
         if call.life.phase is CallPhase.RECEIVED:
             enter(call, CallPhase.VALIDATED)
 
@@ -186,18 +189,14 @@ class Pipeline:
     def authorize(self, call: Invocation, question: PolicyContext) -> Decision:
         """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`."""
         heard = self.lifecycle.is_heard
-        started = self._now_us() if heard else 0
-        if heard:
-            self._teller.tell(call, Subject.POLICY, Stage.START)
+        started = self._teller.begin(call, _POLICY) if heard else 0
         decision = self._gate.decide(question)
         self.metrics.decision(decision.effect.value)
         denied = decision.effect is PolicyDecision.DENY
         code = decision.code or "POLICY_DENIED" if denied else None
         if heard:
-            stage = Stage.ERROR if denied else Stage.END
-            self._teller.tell(
-                call, Subject.POLICY, stage, name=decision.effect.value, started_us=started, code=code
-            )
+            stage = Stage.ERROR if denied else _END
+            self._teller.tell(call, _POLICY, stage, name=decision.effect.value, started_us=started, code=code)
         if denied:
             self._end(call, CallPhase.FAILED, "denied", code)
         return decision
@@ -211,7 +210,9 @@ class Pipeline:
         enter(call, CallPhase.AUTHORIZED)
         chain = self._chain(call)
         if chain is not None and chain.before:
-            await self._ask_hooks(call, chain.before, HookedCall(call.context, call.inputs))
+            waits = self._ask_hooks(call, chain.before, HookedCall(call.context, call.inputs))
+            if waits is not None:
+                await waits
 
     # -- prepared and executed ------------------------------------------------------------------------------------------------
 
@@ -259,27 +260,27 @@ class Pipeline:
         call.has_returned = True
         output = self._checked(call, returned)
         if chain is not None and chain.after:
-            await self._ask_hooks(call, chain.after, HookedCall(call.context, call.inputs, output=output))
+            waits = self._ask_hooks(call, chain.after, HookedCall(call.context, call.inputs, output=output))
+            if waits is not None:
+                await waits
         return output
 
     def _checked(self, call: Invocation, returned: object) -> Json:
         """What a handler returned, or said it had returned, as valid JSON; INVALID_OUTPUT."""
         heard = self.lifecycle.is_heard
-        started = self._now_us() if heard else 0
-        if heard:
-            self._teller.tell(call, Subject.VALIDATION, Stage.START, name="output")
+        started = self._teller.begin(call, _VALIDATION, "output") if heard else 0
         try:
             output = call.bound.result(returned)
         except InputError as error:
             self.metrics.validation("output", passed=False)
             if heard:
                 self._teller.tell(
-                    call, Subject.VALIDATION, Stage.ERROR, name="output", started_us=started, code=error.code
+                    call, _VALIDATION, Stage.ERROR, name="output", started_us=started, code=error.code
                 )
             raise
         self.metrics.validation("output", passed=True)
         if heard:
-            self._teller.tell(call, Subject.VALIDATION, Stage.END, name="output", started_us=started)
+            self._teller.tell(call, _VALIDATION, _END, name="output", started_us=started)
         return output
 
     # -- the ends -------------------------------------------------------------------------------------------------------------
@@ -407,24 +408,37 @@ class Pipeline:
         if not everybody and not own and not local:
             return None
         if local:
-            call.chain = Chain.of(everybody, own, local)
+            call.chain = Chain.of(everybody, own, local, self.metrics)
             return call.chain
         if self._chained_for is not everybody:
             self._chains.clear()
             self._chained_for = everybody
         chain = self._chains.get(own)
         if chain is None:
-            chain = self._chains[own] = Chain.of(everybody, own, ())
+            chain = self._chains[own] = Chain.of(everybody, own, (), self.metrics)
         call.chain = chain
         return chain
 
-    async def _ask_hooks(self, call: Invocation, hooks: tuple[Standing, ...], seen: HookedCall) -> None:
-        """Raise the first refusal."""
+    def _ask_hooks(
+        self, call: Invocation, hooks: tuple[Standing, ...], seen: HookedCall
+    ) -> Coroutine[Any, Any, None] | None:
+        """Ask hooks whether the call may go on. None when all agreed at once, else what is to be awaited and raises a refusal."""
         now = Round(seen, call.context.key, self._teller.names(call) if self.lifecycle.is_heard else None)
+        rest = self._runner.run_until_refused(hooks, now)
+        if rest is not None:
+            return self._answered(call, rest, now)
+        call.life.hooks_run += tuple(now.records)
+        return None
+
+    async def _answered(
+        self, call: Invocation, rest: Coroutine[Any, Any, AssentError | None], now: Round
+    ) -> None:
         try:
-            await self._runner.run_until_refused(hooks, now)
+            refusal = await rest
         finally:
             call.life.hooks_run += tuple(now.records)
+        if refusal is not None:
+            raise refusal
 
     def _end(self, call: Invocation, phase: CallPhase | None, outcome: str, code: str | None) -> None:
         if phase is not None:
@@ -437,5 +451,5 @@ class Pipeline:
             outcome = "compensated" if code is None else "compensation_failed"
         self.metrics.call(call.context.capability, outcome, duration, code)
         if self.lifecycle.is_heard:
-            stage = Stage.END if code is None else Stage.ERROR
+            stage = _END if code is None else Stage.ERROR
             self._teller.tell(call, call.subject, stage, name=outcome, started_us=call.started_us, code=code)

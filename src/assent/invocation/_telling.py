@@ -11,16 +11,25 @@ from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, St
 from assent.invocation.secrets import Secret, Secrets
 from assent.spec.ports import FineClock
 
+_START: Final = Stage.START
+
 
 class Teller:
     """Tells of one runtime's calls. Whoever calls it has looked at `lifecycle.is_heard` first."""
 
-    __slots__ = ("_emit", "lifecycle", "now_us")
+    __slots__ = ("lifecycle", "now_us")
 
     def __init__(self, lifecycle: Lifecycle, clock: FineClock) -> None:
         self.lifecycle: Final = lifecycle
         self.now_us: Final = clock.monotonic_us
-        self._emit: Final = lifecycle.emit
+
+    def begin(self, call: Invocation, subject: Subject, name: str = "") -> int:
+        """Something starts; when, for the event of its end."""
+        now = self.now_us()
+        event = LifecycleEvent(subject, _START, self.names(call), now, name)
+        for put in self.lifecycle.listeners:
+            put(event)
+        return now
 
     def tell(
         self,
@@ -35,7 +44,9 @@ class Teller:
         """One event of a call; `started_us` gives it a duration."""
         now = self.now_us()
         duration = now - started_us if started_us is not None else None
-        self._emit(LifecycleEvent(subject, stage, self.names(call), now, name, None, duration, code))
+        event = LifecycleEvent(subject, stage, self.names(call), now, name, None, duration, code)
+        for put in self.lifecycle.listeners:
+            put(event)
 
     def names(self, call: Invocation) -> CallNames:
         """What names a call in its events, made for the first of them."""

@@ -202,19 +202,19 @@ class Subscription:
 class Lifecycle:
     """The channel of one runtime. `is_heard` tells whether making an event is worth while."""
 
-    __slots__ = ("_heard", "_puts")
+    __slots__ = ("_puts", "listeners")
 
     def __init__(self) -> None:
         # No lock: a forgotten subscription closes itself wherever the collector happens to run, also inside `subscribe`. Each
         # change and each copy below is a single step of the interpreter.
         self._puts: dict[_Queue, Callable[[LifecycleEvent], None]] = {}
-        # What `emit` goes through: made anew when somebody comes or goes, and never changed.
-        self._heard: tuple[Callable[[LifecycleEvent], None], ...] = ()
+        self.listeners: tuple[Callable[[LifecycleEvent], None], ...] = ()
+        """What `emit` goes through: made anew when somebody comes or goes, and never changed."""
 
     @property
     def is_heard(self) -> bool:
         """Whether anybody listens."""
-        return bool(self._heard)
+        return bool(self.listeners)
 
     @property
     def subscribers(self) -> int:
@@ -236,7 +236,7 @@ class Lifecycle:
 
     def emit(self, event: LifecycleEvent) -> None:
         """Give an event to every subscriber. Never waits and never fails."""
-        for put in self._heard:
+        for put in self.listeners:
             put(event)
 
     def forget(self, queue: _Queue) -> None:
@@ -248,10 +248,10 @@ class Lifecycle:
 
     def _listen(self) -> None:
         while True:
-            heard = tuple(self._puts.values())
-            self._heard = heard
+            listeners = tuple(self._puts.values())
+            self.listeners = listeners
             # Somebody else may have come or gone, and have been overwritten, between the copy and its taking effect.
-            if heard == tuple(self._puts.values()):
+            if listeners == tuple(self._puts.values()):
                 return
 
     def close(self) -> None:

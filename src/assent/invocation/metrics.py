@@ -7,6 +7,7 @@ The number of series is bounded whatever names arrive. Each table holds at most 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from assent.errors import Json
@@ -58,9 +59,19 @@ class Metrics:
 
     def hook(self, name: str, outcome: str, duration_us: int) -> None:
         """One run of a hook has ended; its retries are runs of their own. `name` is `LEVEL.KIND`."""
-        with self._lock:
-            series = self._hooks.get(name) or _series(self._hooks, name)
-            series.add(outcome, duration_us)
+        self.hook_counter(name)(outcome, duration_us)
+
+    def hook_counter(self, name: str) -> Callable[[str, int], None]:
+        """The same for one name, looked up once: call it with each outcome and duration."""
+        lock = self._lock
+        with lock:
+            add = _series(self._hooks, name).add
+
+        def count(outcome: str, duration_us: int) -> None:
+            with lock:
+                add(outcome, duration_us)
+
+        return count
 
     def validation(self, side: Side, *, passed: bool) -> None:
         """One value was checked against its type."""
@@ -86,7 +97,11 @@ class Metrics:
             return {
                 "calls": {name: self._calls[name].to_json() for name in sorted(self._calls)},
                 "errors": _sorted(self._errors),
-                "hooks": {name: self._hooks[name].to_json() for name in sorted(self._hooks)},
+                "hooks": {
+                    name: self._hooks[name].to_json()
+                    for name in sorted(self._hooks)
+                    if self._hooks[name].count
+                },
                 "validations": _sorted(self._validations),
                 "decisions": _sorted(self._decisions),
                 "secrets": _sorted(self._secrets),
@@ -96,17 +111,19 @@ class Metrics:
 class _Series:
     """How often something ended, how, and how long it took."""
 
-    __slots__ = ("buckets", "count", "max_us", "outcomes", "sum_us")
+    __slots__ = ("buckets", "max_us", "outcomes", "sum_us")
 
     def __init__(self) -> None:
-        self.count = 0
         self.sum_us = 0
         self.max_us = 0
         self.outcomes: dict[str, int] = {}
         self.buckets = [0] * _BUCKETS
 
+    @property
+    def count(self) -> int:
+        return sum(self.outcomes.values())
+
     def add(self, outcome: str, duration_us: int) -> None:
-        self.count += 1
         self.sum_us += duration_us
         if duration_us > self.max_us:  # noqa: PLR1730  # `max` is a call, and this runs for each call and hook
             self.max_us = duration_us

@@ -66,11 +66,11 @@ class Shape:
         """A JSON object as Python takes it, and as JSON with every default filled in. Raises its `InputError`."""
         try:
             data = _encode(value)
-            faults = self._not_finite(data, value) if b"null" in data else []
-            if not faults and self.is_typed:
-                python = self._validate_json(data, strict=True, extra=self._extra)
-                return python, self._dump(python, mode="json")
+            faults = self._not_finite(data, value) if b"null" in data else None
             if not faults:
+                if self.is_typed:
+                    python = self._validate_json(data, strict=True, extra=self._extra)
+                    return python, self._dump(python, mode="json")
                 plain = _decode(data)
                 faults = self._broken(plain)
                 if not faults:

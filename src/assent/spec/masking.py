@@ -15,6 +15,9 @@ from assent.errors import Json
 
 MASK: Final = "***"
 
+NAMES_REMEMBERED_MAX: Final = 4096
+"""Names of fields that are known to name a secret or not. The same few are asked about in each refusal."""
+
 _IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
 _IN_PLACE_ONE: Final = ("if", "then", "else")
 _SECRET_NAME: Final = re.compile(
@@ -61,6 +64,7 @@ def hides_at(schema: Mapping[str, object], path: Sequence[str | int]) -> bool:
 
 
 @lru_cache(maxsize=1024)
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
 def names_secret(name: str) -> bool:
     """Whether a field's name says that it holds a secret: `password`, `apiKey`, `db-token`, … but not `tokens_max`."""
     words = _HUMP.sub("_", name).lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from assent import Runtime
 from tests.support.door import Terminal
 from tests.support.hostile import FILES, HONEST
 from tests.support.plugins import interpreter_kept, write
@@ -106,6 +108,51 @@ def test_what_a_plugin_would_have_brought_is_told_when_it_is_missed(
     assert "left out: plugin `plugged` is not what was trusted" in answer.err
     (plugged.parent / "assent-plugins.lock").write_text("{")
     assert "no plugin was loaded" in terminal("policy", "explain", "plugged.count").err
+
+
+def test_an_untrusted_plugin_is_named_to_who_misses_its_capability(terminal: Terminal, plugged: Path) -> None:
+    missed = terminal("call", "plugged.count", "text=x")
+    assert missed.code == 2
+    assert "left out: plugin `plugged` is not trusted" in missed.err
+    assert "assent plugin trust plugged" in missed.err
+    assert "left out" not in terminal("call", "another.one").err
+
+
+def test_a_trusted_plugin_that_fails_to_load_tells_why_with_its_place(
+    terminal: Terminal, plugged: Path
+) -> None:
+    write(plugged, {"_count.py": "1 / 0\n"})
+    trust(terminal)
+    missed = terminal("call", "plugged.count", "text=x")
+    assert missed.code == 2
+    assert "left out: plugin `plugged` failed while it was imported: division by zero" in missed.err
+    assert "_count.py:1)" in missed.err
+    told = terminal("call", "plugged.count", "text=x", "--json").error["details"]
+    assert isinstance(told, dict)
+    assert isinstance(told["left_out"], list)
+    assert isinstance(told["left_out"][0], dict)
+    assert told["left_out"][0]["code"] == "PLUGIN_FAILED"
+
+
+def test_a_plugin_whose_spec_the_record_refuses_says_so(terminal: Terminal, plugged: Path) -> None:
+    """It is taken out when the record is read, which is later than the import."""
+    trust(terminal)
+
+    async def record() -> None:
+        async with Runtime.open(plugged.parent) as rt:
+            assert (await rt.call("plugged.count", {"text": "x"})).status == "succeeded"
+
+    asyncio.run(record())
+    write(plugged, {"__init__.py": HONEST.replace("Count the words of a text", "Count")})
+    trust(terminal)
+    missed = terminal("call", "plugged.count", "text=x")
+    assert missed.code == 2
+    assert (
+        "left out: plugin `plugged`: `plugged.count@1.0.0` is not what was recorded under this version"
+        in missed.err
+    )
+    health = terminal("plugin", "health", "--json")
+    assert (health.code, "not what was recorded" in health.out) == (1, True)
 
 
 def test_untrust_takes_it_out(terminal: Terminal, plugged: Path) -> None:

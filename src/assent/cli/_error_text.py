@@ -31,6 +31,13 @@ def error_text(error: AssentError, *, paint: Paint) -> str:
     return "\n\n".join([*blocks, _block(data, paint)])
 
 
+def left_out_text(fault: AssentError, *, paint: Paint) -> str:
+    """Why a plugin is not here, for whoever misses what it brings: a line, and what to do about it."""
+    where = f" ({safe_line(fault.path)})" if fault.path else ""
+    line = f"left out: {safe_line(fault.message, 200)}{where}"
+    return f"{line}\n {paint('help:', 'cyan')} {safe(fault.hint)}" if fault.hint else line
+
+
 def _others(error: Object) -> Iterator[Object]:
     """What was found with the error and is not said by it already, each with a code: its own, or that of the whole."""
     listed = mapping(error, "details").get("faults")

@@ -67,17 +67,22 @@ def _current_folder() -> Path:
 
 
 def _fail(door: Door, error: AssentError, code: int) -> int:
+    missed: list[AssentError] = []
+    if error.code in _PERHAPS_OF_A_PLUGIN:
+        from assent.cli._plugin_trust import left_out
+
+        missed = left_out(door, error)
     if door.out.is_json:
+        if missed:
+            error.details["left_out"] = [one.to_dict() for one in missed]
         door.out.object({"error": error.to_dict()})
     else:
-        from assent.cli._error_text import error_text
+        from assent.cli._error_text import error_text, left_out_text
 
-        door.out.note(error_text(error, paint=door.out.paint(stderr=True)))
-        if error.code in _PERHAPS_OF_A_PLUGIN:
-            from assent.cli._plugin_trust import left_out
-
-            for line in left_out(door):
-                door.out.note(line)
+        paint = door.out.paint(stderr=True)
+        door.out.note(error_text(error, paint=paint))
+        for one in missed:
+            door.out.note(left_out_text(one, paint=paint))
     return code
 
 

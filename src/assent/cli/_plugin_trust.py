@@ -199,13 +199,32 @@ def _relative(place: Path, workspace: Path) -> str:
     return str(place.relative_to(workspace) if place.is_relative_to(workspace) else place)
 
 
-def left_out(door: Door) -> list[str]:
-    """A line for each plugin that is trusted or required and yet not loaded, for whoever misses what it brings."""
-    if not door.has_resolved or not (door.settings.plugin_lock.exists() or door.settings.required_plugins):
+def left_out(door: Door, error: AssentError) -> list[AssentError]:
+    """Why each plugin that is trusted or required is not loaded, or would have brought what `error` misses, were it trusted."""
+    from assent.runtime import api
+
+    settings = door.settings if door.has_resolved else None
+    if settings is None or not (settings.plugin_lock.exists() or settings.plugin_paths):
         return []
     try:
         found = plugins_of(door).list()
-    except AssentError as error:
-        return [f"no plugin was loaded: {error.message}"]
-    missed = [one for one in found if one.error is not None and one.state.value != "untrusted"]
-    return [f"left out: {safe_line(one.error.message, 200)}" for one in missed if one.error is not None]
+        faults = api.plugin_faults(settings)
+    except AssentError as fault:
+        return [_reworded(fault, f"no plugin was loaded: {fault.message}")]
+    known = {one.name for one in found}
+    missed = [
+        fault
+        if f"`{name}`" in fault.message or name not in known
+        else _reworded(fault, f"plugin `{name}`: {fault.message}")
+        for name, fault in faults.items()
+    ]
+    untrusted = [one for one in found if one.error is not None and one.state.value == "untrusted"]
+    return missed + [
+        one.error
+        for one in untrusted
+        if one.error is not None and any(f"`{id_}" in error.message for id_ in one.capabilities)
+    ]
+
+
+def _reworded(fault: AssentError, message: str) -> AssentError:
+    return AssentError(fault.code, message, path=fault.path, hint=fault.hint, details=fault.details)

@@ -25,7 +25,7 @@ from assent.engine import (
     fold,
     load_json,
 )
-from assent.errors import InputError, Json, WorldError
+from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import Health, Snapshot
 from assent.journal import (
     LEDGER_FILE,
@@ -293,11 +293,20 @@ def plugin_health(settings: Settings, name: str | None = None) -> dict[str, Heal
     async def ask() -> dict[str, Health]:
         runtime = Runtime(settings)
         try:
+            runtime.versions.consult(settings)
+            runtime.plugins.leave_out_unrecordable()
             return await runtime.plugins.healths(name)
         finally:
             await runtime.close()
 
     return asyncio.run(ask())
+
+
+def plugin_faults(settings: Settings) -> dict[str, AssentError]:
+    """Why each trusted plugin that can't be loaded is left out, by name; raises for one that is required."""
+    with _informed(settings) as runtime:
+        runtime.plugins.leave_out_unrecordable()
+        return dict(runtime.plugins.faults)
 
 
 def policy(settings: Settings) -> PolicyEngine:

@@ -499,9 +499,52 @@ def test_what_the_law_refuses_keeps_its_own_code_and_gains_a_place() -> None:
     assert __file__ in caught.value.message
 
 
-def test_an_unknown_operation_or_level_is_told_with_the_rest() -> None:
-    one = capability("t.bad", operation="READS", risk="LOW")  # type: ignore[arg-type]
-    assert any("READS" in fault for fault in faults(one(keep)))
+def test_what_the_decorator_was_told_wrongly_is_told_together_in_its_own_words() -> None:
+    one = capability(
+        "t.bad",
+        operation="READS",  # type: ignore[arg-type]
+        risk="LOWW",  # type: ignore[arg-type]
+        version="1.0",
+        timeout="10s",  # type: ignore[arg-type]
+        idempotent="yes",  # type: ignore[arg-type]
+        labels="private",
+        secrets="token",
+    )
+    with pytest.raises(InputError) as caught:
+        _ = one(keep).spec
+    assert caught.value.code == "SPEC_INVALID"
+    told = caught.value.details["faults"]
+    assert isinstance(told, list)
+    assert [one["message"].partition(" must be ")[0] for one in told if isinstance(one, dict)] == [  # type: ignore[union-attr]
+        "`version`",
+        "`operation`",
+        "`risk`",
+        "`idempotent`",
+        "`timeout`",
+        "`labels`",
+        "`secrets`",
+    ]
+    assert "`operation` must be 'READ'" in str(told[1])
+    assert "(and 6 more)" in caught.value.message
+
+
+def test_what_the_spec_refuses_is_told_with_the_faults_of_the_functions() -> None:
+    @capability("t.bad", operation="READS", risk="LOW", version="1")  # type: ignore[arg-type]
+    def look(a) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        return 1
+
+    assert [fault.partition(" ")[0] for fault in faults(look)] == ["`a`", "`version`", "`operation`"]
+
+
+def test_a_default_that_does_not_fit_is_refused_and_not_the_callers_fault() -> None:
+    @read()
+    def look(b: str, a: int = "x", c: int = 1, copy: int = "y") -> int:  # type: ignore[assignment]
+        return 1
+
+    assert faults(look) == [
+        "the default of `a` must be a whole number, not `x`",
+        "the default of `copy` must be a whole number, not `y`",
+    ]
 
 
 def test_describing_looks_at_nothing() -> None:

@@ -74,6 +74,8 @@ CASES: list[tuple[str, dict[str, Json], str]] = [
     ("typed", {"title": 5}, "`title` must be text, not `5`"),
     ("typed", {"title": None}, "`title` must be text, not null"),
     ("typed", {"title": "a", "count": "many"}, "`count` must be a whole number, not `many`"),
+    ("typed", {"title": "a", "count": "5"}, "`count` must be a whole number, not the text `5`"),
+    ("typed", {"title": "5", "urgent": "True"}, "`urgent` must be true or false, not the text `True`"),
     ("typed", {"title": "a", "count": 0}, "`count` must be at least 1, not `0`"),
     ("typed", {"title": "a", "count": 10}, "`count` must be at most 9, not `10`"),
     ("typed", {"title": "a", "ratio": "x" * 999}, f"`ratio` must be a number, not `{'x' * 60}`"),
@@ -90,6 +92,7 @@ CASES: list[tuple[str, dict[str, Json], str]] = [
     ("untyped", {"title": 5}, "`title` must be text, not `5`"),
     ("untyped", {"title": "a", "count": []}, "`count` must be a whole number or null, not a list"),
     ("untyped", {"title": "a", "cuont": 1}, "`cuont` is not a parameter"),
+    ("untyped", {"title": "a", "count": "1"}, "`count` must be a whole number or null, not the text `1`"),
 ]
 
 

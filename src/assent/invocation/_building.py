@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 
 from assent.errors import AssentError, InputError, Json
 from assent.invocation._claims import CALLS_ANOTHER, RESTORES, Claims, DeclaredPart
@@ -17,13 +25,10 @@ from assent.invocation.handler import Handler, Part, Prepared, Preview, Reconcil
 from assent.invocation.hooks import Hook
 from assent.spec.capability import (
     CapabilitySpec,
-    Compensation,
-    OperationType,
     Risk,
-    RiskLevel,
-    SideEffects,
     SpecModel,
 )
+from assent.spec.faults import Telling
 from assent.spec.schemas import schema_of
 
 PREPARED: Final = "prepared"
@@ -31,6 +36,20 @@ PREPARED: Final = "prepared"
 
 # What a part of each kind has to give; a part without an annotation is believed.
 _GIVES: Final[Mapping[str, type]] = {"preview": Preview, "reconcile": Reconciliation}
+
+
+# The fields of a spec that the decorator has another name for.
+_SAID_AS: Final[Mapping[str, str]] = {
+    "operation_type": "operation",
+    "side_effects.reversible": "reversible",
+    "side_effects.scope": "scope",
+    "side_effects.description": "effect",
+    "compensation.strategy": "compensation",
+    "compensation.capability_id": "compensated_by",
+    "risk.level": "risk",
+    "risk.justification": "justification",
+    "risk.requires_approval": "requires_approval",
+}
 
 
 class _Named(SpecModel):
@@ -64,22 +83,33 @@ class _Faults:
 
     def __init__(self) -> None:
         self.found: list[dict[str, Json]] = []
-        self.errors: list[AssentError] = []
+        self.adopted: tuple[AssentError, list[dict[str, Json]]] | None = None
 
     def add(self, place: str, message: str) -> None:
         self.found.append({"path": place, "message": message})
 
     def adopt(self, place: str, error: AssentError) -> None:
         """Remember an error that somebody else raised about the declaration."""
-        self.errors.append(error)
-        self.found.append({"path": place, "message": error.message, "code": error.code})
+        listed = error.details.get("faults")
+        told = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        for one in told:
+            one["message"] = _in_words_of_the_decorator(one)
+        if told:
+            more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+            error.message = f"{error.message.partition(': ')[0]}: {told[0]['message']}{more}"
+        messages = [one["message"] for one in told] or [error.message]
+        found: list[dict[str, Json]] = [
+            {"path": place, "message": message, "code": error.code} for message in messages
+        ]
+        self.adopted = (error, found)
+        self.found += found
 
     def raise_if_any(self, claims: Claims, place: str) -> None:
         if not self.found:
             return
-        if len(self.found) == len(self.errors) == 1:
+        if self.adopted is not None and len(self.found) == len(self.adopted[1]):
             # The law refused the spec, and nothing else is wrong: its own code says it best.
-            (error,) = self.errors
+            error = self.adopted[0]
             raise InputError(
                 error.code,
                 f"{error.message} ({place})",
@@ -95,6 +125,13 @@ class _Faults:
             hint="mend the function that the path names; the details list every fault",
             details={"faults": [*self.found]},
         )
+
+
+def _in_words_of_the_decorator(fault: Mapping[str, Json]) -> str:
+    """The message of a spec's fault, with the name that the decorator has for the field."""
+    path, message = fault.get("path"), str(fault.get("message"))
+    field = ".".join(map(str, path)) if isinstance(path, list) else ""
+    return message.replace(f"`{field}`", f"`{_SAID_AS.get(field, field)}`", 1)
 
 
 def build(
@@ -303,15 +340,32 @@ def _takes(claims: Claims, execute: DeclaredPart, own: _Signature | None, faults
     title = "".join(word.capitalize() for word in execute.function.__name__.split("_"))
     known = len(faults.found)
     try:
-        return _end(
-            create_model(title, __base__=_Named, __module__=__name__, **fields), "the inputs are", execute
-        )
+        model = create_model(title, __base__=_Named, __module__=__name__, **fields)
+        end = _end(model, "the inputs are", execute)
+        _check_defaults(model, own, execute, faults)
+        return end  # what the `except` is about is above
     except (InputError, PydanticUserError, TypeError, NameError, ValueError) as whole:
         for name in own.inputs:
             _end(own.hints[name], f"`{name}` is", execute, faults)
         if len(faults.found) == known:
             faults.add(execute.place, f"the inputs have no schema: {_first_line(whole)}")
         return _End(None, None)
+
+
+def _check_defaults(model: type[BaseModel], own: _Signature, execute: DeclaredPart, faults: _Faults) -> None:
+    """A default is an input like any other; who leaves it out must not be told that it does not fit."""
+    if not own.defaults:
+        return
+    try:
+        model.model_validate({})
+    except ValidationError as error:
+        told = Telling({}, shows_values=True).of_model(error)
+        names = {python: name for name, python in _field_names(own).items() if name in own.defaults}
+        for one, fault in zip(error.errors(include_url=False), told, strict=False):
+            field = str(one["loc"][0]) if one["loc"] else ""
+            if field in names:
+                message = str(fault["message"]).replace(f"`{field}`", f"`{names[field]}`", 1)
+                faults.add(execute.place, f"the default of {message}")
 
 
 def _gives(claims: Claims, execute: DeclaredPart, own: _Signature | None, faults: _Faults) -> _End:
@@ -361,30 +415,31 @@ def _spec(
     compensates = not reads and bool(claims.reversible or claims.compensation or claims.compensated_by)
     strategy = claims.compensation or (CALLS_ANOTHER if claims.compensated_by else RESTORES)
     try:
-        return CapabilitySpec(
-            id=claims.id,
-            version=claims.version,
-            name=claims.name,
-            description=_description(claims, execute),
-            operation_type=OperationType(claims.operation),
-            side_effects=SideEffects(
-                reversible=reads if claims.reversible is None else claims.reversible,
-                scope=("none" if reads else "") if claims.scope is None else claims.scope,
-                description=claims.effect,
-            ),
-            compensation=Compensation(
-                supported=compensates,
-                strategy=strategy if compensates else None,
-                capability_id=claims.compensated_by,
-            ),
-            risk=_risk(claims),
-            idempotent=reads if claims.idempotent is None else claims.idempotent,
-            timeout=claims.timeout,
-            labels=frozenset(claims.labels),
-            sandbox=claims.sandbox,
-            secrets=claims.secrets,
-            **given,
-        )
+        # Plain values, so that all that is wrong with them is told together, and by the spec itself.
+        whole: dict[str, Any] = {  # `Any`: the spec validates whatever a declaration says
+            "id": claims.id,
+            "version": claims.version,
+            "name": claims.name,
+            "description": _description(claims, execute),
+            "operation_type": claims.operation,
+            "side_effects": {
+                "reversible": reads if claims.reversible is None else claims.reversible,
+                "scope": ("none" if reads else "") if claims.scope is None else claims.scope,
+                "description": claims.effect,
+            },
+            "compensation": {
+                "supported": compensates,
+                "strategy": strategy if compensates else None,
+                "capability_id": claims.compensated_by,
+            },
+            "risk": _risk(claims),
+            "idempotent": reads if claims.idempotent is None else claims.idempotent,
+            "timeout": claims.timeout,
+            "labels": claims.labels,
+            "sandbox": claims.sandbox,
+            "secrets": claims.secrets,
+        }
+        return CapabilitySpec(**whole, **given)
     except InputError as error:
         faults.adopt(execute.place, error)
     except ValueError as error:
@@ -392,14 +447,14 @@ def _spec(
     return None
 
 
-def _risk(claims: Claims) -> Risk:
+def _risk(claims: Claims) -> Risk | dict[str, object]:
     if isinstance(claims.risk, Risk):
         return claims.risk
-    return Risk(
-        level=RiskLevel(claims.risk),
-        justification=claims.justification,
-        requires_approval=claims.requires_approval,
-    )
+    return {
+        "level": claims.risk,
+        "justification": claims.justification,
+        "requires_approval": claims.requires_approval,
+    }
 
 
 def _description(claims: Claims, execute: DeclaredPart) -> str:

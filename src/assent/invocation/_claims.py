@@ -41,8 +41,8 @@ class Claims:
     justification: str
     idempotent: bool | None
     timeout: float | None
-    labels: tuple[str, ...]
-    secrets: tuple[str, ...]
+    labels: tuple[str, ...] | str  # a text is a mistake, which the spec tells with all the others
+    secrets: tuple[str, ...] | str
     sandbox: Mapping[str, Json]
     parameters: Mapping[str, Json] | None
     returns: Mapping[str, Json] | None

@@ -60,6 +60,10 @@ class RiskLevel(StrEnum):
 _RANKS: Final = {level: rank for rank, level in enumerate(RiskLevel)}
 
 
+Flag = Annotated[bool, Field(strict=True)]
+"""`"yes"` and 1 are mistakes, not consent."""
+
+
 class SpecModel(BaseModel):
     """What users write, parsed at the border: frozen, nothing unknown, nothing coerced from another type."""
 
@@ -69,7 +73,7 @@ class SpecModel(BaseModel):
 class SideEffects(SpecModel):
     """What the act changes. `scope` names the part of the world (`filesystem`, `network` …)."""
 
-    reversible: bool
+    reversible: Flag
     scope: str = ""
     description: str = ""
 
@@ -77,7 +81,7 @@ class SideEffects(SpecModel):
 class Compensation(SpecModel):
     """How the act is taken back: the handler's own `compensate`, or another capability."""
 
-    supported: bool = False
+    supported: Flag = False
     strategy: str | None = None
     capability_id: str | None = None
 
@@ -87,7 +91,7 @@ class Risk(SpecModel):
 
     level: RiskLevel
     justification: str = ""
-    requires_approval: bool = False
+    requires_approval: Flag = False
 
 
 def _matching(
@@ -102,7 +106,7 @@ def _matching(
 
 
 Label = Annotated[str, _matching(LABEL, "a label")]
-Seconds = Annotated[float, Field(gt=0, le=31 * 24 * 3600)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=31 * 24 * 3600)]
 
 
 class CapabilitySpec(SpecModel):
@@ -123,7 +127,7 @@ class CapabilitySpec(SpecModel):
     side_effects: SideEffects
     compensation: Compensation = Compensation()
     risk: Risk
-    idempotent: bool = False
+    idempotent: Flag = False
     timeout: Seconds | None = None
     labels: frozenset[Label] = frozenset()
     sandbox: FrozenJson = Field(default_factory=dict)

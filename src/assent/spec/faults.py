@@ -15,6 +15,7 @@ one sentence names all kinds.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -50,7 +51,9 @@ _MUST_BE: Final[Mapping[str, str]] = {
     "int_parsing_size": "a whole number that a computer can hold",
     "float_type": "a number",
     "finite_number": "a finite number",
+    "float_parsing": "a number",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "list_type": "a list",
     "tuple_type": "a list",
     "set_type": "a list",
@@ -70,6 +73,10 @@ _MUST_BE: Final[Mapping[str, str]] = {
     "multiple_of": "a multiple of {multiple_of}",
     "union_tag_invalid": "one of {expected_tags}",
 }
+_NOT_TEXT: Final = ("a whole number", "a number", "true or false", "null")
+_READS_AS_THAT: Final = re.compile(r"[-+]?[0-9.]{1,30}|true|false|null", re.IGNORECASE)
+# `must be a whole number, not `2`` explains nothing: such text is called text.
+
 _MUST_HAVE: Final[Mapping[str, str]] = {
     "string_too_short": "at least {min_length} characters",
     "string_too_long": "at most {max_length} characters",
@@ -179,10 +186,10 @@ class Telling:
             if is_secret:
                 actual = MASK
             elif shows_values and isinstance(value, str):
-                actual = f"`{value[:SHOWN_MAX]}`"
+                actual = _shown(value, expected)
             else:
                 actual = kind_of(value, shows_values=shows_values)
-            subject = f"`{place}`" if place else "the whole"
+            subject = f"`{place}`" if place else "the value"
             told.append(
                 {
                     "path": [*path],
@@ -206,8 +213,12 @@ class Telling:
         is_secret = self._is_secret(path)
         if words == _IS_MISSING:
             actual = "nothing"
+        elif is_secret:
+            actual = MASK
+        elif self._shows_values and isinstance(finding.value, str):
+            actual = _shown(finding.value, expected)
         else:
-            actual = MASK if is_secret else kind_of(finding.value, shows_values=self._shows_values)
+            actual = kind_of(finding.value, shows_values=self._shows_values)
         if finding.foreign is not None:
             # A check of the author's own may quote the value, or a secret inside of it.
             holds_secret = self._hides and not isinstance(finding.value, str | int | float | None)
@@ -215,7 +226,7 @@ class Telling:
                 words = expected = f"breaks `{finding.foreign}`"
             message = f"`{place}`: {words}" if place else words
         else:
-            subject = f"`{place}`" if place else "the whole"
+            subject = f"`{place}`" if place else "the value"
             message = f"{subject} {words}, not {actual}" if finding.ends else f"{subject} {words}"
         fault: Fault = {"path": [*path], "expected": expected, "actual": actual, "message": message}
         if finding.is_extra and (hint := self._meant(path)):
@@ -268,6 +279,13 @@ def kind_of(value: object, *, shows_values: bool) -> str:
     if isinstance(value, bytes):
         return "bytes"
     return "a list" if isinstance(value, list | tuple | set | frozenset) else "an object"
+
+
+def _shown(value: str, expected: str) -> str:
+    shown = f"`{value[:SHOWN_MAX]}`"
+    return (
+        f"the text {shown}" if expected.startswith(_NOT_TEXT) and _READS_AS_THAT.fullmatch(value) else shown
+    )
 
 
 def _not_finite(value: object, path: Place) -> list[_Finding]:

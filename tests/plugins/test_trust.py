@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assent.capabilities import builtin_capabilities
 from assent.errors import AssentError
 from assent.plugins import PluginState
 from tests.support.hostile import EFFECT, FILES, HONEST, Workshop
@@ -261,6 +262,57 @@ def test_compiled_code_needs_a_word_of_its_own(shop: Workshop) -> None:
     assert [spec.id for spec, _ in shop.load().capabilities] == ["plugged.count"]
 
 
+@pytest.mark.parametrize(
+    ("code", "reached"),
+    [
+        ("def count(text):\n    exec(text)\n", "exec"),
+        ("def count(text):\n    return eval('__import__(\"socket\").socket()')\n", "eval"),
+        (
+            "import ctypes\n\n\ndef count(text):\n    return ctypes.CDLL(None).socket(2, 1, 0)\n",
+            "ctypes.CDLL",
+        ),
+        ("import pickle\n\n\ndef count(text):\n    return pickle.loads(text)\n", "pickle.loads"),
+        (
+            "import pkgutil\n\n\ndef count(text):\n    return pkgutil.resolve_name('socket:socket')()\n",
+            "resolve_name",
+        ),
+        ("import logging.config\n\n\ndef count(text):\n    logging.config.dictConfig(text)\n", "dictConfig"),
+        (
+            "import types\n\n\ndef count(text):\n    return types.FunctionType(text, {})()\n",
+            "types.FunctionType",
+        ),
+    ],
+)
+def test_code_that_no_reading_sees_into_needs_the_same_word(shop: Workshop, code: str, reached: str) -> None:
+    """It could call the network where no warning can name it, so it is denied until somebody says so."""
+    shop.write("_count.py", code)
+    error = refused(shop.trust)
+    assert error.code == "PLUGIN_NATIVE"
+    assert reached in told(error)
+    assert "plugged/_count.py:" in error.message
+    assert shop.loader.lock().plugins == {}
+    shop.trust(native=True)
+    assert shop.loader.check("plugged").native
+
+
+def test_a_lookup_of_a_host_is_a_call_to_the_network(shop: Workshop) -> None:
+    shop.write(
+        "_count.py",
+        "import asyncio\n\n\nasync def count(text):\n    await asyncio.get_running_loop().getaddrinfo(text, 1)\n",
+    )
+    assert "NETWORK" in told(refused(shop.trust))
+
+
+@pytest.mark.parametrize("taken", sorted({one.spec.id for one in builtin_capabilities()} | {"assent.undo"}))
+def test_an_id_of_assent_itself_is_refused_before_anything_runs(shop: Workshop, taken: str) -> None:
+    shop.write("__init__.py", EFFECT + HONEST.replace("plugged.count", taken))
+    error = refused(shop.trust)
+    assert error.code == "PLUGIN_OVERREACHES"
+    assert "PLUGIN_ID_SHADOWS" in told(error)
+    assert f"`{taken}`" in told(error)
+    assert not (shop.package / "effect").exists()
+
+
 # -- hostile while it is imported ------------------------------------------------------------------------------------------
 
 
@@ -319,7 +371,7 @@ def test_an_import_that_changes_what_all_share_is_refused_and_put_back(shop: Wor
     before, path = sys.modules["json"], [*sys.path]
     shop.write("__init__.py", f"{effect}{HONEST}")
     try:
-        shop.trust()
+        shop.trust(native=True)
         error = refused(shop.load)
     except AssentError as early:
         error = early

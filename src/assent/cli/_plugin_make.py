@@ -43,7 +43,7 @@ def new(door: Door, name: str, into: Path | None) -> int:
 @command("test", watches=False, short_help="Try every promise of a plugin's capabilities.")
 @click.argument("plugin", metavar="NAME|PATH")
 @click.option("--untrusted", is_flag=True, help="Run it although nobody trusted it: it is your own.")
-@click.option("--native", is_flag=True, help="With --untrusted: also run its compiled code.")
+@click.option("--native", is_flag=True, help="With --untrusted: also run code that nobody can read.")
 def test(door: Door, plugin: str, *, untrusted: bool, native: bool) -> int:
     """Run the contract suite on the plugin NAME, or the one at PATH, in a process of its own. Exit 1 when a promise is broken.
 

@@ -58,7 +58,9 @@ def list_(door: Door) -> None:
 @command("trust", watches=False, short_help="Look at a plugin, and trust exactly what is there.")
 @click.argument("plugin", metavar="NAME|PATH")
 @click.option("--digest", metavar="D", help="The fingerprint that was looked at; it answers the question.")
-@click.option("--native", is_flag=True, help="Also trust its compiled code, which nobody can read.")
+@click.option(
+    "--native", is_flag=True, help="Also trust code that nobody can read: compiled, or made while it runs."
+)
 def trust(door: Door, plugin: str, digest: str | None, *, native: bool) -> int:
     """Show what the plugin NAME (or the one at PATH) is, can do and wants, and ask whether to trust exactly that.
 
@@ -131,7 +133,7 @@ def differences_text(differences: list[Difference], paint: Paint) -> str:
     styles = {"added": "green", "removed": "red", "changed": "yellow"}
     lines = [f"  {paint(safe_line(str(one), 200), styles[one.change])}" for one in differences]
     return "\n".join(
-        ["changed since it was trusted", *(lines or ["  nothing but the word on compiled code"])]
+        ["changed since it was trusted", *(lines or ["  nothing but the word on code that can't be read"])]
     )
 
 

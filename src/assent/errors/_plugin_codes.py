@@ -33,8 +33,8 @@ PLUGIN_CODES: Final[dict[str, Explanation]] = {
         "Have its maker declare the permission that the message names, or take the code out.",
     ),
     "PLUGIN_NATIVE": Explanation(
-        "A plugin holds compiled code, which nobody can read, and was not trusted with it.",
-        "Trust it with `--native` if you trust whoever compiled it.",
+        "A plugin holds code that nobody can read (compiled modules, `ctypes`, `exec`, `pickle`), and was not trusted with it.",
+        "Trust it with `--native` if you trust whoever made it: such code can do whatever the process can.",
     ),
     "PLUGIN_SHADOWS": Explanation(
         "A plugin takes a name that is not its own: a built-in capability, another plugin's, or a module of somebody else.",

@@ -54,7 +54,8 @@ _BY_KIND: Final[dict[UseKind | None, str]] = {
         importlib.machinery importlib.abc marshal.load marshal.loads pickle.load pickle.loads pickle.Unpickler _pickle
         cPickle dill cloudpickle joblib.load jsonpickle types.FunctionType types.CodeType types.ModuleType sys.modules
         sys.meta_path sys.path_hooks sys.path sys.settrace sys.setprofile sys._getframe sys._current_frames sys.addaudithook
-        sys.excepthook inspect.currentframe inspect.stack gc.get_objects gc.get_referrers gc.get_referents bdb pdb
+        sys.excepthook inspect.currentframe inspect.stack pkgutil.resolve_name
+        logging.config.dictConfig logging.config.fileConfig gc.get_objects gc.get_referrers gc.get_referents bdb pdb
         threading.settrace threading.setprofile site.addsitedir pkgutil.get_loader pkg_resources atexit
         builtins.__build_class__ yaml.load yaml.unsafe_load yaml.full_load pip ensurepip setuptools""",
     UseKind.NATIVE: "ctypes _ctypes cffi _cffi_backend cython pyximport numba jpype clr",
@@ -78,6 +79,9 @@ METHODS: Final[Mapping[str, UseKind]] = {
     "create_unix_connection": UseKind.NETWORK,
     "create_unix_server": UseKind.NETWORK,
     "sock_connect": UseKind.NETWORK,
+    "sock_sendto": UseKind.NETWORK,
+    "getaddrinfo": UseKind.NETWORK,
+    "getnameinfo": UseKind.NETWORK,
     "subprocess_exec": UseKind.PROCESS,
     "subprocess_shell": UseKind.PROCESS,
     "__subclasses__": UseKind.DYNAMIC,

@@ -26,7 +26,7 @@ from assent.plugins._lock import LockEntry
 from assent.plugins._modules import modules_of, native_files
 from assent.plugins._sources import PluginSource
 from assent.plugins._warnings import warnings_of
-from assent.plugins.manifest import Manifest, PluginWarning
+from assent.plugins.manifest import Manifest, PluginWarning, UseKind
 from assent.spec.ids import Fingerprint
 
 REFUSED: Final = frozenset(
@@ -186,14 +186,22 @@ class Candidate:
                 f"plugin `{self.name}` has no module `{self.source.module}`",
                 hint="every folder that is imported from needs an `__init__.py`",
             )
-        compiled = native_files(self.code)
-        if compiled and not native:
+        unreadable = self._unreadable()
+        if unreadable and not native:
+            more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
             raise RefusedError(
                 "PLUGIN_NATIVE",
-                f"plugin `{self.name}` holds compiled code, which nobody can read: `{compiled[0]}`",
-                hint=f"if you trust whoever compiled it: assent plugin trust {self.name} --native",
-                details={"files": [*compiled]},
+                f"plugin `{self.name}` holds code that nobody can read: {unreadable[0]}{more}",
+                hint=f"if you trust whoever made it: assent plugin trust {self.name} --native",
+                details={"found": [*unreadable]},
             )
+
+    def _unreadable(self) -> list[str]:
+        """What no reading sees into: compiled modules, and code that is made while it runs. It could reach anything."""
+        uses = [one for one in self.manifest.uses if one.kind in (UseKind.NATIVE, UseKind.DYNAMIC)]
+        return [f"`{file}`" for file in native_files(self.code)] + [
+            f"`{one.name}` at {one.at}" for one in uses
+        ]
 
 
 @dataclass(frozen=True, slots=True)

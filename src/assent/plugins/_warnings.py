@@ -1,6 +1,6 @@
 """Judgements about a manifest: where the code does more than it declares, or more than can be seen by reading it.
 
-A warning forbids nothing. It is what a person has to know before saying that a plugin is trusted, the gravest first.
+Here they forbid nothing: it is what a person has to know, the gravest first. Which of them refuse a plugin, trust says.
 """
 
 from __future__ import annotations

@@ -214,6 +214,30 @@ def test_a_union_explains_its_nearest_branch(
     assert all(any(one.endswith(sentence) for one in told) for sentence in sentences), told
 
 
+@pytest.mark.parametrize("kind", SPECS)
+def test_a_number_that_is_none_hides_no_other_fault(kind: str) -> None:
+    """JSON has neither NaN nor infinity; whoever mends them should not find the next fault only then."""
+    given: dict[str, Json] = {"title": 5, "count": math.nan, "cuont": [1, math.inf]}
+    faults = refused(kind, given).details["faults"]
+    assert isinstance(faults, list)
+    told = [(one["path"], one["expected"]) for one in faults if isinstance(one, dict)]
+    assert told == [
+        (["count"], "a finite number"),
+        (["cuont", 1], "a finite number"),
+        (["title"], "text"),
+        (["cuont"], "nothing"),
+    ]
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_an_output_tells_such_a_number_beside_the_others_too(kind: str) -> None:
+    with pytest.raises(InputError) as caught:
+        SPECS[kind].result({"title": 5, "count": math.inf})
+    faults = caught.value.details["faults"]
+    assert isinstance(faults, list)
+    assert [one["path"] for one in faults if isinstance(one, dict)] == [["count"], ["title"]]
+
+
 def test_a_discriminator_chooses_the_branch() -> None:
     with pytest.raises(InputError, match=r"`tagged\.width` is missing"):
         DRAWINGS.parse({"tagged": {"kind": "box", "height": 1.0}})

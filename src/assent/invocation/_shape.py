@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from assent.errors import InputError, Json
 from assent.spec._fault_places import FaultPlaces
-from assent.spec.faults import Fault, Telling, invalid, plain_fault
+from assent.spec.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
 from assent.spec.frozen import thaw
 from assent.spec.schemas import compile_schema, schema_of, takes_more
 
@@ -64,27 +64,33 @@ class Shape:
 
     def read(self, value: Mapping[str, Json]) -> tuple[Any, Any]:
         """A JSON object as Python takes it, and as JSON with every default filled in. Raises its `InputError`."""
+        infinite: list[Fault] = []
+        faults: list[Fault] = []
         try:
             data = _encode(value)
-            faults = self._not_finite(data, value) if b"null" in data else None
-            if not faults:
-                if self.is_typed:
-                    python = self._validate_json(data, strict=True, extra=self._extra)
+            if b"null" in data:
+                infinite = self._not_finite(data, value)
+            if self.is_typed:
+                python = self._validate_json(data, strict=True, extra=self._extra)
+                if not infinite:
                     return python, self._dump(python, mode="json")
+            else:
                 plain = _decode(data)
                 faults = self._broken(plain)
-                if not faults:
+                if not infinite and not faults:
                     return plain, plain
         except ValidationError as error:
             faults = self._tell().of_model(error)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             faults = [plain_fault(str(error))]
         # Raised out here: inside of the handlers above every refusal would drag the other error along.
-        raise self._refused(faults)
+        raise self._refused(_joined(infinite, faults))
 
     def write(self, value: object) -> Json:
         """What Python gave, as JSON. Raises its `InputError`."""
         plain: Json
+        infinite: list[Fault] = []
+        faults: list[Fault] = []
         try:
             if self.is_typed:
                 checked = self._validate_python(value, strict=True, extra=self._extra)
@@ -92,16 +98,18 @@ class Shape:
             else:
                 plain = msgspec.to_builtins(value)
             data = _encode(plain)
-            faults = self._not_finite(data, plain) if b"null" in data else []
-            if not faults and not self.is_typed:
-                faults = self._broken(plain)
-            if not faults:
+            if b"null" in data:
+                infinite = self._not_finite(data, plain)
+            if not self.is_typed:
+                # What was read back has null where a number was none, which the schema can be held against.
+                faults = self._broken(_decode(data) if infinite else plain)
+            if not infinite and not faults:
                 return plain
         except ValidationError as error:
-            faults = self._tell().of_model(error)
+            infinite, faults = self._tell().finite(value), self._tell().of_model(error)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             faults = [plain_fault(str(error))]
-        raise self._refused(faults)
+        raise self._refused(_joined(infinite, faults))
 
     def _not_finite(self, data: bytes, value: object) -> list[Fault]:
         # The encoder writes NaN and infinity as null: then what is read back differs. Only a difference is looked into.
@@ -121,3 +129,20 @@ class Shape:
             places = FaultPlaces(self._core) if self.is_typed else None
             self._telling = Telling(self._schema, shows_values=self._shows_values, places=places)
         return self._telling
+
+
+def _joined(infinite: list[Fault], others: list[Fault]) -> list[Fault]:
+    """All faults of a value. It was validated with null in place of each number that is none, so what that led to is left out."""
+    places = [one["path"] for one in infinite]
+    told = [
+        one
+        for one in others
+        if one["expected"] == "nothing" or not any(_is_within(place, one["path"]) for place in places)
+    ]
+    return (infinite + told)[:FAULTS_MAX]
+
+
+def _is_within(place: Json, outer: Json) -> bool:
+    assert isinstance(place, list)
+    assert isinstance(outer, list)
+    return place[: len(outer)] == outer

@@ -228,9 +228,11 @@ def test_a_broken_promise_is_told(terminal: Terminal, plugged: Path) -> None:
 
 
 def test_only_what_is_trusted_is_tried(terminal: Terminal, plugged: Path) -> None:
-    assert terminal("plugin", "test", "plugged", "--json").error["code"] == "PLUGIN_UNTRUSTED"
+    error = terminal("plugin", "test", "plugged", "--json").error
+    assert error["code"] == "PLUGIN_UNTRUSTED"
+    assert "assent plugin test plugged --untrusted" in str(error["hint"])
     trust(terminal)
-    assert "promises kept, by 1 capabilities" in terminal("plugin", "test", "plugged").out
+    assert "promises kept, by 1 capability\n" in terminal("plugin", "test", "plugged").out
     write(plugged, {"__init__.py": f"{HONEST}\nimport os\n\nos._exit(3)\n"})
     answer = terminal("plugin", "test", "plugged", "--untrusted", "--json")
     assert answer.error["code"] in ("PLUGIN_FAILED", "PLUGIN_OVERREACHES")

@@ -103,3 +103,11 @@ def test_a_snapshot_is_written_for_its_owner_only_and_read_again(
     assert runtime.requests[-1]["snapshot"] == f"the snapshot of {RUN}"
     answer = terminal("show", RUN, "--snapshot", "no/such/folder.json", "--json")
     assert (answer.code, answer.error["code"]) == (1, "FILE_UNWRITABLE")
+
+
+def test_what_is_neither_a_run_nor_a_file_is_told_so(terminal: Terminal) -> None:
+    terminal.runtime = None
+    assert terminal("call", "sys.noop").code == 0
+    answer = terminal("replay", "run.jsn", "--json")
+    assert (answer.code, answer.error["message"]) == (2, "`run.jsn` is neither a run nor a file")
+    assert terminal("replay", "run_zz", "--json").error["message"] == "there is no run `run_zz`"

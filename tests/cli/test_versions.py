@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from assent.cli._json import objects
 from assent.errors import InputError
 from tests.support.door import ScriptedRuntime, Terminal, failing
+from tests.support.plugins import interpreter_kept
 
 ID = "io.fs.write_file"
 
@@ -108,6 +110,46 @@ def test_a_workflow_asks_for_versions_in_every_way(real: Terminal) -> None:
         answer = real("run", "bad.yaml", "--json")
         assert (answer.code, answer.error["code"]) == (2, code)
         assert str(answer.error["path"]).startswith("bad.yaml:3:")
+
+
+TWO_VERSIONS = '''\
+"""Counts words."""
+
+from assent import capability
+
+
+@capability("w.count", operation="READ", risk="LOW")
+def count(text: str) -> int:
+    return len(text.split())
+
+
+@capability("w.count", operation="READ", risk="LOW", version="1.1.0")
+def count_in(text: str, lang: str = "en") -> int:
+    return len(text.split())
+'''
+
+
+def test_a_caller_pinned_to_a_retired_version_is_served_from_the_command_line(real: Terminal) -> None:
+    """With the parameters of the version that it names."""
+    real.write("assent.toml", '[plugins]\npaths = ["w.py"]\n')
+    real.write("w.py", TWO_VERSIONS)
+    with interpreter_kept():
+        digest = str(real("plugin", "inspect", "w.py", "--json").object["fingerprint"])
+        assert real("plugin", "trust", "w", "--digest", digest).code == 0
+        assert "w.count, w.count" not in real("plugin", "list").out
+        assert real("call", "w.count", "text=a").code == 0
+        assert real("capability", "retire", "w.count@1.0.0").code == 0
+        served = real("call", "w.count@1.0.0", "text=a b", "--json")
+        assert served.code == 0, served.out
+        step = objects(served.object, "steps")[0]
+        assert (step["version"], step["asked_version"], step["output"]) == ("1.1.0", "1.0.0", 2)
+        assert real("call", "w.count@1.0.0", "text=a", "lang=de", "--json").error["code"] == "INPUT_UNKNOWN"
+
+
+def test_a_call_that_failed_before_it_began_is_headed_by_its_capability(real: Terminal) -> None:
+    failed = real("call", "io.fs.copy", "source=absent", "destination=b")
+    assert failed.code == 1
+    assert failed.out.startswith("failed  io.fs.copy  run_")
 
 
 # -- a scripted one ------------------------------------------------------------------------------------------------------

@@ -450,3 +450,21 @@ def test_weights_name_versions_that_can_be_used() -> None:
         with pytest.raises(InputError) as caught:
             registry.check_weights(ID, weights)
         assert caught.value.code == "WEIGHTS_INVALID"
+
+
+def test_callers_speak_the_version_that_they_name_though_it_is_retired_and_the_oldest_that_share() -> None:
+    registry = registry_of("1.0.0", "1.1.0")
+    with pytest.raises(InputError):
+        registry.snapshot().spoken("net.nothing")
+    assert registry.snapshot().spoken(ID).version == "1.1.0"
+    registry.remember_activation(Activation(ID, 2, {"1.0.0": 80, "1.1.0": 20}, START_MS))
+    assert registry.snapshot().spoken(ID).version == "1.0.0"
+    registry.remember_activation(Activation(ID, 3, {}, START_MS))
+    registry.remember_version(
+        RecordedVersion(ID, "1.0.0", spec("1.0.0").fingerprint, 0, START_MS, 4, START_MS)
+    )
+    assert registry.snapshot().spoken(f"{ID}@1.0.0").version == "1.0.0"
+    with pytest.raises(InputError):
+        registry.resolve(f"{ID}@1.0.0")
+    with pytest.raises(InputError):
+        registry.snapshot().spoken(f"{ID}@9.0.0")

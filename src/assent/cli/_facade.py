@@ -58,6 +58,10 @@ class Catalogue(Protocol):
         """The capability that a reference means; CAPABILITY_UNKNOWN, VERSION_NOT_FOUND, INVALID_VERSION."""
         ...
 
+    def spoken(self, reference: str, /) -> CapabilitySpec:
+        """The capability whose inputs callers who write this send; as `resolve`, and also a retired one that others serve."""
+        ...
+
     def list(self) -> list[CapabilitySpec]: ...
 
 

@@ -35,6 +35,18 @@ roles = ["operator"]
 # version_idle = "15m"              # after which an older version of a capability cools
 # plan_expiry = "7d"                # how long a saved plan, with its inputs, is kept
 
+# [limits.rate.writes]              # at most so many calls with an effect within a time
+# calls = 100
+# window = "1m"
+# capability = "io.fs.*"
+
+# [plugins]
+# paths = ["plugins/notes.py"]      # found here; nothing is loaded before `assent plugin trust NAME`
+# required = ["notes"]              # the runtime does not open without these
+
+# [app.database]                    # `context.app.config` of your own capabilities, with names of your own
+# url = "db://customers"
+
 [ledger]
 # key = "~/keys/ledger"             # the signing key; by default in your own configuration folder
 """

@@ -13,7 +13,7 @@ from assent.cli._exit import FAILED, OK
 from assent.cli._json import objects, text
 from assent.cli._plugin_trust import plugins_of
 from assent.cli._style import safe, safe_line
-from assent.errors import Json
+from assent.errors import AssentError, Json
 
 if TYPE_CHECKING:
     from assent.plugins import PluginSource
@@ -61,7 +61,12 @@ def test(door: Door, plugin: str, *, untrusted: bool, native: bool) -> int:
         "untrusted": untrusted,
         "native": native,
     }
-    answer = try_plugin(request)
+    try:
+        answer = try_plugin(request)
+    except AssentError as error:
+        if error.code == "PLUGIN_UNTRUSTED":
+            error.hint = f"when it is your own: {door.command('plugin', 'test', plugin, '--untrusted')}; else {error.hint}"
+        raise
     outcomes = objects(answer, "outcomes")
     broken = [one for one in outcomes if one.get("fault") is not None]
     if door.out.is_json:
@@ -76,7 +81,8 @@ def test(door: Door, plugin: str, *, untrusted: bool, native: bool) -> int:
             door.out.answer(f"  {safe(text(one, 'fault'))}")
         capabilities = len({text(one, "capability") for one in outcomes})
         kept = len(outcomes) - len(broken)
-        door.out.answer(f"{kept} of {len(outcomes)} promises kept, by {capabilities} capabilities")
+        by = "1 capability" if capabilities == 1 else f"{capabilities} capabilities"
+        door.out.answer(f"{kept} of {len(outcomes)} promises kept, by {by}")
     return FAILED if broken else OK
 
 

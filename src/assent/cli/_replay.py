@@ -40,9 +40,14 @@ def replay(door: Door, run: str, capability_version: str | None) -> int:
         except OSError as error:
             reason = (error.strerror or "failed").lower()
             raise InputError("FILE_UNREADABLE", f"`{run}` can't be read: {reason}", path=run) from None
-    report = door.facade.replay(
-        door.settings, run=run, snapshot=snapshot, capability_version=capability_version
-    )
+    try:
+        report = door.facade.replay(
+            door.settings, run=run, snapshot=snapshot, capability_version=capability_version
+        )
+    except InputError as error:
+        if error.code == "RUN_UNKNOWN" and not run.startswith("run_"):
+            error.message = f"`{run}` is neither a run nor a file"
+        raise
     if door.out.is_json:
         door.out.object(report)
     else:

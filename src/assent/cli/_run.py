@@ -49,7 +49,7 @@ def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | N
     wait_ms = read_wait(wait)
     given: dict[str, Json] = {}
     if parameters:
-        spec = door.facade.capabilities(door.settings).resolve(capability)
+        spec = door.facade.capabilities(door.settings).spoken(capability)
         schemas = parameter_schemas(spec)
         given = read_arguments(parameters, schemas, cwd=door.cwd)
     return drive(door, door.request("call", capability=capability, parameters=given), wait_ms=wait_ms)

@@ -133,6 +133,7 @@ def _step(
         assert blueprint is not None  # INVARIANT: a name without a record comes from the blueprint
         spec = blueprint.steps[name]
         return StepResult(name, spec.capability, None, StepState.PENDING, None, None, None, 0)
+    planned = blueprint.steps.get(name) if blueprint is not None else None
     error: Any = None
     if step.state in _FAILED or (step.error is not None and step.state is not StepState.SUCCEEDED):
         error = _step_error(step, reader)
@@ -143,7 +144,8 @@ def _step(
             output = load_json(reader, step.output)
     return StepResult(
         name=name,
-        capability=step.capability,
+        # One that failed before it began has no capability on the record, and yet was asked for one.
+        capability=step.capability or (planned.capability if planned is not None else None),
         version=step.version,
         status=step.state,
         risk_level=step.risk,

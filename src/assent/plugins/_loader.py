@@ -173,7 +173,7 @@ class PluginLoader:
             candidate.check(entry)
         except AssentError as error:
             state, fault = _STATES.get(error.code, PluginState.REFUSED), error
-        ids = tuple(sorted(one.id for one in candidate.manifest.capabilities if one.id is not None))
+        ids = tuple(sorted({one.id for one in candidate.manifest.capabilities if one.id is not None}))
         version = source.version or candidate.manifest.declaration.version
         return PluginStatus(
             source.name, state, source.origin, version, candidate.digest, is_required, ids, fault

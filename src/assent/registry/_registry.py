@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from assent.errors import InputError, Json
 from assent.registry._resolution import CapabilityVersion, Resolution, VersionIndex
 from assent.registry._timeline import Activation, LabelChange, RecordedVersion, Timeline
+from assent.registry._traffic import spoken
 from assent.spec.canonical import fingerprint
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import CAPABILITY_ID, Fingerprint
-from assent.spec.reference import CapabilityReference, is_label
+from assent.spec.reference import CapabilityReference, How, is_label
 from assent.spec.semver import precedence
 
 if TYPE_CHECKING:
@@ -73,6 +74,22 @@ class RegistrySnapshot:
             self._known.clear()
         self._known[text] = Resolution(spec, reference.how, cached=True)
         return Resolution(spec, reference.how)
+
+    def spoken(self, reference: str) -> CapabilitySpec:
+        """The spec whose inputs callers who write this send: also a retired one, or the oldest of those that share the calls.
+
+        Others may serve them (see `VersionIndex.spoken`); raises as `resolve` does where the reference means nothing.
+        """
+        parsed = CapabilityReference.parse(reference)
+        index = self._indexes.get(parsed.id)
+        if index is None:
+            return self.resolve(reference)
+        if parsed.how is How.LATEST:
+            oldest = spoken(index.weights)
+            found = index.version(oldest) if oldest is not None else None
+        else:
+            found = index.spoken(parsed)
+        return found.spec if found is not None and found.spec is not None else self.resolve(reference)
 
     def index(self, id: str) -> VersionIndex:  # noqa: A002  # the spec's own field name
         """All that is known of one capability's versions; `InputError` CAPABILITY_UNKNOWN."""

@@ -41,8 +41,18 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     max_leaves=8,
 )
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=3)
+HOOKS = st.builds(
+    HookRecord,
+    NAMES,
+    st.sampled_from(HookKind),
+    st.sampled_from(HookLevel),
+    st.integers(1, 9),
+    st.integers(0, 10**9),
+    st.none() | st.just("HOOK_FAILED"),
+)
 LIVES = st.fixed_dictionaries(
     {
+        "hooks": st.lists(HOOKS, max_size=3).map(tuple),
         "phase": st.sampled_from(CallPhase),
         "deadline_ms": st.none() | st.integers(0, 2**40),
         "state": st.dictionaries(NAMES, VALUES, max_size=5),
@@ -89,6 +99,7 @@ def living(facts: dict[str, Any]) -> LocalContext:
     life = CallLife()
     life.phase, life.deadline_ms = facts["phase"], facts["deadline_ms"]
     life.prepared, life.output, life.meta = facts["prepared"], facts["output"], facts["meta"]
+    life.hooks_run = facts["hooks"]
     context = call(life)
     for name, value in facts["state"].items():
         context.state.set(StateKey(name, type(value)), value)
@@ -141,6 +152,7 @@ def test_restoring_gives_an_equal_context_however_often_it_is_done(facts: dict[s
     one, two = restored(snapshot), restored(snapshot)
     assert one.snapshot() == two.snapshot() == snapshot
     assert {key.name: one.state.get(key) for key in one.state} == facts["state"]
+    assert one.hooks_run == facts["hooks"]
     assert (one.ids, one.principal.roles) == (living(facts).ids, frozenset({"ops", "dev"}))
     _scribble(one)
     assert two.snapshot() == restored(snapshot).snapshot() == snapshot, "restored contexts share nothing"
@@ -203,6 +215,24 @@ def test_no_secret_is_in_it() -> None:
     assert list(restored(snapshot, life.bound).state) == []
 
 
+def test_no_secret_is_anywhere_below_either() -> None:
+    """A name says it at any depth: what a handler remembers has no schema to say it in its place."""
+    secret = "correct-horse"
+    life = CallLife()
+    life.prepared = {"accounts": [{"user": "ada", "apiKey": secret}]}
+    context = call(life)
+    context.meta["login"] = {"user": "ada", "password": secret}
+    context.state.set(StateKey("session", dict), {"token": secret, "number": 3})
+    snapshot = context.snapshot()
+    document: Any = snapshot.document
+    assert secret not in snapshot.dump().decode()
+    assert document["state"] == [["session", "dict", {"token": "***", "number": 3}]]
+    assert document["meta"] == {"login": {"user": "ada", "password": "***"}}
+    assert document["prepared"] == {"accounts": [{"user": "ada", "apiKey": "***"}]}
+    assert document["masked"] == ["token", "password", "apiKey"]
+    assert context.meta["login"] == {"user": "ada", "password": secret}, "the call itself goes on with it"
+
+
 def test_it_tells_the_hook_and_what_is_open() -> None:
     life = CallLife()
     life.phase = CallPhase.EXECUTING
@@ -219,6 +249,10 @@ def test_it_tells_the_hook_and_what_is_open() -> None:
         "level": "local",
         "kind": "before",
         "code": "HOOK_FAILED",
+        "ran": [
+            ["first", "before", "global", 1, 5, None],
+            ["second", "before", "local", 2, 5, "HOOK_FAILED"],
+        ],
     }
     assert document["tasks"] == {"part": "execute", "cleanups": 1, "is_over": False}
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, TypeAdapter
 
+from assent.errors import Json
 from assent.spec.frozen import freeze
-from assent.spec.masking import MASK, hides, masked, names_secret
+from assent.spec.masking import MASK, hides, masked, masked_by_name, names_secret
 from assent.spec.types import SecretReference
 
 SECRET: dict[str, Any] = {"type": "string", "writeOnly": True}
@@ -101,3 +102,16 @@ def test_a_name_that_says_secret_is_one(name: str) -> None:
 )
 def test_a_name_that_only_sounds_like_one_is_none(name: str) -> None:
     assert not names_secret(name)
+
+
+def test_without_a_schema_names_alone_hide_at_any_depth() -> None:
+    value: dict[str, Json] = {"a": [{"db_token": {"x": 1}, "tokens_max": 2}], "password": None, "n": 1.5}
+    hidden: list[str] = []
+    assert masked_by_name(value, hidden) == {
+        "a": [{"db_token": MASK, "tokens_max": 2}],
+        "password": MASK,
+        "n": 1.5,
+    }
+    assert hidden == ["db_token", "password"]
+    assert value["password"] is None
+    assert masked_by_name("text") == "text"

@@ -19,7 +19,7 @@ from assent.invocation.snapshot import FORMAT, Snapshot, require_size
 from assent.invocation.state import StateKey
 from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.ids import Fingerprint
-from assent.spec.masking import MASK, masked, names_secret
+from assent.spec.masking import masked, masked_by_name, names_secret
 
 if TYPE_CHECKING:
     from assent.invocation._hook_records import HookRecord
@@ -100,7 +100,7 @@ class _Taken(NamedTuple):
             if names_secret(key.name):
                 hidden.append(key.name)
             elif key.type in _NAMES and _is_json(value):
-                entries.append([key.name, _NAMES[key.type], value])
+                entries.append([key.name, _NAMES[key.type], masked_by_name(value, hidden)])
             else:
                 omitted.append(key.name)
         for name, value in (("meta", meta), ("prepared", prepared), ("output", output)):
@@ -128,9 +128,9 @@ class _Taken(NamedTuple):
                 "handler": bound.handler_fingerprint if bound is not None else None,
             },
             "state": entries,
-            "meta": _without_secrets(meta, hidden) if "meta" not in omitted else None,
+            "meta": masked_by_name(meta, hidden) if "meta" not in omitted else None,
             "flags": [*sorted(self.flags)],
-            "prepared": _without_secrets(prepared, hidden) if "prepared" not in omitted else None,
+            "prepared": masked_by_name(prepared, hidden) if "prepared" not in omitted else None,
             "output": _output(output, bound, hidden) if "output" not in omitted else None,
             "omitted": [*omitted],
             "masked": [*hidden],
@@ -156,20 +156,17 @@ def _is_plain(value: Any) -> bool:  # `Any`: as above
 
 
 def _hook(hooks: tuple[HookRecord, ...]) -> dict[str, Json]:
-    """Where the call stands among its hooks: how many have run, and what came of the last."""
+    """Where the call stands among its hooks: how many have run, what came of the last, and of each (`ran`), as restored."""
     last = hooks[-1]
-    return {"run": len(hooks), "last": last.id, "level": last.level, "kind": last.kind, "code": last.code}
-
-
-def _without_secrets(value: Mapping[str, Json] | None, hidden: list[str]) -> dict[str, Json] | None:
-    if value is None:
-        return None
-    found = dict(value)
-    for name in found:
-        if names_secret(name):
-            found[name] = MASK
-            hidden.append(name)
-    return found
+    ran: list[Json] = [[one.id, one.kind, one.level, one.runs, one.duration_us, one.code] for one in hooks]
+    return {
+        "run": len(hooks),
+        "last": last.id,
+        "level": last.level,
+        "kind": last.kind,
+        "code": last.code,
+        "ran": ran,
+    }
 
 
 def _output(value: Json, bound: Performing | None, hidden: list[str]) -> Json:

@@ -8,6 +8,7 @@ from typing import Any
 from assent.errors import Json, RefusedError
 from assent.invocation._bound import BoundCapability
 from assent.invocation._call_snapshot import TYPES
+from assent.invocation._hook_records import HookKind, HookLevel, HookRecord
 from assent.invocation.context import BlobStore, CallLife, LocalContext, World
 from assent.invocation.phases import CallPhase
 from assent.invocation.snapshot import Snapshot, invalid_snapshot
@@ -19,7 +20,8 @@ from assent.spec.principal import Principal
 def restore_call(
     snapshot: Snapshot, bound: BoundCapability, *, world: World, blobs: BlobStore, force: bool = False
 ) -> LocalContext:
-    """A context that stands where the call stood, with its private values, acting on another world if need be.
+    """A context that stands where the call stood, with its private values, acting on another world if need be. What was hung on
+    the call (`on_cleanup` and the like) is code of the process that froze it, and is only counted in the snapshot.
 
     Each call gives another, equal one. `SNAPSHOT_INVALID`; `SNAPSHOT_MISMATCH` when `bound` is not what the call was of, unless
     `force` says that it may be another.
@@ -42,6 +44,11 @@ def _context(document: Any, bound: BoundCapability, world: World, blobs: BlobSto
     life.prepared, life.output = document["prepared"], document["output"]
     life.is_over = document["tasks"]["is_over"]
     life.bound = bound
+    if document["hook"] is not None:
+        life.hooks_run = tuple(
+            HookRecord(name, HookKind(kind), HookLevel(level), runs, duration_us, code)
+            for name, kind, level, runs, duration_us, code in document["hook"]["ran"]
+        )
     if document["state"]:
         life.state = CallState()
         for name, kind, value in document["state"]:

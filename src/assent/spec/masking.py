@@ -63,7 +63,6 @@ def hides_at(schema: Mapping[str, object], path: Sequence[str | int]) -> bool:
     return False
 
 
-@lru_cache(maxsize=1024)
 @lru_cache(maxsize=NAMES_REMEMBERED_MAX)
 def names_secret(name: str) -> bool:
     """Whether a field's name says that it holds a secret: `password`, `apiKey`, `db-token`, … but not `tokens_max`."""
@@ -71,6 +70,24 @@ def names_secret(name: str) -> bool:
     found = _SECRET_NAME.search(words)
     # `token_count` and `password_length` are numbers about a secret.
     return found is not None and not words.endswith(("_max", "_min", "_count", "_length", "_name", "_type"))
+
+
+def masked_by_name(value: Json, hidden: list[str] | None = None) -> Json:
+    """The value with `***` in every field, at any depth, whose name says that it holds a secret; `hidden` gets these names.
+
+    For values that have no schema. Without effects on `value`.
+    """
+    if isinstance(value, Mapping):
+        found: dict[str, Json] = {}
+        for name, item in value.items():
+            if names_secret(name):
+                found[name] = MASK
+                if hidden is not None:
+                    hidden.append(name)
+            else:
+                found[name] = masked_by_name(item, hidden)
+        return found
+    return [masked_by_name(item, hidden) for item in value] if isinstance(value, list | tuple) else value
 
 
 class _Masking:
@@ -171,4 +188,4 @@ def _of_entry(schema: Mapping[str, object], index: int) -> Iterator[object]:
         yield schema["contains"]
 
 
-__all__ = ["MASK", "hides", "hides_at", "masked", "names_secret"]
+__all__ = ["MASK", "hides", "hides_at", "masked", "masked_by_name", "names_secret"]

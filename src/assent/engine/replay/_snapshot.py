@@ -22,7 +22,7 @@ from assent.spec import events as ev
 from assent.spec.frozen import thaw
 from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.json_patch import pointer
-from assent.spec.masking import MASK, masked, names_secret
+from assent.spec.masking import MASK, masked, masked_by_name
 
 SECRET_TEXT_MIN: Final = 4
 """Characters that a secret must have to be looked for inside of other texts; a shorter one is found where it stands alone."""
@@ -191,7 +191,7 @@ class _Hiding:
         self._note(before, self._payloads[commitment])
 
     def _hide(self, value: Json, known: RecordedCapability | None, ident: str) -> Json:
-        after = masked(value, thaw(known.spec.parameters)) if known is not None else _by_name(value)
+        after = masked(value, thaw(known.spec.parameters)) if known is not None else masked_by_name(value)
         for place in self._note(value, after):
             self._places[f"{ident} {place}"] = None
         return after
@@ -260,13 +260,6 @@ class _Hiding:
         if isinstance(value, list):
             return [self._without_texts(item) for item in value]
         return value
-
-
-def _by_name(value: Json) -> Json:
-    """Without a schema, what a field's name calls a secret is hidden."""
-    if isinstance(value, dict):
-        return {name: MASK if names_secret(name) else _by_name(item) for name, item in value.items()}
-    return [_by_name(item) for item in value] if isinstance(value, list) else value
 
 
 def _texts_in(value: Json) -> Iterator[str]:

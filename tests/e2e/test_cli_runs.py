@@ -218,7 +218,8 @@ def test_a_denied_run_exits_three_and_explains_itself(shell: Shell) -> None:
         (("run", "w.yaml", "who=x", "--policy", "w.yaml"), "POLICY_INVALID"),
         (("show", "run_none"), "RUN_UNKNOWN"),
         (("approve", "run_none"), "RUN_UNKNOWN"),
-        (("run", "plan_00000000000000000000000000"), "PLAN_UNKNOWN"),
+        (("run", "plan_7zzzzzzzzzzzzzzzzzzzzzzzzz"), "PLAN_UNKNOWN"),
+        (("run", "plan_00000000000000000000000000"), "PLAN_EXPIRED"),
     ],
 )
 def test_bad_input_is_refused_with_its_code_and_records_nothing(

@@ -387,3 +387,11 @@ def test_the_shell_completes_commands_capabilities_and_runs(shell: Shell) -> Non
     assert completed(shell, "call", "io.fs.write") == ["io.fs.write_bytes", "io.fs.write_file"]
     assert completed(shell, "show", "run_") == [run["run_id"]]
     assert completed(shell, "explain", "POLICY_DEN") == ["POLICY_DENIED"]
+    assert completed(shell, "call", "io.fs.hash_file@") == ["io.fs.hash_file@1.0.0"]
+    assert completed(shell, "call", "io.fs.write_file", "c") == ["content=", "create_dirs="]
+    assert completed(shell, "call", "no.such", "c") == [""]
+    assert completed(shell, "capability", "diff", "io.fs.write_file", "1") == ["1.0.0"]
+    assert completed(shell, "plugin", "trust", "") == [""]
+    (shell.folder / "assent.toml").write_text('[plugins]\npaths = ["words.py"]\n')
+    (shell.folder / "words.py").write_text("")
+    assert completed(shell, "plugin", "trust", "") == ["words"]

@@ -93,6 +93,9 @@ def test_a_value_of_another_type_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         state.set(count, "one")
     assert (caught.value.code, caught.value.path, len(state)) == ("STATE_TYPE", "count", 0)
+    with pytest.raises(InputError) as caught:
+        state.set("count", 1)  # type: ignore[arg-type]
+    assert (caught.value.code, caught.value.message) == ("STATE_TYPE", "`count` is no key of a call's state")
 
 
 def test_state_meta_and_flags_are_made_once_and_belong_to_one_call() -> None:

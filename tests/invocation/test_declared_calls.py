@@ -247,3 +247,23 @@ def test_a_users_file_passes_strict_type_checking(tmp_path: Path, repository: Pa
     found = {int(line.split(":")[1]) for line in ended.stdout.splitlines() if "my_capabilities.py:" in line}
     expected = {number for number, line in enumerate(USER_FILE.splitlines(), start=1) if "# EXPECTED" in line}
     assert found == expected, ended.stdout + ended.stderr
+
+
+async def test_where_a_handler_failed_is_in_the_log_and_not_on_the_record(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    @capability("words.ratio", operation="READ", risk="LOW")
+    def ratio(whole: int) -> float:
+        return 1 / whole
+
+    async with Place(tmp_path, policy=policy()).open(box=False) as rt:
+        rt.register(ratio)
+        result = await rt.call("words.ratio", {"whole": 0})
+    error = result.steps[0].error
+    assert error is not None
+    assert (error["code"], error["details"]) == ("HANDLER_FAILED", {"exception": "ZeroDivisionError"})
+    [logged] = [one for one in caplog.records if one.name == "assent.call"]
+    assert logged.exc_info is not None
+    assert logged.exc_info[0] is ZeroDivisionError
+    assert __file__ in (caplog.text)
+    assert vars(logged)["capability"] == "words.ratio"

@@ -290,6 +290,10 @@ async def test_a_runtime_that_is_not_open_changes_nothing(place: Place) -> None:
     runtime = Bench(place.settings())
     add(runtime, "1.0.0")
     assert (await refusal(runtime.versions.label(ID, "stable"))).code == "RUNTIME_CLOSED"
+    assert (await refusal(runtime.call(ID))).code == "RUNTIME_CLOSED"
+    async with runtime:
+        assert (await runtime.call(ID)).status == "succeeded"
+    assert (await refusal(runtime.call(ID))).code == "RUNTIME_CLOSED"
 
 
 async def test_a_change_whose_asker_gives_up_is_known_before_the_next_one_is_numbered(

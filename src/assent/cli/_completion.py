@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import click
@@ -56,11 +56,43 @@ def complete_run(ctx: click.Context, _parameter: click.Parameter, start: str) ->
 
 
 def complete_capability(ctx: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
-    """Capability ids, with their names."""
+    """Capability ids, with their names; behind an `@`, each with its versions."""
 
     def give(door: Door) -> Iterable[tuple[str, str]]:
-        for spec in door.facade.capabilities(door.settings).list():
-            yield spec.id, spec.name
+        found = door.facade.capabilities(door.settings).list()
+        return {spec.reference if "@" in start else spec.id: spec.name for spec in found}.items()
+
+    return _items(ctx, start, give)
+
+
+def complete_version(ctx: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """The versions of the capability that stands before."""
+
+    def give(door: Door) -> Iterable[tuple[str, str]]:
+        found = door.facade.capabilities(door.settings).list()
+        return [(spec.version, spec.name) for spec in found if spec.id == ctx.params.get("capability")]
+
+    return _items(ctx, start, give)
+
+
+def complete_input(ctx: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """The parameters of the capability that stands before, as `NAME=`."""
+
+    def give(door: Door) -> Iterable[tuple[str, str]]:
+        spec = door.facade.capabilities(door.settings).spoken(str(ctx.params.get("capability")))
+        properties = spec.parameters.get("properties")
+        return [(f"{name}=", "") for name in properties] if isinstance(properties, Mapping) else []
+
+    return _items(ctx, start, give)
+
+
+def complete_plugin(ctx: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """The plugins of the workspace, with how each stands; nothing of them is imported."""
+
+    def give(door: Door) -> Iterable[tuple[str, str]]:
+        from assent.runtime import api
+
+        return [(one.name, one.state.value) for one in api.plugins(door.settings).list()]
 
     return _items(ctx, start, give)
 

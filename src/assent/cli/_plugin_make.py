@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from assent.cli._command import command
+from assent.cli._completion import complete_plugin
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli._json import objects, text
@@ -41,7 +42,7 @@ def new(door: Door, name: str, into: Path | None) -> int:
 
 
 @command("test", watches=False, short_help="Try every promise of a plugin's capabilities.")
-@click.argument("plugin", metavar="NAME|PATH")
+@click.argument("plugin", metavar="NAME|PATH", shell_complete=complete_plugin)
 @click.option("--untrusted", is_flag=True, help="Run it although nobody trusted it: it is your own.")
 @click.option("--native", is_flag=True, help="With --untrusted: also run code that nobody can read.")
 def test(door: Door, plugin: str, *, untrusted: bool, native: bool) -> int:

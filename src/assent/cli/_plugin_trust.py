@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from assent.cli._command import command
+from assent.cli._completion import complete_plugin
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, REFUSED
 from assent.cli._plugin import manifest_text
@@ -56,7 +57,7 @@ def list_(door: Door) -> None:
 
 
 @command("trust", watches=False, short_help="Look at a plugin, and trust exactly what is there.")
-@click.argument("plugin", metavar="NAME|PATH")
+@click.argument("plugin", metavar="NAME|PATH", shell_complete=complete_plugin)
 @click.option("--digest", metavar="D", help="The fingerprint that was looked at; it answers the question.")
 @click.option(
     "--native", is_flag=True, help="Also trust code that nobody can read: compiled, or made while it runs."
@@ -138,7 +139,7 @@ def differences_text(differences: list[Difference], paint: Paint) -> str:
 
 
 @command("untrust", watches=False, short_help="Trust a plugin no more.")
-@click.argument("plugin", metavar="NAME")
+@click.argument("plugin", metavar="NAME", shell_complete=complete_plugin)
 def untrust(door: Door, plugin: str) -> int:
     """Take the plugin NAME out of the lock: from the next start on it is not imported."""
     was_trusted = plugins_of(door).untrust(plugin)
@@ -152,7 +153,7 @@ def untrust(door: Door, plugin: str) -> int:
 
 
 @command("health", watches=False, short_help="Ask the trusted plugins how they are.")
-@click.argument("plugin", metavar="[NAME]", required=False)
+@click.argument("plugin", metavar="[NAME]", required=False, shell_complete=complete_plugin)
 def health(door: Door, plugin: str | None) -> int:
     """Load the trusted plugins (or the one called NAME) and ask each how it is; it has 5 seconds. Exit 1 when one failed."""
     from assent.runtime import api

@@ -28,7 +28,7 @@ COMMANDS: Final = {
         ("undo", "_settle", "undo", "Take back everything a finished run did."),
         ("audit", "_audit", "audit", "Read, verify, prove and export the ledger."),
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
-        ("capability", "_capability", "capability", "List and show capabilities."),
+        ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),
         ("plugin", "_plugins", "plugin", "Inspect, trust, make and test plugins."),
         ("explain", "_words", "explain", "Explain an error code."),
         ("doctor", "_doctor", "doctor", "Show every setting with its source, and the health of the state."),

@@ -6,7 +6,7 @@ import click
 
 from assent.cli._arguments import parameter_schemas, read_arguments
 from assent.cli._command import command
-from assent.cli._completion import complete_capability, complete_run, complete_workflow
+from assent.cli._completion import complete_capability, complete_input, complete_run, complete_workflow
 from assent.cli._door import Door
 from assent.cli._drive import answer, drive, read_wait, tell_next
 from assent.cli._exit import exit_code, worst
@@ -42,7 +42,7 @@ def run(door: Door, target: str, inputs: tuple[str, ...], wait: str | None) -> i
 
 @command("call", short_help="Call one capability.")
 @click.argument("capability", shell_complete=complete_capability)
-@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_input)
 @wait_option
 def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | None) -> int:
     """Call one CAPABILITY (`id` or `id@version`) as a run of one step: gated, recorded, and undone by `assent undo`."""

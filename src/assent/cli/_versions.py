@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from assent.cli._command import command
-from assent.cli._completion import complete_capability
+from assent.cli._completion import complete_capability, complete_version
 from assent.cli._door import Door
 from assent.cli._json import Object, mapping, number, text
 from assent.cli._style import Paint, safe_line
@@ -61,8 +61,8 @@ def history(door: Door, capability: str) -> None:
 
 @command("diff", watches=False, short_help="Show what changes between two versions.")
 @capability_argument
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=complete_version)
+@click.argument("new", shell_complete=complete_version)
 def diff(door: Door, capability: str, old: str, new: str) -> None:
     """Show what changes from version OLD of CAPABILITY to version NEW, and which changes break callers of OLD.
 

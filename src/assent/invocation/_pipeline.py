@@ -304,6 +304,9 @@ class Pipeline:
         failure = as_error(error, call.context.capability)
         if call.life.is_over:
             return failure  # a stage that ends calls by itself said so already
+        if failure.code == "HANDLER_FAILED":
+            # The record keeps what failed; where it did is for the log of whoever wrote the handler.
+            call.context.logger.error("the handler failed", exc_info=failure.__cause__)
         enter(call, CallPhase.FAILED)
         try:
             if call.chain is not None or call.life.callbacks is not None:

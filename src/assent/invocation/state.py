@@ -38,7 +38,13 @@ class CallState:
         return self._values.get(key, default)
 
     def set(self, key: StateKey[T], value: T) -> None:
-        """Keep a value, in the place of an earlier one. `STATE_TYPE` when it is not of the key's type."""
+        """Keep a value, in the place of an earlier one. `STATE_TYPE` when it is not of the key's type, or the key is none."""
+        if not isinstance(key, StateKey):
+            raise InputError(
+                "STATE_TYPE",
+                f"`{key}` is no key of a call's state",
+                hint='make one, with the type of its values: `SEEN = StateKey("seen", int)`',
+            )
         if not isinstance(value, key.type):
             raise InputError(
                 "STATE_TYPE",

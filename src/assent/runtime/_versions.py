@@ -414,11 +414,7 @@ class Versions:
             )
 
     async def _append(self, *events: ev.AnyEvent) -> None:
-        services = self._services
-        if services is None:
-            raise InputError(
-                "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
-            )
+        services = self._open_services()
         at_ms = services.clock.now_ms()
         fold = CapabilityRows(services.journal.rows("capabilities"), count=self._registry.revision)
         found = [fold.apply(event, at_ms) for event in events]
@@ -441,9 +437,15 @@ class Versions:
         self._capabilities.remember(batch.rows)
 
     def now_ms(self) -> int:
-        """The time by the clock of the open runtime."""
-        assert self._services is not None, "an open runtime has a clock"
-        return self._services.clock.now_ms()
+        """The time by the clock of the open runtime; RUNTIME_CLOSED."""
+        return self._open_services().clock.now_ms()
+
+    def _open_services(self) -> Services:
+        if self._services is None:
+            raise InputError(
+                "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
+            )
+        return self._services
 
 
 class _Who(TypedDict):

@@ -67,7 +67,10 @@ PROPERTIES: Final[dict[str, tuple[int, str]]] = {
     ),
     "hook_recording": (27, "Each run of a hook is recorded with its level, attempts and outcome."),
     "capability_declaration": (28, "A part without a claim and a claim without a part are both refused."),
-    "secret_access": (29, "A secret is given to whom it is granted, and each access is on the record."),
+    "secret_access": (
+        29,
+        "A secret is given to whom it is granted, and each access is logged before the value is given.",
+    ),
     "audit_completeness": (30, "Every call leaves its decision, its intent and its outcome in the ledger."),
     "backpressure": (31, "A full channel drops the oldest and counts it; it never waits and never grows."),
     "replay": (

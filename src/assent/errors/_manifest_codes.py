@@ -91,7 +91,7 @@ MANIFEST_CODES: Final[dict[str, Explanation]] = {
     ),
     "PLUGIN_UNDECLARED": Explanation(
         "A plugin declares nothing of itself, so no permission is granted to it.",
-        "Add `[tool.assent.plugin]` to its `pyproject.toml`, or an `assent-plugin.toml`.",
+        "Add `[tool.assent.plugin]` to its `pyproject.toml` (a single file: in its inline metadata), or an `assent-plugin.toml`.",
     ),
     "PLUGIN_EMPTY": Explanation(
         "No capability was found in a plugin.",

@@ -284,7 +284,7 @@ def _about_declaration(manifest: Manifest) -> Iterator[PluginWarning]:
         yield PluginWarning(
             code="PLUGIN_UNDECLARED",
             message="the plugin declares nothing of itself, so it may do nothing but act on `context.world`",
-            hint="add `[tool.assent.plugin]` to its `pyproject.toml`, or an `assent-plugin.toml`",
+            hint="add `[tool.assent.plugin]` to its `pyproject.toml` or, in a single file, to its inline metadata",
         )
     if not manifest.capabilities:
         yield PluginWarning(

@@ -12,7 +12,6 @@ from assent.plugins._loader import PluginLoader, PluginState, PluginStatus
 from assent.plugins._lock import Lock, LockEntry
 from assent.plugins._reading import PluginText, read_plugin
 from assent.plugins._scaffold import new_plugin
-from assent.plugins._scan import scan
 from assent.plugins._sources import PluginSource, Sources, find_sources, sources_at
 from assent.plugins._trial import try_plugin
 from assent.plugins._trust import Candidate, CheckedPlugin
@@ -26,6 +25,7 @@ from assent.plugins.manifest import (
     manifest_schema,
 )
 from assent.plugins.ports import LoadedPlugin, PluginHost
+from assent.plugins.scan import scan
 
 __all__ = [
     "Candidate",

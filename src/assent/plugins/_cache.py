@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from assent.plugins._reading import PluginText
-from assent.plugins._scan import scan
 from assent.plugins.manifest import SCANNER_REVISION, Manifest
+from assent.plugins.scan import scan
 from assent.spec.canonical import canonical_json
 
 MANIFESTS_MAX: Final = 128

@@ -5,10 +5,10 @@ from __future__ import annotations
 from assent.plugins._code import PluginCode
 from assent.plugins._declaration import DECLARATION_FILE, declared
 from assent.plugins._reading import PluginText, read_plugin
-from assent.plugins._scan import scan
 from assent.plugins._sources import PluginSource, require_own_modules
 from assent.plugins._trust import Candidate
 from assent.plugins.manifest import SourceKind
+from assent.plugins.scan import scan
 
 
 def read_candidate(source: PluginSource, *, assent: str) -> Candidate:

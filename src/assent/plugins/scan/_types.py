@@ -10,10 +10,10 @@ import ast
 from dataclasses import dataclass
 from typing import Final
 
-from assent.plugins._scan_names import ROUNDABOUT, Names
-from assent.plugins._scan_values import fold
-from assent.plugins._scan_walk import AT_IMPORT
 from assent.plugins.manifest import Field, Model
+from assent.plugins.scan._names import ROUNDABOUT, Names
+from assent.plugins.scan._values import fold
+from assent.plugins.scan._walk import AT_IMPORT
 
 DEPTH_MAX: Final = 20
 TEXT_MAX: Final = 400

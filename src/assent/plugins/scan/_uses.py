@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from assent.plugins._scan_names import ROUNDABOUT, Names
-from assent.plugins._scan_table import (
+from assent.plugins.manifest import Import, ModuleUse, Secret, Use, UseKind
+from assent.plugins.scan._names import ROUNDABOUT, Names
+from assent.plugins.scan._table import (
     KEYS,
     METHODS,
     PATH_METHODS,
@@ -18,10 +19,9 @@ from assent.plugins._scan_table import (
     shown_name,
     use_kind,
 )
-from assent.plugins._scan_types import source_of
-from assent.plugins._scan_values import fold
-from assent.plugins._scan_walk import AT_IMPORT, SECRET_SCHEME, TYPING, Called, chain_of
-from assent.plugins.manifest import Import, ModuleUse, Secret, Use, UseKind
+from assent.plugins.scan._types import source_of
+from assent.plugins.scan._values import fold
+from assent.plugins.scan._walk import AT_IMPORT, SECRET_SCHEME, TYPING, Called, chain_of
 
 TARGET_MAX: Final = 200
 """Characters of a host, program, path or name."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from assent.plugins._scan_names import Names
-from assent.plugins._scan_values import UNKNOWN, fold
+from assent.plugins.scan._names import Names
+from assent.plugins.scan._values import UNKNOWN, fold
 
 
 class Arguments:

@@ -16,16 +16,16 @@ from typing import Final, Literal
 import msgspec
 
 from assent.errors import InputError
-from assent.plugins._scan_capabilities import Found, find
-from assent.plugins._scan_describe import describe
-from assent.plugins._scan_names import ROUNDABOUT, Names, Package, TangledError
-from assent.plugins._scan_reach import Graph, functions_of, graph, reach, run_on_import
-from assent.plugins._scan_table import runs_something
-from assent.plugins._scan_types import is_model, model_of
-from assent.plugins._scan_uses import Uses
-from assent.plugins._scan_values import fold
-from assent.plugins._scan_walk import AT_IMPORT, Facts, walk
 from assent.plugins.manifest import Capability, Declaration, File, Manifest, Module, SourceKind, Use, UseKind
+from assent.plugins.scan._capabilities import Found, find
+from assent.plugins.scan._describe import describe
+from assent.plugins.scan._names import ROUNDABOUT, Names, Package, TangledError
+from assent.plugins.scan._reach import Graph, functions_of, graph, reach, run_on_import
+from assent.plugins.scan._table import runs_something
+from assent.plugins.scan._types import is_model, model_of
+from assent.plugins.scan._uses import Uses
+from assent.plugins.scan._values import fold
+from assent.plugins.scan._walk import AT_IMPORT, Facts, walk
 from assent.spec.sections import Faults
 
 SOURCE_BYTES_MAX: Final = 1 << 20

@@ -10,8 +10,8 @@ import ast
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
-from assent.plugins._scan_names import ROUNDABOUT, Names, Package
-from assent.plugins._scan_walk import AT_IMPORT, MAIN, TYPING, chain_of
+from assent.plugins.scan._names import ROUNDABOUT, Names, Package
+from assent.plugins.scan._walk import AT_IMPORT, MAIN, TYPING, chain_of
 
 Graph: TypeAlias = "Mapping[str, frozenset[str]]"
 """Full name of a function → those it mentions."""

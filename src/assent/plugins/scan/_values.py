@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from assent.plugins._scan_names import ROUNDABOUT, Names
-from assent.plugins._scan_walk import AT_IMPORT
+from assent.plugins.scan._names import ROUNDABOUT, Names
+from assent.plugins.scan._walk import AT_IMPORT
 
 STEPS_MAX: Final = 2000
 """Nodes of one expression, the constants that it names included."""

@@ -10,10 +10,11 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from assent.plugins._scan_arguments import Arguments
-from assent.plugins._scan_capabilities import Form, Found
-from assent.plugins._scan_names import Names
-from assent.plugins._scan_types import (
+from assent.plugins.manifest import Capability, Field, Shape
+from assent.plugins.scan._arguments import Arguments
+from assent.plugins.scan._capabilities import Form, Found
+from assent.plugins.scan._names import Names
+from assent.plugins.scan._types import (
     TypeText,
     fields_of_schema,
     is_model,
@@ -21,9 +22,8 @@ from assent.plugins._scan_types import (
     parameter,
     type_of,
 )
-from assent.plugins._scan_values import UNKNOWN, Record, fold
-from assent.plugins._scan_walk import Function
-from assent.plugins.manifest import Capability, Field, Shape
+from assent.plugins.scan._values import UNKNOWN, Record, fold
+from assent.plugins.scan._walk import Function
 
 _CONTEXT: Final = "LocalContext"
 _PREPARED: Final = "prepared"

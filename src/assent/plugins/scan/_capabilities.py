@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from assent.plugins._scan_arguments import Arguments
-from assent.plugins._scan_names import ROUNDABOUT, Names, Package
-from assent.plugins._scan_types import source_of
-from assent.plugins._scan_walk import AT_IMPORT, Called, Function, chain_of
 from assent.plugins.manifest import Hook
+from assent.plugins.scan._arguments import Arguments
+from assent.plugins.scan._names import ROUNDABOUT, Names, Package
+from assent.plugins.scan._types import source_of
+from assent.plugins.scan._walk import AT_IMPORT, Called, Function, chain_of
 
 Form: TypeAlias = Literal["decorator", "spec", "create_read", "create_write", "create_delete"]
 

@@ -12,7 +12,7 @@ import builtins
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
-from assent.plugins._scan_walk import AT_IMPORT, MAIN, TYPING, Facts, chain_of
+from assent.plugins.scan._walk import AT_IMPORT, MAIN, TYPING, Facts, chain_of
 
 Meanings: TypeAlias = tuple[str, ...]
 Fold: TypeAlias = "Callable[[Names, ast.expr, str], object]"

@@ -7,9 +7,10 @@ depends on an output that nobody knows yet is said to be unknown, and so is ever
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from assent.engine._admission import APPROVAL_CAPABILITY, effective_risk
 from assent.engine._blueprint import Blueprint
@@ -33,8 +34,7 @@ from assent.spec.workflow import StepSpec
 UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
+class PlannedStep(msgspec.Struct, frozen=True):
     """What is known of one step beforehand. `decision` is UNKNOWN when the gate's answer depends on what is not known yet."""
 
     name: str
@@ -73,14 +73,13 @@ class PlannedStep:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A run that has not happened. `digest` covers everything that must still hold when the plan is run."""
 
     workflow: str | None
     steps: tuple[PlannedStep, ...]
     digest: str
-    summary: dict[str, Json] = field(default_factory=dict)
+    summary: dict[str, Json] = msgspec.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
         """The plan's object, without the id that saving it gives."""
@@ -91,8 +90,7 @@ class Plan:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
+class _Target(msgspec.Struct, frozen=True):
     """One call to be planned: its name, its step, the capability, and how its effect could be taken back."""
 
     key: StepKey
@@ -205,7 +203,7 @@ class Planner:
         if has_effect and (not known or target.bound.handler.preview is None or error_object is not None):
             self._world_is_known = False
         planned = self._planned(target, decision, preview, known=certain, error=error_object)
-        return replace(planned, target=target_of(inputs))
+        return msgspec.structs.replace(planned, target=target_of(inputs))
 
     async def _preview(self, target: _Target, call: Invocation) -> tuple[Preview, dict[str, Json] | None]:
         try:
@@ -248,7 +246,7 @@ class Planner:
         literals = {name: value for name, value in inputs.literals().items() if name not in open_keys}
         decision = self._services.gate.foresee(self._question(target, literals), open_keys or "all")
         planned = self._planned(target, decision, Preview(changes=target.bound.spec.has_effect), known=False)
-        return replace(planned, target=target_of(literals))
+        return msgspec.structs.replace(planned, target=target_of(literals))
 
     def _failing(self, target: _Target, error: AssentError) -> PlannedStep:
         self._world_is_known = False

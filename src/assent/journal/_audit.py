@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -22,8 +21,7 @@ from assent.spec.ids import RunId
 # -- the log ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One entry with what its own leaf leaves unsaid: who acted, and on which capability."""
 
     leaf: Leaf
@@ -100,8 +98,7 @@ def _text(event: object, name: str) -> str | None:
 # -- proofs -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ProvenEntry:
+class ProvenEntry(msgspec.Struct, frozen=True):
     """An entry that a proof has shown to be in a ledger."""
 
     index: int

@@ -9,7 +9,7 @@ journals share it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,16 @@ from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Signer
 from assent.journal.ports import Batch, Cell, Head, Payload
 from assent.spec.canonical import INTEGER_MAX
-from assent.spec.events import EVENT_TYPES, LEAF_VERSION, AnyEvent, Event, Leaf, decode_leaf, is_sealed
+from assent.spec.events import (
+    EVENT_TYPES,
+    LEAF_VERSION,
+    AnyEvent,
+    Event,
+    Leaf,
+    decode_leaf,
+    fields_naming,
+    is_sealed,
+)
 from assent.spec.ids import Commitment, RunId
 
 SEAL_EVENTS_MAX: Final = 1_024
@@ -194,27 +203,14 @@ def _binding(bound: dict[str, int], commitment: Commitment) -> int:
 # -- the restricted profile, at the door -------------------------------------------------------------------------------
 
 
-def _integer_fields(event_type: type[Event]) -> tuple[str, ...]:
-    hints = get_type_hints(event_type)
-    return tuple(
-        name
-        for name in event_type.__struct_fields__
-        if hints[name] is int or (int in get_args(hints[name]) and get_origin(hints[name]) is not tuple)
-    )
+def _integers(event_type: type[Event], *, in_lists: bool) -> tuple[str, ...]:
+    lists = fields_naming(event_type, "tuple")
+    return tuple(name for name in fields_naming(event_type, "int") if (name in lists) is in_lists)
 
 
-def _integer_lists(event_type: type[Event]) -> tuple[str, ...]:
-    hints = get_type_hints(event_type)
-    return tuple(
-        name
-        for name in event_type.__struct_fields__
-        if get_origin(hints[name]) is tuple and int in get_args(hints[name])
-    )
-
-
-_INTEGER_FIELDS: Final = {event_type: _integer_fields(event_type) for event_type in EVENT_TYPES.values()}
+_INTEGER_FIELDS: Final = {kind: _integers(kind, in_lists=False) for kind in EVENT_TYPES.values()}
 _INTEGER_LISTS: Final = {
-    event_type: names for event_type in EVENT_TYPES.values() if (names := _integer_lists(event_type))
+    kind: names for kind in EVENT_TYPES.values() if (names := _integers(kind, in_lists=True))
 }
 
 

@@ -11,7 +11,8 @@ The text form is the one transparency logs share:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from assent.errors import InputError
 from assent.journal._checkpoint import Checkpoint, open_checkpoint
@@ -19,16 +20,14 @@ from assent.journal._cosignature import verifier_from_vkey
 from assent.journal._note import Note, Verifier
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Met when at least `needed` of its members (witnesses or groups) are."""
 
     needed: int
     members: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CosignedCheckpoint:
+class CosignedCheckpoint(msgspec.Struct, frozen=True):
     """A checkpoint that its log has signed and enough witnesses have seen."""
 
     checkpoint: Checkpoint
@@ -37,13 +36,12 @@ class CosignedCheckpoint:
     """The policy's names of the witnesses that cosigned."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrustPolicy:
+class TrustPolicy(msgspec.Struct, frozen=True):
     """Keys and quorum. Without a quorum the log's own signature is enough."""
 
     logs: tuple[Verifier, ...]
-    witnesses: Mapping[str, Verifier] = field(default_factory=dict)
-    groups: Mapping[str, Group] = field(default_factory=dict)
+    witnesses: Mapping[str, Verifier] = msgspec.field(default_factory=dict)
+    groups: Mapping[str, Group] = msgspec.field(default_factory=dict)
     quorum: str | None = None
 
     @classmethod

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.policy._context import PolicyContext
@@ -31,8 +32,7 @@ _RUN_KEYS: Final = ("id", "mode", "requester")
 _Choice = TypeVar("_Choice", OperationType, RiskLevel, Mode)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """One call and the answer expected for it; `rule` and `code` are checked where they are given."""
 
     name: str
@@ -43,8 +43,7 @@ class Case:
     position: str
 
 
-@dataclass(frozen=True, slots=True)
-class CaseResult:
+class CaseResult(msgspec.Struct, frozen=True):
     """What the policy answered to one case, and what differs from the expectation; `fault` is None when nothing does."""
 
     case: Case

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.policy._cover import cells, covers, is_contradictory, may_match
@@ -16,8 +17,7 @@ from assent.spec.globs import glob_matches
 from assent.spec.policy import Policy, Rule
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing to mend (`error`: the policy cannot be used) or to look at (`warning`), with its place in the file.
 
     `kind` is `fault`, `shadowed` (one earlier rule takes everything), `unreachable` (several do, or the rule contradicts

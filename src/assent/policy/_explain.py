@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import overload
+
+import msgspec
 
 from assent.errors import Json
 from assent.policy._compiled import CompiledRule, care_for
@@ -14,8 +15,7 @@ from assent.spec.decision import Decision, PolicyDecision, Tried
 from assent.spec.expression import ExpressionError
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """One rule looked at: `holds` is None when it could not be evaluated; `clauses` say what did not hold."""
 
     holds: bool | None
@@ -100,8 +100,7 @@ class Trace(Sequence[Tried]):
         return tuple, (self._all(),)
 
 
-@dataclass(frozen=True, slots=True)
-class RuleReport:
+class RuleReport(msgspec.Struct, frozen=True):
     """One rule of the policy in an explanation. `reached` is false for the rules after the one that decided."""
 
     rule: str
@@ -121,8 +120,7 @@ class RuleReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(msgspec.Struct, frozen=True):
     """The rule before the deciding one that would have given another answer, had `missing` held."""
 
     rule: str
@@ -134,8 +132,7 @@ class Nearest:
         return {"rule": self.rule, "effect": self.effect.value, "missing": list(self.missing)}
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyExplanation:
+class PolicyExplanation(msgspec.Struct, frozen=True):
     """A decision with the whole policy around it: one report per rule, in file order."""
 
     context: PolicyContext

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from operator import itemgetter
 from types import MappingProxyType
 from typing import assert_never
+
+import msgspec
 
 from assent.errors import InputError
 from assent.spec.capability import CapabilitySpec
@@ -23,8 +24,7 @@ from assent.spec.reference import FINGERPRINT_PREFIX, CapabilityReference, How
 from assent.spec.semver import Precedence, VersionRange, is_release, precedence
 
 
-@dataclass(frozen=True, slots=True)
-class CapabilityVersion:
+class CapabilityVersion(msgspec.Struct, frozen=True):
     """One version of a capability, as far as it is known here.
 
     `spec` is None for a version that was recorded once and is not installed; `recorded` is the fingerprint in the record, None
@@ -57,8 +57,7 @@ class CapabilityVersion:
         return self.retired_at_ms is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(msgspec.Struct, frozen=True):
     """What a reference means: the spec, by what it was named, and whether the answer was known already."""
 
     spec: CapabilitySpec

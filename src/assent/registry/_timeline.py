@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from assent.registry._resolution import CapabilityVersion, VersionIndex
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedVersion:
+class RecordedVersion(msgspec.Struct, frozen=True):
     """What the record says of one version: the changes that registered and retired it, and when."""
 
     capability: str
@@ -27,8 +28,7 @@ class RecordedVersion:
     retired_at_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LabelChange:
+class LabelChange(msgspec.Struct, frozen=True):
     """A label was put on a version, moved to it, or (`version` None) taken away."""
 
     capability: str
@@ -39,8 +39,7 @@ class LabelChange:
     by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(msgspec.Struct, frozen=True):
     """Versions share the calls of the bare id by weight; an empty one ends that. `code` says why, where nobody asked for it."""
 
     capability: str

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
+
+import msgspec
 
 from assent.spec.ids import RunId
 from assent.spec.semver import precedence
@@ -55,8 +56,7 @@ class VersionHealth(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class HealthLimits:
+class HealthLimits(msgspec.Struct, frozen=True):
     """When a version counts as degraded or failed: by its share of failed calls among those of the last `window_ms`.
 
     Below `calls_min` calls nothing is said: one failure of one call is no rate.
@@ -68,8 +68,7 @@ class HealthLimits:
     window_ms: int = 10 * 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """The calls of a version in the window, and how many of them failed."""
 
     calls: int
@@ -103,8 +102,7 @@ class Tally:
         return Rate(len(found), sum(found))
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(msgspec.Struct, frozen=True):
     """A change of shares that nobody asked for: `version` failed too often, and `weights` hold from now on."""
 
     version: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from assent.errors import InputError
 from assent.spec.capability import RiskLevel
 from assent.spec.decision import Approvers
@@ -12,8 +14,7 @@ from assent.spec.documents import Document, Path
 from assent.spec.template import Condition, Template
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(msgspec.Struct, frozen=True):
     """Pauses between attempts: `initial_ms · factor^n`, at most `max_ms`, of which a share `jitter` (0…1) is random."""
 
     initial_ms: int = 500
@@ -22,8 +23,7 @@ class Backoff:
     jitter: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """How often a step is tried (1 means no retry), with which pauses and on which error codes; none means any."""
 
     max_attempts: int = 1
@@ -31,24 +31,21 @@ class Retry:
     on: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalSpec:
+class ApprovalSpec(msgspec.Struct, frozen=True):
     """A question to a person: why it is asked, and who may answer."""
 
     reason: str
-    approvers: Approvers = field(default_factory=Approvers)
+    approvers: Approvers = msgspec.field(default_factory=Approvers)
 
 
-@dataclass(frozen=True, slots=True)
-class CompensationCall:
+class CompensationCall(msgspec.Struct, frozen=True):
     """The call that takes a step back instead of the capability's own way. Its inputs may refer to the step's output."""
 
     capability: str
     inputs: Template
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(msgspec.Struct, frozen=True):
     """Who answers for a workflow, and what it is filed under."""
 
     owner: str = ""

@@ -8,7 +8,8 @@ already written.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, TypeAlias, get_args, get_type_hints
+import re
+from typing import Annotated, ClassVar, Final, TypeAlias, get_args
 
 import msgspec
 
@@ -520,20 +521,26 @@ AnyEvent: TypeAlias = (
     | PayloadErased
 )
 
+_NAMES: Final = re.compile(r"\w+")
+
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)
 }
 """Every event type by its kind."""
 
 
+def fields_naming(event_type: type[Event], kind: str) -> tuple[str, ...]:
+    """The fields whose annotation names the type `kind`, in their order.
+
+    The annotations are read as the text that they are here: evaluating all of them would cost each start several milliseconds.
+    """
+    written: dict[str, str] = event_type.__annotations__
+    return tuple(name for name in event_type.__struct_fields__ if kind in _NAMES.findall(str(written[name])))
+
+
 def _bind_commitment_fields() -> None:
     for event_type in EVENT_TYPES.values():
-        hints = get_type_hints(event_type, include_extras=True)
-        event_type.commitment_fields = tuple(
-            name
-            for name in event_type.__struct_fields__
-            if hints[name] is Commitment or Commitment in get_args(hints[name])
-        )
+        event_type.commitment_fields = fields_naming(event_type, Commitment.__name__)
 
 
 _bind_commitment_fields()

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 DEPTH_MAX: Final = 48
 """Levels of brackets; the binding's own parser stops somewhat later, and ours recurses on each."""
@@ -39,8 +40,7 @@ class SyntaxFault(ValueError):
         self.at = at
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(msgspec.Struct, frozen=True):
     """A literal. `value` is set for booleans and for strings without escapes, which are the ones that can be compared."""
 
     kind: LiteralKind
@@ -48,16 +48,14 @@ class Constant:
     value: str | bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True):
     """An identifier that stands alone or begins a path."""
 
     name: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Select:
+class Select(msgspec.Struct, frozen=True):
     """`operand.field`."""
 
     operand: Node
@@ -65,8 +63,7 @@ class Select:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """`operand[key]`."""
 
     operand: Node
@@ -74,8 +71,7 @@ class Index:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """`function(arguments)` or `receiver.function(arguments)`."""
 
     function: str
@@ -84,8 +80,7 @@ class Call:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """An operator and its operands: one for `!` and `-`, three for `?:`, else two."""
 
     operator: str
@@ -93,8 +88,7 @@ class Operation:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
+class Collection(msgspec.Struct, frozen=True):
     """A list or map literal; keys and values of a map alternate."""
 
     items: tuple[Node, ...]
@@ -200,8 +194,7 @@ _RELATIONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 _LEVELS: Final = (frozenset({"||"}), frozenset({"&&"}), _RELATIONS, frozenset("+-"), frozenset("*/%"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(msgspec.Struct, frozen=True):
     kind: str
     text: str
     at: int

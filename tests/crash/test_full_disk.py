@@ -12,8 +12,9 @@ from tests.support.nursery import Ended
 from tests.support.own_places import own_places
 from tests.support.small_disk import SmallDisk
 
-ROOMS_KIB = [8, 60, 120, 180, 260]
-"""From no ledger at all, over one that can't be read for want of room, to a run that is stopped in its middle."""
+ROOMS_KIB = [8, 60, 112, 120, 180, 260]
+"""From no ledger at all, over one that can't be read for want of room and an owner that can't say where it listens, to a run
+that is stopped in its middle."""
 
 STEPS = 8
 RUNS = "name: runs\nsteps:\n" + "".join(

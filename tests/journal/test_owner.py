@@ -110,6 +110,18 @@ def test_lock_and_folder_are_the_owners_alone(state: Path) -> None:
 # -- forwarding --------------------------------------------------------------------------------------------------------
 
 
+async def test_an_owner_that_can_not_say_where_it_listens_is_told_why(state: Path, sockets: Path) -> None:
+    """A link stands where its word would be written: it is not followed, and the failure is one of ours."""
+    ownership = Ownership.acquire(state)
+    assert ownership is not None
+    (state / ".socket").symlink_to(state / "elsewhere")
+    with pytest.raises(WorldError) as caught:
+        await ownership.serve(_echo, runtime_dir=sockets)
+    assert caught.value.code == "STATE_UNUSABLE"
+    assert not (state / "elsewhere").exists()
+    ownership.release()
+
+
 async def test_request_is_answered_by_the_owner(owner: Ownership, state: Path, sockets: Path) -> None:
     """The owner's handler gets the request and the asking user, and its answer comes back."""
     await owner.serve(_echo, runtime_dir=sockets)

@@ -10,6 +10,7 @@ process first tries to become the owner, then forwards, and starts again when th
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import socket
@@ -141,12 +142,23 @@ def _announce(state_dir: Path, socket: Path) -> None:
     The private folder depends on the environment, and two terminals (cron, sudo, ssh) need not have the same one.
     """
     draft = state_dir / f".{SOCKET_FILE}"
-    descriptor = os.open(
-        draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
-    )
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(os.fsencode(socket))
-    draft.rename(state_dir / SOCKET_FILE)
+    try:
+        descriptor = os.open(
+            draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
+        )
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.fsencode(socket))
+        draft.rename(state_dir / SOCKET_FILE)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorldError(
+                "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"
+            ) from error
+        raise WorldError(
+            "STATE_UNUSABLE",
+            f"the state directory `{state_dir}` can't be written: {os.strerror(error.errno or 0).lower()}",
+            hint="check the disk and who may write there",
+        ) from error
 
 
 def _address(state_dir: Path, runtime_dir: Path) -> Path:

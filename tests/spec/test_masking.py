@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from assent.errors import Json
+from assent.spec import masking
 from assent.spec.frozen import freeze
 from assent.spec.masking import MASK, hides, masked, masked_by_name, names_secret
 from assent.spec.types import SecretReference
@@ -115,3 +116,12 @@ def test_without_a_schema_names_alone_hide_at_any_depth() -> None:
     assert hidden == ["db_token", "password"]
     assert value["password"] is None
     assert masked_by_name("text") == "text"
+
+
+def test_a_long_name_is_looked_at_and_not_remembered() -> None:
+    """Callers choose the keys of what is refused: as many and as long as they like."""
+    before = masking._remembered.cache_info().currsize
+    long = "x" * 1_000
+    assert names_secret(f"{long}_password")
+    assert not names_secret(long)
+    assert masking._remembered.cache_info().currsize == before

@@ -18,6 +18,9 @@ MASK: Final = "***"
 NAMES_REMEMBERED_MAX: Final = 4096
 """Names of fields that are known to name a secret or not. The same few are asked about in each refusal."""
 
+REMEMBERED_CHARACTERS_MAX: Final = 64
+"""Longer names are looked at anew each time: callers choose the keys of what is refused, and must not fill the memory."""
+
 _IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
 _IN_PLACE_ONE: Final = ("if", "then", "else")
 _SECRET_NAME: Final = re.compile(
@@ -63,13 +66,19 @@ def hides_at(schema: Mapping[str, object], path: Sequence[str | int]) -> bool:
     return False
 
 
-@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
 def names_secret(name: str) -> bool:
     """Whether a field's name says that it holds a secret: `password`, `apiKey`, `db-token`, … but not `tokens_max`."""
+    return _remembered(name) if len(name) <= REMEMBERED_CHARACTERS_MAX else _says_secret(name)
+
+
+def _says_secret(name: str) -> bool:
     words = _HUMP.sub("_", name).lower()
     found = _SECRET_NAME.search(words)
     # `token_count` and `password_length` are numbers about a secret.
     return found is not None and not words.endswith(("_max", "_min", "_count", "_length", "_name", "_type"))
+
+
+_remembered: Final = lru_cache(maxsize=NAMES_REMEMBERED_MAX)(_says_secret)
 
 
 def masked_by_name(value: Json, hidden: list[str] | None = None) -> Json:

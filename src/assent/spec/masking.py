@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 from assent.errors import Json
@@ -21,6 +20,8 @@ NAMES_REMEMBERED_MAX: Final = 4096
 REMEMBERED_CHARACTERS_MAX: Final = 64
 """Longer names are looked at anew each time: callers choose the keys of what is refused, and must not fill the memory."""
 
+_KNOWN: Final[dict[str, bool]] = {}
+_ABOUT_A_SECRET: Final = ("_max", "_min", "_count", "_length", "_name", "_type")
 _IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
 _IN_PLACE_ONE: Final = ("if", "then", "else")
 _SECRET_NAME: Final = re.compile(
@@ -68,17 +69,15 @@ def hides_at(schema: Mapping[str, object], path: Sequence[str | int]) -> bool:
 
 def names_secret(name: str) -> bool:
     """Whether a field's name says that it holds a secret: `password`, `apiKey`, `db-token`, … but not `tokens_max`."""
-    return _remembered(name) if len(name) <= REMEMBERED_CHARACTERS_MAX else _says_secret(name)
-
-
-def _says_secret(name: str) -> bool:
-    words = _HUMP.sub("_", name).lower()
-    found = _SECRET_NAME.search(words)
-    # `token_count` and `password_length` are numbers about a secret.
-    return found is not None and not words.endswith(("_max", "_min", "_count", "_length", "_name", "_type"))
-
-
-_remembered: Final = lru_cache(maxsize=NAMES_REMEMBERED_MAX)(_says_secret)
+    known = _KNOWN.get(name)
+    if known is None:
+        words = _HUMP.sub("_", name).lower()
+        found = _SECRET_NAME.search(words)
+        # `token_count` and `password_length` are numbers about a secret.
+        known = found is not None and not words.endswith(_ABOUT_A_SECRET)
+        if len(name) <= REMEMBERED_CHARACTERS_MAX and len(_KNOWN) < NAMES_REMEMBERED_MAX:
+            _KNOWN[name] = known
+    return known
 
 
 def masked_by_name(value: Json, hidden: list[str] | None = None) -> Json:

@@ -229,6 +229,18 @@ def open_files() -> set[str]:
     return {name for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd", name).exists()}  # noqa: PTH208  # names
 
 
+async def no_context_lives() -> None:
+    """No call's context is left. A thread that gave its result may still have to drop what it was given, so it gets its turn."""
+
+    def living() -> list[LocalContext]:
+        gc.collect()
+        return [found for found in gc.get_objects() if isinstance(found, LocalContext)]
+
+    async with asyncio.timeout(30):
+        while living():  # noqa: ASYNC110  # nothing announces that a thread has dropped its arguments
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.slow
 async def test_ten_thousand_calls_leave_nothing_behind(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -309,8 +321,7 @@ async def test_ten_thousand_calls_leave_nothing_behind(
         hands = [thread for thread in threading.enumerate() if thread.name.startswith("assent-hand")]
         assert len(hands) <= max(4, rt.settings.limits.concurrency)
         assert (rt.lifecycle.subscribers, rt.hooks.all, rt.unfinished()) == (0, (), [])
-        living = [found for found in gc.get_objects() if isinstance(found, LocalContext)]
-        assert living == []
+        await no_context_lives()
         counted: Any = rt.metrics.snapshot()["calls"]
         assert sum(entry["count"] for entry in counted.values()) == CALLS + 1
     assert strangers == []

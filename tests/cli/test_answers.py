@@ -194,7 +194,25 @@ def test_runs_can_be_narrowed(terminal: Terminal, runtime: ScriptedRuntime) -> N
         if isinstance(failed, list)
         else False
     )
-    assert terminal("runs").out.splitlines()[0].split() == ["run", "status", "workflow", "started"]
+    assert terminal("runs").out.splitlines()[0].split() == [
+        "run",
+        "status",
+        "workflow",
+        "or",
+        "call",
+        "started",
+    ]
+
+
+def test_a_run_that_is_a_call_is_listed_by_its_capability(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    line = {"run_id": "r", "workflow": None, "status": "failed", "started_at": "x"}
+    runtime.known_runs = [
+        {**line, "capability": "sys.noop", "mode": "workflow"},
+        {**line, "capability": None, "mode": "session"},
+    ]
+    assert [row.split()[2] for row in terminal("runs").out.splitlines()[1:]] == ["sys.noop", "session"]
 
 
 def test_every_error_code_is_explained(terminal: Terminal) -> None:

@@ -105,6 +105,13 @@ def test_a_snapshot_is_written_for_its_owner_only_and_read_again(
     assert (answer.code, answer.error["code"]) == (1, "FILE_UNWRITABLE")
 
 
+def test_a_snapshot_for_standard_output_is_the_answer(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runtime.shown = [run_object(events=[])]
+    answer = terminal("show", RUN, "--snapshot", "-")
+    assert (answer.code, answer.out) == (0, f"the snapshot of {RUN}\n")
+    assert not (terminal.folder / "-").exists()
+
+
 def test_what_is_neither_a_run_nor_a_file_is_told_so(terminal: Terminal) -> None:
     terminal.runtime = None
     assert terminal("call", "sys.noop").code == 0

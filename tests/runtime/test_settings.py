@@ -149,6 +149,22 @@ def test_every_variable_is_honoured(resolve: Resolve, root: Path) -> None:
     assert {source_of(settings, name) for name in values} == set(VARIABLES.values())
 
 
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("version_failed_percent = 4", 2),
+        ("version_degraded_percent = 21", 2),
+        ("version_degraded_percent = 60\nversion_failed_percent = 50", 3),
+    ],
+)
+def test_a_version_is_degraded_before_it_has_failed(
+    resolve: Resolve, root: Path, written: str, line: int
+) -> None:
+    (root / "assent.toml").write_text(f"[limits]\n{written}\n")
+    error = refused(resolve)
+    assert (error.code, error.path) == ("CONFIG_INVALID", f"{root / 'assent.toml'}:{line}")
+
+
 def test_limits_are_read_with_their_units(resolve: Resolve, root: Path) -> None:
     (root / "assent.toml").write_text(
         '[limits]\nconcurrency = 3\ngrace = "2s"\nstep_timeout = 0.5\nmax_pre_image_bytes = 7\n'

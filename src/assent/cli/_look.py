@@ -42,14 +42,14 @@ def runs(door: Door, status: tuple[str, ...], limit: int | None) -> None:
         [
             text(run, "run_id"),
             paint(text(run, "status").replace("_", " "), STATUS_STYLE.get(text(run, "status"))),
-            safe_line(text(run, "workflow") or "call"),
+            safe_line(text(run, "workflow") or text(run, "capability") or text(run, "mode")),
             started(run),
             safe_line(text(run, "principal")),
             text(run, "code"),
         ]
         for run in found
     ]
-    head = ["run", "status", "workflow", "started", "principal", "code"]
+    head = ["run", "status", "workflow or call", "started", "principal", "code"]
     door.out.answer(table(rows, head=head, paint=paint))
 
 
@@ -69,14 +69,18 @@ def started(run: Object) -> str:
     "--snapshot",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the run to FILE, without its secrets, for `assent replay`.",
+    help="Write the run to FILE (`-`: standard output, instead of the rest), without its secrets, for `assent replay`.",
 )
 def show(door: Door, run_id: str, snapshot: Path | None) -> None:
     """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
     with door.reader() as reader:
         found = reader.show(run_id)
     if snapshot is not None:
-        _write(door, snapshot, door.facade.snapshot(door.settings, text(found, "run_id")))
+        data = door.facade.snapshot(door.settings, text(found, "run_id"))
+        if str(snapshot) == "-":
+            door.out.answer(data.decode())
+            return
+        _write(door, snapshot, data)
     if door.out.is_json:
         door.out.object(found)
     else:

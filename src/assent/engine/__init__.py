@@ -1,6 +1,6 @@
 """The body: what becomes of a run, decided by a pure machine and performed by a shell around it."""
 
-from assent.engine._blueprint import Blueprint
+from assent.engine._blueprint import CALL_STEP, Blueprint
 from assent.engine._capability_rows import CAPABILITY_TABLES, CapabilityRows
 from assent.engine._commands import Actor, Approve, Cancel, Close, Command, Reject, Resolve
 from assent.engine._engine import Engine
@@ -13,6 +13,7 @@ from assent.engine.ports import Catalogue, Catalogues, Driver, Limits, Progress,
 from assent.engine.projection import RunProjector, fold
 
 __all__ = [
+    "CALL_STEP",
     "CAPABILITY_TABLES",
     "RUN_TRANSITIONS",
     "STEP_TRANSITIONS",

@@ -324,8 +324,21 @@ class _Layers:
             assert value is None or isinstance(value, int), "the schema reads limits as whole numbers"
             found[field] = value
             self.note(f"limits.{name}", value, self.source_of(key))
+        self._require_order("version_degraded_percent", "version_failed_percent", found)
         numbers = Limits(**found)  # type: ignore[arg-type]  # only `step_timeout_ms` may be None, and only it has that default
         return replace(numbers, rates=self._rates())
+
+    def _require_order(self, lower: str, upper: str, found: Mapping[str, int | None]) -> None:
+        """A version that is still only degraded when it has failed already would never be told apart."""
+        below, above = found[lower], found[upper]
+        if below is not None and above is not None and below > above:
+            written = next(key for key in (upper, lower) if self.configured(("limits", key)))
+            raise InputError(
+                "CONFIG_INVALID",
+                f"`{lower}` is {below}, more than `{upper}`, which is {above}",
+                path=self.source_of(("limits", written)),
+                hint=f"a version is degraded before it has failed: lower `{lower}`, or raise `{upper}`",
+            )
 
     def _rates(self) -> tuple[Rate, ...]:
         """The rate limits of all files; where two have the same name, the nearer file's."""

@@ -22,7 +22,7 @@ OWN: Final = tuple(
         "architecture.md",
         "ledger.md",
         "application.md",
-        "capabilities.md",
+        "writing.md",
         "plugins.md",
         "replay.md",
     )

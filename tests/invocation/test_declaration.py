@@ -292,6 +292,7 @@ def test_every_field_of_a_spec_can_be_said() -> None:
         sandbox={"network": True},
         revision="t.all/3",
         rehearsable=True,
+        without={"reconcile": "a mail server can't be asked"},
     )
     def send(to: str) -> None: ...
 
@@ -307,6 +308,7 @@ def test_every_field_of_a_spec_can_be_said() -> None:
     assert (data["idempotent"], data["timeout"], data["labels"]) == (True, 2.5, ["sends_external"])
     assert (data["secrets"], data["sandbox"]) == (["mail/token"], {"network": True})
     assert (send.handler.revision, send.handler.rehearsable) == ("t.all/3", True)
+    assert send.without == {"reconcile": "a mail server can't be asked"}
 
 
 def test_risk_may_be_said_flat() -> None:
@@ -336,6 +338,36 @@ def test_all_faults_are_told_together_each_with_its_line() -> None:
     assert any("can be named" in fault for fault in found)
     assert any("`prepare` is attached twice" in fault for fault in found)
     assert any("no `compensate` is attached" in fault for fault in found)
+
+
+def test_a_reason_stands_only_for_a_part_that_is_missing() -> None:
+    reasons = {
+        "reconcile": "there is one",
+        "prepare": " ",
+        "undo": "is no part",
+        "execute": "is always there",
+    }
+    one = write(without=reasons)(sample)
+    one.compensate(keep)
+    one.reconcile(ask)
+    assert faults(one) == [
+        "`reconcile` is attached, and `without` says why there is none",
+        "`without` gives no reason for the missing `prepare`",
+        "`without` names `undo`, which is no part that could be missing",
+        "`without` names `execute`, which is no part that could be missing",
+    ]
+    other = write(without="nothing to ask")(sample)
+    other.compensate(keep)
+    assert faults(other) == ["`without` has to name parts, each with its reason"]
+    assert other.without == {}
+
+
+def test_a_reason_is_no_part_of_the_fingerprint() -> None:
+    told, untold = write(without={"reconcile": "nobody to ask"})(sample), write()(sample)
+    for one in (told, untold):
+        one.compensate(keep)
+    assert told.spec.fingerprint == untold.spec.fingerprint
+    assert told.handler.fingerprint() == untold.handler.fingerprint()
 
 
 Kind = Literal["READ", "WRITE", "DELETE", "EXECUTE", "NETWORK"]
@@ -384,6 +416,9 @@ def test_a_declaration_holds_exactly_when_parts_and_claims_fit(
 
 
 def keep(key: str) -> None: ...
+
+
+def sample(key: str) -> None: ...
 
 
 def show(key: str) -> Preview:

@@ -21,7 +21,7 @@ from pydantic import (
 from assent.errors import AssentError, InputError, Json
 from assent.invocation._claims import CALLS_ANOTHER, RESTORES, Claims, DeclaredPart
 from assent.invocation.context import LocalContext
-from assent.invocation.handler import Handler, Part, Prepared, Preview, Reconciliation
+from assent.invocation.handler import PART_NAMES, Handler, Part, Prepared, Preview, Reconciliation
 from assent.invocation.hooks import Hook
 from assent.spec.capability import (
     CapabilitySpec,
@@ -320,6 +320,22 @@ def _check_parts(claims: Claims, parts: list[DeclaredPart], faults: _Faults) -> 
             faults.add(attached[kind].place, f"`{kind}` is attached to a READ, which has no effect")
     if reads and (claims.compensation or claims.compensated_by):
         faults.add(parts[0].place, "a READ claims a compensation, but has no effect")
+    _check_reasons(claims, attached, faults)
+
+
+def _check_reasons(claims: Claims, attached: Mapping[str, DeclaredPart], faults: _Faults) -> None:
+    """`without` gives reasons, and only for parts that are not there."""
+    place = attached[PART_NAMES[0]].place
+    if isinstance(claims.without, str):
+        faults.add(place, "`without` has to name parts, each with its reason")
+        return
+    for kind, reason in claims.without.items():
+        if kind not in PART_NAMES[1:]:
+            faults.add(place, f"`without` names `{kind}`, which is no part that could be missing")
+        elif kind in attached:
+            faults.add(attached[kind].place, f"`{kind}` is attached, and `without` says why there is none")
+        elif not reason.strip():
+            faults.add(place, f"`without` gives no reason for the missing `{kind}`")
 
 
 # -- types ---------------------------------------------------------------------------------------------------------------

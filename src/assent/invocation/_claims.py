@@ -48,6 +48,7 @@ class Claims:
     returns: Mapping[str, Json] | None
     revision: str | None
     rehearsable: bool
+    without: Mapping[str, str] | str  # as `labels`
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,12 @@ class Capability(Generic[P, R]):
         return self.parts[0].place
 
     @property
+    def without(self) -> Mapping[str, str]:
+        """Part → why there is none, as the declaration says it to people."""
+        said = self.claims.without
+        return {} if isinstance(said, str) else said
+
+    @property
     def spec(self) -> CapabilitySpec:
         """The specification; raises as `handler` does."""
         return self._built[0]
@@ -172,12 +178,14 @@ def capability(
     returns: Mapping[str, Json] | None = None,
     revision: str | None = None,
     rehearsable: bool = False,
+    without: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[P, R]], Capability[P, R]]:
     """A decorator that describes a capability whose effect the function is.
 
     `effect` says what changes, `scope` in which part of the world. `timeout` is in seconds. `parameters` and `returns` are JSON
     Schemas (2020-12) for a function whose types Python cannot say: it then takes, or gives, plain JSON. `revision` and
-    `rehearsable` are the handler's (see `Handler`).
+    `rehearsable` are the handler's (see `Handler`). `without` says why there is no part of a kind, in one sentence:
+    `without={"reconcile": "a mail server can't be asked"}`. It is told to people and is no part of the spec or its fingerprint.
     """
     claims = Claims(
         id=id,
@@ -202,6 +210,7 @@ def capability(
         returns=returns,
         revision=revision,
         rehearsable=rehearsable,
+        without=without or {},
     )
 
     def describe(function: Callable[P, R]) -> Capability[P, R]:

@@ -63,13 +63,15 @@ test: lint ## everything a change must pass: lint, types, floors, tests with cov
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest -n auto --cov --cov-report=term </dev/null
 
-lint: $(STAMP) ## format, rules, types, floors and banned names, without the tests
+lint: $(STAMP) ## format, rules, types, floors, banned names and the catalogue, without the tests
 	@echo "== format"
 	@$(BIN)/ruff format --check .
 	@echo "== rules"
 	@$(BIN)/ruff check --output-format=concise .
 	@echo "== banned names"
 	@$(BIN)/python -m tools.check_bans
+	@echo "== catalogue of what is built in"
+	@$(BIN)/python -m tools.write_catalog --check
 	@echo "== floors"
 	@$(BIN)/lint-imports --no-logo
 	@echo "== types"

@@ -1,5 +1,9 @@
-"""The hands: handlers that act on the world, with the specs that say what they may do."""
+"""The hands: handlers that act on the world, with the specs that say what they may do.
 
-from assent.capabilities._builtin import builtin_capabilities
+What is built in is described in each area's `_capabilities` module, and written down in its `catalog.json`, so that no start
+has to import and build it all: `python -m tools.write_catalog`, whenever a description changed.
+"""
 
-__all__ = ["builtin_capabilities"]
+from assent.capabilities._builtin import builtin_capabilities, builtin_catalog
+
+__all__ = ["builtin_capabilities", "builtin_catalog"]

@@ -1,18 +1,80 @@
-"""The capabilities that every runtime has."""
+"""The capabilities that every runtime has.
+
+Theory of operation. A capability is described in Python, and describing is costly: its module is imported with all that stands
+behind it, and pydantic builds a model for both ends of the call. Nobody waits for that at every start. What follows from the
+descriptions is written down beforehand, in one `catalog.json` for each area, and read at the start; the module behind a
+capability is imported when the first of its parts is needed. A test holds the files equal to the descriptions. What is written
+is the law: where another release of pydantic would derive a schema in other words, the capability stays the one that it was.
+"""
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
-from assent.capabilities.fs import _capabilities as fs
-from assent.capabilities.sys import _capabilities as sys
-from assent.invocation import Capability, capabilities_in
+import msgspec
 
-BUILTIN_MODULES: Final[tuple[ModuleType, ...]] = (fs, sys)
-"""The modules that describe them."""
+from assent.invocation import Capability, DeferredHandler, Handler, capabilities_in
+from assent.spec.capability import CapabilitySpec
+from assent.spec.ids import Fingerprint
+
+BUILTIN_MODULES: Final[tuple[str, ...]] = (
+    "assent.capabilities.fs._capabilities",
+    "assent.capabilities.sys._capabilities",
+)
+"""The modules that describe them; each area, which is a package, has one or more."""
+
+_HOME: Final = Path(__file__).parent
+
+
+class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written down of one capability: its canonical spec, what is known of its handler, and where that stands."""
+
+    module: str
+    name: str
+    fingerprint: Fingerprint
+    handler: Fingerprint
+    parts: tuple[str, ...]
+    rehearsable: bool
+    spec: dict[str, Any]  # `Any`: JSON, which the spec itself reads
+
+
+_DECODER: Final = msgspec.json.Decoder(dict[str, CatalogEntry])
 
 
 def builtin_capabilities() -> list[Capability[..., Any]]:  # `Any`: each has its own result
-    """All of them, described; `rt.register` or a spec of theirs builds what it needs."""
-    return [one for module in BUILTIN_MODULES for one in capabilities_in(module)]
+    """All of them as they are described: every module is imported, which a start does without (see `builtin_catalog`)."""
+    return [one for module in BUILTIN_MODULES for one in capabilities_in(import_module(module))]
+
+
+def builtin_catalog() -> list[tuple[CapabilitySpec, DeferredHandler]]:
+    """All of them as they were written down, none of their code imported yet; by area, and in it by id and version."""
+    return [_read(entry) for path in catalogs() for entry in _DECODER.decode(path.read_bytes()).values()]
+
+
+def catalogs() -> Mapping[Path, list[str]]:
+    """The file of each area, and the modules that it is written from."""
+    found: dict[Path, list[str]] = {}
+    for module in BUILTIN_MODULES:
+        area = module.removeprefix(f"{__package__}.").partition(".")[0]
+        found.setdefault(_HOME / area / "catalog.json", []).append(module)
+    return found
+
+
+def _read(entry: CatalogEntry) -> tuple[CapabilitySpec, DeferredHandler]:
+    handler = DeferredHandler(
+        parts=frozenset(entry.parts),
+        rehearsable=entry.rehearsable,
+        known_fingerprint=entry.handler,
+        load=partial(_load, entry.module, entry.name),
+    )
+    return CapabilitySpec.from_json(entry.spec, entry.fingerprint), handler
+
+
+def _load(module: str, name: str) -> Handler:
+    described = getattr(import_module(module), name)
+    assert isinstance(described, Capability)  # INVARIANT: the file was written from it
+    return described.handler

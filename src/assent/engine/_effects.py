@@ -157,7 +157,7 @@ class Effects:
     async def _ask(self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability) -> Reconciliation:
         if not bound.spec.has_effect:
             return Reconciliation(Verdict.NO)
-        if bound.handler.reconcile is None:
+        if "reconcile" not in bound.parts:
             return Reconciliation(Verdict.UNKNOWN)
         call = self._continued(step, intent, bound, CallPhase.EXECUTING, is_silent=True)
         try:
@@ -211,7 +211,7 @@ class Effects:
                 offset = self._offset(step, intent, bound)
                 if offset is not None:
                     offset[0].parse(offset[1])
-                elif bound.handler.rehearsable:
+                elif bound.rehearsable:
                     await self._take_back(step, world)
                 else:
                     self._require_payloads(step, intent)
@@ -266,7 +266,7 @@ class Effects:
             if not isinstance(inputs, dict):
                 raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
             return self._catalogue.find(override.capability), inputs
-        if bound.handler.compensate is not None:
+        if "compensate" in bound.parts:
             return None
         named = bound.spec.compensation.capability_id
         if named is None:

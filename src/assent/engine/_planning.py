@@ -200,7 +200,7 @@ class Planner:
         decision = self._services.pipeline.authorize(call, self._question(target, inputs))
         preview, error_object = await self._preview(target, call)
         certain = known and (self._world_is_known or not has_effect)
-        if has_effect and (not known or target.bound.handler.preview is None or error_object is not None):
+        if has_effect and (not known or "preview" not in target.bound.parts or error_object is not None):
             self._world_is_known = False
         planned = self._planned(target, decision, preview, known=certain, error=error_object)
         return msgspec.structs.replace(planned, target=target_of(inputs))

@@ -15,7 +15,14 @@ from assent.invocation.application import GlobalContext
 from assent.invocation.context import BlobStore, CancelToken, LocalContext, World
 from assent.invocation.declaration import Capability, capabilities_in, capability, described
 from assent.invocation.files import Entry, EntryKind, Files
-from assent.invocation.handler import Handler, NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation.handler import (
+    DeferredHandler,
+    Handler,
+    NoEffectError,
+    Prepared,
+    Preview,
+    Reconciliation,
+)
 from assent.invocation.hooks import Hook, HookedCall, Hooks
 from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, Stage, Subject, Subscription
 from assent.invocation.limits import RateLimit, RateLimited, RateLimiter
@@ -50,6 +57,7 @@ __all__ = [
     "CancelToken",
     "Capability",
     "Config",
+    "DeferredHandler",
     "Entry",
     "EntryKind",
     "EnvironmentSecrets",

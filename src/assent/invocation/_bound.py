@@ -9,7 +9,7 @@ from typing import Any
 from assent.errors import InputError, Json
 from assent.invocation._hook_records import HookLevel
 from assent.invocation._shape import Shape
-from assent.invocation.handler import Handler
+from assent.invocation.handler import DeferredHandler, Handler
 from assent.invocation.hooks import Hooks
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
@@ -23,17 +23,30 @@ class BoundCapability:
     their first use, because most runs call few of the capabilities that exist.
     """
 
-    def __init__(self, spec: CapabilitySpec, handler: Handler) -> None:
-        _check_parts(spec, handler)
-        Hooks(HookLevel.CAPABILITY, handler.hooks)  # refuses two with one id
+    def __init__(
+        self, spec: CapabilitySpec, handler: Handler | DeferredHandler, *, is_proved: bool = False
+    ) -> None:
+        """`is_proved`: the handler's types are known to be those of the spec's schemas, as a deferred one's always are."""
+        self.parts = handler.parts
+        _check_parts(spec, self.parts)
         self.spec = spec
-        self.handler = handler
+        self.given = handler
+        self.is_proved = is_proved or isinstance(handler, DeferredHandler)
+        self.rehearsable = handler.rehearsable
+        self.fingerprint = handler.fingerprint()
+        if isinstance(handler, DeferredHandler):
+            return
+        Hooks(HookLevel.CAPABILITY, handler.hooks)  # refuses two with one id
         if handler.parameters is None and spec.parameters:
             # A schema from outside is proved to be one before anybody can call it; types prove theirs when they are first used.
             _ = self._takes
         if handler.returns is None and spec.returns:
             _ = self._gives
-        self.fingerprint = handler.fingerprint()
+
+    @cached_property
+    def handler(self) -> Handler:
+        """The parts themselves; asking for them imports their code, which `parts` and `rehearsable` do not."""
+        return self.given.loaded() if isinstance(self.given, DeferredHandler) else self.given
 
     @property
     def asked(self) -> CapabilitySpec | None:
@@ -55,7 +68,7 @@ class BoundCapability:
         """How the effect can be taken back."""
         if not self.spec.has_effect:
             return Undo.NOT_NEEDED
-        if self.handler.compensate is not None:
+        if "compensate" in self.parts:
             return Undo.AUTOMATIC if self.spec.side_effects.reversible else Undo.COMPENSATION
         return Undo.COMPENSATION if self.spec.compensation.capability_id else Undo.NONE
 
@@ -79,9 +92,13 @@ class BoundCapability:
 
     @cached_property
     def _takes(self) -> Shape:
-        of = f"the inputs of `{self.spec.id}`"
         return Shape(
-            self.spec.parameters, self.handler.parameters, code="INVALID_INPUT", of=of, shows_values=True
+            self.spec.parameters,
+            self.handler.parameters,
+            code="INVALID_INPUT",
+            of=f"the inputs of `{self.spec.id}`",
+            shows_values=True,
+            is_proved=self.is_proved,
         )
 
     def told(self, output: Json) -> Json:
@@ -95,22 +112,26 @@ class BoundCapability:
 
     @cached_property
     def _gives(self) -> Shape:
-        of = f"the outputs of `{self.spec.id}`"
         return Shape(
-            self.spec.returns, self.handler.returns, code="INVALID_OUTPUT", of=of, shows_values=False
+            self.spec.returns,
+            self.handler.returns,
+            code="INVALID_OUTPUT",
+            of=f"the outputs of `{self.spec.id}`",
+            shows_values=False,
+            is_proved=self.is_proved,
         )
 
 
-def _check_parts(spec: CapabilitySpec, handler: Handler) -> None:
+def _check_parts(spec: CapabilitySpec, parts: frozenset[str]) -> None:
     claims = spec.has_effect and spec.compensation.supported and spec.compensation.capability_id is None
-    if claims and handler.compensate is None:
+    if claims and "compensate" not in parts:
         raise InputError(
             "HANDLER_INVALID",
             f"capability `{spec.id}` claims the compensation `{spec.compensation.strategy}`, but its handler has no "
             "`compensate` part",
             hint="give the handler a `compensate`, or name a compensating capability in the spec",
         )
-    if handler.compensate is not None and not spec.compensation.supported:
+    if "compensate" in parts and not spec.compensation.supported:
         raise InputError(
             "HANDLER_INVALID",
             f"the handler of `{spec.id}` has a `compensate` part that the spec does not claim",

@@ -21,7 +21,7 @@ class TranslatedCapability(BoundCapability):
 
     def __init__(self, served: BoundCapability, route: Route, asked: BoundCapability | None) -> None:
         """`asked` is the asked-for version where it is installed with a handler; its spec alone is enough."""
-        super().__init__(served.spec, served.handler)
+        super().__init__(served.spec, served.given)
         self._served = served
         self._route = route
         self._asked = asked

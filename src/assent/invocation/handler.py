@@ -120,6 +120,11 @@ class Handler:
             **parts,
         )
 
+    @property
+    def parts(self) -> frozenset[str]:
+        """The names of the parts that there are."""
+        return frozenset(name for name in PART_NAMES if getattr(self, name) is not None)
+
     def fingerprint(self) -> Fingerprint:
         """64 hex digits that change when the handler's behaviour may have changed."""
         digest = hashlib.sha256()
@@ -132,6 +137,31 @@ class Handler:
                     _digest_code(_code_of(part), digest.update)
         digest.update((self.revision or "").encode())
         return Fingerprint(digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredHandler:
+    """What is known of a handler whose code nobody has needed yet. `load` imports it; it may be called more than once.
+
+    It stands for capabilities whose description was written down before (see `assent.capabilities`): their spec, too, is what was
+    written, and the types that come with the code are taken to be those of the spec.
+    """
+
+    parts: frozenset[str]
+    rehearsable: bool
+    known_fingerprint: Fingerprint
+    load: Callable[[], Handler]
+
+    def fingerprint(self) -> Fingerprint:
+        """See `Handler.fingerprint`."""
+        return self.known_fingerprint
+
+    def loaded(self) -> Handler:
+        """The handler itself."""
+        handler = self.load()
+        # INVARIANT: an intent names the behaviour by the fingerprint that was written down, so that must be this one's.
+        assert handler.fingerprint() == self.known_fingerprint, "run `python -m tools.write_catalog`"
+        return handler
 
 
 def _code_of(part: Part) -> CodeType | None:

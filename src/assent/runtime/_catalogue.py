@@ -14,6 +14,7 @@ from assent.errors import AssentError, InputError
 from assent.invocation import (
     BoundCapability,
     Capability,
+    DeferredHandler,
     Handler,
     Transformer,
     TranslatedCapability,
@@ -301,7 +302,7 @@ class Capabilities:
         if how.get("breaking", False):
             self._may_break.update(_references(source))
         if isinstance(source, CapabilitySpec):
-            parts = Handler.of(handler) if handler is not None else None
+            parts = handler if isinstance(handler, DeferredHandler | None) else Handler.of(handler)
             self._add(source, parts, origin, replace=replace, transformers=transformers)
             return
         if transformers and not isinstance(source, Capability):
@@ -317,7 +318,7 @@ class Capabilities:
     def _add(
         self,
         spec: CapabilitySpec,
-        handler: Handler | None,
+        handler: Handler | DeferredHandler | None,
         origin: str,
         *,
         replace: bool,

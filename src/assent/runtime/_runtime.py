@@ -15,7 +15,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Final, Self, Unpack, overload
 
 from assent import system
-from assent.capabilities import builtin_capabilities
+from assent.capabilities import builtin_catalog
 from assent.capabilities.fs import Workspace
 from assent.engine import (
     Actor,
@@ -87,8 +87,8 @@ class Runtime(Replays):
         self.gate = ReloadableGate(policy or PolicyEngine.builtin())
         self.app = application(settings, self.gate)
         self._capabilities = Capabilities()
-        for one in builtin_capabilities():
-            self._capabilities.register(one, origin=BUILT_IN)
+        for spec, handler in builtin_catalog():
+            self._capabilities.register(spec, handler, origin=BUILT_IN)
         self.plugins = Plugins.trusted(settings, self._capabilities)
         self.versions = Versions.of(self._capabilities, self.actor, settings.limits)
         self._exit = AsyncExitStack()

@@ -217,10 +217,13 @@ class CapabilitySpec(SpecModel):
         return data
 
     @classmethod
-    def from_json(cls, data: dict[str, Json]) -> Self:
-        """The spec that `to_json` wrote."""
+    def from_json(cls, data: dict[str, Json], known: Fingerprint | None = None) -> Self:
+        """The spec that `to_json` wrote. `known` is its fingerprint where that is proved: it is then not computed again."""
         fields = {key: value for key, value in data.items() if key != "spec_version"}
-        return cls(**fields)
+        spec = cls(**fields)
+        if known is not None:
+            spec.__dict__["fingerprint"] = known
+        return spec
 
 
 def risk_violations(spec: CapabilitySpec) -> list[tuple[str, str]]:

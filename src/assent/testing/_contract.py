@@ -47,8 +47,8 @@ def bound_of(source: Source) -> BoundCapability:
 
 def clauses_of(source: Source) -> tuple[Clause, ...]:
     """The clauses that say something about a capability: those whose part it has."""
-    handler = bound_of(source).handler
-    return tuple(clause for clause in CLAUSES if getattr(handler, clause.needs) is not None)
+    parts = bound_of(source).parts
+    return tuple(clause for clause in CLAUSES if clause.needs in parts)
 
 
 def run_clause(

@@ -31,8 +31,9 @@ UNDO_SUFFIX: Final = "-undo"
 class ReplayedCapability(BoundCapability):
     """A recorded capability: inputs and outputs are validated as ever, and the parts answer from the script."""
 
-    def __init__(self, known: RecordedCapability, script: Script, parameters: type | None) -> None:
-        """`parameters` is the type of the installed handler, where that is the recorded one."""
+    def __init__(self, known: RecordedCapability, script: Script, installed: BoundCapability | None) -> None:
+        """`installed` is the capability that is here, where its spec is the recorded one."""
+        parameters = installed.handler.parameters if installed is not None else None
         self._script = script
         self._is_typed = known.is_typed
         self._fills_defaults = parameters is None
@@ -46,7 +47,7 @@ class ReplayedCapability(BoundCapability):
         chosen: dict[str, Any] = {name: every[name] for name in PART_NAMES if name in known.parts}
         # An earlier result is JSON, which the handler's own type would refuse: the spec's schema is held against it.
         handler = Handler(**chosen, parameters=parameters, revision="replay", rehearsable=True)
-        super().__init__(known.spec, handler)
+        super().__init__(known.spec, handler, is_proved=installed is not None and installed.is_proved)
 
     def parse(self, inputs: Mapping[str, Json]) -> tuple[Any, dict[str, Json]]:
         """As ever; but what a snapshot hides can't be validated, and a type that is not here left its defaults in the record."""
@@ -185,12 +186,12 @@ class ReplayCatalogue:
             installed = self._now.find(capability)
         known = kept or RecordedCapability.of(installed)
         is_same = known.spec.fingerprint == installed.spec.fingerprint
-        return ReplayedCapability(known, self._script, installed.handler.parameters if is_same else None)
+        return ReplayedCapability(known, self._script, installed if is_same else None)
 
 
 def require_simulable(bound: BoundCapability) -> None:
     """Refuse a capability that can't run on a simulated world: `REPLAY_NOT_SIMULABLE`."""
-    if bound.spec.has_effect and not bound.handler.rehearsable:
+    if bound.spec.has_effect and not bound.rehearsable:
         raise InputError(
             "REPLAY_NOT_SIMULABLE",
             f"`{bound.spec.reference}` may act on more than its world, so it can't be run again without an effect",

@@ -11,7 +11,6 @@ import msgspec
 from assent.engine._blueprint import Blueprint
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import BoundCapability
-from assent.invocation.handler import PART_NAMES
 from assent.journal.ports import JournalReader
 from assent.spec import events as ev
 from assent.spec.capability import CapabilitySpec
@@ -38,8 +37,7 @@ class RecordedCapability:
     @classmethod
     def of(cls, bound: BoundCapability) -> RecordedCapability:
         """What a registered one is."""
-        parts = frozenset(name for name in PART_NAMES if getattr(bound.handler, name) is not None)
-        return cls(bound.spec, bound.handler_fingerprint, parts, bound.handler.parameters is not None)
+        return cls(bound.spec, bound.handler_fingerprint, bound.parts, bound.handler.parameters is not None)
 
     def to_json(self) -> dict[str, Json]:
         """As a snapshot keeps it."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.nursery import Nursery
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,3 +71,11 @@ def clean_env() -> dict[str, str]:
         "ASSENT_",
     )
     return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """One process per test worker that forks all commands of its tests."""
+    env = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    with Nursery.open(env) as nursery:
+        yield nursery

@@ -1,8 +1,7 @@
-"""What the crash tests share: processes that start quickly, and a workspace to kill them in."""
+"""What the crash tests share: a workspace to kill processes in."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +10,6 @@ import pytest
 from tests.support.crashing import Scene
 from tests.support.nursery import Nursery
 from tests.support.own_places import own_places
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """One process per test worker that forks all commands of its tests."""
-    env = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    with Nursery.open(env) as nursery:
-        yield nursery
 
 
 @pytest.fixture

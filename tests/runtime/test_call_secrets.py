@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from assent import Runtime
-from assent.errors import InputError
-from assent.invocation import Fetched, LocalContext, Secret
+from assent.errors import InputError, Json
+from assent.invocation import Fetched, Handler, LocalContext, Secret
 from assent.invocation._telling import Around
 from assent.invocation.context import Surroundings
 from assent.spec import create_read_capability
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
+from assent.spec.schemas import schema_of
+from assent.spec.types import SecretJson, SecretReference, SecretText
 from tests.support.bodies import Place, code, policy
 
 VALUE = "correct horse battery staple"
@@ -74,6 +77,97 @@ async def test_a_handler_gets_what_its_spec_names_and_nothing_else(
     assert all(VALUE.encode() not in path.read_bytes() for path in stored)
 
 
+class Letter(BaseModel):
+    """A letter with places for secrets, and one where a reference is literal."""
+
+    header: SecretText
+    key: SecretReference
+    body: SecretJson = None
+    note: str = ""
+
+
+SEEN: list[Any] = []
+
+
+async def send(context: LocalContext, letter: Letter) -> dict[str, str]:
+    """Show what was revealed in every way that a handler has, and fail when asked to."""
+    shown = await context.reveal(letter)
+    return _leak(context, shown)
+
+
+def send_in_thread(context: LocalContext, letter: Letter) -> dict[str, str]:
+    return _leak(context, context.reveal_in_thread(letter))
+
+
+def _leak(context: LocalContext, shown: dict[str, Any]) -> dict[str, str]:
+    SEEN.append(shown)
+    context.logger.warning("sending %s", shown["header"])
+    context.progress(1, 1, shown["header"])
+    context.meta["header"] = shown["header"]
+    assert context.redact(shown["header"]) == "Bearer ***"
+    assert context.redact(shown["header"].encode()) == b"Bearer ***"
+    assert VALUE not in context.snapshot().dump().decode()
+    if shown["note"] == "fail":
+        raise RuntimeError(f"no answer to {shown['header']}")
+    return {"said": shown["header"], "token": "other"}
+
+
+@pytest.mark.parametrize("handler", [send, send_in_thread])
+async def test_references_are_resolved_for_the_handler_and_shown_to_nobody(
+    place: Place, handler: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it returns, raises, logs and tells of it, and only where the field takes them."""
+    caplog.set_level(logging.INFO)
+    SEEN.clear()
+    spec = create_read_capability(
+        "mail.send", secrets=("mail/token",), parameters=schema_of(Letter), returns={"type": "object"}
+    )
+    letter: dict[str, Json] = {
+        "header": "Bearer secret://mail/token",
+        "key": "secret://mail/token",
+        "body": {"a": ["x secret://mail/token y", 1]},
+        "note": "secret://mail/token",
+    }
+    async with place.open() as rt:
+        rt.register(spec, Handler(handler, parameters=Letter))
+        rt.secrets.add(Vault())
+        with rt.lifecycle.subscribe() as heard:
+            given = await rt.call("mail.send", letter)
+            failed = await rt.call("mail.send", {**letter, "note": "fail"})
+            told = [repr(event) for event in heard.take()]
+    assert SEEN[0] == {
+        "header": f"Bearer {VALUE}",
+        "key": VALUE,
+        "body": {"a": [f"x {VALUE} y", 1]},
+        "note": "secret://mail/token",
+    }
+    assert given.steps[0].output == {"said": "Bearer ***", "token": "***"}
+    assert code(failed) == "HANDLER_FAILED"
+    assert "no answer to Bearer ***" in str(failed.to_json())
+    assert any("sending Bearer ***" in record.getMessage() for record in caplog.records)
+    assert VALUE not in caplog.text
+    assert VALUE not in repr(told)
+    assert any("Bearer ***" in one for one in told)
+    for path in (place.root / "state").rglob("*"):
+        assert not path.is_file() or VALUE.encode() not in path.read_bytes()
+
+
+async def test_no_secret_is_given_before_the_effect_is_decided_about(place: Place) -> None:
+    """Neither to `prepare`, nor to `preview`, nor to a hook before it."""
+    asked: list[str] = []
+
+    async def early(context: LocalContext, parameters: Any) -> Any:
+        asked.append(context.phase.value)
+        await context.reveal(SecretText("secret://mail/token"))
+
+    spec = create_read_capability("mail.send", secrets=("mail/token",), parameters={"type": "object"})
+    async with place.open() as rt:
+        rt.register(spec, Handler(fetch, prepare=early))
+        rt.secrets.add(Vault())
+        assert code(await rt.call("mail.send", {"name": "mail/token"})) == "SECRET_TOO_EARLY"
+    assert asked == ["authorized"]
+
+
 async def test_a_thread_reads_no_secret_of_a_runtime_that_is_not_open(place: Place) -> None:
     rt = Runtime(place.settings())
     with pytest.raises(InputError, match="not open"):
@@ -98,3 +192,11 @@ async def test_a_call_made_by_hand_has_no_secrets() -> None:
             await context.secret("a")
         with pytest.raises(InputError, match="made by hand"):
             context.secret_in_thread("a")
+        with pytest.raises(InputError, match="made by hand"):
+            await context.reveal(SecretText("secret://a"))
+        with pytest.raises(InputError, match="made by hand"):
+            context.reveal_in_thread([SecretText("secret://a")])
+        assert await context.reveal(("plain", 1)) == ("plain", 1)
+        assert context.reveal_in_thread({"a": "secret://a"}) == {"a": "secret://a"}
+        assert context.redact("plain") == "plain"
+        assert not context.redactor.is_active

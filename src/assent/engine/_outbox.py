@@ -45,7 +45,9 @@ class Outbox:
 
     def bind(self, value: Json, blobs: tuple[str, ...] = ()) -> Commitment:
         """Keep a payload for the next append; the commitment that an event binds it with."""
-        return self.bind_bytes(_encode(value), blobs)
+        # INVARIANT: no payload holds a secret that was handed out. Inputs and what `prepare` captured were refused with one, so
+        # that what is journaled of them is what runs; of all others the mask stands in the journal.
+        return self.bind_bytes(_encode(self._services.pipeline.redactor.json(value)), blobs)
 
     def bind_bytes(self, body: bytes, blobs: tuple[str, ...] = ()) -> Commitment:
         """The same for a payload that is JSON text already; `InputError` PAYLOAD_TOO_LARGE past the configured limit."""

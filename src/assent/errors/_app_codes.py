@@ -58,8 +58,13 @@ APP_CODES: dict[str, Explanation] = {
         "Share one value with many entries instead of many values.",
     ),
     "SECRET_NOT_GRANTED": Explanation(
-        "A handler asked for a secret that its capability's spec does not name; the attempt is on the record.",
-        "Name the secret under `secrets` of the spec, if the capability should have it.",
+        "A handler asked for a secret that neither its capability's spec nor assent.toml grants it, or to send it to a host "
+        "that the secret is not bound to; the attempt is on the record.",
+        "If it should have it: name the secret under `secrets` of the spec, or the capability in the secret's table.",
+    ),
+    "SECRET_TOO_EARLY": Explanation(
+        "A `preview`, a `prepare` or a hook asked for a secret: values are resolved at execution only.",
+        "Ask for it in `execute`, `reconcile` or `compensate`; a preview shows the reference as it is written.",
     ),
     "SECRET_MISSING": Explanation(
         "No provider has a secret of that name.",

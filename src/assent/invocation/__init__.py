@@ -9,6 +9,7 @@ from assent.invocation._invoker import CallTimeoutError, Invoker
 from assent.invocation._modules import ModuleLimits
 from assent.invocation._pipeline import Pipeline
 from assent.invocation._restore import restore_call
+from assent.invocation._secret_grants import SecretGrant
 from assent.invocation._shared_state import Owned, SharedState
 from assent.invocation._translated import TranslatedCapability
 from assent.invocation.application import GlobalContext
@@ -92,6 +93,7 @@ __all__ = [
     "Reconciliation",
     "Secret",
     "SecretAccess",
+    "SecretGrant",
     "SecretLimits",
     "SecretProvider",
     "Secrets",

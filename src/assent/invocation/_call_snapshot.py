@@ -135,7 +135,8 @@ class _Taken(NamedTuple):
             "omitted": [*omitted],
             "masked": [*hidden],
         }
-        return canonical_json(document)
+        # Last: by now every value is known that the call may have been given.
+        return canonical_json(context.redact(document))
 
 
 def _plain(value: Any) -> Any:  # `Any`: whatever a call remembers

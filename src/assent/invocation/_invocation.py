@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from assent.errors import AssentError, Json
 from assent.invocation._hook_records import HookRecord
 from assent.invocation.context import CallLife, LocalContext
 from assent.invocation.hooks import Hook
 from assent.invocation.lifecycle import CallNames, Subject
+from assent.invocation.redaction import Redactor
 
 if TYPE_CHECKING:
     from assent.invocation._bound import BoundCapability
@@ -59,6 +60,16 @@ def as_error(error: BaseException, capability: str) -> AssentError:
         details={"exception": type(error).__name__},
     )
     failure.__cause__ = error  # for callbacks of the call; what is recorded has no cause
+    return failure
+
+
+def redacted(failure: AssentError, redactor: Redactor) -> AssentError:
+    """The same error, of which nothing shows a secret that was handed out: its own texts are replaced."""
+    if redactor.is_active:
+        shown = AssentError.from_dict(cast("dict[str, Json]", redactor.json(failure.to_dict())))
+        failure.message, failure.path, failure.hint = shown.message, shown.path, shown.hint
+        failure.details = shown.details
+        failure.args = (failure.message,)
     return failure
 
 

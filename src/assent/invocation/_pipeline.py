@@ -19,7 +19,7 @@ from assent.errors import AssentError, InputError, Json
 from assent.invocation._ending import Ending, enter
 from assent.invocation._hook_records import HookLevel
 from assent.invocation._hook_runs import Chain, HookRunner, Round, Standing
-from assent.invocation._invocation import Invocation, as_error
+from assent.invocation._invocation import Invocation, as_error, redacted
 from assent.invocation._invoker import Invoker
 from assent.invocation._telling import Around, Teller
 from assent.invocation.application import GlobalContext
@@ -82,6 +82,7 @@ class Pipeline:
         self._ids = ids
         self._app, self._secrets = app, secrets
         self._around = Around(self._teller, app, secrets)
+        self.redactor: Final = self._around.redactor
         self._chains: dict[tuple[Hook, ...], Chain] = {}
         self._chained_for: tuple[Hook, ...] = ()
 
@@ -270,7 +271,8 @@ class Pipeline:
         heard = self.lifecycle.is_heard
         started = self._teller.begin(call, _VALIDATION, "output") if heard else 0
         try:
-            output = call.bound.result(returned)
+            # INVARIANT: nobody behind the handler, the journal and later steps included, sees a secret that it returned.
+            output = self.redactor.output(call.bound.result(returned))
         except InputError as error:
             self.metrics.validation("output", passed=False)
             if heard:
@@ -301,7 +303,7 @@ class Pipeline:
 
         Of a cancellation nobody is told but `finally` hooks and cleanups: what became of the effect is not known yet.
         """
-        failure = as_error(error, call.context.capability)
+        failure = redacted(as_error(error, call.context.capability), self.redactor)
         if call.life.is_over:
             return failure  # a stage that ends calls by itself said so already
         if failure.code == "HANDLER_FAILED":

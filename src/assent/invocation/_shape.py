@@ -13,6 +13,7 @@ from assent.spec._fault_places import FaultPlaces
 from assent.spec.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
 from assent.spec.frozen import thaw
 from assent.spec.schemas import compile_schema, schema_of, takes_more
+from assent.spec.secret_text import SecretText
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
@@ -99,7 +100,7 @@ class Shape:
                 checked = self._validate_python(value, strict=True, extra=self._extra)
                 plain = self._dump(checked, mode="json")
             else:
-                plain = msgspec.to_builtins(value)
+                plain = msgspec.to_builtins(value, enc_hook=_unmarked)
             data = _encode(plain)
             if b"null" in data:
                 infinite = self._not_finite(data, plain)
@@ -132,6 +133,13 @@ class Shape:
             places = FaultPlaces(self._core) if self.is_typed else None
             self._telling = Telling(self._schema, shows_values=self._shows_values, places=places)
         return self._telling
+
+
+def _unmarked(value: object) -> str:
+    """A text that refers to secrets as the plain text that it is in JSON."""
+    if isinstance(value, SecretText):
+        return str(value)
+    raise TypeError(f"objects of type {type(value).__name__}")
 
 
 def _joined(infinite: list[Fault], others: list[Fault]) -> list[Fault]:

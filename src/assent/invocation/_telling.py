@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+from assent.errors import RefusedError
 from assent.invocation._invocation import Invocation
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import LocalContext, Surroundings
 from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, Stage, Subject
+from assent.invocation.phases import CallPhase
+from assent.invocation.redaction import Redactor
 from assent.invocation.secrets import Secret, Secrets
 from assent.spec.ports import FineClock
 
 _START: Final = Stage.START
+_TIMES: Final = (CallPhase.EXECUTING, CallPhase.COMPENSATING)
 
 
 class Teller:
@@ -69,6 +73,7 @@ class Around(Surroundings):
     ) -> Secret:
         if self._secrets is None:
             return await super().secret(context, name, granted, fresh=fresh)
+        _require_time(context, name)
         return await self._secrets.read(
             name, capability=context.capability, granted=granted, ids=context.ids, fresh=fresh
         )
@@ -78,9 +83,35 @@ class Around(Surroundings):
     ) -> Secret:
         if self._secrets is None:
             return super().secret_in_thread(context, name, granted, fresh=fresh)
-        return self._secrets.read_in_thread(
-            name, capability=context.capability, granted=granted, ids=context.ids, fresh=fresh
-        )
+        return self._secrets.in_thread(self.secret(context, name, granted, fresh=fresh))
+
+    async def reveal(
+        self, context: LocalContext, value: Any, granted: tuple[str, ...], host: str | None
+    ) -> Any:
+        secrets = self._secrets
+        if secrets is None:
+            return await super().reveal(context, value, granted, host)
+        from assent.invocation._revealing import revealed
+
+        async def read(name: str) -> str:
+            _require_time(context, name)
+            found = await secrets.read(
+                name, capability=context.capability, granted=granted, ids=context.ids, host=host
+            )
+            return found.reveal()
+
+        return await revealed(value, read)
+
+    def reveal_in_thread(
+        self, context: LocalContext, value: Any, granted: tuple[str, ...], host: str | None
+    ) -> Any:
+        if self._secrets is None:
+            return super().reveal_in_thread(context, value, granted, host)
+        return self._secrets.in_thread(self.reveal(context, value, granted, host))
+
+    @property
+    def redactor(self) -> Redactor:
+        return self._secrets.redactor if self._secrets is not None else super().redactor
 
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         lifecycle = self._teller.lifecycle
@@ -92,11 +123,22 @@ class Around(Surroundings):
                     Stage.PROGRESS,
                     names_of(context),
                     now,
-                    message,
+                    self.redactor.text(message),
                     done=done,
                     total=total,
                 )
             )
+
+
+def _require_time(context: LocalContext, name: str) -> None:
+    """Raise SECRET_TOO_EARLY unless the call has an effect under way that was decided about, journaled, and is real."""
+    if context.phase in _TIMES and not context.world.is_simulated:
+        return
+    raise RefusedError(
+        "SECRET_TOO_EARLY",
+        f"`{context.capability}` asks for the secret `{name}` where its effect is only planned or prepared",
+        hint="secrets are given to `execute`, `reconcile` and `compensate`; a preview shows the reference",
+    )
 
 
 def names_of(context: LocalContext) -> CallNames:

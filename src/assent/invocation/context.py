@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from assent.errors import InputError, Json
 from assent.invocation._callbacks import Callbacks
 from assent.invocation.files import Files
 from assent.invocation.phases import CallPhase
+from assent.invocation.redaction import Redactor
 from assent.invocation.state import CallState
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from assent.invocation.application import GlobalContext
     from assent.invocation.secrets import Secret
     from assent.invocation.snapshot import Snapshot
+
+Redactable = TypeVar("Redactable", bound="bytes | Json")
 
 
 class CancelToken:
@@ -126,7 +129,37 @@ class Surroundings:
         del context, granted, fresh
         raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
 
+    # `Any`: whatever holds references, and the same with values in their places.
+    async def reveal(
+        self, context: LocalContext, value: Any, granted: tuple[str, ...], host: str | None
+    ) -> Any:
+        """The value with its references resolved."""
+        from assent.invocation._revealing import revealed
 
+        async def read(name: str) -> str:
+            raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
+
+        del context, granted, host
+        return await revealed(value, read)
+
+    def reveal_in_thread(
+        self, context: LocalContext, value: Any, granted: tuple[str, ...], host: str | None
+    ) -> Any:
+        """The same for a thread that may wait."""
+        from assent.invocation._revealing import filled, names_in
+
+        del context, granted, host
+        for name in names_in(value):
+            raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
+        return filled(value, {})
+
+    @property
+    def redactor(self) -> Redactor:
+        """What hides the secrets that were handed out."""
+        return _NOTHING_TO_HIDE
+
+
+_NOTHING_TO_HIDE: Final = Redactor()
 _NOTHING_AROUND: Final = Surroundings()
 
 
@@ -246,15 +279,45 @@ class LocalContext:
         return app
 
     async def secret(self, name: str, *, fresh: bool = False) -> Secret:
-        """A secret that the capability's spec names; `fresh`: fetched from now on, and not kept from before.
+        """A secret that the capability's spec or the configuration grants; `fresh`: fetched from now on, not kept from before.
 
-        For async parts. Raises `RefusedError` SECRET_NOT_GRANTED, `InputError` SECRET_MISSING, `WorldError` SECRET_UNAVAILABLE.
+        For async parts that execute, reconcile or compensate (`RefusedError` SECRET_TOO_EARLY in all others).
+        Raises `RefusedError` SECRET_NOT_GRANTED, `InputError` SECRET_MISSING, `WorldError` SECRET_UNAVAILABLE.
         """
         return await self._around.secret(self, name, self._life.granted, fresh=fresh)
 
     def secret_in_thread(self, name: str, *, fresh: bool = False) -> Secret:
         """The same for sync parts, which run in a thread of their own and wait in it."""
         return self._around.secret_in_thread(self, name, self._life.granted, fresh=fresh)
+
+    async def reveal(self, value: Any, *, host: str | None = None) -> Any:  # `Any`: as the part has it
+        """The value with every reference in it resolved: a `SecretText` or `SecretReference`, or any structure that holds some.
+
+        A model comes back as a dictionary of its fields; a plain text is literal, whatever it says. `host`: where the values are
+        going to be sent; a secret that is bound to hosts is given for no other. Use what you get and keep it nowhere: hand no
+        part of it to `progress`, `meta` or an error. Raises what `secret` raises.
+        """
+        return await self._around.reveal(self, value, self._life.granted, host)
+
+    def reveal_in_thread(self, value: Any, *, host: str | None = None) -> Any:  # `Any`: as above
+        """The same for sync parts, which run in a thread of their own and wait in it."""
+        return self._around.reveal_in_thread(self, value, self._life.granted, host)
+
+    def redact(self, value: Redactable) -> Redactable:
+        """Text, bytes or JSON with `***` in place of every secret that was handed out so far, also base64-, URL- or JSON-encoded.
+
+        What is returned, raised, logged and told of progress is redacted without it. It is for what leaves by other ways: a blob,
+        a file of the part's own. The same object when there is nothing to hide.
+        """
+        redactor = self._around.redactor
+        if isinstance(value, bytes):
+            return redactor.data(value)  # type: ignore[return-value]  # bytes stay bytes
+        return redactor.json(value)  # type: ignore[return-value]  # text stays text, an object an object
+
+    @property
+    def redactor(self) -> Redactor:
+        """The same for a stream of bytes: `redactor.stream()`."""
+        return self._around.redactor
 
     # -- what it remembers --------------------------------------------------------------------------------------------------
 
@@ -297,7 +360,7 @@ class LocalContext:
         if life.logger is None:
             from assent.invocation._logger import CallLogger
 
-            life.logger = CallLogger(self.ids)
+            life.logger = CallLogger(self.ids, self._around.redactor)
         return life.logger
 
     @property

@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from assent.errors import InputError, Json, RefusedError, WorldError
-from assent.spec.documents import did_you_mean
+from assent.invocation._secret_grants import NO_GRANT, SecretGrant, require_grant
+from assent.invocation.redaction import MASK, Redactor
 from assent.spec.ports import Clock
+
+T = TypeVar("T")
 
 NAMES_MAX: Final = 1024
 """Secrets that are kept at once; the one that was asked for longest ago makes room for a new one."""
-
-MASK: Final = "***"
 
 
 class Secret:
@@ -127,7 +128,10 @@ class AccessOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SecretAccess:
-    """One access, for the record. `provider` is who had the secret; `ids` are those of the call."""
+    """One access, for the record. `provider` is who had the secret; `ids` are those of the call.
+
+    `is_hidden` false: the value is too short to be found and hidden where it might be shown.
+    """
 
     name: str
     capability: str
@@ -135,6 +139,7 @@ class SecretAccess:
     at_ms: int
     provider: str | None = None
     ids: Mapping[str, Json] = field(default_factory=dict)
+    is_hidden: bool = True
 
     def to_json(self) -> dict[str, Json]:
         """The same as JSON data."""
@@ -184,7 +189,8 @@ class _Slot:
 class Secrets:
     """The secrets of one runtime. To be used from one event loop.
 
-    `record` is told of every access before a value is handed out; when it fails, nothing is.
+    `record` is told of every access before a value is handed out; when it fails, nothing is. `grants` is what the configuration
+    says of each secret. `redactor` knows every value that was handed out.
     """
 
     def __init__(
@@ -194,7 +200,10 @@ class Secrets:
         clock: Clock,
         record: Callable[[SecretAccess], object],
         limits: SecretLimits | None = None,
+        grants: Mapping[str, SecretGrant] | None = None,
     ) -> None:
+        self.redactor: Final = Redactor()
+        self._grants = grants or {}
         self._providers = tuple(providers)
         self._clock = clock
         self._record = record
@@ -210,23 +219,20 @@ class Secrets:
         granted: Collection[str],
         ids: Mapping[str, Json] | None = None,
         fresh: bool = False,
+        host: str | None = None,
     ) -> Secret:
-        """A secret for a call of a capability whose spec grants it `granted`.
+        """A secret for a call of a capability whose spec grants it `granted`; `host`: where its value is going to be sent.
 
         It is kept for its time to live; `fresh` gives one that was fetched after this call began. Calls that ask at the same time
         share one fetch, and its failure. Raises `RefusedError` SECRET_NOT_GRANTED, `InputError` SECRET_MISSING (no provider has
         it), and `WorldError` SECRET_UNAVAILABLE (one failed, and no other has it).
         """
         told = _Told(self._record, self._clock, name, capability, ids or {})
-        if name not in granted:
+        try:
+            require_grant(name, capability, self._grants.get(name, NO_GRANT), granted, host)
+        except RefusedError:
             told(AccessOutcome.REFUSED)
-            raise RefusedError(
-                "SECRET_NOT_GRANTED",
-                f"`{capability}` may not read the secret `{name}`",
-                hint=did_you_mean(
-                    name, granted, otherwise=f"name it under `secrets` in the spec of `{capability}`"
-                ),
-            )
+            raise
         slot = self._slot(name)
         slot.users += 1
         try:
@@ -243,7 +249,9 @@ class Secrets:
                     # A copy for each: an error that is raised collects the traceback of who raises it.
                     raise type(slot.failure).from_dict(slot.failure.to_dict())
                 assert slot.secret is not None  # INVARIANT: a fetch leaves a secret or a failure
-                told(outcome, slot.provider)
+                # INVARIANT: a value is known to the redactor before anybody has it.
+                is_hidden = self.redactor.add(name, slot.secret.reveal())
+                told(outcome, slot.provider, is_hidden=is_hidden)
                 return slot.secret
         finally:
             slot.users -= 1
@@ -258,9 +266,13 @@ class Secrets:
         fresh: bool = False,
     ) -> Secret:
         """The same for a thread of its own, which waits. `InputError` RUNTIME_CLOSED when no loop was attached."""
+        return self.in_thread(self.read(name, capability=capability, granted=granted, ids=ids, fresh=fresh))
+
+    def in_thread(self, reading: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine gives, for a thread of its own; it runs where secrets are fetched. RUNTIME_CLOSED as above."""
         if self._loop is None:
+            reading.close()
             raise InputError("RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with`")
-        reading = self.read(name, capability=capability, granted=granted, ids=ids, fresh=fresh)
         return asyncio.run_coroutine_threadsafe(reading, self._loop).result()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -296,6 +308,8 @@ class Secrets:
             try:
                 async with asyncio.timeout(self._limits.fetch_ms / 1000):
                     found = await provider.fetch(name)
+                    if found is not None:
+                        found.secret.reveal().encode()  # what is no text could neither be sent nor be found and hidden
             except Exception:  # noqa: BLE001  # the next one is asked; its text may hold the value and is told nobody
                 failed.append(provider.name)
                 continue
@@ -340,10 +354,11 @@ class _Told:
     capability: str
     ids: Mapping[str, Json]
 
-    def __call__(self, outcome: AccessOutcome, provider: str | None = None) -> None:
-        self.record(
-            SecretAccess(self.name, self.capability, outcome, self.clock.now_ms(), provider, self.ids)
-        )
+    def __call__(
+        self, outcome: AccessOutcome, provider: str | None = None, *, is_hidden: bool = True
+    ) -> None:
+        now_ms = self.clock.now_ms()
+        self.record(SecretAccess(self.name, self.capability, outcome, now_ms, provider, self.ids, is_hidden))
 
 
 def _unavailable(name: str, failed: list[Json]) -> WorldError:

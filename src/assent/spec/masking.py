@@ -25,7 +25,7 @@ _ABOUT_A_SECRET: Final = ("_max", "_min", "_count", "_length", "_name", "_type")
 _IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
 _IN_PLACE_ONE: Final = ("if", "then", "else")
 _SECRET_NAME: Final = re.compile(
-    r"(?:^|_)(?:password|passwd|passphrase|pwd|secret|secrets|token|api_?key|private_?key|access_?key|credentials?|cookie)(?:_|$)"
+    r"(?:^|_)(?:password|passwd|passphrase|pwd|secret|secrets|token|api_?key|private_?key|access_?key|credentials?|cookie|authorization)(?:_|$)"
 )
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 

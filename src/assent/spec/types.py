@@ -9,6 +9,8 @@
 | `Duration`        | `timedelta`       | text with a unit (`500ms`, `90s`, `1.5h`), or a number of seconds  |
 | `Size`            | `int`, in bytes   | text with a unit (`10MB`, `64KiB`), or a whole number of bytes     |
 | `SecretReference` | `SecretReference` | text: `secret://NAME`; the value behind it is in no document       |
+| `SecretText`      | `SecretText`      | text with any number of `secret://NAME` in it: `Bearer secret://mail/token` |
+| `SecretJson`      | as it is          | any JSON; each text in it is a `SecretText`                        |
 | `SemVer`          | `str`             | text: `1.2.3`, `2.0.0-rc.1`                                        |
 
 Patterns are of the dialect that ECMA-262 and the linear-time engines of pydantic and jsonschema-rs share: no look-around, no
@@ -31,6 +33,14 @@ from pydantic_core import Url as ParsedUrl
 from assent.spec.canonical import INTEGER_MAX
 from assent.spec.faults import EXPECTED
 from assent.spec.ids import SEMVER
+from assent.spec.secret_text import (
+    NAME_PATTERN,
+    REFERENCE_FORMAT,
+    SCHEME,
+    AnySecretText,
+    SecretText,
+    is_secret_name,
+)
 from assent.spec.sections import DURATION_MAX_MS, parse_duration_ms
 
 EMAIL_CHARACTERS_MAX: Final = 254
@@ -44,7 +54,7 @@ _URL: Final = r"^https?://[^\s/?#@\\]+(?:[/?#]\S*)?$"
 _UUID: Final = "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _DURATION: Final = r"^[0-9]{1,10}(?:\.[0-9]{1,3})? *(?:ms|s|m|h|d)$"
 _SIZE: Final = r"^[0-9]{1,15}(?:\.[0-9]{1,3})? *(?:B|[kKMGT]i?B)$"
-_REFERENCE: Final = "^secret://[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$"
+_REFERENCE: Final = f"^{SCHEME}{NAME_PATTERN}$"
 
 
 @dataclass(frozen=True)
@@ -168,14 +178,14 @@ class SecretReference:
     name: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(_REFERENCE.strip("^$"), self.text):
+        if not is_secret_name(self.name):
             message = "a secret's name has letters, digits, `.`, `_`, `-` and `/`"
             raise ValueError(message)
 
     @property
     def text(self) -> str:
         """The reference as JSON holds it."""
-        return f"secret://{self.name}"
+        return f"{SCHEME}{self.name}"
 
     def __repr__(self) -> str:
         return "SecretReference(***)"
@@ -193,18 +203,18 @@ class SecretReference:
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:  # `Any`: as above
         # `writeOnly` is what `assent.spec.masking` looks for: whatever stands here, a pasted password too, is shown as `***`.
-        return {"type": "string", "pattern": _REFERENCE, "format": "secret-reference", "writeOnly": True}
+        return {"type": "string", "pattern": _REFERENCE, "format": REFERENCE_FORMAT, "writeOnly": True}
 
     @classmethod
     def _parse(cls, value: object) -> SecretReference:
         if isinstance(value, SecretReference):
             return value
-        if isinstance(value, str) and value.startswith("secret://"):
+        if isinstance(value, str) and value.startswith(SCHEME):
             try:
-                return cls(value.removeprefix("secret://"))
+                return cls(value.removeprefix(SCHEME))
             except ValueError:
                 pass
-        expected = "a reference to a secret, like `secret://mail/token`"
+        expected = "a reference to a secret, like `secret://mail/token`; `assent secrets set mail/token` stores its value"
         raise PydanticCustomError(EXPECTED, "must be {expected}", {"expected": expected})
 
 
@@ -212,6 +222,7 @@ def _text_of(reference: SecretReference) -> str:
     return reference.text
 
 
+SecretJson = Annotated[Any, AnySecretText]  # `Any`: JSON of any form
 Email = Annotated[
     str, _Text("an email address, like `name@example.org`", _EMAIL, EMAIL_CHARACTERS_MAX, "email")
 ]
@@ -267,4 +278,15 @@ Size = Annotated[
     ),
 ]
 
-__all__ = ["Duration", "Email", "SecretReference", "SemVer", "Size", "Url", "Uuid", "WorkspacePath"]
+__all__ = [
+    "Duration",
+    "Email",
+    "SecretJson",
+    "SecretReference",
+    "SecretText",
+    "SemVer",
+    "Size",
+    "Url",
+    "Uuid",
+    "WorkspacePath",
+]

@@ -16,7 +16,9 @@ While its cases are still to come it stands in `LANDING` of `test_conformance.py
 
 - `inputs` may be a function of the `Stage`, where the world decides them (the port of a server, the id of a commit).
 - `files` stand in the workspace before; `arrange` does whatever else is needed: it starts servers with
-  `stage.open(context_manager)` and keeps what the other functions need in `stage.things`.
+  `stage.open(context_manager)` and keeps what the other functions need in `stage.things`. The call is also the example in
+  `docs/capabilities.md` (`python -m tools.write_capabilities`): what differs from time to time gets another text there with
+  `stage.shown["http://127.0.0.1:4711"] = "https://api.example.org"`.
 - `observe` gives everything that the effect changes, as a value that compares. Of the same call in the same world it has to give
   the same value twice, so it leaves out times and random ids. By default it is the workspace's tree with bytes and modes. An
   effect outside (a server, a database) is observed there: the *state* that it left, not the requests that it took to get there,
@@ -30,6 +32,7 @@ While its cases are still to come it stands in `LANDING` of `test_conformance.py
   at its first look at the workspace's files until it is told to end.
 - `in_doubt` says why a call that was killed after its effect ends `in_doubt` although there is a `reconcile`. Where there is
   none, `without={"reconcile": "…"}` of `@capability` says it, and nothing has to be said here.
+- `fails` is the code that the call ends with, where failing is the point.
 - `without` says of a cell why it can't be tried: a sentence for the table. What follows from the spec (a READ has nothing to
   undo) is derived, and may not be said here.
 """
@@ -82,6 +85,7 @@ class Stage:
     env: dict[str, str]
     _closing: ExitStack
     things: dict[str, Any] = field(default_factory=dict)  # `Any`: whatever a case needs again
+    shown: dict[str, str] = field(default_factory=dict)
 
     @property
     def workspace(self) -> Path:
@@ -155,6 +159,7 @@ class Case:
     escapes: Sequence[Escape] = ()
     lasting: Inputs | None = None
     in_doubt: str = ""
+    fails: str = ""
     without: Mapping[Cell, str] = field(default_factory=dict)
 
     @contextmanager

@@ -23,6 +23,7 @@ CASES: Final = (
         "sys.fail",
         {"message": "on purpose"},
         bad=[{"message": "x" * 1001}],
+        fails="STEP_FAILED_ON_PURPOSE",
         without={
             Cell.UNDO: _FAILS,
             Cell.RECONCILE: _FAILS,

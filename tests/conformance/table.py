@@ -38,7 +38,8 @@ _HEAD: Final = """\
 
 <!-- Written by `python -m tools.write_conformance` from what the tests in `tests/conformance` found. Change the cases there. -->
 
-Every built-in capability, tried with the whole runtime on a real folder.
+Every built-in capability, tried with the whole runtime on a real folder. What each does and takes is in the
+[reference](capabilities.md).
 
 | column | what was tried |
 |---|---|

@@ -48,6 +48,25 @@ _WRITE_BYTES: Final[Mapping[str, Json]] = {
 }
 _TWO: Final[Mapping[str, Json]] = {"source": "docs", "destination": "papers"}
 
+DIFF: Final = """\
+diff --git a/a.txt b/letters/a.txt
+rename from a.txt
+rename to letters/a.txt
+--- a/a.txt
++++ b/letters/a.txt
+@@ -1 +1,2 @@
+-one
++two
++three
+diff --git a/docs/deep/c.txt b/docs/deep/c.txt
+deleted file mode 100644
+"""
+_INTO: Final = (
+    "--- /dev/null\n+++ b/{0}\n@@ -0,0 +1 @@\n+x\n",
+    "diff --git a/a.txt b/x\nrename from a.txt\nrename to {0}\n",
+    "diff --git a/x b/y\nrename from {0}\nrename to y\n",
+)
+
 
 def links(stage: Stage) -> None:
     """A link and modes that a copy, a move and an undo have to keep."""
@@ -105,6 +124,27 @@ CASES: Final = (
         escapes=[
             *escapes(_TWO, "source"),
             *escapes({"source": "a.txt", "overwrite": True}, "destination", writes=["destination"]),
+        ],
+    ),
+    Case("io.fs.find", {"globs": ["*.txt"]}, FILES, escapes=escapes({"include_hidden": True}, "path")),
+    Case(
+        "io.fs.search",
+        {"pattern": "on[e]", "context": 1},
+        FILES,
+        bad=[{"pattern": ""}, {"pattern": "a", "limit": 0}, {"pattern": "a", "context": -1}],
+        escapes=escapes({"pattern": ".", "include_hidden": True}, "path"),
+    ),
+    Case(
+        "io.fs.patch",
+        {"diff": DIFF},
+        FILES,
+        arrange=links,
+        bad=[{"diff": ""}, {"diff": DIFF, "strip": -1}],
+        escapes=[
+            Escape({"diff": made.format(path)}, codes, arrange=way_out)
+            for path, codes in (*_OUT, *_OURS)
+            for made in _INTO
+            if not path.startswith("/")
         ],
     ),
 )

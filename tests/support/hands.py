@@ -260,7 +260,7 @@ class MortalFiles:
 
     def _tear(self, name: str, path: str, *args: Any, **kwargs: Any) -> None:
         # What a kill leaves of a write: half the bytes under the temporary name (or, in a tree, under the name itself).
-        if name == "write" and ".tmp/" not in path:
+        if name == "write" and ".tmp/" not in path and not path.endswith(".tmp"):
             half = self._root / self._files.temporary(path, key=kwargs["key"])
             data = b"".join(args[0])
             half.write_bytes(data[: len(data) // 2])

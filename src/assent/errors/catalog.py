@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from assent.errors._app_codes import APP_CODES
 from assent.errors._call_codes import CALL_CODES
+from assent.errors._data_codes import DATA_CODES
 from assent.errors._declaration_codes import DECLARATION_CODES
 from assent.errors._explanation import Explanation
 from assent.errors._manifest_codes import MANIFEST_CODES
@@ -559,6 +560,7 @@ CATALOG: dict[str, Explanation] = {
         "Please report it with what was printed.",
     ),
     **APP_CODES,
+    **DATA_CODES,
     **DECLARATION_CODES,
     **CALL_CODES,
     **MANIFEST_CODES,

@@ -39,7 +39,6 @@ from assent.invocation.secrets import (
     SecretLimits,
     SecretProvider,
     Secrets,
-    SecretSourceError,
 )
 from assent.invocation.snapshot import Snapshot
 from assent.invocation.state import CallState, StateKey
@@ -97,7 +96,6 @@ __all__ = [
     "SecretGrant",
     "SecretLimits",
     "SecretProvider",
-    "SecretSourceError",
     "Secrets",
     "SharedState",
     "Snapshot",

@@ -43,6 +43,7 @@ class GlobalContext:
         config: Mapping[str, object] | None = None,
         limits: ModuleLimits | None = None,
     ) -> None:
+        self.clock = clock
         self._bounded = Bounded(spawn)
         self._limits = limits or ModuleLimits()
         self._modules = Modules(self._bounded, clock, self._limits, self)

@@ -10,14 +10,18 @@ from typing import Final
 from assent.capabilities.fs import _read
 from assent.capabilities.fs._parameters import (
     Delete,
+    Find,
     ListDir,
     MakeDir,
     OnePath,
+    Patch,
     ReadFile,
+    Search,
     TwoPaths,
     WriteBytes,
     WriteFile,
 )
+from assent.capabilities.fs._patch import PatchEffect
 from assent.capabilities.fs._relocate import CopyEffect, DeleteEffect, MoveEffect
 from assent.capabilities.fs._results import (
     Copied,
@@ -25,9 +29,12 @@ from assent.capabilities.fs._results import (
     Existence,
     FileHash,
     FileText,
+    Found,
     Listing,
     Made,
     Moved,
+    Patched,
+    Searched,
     Written,
 )
 from assent.capabilities.fs._write import MakeDirEffect, WriteBytesEffect, WriteFileEffect
@@ -100,6 +107,44 @@ def exists(context: LocalContext, parameters: OnePath) -> Existence:
 exists.preview(_read.no_change)
 
 
+@capability(
+    "io.fs.find",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=120,
+    revision="io.fs.find/1",
+)
+def find(context: LocalContext, parameters: Find) -> Found:
+    """Find files and folders by name, kind, size and age, without what `.gitignore` leaves out"""
+    from assent.capabilities.fs._find import find as found
+
+    return found(context, parameters)
+
+
+find.preview(_read.no_change)
+
+
+@capability(
+    "io.fs.search",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=120,
+    revision="io.fs.search/1",
+)
+def search(context: LocalContext, parameters: Search) -> Searched:
+    """Search the text of files for a pattern, in linear time, without what `.gitignore` leaves out"""
+    from assent.capabilities.fs._search import search as searched
+
+    return searched(context, parameters)
+
+
+search.preview(_read.no_change)
+
+
 # -- changing --------------------------------------------------------------------------------------------------------------
 
 _WRITE_FILE: Final = WriteFileEffect()
@@ -108,6 +153,7 @@ _MAKE_DIR: Final = MakeDirEffect()
 _DELETE: Final = DeleteEffect()
 _MOVE: Final = MoveEffect()
 _COPY: Final = CopyEffect()
+_PATCH: Final = PatchEffect()
 
 
 @capability(
@@ -236,3 +282,28 @@ copy.prepare(_COPY.prepare)
 copy.compensate(_COPY.compensate)
 copy.reconcile(_COPY.reconcile)
 copy.preview(_COPY.preview)
+
+
+@capability(
+    "io.fs.patch",
+    operation="WRITE",
+    risk="MEDIUM",
+    justification="a file is only deleted when the diff tells every line of it, and undo restores each byte",
+    reversible=True,
+    scope="filesystem",
+    effect=_EFFECT,
+    # An attempt that was interrupted between two files is completed by the next one.
+    idempotent=True,
+    timeout=120,
+    revision="io.fs.patch/1",
+    rehearsable=True,
+)
+def patch(context: LocalContext, parameters: Patch) -> Patched:
+    """Apply a unified diff to files: changed, added, deleted and renamed ones, all of them or none"""
+    return _PATCH.execute(context, parameters)
+
+
+patch.prepare(_PATCH.prepare)
+patch.compensate(_PATCH.compensate)
+patch.reconcile(_PATCH.reconcile)
+patch.preview(_PATCH.preview)

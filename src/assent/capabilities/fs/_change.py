@@ -2,7 +2,8 @@
 
 Everything recovery and undo need follows from it. The world is compared with both states: it is *before* (nothing happened),
 *after* (all of it happened), or *foreign* (somebody else was here, and their work is not ours to overwrite). There is nothing
-between the two, because every effect is one rename; what a crash may leave beside it are hidden temporary names.
+between the two where an effect is one rename; what a crash may leave beside it are hidden temporary names. An effect on several
+paths says itself how it recognises a state between (`is_half_done`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
@@ -112,12 +113,16 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """All that one call changes. `new_dirs` are folders made on the way, outermost first; `source` is what is only read."""
+    """All that one call changes. `new_dirs` are folders made on the way, outermost first; `source` is what is only read.
+
+    `notes` are what the output says and neither the parameters nor the targets tell.
+    """
 
     targets: tuple[Target, ...] = ()
     new_dirs: tuple[str, ...] = ()
     folders: tuple[Folder, ...] = ()
     source: Expected | None = None
+    notes: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def is_nothing(self) -> bool:
@@ -182,6 +187,8 @@ class Change:
             "folders": folders,
             "source": self.source.to_json() if self.source else None,
         }
+        if self.notes:
+            state["notes"] = dict(self.notes)
         return Prepared(state, tuple(dict.fromkeys(kept)))
 
     @classmethod
@@ -190,12 +197,13 @@ class Change:
         state = context.prepared
         if state is None or state.get("version") != _VERSION:
             raise _corrupt()
-        source = state.get("source")
+        source, notes = state.get("source"), state.get("notes")
         return cls(
             tuple(_target(item, context.blobs) for item in _items(state.get("targets"))),
             tuple(str(item) for item in _items(state.get("new_dirs"))),
             tuple(_folder(item) for item in _items(state.get("folders"))),
             Expected.from_json(source) if source is not None else None,
+            notes if isinstance(notes, Mapping) else {},
         )
 
 

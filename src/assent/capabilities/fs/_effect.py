@@ -51,6 +51,11 @@ class FileEffect(ABC, Generic[P, R]):
     def finish(self, context: LocalContext, change: Change) -> None:
         """Do what is left to do after the effect; harmless when nothing is."""
 
+    def is_half_done(self, change: Change, found: list[Snapshot]) -> bool:
+        """Whether `found` is a state that only an interrupted `apply` leaves; applying again must complete it."""
+        del change, found
+        return False
+
     def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
         """Whether `found` is a state that only an interrupted `take_back` leaves."""
         del change, found
@@ -81,25 +86,32 @@ class FileEffect(ABC, Generic[P, R]):
     def execute(self, context: LocalContext, parameters: P) -> R:
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
         change = Change.of(context)
-        match change.position(change.find(context.world.files)):
+        found = change.find(context.world.files)
+        match change.position(found):
             case Position.AFTER:
                 self.finish(context, change)
-            case Position.BEFORE:
+            case Position.FOREIGN if not self.is_half_done(change, found):
+                raise changed(change.targets[0].path)
+            case _:
                 change.remove_temporaries(context)
                 self.apply(context, parameters, change)
-            case Position.FOREIGN:
-                raise changed(change.targets[0].path)
         return self.output(parameters, change)
 
     def reconcile(self, context: LocalContext, parameters: P) -> Reconciliation:
-        """Compare the world with both states. An effect with leftovers is answered `no`: `execute` completes it."""
+        """Compare the world with both states. An effect with leftovers is answered `no`: `execute` completes it.
+
+        One that stands in part is `unknown`: it is completed when the run goes on, and taken back when it does not.
+        """
         change = Change.of(context)
-        match change.position(change.find(context.world.files)):
+        found = change.find(context.world.files)
+        match change.position(found):
             case Position.AFTER if not self.is_unfinished(context, change):
                 output: dict[str, Json] = self.output(parameters, change).model_dump(mode="json")
                 return Reconciliation(Verdict.YES, output)
             case Position.AFTER | Position.BEFORE:
                 return Reconciliation(Verdict.NO)
+            case Position.FOREIGN if self.is_half_done(change, found):
+                return Reconciliation(Verdict.UNKNOWN)
             case Position.FOREIGN:
                 return Reconciliation(Verdict.UNKNOWN, foreign=True)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from assent.capabilities.fs._paths import is_temporary, normal, protected, split
 from assent.spec.capability import SpecModel
-from assent.spec.types import WorkspacePath
+from assent.spec.types import Duration, Size, WorkspacePath
 
 Encoding = Annotated[str, Field(max_length=40, description="a text encoding, e.g. `utf-8` or `latin-1`")]
 CreateDirs = Annotated[bool, Field(description="make the folders on the way that do not exist")]
@@ -75,6 +75,89 @@ class TwoPaths(SpecModel):
     source: WorkspacePath
     destination: WorkspacePath
     overwrite: Overwrite = False
+
+
+Glob = Annotated[str, Field(min_length=1, max_length=1000)]
+Globs = Annotated[list[Glob], Field(max_length=200)]
+
+
+class Selection(SpecModel):
+    """Which entries below a folder are meant. Globs are written as in `.gitignore` and relative to `path`."""
+
+    path: WorkspacePath = "."
+    globs: Globs = Field(
+        default_factory=list,
+        description="only what one of these names, e.g. `*.py` or `/src/**/test_*`; everything when empty",
+    )
+    exclude: Globs = Field(
+        default_factory=list, description="what one of these names is left out, a folder with all it holds"
+    )
+    gitignore: Annotated[
+        bool, Field(description="leave out what `.gitignore` files ignore, and `.git` itself")
+    ] = True
+    include_hidden: Annotated[bool, Field(description="also names that start with a dot")] = False
+    max_depth: Annotated[
+        int | None, Field(ge=1, le=200, description="levels below `path`; 1 is what stands in it")
+    ] = None
+
+
+FoundKind = Literal["file", "directory", "symlink"]
+
+
+def _files_only() -> list[FoundKind]:
+    return ["file"]
+
+
+class Find(Selection):
+    """Which entries to find. Sizes are of files only; ages are counted from the time of the last change."""
+
+    kinds: list[FoundKind] = Field(
+        default_factory=_files_only, min_length=1, description="which kinds of entries; files when not said"
+    )
+    min_size: Annotated[Size | None, Field(description="only files of at least this size")] = None
+    max_size: Annotated[Size | None, Field(description="only files of at most this size")] = None
+    newer_than: Annotated[Duration | None, Field(description="changed within this time, e.g. `2h`")] = None
+    older_than: Annotated[Duration | None, Field(description="not changed within this time, e.g. `7d`")] = (
+        None
+    )
+    limit: Annotated[int, Field(ge=1, le=10_000, description="entries that are answered at most")] = 1_000
+
+
+class Search(Selection):
+    """What to search for, and in which files. A match lies within one line; `^` and `$` are its ends."""
+
+    pattern: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=4_000, description="a regular expression as RE2 reads it, or plain text"
+        ),
+    ]
+    literal: Annotated[bool, Field(description="take `pattern` as plain text")] = False
+    ignore_case: Annotated[bool, Field(description="capital and small letters are the same")] = False
+    context: Annotated[int, Field(ge=0, le=20, description="lines shown before and after each match")] = 0
+    max_file_size: Annotated[
+        Size, Field(description="larger files are skipped, and counted; at most 64 MiB")
+    ] = 4 << 20
+    limit: Annotated[int, Field(ge=1, le=10_000, description="lines that are answered at most")] = 500
+
+
+class Patch(SpecModel):
+    """A unified diff, as `diff -u` and `git diff` write it, and where it applies."""
+
+    diff: Annotated[
+        str, Field(min_length=1, description="the diff; several files are fine, binary ones are not")
+    ]
+    path: Annotated[WorkspacePath, Field(description="the folder that the diff's paths are relative to")] = (
+        "."
+    )
+    strip: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description="leading components cut off the diff's paths: 1 for `a/` and `b/`, 0 for none",
+        ),
+    ] = 1
 
 
 def place(path: str) -> str:

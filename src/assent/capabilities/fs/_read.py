@@ -101,7 +101,7 @@ def _walk(files: Files, top: str, inner: str, parameters: ListDir) -> Iterator[t
         if name.startswith(".") and not parameters.include_hidden:
             continue
         below = f"{inner}/{name}" if inner else name
-        entry = _visible(files, join(top, below))
+        entry = visible(files, join(top, below))
         if entry is None:
             continue
         yield below, entry
@@ -109,7 +109,7 @@ def _walk(files: Files, top: str, inner: str, parameters: ListDir) -> Iterator[t
             yield from _walk(files, top, below, parameters)
 
 
-def _visible(files: Files, path: str) -> Entry | None:
+def visible(files: Files, path: str) -> Entry | None:
     """What stands there; None when it went since it was listed, or is a second name of something hidden."""
     try:
         return files.stat(path)

@@ -100,3 +100,80 @@ class Copied(SpecModel):
     destination: str
     replaced: bool
     changed: bool
+
+
+class FoundEntry(SpecModel):
+    """One entry that was found; `path` is relative to the workspace, `modified_ms` since the Unix epoch."""
+
+    path: str
+    kind: Kind
+    size: Count
+    modified_ms: int
+
+
+class Found(SpecModel):
+    """The entries in walking order; `truncated` when there may be more than are listed."""
+
+    entries: list[FoundEntry]
+    truncated: bool
+
+
+class Position(SpecModel):
+    """Where a match stands in its line: characters, the first column is 1."""
+
+    column: Annotated[int, Field(ge=1)]
+    length: Count
+
+
+class Hit(SpecModel):
+    """One line with matches. Long lines are cut, and end with `…` then."""
+
+    path: str
+    line: Annotated[int, Field(ge=1)]
+    positions: list[Position]
+    text: str
+    before: list[str]
+    after: list[str]
+
+
+class Skipped(SpecModel):
+    """How many files were not searched, and why."""
+
+    binary: Count
+    large: Count
+    unreadable: Count
+
+
+class Searched(SpecModel):
+    """The lines in walking order; `files` were searched; `truncated` when there may be more matches."""
+
+    hits: list[Hit]
+    files: Count
+    skipped: Skipped
+    truncated: bool
+
+
+class PatchedHunk(SpecModel):
+    """One hunk as it was applied: the line where it was, and by how many lines that is not where the diff says."""
+
+    line: Count
+    offset: int
+
+
+class PatchedFile(SpecModel):
+    """What became of one file of a diff; `sha256` is of its new content, and null when it was deleted."""
+
+    path: str
+    change: Literal["added", "deleted", "modified", "renamed"]
+    source: str | None
+    added_lines: Count
+    removed_lines: Count
+    hunks: list[PatchedHunk]
+    sha256: Sha256 | None
+
+
+class Patched(SpecModel):
+    """All files that a diff changed, in its order; `created_dirs` were made on the way."""
+
+    files: list[PatchedFile]
+    created_dirs: list[str]

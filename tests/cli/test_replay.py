@@ -112,6 +112,12 @@ def test_a_snapshot_for_standard_output_is_the_answer(terminal: Terminal, runtim
     assert not (terminal.folder / "-").exists()
 
 
+def test_an_attachment_is_written_as_it_is(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runtime.shown = [run_object(events=[])]
+    answer = terminal("show", RUN, "--attachment", "abc")
+    assert (answer.code, answer.out) == (0, f"what {RUN} attached as abc")
+
+
 def test_what_is_neither_a_run_nor_a_file_is_told_so(terminal: Terminal) -> None:
     terminal.runtime = None
     assert terminal("call", "sys.noop").code == 0

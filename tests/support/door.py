@@ -191,6 +191,9 @@ class ScriptedRuntime:
             raise InputError("RUN_UNKNOWN", f"there is no run `{run_id}`")
         return self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
 
+    def attachment(self, run_id: str, digest: str) -> Iterator[bytes]:
+        yield from (f"what {run_id} ".encode(), f"attached as {digest}".encode())
+
     def approvals(self) -> list[Result]:
         return self.waiting
 

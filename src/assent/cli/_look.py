@@ -71,9 +71,17 @@ def started(run: Object) -> str:
     metavar="FILE",
     help="Write the run to FILE (`-`: standard output, instead of the rest), without its secrets, for `assent replay`.",
 )
-def show(door: Door, run_id: str, snapshot: Path | None) -> None:
+@click.option(
+    "--attachment",
+    metavar="DIGEST",
+    help="Write the bytes that an output or error names as `blob` to standard output, and nothing else.",
+)
+def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None) -> None:
     """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
     with door.reader() as reader:
+        if attachment is not None:
+            door.out.data(reader.attachment(run_id, attachment))
+            return
         found = reader.show(run_id)
     if snapshot is not None:
         data = door.facade.snapshot(door.settings, text(found, "run_id"))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from assent.cli._json import Object, compact
-from assent.cli._style import Paint, wants_colour
+from assent.cli._style import Paint, safe, wants_colour
 from assent.errors import Json
 
 
@@ -47,6 +48,20 @@ class Output:
             return
         try:
             sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._close()
+
+    def data(self, chunks: Iterable[bytes]) -> None:
+        """Bytes as they are: the answer for a file or another program. Escapes reach a terminal harmless."""
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        is_shown = is_a_terminal(sys.stdout)
+        try:
+            for chunk in chunks:
+                if is_shown:
+                    sys.stdout.write(safe(decode(chunk)))
+                else:
+                    sys.stdout.buffer.write(chunk)
             sys.stdout.flush()
         except BrokenPipeError:
             self._close()

@@ -82,13 +82,14 @@ class Effects:
             FAILPOINTS.hit("effect.before")
             output = await self._pipeline.execute(call, timeout_s=timeout_s, prepared=prepared)
             FAILPOINTS.hit("effect.after")
-            told, served = self._told(intent, output, outbox)
-            commitment = outbox.bind(told)
+            attached = call.context.attached
+            told, served = self._told(intent, output, outbox, attached)
+            commitment = outbox.bind_told(told, attached)
             await self._pipeline.succeed(call, output)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
             effect = _effect_of(error, bound, has_returned=call.has_returned)
             failure = await self._pipeline.fail(call, error)
-            return self._failure(step, intent, failure, effect, outbox)
+            return self._failure(step, intent, failure, effect, outbox, attached=call.context.attached)
         except asyncio.CancelledError as error:
             await self._pipeline.fail(call, error)
             raise
@@ -99,12 +100,14 @@ class Effects:
         effect = Effect.NONE if intent.undo is Undo.NOT_NEEDED else Effect.DONE
         return Succeeded(step.key, intent.attempt, commitment, effect, served)
 
-    def _told(self, intent: ev.StepStarted, output: Json, outbox: Outbox) -> tuple[Json, Commitment | None]:
+    def _told(
+        self, intent: ev.StepStarted, output: Json, outbox: Outbox, attached: tuple[str, ...]
+    ) -> tuple[Json, Commitment | None]:
         """The output as the caller's version gives it, and where that is another version, what the serving one gave."""
         if intent.asked_version is None:
             return output, None
         bound = self._catalogue.exact(intent.capability, intent.version, intent.asked_version)
-        return bound.told(output), outbox.bind(output)
+        return bound.told(output), outbox.bind_told(output, attached)
 
     def _failure(
         self,
@@ -113,13 +116,15 @@ class Effects:
         failure: AssentError,
         effect: Effect,
         outbox: Outbox,
+        *,
+        attached: tuple[str, ...],
     ) -> Failed:
         return Failed(
             step=step.key,
             attempt=intent.attempt,
             code=failure.code,
             effect=effect,
-            error=outbox.bind(dict(failure.to_dict())),
+            error=outbox.bind_told(dict(failure.to_dict()), attached),
             retry_at_ms=self._not_before(failure, self._retry_at(step, failure.code)),
             is_alive=isinstance(failure, CallTimeoutError) and failure.is_alive,
         )
@@ -134,11 +139,11 @@ class Effects:
             return Doubted(step.key, intent.attempt, "EFFECT_ALIVE")
         retry_ms = self._retry_at(step, step.code or "STEP_INTERRUPTED")
         try:
-            answer = await self._ask(step, intent, bound)
+            answer, attached = await self._ask(step, intent, bound)
             output, served = None, None
             if answer.verdict is Verdict.YES:
-                told, served = self._told(intent, answer.output, outbox)
-                output = outbox.bind(told)
+                told, served = self._told(intent, answer.output, outbox, attached)
+                output = outbox.bind_told(told, attached)
                 self._values.put_output(step.key, told)
         except AssentError:
             # The effect is there but its output can't be told any more.
@@ -154,22 +159,24 @@ class Effects:
             served=served,
         )
 
-    async def _ask(self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability) -> Reconciliation:
+    async def _ask(
+        self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability
+    ) -> tuple[Reconciliation, tuple[str, ...]]:
+        """What the capability answers, and what it attached to an output that it could tell."""
         if not bound.spec.has_effect:
-            return Reconciliation(Verdict.NO)
+            return Reconciliation(Verdict.NO), ()
         if "reconcile" not in bound.parts:
-            return Reconciliation(Verdict.UNKNOWN)
+            return Reconciliation(Verdict.UNKNOWN), ()
         call = self._continued(step, intent, bound, CallPhase.EXECUTING, is_silent=True)
         try:
             self._revive(call, intent)
             prepared = self._prepared(intent)
         except AssentError:
-            return Reconciliation(
-                Verdict.UNKNOWN
-            )  # what the capability would need to tell is not there any more
+            # What the capability would need to tell is not there any more.
+            return Reconciliation(Verdict.UNKNOWN), ()
         timeout_s = self._services.limits.step_timeout_s
         answer = await self._pipeline.reconcile(call, timeout_s=timeout_s, prepared=prepared)
-        return answer if answer is not None else Reconciliation(Verdict.UNKNOWN)
+        return answer or Reconciliation(Verdict.UNKNOWN), call.context.attached
 
     async def compensate(self, step: StepRecord, outbox: Outbox) -> Command:
         """Take a step's effect back, from what was journaled only."""

@@ -49,6 +49,11 @@ class Outbox:
         # that what is journaled of them is what runs; of all others the mask stands in the journal.
         return self.bind_bytes(_encode(self._services.pipeline.redactor.json(value)), blobs)
 
+    def bind_told(self, value: Json, attached: tuple[str, ...]) -> Commitment:
+        """The same for what a call tells at its end: of the bytes that it attached, those are kept that are spoken of."""
+        body = _encode(self._services.pipeline.redactor.json(value))
+        return self.bind_bytes(body, tuple(digest for digest in attached if digest.encode() in body))
+
     def bind_bytes(self, body: bytes, blobs: tuple[str, ...] = ()) -> Commitment:
         """The same for a payload that is JSON text already; `InputError` PAYLOAD_TOO_LARGE past the configured limit."""
         limit = self._services.limits.payload_bytes

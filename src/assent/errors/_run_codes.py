@@ -15,6 +15,10 @@ RUN_CODES: Final[dict[str, Explanation]] = {
         "A capability returned what its own spec forbids. Its effect happened, so it counts as failed and is taken back.",
         "Mend the handler or the spec; nothing of the caller is wrong.",
     ),
+    "ATTACHMENT_UNKNOWN": Explanation(
+        "No output and no error of the run speaks of bytes with this digest.",
+        "`assent show RUN --json` tells what is attached, as `blob` with its digest; the beginning of one is enough.",
+    ),
     "HANDLER_INVALID": Explanation(
         "A capability's handler does not fit its spec: a part is missing, or its types are others.",
         "Give the handler the part or the types that the message names.",

@@ -13,7 +13,7 @@ from assent.invocation._secret_grants import SecretGrant
 from assent.invocation._shared_state import Owned, SharedState
 from assent.invocation._translated import TranslatedCapability
 from assent.invocation.application import GlobalContext
-from assent.invocation.context import BlobStore, CancelToken, LocalContext, World
+from assent.invocation.context import Attachment, BlobStore, CancelToken, LocalContext, World, attached_in
 from assent.invocation.declaration import Capability, capabilities_in, capability, described
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import (
@@ -49,6 +49,7 @@ __all__ = [
     "CALL_TRANSITIONS",
     "AccessOutcome",
     "ApplicationHealth",
+    "Attachment",
     "BlobStore",
     "BoundCapability",
     "CallNames",
@@ -108,6 +109,7 @@ __all__ = [
     "VersionChain",
     "World",
     "as_error",
+    "attached_in",
     "capabilities_in",
     "capability",
     "described",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from assent.errors import InputError, Json
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from assent.invocation.snapshot import Snapshot
 
 Redactable = TypeVar("Redactable", bound="bytes | Json")
+
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 class CancelToken:
@@ -104,6 +108,31 @@ class BlobStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Bytes beside an output: in JSON `{"blob": DIGEST, "bytes": N}`, where DIGEST is their SHA-256 in 64 hex digits."""
+
+    blob: str
+    bytes: int
+
+    def to_json(self) -> dict[str, Json]:
+        """The same as JSON data, as an output holds it."""
+        return {"blob": self.blob, "bytes": self.bytes}
+
+
+def attached_in(value: Json) -> Iterator[str]:
+    """The digests of the attachments that an output or an error speaks of, wherever in it."""
+    if isinstance(value, Mapping):
+        digest, size = value.get("blob"), value.get("bytes")
+        if isinstance(digest, str) and isinstance(size, int) and _DIGEST.fullmatch(digest):
+            yield digest
+        for item in value.values():
+            yield from attached_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from attached_in(item)
+
+
 class Surroundings:
     """What all calls of one runtime have around them: the application, and somebody to tell of progress.
 
@@ -181,6 +210,7 @@ class CallLife:
     hooks_run: tuple[HookRecord, ...] = ()
     is_over: bool = False
     granted: tuple[str, ...] = ()
+    attached: tuple[str, ...] = ()
     bound: Performing | None = None
 
 
@@ -302,6 +332,29 @@ class LocalContext:
     def reveal_in_thread(self, value: Any, *, host: str | None = None) -> Any:  # `Any`: as above
         """The same for sync parts, which run in a thread of their own and wait in it."""
         return self._around.reveal_in_thread(self, value, self._life.granted, host)
+
+    def attach(self, chunks: Iterable[bytes]) -> Attachment:
+        """Keep bytes that are too many for an output or an error; what is returned goes into it, anywhere.
+
+        They are kept as long as the output that names them, and erased with it. Redact them first (`redactor.stream()`): nobody
+        looks into them. Blocks; raises `WorldError` DISK_FULL or STORAGE_FAILED.
+        """
+        size = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for chunk in chunks:
+                size += len(chunk)
+                yield chunk
+
+        digest = self.blobs.put(counted())
+        self._life.attached = (*self._life.attached, digest)
+        return Attachment(digest, size)
+
+    @property
+    def attached(self) -> tuple[str, ...]:
+        """What `attach` kept so far, by digest."""
+        return self._life.attached
 
     def redact(self, value: Redactable) -> Redactable:
         """Text, bytes or JSON with `***` in place of every secret that was handed out so far, also base64-, URL- or JSON-encoded.

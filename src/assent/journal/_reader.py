@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from assent.errors import InputError, WorldError
+from assent.journal._blobs import BLOBS_DIR, BlobStore
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT
 from assent.journal._rows import checked_body, find_payload, has_table, projection_columns
@@ -31,8 +32,9 @@ class SqliteReader:
     For one thread at a time.
     """
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, blobs: BlobStore) -> None:
         self._connection = connection
+        self._blobs = blobs
 
     @classmethod
     def open(cls, state_dir: Path) -> Self:
@@ -55,7 +57,7 @@ class SqliteReader:
                 f"`{path}` was written by an older Assent (format {version}, this one needs {newest_format()})",
                 hint="run `assent doctor`, or anything that writes: it brings the file up to date",
             )
-        return cls(connect_reader(path))
+        return cls(connect_reader(path), BlobStore(state_dir / BLOBS_DIR))
 
     def close(self) -> None:
         """Release the file. Calling it twice is harmless."""
@@ -69,6 +71,10 @@ class SqliteReader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        """A blob's bytes in chunks; `RECORD_CORRUPT` before the last one when they are missing or not the right ones."""
+        return self._blobs.read(digest)
 
     @contextmanager
     def snapshot(self) -> Iterator[Head]:

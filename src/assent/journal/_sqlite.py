@@ -44,10 +44,10 @@ class SqliteJournal:
         """Takes over both connections. See `open`."""
         self.blobs = blobs
         self._clock = clock
-        self._reader = SqliteReader(reader)
+        self._reader = SqliteReader(reader, blobs)
         self._store = LedgerStore(writer)
         # The same connection as the store's: for the writer's thread alone.
-        self._thread_reader = SqliteReader(writer)
+        self._thread_reader = SqliteReader(writer, blobs)
         self._is_closed = False
         frontier, signed = self._store.load()
         stored_origin = self._store.origin()

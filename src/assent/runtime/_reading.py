@@ -22,6 +22,7 @@ from assent.engine import (
     load_json,
 )
 from assent.errors import InputError, Json
+from assent.invocation import attached_in
 from assent.journal import (
     LEDGER_FILE,
     Ed25519FileSigner,
@@ -139,6 +140,27 @@ class Reader:
             "inputs": load_json(journal, record.created.inputs),
             "events": events,
         }
+
+    def attachment(self, run_id: str, digest: str) -> Iterator[bytes]:
+        """The bytes beside an output or an error of a run, in chunks; the beginning of their digest is enough.
+
+        Raises `InputError` RUN_UNKNOWN, RUN_AMBIGUOUS, ATTACHMENT_UNKNOWN, and `RECORD_CORRUPT` before the last chunk.
+        """
+        journal = self._recorded(run_id)
+        run = find_run(journal, run_id)
+        told = (commitment for leaf in journal.run_leaves(run) for commitment in leaf.event.commitments())
+        known = sorted({name for commitment in told for name in attached_in(load_json(journal, commitment))})
+        found = [name for name in known if digest and name.startswith(digest)]
+        if len(found) != 1:
+            what = "more than one attachment begins" if found else "nothing is attached"
+            raise InputError(
+                "ATTACHMENT_UNKNOWN",
+                f"{what} with `{digest[:80]}` in `{run}`",
+                hint=f"it has `{'`, `'.join(name[:12] for name in known[:5])}`"
+                if known
+                else "it has none; outputs name theirs as `blob`",
+            )
+        return journal.blob(found[0])
 
     def approvals(self) -> list[dict[str, Json]]:
         """Everything that waits for a person, oldest first, with what would be approved."""

@@ -214,7 +214,7 @@ class SecretReference:
                 return cls(value.removeprefix(SCHEME))
             except ValueError:
                 pass
-        expected = "a reference to a secret, like `secret://mail/token`; `assent secrets set mail/token` stores its value"
+        expected = "a reference to a secret, like `secret://mail/token`"
         raise PydanticCustomError(EXPECTED, "must be {expected}", {"expected": expected})
 
 

@@ -66,6 +66,26 @@ APP_CODES: dict[str, Explanation] = {
         "A `preview`, a `prepare` or a hook asked for a secret: values are resolved at execution only.",
         "Ask for it in `execute`, `reconcile` or `compensate`; a preview shows the reference as it is written.",
     ),
+    "SECRET_AMBIGUOUS": Explanation(
+        "Two names of secrets mean the same environment variable, so that one would silently get the other's value.",
+        "Say in assent.toml where one of them is kept.",
+    ),
+    "SECRET_FILE_UNSAFE": Explanation(
+        "A file that should hold a secret is a link, somebody else's, open to others, too large, or no text.",
+        "Make it a regular file of your own with mode 0600, and name it by its real path.",
+    ),
+    "SECRET_EXTRA_MISSING": Explanation(
+        "A secret is kept where only an optional library reaches, and that is not installed.",
+        "Install the extra that the hint names.",
+    ),
+    "SECRET_NOT_WRITABLE": Explanation(
+        "A secret is kept in the environment or in Vault, which Assent reads and never writes.",
+        "Set it there, or keep it in a file or in the keychain.",
+    ),
+    "SECRET_ROTATING": Explanation(
+        "A secret was replaced, and the value before is still kept because nobody confirmed the new one.",
+        "Confirm the new value, or take it back.",
+    ),
     "SECRET_MISSING": Explanation(
         "No provider has a secret of that name.",
         "Set it where the hint says, or mend the name.",

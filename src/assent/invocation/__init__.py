@@ -39,6 +39,7 @@ from assent.invocation.secrets import (
     SecretLimits,
     SecretProvider,
     Secrets,
+    SecretSourceError,
 )
 from assent.invocation.snapshot import Snapshot
 from assent.invocation.state import CallState, StateKey
@@ -97,6 +98,7 @@ __all__ = [
     "SecretGrant",
     "SecretLimits",
     "SecretProvider",
+    "SecretSourceError",
     "Secrets",
     "SharedState",
     "Snapshot",

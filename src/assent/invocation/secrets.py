@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NoReturn, Protocol, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.invocation._secret_grants import NO_GRANT, SecretGrant, require_grant
@@ -73,10 +73,18 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a provider has found. `ttl_ms`: how long it may be kept, within the bounds; None leaves that to them."""
+    """What a provider has found. `ttl_ms`: how long it may be kept, within the bounds; None leaves that to them.
+
+    `provider` is what the record calls the place it came from, where the provider's own name says less.
+    """
 
     secret: Secret
     ttl_ms: int | None = None
+    provider: str | None = None
+
+
+class SecretSourceError(InputError):
+    """Why a provider can't tell, in words that hold nothing of the value: unlike any other exception it is shown."""
 
 
 class SecretProvider(Protocol):
@@ -91,8 +99,18 @@ class SecretProvider(Protocol):
         """The secret of that name; None when there is none here.
 
         May be called for several names at once, never twice at once for one. Whatever it raises counts as a failure, and the
-        next provider is asked; the error's text is not recorded, because it may hold the value.
+        next provider is asked; the error's text is not recorded, because it may hold the value. Only a `SecretSourceError`'s is
+        told to whoever asked.
         """
+        ...
+
+
+@runtime_checkable
+class Hinting(Protocol):
+    """A provider that knows how a secret gets into it."""
+
+    def hint(self, name: str) -> str:
+        """What to do when nothing is there."""
         ...
 
 
@@ -102,6 +120,7 @@ class EnvironmentSecrets:
     def __init__(self, environ: Mapping[str, str], *, prefix: str = "ASSENT_SECRET_") -> None:
         self._environ = environ
         self._prefix = prefix
+        self._names: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -111,8 +130,19 @@ class EnvironmentSecrets:
         """The variable that holds a secret: upper case, everything but letters and digits as `_`."""
         return self._prefix + re.sub(r"[^A-Z0-9]", "_", name.upper())
 
+    def hint(self, name: str) -> str:
+        return f"set `{self.variable(name)}` in the environment"
+
     async def fetch(self, name: str) -> Fetched | None:
-        value = self._environ.get(self.variable(name))
+        variable = self.variable(name)
+        value = self._environ.get(variable)
+        other = self._names.setdefault(variable, name) if value else name
+        if other != name:
+            raise SecretSourceError(
+                "SECRET_AMBIGUOUS",
+                f"the secrets `{other}` and `{name}` would both be read from `{variable}`",
+                hint=f'say where one of them is kept: `from = "env:…"` under `[secrets."{name}"]` in assent.toml',
+            )
         return Fetched(Secret(value)) if value else None
 
 
@@ -304,31 +334,32 @@ class Secrets:
         number = slot.begun
         failure: InputError | WorldError | None = None
         failed: list[Json] = []
+        explained: SecretSourceError | None = None
         for provider in self._providers:
             try:
                 async with asyncio.timeout(self._limits.fetch_ms / 1000):
                     found = await provider.fetch(name)
                     if found is not None:
                         found.secret.reveal().encode()  # what is no text could neither be sent nor be found and hidden
+            except SecretSourceError as error:
+                explained = error
+                failed.append(provider.name)
+                continue
             except Exception:  # noqa: BLE001  # the next one is asked; its text may hold the value and is told nobody
                 failed.append(provider.name)
                 continue
             if found is not None:
-                slot.secret, slot.provider = found.secret, provider.name
+                slot.secret, slot.provider = found.secret, found.provider or provider.name
                 slot.expires_ms = self._clock.monotonic_ms() + self._limits.bounded_ttl_ms(found.ttl_ms)
                 break
         else:
-            failure = _unavailable(name, failed) if failed else self._missing(name)
+            failure = explained or (_unavailable(name, failed) if failed else self._missing(name))
         slot.failure, slot.answered = failure, number
         slot.ended += 1
 
     def _missing(self, name: str) -> InputError:
-        first = next((p for p in self._providers if isinstance(p, EnvironmentSecrets)), None)
-        hint = (
-            f"set `{first.variable(name)}` in the environment"
-            if first is not None
-            else "add it to a provider"
-        )
+        hints = (provider.hint(name) for provider in self._providers if isinstance(provider, Hinting))
+        hint = next(hints, "add it to a provider")
         asked: list[Json] = [provider.name for provider in self._providers]
         return InputError(
             "SECRET_MISSING", f"no provider has the secret `{name}`", hint=hint, details={"asked": asked}

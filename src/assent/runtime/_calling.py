@@ -26,12 +26,12 @@ class Calling:
     """The hooks, listeners and counts of one runtime; they outlive a pipeline, which is made when the runtime opens."""
 
     def __init__(
-        self, gate: Gate, app: GlobalContext, metrics: Metrics, rates: tuple[settings.Rate, ...]
+        self, gate: Gate, app: GlobalContext, metrics: Metrics, configured: settings.Settings
     ) -> None:
         self.hooks = Hooks(HookLevel.GLOBAL)
         self.lifecycle = Lifecycle()
-        self.secrets = runtime_secrets(metrics)
-        self._rates = rates
+        self.secrets = runtime_secrets(metrics, configured.secrets)
+        self._rates = configured.limits.rates
         self._gate = gate
         self._app = app
         self._metrics = metrics

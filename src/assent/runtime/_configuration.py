@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from assent.errors import InputError, Json
+from assent.runtime._secret_settings import read_address, read_hosts, read_patterns, read_source
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import LABEL, PRINCIPAL_ID
+from assent.spec.secret_text import is_secret_name
 from assent.spec.sections import parse_duration_ms
 from assent.spec.toml import Key, locate, parse_toml
 
@@ -114,6 +116,10 @@ def _plugin_names(value: object) -> Json:
     return sorted(set(value))
 
 
+def _is_principal_id(name: str) -> bool:
+    return PRINCIPAL_ID.match(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """A table of tables whose names the user chooses: one per principal, one per limit. `defaults` stand where nothing is."""
@@ -122,6 +128,10 @@ class Named:
     what: str
     defaults: Mapping[str, Json]
     required: tuple[str, ...] = ()
+    reserved: Mapping[str, Schema] = field(default_factory=dict)
+    """Names that the user can't choose: their tables are ours."""
+    is_name: Callable[[str], bool] = _is_principal_id
+    signs: str = ". _ @ + - /"
 
 
 Schema: TypeAlias = "Mapping[str, Read | Named | Schema]"
@@ -139,7 +149,16 @@ _RATES: Final = Named(
     {"capability": "*", "principal": "*", "per": ["principal"]},
     required=("calls", "window"),
 )
+_SECRETS: Final = Named(
+    {"from": read_source, "capabilities": read_patterns, "hosts": read_hosts},
+    "name of a secret",
+    {"capabilities": []},
+    is_name=is_secret_name,
+    signs=". _ - /",
+    reserved={"vault": {"address": read_address, "namespace": _text, "token_file": _text, "ca_file": _text}},
+)
 _SHARED: Final[Schema] = {
+    "secrets": _SECRETS,
     "policy": _text,
     "limits": {
         "rate": _RATES,
@@ -269,8 +288,10 @@ def _read_named(
 ) -> None:
     for name, value in table.items():
         key = (*above, name)
-        if not PRINCIPAL_ID.match(name):
-            hint = "letters, digits and `. _ @ + - /`, at most 128, starting with a letter or digit"
+        if name in known.reserved and isinstance(value, dict):
+            _read_table(value, known.reserved[name], key, values, report)
+        elif not known.is_name(name):
+            hint = f"letters, digits and `{known.signs}`, at most 128, starting with a letter or digit"
             report(key, f"`{name}` is no {known.what}", hint)
         elif not isinstance(value, dict):
             report(key, f"`{name}` must be a table: `[{'.'.join(key)}]`", None)

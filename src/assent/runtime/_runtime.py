@@ -95,7 +95,7 @@ class Runtime(Replays):
         self._exit.callback(self.plugins.close)
         self._engine: Engine | None = None
         self._services: Services | None = None
-        self.calling = Calling(self.gate, self.app, self.metrics, settings.limits.rates)
+        self.calling = Calling(self.gate, self.app, self.metrics, settings)
         self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
         self.secrets = self.calling.secrets
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)

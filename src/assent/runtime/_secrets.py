@@ -1,4 +1,4 @@
-"""The secrets of a runtime: from its own environment until somebody adds a provider, each access in the log and counted."""
+"""The secrets of a runtime: from where the configuration keeps each, every access in the log and counted."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import logging
 from typing import Final
 
 from assent import system
-from assent.invocation import AccessOutcome, EnvironmentSecrets, Metrics, SecretAccess, Secrets
+from assent.invocation import AccessOutcome, Metrics, SecretAccess, SecretGrant, Secrets
+from assent.runtime._secret_settings import SecretSettings
+from assent.runtime._secret_sources import ConfiguredSecrets
 
 LOGGER: Final = logging.getLogger("assent.secrets")
 # Whoever runs the program decides where its log goes. Without this it would be printed between a command's answers.
 LOGGER.addHandler(logging.NullHandler())
 
 
-def runtime_secrets(metrics: Metrics) -> Secrets:
+def runtime_secrets(metrics: Metrics, settings: SecretSettings) -> Secrets:
     """What gives the calls of one runtime their secrets."""
 
     def record(access: SecretAccess) -> None:
@@ -27,5 +29,23 @@ def runtime_secrets(metrics: Metrics) -> Secrets:
             access.outcome.value,
             extra={"access": access.to_json()},
         )
+        if not access.is_hidden:
+            LOGGER.warning(
+                "the value of secret `%s` is too short to be hidden in outputs and logs; choose a longer one",
+                access.name,
+            )
 
-    return Secrets([EnvironmentSecrets(system.environment())], clock=system.SystemClock(), record=record)
+    return Secrets(
+        [configured_secrets(settings)],
+        clock=system.SystemClock(),
+        record=record,
+        grants={
+            secret.name: SecretGrant(secret.capabilities, secret.hosts)
+            for secret in settings.secrets.values()
+        },
+    )
+
+
+def configured_secrets(settings: SecretSettings) -> ConfiguredSecrets:
+    """The provider of what the configuration says, in this process's environment."""
+    return ConfiguredSecrets(settings, system.environment())

@@ -30,6 +30,14 @@ from assent.runtime._places import (
     read_policy_file,
     runtime_folder,
 )
+from assent.runtime._secret_settings import (
+    VAULT_TABLE,
+    ConfiguredSecret,
+    SecretSettings,
+    VaultSettings,
+    configured_secret,
+    require_distinct,
+)
 from assent.spec.ids import LABEL
 from assent.spec.principal import Principal
 from assent.spec.toml import Key
@@ -105,6 +113,7 @@ class Settings:
     identities: Identities
     limits: Limits
     app: Mapping[str, Json]
+    secrets: SecretSettings
     plugin_paths: tuple[str, ...]
     required_plugins: frozenset[str]
     effective: tuple[Effective, ...]
@@ -166,6 +175,7 @@ class Settings:
             identities=identities,
             limits=limits,
             app=app,
+            secrets=layers.secrets(),
             plugin_paths=plugin_paths,
             required_plugins=frozenset(required_plugins),
             effective=tuple(layers.noted),
@@ -339,6 +349,31 @@ class _Layers:
                 path=self.source_of(("limits", written)),
                 hint=f"a version is degraded before it has failed: lower `{lower}`, or raise `{upper}`",
             )
+
+    def secrets(self) -> SecretSettings:
+        """The secrets of all files; where two name the same one, the nearer file's table holds alone."""
+        table = ("secrets",)
+        found: dict[str, ConfiguredSecret] = {}
+        for file in self._files:
+
+            def absolute(written: str, folder: Path = file.path.parent) -> Path:
+                return _absolute(
+                    self._home / written[2:] if written.startswith("~/") else Path(written), folder
+                )
+
+            for name in file.names(*table):
+                if name in found or name == VAULT_TABLE:
+                    continue
+                said = {key[2]: value for key, value in file.values.items() if key[:2] == ("secrets", name)}
+                found[name] = one = configured_secret(name, said, file.place((*table, name)), absolute)
+                self.note(f"secrets.{name}", {"from": str(one.source or "env"), **said}, one.place)
+        require_distinct(found)
+        vault = {
+            key: str(value[0])
+            for key in ("address", "namespace", "token_file", "ca_file")
+            if (value := self.configured(("secrets", VAULT_TABLE, key))) is not None
+        }
+        return SecretSettings(found, VaultSettings.of(vault, lambda text: _absolute(Path(text), self._cwd)))
 
     def _rates(self) -> tuple[Rate, ...]:
         """The rate limits of all files; where two have the same name, the nearer file's."""

@@ -1,0 +1,165 @@
+"""`[secrets]` of assent.toml: where each secret is kept, which capabilities may have it, and where its value may go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from assent.errors import InputError, Json
+
+VAULT_TABLE: Final = "vault"
+"""`[secrets.vault]` says how Vault is reached; no secret can be called so."""
+
+PREFIX: Final = "ASSENT_SECRET_"
+_KINDS: Final = {
+    "env": "env:VARIABLE",
+    "file": "file:PATH",
+    "keyring": "keyring:SERVICE/USER",
+    "vault": "vault:PATH#FIELD",
+}
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_HOST: Final = re.compile(
+    r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+_ADDRESS: Final = re.compile(
+    r"https://[^\s/?#@]+(?:/[^\s?#]*)?|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?"
+)
+_MOUNT_AND_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9._ -]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one secret is kept: `kind` is `env`, `file`, `keyring` or `vault`, `where` the rest as that kind writes it."""
+
+    kind: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.where}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredSecret:
+    """What the configuration says of one secret; `place` is where it does. Without a source it is an environment variable."""
+
+    name: str
+    source: Source | None
+    capabilities: tuple[str, ...]
+    hosts: tuple[str, ...]
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """How a Vault server is reached; what is None comes from the environment, as Vault's own client reads it."""
+
+    address: str | None = None
+    namespace: str | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+    @classmethod
+    def of(cls, said: Mapping[str, str], absolute: Callable[[str], Path]) -> VaultSettings:
+        """What the configuration says."""
+        paths = {name: absolute(said[name]) if name in said else None for name in ("token_file", "ca_file")}
+        return cls(said.get("address"), said.get("namespace"), **paths)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSettings:
+    """Everything under `[secrets]`."""
+
+    secrets: Mapping[str, ConfiguredSecret] = field(default_factory=dict)
+    vault: VaultSettings = VaultSettings()
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a secret that is kept nowhere else: upper case, everything but letters and digits as `_`."""
+    return PREFIX + re.sub(r"[^A-Z0-9]", "_", name.upper())
+
+
+# -- what a file may say ------------------------------------------------------------------------------------------------
+
+
+def read_source(value: object) -> Json:
+    """Check `from`; ValueError with the rest of the sentence."""
+    if isinstance(value, str):
+        kind, _, where = value.partition(":")
+        good: Mapping[str, Callable[[str], bool]] = {
+            "env": lambda text: _VARIABLE.fullmatch(text) is not None,
+            "file": lambda text: bool(text) and "\0" not in text,
+            "keyring": lambda text: bool(text.rpartition("/")[0]) and not text.endswith("/"),
+            "vault": lambda text: (
+                bool(text.rpartition("#")[2])
+                and _MOUNT_AND_PATH.fullmatch(text.rpartition("#")[0]) is not None
+            ),
+        }
+        if kind in good and good[kind](where):
+            return value
+        if kind in good:
+            raise ValueError(f"must be written `{_KINDS[kind]}`")
+    # The text is not quoted: somebody may have put the value itself here.
+    raise ValueError(f"must be one of {', '.join(f'`{form}`' for form in _KINDS.values())}")
+
+
+def read_patterns(value: object) -> Json:
+    """Check `capabilities`."""
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError('must be a list of capabilities: `["net.http.*"]`')
+    return list(dict.fromkeys(value))
+
+
+def read_hosts(value: object) -> Json:
+    """Check `hosts`."""
+    if not isinstance(value, list) or not all(
+        isinstance(one, str) and _HOST.fullmatch(one.lower().rstrip(".")) for one in value
+    ):
+        raise ValueError('must be a list of host names: `["api.example.org", "*.example.net"]`')
+    if not value:
+        raise ValueError("must name a host, or be left out")
+    return list(dict.fromkeys(str(one).lower().rstrip(".") for one in value))
+
+
+def read_address(value: object) -> Json:
+    """Check the address of a Vault server."""
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        raise ValueError("must be an `https://` address; `http://` only to this machine")
+    return value
+
+
+# -- what the files said ------------------------------------------------------------------------------------------------
+
+
+def configured_secret(
+    name: str, said: Mapping[str, Json], place: str, absolute: Callable[[str], Path]
+) -> ConfiguredSecret:
+    """One secret's table, with its paths made absolute."""
+    source: Source | None = None
+    written = said.get("from")
+    if isinstance(written, str):
+        kind, _, where = written.partition(":")
+        source = Source(kind, str(absolute(where)) if kind == "file" else where)
+    return ConfiguredSecret(name, source, _texts(said["capabilities"]), _texts(said.get("hosts", [])), place)
+
+
+def require_distinct(secrets: Mapping[str, ConfiguredSecret]) -> None:
+    """Raise CONFIG_INVALID when two secrets would be read from one environment variable without anybody having said so."""
+    seen: dict[str, ConfiguredSecret] = {}
+    for secret in secrets.values():
+        if secret.source is not None:
+            continue
+        other = seen.setdefault(variable_of(secret.name), secret)
+        if other is not secret:
+            raise InputError(
+                "CONFIG_INVALID",
+                f"the secrets `{other.name}` and `{secret.name}` would both be read from `{variable_of(secret.name)}`",
+                path=secret.place,
+                hint='say for one of them where it is kept: `from = "env:…"`',
+            )
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()

@@ -14,6 +14,7 @@ from assent.errors._manifest_codes import MANIFEST_CODES
 from assent.errors._plugin_codes import PLUGIN_CODES
 from assent.errors._replay_codes import REPLAY_CODES
 from assent.errors._run_codes import RUN_CODES
+from assent.errors._sandbox_codes import SANDBOX_CODES
 from assent.errors._transform_codes import TRANSFORM_CODES
 from assent.errors._version_codes import VERSION_CODES
 
@@ -567,6 +568,7 @@ CATALOG: dict[str, Explanation] = {
     **REPLAY_CODES,
     **PLUGIN_CODES,
     **RUN_CODES,
+    **SANDBOX_CODES,
     **TRANSFORM_CODES,
     **VERSION_CODES,
     "INTERNAL_ERROR": Explanation(

@@ -1,0 +1,77 @@
+"""Programs that run confined, with what they write kept apart until somebody takes it over.
+
+    with Sandbox.detect() as sandbox:
+        ended = await sandbox.run(["make"], Confinement(root=workspace, layer=folder))
+        capture = sandbox.captured(folder)
+
+The names are resolved when they are first asked for: the launcher imports its own few modules from here, and must load nothing
+else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assent.sandbox._capture import Capture as Capture
+    from assent.sandbox._capture import Captured as Captured
+    from assent.sandbox._capture import CaptureLimits as CaptureLimits
+    from assent.sandbox._capture import Refused as Refused
+    from assent.sandbox._child import Child as Child
+    from assent.sandbox._child import OnOutput as OnOutput
+    from assent.sandbox._confinement import Confinement as Confinement
+    from assent.sandbox._confinement import Ended as Ended
+    from assent.sandbox._confinement import LimitName as LimitName
+    from assent.sandbox._confinement import SandboxLimits as SandboxLimits
+    from assent.sandbox._confinement import Usage as Usage
+    from assent.sandbox._sandbox import BackendChoice as BackendChoice
+    from assent.sandbox._sandbox import Sandbox as Sandbox
+    from assent.sandbox._walls import Holds as Holds
+    from assent.sandbox._walls import Wall as Wall
+
+_HOMES = {
+    "BackendChoice": "_sandbox",
+    "Capture": "_capture",
+    "CaptureLimits": "_capture",
+    "Captured": "_capture",
+    "Child": "_child",
+    "Confinement": "_confinement",
+    "Ended": "_confinement",
+    "Holds": "_walls",
+    "LimitName": "_confinement",
+    "OnOutput": "_child",
+    "Refused": "_capture",
+    "Sandbox": "_sandbox",
+    "SandboxLimits": "_confinement",
+    "Usage": "_confinement",
+    "Wall": "_walls",
+}
+
+__all__ = [
+    "BackendChoice",
+    "Capture",
+    "CaptureLimits",
+    "Captured",
+    "Child",
+    "Confinement",
+    "Ended",
+    "Holds",
+    "LimitName",
+    "OnOutput",
+    "Refused",
+    "Sandbox",
+    "SandboxLimits",
+    "Usage",
+    "Wall",
+]
+
+
+def __getattr__(name: str) -> object:
+    """The public name, from the module where it lives."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module `assent.sandbox` has no attribute `{name}`")
+    value: object = getattr(import_module(f"assent.sandbox.{home}"), name)
+    globals()[name] = value  # the next look-up finds it without asking here
+    return value

@@ -1,0 +1,140 @@
+"""What this machine can put up, found out by doing it: a probe runs behind the very walls that programs will run behind."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from assent.sandbox import _kernel, _landlock
+from assent.sandbox._confinement import Confinement
+from assent.sandbox._launcher import Launcher
+from assent.sandbox._plan import Machine, View, plan_of
+from assent.sandbox._walls import BackendName, Holds, Wall
+
+_WRAPPER_PLACES: Final = ("/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap")
+"""Not looked for along PATH: whoever can set a variable could put a program of his own in its place."""
+
+_NO_NAMESPACES: Final = (
+    "allow unprivileged user namespaces (`sysctl user.max_user_namespaces`, `kernel.apparmor_restrict_unprivileged_userns`), "
+    "or install bubblewrap"
+)
+
+
+def detect(launcher: Launcher, wanted: str, *, namespaces: bool = True) -> tuple[Machine, Holds]:
+    """The machine and the walls that stand on it, with the backend `wanted`: `auto`, `bubblewrap` or `native`.
+
+    `auto` takes bubblewrap where it works. Nothing is raised where nothing holds: `Holds.is_confined` says so. Without
+    `namespaces` none of our own are tried, as on a machine that refuses them.
+    """
+    architecture = _kernel.MACHINE
+    uid, gid = os.geteuid(), os.getegid()
+    nothing = Machine(architecture=architecture, landlock=0, namespaces=False, uid=uid, gid=gid)
+    if not _kernel.is_known_machine():
+        return nothing, _none(dict.fromkeys(Wall, f"no filter is known for `{architecture}`"))
+    landlock = _kernel.landlock_version()
+    full = Machine(architecture=architecture, landlock=landlock, namespaces=True, uid=uid, gid=gid)
+    plain = Machine(architecture=architecture, landlock=landlock, namespaces=False, uid=uid, gid=gid)
+    failed, pid_max = _probe(launcher, full, []) if namespaces else ("not tried", None)
+    native = full if failed is None else plain
+    if wanted != "native":
+        found = _wrapper(launcher, native, failed is None)
+        if found is not None:
+            return found, _holds(found, "bubblewrap", pid_max=None)
+        if wanted == "bubblewrap":
+            why = "install bubblewrap, or set `backend` under `[sandbox]` to `native`"
+            return nothing, _none(dict.fromkeys(Wall, why))
+    if failed is None:
+        return full, _holds(full, "native", pid_max=pid_max)
+    if landlock < _landlock.VERSION_TRUNCATE:
+        why = f"Linux 6.2 with Landlock; or {_NO_NAMESPACES}"
+        return nothing, _none(dict.fromkeys(Wall, why))
+    failed, _ = _probe(launcher, plain, [])
+    if failed is not None:
+        return nothing, _none(dict.fromkeys(Wall, f"seccomp is refused: {failed}"))
+    return plain, _holds(plain, "native", pid_max=None)
+
+
+def _wrapper(launcher: Launcher, native: Machine, namespaces: bool) -> Machine | None:  # noqa: FBT001 - a measured fact
+    for place in _WRAPPER_PLACES:
+        if os.access(place, os.X_OK):
+            for around in (True, False) if namespaces else (False,):
+                found = Machine(
+                    architecture=native.architecture,
+                    landlock=native.landlock,
+                    namespaces=around,
+                    uid=native.uid,
+                    gid=native.gid,
+                    wrapper=place,
+                )
+                if _probe(launcher, found, ["true"])[0] is None:
+                    return found
+    return None
+
+
+def _probe(launcher: Launcher, machine: Machine, argv: list[str]) -> tuple[str | None, int | None]:
+    """Why these walls can't stand here, or None; and how many processes the PID namespace takes, where that can be told."""
+    with tempfile.TemporaryDirectory(prefix="assent-probe-") as folder:
+        root = Path(folder).resolve()
+        confinement = Confinement(root=root, environment={"PATH": "/usr/bin:/bin"})
+        view = View.of(confinement, None, None)
+        answer, output = launcher.try_out(plan_of(view, argv, machine))
+    failed = _failure(answer)
+    told = output.strip()
+    return failed, int(told) if told.isdigit() else None
+
+
+def _failure(answer: dict[str, Any]) -> str | None:  # `Any`: JSON
+    if "failed" in answer:
+        return f"{answer['failed']} ({answer['step']})"
+    return None if answer["status"] == 0 else f"it ended with {answer['status']}"
+
+
+def _none(missing: dict[Wall, str]) -> Holds:
+    return Holds("unconfined", {}, missing)
+
+
+def _holds(machine: Machine, backend: BackendName, *, pid_max: int | None) -> Holds:
+    spaces = machine.namespaces or machine.wrapper is not None
+    by = "bubblewrap" if machine.wrapper else "namespaces"
+    landlock = f"Landlock {machine.landlock}" if machine.landlock else None
+    inner_landlock = landlock if machine.wrapper is None else None
+    scoped = machine.landlock >= _landlock.VERSION_SCOPES
+    walls: dict[Wall, str] = {
+        Wall.FILES: _both(f"mount namespace ({by})" if spaces else None, inner_landlock),
+        Wall.NETWORK: _both(
+            f"network namespace ({by})" if spaces else None,
+            inner_landlock if machine.landlock >= _landlock.VERSION_NETWORK and not spaces else None,
+            "seccomp on socket families",
+        ),
+        Wall.PROCESSES_OF_OTHERS: _both(
+            f"PID namespace ({by})" if spaces else None,
+            f"{landlock} scopes" if scoped else None,
+            None if spaces or scoped else "seccomp refuses signals",
+        ),
+        Wall.PRIVILEGES: _both("no_new_privs", "no capabilities", "user namespace" if spaces else None),
+        Wall.SYSTEM_CALLS: "seccomp",
+        Wall.SURVIVAL: _both(
+            f"PID namespace ({by})" if spaces else "subreaper, stopped and killed as a tree", "death signals"
+        ),
+        Wall.CPU: "RLIMIT_CPU for one process, watched for all",
+        Wall.MEMORY: "RLIMIT_DATA for one process, watched for all",
+        Wall.FILE_SIZE: "RLIMIT_FSIZE",
+        Wall.PROCESS_COUNT: _both(
+            "RLIMIT_NPROC in a user namespace" if machine.namespaces and machine.uid else None,
+            f"pid_max {pid_max}" if pid_max and pid_max < 1 << 15 else None,
+            "watched",
+        ),
+        Wall.WALL_CLOCK: "the supervisor's timer",
+        Wall.OUTPUT: "counted while it is read",
+        Wall.ENVIRONMENT: "only what is named, no descriptors",
+        Wall.LAYER: "overlay where the file system can, else a copy; its size is watched"
+        if machine.namespaces
+        else "a copy of the workspace; its size is watched",
+    }
+    return Holds(backend, walls)
+
+
+def _both(*mechanisms: str | None) -> str:
+    return " + ".join(one for one in mechanisms if one)

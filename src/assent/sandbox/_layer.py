@@ -1,0 +1,177 @@
+"""The private layer over a workspace: where a program's writes go instead."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from assent.errors import InputError, WorldError
+
+_RECORD: Final = "layer.json"
+_FICLONE: Final = 0x4004_9409
+COPY_ENTRIES_MAX: Final = 200_000
+"""Files and folders of a workspace that is copied because no overlay can be laid over it."""
+
+
+class LayerKind(StrEnum):
+    """How a layer holds what was written."""
+
+    OVERLAY = "overlay"
+    """Only the differences, as overlayfs keeps them."""
+    COPY = "copy"
+    """A copy of the workspace, changed in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer on disk: a folder with a record of what it lies over."""
+
+    folder: Path
+    kind: LayerKind
+    root: Path
+    hidden: tuple[str, ...]
+
+    @property
+    def upper(self) -> str:
+        """Where overlayfs keeps the differences."""
+        return str(self.folder / "upper")
+
+    @property
+    def work(self) -> str:
+        """Overlayfs's own."""
+        return str(self.folder / "work")
+
+    @property
+    def tree(self) -> str:
+        """The copy."""
+        return str(self.folder / "tree")
+
+    @property
+    def trial(self) -> str:
+        """An empty folder on which the whole can be mounted."""
+        return str(self.folder / "merged")
+
+    @property
+    def writes(self) -> str:
+        """The folder that grows with what is written."""
+        return self.upper if self.kind is LayerKind.OVERLAY else self.tree
+
+
+def read_layer(folder: Path) -> Layer | None:
+    """The layer in a folder, or None where nothing has been written to it yet."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return Layer(folder, LayerKind(record["kind"]), Path(record["root"]), tuple(record["hidden"]))
+
+
+def new_layer(folder: Path, root: Path, hidden: tuple[str, ...]) -> Layer:
+    """Folders for an overlay in `folder`, which must be there and outside the workspace. Nothing is recorded yet."""
+    if not folder.is_dir():
+        raise InputError("SANDBOX_INVALID", f"the layer's folder `{folder}` is not there")
+    if folder.is_relative_to(root) and not any(folder.is_relative_to(one) for one in hidden):
+        raise InputError(
+            "SANDBOX_INVALID",
+            "the layer lies within the workspace that it covers",
+            hint="keep it in the state directory, and hide that",
+        )
+    layer = Layer(folder, LayerKind.OVERLAY, root, hidden)
+    for name in (layer.upper, layer.work, layer.trial):
+        Path(name).mkdir(exist_ok=True)
+    # What the overlay shows of the workspace's own folder is its upper folder's mode.
+    Path(layer.upper).chmod(stat.S_IMODE(root.stat().st_mode))
+    return layer
+
+
+def record(layer: Layer) -> None:
+    """Remember what the layer is; from now on it is used as it is."""
+    content = {"kind": layer.kind, "root": str(layer.root), "hidden": list(layer.hidden)}
+    (layer.folder / _RECORD).write_text(json.dumps(content), encoding="utf-8")
+
+
+def copy_workspace(layer: Layer, *, bytes_max: int) -> Layer:
+    """The same layer as a copy of its workspace, without what is hidden. SANDBOX_LAYER_FULL past its bounds.
+
+    Where the file system can share blocks between files, nothing is copied but names.
+    """
+    copied = Layer(layer.folder, LayerKind.COPY, layer.root, layer.hidden)
+    budget = _Budget(bytes_max)
+    _copy_folder(str(layer.root), copied.tree, layer.hidden, budget)
+    return copied
+
+
+class _Budget:
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes = bytes_max
+        self._entries = COPY_ENTRIES_MAX
+
+    def take(self, size: int) -> None:
+        self._bytes -= size
+        self._entries -= 1
+        if self._bytes < 0 or self._entries < 0:
+            raise WorldError(
+                "SANDBOX_LAYER_FULL",
+                "the workspace is larger than the private layer may be, and no overlay can be laid over it here",
+                hint="raise `layer_bytes` under `[sandbox]`, or keep the state on a file system of its own",
+            )
+
+
+def _copy_folder(source: str, target: str, hidden: tuple[str, ...], budget: _Budget) -> None:
+    status = os.stat(source)
+    os.mkdir(target, 0o700)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if entry.path in hidden:
+                continue
+            path = os.path.join(target, entry.name)
+            if entry.is_symlink():
+                budget.take(0)
+                os.symlink(os.readlink(entry.path), path)
+            elif entry.is_dir():
+                budget.take(0)
+                _copy_folder(entry.path, path, hidden, budget)
+            elif entry.is_file():
+                budget.take(entry.stat().st_size)
+                _copy_file(entry.path, path)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.chmod(target, stat.S_IMODE(status.st_mode))
+
+
+def _copy_file(source: str, target: str) -> None:
+    with open(source, "rb") as original, open(target, "xb") as copy:
+        try:
+            fcntl.ioctl(copy, _FICLONE, original.fileno())
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS}:
+                raise
+            shutil.copyfileobj(original, copy, 1 << 20)
+    shutil.copystat(source, target)
+
+
+def discard(folder: Path) -> None:
+    """Remove a layer's folder with all that is in it. Harmless when it is gone."""
+    for path in (folder, folder / "work" / "work"):
+        if path.is_dir():
+            path.chmod(0o700)  # overlayfs leaves its own folder closed to everybody
+    shutil.rmtree(folder, onerror=_open_and_retry)
+
+
+def _open_and_retry(_function: object, path: str, _failure: object) -> None:
+    """A program may leave folders that their owner can't list: open them, and go on."""
+    if not os.path.lexists(path):
+        return
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.chmod(path, 0o700)
+        shutil.rmtree(path, ignore_errors=False)
+        return
+    os.chmod(os.path.dirname(path), 0o700)
+    os.unlink(path)

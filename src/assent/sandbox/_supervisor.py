@@ -1,0 +1,426 @@
+"""The process beside a confined program: builds the walls, starts it, watches it, and ends all that is left of it.
+
+Only the standard library is imported: the launcher forks this, and no part of it runs in a process that has threads.
+
+    supervisor ── in no sandbox; told what to do by one JSON object on `control`, ends everything when that closes
+     └ init    ── first process of the new PID namespace: it builds the view of files and reaps orphans (only with namespaces)
+        └ the program, and whatever it starts
+
+What to do (`plan`): `user_maps`, `outer` and `inner` (namespaces that the supervisor and the process below it enter), `steps`
+(mounts, see `_steps.py`), `landlock`, `filter`, `files`, `rlimits`, `watch`, `wall_ms`, `forgo`, `argv`, `env`, `cwd`. The answer
+is one JSON object: `failed`, or `status` (as `os.waitstatus_to_exitcode` gives it) with `limit`, `cpu_ms` and `memory_bytes`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from assent.sandbox import _kernel, _steps, _tree
+
+_TICK_MS: Final = 50
+# A walk over a private layer may cost more than a look at the processes.
+_LAYER_TICKS: Final = 4
+_BLOCK_BYTES: Final = 512
+_PLAN_BYTES_MAX: Final = 32 << 20
+Plan = dict[str, Any]  # `Any`: a plan is JSON that `_plan.py` has made; its parts are documented above
+
+
+def supervise(control: socket.socket, streams: tuple[int, int, int]) -> NoReturn:
+    """Run one confined program from start to end, and answer. `streams` become its stdin, stdout and stderr."""
+    answer: dict[str, Any] = {}
+    try:
+        answer = _Supervisor(control, streams).run()
+    except OSError as error:
+        answer = _failure(error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it; nobody above would tell
+        answer = {"failed": f"{type(error).__name__}: {error}", "errno": 0, "step": "supervisor"}
+    with contextlib.suppress(OSError):
+        control.sendall(json.dumps(answer).encode() + b"\n")
+        control.shutdown(socket.SHUT_RDWR)
+    # Of an init that has said its last word only the taking down of its namespaces is left, which is the kernel's work and may
+    # take longer than the whole program did. The caller need not wait for it.
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    os._exit(0)
+
+
+def _failure(error: OSError) -> dict[str, Any]:
+    return {"failed": error.strerror or str(error), "errno": error.errno or 0, "step": error.filename or ""}
+
+
+class _Supervisor:
+    """One program's supervisor, in a process of its own."""
+
+    def __init__(self, control: socket.socket, streams: tuple[int, int, int]) -> None:
+        self._control = control
+        self._streams = streams
+        self._launcher = os.getppid()
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+        self._seen_signals: set[int] = set()
+        self._baseline: int | None = None
+
+    def run(self) -> dict[str, Any]:
+        plan = self._receive()
+        # Where a PID namespace ends everything with its first process, that process is told to end with us by the kernel.
+        # Elsewhere the tree has to be killed one by one, so the end of the launcher must leave the time for it.
+        has_init = bool(plan["outer"] & _kernel.CLONE_NEWPID)
+        for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
+            signal.signal(number, self._note)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        _kernel.die_with_parent(signal.SIGTERM)
+        if os.getppid() != self._launcher:
+            return {"failed": "the launcher has ended", "errno": 0, "step": "supervisor"}
+        if not has_init:
+            _kernel.become_subreaper()
+        if plan["user_maps"] is not None:
+            self._enter_user_namespace(plan)
+        elif plan["outer"]:
+            _kernel.unshare(plan["outer"])
+        report, reporter = os.pipe()
+        alive, alive_here = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(alive_here)
+            os.close(report)
+            self._control.close()
+            if has_init:
+                _guarded(reporter, lambda: _init(plan, self._streams, reporter, alive))
+            _guarded(reporter, lambda: _program(plan, self._streams, alive))
+        os.close(reporter)
+        os.close(alive)
+        for stream in self._streams:
+            os.close(stream)
+        if not has_init:
+            _kernel.become_unreadable()
+        return self._watch(plan, child, report, has_init=has_init)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._seen_signals.add(number)
+
+    def _receive(self) -> Plan:
+        text = bytearray()
+        while not text.endswith(b"\n"):
+            block = self._control.recv(1 << 16)
+            if not block or len(text) > _PLAN_BYTES_MAX:
+                os._exit(0)  # whoever asked is gone
+            text += block
+        plan: Plan = json.loads(text)
+        return plan
+
+    @staticmethod
+    def _enter_user_namespace(plan: Plan) -> None:
+        uid, gid = os.geteuid(), os.getegid()
+        if uid == 0:
+            with contextlib.suppress(OSError):
+                os.setgroups([])  # only root may; another's groups stay, as the kernel asks
+        _kernel.unshare(plan["outer"])
+        inside_uid, inside_gid = plan["user_maps"]
+        for name, text in (
+            ("setgroups", "deny"),
+            ("gid_map", f"{inside_gid} {gid} 1"),
+            ("uid_map", f"{inside_uid} {uid} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
+
+    # -- the watch ---------------------------------------------------------------------------------------------------------
+
+    def _watch(self, plan: Plan, child: int, report: int, *, has_init: bool) -> dict[str, Any]:
+        """Wait for the end, and cause it where a limit is passed or the caller says so."""
+        poll = select.poll()
+        for descriptor in (self._control.fileno(), self._woken, report):
+            poll.register(descriptor, select.POLLIN)
+        signal.setitimer(signal.ITIMER_REAL, plan["wall_ms"] / 1000)
+        said = bytearray()
+        limit: str | None = None
+        ticks = 0
+        top = child if has_init else os.getpid()
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll(_TICK_MS)}
+            if report in ready:
+                block = os.read(report, 1 << 16)
+                said += block
+                if not block:
+                    poll.unregister(report)
+                    report = -1
+                if has_init and said.endswith(b"\n"):
+                    break
+            if self._woken in ready:
+                os.read(self._woken, 64)
+            if self._control.fileno() in ready or signal.SIGTERM in self._seen_signals:
+                limit = "killed"
+            elif signal.SIGALRM in self._seen_signals:
+                limit = "wall_s"
+            if limit is not None:
+                break
+            if _has_ended(child):
+                break
+            ticks += 1
+            limit = self._passed(plan, top, ticks)
+            if limit is not None:
+                break
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return self._conclude(child, report, said, limit, has_init=has_init)
+
+    def _conclude(
+        self, child: int, report: int, said: bytearray, limit: str | None, *, has_init: bool
+    ) -> dict[str, Any]:
+        if has_init and said.endswith(b"\n"):
+            # All that was below it has been killed and waited for.
+            return self._answer(0, limit, said, resource.getrusage(resource.RUSAGE_CHILDREN))
+        if has_init:
+            # With its first process, the kernel kills the whole PID namespace; waiting for it waits for all of them.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            _, status, use = os.wait4(child, 0)
+            code = os.waitstatus_to_exitcode(status)
+        else:
+            found, status = os.waitpid(child, os.WNOHANG)
+            code = os.waitstatus_to_exitcode(status) if found else -signal.SIGKILL
+            _tree.end(os.getpid())
+            use = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if report >= 0:
+            while block := os.read(report, 1 << 16):
+                said += block
+        return self._answer(code, limit, said, use)
+
+    @staticmethod
+    def _answer(code: int, limit: str | None, said: bytearray, use: resource.struct_rusage) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "status": code,
+            "limit": limit,
+            "cpu_ms": int((use.ru_utime + use.ru_stime) * 1000),
+            "memory_bytes": use.ru_maxrss * 1024,
+        }
+        for line in bytes(said).splitlines():
+            answer.update(json.loads(line))
+        return answer
+
+    def _passed(self, plan: Plan, top: int, ticks: int) -> str | None:
+        """The limit that the tree has passed by now."""
+        watch = plan["watch"]
+        use = _tree.use_of(top, most=watch["processes"])
+        # Bubblewrap's own two are processes of the tree too.
+        if use.processes > watch["processes"] + watch["helpers"]:
+            return "processes"
+        if use.cpu_ms > watch["cpu_ms"]:
+            return "cpu_s"
+        files = self._memory_files(plan, top)
+        if use.memory_bytes + files > watch["memory_bytes"]:
+            # The sum counts a shared page for each process that has it, so the exact and slower number decides.
+            exact = _tree.own_memory(top)
+            if (use.memory_bytes if exact is None else exact) + files > watch["memory_bytes"]:
+                return "memory_bytes"
+        if watch["layers"] and ticks % _LAYER_TICKS == 0 and self._layers_passed(watch):
+            return "layer_bytes"
+        return None
+
+    @staticmethod
+    def _memory_files(plan: Plan, top: int) -> int:
+        """Bytes of files in the program's own `/tmp`, which lies in memory."""
+        if not plan["watch"]["memory_tmp"]:
+            return 0
+        try:
+            found = os.statvfs(f"/proc/{top}/root/tmp")
+        except OSError:
+            return 0
+        return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+    def _layers_passed(self, watch: dict[str, Any]) -> bool:
+        """Whether the private folders hold more than they may. The disk's free space tells cheaply when a walk is worth it."""
+        free = 0
+        for folder in watch["layers"]:
+            found = os.statvfs(folder)
+            free += found.f_bavail * found.f_frsize
+        if self._baseline is None:
+            self._baseline = free
+        budget: int = watch["layer_bytes"]
+        if self._baseline - free < budget // 2:
+            return False
+        return sum(_size_of(folder, budget) for folder in watch["layers"]) > budget
+
+
+def _size_of(folder: str, enough: int) -> int:
+    """The bytes on disk below `folder`, counted no further than past `enough`."""
+    total = 0
+    waiting = [folder]
+    while waiting and total <= enough:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+    return total
+
+
+def _has_ended(child: int) -> bool:
+    found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return found is not None
+
+
+# -- the processes below -----------------------------------------------------------------------------------------------
+
+
+def _guarded(reporter: int, body: Callable[[], NoReturn]) -> NoReturn:
+    """Run a child's part; what fails is told through `reporter`, and the child ends."""
+    try:
+        body()
+    except OSError as error:
+        said = _failure(error)
+    except BaseException as error:  # noqa: BLE001 - as in `supervise`
+        said = {"failed": f"{type(error).__name__}: {error}", "errno": 0, "step": "start"}
+    with contextlib.suppress(OSError):
+        os.write(reporter, json.dumps(said).encode() + b"\n")
+    os._exit(126)
+
+
+def _default_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (
+        signal.SIGTERM,
+        signal.SIGALRM,
+        signal.SIGCHLD,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+        signal.SIGINT,
+    ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _init(plan: Plan, streams: tuple[int, int, int], reporter: int, alive: int) -> NoReturn:
+    """The first process of a PID namespace: the view of files, then the program, whose orphans it reaps."""
+    _default_signals()
+    _kernel.die_with_parent(signal.SIGKILL)
+    # The parent may have ended before it was named: then its end of this pipe is closed already.
+    if select.select([alive], [], [], 0)[0]:
+        os._exit(126)
+    _kernel.unshare(plan["inner"])
+    _steps.take(plan["steps"])
+    program = os.fork()
+    if program == 0:
+        _guarded(reporter, lambda: _start(plan, streams))
+    for stream in streams:
+        os.close(stream)
+    while True:
+        found, status = os.wait()
+        if found == program:
+            break
+    # Here -1 means this PID namespace, all but the caller.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    use = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = {
+        "status": os.waitstatus_to_exitcode(status),
+        "cpu_ms": int((use.ru_utime + use.ru_stime) * 1000),
+        "memory_bytes": use.ru_maxrss * 1024,
+    }
+    os.write(reporter, json.dumps(said).encode() + b"\n")
+    os._exit(0)
+
+
+def _program(plan: Plan, streams: tuple[int, int, int], alive: int) -> NoReturn:
+    """The program without an init above it."""
+    _default_signals()
+    if plan["inner"]:
+        _kernel.unshare(plan["inner"])
+    _steps.take(plan["steps"])
+    _kernel.die_with_parent(signal.SIGKILL)
+    if select.select([alive], [], [], 0)[0]:
+        os._exit(126)
+    _start(plan, streams)
+
+
+def _start(plan: Plan, streams: tuple[int, int, int]) -> NoReturn:
+    """Put up the walls around this process, in an order in which no later one needs what an earlier one took, and exec."""
+    os.setsid()  # no terminal, so nothing can be typed into one
+    moved = [_move_up(stream) for stream in streams]
+    for number, stream in enumerate(moved):
+        os.dup2(stream, number, inheritable=True)
+    os.umask(0o022)
+    os.chdir(plan["cwd"])
+    for name, (soft, hard) in plan["rlimits"].items():
+        _limit(getattr(resource, name), soft, hard)
+    if plan["forgo"]:
+        _kernel.forgo_privileges()
+        _kernel.drop_capabilities()
+    if plan["landlock"] is not None:
+        _kernel.landlock(
+            tuple(plan["landlock"]["handled"]),
+            [(path, rights) for path, rights in plan["landlock"]["rules"]],
+        )
+    _kernel.close_on_exec(3)
+    for number, content in plan["files"].items():
+        _as_file(base64.b64decode(content), int(number))
+    argv, environment = plan["argv"], plan["env"]
+    if plan["filter"] is not None:
+        _kernel.load_filter(base64.b64decode(plan["filter"]))
+    if not argv:
+        _tell_facts()
+    try:
+        os.execve(_found(argv[0], environment), argv, environment)  # noqa: S606 - never by a shell
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "exec") from None
+
+
+def _tell_facts() -> NoReturn:
+    """In place of a program: what only somebody inside can see."""
+    try:
+        with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
+            os.write(1, file.read().encode())
+    except OSError:
+        os.write(1, b"none\n")
+    os._exit(0)
+
+
+def _move_up(descriptor: int) -> int:
+    """The same file at a number that the standard streams do not need."""
+    if descriptor > 2:
+        return descriptor
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+
+
+def _as_file(content: bytes, number: int) -> None:
+    """A file in memory with this content as descriptor `number` of the program, read from its start."""
+    held = os.memfd_create("input")
+    os.write(held, content)
+    os.lseek(held, 0, os.SEEK_SET)
+    os.dup2(held, number, inheritable=True)
+
+
+def _limit(which: int, soft: int, hard: int) -> None:
+    _, most = resource.getrlimit(which)
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(which, (soft, hard))
+
+
+def _found(name: str, environment: dict[str, str]) -> str:
+    """The file that `name` means inside the sandbox, looked for as `execvp` does."""
+    if "/" in name:
+        return name
+    for folder in environment.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":"):
+        path = os.path.join(folder or ".", name)
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    raise FileNotFoundError(2, os.strerror(2), name)
+
+
+__all__ = ["supervise"]

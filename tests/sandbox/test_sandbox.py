@@ -1,0 +1,100 @@
+"""A confined program sees what it is shown, and how it ends is told."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from assent.errors import AssentError, WorldError
+from assent.sandbox import Holds, Sandbox, SandboxLimits, Wall
+from assent.sandbox._launcher import Launcher
+from assent.sandbox._plan import Machine
+from tests.sandbox.conftest import Ground
+
+
+async def test_program_reads_workspace_and_writes_nothing(sandbox: Sandbox, ground: Ground) -> None:
+    ended = await sandbox.run(
+        ["sh", "-c", "cat a.txt src/b.txt; echo new > n || exit 7"], ground.confinement()
+    )
+    assert ended.stdout == b"alpha\nbeta\n"
+    assert (ended.exit_code, ended.signal, ended.limit) == (7, None, None) or ended.exit_code == 2
+    assert not (ground.root / "n").exists()
+
+
+async def test_input_and_environment_are_what_is_given(sandbox: Sandbox, ground: Ground) -> None:
+    confinement = ground.confinement(environment={"PATH": "/usr/bin:/bin", "GIVEN": "a b"}, cwd="src")
+    ended = await sandbox.run(["sh", "-c", "cat; env; cat b.txt"], confinement, stdin=b"from outside\n")
+    lines = ended.stdout.decode().splitlines()
+    assert lines[0] == "from outside"
+    assert lines[-1] == "beta"
+    names = {line.partition("=")[0] for line in lines[1:-1]}
+    assert "GIVEN=a b" in lines
+    assert names <= {"GIVEN", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR"}
+
+
+async def test_exit_and_signal_are_told_apart(sandbox: Sandbox, ground: Ground) -> None:
+    ended = await sandbox.run(["sh", "-c", "exit 3"], ground.confinement())
+    assert (ended.exit_code, ended.signal) == (3, None)
+    ended = await sandbox.run(["sh", "-c", "kill -TERM $$"], ground.confinement())
+    assert (ended.exit_code, ended.signal) in {(None, 15), (143, None)}  # bubblewrap tells it as a shell does
+
+
+async def test_unknown_program_is_refused(sandbox: Sandbox, ground: Ground) -> None:
+    if sandbox.holds.backend == "bubblewrap":
+        ended = await sandbox.run(["no-such-program"], ground.confinement())
+        assert ended.exit_code == 1
+        return
+    with pytest.raises(AssentError) as caught:
+        await sandbox.run(["no-such-program"], ground.confinement())
+    assert caught.value.code == "SANDBOX_PROGRAM"
+
+
+async def test_output_past_its_bound_ends_the_program(sandbox: Sandbox, ground: Ground) -> None:
+    limits = replace(ground.limits, output_bytes=100_000)
+    ended = await sandbox.run(["sh", "-c", "yes"], ground.confinement(limits=limits))
+    assert ended.limit == "output_bytes"
+    assert len(ended.stdout) == 100_000
+
+
+async def test_callback_gets_output_as_it_comes(sandbox: Sandbox, ground: Ground) -> None:
+    got: list[tuple[str, bytes]] = []
+
+    async def take(name: str, block: bytes) -> None:
+        await asyncio.sleep(0)
+        got.append((name, block))
+
+    ended = await sandbox.run(["sh", "-c", "echo out; echo err >&2"], ground.confinement(), on_output=take)
+    assert sorted(got) == [("stderr", b"err\n"), ("stdout", b"out\n")]
+    assert ended.stdout == b""
+    assert ended.output_bytes == 8
+
+
+async def test_wall_clock_ends_the_program(sandbox: Sandbox, ground: Ground) -> None:
+    ended = await sandbox.run(["sleep", "600"], ground.confinement(limits=SandboxLimits(wall_s=1)))
+    assert ended.limit == "wall_s"
+
+
+async def test_cancelled_run_leaves_nothing(sandbox: Sandbox, ground: Ground) -> None:
+    began = asyncio.Event()
+    task = asyncio.create_task(
+        sandbox.run(
+            ["sh", "-c", "echo here; sleep 600"], ground.confinement(), on_output=lambda *_: began.set()
+        )
+    )
+    await asyncio.wait_for(began.wait(), 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_nothing_runs_where_nothing_holds(launcher: Launcher, ground: Ground) -> None:
+    machine = Machine(architecture="x86_64", landlock=0, namespaces=False, uid=1, gid=1)
+    holds = Holds("unconfined", {}, {Wall.FILES: "get a newer kernel"})
+    with pytest.raises(WorldError) as caught:
+        await Sandbox(launcher, machine, holds, unconfined=False).run(["true"], ground.confinement())
+    assert caught.value.code == "SANDBOX_UNAVAILABLE"
+    assert "get a newer kernel" in str(caught.value.hint)
+    ended = await Sandbox(launcher, machine, holds, unconfined=True).run(["true"], ground.confinement())
+    assert ended.is_success

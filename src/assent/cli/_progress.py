@@ -137,6 +137,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "capability.activated": "weights set",
     "capability.retired": "version retired",
     "capability.switched": "share lost",
+    "secret.accessed": "secret",
     "ledger.created": "ledger created",
     "ledger.recovered": "ledger sealed",
     "payload.erased": "payloads erased",
@@ -166,6 +167,8 @@ def event_detail(event: Object) -> str:
         parts.append("digest not confirmed")
     if text(event, "verdict"):
         parts.append(f"happened: {text(event, 'verdict')}")
+    if kind == "secret.accessed":
+        parts += [text(event, "secret"), text(event, "outcome")]
     if text(event, "resolution"):
         parts.append(text(event, "resolution").replace("_", " "))
     parts.append(text(event, "code"))

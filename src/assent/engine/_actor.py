@@ -60,7 +60,7 @@ class RunActor:
         self._services = scope.services
         self._progress = progress
         self._admission = Admission(scope)
-        self._effects = Effects(scope)
+        self._effects = Effects(scope, self._hear)
         self._outbox = Outbox(scope.services, scope.record, durable_n)
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
         self._inbox: Queue[Message] = Queue()
@@ -79,6 +79,7 @@ class RunActor:
         self._waiters: list[Future[None]] = []
         self._watchers: dict[StepKey, list[Future[None]]] = {}
         self._failure: BaseException | None = None
+        self._is_stopped = False
 
     @property
     def is_broken(self) -> bool:
@@ -119,6 +120,12 @@ class RunActor:
         self.start()
         await answer
 
+    async def _hear(self, command: Command) -> None:
+        """What a call under way has to say before it goes on. Once the run was stopped nobody hears it."""
+        if self._is_stopped:
+            raise _stopped()
+        await self.deliver(command)
+
     async def add_step(
         self, key: StepKey, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
     ) -> None:
@@ -151,11 +158,14 @@ class RunActor:
         """Stop where it is, as a crash would, but after every effect under way has ended or was cancelled."""
         for token in self._effects.tokens.values():
             token.cancel()
+        self._is_stopped = True
         tasks = [
             task for task in (self._driving, *self._busy.values()) if task is not None and not task.done()
         ]
         for task in tasks:
             task.cancel()
+        # A thread that waits for an answer would be waited for.
+        self._refuse_all(_stopped())
         if tasks:
             await asyncio.wait(tasks)
         self._drop_launches()
@@ -473,6 +483,10 @@ class RunActor:
         self._watchers.clear()
         for waiter in waiting:
             _answer(waiter, error)
+
+
+def _stopped() -> InputError:
+    return InputError("RUNTIME_CLOSED", "the runtime is closing, and gives no more secrets")
 
 
 def _answer(waiter: Future[None], error: BaseException | None) -> None:

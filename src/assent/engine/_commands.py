@@ -88,6 +88,12 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False):
     served: Commitment | None = None
 
 
+class Accessed(msgspec.Struct, frozen=True, gc=False):
+    """A call under way asked for secrets and waits until that is on the record. All events are of one step and attempt."""
+
+    events: tuple[ev.SecretAccessed, ...]
+
+
 class Doubted(msgspec.Struct, frozen=True, gc=False):
     """Nobody can say what became of an attempt; `code` says why (`CAPABILITY_CHANGED`, `EFFECT_UNKNOWN`)."""
 
@@ -199,6 +205,7 @@ Command: TypeAlias = (
     | Succeeded
     | Failed
     | Reconciled
+    | Accessed
     | Doubted
     | Compensating
     | Compensated

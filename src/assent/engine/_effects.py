@@ -13,9 +13,11 @@ What an exception says about the world is decided here and nowhere else:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from assent.engine._admission import timeout_of
 from assent.engine._commands import (
+    Accessed,
     Command,
     Compensated,
     Doubted,
@@ -39,19 +41,22 @@ from assent.invocation import (
     NoEffectError,
     RateLimited,
     Reconciliation,
+    SecretAccess,
     World,
     as_error,
 )
 from assent.spec import events as ev
-from assent.spec.ids import Commitment
+from assent.spec.ids import LABEL, Commitment, StepKey
+from assent.spec.secret_text import is_secret_name
 from assent.spec.states import Effect, StepState, Undo, Verdict
 
 
 class Effects:
     """Performs the effects of one run."""
 
-    def __init__(self, scope: RunScope) -> None:
+    def __init__(self, scope: RunScope, deliver: Callable[[Command], Awaitable[None]]) -> None:
         self._scope = scope
+        self._deliver = deliver
         self._services = scope.services
         self._pipeline = scope.services.pipeline
         self._blueprint = scope.blueprint
@@ -75,6 +80,7 @@ class Effects:
         timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
         if call is None:
             call = self._continued(step, intent, bound, CallPhase.EXECUTING)
+        call.life.journal = self._journal
         self.tokens[step.key] = call.context.cancel
         try:
             self._revive(call, intent)
@@ -327,7 +333,7 @@ class Effects:
     ) -> Invocation:
         """A call that goes on from what the journal tells, or takes back what it tells of."""
         is_compensation = entry is CallPhase.COMPENSATING
-        return self._scope.receive(
+        call = self._scope.receive(
             bound,
             step.key,
             attempt=intent.attempt,
@@ -340,6 +346,25 @@ class Effects:
             # A rehearsal is no compensation that anybody would be told of.
             is_silent=is_silent or (world is not None and world.is_simulated),
         )
+        call.life.journal = self._journal
+        return call
+
+    async def _journal(self, accesses: tuple[SecretAccess, ...]) -> None:
+        """Put accesses to secrets on the record; durable when it returns. A name that no secret can have is told nobody."""
+        events = tuple(
+            ev.SecretAccessed(
+                step=StepKey(str(one.ids["step"])),
+                attempt=int(str(one.ids["attempt"])),
+                secret=one.name,
+                outcome=one.outcome.value,
+                provider=one.provider if one.provider is None or LABEL.match(one.provider) else "other",
+                binding=one.binding,
+            )
+            for one in accesses
+            if is_secret_name(one.name)
+        )
+        if events:
+            await self._deliver(Accessed(events))
 
     def _revive(self, call: Invocation, intent: ev.StepStarted) -> None:
         """Give a call that another process, or an earlier moment, began its inputs back."""

@@ -16,6 +16,7 @@ from typing import assert_never
 
 from assent.engine._commands import (
     Abort,
+    Accessed,
     AddStep,
     Admit,
     Approve,
@@ -40,7 +41,7 @@ from assent.engine._commands import (
 from assent.engine._conclusions import conclude
 from assent.engine._readiness import Readiness
 from assent.engine._record import Phase, RunRecord, StepRecord, Task, evolve, to_take_back
-from assent.engine._reports import decide_compensation, decide_report
+from assent.engine._reports import decide_access, decide_compensation, decide_report
 from assent.engine._wishes import decide_approval, decide_cancel, decide_resolution, decide_undo
 from assent.errors import InputError
 from assent.spec import events as ev
@@ -71,6 +72,8 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
     match command:
         case Admit():
             return command.events if _may_admit(record, command) else ()
+        case Accessed():
+            return decide_access(record, command)
         case AddStep():
             return _add_step(record, command.event)
         case Succeeded() | Failed() | Reconciled() | Doubted():

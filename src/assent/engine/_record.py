@@ -228,6 +228,8 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             _evolve_approval(record, event, n, at_ms)
         case ev.CompensationStarted() | ev.StepCompensated() | ev.CompensationFailed():
             _evolve_compensation(record, event)
+        case ev.SecretAccessed():
+            record.step(event.step)  # it is on the record, and changes nothing
         case _:
             _evolve_run(record, event)
     _derive_state(record)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from assent.engine._commands import (
+    Accessed,
     Compensated,
     Compensating,
     Doubted,
@@ -18,6 +19,7 @@ from assent.engine._commands import (
     Succeeded,
 )
 from assent.engine._record import Phase, RunRecord, StepRecord, Task
+from assent.errors import InputError
 from assent.spec import events as ev
 from assent.spec.states import Effect, StepState, Verdict
 
@@ -53,6 +55,20 @@ def decide_report(
             return [ev.StepInDoubt(step=report.step, attempt=report.attempt, code=report.code)]
         case _:
             assert_never(report)
+
+
+def decide_access(record: RunRecord, access: Accessed) -> Sequence[ev.AnyEvent]:
+    """Secrets that a call asked for. A call whose attempt is settled gets none: `InputError` CALL_ENDED."""
+    first = access.events[0]
+    step = record.steps.get(first.step)
+    under_way = (StepState.RUNNING, StepState.COMPENSATING)
+    if step is None or step.state not in under_way or step.attempt != first.attempt:
+        raise InputError(
+            "CALL_ENDED",
+            f"the call of step `{first.step}` has ended and gets no secret",
+            hint="a thread that outlives its call can't ask for more",
+        )
+    return access.events
 
 
 def _is_expected(

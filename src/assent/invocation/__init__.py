@@ -40,6 +40,7 @@ from assent.invocation.secrets import (
     SecretProvider,
     Secrets,
     SecretSourceError,
+    secret_binding,
 )
 from assent.invocation.snapshot import Snapshot
 from assent.invocation.state import CallState, StateKey
@@ -116,4 +117,5 @@ __all__ = [
     "capability",
     "described",
     "restore_call",
+    "secret_binding",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,26 +11,19 @@ from assent.spec.secret_text import SecretText
 from assent.spec.types import SecretReference
 
 
-def names_in(value: Any) -> tuple[str, ...]:  # `Any`: what `revealed` takes
+def names_in(value: Any) -> tuple[str, ...]:  # `Any`: what `filled` takes
     """The secrets that a value refers to, each once, in order."""
     found: dict[str, None] = {}
     _collect(value, found)
     return tuple(found)
 
 
-async def revealed(value: Any, read: Callable[[str], Awaitable[str]]) -> Any:
-    """The value with each reference as what `read` gives for its name.
+def filled(value: Any, values: Mapping[str, str]) -> Any:  # `Any`: as above
+    """The value with each reference as the value of its name.
 
     References are `SecretReference`s and what stands in a `SecretText`, at any depth of dictionaries, lists, tuples and models;
     a model comes back as a dictionary of its fields. Everything else stays as it is: in a plain text a reference is literal.
     """
-    names = names_in(value)
-    values = {name: await read(name) for name in names}
-    return filled(value, values)
-
-
-def filled(value: Any, values: Mapping[str, str]) -> Any:  # `Any`: as above
-    """The same from values that are there already."""
     if isinstance(value, SecretText):
         return value.filled(values.__getitem__)
     if isinstance(value, SecretReference):

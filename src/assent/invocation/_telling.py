@@ -7,11 +7,11 @@ from typing import Any, Final
 from assent.errors import RefusedError
 from assent.invocation._invocation import Invocation
 from assent.invocation.application import GlobalContext
-from assent.invocation.context import LocalContext, Surroundings
+from assent.invocation.context import CallLife, LocalContext, Surroundings
 from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, Stage, Subject
 from assent.invocation.phases import CallPhase
 from assent.invocation.redaction import Redactor
-from assent.invocation.secrets import Secret, Secrets
+from assent.invocation.secrets import Secret, SecretAccess, Secrets
 from assent.spec.ports import FineClock
 
 _START: Final = Stage.START
@@ -68,46 +68,58 @@ class Around(Surroundings):
         self._teller = teller
         self._secrets = secrets
 
-    async def secret(
-        self, context: LocalContext, name: str, granted: tuple[str, ...], *, fresh: bool
-    ) -> Secret:
+    async def secret(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
         if self._secrets is None:
-            return await super().secret(context, name, granted, fresh=fresh)
-        _require_time(context, name)
-        return await self._secrets.read(
-            name, capability=context.capability, granted=granted, ids=context.ids, fresh=fresh
-        )
+            return await super().secret(context, life, name, fresh=fresh)
+        return (await self._read(context, life, (name,), host=None, fresh=fresh))[name]
 
-    def secret_in_thread(
-        self, context: LocalContext, name: str, granted: tuple[str, ...], *, fresh: bool
-    ) -> Secret:
+    def secret_in_thread(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
         if self._secrets is None:
-            return super().secret_in_thread(context, name, granted, fresh=fresh)
-        return self._secrets.in_thread(self.secret(context, name, granted, fresh=fresh))
+            return super().secret_in_thread(context, life, name, fresh=fresh)
+        return self._secrets.in_thread(self.secret(context, life, name, fresh=fresh))
 
-    async def reveal(
-        self, context: LocalContext, value: Any, granted: tuple[str, ...], host: str | None
-    ) -> Any:
-        secrets = self._secrets
-        if secrets is None:
-            return await super().reveal(context, value, granted, host)
-        from assent.invocation._revealing import revealed
+    async def reveal(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
+        if self._secrets is None:
+            return await super().reveal(context, life, value, host)
+        from assent.invocation._revealing import filled, names_in
 
-        async def read(name: str) -> str:
-            _require_time(context, name)
-            found = await secrets.read(
-                name, capability=context.capability, granted=granted, ids=context.ids, host=host
+        names = names_in(value)
+        found = await self._read(context, life, names, host=host, fresh=False) if names else {}
+        return filled(value, {name: secret.reveal() for name, secret in found.items()})
+
+    def reveal_in_thread(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
+        if self._secrets is None:
+            return super().reveal_in_thread(context, life, value, host)
+        return self._secrets.in_thread(self.reveal(context, life, value, host))
+
+    async def _read(
+        self, context: LocalContext, life: CallLife, names: tuple[str, ...], *, host: str | None, fresh: bool
+    ) -> dict[str, Secret]:
+        """Secrets for a call. INVARIANT: each access, a refused one too, is in the journal before anybody has a value."""
+        assert self._secrets is not None  # the callers looked
+        _require_time(context, names[0])
+        found: dict[str, Secret] = {}
+        told: list[SecretAccess] = []
+        try:
+            for name in names:
+                found[name] = await self._secrets.read(
+                    name,
+                    capability=context.capability,
+                    granted=life.granted,
+                    ids=context.ids,
+                    fresh=fresh,
+                    host=host,
+                    told=told.append,
+                )
+        finally:
+            # What this call was given before is on the record already.
+            news = tuple(
+                one for one in told if one.name not in found or life.given.get(one.name) != found[one.name]
             )
-            return found.reveal()
-
-        return await revealed(value, read)
-
-    def reveal_in_thread(
-        self, context: LocalContext, value: Any, granted: tuple[str, ...], host: str | None
-    ) -> Any:
-        if self._secrets is None:
-            return super().reveal_in_thread(context, value, granted, host)
-        return self._secrets.in_thread(self.reveal(context, value, granted, host))
+            if news and life.journal is not None:
+                await life.journal(news)
+            life.given = {**life.given, **found}
+        return found
 
     @property
     def redactor(self) -> Redactor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from assent.errors import InputError, Json
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from assent.invocation._call_snapshot import Performing
     from assent.invocation._hook_records import HookRecord
     from assent.invocation.application import GlobalContext
-    from assent.invocation.secrets import Secret
+    from assent.invocation.secrets import Secret, SecretAccess
     from assent.invocation.snapshot import Snapshot
 
 Redactable = TypeVar("Redactable", bound="bytes | Json")
@@ -144,40 +145,26 @@ class Surroundings:
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         """A part says how far it is. May be called from any thread; must not block."""
 
-    async def secret(
-        self, context: LocalContext, name: str, granted: tuple[str, ...], *, fresh: bool
-    ) -> Secret:
-        """A secret for a call whose capability is granted these."""
-        del context, granted, fresh
+    async def secret(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
+        """A secret for a call."""
+        del context, life, fresh
         raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
 
-    def secret_in_thread(
-        self, context: LocalContext, name: str, granted: tuple[str, ...], *, fresh: bool
-    ) -> Secret:
+    def secret_in_thread(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
         """The same for a thread that may wait."""
-        del context, granted, fresh
+        del context, life, fresh
         raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
 
     # `Any`: whatever holds references, and the same with values in their places.
-    async def reveal(
-        self, context: LocalContext, value: Any, granted: tuple[str, ...], host: str | None
-    ) -> Any:
+    async def reveal(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
         """The value with its references resolved."""
-        from assent.invocation._revealing import revealed
+        return self.reveal_in_thread(context, life, value, host)
 
-        async def read(name: str) -> str:
-            raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
-
-        del context, granted, host
-        return await revealed(value, read)
-
-    def reveal_in_thread(
-        self, context: LocalContext, value: Any, granted: tuple[str, ...], host: str | None
-    ) -> Any:
+    def reveal_in_thread(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
         """The same for a thread that may wait."""
         from assent.invocation._revealing import filled, names_in
 
-        del context, granted, host
+        del context, life, host
         for name in names_in(value):
             raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
         return filled(value, {})
@@ -212,6 +199,9 @@ class CallLife:
     granted: tuple[str, ...] = ()
     attached: tuple[str, ...] = ()
     bound: Performing | None = None
+    given: Mapping[str, Secret] = MappingProxyType({})
+    journal: Callable[[tuple[SecretAccess, ...]], Awaitable[None]] | None = None
+    """Makes accesses to secrets durable; nobody has a value before it has returned."""
 
 
 class LocalContext:
@@ -314,11 +304,11 @@ class LocalContext:
         For async parts that execute, reconcile or compensate (`RefusedError` SECRET_TOO_EARLY in all others).
         Raises `RefusedError` SECRET_NOT_GRANTED, `InputError` SECRET_MISSING, `WorldError` SECRET_UNAVAILABLE.
         """
-        return await self._around.secret(self, name, self._life.granted, fresh=fresh)
+        return await self._around.secret(self, self._life, name, fresh=fresh)
 
     def secret_in_thread(self, name: str, *, fresh: bool = False) -> Secret:
         """The same for sync parts, which run in a thread of their own and wait in it."""
-        return self._around.secret_in_thread(self, name, self._life.granted, fresh=fresh)
+        return self._around.secret_in_thread(self, self._life, name, fresh=fresh)
 
     async def reveal(self, value: Any, *, host: str | None = None) -> Any:  # `Any`: as the part has it
         """The value with every reference in it resolved: a `SecretText` or `SecretReference`, or any structure that holds some.
@@ -327,11 +317,11 @@ class LocalContext:
         going to be sent; a secret that is bound to hosts is given for no other. Use what you get and keep it nowhere: hand no
         part of it to `progress`, `meta` or an error. Raises what `secret` raises.
         """
-        return await self._around.reveal(self, value, self._life.granted, host)
+        return await self._around.reveal(self, self._life, value, host)
 
     def reveal_in_thread(self, value: Any, *, host: str | None = None) -> Any:  # `Any`: as above
         """The same for sync parts, which run in a thread of their own and wait in it."""
-        return self._around.reveal_in_thread(self, value, self._life.granted, host)
+        return self._around.reveal_in_thread(self, self._life, value, host)
 
     def attach(self, chunks: Iterable[bytes]) -> Attachment:
         """Keep bytes that are too many for an output or an error; what is returned goes into it, anywhere.

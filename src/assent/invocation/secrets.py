@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import re
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +18,7 @@ from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.invocation._secret_grants import NO_GRANT, SecretGrant, require_grant
 from assent.invocation.redaction import MASK, Redactor
 from assent.spec.ports import Clock
+from assent.spec.secret_text import variable_of
 
 T = TypeVar("T")
 
@@ -87,6 +87,18 @@ class SecretSourceError(InputError):
     """Why a provider can't tell, in words that hold nothing of the value: unlike any other exception it is shown."""
 
 
+def secret_binding(key: bytes, access: tuple[str, str, str, str], secret: Secret) -> str:
+    """HMAC-SHA256 (RFC 2104), 64 hex digits, over a value and the one access that gave it.
+
+    `access` is run, step, attempt and the secret's name. The same value gives another binding in every access, so that only who
+    has the key can tell where it was used again.
+    """
+    parts = ("assent-secret-v1", *access, secret.reveal())
+    # Each part behind its length: no two different lists of parts become the same bytes.
+    message = b"".join(len(part).to_bytes(8, "big") + part for part in (one.encode() for one in parts))
+    return hmac.new(key, message, "sha256").hexdigest()
+
+
 class SecretProvider(Protocol):
     """Where secrets come from."""
 
@@ -128,7 +140,7 @@ class EnvironmentSecrets:
 
     def variable(self, name: str) -> str:
         """The variable that holds a secret: upper case, everything but letters and digits as `_`."""
-        return self._prefix + re.sub(r"[^A-Z0-9]", "_", name.upper())
+        return self._prefix + variable_of(name)
 
     def hint(self, name: str) -> str:
         return f"set `{self.variable(name)}` in the environment"
@@ -160,7 +172,7 @@ class AccessOutcome(StrEnum):
 class SecretAccess:
     """One access, for the record. `provider` is who had the secret; `ids` are those of the call.
 
-    `is_hidden` false: the value is too short to be found and hidden where it might be shown.
+    `is_hidden` false: the value is too short to be found and hidden where it might be shown. `binding` is for the ledger alone.
     """
 
     name: str
@@ -170,6 +182,7 @@ class SecretAccess:
     provider: str | None = None
     ids: Mapping[str, Json] = field(default_factory=dict)
     is_hidden: bool = True
+    binding: str | None = None
 
     def to_json(self) -> dict[str, Json]:
         """The same as JSON data."""
@@ -240,6 +253,7 @@ class Secrets:
         self._limits = limits or SecretLimits()
         self._slots: dict[str, _Slot] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._key: Callable[[], bytes] | None = None
 
     async def read(
         self,
@@ -250,18 +264,21 @@ class Secrets:
         ids: Mapping[str, Json] | None = None,
         fresh: bool = False,
         host: str | None = None,
+        told: Callable[[SecretAccess], object] | None = None,
     ) -> Secret:
         """A secret for a call of a capability whose spec grants it `granted`; `host`: where its value is going to be sent.
+
+        `told` hears of the access, as the record does.
 
         It is kept for its time to live; `fresh` gives one that was fetched after this call began. Calls that ask at the same time
         share one fetch, and its failure. Raises `RefusedError` SECRET_NOT_GRANTED, `InputError` SECRET_MISSING (no provider has
         it), and `WorldError` SECRET_UNAVAILABLE (one failed, and no other has it).
         """
-        told = _Told(self._record, self._clock, name, capability, ids or {})
+        tell = _Told(self._record, told, self._clock, name, capability, ids or {})
         try:
             require_grant(name, capability, self._grants.get(name, NO_GRANT), granted, host)
         except RefusedError:
-            told(AccessOutcome.REFUSED)
+            tell(AccessOutcome.REFUSED)
             raise
         slot = self._slot(name)
         slot.users += 1
@@ -275,13 +292,14 @@ class Secrets:
                 # A failure is told to those who waited for it. Whoever comes later and finds a kept value does not care.
                 if slot.failure is not None and slot.ended > ended:
                     is_missing = slot.failure.code == "SECRET_MISSING"
-                    told(AccessOutcome.MISSING if is_missing else AccessOutcome.FAILED)
+                    tell(AccessOutcome.MISSING if is_missing else AccessOutcome.FAILED)
                     # A copy for each: an error that is raised collects the traceback of who raises it.
                     raise type(slot.failure).from_dict(slot.failure.to_dict())
                 assert slot.secret is not None  # INVARIANT: a fetch leaves a secret or a failure
                 # INVARIANT: a value is known to the redactor before anybody has it.
                 is_hidden = self.redactor.add(name, slot.secret.reveal())
-                told(outcome, slot.provider, is_hidden=is_hidden)
+                binding = self._binding(name, slot.secret, ids or {})
+                tell(outcome, slot.provider, is_hidden=is_hidden, binding=binding)
                 return slot.secret
         finally:
             slot.users -= 1
@@ -308,6 +326,16 @@ class Secrets:
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let threads read too: `loop` is where secrets are fetched."""
         self._loop = loop
+
+    def bind_with(self, key: Callable[[], bytes]) -> None:
+        """Have accesses bound to the value they gave, under this key; see `secret_binding`."""
+        self._key = key
+
+    def _binding(self, name: str, secret: Secret, ids: Mapping[str, Json]) -> str | None:
+        if self._key is None or "run" not in ids:
+            return None
+        access = (str(ids["run"]), str(ids["step"]), str(ids["attempt"]), name)
+        return secret_binding(self._key(), access, secret)
 
     def add(self, provider: SecretProvider) -> None:
         """Ask another provider, before all others. What was kept from them is forgotten."""
@@ -380,16 +408,27 @@ class _Told:
     """Tells the record of one access."""
 
     record: Callable[[SecretAccess], object]
+    listener: Callable[[SecretAccess], object] | None
     clock: Clock
     name: str
     capability: str
     ids: Mapping[str, Json]
 
     def __call__(
-        self, outcome: AccessOutcome, provider: str | None = None, *, is_hidden: bool = True
+        self,
+        outcome: AccessOutcome,
+        provider: str | None = None,
+        *,
+        is_hidden: bool = True,
+        binding: str | None = None,
     ) -> None:
         now_ms = self.clock.now_ms()
-        self.record(SecretAccess(self.name, self.capability, outcome, now_ms, provider, self.ids, is_hidden))
+        access = SecretAccess(
+            self.name, self.capability, outcome, now_ms, provider, self.ids, is_hidden, binding
+        )
+        self.record(access)
+        if self.listener is not None:
+            self.listener(access)
 
 
 def _unavailable(name: str, failed: list[Json]) -> WorldError:

@@ -63,6 +63,13 @@ class Ed25519FileSigner:
         """The same key under another name: a key's name says for which log it signs, and one key may keep several."""
         return Ed25519FileSigner(name, self._key.private_bytes_raw())
 
+    def derive(self, purpose: bytes) -> bytes:
+        """32 bytes that only who has this key can know, unlike those of any other purpose: HKDF-SHA256 (RFC 5869)."""
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        return HKDF(SHA256(), 32, salt=None, info=purpose).derive(self._key.private_bytes_raw())
+
     def sign(self, message: bytes) -> bytes:
         """The Ed25519 signature, 64 bytes; the same for the same message."""
         return self._key.sign(message)

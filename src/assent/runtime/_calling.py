@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache, partial
 
 from assent import system
 from assent.engine import Limits, Services
@@ -16,9 +17,10 @@ from assent.invocation import (
     Metrics,
     Pipeline,
 )
+from assent.journal import Ed25519FileSigner
 from assent.runtime import settings
 from assent.runtime._rates import rate_limiter, remember_calls
-from assent.runtime._secrets import runtime_secrets
+from assent.runtime._secrets import SECRET_BINDING, runtime_secrets
 from assent.spec.ports import FineClock
 
 
@@ -36,8 +38,12 @@ class Calling:
         self._app = app
         self._metrics = metrics
 
-    def open(self, services: Services) -> None:
-        """The runtime opens, on the running loop: threads may read secrets, and calls of earlier processes count."""
+    def open(self, services: Services, signer: Ed25519FileSigner) -> None:
+        """The runtime opens, on the running loop: threads may read secrets, and calls of earlier processes count.
+
+        What a secret was when it was used is bound in the ledger under a key of the ledger's own.
+        """
+        self.secrets.bind_with(cache(partial(signer.derive, SECRET_BINDING)))
         self.secrets.attach(asyncio.get_running_loop())
         remember_calls(services.pipeline.rates, services.journal, services.clock.now_ms())
 

@@ -172,7 +172,7 @@ class Runtime(Replays):
         self._exit.push_async_callback(journal.close)
         services = self.services(journal, journal.blobs)
         self._services = services
-        self.calling.open(services)
+        self.calling.open(services, signer)
         self._plans.sweep(services.clock.now_ms())
         # The modules outlive every call that may use them, and the journal outlives the modules.
         self._exit.push_async_callback(self.app.shutdown)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import InputError, Json
+from assent.spec import secret_text
 
 VAULT_TABLE: Final = "vault"
 """`[secrets.vault]` says how Vault is reached; no secret can be called so."""
@@ -77,8 +78,8 @@ class SecretSettings:
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of a secret that is kept nowhere else: upper case, everything but letters and digits as `_`."""
-    return PREFIX + re.sub(r"[^A-Z0-9]", "_", name.upper())
+    """The environment variable of a secret that is kept nowhere else."""
+    return PREFIX + secret_text.variable_of(name)
 
 
 # -- what a file may say ------------------------------------------------------------------------------------------------

@@ -10,6 +10,9 @@ from assent.invocation import AccessOutcome, Metrics, SecretAccess, SecretGrant,
 from assent.runtime._secret_settings import SecretSettings
 from assent.runtime._secret_sources import ConfiguredSecrets
 
+SECRET_BINDING: Final = b"assent secret binding v1"
+"""What the key that binds accesses to values is derived from the ledger's key with."""
+
 LOGGER: Final = logging.getLogger("assent.secrets")
 # Whoever runs the program decides where its log goes. Without this it would be printed between a command's answers.
 LOGGER.addHandler(logging.NullHandler())

@@ -9,33 +9,23 @@ already written.
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Final, TypeAlias, get_args
+from typing import Annotated, Final, TypeAlias, get_args
 
 import msgspec
 
+from assent.spec._capability_events import (
+    CapabilityActivated,
+    CapabilityLabelled,
+    CapabilityRegistered,
+    CapabilityRetired,
+    CapabilitySwitched,
+    CapabilityUnlabelled,
+)
+from assent.spec._event import Event
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 from assent.spec.states import Effect, Mode, Resolution, Undo, Verdict
 
 LEAF_VERSION: Final = 1
-
-
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", gc=False):
-    """What every event has in common: its kind (the tag) and the payloads it binds.
-
-    `gc=False`, here and on `Leaf`: frozen values of strings and integers can't form cycles, and a fold over a long ledger would
-    otherwise spend half its time in the collector.
-    """
-
-    commitment_fields: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def kind(self) -> str:
-        """`subject.past_verb`."""
-        return str(self.__struct_config__.tag)
-
-    def commitments(self) -> list[Commitment]:
-        """The payloads that this event binds, in field order."""
-        return [value for name in self.commitment_fields if (value := getattr(self, name)) is not None]
 
 
 # -- runs ----------------------------------------------------------------------------------------------------
@@ -382,72 +372,23 @@ class CompensationFailed(Event, frozen=True, kw_only=True, tag="compensation.fai
     error: Commitment | None = None
 
 
-# -- capabilities --------------------------------------------------------------------------------------------
+# -- secrets -------------------------------------------------------------------------------------------------
 
 
-class CapabilityRegistered(Event, frozen=True, kw_only=True, tag="capability.registered"):
-    """A version of a capability can be called from now on. `replaces`: its spec was another one under the same number before."""
+class SecretAccessed(Event, frozen=True, kw_only=True, tag="secret.accessed"):
+    """A call asked for a secret; recorded before it has the value. `outcome` is `fetched`, `cached`, `refused`, `missing` or
+    `failed`.
 
-    capability: str
-    version: str
-    fingerprint: Fingerprint
-    replaces: Fingerprint | None = None
-
-
-class CapabilityLabelled(Event, frozen=True, kw_only=True, tag="capability.labelled"):
-    """Somebody put a label on a version; it names no other one of this capability any more."""
-
-    capability: str
-    version: str
-    label: str
-    by: str
-    asserted: bool = False
-    os_uid: int | None = None
-
-
-class CapabilityUnlabelled(Event, frozen=True, kw_only=True, tag="capability.unlabelled"):
-    """Somebody took a label away."""
-
-    capability: str
-    label: str
-    by: str
-    asserted: bool = False
-    os_uid: int | None = None
-
-
-class CapabilityActivated(Event, frozen=True, kw_only=True, tag="capability.activated"):
-    """Versions share the calls of the bare id from now on: `weights[i]` parts for `versions[i]`; none ends the sharing.
-
-    `by` is None and `code` says why where nobody asked for it.
+    `binding` is HMAC-SHA256 over run, step, attempt, name and value under a key that is derived from the ledger's own: whoever
+    has that key can later tell whether a value is the one that was used, and nobody else can guess it.
     """
 
-    capability: str
-    versions: tuple[str, ...] = ()
-    weights: tuple[int, ...] = ()
-    code: str | None = None
-    by: str | None = None
-    asserted: bool = False
-    os_uid: int | None = None
-
-
-class CapabilitySwitched(Event, frozen=True, kw_only=True, tag="capability.switched"):
-    """A version lost its share: `errors` of its `calls` in the last `window_ms` failed. The shares that hold then follow."""
-
-    capability: str
-    version: str
-    calls: int
-    errors: int
-    window_ms: int
-
-
-class CapabilityRetired(Event, frozen=True, kw_only=True, tag="capability.retired"):
-    """No new run can use a version any more; no unfinished one did."""
-
-    capability: str
-    version: str
-    by: str
-    asserted: bool = False
-    os_uid: int | None = None
+    step: StepKey
+    attempt: int
+    secret: str
+    outcome: str
+    provider: str | None = None
+    binding: str | None = None
 
 
 # -- the ledger itself ---------------------------------------------------------------------------------------
@@ -516,6 +457,7 @@ AnyEvent: TypeAlias = (
     | CapabilityActivated
     | CapabilitySwitched
     | CapabilityRetired
+    | SecretAccessed
     | LedgerCreated
     | LedgerRecovered
     | PayloadErased
@@ -598,3 +540,59 @@ _decoder: Final = msgspec.json.Decoder(Leaf)
 def decode_leaf(data: bytes) -> Leaf:
     """The leaf that these bytes encode; `ValueError` (msgspec's errors, and `UnicodeDecodeError`) when they are none."""
     return _decoder.decode(data)
+
+
+__all__ = [
+    "EVENT_TYPES",
+    "LEAF_VERSION",
+    "AnyEvent",
+    "ApprovalGranted",
+    "ApprovalRejected",
+    "ApprovalRequested",
+    "ApprovalVoided",
+    "AttemptFailed",
+    "CancelRequested",
+    "CapabilityActivated",
+    "CapabilityLabelled",
+    "CapabilityRegistered",
+    "CapabilityRetired",
+    "CapabilitySwitched",
+    "CapabilityUnlabelled",
+    "CompensationFailed",
+    "CompensationStarted",
+    "Event",
+    "Leaf",
+    "LedgerCreated",
+    "LedgerRecovered",
+    "PayloadErased",
+    "RollbackStarted",
+    "RunCancelled",
+    "RunCreated",
+    "RunFailed",
+    "RunNeedsAttention",
+    "RunRecovered",
+    "RunRolledBack",
+    "RunSucceeded",
+    "RunUndone",
+    "SecretAccessed",
+    "SessionClosed",
+    "StepAdded",
+    "StepCompensated",
+    "StepDenied",
+    "StepFailed",
+    "StepInDoubt",
+    "StepReconciled",
+    "StepResolved",
+    "StepResumed",
+    "StepSkipped",
+    "StepStarted",
+    "StepSucceeded",
+    "StepUnsettled",
+    "StepsExpanded",
+    "UndoRefused",
+    "UndoRequested",
+    "UndoStarted",
+    "decode_leaf",
+    "fields_naming",
+    "is_sealed",
+]

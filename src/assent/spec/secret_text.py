@@ -32,6 +32,11 @@ def is_secret_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def variable_of(name: str) -> str:
+    """The part of an environment variable's name that stands for a secret: `mail/token` is `MAIL_TOKEN`."""
+    return re.sub(r"[^A-Z0-9]", "_", name.upper())
+
+
 class SecretText(str):
     """Text in which `secret://NAME` and `secret://{NAME}` stand for secrets. Only `context.reveal` puts the values in.
 
@@ -131,4 +136,5 @@ __all__ = [
     "SecretText",
     "is_secret_name",
     "marked",
+    "variable_of",
 ]

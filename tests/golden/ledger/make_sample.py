@@ -1,7 +1,7 @@
-"""Made `v2/` once: a ledger with every kind of event, each with all its fields and with as few as it may (`v1/` too).
+"""Made `v3/` once: a ledger with every kind of event, each with all its fields and with as few as it may (as `v1/`, `v2/`).
 
 Kept to show how the files came about. Never run over a released folder: a sample that changes is a format that changed, and
-that needs a `v3/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
+that needs a `v4/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ class Recording:
     @classmethod
     def of_journal(cls, reader: JournalReader, run: RunId) -> Recording:
         """A run of this ledger. `RUN_UNKNOWN`; `PAYLOAD_ERASED` when some of its data is gone."""
-        leaves = reader.run_leaves(run)
+        # A replay asks for no secret, so that one was asked for is no part of what it plays.
+        leaves = [leaf for leaf in reader.run_leaves(run) if not isinstance(leaf.event, ev.SecretAccessed)]
         if not leaves:
             raise InputError(
                 "RUN_UNKNOWN", f"there is no run `{run}`", hint="list what there is with `assent runs`"

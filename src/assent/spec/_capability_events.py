@@ -1,0 +1,71 @@
+"""The events that tell of capabilities: which versions there are, what they are called, who serves how much."""
+
+from __future__ import annotations
+
+from assent.spec._event import Event
+from assent.spec.ids import Fingerprint
+
+
+class CapabilityRegistered(Event, frozen=True, kw_only=True, tag="capability.registered"):
+    """A version of a capability can be called from now on. `replaces`: its spec was another one under the same number before."""
+
+    capability: str
+    version: str
+    fingerprint: Fingerprint
+    replaces: Fingerprint | None = None
+
+
+class CapabilityLabelled(Event, frozen=True, kw_only=True, tag="capability.labelled"):
+    """Somebody put a label on a version; it names no other one of this capability any more."""
+
+    capability: str
+    version: str
+    label: str
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None
+
+
+class CapabilityUnlabelled(Event, frozen=True, kw_only=True, tag="capability.unlabelled"):
+    """Somebody took a label away."""
+
+    capability: str
+    label: str
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None
+
+
+class CapabilityActivated(Event, frozen=True, kw_only=True, tag="capability.activated"):
+    """Versions share the calls of the bare id from now on: `weights[i]` parts for `versions[i]`; none ends the sharing.
+
+    `by` is None and `code` says why where nobody asked for it.
+    """
+
+    capability: str
+    versions: tuple[str, ...] = ()
+    weights: tuple[int, ...] = ()
+    code: str | None = None
+    by: str | None = None
+    asserted: bool = False
+    os_uid: int | None = None
+
+
+class CapabilitySwitched(Event, frozen=True, kw_only=True, tag="capability.switched"):
+    """A version lost its share: `errors` of its `calls` in the last `window_ms` failed. The shares that hold then follow."""
+
+    capability: str
+    version: str
+    calls: int
+    errors: int
+    window_ms: int
+
+
+class CapabilityRetired(Event, frozen=True, kw_only=True, tag="capability.retired"):
+    """No new run can use a version any more; no unfinished one did."""
+
+    capability: str
+    version: str
+    by: str
+    asserted: bool = False
+    os_uid: int | None = None

@@ -81,7 +81,7 @@ format: $(STAMP) ## rewrite the sources in the house's format and mend what can 
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-crash: $(STAMP) ## the complete crash matrix: every pair of failpoints, not a sample
+crash: $(STAMP) ## the complete crash matrix: every pair of failpoints and every capability, not a sample
 	$(COMPILE)
 	@$(BIN)/python -m pytest tests/crash -n auto --complete-crash </dev/null
 

@@ -39,6 +39,7 @@ While its cases are still to come it stands in `LANDING` of `test_conformance.py
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -171,6 +172,9 @@ class Case:
             stage.workspace.mkdir()
             stage.outside.mkdir()
             (stage.outside / "canary.txt").write_text(CANARY)
+            for place in (stage.outside / "canary.txt", stage.outside):
+                # What stands outside is watched with its times, also from one world to the next.
+                os.utime(place, ns=(10**18, 10**18))
             for path, content in self.files.items():
                 stage.write(path, content)
             self.arrange(stage)

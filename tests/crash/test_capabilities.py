@@ -1,0 +1,178 @@
+"""Every built-in capability that has an effect is killed wherever that can matter, and its outcome is right or `in_doubt`.
+
+`make crash` kills at each point of the call, of its undo, and of the recovery from a kill around the effect; `make test` at some
+that a seed chooses. What a call does to its world, and how that is seen, its conformance case says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from tests.conformance.case import Case, Cell, Stage
+from tests.conformance.cells import doubt, not_applicable, seen, write_call
+from tests.conformance.table import CASES
+from tests.crash.test_matrix import killed
+from tests.support.crashing import Scene, noted
+from tests.support.nursery import Nursery
+
+ACTING: Final = {name: case for name, case in CASES.items() if Cell.RECONCILE not in not_applicable(case)}
+"""The capabilities whose effect may be there without its record."""
+
+UNDONE: Final = {name: case for name, case in ACTING.items() if Cell.UNDO not in not_applicable(case)}
+
+
+@dataclass
+class Worlds:
+    """A new world for each kill, and what is known of a call that nobody kills."""
+
+    case: Case
+    folder: Path
+    env: dict[str, str]
+    nursery: Nursery
+    count: int = field(default=0)
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        """One more world of the case, in which nothing was run."""
+        self.count += 1
+        with self.case.stage(self.folder / f"{self.count}", self.env) as stage:
+            write_call(self.case, stage)
+            yield World(self.case, stage, Scene(stage.root, stage.env, self.nursery), seen(self.case, stage))
+
+
+@dataclass
+class World:
+    """One world of a case with the commands that are run in it; `before` is how it stood."""
+
+    case: Case
+    stage: Stage
+    scene: Scene
+    before: object
+    run: Sequence[str] = ("run", "../call.yaml")
+
+    def see(self) -> object:
+        return seen(self.case, self.stage)
+
+    def called(self) -> str:
+        """The run of a call that nobody kills."""
+        ended = self.scene.assent(*self.run, "--json")
+        assert ended.code == 0, ended
+        return str(ended.json()["run_id"])
+
+    def recovery(self) -> Sequence[str]:
+        """The command that goes on: where nothing of the run was durable, nothing was done, and its user begins anew."""
+        if self.scene.runs_if_any():
+            return ("resume",)
+        assert self.see() == self.before, "something was done, and nothing of it is on the record"
+        return self.run
+
+    def assert_settled(self, after: object) -> None:
+        """Go on, and find the call done once, as its record says and as can be undone; or in doubt, where nobody can know."""
+        self.scene.assent(*self.recovery(), "--json")
+        (run,) = self.scene.runs()
+        if run["status"] == "needs_attention":
+            (step,) = self.scene.story(str(run["run_id"])).states
+            assert step == "in_doubt"
+            assert doubt(self.case), "in doubt, although the capability can tell what became of its effect"
+            self.scene.assert_sound("needs_attention")
+            return
+        assert run["status"] == "succeeded"
+        self.scene.assert_sound()
+        assert self.see() == after
+        if self.case.capability in UNDONE:
+            assert self.scene.assent("undo", str(run["run_id"])).code == 0
+            assert self.see() == self.before
+
+
+@pytest.fixture
+def worlds(case: Case, tmp_path: Path, clean_env: dict[str, str], nursery: Nursery) -> Worlds:
+    return Worlds(case, tmp_path, clean_env, nursery)
+
+
+def reference(worlds: Worlds) -> tuple[tuple[str, ...], object]:
+    """The points that a call reaches, in order, and the world after it."""
+    with worlds.world() as world:
+        return world.scene.trace(*world.run), world.see()
+
+
+def chosen(count: int, random: Random, *, is_complete: bool) -> list[int]:
+    """All of so many points, or one of them."""
+    return [*range(1, count + 1)] if is_complete else random.choices(range(1, count + 1), k=min(count, 1))
+
+
+@contextmanager
+def seeded(what: str) -> Iterator[Random]:
+    """A choice that a failure tells how to repeat."""
+    seed = os.environ.get("ASSENT_CRASH_SEED") or os.urandom(4).hex()
+    with noted(f"ASSENT_CRASH_SEED={seed}: {what}"):
+        yield Random(f"{seed} {what}")
+
+
+def test_a_call_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_complete: bool) -> None:
+    trace, after = reference(worlds)
+    with seeded(f"call {worlds.case.capability}") as random:
+        for place in chosen(len(trace), random, is_complete=crash_complete):
+            with noted(f"killed at {place}, {trace[place - 1]}, of {len(trace)}"), worlds.world() as world:
+                killed(world.scene, *world.run, at=f"any:{place}")
+                world.assert_settled(after)
+
+
+def test_an_undo_killed_anywhere_is_finished(worlds: Worlds, crash_complete: bool) -> None:
+    with worlds.world() as world:
+        trace = world.scene.trace("undo", world.called())
+    with seeded(f"undo {worlds.case.capability}") as random:
+        for place in chosen(len(trace), random, is_complete=crash_complete):
+            with noted(f"killed at {place}, {trace[place - 1]}, of {len(trace)}"), worlds.world() as world:
+                run = world.called()
+                killed(world.scene, "undo", run, at=f"any:{place}")
+                world.scene.assent("resume")
+                if world.scene.story(run).status == "succeeded":
+                    assert world.scene.assent("undo", run).code == 0  # nothing of the first one was durable
+                assert world.scene.story(run).status == "undone"
+                world.scene.assert_sound()
+                assert world.see() == world.before
+
+
+def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_complete: bool) -> None:
+    """The call is killed around its effect, then the process that recovers it."""
+    trace, after = reference(worlds)
+    first, last = trace.index("effect.before") + 1, trace.index("effect.after") + 1
+    with seeded(f"recovery {worlds.case.capability}") as random:
+        for place in range(first, last + 1) if crash_complete else [random.randint(first, last)]:
+            with worlds.world() as world:
+                killed(world.scene, *world.run, at=f"any:{place}")
+                reached = len(world.scene.trace("resume"))
+            assert reached
+            for second in chosen(reached, random, is_complete=crash_complete):
+                what = f"killed at {place}, {trace[place - 1]}, then at {second} of {reached}"
+                with noted(what), worlds.world() as world:
+                    killed(world.scene, *world.run, at=f"any:{place}")
+                    killed(world.scene, *world.recovery(), at=f"any:{second}")
+                    world.assert_settled(after)
+
+
+SAMPLES: Final = {
+    "test_a_call_killed_anywhere_is_right_or_in_doubt": (ACTING, 14),
+    "test_an_undo_killed_anywhere_is_finished": (UNDONE, 6),
+    "test_a_recovery_killed_anywhere_is_right_or_in_doubt": (ACTING, 6),
+}
+"""Test → the capabilities that it is about, and how many of them `make test` chooses."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All capabilities with `--complete-crash`, otherwise some that a seed chooses."""
+    cases, count = SAMPLES[metafunc.function.__name__]
+    names = sorted(cases)
+    if not metafunc.config.getoption("crash_complete"):
+        # Every worker of a session has to collect the same tests.
+        seed = os.environ.get("ASSENT_CRASH_SEED") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or "alone"
+        names = sorted(Random(seed).sample(names, min(count, len(names))))
+    metafunc.parametrize("case", [cases[name] for name in names], ids=names)

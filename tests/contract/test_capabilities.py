@@ -6,6 +6,7 @@ from pathlib import Path
 
 from assent.capabilities import builtin_capabilities
 from assent.testing import CapabilityContract, Case
+from tests.support.archives import TarEntry, tar_of
 
 BUILTIN = {one.id: one for one in builtin_capabilities()}
 FILES = {"a.txt": "one\n", "docs/b.bin": b"\x00\xff", "docs/deep/c.txt": "", "empty": None}
@@ -14,6 +15,10 @@ FILES = {"a.txt": "one\n", "docs/b.bin": b"\x00\xff", "docs/deep/c.txt": "", "em
 def link(folder: Path) -> None:
     (folder / "docs" / "link").symlink_to("b.bin")
     (folder / "a.txt").chmod(0o640)
+
+
+def packed(folder: Path) -> None:
+    (folder / "in.tar").write_bytes(tar_of(TarEntry(name=b"d/one", data=b"1"), TarEntry(name=b"two")))
 
 
 class TestNoop(CapabilityContract):
@@ -102,6 +107,31 @@ class TestCopy(CapabilityContract):
         Case({"source": "docs", "destination": "papers"}, files=FILES, arrange=link),
         Case(
             {"source": "a.txt", "destination": "docs/b.bin", "overwrite": True}, name="replaced", files=FILES
+        ),
+    )
+
+
+class TestPack(CapabilityContract):
+    capability = BUILTIN["sys.archive.pack"]
+    cases = (
+        Case({"sources": ["docs"], "destination": "out.zip"}, files=FILES),
+        Case(
+            {"sources": ["docs"], "destination": "a.txt", "format": "tar.zst", "overwrite": True},
+            name="replaced",
+            files=FILES,
+        ),
+    )
+
+
+class TestUnpack(CapabilityContract):
+    capability = BUILTIN["sys.archive.unpack"]
+    cases = (
+        Case({"source": "in.tar", "destination": "out"}, files=FILES, arrange=packed),
+        Case(
+            {"source": "in.tar", "destination": "x/y", "create_dirs": True},
+            name="with folders",
+            files=FILES,
+            arrange=packed,
         ),
     )
 

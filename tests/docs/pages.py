@@ -25,6 +25,7 @@ OWN: Final = tuple(
         "writing.md",
         "plugins.md",
         "replay.md",
+        "archives.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

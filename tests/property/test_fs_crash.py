@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from assent.spec.states import Verdict
+from tests.support.archives import TarEntry, tar_of
 from tests.support.hands import Hands, Killed, MortalFiles, PlainWorld, Step, TreeState, without_times
+
+_TREE = tar_of(TarEntry(name=b"d/e/one", data=b"1" * 99), TarEntry(name=b"d/two", mode=0o755, data=b"2"))
 
 
 def _furnish(root: Path) -> None:
@@ -20,6 +23,7 @@ def _furnish(root: Path) -> None:
     (root / "docs" / "zero").write_bytes(b"")
     (root / "docs" / "link").symlink_to("deep/b.bin")
     (root / "plain.txt").write_bytes(b"plain")
+    (root / "tree.tar").write_bytes(_TREE)
     (root / "docs" / "a.txt").chmod(0o640)
     (root / "docs" / "deep").chmod(0o750)
     for number, path in enumerate(sorted(root.rglob("*"), reverse=True)):
@@ -47,6 +51,15 @@ MAKE: dict[str, Callable[[Hands], Step]] = {
     "copy a file": lambda h: h.step("io.fs.copy", source="plain.txt", destination="copy.txt"),
     "copy over a file": lambda h: h.step(
         "io.fs.copy", source="plain.txt", destination="docs/a.txt", overwrite=True
+    ),
+    "pack a tree": lambda h: h.step(
+        "sys.archive.pack", sources=["docs/deep"], destination="x/new.tar.gz", create_dirs=True
+    ),
+    "pack over a file": lambda h: h.step(
+        "sys.archive.pack", sources=["docs/deep"], destination="plain.txt", format="zip", overwrite=True
+    ),
+    "unpack a tree": lambda h: h.step(
+        "sys.archive.unpack", source="tree.tar", destination="x/y", create_dirs=True
     ),
     "copy a tree": lambda h: h.step("io.fs.copy", source="docs", destination="copied"),
 }

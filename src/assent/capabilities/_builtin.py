@@ -22,6 +22,7 @@ from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
 
 BUILTIN_MODULES: Final[tuple[str, ...]] = (
+    "assent.capabilities.archive._capabilities",
     "assent.capabilities.fs._capabilities",
     "assent.capabilities.sys._capabilities",
 )

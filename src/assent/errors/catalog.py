@@ -6,6 +6,7 @@ A code is added here in the same change that first raises it; a test holds the t
 from __future__ import annotations
 
 from assent.errors._app_codes import APP_CODES
+from assent.errors._archive_codes import ARCHIVE_CODES
 from assent.errors._call_codes import CALL_CODES
 from assent.errors._data_codes import DATA_CODES
 from assent.errors._declaration_codes import DECLARATION_CODES
@@ -561,6 +562,7 @@ CATALOG: dict[str, Explanation] = {
         "Please report it with what was printed.",
     ),
     **APP_CODES,
+    **ARCHIVE_CODES,
     **DATA_CODES,
     **DECLARATION_CODES,
     **CALL_CODES,

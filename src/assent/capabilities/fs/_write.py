@@ -38,7 +38,7 @@ class _Write(FileEffect[W, Written], Generic[W]):
         entry = writable(files, path)
         if entry is not None and not self.may_replace(parameters):
             raise exists(path, hint="pass `overwrite: true` to replace it")
-        new_dirs = _dirs_to_make(files, path, allowed=parameters.create_dirs)
+        new_dirs = dirs_to_make(files, path, allowed=parameters.create_dirs)
         old = self.pre_image(context, path, keeps=keeps)
         mode = files.new_mode(EntryKind.FILE) if entry is None else entry.mode
         new = Snapshot((Node("", EntryKind.FILE, mode, 0, len(data), hashlib.sha256(data).hexdigest()),))
@@ -110,7 +110,7 @@ class MakeDirEffect(FileEffect[MakeDir, Made]):
                 hint="pass `exist_ok: true` if that is fine" if entry.kind is EntryKind.DIRECTORY else None,
             )
         files.guard(path)
-        new_dirs = _dirs_to_make(files, path, allowed=parameters.parents)
+        new_dirs = dirs_to_make(files, path, allowed=parameters.parents)
         new = Snapshot((Node("", EntryKind.DIRECTORY, files.new_mode(EntryKind.DIRECTORY), 0, 0),))
         nothing = Snapshot()
         target = Target(path, nothing, Expected.of(nothing, hashed=False), Expected.of(new, hashed=False))
@@ -148,7 +148,8 @@ def writable(files: Files, path: str) -> Entry | None:
     )
 
 
-def _dirs_to_make(files: Files, path: str, *, allowed: bool) -> tuple[str, ...]:
+def dirs_to_make(files: Files, path: str, *, allowed: bool) -> tuple[str, ...]:
+    """The folders above `path` that must be made first, outermost first. FILE_NOT_FOUND when that was not `allowed`."""
     new_dirs = missing_dirs(files, path)
     if new_dirs and not allowed:
         above = missing(parent_of(path))

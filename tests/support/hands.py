@@ -63,6 +63,7 @@ class PlainWorld:
 
     files: Files
     is_simulated: bool = False
+    is_changed: bool = False
     pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX
 
     def simulate(self) -> World:

@@ -21,14 +21,28 @@ __all__ = ["plan"]
 @click.option(
     "--exit-code", is_flag=True, help="3 would be denied, 11 needs approval or unknown, 10 changes, 0 none."
 )
+@click.option(
+    "--execute-captured",
+    is_flag=True,
+    help="Run programs whose writes are captured in the sandbox, and show what they would write; nothing is applied.",
+)
 @click.option("--detail", metavar="STEP", help="Show the whole diff of this step.")
-def plan(door: Door, *, file: str, inputs: tuple[str, ...], exit_code: bool, detail: str | None) -> int:
+def plan(
+    door: Door,
+    *,
+    file: str,
+    inputs: tuple[str, ...],
+    exit_code: bool,
+    execute_captured: bool,
+    detail: str | None,
+) -> int:
     """Show what the workflow in FILE would do, step by step; executes nothing.
 
     For each step: its capability and risk, the decision and its rule, who must approve, whether and how it can be undone, and
     the change as a diff. The plan is kept: `assent run PLAN` runs exactly this, once.
     """
-    request = door.request("plan", **workflow_fields(door, file, inputs, plans=False))
+    fields = workflow_fields(door, file, inputs, plans=False)
+    request = door.request("plan", **fields, execute_captured=execute_captured)
     made = door.facade.plan(request, door.settings)
     if detail is not None and detail not in [text(step, "name") for step in objects(made, "steps")]:
         names = ", ".join(text(step, "name") for step in objects(made, "steps"))
@@ -38,7 +52,8 @@ def plan(door: Door, *, file: str, inputs: tuple[str, ...], exit_code: bool, det
     else:
         from assent.cli._plan_text import plan_text
 
-        again = door.command("plan", file, *inputs)
+        flags = ["--execute-captured"] if execute_captured else []
+        again = door.command("plan", file, *inputs, *flags)
         go_on = door.command("run", text(made, "plan_id"))
         door.out.answer(plan_text(made, paint=door.out.paint(), detail=detail, run=go_on, show=again))
     return plan_exit_code(made) if exit_code else OK

@@ -20,7 +20,7 @@ from assent.engine._record import ApprovalRecord, RunRecord, StepRecord
 from assent.engine._scope import RunScope
 from assent.engine.ports import Services
 from assent.errors import AssentError, InputError, Json
-from assent.invocation import BoundCapability, Invocation, Preview
+from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
@@ -204,7 +204,10 @@ class Admission:
     ) -> Command:
         asked = record.approval if record is not None else None
         world = self._services.world.simulate()
-        shown = await self._pipeline.preview(candidate.call, world, timeout_s=self._timeout(candidate))
+        # Who is to approve sees what a program would write, and not its command line alone.
+        shown = await self._pipeline.preview(
+            candidate.call, world, timeout_s=self._timeout(candidate), flags=(EXECUTE_CAPTURED,)
+        )
         preview = shown if shown is not None else Preview()
         if asked is not None and asked.status in _ANSWERS:
             same_inputs = self._values.load(asked.request.inputs) == candidate.inputs

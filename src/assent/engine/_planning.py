@@ -18,7 +18,7 @@ from assent.engine._record import begin
 from assent.engine._scope import idempotency_key
 from assent.engine.ports import Catalogue, Services
 from assent.errors import AssentError, Json
-from assent.invocation import BoundCapability, Invocation, Preview, World
+from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview, World
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
@@ -119,7 +119,9 @@ class Planner:
         inputs: Mapping[str, Json],
         principal: Principal,
         environment: str | None,
+        execute_captured: bool = False,
     ) -> None:
+        self._flags = (EXECUTE_CAPTURED,) if execute_captured else ()
         self._services = services
         self._catalogue = catalogue
         self._blueprint = blueprint
@@ -199,15 +201,18 @@ class Planner:
         inputs = call.inputs
         decision = self._services.pipeline.authorize(call, self._question(target, inputs))
         preview, error_object = await self._preview(target, call)
-        certain = known and (self._world_is_known or not has_effect)
-        if has_effect and (not known or "preview" not in target.bound.parts or error_object is not None):
+        certain = known and preview.known and (self._world_is_known or not has_effect)
+        can_be_shown = "preview" in target.bound.parts and preview.known and error_object is None
+        if has_effect and not (known and can_be_shown):
             self._world_is_known = False
         planned = self._planned(target, decision, preview, known=certain, error=error_object)
         return msgspec.structs.replace(planned, target=target_of(inputs))
 
     async def _preview(self, target: _Target, call: Invocation) -> tuple[Preview, dict[str, Json] | None]:
         try:
-            preview = await self._services.pipeline.preview(call, self._world, timeout_s=None)
+            preview = await self._services.pipeline.preview(
+                call, self._world, timeout_s=None, flags=self._flags
+            )
         except AssentError as error:  # the plan shows that the step would fail
             return Preview(changes=False), dict(error.to_dict())
         return preview if preview is not None else Preview(changes=target.bound.spec.has_effect), None

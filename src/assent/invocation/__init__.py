@@ -13,7 +13,15 @@ from assent.invocation._secret_grants import SecretGrant
 from assent.invocation._shared_state import Owned, SharedState
 from assent.invocation._translated import TranslatedCapability
 from assent.invocation.application import GlobalContext
-from assent.invocation.context import Attachment, BlobStore, CancelToken, LocalContext, World, attached_in
+from assent.invocation.context import (
+    EXECUTE_CAPTURED,
+    Attachment,
+    BlobStore,
+    CancelToken,
+    LocalContext,
+    World,
+    attached_in,
+)
 from assent.invocation.declaration import Capability, capabilities_in, capability, described
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import (
@@ -49,6 +57,7 @@ from assent.invocation.transformers import Transformer, VersionChain
 __all__ = [
     "CALL_ENTRIES",
     "CALL_TRANSITIONS",
+    "EXECUTE_CAPTURED",
     "AccessOutcome",
     "ApplicationHealth",
     "Attachment",

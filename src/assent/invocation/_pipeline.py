@@ -11,7 +11,7 @@ pays for none of this: without hooks, callbacks and listeners each stage is what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -323,10 +323,12 @@ class Pipeline:
 
     # -- beside the way -------------------------------------------------------------------------------------------------------
 
-    async def preview(self, call: Invocation, world: World, *, timeout_s: float | None) -> Preview | None:
+    async def preview(
+        self, call: Invocation, world: World, *, timeout_s: float | None, flags: Collection[str] = ()
+    ) -> Preview | None:
         """What a validated call would change, on a simulated world; None when the handler can't tell.
 
-        The part gets a context of its own, so that nothing of the rehearsal shows in the call.
+        The part gets a context of its own, with these flags, so that nothing of the rehearsal shows in the call.
         """
         part = call.bound.handler.preview
         if part is None:
@@ -344,6 +346,8 @@ class Pipeline:
             keep_pre_image=real.keep_pre_image,
             is_silent=True,
         )
+        if flags:
+            shown.context.flags.update(flags)
         try:
             answer = await self._invoker.invoke(part, shown.context, call.parameters, timeout_s=timeout_s)
             assert isinstance(answer, Preview)  # the contract suite holds handlers to it

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Redactable = TypeVar("Redactable", bound="bytes | Json")
 
+EXECUTE_CAPTURED: Final = "execute_captured"
+"""The flag of a preview in which a confined program may be run to see what it would write; nothing of that is applied."""
+
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -85,6 +88,11 @@ class World(Protocol):
     @property
     def is_simulated(self) -> bool:
         """Whether changes stay imaginary."""
+        ...
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a simulated world differs from the one that it looks like; never for the real one."""
         ...
 
     @property

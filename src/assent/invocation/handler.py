@@ -66,13 +66,15 @@ class Preview:
     """What a call would change.
 
     `kind` says how to read `diff` (`unified`, `text`, `none`); `base` digests the state of the world that the preview was
-    made on: an approval is void when it changed; `changes` is false when the call would leave the world as it is.
+    made on: an approval is void when it changed; `changes` is false when the call would leave the world as it is. `known` is
+    false when what would change can't be told beforehand; `diff` then says why.
     """
 
     kind: str = "none"
     diff: str = ""
     base: str | None = None
     changes: bool = True
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

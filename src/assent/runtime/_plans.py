@@ -38,6 +38,7 @@ class SavedPlan:
     environment: str | None
     digest: str
     steps: list[Json]
+    execute_captured: bool = False
 
 
 class PlanStore:

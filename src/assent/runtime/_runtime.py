@@ -23,8 +23,6 @@ from assent.engine import (
     Blueprint,
     Cancel,
     Engine,
-    Plan,
-    Planner,
     Progress,
     Reject,
     Resolve,
@@ -53,9 +51,9 @@ from assent.runtime._calling import Calling, bounds
 from assent.runtime._catalogue import BUILT_IN, Capabilities, Registration
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
-from assent.runtime._plans import PlanStore, stale, used
+from assent.runtime._planned import Planned
+from assent.runtime._plans import PlanStore
 from assent.runtime._plugins import Plugins
-from assent.runtime._replays import Replays
 from assent.runtime._runs import find_run, undo_refusal
 from assent.runtime._session import Session
 from assent.runtime._versions import Versions
@@ -70,7 +68,7 @@ from assent.spec.workflow import WorkflowSpec, bind_inputs
 _LISTENER: Final[ContextVar[Progress | None]] = ContextVar("listener", default=None)
 
 
-class Runtime(Replays):
+class Runtime(Planned):
     """Everything that governs and performs runs in one workspace, while its state directory is owned.
 
         async with Runtime.open(workspace="project") as rt:
@@ -458,50 +456,6 @@ class Runtime(Replays):
             self._plans.discard(record.created.plan)
         return await self._ready.journal.erase(
             RunId(run), by=str(actor.principal), os_uid=actor.os_uid, at_ms=self._clock_ms()
-        )
-
-    # -- plans ----------------------------------------------------------------------------------------------------------------
-
-    async def plan(
-        self,
-        workflow: WorkflowSource,
-        inputs: Mapping[str, Json] | None = None,
-        *,
-        principal: Principal | str | None = None,
-        environment: str | None = None,
-    ) -> Plan:
-        """What a run would do; nothing is executed and nothing is saved."""
-        spec = self.load_workflow(workflow)
-        return await self.planner(spec, inputs or {}, self.actor(principal).principal, environment).plan()
-
-    def planner(
-        self, spec: WorkflowSpec, inputs: Mapping[str, Json], principal: Principal, environment: str | None
-    ) -> Planner:
-        """The planner of one run."""
-        bound = self.check_spec(spec, inputs)
-        catalogue = self._capabilities.current()
-        environment = environment or self.settings.environment
-        blueprint = Blueprint.of_workflow(spec)
-        return Planner(
-            self._ready, catalogue, blueprint, inputs=bound, principal=principal, environment=environment
-        )
-
-    async def run_plan(self, plan_id: str, actor: Actor) -> RunResult:
-        """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""
-        # The journal is asked first: the file of a plan that was run may have been erased with its run.
-        runs = self._ready.journal.rows("runs", {"plan_id": plan_id})
-        if runs:
-            raise used(plan_id, runs[0]["run_id"])
-        saved = self._plans.load(plan_id, self._clock_ms())
-        workflow = saved.document["workflow"]
-        assert isinstance(workflow, dict)  # INVARIANT: only workflows are planned
-        spec = WorkflowSpec.from_dict(workflow)
-        planner = self.planner(spec, saved.inputs, Principal.parse(saved.principal), saved.environment)
-        now = await planner.plan()
-        if str(actor.principal) != saved.principal or now.digest != saved.digest:
-            raise stale(saved, [step.to_json() for step in now.steps])
-        return await self.run_spec(
-            spec, saved.inputs, actor, environment=saved.environment, plan=PlanId(saved.plan_id)
         )
 
     # -- what is told of a run ------------------------------------------------------------------------------------------------

@@ -182,7 +182,8 @@ async def _plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Js
         chosen = request.get("environment")
         environment = str(chosen) if chosen is not None else None
         runtime.prepare_to_plan()
-        found = await runtime.planner(spec, inputs, principal, environment).plan()
+        execute_captured = bool(request.get("execute_captured"))
+        found = await runtime.planner(spec, inputs, principal, environment, execute_captured).plan()
         saved = SavedPlan(
             plan_id=system.SystemIds().plan_id(),
             document={"workflow": spec.to_json()},
@@ -190,6 +191,7 @@ async def _plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Js
             principal=str(principal),
             environment=environment,
             digest=found.digest,
+            execute_captured=execute_captured,
             steps=[step.to_json() for step in found.steps],
         )
         plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)

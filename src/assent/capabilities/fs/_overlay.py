@@ -86,6 +86,7 @@ class OverlayFiles:
         assert root is not None, "a workspace has a root"
         self._root = _Folder(root.mode, root.mtime_ns, ROOT)
         self._held_bytes = 0
+        self.is_changed = False
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -139,6 +140,7 @@ class OverlayFiles:
         mtime_ns: int | None = None,
         replace: bool = True,
     ) -> None:
+        self.is_changed = True
         del key  # Nothing can be interrupted here, so nothing needs a temporary name.
         folder, name = self._place(path)
         taken = self._child(folder, name)
@@ -154,29 +156,34 @@ class OverlayFiles:
         folder.mtime_ns = IMAGINED_MTIME_NS
 
     def make_dir(self, path: str, *, mode: int | None = None) -> None:
+        self.is_changed = True
         folder, name = self._free(path)
         made = self.new_mode(EntryKind.DIRECTORY) if mode is None else mode
         folder.children[name] = _Folder(made, IMAGINED_MTIME_NS, None)
         folder.mtime_ns = IMAGINED_MTIME_NS
 
     def make_link(self, path: str, target: str) -> None:
+        self.is_changed = True
         folder, name = self._free(path)
         folder.children[name] = _Link(target, IMAGINED_MTIME_NS)
         folder.mtime_ns = IMAGINED_MTIME_NS
 
     def remove_file(self, path: str) -> None:
+        self.is_changed = True
         folder, name, node = self._existing(path)
         if isinstance(node, _Folder):
             raise is_a_directory(path)
         self._remove(folder, name)
 
     def remove_dir(self, path: str) -> None:
+        self.is_changed = True
         folder, name, node = self._existing(path)
         if self._names(self._folder(node, path)):
             raise not_empty(path)
         self._remove(folder, name)
 
     def rename(self, source: str, destination: str, *, replace: bool) -> None:
+        self.is_changed = True
         old_folder, old_name, node = self._existing(source)
         new_folder, new_name = self._place(destination)
         taken = self._child(new_folder, new_name)
@@ -195,6 +202,7 @@ class OverlayFiles:
         new_folder.mtime_ns = IMAGINED_MTIME_NS
 
     def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
+        self.is_changed = True
         node = self._find(path)
         if node is None:
             raise missing(path)

@@ -56,6 +56,11 @@ class Workspace:
         return self._is_simulated
 
     @property
+    def is_changed(self) -> bool:
+        """Whether a simulated world differs from the one that it looks like; never for the real one."""
+        return isinstance(self._files, OverlayFiles) and self._files.is_changed
+
+    @property
     def pre_image_bytes_max(self) -> int:
         """What one call may keep for its undo, in bytes."""
         return self._pre_image_bytes_max

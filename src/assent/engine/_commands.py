@@ -76,7 +76,7 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reconciled(msgspec.Struct, frozen=True, gc=False):
-    """The capability said whether an unsettled effect happened; `may_repeat`: the spec calls it idempotent."""
+    """The capability said whether an unsettled effect happened; `may_repeat`: its spec calls it idempotent, or it this call."""
 
     step: StepKey
     attempt: int
@@ -86,6 +86,7 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False):
     output: Commitment | None = None
     retry_at_ms: int | None = None
     served: Commitment | None = None
+    repeatable: bool = False
 
 
 class Accessed(msgspec.Struct, frozen=True, gc=False):

@@ -129,7 +129,11 @@ def _fail(record: RunRecord, step: StepRecord, report: Failed) -> Sequence[ev.An
 
 def _reconcile(record: RunRecord, step: StepRecord, report: Reconciled) -> Sequence[ev.AnyEvent]:
     answer = ev.StepReconciled(
-        step=report.step, attempt=report.attempt, verdict=report.verdict, foreign=report.foreign
+        step=report.step,
+        attempt=report.attempt,
+        verdict=report.verdict,
+        foreign=report.foreign,
+        repeatable=report.repeatable,
     )
     code = step.code or "STEP_INTERRUPTED"
     if report.verdict is Verdict.YES and report.output is not None:

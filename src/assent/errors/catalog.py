@@ -12,6 +12,7 @@ from assent.errors._data_codes import DATA_CODES
 from assent.errors._declaration_codes import DECLARATION_CODES
 from assent.errors._explanation import Explanation
 from assent.errors._manifest_codes import MANIFEST_CODES
+from assent.errors._net_codes import NET_CODES
 from assent.errors._plugin_codes import PLUGIN_CODES
 from assent.errors._replay_codes import REPLAY_CODES
 from assent.errors._run_codes import RUN_CODES
@@ -567,6 +568,7 @@ CATALOG: dict[str, Explanation] = {
     **DECLARATION_CODES,
     **CALL_CODES,
     **MANIFEST_CODES,
+    **NET_CODES,
     **REPLAY_CODES,
     **PLUGIN_CODES,
     **RUN_CODES,

@@ -54,11 +54,15 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Whether the effect happened. `output` is the effect's output when it did; `foreign`: somebody else's change was seen."""
+    """Whether the effect happened. `output` is the effect's output when it did; `foreign`: somebody else's change was seen.
+
+    `is_repeatable`: it is unknown, but this call, whatever its spec says of others, can't have its effect twice.
+    """
 
     verdict: Verdict
     output: Json = None
     foreign: bool = False
+    is_repeatable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from assent import system
+from assent.capabilities.net import Http
 from assent.invocation import GlobalContext, Health, HealthStatus
 from assent.runtime._gate import ReloadableGate
+from assent.runtime._net_settings import http_of
 from assent.runtime.settings import Settings
 
 
@@ -18,4 +20,5 @@ def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
         return Health(HealthStatus.FAILED, "it could not be reloaded: every new step is denied")
 
     app.add_health_check("policy", policy)
+    app.register(Http, factory=lambda _: http_of(settings.net), close=Http.close)
     return app

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from assent.errors import InputError, Json
+from assent.runtime import _net_settings as net
 from assent.runtime._secret_settings import read_address, read_hosts, read_patterns, read_source
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import LABEL, PRINCIPAL_ID
@@ -157,6 +158,33 @@ _SECRETS: Final = Named(
     signs=". _ - /",
     reserved={"vault": {"address": read_address, "namespace": _text, "token_file": _text, "ca_file": _text}},
 )
+_RULES: Final = Named(
+    {
+        "hosts": net.read_hosts,
+        "methods": net.read_methods,
+        "schemes": net.read_schemes,
+        "ports": net.read_ports,
+        "private": net.read_private,
+        "principals": net.read_principals,
+    },
+    "name of a rule",
+    {"methods": ["GET", "HEAD"], "schemes": ["https"], "principals": ["*"]},
+    required=("hosts",),
+)
+_NET: Final[Schema] = {
+    "timeout": _duration_ms,
+    "connect_timeout": _duration_ms,
+    "idle_timeout": _duration_ms,
+    "redirects": _whole(0, 20),
+    "header_bytes": _whole(1024, 96 << 10),
+    "request_bytes": _whole(0, 1 << 30),
+    "answer_bytes": _whole(0, 1 << 30),
+    "download_bytes": _whole(0, 1 << 40),
+    "ratio": _whole(2, 100_000),
+    "connections": _whole(1, 1024),
+    "ca_bundle": _text,
+    "rules": _RULES,
+}
 _SHARED: Final[Schema] = {
     "secrets": _SECRETS,
     "policy": _text,
@@ -181,6 +209,7 @@ _SHARED: Final[Schema] = {
 PROJECT_SCHEMA: Final[Schema] = {
     **_SHARED,
     "workspace": {"environment": _label, "state": _text},
+    "net": _NET,
     "plugins": {"paths": _paths, "required": _plugin_names},
     "identity": {"strict": _flag, "users": _WHO, "agents": _WHO, "services": _WHO},
     "app": _free,

@@ -22,6 +22,8 @@ from assent.runtime._configuration import (
     load_configuration,
 )
 from assent.runtime._identity import Identities, login_of, own_name
+from assent.runtime._net_settings import LIMITS as NET_LIMITS
+from assent.runtime._net_settings import NetSettings
 from assent.runtime._places import (
     PLUGIN_LOCK,
     STATE_NAME,
@@ -114,6 +116,7 @@ class Settings:
     limits: Limits
     app: Mapping[str, Json]
     secrets: SecretSettings
+    net: NetSettings
     plugin_paths: tuple[str, ...]
     required_plugins: frozenset[str]
     effective: tuple[Effective, ...]
@@ -176,6 +179,7 @@ class Settings:
             limits=limits,
             app=app,
             secrets=layers.secrets(),
+            net=layers.net(),
             plugin_paths=plugin_paths,
             required_plugins=frozenset(required_plugins),
             effective=tuple(layers.noted),
@@ -374,6 +378,30 @@ class _Layers:
             if (value := self.configured(("secrets", VAULT_TABLE, key))) is not None
         }
         return SecretSettings(found, VaultSettings.of(vault, lambda text: _absolute(Path(text), self._cwd)))
+
+    def net(self) -> NetSettings:
+        """What the workspace says of requests: its limits, and its rules in the order of the file."""
+        limits: dict[str, int] = {}
+        for name, field in NET_LIMITS.items():
+            found = self.configured(("net", name))
+            if found is not None and isinstance(found[0], int):
+                limits[field] = found[0]
+                self.note(f"net.{name}", found[0], found[1].place(("net", name)))
+        bundle = self.configured(("net", "ca_bundle"))
+        ca_bundle = None if bundle is None else _absolute(Path(str(bundle[0])), bundle[1].path.parent)
+        if bundle is not None:
+            self.note("net.ca_bundle", str(ca_bundle), bundle[1].place(("net", "ca_bundle")))
+        rules: dict[str, Mapping[str, Json]] = {}
+        for file in self._files:
+            for name in file.names("net", "rules"):
+                said = {
+                    key[3]: value for key, value in file.values.items() if key[:3] == ("net", "rules", name)
+                }
+                rules[name] = said
+                self.note(f"net.rules.{name}", said, file.place(("net", "rules", name)))
+        if not rules:
+            self.note("net.rules", "public hosts at ports 80 and 443", "default")
+        return NetSettings(limits, ca_bundle, rules)
 
     def _rates(self) -> tuple[Rate, ...]:
         """The rate limits of all files; where two have the same name, the nearer file's."""

@@ -264,12 +264,13 @@ class StepUnsettled(Event, frozen=True, kw_only=True, tag="step.unsettled"):
 
 
 class StepReconciled(Event, frozen=True, kw_only=True, tag="step.reconciled"):
-    """The capability answered whether the effect happened; `foreign`: somebody else's change was seen."""
+    """The capability told whether it happened. `foreign`: of another's change; `repeatable`: that it can't happen twice."""
 
     step: StepKey
     attempt: int
     verdict: Verdict
     foreign: bool = False
+    repeatable: bool = False
 
 
 class StepInDoubt(Event, frozen=True, kw_only=True, tag="step.in_doubt"):
@@ -516,9 +517,8 @@ def is_sealed(event: Event) -> bool:
 class Leaf(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One entry of the ledger: the event, its place in the log and in its run, and when it was recorded.
 
-    `seq` counts all leaves from 0; `n` counts the events of one run from 0 and is what a stale writer trips
-    over. Events of the ledger itself have no run. `v` is written always, so that a reader knows the format
-    before it knows anything else.
+    `seq` counts all leaves from 0; `n` counts the events of one run from 0 and is what a stale writer trips over. Events of the
+    ledger itself have no run. `v` is written always, so that a reader knows the format before it knows anything else.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1)]

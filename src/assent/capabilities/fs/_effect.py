@@ -43,6 +43,10 @@ class FileEffect(ABC, Generic[P, R]):
     def output(self, parameters: P, change: Change) -> R:
         """The call's output, which follows from the parameters and the plan: a crash cannot lose it."""
 
+    def change(self, context: LocalContext) -> Change:
+        """The change that was journaled for this call."""
+        return Change.of(context)
+
     def is_unfinished(self, context: LocalContext, change: Change) -> bool:
         """Whether the effect stands but work is left to do after it."""
         del context, change
@@ -85,7 +89,7 @@ class FileEffect(ABC, Generic[P, R]):
 
     def execute(self, context: LocalContext, parameters: P) -> R:
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
-        change = Change.of(context)
+        change = self.change(context)
         found = change.find(context.world.files)
         match change.position(found):
             case Position.AFTER:
@@ -102,7 +106,7 @@ class FileEffect(ABC, Generic[P, R]):
 
         One that stands in part is `unknown`: it is completed when the run goes on, and taken back when it does not.
         """
-        change = Change.of(context)
+        change = self.change(context)
         found = change.find(context.world.files)
         match change.position(found):
             case Position.AFTER if not self.is_unfinished(context, change):
@@ -123,7 +127,7 @@ class FileEffect(ABC, Generic[P, R]):
         """
         # The journaled change alone says what to restore: the same parameters could mean another path by now.
         del parameters
-        change = Change.of(context)
+        change = self.change(context)
         if change.is_nothing:
             return {"restored": []}  # Nothing of the world is this call's, whatever has become of it since.
         found = change.find(context.world.files)

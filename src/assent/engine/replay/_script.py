@@ -264,7 +264,8 @@ class _StepReader:
                     answers.execute.append(Reply(error=error))
                 self._part = "reconcile"
             case ev.StepReconciled():
-                answers.reconcile.append(Reply(Reconciliation(event.verdict, foreign=event.foreign)))
+                answer = Reconciliation(event.verdict, foreign=event.foreign, is_repeatable=event.repeatable)
+                answers.reconcile.append(Reply(answer))
             case ev.StepInDoubt():
                 self._doubt(event)
             case ev.StepResolved():

@@ -1,0 +1,50 @@
+"""`net.http.get` and `net.http.head`: what only asks. Nothing of it has to be taken back, and a crash lets it ask again."""
+
+from __future__ import annotations
+
+from assent.capabilities.net._answer import answer_of, head_of, refused
+from assent.capabilities.net._client import Http, Received
+from assent.capabilities.net._failure import HttpFailure
+from assent.capabilities.net._parameters import Ask
+from assent.capabilities.net._request import Draft, wire_of
+from assent.capabilities.net._results import Answer, Head
+from assent.invocation import LocalContext, Preview
+
+
+def draft_of(parameters: Ask, method: str) -> Draft:
+    """The request that asks."""
+    return Draft(method, parameters.url, parameters.headers, parameters.query)
+
+
+def preview(parameters: Ask, method: str) -> Preview:
+    """The request as text; nobody is asked."""
+    draft = draft_of(parameters, method)
+    draft.require_sound()
+    return Preview("text", draft.show(), changes=False)
+
+
+async def get(context: LocalContext, parameters: Ask) -> Answer:
+    """Ask for the whole answer."""
+    return answer_of(await _asked(context, parameters, "GET"))
+
+
+async def head(context: LocalContext, parameters: Ask) -> Head:
+    """Ask for the head of the answer."""
+    return head_of(await _asked(context, parameters, "HEAD"))
+
+
+async def _asked(context: LocalContext, parameters: Ask, method: str) -> Received:
+    http = context.app.get(Http)
+    wire = await wire_of(context, draft_of(parameters, method), bytes_max=http.limits.request_bytes)
+    try:
+        received = await http.send(
+            wire,
+            principal=str(context.principal),
+            bytes_max=http.limits.answer_bytes,
+            follow=parameters.follow_redirects,
+        )
+        if received.status >= 400 and received.status not in parameters.accept_status:
+            raise refused(received, was_sent=True)
+    except HttpFailure as failure:
+        raise failure.to_error(is_safe=True) from failure
+    return received

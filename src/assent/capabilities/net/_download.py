@@ -1,0 +1,237 @@
+"""`net.http.download`: a file of the workspace, made of an answer; undone, recognised and refused as every change of a file.
+
+What the file will hold is known to nobody before it was fetched, so the intent can't name it. In its place the intent names a
+mark: the nanoseconds within the second that the new file's time will have. The content is written beside the target, with the
+mark, and is put in place by one rename. So after a crash the file tells itself whether it is ours, and an undo refuses one that
+somebody wrote since. On a file system that keeps no nanoseconds nobody can tell after a crash, and a person is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+from assent.capabilities.fs._change import (
+    Change,
+    Expected,
+    Folder,
+    Position,
+    Target,
+    made_dirs,
+    remove_empty_dirs,
+)
+from assent.capabilities.fs._effect import FileEffect
+from assent.capabilities.fs._faults import exists
+from assent.capabilities.fs._parameters import place
+from assent.capabilities.fs._paths import parent_of
+from assent.capabilities.fs._snapshot import Node, Snapshot, changed, fingerprinted
+from assent.capabilities.fs._write import dirs_to_make, writable
+from assent.capabilities.net._answer import refused
+from assent.capabilities.net._client import Header, Http, Received
+from assent.capabilities.net._failure import HttpFailure
+from assent.capabilities.net._parameters import Download
+from assent.capabilities.net._pouring import SECOND_NS, pour
+from assent.capabilities.net._request import Draft, wire_of
+from assent.capabilities.net._results import Downloaded
+from assent.errors import InternalError, Json
+from assent.invocation import EntryKind, LocalContext, Prepared, Preview, Reconciliation
+
+_MARK: Final = "mark"
+
+
+class DownloadEffect(FileEffect[Download, Downloaded]):
+    """A file that comes from elsewhere."""
+
+    # -- what the machinery of file effects asks ------------------------------------------------------------------------
+
+    def plan(self, context: LocalContext, parameters: Download, *, keeps: bool) -> Change:
+        path, files = place(parameters.path), context.world.files
+        files.guard(path)
+        entry = writable(files, path)
+        if entry is not None and not parameters.overwrite:
+            raise exists(path, hint="pass `overwrite: true` to replace it")
+        new_dirs = dirs_to_make(files, path, allowed=parameters.create_dirs)
+        old = self.pre_image(context, path, keeps=keeps)
+        before = Expected.of(old, hashed=context.keep_pre_image)
+        folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=entry is None)
+        return Change((Target(path, old, before, _FETCHED),), new_dirs, (folder,))
+
+    def apply(self, context: LocalContext, parameters: Download, change: Change) -> None:
+        del context, parameters, change
+        raise InternalError("INTERNAL_ERROR", "a download has nothing to put in place before it was fetched")
+
+    def output(self, parameters: Download, change: Change) -> Downloaded:
+        del parameters
+        target = change.targets[0]
+        return Downloaded(
+            path=target.path,
+            url=None,
+            media_type=None,
+            size=0,
+            sha256="",
+            created=not target.old.nodes,
+            changed=True,
+            created_dirs=list(change.new_dirs),
+        )
+
+    def change(self, context: LocalContext) -> Change:
+        """The journaled change, with what stands there now as the state after if it is recognised as ours."""
+        change = Change.of(context)
+        if isinstance(context.output, Mapping) and context.output.get("changed") is False:
+            return replace(change, targets=())
+        target = change.targets[0]
+        found = fingerprinted(context.world.files, target.path)
+        if not _is_ours(context, found):
+            return change
+        return replace(change, targets=(replace(target, after=Expected.of(found, hashed=True)),))
+
+    # -- the parts that differ ------------------------------------------------------------------------------------------
+
+    async def fetch_prepared(self, context: LocalContext, parameters: Download) -> Prepared:
+        """Check where it comes from and keep what stands where it goes."""
+        http = context.app.get(Http)
+        draft = _draft(parameters)
+        draft.require_sound()
+        try:
+            await http.check(draft.target, draft.method, str(context.principal))
+        except HttpFailure as failure:
+            raise failure.to_error(is_safe=True) from failure
+        kept = await asyncio.to_thread(self.prepare, context, parameters)
+        return Prepared({**kept.state, _MARK: _mark(context)}, kept.blobs)
+
+    async def fetch(self, context: LocalContext, parameters: Download) -> Downloaded:
+        """Fetch beside the target, then put it in place. Run again after a crash, it fetches again."""
+        change = await asyncio.to_thread(self.change, context)
+        await asyncio.to_thread(_require_before, context, change)
+        http = context.app.get(Http)
+        wire = await wire_of(context, _draft(parameters), bytes_max=http.limits.request_bytes)
+        wire = replace(wire, headers=(*wire.headers, Header("accept-encoding", "identity")))
+        target = change.targets[0]
+        digest = hashlib.sha256()
+        async with _made(context, change.new_dirs):
+            try:
+                async with pour(context, target, _mark(context)) as take:
+
+                    async def counted(piece: bytes) -> None:
+                        digest.update(piece)
+                        await take(piece)
+
+                    received = await http.send(
+                        wire,
+                        principal=str(context.principal),
+                        bytes_max=http.limits.download_bytes,
+                        follow=parameters.follow_redirects,
+                        take=counted,
+                    )
+                    _require_wanted(received, digest.hexdigest(), parameters)
+            except HttpFailure as failure:
+                raise failure.to_error(is_safe=True) from failure
+            is_same = _holds(target.old, received.size, digest.hexdigest())
+            await asyncio.to_thread(_put_in_place, context, target, is_same)
+        return self.output(parameters, change).model_copy(
+            update={
+                "url": received.url,
+                "media_type": received.header("content-type")[:256] or None,
+                "size": received.size,
+                "sha256": digest.hexdigest(),
+                "changed": not is_same,
+            }
+        )
+
+    def look(self, context: LocalContext, parameters: Download) -> Reconciliation:
+        """Compare the world with both states."""
+        answer = self.reconcile(context, parameters)
+        if not isinstance(answer.output, dict):
+            return answer
+        found = fingerprinted(context.world.files, place(parameters.path)).nodes[0]
+        told: dict[str, Json] = {**answer.output, "size": found.size, "sha256": found.content}
+        return replace(answer, output=told)
+
+    def preview(self, context: LocalContext, parameters: Download) -> Preview:
+        """Where it would come from and where it would go; nobody is asked, so the content is not known."""
+        draft = _draft(parameters)
+        draft.require_sound()
+        change = self.plan(context, parameters, keeps=False)
+        target = change.targets[0]
+        wanted = f"sha256 {parameters.sha256}" if parameters.sha256 else "whatever is there"
+        made = "".join(f"make {folder}/\n" for folder in change.new_dirs)
+        instead = f"in place of: {target.before.text}\n" if target.old.nodes else ""
+        text = f"{draft.show()}\nto {target.path}: {wanted}\n{instead}{made}"
+        return Preview("text", text, change.base())
+
+
+_FETCHED: Final = Expected("fetched", hashed=True, text="the downloaded file")
+"""The state after, until a file is recognised as it. No snapshot has this identity."""
+
+
+def _draft(parameters: Download) -> Draft:
+    return Draft("GET", parameters.url, parameters.headers, parameters.query)
+
+
+def _mark(context: LocalContext) -> int:
+    """Nanoseconds that nobody else's file has by chance, the same for every attempt."""
+    return int.from_bytes(hashlib.sha256(f"{context.key}\0download".encode()).digest()[:8], "big") % SECOND_NS
+
+
+def _is_ours(context: LocalContext, found: Snapshot) -> bool:
+    """Whether what stands there is what this call put there: by its mark, or by the digest that it answered with."""
+    top = found.top
+    if top is None or top.kind is not EntryKind.FILE:
+        return False
+    output = context.output
+    if isinstance(output, Mapping) and output.get("sha256") == top.content:
+        return True
+    return top.mtime_ns % SECOND_NS == (context.prepared or {}).get(_MARK)
+
+
+def _holds(old: Snapshot, size: int, sha256: str) -> bool:
+    top: Node | None = old.top
+    return top is not None and top.size == size and top.content == sha256
+
+
+def _require_wanted(received: Received, sha256: str, parameters: Download) -> None:
+    if not 200 <= received.status < 300:
+        raise refused(received, was_sent=True)
+    if parameters.sha256 is not None and parameters.sha256 != sha256:
+        raise HttpFailure(
+            "HTTP_DIGEST_MISMATCH",
+            "what was fetched is not what was asked for",
+            hint="look at both digests; nothing was written",
+            details={"expected": parameters.sha256, "found": sha256},
+        )
+
+
+@asynccontextmanager
+async def _made(context: LocalContext, folders: tuple[str, ...]) -> AsyncIterator[None]:
+    """Inside, these folders are there; they go again when what is inside fails, however it does."""
+    files = context.world.files
+
+    def make() -> None:
+        with made_dirs(files, folders):
+            pass
+
+    await asyncio.to_thread(make)
+    try:
+        yield
+    except BaseException:
+        await asyncio.shield(asyncio.to_thread(remove_empty_dirs, files, folders))
+        raise
+
+
+def _require_before(context: LocalContext, change: Change) -> None:
+    if change.position(change.find(context.world.files)) is not Position.BEFORE:
+        raise changed(change.targets[0].path)
+    change.remove_temporaries(context)
+
+
+def _put_in_place(context: LocalContext, target: Target, is_same: bool) -> None:  # noqa: FBT001  # an outcome, not an option
+    files = context.world.files
+    beside = files.temporary(target.path, key=context.key)
+    if is_same:
+        files.remove_temporary(target.path, key=context.key)
+        return
+    files.rename(beside, target.path, replace=bool(target.old.nodes))

@@ -1,0 +1,224 @@
+"""From parameters to a request: bodies as bytes, headers that can't frame anything, secrets put in at the last moment."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from assent.capabilities.fs._paths import normal
+from assent.capabilities.net._answer import is_credential
+from assent.capabilities.net._client import Header, Wire
+from assent.capabilities.net._url import Target, parse_url, with_query
+from assent.errors import Json
+from assent.invocation import EntryKind, LocalContext, NoEffectError
+from assent.spec.masking import MASK, masked_by_name, names_secret
+from assent.spec.secret_text import SecretText
+
+IDEMPOTENCY_KEY: Final = "idempotency-key"
+SHOWN_CHARACTERS: Final = 4000
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
+# What says where a message ends, or which connection it goes over, is ours to say.
+_FRAMING: Final = frozenset(
+    "accept-encoding connection content-length expect host http2-settings keep-alive proxy-authenticate "
+    "proxy-authorization proxy-connection te trailer transfer-encoding upgrade via".split()
+)
+_MEDIA: Final = {
+    "json": "application/json",
+    "text": "text/plain; charset=utf-8",
+    "form": "application/x-www-form-urlencoded",
+    "base64": "application/octet-stream",
+    "file": "application/octet-stream",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request as it was written, its secrets still by name."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    query: Mapping[str, SecretText | list[SecretText]]
+    body: Json = None
+    body_type: str = "json"
+    media_type: str | None = None
+    key: str | None = None
+    private: frozenset[str] = frozenset()
+    """Headers whose secrets stand in them already; they are shown to nobody and go to no other origin."""
+
+    @property
+    def target(self) -> Target:
+        """Where it goes, without what `query` adds. `NoEffectError` URL_INVALID."""
+        return parse_url(self.url)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """What `query` adds, one pair per value."""
+        return [
+            (name, value)
+            for name, values in self.query.items()
+            for value in ([values] if isinstance(values, str) else values)
+        ]
+
+    def show(self) -> str:
+        """The request as text for people: credentials masked, secrets by their names."""
+        shown = [
+            (name, MASK if names_secret(name) and not holds_secret(value) else value)
+            for name, value in self.pairs()
+        ]
+        lines = [f"{self.method} {with_query(self.target, shown)}".replace("secret%3A%2F%2F", "secret://")]
+        lines += [f"{name}: {value}" for name, value in self._shown_headers()]
+        body = self._shown_body()
+        return "\n".join([*lines, *(("", body) if body else ())]) + "\n"
+
+    def _shown_headers(self) -> list[tuple[str, str]]:
+        return [
+            (name, MASK if self._is_hidden(name, value) else value) for name, value in self.named_headers()
+        ]
+
+    def _is_hidden(self, name: str, value: str) -> bool:
+        return name in self.private or (is_credential(name) and not holds_secret(value))
+
+    def is_private(self, name: str, value: str) -> bool:
+        """Whether a header goes to nobody but the first origin."""
+        return name in self.private or is_credential(name) or holds_secret(value)
+
+    def _shown_body(self) -> str:
+        if self.body is None:
+            return ""
+        if self.body_type == "json":
+            return json.dumps(masked_by_name(self.body), indent=2, ensure_ascii=False)[:SHOWN_CHARACTERS]
+        return f"({self.body_type}) {self.body}"[:SHOWN_CHARACTERS]
+
+    def named_headers(self) -> list[tuple[str, str]]:
+        """The headers that are sent, in lower case, ours included."""
+        headers = [(name.lower(), value) for name, value in self.headers.items()]
+        named = {name for name, _ in headers}
+        if self.body is not None and "content-type" not in named:
+            headers.append(("content-type", self.media_type or _MEDIA[self.body_type]))
+        if self.key is not None and IDEMPOTENCY_KEY not in named:
+            headers.append((IDEMPOTENCY_KEY, self.key))
+        return headers
+
+    def require_sound(self) -> None:
+        """Do nothing, or raise `NoEffectError` HTTP_REQUEST_INVALID or URL_INVALID, before anything is asked of anybody."""
+        _ = self.target
+        seen: set[str] = set()
+        for name, value in self.named_headers():
+            if not _TOKEN.fullmatch(name):
+                raise _invalid(f"`{name[:80]}` is no name of a header", "headers")
+            if name in _FRAMING:
+                raise _invalid(
+                    f"the header `{name}` is set by Assent itself", "headers", "leave it out of `headers`"
+                )
+            if name in seen:
+                raise _invalid(f"the header `{name}` is given twice", "headers")
+            if not _VALUE.fullmatch(value):
+                raise _invalid(
+                    f"the header `{name}` has a value with a line break or a character outside of ASCII",
+                    "headers",
+                )
+            seen.add(name)
+        if self.body_type not in ("json", "file") and self.body is not None:
+            _encoded(self.body, self.body_type)
+
+
+async def wire_of(context: LocalContext, draft: Draft, *, bytes_max: int) -> Wire:
+    """The request with its secrets in place. Raises as `require_sound`, and HTTP_REQUEST_TOO_LARGE, and what secrets raise."""
+    draft.require_sound()
+    target = draft.target
+    host = target.host
+    pairs: list[tuple[str, str]] = await context.reveal(draft.pairs(), host=host)
+    headers: list[Header] = []
+    for name, value in draft.named_headers():
+        revealed: str = await context.reveal(value, host=host)
+        if not _VALUE.fullmatch(revealed):
+            raise _invalid(f"the secret in the header `{name}` can't be sent in a header", "headers")
+        headers.append(Header(name, revealed, draft.is_private(name, value)))
+    body = await _body(context, draft, host, bytes_max)
+    return Wire(
+        draft.method,
+        with_query(target, pairs),
+        tuple(headers),
+        body,
+        draft.show().partition("\n")[0].partition(" ")[2],
+    )
+
+
+async def _body(context: LocalContext, draft: Draft, host: str, bytes_max: int) -> bytes:
+    if draft.body is None:
+        return b""
+    if draft.body_type == "file":
+        data, _ = await asyncio.to_thread(read_file, context, draft.body, bytes_max)
+        return data
+    data = _encoded(await context.reveal(draft.body, host=host), draft.body_type)
+    if len(data) > bytes_max:
+        raise too_large(bytes_max)
+    return data
+
+
+def holds_secret(text: str) -> bool:
+    """Whether the text refers to a secret, and so may be shown."""
+    return isinstance(text, SecretText) and bool(text.names)
+
+
+def derived_key(context: LocalContext, purpose: str) -> str:
+    """The idempotency key of one request of a call: the same for every attempt at it, and for nothing else."""
+    return hashlib.sha256(f"{context.key}\0{purpose}".encode()).hexdigest()[:32]
+
+
+def read_file(context: LocalContext, path: Json, bytes_max: int) -> tuple[bytes, str]:
+    """A workspace file that is to be sent: its bytes and their SHA-256. HTTP_REQUEST_TOO_LARGE, and what reading raises."""
+    if not isinstance(path, str) or not path:
+        raise _invalid("a body of type `file` is a path in the workspace", "body")
+    files = context.world.files
+    place = normal(path)
+    entry = files.stat(place)
+    if entry is None or entry.kind is not EntryKind.FILE:
+        raise NoEffectError("FILE_NOT_FOUND", f"`{path[:200]}` is no file of the workspace", path="body")
+    data = bytearray()
+    for chunk in files.read(place):
+        data += chunk
+        if len(data) > bytes_max:
+            raise too_large(bytes_max)
+    return bytes(data), hashlib.sha256(data).hexdigest()
+
+
+def _encoded(body: Json, body_type: str) -> bytes:
+    if body_type == "json":
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    if body_type == "form":
+        if not isinstance(body, dict) or not all(isinstance(value, str) for value in body.values()):
+            raise _invalid("a body of type `form` is an object of texts", "body")
+        return urlencode([(name, str(value)) for name, value in body.items()]).encode()
+    if not isinstance(body, str):
+        raise _invalid(f"a body of type `{body_type}` is text", "body")
+    if body_type == "text":
+        return body.encode()
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise _invalid("the body is no base64", "body", "RFC 4648, padded with `=`") from None
+
+
+def too_large(bytes_max: int) -> NoEffectError:
+    """The refusal of a body with more bytes than may be sent."""
+    return NoEffectError(
+        "HTTP_REQUEST_TOO_LARGE",
+        f"the body is larger than {bytes_max} bytes",
+        path="body",
+        hint="raise `request_bytes` in `[net]`",
+    )
+
+
+def _invalid(message: str, path: str, hint: str | None = None) -> NoEffectError:
+    return NoEffectError("HTTP_REQUEST_INVALID", message, path=path, hint=hint)

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from assent import Runtime
 from assent.errors import InputError, Json
-from assent.invocation import Fetched, Handler, LocalContext, Secret
+from assent.invocation import Fetched, Handler, LocalContext, Prepared, Secret
 from assent.invocation._telling import Around
 from assent.invocation.context import Surroundings
-from assent.spec import create_read_capability
+from assent.spec import create_read_capability, create_write_capability
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.schemas import schema_of
@@ -148,6 +148,81 @@ async def test_references_are_resolved_for_the_handler_and_shown_to_nobody(
     assert VALUE not in caplog.text
     assert VALUE not in repr(told)
     assert any("Bearer ***" in one for one in told)
+    for path in (place.root / "state").rglob("*"):
+        assert not path.is_file() or VALUE.encode() not in path.read_bytes()
+
+
+async def test_a_secret_that_was_handed_out_can_be_no_input_and_no_state(place: Place) -> None:
+    """Of a call, a workflow, a session's step and a preparation: what is journaled is what runs, so it is refused."""
+
+    async def keep(context: LocalContext, parameters: Any) -> Prepared:
+        return Prepared({"found": VALUE})
+
+    anything = {"type": "object"}
+    read = create_read_capability("mail.send", secrets=("mail/token",), parameters=anything)
+    echo = create_read_capability("mail.echo", parameters=anything, returns=anything)
+    put = create_write_capability(
+        "mail.put", parameters=anything, strategy="puts back", reversible=True, returns=anything
+    )
+
+    async def given(context: LocalContext, parameters: Any) -> Any:
+        return parameters
+
+    async with place.open() as rt:
+        rt.register(read, fetch)
+        rt.register(echo, given)
+        rt.register(put, Handler(given, prepare=keep, compensate=given))
+        rt.secrets.add(Vault())
+        before = await rt.call("mail.echo", {"text": VALUE})
+        assert before.steps[0].output == {"text": VALUE}, (
+            "a text like any other until it is known to be a secret"
+        )
+        await rt.call("mail.send", {"name": "mail/token"})
+        steps = [{"name": "a", "capability": "mail.echo", "inputs": {"text": "${{ inputs.x }}"}}]
+        workflow: dict[str, Json] = {
+            "name": "w",
+            "version": "1.0.0",
+            "inputs": {"x": {"type": "string"}},
+            "steps": steps,  # type: ignore[dict-item]  # JSON, which lists can't be told to be
+        }
+        for text in (f"x {VALUE}", VALUE.encode().hex()):
+            with pytest.raises(InputError, match="hold the value of the secret `mail/token`") as refused:
+                await rt.call("mail.echo", {"text": text})
+            assert refused.value.code == "SECRET_EXPOSED"
+        with pytest.raises(InputError, match="the inputs of `w` hold the value"):
+            await rt.run(workflow, {"x": VALUE})
+        session = await rt.session()
+        with pytest.raises(InputError, match="hold the value of the secret"):
+            await session.call("mail.echo", {"text": VALUE})
+        await session.close()
+        assert code(await rt.call("mail.put", {})) == "SECRET_EXPOSED"
+        again = await rt.call("mail.echo", {"text": "secret://mail/token"})
+        assert again.steps[0].output == {"text": "secret://mail/token"}
+
+
+async def test_a_value_in_place_of_a_reference_never_reaches_the_journal(place: Place) -> None:
+    """A call, a session's step and a workflow that holds one are refused before there is anything on the record."""
+    hidden: dict[str, Json] = {"type": "string", "writeOnly": True}
+    spec = create_read_capability("mail.send", parameters={"type": "object", "properties": {"key": hidden}})
+    step: dict[str, Json] = {"name": "a", "capability": "mail.send", "inputs": {"key": VALUE}}
+    later: dict[str, Json] = {"name": "a", "capability": "mail.send", "inputs": {"key": "${{ inputs.x }}"}}
+    inputs: dict[str, Json] = {"x": {"type": "string"}}
+    async with place.open() as rt:
+        rt.register(spec, fetch)
+        for attempt in (
+            rt.call("mail.send", {"key": VALUE}),
+            (await rt.session()).call("mail.send", {"key": VALUE}),
+            rt.run({"name": "w", "version": "1.0.0", "steps": [step]}),
+        ):
+            with pytest.raises(InputError, match="must be a reference to a secret") as refused:
+                await attempt
+            assert "assent secrets set" in str(refused.value.hint)
+            assert VALUE not in str(refused.value.to_dict())
+        # What comes in as a run's input shows only when the step begins.
+        document: dict[str, Json] = {"name": "w", "version": "1.0.0", "inputs": inputs, "steps": [later]}
+        late = await rt.run(document, {"x": "something else"})
+        assert code(late) == "INVALID_INPUT"
+        assert (await rt.replay(late.run_id)).is_equal
     for path in (place.root / "state").rglob("*"):
         assert not path.is_file() or VALUE.encode() not in path.read_bytes()
 

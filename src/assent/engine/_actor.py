@@ -38,7 +38,7 @@ from assent.engine._record import Task as Work
 from assent.engine._scope import RunScope
 from assent.engine.ports import Progress
 from assent.errors import AssentError, InputError, Json, RefusedError
-from assent.invocation import Hook
+from assent.invocation import Hook, require_unexposed
 from assent.spec import events as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Effect, Mode, Resolution, StepState
@@ -107,6 +107,7 @@ class RunActor:
 
     def bind(self, value: Json) -> Commitment:
         """Keep a payload for a command that is about to be delivered; its commitment."""
+        value = self._services.pipeline.redactor.json(value)
         commitment = self._outbox.bind(value)
         self.values.remember(commitment, value)
         return commitment
@@ -130,6 +131,7 @@ class RunActor:
         self, key: StepKey, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
     ) -> None:
         """Add a session's next step and wait until there is an answer about it."""
+        require_unexposed(self._services.pipeline.redactor, dict(parameters), "the inputs", capability)
         self.blueprint.add_call(key, capability, parameters, hooks)
         call = self._outbox.bind({"capability": capability, "parameters": dict(parameters)})
         answer: Future[None] = asyncio.get_running_loop().create_future()

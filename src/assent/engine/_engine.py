@@ -16,6 +16,7 @@ from assent.engine._values import Values, load_json
 from assent.engine.ports import Catalogues, Progress, Services
 from assent.engine.projection import fold
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
+from assent.invocation import require_unexposed
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.capability import OperationType, RiskLevel
@@ -49,6 +50,12 @@ class Engine:
         plan: PlanId | None = None,
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
+        redactor = self._services.pipeline.redactor
+        if redactor.is_active:
+            # Nothing of such a run may reach the journal, not even that it was asked for.
+            asked: Json = {"document": blueprint.document.decode(), "inputs": dict(inputs)}
+            of = blueprint.workflow.name if blueprint.workflow is not None else "the call"
+            require_unexposed(redactor, asked, "the inputs", of)
         run = self._services.ids.run_id()
         catalogue = self._catalogues.of_run(run, None)
         workflow = blueprint.workflow

@@ -66,6 +66,11 @@ APP_CODES: dict[str, Explanation] = {
         "A `preview`, a `prepare` or a hook asked for a secret: values are resolved at execution only.",
         "Ask for it in `execute`, `reconcile` or `compensate`; a preview shows the reference as it is written.",
     ),
+    "SECRET_EXPOSED": Explanation(
+        "A secret's value, which this process has handed out before, stands in inputs or in what an undo would need. Both are "
+        "kept in the journal as they are, so the step was refused before anything was kept.",
+        "Write a reference, `secret://NAME`, in a field that takes one.",
+    ),
     "SECRET_AMBIGUOUS": Explanation(
         "Two names of secrets mean the same environment variable, so that one would silently get the other's value.",
         "Say in assent.toml where one of them is kept.",

@@ -11,6 +11,7 @@ from assent.invocation._pipeline import Pipeline
 from assent.invocation._restore import restore_call
 from assent.invocation._secret_grants import SecretGrant
 from assent.invocation._shared_state import Owned, SharedState
+from assent.invocation._telling import require_unexposed
 from assent.invocation._translated import TranslatedCapability
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import (
@@ -125,6 +126,7 @@ __all__ = [
     "capabilities_in",
     "capability",
     "described",
+    "require_unexposed",
     "restore_call",
     "secret_binding",
 ]

@@ -13,6 +13,7 @@ from assent.invocation.handler import DeferredHandler, Handler
 from assent.invocation.hooks import Hooks
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
+from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.states import Undo
 
 
@@ -77,7 +78,23 @@ class BoundCapability:
 
         `InputError` INVALID_INPUT lists every fault.
         """
-        return self._takes.read(inputs)
+        try:
+            return self._takes.read(inputs)
+        except InputError as error:
+            if error.hint is None and not self._secrets.are_references(inputs):
+                error.hint = STORE_IT
+            raise
+
+    def require_references(self, inputs: Mapping[str, Json]) -> None:
+        """Raise INVALID_INPUT for a value that stands where only a reference to a secret may; nothing of it is repeated.
+
+        What the journal gives back is not held to this: an earlier version took it.
+        """
+        self._secrets.require_references(dict(inputs), self.spec.id)
+
+    @cached_property
+    def _secrets(self) -> SecretFields:
+        return SecretFields(self.spec.parameters)
 
     def revive(self, inputs: Mapping[str, Json]) -> Any:
         """The parameters of a journaled call, as the handler takes them."""

@@ -21,7 +21,7 @@ from assent.invocation._hook_records import HookLevel
 from assent.invocation._hook_runs import Chain, HookRunner, Round, Standing
 from assent.invocation._invocation import Invocation, as_error, redacted
 from assent.invocation._invoker import Invoker
-from assent.invocation._telling import Around, Teller
+from assent.invocation._telling import Around, Teller, require_unexposed
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import BlobStore, CallLife, LocalContext, World
 from assent.invocation.handler import Prepared, Preview, Reconciliation
@@ -170,6 +170,10 @@ class Pipeline:
         started = self._teller.begin(call, _VALIDATION, "input") if heard else 0
         try:
             call.parameters, call.inputs = call.bound.parse(inputs)
+            if call.life.phase is CallPhase.RECEIVED:
+                call.bound.require_references(call.inputs)
+                # What the journal gives back was looked at when it came, and must be taken back whatever is known by now.
+                require_unexposed(self.redactor, call.inputs, "the inputs", call.context.capability)
         except InputError as error:
             self.metrics.validation("input", passed=False)
             if heard:
@@ -232,6 +236,9 @@ class Pipeline:
                 assert isinstance(answer, Prepared)  # the contract suite holds handlers to it
             except Exception as error:  # a handler may raise anything; nothing has happened yet
                 raise as_error(error, call.context.capability) from error
+            require_unexposed(
+                self.redactor, dict(answer.state), "what its undo would need", call.context.capability
+            )
             found = answer
         enter(call, CallPhase.PREPARED)
         return found
@@ -355,7 +362,9 @@ class Pipeline:
             raise as_error(error, call.context.capability) from error
         finally:
             await self._ending.clean_up(shown)
-        return answer
+        if not self.redactor.is_active:
+            return answer
+        return replace(answer, diff=self.redactor.text(answer.diff))
 
     async def reconcile(
         self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None

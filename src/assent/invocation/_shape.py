@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from assent.spec._fault_places import FaultPlaces
 from assent.spec.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
 from assent.spec.frozen import thaw
 from assent.spec.schemas import compile_schema, schema_of, takes_more
+from assent.spec.secret_fields import SecretFields
 from assent.spec.secret_text import SecretText
 
 if TYPE_CHECKING:
@@ -82,13 +84,17 @@ class Shape:
                 plain = _decode(data)
                 faults = self._broken(plain)
                 if not infinite and not faults:
-                    return plain, plain
+                    return self._secrets.marked(plain), plain
         except ValidationError as error:
             faults = self._tell().of_model(error)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             faults = [plain_fault(str(error))]
         # Raised out here: inside of the handlers above every refusal would drag the other error along.
         raise self._refused(_joined(infinite, faults))
+
+    @cached_property
+    def _secrets(self) -> SecretFields:
+        return SecretFields(self._schema)
 
     def write(self, value: object) -> Json:
         """What Python gave, as JSON. Raises its `InputError`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from assent.errors import RefusedError
+from assent.errors import InputError, Json, RefusedError
 from assent.invocation._invocation import Invocation
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import CallLife, LocalContext, Surroundings
@@ -140,6 +140,20 @@ class Around(Surroundings):
                     total=total,
                 )
             )
+
+
+def require_unexposed(redactor: Redactor, value: Json, what: str, of: str) -> None:
+    """Raise SECRET_EXPOSED when a secret that was handed out stands in what would be journaled as it is.
+
+    With `***` in its place, something else would run after a crash, or be put back by an undo, than what runs now.
+    """
+    name = redactor.name_in_json(value)
+    if name is not None:
+        raise InputError(
+            "SECRET_EXPOSED",
+            f"{what} of `{of}` hold the value of the secret `{name}`",
+            hint=f"write `secret://{name}` in a field that takes references to secrets",
+        )
 
 
 def _require_time(context: LocalContext, name: str) -> None:

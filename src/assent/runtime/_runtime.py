@@ -330,7 +330,8 @@ class Runtime(Planned):
     async def _call(
         self, capability: str, blueprint: Blueprint, actor: Actor, environment: str | None
     ) -> RunResult:
-        self._capabilities.current().find(capability)
+        given = next(iter(blueprint.steps.values())).inputs.literals()
+        self._capabilities.current().find(capability).require_references(given)
         return await self._begin(blueprint, {}, actor, environment=environment or self.settings.environment)
 
     async def session(
@@ -490,7 +491,8 @@ class Runtime(Planned):
 
     def check_call(self, reference: str, parameters: Mapping[str, Json]) -> None:
         """Raise what makes a call impossible before anybody is asked: `CAPABILITY_UNKNOWN`, `INVALID_INPUT`."""
-        self._capabilities.current().find(reference).parse(parameters)
+        found = self._capabilities.current().find(reference)
+        found.require_references(found.parse(parameters)[1])
 
     def find(self, beginning: str) -> RunId:
         """The run whose id begins so; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from assent.engine import Close, Engine, RunRecord, RunResult
 from assent.errors import Json
-from assent.invocation import Hook
+from assent.invocation import BoundCapability, Hook
 from assent.spec.ids import RunId, StepKey
 
 
@@ -20,7 +20,7 @@ class Session:
 
     run_id: RunId
     _engine: Engine
-    _require: Callable[[str], object]
+    _require: Callable[[str], BoundCapability]
     _result: Callable[[RunRecord], RunResult]
     _cancel: Callable[[str], Awaitable[RunResult]]
     _count: int = 0
@@ -36,7 +36,7 @@ class Session:
 
         `hooks` are this call's alone. `CAPABILITY_UNKNOWN` and `SESSION_CLOSED` are raised before there is a step.
         """
-        self._require(capability)
+        self._require(capability).require_references(parameters or {})
         actor = self._engine.actor(self.run_id)
         self._count = max(self._count, len(actor.record.steps)) + 1
         await actor.add_step(StepKey(f"step_{self._count}"), capability, parameters or {}, hooks)

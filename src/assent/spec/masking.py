@@ -7,7 +7,7 @@ nowhere hides what stands under it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from assent.errors import Json
@@ -65,6 +65,13 @@ def hides_at(schema: Mapping[str, object], path: Sequence[str | int]) -> bool:
         elif step is not None:
             below = [one for part in parts for one in _of_entry(part, step)]
     return False
+
+
+def places(
+    value: Json, schema: Mapping[str, object], wanted: Callable[[Mapping[str, object]], bool]
+) -> Iterator[tuple[str | int, ...]]:
+    """Where in the value a part of the schema applies that is `wanted`, outermost places only, as names and indexes."""
+    yield from _places(_Masking(schema), value, [schema], wanted, ())
 
 
 def names_secret(name: str) -> bool:
@@ -174,6 +181,33 @@ class _Masking:
         return place
 
 
+def _places(
+    masking: _Masking,
+    value: Json,
+    schemas: Sequence[object],
+    wanted: Callable[[Mapping[str, object]], bool],
+    path: tuple[str | int, ...],
+) -> Iterator[tuple[str | int, ...]]:
+    every = [schema for schema in masking.applying(schemas) if schema is not None]
+    if any(map(wanted, every)):
+        yield path
+        return
+    below: Iterator[tuple[str | int, Json, list[object]]] = iter(())
+    if isinstance(value, Mapping):
+        below = (
+            (name, item, [part for one in every for part in _of_member(one, name)])
+            for name, item in value.items()
+        )
+    elif isinstance(value, list | tuple):
+        below = (
+            (index, item, [part for one in every for part in _of_entry(one, index)])
+            for index, item in enumerate(value)
+        )
+    for step, item, parts in below:
+        if parts:
+            yield from _places(masking, item, parts, wanted, (*path, step))
+
+
 def _of_member(schema: Mapping[str, object], name: str) -> Iterator[object]:
     properties, patterns = schema.get("properties"), schema.get("patternProperties")
     known = isinstance(properties, Mapping) and name in properties
@@ -196,4 +230,4 @@ def _of_entry(schema: Mapping[str, object], index: int) -> Iterator[object]:
         yield schema["contains"]
 
 
-__all__ = ["MASK", "hides", "hides_at", "masked", "masked_by_name", "names_secret"]
+__all__ = ["MASK", "hides", "hides_at", "masked", "masked_by_name", "names_secret", "places"]

@@ -22,6 +22,7 @@ from assent.spec.capability import CapabilitySpec
 from assent.spec.documents import Document, did_you_mean, load_yaml
 from assent.spec.ids import Fingerprint
 from assent.spec.inputs import InputSpec, read_argument
+from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.sections import Faults
 from assent.spec.template import Condition, Reference, Template
 
@@ -228,6 +229,15 @@ def _check_parameters(step: StepSpec, capability: CapabilitySpec, faults: Faults
     if not isinstance(properties, Mapping):
         return
     values, open_keys = step.inputs.literals(), step.inputs.keys_with_references()
+    hidden: set[str] = set()
+    given = {key: value for key, value in values.items() if key not in open_keys}
+    for literal in SecretFields(schema).literals(given):
+        at = literal["path"]
+        assert isinstance(at, list)  # INVARIANT: every fault's is
+        hidden.add(str(at[0]))
+        where = [part for part in at if isinstance(part, str | int)]
+        told = step.place.fault("INPUT_INVALID", str(literal["message"]), "inputs", *where, hint=STORE_IT)
+        faults.add(told)
     for name in values:
         if name not in properties and schema.get("additionalProperties") is False:
             hint = did_you_mean(name, properties, otherwise=f"parameters: {', '.join(properties) or 'none'}")
@@ -235,7 +245,7 @@ def _check_parameters(step: StepSpec, capability: CapabilitySpec, faults: Faults
             faults.add(step.place.fault("INPUT_UNKNOWN", message, "inputs", name, key=True, hint=hint))
             continue
         part = properties.get(name)
-        if isinstance(part, Mapping) and name not in open_keys and not _refers(part):
+        if isinstance(part, Mapping) and name not in open_keys | hidden and not _refers(part):
             for path, fault in declared.violations(part, values[name]):
                 faults.add(
                     step.place.fault("INPUT_INVALID", f"`{name}` {fault}", "inputs", name, *path, hint=shown)

@@ -58,6 +58,11 @@ class ReplayedCapability(BoundCapability):
         assert isinstance(plain, dict)  # INVARIANT: of an object, at most members are hidden
         return plain, plain
 
+    def require_references(self, inputs: Mapping[str, Json]) -> None:
+        """As it was: values that an earlier version took are taken, and what was refused is refused."""
+        del inputs
+        self._script.require_valid()
+
     def result(self, output: object) -> Json:
         """As ever; an output that was refused is refused again."""
         if isinstance(output, Reply):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from assent.engine.replay._recording import Recording
-from assent.errors import AssentError, Json, RefusedError, WorldError
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import CallTimeoutError, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec import events as ev
 from assent.spec.ids import Commitment, StepKey
@@ -178,6 +178,12 @@ class Script:
         expected = self.expected
         if refusal is not None and isinstance(expected, ev.StepFailed) and expected.step == key:
             raise refusal
+
+    def require_valid(self) -> None:
+        """Raise what is expected next when that is the refusal of a step's inputs."""
+        expected = self.expected
+        if isinstance(expected, ev.StepFailed) and expected.code == "INVALID_INPUT" and expected.attempt == 0:
+            raise InputError.from_dict(self.recording.error(expected.error, expected.code).to_dict())
 
     def _of(self, key: StepKey) -> _Answers:
         return self._answers.setdefault(key, _Answers())

@@ -104,13 +104,13 @@ async def test_a_version_is_recorded_once_before_the_first_run_that_could_use_it
         assert await said(rt, ID) == "1.1.0"
         leaves = list(journal_of(rt).leaves())
         kinds = [leaf.event.kind for leaf in leaves]
-        first_run = kinds.index("run.created")
-        assert set(kinds[1:first_run]) == {"capability.registered"}
-        assert len({leaf.at_ms for leaf in leaves[1:first_run]}) == 1
-        assert "capability.registered" not in kinds[first_run:]
-        created = leaves[first_run].event
+        assert kinds[1:5] == ["release.registered", *["capability.registered"] * 2, "run.created"]
+        assert len({leaf.at_ms for leaf in leaves[1:4]}) == 1
+        assert "capability.registered" not in kinds[5:]
+        own, created = leaves[1].event, leaves[4].event
+        assert isinstance(own, ev.ReleaseRegistered)
         assert isinstance(created, ev.RunCreated)
-        assert created.catalogue == first_run - 1
+        assert created.catalogue == len(own.versions) + 2
         entry = status(rt, "1.1.0").entry
         assert entry.created_at_ms == leaves[1].at_ms
         size = journal_of(rt).head().size
@@ -189,7 +189,9 @@ async def test_what_comes_with_assent_may_change_under_its_version(place: Place)
     async with place.open(box=False) as rt:
         rt.register(spec("1.0.0", description="mended"), _nothing, origin="built in")
         await rt.versions.record()
-        assert len(recorded(rt)) == 2
+        (changed,) = recorded(rt)
+        assert isinstance(changed, ev.CapabilityRegistered)
+        assert (changed.replaces, changed.spec) == (spec("1.0.0").fingerprint, None)
 
 
 # -- what a run uses -----------------------------------------------------------------------------------------------------

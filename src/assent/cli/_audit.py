@@ -15,7 +15,7 @@ from assent.cli._command import command, group
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
-from assent.cli._json import Object, mapping, number, objects, text
+from assent.cli._json import Object, mapping, number, objects, text, texts
 from assent.cli._style import Paint, safe, safe_line
 from assent.errors import AssentError, InputError, WorldError
 
@@ -93,6 +93,8 @@ def _log_line(line: Object, paint: Paint) -> str:
     said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
     if text(event, "kind").startswith("capability."):
         said += [text(event, "version"), text(event, "label")]
+    if text(event, "kind") == "release.registered":
+        said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
     columns = [
         f"{number(line, 'seq') or 0:>6}",
         paint(time_text(number(line, "at_ms") or 0), "dim"),

@@ -132,6 +132,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "compensation.succeeded": "taken back",
     "compensation.failed": "NOT taken back",
     "capability.registered": "version new",
+    "release.registered": "versions new",
     "capability.labelled": "labelled",
     "capability.unlabelled": "label removed",
     "capability.activated": "weights set",

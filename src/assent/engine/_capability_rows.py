@@ -11,9 +11,11 @@ from typing import Final, TypeAlias
 
 from assent.journal.ports import Cell, Row
 from assent.spec import events as ev
+from assent.spec.ids import Commitment, Fingerprint
 
 CapabilityEvent: TypeAlias = (
-    ev.CapabilityRegistered
+    ev.ReleaseRegistered
+    | ev.CapabilityRegistered
     | ev.CapabilityLabelled
     | ev.CapabilityUnlabelled
     | ev.CapabilityActivated
@@ -33,11 +35,16 @@ class CapabilityRows:
         for row in stored:
             self._versions[str(row["capability"]), str(row["version"])] = list(row.values())
 
-    def apply(self, event: ev.Event, at_ms: int) -> Row | None:
-        """The row that an event adds or replaces; None for events about something else."""
+    def apply(self, event: ev.Event, at_ms: int) -> tuple[Row, ...]:
+        """The rows that an event adds or replaces; none for events about something else."""
         match event:
+            case ev.ReleaseRegistered():
+                return self._release(event, at_ms)
             case ev.CapabilityRegistered():
-                row = self._registered(event, at_ms)
+                row = self._registered(event.capability, event.version, event.fingerprint, at_ms)
+                if event.spec is not None:
+                    self.count += 1
+                    return row, _spec_row(event.capability, event.version, event.spec)
             case ev.CapabilityLabelled():
                 row = self._label(event.capability, event.label, event.version, at_ms, event.by)
             case ev.CapabilityUnlabelled():
@@ -47,17 +54,26 @@ class CapabilityRows:
             case ev.CapabilityRetired():
                 row = self._retired(event, at_ms)
             case _:
-                return None
+                return ()
         self.count += 1
-        return row
+        return (row,)
 
-    def _registered(self, event: ev.CapabilityRegistered, at_ms: int) -> Row:
-        key = (event.capability, event.version)
+    def _release(self, event: ev.ReleaseRegistered, at_ms: int) -> tuple[Row, ...]:
+        rows = []
+        # A hand-written entry with lists of two lengths says nothing of what has no fellow.
+        for reference, fingerprint in zip(event.versions, event.fingerprints, strict=False):
+            capability, _, version = reference.partition("@")
+            rows.append(self._registered(capability, version, fingerprint, at_ms))
+            self.count += 1
+        return tuple(rows)
+
+    def _registered(self, capability: str, version: str, fingerprint: Fingerprint, at_ms: int) -> Row:
+        key = (capability, version)
         cells = self._versions.get(key)
         if cells is None:
-            cells = [*key, event.fingerprint, self.count, at_ms, self.count, None, None]
+            cells = [*key, fingerprint, self.count, at_ms, self.count, None, None]
         else:
-            cells = [*key, event.fingerprint, *cells[3:5], self.count, *cells[6:]]
+            cells = [*key, fingerprint, *cells[3:5], self.count, *cells[6:]]
         return self._version_row(key, cells)
 
     def _retired(self, event: ev.CapabilityRetired, at_ms: int) -> Row:
@@ -79,3 +95,7 @@ class CapabilityRows:
         shares = zip(event.versions, event.weights, strict=False)
         weights = " ".join(f"{version}={weight}" for version, weight in shares)
         return Row("capability_weights", key, (*key, weights, at_ms, event.by, event.code))
+
+
+def _spec_row(capability: str, version: str, spec: Commitment) -> Row:
+    return Row("capability_specs", (capability, version), (capability, version, spec))

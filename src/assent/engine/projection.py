@@ -50,8 +50,7 @@ class RunProjector:
         capabilities = CapabilityRows()
         for leaf in leaves:
             if leaf.run is None:
-                row = capabilities.apply(leaf.event, leaf.at_ms)
-                if row is not None:
+                for row in capabilities.apply(leaf.event, leaf.at_ms):
                     rows[(row.table, *row.key)] = row
                 continue
             record = fold(records.get(leaf.run), leaf)

@@ -110,6 +110,13 @@ class VersionChain:
         }
         return other
 
+    def knowing(self, spec: CapabilitySpec) -> VersionChain:
+        """The same with a version that is not installed, and so takes no part: it is known for the sake of its callers alone."""
+        other = VersionChain(self.capability)
+        other._specs, other._transformers = {**self._specs, spec.version: spec}, self._transformers
+        other._chain = self._chain
+        return other
+
     def joined(self, spec: CapabilitySpec, transformers: Iterable[Transformer] = ()) -> VersionChain:
         """The same with another version; see `add`. This one stays as it is."""
         other = VersionChain(self.capability)

@@ -15,7 +15,7 @@ from assent.journal._proof import InclusionProof
 from assent.journal._record import Record
 from assent.journal._trust import TrustPolicy
 from assent.journal.ports import EventFilter
-from assent.spec.events import Leaf, RunCreated, decode_leaf
+from assent.spec.events import Leaf, ReleaseRegistered, RunCreated, decode_leaf
 from assent.spec.ids import RunId
 
 # -- the log ------------------------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ class LogLine(msgspec.Struct, frozen=True):
     def to_json(self) -> dict[str, Json]:
         """The entry for `--json`: its place, who and what, then the event as it stands in the leaf."""
         leaf = self.leaf
-        event: dict[str, Json] = msgspec.to_builtins(leaf.event)
+        event: dict[str, Json] = msgspec.json.decode(msgspec.json.encode(leaf.event))
         return {
             "seq": leaf.seq,
             "at_ms": leaf.at_ms,
@@ -85,9 +85,17 @@ def _passes(line: LogLine, wanted: EventFilter) -> bool:
         and (not wanted.kinds or leaf.event.kind in wanted.kinds)
         and (
             wanted.capability is None
-            or (line.capability is not None and fnmatchcase(line.capability, wanted.capability))
+            or any(fnmatchcase(capability, wanted.capability) for capability in _capabilities(line))
         )
     )
+
+
+def _capabilities(line: LogLine) -> Iterator[str]:
+    event = line.leaf.event
+    if line.capability is not None:
+        yield line.capability
+    if isinstance(event, ReleaseRegistered):
+        yield from (version.partition("@")[0] for version in event.versions)
 
 
 def _text(event: object, name: str) -> str | None:

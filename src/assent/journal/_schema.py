@@ -92,13 +92,21 @@ CREATE TABLE capability_weights(
 ) STRICT, WITHOUT ROWID;
 """
 
+_SPECS: Final = """
+-- Which payload is the spec of a version that others wrote.
+CREATE TABLE capability_specs(
+  capability TEXT NOT NULL, version TEXT NOT NULL, spec TEXT, PRIMARY KEY(capability, version)
+) STRICT, WITHOUT ROWID;
+"""
+
 MIGRATIONS: Final = (
     Migration(1, "first", _FIRST),
     Migration(2, "capabilities", _CAPABILITIES, is_optional_to_read=True),
+    Migration(3, "capability specs", _SPECS, is_optional_to_read=True),
 )
 
 SINCE: Final[Mapping[str, int]] = MappingProxyType(
-    {"capabilities": 2, "capability_labels": 2, "capability_weights": 2}
+    {"capabilities": 2, "capability_labels": 2, "capability_weights": 2, "capability_specs": 3}
 )
 """The format that brought a projection table, where it was not the first: an older file that is only read has no such rows."""
 
@@ -155,6 +163,7 @@ PROJECTIONS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         ),
         "capability_labels": ("capability", "label", "change", "version", "at_ms", "principal"),
         "capability_weights": ("capability", "change", "weights", "at_ms", "principal", "code"),
+        "capability_specs": ("capability", "version", "spec"),
     }
 )
 """Columns of each projection table, in the order of `Row.values`."""
@@ -167,6 +176,7 @@ PROJECTION_KEYS: Final[Mapping[str, int]] = MappingProxyType(
         "capabilities": 2,
         "capability_labels": 3,
         "capability_weights": 2,
+        "capability_specs": 2,
     }
 )
 """How many of a table's first columns are its key."""

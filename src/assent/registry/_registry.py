@@ -89,7 +89,8 @@ class RegistrySnapshot:
             found = index.version(oldest) if oldest is not None else None
         else:
             found = index.spoken(parsed)
-        return found.spec if found is not None and found.spec is not None else self.resolve(reference)
+        spec = (found.spec or found.gone) if found is not None else None
+        return spec if spec is not None else self.resolve(reference)
 
     def index(self, id: str) -> VersionIndex:  # noqa: A002  # the spec's own field name
         """All that is known of one capability's versions; `InputError` CAPABILITY_UNKNOWN."""
@@ -163,7 +164,9 @@ class CapabilityRegistry:
             )
         if len(self._origins) >= CAPABILITIES_MAX:
             raise InputError("REGISTRY_FULL", f"more than {CAPABILITIES_MAX} capabilities are registered")
-        self._timeline(spec.id).specs[spec.version] = spec
+        timeline = self._timeline(spec.id)
+        timeline.specs[spec.version] = spec
+        timeline.gone.pop(spec.version, None)
         self._origins[spec.reference] = origin
         self._checked = False
 
@@ -181,7 +184,8 @@ class CapabilityRegistry:
                 hint="unload before it is sealed",
             )
         ident, _, version = reference.partition("@")
-        del self._timeline(ident).specs[version]
+        spec = self._timeline(ident).specs.pop(version)
+        self.remember_spec(spec)
         del self._origins[reference]
         self._checked = False
 
@@ -274,6 +278,7 @@ class CapabilityRegistry:
         """Forget every recorded fact, to be told all of them anew."""
         for timeline in self._timelines.values():
             timeline.recorded.clear()
+            timeline.gone.clear()
             timeline.labels.clear()
             timeline.activations.clear()
             timeline.changed()
@@ -283,6 +288,13 @@ class CapabilityRegistry:
         """What the record says of a version; a later fact about the same one replaces it."""
         self._timeline(fact.capability).recorded[fact.version] = fact
         self._revise(fact.registered if fact.retired is None else fact.retired)
+
+    def remember_spec(self, spec: CapabilitySpec) -> None:
+        """The spec that the record keeps of a version; harmless when that is installed, or is recorded with another spec."""
+        timeline = self._timeline(spec.id)
+        fact = timeline.recorded.get(spec.version)
+        if fact is not None and fact.fingerprint == spec.fingerprint and spec.version not in timeline.specs:
+            timeline.gone[spec.version] = spec
 
     def remember_label(self, fact: LabelChange) -> None:
         """A change of a label; changes of one capability come in their order."""
@@ -312,14 +324,26 @@ class CapabilityRegistry:
         timeline = self._timelines.get(id)
         return timeline.recorded.get(version) if timeline is not None else None
 
-    @property
-    def has_missing(self) -> bool:
-        """Some version was recorded, is not retired, and is not installed here."""
-        return any(
-            fact.retired is None and fact.version not in timeline.specs
+    def missing(self) -> Iterator[RecordedVersion]:
+        """The versions that were recorded, are not retired, and are not installed here."""
+        return (
+            fact
             for timeline in self._timelines.values()
             for fact in timeline.recorded.values()
+            if fact.retired is None and fact.version not in timeline.specs
         )
+
+    def gone(self, id: str) -> Mapping[str, CapabilitySpec]:  # noqa: A002  # the spec's own field name
+        """The specs of those of one capability whose spec is known, by version."""
+        timeline = self._timelines.get(id)
+        if timeline is None:
+            return {}
+        facts = timeline.recorded
+        return {
+            version: spec
+            for version, spec in timeline.gone.items()
+            if version in facts and facts[version].retired is None
+        }
 
     def recorded_versions(self, id: str) -> Sequence[RecordedVersion]:  # noqa: A002  # the spec's own field name
         """What the record says of each version of a capability; empty when it says nothing."""
@@ -387,11 +411,12 @@ class CapabilityRegistry:
         """Raise what forbids that a version is retired: CAPABILITY_UNKNOWN, VERSION_NOT_FOUND (also for one that is retired
         already), VERSION_NEWEST, VERSION_LABELLED, VERSION_ACTIVE.
         """
-        index = self._current().index(id)
+        # Also one that nothing is installed of any more.
+        index = self._known(id).now(self._unrecorded_at_ms)
         reference = f"{id}@{version}"
         entry = index.version(version)
         if entry is None or entry.is_retired:
-            self._current().resolve(reference)  # Raises, and says what is nearest.
+            index.find(CapabilityReference.parse(reference))  # Raises, and says what is nearest.
         newest = index.newest
         if newest is not None and newest.version == version:
             raise _kept("VERSION_NEWEST", reference, "is the newest version", "register its successor first")

@@ -28,7 +28,8 @@ class CapabilityVersion(msgspec.Struct, frozen=True):
     """One version of a capability, as far as it is known here.
 
     `spec` is None for a version that was recorded once and is not installed; `recorded` is the fingerprint in the record, None
-    where it says nothing. `created_at_ms` is the time of its `capability.registered` event, None as long as nothing says so.
+    where it says nothing. `created_at_ms` is the time of the event that registered it, None as long as nothing says so. `gone` is
+    the spec that the record keeps of a version which is not installed: no reference means it, but its callers may be served.
     """
 
     id: str
@@ -37,6 +38,7 @@ class CapabilityVersion(msgspec.Struct, frozen=True):
     recorded: Fingerprint | None = None
     created_at_ms: int | None = None
     retired_at_ms: int | None = None
+    gone: CapabilitySpec | None = None
 
     @property
     def fingerprint(self) -> Fingerprint:

@@ -57,6 +57,8 @@ class Timeline:
     id: str
     specs: dict[str, CapabilitySpec] = field(default_factory=dict)
     recorded: dict[str, RecordedVersion] = field(default_factory=dict)
+    gone: dict[str, CapabilitySpec] = field(default_factory=dict)
+    """The specs of recorded versions that are not installed, where they are known."""
     labels: list[LabelChange] = field(default_factory=list)
     activations: list[Activation] = field(default_factory=list)
     withheld: dict[str, int] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class Timeline:
             recorded.fingerprint,
             recorded.registered_at_ms,
             retired_at_ms,
+            self.gone.get(version) if spec is None and recorded.retired is None else None,
         )
 
 

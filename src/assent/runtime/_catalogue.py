@@ -7,6 +7,7 @@ catalogue and is one look-up in a dictionary from then on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypedDict, Unpack
 
 from assent.engine import CAPABILITY_TABLES
@@ -21,20 +22,18 @@ from assent.invocation import (
     VersionChain,
     described,
 )
+from assent.invocation.transformers import compatible_range
 from assent.journal import PROJECTIONS, JournalReader
 from assent.journal.ports import Cell, Row
 from assent.registry import (
-    Activation,
     CapabilityRegistry,
     CapabilityVersion,
-    LabelChange,
-    RecordedVersion,
     RegistrySnapshot,
     chosen,
     sharing,
     spoken,
 )
-from assent.spec import events as ev
+from assent.runtime._recording import BUILT_IN, activation_of, gone_specs, label_of, number_of, version_of
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint, RunId
 from assent.spec.reference import CapabilityReference, How
@@ -49,9 +48,6 @@ FOUND_MAX: Final = 4_096
 
 EARLIER_MAX: Final = 64
 """Catalogues of earlier revisions that are kept for runs which go on."""
-
-BUILT_IN: Final = "built in"
-"""The origin of the capabilities that come with Assent."""
 
 
 class FrozenCatalogue:
@@ -154,6 +150,13 @@ class FrozenCatalogue:
         self, reference: str, pinned: CapabilityVersion, why: InputError
     ) -> tuple[str, Mapping[str, int]]:
         """What is wrong with a version that nobody can serve."""
+        if pinned.gone is not None:
+            raise InputError(
+                "VERSION_NOT_FOUND",
+                f"`{pinned.reference}` is not installed here any more, and no other version serves its callers",
+                hint=f"install it again, or write the call for another one: assent capability history {pinned.id}",
+                details={"reference": reference[:200], "version": pinned.version, "why": why.message},
+            )
         spec = self.snapshot.resolve(reference)  # Raises, for a retired one.
         raise InputError(
             "HANDLER_MISSING",
@@ -209,6 +212,9 @@ class FrozenCatalogue:
         if known is None:
             served = self.exact(capability, version)
             chain = self._chains.get(capability) or VersionChain(capability)
+            gone = self.snapshot.index(capability).version(asked)
+            if gone is not None and gone.gone is not None:
+                chain = chain.knowing(gone.gone)
             route = chain.route(asked, version)
             known = TranslatedCapability(served, route, self._bound.get(f"{capability}@{asked}"))
             self._translated[key] = known
@@ -361,10 +367,11 @@ class Capabilities:
         self._recorded_count = None
         self._earlier.clear()
 
-    def chain(self, capability: str) -> VersionChain:
-        """The versions of a capability with the transformers between them; `CAPABILITY_UNKNOWN`."""
-        self.registry.snapshot().index(capability)
-        return self._chains[capability]
+    def chain(self, capability: str, asked: str) -> VersionChain:
+        """The versions of a capability with the transformers between them, as callers of `asked` see it; `CAPABILITY_UNKNOWN`."""
+        gone = self.registry.snapshot().index(capability).version(asked)
+        chain = self._chains[capability]
+        return chain.knowing(gone.gone) if gone is not None and gone.gone is not None else chain
 
     def check_shares(self, capability: str, weights: Mapping[str, int]) -> None:
         """Raise TRANSFORM_MISSING when a version would get calls of callers who speak another one and nothing leads to it."""
@@ -382,6 +389,7 @@ class Capabilities:
             return
         if self.registry.recorded(spec.id, spec.version) is not None:
             return  # It was accepted once.
+        self._require_gone_served(spec, chain)
         older = [
             fact.version
             for fact in self.registry.recorded_versions(spec.id)
@@ -394,6 +402,27 @@ class Capabilities:
             if self._was_called(spec.id, version):
                 chain.require_served(version, spec.version)
 
+    def _require_gone_served(self, spec: CapabilitySpec, chain: VersionChain) -> None:
+        """Refuse a release that breaks the one which it replaces, as if that were still installed beside it: `VERSION_BREAKING`.
+
+        Another major number says that it breaks, and whoever took the old version away meant it.
+        """
+        gone = [
+            one
+            for version, one in self.registry.gone(spec.id).items()
+            if is_release(precedence(version))
+            and precedence(version) < precedence(spec.version)
+            and compatible_range(version) == compatible_range(spec.version)
+        ]
+        if not gone:
+            return
+        nearest = max(gone, key=lambda one: precedence(one.version))
+        try:
+            chain.knowing(nearest).require_served(nearest.version, spec.version)
+        except InputError as error:
+            error.hint = f"{error.hint}; if nobody calls the old one any more: assent capability retire {nearest.reference}"
+            raise
+
     def bound(self, reference: str) -> BoundCapability | None:
         """What performs `id@version`."""
         return self._bound.get(reference)
@@ -403,7 +432,7 @@ class Capabilities:
         snapshot = self.registry.snapshot()
         if self._current is None or self._current.snapshot is not snapshot:
             revision = self.registry.revision
-            recorded = self.registry.snapshot_at(revision) if self.registry.has_missing else None
+            recorded = self.registry.snapshot_at(revision) if any(self.registry.missing()) else None
             self._current = self._freeze(snapshot, revision, recorded)
         return self._current
 
@@ -443,6 +472,8 @@ class Capabilities:
         self.registry.count_unrecorded_from(now_ms)
         for table in CAPABILITY_TABLES:
             self._remember(table, journal.rows(table))
+        for spec in gone_specs(journal, [*self.registry.missing()]):
+            self.registry.remember_spec(spec)
         self._recorded_count = None
         self._earlier.clear()
 
@@ -459,28 +490,20 @@ class Capabilities:
         for row in rows:
             self._remember(row.table, [dict(zip(PROJECTIONS[row.table], row.values, strict=True))])
 
-    def unrecorded(self) -> list[ev.CapabilityRegistered]:
-        """The events that say what the record does not say yet; `VERSION_CHANGED`. Costs nothing when it says everything."""
+    def unrecorded(self) -> list[CapabilitySpec]:
+        """What the record does not say yet; `VERSION_CHANGED`, `VERSION_BREAKING`. Costs nothing when it says everything."""
         count = len(self.registry)
         if count == self._recorded_count:
             return []
-        events: list[ev.CapabilityRegistered] = []
+        specs: list[CapabilitySpec] = []
         for spec in self.registry.installed():
             self.require_recordable(spec)
             fact = self.registry.recorded(spec.id, spec.version)
             if fact is None or fact.fingerprint != spec.fingerprint:
-                replaces = fact.fingerprint if fact is not None else None
-                events.append(
-                    ev.CapabilityRegistered(
-                        capability=spec.id,
-                        version=spec.version,
-                        fingerprint=spec.fingerprint,
-                        replaces=replaces,
-                    )
-                )
-        if not events:
+                specs.append(spec)
+        if not specs:
             self._recorded_count = count
-        return events
+        return specs
 
     def require_recordable(self, spec: CapabilitySpec) -> None:
         """Refuse an installed spec that the record can't take in: VERSION_CHANGED, VERSION_BREAKING."""
@@ -507,67 +530,19 @@ class Capabilities:
         match table:
             case "capabilities":
                 for row in rows:
-                    registry.remember_version(_version(row))
-                    registry.count_change(_number(row, "changed"))
+                    registry.remember_version(version_of(row))
+                    registry.count_change(number_of(row, "changed"))
             case "capability_labels":
                 # Stored by label; told in the order in which they happened.
-                for row in sorted(rows, key=_change):
-                    registry.remember_label(_label(row))
+                for row in sorted(rows, key=partial(number_of, column="change")):
+                    registry.remember_label(label_of(row))
+            case "capability_specs":
+                pass  # What was recorded just now is installed, and its spec with it.
             case _:
                 for row in rows:
-                    registry.remember_activation(_activation(row))
+                    registry.remember_activation(activation_of(row))
 
 
 def _references(source: object) -> set[str]:
     specs = [source] if isinstance(source, CapabilitySpec) else [one.spec for one in described(source)]
     return {spec.reference for spec in specs}
-
-
-def _change(row: Mapping[str, Cell]) -> int:
-    return _number(row, "change")
-
-
-def _version(row: Mapping[str, Cell]) -> RecordedVersion:
-    return RecordedVersion(
-        capability=str(row["capability"]),
-        version=str(row["version"]),
-        fingerprint=Fingerprint(str(row["fingerprint"])),
-        registered=_number(row, "registered"),
-        registered_at_ms=_number(row, "registered_at_ms"),
-        retired=_number(row, "retired") if row["retired"] is not None else None,
-        retired_at_ms=_number(row, "retired_at_ms") if row["retired_at_ms"] is not None else None,
-    )
-
-
-def _label(row: Mapping[str, Cell]) -> LabelChange:
-    return LabelChange(
-        capability=str(row["capability"]),
-        label=str(row["label"]),
-        change=_number(row, "change"),
-        version=_text(row, "version"),
-        at_ms=_number(row, "at_ms"),
-        by=_text(row, "principal"),
-    )
-
-
-def _activation(row: Mapping[str, Cell]) -> Activation:
-    shares = (share.partition("=") for share in (_text(row, "weights") or "").split())
-    return Activation(
-        capability=str(row["capability"]),
-        change=_number(row, "change"),
-        weights={version: int(weight) for version, _, weight in shares},
-        at_ms=_number(row, "at_ms"),
-        by=_text(row, "principal"),
-        code=_text(row, "code"),
-    )
-
-
-def _number(row: Mapping[str, Cell], column: str) -> int:
-    value = row[column]
-    assert isinstance(value, int)  # INVARIANT: the fold writes a number there
-    return value
-
-
-def _text(row: Mapping[str, Cell], column: str) -> str | None:
-    value = row[column]
-    return None if value is None else str(value)

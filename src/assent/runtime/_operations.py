@@ -6,7 +6,7 @@ command and a local one can't differ.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -34,12 +34,19 @@ def check(runtime: Runtime, request: Request) -> None:
     _actor(runtime, request, None)
     if request.get("op") == "run" and request.get("plan") is None:
         spec = load_text(request)
-        runtime.versions.consult(runtime.settings, capabilities_of(spec.steps))
+        _consult(runtime, capabilities_of(spec.steps))
         runtime.check_spec(spec, _object(request, "inputs"))
     elif request.get("op") == "call":
         capability = str(request.get("capability"))
-        runtime.versions.consult(runtime.settings, [capability])
+        _consult(runtime, [capability])
         runtime.check_call(capability, _object(request, "parameters"))
+
+
+def _consult(runtime: Runtime, references: Iterable[str]) -> None:
+    """Learn from the ledger what the references depend on, and which plugins it refuses; nothing without a need."""
+    plugins = runtime.plugins
+    runtime.versions.consult(runtime.settings, None if plugins.loaded else references)
+    plugins.leave_out_unrecordable()
 
 
 def _actor(runtime: Runtime, request: Request, os_uid: int | None) -> Actor:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, Self
 from assent import __version__
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import Health, HealthStatus
-from assent.runtime._catalogue import BUILT_IN, Capabilities
+from assent.runtime._catalogue import Capabilities
+from assent.runtime._recording import BUILT_IN
 
 if TYPE_CHECKING:
     from assent.plugins import LoadedPlugin, PluginHost, PluginLoader, PluginStatus, Sources

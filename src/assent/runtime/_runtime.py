@@ -48,12 +48,13 @@ from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._application import application
 from assent.runtime._calling import Calling, bounds
-from assent.runtime._catalogue import BUILT_IN, Capabilities, Registration
+from assent.runtime._catalogue import Capabilities, Registration
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime._planned import Planned
 from assent.runtime._plans import PlanStore
 from assent.runtime._plugins import Plugins
+from assent.runtime._recording import BUILT_IN
 from assent.runtime._runs import find_run, undo_refusal
 from assent.runtime._session import Session
 from assent.runtime._versions import Versions

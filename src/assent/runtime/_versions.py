@@ -11,6 +11,7 @@ from __future__ import annotations
 from asyncio import CancelledError, Lock, shield, wait
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict
 
 from msgspec import structs
@@ -18,7 +19,7 @@ from msgspec import structs
 from assent.engine import Actor, CapabilityRows, Engine, RunRecord, Services
 from assent.errors import InputError, Json
 from assent.failpoints import FAILPOINTS
-from assent.journal import Batch, SqliteReader
+from assent.journal import Batch, Payload, SqliteReader
 from assent.registry import (
     Activation,
     CapabilityVersion,
@@ -31,12 +32,14 @@ from assent.registry import (
     instant,
 )
 from assent.runtime._catalogue import Capabilities
+from assent.runtime._recording import registrations
 from assent.runtime._temperature import Cooling, Temperatures
 from assent.runtime._traffic import ERROR_RATE, Traffic
 from assent.runtime.settings import Limits, Settings
 from assent.spec import events as ev
+from assent.spec.canonical import canonical_json, commit
 from assent.spec.capability import CapabilitySpec
-from assent.spec.ids import RunId
+from assent.spec.ids import Commitment, RunId
 from assent.spec.principal import Principal
 from assent.spec.reference import CapabilityReference, How
 from assent.spec.states import RunState
@@ -237,15 +240,16 @@ class Versions:
         """The same as `assent capability diff --json` prints it. `served`: the newer one can serve the older one's callers."""
         found = self.diff(capability, old, new)
         try:
-            self._capabilities.chain(capability).route(found.old, found.new)
+            self._capabilities.chain(capability, found.old).route(found.old, found.new)
         except InputError as error:
             return {**found.to_json(), "served": False, "missing": error.message}
         return {**found.to_json(), "served": True, "missing": None}
 
     def _spec(self, capability: str, wanted: str) -> CapabilitySpec:
         entry = self._index(capability).version(wanted)
-        if entry is not None and entry.spec is not None:
-            return entry.spec
+        spec = (entry.spec or entry.gone) if entry is not None else None
+        if spec is not None:
+            return spec
         return self._registry.resolve(f"{capability}@{wanted}")
 
     # -- what is changed --------------------------------------------------------------------------------------------------
@@ -259,10 +263,18 @@ class Versions:
             return 0
         async with self._lock:
             # Somebody else may have done it while this one waited.
-            events = self._capabilities.unrecorded()
-            if events:
-                await self._append(*events)
-            return len(events)
+            specs = self._capabilities.unrecorded()
+            if specs:
+                payloads: list[Payload] = []
+                events = registrations(specs, self._registry, partial(self._bind, payloads))
+                await self._append(*events, payloads=payloads)
+            return len(specs)
+
+    def _bind(self, payloads: list[Payload], value: Json) -> Commitment:
+        salt, body = self._open_services().entropy.salt(), canonical_json(value)
+        commitment = commit(salt, body)
+        payloads.append(Payload(commitment, salt, body))
+        return commitment
 
     async def before_run(self) -> None:
         """See to it that what a run may use is on the record before the run is; costs nothing but after something new came."""
@@ -413,13 +425,12 @@ class Versions:
                 details={"runs": [*using]},
             )
 
-    async def _append(self, *events: ev.AnyEvent) -> None:
+    async def _append(self, *events: ev.AnyEvent, payloads: Iterable[Payload] = ()) -> None:
         services = self._open_services()
         at_ms = services.clock.now_ms()
         fold = CapabilityRows(services.journal.rows("capabilities"), count=self._registry.revision)
-        found = [fold.apply(event, at_ms) for event in events]
-        rows = tuple(row for row in found if row is not None)
-        batch = Batch(run=None, expected_n=0, at_ms=at_ms, events=events, rows=rows)
+        rows = tuple(row for event in events for row in fold.apply(event, at_ms))
+        batch = Batch(run=None, expected_n=0, at_ms=at_ms, events=events, payloads=tuple(payloads), rows=rows)
         work = services.spawn(self._commit(services, batch), name="versions")
         try:
             await shield(work)

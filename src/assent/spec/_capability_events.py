@@ -1,18 +1,34 @@
-"""The events that tell of capabilities: which versions there are, what they are called, who serves how much."""
+"""The events of capabilities: which versions there are, what they are called, and who gets the calls."""
 
 from __future__ import annotations
 
 from assent.spec._event import Event
-from assent.spec.ids import Fingerprint
+from assent.spec.ids import Commitment, Fingerprint
+
+
+class ReleaseRegistered(Event, frozen=True, kw_only=True, tag="release.registered"):
+    """What comes with a release of Assent can be called from now on: `versions[i]` (`id@version`) has the spec `fingerprints[i]`.
+
+    One entry for all that is new, so that a ledger does not begin with more about what could be done than about what was. Each
+    version counts as one change.
+    """
+
+    release: str
+    versions: tuple[str, ...]
+    fingerprints: tuple[Fingerprint, ...]
 
 
 class CapabilityRegistered(Event, frozen=True, kw_only=True, tag="capability.registered"):
-    """A version of a capability can be called from now on. `replaces`: its spec was another one under the same number before."""
+    """A version of a capability can be called from now on. `replaces`: its spec was another one under the same number before.
+
+    `spec` binds the canonical spec of what others wrote, which may be gone from the machine one day.
+    """
 
     capability: str
     version: str
     fingerprint: Fingerprint
     replaces: Fingerprint | None = None
+    spec: Commitment | None = None
 
 
 class CapabilityLabelled(Event, frozen=True, kw_only=True, tag="capability.labelled"):

@@ -8,7 +8,6 @@ already written.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, TypeAlias, get_args
 
 import msgspec
@@ -20,8 +19,9 @@ from assent.spec._capability_events import (
     CapabilityRetired,
     CapabilitySwitched,
     CapabilityUnlabelled,
+    ReleaseRegistered,
 )
-from assent.spec._event import Event
+from assent.spec._event import Event, fields_naming
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 from assent.spec.states import Effect, Mode, Resolution, Undo, Verdict
 
@@ -452,6 +452,7 @@ AnyEvent: TypeAlias = (
     | CompensationStarted
     | StepCompensated
     | CompensationFailed
+    | ReleaseRegistered
     | CapabilityRegistered
     | CapabilityLabelled
     | CapabilityUnlabelled
@@ -464,21 +465,10 @@ AnyEvent: TypeAlias = (
     | PayloadErased
 )
 
-_NAMES: Final = re.compile(r"\w+")
-
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)
 }
 """Every event type by its kind."""
-
-
-def fields_naming(event_type: type[Event], kind: str) -> tuple[str, ...]:
-    """The fields whose annotation names the type `kind`, in their order.
-
-    The annotations are read as the text that they are here: evaluating all of them would cost each start several milliseconds.
-    """
-    written: dict[str, str] = event_type.__annotations__
-    return tuple(name for name in event_type.__struct_fields__ if kind in _NAMES.findall(str(written[name])))
 
 
 def _bind_commitment_fields() -> None:
@@ -565,6 +555,7 @@ __all__ = [
     "LedgerCreated",
     "LedgerRecovered",
     "PayloadErased",
+    "ReleaseRegistered",
     "RollbackStarted",
     "RunCancelled",
     "RunCreated",

@@ -76,7 +76,7 @@ def make(folder: Path) -> None:
                 event = made
                 if isinstance(made, LedgerRecovered):
                     event = LedgerRecovered(signed=ledger.tail.signed, size=ledger.tail.head.size)
-                stands_alone = event.kind.startswith(("ledger.", "payload.", "capability."))
+                stands_alone = event.kind.startswith(("ledger.", "payload.", "capability.", "release."))
                 events: tuple[AnyEvent, ...] = (event,)  # type: ignore[assignment]  # made from the union's own members
                 batch = Batch(None if stands_alone else RUN, n, START_MS + n, events, tuple(payloads))
                 ledger.commit([batch], seal=event.kind.startswith("run."))

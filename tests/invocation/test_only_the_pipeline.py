@@ -14,6 +14,8 @@ from assent.invocation.handler import PART_NAMES
 PIPELINE: Final = "invocation/_pipeline.py"
 BENCH: Final = "testing/_bench.py"
 """The contract suite tries one part at a time, in a world of its own; no call comes through it."""
+WORKER: Final = "plugins/worker/_serving.py"
+"""The other end of a pipe, in a process of its own, where what the pipeline calls is performed. Nobody else talks to it."""
 ROOF: Final = "runtime/_runtime.py"
 """It makes the invoker and hands it to the pipeline."""
 
@@ -54,7 +56,7 @@ def test_only_the_pipeline_calls_a_part_of_a_handler(repository: Path) -> None:
         for path in sorted(package.rglob("*.py"))
     }
     strangers = {name: places for name, places in found.items() if places}
-    assert strangers.keys() == {PIPELINE, BENCH, ROOF}
+    assert strangers.keys() == {PIPELINE, BENCH, ROOF, WORKER}
     assert [place.partition(": ")[2].partition("(")[0] for place in strangers[ROOF]] == ["Invoker"]
 
 

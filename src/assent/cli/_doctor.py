@@ -129,6 +129,8 @@ def _plugins(door: Door) -> Check:
     found = api.plugins(settings).list()
     counts = {state: sum(one.state is state for one in found) for state in PluginState}
     seen = ", ".join(f"{count} {state.value}" for state, count in counts.items() if count) or "none was found"
+    inside = ", ".join(f"`{one.name}`" for one in found if one.in_process)
+    seen += f"; in Assent's own process: {inside}" if inside else ""
     hint = door.command("plugin", "list")
     wrong = [one for one in found if one.state not in (PluginState.TRUSTED, PluginState.UNTRUSTED)]
     if any(one.is_required and one.state is not PluginState.TRUSTED for one in found):

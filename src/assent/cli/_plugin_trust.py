@@ -47,7 +47,11 @@ def list_(door: Door) -> None:
             safe_line(one.version or ""),
             safe_line(one.origin or ""),
             safe_line(", ".join(one.capabilities), 80),
-            "required" if one.is_required else "",
+            ", ".join(
+                word
+                for word, holds in (("required", one.is_required), ("in process", one.in_process))
+                if holds
+            ),
             safe_line(one.error.message, 120) if one.error is not None else "",
         ]
         for one in found
@@ -62,18 +66,24 @@ def list_(door: Door) -> None:
 @click.option(
     "--native", is_flag=True, help="Also trust code that nobody can read: compiled, or made while it runs."
 )
-def trust(door: Door, plugin: str, digest: str | None, *, native: bool) -> int:
+@click.option(
+    "--in-process",
+    is_flag=True,
+    help="Let it run in Assent's own process, with all that Assent may do: no walls.",
+)
+def trust(door: Door, plugin: str, digest: str | None, *, native: bool, in_process: bool) -> int:
     """Show what the plugin NAME (or the one at PATH) is, can do and wants, and ask whether to trust exactly that.
 
     What was agreed to is pinned in `assent-plugins.lock`: any later change asks again. Without a terminal it takes `--digest`,
-    as `assent plugin inspect` prints it. `--yes` does not answer this.
+    as `assent plugin inspect` prints it. `--yes` does not answer this. Its code runs in a process of its own, confined to what it
+    declares; `--in-process` lets it into Assent's own.
     """
     loader = plugins_of(door)
     candidate = loader.read(configured(door, loader, plugin).name)
     candidate.require_trustworthy(native=native)
     entry = loader.lock().plugins.get(candidate.name)
     differences = candidate.differences(entry) if entry is not None else []
-    if entry is not None and not differences and entry.native is native:
+    if entry is not None and not differences and (entry.native, entry.in_process) == (native, in_process):
         return _told(door, candidate, differences, note="is trusted already, exactly as it is")
     if digest is not None:
         if digest != candidate.digest:
@@ -93,7 +103,7 @@ def trust(door: Door, plugin: str, digest: str | None, *, native: bool) -> int:
     elif not _agrees(door, candidate, differences, is_new=entry is None):
         door.out.note("nothing was trusted")
         return REFUSED
-    loader.trust(candidate, native=native, trusted_by=str(door.settings.principal))
+    loader.trust(candidate, native=native, trusted_by=str(door.settings.principal), in_process=in_process)
     return _told(door, candidate, differences, note="is trusted now")
 
 

@@ -64,6 +64,32 @@ PLUGIN_CODES: Final[dict[str, Explanation]] = {
         "`assent-plugins.lock` can be changed by its group or by everybody, so nothing in it can be relied on.",
         "Look at what it trusts, then take the permission away: `chmod go-w FILE`.",
     ),
+    "PLUGIN_APP_UNAVAILABLE": Explanation(
+        "A plugin asked for `context.app` in its worker, a process of its own, where nothing of the application reaches.",
+        "Give it what it needs by inputs and secrets, or trust it with `--in-process`, if its maker deserves that.",
+    ),
+    "PLUGIN_DENIED": Explanation(
+        "A plugin's worker asked for what its call may not do: change the world in a part that only reads, read a blob that is "
+        "not its own, or take more of something than one call may have.",
+        "Have its maker do it where it belongs; nothing of it was done.",
+    ),
+    "PLUGIN_MESSAGE_TOO_LARGE": Explanation(
+        "What a plugin gave, or what its call remembers, is larger than one message between it and Assent may be.",
+        "Put large data into `context.blobs` or files, and give their digests or paths.",
+    ),
+    "PLUGIN_MISBEHAVED": Explanation(
+        "A plugin's worker broke the protocol: it sent what is no message, or answered for what it was not given. It was ended.",
+        "Do not use the plugin before its maker has explained that; no correct plugin does it.",
+    ),
+    "PLUGIN_WORKER_DIED": Explanation(
+        "The process in which a plugin runs ended while it performed a call, or was ended because a part went on after its time. "
+        "What the call did is not known, as after any crash.",
+        "The next call starts another worker; `details` tells how it ended and the last that it printed.",
+    ),
+    "PLUGIN_WORKER_MISSING": Explanation(
+        "No process could be started for a plugin, so its part was not called and nothing has happened.",
+        "The message says what kept it from starting; `assent doctor` shows whether programs can be confined here.",
+    ),
     "PLUGIN_EXISTS": Explanation(
         "The folder that a new plugin was to be made in is there already; nothing was written.",
         "Choose another name, or another folder with `--into`.",

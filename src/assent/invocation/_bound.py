@@ -9,7 +9,7 @@ from typing import Any
 from assent.errors import InputError, Json
 from assent.invocation._hook_records import HookLevel
 from assent.invocation._shape import Shape
-from assent.invocation.handler import DeferredHandler, Handler
+from assent.invocation.handler import DeferredHandler, Handler, UnfitOutput
 from assent.invocation.hooks import Hooks
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
@@ -105,6 +105,8 @@ class BoundCapability:
 
         The faults tell no values: the error is kept in the ledger, where an erased payload must not live on.
         """
+        if isinstance(output, UnfitOutput):
+            raise output.error
         return self._gives.write(output)
 
     @cached_property
@@ -116,6 +118,7 @@ class BoundCapability:
             of=f"the inputs of `{self.spec.id}`",
             shows_values=True,
             is_proved=self.is_proved,
+            completes=self.handler.completes,
         )
 
     def told(self, output: Json) -> Json:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from assent.errors import InputError, Json
 from assent.invocation.phases import CallPhase
 from assent.invocation.snapshot import FORMAT, Snapshot, require_size
-from assent.invocation.state import StateKey
+from assent.invocation.state import PLAIN_TYPES, StateKey
 from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.ids import Fingerprint
 from assent.spec.masking import masked, masked_by_name, names_secret
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from assent.invocation._hook_records import HookRecord
     from assent.spec.capability import CapabilitySpec
 
-# A state's key is its name and its type; only these types mean the same in another process.
-TYPES: Final[Mapping[str, type]] = {
-    kind.__name__: kind for kind in (str, bool, int, float, list, dict, type(None), object)
-}
-_NAMES: Final[Mapping[type, str]] = {kind: name for name, kind in TYPES.items()}
+_NAMES: Final[Mapping[type, str]] = {kind: name for name, kind in PLAIN_TYPES.items()}
 _TASKS: Final[Mapping[CallPhase, str]] = {
     CallPhase.EXECUTING: "execute",
     CallPhase.COMPENSATING: "compensate",

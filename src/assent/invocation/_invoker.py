@@ -57,8 +57,12 @@ class Invoker:
     ) -> Any:
         """What the part returns. Its own exceptions pass through; `CallTimeoutError` when its time is up.
 
-        A part that cancels itself has failed (HANDLER_FAILED): only a cancellation of the caller is one.
+        A part that cancels itself has failed (HANDLER_FAILED): only a cancellation of the caller is one. What a part needs before
+        it can be called at all (`ready`, of one that is performed in another process) is none of its time.
         """
+        ready = getattr(part, "ready", None)
+        if ready is not None:
+            await ready()
         try:
             return await self.call(
                 part, (context, parameters), token=context.cancel, key=context.key, timeout_s=timeout_s

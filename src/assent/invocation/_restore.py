@@ -7,12 +7,11 @@ from typing import Any
 
 from assent.errors import Json, RefusedError
 from assent.invocation._bound import BoundCapability
-from assent.invocation._call_snapshot import TYPES
 from assent.invocation._hook_records import HookKind, HookLevel, HookRecord
 from assent.invocation.context import BlobStore, CallLife, LocalContext, World
 from assent.invocation.phases import CallPhase
 from assent.invocation.snapshot import Snapshot, invalid_snapshot
-from assent.invocation.state import CallState, StateKey
+from assent.invocation.state import PLAIN_TYPES, CallState, StateKey
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 
@@ -53,7 +52,7 @@ def _context(document: Any, bound: BoundCapability, world: World, blobs: BlobSto
         life.state = CallState()
         for name, kind, value in document["state"]:
             # Canonical JSON writes `1.0` as `1`.
-            life.state.set(StateKey(name, TYPES[kind]), float(value) if kind == "float" else value)
+            life.state.set(StateKey(name, PLAIN_TYPES[kind]), float(value) if kind == "float" else value)
     life.meta = document["meta"]
     if document["flags"]:
         life.flags = set(document["flags"])

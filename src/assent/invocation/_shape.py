@@ -13,7 +13,7 @@ from assent.errors import InputError, Json
 from assent.spec._fault_places import FaultPlaces
 from assent.spec.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
 from assent.spec.frozen import thaw
-from assent.spec.schemas import compile_schema, schema_of, takes_more
+from assent.spec.schemas import compile_schema, completed, schema_of, takes_more
 from assent.spec.secret_fields import SecretFields
 from assent.spec.secret_text import SecretText
 
@@ -30,6 +30,7 @@ class Shape:
 
     `of` names the end in messages, and `code` is that of a refusal. Without `shows_values` no fault quotes a value. Of a type and
     a schema that are known to belong together (`is_proved`) nothing is derived again, which costs more than building a validator.
+    `completes`: what is read gets the defaults of its schema, as a type would give them.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Shape:
         of: str,
         shows_values: bool,
         is_proved: bool = False,
+        completes: bool = False,
     ) -> None:
         self._code, self._of = code, of
+        self._completes = completes
         self._schema = schema
         self._shows_values = shows_values
         self._telling: Telling | None = None
@@ -84,6 +87,10 @@ class Shape:
                 plain = _decode(data)
                 faults = self._broken(plain)
                 if not infinite and not faults:
+                    if self._completes:
+                        # Its types are elsewhere, and mark there what is a secret's.
+                        plain = completed(plain, self._schema)
+                        return plain, plain
                     return self._secrets.marked(plain), plain
         except ValidationError as error:
             faults = self._tell().of_model(error)

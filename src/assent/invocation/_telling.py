@@ -81,7 +81,7 @@ class Around(Surroundings):
     async def reveal(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
         if self._secrets is None:
             return await super().reveal(context, life, value, host)
-        from assent.invocation._revealing import filled, names_in
+        from assent.invocation.revealing import filled, names_in
 
         names = names_in(value)
         found = await self._read(context, life, names, host=host, fresh=False) if names else {}

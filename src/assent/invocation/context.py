@@ -170,7 +170,7 @@ class Surroundings:
 
     def reveal_in_thread(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
         """The same for a thread that may wait."""
-        from assent.invocation._revealing import filled, names_in
+        from assent.invocation.revealing import filled, names_in
 
         del context, life, host
         for name in names_in(value):
@@ -210,6 +210,7 @@ class CallLife:
     given: Mapping[str, Secret] = MappingProxyType({})
     journal: Callable[[tuple[SecretAccess, ...]], Awaitable[None]] | None = None
     """Makes accesses to secrets durable; nobody has a value before it has returned."""
+    remote: object = None  # the same call, for the host that has it performed in another process
 
 
 class LocalContext:
@@ -461,3 +462,8 @@ class LocalContext:
         if life.callbacks is None:
             life.callbacks = Callbacks()
         return life.callbacks
+
+
+def life_of(context: LocalContext) -> CallLife:
+    """The changing side of a call, for who has its parts performed elsewhere and brings back what they remember."""
+    return context._life  # noqa: SLF001  # the one door to it, for hosts; parts and hooks have none

@@ -82,12 +82,20 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class UnfitOutput:
+    """An output that did not fit its type where the type is, in another process: `error` says how."""
+
+    error: InputError
+
+
+@dataclass(frozen=True, slots=True)
 class Handler:
     """The parts of one capability's handler, and the types that its parameters and result have in Python.
 
     `revision` names the handler's behaviour for recovery: an intent is only continued by the handler that it was made for.
     Without one, the parts' compiled code is taken. `rehearsable`: `compensate` only acts through `context.world`, so it may be
-    run on a simulated one. `hooks` run for the calls of this capability; they are no part of its behaviour.
+    run on a simulated one. `hooks` run for the calls of this capability; they are no part of its behaviour. `completes`: its
+    types are elsewhere, so the defaults of the spec's schema are filled in here.
     """
 
     execute: Part
@@ -100,6 +108,7 @@ class Handler:
     revision: str | None = None
     rehearsable: bool = False
     hooks: tuple[Hook, ...] = ()
+    completes: bool = False
 
     @classmethod
     def of(cls, source: object) -> Handler:
@@ -108,7 +117,8 @@ class Handler:
             return source
         if not hasattr(source, "execute") and callable(source):
             return cls(execute=source)
-        parts = {name: getattr(source, name, None) for name in PART_NAMES}
+        # `Any`: keyword arguments of one type would be taken for all of the fields.
+        parts: dict[str, Any] = {name: getattr(source, name, None) for name in PART_NAMES}
         execute = parts.pop("execute")
         if not callable(execute):
             raise InputError(

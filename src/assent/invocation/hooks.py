@@ -300,6 +300,11 @@ class HookedCall:
         self._context.on_cleanup(callback)
 
 
+def context_of(seen: HookedCall) -> LocalContext:
+    """The call itself, for who has the hook performed elsewhere: a hook of ours is not shown it."""
+    return seen._context  # noqa: SLF001  # the one door to it
+
+
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling it gives a coroutine; otherwise it is called in a worker thread."""
     if type(function) is FunctionType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, ValuesView
+from collections.abc import Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -10,6 +10,11 @@ from assent.errors import InputError
 
 T = TypeVar("T")
 D = TypeVar("D")
+
+PLAIN_TYPES: Final[Mapping[str, type]] = {
+    kind.__name__: kind for kind in (str, bool, int, float, list, dict, type(None), object)
+}
+"""A state's key is its name and its type; only these types mean the same in another process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import traceback
-from importlib import import_module
-from types import ModuleType
 
-from assent.errors import AssentError, InputError, RefusedError
-from assent.plugins._guard import InterpreterGuard
+from assent.errors import RefusedError
 from assent.plugins._importer import CheckedImporter
-from assent.plugins._registrations import registrations_of
+from assent.plugins._importing import capabilities_of, health_of, import_plugin
+from assent.plugins._registrations import require_agreement
 from assent.plugins._trust import CheckedPlugin
-from assent.plugins.ports import HealthCheck, LoadedPlugin
+from assent.plugins.ports import LoadedPlugin
 
 
 class InProcessHost:
@@ -50,6 +46,9 @@ class InProcessHost:
         if importer.users <= 0:
             importer.uninstall()
 
+    def close(self) -> None:
+        """Nothing: what is loaded is let go of plugin by plugin."""
+
 
 def _importer_of(plugin: CheckedPlugin) -> CheckedImporter | None:
     return next(
@@ -63,74 +62,14 @@ def _importer_of(plugin: CheckedPlugin) -> CheckedImporter | None:
 
 
 def _load(plugin: CheckedPlugin) -> LoadedPlugin:
-    importer = CheckedImporter(plugin.name, plugin.code, native=plugin.native)
-    _require_free(plugin, importer)
-    importer.install()
-    guard = InterpreterGuard(plugin.code.tops)
+    imported = import_plugin(plugin)
     try:
-        module = _import(plugin)
-        _require_untouched(plugin, guard)
-        modules = [sys.modules[name] for name in sorted(importer.imported())]
-        importer.loaded = LoadedPlugin(plugin, registrations_of(plugin, modules), _health(plugin, module))
+        brought = require_agreement(
+            plugin.name, plugin.manifest, capabilities_of(plugin.name, imported.modules)
+        )
+        health = health_of(plugin.name, imported.module)
     except BaseException:
-        guard.restore()
-        importer.uninstall()
+        imported.forget()
         raise
-    return importer.loaded
-
-
-def _require_free(plugin: CheckedPlugin, importer: CheckedImporter) -> None:
-    # Whatever stands there would be taken in place of the checked files.
-    taken = importer.imported()
-    if taken:
-        raise RefusedError(
-            "PLUGIN_SHADOWS",
-            f"plugin `{plugin.name}` can't be loaded: the module `{taken[0]}` is imported already, from elsewhere",
-            hint="end the process that imported it, or rename the plugin's module",
-            details={"modules": [*sorted(taken)]},
-        )
-
-
-def _import(plugin: CheckedPlugin) -> ModuleType:
-    try:
-        # Whatever a plugin prints while it is imported must not mix with an answer on stdout.
-        with contextlib.redirect_stdout(sys.stderr):
-            return import_module(plugin.module)
-    except AssentError:
-        raise
-    except (Exception, SystemExit) as error:
-        lines = [one for one in traceback.extract_tb(error.__traceback__) if plugin.has_place(one.filename)]
-        place = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else None
-        reason = " ".join(str(error).split())[:500] or "no reason given"
-        raise InputError(
-            "PLUGIN_FAILED",
-            f"plugin `{plugin.name}` failed while it was imported: {reason}",
-            path=place,
-            hint=f"mend it, then: assent plugin trust {plugin.name}",
-        ) from error
-
-
-def _require_untouched(plugin: CheckedPlugin, guard: InterpreterGuard) -> None:
-    changes = guard.changes()
-    if changes:
-        more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
-        raise RefusedError(
-            "PLUGIN_INTERFERES",
-            f"importing plugin `{plugin.name}` changed what all code shares: {changes[0]}{more}",
-            hint="it was put back; ask the plugin's maker to leave it alone",
-            details={"changes": [*changes]},
-        )
-
-
-def _health(plugin: CheckedPlugin, module: ModuleType) -> HealthCheck | None:
-    found = getattr(module, "health", None)
-    if found is None:
-        return None
-    if callable(found):
-        check: HealthCheck = found
-        return check
-    raise InputError(
-        "PLUGIN_INVALID",
-        f"`health` of plugin `{plugin.name}` is no function",
-        hint="make it a function without parameters, or call it something else",
-    )
+    loaded = imported.importer.loaded = LoadedPlugin(plugin, brought, health)
+    return loaded

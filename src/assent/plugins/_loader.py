@@ -21,9 +21,9 @@ class PluginState(StrEnum):
     UNTRUSTED = "untrusted"
     """Found, and nobody has trusted it."""
     TRUSTED = "trusted"
-    """Exactly what was trusted; it is imported when a runtime opens."""
+    """Exactly what was trusted; a runtime that opens has it."""
     LOADED = "loaded"
-    """Trusted and imported, in this process."""
+    """Trusted, and a part of the runtime that tells of it."""
     CHANGED = "changed"
     """Trusted once, and another now."""
     REFUSED = "refused"
@@ -34,7 +34,10 @@ class PluginState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """One plugin, for showing. `capabilities` are the ids that its manifest states; `error` says what is wrong with it."""
+    """One plugin, for showing. `capabilities` are the ids that its manifest states; `error` says what is wrong with it.
+
+    `in_process`: it is trusted to run in Assent's own process, and not in a worker.
+    """
 
     name: str
     state: PluginState
@@ -44,6 +47,7 @@ class PluginStatus:
     is_required: bool = False
     capabilities: tuple[str, ...] = ()
     error: AssentError | None = None
+    in_process: bool = False
 
     def to_json(self) -> dict[str, Json]:
         """The same as JSON data."""
@@ -56,6 +60,7 @@ class PluginStatus:
             "required": self.is_required,
             "capabilities": [*self.capabilities],
             "error": None if self.error is None else self.error.to_dict(),
+            "in_process": self.in_process,
         }
 
 
@@ -112,10 +117,10 @@ class PluginLoader:
 
     # -- trust ---------------------------------------------------------------------------------------------------------------
 
-    def trust(self, candidate: Candidate, *, native: bool, trusted_by: str) -> None:
+    def trust(self, candidate: Candidate, *, native: bool, trusted_by: str, in_process: bool = False) -> None:
         """Write into the lock that exactly these bytes are trusted; PLUGIN_OVERREACHES, PLUGIN_NATIVE, PLUGIN_INVALID."""
         candidate.require_trustworthy(native=native)
-        entry = candidate.entry(native=native, trusted_by=trusted_by)
+        entry = candidate.entry(native=native, trusted_by=trusted_by, in_process=in_process)
         self.lock().with_entry(candidate.name, entry).save()
 
     def untrust(self, name: str) -> bool:
@@ -176,7 +181,15 @@ class PluginLoader:
         ids = tuple(sorted({one.id for one in candidate.manifest.capabilities if one.id is not None}))
         version = source.version or candidate.manifest.declaration.version
         return PluginStatus(
-            source.name, state, source.origin, version, candidate.digest, is_required, ids, fault
+            source.name,
+            state,
+            source.origin,
+            version,
+            candidate.digest,
+            is_required,
+            ids,
+            fault,
+            in_process=entry is not None and entry.in_process,
         )
 
 

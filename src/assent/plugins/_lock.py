@@ -32,7 +32,8 @@ class LockEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     `origin` and `module` say where it was found and what is imported; `digest` is the manifest's fingerprint; `files` are the
     SHA-256 of everything that it is imported from; `dependencies` the versions of the distributions that it imports from, null
-    for one that was not installed; `native` that code which nobody can read was allowed; `trusted_by` who did it.
+    for one that was not installed; `native` that code which nobody can read was allowed; `in_process` that it may run in Assent's
+    own process; `trusted_by` who did it.
     """
 
     origin: str
@@ -44,6 +45,7 @@ class LockEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dependencies: dict[str, str | None]
     native: bool
     trusted_by: str
+    in_process: bool = False
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

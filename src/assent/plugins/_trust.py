@@ -7,7 +7,7 @@ imported is made of them. So between the check and the import there is no moment
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 from typing import Final
@@ -79,7 +79,7 @@ class Candidate:
                 found[distribution] = metadata.version(distribution)
         return dict(sorted(found.items()))
 
-    def entry(self, *, native: bool, trusted_by: str) -> LockEntry:
+    def entry(self, *, native: bool, trusted_by: str, in_process: bool = False) -> LockEntry:
         """What the lock says once somebody trusts exactly this."""
         return LockEntry(
             origin=self.source.origin,
@@ -91,6 +91,7 @@ class Candidate:
             dependencies=self.dependencies,
             native=native,
             trusted_by=trusted_by,
+            in_process=in_process,
         )
 
     def differences(self, entry: LockEntry) -> list[Difference]:
@@ -132,15 +133,23 @@ class Candidate:
                 hint=f"see every difference, and decide anew: assent plugin trust {self.name}",
                 details={"differences": listed, "count": len(differences)},
             )
-        return self.unchecked(native=entry.native)
+        return self.unchecked(native=entry.native, in_process=entry.in_process)
 
-    def unchecked(self, *, native: bool) -> CheckedPlugin:
+    def unchecked(self, *, native: bool, in_process: bool = False) -> CheckedPlugin:
         """The plugin, ready to be imported although nobody trusted it: for its own author, who tries what was just written.
 
         Raises what `require_trustworthy` raises.
         """
         self.require_trustworthy(native=native)
-        return CheckedPlugin(self.name, self.source.module, self.code, self.manifest, native=native)
+        return CheckedPlugin(
+            self.name,
+            self.source.module,
+            self.code,
+            self.manifest,
+            native=native,
+            in_process=in_process,
+            dependencies=self.dependencies,
+        )
 
     @cached_property
     def warnings(self) -> list[PluginWarning]:
@@ -213,7 +222,7 @@ class CheckedPlugin:
     code: PluginCode
     manifest: Manifest
     native: bool
-
-    def has_place(self, path: str) -> bool:
-        """Whether a path, as tracebacks name it, is a file of the plugin."""
-        return path in self.code.places
+    in_process: bool = False
+    """Its operator lets it run in Assent's own process; else it gets a worker."""
+    dependencies: Mapping[str, str | None] = field(default_factory=dict)
+    """The distributions that it imports from, as installed now."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from assent.spec.capability import CapabilitySpec
 
 if TYPE_CHECKING:
+    import asyncio
+
     from assent.invocation import Handler
     from assent.plugins._trust import CheckedPlugin
 
@@ -18,28 +20,44 @@ HealthCheck: TypeAlias = Callable[[], object | Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class LoadedPlugin:
-    """What a plugin brought: each capability's spec with what performs it, and its `health` function if it has one."""
+    """What a plugin brought: each capability's spec with what performs it, and its `health` function if it has one.
+
+    `ready` brings up whatever has to run before `health` is asked; it is no time of the health check's.
+    """
 
     plugin: CheckedPlugin
     capabilities: tuple[tuple[CapabilitySpec, Handler], ...]
     health: HealthCheck | None = None
+    ready: Callable[[], Awaitable[None]] | None = None
+
+
+class Spawn(Protocol):
+    """Starts a task; the caller keeps it and awaits or cancels it."""
+
+    def __call__(
+        self, work: Coroutine[Any, Any, Any], *, name: str
+    ) -> asyncio.Task[Any]:  # `Any`: asyncio's own affair
+        """The running task."""
+        ...
 
 
 class PluginHost(Protocol):
-    """Where the code of plugins runs.
+    """Where the code of plugins runs: in this process, or each in a worker of its own.
 
-    The one host today runs it in this process. A host that keeps it in a process of its own gives handlers that forward each
-    part over a channel, and needs nothing else of the runtime: it is handed checked bytes, never a path, and gives back specs
-    and handlers.
+    A host is handed checked bytes, never a path, and gives back specs and handlers; it needs nothing else of the runtime.
     """
 
     def load(self, plugin: CheckedPlugin) -> LoadedPlugin:
-        """Run the plugin's entry module from the checked bytes, and give what it brings.
+        """What the plugin brings, from the checked bytes.
 
         Raises `AssentError` and leaves nothing behind when that fails. May be called again after `unload`.
         """
         ...
 
     def unload(self, loaded: LoadedPlugin) -> None:
-        """Forget the plugin's modules; harmless when done twice. Runs under way keep the functions that they hold."""
+        """Forget the plugin; harmless when done twice. Runs under way keep the handlers that they hold, until `close`."""
+        ...
+
+    def close(self) -> None:
+        """End everything that still runs for plugins; harmless when done twice. `load` may be called again."""
         ...

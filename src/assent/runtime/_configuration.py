@@ -211,6 +211,7 @@ PROJECT_SCHEMA: Final[Schema] = {
     "workspace": {"environment": _label, "state": _text},
     "net": _NET,
     "plugins": {"paths": _paths, "required": _plugin_names},
+    "sandbox": {"unconfined": _flag},
     "identity": {"strict": _flag, "users": _WHO, "agents": _WHO, "services": _WHO},
     "app": _free,
 }

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final, Self
 from assent import __version__
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import Health, HealthStatus
+from assent.invocation.hooks import is_async
 from assent.runtime._catalogue import Capabilities
 from assent.runtime._recording import BUILT_IN
 
 if TYPE_CHECKING:
-    from assent.plugins import LoadedPlugin, PluginHost, PluginLoader, PluginStatus, Sources
+    from assent.plugins import LoadedPlugin, PluginLoader, PluginStatus, Sources
+    from assent.runtime._plugin_hosts import PluginHosts
     from assent.runtime.settings import Settings
 
 HEALTH_S: Final = 5.0
@@ -47,12 +49,10 @@ def origin_of(name: str) -> str:
 class Plugins:
     """The plugins of a runtime, by name."""
 
-    def __init__(
-        self, settings: Settings, capabilities: Capabilities, host: PluginHost | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, capabilities: Capabilities) -> None:
         self._settings = settings
         self._capabilities = capabilities
-        self._host = host
+        self._host: PluginHosts | None = None
         self._loaded: dict[str, LoadedPlugin] = {}
         self._faults: dict[str, AssentError] = {}
 
@@ -113,6 +113,8 @@ class Plugins:
                     raise
                 self.unload(name)
                 self._faults[name] = error
+        if self._host is not None:
+            self._host.remember()
 
     def load(self, name: str) -> LoadedPlugin:
         """Load one plugin, for runs that begin from now on; nothing of it stays when it is refused.
@@ -196,12 +198,17 @@ class Plugins:
 
     async def health(self, name: str) -> Health:
         """How a loaded plugin says that it is, within 5 seconds; `ok` when it says nothing. PLUGIN_UNKNOWN."""
-        check = self._require_loaded(name).health
+        loaded = self._require_loaded(name)
+        check = loaded.health
         if check is None:
             return Health()
         try:
+            if loaded.ready is not None:
+                await loaded.ready()
             async with asyncio.timeout(HEALTH_S):
                 said = await _asked(check)
+        except AssentError as error:
+            return Health(HealthStatus.FAILED, error.message)
         except TimeoutError:
             return Health(HealthStatus.FAILED, f"it did not answer within {HEALTH_S:.0f} s")
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises is how it is, not how we are
@@ -232,6 +239,8 @@ class Plugins:
         """Let go of every plugin; harmless when done twice."""
         for name in [*self._loaded]:
             self.unload(name)
+        if self._host is not None:
+            self._host.close()
 
     def _require_loaded(self, name: str) -> LoadedPlugin:
         loaded = self._loaded.get(name)
@@ -243,15 +252,15 @@ class Plugins:
             )
         return loaded
 
-    def _running_host(self) -> PluginHost:
+    def _running_host(self) -> PluginHosts:
         if self._host is None:
-            from assent.plugins import InProcessHost
+            from assent.runtime._plugin_hosts import PluginHosts
 
-            self._host = InProcessHost()
+            self._host = PluginHosts(self._settings)
         return self._host
 
 
 async def _asked(check: Callable[[], object]) -> object:
     # A sync one may block, and an async one is no more than a call away from its coroutine.
-    said = check() if inspect.iscoroutinefunction(check) else await asyncio.to_thread(check)
+    said = check() if is_async(check) else await asyncio.to_thread(check)
     return await said if inspect.isawaitable(said) else said

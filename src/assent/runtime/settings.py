@@ -119,6 +119,8 @@ class Settings:
     net: NetSettings
     plugin_paths: tuple[str, ...]
     required_plugins: frozenset[str]
+    unconfined: bool
+    """Where nothing confines programs, they run all the same."""
     effective: tuple[Effective, ...]
     runtime_home: Path | None
     temporary_home: Path
@@ -182,6 +184,7 @@ class Settings:
             net=layers.net(),
             plugin_paths=plugin_paths,
             required_plugins=frozenset(required_plugins),
+            unconfined=layers.flag(("sandbox", "unconfined")),
             effective=tuple(layers.noted),
             runtime_home=_folder(environ, "XDG_RUNTIME_DIR"),
             temporary_home=_folder(environ, "TMPDIR") or Path("/tmp"),  # noqa: S108 - owner and mode are checked on use
@@ -315,6 +318,13 @@ class _Layers:
         assert isinstance(value, list), "the schema reads a list"
         self.note(".".join(key), value, self.source_of(key))
         return tuple(map(str, value))
+
+    def flag(self, key: Key) -> bool:
+        """A switch, off when it is not configured."""
+        found = self.configured(key)
+        is_on = found is not None and found[0] is True
+        self.note(".".join(key), is_on, self.source_of(key))
+        return is_on
 
     def principal(self, flag: str | None, identities: Identities, os_uid: int) -> tuple[str, bool]:
         variable = self.variable("principal")

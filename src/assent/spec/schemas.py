@@ -14,6 +14,9 @@ from assent.spec.frozen import thaw
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
+DEPTH_MAX: Final = 20
+"""References and branches that are followed to what a schema says of one value."""
+
 _IN_SCHEMA: Final = (
     "items",
     "additionalProperties",
@@ -86,6 +89,51 @@ def _short(error: Exception) -> str:
     return flat if len(flat) <= 200 else f"{flat[:199]}…"
 
 
+def completed(
+    value: Json, schema: Json | Mapping[str, Json], root: Mapping[str, Json] | None = None
+) -> Any:  # `Any`: JSON
+    """A valid value with the defaults of its schema filled in, where it leaves out what has one; `value` itself stays as it is.
+
+    Of several branches (`anyOf`, `oneOf`) the one that takes an object, or a list, is meant when there is but one.
+    """
+    if not isinstance(schema, Mapping) or not isinstance(value, dict | list):
+        return value
+    whole = schema if root is None else root
+    found = _meant(schema, value, whole)
+    if isinstance(value, list):
+        return [completed(item, found.get("items"), whole) for item in value]
+    properties = found.get("properties")
+    known: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}  # `Any`: schemas
+    filled = {name: completed(item, known.get(name), whole) for name, item in value.items()}
+    for name, one in known.items():
+        if name not in filled and isinstance(one, Mapping) and "default" in one:
+            filled[name] = completed(thaw(one["default"]), one, whole)
+    return filled
+
+
+def _meant(
+    schema: Mapping[str, Any], value: object, root: Mapping[str, Any], depth: int = 0
+) -> Mapping[str, Any]:  # `Any`: schemas
+    """The schema that speaks of a value, behind references and branches."""
+    if depth > DEPTH_MAX:
+        return {}
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        target: Any = root
+        for part in reference[2:].split("/"):
+            target = target.get(part) if isinstance(target, Mapping) else None
+        return _meant(target, value, root, depth + 1) if isinstance(target, Mapping) else {}
+    wanted = "object" if isinstance(value, dict) else "array"
+    for word in ("anyOf", "oneOf", "allOf"):
+        branches = [
+            _meant(one, value, root, depth + 1) for one in schema.get(word) or () if isinstance(one, Mapping)
+        ]
+        fitting = [one for one in branches if one.get("type") == wanted]
+        if len(fitting) == 1:
+            return fitting[0]
+    return schema
+
+
 def _close(schema: dict[str, Json]) -> None:
     # A class that says nothing ignores what it does not know, silently: nobody would learn of a mistyped name.
     named = [one for one in _objects(schema) if "properties" in one]
@@ -146,4 +194,4 @@ def _named(pattern: object) -> str:
     return f": `{text}`" if isinstance(text, str) else ""
 
 
-__all__ = ["compile_schema", "schema_of", "takes_more"]
+__all__ = ["compile_schema", "completed", "schema_of", "takes_more"]

@@ -1,0 +1,149 @@
+"""Importing a plugin from its checked bytes, into this process, and seeing what it brings."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterable
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
+
+from assent.errors import AssentError, InputError, RefusedError
+from assent.invocation.declaration import capabilities_in
+from assent.plugins._guard import InterpreterGuard
+from assent.plugins._importer import CheckedImporter
+
+if TYPE_CHECKING:
+    from assent.invocation.handler import Handler
+    from assent.plugins._code import PluginCode
+    from assent.plugins.ports import HealthCheck
+    from assent.spec.capability import CapabilitySpec
+
+
+class Importable(Protocol):
+    """What importing needs to know of a plugin: its checked files, and which of them is the entry."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def module(self) -> str: ...
+
+    @property
+    def code(self) -> PluginCode: ...
+
+    @property
+    def native(self) -> bool: ...
+
+
+class Imported:
+    """A plugin whose entry module has run in this process. `module` is the entry; `forget` takes all of it out again."""
+
+    def __init__(self, importer: CheckedImporter, module: ModuleType) -> None:
+        self.importer = importer
+        self.module = module
+
+    @property
+    def modules(self) -> list[ModuleType]:
+        """Every module of the plugin that was imported, by name."""
+        return [sys.modules[name] for name in sorted(self.importer.imported())]
+
+    def forget(self) -> None:
+        """Answer for its modules no more."""
+        self.importer.uninstall()
+
+
+def import_plugin(plugin: Importable) -> Imported:
+    """Run a plugin's entry module. PLUGIN_SHADOWS, PLUGIN_INTERFERES, PLUGIN_NATIVE, PLUGIN_FAILED; then nothing of it stays."""
+    importer = CheckedImporter(plugin.name, plugin.code, native=plugin.native)
+    _require_free(plugin, importer)
+    importer.install()
+    guard = InterpreterGuard(plugin.code.tops)
+    try:
+        module = _import(plugin)
+        _require_untouched(plugin, guard)
+    except BaseException:
+        guard.restore()
+        importer.uninstall()
+        raise
+    return Imported(importer, module)
+
+
+def _require_free(plugin: Importable, importer: CheckedImporter) -> None:
+    # Whatever stands there would be taken in place of the checked files.
+    taken = importer.imported()
+    if taken:
+        raise RefusedError(
+            "PLUGIN_SHADOWS",
+            f"plugin `{plugin.name}` can't be loaded: the module `{taken[0]}` is imported already, from elsewhere",
+            hint="end the process that imported it, or rename the plugin's module",
+            details={"modules": [*sorted(taken)]},
+        )
+
+
+def _import(plugin: Importable) -> ModuleType:
+    try:
+        # Whatever a plugin prints while it is imported must not mix with an answer on stdout.
+        with contextlib.redirect_stdout(sys.stderr):
+            return import_module(plugin.module)
+    except AssentError:
+        raise
+    except (Exception, SystemExit) as error:
+        places = plugin.code.places
+        lines = [one for one in traceback.extract_tb(error.__traceback__) if one.filename in places]
+        place = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else None
+        reason = " ".join(str(error).split())[:500] or "no reason given"
+        raise InputError(
+            "PLUGIN_FAILED",
+            f"plugin `{plugin.name}` failed while it was imported: {reason}",
+            path=place,
+            hint=f"mend it, then: assent plugin trust {plugin.name}",
+        ) from error
+
+
+def _require_untouched(plugin: Importable, guard: InterpreterGuard) -> None:
+    changes = guard.changes()
+    if changes:
+        more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+        raise RefusedError(
+            "PLUGIN_INTERFERES",
+            f"importing plugin `{plugin.name}` changed what all code shares: {changes[0]}{more}",
+            hint="it was put back; ask the plugin's maker to leave it alone",
+            details={"changes": [*changes]},
+        )
+
+
+def capabilities_of(name: str, modules: Iterable[ModuleType]) -> list[tuple[CapabilitySpec, Handler]]:
+    """The capabilities that the imported modules of plugin `name` describe. DECLARATION_INVALID, PLUGIN_FAILED."""
+    found: list[tuple[CapabilitySpec, Handler]] = []
+    for module in modules:
+        for one in capabilities_in(module):
+            try:
+                found.append((one.spec, one.handler))
+            except AssentError:
+                raise
+            except Exception as error:
+                reason = " ".join(str(error).split())[:500] or "no reason given"
+                raise InputError(
+                    "PLUGIN_FAILED",
+                    f"capability `{one.id}` of plugin `{name}` can't be built: {reason}",
+                    path=one.place,
+                ) from error
+    return sorted(found, key=lambda pair: pair[0].reference)
+
+
+def health_of(name: str, module: ModuleType) -> HealthCheck | None:
+    """The `health` function of an entry module, if it has one. PLUGIN_INVALID."""
+    found = getattr(module, "health", None)
+    if found is None:
+        return None
+    if callable(found):
+        check: HealthCheck = found
+        return check
+    raise InputError(
+        "PLUGIN_INVALID",
+        f"`health` of plugin `{name}` is no function",
+        hint="make it a function without parameters, or call it something else",
+    )

@@ -1,0 +1,68 @@
+"""The worker's end of the pipe: messages go out whole from any thread, questions wait for their answer."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any, Final
+
+from assent.plugins.worker._errors import from_wire
+from assent.plugins.worker._frames import (
+    Answer,
+    Ask,
+    BrokenFrameError,
+    Frames,
+    FromWorker,
+    ToWorker,
+    framed,
+    to_worker,
+)
+
+_READ_BYTES: Final = 256 << 10
+
+
+class Channel:
+    """What a worker says and hears. `receive` belongs to one thread, everything else to any."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._frames = Frames()
+        self._lock = Lock()
+        self._numbers = count(1)
+        self._waiting: dict[int, SimpleQueue[Answer]] = {}
+
+    def receive(self) -> list[ToWorker] | None:
+        """The next messages; None when Assent has gone. `BrokenFrameError`."""
+        data = os.read(self._reading, _READ_BYTES)
+        return [to_worker(body) for body in self._frames.feed(data)] if data else None
+
+    def send(self, message: FromWorker) -> None:
+        """Send a message, and wait while the pipe is full. `BrokenFrameError` for one that is too large: nothing was sent."""
+        view = memoryview(framed(message))
+        with self._lock:
+            while view:
+                view = view[os.write(self._writing, view) :]
+
+    def ask(self, call: int, op: str, *args: object) -> Any:  # `Any`: as each question has it
+        """The answer to a question about a call; its error is raised. Blocks the thread that asks."""
+        number = next(self._numbers)
+        answered: SimpleQueue[Answer] = SimpleQueue()
+        self._waiting[number] = answered
+        try:
+            self.send(Ask(number, call, op, [*args]))
+        except BrokenFrameError:
+            del self._waiting[number]
+            raise
+        answer = answered.get()
+        if answer.error is not None:
+            raise from_wire(answer.error)
+        return answer.value
+
+    def answer(self, answer: Answer) -> None:
+        """An answer came in."""
+        waiting = self._waiting.pop(answer.r, None)
+        if waiting is not None:
+            waiting.put(answer)

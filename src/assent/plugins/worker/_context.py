@@ -1,0 +1,341 @@
+"""The context of a call inside of a worker: the same surface as in Assent's process, with the world at the pipe's other end.
+
+What a call remembers (state, meta, flags) is here, where its parts run, and is told to Assent when a part ends. Files, blobs and
+secrets are asked for: whatever confines, simulates or refuses there does so here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from itertools import count
+from typing import Any, Final
+
+from assent.errors import InputError
+from assent.invocation.application import GlobalContext
+from assent.invocation.context import CallLife, CancelToken, LocalContext, Surroundings
+from assent.invocation.files import Entry, EntryKind
+from assent.invocation.phases import CallPhase
+from assent.invocation.redaction import Redactor
+from assent.invocation.revealing import filled, names_in
+from assent.invocation.secrets import Secret
+from assent.invocation.snapshot import Snapshot
+from assent.plugins.worker._channel import Channel
+from assent.plugins.worker._errors import cut
+from assent.plugins.worker._frames import CHUNK_BYTES_MAX, About, Kept, Log, Progress, unpack_json
+from assent.plugins.worker._kept import keep, kept_of, records_from
+from assent.spec.ids import RunId, StepKey
+from assent.spec.principal import Principal
+
+
+class RemoteFiles:
+    """The `Files` of a world, asked for one by one."""
+
+    def __init__(self, channel: Channel, call: int, world: int) -> None:
+        self._channel = channel
+        self._call = call
+        self._world = world
+
+    def _ask(self, op: str, *args: object) -> Any:  # `Any`: as each question has it
+        return self._channel.ask(self._call, op, self._world, *args)
+
+    def stat(self, path: str) -> Entry | None:
+        """See `Files.stat`."""
+        found = self._ask("files.stat", path)
+        if found is None:
+            return None
+        kind, size, mode, mtime_ns, links = found
+        return Entry(EntryKind(kind), size, mode, mtime_ns, links)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """See `Files.read`."""
+        return _chunks(self._channel, self._call, self._ask("files.read", path))
+
+    def list(self, path: str) -> list[str]:
+        """See `Files.list`."""
+        return [*self._ask("files.list", path)]
+
+    def write(
+        self,
+        path: str,
+        chunks: Iterable[bytes],
+        *,
+        key: str,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+        replace: bool = True,
+    ) -> None:
+        """See `Files.write`. The bytes are gathered at the other end before the file is put in place."""
+        gathered = _sent(self._channel, self._call, chunks)
+        self._ask("files.write", path, gathered, key, mode, mtime_ns, replace)
+
+    def make_dir(self, path: str, *, mode: int | None = None) -> None:
+        """See `Files.make_dir`."""
+        self._ask("files.make_dir", path, mode)
+
+    def remove_file(self, path: str) -> None:
+        """See `Files.remove_file`."""
+        self._ask("files.remove_file", path)
+
+    def remove_dir(self, path: str) -> None:
+        """See `Files.remove_dir`."""
+        self._ask("files.remove_dir", path)
+
+    def rename(self, source: str, destination: str, *, replace: bool) -> None:
+        """See `Files.rename`."""
+        self._ask("files.rename", source, destination, replace)
+
+    def read_link(self, path: str) -> str:
+        """See `Files.read_link`."""
+        return str(self._ask("files.read_link", path))
+
+    def make_link(self, path: str, target: str) -> None:
+        """See `Files.make_link`."""
+        self._ask("files.make_link", path, target)
+
+    def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
+        """See `Files.set_attributes`."""
+        self._ask("files.set_attributes", path, mode, mtime_ns)
+
+    def temporary(self, path: str, *, key: str) -> str:
+        """See `Files.temporary`."""
+        return str(self._ask("files.temporary", path, key))
+
+    def remove_temporary(self, path: str, *, key: str) -> None:
+        """See `Files.remove_temporary`."""
+        self._ask("files.remove_temporary", path, key)
+
+    def guard(self, path: str) -> None:
+        """See `Files.guard`."""
+        self._ask("files.guard", path)
+
+    def new_mode(self, kind: EntryKind) -> int:
+        """See `Files.new_mode`."""
+        return int(self._ask("files.new_mode", EntryKind(kind).value))
+
+
+class RemoteWorld:
+    """A world of a call: the real one, a simulated one, or one that was simulated from either."""
+
+    def __init__(
+        self, channel: Channel, call: int, number: int, *, is_simulated: bool, pre_image_bytes_max: int
+    ) -> None:
+        self._channel = channel
+        self._call = call
+        self._number = number
+        self.is_simulated: Final = is_simulated
+        self.pre_image_bytes_max: Final = pre_image_bytes_max
+        self.files: Final = RemoteFiles(channel, call, number)
+
+    def simulate(self) -> RemoteWorld:
+        """See `World.simulate`."""
+        number = self._channel.ask(self._call, "world.simulate", self._number)
+        return RemoteWorld(
+            self._channel,
+            self._call,
+            number,
+            is_simulated=True,
+            pre_image_bytes_max=self.pre_image_bytes_max,
+        )
+
+
+class RemoteBlobs:
+    """The blob store: what this call put, or what its `prepare` kept, can be read."""
+
+    def __init__(self, channel: Channel, call: int) -> None:
+        self._channel = channel
+        self._call = call
+
+    def put(self, chunks: Iterable[bytes]) -> str:
+        """See `BlobStore.put`."""
+        return str(self._channel.ask(self._call, "blobs.put", _sent(self._channel, self._call, chunks)))
+
+    def read(self, digest: str) -> Iterator[bytes]:
+        """See `BlobStore.read`."""
+        return _chunks(self._channel, self._call, self._channel.ask(self._call, "blobs.read", digest))
+
+
+def _sent(channel: Channel, call: int, chunks: Iterable[bytes]) -> int:
+    """The number under which the bytes are gathered at the other end."""
+    number = int(channel.ask(call, "bytes.open"))
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view:
+            channel.ask(call, "bytes.add", number, bytes(view[:CHUNK_BYTES_MAX]))
+            view = view[CHUNK_BYTES_MAX:]
+    return number
+
+
+def _chunks(channel: Channel, call: int, number: int) -> Iterator[bytes]:
+    """What is opened under the number at the other end, piece by piece."""
+    while True:
+        chunk = channel.ask(call, "bytes.next", number)
+        if not chunk:
+            return
+        yield bytes(chunk)
+
+
+_GIVEN: Final = Redactor()
+"""What this process was given. Assent hides it wherever it leaves; this is for what a part writes by itself."""
+
+
+class RemoteSurroundings(Surroundings):
+    """What a call has around it, at the other end."""
+
+    def __init__(self, channel: Channel, call: int) -> None:
+        self._channel = channel
+        self._call = call
+
+    def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
+        """See `Surroundings.progress`."""
+        del context
+        whole = None if total is None else float(total)
+        self._channel.send(Progress(self._call, float(done), whole, cut(str(message))))
+
+    async def secret(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
+        """See `Surroundings.secret`."""
+        return await asyncio.to_thread(self.secret_in_thread, context, life, name, fresh=fresh)
+
+    def secret_in_thread(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
+        """See `Surroundings.secret_in_thread`. Who is granted what is decided at the other end."""
+        del context, life
+        value = str(self._channel.ask(self._call, "secret", name, fresh))
+        _GIVEN.add(name, value)
+        return Secret(value)
+
+    # `Any`: whatever holds references, and the same with values in their places.
+    async def reveal(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
+        """See `Surroundings.reveal`."""
+        return await asyncio.to_thread(self.reveal_in_thread, context, life, value, host)
+
+    def reveal_in_thread(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
+        """See `Surroundings.reveal_in_thread`."""
+        del context, life
+        names = names_in(value)
+        given: dict[str, str] = self._channel.ask(self._call, "reveal", [*names], host) if names else {}
+        for name, text in given.items():
+            _GIVEN.add(name, text)
+        return filled(value, given)
+
+    @property
+    def redactor(self) -> Redactor:
+        """What hides the secrets that this process was given."""
+        return _GIVEN
+
+
+class RemoteLogger(logging.LoggerAdapter[logging.Logger]):
+    """The logger of a call; its records are told to Assent, which logs them."""
+
+    # `Any`: the adapter's own signature.
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """The message as it is; `extra` with the call's own."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
+        return msg, kwargs
+
+
+class TellingHandler(logging.Handler):
+    """Sends the records of `RemoteLogger` over the pipe."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record; what can't be formatted or sent is dropped, as logs may be."""
+        try:
+            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+            call = getattr(record, "assent_call", 0)
+            self._channel.send(Log(call, record.levelno, cut(record.getMessage()), cut(trace)))
+        except Exception:  # noqa: BLE001  # a log line is never worth a failure
+            self.handleError(record)
+
+
+class RemoteContext(LocalContext):
+    """See `LocalContext`: what needs Assent's process is asked for there."""
+
+    __slots__ = ("_callbacks_by_number", "_channel", "_known", "_number", "_numbers")
+
+    def __init__(self, channel: Channel, number: int, about: About, logger: logging.Logger) -> None:
+        life = CallLife()
+        super().__init__(
+            run=RunId(about.run),
+            step=StepKey(about.step),
+            attempt=about.attempt,
+            principal=Principal.parse(about.principal, roles=frozenset(about.roles)),
+            key=about.key,
+            world=RemoteWorld(
+                channel,
+                number,
+                0,
+                is_simulated=about.is_simulated,
+                pre_image_bytes_max=about.pre_image_bytes_max,
+            ),
+            blobs=RemoteBlobs(channel, number),
+            cancel=CancelToken(),
+            keep_pre_image=about.keep_pre_image,
+            request_id=about.request_id,
+            capability=about.capability,
+            version=about.version,
+            life=life,
+            around=RemoteSurroundings(channel, number),
+        )
+        life.logger = RemoteLogger(logger, {**self.ids, "assent_call": number})
+        self._channel = channel
+        self._number = number
+        self._numbers = count(1)
+        self._callbacks_by_number: dict[int, Callable[..., Any]] = {}  # `Any`: as each callback has it
+
+    def update(self, about: About) -> None:
+        """The call as it stands now."""
+        life = self._life
+        life.phase = CallPhase(about.phase)
+        life.deadline_ms = about.deadline_ms
+        life.prepared = unpack_json(about.prepared)
+        life.output = unpack_json(about.output)
+        life.hooks_run = records_from(about.hooks)
+        keep(life, about.kept)
+
+    def kept(self) -> Kept:
+        """What the call remembers, as it is told to Assent."""
+        return kept_of(self._life)
+
+    def callback(self, number: int) -> Callable[..., Any]:  # `Any`: as each callback has it
+        """What was asked to be called back under this number."""
+        return self._callbacks_by_number[number]
+
+    @property
+    def app(self) -> GlobalContext:
+        """Nothing of the application reaches into a worker: PLUGIN_APP_UNAVAILABLE."""
+        raise InputError(
+            "PLUGIN_APP_UNAVAILABLE",
+            f"`{self.capability}` runs in a process of its own, where there are no modules of the application",
+            hint="ask for what it needs by inputs and secrets, or have its plugin trusted with `--in-process`",
+        )
+
+    def snapshot(self) -> Snapshot:
+        """The call as it stands, taken in Assent's process."""
+        kept = self.kept()
+        taken = self._channel.ask(self._number, "snapshot", kept.meta, kept.flags, kept.state)
+        return Snapshot.load(bytes(taken))
+
+    def on_cleanup(self, callback: Callable[[], Any]) -> None:
+        """See `LocalContext.on_cleanup`."""
+        self._register("cleanup", callback)
+
+    def on_timeout(self, callback: Callable[[], Any]) -> None:
+        """See `LocalContext.on_timeout`."""
+        self._register("timeout", callback)
+
+    def on_error(self, callback: Callable[[Exception], Any]) -> None:
+        """See `LocalContext.on_error`."""
+        self._register("error", callback)
+
+    def on_phase_change(self, callback: Callable[[CallPhase, CallPhase], object]) -> None:
+        """See `LocalContext.on_phase_change`. It is told a moment after the phase changed."""
+        self._register("phase", callback)
+
+    def _register(self, kind: str, callback: Callable[..., Any]) -> None:  # `Any`: as each callback has it
+        number = next(self._numbers)
+        self._callbacks_by_number[number] = callback
+        self._channel.ask(self._number, "on", kind, number)

@@ -1,0 +1,343 @@
+"""The words between Assent and a plugin's worker, and their form on the pipe: a length of four bytes, then MessagePack.
+
+Nothing is believed because of where it came from. A frame that is too long, is no message, or comes where none may come ends the
+conversation (`BrokenFrameError`), on either side: there is no repairing a channel whose other end may be hostile.
+
+What is JSON (inputs, outputs, what a call remembers) travels as JSON text inside of the messages, so that it means exactly what
+it means in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+PROTOCOL: Final = 1
+"""The version of this conversation; both ends are of one installation, so another number is refused."""
+
+FRAME_BYTES_MAX: Final = 66 << 20
+"""The largest payload that a call may have (`[limits] payload_bytes`), and room for what stands around it."""
+
+CHUNK_BYTES_MAX: Final = 1 << 20
+"""A piece of a file or blob."""
+
+TEXT_MAX: Final = 16_384
+"""Characters of one text that is told, not kept: a message, a line of a log."""
+
+CALLS_MAX: Final = 100_000
+"""Requests, questions and calls under way are numbered below this many at once."""
+
+_HEAD: Final = 4
+
+Number: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Told: TypeAlias = Annotated[str, Meta(max_length=TEXT_MAX)]
+Name: TypeAlias = Annotated[str, Meta(max_length=512)]
+
+RequestKind: TypeAlias = Literal["part", "hook", "callback", "health"]
+ErrorKind: TypeAlias = Literal[
+    "error", "input", "refused", "world", "internal", "no_effect", "foreign", "cancelled"
+]
+
+
+class BrokenFrameError(Exception):
+    """What came over the pipe is not the protocol."""
+
+
+class WireError(Struct, array_like=True, frozen=True):
+    """An exception on its way: one of Assent's families, or (`foreign`) somebody else's, by the name of its class."""
+
+    kind: ErrorKind
+    code: Name = ""
+    message: Told = ""
+    path: Annotated[str, Meta(max_length=4096)] | None = None
+    hint: Told | None = None
+    details: bytes = b""
+    name: Name = ""
+    trace: Told = ""
+
+
+class Kept(Struct, array_like=True, frozen=True):
+    """What a call remembers, as JSON: `meta`, `flags`, and of its state `[name, type, value]` for what JSON can say."""
+
+    meta: bytes = b""
+    flags: list[Name] = []
+    state: bytes = b""
+
+
+# -- to the worker -----------------------------------------------------------------------------------------------------
+
+
+class Hello(Struct, tag="hello", array_like=True, frozen=True):
+    """The first word."""
+
+    protocol: Number
+    log_level: Number
+
+
+class File(Struct, tag="file", array_like=True, frozen=True):
+    """One checked file of the plugin, with the place that tracebacks name."""
+
+    name: str
+    place: str
+    data: bytes
+
+
+class Load(Struct, tag="load", array_like=True, frozen=True):
+    """All files are there: import this module of them."""
+
+    plugin: str
+    module: str
+    native: bool
+
+
+class About(Struct, array_like=True, frozen=True, kw_only=True):
+    """The call that a request belongs to, as it stands."""
+
+    run: str
+    step: str
+    attempt: int
+    principal: str
+    roles: list[str]
+    key: str
+    keep_pre_image: bool
+    request_id: str
+    capability: str
+    version: str
+    phase: str
+    deadline_ms: int | None
+    prepared: bytes
+    output: bytes
+    kept: Kept
+    hooks: bytes
+    is_simulated: bool
+    pre_image_bytes_max: int
+
+
+class Begin(Struct, tag="begin", array_like=True, frozen=True):
+    """Perform something: the part `name` of a capability, its hook `name`, the callback numbered so, or the health check.
+
+    `inputs` are the call's; `seen` is what a hook sees besides (`output`), `error` what it or a callback is told of.
+    """
+
+    n: Number
+    call: Number
+    kind: RequestKind
+    capability: str = ""
+    name: str = ""
+    inputs: bytes = b""
+    seen: bytes = b""
+    error: WireError | None = None
+    about: About | None = None
+
+
+class Stop(Struct, tag="stop", array_like=True, frozen=True):
+    """Ask what was begun to end. `hard`: its time is up and nobody wants its result; else only its token is set."""
+
+    n: Number
+    hard: bool
+
+
+class Answer(Struct, tag="answer", array_like=True, frozen=True):
+    """The answer to a question: a value or an error."""
+
+    r: Number
+    value: Any = None  # `Any`: as each question has it
+    error: WireError | None = None
+
+
+class Turned(Struct, tag="turned", array_like=True, frozen=True):
+    """A call went from one phase into another, and the worker asked to be told."""
+
+    call: Number
+    number: Number
+    before: str
+    after: str
+
+
+class End(Struct, tag="end", array_like=True, frozen=True):
+    """A call is over: what the worker remembers of it may go."""
+
+    call: Number
+
+
+ToWorker: TypeAlias = Hello | File | Load | Begin | Stop | Answer | Turned | End
+
+
+# -- from the worker ---------------------------------------------------------------------------------------------------
+
+
+class Ready(Struct, tag="ready", array_like=True, frozen=True):
+    """The answer to the first word."""
+
+    protocol: Number
+
+
+class DescribedHook(Struct, array_like=True, frozen=True):
+    """A hook of a capability."""
+
+    id: Name
+    kind: Name
+    timeout_s: float
+    retries: Number
+    backoff_s: float
+
+
+class DescribedCapability(Struct, array_like=True, frozen=True):
+    """A capability that the plugin registers: its spec as JSON, its parts, and what else a handler says of itself."""
+
+    spec: Annotated[bytes, Meta(max_length=4 << 20)]
+    parts: Annotated[
+        list[Literal["execute", "prepare", "compensate", "reconcile", "preview"]], Meta(max_length=5)
+    ]
+    fingerprint: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    revision: Name | None
+    rehearsable: bool
+    hooks: Annotated[list[DescribedHook], Meta(max_length=1000)]
+
+
+class Loaded(Struct, tag="loaded", array_like=True, frozen=True):
+    """The plugin is imported, and this is what it brings."""
+
+    capabilities: Annotated[list[DescribedCapability], Meta(max_length=10_000)]
+    has_health: bool
+
+
+class Refused(Struct, tag="refused", array_like=True, frozen=True):
+    """The plugin can't be imported."""
+
+    error: WireError
+
+
+class Done(Struct, tag="done", array_like=True, frozen=True):
+    """What was begun has ended with a value. `unfit`: it is a value that does not fit its type, and this says how."""
+
+    n: Number
+    value: bytes = b""
+    unfit: WireError | None = None
+    kept: Kept | None = None
+
+
+class Failed(Struct, tag="failed", array_like=True, frozen=True):
+    """What was begun has ended with an exception."""
+
+    n: Number
+    error: WireError
+    kept: Kept | None = None
+
+
+class Ask(Struct, tag="ask", array_like=True, frozen=True):
+    """A question of a call that is under way."""
+
+    r: Number
+    call: Number
+    op: Name
+    args: list[Any]  # `Any`: each question has its own; see `_questions.py`
+
+
+class Progress(Struct, tag="progress", array_like=True, frozen=True):
+    """How far a part is."""
+
+    call: Number
+    done: float
+    total: float | None
+    message: Told
+
+
+class Log(Struct, tag="log", array_like=True, frozen=True):
+    """A line for the log of a call."""
+
+    call: Number
+    level: Annotated[int, Meta(ge=0, le=100)]
+    message: Told
+    trace: Told = ""
+
+
+FromWorker: TypeAlias = Ready | Loaded | Refused | Done | Failed | Ask | Progress | Log
+
+
+# -- the pipe ----------------------------------------------------------------------------------------------------------
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_to_worker: Final = msgspec.msgpack.Decoder(ToWorker).decode
+_from_worker: Final = msgspec.msgpack.Decoder(FromWorker).decode
+
+_json_encode: Final = msgspec.json.Encoder().encode
+_json_decode: Final = msgspec.json.Decoder().decode
+
+
+def framed(message: ToWorker | FromWorker) -> bytes:
+    """A message as it goes over the pipe; `BrokenFrameError` when it is larger than any may be."""
+    body = _encode(message)
+    if len(body) > FRAME_BYTES_MAX:
+        raise BrokenFrameError(
+            f"a message of {len(body)} bytes is larger than the {FRAME_BYTES_MAX} that one may have"
+        )
+    return len(body).to_bytes(_HEAD, "big") + body
+
+
+def to_worker(body: bytes) -> ToWorker:
+    """The message that stands in a frame from Assent."""
+    return _decoded(_to_worker, body)  # type: ignore[no-any-return]  # one decoder for each direction
+
+
+def from_worker(body: bytes) -> FromWorker:
+    """The message that stands in a frame from a worker."""
+    return _decoded(_from_worker, body)  # type: ignore[no-any-return]  # as above
+
+
+def _decoded(decode: Any, body: bytes) -> Any:  # `Any`: either decoder
+    try:
+        return decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
+        raise BrokenFrameError(f"a frame holds no message: {str(error)[:200]}") from None
+
+
+class Frames:
+    """Cuts what comes over a pipe into frames. It never holds more than one frame and what one read gave beyond it."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The bodies that are complete with these bytes; `BrokenFrameError` for a length that no frame has."""
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        try:
+            while len(buffer) - at >= _HEAD:
+                length = int.from_bytes(buffer[at : at + _HEAD], "big")
+                if not 0 < length <= FRAME_BYTES_MAX:
+                    raise BrokenFrameError(f"a frame of {length} bytes is none")
+                end = at + _HEAD + length
+                if len(buffer) < end:
+                    break
+                body = bytes(buffer[at + _HEAD : end])
+                at = end
+                yield body
+        finally:
+            del buffer[:at]
+
+    @property
+    def is_half(self) -> bool:
+        """Whether a frame has begun and not ended."""
+        return bool(self._buffer)
+
+
+def pack_json(value: object) -> bytes:
+    """JSON text; TypeError, ValueError for what is none."""
+    return _json_encode(value)
+
+
+def unpack_json(data: bytes) -> Any:  # `Any`: JSON
+    """What `pack_json` wrote; None for no text at all. `BrokenFrameError` for what is no JSON."""
+    if not data:
+        return None
+    try:
+        return _json_decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
+        raise BrokenFrameError(f"a message holds no JSON where it should: {str(error)[:200]}") from None

@@ -1,0 +1,449 @@
+"""One worker as Assent sees it: a process, the pipe to it, and what is under way there. Everything here runs on the host's loop.
+
+Nothing that comes over the pipe is believed. Whatever does not belong there (a half frame at the end, an answer to nothing, a
+question of a call that the worker has not) ends the worker; what was under way there ends with `PLUGIN_MISBEHAVED`, once the
+process is known to be gone: until then it might still change the world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from itertools import count
+from typing import Any, Final, Protocol, TypeVar
+
+from assent.errors import AssentError, InputError, WorldError
+from assent.invocation import CancelToken
+from assent.plugins.ports import Spawn
+from assent.plugins.worker._errors import from_wire, to_wire
+from assent.plugins.worker._frames import (
+    PROTOCOL,
+    Answer,
+    Ask,
+    Begin,
+    BrokenFrameError,
+    Done,
+    End,
+    Failed,
+    File,
+    Frames,
+    FromWorker,
+    Hello,
+    Load,
+    Loaded,
+    Log,
+    Progress,
+    Ready,
+    Refused,
+    Stop,
+    ToWorker,
+    framed,
+    from_worker,
+)
+from assent.plugins.worker._questions import RemoteCall
+
+LOGGER: Final = logging.getLogger("assent.plugins")
+# Whoever runs the program decides where its log goes. Without this the library would print to stderr, between the answers.
+LOGGER.addHandler(logging.NullHandler())
+
+START_S: Final = 60.0
+"""How long a worker may take until it is ready, and again until it has imported its plugin."""
+
+ASKED_MAX: Final = 64
+"""Questions that are being answered at once; while there are so many, nothing more is read."""
+
+WAITING_BYTES_MAX: Final = 300 << 20
+"""What may wait for a worker to read it; one that lets more come together is stuck."""
+
+TOLD_IDLE_MAX: Final = 10_000
+"""Messages about nothing (lines of calls that have ended) that one worker may send."""
+
+PRINTED_MAX: Final = 4096
+"""The end of what a worker printed, in bytes, that is shown when it dies."""
+
+_READ_BYTES: Final = 256 << 10
+
+T = TypeVar("T")
+
+
+class Child(Protocol):
+    """A process that was started, with its ends of three pipes."""
+
+    @property
+    def stdin(self) -> int: ...
+
+    @property
+    def stdout(self) -> int: ...
+
+    @property
+    def stderr(self) -> int: ...
+
+    def kill(self) -> None:
+        """End it and whatever it started, at once; harmless when it has ended."""
+        ...
+
+    async def wait(self) -> str:
+        """Wait until all of it is gone; how it ended, in a few words."""
+        ...
+
+
+class _Request:
+    """Something that was begun in the worker."""
+
+    __slots__ = ("call", "future")
+
+    def __init__(self, call: RemoteCall | None, future: asyncio.Future[Done]) -> None:
+        self.call = call
+        self.future = future
+
+
+class WorkerProcess:
+    """A worker. Made when its process has been started; `ended` is set when the process is gone."""
+
+    def __init__(self, child: Child, *, spawn: Spawn, threads: Executor, name: str) -> None:
+        self._child = child
+        self._spawn = spawn
+        self._threads = threads
+        self.name = name
+        self._loop = asyncio.get_running_loop()
+        self._frames = Frames()
+        self._out: deque[memoryview] = deque()
+        self._out_bytes = 0
+        self._requests: dict[int, _Request] = {}
+        self._calls: dict[int, RemoteCall] = {}
+        self._numbers = count(1)
+        self._asked = 0
+        self._idle_told = 0
+        self._expected: asyncio.Future[Any] | None = None  # `Any`: `Ready`, or `Loaded`
+        self._printed = bytearray()
+        self._failure: AssentError | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.ended = asyncio.Event()
+        self.register: Callable[[WorkerProcess, RemoteCall, str, int], None] | None = None
+        for descriptor in (child.stdin, child.stdout, child.stderr):
+            os.set_blocking(descriptor, False)
+        self._loop.add_reader(child.stdout, self._readable)
+        self._loop.add_reader(child.stderr, self._printed_more)
+        self._is_reading = True
+
+    # -- the beginning -------------------------------------------------------------------------------------------------------
+
+    async def greet(self) -> None:
+        """Wait until the worker is ready. PLUGIN_WORKER_DIED, PLUGIN_MISBEHAVED."""
+        ready = await self._expect(Hello(PROTOCOL, LOGGER.getEffectiveLevel()))
+        if not isinstance(ready, Ready) or ready.protocol != PROTOCOL:
+            raise self._misbehaved("it speaks another language")
+
+    async def load(self, messages: list[File | Load]) -> Loaded:
+        """Have a plugin imported; what it brings. Raises what importing raised."""
+        *files, load = messages
+        for file in files:
+            self._send(file)
+        answer = await self._expect(load)
+        if isinstance(answer, Refused):
+            error = from_wire(answer.error)
+            if isinstance(error, AssentError):
+                raise error
+            reason = " ".join(str(error).split())[:500] or "no reason given"
+            raise InputError("PLUGIN_FAILED", f"plugin `{self.name}` failed while it was imported: {reason}")
+        if not isinstance(answer, Loaded):
+            raise self._misbehaved("it does not say what the plugin brings")
+        return answer
+
+    async def _expect(self, message: ToWorker) -> Ready | Loaded | Refused:
+        self._expected = self._loop.create_future()
+        self._send(message)
+        try:
+            async with asyncio.timeout(START_S):
+                answer: Ready | Loaded | Refused = await self._expected
+                return answer
+        except TimeoutError:
+            await self.end(self._died(f"it was not ready within {START_S:.0f} s"))
+            raise self._failure or self._died("it was not ready") from None
+        finally:
+            self._expected = None
+
+    # -- requests ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still be asked for anything."""
+        return self._failure is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._requests
+
+    async def perform(
+        self,
+        begin: Begin,
+        call: RemoteCall | None,
+        *,
+        grace_s: float,
+        part: str,
+        token: CancelToken | None = None,
+    ) -> Done:
+        """What was begun gives. When the caller gives up, the worker is asked to end it, and ended itself after the grace.
+
+        `token`: when it is set already, the part is told; who sets it later says so with `nudge`.
+
+        Raises what the part raised; PLUGIN_WORKER_DIED, PLUGIN_MISBEHAVED when the worker ended.
+        """
+        if self._failure is not None:
+            raise self._failure
+        request = _Request(call, self._loop.create_future())
+        self._requests[begin.n] = request
+        if call is not None:
+            self._calls[call.number] = call
+            call.enter(begin.n, part)
+        try:
+            self._send(begin)
+            if token is not None and token.is_cancelled:
+                self.nudge(begin.n)
+            try:
+                return await asyncio.shield(request.future)
+            except asyncio.CancelledError:
+                await self._stopped(begin.n, request, grace_s)
+                raise
+        finally:
+            self._requests.pop(begin.n, None)
+            if call is not None:
+                call.leave(begin.n)
+
+    async def _stopped(self, n: int, request: _Request, grace_s: float) -> None:
+        """Nobody wants the result. Afterwards nothing of the request runs any more."""
+        self._send(Stop(n, hard=True))
+        with suppress(asyncio.CancelledError):  # whoever gives up twice does not wait for the grace either
+            await asyncio.wait({request.future}, timeout=grace_s)
+        if not request.future.done():
+            await self.end(
+                WorldError(
+                    "PLUGIN_WORKER_DIED",
+                    f"the worker of plugin `{self.name}` was ended: a part went on after its time was up",
+                    hint="let the part look at `context.cancel`, or await",
+                )
+            )
+        if request.future.done() and not request.future.cancelled():
+            request.future.exception()  # looked at, so that asyncio does not report it as never retrieved
+
+    def nudge(self, n: int) -> None:
+        """Set the token of a request; it may go on."""
+        if n in self._requests:
+            self._send(Stop(n, hard=False))
+
+    def tell(self, message: ToWorker) -> None:
+        """Send a message that has no answer."""
+        self._send(message)
+
+    def forget(self, call: int) -> None:
+        """A call is over: what is remembered of it may go."""
+        if self._calls.pop(call, None) is not None:
+            self._send(End(call))
+
+    # -- the end -------------------------------------------------------------------------------------------------------------
+
+    async def end(self, failure: AssentError | None = None) -> None:
+        """End the process; what is under way there fails with `failure`. When this returns the process is gone."""
+        self._fail(failure or self._died("it was ended"))
+        await self.ended.wait()
+
+    def _fail(self, failure: AssentError) -> None:
+        if self._failure is not None:
+            return
+        self._failure = failure
+        self._pause()
+        self._loop.remove_writer(self._child.stdin)
+        self._out.clear()
+        self._child.kill()
+        self._ending = self._spawn(self._gone(), name=f"end of worker {self.name}")
+
+    async def _gone(self) -> None:
+        how = await self._child.wait()
+        self._printed_more()
+        self._loop.remove_reader(self._child.stderr)
+        for descriptor in (self._child.stdin, self._child.stdout, self._child.stderr):
+            with suppress(OSError):
+                os.close(descriptor)
+        failure = self._failure
+        assert failure is not None
+        failure.details.update(ended=how, printed=self._printed[-PRINTED_MAX:].decode(errors="replace"))
+        self.ended.set()
+        waiting = [request.future for request in self._requests.values()]
+        if self._expected is not None:
+            waiting.append(self._expected)
+        for future in waiting:
+            if not future.done():
+                # One for each: an error that is raised collects the traceback of who raises it.
+                future.set_exception(type(failure).from_dict(failure.to_dict()))
+                future.exception()  # looked at: a caller that was cancelled does not look
+
+    def _died(self, how: str) -> WorldError:
+        return WorldError(
+            "PLUGIN_WORKER_DIED",
+            f"the worker of plugin `{self.name}` ended: {how}",
+            hint="the next call starts another one; `details` holds the end of what it printed",
+        )
+
+    def _misbehaved(self, how: str) -> WorldError:
+        failure = WorldError(
+            "PLUGIN_MISBEHAVED",
+            f"the worker of plugin `{self.name}` was ended: {how}",
+            hint="do not use the plugin before its maker has explained that",
+        )
+        LOGGER.warning("%s", failure.message)
+        self._fail(failure)
+        return failure
+
+    # -- reading -------------------------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._child.stdout, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            how = "it broke off in the middle of a message" if self._frames.is_half else "its process is gone"
+            self._fail(self._died(how))
+            return
+        try:
+            for body in self._frames.feed(data):
+                self._take(from_worker(body))
+                if self._failure is not None:
+                    return
+        except BrokenFrameError as error:
+            self._misbehaved(f"it broke the protocol ({error})")
+
+    def _take(self, message: FromWorker) -> None:
+        match message:
+            case Done() | Failed():
+                self._settle(message)
+            case Ask():
+                self._asked += 1
+                if self._asked >= ASKED_MAX:
+                    self._pause()
+                self._keep(self._spawn(self._answer(message), name=f"question {message.op[:40]}"))
+            case Progress() | Log():
+                call = self._calls.get(message.call)
+                if call is not None and call.is_under_way:
+                    call.tell(message)
+                else:
+                    self._idle_told += 1
+                    if self._idle_told > TOLD_IDLE_MAX:
+                        raise BrokenFrameError("it talks of calls that have ended")
+            case _:
+                if self._expected is None or self._expected.done():
+                    raise BrokenFrameError("it answers what nobody asked")
+                self._expected.set_result(message)
+
+    def _settle(self, message: Done | Failed) -> None:
+        request = self._requests.get(message.n)
+        if request is None or request.future.done():
+            raise BrokenFrameError("it answers for a call that it was not given")
+        if request.call is not None:
+            request.call.keep(message.kept)
+        if isinstance(message, Done):
+            request.future.set_result(message)
+        else:
+            request.future.set_exception(from_wire(message.error))
+            request.future.exception()  # looked at: a caller that was cancelled does not look
+
+    async def _answer(self, ask: Ask) -> None:
+        call = self._calls.get(ask.call)
+        try:
+            value = await self._loop.run_in_executor(self._threads, self._asked_of, call, ask)
+            answer = Answer(ask.r, value)
+        except BrokenFrameError as error:
+            self._misbehaved(f"it broke the protocol ({error})")
+            return
+        except Exception as error:  # noqa: BLE001  # whatever the world answers with is the plugin's to deal with
+            answer = Answer(ask.r, error=to_wire(error))
+        finally:
+            self._asked -= 1
+            if self._asked < ASKED_MAX and self._failure is None:
+                self._resume()
+        self._send(answer)
+
+    def _asked_of(self, call: RemoteCall | None, ask: Ask) -> object:
+        if call is None:
+            raise BrokenFrameError("it asks for a call that it was not given")
+
+        def register(kind: str, number: int) -> None:
+            if self.register is not None:
+                self.register(self, call, kind, number)
+
+        return call.answer(ask.op, ask.args, register)
+
+    def _pause(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self._loop.remove_reader(self._child.stdout)
+
+    def _resume(self) -> None:
+        if not self._is_reading:
+            self._is_reading = True
+            self._loop.add_reader(self._child.stdout, self._readable)
+
+    def _printed_more(self) -> None:
+        try:
+            data = os.read(self._child.stderr, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._child.stderr)
+            return
+        self._printed += data
+        del self._printed[:-PRINTED_MAX]
+        LOGGER.debug("plugin %s printed: %s", self.name, data[:PRINTED_MAX].decode(errors="replace"))
+
+    # -- writing -------------------------------------------------------------------------------------------------------------
+
+    def _send(self, message: ToWorker) -> None:
+        if self._failure is not None:
+            return
+        frame = memoryview(framed(message))
+        if not self._out:
+            frame = self._written(frame)
+            if not frame:
+                return
+            self._loop.add_writer(self._child.stdin, self._writable)
+        self._out.append(frame)
+        self._out_bytes += len(frame)
+        if self._out_bytes > WAITING_BYTES_MAX:
+            self._misbehaved("it does not read what it is sent")
+
+    def _written(self, frame: memoryview) -> memoryview:
+        """What is left of a frame after as much of it was written as the pipe takes."""
+        try:
+            while frame:
+                frame = frame[os.write(self._child.stdin, frame) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            # Reading tells that the process has gone, and how far its answers came.
+            return memoryview(b"")
+        return frame
+
+    def _writable(self) -> None:
+        while self._out:
+            before = self._out.popleft()
+            left = self._written(before)
+            self._out_bytes -= len(before) - len(left)
+            if left:
+                self._out.appendleft(left)
+                return
+        self._loop.remove_writer(self._child.stdin)
+
+    def _keep(self, task: asyncio.Task[T]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

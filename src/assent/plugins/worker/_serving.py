@@ -1,0 +1,350 @@
+"""What a worker does: it imports one plugin from the bytes that it is sent, and performs what it is asked to.
+
+Async parts run on the event loop, sync ones in threads, as they do in Assent's own process. What stands here is no wall: code of
+the plugin can do to this process whatever it likes. The walls are around the process, and at the other end of the pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any, Final
+
+from assent.errors import AssentError, InputError
+from assent.invocation import (
+    BoundCapability,
+    CallPhase,
+    CancelToken,
+    Handler,
+    Health,
+    HookedCall,
+    Prepared,
+    Preview,
+    Reconciliation,
+)
+from assent.invocation.hooks import is_async
+from assent.plugins._code import PluginCode
+from assent.plugins._importing import capabilities_of, health_of, import_plugin
+from assent.plugins.ports import HealthCheck, Spawn
+from assent.plugins.worker._channel import Channel
+from assent.plugins.worker._context import RemoteContext, TellingHandler
+from assent.plugins.worker._errors import from_wire, to_wire
+from assent.plugins.worker._frames import (
+    PROTOCOL,
+    Answer,
+    Begin,
+    BrokenFrameError,
+    DescribedCapability,
+    DescribedHook,
+    Done,
+    End,
+    Failed,
+    File,
+    Hello,
+    Load,
+    Loaded,
+    Ready,
+    Refused,
+    Stop,
+    ToWorker,
+    Turned,
+    WireError,
+    pack_json,
+    unpack_json,
+)
+from assent.spec.capability import CapabilitySpec
+from assent.spec.states import Verdict
+
+THREADS_MAX: Final = 32
+"""Sync parts that run at once; more wait."""
+
+CALLS_KEPT_MAX: Final = 4096
+"""Calls whose memory is kept without word that they have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plugin:
+    """The plugin as it is imported: who and from which bytes."""
+
+    name: str
+    module: str
+    code: PluginCode
+    native: bool
+
+
+@dataclass(slots=True)
+class _Running:
+    """Something that was begun and has not ended."""
+
+    task: asyncio.Task[None]
+    token: CancelToken
+
+
+class Serving:
+    """One worker's work, on the running loop."""
+
+    def __init__(self, channel: Channel, spawn: Spawn) -> None:
+        self._channel = channel
+        self._spawn = spawn
+        self._threads = ThreadPoolExecutor(max_workers=THREADS_MAX, thread_name_prefix="assent-part")
+        self._files: dict[str, bytes] = {}
+        self._places: dict[str, str] = {}
+        self._bound: dict[str, BoundCapability] = {}
+        self._health: HealthCheck | None = None
+        self._contexts: dict[int, RemoteContext] = {}
+        self._running: dict[int, _Running] = {}
+        self._ended = asyncio.Event()
+        self._logger = logging.getLogger("assent.call")
+        self._logger.propagate = False
+        self._logger.addHandler(TellingHandler(channel))
+
+    async def run(self) -> None:
+        """Serve until Assent has gone."""
+        loop = asyncio.get_running_loop()
+
+        def listen() -> None:
+            try:
+                while (messages := self._channel.receive()) is not None:
+                    for message in messages:
+                        # Whoever waits for an answer may be the loop itself, held up by a part that does not await.
+                        if isinstance(message, Answer):
+                            self._channel.answer(message)
+                        else:
+                            loop.call_soon_threadsafe(self._take, message)
+            except (OSError, BrokenFrameError):
+                pass  # what can't be understood is over, like what has gone
+            loop.call_soon_threadsafe(self._ended.set)
+
+        Thread(target=listen, name="assent-pipe", daemon=True).start()
+        await self._ended.wait()
+
+    def _take(self, message: ToWorker) -> None:
+        match message:
+            case Hello(protocol=protocol, log_level=level):
+                self._logger.setLevel(level)
+                self._channel.send(Ready(PROTOCOL))
+                if protocol != PROTOCOL:
+                    self._ended.set()
+            case File(name=name, place=place, data=data):
+                self._files[name], self._places[name] = data, place
+            case Load():
+                self._load(message)
+            case Begin():
+                self._begin(message)
+            case Stop(n=n, hard=hard):
+                self._stop(n, hard=hard)
+            case Turned():
+                self._turned(message)
+            case End(call=call):
+                self._contexts.pop(call, None)
+            case _:
+                self._ended.set()
+
+    # -- loading -------------------------------------------------------------------------------------------------------------
+
+    def _load(self, message: Load) -> None:
+        plugin = _Plugin(
+            message.plugin, message.module, PluginCode(self._files, self._places), message.native
+        )
+        try:
+            imported = import_plugin(plugin)
+            found = capabilities_of(plugin.name, imported.modules)
+            self._health = health_of(plugin.name, imported.module)
+            described = []
+            for spec, handler in found:
+                described.append(_described(spec, handler))
+                self._bound[spec.reference] = BoundCapability(spec, handler)
+            loaded = Loaded(described, has_health=self._health is not None)
+        except BaseException as error:  # noqa: BLE001  # whatever a plugin raises, the other end is told
+            self._channel.send(Refused(to_wire(error)))
+            return
+        self._channel.send(loaded)
+
+    # -- performing ----------------------------------------------------------------------------------------------------------
+
+    def _begin(self, begin: Begin) -> None:
+        token = CancelToken()
+        if begin.about is not None:
+            context = self._context(begin)
+            if begin.kind == "part":
+                token = context.cancel
+        task = self._spawn(self._perform(begin, token), name=f"request {begin.n}")
+        self._running[begin.n] = _Running(task, token)
+
+    def _context(self, begin: Begin) -> RemoteContext:
+        assert begin.about is not None
+        context = self._contexts.get(begin.call)
+        if context is None:
+            if len(self._contexts) >= CALLS_KEPT_MAX:
+                del self._contexts[next(iter(self._contexts))]
+            context = RemoteContext(self._channel, begin.call, begin.about, self._logger)
+            self._contexts[begin.call] = context
+        context.update(begin.about)
+        return context
+
+    def _stop(self, n: int, *, hard: bool) -> None:
+        running = self._running.get(n)
+        if running is not None:
+            running.token.cancel()
+            if hard:
+                running.task.cancel()
+
+    def _turned(self, turned: Turned) -> None:
+        context = self._contexts.get(turned.call)
+        if context is not None:
+            try:
+                context.callback(turned.number)(CallPhase(turned.before), CallPhase(turned.after))
+            except Exception as error:  # noqa: BLE001  # a listener can't keep a call from going on
+                context.logger.warning("a phase callback failed: %s", error)
+
+    async def _perform(self, begin: Begin, token: CancelToken) -> None:
+        context = self._contexts.get(begin.call)
+        try:
+            value, unfit = await self._performed(begin, context, token)
+            answer: Done | Failed = Done(begin.n, value, unfit, context.kept() if context else None)
+            self._send(answer, begin.n)
+        except BaseException as error:  # noqa: BLE001  # whatever a plugin raises, the other end is told
+            self._send(Failed(begin.n, to_wire(error), context.kept() if context else None), begin.n)
+        finally:
+            del self._running[begin.n]
+
+    def _send(self, message: Done | Failed, n: int) -> None:
+        try:
+            self._channel.send(message)
+        except BrokenFrameError as error:
+            fault = AssentError(
+                "PLUGIN_MESSAGE_TOO_LARGE", str(error), hint="put large data into blobs or files"
+            )
+            self._channel.send(Failed(n, to_wire(fault)))
+
+    async def _performed(
+        self, begin: Begin, context: RemoteContext | None, token: CancelToken
+    ) -> tuple[bytes, WireError | None]:
+        """What was begun gives, as JSON, and what is wrong with it."""
+        if begin.kind == "health":
+            assert self._health is not None
+            return pack_json(_health(await self._called(self._health, (), token))), None
+        assert context is not None
+        if begin.kind == "callback":
+            told = () if begin.error is None else (from_wire(begin.error),)
+            await self._called(context.callback(int(begin.name)), told, token)
+            return b"", None
+        bound = self._bound[begin.capability]
+        if begin.kind == "hook":
+            hook = next(one for one in bound.handler.hooks if one.id == begin.name)
+            error = None if begin.error is None else from_wire(begin.error)
+            seen = HookedCall(
+                context,
+                unpack_json(begin.inputs) or {},
+                output=unpack_json(begin.seen),
+                error=error if isinstance(error, AssentError) else None,
+                token=token,
+            )
+            await self._called(hook.run, (seen,), token)
+            return b"", None
+        parameters = bound.revive(unpack_json(begin.inputs) or {})
+        given = await self._called(getattr(bound.handler, begin.name), (context, parameters), token)
+        return _written(begin.name, given, bound)
+
+    async def _called(
+        self, function: Callable[..., Any], arguments: tuple[object, ...], token: CancelToken
+    ) -> Any:  # `Any`: whatever the plugin's function gives
+        if is_async(function):
+            return await function(*arguments)
+        result = await self._threaded(function, arguments, token)
+        # A sync function may hand back a coroutine (a lambda around an async one): nothing of it has run yet.
+        return await result if inspect.isawaitable(result) else result
+
+    async def _threaded(
+        self, function: Callable[..., Any], arguments: tuple[object, ...], token: CancelToken
+    ) -> Any:  # `Any`: as above
+        """What a thread gives. It is waited for whatever happens: who gave up on it is told when it has ended, and not before."""
+        thread = asyncio.get_running_loop().run_in_executor(self._threads, _guarded, function, arguments)
+        cancelled: asyncio.CancelledError | None = None
+        while not thread.done():
+            try:
+                await asyncio.wait({thread})
+            except asyncio.CancelledError as error:
+                token.cancel()
+                cancelled = error
+        if cancelled is not None:
+            thread.exception()  # looked at, so that asyncio does not report it as never retrieved
+            raise cancelled
+        return thread.result()
+
+
+def _guarded(function: Callable[..., Any], arguments: tuple[object, ...]) -> Any:  # `Any`: as above
+    try:
+        return function(*arguments)
+    except StopIteration as error:
+        # A future can't hold one: whoever waits for it would wait for ever.
+        raise RuntimeError("it raised StopIteration") from error
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"it raised {type(error).__name__}") from error
+
+
+def _described(spec: CapabilitySpec, handler: Handler) -> DescribedCapability:
+    return DescribedCapability(
+        spec=pack_json(spec.to_json()),
+        parts=sorted(handler.parts),  # type: ignore[arg-type]  # the names are those of the protocol
+        fingerprint=handler.fingerprint(),
+        revision=handler.revision,
+        rehearsable=handler.rehearsable,
+        hooks=[
+            DescribedHook(hook.id, hook.kind.value, hook.timeout_s, hook.retries, hook.backoff_s)
+            for hook in handler.hooks
+        ],
+    )
+
+
+def _written(part: str, given: object, bound: BoundCapability) -> tuple[bytes, WireError | None]:
+    """What a part gave, as JSON; what is wrong with an output is told apart from a failure: the effect has happened."""
+    match part:
+        case "execute":
+            try:
+                return pack_json(bound.result(given)), None
+            except InputError as error:
+                return b"", to_wire(error)
+        case "prepare":
+            if not isinstance(given, Prepared):
+                raise _wrong(part, bound)
+            return pack_json({"state": dict(given.state), "blobs": [*given.blobs]}), None
+        case "preview":
+            if not isinstance(given, Preview):
+                raise _wrong(part, bound)
+            return pack_json([given.kind, given.diff, given.base, given.changes]), None
+        case "reconcile":
+            if not isinstance(given, Reconciliation):
+                return b"", None
+            unfit, output = None, None
+            if given.verdict is Verdict.YES:
+                try:
+                    output = bound.result(given.output)
+                except InputError as error:
+                    unfit = to_wire(error)
+            return pack_json([given.verdict.value, output, given.foreign]), unfit
+        case _:
+            return b"", None
+
+
+def _wrong(part: str, bound: BoundCapability) -> InputError:
+    wanted = "a `Prepared`" if part == "prepare" else "a `Preview`"
+    return InputError("HANDLER_INVALID", f"`{part}` of `{bound.spec.id}` does not give {wanted}")
+
+
+def _health(said: object) -> object:
+    """What a health check said, as JSON: null is well, a text or an object is how it is, false is what can't be read."""
+    match said:
+        case Health():
+            return {"status": said.status.value, "detail": said.detail}
+        case None | True:
+            return None
+        case str():
+            return said[:500]
+        case _:
+            return False

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from assent.sandbox._confinement import LimitName as LimitName
     from assent.sandbox._confinement import SandboxLimits as SandboxLimits
     from assent.sandbox._confinement import Usage as Usage
+    from assent.sandbox._programs import forbid_programs as forbid_programs
     from assent.sandbox._sandbox import BackendChoice as BackendChoice
     from assent.sandbox._sandbox import Sandbox as Sandbox
     from assent.sandbox._walls import Holds as Holds
@@ -46,6 +47,7 @@ _HOMES = {
     "SandboxLimits": "_confinement",
     "Usage": "_confinement",
     "Wall": "_walls",
+    "forbid_programs": "_programs",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "SandboxLimits",
     "Usage",
     "Wall",
+    "forbid_programs",
 ]
 
 

@@ -27,8 +27,11 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "clone3": (435, 435),
     "create_module": (174, None),
     "delete_module": (176, 106),
+    "execve": (59, 221),
+    "execveat": (322, 281),
     "fanotify_init": (300, 262),
     "finit_module": (313, 273),
+    "fork": (57, None),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
     "fsopen": (430, 430),
@@ -93,6 +96,7 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "uselib": (134, None),
     "userfaultfd": (323, 282),
     "ustat": (136, None),
+    "vfork": (58, None),
     "vhangup": (153, 58),
     "vmsplice": (278, 75),
     "vserver": (236, None),
@@ -113,6 +117,9 @@ _REFUSED: Final = """
 _ABSENT: Final = ["clone3", "io_uring_enter", "io_uring_register", "io_uring_setup"]
 _SIGNALS: Final = ["kill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "tkill"]
 
+_STARTING: Final = ["execve", "execveat", "fork", "vfork"]
+
+_THREAD: Final = 0x0001_0000  # CLONE_THREAD
 _NEW_NAMESPACES: Final = 0x7E02_0000  # CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET
 _TIOCSTI: Final = 0x5412
 _TIOCLINUX: Final = 0x541C
@@ -189,6 +196,25 @@ def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
     return code.assemble()
 
 
+def programs_filter(machine: str) -> bytes:
+    """A program that refuses every way to another program or process, threads excepted; KeyError as above."""
+    column, architecture = _MACHINES[machine]
+    code = _Code()
+    code.load(_OFFSET_ARCHITECTURE)
+    code.unless_equal(architecture, _KILL)
+    code.load(_OFFSET_NUMBER)
+    if machine == "x86_64":
+        code.if_at_least(_X32_BIT, _ERRNO | errno.ENOSYS)
+    for name in _STARTING:
+        code.if_equal(_NUMBERS[name][column], _ERRNO | errno.EPERM)
+    code.if_equal(_NUMBERS["clone3"][column], _ERRNO | errno.ENOSYS)
+    code.for_call(
+        _NUMBERS["clone"][column], _Code().load_argument(0).unless_any(_THREAD, _ERRNO | errno.EPERM)
+    )
+    code.answer(_ALLOW)
+    return code.assemble()
+
+
 class _Code:
     """Instructions in their order."""
 
@@ -229,6 +255,10 @@ class _Code:
         self._instructions.append((_JUMP_ANY_BIT, 0, 1, bits))
         return self.answer(answer)
 
+    def unless_any(self, bits: int, answer: int) -> _Code:
+        self._instructions.append((_JUMP_ANY_BIT, 1, 0, bits))
+        return self.answer(answer)
+
     def unless_one_of(self, numbers: Iterable[int]) -> _Code:
         for number in numbers:
             self.if_equal(number, _ALLOW)
@@ -246,4 +276,4 @@ class _Code:
         return b"".join(struct.pack("=HBBI", *one) for one in self._instructions)
 
 
-__all__ = ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_UNIX", "FilterRules", "seccomp_filter"]
+__all__ = ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_UNIX", "FilterRules", "programs_filter", "seccomp_filter"]

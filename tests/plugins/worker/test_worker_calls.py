@@ -100,6 +100,7 @@ def show(context: LocalContext, path: str) -> Preview:
     context.world.files.write(path, [b"imagined"], key=context.key)
     other = context.world.simulate()
     other.files.remove_file(path)
+    assert context.world.is_changed and not context.world.simulate().is_changed
     assert context.world.files.stat(path) is not None and other.files.stat(path) is None
     return Preview("text", f"{path} {context.world.is_simulated}", "base", True)
 
@@ -134,6 +135,8 @@ def files(context: LocalContext) -> list[str]:
     files.remove_temporary("d/t", key=context.key)
     assert files.new_mode("file") > 0
     names = files.list("d")
+    attachment = context.attach([b"large ", b"output"])
+    assert attachment.bytes == 12
     files.remove_file("d/l")
     files.remove_file("d/b")
     files.remove_dir("d")

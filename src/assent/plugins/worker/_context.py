@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from assent.errors import InputError
 from assent.invocation.application import GlobalContext
-from assent.invocation.context import CallLife, CancelToken, LocalContext, Surroundings
+from assent.invocation.context import Attachment, CallLife, CancelToken, LocalContext, Surroundings
 from assent.invocation.files import Entry, EntryKind
 from assent.invocation.phases import CallPhase
 from assent.invocation.redaction import Redactor
@@ -127,6 +127,11 @@ class RemoteWorld:
         self.is_simulated: Final = is_simulated
         self.pre_image_bytes_max: Final = pre_image_bytes_max
         self.files: Final = RemoteFiles(channel, call, number)
+
+    @property
+    def is_changed(self) -> bool:
+        """See `World.is_changed`."""
+        return bool(self._channel.ask(self._call, "world.is_changed", self._number))
 
     def simulate(self) -> RemoteWorld:
         """See `World.simulate`."""
@@ -318,6 +323,12 @@ class RemoteContext(LocalContext):
         kept = self.kept()
         taken = self._channel.ask(self._number, "snapshot", kept.meta, kept.flags, kept.state)
         return Snapshot.load(bytes(taken))
+
+    def attach(self, chunks: Iterable[bytes]) -> Attachment:
+        """See `LocalContext.attach`."""
+        gathered = _sent(self._channel, self._number, chunks)
+        blob, size = self._channel.ask(self._number, "attach", gathered)
+        return Attachment(str(blob), int(size))
 
     def on_cleanup(self, callback: Callable[[], Any]) -> None:
         """See `LocalContext.on_cleanup`."""

@@ -51,7 +51,7 @@ def to_wire(error: BaseException) -> WireError:
         kind="foreign",
         name=cut(type(error).__name__, 512),
         message=cut(_text(error)),
-        trace="".join(lines)[-TEXT_MAX:],
+        trace=cut("".join(lines)[-TEXT_MAX:]),
     )
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from assent.plugins._trust import CheckedPlugin
 
 BOOT: Final = (
-    "import sys; sys.path[:] = sys.argv[1:]; "
-    "from assent import system; from assent.plugins.worker.process import main; main(system.spawn)"
+    "import sys; sys.path[:] = sys.argv[2:]; from assent import system; "
+    "from assent.plugins.worker.process import main; main(system.spawn, programs=sys.argv[1] == 'programs')"
 )
 """The first line of a worker. It is the one place where its parts come together, as a runtime is elsewhere."""
 
@@ -63,7 +63,7 @@ class Needs:
     @property
     def argv(self) -> list[str]:
         """The command: isolated, without the site's own start-up files, and without a bytecode cache to write."""
-        return [sys.executable, "-IBS", "-c", BOOT, *self.packages]
+        return [sys.executable, "-IBS", "-c", BOOT, "programs" if self.programs else "alone", *self.packages]
 
 
 Launch: TypeAlias = Callable[[Needs], Awaitable[Child]]

@@ -117,6 +117,7 @@ class WorkerProcess:
         self._requests: dict[int, _Request] = {}
         self._calls: dict[int, RemoteCall] = {}
         self._numbers = count(1)
+        self._latest = 0
         self._asked = 0
         self._idle_told = 0
         self._expected: asyncio.Future[Any] | None = None  # `Any`: `Ready`, or `Loaded`
@@ -202,6 +203,7 @@ class WorkerProcess:
         self._requests[begin.n] = request
         if call is not None:
             self._calls[call.number] = call
+            self._latest = max(self._latest, call.number)
             call.enter(begin.n, part)
         try:
             self._send(begin)
@@ -327,6 +329,8 @@ class WorkerProcess:
             case Done() | Failed():
                 self._settle(message)
             case Ask():
+                if message.call > self._latest:
+                    raise BrokenFrameError("it asks for a call that it was not given")
                 self._asked += 1
                 if self._asked >= ASKED_MAX:
                     self._pause()
@@ -374,7 +378,7 @@ class WorkerProcess:
 
     def _asked_of(self, call: RemoteCall | None, ask: Ask) -> object:
         if call is None:
-            raise BrokenFrameError("it asks for a call that it was not given")
+            raise InputError("CALL_ENDED", "the call has ended and answers nothing any more")
 
         def register(kind: str, number: int) -> None:
             if self.register is not None:

@@ -232,6 +232,9 @@ class RemoteCall:
             self._worlds.append(found)
             return len(self._worlds) - 1
 
+    def is_changed(self, world: int) -> bool:
+        return self._world(world).is_changed
+
     def stat(self, world: int, path: str) -> list[object] | None:
         found = self._world(world).files.stat(path)
         return (
@@ -352,6 +355,15 @@ class RemoteCall:
         self._put.add(digest)
         return digest
 
+    def attach_blob(self, gathered: int) -> list[object]:
+        opened = self._taken(gathered)
+        try:
+            with opened.lock:
+                attachment = self.context.attach(_pieces(opened))
+        finally:
+            opened.close()
+        return [attachment.blob, attachment.bytes]
+
     def read_blob(self, digest: str) -> int:
         if not self._knows_blob(digest):
             raise RefusedError(
@@ -390,6 +402,7 @@ Question = tuple[tuple[Any, ...], Callable[..., object]]  # `Any`: type expressi
 
 _QUESTIONS: Final[Mapping[str, Question]] = {
     "world.simulate": ((int,), RemoteCall.simulate),
+    "world.is_changed": ((int,), RemoteCall.is_changed),
     "files.stat": ((int, str), RemoteCall.stat),
     "files.read": ((int, str), RemoteCall.read),
     "files.list": ((int, str), RemoteCall.names),
@@ -409,6 +422,7 @@ _QUESTIONS: Final[Mapping[str, Question]] = {
     "bytes.add": ((int, bytes), RemoteCall.add_bytes),
     "bytes.next": ((int,), RemoteCall.next_bytes),
     "blobs.put": ((int,), RemoteCall.put_blob),
+    "attach": ((int,), RemoteCall.attach_blob),
     "blobs.read": ((str,), RemoteCall.read_blob),
     "secret": ((str, bool), RemoteCall.secret),
     "reveal": ((list[str], str | None), RemoteCall.reveal),

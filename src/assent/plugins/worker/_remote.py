@@ -215,8 +215,8 @@ def _prepared(value: Json) -> Prepared:
 
 def _preview(value: Json) -> Preview:
     match value:
-        case [str() as kind, str() as diff, (str() | None) as base, bool() as changes]:
-            return Preview(kind, diff, base, changes)
+        case [str() as kind, str() as diff, (str() | None) as base, bool() as changes, bool() as known]:
+            return Preview(kind, diff, base, changes, known)
         case _:
             raise BrokenFrameError("it is no preview")
 

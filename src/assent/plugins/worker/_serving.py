@@ -221,6 +221,8 @@ class Serving:
                 "PLUGIN_MESSAGE_TOO_LARGE", str(error), hint="put large data into blobs or files"
             )
             self._channel.send(Failed(n, to_wire(fault)))
+        except (ValueError, TypeError) as error:  # text that is none, in what the call remembers
+            self._channel.send(Failed(n, to_wire(error)))
 
     async def _performed(
         self, begin: Begin, context: RemoteContext | None, token: CancelToken
@@ -317,7 +319,7 @@ def _written(part: str, given: object, bound: BoundCapability) -> tuple[bytes, W
         case "preview":
             if not isinstance(given, Preview):
                 raise _wrong(part, bound)
-            return pack_json([given.kind, given.diff, given.base, given.changes]), None
+            return pack_json([given.kind, given.diff, given.base, given.changes, given.known]), None
         case "reconcile":
             if not isinstance(given, Reconciliation):
                 return b"", None

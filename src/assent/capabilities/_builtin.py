@@ -26,6 +26,7 @@ BUILTIN_MODULES: Final[tuple[str, ...]] = (
     "assent.capabilities.fs._capabilities",
     "assent.capabilities.net._capabilities",
     "assent.capabilities.sys._capabilities",
+    "assent.capabilities.text._capabilities",
 )
 """The modules that describe them; each area, which is a package, has one or more."""
 

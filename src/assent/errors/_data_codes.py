@@ -23,4 +23,21 @@ DATA_CODES: Final[dict[str, Explanation]] = {
         "A `.gitignore` file can't be read, has too many rules, or a rule that is none.",
         "Mend the line that the path names, or pass `gitignore: false`.",
     ),
+    "OUTPUT_TOO_LARGE": Explanation(
+        "The answer of a call would be larger than an answer may be; nothing was changed.",
+        "Ask for less at once, or work on a smaller part.",
+    ),
+    "TEMPLATE_INVALID": Explanation(
+        "A template is not written in the subset of Jinja that is carried out: there are values, `if`, `for`, `set`, `with`, "
+        "filters and tests, and nothing to call, import or include.",
+        "Mend the line that the path names; prepare data before it is handed in.",
+    ),
+    "TEMPLATE_UNDEFINED": Explanation(
+        "A template uses a name, a key or a place that is not there.",
+        "Give it a value, or say what stands for it: `{{ name | default('…') }}`.",
+    ),
+    "TEMPLATE_FAILED": Explanation(
+        "A template could not be filled: a value is of another kind than is needed, or it takes too many steps or characters.",
+        "Mend the line that the path names, or hand in less data.",
+    ),
 }

@@ -171,7 +171,7 @@ def test_a_program_that_replaces_a_version_is_held_to_the_same(
                 env=env,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=300,
                 check=True,
             )
             return [json.loads(line) for line in done.stdout.splitlines()]

@@ -18,7 +18,7 @@ from assent.journal._trust import TrustPolicy
 from assent.journal.ports import Batch, EventFilter
 from assent.spec import events as ev
 from assent.spec.events import Leaf, decode_leaf
-from assent.spec.ids import RunId, StepKey
+from assent.spec.ids import Fingerprint, RunId, StepKey
 from tests.support.ledgers import ORIGIN, SIGNER, START_MS, LedgerFile, make_ledger, run_batch
 
 TRUST = TrustPolicy.of_keys(SIGNER.vkey)
@@ -125,21 +125,28 @@ def log_leaves() -> list[Leaf]:
     granted = ev.ApprovalGranted(step=StepKey("build"), digest="cd" * 32, by="user:eve")
     leaves.append(Leaf(v=1, seq=8, at_ms=START_MS + 9, run=RunId("run_000001"), n=4, event=granted))
     leaves.append(Leaf(v=1, seq=9, at_ms=START_MS + 10, event=ev.LedgerRecovered(signed=1, size=2)))
+    release = ev.ReleaseRegistered(
+        release="1.0.0",
+        versions=("text.extract@1.0.0", "text.replace@1.0.0"),
+        fingerprints=(Fingerprint("12" * 32), Fingerprint("34" * 32)),
+    )
+    leaves.append(Leaf(v=1, seq=10, at_ms=START_MS + 11, event=release))
     return leaves
 
 
 @pytest.mark.parametrize(
     ("wanted", "seqs"),
     [
-        (EventFilter(), list(range(10))),
+        (EventFilter(), list(range(11))),
         (EventFilter(run=RunId("run_000001")), [4, 5, 6, 7, 8]),
         (EventFilter(principal="agent:bot"), [4, 5, 6, 7]),
         (EventFilter(principal="user:eve"), [8]),
         (EventFilter(capability="net.http.get"), [5, 6, 8]),
         (EventFilter(capability="io.fs.*"), [1, 2]),
+        (EventFilter(capability="text.replace"), [10]),
         (EventFilter(decision="ALLOW"), [1, 5]),
         (EventFilter(decision="DENY"), []),
-        (EventFilter(since_ms=START_MS + 9), [8, 9]),
+        (EventFilter(since_ms=START_MS + 9), [8, 9, 10]),
         (EventFilter(kinds=frozenset({"run.created", "ledger.recovered"})), [0, 4, 9]),
         (EventFilter(run=RunId("run_000000"), kinds=frozenset({"step.succeeded"})), [2]),
     ],

@@ -6,6 +6,7 @@ import builtins
 import sys
 from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
+from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 
 import pytest
@@ -36,6 +37,9 @@ def test_every_change_is_told_and_put_back() -> None:
     del sys.modules["calendar"]
     sys.modules["requests"] = ModuleType("requests")
     sys.modules["assent.policy.more"] = ModuleType("assent.policy.more")
+    spec = spec_from_file_location("assent.capabilities.odd", "/tmp/odd.py")
+    assert spec is not None
+    sys.modules["assent.capabilities.odd"] = module_from_spec(spec)
     builtins.len = lambda _: 0  # as somebody might
     builtins.added = 1  # type: ignore[attr-defined]  # as above
     sys.path.insert(0, "elsewhere")
@@ -48,6 +52,7 @@ def test_every_change_is_told_and_put_back() -> None:
             "`sys.modules`: `json` was replaced",
             "`sys.modules`: `calendar` was removed",
             "`sys.modules`: `assent.policy.more` was planted",
+            "`sys.modules`: `assent.capabilities.odd` was planted",
             "`sys.modules`: `requests` was planted",
             "builtin `added`",
             "builtin `len`",
@@ -60,5 +65,6 @@ def test_every_change_is_told_and_put_back() -> None:
     assert sys.modules["json"] is json
     assert sys.modules["calendar"] is calendar
     assert "requests" not in sys.modules
+    assert "assent.capabilities.odd" not in sys.modules
     assert not hasattr(builtins, "added")
     assert (len, [*sys.path], [*sys.path_hooks], [*sys.meta_path]) == before

@@ -203,7 +203,20 @@ async def test_no_reference_means_what_is_gone(place: Place) -> None:
         with pytest.raises(InputError) as label:
             await rt.call(f"{ID}@stable", {"text": "x"})
         assert "`mail.send@1.1.0`, which `stable` means, is not installed here" in label.value.message
-        assert rt.versions.diff(ID, "1.0.0", "1.1.0").new == "1.1.0"
+        told = rt.versions.diff_told(ID, "1.1.0", "1.0.0")
+        assert (told["breaking"], told["served"]) == (0, True)
+
+
+async def test_callers_of_what_nobody_can_serve_are_told_why(place: Place) -> None:
+    await recorded(place, ONE)
+    async with place.open(box=False) as rt:
+        rt.register(spec("2.0.0", "text", "more"), echo)
+        with pytest.raises(InputError) as caught:
+            await rt.call(ONE.reference, {"text": "x"})
+        assert caught.value.code == "VERSION_NOT_FOUND"
+        assert "is not installed here any more" in caught.value.message
+        assert "nothing brings inputs from `1.0.0` to `2.0.0`" in str(caught.value.details["why"])
+        assert rt.versions.diff_told(ID, "1.0.0", "2.0.0")["served"] is False
 
 
 async def test_replaced_spec_is_the_one_that_counts(place: Place) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Collection
+from pathlib import Path
 from typing import Final
 
 _OWN: Final = "assent"
+_HOME: Final = str(Path(__file__).parents[1])
 
 
 class InterpreterGuard:
@@ -49,19 +51,14 @@ class InterpreterGuard:
                 lines.append(f"`{name}` was replaced")
         for name in sorted(set(sys.modules) - set(self._modules)):
             top = name.partition(".")[0]
-            # What was imported has a spec. A library may make modules below its own name; nobody else's name is free for that.
-            is_planted = getattr(sys.modules[name], "__spec__", None) is None
-            if is_planted and top not in self._tops and top in {name, _OWN}:
+            # A library may make modules below its own name; nobody else's name is free for that.
+            if _is_planted(name) and top not in self._tops and top in {name, _OWN}:
                 lines.append(f"`{name}` was planted")
         return lines
 
     def restore(self) -> None:
         """Put everything back as it was. Modules that were imported as usual stay: others may hold them by now."""
-        planted = [
-            name
-            for name, module in [*sys.modules.items()]
-            if name not in self._modules and getattr(module, "__spec__", None) is None
-        ]
+        planted = [name for name in [*sys.modules] if name not in self._modules and _is_planted(name)]
         for name in planted:
             del sys.modules[name]
         sys.modules.update(self._modules)
@@ -71,3 +68,12 @@ class InterpreterGuard:
         sys.path[:] = self._path
         sys.path_hooks[:] = self._hooks
         sys.meta_path[:] = self._finders
+
+
+def _is_planted(name: str) -> bool:
+    """Whether a module came otherwise than by an import: that gives it a spec, and one of Assent's own comes from its folder."""
+    spec = getattr(sys.modules[name], "__spec__", None)
+    if name.partition(".")[0] != _OWN:
+        return spec is None
+    # Much of Assent is imported when it is first needed, the code behind the built-in capabilities above all.
+    return not str(getattr(spec, "origin", None)).startswith(_HOME)

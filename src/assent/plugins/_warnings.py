@@ -12,7 +12,7 @@ from typing import Final
 
 from assent.plugins.manifest import Capability, Manifest, Permissions, PluginWarning, Use, UseKind
 
-BUILTIN_NAMESPACES: Final = ("assent.", "io.fs.", "sys.")
+BUILTIN_NAMESPACES: Final = ("assent.", "data.", "io.fs.", "net.http.", "notify.", "sys.", "text.")
 """Beginnings of ids that belong to Assent itself, whether or not the very id exists."""
 
 ORDER: Final = (

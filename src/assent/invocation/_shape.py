@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
+_find_null: Final = re.compile(b"null").search
+"""Asked of every input: `in` takes twice as long, because of bytes it first asks whether they are a number."""
 
 
 class Shape:
@@ -73,11 +76,11 @@ class Shape:
 
     def read(self, value: Mapping[str, Json]) -> tuple[Any, Any]:
         """A JSON object as Python takes it, and as JSON with every default filled in. Raises its `InputError`."""
-        infinite: list[Fault] = []
-        faults: list[Fault] = []
+        infinite: Sequence[Fault] = ()
+        faults: Sequence[Fault] = ()
         try:
             data = _encode(value)
-            if b"null" in data:
+            if _find_null(data):
                 infinite = self._not_finite(data, value)
             if self.is_typed:
                 python = self._validate_json(data, strict=True, extra=self._extra)
@@ -106,8 +109,8 @@ class Shape:
     def write(self, value: object) -> Json:
         """What Python gave, as JSON. Raises its `InputError`."""
         plain: Json
-        infinite: list[Fault] = []
-        faults: list[Fault] = []
+        infinite: Sequence[Fault] = ()
+        faults: Sequence[Fault] = ()
         try:
             if self.is_typed:
                 checked = self._validate_python(value, strict=True, extra=self._extra)
@@ -115,7 +118,7 @@ class Shape:
             else:
                 plain = msgspec.to_builtins(value, enc_hook=_unmarked)
             data = _encode(plain)
-            if b"null" in data:
+            if _find_null(data):
                 infinite = self._not_finite(data, plain)
             if not self.is_typed:
                 # What was read back has null where a number was none, which the schema can be held against.
@@ -138,7 +141,7 @@ class Shape:
             return []
         return self._tell().of_schema(self._validator.iter_errors(plain))
 
-    def _refused(self, faults: list[Fault]) -> InputError:
+    def _refused(self, faults: Sequence[Fault]) -> InputError:
         return invalid(self._code, f"{self._of} are", faults)
 
     def _tell(self) -> Telling:
@@ -155,15 +158,17 @@ def _unmarked(value: object) -> str:
     raise TypeError(f"objects of type {type(value).__name__}")
 
 
-def _joined(infinite: list[Fault], others: list[Fault]) -> list[Fault]:
+def _joined(infinite: Sequence[Fault], others: Sequence[Fault]) -> Sequence[Fault]:
     """All faults of a value. It was validated with null in place of each number that is none, so what that led to is left out."""
+    if not infinite:
+        return others[:FAULTS_MAX]
     places = [one["path"] for one in infinite]
     told = [
         one
         for one in others
         if one["expected"] == "nothing" or not any(_is_within(place, one["path"]) for place in places)
     ]
-    return (infinite + told)[:FAULTS_MAX]
+    return [*infinite, *told][:FAULTS_MAX]
 
 
 def _is_within(place: Json, outer: Json) -> bool:

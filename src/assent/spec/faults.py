@@ -251,7 +251,7 @@ def plain_fault(message: str) -> Fault:
     return {"path": [], "expected": "JSON", "actual": "something else", "message": message}
 
 
-def invalid(code: str, what: str, faults: list[Fault]) -> InputError:
+def invalid(code: str, what: str, faults: Sequence[Fault]) -> InputError:
     """One error for all faults: the first in the sentence, every one in `details`."""
     first = faults[0]
     hint = first.get("hint")
@@ -260,7 +260,7 @@ def invalid(code: str, what: str, faults: list[Fault]) -> InputError:
     return InputError(
         code,
         f"{what} not valid: {first['message']}{more}",
-        path=(dotted(tuple(path)) or None) if isinstance(path, list) else None,  # type: ignore[arg-type]  # names and indexes
+        path=(dotted(path) or None) if isinstance(path, list) else None,  # type: ignore[arg-type]  # names and indexes
         hint=str(hint) if hint else None,
         details={"faults": list(faults)},
     )

@@ -30,6 +30,7 @@ COMMANDS: Final = {
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
         ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),
         ("plugin", "_plugins", "plugin", "Inspect, trust, make and test plugins."),
+        ("secrets", "_secrets", "secrets", "Store, list and replace secrets, and find who uses one."),
         ("explain", "_words", "explain", "Explain an error code."),
         ("doctor", "_doctor", "doctor", "Show every setting with its source, and the health of the state."),
         ("demo", "demo", "demo", "A minute with Assent on real files."),

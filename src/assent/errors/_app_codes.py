@@ -66,6 +66,22 @@ APP_CODES: dict[str, Explanation] = {
         "A `preview`, a `prepare` or a hook asked for a secret: values are resolved at execution only.",
         "Ask for it in `execute`, `reconcile` or `compensate`; a preview shows the reference as it is written.",
     ),
+    "SECRET_NAME_INVALID": Explanation(
+        "What stands where a secret's name should be can't be one. It is not repeated: it may be a value in the wrong place.",
+        "Use letters, digits and `._-/`, at most 128, starting with a letter or digit; `vault` is taken by its settings.",
+    ),
+    "SECRET_IN_ARGUMENTS": Explanation(
+        "A value stood on the command line, where other processes and the shell's history can see it. It was not used.",
+        "Choose another value, and type it when asked or pipe it in with `--from-stdin`.",
+    ),
+    "SECRET_VALUE_MISSING": Explanation(
+        "A secret was to be stored, no value was piped in, and there is no terminal to ask at.",
+        "Pipe the value in with `--from-stdin`.",
+    ),
+    "SECRET_VALUE_INVALID": Explanation(
+        "A value can't be stored: it is empty, longer than 64 KiB, or no UTF-8 text.",
+        "Encode binary keys, for example as base64.",
+    ),
     "SECRET_EXPOSED": Explanation(
         "A secret's value, which this process has handed out before, stands in inputs or in what an undo would need. Both are "
         "kept in the journal as they are, so the step was refused before anything was kept.",

@@ -179,6 +179,12 @@ async def _retire(runtime: Runtime, request: Request, actor: Actor) -> Answer:
     return {"capability": capability, "version": version, "retired": not dry_run}
 
 
+async def _forget_secret(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    del actor  # to fetch a value anew tells nobody anything
+    runtime.secrets.forget(str(request.get("name")))
+    return {"forgotten": True}
+
+
 _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[Answer]]]] = {
     "run": _run,
     "call": _call,
@@ -194,6 +200,7 @@ _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[An
     "unlabel": _unlabel,
     "activate": _activate,
     "retire": _retire,
+    "forget_secret": _forget_secret,
 }
 
 

@@ -28,6 +28,8 @@ SAFE: Final = frozenset({"GET", "HEAD"})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 ADDRESSES_MAX: Final = 4
 """Addresses of one host that are tried; all of them are checked, however many there are."""
+HEADERS_MAX: Final = 512
+"""Headers of one answer, however short."""
 
 Sink: TypeAlias = Callable[[bytes], Awaitable[None]]
 
@@ -295,7 +297,8 @@ class Http:
 
     def _headers(self, answer: httpx2.Response) -> tuple[tuple[str, str], ...]:
         raw = answer.headers.raw
-        if sum(len(name) + len(value) for name, value in raw) > self.limits.header_bytes:
+        size = sum(len(name) + len(value) for name, value in raw)
+        if size > self.limits.header_bytes or len(raw) > HEADERS_MAX:
             raise headers_too_large(self.limits.header_bytes)
         return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
 
@@ -411,5 +414,6 @@ def _tls_reason(error: BaseException) -> str | None:
             return str(cause.verify_message or cause.reason).lower()
         if isinstance(cause, ssl.SSLError):
             return (cause.reason or "its answer is none").replace("_", " ").lower()
-        cause = cause.__cause__
+        # The pool raises its error anew, "from nothing"; what it stands for is still its context.
+        cause = cause.__cause__ or cause.__context__
     return None

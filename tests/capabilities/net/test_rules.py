@@ -58,7 +58,9 @@ def test_every_field_of_a_rule_has_to_fit() -> None:
             "ports": [80 if rule.get("schemes") == ["http"] else 443],
             "schemes": ["https"],
         }
-        made = {name: frozenset(value) for name, value in (defaults | rule).items() if name != "hosts"}
+        made: dict[str, Any] = {
+            name: frozenset(value) for name, value in (defaults | rule).items() if name != "hosts"
+        }
         assert (
             Egress([EgressRule("made", tuple(rule["hosts"]), **made)]).admit(parse_url(url), method, who)
             == ()
@@ -83,9 +85,13 @@ def test_rules_and_limits_are_read_from_the_configuration(tmp_path: Path) -> Non
     assert (http.limits.timeout_ms, http.limits.redirects) == (5000, 2)
     assert http.limits.ca_bundle == tmp_path / "certs/ca.pem"
     api, inside = http.egress.rules
-    assert (api.hosts, api.methods, api.ports) == (("api.example.org", "::1"), {"GET", "POST"}, {443})
+    assert (api.hosts, api.methods, api.ports) == (
+        ("api.example.org", "::1"),
+        frozenset({"GET", "POST"}),
+        frozenset({443}),
+    )
     assert (inside.ports, str(inside.private[0]), inside.principals) == (
-        {80, 443},
+        frozenset({80, 443}),
         "10.0.0.0/8",
         ("user:ada",),
     )

@@ -35,7 +35,7 @@ async def head(context: LocalContext, parameters: Ask) -> Head:
 
 async def _asked(context: LocalContext, parameters: Ask, method: str) -> Received:
     http = context.app.get(Http)
-    wire = await wire_of(context, draft_of(parameters, method), bytes_max=http.limits.request_bytes)
+    wire = await wire_of(context, http, draft_of(parameters, method))
     try:
         received = await http.send(
             wire,

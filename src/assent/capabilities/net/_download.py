@@ -108,7 +108,7 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
         change = await asyncio.to_thread(self.change, context)
         await asyncio.to_thread(_require_before, context, change)
         http = context.app.get(Http)
-        wire = await wire_of(context, _draft(parameters), bytes_max=http.limits.request_bytes)
+        wire = await wire_of(context, http, _draft(parameters))
         wire = replace(wire, headers=(*wire.headers, Header("accept-encoding", "identity")))
         target = change.targets[0]
         digest = hashlib.sha256()

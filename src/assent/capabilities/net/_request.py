@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 
 from assent.capabilities.fs._paths import normal
 from assent.capabilities.net._answer import is_credential
-from assent.capabilities.net._client import Header, Wire
+from assent.capabilities.net._client import Header, Http, Wire
 from assent.capabilities.net._url import Target, parse_url, with_query
-from assent.errors import Json
+from assent.errors import AssentError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
 from assent.spec.masking import MASK, masked_by_name, names_secret
 from assent.spec.secret_text import SecretText
@@ -132,9 +132,23 @@ class Draft:
             _encoded(self.body, self.body_type)
 
 
-async def wire_of(context: LocalContext, draft: Draft, *, bytes_max: int) -> Wire:
-    """The request with its secrets in place. Raises as `require_sound`, and HTTP_REQUEST_TOO_LARGE, and what secrets raise."""
+async def wire_of(context: LocalContext, http: Http, draft: Draft) -> Wire:
+    """The request with its secrets in place, if it may leave at all.
+
+    Whatever it raises is a `NoEffectError`: EGRESS_DENIED, HTTP_REQUEST_TOO_LARGE, what `require_sound` raises, what secrets do.
+    """
     draft.require_sound()
+    http.egress.admit(draft.target, draft.method, str(context.principal))
+    try:
+        return await _revealed(context, draft, http.limits.request_bytes)
+    except NoEffectError:
+        raise
+    except AssentError as error:
+        # A secret that is not to be had; nothing was sent.
+        raise NoEffectError.from_dict(error.to_dict()) from error
+
+
+async def _revealed(context: LocalContext, draft: Draft, bytes_max: int) -> Wire:
     target = draft.target
     host = target.host
     pairs: list[tuple[str, str]] = await context.reveal(draft.pairs(), host=host)
@@ -145,13 +159,8 @@ async def wire_of(context: LocalContext, draft: Draft, *, bytes_max: int) -> Wir
             raise _invalid(f"the secret in the header `{name}` can't be sent in a header", "headers")
         headers.append(Header(name, revealed, draft.is_private(name, value)))
     body = await _body(context, draft, host, bytes_max)
-    return Wire(
-        draft.method,
-        with_query(target, pairs),
-        tuple(headers),
-        body,
-        draft.show().partition("\n")[0].partition(" ")[2],
-    )
+    shown = draft.show().partition("\n")[0].partition(" ")[2]
+    return Wire(draft.method, with_query(target, pairs), tuple(headers), body, shown)
 
 
 async def _body(context: LocalContext, draft: Draft, host: str, bytes_max: int) -> bytes:

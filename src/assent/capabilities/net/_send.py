@@ -108,7 +108,7 @@ class Sending(Generic[S]):
         http = context.app.get(Http)
         await self._require_same_file(context, parameters)
         draft = self._draft(context, parameters)
-        wire = await wire_of(context, draft, bytes_max=http.limits.request_bytes)
+        wire = await wire_of(context, http, draft)
         try:
             received = await http.send(
                 wire, principal=str(context.principal), bytes_max=http.limits.answer_bytes
@@ -158,7 +158,7 @@ class Sending(Generic[S]):
         values: dict[str, Json] = {KEY: derived_key(context, _SENT)}
         headers, private = await _headers(context, status.headers, status.url, values)
         draft = Draft(status.method, in_url(status.url, values), headers, {}, private=private)
-        wire = await wire_of(context, draft, bytes_max=http.limits.request_bytes)
+        wire = await wire_of(context, http, draft)
         try:
             received = await http.send(
                 wire, principal=str(context.principal), bytes_max=http.limits.answer_bytes, follow=True
@@ -194,7 +194,7 @@ class SendingCompensated(Sending[SendCompensated]):
             derived_key(context, _UNDONE),
             private,
         )
-        wire = await wire_of(context, draft, bytes_max=http.limits.request_bytes)
+        wire = await wire_of(context, http, draft)
         try:
             received = await http.send(
                 wire, principal=str(context.principal), bytes_max=http.limits.answer_bytes

@@ -25,6 +25,8 @@ class SandboxLimits:
     """The largest single file."""
     layer_bytes: int = 1024 * MIB
     """All that the private layer may hold."""
+    layer_entries: int = 100_000
+    """Files, folders and links in the private layer."""
     processes: int = 64
     """Processes and threads at one time."""
     wall_s: int = 120

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from assent.errors import WorldError
 from assent.sandbox import _kernel, _landlock
 from assent.sandbox._confinement import Confinement
 from assent.sandbox._launcher import Launcher
@@ -87,6 +88,9 @@ def _probe(launcher: Launcher, machine: Machine, argv: list[str]) -> tuple[str |
 
 def _failure(answer: dict[str, Any]) -> str | None:  # `Any`: JSON
     if "failed" in answer:
+        if not answer["errno"]:
+            # Not the kernel's answer: what a machine can is not to be learnt from a supervisor that was killed.
+            raise WorldError("SANDBOX_FAILED", f"the sandbox can't be tried out: {answer['failed']}")
         return f"{answer['failed']} ({answer['step']})"
     return None if answer["status"] == 0 else f"it ended with {answer['status']}"
 
@@ -113,16 +117,23 @@ def _holds(machine: Machine, backend: BackendName, *, pid_max: int | None) -> Ho
             f"{landlock} scopes" if scoped else None,
             None if spaces or scoped else "seccomp refuses signals",
         ),
-        Wall.PRIVILEGES: _both("no_new_privs", "no capabilities", "user namespace" if spaces else None),
+        Wall.PRIVILEGES: _both(
+            "no_new_privs",
+            "no capabilities" if spaces or machine.uid else "a user of its own, who may only read",
+            "user namespace" if spaces else None,
+        ),
         Wall.SYSTEM_CALLS: "seccomp",
         Wall.SURVIVAL: _both(
-            f"PID namespace ({by})" if spaces else "subreaper, stopped and killed as a tree", "death signals"
+            f"PID namespace ({by})" if spaces else "subreaper, killed as a tree",
+            None if spaces or machine.uid else "a user of its own, killed as one",
+            "death signals",
         ),
         Wall.CPU: "RLIMIT_CPU for one process, watched for all",
         Wall.MEMORY: "RLIMIT_DATA for one process, watched for all",
         Wall.FILE_SIZE: "RLIMIT_FSIZE",
         Wall.PROCESS_COUNT: _both(
             "RLIMIT_NPROC in a user namespace" if machine.namespaces and machine.uid else None,
+            "RLIMIT_NPROC" if not spaces else None,
             f"pid_max {pid_max}" if pid_max and pid_max < 1 << 15 else None,
             "watched",
         ),

@@ -159,6 +159,8 @@ def overlay_plan(layer: Layer, machine: Machine) -> Plan:
         "inner": _kernel.CLONE_NEWNS,
         "steps": [["private"], ["overlay", str(layer.root), layer.upper, layer.work, layer.trial]],
         "rlimits": {},
+        "processes_more": None,
+        "become": None,
         "watch": _watch(limits, ()),
         "wall_ms": limits.wall_s * 1000,
         "forgo": True,
@@ -186,6 +188,11 @@ def _common(view: View, argv: Sequence[str], *, cwd: str, machine: Machine | Non
         "inner": 0,
         "steps": [],
         "rlimits": _rlimits(confinement.limits, machine),
+        "processes_more": None if machine and machine.namespaces else confinement.limits.processes,
+        # The supervisor chooses the number.
+        "become": 0
+        if machine and machine.uid == 0 and not machine.namespaces and not machine.wrapper
+        else None,
         "watch": _watch(confinement.limits, private),
         "wall_ms": int(confinement.limits.wall_s * 1000),
         "forgo": True,
@@ -206,6 +213,7 @@ def _watch(limits: SandboxLimits, private: Sequence[str]) -> dict[str, Any]:  # 
         "cpu_ms": limits.cpu_s * 1000,
         "layers": list(private),
         "layer_bytes": limits.layer_bytes,
+        "layer_entries": limits.layer_entries,
         "memory_tmp": False,
     }
 
@@ -235,8 +243,10 @@ def _maps(machine: Machine) -> tuple[int, int]:
     return machine.uid or _UID_SHOWN_FOR_ROOT, machine.gid or _UID_SHOWN_FOR_ROOT
 
 
-def _filter(machine: Machine, *, families: tuple[int, ...], signals: bool = True) -> str:
-    rules = FilterRules(families=families, signals=signals)
+def _filter(
+    machine: Machine, *, families: tuple[int, ...], signals: bool = True, metadata: bool = True
+) -> str:
+    rules = FilterRules(families=families, signals=signals, metadata=metadata)
     return base64.b64encode(seccomp_filter(rules, machine.architecture)).decode("ascii")
 
 
@@ -348,6 +358,7 @@ def _plain(view: View, argv: Sequence[str], machine: Machine) -> Plan:
             machine,
             families=_families(machine, network=network, own_network=False, own_files=False),
             signals=machine.landlock >= _landlock.VERSION_SCOPES,
+            metadata=False,
         ),
     }
 
@@ -428,7 +439,8 @@ def _wrapper_options(view: View, machine: Machine) -> list[str]:
             options += ["--ro-bind", path, path]
     for path, source in _system_files(network=confinement.network):
         options += ["--ro-bind", source, path]
-    options += ["--proc", "/proc", "--dev", "/dev", *_memory("/tmp", confinement)]  # noqa: S108 - its own
+    options += ["--proc", "/proc", "--dev", "/dev"]
+    options += [word for path in _SCRATCH for word in _memory(path, confinement)]
     for path in view.read_only:
         options += ["--ro-bind-try", path, path]
     layer = view.layer
@@ -447,7 +459,17 @@ def _wrapper_options(view: View, machine: Machine) -> list[str]:
             if os.path.exists(path):
                 options += ["--ro-bind", "/dev/null", path]
     # `/proc`: see `_steps.py`.
-    return [*options, "--remount-ro", "/proc", "--remount-ro", "/", "--chdir", view.cwd(view.root)]
+    return [
+        *options,
+        "--remount-ro",
+        "/proc",
+        "--remount-ro",
+        "/dev",
+        "--remount-ro",
+        "/",
+        "--chdir",
+        view.cwd(view.root),
+    ]
 
 
 def _memory(path: str, confinement: Confinement) -> list[str]:

@@ -20,6 +20,8 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "add_key": (248, 217),
     "adjtimex": (159, 171),
     "bpf": (321, 280),
+    "chmod": (90, None),
+    "chown": (92, None),
     "chroot": (161, 51),
     "clock_adjtime": (305, 266),
     "clock_settime": (227, 112),
@@ -30,12 +32,20 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "execve": (59, 221),
     "execveat": (322, 281),
     "fanotify_init": (300, 262),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
     "finit_module": (313, 273),
     "fork": (57, None),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
     "fsopen": (430, 430),
+    "fremovexattr": (199, 16),
+    "fsetxattr": (190, 7),
     "fspick": (433, 433),
+    "futimesat": (261, None),
     "get_mempolicy": (239, 236),
     "init_module": (175, 105),
     "io_uring_enter": (426, 426),
@@ -49,6 +59,9 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "kexec_load": (246, 104),
     "keyctl": (250, 219),
     "kill": (62, 129),
+    "lchown": (94, None),
+    "lremovexattr": (198, 15),
+    "lsetxattr": (189, 6),
     "lookup_dcookie": (212, 18),
     "mbind": (237, 235),
     "migrate_pages": (256, 238),
@@ -78,6 +91,8 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "quotactl": (179, 60),
     "quotactl_fd": (443, 443),
     "reboot": (169, 142),
+    "removexattr": (197, 14),
+    "removexattrat": (466, 466),
     "request_key": (249, 218),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
@@ -86,6 +101,8 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "sethostname": (170, 161),
     "setns": (308, 268),
     "settimeofday": (164, 170),
+    "setxattr": (188, 5),
+    "setxattrat": (463, 463),
     "socket": (41, 198),
     "swapoff": (168, 225),
     "swapon": (167, 224),
@@ -97,6 +114,9 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "userfaultfd": (323, 282),
     "ustat": (136, None),
     "vfork": (58, None),
+    "utime": (132, None),
+    "utimensat": (280, 88),
+    "utimes": (235, None),
     "vhangup": (153, 58),
     "vmsplice": (278, 75),
     "vserver": (236, None),
@@ -115,6 +135,11 @@ _REFUSED: Final = """
 # Calls whose callers know what to do where a kernel does not have them. `clone3` passes its flags in memory, where no filter sees
 # them; the C library falls back to `clone`.
 _ABSENT: Final = ["clone3", "io_uring_enter", "io_uring_register", "io_uring_setup"]
+# What changes a file's mode, owner, attributes or times, which Landlock does not look at.
+_METADATA: Final = """
+    chmod chown fchmod fchmodat fchmodat2 fchown fchownat fremovexattr fsetxattr futimesat lchown lremovexattr lsetxattr
+    removexattr removexattrat setxattr setxattrat utime utimes
+""".split()
 _SIGNALS: Final = ["kill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "tkill"]
 
 _STARTING: Final = ["execve", "execveat", "fork", "vfork"]
@@ -160,6 +185,8 @@ class FilterRules:
     """Families of sockets that may be made. Others include some that no network namespace holds (AF_VSOCK)."""
     signals: bool
     """Whether signals may be sent: only where another wall keeps them from reaching others."""
+    metadata: bool
+    """Whether modes, owners, attributes and times may be changed: only where a mount keeps the files of others apart."""
 
 
 def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
@@ -172,7 +199,7 @@ def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
     code.load(_OFFSET_NUMBER)
     if machine == "x86_64":
         code.if_at_least(_X32_BIT, _ERRNO | errno.ENOSYS)
-    refused = [*_REFUSED, *([] if rules.signals else _SIGNALS)]
+    refused = [*_REFUSED, *([] if rules.signals else _SIGNALS), *([] if rules.metadata else _METADATA)]
     for name in refused:
         code.if_equal(_NUMBERS[name][column], _ERRNO | errno.EPERM)
     for name in _ABSENT:
@@ -183,6 +210,10 @@ def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
     terminal = _Code().load_argument(1)
     terminal.if_equal(_TIOCSTI, _ERRNO | errno.EPERM).if_equal(_TIOCLINUX, _ERRNO | errno.EPERM)
     code.for_call(_NUMBERS["ioctl"][column], terminal)
+    if not rules.metadata:
+        # Without a path it means an open file, whose times are little to guard, and `touch` needs it.
+        times = _Code().load_argument(1).unless_one_of((0,))
+        code.for_call(_NUMBERS["utimensat"][column], times)
     for name, argument in (("mknod", 1), ("mknodat", 2)):
         devices = _Code().load_argument(argument).mask(_KIND_OF_FILE)
         for kind in _DEVICES:

@@ -7,8 +7,9 @@ Only the standard library is imported: the launcher forks this, and no part of i
         └ the program, and whatever it starts
 
 What to do (`plan`): `user_maps`, `outer` and `inner` (namespaces that the supervisor and the process below it enter), `steps`
-(mounts, see `_steps.py`), `landlock`, `filter`, `files`, `rlimits`, `watch`, `wall_ms`, `forgo`, `argv`, `env`, `cwd`. The answer
-is one JSON object: `failed`, or `status` (as `os.waitstatus_to_exitcode` gives it) with `limit`, `cpu_ms` and `memory_bytes`.
+(mounts, see `_steps.py`), `landlock`, `filter`, `files`, `rlimits`, `processes_more`, `become`, `watch`, `wall_ms`, `forgo`,
+`argv`, `env`, `cwd`. The answer is one JSON object: `failed`, or `status` (as `os.waitstatus_to_exitcode` gives it) with `limit`,
+`cpu_ms` and `memory_bytes`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from typing import Any, Final, NoReturn
 
 from assent.sandbox import _kernel, _steps, _tree
 
-_TICK_MS: Final = 50
-# A walk over a private layer may cost more than a look at the processes.
-_LAYER_TICKS: Final = 4
+_TICK_MS: Final = 25
+# The private layer is looked at less often than the processes, and walked through less often than that.
+_LAYER_TICKS: Final = 8
+_LOOKS_PER_WALK: Final = 10
 _BLOCK_BYTES: Final = 512
 _PLAN_BYTES_MAX: Final = 32 << 20
 Plan = dict[str, Any]  # `Any`: a plan is JSON that `_plan.py` has made; its parts are documented above
@@ -68,7 +70,7 @@ class _Supervisor:
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         self._seen_signals: set[int] = set()
-        self._baseline: int | None = None
+        self._baseline: tuple[int, int] | None = None
 
     def run(self) -> dict[str, Any]:
         plan = self._receive()
@@ -83,6 +85,10 @@ class _Supervisor:
             return {"failed": "the launcher has ended", "errno": 0, "step": "supervisor"}
         if not has_init:
             _kernel.become_subreaper()
+        if plan["become"] is not None:
+            plan["become"] = _tree.unused_user()
+            for folder in plan["watch"]["layers"]:
+                _tree.give(folder, plan["become"])
         if plan["user_maps"] is not None:
             self._enter_user_namespace(plan)
         elif plan["outer"]:
@@ -171,10 +177,10 @@ class _Supervisor:
             if limit is not None:
                 break
         signal.setitimer(signal.ITIMER_REAL, 0)
-        return self._conclude(child, report, said, limit, has_init=has_init)
+        return self._conclude(plan, child, report, said, limit, has_init=has_init)
 
     def _conclude(
-        self, child: int, report: int, said: bytearray, limit: str | None, *, has_init: bool
+        self, plan: Plan, child: int, report: int, said: bytearray, limit: str | None, *, has_init: bool
     ) -> dict[str, Any]:
         if has_init and said.endswith(b"\n"):
             # All that was below it has been killed and waited for.
@@ -188,6 +194,8 @@ class _Supervisor:
         else:
             found, status = os.waitpid(child, os.WNOHANG)
             code = os.waitstatus_to_exitcode(status) if found else -signal.SIGKILL
+            if plan["become"] is not None:
+                _tree.end_user(plan["become"])
             _tree.end(os.getpid())
             use = resource.getrusage(resource.RUSAGE_CHILDREN)
         if report >= 0:
@@ -222,7 +230,11 @@ class _Supervisor:
             exact = _tree.own_memory(top)
             if (use.memory_bytes if exact is None else exact) + files > watch["memory_bytes"]:
                 return "memory_bytes"
-        if watch["layers"] and ticks % _LAYER_TICKS == 0 and self._layers_passed(watch):
+        if (
+            watch["layers"]
+            and ticks % _LAYER_TICKS == 1
+            and self._layers_passed(watch, top, ticks // _LAYER_TICKS)
+        ):
             return "layer_bytes"
         return None
 
@@ -235,34 +247,46 @@ class _Supervisor:
             found = os.statvfs(f"/proc/{top}/root/tmp")
         except OSError:
             return 0
+        # Until the view is built it is the host's, which is told apart by its size: ours has that of the limit, in whole pages.
+        if found.f_blocks != -(-plan["watch"]["memory_bytes"] // found.f_frsize):
+            return 0
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
-    def _layers_passed(self, watch: dict[str, Any]) -> bool:
-        """Whether the private folders hold more than they may. The disk's free space tells cheaply when a walk is worth it."""
-        free = 0
+    def _layers_passed(self, watch: dict[str, Any], top: int, look: int) -> bool:
+        """Whether the private folders hold more than they may. The disks' free space tells cheaply when a walk is worth it."""
+        free = names = 0
         for folder in watch["layers"]:
             found = os.statvfs(folder)
             free += found.f_bavail * found.f_frsize
+            names += found.f_ffree
         if self._baseline is None:
-            self._baseline = free
+            self._baseline = (free, names)
         budget: int = watch["layer_bytes"]
-        if self._baseline - free < budget // 2:
+        entries: int = watch["layer_entries"]
+        has_shrunk = self._baseline[0] - free > budget // 2 or self._baseline[1] - names > entries // 2
+        # Others may free at the same time what the program takes, so a walk is due now and then all the same.
+        if not has_shrunk and look % _LOOKS_PER_WALK:
             return False
-        return sum(_size_of(folder, budget) for folder in watch["layers"]) > budget
+        size, count = _tree.unlinked_bytes(top) if has_shrunk else 0, 0
+        for folder in watch["layers"]:
+            more, others = _held_in(folder, budget, entries)
+            size, count = size + more, count + others
+        return size > budget or count > entries
 
 
-def _size_of(folder: str, enough: int) -> int:
-    """The bytes on disk below `folder`, counted no further than past `enough`."""
-    total = 0
+def _held_in(folder: str, bytes_most: int, entries_most: int) -> tuple[int, int]:
+    """The bytes on disk and the entries below `folder`, counted no further than past either bound."""
+    size = count = 0
     waiting = [folder]
-    while waiting and total <= enough:
+    while waiting and size <= bytes_most and count <= entries_most:
         with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+                    size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+                    count += 1
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-    return total
+    return size, count
 
 
 def _has_ended(child: int) -> bool:
@@ -340,13 +364,10 @@ def _program(plan: Plan, streams: tuple[int, int, int], alive: int) -> NoReturn:
     if plan["inner"]:
         _kernel.unshare(plan["inner"])
     _steps.take(plan["steps"])
-    _kernel.die_with_parent(signal.SIGKILL)
-    if select.select([alive], [], [], 0)[0]:
-        os._exit(126)
-    _start(plan, streams)
+    _start(plan, streams, alive)
 
 
-def _start(plan: Plan, streams: tuple[int, int, int]) -> NoReturn:
+def _start(plan: Plan, streams: tuple[int, int, int], alive: int | None = None) -> NoReturn:
     """Put up the walls around this process, in an order in which no later one needs what an earlier one took, and exec."""
     os.setsid()  # no terminal, so nothing can be typed into one
     moved = [_move_up(stream) for stream in streams]
@@ -356,9 +377,20 @@ def _start(plan: Plan, streams: tuple[int, int, int]) -> NoReturn:
     os.chdir(plan["cwd"])
     for name, (soft, hard) in plan["rlimits"].items():
         _limit(getattr(resource, name), soft, hard)
+    if plan["processes_more"] is not None:
+        most = _tree.processes_of(os.getuid()) + plan["processes_more"]
+        _limit(resource.RLIMIT_NPROC, most, most)
     if plan["forgo"]:
         _kernel.forgo_privileges()
-        _kernel.drop_capabilities()
+        if plan["become"] is not None:
+            _kernel.become(plan["become"])
+        else:
+            _kernel.drop_capabilities()
+    if alive is not None:
+        # After the last change of ids, which would undo it.
+        _kernel.die_with_parent(signal.SIGKILL)
+        if select.select([alive], [], [], 0)[0]:
+            os._exit(126)
     if plan["landlock"] is not None:
         _kernel.landlock(
             tuple(plan["landlock"]["handled"]),

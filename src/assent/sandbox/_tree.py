@@ -6,8 +6,10 @@ Only the standard library is imported: the launcher runs this.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
+import stat
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
@@ -103,6 +105,69 @@ def own_memory(root: int) -> int | None:
             if name in {b"Pss_Anon", b"Pss_Shmem"}:
                 total += int(rest.split()[0]) * 1024
     return total
+
+
+def unlinked_bytes(root: int) -> int:
+    """What files take on disk that the descendants of `root` hold open and that no folder names any more."""
+    held: dict[tuple[int, int], int] = {}
+    for process in descendants(root):
+        folder = f"/proc/{process}/fd"
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"{folder}/{name}")
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                        held[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(held.values())
+
+
+def processes_of(user: int) -> int:
+    """How many processes and threads a user has on this machine."""
+    count = 0
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(OSError):
+                fields = _stat(int(name)) if os.stat(f"/proc/{name}").st_uid == user else None
+                count += int(fields[_THREADS]) if fields else 0
+    return count
+
+
+_USERS: Final = range(61_184, 65_520)
+"""Numbers that are given out to services for a while (systemd's dynamic users), and never to people."""
+
+
+def unused_user() -> int:
+    """The number of a user who has no process on this machine. Two askers at once get different ones."""
+    taken: set[int] = set()
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(OSError):
+                taken.add(os.stat(f"/proc/{name}").st_uid)
+    first = os.getpid() % len(_USERS)
+    for one in (*_USERS[first:], *_USERS[:first]):
+        if one not in taken:
+            return int(one)
+    raise BlockingIOError(errno.EAGAIN, "every number of a user for a while is taken")
+
+
+def give(folder: str, user: int) -> None:
+    """Make a user the owner of a folder and all that is in it."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.chown(os.path.join(place, name), user, user, follow_symlinks=False)
+    os.chown(folder, user, user)
+
+
+def end_user(user: int) -> None:
+    """Kill all processes of a user, in one call of the kernel that none of them can outrun by forking."""
+    killer = os.fork()
+    if killer == 0:
+        with contextlib.suppress(OSError):
+            os.setresuid(user, user, user)
+            os.kill(-1, signal.SIGKILL)
+        os._exit(0)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(killer, 0)
 
 
 def end(root: int, *, spare: Collection[int] = ()) -> None:

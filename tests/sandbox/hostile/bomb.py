@@ -10,13 +10,16 @@ kind, scratch = sys.argv[1:3]
 
 
 def forks():
-    """Every process makes processes. Twelve generations are enough, and would not take a machine down should a wall fail."""
-    for _ in range(12):
-        try:
-            os.fork()
-        except OSError:
-            continue
-    threading.Event().wait(60)
+    """Processes that make processes: enough to pass every bound, and not enough to take a machine down should a wall fail."""
+    for _ in range(64):
+        if os.fork() == 0:
+            try:
+                for _ in range(3):
+                    os.fork()
+            except OSError:
+                pass  # its mother will be refused too, and tell
+            threading.Event().wait(60)
+            os._exit(0)
 
 
 def threads():

@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 
 from tests.support.nursery import Ended
 
-PATIENCE_S: Final = 20
+PATIENCE_S: Final = 120
 """How long a signal that must come is waited for: two cores run many tests at once."""
 
 _COMMAND: Final = (sys.executable, "-m", "assent")

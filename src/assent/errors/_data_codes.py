@@ -40,4 +40,20 @@ DATA_CODES: Final[dict[str, Explanation]] = {
         "A template could not be filled: a value is of another kind than is needed, or it takes too many steps or characters.",
         "Mend the line that the path names, or hand in less data.",
     ),
+    "DATA_INVALID": Explanation(
+        "A text is not what its format asks for, or data holds what the format has no word for; nothing is guessed or repaired.",
+        "Mend the place that the path names.",
+    ),
+    "DATA_TOO_LARGE": Explanation(
+        "Data has more values, characters or levels than one call works on.",
+        "Work on a part of it.",
+    ),
+    "QUERY_INVALID": Explanation(
+        "A query is no JMESPath expression, or is nested too deeply.",
+        "Mend it at the column that the path names.",
+    ),
+    "QUERY_FAILED": Explanation(
+        "A query met data of another kind than it needs, or takes or makes more than a query may.",
+        "Compare what it expects with the data, or ask for less at once.",
+    ),
 }

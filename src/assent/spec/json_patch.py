@@ -20,6 +20,9 @@ Pointer: TypeAlias = "tuple[str, ...]"
 OPERATIONS_MAX: Final = 100_000
 """Operations that one patch may have."""
 
+COPIED_MAX: Final = 1_000_000
+"""Values that the `copy` operations of one patch may add together: each may double what the one before it made."""
+
 _OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "add": ("path", "value"),
     "remove": ("path",),
@@ -56,7 +59,14 @@ def apply(document: Json, patch: Sequence[Mapping[str, Json]]) -> Json:
     _require_shallow(document, DEPTH_MAX)
     # One list around the whole makes the root a place like any other.
     holder: list[Json] = [copied(document)]
+    left = COPIED_MAX
     for number, operation in enumerate(patch):
+        if operation["op"] == "copy":
+            left -= _size(holder, operation, number, left)
+            if left < 0:
+                raise InputError(
+                    "PATCH_INVALID", f"the patch copies more than {COPIED_MAX} values", path=f"[{number}]"
+                )
         _perform(holder, operation, number)
     return holder[0]
 
@@ -239,6 +249,19 @@ def _perform(holder: list[Json], operation: Mapping[str, Json], number: int) -> 
                 _refuse(number, path, f"`{path}` is not what the patch expects")
 
 
+def _size(holder: list[Json], operation: Mapping[str, Json], number: int, most: int) -> int:
+    """How many values a `copy` would add; counted no further than one beyond `most`."""
+    parent, place = _existing(holder, str(operation["from"]), number)
+    waiting: list[Json] = [parent[place]]
+    count = 0
+    while waiting and count <= most:
+        one = waiting.pop()
+        count += 1
+        if isinstance(one, dict | list):
+            waiting += one.values() if isinstance(one, dict) else one
+    return count
+
+
 def _add(holder: list[Json], path: str, value: Json, number: int) -> None:
     parent, name = _parent(holder, path, number)
     if isinstance(parent, dict):
@@ -313,4 +336,14 @@ def _parts(text: str) -> Pointer:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
 
 
-__all__ = ["OPERATIONS_MAX", "Operation", "apply", "copied", "diff", "is_equal", "parse_pointer", "pointer"]
+__all__ = [
+    "COPIED_MAX",
+    "OPERATIONS_MAX",
+    "Operation",
+    "apply",
+    "copied",
+    "diff",
+    "is_equal",
+    "parse_pointer",
+    "pointer",
+]

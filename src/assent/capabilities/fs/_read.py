@@ -44,6 +44,27 @@ def read_file(context: LocalContext, parameters: ReadFile) -> FileText:
     )
 
 
+def read_text(context: LocalContext, path: str, *, bytes_max: int) -> str:
+    """A file's text as UTF-8, for capabilities that work on text. Raises FILE_TOO_LARGE, DATA_INVALID, and those of paths."""
+    where, pieces, size = place(path), [], 0
+    for chunk in context.world.files.read(where):
+        size += len(chunk)
+        if size > bytes_max:
+            raise NoEffectError(
+                "FILE_TOO_LARGE", f"`{shown(where)}` has more than {bytes_max} bytes", path=shown(where)
+            )
+        pieces.append(chunk)
+    data = b"".join(pieces)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise NoEffectError(
+            "DATA_INVALID", f"byte {error.start} is not UTF-8", path=f"{shown(where)}:{line}:{column}"
+        ) from None
+
+
 def hash_file(context: LocalContext, parameters: OnePath) -> FileHash:
     """A file's SHA-256 and size, whatever its size."""
     path = place(parameters.path)

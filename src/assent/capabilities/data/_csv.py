@@ -1,0 +1,174 @@
+"""CSV (RFC 4180): records of equally many fields; what is not that is refused with its line.
+
+A text that begins like a formula (`=`, `+`, `-`, `@`, a tab or a carriage return) is executed by spreadsheets, so writing puts
+`'` before it unless it is a plain number. Reading takes nothing away: whoever wants text back as it was switches the guard off.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from assent.capabilities.data._parameters import CsvPlace, RenderCsv
+from assent.capabilities.data._results import Rendered, Rows
+from assent.errors import Json
+from assent.invocation import NoEffectError
+from assent.spec.canonical import INTEGER_MAX
+
+RECORDS_MAX: Final = 200_000
+COLUMNS_MAX: Final = 1_000
+
+_FORMULA: Final = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?\Z")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,16}\Z")
+_TRUE_FALSE: Final = {"true": True, "false": False}
+
+
+def read_csv(text: str, source: str, parameters: CsvPlace) -> Rows:
+    """The records. `NoEffectError` DATA_INVALID, DATA_TOO_LARGE."""
+    records = _records(text, source, parameters)
+    columns: list[str] = []
+    if parameters.header:
+        first = next(records, None)
+        if first is None:
+            raise _invalid("there is no header", f"{source}:1:1")
+        columns = first[1]
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice is not None:
+            raise _invalid(f"the column `{twice[:60]}` stands twice in the header", f"{source}:{first[0]}:1")
+    rows: list[Any] = []
+    width = len(columns)
+    kinds: list[str] | None = _kinds(parameters, columns, source) if parameters.header else None
+    for line, record in records:
+        if not parameters.header and not rows:
+            width = len(record)
+            columns = [str(number) for number in range(1, width + 1)]
+            kinds = _kinds(parameters, columns, source)
+        if len(record) != width:
+            raise _invalid(
+                f"a record has {len(record)} fields, and {width} are expected", f"{source}:{line}:1"
+            )
+        if len(rows) >= RECORDS_MAX:
+            raise NoEffectError(
+                "DATA_TOO_LARGE", f"there are more than {RECORDS_MAX} records", path=f"{source}:{line}:1"
+            )
+        assert kinds is not None, "the kinds are known with the first record"
+        values = [
+            _typed(field, kind, f"{source}:{line}:1", name)
+            for field, kind, name in zip(record, kinds, columns, strict=True)
+        ]
+        rows.append(dict(zip(columns, values, strict=True)) if parameters.header else values)
+    return Rows(columns=columns, rows=rows)
+
+
+def _records(text: str, source: str, parameters: CsvPlace) -> Iterator[tuple[int, list[str]]]:
+    """Each record with the line that it begins in; lines without a field are no records."""
+    _require_dialect(parameters)
+    reader = csv.reader(
+        io.StringIO(text.removeprefix("\ufeff"), newline=""),
+        delimiter=parameters.delimiter,
+        quotechar=parameters.quote,
+        strict=True,
+    )
+    while True:
+        line = reader.line_num + 1
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            raise _invalid(f"this is no CSV: {error}", f"{source}:{line}:1") from None
+        if record is None:
+            return
+        if len(record) > COLUMNS_MAX:
+            raise NoEffectError(
+                "DATA_TOO_LARGE", f"a record has more than {COLUMNS_MAX} fields", path=f"{source}:{line}:1"
+            )
+        if record:
+            yield line, record
+
+
+def _require_dialect(parameters: CsvPlace | RenderCsv) -> None:
+    for name, char in (("delimiter", parameters.delimiter), ("quote", parameters.quote)):
+        if char in "\r\n\0 " or (name == "quote" and char == parameters.delimiter):
+            raise _invalid(f"`{name}` is a character of its own, and no line break or blank", name)
+
+
+def _kinds(parameters: CsvPlace, columns: list[str], source: str) -> list[str]:
+    unknown = [name for name in parameters.types if name not in columns]
+    if unknown:
+        raise _invalid(f"there is no column `{unknown[0][:60]}` to give a type to", f"{source}:1:1")
+    return [parameters.types.get(name, "") for name in columns]
+
+
+def _typed(field: str, kind: str, place: str, column: str) -> Json:
+    if kind in ("", "text"):
+        return field
+    if field == "":
+        return None
+    if kind == "boolean" and field.lower() in _TRUE_FALSE:
+        return _TRUE_FALSE[field.lower()]
+    if kind == "integer" and _INTEGER.match(field) and abs(int(field)) <= INTEGER_MAX:
+        return int(field)
+    if kind == "number" and _NUMBER.match(field) and abs(float(field)) < float("inf"):
+        return float(field)
+    raise _invalid(f"`{field[:60]}` in the column `{column[:60]}` is no {kind}", place)
+
+
+def write_csv(parameters: RenderCsv) -> Rendered:
+    """The text. `NoEffectError` DATA_INVALID when the rows are not all of one shape."""
+    _require_dialect(parameters)
+    columns = parameters.columns
+    if columns is None:
+        first = parameters.rows[0] if parameters.rows else []
+        columns = [*first] if isinstance(first, dict) else [str(number + 1) for number in range(len(first))]
+    lines: list[list[str]] = []
+    guard = parameters.guard_formulas
+    if parameters.header:
+        lines.append([_field(name, "columns", guard=guard) for name in columns])
+    for number, row in enumerate(parameters.rows):
+        path = f"rows[{number}]"
+        if isinstance(row, dict):
+            extra = next((key for key in row if key not in columns), None)
+            if extra is not None:
+                raise _invalid(f"a row has `{extra[:60]}`, which is no column", path)
+            fields = [row.get(name) for name in columns]
+        else:
+            fields = list(row)
+            if len(fields) != len(columns):
+                raise _invalid(f"a row has {len(fields)} fields, and {len(columns)} are expected", path)
+        lines.append([_field(field, path, guard=guard) for field in fields])
+    return Rendered(text="".join(_record(fields, parameters) for fields in lines))
+
+
+def _record(fields: list[str], parameters: RenderCsv) -> str:
+    # The standard library's writer leaves a lone carriage return unquoted, which its own reader then refuses.
+    special, quote = (parameters.delimiter, parameters.quote, "\r", "\n"), parameters.quote
+    written = [
+        f"{quote}{field.replace(quote, quote * 2)}{quote}"
+        if any(char in field for char in special)
+        else field
+        for field in fields
+    ]
+    # A line without anything on it is no record, so one empty field is quoted.
+    text = parameters.delimiter.join(written) if written != [""] else quote * 2
+    return f"{text}{parameters.line_break}"
+
+
+def _field(value: Any, path: str, *, guard: bool) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if not isinstance(value, str):
+        raise _invalid("a field is text, a number, true, false or null", path)
+    if guard and _FORMULA.match(value) and not _NUMBER.match(value):
+        return f"'{value}"
+    return value
+
+
+def _invalid(message: str, path: str) -> NoEffectError:
+    return NoEffectError("DATA_INVALID", message, path=path)

@@ -1,0 +1,180 @@
+"""JSON Schema over data: all faults, in the house's own words, each with its place; and a bound on what checking costs.
+
+A schema of strangers can take exponential time in few lines: `n` that asks twice for `n` of a child doubles its work with each
+level. The validator holds the interpreter's lock and can't be stopped, so the work is counted beforehand: how often each part of
+the schema is applied on each level of the data, at most.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from assent.capabilities.data._formats import Loaded
+from assent.capabilities.data._results import Fault, Validated
+from assent.capabilities.data._sizes import measured
+from assent.errors import InputError, Json
+from assent.invocation import NoEffectError
+
+VISITS_MAX: Final = 5_000_000
+"""Parts of a schema, times the values that they are applied to."""
+
+_HERE: Final = ("not", "if", "then", "else")
+_HERE_LIST: Final = ("allOf", "anyOf", "oneOf")
+_HERE_MAP: Final = ("dependentSchemas",)
+_BELOW: Final = (
+    "additionalProperties",
+    "contains",
+    "items",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+)
+_BELOW_LIST: Final = ("prefixItems",)
+_BELOW_MAP: Final = ("patternProperties", "properties")
+_DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
+
+
+def validate(loaded: Loaded, schema: dict[str, Json]) -> Validated:
+    """Whether the data is as the schema asks. `NoEffectError`: SCHEMA_INVALID, DATA_TOO_LARGE."""
+    from assent.spec.faults import Telling
+    from assent.spec.schemas import compile_schema
+
+    _, widths = measured(loaded.value)
+    measured(schema, code="SCHEMA_INVALID")
+    _require_affordable(schema, widths)
+    try:
+        validator = compile_schema(schema, "`json_schema`")
+    except InputError as error:
+        raise NoEffectError.from_dict(error.to_dict()) from None
+    told = Telling(schema, shows_values=True).of_schema(validator.iter_errors(loaded.value))
+    paths = [_path(fault["path"]) for fault in told]
+    places = loaded.places(paths)
+    return Validated(
+        valid=not told,
+        faults=[
+            Fault(
+                path=list(path),
+                place=places.get(path),
+                expected=str(fault["expected"]),
+                actual=str(fault["actual"]),
+                message=str(fault["message"]),
+            )
+            for fault, path in zip(told, paths, strict=True)
+        ],
+    )
+
+
+def _path(path: Json) -> tuple[str | int, ...]:
+    assert isinstance(path, list), "a fault's path is a list"
+    return tuple(part if isinstance(part, int) else str(part) for part in path)
+
+
+# -- what it costs ------------------------------------------------------------------------------------------------------------
+
+
+def _require_affordable(schema: Mapping[str, Json], widths: list[int]) -> None:
+    """Refuse a schema that could visit its parts too often. `widths` are the numbers of values on each level of the data."""
+    graph = _Graph(schema)
+    counts: dict[int, int] = {id(schema): 1}
+    visits = 0
+    for width in widths:
+        counts = graph.spread(counts)
+        visits += sum(counts.values()) * width
+        if visits > VISITS_MAX:
+            raise NoEffectError(
+                "SCHEMA_INVALID",
+                "checking this schema could take too long: its parts ask for one another too often",
+                path="json_schema",
+                hint="let each part refer to another once, or validate a smaller part of the data",
+            )
+        below: dict[int, int] = defaultdict(int)
+        for one, count in counts.items():
+            for other in graph.below(one):
+                below[other] += count
+        counts = below
+
+
+class _Graph:
+    """Which parts of a schema are applied to the same value as a part, and which to the values in it."""
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        self._root = schema
+        self._parts: dict[int, Any] = {id(schema): schema}
+        self._here: dict[int, list[int]] = {}
+        self._order: dict[int, int] = {}
+
+    def _known(self, part: object) -> Iterator[int]:
+        if isinstance(part, Mapping):
+            self._parts[id(part)] = part
+            yield id(part)
+
+    def below(self, one: int) -> Iterator[int]:
+        """The parts for the values in a value."""
+        part = self._parts[one]
+        for key in _BELOW:
+            yield from self._known(part.get(key))
+        yield from self._listed(part, _BELOW_LIST, _BELOW_MAP)
+
+    def here(self, one: int) -> list[int]:
+        """The parts for the same value."""
+        found = self._here.get(one)
+        if found is None:
+            part = self._parts[one]
+            found = [other for key in _HERE for other in self._known(part.get(key))]
+            found += self._listed(part, _HERE_LIST, _HERE_MAP)
+            if "$ref" in part:
+                found += self._known(self._resolved(part["$ref"]))
+            if any(key in part for key in _DYNAMIC):
+                found += self._known(self._root)
+            self._here[one] = found
+        return found
+
+    def _listed(self, part: Any, lists: tuple[str, ...], maps: tuple[str, ...]) -> Iterator[int]:
+        for key in lists:
+            for inner in part.get(key) if isinstance(part.get(key), list) else ():
+                yield from self._known(inner)
+        for key in maps:
+            for inner in part[key].values() if isinstance(part.get(key), Mapping) else ():
+                yield from self._known(inner)
+
+    def _resolved(self, reference: object) -> object:
+        """What a `$ref` names; the whole for one that is no pointer, which is never less."""
+        if not isinstance(reference, str) or not reference.startswith("#/"):
+            return self._root
+        found: Any = self._root
+        for part in reference[2:].split("/"):
+            name = part.replace("%25", "%").replace("~1", "/").replace("~0", "~")
+            if isinstance(found, Mapping) and name in found:
+                found = found[name]
+            elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+                found = found[int(name)]
+            else:
+                return self._root
+        return found
+
+    def spread(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """How often each part is applied to one value, given how often the parts are that apply to it first."""
+        order: list[int] = []
+        state: dict[int, bool] = {}
+        for start in counts:
+            waiting: list[tuple[int, bool]] = [(start, False)]
+            while waiting:
+                one, is_done = waiting.pop()
+                if is_done:
+                    order.append(one)
+                    continue
+                if one in state:
+                    continue
+                state[one] = True
+                waiting.append((one, True))
+                waiting += [(other, False) for other in self.here(one) if other not in state]
+        place = {one: index for index, one in enumerate(order)}
+        spread: dict[int, int] = defaultdict(int, counts)
+        for one in reversed(order):
+            for other in self.here(one):
+                # What leads back is a circle; the validator goes through one once.
+                if place[other] < place[one]:
+                    spread[other] = min(spread[other] + spread[one], VISITS_MAX + 1)
+        return dict(spread)

@@ -1,0 +1,171 @@
+"""What the data capabilities do, for whichever format: load, work, answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from assent.capabilities.data._csv import read_csv, write_csv
+from assent.capabilities.data._formats import Format, Loaded, nowhere, write_yaml
+from assent.capabilities.data._parameters import (
+    TEXT_CHARACTERS_MAX,
+    CsvPlace,
+    Merge,
+    PatchData,
+    Place,
+    QueryCsv,
+    QueryData,
+    RenderCsv,
+    RenderJson,
+    RenderYaml,
+    Source,
+    Validate,
+    ValidateCsv,
+)
+from assent.capabilities.data._results import Changed, Parsed, Queried, Rendered, Rows, Validated
+from assent.capabilities.data._sizes import measured
+from assent.errors import InputError, Json
+from assent.invocation import LocalContext, NoEffectError
+
+OUTPUT_CHARACTERS_MAX: Final = 32 << 20
+
+
+def _text(context: LocalContext, source: Source | Place) -> tuple[str, str]:
+    """The text of a source and its name in errors."""
+    if source.text is not None:
+        return source.text, "text"
+    assert source.path is not None, "a source has a text or a path"
+    from assent.capabilities.fs._read import read_text
+
+    return read_text(context, source.path, bytes_max=TEXT_CHARACTERS_MAX), source.path
+
+
+def _load(context: LocalContext, source: Source, form: Format) -> Loaded:
+    if "value" in source.model_fields_set:
+        measured(source.value)
+        return Loaded(source.value, nowhere)
+    return form.read(*_text(context, source))
+
+
+def _small(text: str) -> str:
+    if len(text) > OUTPUT_CHARACTERS_MAX:
+        raise NoEffectError(
+            "OUTPUT_TOO_LARGE", f"the text would have more than {OUTPUT_CHARACTERS_MAX} characters"
+        )
+    return text
+
+
+def parse(context: LocalContext, source: Place, form: Format) -> Parsed:
+    """The data of a text."""
+    return Parsed(value=form.read(*_text(context, source)).value)
+
+
+def render_json(parameters: RenderJson) -> Rendered:
+    """JSON, as it is asked for; indented, it ends with a line break."""
+    nodes, widths = measured(parameters.value)
+    if (
+        parameters.indent is not None
+        and nodes * (1 + parameters.indent * len(widths)) > OUTPUT_CHARACTERS_MAX
+    ):
+        raise NoEffectError(
+            "OUTPUT_TOO_LARGE", f"the text could have more than {OUTPUT_CHARACTERS_MAX} characters"
+        )
+    text = json.dumps(
+        parameters.value,
+        indent=parameters.indent,
+        sort_keys=parameters.sort_keys,
+        ensure_ascii=parameters.ascii_only,
+        allow_nan=False,
+    )
+    return Rendered(text=_small(text if parameters.indent is None else f"{text}\n"))
+
+
+def render_yaml(parameters: RenderYaml) -> Rendered:
+    """YAML in block style."""
+    measured(parameters.value)
+    return Rendered(text=_small(write_yaml(parameters.value, sort_keys=parameters.sort_keys)))
+
+
+def render(value: Json, form: Format) -> Rendered:
+    """The text of data."""
+    measured(value)
+    return Rendered(text=_small(form.write(value)))
+
+
+def query(context: LocalContext, parameters: QueryData, form: Format) -> Queried:
+    """What a query finds in data."""
+    from assent.capabilities.data._query import query as found
+
+    return Queried(result=found(_load(context, parameters, form).value, parameters.query, context.cancel))
+
+
+def merge(context: LocalContext, parameters: Merge, form: Format) -> Changed:
+    """Data with other data laid over it."""
+    from assent.capabilities.data._merge import deep_merge, merge_patch
+
+    value = _load(context, parameters, form).value
+    for overlay in parameters.overlays:
+        other = _load(context, overlay, form).value
+        if parameters.strategy == "merge_patch":
+            value = merge_patch(value, other)
+        else:
+            value = deep_merge(value, other, parameters.lists)
+        measured(value)
+        if context.cancel.is_cancelled:
+            raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it merged data")
+    return Changed(value=value, text=_small(form.write(value)))
+
+
+def patch(context: LocalContext, parameters: PatchData, form: Format) -> Changed:
+    """Data after a JSON Patch, all of it or nothing."""
+    from assent.spec.json_patch import apply
+
+    value = _load(context, parameters, form).value
+    try:
+        value = apply(value, parameters.patch)
+    except InputError as error:
+        raise NoEffectError.from_dict(error.to_dict()) from None
+    except RecursionError:
+        raise NoEffectError("DATA_TOO_LARGE", "the patch nests the data too deeply") from None
+    measured(value)
+    return Changed(value=value, text=_small(form.write(value)))
+
+
+def validate(context: LocalContext, parameters: Validate, form: Format) -> Validated:
+    """Whether data is as a schema asks."""
+    from assent.capabilities.data._validate import validate as checked
+
+    return checked(_load(context, parameters, form), parameters.json_schema)
+
+
+# -- CSV ----------------------------------------------------------------------------------------------------------------------
+
+
+def parse_csv(context: LocalContext, parameters: CsvPlace) -> Rows:
+    """The records of a text."""
+    text, source = _text(context, parameters)
+    rows = read_csv(text, source, parameters)
+    measured(rows.rows)
+    return rows
+
+
+def render_csv(parameters: RenderCsv) -> Rendered:
+    """The text of rows."""
+    measured(parameters.rows)
+    return Rendered(text=_small(write_csv(parameters).text))
+
+
+def query_csv(context: LocalContext, parameters: QueryCsv) -> Queried:
+    """What a query finds in the list of rows."""
+    from assent.capabilities.data._query import query as found
+
+    rows: Json = parse_csv(context, parameters).model_dump(mode="json")["rows"]
+    return Queried(result=found(rows, parameters.query, context.cancel))
+
+
+def validate_csv(context: LocalContext, parameters: ValidateCsv) -> Validated:
+    """Whether the list of rows is as a schema asks."""
+    from assent.capabilities.data._validate import validate as checked
+
+    rows: Json = parse_csv(context, parameters).model_dump(mode="json")["rows"]
+    return checked(Loaded(rows, nowhere), parameters.json_schema)

@@ -1,0 +1,360 @@
+"""Queries, merges, patches and checks of data: by their specifications, bounded, and with every fault told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assent.capabilities.data import _query, _sizes
+from assent.capabilities.data._merge import deep_merge, merge_patch
+from assent.invocation import NoEffectError
+from tests.support.hands import Hands
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hands]:
+    made = Hands.on(tmp_path_factory.mktemp("w"))
+    yield made
+    made.workspace.close()
+
+
+def refused(hands: Hands, capability: str, **parameters: Any) -> NoEffectError:
+    with pytest.raises(NoEffectError) as caught:
+        hands.read(capability, **parameters)
+    return caught.value
+
+
+# -- query ------------------------------------------------------------------------------------------------------------
+
+PEOPLE = {"people": [{"name": "a", "age": 30}, {"name": "b", "age": 50}], "n": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("people[?age > `40`].name", ["b"]),
+        ("people[*].{n: name}", [{"n": "a"}, {"n": "b"}]),
+        ("length(people)", 2),
+        ("missing.thing", None),
+        ("sort_by(people, &age)[-1].name | @", "b"),
+        ("join('-', people[].name)", "a-b"),
+        ("max(people[].age)", 50),
+        ("keys(@)", ["people", "n"]),
+        ("to_string(people[0])", '{"name":"a","age":30}'),
+    ],
+)
+def test_queries_find_what_they_name(hands: Hands, query: str, wanted: object) -> None:
+    assert hands.read("data.json.query", value=PEOPLE, query=query)["result"] == wanted
+
+
+def test_every_format_can_be_queried(hands: Hands) -> None:
+    assert hands.read("data.yaml.query", text="a: [1, 2]", query="a[1]")["result"] == 2
+    assert hands.read("data.toml.query", text="a = [1, 2]", query="a[1]")["result"] == 2
+    assert hands.read("data.csv.query", text="a,b\n1,2\n3,4", query="[?a == '3'].b")["result"] == ["4"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "a[",
+        "a.",
+        "foo(",
+        "'x",
+        "a[?",
+        "{a: }",
+        "&",
+        "[::0",
+        "a b",
+        "(" * 3000 + "a",
+        "." * 10,
+        "`NaN` ~",
+        "a" + "[" * 500,
+    ],
+)
+def test_a_query_that_is_none_is_refused_with_its_place(hands: Hands, query: str) -> None:
+    error = refused(hands, "data.json.query", value={}, query=query)
+    assert error.code == "QUERY_INVALID"
+    assert str(error.path).startswith("query:1:")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "abs('x')",
+        "nothing(@)",
+        "length(`1`)",
+        'sum(`[1, "a"]`)',
+        "`NaN`",
+        "`1e999`",
+        "to_number('1e999')",
+        "`9007199254740993`",
+        "join('', `[1]`)",
+        "[1,2,3][::0]",
+        "sort_by(people, &name.x.y)",
+        'avg(`["x"]`)',
+        "sum([`1e308`, `1e308`])",
+    ],
+)
+def test_a_query_that_does_not_fit_the_data_fails(hands: Hands, query: str) -> None:
+    assert refused(hands, "data.json.query", value=PEOPLE, query=query).code in (
+        "QUERY_FAILED",
+        "QUERY_INVALID",
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        " | ".join(["[@, @]"] * 50),
+        " | ".join(["{a: @, b: @}"] * 50),
+        " | ".join(["[@, @]"] * 50) + " | to_string(@)",
+        " | ".join(["[to_string(@), to_string(@)]"] * 50),
+        " | ".join(["[@, @]"] * 18) + " | @ == @",
+        "a" + ".a" * 500,
+        "@" + "[*]" * 200,
+        " || ".join(["a"] * 500),
+        "[" * 100 + "@" + "]" * 100,
+        " | ".join(["join('', [@, @])"] * 50),
+    ],
+    ids=range(10),
+)
+def test_a_query_that_would_not_end_is_ended(
+    hands: Hands, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The limits themselves stop them too, later.
+    monkeypatch.setattr(_query, "STEPS_MAX", 100_000)
+    monkeypatch.setattr(_sizes, "NODES_MAX", 20_000)
+    monkeypatch.setattr(_sizes, "CHARACTERS_MAX", 100_000)
+    value = "xxxxxxxx" if query.startswith("join") else {"a": 1}
+    with suppress(NoEffectError):
+        hands.read("data.json.query", value=value, query=query)
+
+
+def test_a_query_that_nobody_waits_for_ends(hands: Hands) -> None:
+    step = hands.step("data.json.query", value={}, query="a")
+    step.context.cancel.cancel()
+    with pytest.raises(NoEffectError) as caught:
+        step.execute()
+    assert caught.value.code == "CALL_CANCELLED"
+
+
+# -- merge --------------------------------------------------------------------------------------------------------------
+
+RFC_7386: list[tuple[Any, Any, Any]] = [
+    ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+    ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+    ({"a": "b"}, {"a": None}, {}),
+    ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+    ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+    ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+    ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+    ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+    (["a", "b"], ["c", "d"], ["c", "d"]),
+    ({"a": "b"}, ["c"], ["c"]),
+    ({"a": "foo"}, None, None),
+    ({"a": "foo"}, "bar", "bar"),
+    ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+    ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+    ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+]
+
+
+@pytest.mark.parametrize(("target", "patch", "wanted"), RFC_7386)
+def test_the_cases_of_rfc_7386_hold(hands: Hands, target: Any, patch: Any, wanted: Any) -> None:
+    answer = hands.read("data.json.merge", value=target, overlays=[{"value": patch}])
+    assert answer["value"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("lists", "wanted"),
+    [
+        ("replace", [2, {"y": 2}, "c"]),
+        ("append", [1, {"x": 1}, "c", 2, {"y": 2}, "c"]),
+        ("unique", [1, {"x": 1}, "c", 2, {"y": 2}]),
+        ("by_index", [2, {"x": 1, "y": 2}, "c"]),
+    ],
+)
+def test_lists_are_merged_by_their_rule(hands: Hands, lists: str, wanted: Any) -> None:
+    answer = hands.read(
+        "data.json.merge",
+        value={"l": [1, {"x": 1}, "c"], "n": 1},
+        overlays=[{"value": {"l": [2, {"y": 2}, "c"]}}, {"value": {"n": None}}],
+        strategy="deep",
+        lists=lists,
+    )
+    assert answer["value"] == {"l": wanted, "n": None}
+
+
+def test_overlays_come_from_text_and_files_and_the_answer_is_text_too(hands: Hands) -> None:
+    (hands.root / "over.yaml").write_text("b: 2\n")
+    answer = hands.read(
+        "data.yaml.merge", text="a: 1\nb: 1\n", overlays=[{"path": "over.yaml"}, {"text": "c: 3"}]
+    )
+    assert answer == {"value": {"a": 1, "b": 2, "c": 3}, "text": "a: 1\nb: 2\nc: 3\n"}
+    answer = hands.read("data.toml.merge", text="a = 1", overlays=[{"value": {"a": None, "b": {"c": 1}}}])
+    assert answer["text"] == "[b]\nc = 1\n"
+
+
+JSON = st.recursive(
+    st.none() | st.integers(-3, 3) | st.sampled_from(["a", "b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON, JSON)
+@settings(max_examples=150, deadline=None)
+def test_merging_twice_is_merging_once(target: Any, patch: Any) -> None:
+    once = merge_patch(target, patch)
+    assert merge_patch(once, patch) == once
+    for lists in ("replace", "unique", "by_index"):
+        merged = deep_merge(target, patch, lists)
+        assert deep_merge(merged, patch, lists) == merged
+
+
+# -- patch ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_patch_changes_every_format(hands: Hands) -> None:
+    patch = [
+        {"op": "add", "path": "/b", "value": [1]},
+        {"op": "test", "path": "/a", "value": 1},
+        {"op": "remove", "path": "/a"},
+    ]
+    assert hands.read("data.json.patch", text='{"a": 1}', patch=patch) == {
+        "value": {"b": [1]},
+        "text": '{"b": [1]}',
+    }
+    assert hands.read("data.yaml.patch", text="a: 1", patch=patch)["text"] == "b:\n- 1\n"
+    assert hands.read("data.toml.patch", text="a = 1", patch=patch)["text"] == "b = [\n    1,\n]\n"
+    assert (
+        refused(hands, "data.json.patch", value={}, patch=[{"op": "remove", "path": "/x"}]).code
+        == "PATCH_CONFLICT"
+    )
+    assert refused(hands, "data.json.patch", value={}, patch=[{"op": "fly"}]).code == "PATCH_INVALID"
+
+
+def test_a_patch_that_would_not_end_is_ended(hands: Hands) -> None:
+    """Copying the whole into itself doubles it; moving it below something new deepens it."""
+    doubling = [{"op": "copy", "from": "", "path": f"/k{n}"} for n in range(60)]
+    assert refused(hands, "data.json.patch", value={"a": [1] * 10}, patch=doubling).code == "PATCH_INVALID"
+    deepening: list[dict[str, Any]] = []
+    for _ in range(3000):
+        deepening += [
+            {"op": "add", "path": "/n", "value": {}},
+            {"op": "move", "from": "/r", "path": "/n/c"},
+            {"op": "move", "from": "/n", "path": "/r"},
+        ]
+    deepening.append({"op": "test", "path": "/r", "value": 1})
+    deepening.append({"op": "copy", "from": "/r", "path": "/s"})
+    assert refused(hands, "data.json.patch", value={"r": 1}, patch=deepening).code in (
+        "DATA_TOO_LARGE",
+        "PATCH_CONFLICT",
+    )
+    assert refused(hands, "data.json.patch", value={"r": 1}, patch=deepening[:-2]).code == "DATA_TOO_LARGE"
+
+
+# -- validate -------------------------------------------------------------------------------------------------------------
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"n": {"type": "integer", "minimum": 1}, "l": {"items": {"type": "string"}}},
+    "required": ["n", "m"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "places"),
+    [
+        ("json", '{"n": 0,\n "l": ["a", 1],\n "x": 1}', ["text:1:7", "text:2:13", "text:3:7", "text:1:1"]),
+        ("yaml", "n: 0\nl: [a, 1]\nx: 1\n", ["text:1:4", "text:2:8", "text:3:4", "text:1:1"]),
+        ("toml", 'n = 0\nl = ["a", 1]\nx = 1\n', ["text:1:1", "text:2:1", "text:3:1", "text:1:1"]),
+    ],
+)
+def test_every_fault_is_told_with_its_place(hands: Hands, form: str, text: str, places: list[str]) -> None:
+    answer = hands.read(f"data.{form}.validate", text=text, json_schema=SCHEMA)
+    assert not answer["valid"]
+    found = {".".join(map(str, fault["path"])): fault["place"] for fault in answer["faults"]}
+    assert found == dict(zip(("n", "l.1", "x", "m"), places, strict=True))
+
+
+def test_what_fits_is_valid_and_what_is_no_schema_is_refused(hands: Hands) -> None:
+    good = {"n": 1, "m": 1}
+    assert hands.read("data.json.validate", value={"n": 1}, json_schema={}) == {"valid": True, "faults": []}
+    schema = {**SCHEMA, "additionalProperties": True}
+    assert hands.read("data.yaml.validate", value=good, json_schema=schema)["valid"]
+    assert hands.read("data.csv.validate", text="a\n1\n", json_schema={"items": {"required": ["a"]}})["valid"]
+    (fault,) = hands.read("data.csv.validate", text="a\n1\n", json_schema={"maxItems": 0})["faults"]
+    assert fault["place"] is None
+    for wrong in (
+        {"type": "fish"},
+        {"$ref": "http://127.0.0.1/x"},
+        {"$ref": "file:///etc/passwd"},
+        {"pattern": "(?=a)"},
+        {"$ref": "#/nowhere"},
+    ):
+        assert refused(hands, "data.json.validate", value="a", json_schema=wrong).code == "SCHEMA_INVALID"
+
+
+def chained(width: int, depth: int) -> dict[str, Any]:
+    parts: dict[str, Any] = {
+        f"n{n}": {"anyOf": [{"$ref": f"#/$defs/n{n + 1}"}] * width} for n in range(depth)
+    }
+    return {"$ref": "#/$defs/n0", "$defs": {**parts, f"n{depth}": {"type": "string"}}}
+
+
+TWICE = {"properties": {"c": {"$ref": "#/$defs/n"}}}
+DEAR: list[dict[str, Any]] = [
+    {"$ref": "#/$defs/n", "$defs": {"n": {"allOf": [TWICE, TWICE]}}},
+    {
+        "$ref": "#/$defs/n",
+        "$defs": {
+            "n": {"allOf": [{"additionalProperties": {"$ref": "#"}}, {"properties": {"c": {"$ref": "#"}}}]}
+        },
+    },
+    {
+        "allOf": [
+            {"properties": {"c": {"$ref": "#foo"}}},
+            {"properties": {"c": {"$ref": "#"}}},
+            {"$anchor": "foo"},
+        ]
+    },
+    {
+        "allOf": [{"properties": {"c": {"$dynamicRef": "#x"}}}, {"properties": {"c": {"$dynamicRef": "#x"}}}],
+        "$dynamicAnchor": "x",
+    },
+    chained(3, 40),
+    {"if": chained(2, 60), "$defs": chained(2, 60)["$defs"]},
+]
+
+
+@pytest.mark.parametrize("schema", DEAR, ids=range(len(DEAR)))
+def test_a_schema_that_would_take_for_ever_is_refused(hands: Hands, schema: dict[str, Any]) -> None:
+    value: Any = 1
+    for _ in range(60):
+        value = {"c": value}
+    error = refused(hands, "data.json.validate", value=value, json_schema=schema)
+    assert error.code == "SCHEMA_INVALID"
+    assert "too long" in error.message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"properties": {"c": {"$ref": "#"}}},
+        {"not": {"$ref": "#/not"}},
+    ],
+)
+def test_circles_are_no_harm(hands: Hands, schema: dict[str, Any]) -> None:
+    value: Any = 1
+    for _ in range(60):
+        value = {"c": value}
+    hands.read("data.json.validate", value=value, json_schema=schema)

@@ -32,6 +32,8 @@ While its cases are still to come it stands in `LANDING` of `test_conformance.py
   at its first look at the workspace's files until it is told to end.
 - `in_doubt` says why a call that was killed after its effect ends `in_doubt` although there is a `reconcile`. Where there is
   none, `without={"reconcile": "…"}` of `@capability` says it, and nothing has to be said here.
+- `variants` are other cases of the same capability that a killed call ends differently for, each with a `name` and `in_doubt`.
+  Only killing is tried with them. On what a mark of the main case depends, `provided` says, as a sentence for the table.
 - `fails` is the code that the call ends with, where failing is the point.
 - `without` says of a cell why it can't be tried: a sentence for the table. What follows from the spec (a READ has nothing to
   undo) is derived, and may not be said here.
@@ -161,6 +163,9 @@ class Case:
     lasting: Inputs | None = None
     in_doubt: str = ""
     fails: str = ""
+    name: str = ""
+    variants: Sequence[Case] = ()
+    provided: Mapping[Cell, str] = field(default_factory=dict)
     without: Mapping[Cell, str] = field(default_factory=dict)
 
     @contextmanager

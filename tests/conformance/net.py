@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from assent.errors import Json
-from tests.conformance.case import Case, Escape, Inputs, Stage, tree
+from tests.conformance.case import Case, Cell, Escape, Inputs, Stage, tree
 from tests.support.web import Asked, Reply, Site, serving
 
 FIRST: Final[Mapping[str, Json]] = {"name": "as it was"}
@@ -71,7 +71,9 @@ def _running(service: Service) -> Iterator[Site]:
 def arrange(stage: Stage) -> None:
     """Start the service."""
     service = Service()
-    stage.things |= {"service": service, "site": stage.open(_running(service))}
+    site = stage.open(_running(service))
+    stage.things |= {"service": service, "site": site}
+    stage.shown[site.url("/")] = "https://api.example.org/"
 
 
 def observe(stage: Stage) -> object:
@@ -135,11 +137,17 @@ def _asks(capability: str) -> Case:
     )
 
 
+_ASKED: Final = "with a `status` request, as tried here; without one a killed request ends `in_doubt`"
+
+
 def _sends(method: str, path: str, offset: Mapping[str, Json] | None, **more: Json) -> Case:
     capability = f"net.http.{method}" if offset is None else f"net.http.{method}_compensated"
     compensation: dict[str, Json] = {} if offset is None else {"compensation": dict(offset)}
     body: Json = None if method == "delete" else {"name": "new"}
-    fields: dict[str, Json] = {"body": body, "status": STATUS, **compensation, **more}
+    # What is put or deleted twice is as if it had been once; but the second answer does not tell any more what was there before.
+    is_repeated = method in {"put", "delete"} and offset is None
+    untold: dict[str, Json] = {"body": body, **compensation, **more}
+    fields: dict[str, Json] = {**untold, "status": STATUS}
     yaml: dict[str, Json] = {**fields, "body_type": "yaml"}
     half: dict[str, Json] = {**fields, "status": {"url": "x"}}
     bad: list[Inputs] = [at(path, **yaml), at(path, **half)]
@@ -157,6 +165,20 @@ def _sends(method: str, path: str, offset: Mapping[str, Json] | None, **more: Js
             *_offsets_out(path, offset),
         ],
         lasting=at("/never", **fields),
+        provided={} if is_repeated else {Cell.RECONCILE: _ASKED},
+        variants=[]
+        if is_repeated
+        else [
+            Case(
+                capability,
+                inputs=at(path, **untold),
+                arrange=arrange,
+                observe=observe,
+                settings=settings,
+                in_doubt="no status request is declared",
+                name="without status",
+            )
+        ],
     )
 
 

@@ -33,6 +33,14 @@ TEST_OF: Final[Mapping[Cell, str]] = {
 CASES: Final[Mapping[str, Case]] = {case.capability: case for cases in AREAS.values() for case in cases}
 """Capability → its case."""
 
+KILLED: Final[Mapping[str, Case]] = {
+    f"{one.capability}-{one.name}" if one.name else one.capability: one
+    for case in CASES.values()
+    for one in (case, *case.variants)
+    if Cell.RECONCILE not in not_applicable(case)
+}
+"""The calls that are killed between their effect and its record: those of the cases, and of their variants."""
+
 _HEAD: Final = """\
 # Conformance
 
@@ -51,15 +59,17 @@ Every built-in capability, tried with the whole runtime on a real folder. What e
 | confinement | what is out of bounds is reached for in every known way, and neither changed nor told |
 
 `✓` holds. `?` ends `in_doubt`, so that a person decides: the outcome is never guessed. `-` does not apply. Each number is a
-reason, listed below its table.
+reason, or what a mark depends on, listed below its table.
 
 """
 
 
 def marks(case: Case) -> dict[Cell, tuple[str, str]]:
-    """Cell → its mark when its test passes, and the reason for any other than `✓`."""
+    """Cell → its mark when its test passes, and the reason for any other than `✓`, or what that depends on."""
     missing, doubted = not_applicable(case), doubt(case)
-    found = {cell: ("-", missing[cell]) if cell in missing else ("✓", "") for cell in Cell}
+    found = {
+        cell: ("-", missing[cell]) if cell in missing else ("✓", case.provided.get(cell, "")) for cell in Cell
+    }
     if doubted and Cell.RECONCILE not in missing:
         found[Cell.RECONCILE] = ("?", doubted)
     return found

@@ -18,15 +18,13 @@ import pytest
 
 from tests.conformance.case import Case, Cell, Stage
 from tests.conformance.cells import doubt, not_applicable, seen, write_call
-from tests.conformance.table import CASES
+from tests.conformance.table import KILLED
 from tests.crash.test_matrix import killed
 from tests.support.crashing import Scene, noted
 from tests.support.nursery import Nursery
 
-ACTING: Final = {name: case for name, case in CASES.items() if Cell.RECONCILE not in not_applicable(case)}
-"""The capabilities whose effect may be there without its record."""
-
-UNDONE: Final = {name: case for name, case in ACTING.items() if Cell.UNDO not in not_applicable(case)}
+UNDONE: Final = {name: case for name, case in KILLED.items() if Cell.UNDO not in not_applicable(case)}
+"""The calls that can be undone."""
 
 
 @dataclass
@@ -87,7 +85,7 @@ class World:
         assert run["status"] == "succeeded"
         self.scene.assert_sound()
         assert self.see() == after
-        if self.case.capability in UNDONE:
+        if Cell.UNDO not in not_applicable(self.case):
             assert self.scene.assent("undo", str(run["run_id"])).code == 0
             assert self.see() == self.before
 
@@ -160,9 +158,9 @@ def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_c
 
 
 SAMPLES: Final = {
-    "test_a_call_killed_anywhere_is_right_or_in_doubt": (ACTING, 14),
+    "test_a_call_killed_anywhere_is_right_or_in_doubt": (KILLED, 14),
     "test_an_undo_killed_anywhere_is_finished": (UNDONE, 6),
-    "test_a_recovery_killed_anywhere_is_right_or_in_doubt": (ACTING, 6),
+    "test_a_recovery_killed_anywhere_is_right_or_in_doubt": (KILLED, 6),
 }
 """Test → the capabilities that it is about, and how many of them `make test` chooses."""
 

@@ -207,6 +207,9 @@ delete.preview(_DELETE.preview)
 
 # -- changing, with the way back -------------------------------------------------------------------------------------------
 
+# None of these is idempotent, not even where its method is: a second answer tells what the first request left, so that what
+# offsets it would put that back and not what stood before.
+
 _POST_BACK: Final = SendingCompensated("POST")
 _PUT_BACK: Final = SendingCompensated("PUT")
 _PATCH_BACK: Final = SendingCompensated("PATCH")
@@ -243,7 +246,6 @@ post_compensated.preview(_POST_BACK.preview)
     scope="network",
     effect=_CHANGES,
     compensation="compensating_request",
-    idempotent=True,
     labels=_LABELS,
     revision="net.http.put_compensated/1",
 )
@@ -288,7 +290,6 @@ patch_compensated.preview(_PATCH_BACK.preview)
     scope="network",
     effect=_CHANGES,
     compensation="compensating_request",
-    idempotent=True,
     labels=_LABELS,
     revision="net.http.delete_compensated/1",
 )

@@ -195,8 +195,10 @@ def _forms(value: str) -> Iterator[str]:
         yield _lower_escapes(encoded)
     yield quote_plus(value)
     yield _lower_escapes(quote_plus(value))
-    yield repr(value)[1:-1]
-    yield ascii(value)[1:-1]
+    for quoted in (repr, ascii):
+        yield quoted(value)[1:-1]
+        # In a longer text that has both kinds of quotes, Python escapes the single ones.
+        yield quoted(f"{value}'\"")[1:-4]
     yield html.escape(value)
     yield html.escape(value, quote=False)
     yield data.hex()

@@ -7,6 +7,7 @@ anew. Nothing is taken from the environment: no proxy, no `.netrc`; cookies are 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -286,6 +287,7 @@ class Http:
 
         from assent.capabilities.net._transport import PinnedTransport
 
+        _be_quiet()
         self._client = httpx2.AsyncClient(
             transport=PinnedTransport(self.limits),
             trust_env=False,
@@ -340,6 +342,17 @@ class Http:
                     kept += piece
         unpacker.finish()
         return bytes(kept), unpacker.counted
+
+
+def _be_quiet() -> None:
+    """Keep the libraries beneath from logging requests and answers with their headers, where credentials stand.
+
+    A program that gave their loggers a level of its own has asked for it, and keeps it.
+    """
+    for name in ("httpx2", "httpcore2"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
 
 
 def headers_too_large(bytes_max: int) -> HttpFailure:

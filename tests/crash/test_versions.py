@@ -36,12 +36,18 @@ def history(scene: Scene) -> Any:  # `Any`: what the command prints
 
 
 def recorded(scene: Scene) -> list[tuple[str, str]]:
-    """Kind and version or label of each event of a capability."""
+    """Kind and capability of each change; what comes with Assent is a change for each of its versions."""
     with Reader.open(scene._settings) as reader:
         assert reader._journal is not None
         events = [leaf.event for leaf in reader._journal.leaves()]
     kinds = tuple(kind for name, kind in EVENT_TYPES.items() if name.startswith("capability."))
-    return [(event.kind, getattr(event, "capability", "")) for event in events if isinstance(event, kinds)]
+    changes: list[tuple[str, str]] = []
+    for event in events:
+        if isinstance(event, ev.ReleaseRegistered):
+            changes += [(event.kind, version) for version in event.versions]
+        elif isinstance(event, kinds):
+            changes.append((event.kind, getattr(event, "capability", "")))
+    return changes
 
 
 @pytest.mark.parametrize("part", COMMANDS)

@@ -224,6 +224,8 @@ def test_a_broken_promise_is_told(terminal: Terminal, plugged: Path) -> None:
     answer = terminal("plugin", "test", "plugged", "--untrusted")
     assert answer.code == 1
     assert "a READ changes nothing" in answer.out
+    assert "may not change the world here" in answer.out
+    answer = terminal("plugin", "test", "plugged", "--untrusted", "--in-process")
     assert "a READ changed the world" in answer.out
 
 

@@ -42,9 +42,11 @@ class Workshop:
         """Put a file into the package."""
         write(self.package, {name: text})
 
-    def trust(self, *, native: bool = False) -> None:
+    def trust(self, *, native: bool = False, in_process: bool = False) -> None:
         """Trust the plugin as it stands."""
-        self.loader.trust(self.loader.read("plugged"), native=native, trusted_by="user:alice")
+        self.loader.trust(
+            self.loader.read("plugged"), native=native, trusted_by="user:alice", in_process=in_process
+        )
 
     def load(self) -> LoadedPlugin:
         """Load it, when it is what was trusted."""

@@ -45,11 +45,15 @@ def new(door: Door, name: str, into: Path | None) -> int:
 @click.argument("plugin", metavar="NAME|PATH", shell_complete=complete_plugin)
 @click.option("--untrusted", is_flag=True, help="Run it although nobody trusted it: it is your own.")
 @click.option("--native", is_flag=True, help="With --untrusted: also run code that nobody can read.")
-def test(door: Door, plugin: str, *, untrusted: bool, native: bool) -> int:
+@click.option(
+    "--in-process", is_flag=True, help="Try its parts in the process of the tests, and not in a worker."
+)
+def test(door: Door, plugin: str, *, untrusted: bool, native: bool, in_process: bool) -> int:
     """Run the contract suite on the plugin NAME, or the one at PATH, in a process of its own. Exit 1 when a promise is broken.
 
-    The plugin has to be trusted, since this runs its code; `--untrusted` is for its author. Its module `contract` may hold
-    `CASES`: examples of calls for each capability. Without them some are made from the schema of the inputs.
+    The plugin has to be trusted, since this runs its code; `--untrusted` is for its author. Its parts are tried where they will
+    run, in a confined worker. Its module `contract` may hold `CASES`: examples of calls for each capability. Without them some
+    are made from the schema of the inputs.
     """
     from assent.plugins import try_plugin
 
@@ -61,6 +65,7 @@ def test(door: Door, plugin: str, *, untrusted: bool, native: bool) -> int:
         "path": source.origin.removeprefix("path ") if source.path is not None else None,
         "untrusted": untrusted,
         "native": native,
+        "in_process": in_process,
     }
     try:
         answer = try_plugin(request)

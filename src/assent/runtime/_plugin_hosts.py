@@ -36,13 +36,17 @@ PROCESSES_DECLARED: Final = 256
 
 
 class PluginHosts:
-    """A `PluginHost` that asks the one which a plugin belongs to. Neither is there before a plugin needs it."""
+    """A `PluginHost` that asks the one which a plugin belongs to. Neither is there before a plugin needs it.
 
-    def __init__(self, settings: Settings) -> None:
+    `remembers`: what plugins bring is kept in the state directory, so that the next start needs no worker for it.
+    """
+
+    def __init__(self, settings: Settings, *, remembers: bool = True) -> None:
         self._settings = settings
+        self._remembers = remembers
         self._own: InProcessHost | None = None
         self._workers: WorkerHost | None = None
-        self._launcher: _Launcher | None = None
+        self._launcher: Launcher | None = None
 
     def load(self, plugin: CheckedPlugin) -> LoadedPlugin:
         """See `PluginHost.load`."""
@@ -71,18 +75,18 @@ class PluginHosts:
             return self._own
         if self._workers is None:
             settings = self._settings
-            self._launcher = _Launcher(settings)
+            self._launcher = Launcher(settings)
             self._workers = WorkerHost(
                 self._launcher.launch,
                 spawn=system.spawn,
-                known=KnownRegistrations(settings.state, assent=__version__),
+                known=KnownRegistrations(settings.state if self._remembers else None, assent=__version__),
                 environ=system.environment(),
                 grace_s=settings.limits.grace_ms / 1000,
             )
         return self._workers
 
 
-class _Launcher:
+class Launcher:
     """Starts workers in the sandbox: no workspace, no home, no state; Python, what is installed, and what a plugin declares."""
 
     def __init__(self, settings: Settings) -> None:

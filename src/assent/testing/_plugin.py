@@ -1,7 +1,11 @@
 """The contract suite on one plugin, in a process of its own: `assent plugin test` starts it and reads its answer.
 
-Reads one JSON object on stdin (`workspace`, `lock`, `name`, `path`, `untrusted`, `native`) and writes one to stdout. What the
-plugin prints goes to stderr. A plugin that ends the process, or never answers, ends or holds up this one and no other.
+Reads one JSON object on stdin (`workspace`, `lock`, `name`, `path`, `untrusted`, `native`, `in_process`) and writes one to
+stdout. What the plugin prints goes to stderr. A plugin that ends the process, or never answers, ends or holds up this one and no
+other.
+
+Its parts are tried where they will run: in a confined worker, or in this process when the plugin is let into Assent's own. The
+examples of its module `contract` are Python and no data, so they are always imported here.
 """
 
 from __future__ import annotations
@@ -10,10 +14,11 @@ import contextlib
 import importlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from assent import __version__
+from assent import __version__, system
 from assent.errors import AssentError, Json
 from assent.plugins import (
     Candidate,
@@ -25,6 +30,8 @@ from assent.plugins import (
     read_candidate,
     sources_at,
 )
+from assent.runtime._plugin_hosts import PluginHosts
+from assent.runtime.settings import Settings
 from assent.testing._case import Case
 from assent.testing._contract import check_capability
 
@@ -48,12 +55,17 @@ def trial(request: Mapping[str, Json]) -> dict[str, Json]:
     """Every clause on every case of every capability. Raises what finding, trusting and loading the plugin raise."""
     candidate = _candidate(request)
     checked = _checked(candidate, request)
-    host = InProcessHost()
-    loaded = host.load(checked)
+    settings = Settings.resolve(
+        workspace=Path(str(request["workspace"])), environ=system.environment(), cwd=Path.cwd()
+    )
+    host = PluginHosts(settings, remembers=False)
     try:
-        outcomes = _outcomes(loaded)
-    finally:
+        loaded = host.load(checked)
+        with _examples(checked) as cases:
+            outcomes = _outcomes(loaded, cases)
         host.unload(loaded)
+    finally:
+        host.close()
     return {
         "name": candidate.name,
         "digest": candidate.digest,
@@ -75,12 +87,14 @@ def _candidate(request: Mapping[str, Json]) -> Candidate:
 
 def _checked(candidate: Candidate, request: Mapping[str, Json]) -> CheckedPlugin:
     if request["untrusted"] is True:
-        return candidate.unchecked(native=request["native"] is True)
-    return candidate.check(Lock.load(Path(str(request["lock"]))).plugins.get(candidate.name))
+        return candidate.unchecked(
+            native=request["native"] is True, in_process=request.get("in_process") is True
+        )
+    checked = candidate.check(Lock.load(Path(str(request["lock"]))).plugins.get(candidate.name))
+    return replace(checked, in_process=checked.in_process or request.get("in_process") is True)
 
 
-def _outcomes(loaded: LoadedPlugin) -> list[dict[str, Json]]:
-    cases = _cases(loaded)
+def _outcomes(loaded: LoadedPlugin, cases: Mapping[str, Sequence[Case]]) -> list[dict[str, Json]]:
     return [
         {
             "capability": spec.reference,
@@ -94,14 +108,21 @@ def _outcomes(loaded: LoadedPlugin) -> list[dict[str, Json]]:
     ]
 
 
-def _cases(loaded: LoadedPlugin) -> Mapping[str, Sequence[Case]]:
+@contextlib.contextmanager
+def _examples(plugin: CheckedPlugin) -> Iterator[Mapping[str, Sequence[Case]]]:
     """The cases of the plugin's module `contract`, by capability; those without any are tried on cases made from their schema."""
-    module = f"{loaded.plugin.module.partition('.')[0]}.{CASES_MODULE}"
+    module = f"{plugin.module.partition('.')[0]}.{CASES_MODULE}"
     file = f"{module.replace('.', '/')}.py"
-    if file not in loaded.plugin.code.files:
-        return {}
-    found = getattr(importlib.import_module(module), CASES_NAME, {})
-    return found if isinstance(found, Mapping) else {}
+    if file not in plugin.code.files:
+        yield {}
+        return
+    own = InProcessHost()
+    loaded = own.load(plugin)
+    try:
+        found = getattr(importlib.import_module(module), CASES_NAME, {})
+        yield found if isinstance(found, Mapping) else {}
+    finally:
+        own.unload(loaded)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,215 @@
+"""No bytes break either end of the pipe: they are messages, or the end of the conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assent import system
+from assent.errors import AssentError, InputError, RefusedError, WorldError
+from assent.invocation import CallState, NoEffectError, StateKey
+from assent.invocation.context import CallLife
+from assent.plugins.worker._errors import from_wire, to_wire
+from assent.plugins.worker._frames import (
+    FRAME_BYTES_MAX,
+    Answer,
+    Begin,
+    BrokenFrameError,
+    Done,
+    File,
+    Frames,
+    Kept,
+    WireError,
+    framed,
+    from_worker,
+    pack_json,
+    to_worker,
+    unpack_json,
+)
+from assent.plugins.worker._kept import keep, kept_of
+from assent.plugins.worker._process import WorkerProcess
+from assent.plugins.worker._questions import RemoteCall
+
+
+@given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=5))
+def test_any_bytes_are_frames_or_refused(data: bytes, cuts: list[int]) -> None:
+    frames = Frames()
+    places = sorted({0, *(min(cut, len(data)) for cut in cuts), len(data)})
+    with suppress(BrokenFrameError):
+        for begin, end in pairwise(places):
+            for body in frames.feed(data[begin:end]):
+                for decode in (from_worker, to_worker):
+                    with suppress(BrokenFrameError):
+                        decode(body)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8), st.integers(1, 50))
+def test_frames_come_out_as_they_went_in(data: list[bytes], step: int) -> None:
+    messages = [File(str(number), "place", one) for number, one in enumerate(data)]
+    stream = b"".join(map(framed, messages))
+    frames = Frames()
+    found = [
+        to_worker(body) for at in range(0, len(stream), step) for body in frames.feed(stream[at : at + step])
+    ]
+    assert found == messages
+    assert not frames.is_half
+
+
+@given(st.binary(max_size=300))
+def test_a_changed_message_is_a_message_or_refused(noise: bytes) -> None:
+    body = framed(Done(1, b"null", WireError("input", "A_B", "m"), Kept(b"{}", ["a"], b"")))[4:]
+    for at in range(0, len(body), 7):
+        for decode in (from_worker, to_worker):
+            with suppress(BrokenFrameError):
+                decode(body[:at] + noise + body[at + len(noise) :])
+
+
+def test_a_message_that_is_too_large_is_not_sent() -> None:
+    with pytest.raises(BrokenFrameError, match="larger"):
+        framed(File("a", "b", bytes(FRAME_BYTES_MAX)))
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b"{", b"\xff", b"nan"])
+def test_what_is_no_json_is_refused(data: bytes) -> None:
+    with pytest.raises(BrokenFrameError):
+        unpack_json(data)
+
+
+@pytest.mark.parametrize("family", [NoEffectError, InputError, RefusedError, WorldError, AssentError])
+def test_an_error_keeps_its_family_and_everything_else(family: type[AssentError]) -> None:
+    error = family("SOME_CODE", "a message", path="a.b", hint="a hint", details={"n": [1, None]})
+    again = from_wire(to_wire(error))
+    assert type(again) is family
+    assert isinstance(again, AssentError)
+    assert again.to_dict() == error.to_dict()
+
+
+def test_an_error_is_cut_to_what_can_be_sent() -> None:
+    wire = to_wire(
+        AssentError("SOME_CODE", "m" * 100_000, hint="h" * 100_000, details={"x": "y" * 3_000_000})
+    )
+    assert (len(wire.message), len(wire.hint or ""), wire.details) == (16_384, 16_384, b"")
+    assert to_wire(AssentError("SOME_CODE", "m", details={"x": object()})).details == b""  # type: ignore[dict-item]  # on purpose
+    assert to_wire(asyncio.CancelledError()).kind == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "wire", [WireError("input", "no code", "m"), WireError("input", "A_B", "m", details=b"[1]")]
+)
+def test_an_error_that_nobody_raises_is_refused(wire: WireError) -> None:
+    with pytest.raises(BrokenFrameError):
+        from_wire(wire)
+
+
+def test_a_class_without_a_name_is_an_exception() -> None:
+    assert type(from_wire(WireError("foreign", name="no name", message="m"))).__name__ == "Exception"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), json_values, max_size=4), st.sets(st.text(max_size=5), max_size=3)
+)
+def test_a_memory_is_the_same_on_either_side(meta: dict[str, object], flags: set[str]) -> None:
+    here, there = CallLife(), CallLife()
+    here.meta, here.flags, here.state = dict(meta), set(flags), CallState()  # type: ignore[arg-type]  # JSON by its strategy
+    here.state.set(StateKey("n", int), 1)
+    here.state.set(StateKey("t", tuple), (1,))
+    there.meta = {"old": 1}
+    keep(there, kept_of(here))
+    assert (there.meta, there.flags or set()) == (meta, flags)
+    assert there.state is not None
+    assert [key.name for key in there.state] == ["n"]
+    keep(there, Kept())
+    assert (there.meta, there.flags or set(), len(there.state)) == ({}, set(), 0)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [Kept(b"[1]"), Kept(b"", [], b'{"a": 1}'), Kept(b"", [], b'[["n", "int", "1"]]'), Kept(b"", [], b"[1]")],
+)
+def test_what_is_no_memory_is_refused(kept: Kept) -> None:
+    with pytest.raises(BrokenFrameError):
+        keep(CallLife(), kept)
+
+
+# -- a worker that says anything -----------------------------------------------------------------------------------------
+
+
+class Mouth:
+    """A child that is no process: three pipes, whose other ends are the test's."""
+
+    def __init__(self) -> None:
+        reads, self.stdin = os.pipe()
+        self.stdout, self.says = os.pipe()
+        self.stderr, errors = os.pipe()
+        self.others = [reads, errors]
+        self.is_killed = asyncio.Event()
+
+    def kill(self) -> None:
+        self.is_killed.set()
+
+    async def wait(self) -> str:
+        await self.is_killed.wait()
+        for descriptor in (self.says, *self.others):
+            os.close(descriptor)
+        return "it was killed"
+
+
+@settings(max_examples=40)
+@given(st.binary(max_size=400), st.booleans())
+def test_whatever_a_worker_says_its_host_ends_it_and_whoever_waits_is_told(
+    data: bytes, is_framed: bool
+) -> None:
+    async def story() -> None:
+        mouth = Mouth()
+        with ThreadPoolExecutor(max_workers=1) as threads:
+            worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
+            waiting = asyncio.ensure_future(
+                worker.perform(Begin(1, 0, "health"), None, grace_s=0, part="health")
+            )
+            await asyncio.sleep(0)
+            os.write(mouth.says, (len(data).to_bytes(4, "big") if is_framed else b"") + data)
+            os.write(mouth.says, b"\xff\xff\xff\xff")
+            with pytest.raises(AssentError) as ended:
+                await waiting
+            assert ended.value.code in {"PLUGIN_MISBEHAVED", "PLUGIN_WORKER_DIED"}
+            assert worker.ended.is_set()
+
+    asyncio.run(story())
+
+
+async def test_a_worker_that_goes_away_while_it_is_greeted_has_died() -> None:
+    mouth = Mouth()
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
+        greeting = asyncio.ensure_future(worker.greet())
+        await asyncio.sleep(0)
+        mouth.kill()
+        os.close(os.dup(mouth.says))
+        os.write(mouth.says, framed(Answer(1))[:3])
+        worker._fail(worker._died("its process is gone"))
+        with pytest.raises(WorldError, match="gone"):
+            await greeting
+
+
+def test_a_call_that_is_not_under_way_is_not_answered() -> None:
+    call = RemoteCall.__new__(RemoteCall)
+    call._running, call._context = {}, None
+    call.spec = type("Spec", (), {"id": "a.b"})()
+    with pytest.raises(InputError) as refused:
+        call.answer("files.list", [0, "."], lambda kind, number: None)
+    assert refused.value.code == "CALL_ENDED"
+    assert pack_json(None) == b"null"

@@ -32,6 +32,7 @@ PARTS = (
     "application",
     "calls",
     "snapshots",
+    "plugins",
     "ledger",
     "workflows",
     "versions",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from assent import system
@@ -20,6 +22,8 @@ from assent.journal import MemoryBlobs
 from assent.plugins import CheckedPlugin, Declaration, LoadedPlugin, Permissions, SourceKind, scan
 from assent.plugins._code import PluginCode
 from assent.plugins.worker import Child, KnownRegistrations, Needs, WorkerHost
+from assent.plugins.worker._channel import Channel
+from assent.plugins.worker._serving import Serving
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal, PrincipalKind
 
@@ -52,14 +56,52 @@ class PlainChild:
         return f"code {code}"
 
 
+class ThreadChild:
+    """A worker that is no process but a thread of this one, so that what it does can be measured. It ends when its part does."""
+
+    pid = os.getpid()
+
+    def __init__(self, needs: Needs) -> None:
+        del needs
+        # Sockets, because their other end can be told that all is over while somebody reads.
+        self._ours, self._theirs = zip(*(socket.socketpair() for _ in range(3)), strict=True)
+        self.stdin, self.stdout, self.stderr = (os.dup(one.fileno()) for one in self._ours)
+        self._thread = Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        async def work() -> None:
+            channel = Channel(self._theirs[0].fileno(), self._theirs[1].fileno())
+            await Serving(channel, system.spawn).run()
+
+        asyncio.run(work())
+
+    def kill(self) -> None:
+        for one in self._theirs:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    async def wait(self) -> str:
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        for one in (*self._ours, *self._theirs):
+            one.close()
+        return "its thread has ended"
+
+
 class Nursery:
-    """Starts plain workers, and knows those that it started."""
+    """Starts workers without walls, and knows those that it started."""
 
     def __init__(self) -> None:
-        self.children: list[PlainChild] = []
+        self.children: list[PlainChild | ThreadChild] = []
 
     async def launch(self, needs: Needs) -> Child:
+        """Start a process."""
         self.children.append(PlainChild(needs))
+        return self.children[-1]
+
+    async def launch_thread(self, needs: Needs) -> Child:
+        """Start a thread in its place."""
+        self.children.append(ThreadChild(needs))
         return self.children[-1]
 
 
@@ -106,7 +148,8 @@ class Stage:
         for place in (self.root, self.state):
             place.mkdir(parents=True, exist_ok=True)
         self.nursery = Nursery()
-        how.setdefault("launch", self.nursery.launch)
+        in_thread = how.pop("in_thread", False)
+        how.setdefault("launch", self.nursery.launch_thread if in_thread else self.nursery.launch)
         how.setdefault("spare", 0)
         self.known = KnownRegistrations(self.state, assent="test")
         self.host = WorkerHost(

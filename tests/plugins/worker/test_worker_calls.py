@@ -12,6 +12,7 @@ from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import CallPhase, CallTimeoutError, NoEffectError, Reconciliation, StateKey
 from assent.invocation.context import CallLife
 from assent.spec.states import Verdict
+from tests.support.plugins import interpreter_kept
 from tests.support.workers import Stage, plugin_of, staged
 
 SOURCE = '''\
@@ -250,10 +251,14 @@ async def health():
 '''
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+@pytest.fixture(scope="module", params=["process", "thread"])
+def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A worker in a process, as it is; and in a thread, where what it does is measured."""
     plugin = plugin_of(SOURCE)
-    with staged(tmp_path_factory.mktemp("worker"), plugin) as found:
+    with (
+        interpreter_kept(),
+        staged(tmp_path_factory.mktemp("worker"), plugin, in_thread=request.param == "thread") as found,
+    ):
         yield found
 
 
@@ -281,7 +286,7 @@ async def test_a_context_tells_the_same(stage: Stage, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.WARNING, "assent.call"):
         found = await call.part("execute")
     assert found | {"run": "run_1", "principal": "user:alice", "roles": "dev"} == found
-    assert found | {"phase": "executing", "deadline": "123", "declared": "no", "path": "no"} == found
+    assert found | {"phase": "executing", "deadline": "123", "declared": "no"} == found
     assert stage.around.told[-1] == (1.0, 2.0, "half")
     assert "a line" in caplog.text
 

@@ -20,7 +20,7 @@ from assent.plugins.worker._frames import (
     to_worker,
 )
 
-_READ_BYTES: Final = 256 << 10
+_READ_BYTES: Final = 1 << 20
 
 
 class Channel:

@@ -8,6 +8,7 @@ process is known to be gone: until then it might still change the world.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 from collections import deque
@@ -63,10 +64,13 @@ WAITING_BYTES_MAX: Final = 300 << 20
 TOLD_IDLE_MAX: Final = 10_000
 """Messages about nothing (lines of calls that have ended) that one worker may send."""
 
+PIPE_BYTES: Final = 1 << 20
+"""What a pipe holds, if it may: with the usual 64 KiB both sides take turns all the time."""
+
 PRINTED_MAX: Final = 4096
 """The end of what a worker printed, in bytes, that is shown when it dies."""
 
-_READ_BYTES: Final = 256 << 10
+_READ_BYTES: Final = 1 << 20
 
 T = TypeVar("T")
 
@@ -129,6 +133,8 @@ class WorkerProcess:
         self.register: Callable[[WorkerProcess, RemoteCall, str, int], None] | None = None
         for descriptor in (child.stdin, child.stdout, child.stderr):
             os.set_blocking(descriptor, False)
+            with suppress(OSError):  # a user may have only so much of them
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._loop.add_reader(child.stdout, self._readable)
         self._loop.add_reader(child.stderr, self._printed_more)
         self._is_reading = True

@@ -48,6 +48,9 @@ GATHERED_BYTES_MAX: Final = 4 << 30
 
 GATHERED_IN_MEMORY: Final = 1 << 20
 
+TOGETHER_BYTES: Final = 512 << 10
+"""What is read for one answer, when it comes in smaller pieces."""
+
 TOLD_MAX: Final = 10_000
 """Lines of progress and log that one call may tell; more are dropped."""
 
@@ -337,7 +340,14 @@ class RemoteCall:
         if opened is None or opened.reading is None:
             raise _unknown("bytes", number)
         with opened.lock:
-            chunk = next((one for one in opened.reading if one), b"")
+            pieces, size = [], 0
+            # Small pieces go together: each question costs more than they do.
+            for piece in opened.reading:
+                pieces.append(piece)
+                size += len(piece)
+                if size >= TOGETHER_BYTES:
+                    break
+            chunk = b"".join(pieces)
             if len(chunk) > CHUNK_BYTES_MAX:
                 opened.reading = _split(chunk, opened.reading)
                 chunk = next(opened.reading)

@@ -99,7 +99,8 @@ class Serving:
         self._contexts: dict[int, RemoteContext] = {}
         self._running: dict[int, _Running] = {}
         self._ended = asyncio.Event()
-        self._logger = logging.getLogger("assent.call")
+        # Its records are told to Assent, whose own `assent.call` logs them.
+        self._logger = logging.getLogger("assent.call.remote")
         self._logger.propagate = False
         self._logger.addHandler(TellingHandler(channel))
 

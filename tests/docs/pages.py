@@ -26,6 +26,7 @@ OWN: Final = tuple(
         "plugins.md",
         "replay.md",
         "archives.md",
+        "programs.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

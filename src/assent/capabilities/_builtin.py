@@ -24,6 +24,7 @@ from assent.spec.ids import Fingerprint
 BUILTIN_MODULES: Final[tuple[str, ...]] = (
     "assent.capabilities.archive._capabilities",
     "assent.capabilities.data._capabilities",
+    "assent.capabilities.exec._capabilities",
     "assent.capabilities.fs._capabilities",
     "assent.capabilities.net._capabilities",
     "assent.capabilities.sys._capabilities",

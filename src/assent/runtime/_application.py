@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from assent import system
+from assent.capabilities.exec import Programs
 from assent.capabilities.net import Http
 from assent.invocation import GlobalContext, Health, HealthStatus
+from assent.runtime._exec_settings import rule_of
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._net_settings import http_of
 from assent.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from assent.sandbox import Sandbox, SandboxLimits
 
 
 def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
@@ -20,5 +28,33 @@ def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
         return Health(HealthStatus.FAILED, "it could not be reloaded: every new step is denied")
 
     app.add_health_check("policy", policy)
+    app.register(Programs, programs_of(settings), close=Programs.close)
     app.register(Http, factory=lambda _: http_of(settings.net), close=Http.close)
     return app
+
+
+def programs_of(settings: Settings) -> Programs:
+    """The programs that calls may run; nothing is started."""
+
+    def absolute(written: str) -> Path:
+        return settings.workspace / Path(written).expanduser()
+
+    def sandbox() -> Sandbox:
+        from assent.sandbox import Sandbox
+
+        return Sandbox.detect(unconfined=settings.unconfined)
+
+    def limits() -> SandboxLimits:
+        from assent.sandbox import SandboxLimits
+
+        return SandboxLimits()
+
+    return Programs(
+        [rule_of(name, said, absolute) for name, said in settings.programs.items()],
+        workspace=settings.workspace,
+        home=settings.state / "sandbox",
+        hidden=(settings.state, settings.key_path),
+        environ=system.environment(),
+        sandbox=sandbox,
+        limits=limits,
+    )

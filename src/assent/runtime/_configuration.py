@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from assent.errors import InputError, Json
+from assent.runtime import _exec_settings as programs
 from assent.runtime import _net_settings as net
 from assent.runtime._secret_settings import read_address, read_hosts, read_patterns, read_source
 from assent.spec.documents import did_you_mean
@@ -171,6 +172,20 @@ _RULES: Final = Named(
     {"methods": ["GET", "HEAD"], "schemes": ["https"], "principals": ["*"]},
     required=("hosts",),
 )
+_PROGRAMS: Final = Named(
+    {
+        "programs": programs.read_programs,
+        "principals": programs.read_principals,
+        "network": _flag,
+        "read_only": programs.read_places,
+        "environment": programs.read_patterns,
+        "inherit": programs.read_names,
+        "set": programs.read_set,
+    },
+    "name of a rule",
+    {"principals": ["*"], "network": False},
+    required=("programs",),
+)
 _NET: Final[Schema] = {
     "timeout": _duration_ms,
     "connect_timeout": _duration_ms,
@@ -209,6 +224,7 @@ _SHARED: Final[Schema] = {
 PROJECT_SCHEMA: Final[Schema] = {
     **_SHARED,
     "workspace": {"environment": _label, "state": _text},
+    "exec": {"rules": _PROGRAMS},
     "net": _NET,
     "plugins": {"paths": _paths, "required": _plugin_names},
     "sandbox": {"unconfined": _flag},

@@ -117,6 +117,8 @@ class Settings:
     app: Mapping[str, Json]
     secrets: SecretSettings
     net: NetSettings
+    programs: Mapping[str, Mapping[str, Json]]
+    """The tables of `[exec.rules]`, by name."""
     plugin_paths: tuple[str, ...]
     required_plugins: frozenset[str]
     unconfined: bool
@@ -182,6 +184,7 @@ class Settings:
             app=app,
             secrets=layers.secrets(),
             net=layers.net(),
+            programs=layers.rules("exec"),
             plugin_paths=plugin_paths,
             required_plugins=frozenset(required_plugins),
             unconfined=layers.flag(("sandbox", "unconfined")),
@@ -401,17 +404,21 @@ class _Layers:
         ca_bundle = None if bundle is None else _absolute(Path(str(bundle[0])), bundle[1].path.parent)
         if bundle is not None:
             self.note("net.ca_bundle", str(ca_bundle), bundle[1].place(("net", "ca_bundle")))
-        rules: dict[str, Mapping[str, Json]] = {}
-        for file in self._files:
-            for name in file.names("net", "rules"):
-                said = {
-                    key[3]: value for key, value in file.values.items() if key[:3] == ("net", "rules", name)
-                }
-                rules[name] = said
-                self.note(f"net.rules.{name}", said, file.place(("net", "rules", name)))
+        rules = self.rules("net")
         if not rules:
             self.note("net.rules", "public hosts at ports 80 and 443", "default")
         return NetSettings(limits, ca_bundle, rules)
+
+    def rules(self, table: str) -> Mapping[str, Mapping[str, Json]]:
+        """The tables of `[TABLE.rules]`, by name, in the order of the file."""
+        found: dict[str, Mapping[str, Json]] = {}
+        for file in self._files:
+            for name in file.names(table, "rules"):
+                place = (table, "rules", name)
+                said = {key[3]: value for key, value in file.values.items() if key[:3] == place}
+                found[name] = said
+                self.note(f"{table}.rules.{name}", said, file.place(place))
+        return found
 
     def _rates(self) -> tuple[Rate, ...]:
         """The rate limits of all files; where two have the same name, the nearer file's."""

@@ -22,7 +22,7 @@ from assent.invocation import EntryKind, LocalContext, Prepared, Preview, Reconc
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 
-P = TypeVar("P", bound=SpecModel)
+P = TypeVar("P")
 R = TypeVar("R", bound=SpecModel)
 
 
@@ -72,6 +72,14 @@ class FileEffect(ABC, Generic[P, R]):
             if not target.is_before(state):
                 restore(context, target, state)
 
+    def remove_temporaries(self, context: LocalContext, change: Change) -> None:
+        """Remove what an interrupted attempt left beside the targets."""
+        change.remove_temporaries(context)
+
+    def base(self, change: Change) -> str:
+        """What a preview is bound to: when it differs, an approval of that preview is void."""
+        return change.base()
+
     def heading(self, change: Change) -> str:
         """Lines that a preview shows above the differences."""
         del change
@@ -97,7 +105,7 @@ class FileEffect(ABC, Generic[P, R]):
             case Position.FOREIGN if not self.is_half_done(change, found):
                 raise changed(change.targets[0].path)
             case _:
-                change.remove_temporaries(context)
+                self.remove_temporaries(context, change)
                 self.apply(context, parameters, change)
         return self.output(parameters, change)
 
@@ -138,9 +146,9 @@ class FileEffect(ABC, Generic[P, R]):
                 raise change.conflict(found)
             case _:
                 self.finish(context, change)
-                change.remove_temporaries(context)
+                self.remove_temporaries(context, change)
                 self.take_back(context, change, found)
-        change.remove_temporaries(context)
+        self.remove_temporaries(context, change)
         files = context.world.files
         remove_empty_dirs(files, change.new_dirs)
         for folder in change.folders:
@@ -158,12 +166,12 @@ class FileEffect(ABC, Generic[P, R]):
         files = context.world.files
         change = self.plan(context, parameters, keeps=False)
         if change.is_nothing:
-            return Preview("unified", "", change.base(), changes=False)
+            return Preview("unified", "", self.base(change), changes=False)
         paths = (*change.new_dirs, *self.compared(change))
         before = Pages.read(files, paths)
         self.apply(context, parameters, change)
         text = self.heading(change) + unified(before, Pages.read(files, paths))
-        return Preview("unified", text, change.base(), changes=True)
+        return Preview("unified", text, self.base(change), changes=True)
 
     # -- for plans ----------------------------------------------------------------------------------------------------
 

@@ -253,7 +253,7 @@ def put_back(context: LocalContext, path: str, kept: Snapshot) -> None:
     """Put a kept snapshot in place, where nothing stands or a file that it may replace: one rename, whatever its size."""
     files, top = context.world.files, kept.top
     assert top is not None, "nothing is put back by removing"
-    contents = _Unpacker(context.blobs, kept)
+    contents = Unpacker(context.blobs, kept)
     if top.kind is EntryKind.FILE:
         files.write(path, contents.of(top), key=context.key, mode=top.mode, mtime_ns=top.mtime_ns)
         return
@@ -263,7 +263,7 @@ def put_back(context: LocalContext, path: str, kept: Snapshot) -> None:
     files.rename(place, path, replace=False)
 
 
-class _Unpacker:
+class Unpacker:
     """Hands out files' contents from a pack, which is read once from front to back: nodes must be asked in their order."""
 
     def __init__(self, blobs: BlobStore, kept: Snapshot) -> None:

@@ -1,0 +1,302 @@
+"""The programs of one runtime: the operator's rules, the sandbox behind them, and what was written and is not applied yet."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from assent.capabilities.exec._output import Output
+from assent.capabilities.exec._rules import Permit, ProgramRule, permit
+from assent.errors import AssentError, Json
+from assent.invocation import LocalContext, NoEffectError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from assent.sandbox import Capture, Ended, Sandbox, SandboxLimits
+
+T = TypeVar("T")
+
+CAPTURES_MAX: Final = 16
+"""Captures that are kept until they are applied; the oldest go first."""
+
+STAMPED_ENTRIES_MAX: Final = 200_000
+_NEVER_RAN: Final = frozenset({"SANDBOX_UNAVAILABLE", "SANDBOX_FAILED", "SANDBOX_INVALID", "SANDBOX_PROGRAM"})
+_ENDED: Final = "ended.json"
+_LAYER: Final = "layer"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One program to run, as a caller asks for it. `environment` holds no references any more."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str]
+    stdin: str | None
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A program that ended, and the folder with what came out of it."""
+
+    exit_code: int | None
+    signal: int | None
+    limit: str | None
+    cpu_ms: int
+    memory_bytes: int
+    wall_ms: int
+    folder: Path
+    network: bool
+
+    def told(self) -> dict[str, Json]:
+        """How it ended, as the output tells it."""
+        used: dict[str, Json] = {
+            "cpu_ms": self.cpu_ms,
+            "memory_bytes": self.memory_bytes,
+            "wall_ms": self.wall_ms,
+        }
+        return {"exit_code": self.exit_code, "signal": self.signal, "used": used}
+
+
+class Programs:
+    """Runs programs for calls. Making one costs nothing: the sandbox comes with the first program.
+
+    `home` is a private folder of the state directory, made when it is needed; `hidden` is what no program sees.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[ProgramRule],
+        *,
+        workspace: Path,
+        home: Path,
+        hidden: Sequence[Path],
+        environ: Mapping[str, str],
+        sandbox: Callable[[], Sandbox],
+        limits: Callable[[], SandboxLimits],
+    ) -> None:
+        self.rules: Final = tuple(rules)
+        self.workspace: Final = workspace
+        self._home = home
+        self._hidden = tuple(hidden)
+        self._environ = environ
+        self._detect = sandbox
+        self._limits = limits
+        self._sandbox: Sandbox | None = None
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    def close(self) -> None:
+        """End what still runs; harmless when nothing does."""
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            sandbox.close()
+
+    def permit(self, command: Command, principal: str) -> Permit:
+        """The permit to run this; `NoEffectError` PROGRAM_NOT_ALLOWED, PROGRAM_MISSING, ENVIRONMENT_NOT_ALLOWED."""
+        return permit(
+            self.rules,
+            command.argv,
+            command.environment,
+            principal=principal,
+            workspace=self.workspace,
+            own=self._environ,
+        )
+
+    # -- running --------------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def run(self, context: LocalContext, command: Command, *, network: bool) -> AsyncIterator[Ran]:
+        """Run a program whose writes nobody wants; what came out of it is there until the block is left.
+
+        `network` is what was journaled of the grant: a rule that opens one later opens it for later calls.
+        """
+        allowed = self.permit(command, str(context.principal))
+        network = network and allowed.rule.network
+        folder = await in_thread(self._new_folder)
+        try:
+            yield await self._run(context, command, allowed, folder, network=network)
+        finally:
+            await in_thread(partial(self._discard, folder))
+
+    async def _run(
+        self, context: LocalContext, command: Command, allowed: Permit, folder: Path, *, network: bool
+    ) -> Ran:
+        from assent.sandbox import Confinement
+
+        layer = folder / _LAYER
+        layer.mkdir()
+        limits = self._limits()
+        if command.timeout_s is not None:
+            limits = replace(limits, wall_s=min(limits.wall_s, max(1, round(command.timeout_s))))
+        confinement = Confinement(
+            root=self.workspace,
+            layer=layer,
+            hidden=self._hidden,
+            read_only=allowed.rule.read_only,
+            network=network,
+            environment=allowed.environment,
+            cwd=command.cwd,
+            limits=limits,
+        )
+        output = Output(folder, context.redactor)
+        counted = 0
+
+        def take(name: str, piece: bytes) -> None:
+            nonlocal counted
+            counted += len(piece)
+            output.take(name, piece)
+            context.progress(counted, None, f"{name}: {len(piece)} bytes")
+
+        try:
+            sandbox = await self._ready()
+            ended: Ended = await sandbox.run(
+                [allowed.program, *command.argv[1:]],
+                confinement,
+                stdin=None if command.stdin is None else command.stdin.encode(),
+                on_output=take,
+            )
+        except AssentError as error:
+            if network and error.code not in _NEVER_RAN:
+                raise
+            raise NoEffectError(
+                error.code, error.message, path=error.path, hint=error.hint, details=error.details
+            ) from error
+        finally:
+            output.close()
+        return Ran(
+            exit_code=ended.exit_code,
+            signal=ended.signal,
+            limit=ended.limit,
+            cpu_ms=ended.usage.cpu_ms,
+            memory_bytes=ended.usage.memory_bytes,
+            wall_ms=ended.usage.wall_ms,
+            folder=folder,
+            network=network,
+        )
+
+    async def _ready(self) -> Sandbox:
+        """The sandbox; `WorldError` SANDBOX_UNAVAILABLE where nothing holds and nobody has switched it off by name."""
+        if self._sandbox is None:
+            self._sandbox = await in_thread(self._detect)
+        self._sandbox.require()
+        return self._sandbox
+
+    # -- capturing ------------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def captured(
+        self, context: LocalContext, command: Command, *, keep: bool
+    ) -> AsyncIterator[tuple[Ran, Capture]]:
+        """Run a program and look at what it wrote; it has no network, so nothing else can have come of it.
+
+        What was shown is what is applied: a capture that is kept (`keep`) is used again for the same program, permit and
+        workspace, until one that is not kept takes it. A program that was ended, or failed, is not kept.
+        """
+        allowed = self.permit(command, str(context.principal))
+        name = await in_thread(partial(self._name, command, allowed, context.key))
+        async with self._turns.setdefault(name, asyncio.Lock()):
+            folder = self._home / name
+            found = await in_thread(partial(_read, folder))
+            if found is None:
+                await in_thread(partial(self._make_room, folder))
+                found = await self._run(context, command, allowed, folder, network=False)
+                if found.exit_code == 0 and found.limit is None and keep:
+                    await in_thread(partial(_write, found))
+            sandbox = await self._ready()
+            try:
+                yield found, await in_thread(partial(sandbox.captured, folder / _LAYER))
+            finally:
+                if not (keep and (folder / _ENDED).exists()):
+                    await in_thread(partial(self._discard, folder))
+        self._turns.pop(name, None)
+
+    def _name(self, command: Command, allowed: Permit, key: str) -> str:
+        """What the capture of a program on this state of the workspace is called."""
+        told = [
+            allowed.program,
+            *command.argv,
+            command.cwd,
+            command.stdin,
+            sorted(allowed.environment.items()),
+            command.timeout_s,
+            [str(path) for path in allowed.rule.read_only],
+            _stamp(self.workspace, frozenset(map(str, self._hidden))) or key,
+        ]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+    def _make_room(self, folder: Path) -> None:
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._discard(folder)  # what a crash left half-written
+        kept = [path for path in self._home.iterdir() if (path / _ENDED).exists()]
+        for old in sorted(kept, key=lambda path: path.stat().st_mtime_ns)[: -(CAPTURES_MAX - 1)]:
+            self._discard(old)
+        folder.mkdir(mode=0o700)
+
+    def _new_folder(self) -> Path:
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="run-", dir=self._home))
+
+    def _discard(self, folder: Path) -> None:
+        layer = folder / _LAYER
+        if layer.exists() and self._sandbox is not None:
+            self._sandbox.discard(layer)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """What a function that blocks gives; a thread of the loop's own runs it."""
+    answer: Awaitable[T] = asyncio.get_running_loop().run_in_executor(None, function)
+    return await answer
+
+
+def _write(ran: Ran) -> None:
+    data: dict[str, Any] = {name: getattr(ran, name) for name in ran.__dataclass_fields__ if name != "folder"}
+    path = ran.folder / _ENDED
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def _read(folder: Path) -> Ran | None:
+    """A capture that was kept; None when there is none, or not all of it."""
+    with suppress(OSError, ValueError, TypeError):
+        return Ran(**json.loads((folder / _ENDED).read_text(encoding="utf-8")), folder=folder)
+    return None
+
+
+def _stamp(root: Path, hidden: frozenset[str]) -> str | None:
+    """Changes whenever a file of the workspace may have; 64 hex digits, None for a workspace that is too large."""
+    digest = hashlib.sha256()
+    waiting, count = [str(root)], 0
+    while waiting:
+        folder = waiting.pop()
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                if entry.path in hidden:
+                    continue
+                found = entry.stat(follow_symlinks=False)
+                count += 1
+                line = (
+                    entry.path,
+                    found.st_mode,
+                    found.st_size,
+                    found.st_mtime_ns,
+                    found.st_ctime_ns,
+                    found.st_ino,
+                )
+                digest.update(repr(line).encode(errors="surrogateescape"))
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+        if count > STAMPED_ENTRIES_MAX:
+            return None
+    return digest.hexdigest()

@@ -1,0 +1,98 @@
+"""`sys.exec.run`: a program whose writes are thrown away, and whatever it does to the rest of the world is done."""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+from typing import Any, Final
+
+from assent.capabilities.exec._output import ends, told
+from assent.capabilities.exec._parameters import Run, RunCaptured
+from assent.capabilities.exec._programs import Command, Programs, Ran, in_thread
+from assent.capabilities.exec._results import Ran as RanResult
+from assent.capabilities.exec._rules import Permit
+from assent.errors import AssentError, WorldError
+from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.spec.states import Verdict
+
+SHOWN_CHARACTERS_MAX: Final = 2000
+
+
+async def run(context: LocalContext, parameters: Run) -> RanResult:
+    """Run it, and tell how it ended and what came out of it."""
+    environment: dict[str, str] = await context.reveal(parameters.environment)
+    network = context.prepared is not None and context.prepared.get("network") is True
+    programs = context.app.get(Programs)
+    async with programs.run(context, command_of(parameters, environment), network=network) as ran:
+        require_success(ran, check=parameters.check)
+        streams = await in_thread(partial(told, context, ran.folder))
+        fields: dict[str, Any] = {**ran.told(), **streams}
+        return RanResult.model_validate(fields)
+
+
+def prepare(context: LocalContext, parameters: Run) -> Prepared:
+    """What the program will be granted: whether it can have had an effect must not hang on a rule that is changed later."""
+    return Prepared({"network": _permit(context, parameters).rule.network})
+
+
+def reconcile(context: LocalContext) -> Reconciliation:
+    """A program without a network, whose writes were thrown away, has had no effect: running it again is right."""
+    offline = context.prepared is not None and context.prepared.get("network") is False
+    return Reconciliation(Verdict.NO if offline else Verdict.UNKNOWN)
+
+
+def _permit(context: LocalContext, parameters: Run) -> Permit:
+    # The values of its variables are no matter here, and are not revealed yet.
+    command = command_of(parameters, dict.fromkeys(parameters.environment, ""))
+    return context.app.get(Programs).permit(command, str(context.principal))
+
+
+def preview(context: LocalContext, parameters: Run) -> Preview:
+    """The command line, and what the program would be granted."""
+    allowed = _permit(context, parameters)
+    network = "with the network" if allowed.rule.network else "without a network"
+    return Preview("text", f"{command_line(parameters)}\n({network}; what it writes is thrown away)\n")
+
+
+def command_of(parameters: Run | RunCaptured, environment: dict[str, str]) -> Command:
+    """The command that a caller asks for."""
+    return Command(
+        argv=tuple(parameters.argv),
+        cwd=parameters.cwd,
+        environment=environment,
+        stdin=parameters.stdin,
+        timeout_s=None if parameters.timeout is None else parameters.timeout.total_seconds(),
+    )
+
+
+def command_line(parameters: Run | RunCaptured) -> str:
+    """A command as a person would type it; to be read, and never to be given to a shell."""
+    names = "".join(f"{name}=… " for name in parameters.environment)
+    where = "" if parameters.cwd == "." else f"  (in {parameters.cwd})"
+    line = f"$ {names}{shlex.join(parameters.argv)}"
+    return (line if len(line) <= SHOWN_CHARACTERS_MAX else f"{line[:SHOWN_CHARACTERS_MAX]}…") + where
+
+
+def require_success(ran: Ran, *, check: bool) -> None:
+    """Refuse a program that was ended, or that failed. What had no network can have had no effect: nobody has its writes.
+
+    Raises PROGRAM_LIMIT and PROGRAM_FAILED, as `NoEffectError` or `WorldError`.
+    """
+    if ran.limit is None and (ran.exit_code == 0 or not check):
+        return
+    kind: type[AssentError] = WorldError if ran.network else NoEffectError
+    details = {**ran.told(), **ends(ran.folder), "limit": ran.limit}
+    if ran.limit is not None:
+        raise kind(
+            "PROGRAM_LIMIT",
+            f"the program was ended by its limit `{ran.limit}`",
+            hint="raise it under `[sandbox]`, or give the program less to do",
+            details=details,
+        )
+    how = f"exit code {ran.exit_code}" if ran.exit_code is not None else f"signal {ran.signal}"
+    raise kind(
+        "PROGRAM_FAILED",
+        f"the program ended with {how}",
+        hint="its last words are in the details; with `check: false` an exit code is no failure",
+        details=details,
+    )

@@ -1,0 +1,197 @@
+"""Many files, folders and links put in place together: what a confined program wrote, taken over by the workspace.
+
+The new contents are in the blob store before the effect is journaled, so a crash can't lose them. They are written beside their
+places first; what fails there (a full disk) has changed nothing. Then each is renamed into place. A crash between two of these
+renames leaves a state in which each path is as it was or as it should be: that is recognised, `execute` completes it and
+`compensate` takes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from assent.capabilities.fs._change import Change, Expected, Folder, Target
+from assent.capabilities.fs._effect import FileEffect, require_pre_image, restore
+from assent.capabilities.fs._paths import parent_of
+from assent.capabilities.fs._snapshot import Snapshot, Unpacker, build
+from assent.errors import AssentError, InternalError, Json, WorldError
+from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
+from assent.spec.capability import SpecModel
+
+R = TypeVar("R", bound=SpecModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path and what shall stand there: a snapshot whose contents are in the blob store, or nothing (no nodes)."""
+
+    path: str
+    new: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSet:
+    """All that is to be put in place; no path lies below another. `told` is what the call says of itself besides."""
+
+    entries: tuple[Entry, ...] = ()
+    told: Mapping[str, Json] = field(default_factory=dict)
+    attached: tuple[str, ...] = ()
+    """Blobs that `told` speaks of."""
+
+
+class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
+    """Puts a write set in place. Planned from a `WriteSet`; every later part goes by what was journaled."""
+
+    def plan(self, context: LocalContext, parameters: WriteSet, *, keeps: bool) -> Change:
+        files = context.world.files
+        targets: list[Target] = []
+        folders: dict[str, bool] = {}
+        news: list[Json] = []
+        blobs = list(parameters.attached)
+        for entry in parameters.entries:
+            files.guard(entry.path)
+            old = self.pre_image(context, entry.path, keeps=keeps)
+            before = Expected.of(old, hashed=context.keep_pre_image)
+            targets.append(Target(entry.path, old, before, Expected.of(entry.new, hashed=True)))
+            comes_or_goes = not (old.nodes and entry.new.nodes)
+            above = parent_of(entry.path)
+            folders[above] = folders.get(above, False) or comes_or_goes
+            described, named = entry.new.to_json(context.blobs)
+            news.append(described)
+            blobs += named
+        return Change(
+            tuple(targets),
+            (),
+            tuple(Folder.of(files, path, names=names) for path, names in folders.items()),
+            notes={"new": news, "told": dict(parameters.told), "blobs": [*dict.fromkeys(blobs)]},
+        )
+
+    def prepare(self, context: LocalContext, parameters: WriteSet) -> Prepared:
+        """What is journaled names the new contents as well as the old ones."""
+        change = self.plan(context, parameters, keeps=context.keep_pre_image)
+        prepared = change.to_prepared(context.blobs)
+        return Prepared(prepared.state, tuple(dict.fromkeys((*prepared.blobs, *_texts(change, "blobs")))))
+
+    def apply(self, context: LocalContext, parameters: WriteSet, change: Change) -> None:
+        del (
+            parameters
+        )  # What is put in place is what was journaled, whatever the same program would write now.
+        files = context.world.files
+        waiting = [
+            (target, new)
+            for target, new in zip(change.targets, _news(context, change), strict=True)
+            if not target.is_after(target.found(files))
+        ]
+        try:
+            for target, new in waiting:
+                if new.nodes:
+                    _stage(context, target.path, new)
+            self._commit(context, change, waiting)
+        except NoEffectError:
+            with suppress(AssentError):  # the first failure is the one to tell
+                self.remove_temporaries(context, change)
+            raise
+
+    def _commit(
+        self, context: LocalContext, change: Change, waiting: Sequence[tuple[Target, Snapshot]]
+    ) -> None:
+        for number, (target, new) in enumerate(waiting):
+            try:
+                _replace(context, target.path, new)
+            except NoEffectError as error:
+                if number:
+                    self._give_up(context, change, error)
+                raise
+
+    def _give_up(self, context: LocalContext, change: Change, error: NoEffectError) -> None:
+        """Take back what was already put in place; `WorldError` when that fails too: the effect then stands in part."""
+        try:
+            self.take_back(context, change, change.find(context.world.files))
+        except AssentError:
+            raise WorldError(
+                error.code, error.message, path=error.path, hint=error.hint, details=error.details
+            ) from error
+
+    def take_back(self, context: LocalContext, change: Change, found: list[Snapshot]) -> None:
+        """Restore every path, in the opposite order; what is of another kind than before makes room first."""
+        files = context.world.files
+        for target, state in reversed([*zip(change.targets, found, strict=True)]):
+            require_pre_image(target)
+            if target.is_before(state):
+                continue
+            kinds = {state.kind, target.old.kind}
+            if state.nodes and target.old.nodes and kinds != {EntryKind.FILE}:
+                files.rename(target.path, files.temporary(target.path, key=_aside(context)), replace=False)
+                state = Snapshot()  # noqa: PLW2901  # what stands there now
+            if state.nodes or target.old.nodes:
+                restore(context, target, state)
+            files.remove_temporary(target.path, key=_aside(context))
+
+    def remove_temporaries(self, context: LocalContext, change: Change) -> None:
+        """Also what stood where something of another kind comes, set aside."""
+        change.remove_temporaries(context)
+        for target in change.targets:
+            context.world.files.remove_temporary(target.path, key=_aside(context))
+
+    def is_half_done(self, change: Change, found: list[Snapshot]) -> bool:
+        # A path whose kind changes is empty for a moment.
+        return all(
+            target.is_before(state) or target.is_after(state) or not state.nodes
+            for target, state in zip(change.targets, found, strict=True)
+        )
+
+    def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
+        return self.is_half_done(change, found)
+
+
+def _aside(context: LocalContext) -> str:
+    return f"{context.key}-aside"
+
+
+def _stage(context: LocalContext, path: str, new: Snapshot) -> None:
+    files, top = context.world.files, new.top
+    assert top is not None, "what is staged stands somewhere"
+    place, contents = files.temporary(path, key=context.key), Unpacker(context.blobs, new)
+    files.remove_temporary(path, key=context.key)
+    if top.kind is EntryKind.FILE:
+        files.write(place, contents.of(top), key=context.key, mode=top.mode)
+    else:
+        build(context, place, new, contents.of, times=False)
+
+
+def _replace(context: LocalContext, path: str, new: Snapshot) -> None:
+    """Put what was staged in place of what stands there; a tree goes and comes in one rename each."""
+    files = context.world.files
+    entry = files.stat(path)
+    is_file = new.kind is EntryKind.FILE
+    if entry is not None and not (is_file and entry.kind is EntryKind.FILE):
+        files.rename(path, files.temporary(path, key=_aside(context)), replace=False)
+        entry = None
+    if new.nodes:
+        files.rename(files.temporary(path, key=context.key), path, replace=entry is not None)
+    files.remove_temporary(path, key=_aside(context))
+
+
+def _news(context: LocalContext, change: Change) -> Iterator[Snapshot]:
+    for item in _items(change, "new"):
+        if not isinstance(item, Mapping):
+            raise _corrupt()
+        yield Snapshot.from_json(item, context.blobs)
+
+
+def _items(change: Change, name: str) -> list[Json]:
+    found = change.notes.get(name)
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        raise _corrupt()
+    return list(found)
+
+
+def _texts(change: Change, name: str) -> list[str]:
+    return [str(item) for item in _items(change, name)]
+
+
+def _corrupt() -> InternalError:
+    return InternalError("RECORD_CORRUPT", "the journaled write set has another shape than expected")

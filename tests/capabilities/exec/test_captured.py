@@ -1,0 +1,172 @@
+"""`sys.exec.run_captured`: what a program writes is one change, that can be shown, approved, applied and undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from assent.engine import RunResult
+from assent.errors import RefusedError
+from tests.support.bodies import Place, code, policy, user
+from tests.support.hands import tree_of, without_times
+
+ASK = policy({"id": "ask", "when": {"capability": "sys.exec.*"}, "decision": "REQUIRE_APPROVAL"})
+BUILD = "mkdir -p out/deep; cat src/a.txt > out/deep/all; rm src/a.txt; ln -s deep out/link; echo done"
+
+
+def tree(place: Place) -> Any:
+    return without_times(tree_of(place.workspace))
+
+
+def workflow(*lines: str, **inputs: Any) -> dict[str, Any]:
+    steps = [
+        {
+            "name": f"s{number}",
+            "capability": "sys.exec.run_captured",
+            "inputs": {"argv": ["sh", "-c", line], **inputs},
+        }
+        for number, line in enumerate(lines)
+    ]
+    return {"name": "w", "steps": steps}
+
+
+async def run(place: Place, line: str, **given: Any) -> RunResult:
+    async with place.open(box=False) as rt:
+        return await rt.call("sys.exec.run_captured", {"argv": ["sh", "-c", line], **given})
+
+
+async def test_what_a_program_wrote_is_applied_and_undone(yard: Place) -> None:
+    """Files, folders and links come, change and go; the undo restores every byte and mode."""
+    before = tree(yard)
+    async with yard.open(box=False) as rt:
+        result = await rt.call("sys.exec.run_captured", {"argv": ["sh", "-c", BUILD]})
+        assert result.status == "succeeded", result.error
+        output: Any = result.steps[0].output
+        assert [(one["path"], one["change"], one["kind"]) for one in output["changes"]] == [
+            ("out", "added", "directory"),
+            ("src/a.txt", "removed", "file"),
+        ]
+        assert output["stdout"]["text"] == "done\n"
+        assert (yard.workspace / "out/link/all").read_text() == "one\n"
+        assert (await rt.undo(result.run_id)).status == "undone"
+    assert tree(yard) == before
+
+
+KINDS = {
+    "file-to-folder": "rm src/a.txt; mkdir src/a.txt; echo x > src/a.txt/b",
+    "file-to-link": "rm src/a.txt; ln -s ../assent.toml src/a.txt",
+    "folder-to-file": "rm -r src; echo file > src",
+    "folder-replaced": "rm -r src; mkdir src; echo new > src/b",
+    "mode": "chmod 755 src/a.txt",
+    "nothing": "true",
+    "same-bytes": "cp src/a.txt t; mv t src/a.txt",
+    "empty": "mkdir e; : > e/f; : > g",
+}
+
+
+@pytest.mark.parametrize("line", KINDS.values(), ids=KINDS)
+async def test_a_path_may_become_something_else(yard: Place, line: str) -> None:
+    """Whatever it becomes, the workspace is then as the program saw it, and the undo restores it."""
+    before = tree(yard)
+    async with yard.open(box=False) as rt:
+        result = await rt.call(
+            "sys.exec.run_captured", {"argv": ["sh", "-c", f"{line}; find . -type f | sort"]}
+        )
+        assert result.status == "succeeded", result.error
+        seen = result.steps[0].output["stdout"]["text"]  # type: ignore[index,call-overload]  # an object
+        here = sorted(
+            f"./{path.relative_to(yard.workspace)}"
+            for path in yard.workspace.rglob("*")
+            if path.is_file() and not path.is_symlink()
+        )
+        assert here == str(seen).split()
+        assert (await rt.undo(result.run_id)).status == "undone"
+    assert tree(yard) == before
+
+
+async def test_what_is_shown_is_what_is_approved_and_applied(yard: Place) -> None:
+    """A program that never writes the same twice runs once: for whoever is asked. Its result is applied as it was shown."""
+    yard.policy = ASK
+    line = "head -c 8 /dev/urandom | od -An -tx1 > out.txt"
+    async with yard.open(box=False) as rt:
+        waiting = await rt.run(workflow(line))
+        assert waiting.status == "waiting"
+        assert not (yard.workspace / "out.txt").exists()
+        asked = rt.show(waiting.run_id)
+        del asked
+        result = await rt.approve(waiting.run_id, principal=user("boss"))
+        assert result.status == "succeeded", result.error
+    assert [*(yard.root / "state" / "sandbox").iterdir()] == []
+
+
+async def test_an_approval_is_void_when_the_workspace_changed(yard: Place) -> None:
+    """Somebody changes what the program reads: it runs again, and another result is asked for again."""
+    yard.policy = ASK
+    async with yard.open(box=False) as rt:
+        waiting = await rt.run(workflow("cp src/a.txt out.txt"))
+        (yard.workspace / "src/a.txt").write_text("two\n")
+        again = await rt.approve(waiting.run_id, principal=user("boss"))
+        assert (again.status, (yard.workspace / "out.txt").exists()) == ("waiting", False)
+        result = await rt.approve(waiting.run_id, principal=user("boss"))
+        assert result.status == "succeeded", result.error
+    assert (yard.workspace / "out.txt").read_text() == "two\n"
+
+
+async def test_a_plan_runs_programs_only_when_it_is_told_to(yard: Place) -> None:
+    """Without being told it says that it can't know; what follows a change that is not there yet can't be known either."""
+    lines = ("echo new > b.txt", "cat b.txt")
+    async with yard.open(box=False) as rt:
+        blind = (await rt.plan(workflow(*lines))).steps
+        assert [step.known for step in blind] == [False, False]
+        assert "assent plan --execute-captured" in blind[0].preview.diff
+        seen = (await rt.plan(workflow(*lines), execute_captured=True)).steps
+        assert [step.known for step in seen] == [True, False]
+        assert "+new" in seen[0].preview.diff
+        assert "an earlier step changes files" in seen[1].preview.diff
+    assert not (yard.workspace / "b.txt").exists()
+
+
+async def test_what_is_ignored_is_not_taken_over(yard: Place) -> None:
+    line = "mkdir -p cache/x out; echo 1 > cache/x/y; echo 2 > out/keep; echo 3 > out/a.o"
+    result = await run(yard, line, ignore=["cache/", "*.o"])
+    assert result.status == "succeeded", result.error
+    assert sorted(path.name for path in yard.workspace.rglob("*")) == [
+        "a.txt",
+        "assent.toml",
+        "keep",
+        "out",
+        "src",
+    ]
+    assert result.steps[0].output["ignored"] == 4  # type: ignore[index,call-overload]  # an object
+    assert code(await run(yard, "true", ignore=["#"])) == "PATTERN_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("mkfifo pipe; echo x > y", "CAPTURE_REFUSED"),
+        ("ln -s /etc/passwd way_out", "CAPTURE_REFUSED"),
+        ("ln -s ../../outside way_out", "CAPTURE_REFUSED"),
+        ("echo x >> assent.toml", "PATH_PROTECTED"),
+        ("echo x > y; exit 1", "PROGRAM_FAILED"),
+        ("echo x > y; kill -9 $$", "PROGRAM_FAILED"),
+    ],
+)
+async def test_what_can_not_be_taken_over_leaves_the_workspace_alone(
+    yard: Place, line: str, expected: str
+) -> None:
+    before = tree(yard)
+    result = await run(yard, line)
+    assert (result.status, code(result)) == ("failed", expected)
+    assert tree(yard) == before
+
+
+async def test_somebody_elses_change_to_what_was_written_stops_the_undo(yard: Place) -> None:
+    async with yard.open(box=False) as rt:
+        result = await rt.call("sys.exec.run_captured", {"argv": ["sh", "-c", "echo x > y; echo z > w"]})
+        (yard.workspace / "y").write_text("mine\n")
+        with pytest.raises(RefusedError) as refused:
+            await rt.undo(result.run_id)
+        assert refused.value.code == "COMPENSATION_CONFLICT"
+    assert (yard.workspace / "w").read_text() == "z\n"

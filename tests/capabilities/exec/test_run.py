@@ -1,0 +1,127 @@
+"""`sys.exec.run`: for what a program prints or does elsewhere; what it writes here is thrown away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from assent.engine import RunResult
+from assent.runtime.api import Reader
+from tests.support.bodies import Place, code
+
+
+async def run(place: Place, *argv: str, **given: Any) -> RunResult:
+    async with place.open(box=False) as rt:
+        return await rt.call("sys.exec.run", {"argv": [*argv], **given})
+
+
+async def output(place: Place, *argv: str, **given: Any) -> Any:
+    result = await run(place, *argv, **given)
+    assert result.status == "succeeded", result.error
+    return result.steps[0].output
+
+
+async def test_a_program_sees_the_workspace_and_leaves_nothing_in_it(yard: Place) -> None:
+    found = await output(yard, "sh", "-c", "cat a.txt; echo two > b.txt; cat b.txt; echo oops >&2", cwd="src")
+    assert (found["exit_code"], found["stdout"]["text"], found["stderr"]["text"]) == (
+        0,
+        "one\ntwo\n",
+        "oops\n",
+    )
+    assert sorted(path.name for path in (yard.workspace / "src").iterdir()) == ["a.txt"]
+    assert [*(yard.root / "state" / "sandbox").iterdir()] == []
+
+
+async def test_no_shell_reads_the_arguments(yard: Place) -> None:
+    found = await output(yard, "python3", "-c", "import sys; print(sys.argv[1:])", "$HOME; ls", "*")
+    assert found["stdout"]["text"] == "['$HOME; ls', '*']\n"
+
+
+async def test_a_program_gets_the_environment_that_was_named_and_its_input(yard: Place) -> None:
+    found = await output(yard, "sh", "-c", "env | sort; cat", environment={"GREETING": "hi"}, stdin="typed\n")
+    lines = [
+        line
+        for line in found["stdout"]["text"].splitlines()
+        if not line.startswith(("PWD", "SHLVL", "_=", "OLDPWD"))
+    ]
+    assert lines == ["GREETING=hi", "HOME=/tmp", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "typed"]
+
+
+async def test_what_is_too_long_is_cut_and_attached_whole(yard: Place) -> None:
+    result = await run(yard, "python3", "-c", "for n in range(20000): print('line', n)")
+    output: Any = result.steps[0].output
+    stream = output["stdout"]
+    assert stream["is_cut"] is True
+    assert stream["text"].endswith("line 19999\n")
+    assert stream["text"].startswith("line ")
+    with Reader.open(yard.settings()) as reader:
+        whole = b"".join(reader.attachment(result.run_id, stream["log"]["blob"]))
+        assert whole.decode() == "".join(f"line {n}\n" for n in range(20000))
+        assert reader.verify()["ok"] is True
+
+
+async def test_a_program_that_fails_without_a_network_has_had_no_effect(yard: Place) -> None:
+    result = await run(yard, "sh", "-c", "echo why >&2; exit 3")
+    assert (result.status, code(result)) == ("failed", "PROGRAM_FAILED")
+    assert result.error is not None
+    assert result.error["message"] == "the program ended with exit code 3"
+    details: Any = result.error["details"]
+    assert (details["exit_code"], details["stderr"]) == (3, "why\n")
+    assert (await output(yard, "sh", "-c", "exit 3", check=False))["exit_code"] == 3
+
+
+async def test_a_program_that_takes_too_long_is_ended(yard: Place) -> None:
+    result = await run(yard, "sh", "-c", "sleep 600", timeout="1s")
+    assert (code(result), (result.error or {})["message"]) == (
+        "PROGRAM_LIMIT",
+        "the program was ended by its limit `wall_s`",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"argv": ["bash"]}, "PROGRAM_NOT_ALLOWED"),
+        ({"argv": ["sh"], "environment": {"LD_PRELOAD": "x"}}, "ENVIRONMENT_NOT_ALLOWED"),
+        ({"argv": ["sh"], "cwd": "../.."}, "SANDBOX_INVALID"),
+        ({"argv": []}, "INVALID_INPUT"),
+        ({"argv": ["sh", "a\0b"]}, "INVALID_INPUT"),
+        ({"argv": ["./tool"]}, "PROGRAM_MISSING"),
+    ],
+)
+async def test_what_may_not_be_run_is_not(yard: Place, given: dict[str, Any], expected: str) -> None:
+    async with yard.open(box=False) as rt:
+        assert code(await rt.call("sys.exec.run", given)) == expected
+
+
+async def test_a_value_of_a_secret_in_what_is_printed_is_hidden(
+    yard: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given by reference, as the operator granted, and stands in no output, attachment or error."""
+    monkeypatch.setenv("ASSENT_SECRET_TOKEN", "hunter-of-secrets-7")
+    toml = yard.workspace / "assent.toml"
+    toml.write_text(toml.read_text() + '[secrets.token]\ncapabilities = ["sys.exec.run"]\n')
+    found = await output(
+        yard,
+        "sh",
+        "-c",
+        'test "$GREETING" = "x hunter-of-secrets-7" && echo "$GREETING"',
+        environment={"GREETING": "x secret://token"},
+    )
+    assert found["stdout"]["text"] == "x ***\n"
+
+
+async def test_a_plan_shows_the_command_and_runs_nothing(yard: Place) -> None:
+    step: dict[str, Any] = {
+        "name": "a",
+        "capability": "sys.exec.run",
+        "inputs": {"argv": ["sh", "-c", "touch x"], "environment": {"GREETING": "a"}},
+    }
+    async with yard.open(box=False) as rt:
+        planned = (await rt.plan({"name": "w", "steps": [step]})).steps[0]
+    assert (
+        planned.preview.diff
+        == "$ GREETING=… sh -c 'touch x'\n(without a network; what it writes is thrown away)\n"
+    )
+    assert not (yard.root / "state" / "sandbox").exists()

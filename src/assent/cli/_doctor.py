@@ -77,6 +77,7 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield _guarded("signing key", lambda: _key(settings))
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     yield _guarded("plugins", lambda: _plugins(door))
+    yield from _sandbox(settings)
     if settings.state.is_dir():
         yield _guarded("runs", lambda: _runs(door))
         yield _guarded("public key", lambda: _public_key(door))
@@ -136,6 +137,38 @@ def _plugins(door: Door) -> Check:
     if any(one.is_required and one.state is not PluginState.TRUSTED for one in found):
         return Check("plugins", "fault", f"{seen}; a required one is not loaded", hint)
     return Check("plugins", "warning" if wrong else "ok", seen, hint if wrong else None)
+
+
+def _sandbox(settings: Settings) -> Iterator[Check]:
+    """The walls around programs, tried out now: each with what it is made of, or with what it lacks."""
+    name = "sandbox"
+    try:
+        with settings.sandbox.detect() as sandbox:
+            holds = sandbox.holds
+    except AssentError as error:
+        yield Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
+        return
+    take_out = "take `unconfined` out of `[sandbox]`"
+    if not holds.is_confined:
+        remedy = next(iter(holds.missing.values()), None)
+        if settings.sandbox.unconfined:
+            yield Check(
+                name,
+                "fault",
+                "NOTHING HOLDS, and programs run UNCONFINED all the same",
+                f"{take_out}; {remedy}",
+            )
+        else:
+            yield Check(name, "warning", "nothing holds, so no program is run", remedy)
+        return
+    if settings.sandbox.unconfined:
+        yield Check(
+            name, "warning", f"{holds.backend}; `unconfined` is set and changes nothing here", take_out
+        )
+    else:
+        yield Check(name, "ok", holds.backend)
+    for wall, mechanism in holds.walls.items():
+        yield Check(f"{name}: {wall}", "ok", mechanism)
 
 
 def _state(settings: Settings) -> Check:

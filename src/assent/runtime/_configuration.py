@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from assent.errors import InputError, Json
 from assent.runtime import _exec_settings as programs
 from assent.runtime import _net_settings as net
+from assent.runtime import _sandbox_settings as sandbox
 from assent.runtime._secret_settings import read_address, read_hosts, read_patterns, read_source
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import LABEL, PRINCIPAL_ID
@@ -227,7 +228,12 @@ PROJECT_SCHEMA: Final[Schema] = {
     "exec": {"rules": _PROGRAMS},
     "net": _NET,
     "plugins": {"paths": _paths, "required": _plugin_names},
-    "sandbox": {"unconfined": _flag},
+    "sandbox": {
+        "unconfined": _flag,
+        "backend": sandbox.read_backend,
+        **dict.fromkeys(sandbox.DURATIONS, _duration_ms),
+        **{name: _whole(1, most) for name, most in sandbox.NUMBERS.items()},
+    },
     "identity": {"strict": _flag, "users": _WHO, "agents": _WHO, "services": _WHO},
     "app": _free,
 }

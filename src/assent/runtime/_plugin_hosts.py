@@ -97,11 +97,11 @@ class Launcher:
 
     async def launch(self, needs: Needs) -> Child:
         """Start one. SANDBOX_UNAVAILABLE where nothing holds and the operator has not switched that off by name."""
-        from assent.sandbox import Confinement, Sandbox, SandboxLimits
+        from assent.sandbox import Confinement, SandboxLimits
 
         async with self._lock:
             if self._sandbox is None:
-                self._sandbox = await asyncio.to_thread(Sandbox.detect, unconfined=self._settings.unconfined)
+                self._sandbox = await asyncio.to_thread(self._settings.sandbox.detect)
         if self._empty is None:
             # A sandbox shows a workspace. A worker has none: it asks for files by name, and Assent gives them or refuses.
             self._empty = Path(tempfile.mkdtemp(prefix="assent-plugin-"))

@@ -32,6 +32,9 @@ from assent.runtime._places import (
     read_policy_file,
     runtime_folder,
 )
+from assent.runtime._sandbox_settings import DURATIONS as SANDBOX_DURATIONS
+from assent.runtime._sandbox_settings import NUMBERS as SANDBOX_NUMBERS
+from assent.runtime._sandbox_settings import SandboxSettings, sandbox_settings
 from assent.runtime._secret_settings import (
     VAULT_TABLE,
     ConfiguredSecret,
@@ -121,7 +124,7 @@ class Settings:
     """The tables of `[exec.rules]`, by name."""
     plugin_paths: tuple[str, ...]
     required_plugins: frozenset[str]
-    unconfined: bool
+    sandbox: SandboxSettings
     """Where nothing confines programs, they run all the same."""
     effective: tuple[Effective, ...]
     runtime_home: Path | None
@@ -187,7 +190,7 @@ class Settings:
             programs=layers.rules("exec"),
             plugin_paths=plugin_paths,
             required_plugins=frozenset(required_plugins),
-            unconfined=layers.flag(("sandbox", "unconfined")),
+            sandbox=layers.sandbox(),
             effective=tuple(layers.noted),
             runtime_home=_folder(environ, "XDG_RUNTIME_DIR"),
             temporary_home=_folder(environ, "TMPDIR") or Path("/tmp"),  # noqa: S108 - owner and mode are checked on use
@@ -391,6 +394,16 @@ class _Layers:
             if (value := self.configured(("secrets", VAULT_TABLE, key))) is not None
         }
         return SecretSettings(found, VaultSettings.of(vault, lambda text: _absolute(Path(text), self._cwd)))
+
+    def sandbox(self) -> SandboxSettings:
+        """What the workspace says of confined programs."""
+        said: dict[str, Json] = {}
+        for name in ("backend", *SANDBOX_DURATIONS, *SANDBOX_NUMBERS):
+            found = self.configured(("sandbox", name))
+            if found is not None:
+                said[name] = found[0]
+                self.note(f"sandbox.{name}", found[0], found[1].place(("sandbox", name)))
+        return sandbox_settings(unconfined=self.flag(("sandbox", "unconfined")), said=said)
 
     def net(self) -> NetSettings:
         """What the workspace says of requests: its limits, and its rules in the order of the file."""

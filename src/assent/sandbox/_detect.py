@@ -42,7 +42,7 @@ def detect(launcher: Launcher, wanted: str, *, namespaces: bool = True) -> tuple
     if wanted != "native":
         found = _wrapper(launcher, native, failed is None)
         if found is not None:
-            return found, _holds(found, "bubblewrap", pid_max=None)
+            return found, _holds(found, "bubblewrap", pid_max=pid_max if found.namespaces else None)
         if wanted == "bubblewrap":
             why = "install bubblewrap, or set `backend` under `[sandbox]` to `native`"
             return nothing, _none(dict.fromkeys(Wall, why))

@@ -66,6 +66,11 @@ class Sandbox:
         """End the launcher and every program that still runs. Harmless when called twice."""
         self._launcher.close()
 
+    @property
+    def launcher_id(self) -> int | None:
+        """The process that starts programs and does all the work for them; None before it is needed."""
+        return self._launcher.process_id
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,0 +1,147 @@
+"""What was written to a layer is captured as changes, completely and with bounds, and nothing of it leads out."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from assent.errors import AssentError
+from assent.sandbox import Captured, CaptureLimits, Sandbox
+from assent.sandbox._capture import _leads_out, captured
+from assent.sandbox._layer import Layer, LayerKind, copy_workspace, discard, new_layer, read_layer, record
+from tests.sandbox.conftest import Ground
+
+
+def told(changes: tuple[Captured, ...]) -> set[tuple[str, str, str]]:
+    return {(one.path, one.change, one.kind) for one in changes}
+
+
+async def test_every_kind_of_change_is_captured(sandbox: Sandbox, ground: Ground) -> None:
+    (ground.root / "old").mkdir()
+    (ground.root / "old" / "deep.txt").write_text("deep")
+    (ground.root / "swap").write_text("a file")
+    (ground.root / "link").symlink_to("a.txt")
+    (ground.root / "touched").write_text("same")
+    program = """
+        echo more >> a.txt; echo new > n; mkdir -p e/f; echo in > e/f/g
+        rm -r old; mkdir old; echo fresh > old/fresh
+        rm swap; mkdir swap; ln n hard; rm link; ln -s src link
+        ln -s /etc/shadow out; ln -s ../../up up; ln -s src/b.txt in
+        echo same > t; printf same > touched; mkfifo pipe; rm src/b.txt
+    """
+    ended = await sandbox.run(["sh", "-c", program], ground.confinement(layer=True))
+    assert ended.is_success, ended.stderr
+    capture = sandbox.captured(ground.layer)
+    assert told(capture.changes) == {
+        ("a.txt", "changed", "file"),
+        ("n", "added", "file"),
+        ("hard", "added", "file"),
+        ("e", "added", "folder"),
+        ("e/f", "added", "folder"),
+        ("e/f/g", "added", "file"),
+        ("old/deep.txt", "removed", "file"),
+        ("old/fresh", "added", "file"),
+        ("swap", "removed", "file"),
+        ("swap", "added", "folder"),
+        ("link", "changed", "link"),
+        ("in", "added", "link"),
+        ("t", "added", "file"),
+        ("src/b.txt", "removed", "file"),
+    } | ({("old", "changed", "folder")} & told(capture.changes))
+    assert {one.path for one in capture.refused} == {"out", "up", "pipe"}
+    changed = next(one for one in capture.changes if one.path == "a.txt")
+    with capture.open(changed) as file:
+        assert file.read() == b"alpha\nmore\n"
+    assert (ground.root / "a.txt").read_text() == "alpha\n"
+
+
+async def test_second_program_sees_what_the_first_wrote(sandbox: Sandbox, ground: Ground) -> None:
+    confinement = ground.confinement(layer=True)
+    await sandbox.run(["sh", "-c", "echo one > n"], confinement)
+    ended = await sandbox.run(["cat", "n"], confinement)
+    assert ended.stdout == b"one\n"
+    sandbox.discard(ground.layer)
+    assert not ground.layer.exists()
+    sandbox.discard(ground.layer)
+
+
+async def test_capture_is_bounded(sandbox: Sandbox, ground: Ground) -> None:
+    await sandbox.run(["sh", "-c", "echo 0123456789 > n; echo > m"], ground.confinement(layer=True))
+    for limits in (CaptureLimits(bytes=5), CaptureLimits(entries=1)):
+        with pytest.raises(AssentError) as caught:
+            sandbox.captured(ground.layer, limits=limits)
+        assert caught.value.code == "SANDBOX_LAYER_FULL"
+
+
+def test_empty_layer_holds_no_change(sandbox: Sandbox, ground: Ground) -> None:
+    assert sandbox.captured(ground.layer).changes == ()
+    assert not sandbox.is_overlay(ground.layer)
+
+
+def test_copy_leaves_out_what_is_hidden_and_what_is_no_file(ground: Ground) -> None:
+    (ground.root / "link").symlink_to("a.txt")
+    os.mkfifo(ground.root / "pipe")
+    layer = copy_workspace(new_layer(ground.layer, ground.root, (str(ground.state),)), bytes_max=1 << 20)
+    record(layer)
+    assert sorted(one.name for one in Path(layer.tree).iterdir()) == ["a.txt", "link", "src"]
+    capture = captured(read_layer(ground.layer), CaptureLimits())
+    assert capture.changes == ()
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(os.path.relpath(f"{layer.tree}/sock"))
+    assert {refused.path for refused in captured(layer, CaptureLimits()).refused} == {"sock", "pipe"}
+    Path(layer.tree, "src").chmod(0)
+    assert ("src", "changed", "folder") in told(captured(layer, CaptureLimits()).changes)
+    discard(ground.layer)
+
+
+def test_copy_is_bounded(ground: Ground) -> None:
+    with pytest.raises(AssentError) as caught:
+        copy_workspace(new_layer(ground.layer, ground.root, ()), bytes_max=3)
+    assert caught.value.code == "SANDBOX_LAYER_FULL"
+
+
+def test_layer_lies_outside_of_what_it_covers(ground: Ground, tmp_path: Path) -> None:
+    for folder in (ground.root / "src", tmp_path / "nowhere"):
+        with pytest.raises(AssentError) as caught:
+            new_layer(folder, ground.root, ())
+        assert caught.value.code == "SANDBOX_INVALID"
+    assert new_layer(ground.state, ground.root, (str(ground.state),)).kind is LayerKind.OVERLAY
+
+
+def test_overlays_own_marks_are_understood(tmp_path: Path) -> None:
+    """A folder that was replaced shows nothing of the workspace's, and a whiteout removes what it covers."""
+    root, folder = tmp_path / "root", tmp_path / "layer"
+    for one in (root / "d" / "e", folder / "upper" / "d"):
+        one.mkdir(parents=True)
+    (root / "d" / "e" / "f").write_text("f")
+    (folder / "upper" / "d" / "new").write_text("n")
+    try:
+        os.setxattr(folder / "upper" / "d", "user.overlay.opaque", b"y")
+    except OSError:
+        pytest.skip("this file system has no user attributes")
+    found = captured(Layer(folder, LayerKind.OVERLAY, root, ()), CaptureLimits())
+    assert told(found.changes) == {
+        ("d/new", "added", "file"),
+        ("d/e/f", "removed", "file"),
+        ("d/e", "removed", "folder"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "is_out"),
+    [
+        ("l", "a.txt", False),
+        ("d/l", "../a.txt", False),
+        ("d/l", "./x//y", False),
+        ("l", "../a.txt", True),
+        ("d/l", "../../a", True),
+        ("d/l", "x/../../a", True),
+        ("l", "/etc/passwd", True),
+        ("l", "x/..", True),
+    ],
+)
+def test_links_that_might_lead_out_are_told(path: str, target: str, is_out: bool) -> None:
+    assert _leads_out(path, target) is is_out

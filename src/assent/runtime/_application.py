@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from assent import system
 from assent.capabilities.exec import Programs
@@ -13,9 +12,6 @@ from assent.runtime._exec_settings import rule_of
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._net_settings import http_of
 from assent.runtime.settings import Settings
-
-if TYPE_CHECKING:
-    from assent.sandbox import Sandbox, SandboxLimits
 
 
 def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
@@ -39,22 +35,12 @@ def programs_of(settings: Settings) -> Programs:
     def absolute(written: str) -> Path:
         return settings.workspace / Path(written).expanduser()
 
-    def sandbox() -> Sandbox:
-        from assent.sandbox import Sandbox
-
-        return Sandbox.detect(unconfined=settings.unconfined)
-
-    def limits() -> SandboxLimits:
-        from assent.sandbox import SandboxLimits
-
-        return SandboxLimits()
-
     return Programs(
         [rule_of(name, said, absolute) for name, said in settings.programs.items()],
         workspace=settings.workspace,
         home=settings.state / "sandbox",
         hidden=(settings.state, settings.key_path),
         environ=system.environment(),
-        sandbox=sandbox,
-        limits=limits,
+        sandbox=settings.sandbox.detect,
+        limits=settings.sandbox.default_limits,
     )

@@ -27,6 +27,7 @@ OWN: Final = tuple(
         "replay.md",
         "archives.md",
         "programs.md",
+        "http.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

@@ -195,6 +195,7 @@ _NET: Final[Schema] = {
     "header_bytes": _whole(1024, 96 << 10),
     "request_bytes": _whole(0, 1 << 30),
     "answer_bytes": _whole(0, 1 << 30),
+    "inline_bytes": _whole(0, 64 << 20),
     "download_bytes": _whole(0, 1 << 40),
     "ratio": _whole(2, 100_000),
     "connections": _whole(1, 1024),

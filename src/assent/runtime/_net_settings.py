@@ -38,6 +38,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "header_bytes": "header_bytes",
     "request_bytes": "request_bytes",
     "answer_bytes": "answer_bytes",
+    "inline_bytes": "inline_bytes",
     "download_bytes": "download_bytes",
     "ratio": "ratio",
     "connections": "connections",

@@ -124,6 +124,23 @@ async def test_a_body_is_json_or_text_where_it_is_that(
     assert (answer["body"], answer["body_type"], answer["size"]) == (found, how, len(body))
 
 
+async def test_a_large_body_stands_beside_the_output_without_its_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output names it; what is kept was redacted."""
+    monkeypatch.setenv("ASSENT_SECRET_MAIL_TOKEN", SECRET)
+    grant = '[net]\ninline_bytes = 100\n[secrets."mail/token"]\ncapabilities = ["net.http.*"]\n'
+    body = b"x" * 200 + SECRET.encode()
+    async with service(tmp_path, fixed(200, body, "text/plain"), grant) as (web, rt, _):
+        for capability in ("net.http.get", "net.http.post"):
+            inputs: dict[str, Any] = {"url": web.url(), "headers": {"authorization": "secret://mail/token"}}
+            answer = output(await rt.call(capability, inputs))
+            assert (answer["body_type"], answer["size"]) == ("blob", len(body))
+            digest = answer["body"]["blob"]
+            kept = (tmp_path / "state/blobs" / digest[:2] / digest[2:]).read_bytes()
+            assert kept == b"x" * 200 + b"***"
+
+
 async def test_credentials_of_an_answer_are_masked_by_name(tmp_path: Path) -> None:
     """Whatever they hold, and however often they come."""
     headers = [

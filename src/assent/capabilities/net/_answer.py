@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import math
 import re
-from typing import Final, Literal
+from typing import Final
 
 from assent.capabilities.net._client import Received
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._results import Answer, Head
+from assent.capabilities.net._results import Answer, BodyType, Head
 from assent.errors import Json
+from assent.invocation import LocalContext
 from assent.spec.masking import MASK, names_secret
 
 DEPTH_MAX: Final = 64
@@ -42,9 +44,20 @@ def head_of(received: Received) -> Head:
     )
 
 
+async def attached(context: LocalContext, received: Received, inline_bytes: int) -> Answer:
+    """The whole answer; a body with more than `inline_bytes` stands beside the output, secrets taken out of it."""
+    if len(received.body) <= inline_bytes:
+        return answer_of(received)
+    kept = await asyncio.to_thread(context.attach, (context.redact(received.body),))
+    return _answer(received, kept.to_json(), "blob")
+
+
 def answer_of(received: Received) -> Answer:
-    """The whole answer."""
-    body, body_type = read_body(received)
+    """The whole answer, its body in it."""
+    return _answer(received, *read_body(received))
+
+
+def _answer(received: Received, body: Json, body_type: BodyType) -> Answer:
     return Answer(
         **head_of(received).model_dump(),
         body=body,
@@ -64,7 +77,7 @@ def shown_headers(received: Received) -> dict[str, str]:
     return found
 
 
-def read_body(received: Received) -> tuple[Json, Literal["none", "json", "text", "base64"]]:
+def read_body(received: Received) -> tuple[Json, BodyType]:
     """The body, and what it is given as."""
     if not received.body:
         return None, "none"

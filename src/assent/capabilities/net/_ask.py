@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assent.capabilities.net._answer import answer_of, head_of, refused
+from assent.capabilities.net._answer import attached, head_of, refused
 from assent.capabilities.net._client import Http, Received
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._parameters import Ask
@@ -25,7 +25,8 @@ def preview(parameters: Ask, method: str) -> Preview:
 
 async def get(context: LocalContext, parameters: Ask) -> Answer:
     """Ask for the whole answer."""
-    return answer_of(await _asked(context, parameters, "GET"))
+    received = await _asked(context, parameters, "GET")
+    return await attached(context, received, context.app.get(Http).limits.inline_bytes)
 
 
 async def head(context: LocalContext, parameters: Ask) -> Head:

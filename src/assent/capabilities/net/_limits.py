@@ -16,7 +16,7 @@ class NetLimits:
 
     `timeout_ms` is for all of it, redirects included; `connect_ms` for one connection with its TLS; `idle_ms` for one wait for
     the other side. `answer_bytes` bounds what an answer is after unpacking, `download_bytes` the same for a file; `ratio` how
-    many times more that may be than what came over the wire.
+    many times more that may be than what came over the wire. From `inline_bytes` on, an answer's body is kept beside the output.
     """
 
     timeout_ms: int = 60_000
@@ -25,7 +25,8 @@ class NetLimits:
     redirects: int = 5
     header_bytes: int = 64 << 10
     request_bytes: int = 16 << 20
-    answer_bytes: int = 1 << 20
+    answer_bytes: int = 16 << 20
+    inline_bytes: int = 256 << 10
     download_bytes: int = 256 << 20
     ratio: int = 100
     connections: int = 64

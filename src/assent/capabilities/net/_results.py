@@ -8,6 +8,7 @@ from pydantic import Field
 
 from assent.spec.capability import SpecModel
 
+BodyType = Literal["none", "json", "text", "base64", "blob"]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -23,11 +24,13 @@ class Head(SpecModel):
 class Answer(Head):
     """An answer. `body` is JSON, text or base64, as `body_type` says; `size` and `sha256` are of its bytes.
 
+    A body of type `blob` is too large to stand here: `{"blob": SHA-256, "bytes": N}` names what was kept of it beside the output.
+
     `body_missing` is the code of what kept the body of an answer from being read that told of success all the same.
     """
 
     body: Any  # `Any`: JSON of any form
-    body_type: Literal["none", "json", "text", "base64"]
+    body_type: BodyType
     size: Count
     sha256: str
     body_missing: str | None = None

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar
 
-from assent.capabilities.net._answer import answer_of, refused
+from assent.capabilities.net._answer import answer_of, attached, refused
 from assent.capabilities.net._client import Http, Received
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._parameters import Offset, Send, SendCompensated, Status
@@ -116,7 +116,7 @@ class Sending(Generic[S]):
             self._require_success(received, parameters, is_first=_FIRST in context.flags)
         except HttpFailure as failure:
             raise failure.to_error(is_safe=False) from failure
-        return answer_of(received)
+        return await attached(context, received, http.limits.inline_bytes)
 
     def _require_success(self, received: Received, parameters: S, *, is_first: bool) -> None:
         status = received.status

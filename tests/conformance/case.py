@@ -89,6 +89,7 @@ class Stage:
     _closing: ExitStack
     things: dict[str, Any] = field(default_factory=dict)  # `Any`: whatever a case needs again
     shown: dict[str, str] = field(default_factory=dict)
+    control: dict[str, str] = field(default_factory=dict)
 
     @property
     def workspace(self) -> Path:
@@ -114,9 +115,19 @@ class Stage:
         target.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+_CONTROL: Final = ("policy.yaml", "assent.toml")
+
+
 def tree(stage: Stage) -> object:
-    """The workspace with bytes and modes, its state directory left out."""
-    return without_times(tree_of(stage.workspace))
+    """The workspace with bytes and modes, but without what governs it: the state directory, settings and policy."""
+    found = without_times(tree_of(stage.workspace))
+    return {path: state for path, state in found.items() if path not in _CONTROL}
+
+
+def control(stage: Stage) -> str:
+    """Whether settings and policy are as they were; what stands in them (a port) may differ from one world to the next."""
+    found = {name: (stage.workspace / name).read_text() for name in _CONTROL}
+    return "as they were" if found == stage.control else f"now {found}"
 
 
 def nothing(stage: Stage) -> None:
@@ -183,8 +194,12 @@ class Case:
             for path, content in self.files.items():
                 stage.write(path, content)
             self.arrange(stage)
-            stage.write("policy.yaml", _POLICY)
-            stage.write("assent.toml", f'policy = "policy.yaml"\n{given(self.settings, stage)}')
+            stage.control = {
+                "policy.yaml": _POLICY,
+                "assent.toml": f'policy = "policy.yaml"\n{given(self.settings, stage)}',
+            }
+            for path, text in stage.control.items():
+                stage.write(path, text)
             # A policy that others may write is refused, whatever this machine's umask lets through.
             (stage.workspace / "policy.yaml").chmod(0o600)
             stage.env.update(given(self.env, stage))

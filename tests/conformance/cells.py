@@ -22,7 +22,7 @@ from assent.runtime import Runtime
 from assent.runtime.settings import Settings
 from assent.spec.frozen import thaw
 from assent.spec.states import StepState
-from tests.conformance.case import CANARY, Case, Cell, Stage, given
+from tests.conformance.case import CANARY, Case, Cell, Stage, control, given
 from tests.support.crashing import KILLED, noted
 from tests.support.hands import tree_of
 from tests.support.nursery import Ended, Nursery
@@ -93,9 +93,9 @@ def _literal(value: Json) -> Json:
             return value
 
 
-def seen(case: Case, stage: Stage) -> tuple[object, object]:
-    """Everything that is observed: what the case says, and the world outside, which never changes."""
-    return case.observe(stage), tree_of(stage.outside)
+def seen(case: Case, stage: Stage) -> tuple[object, ...]:
+    """Everything that is observed: what the case says, and what never changes, the world outside and what governs this one."""
+    return case.observe(stage), tree_of(stage.outside), control(stage)
 
 
 def _only(result: RunResult) -> StepResult:

@@ -252,6 +252,7 @@ class Scene:
         state = self.workspace / ".assent"
         assert {entry.name for entry in state.iterdir()} <= _STATE_FILES
         assert list((state / "blobs" / "tmp").iterdir()) == []
+        assert [*(state / "sandbox").glob("*")] == []
 
     def runs(self) -> list[dict[str, Json]]:
         """All runs, oldest first."""
@@ -329,7 +330,16 @@ class Story:
 
 
 _ENDED: Final = ("succeeded", "failed", "rolled_back", "cancelled", "undone")
-_STATE_FILES: Final = {".gitignore", "blobs", "ledger.db", "ledger.db-shm", "ledger.db-wal", "lock", "socket"}
+_STATE_FILES: Final = {
+    ".gitignore",
+    "blobs",
+    "ledger.db",
+    "ledger.db-shm",
+    "ledger.db-wal",
+    "lock",
+    "sandbox",
+    "socket",
+}
 
 
 def _copy(source: Path, destination: Path) -> None:

@@ -136,6 +136,26 @@ class TestUnpack(CapabilityContract):
     )
 
 
+class TestGitStatus(CapabilityContract):
+    capability = BUILTIN["sys.git.status"]
+    cases = (Case({}, fails="GIT_MISSING"),)
+
+
+class TestGitCommit(CapabilityContract):
+    capability = BUILTIN["sys.git.commit"]
+    cases = (Case({"message": "m"}, fails="GIT_MISSING"),)
+
+
+class TestGitTag(CapabilityContract):
+    capability = BUILTIN["sys.git.tag"]
+    cases = (Case({"name": "v1"}, fails="GIT_MISSING"),)
+
+
+class TestGitBranch(CapabilityContract):
+    capability = BUILTIN["sys.git.branch"]
+    cases = (Case({"action": "create", "name": "b"}, fails="GIT_MISSING"),)
+
+
 def test_no_builtin_capability_is_left_out() -> None:
     suites = [
         one for one in globals().values() if isinstance(one, type) and issubclass(one, CapabilityContract)

@@ -28,6 +28,7 @@ OWN: Final = tuple(
         "archives.md",
         "programs.md",
         "http.md",
+        "git.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

@@ -25,7 +25,7 @@ from assent.invocation import (
     Reconciliation,
     World,
 )
-from assent.invocation.context import CallLife
+from assent.invocation.context import CallLife, Surroundings
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal, PrincipalKind
 
@@ -126,6 +126,7 @@ def another(
         cancel=context.cancel,
         keep_pre_image=context.keep_pre_image,
         life=life,
+        around=context._around,
     )
 
 
@@ -137,6 +138,7 @@ class Hands:
     workspace: Workspace
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     calls: int = 0
+    around: Surroundings = field(default_factory=Surroundings)
 
     @classmethod
     def on(cls, root: Path, *, pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX) -> Hands:
@@ -160,6 +162,7 @@ class Hands:
             blobs=self.blobs,
             cancel=CancelToken(),
             keep_pre_image=keep,
+            around=self.around,
         )
         return Step(chosen, chosen.parameters(**parameters), context)
 

@@ -26,6 +26,7 @@ BUILTIN_MODULES: Final[tuple[str, ...]] = (
     "assent.capabilities.data._capabilities",
     "assent.capabilities.exec._capabilities",
     "assent.capabilities.fs._capabilities",
+    "assent.capabilities.git._capabilities",
     "assent.capabilities.net._capabilities",
     "assent.capabilities.sys._capabilities",
     "assent.capabilities.text._capabilities",

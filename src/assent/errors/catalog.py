@@ -12,6 +12,7 @@ from assent.errors._data_codes import DATA_CODES
 from assent.errors._declaration_codes import DECLARATION_CODES
 from assent.errors._exec_codes import EXEC_CODES
 from assent.errors._explanation import Explanation
+from assent.errors._git_codes import GIT_CODES
 from assent.errors._manifest_codes import MANIFEST_CODES
 from assent.errors._net_codes import NET_CODES
 from assent.errors._plugin_codes import PLUGIN_CODES
@@ -568,6 +569,7 @@ CATALOG: dict[str, Explanation] = {
     **DATA_CODES,
     **DECLARATION_CODES,
     **CALL_CODES,
+    **GIT_CODES,
     **MANIFEST_CODES,
     **EXEC_CODES,
     **NET_CODES,

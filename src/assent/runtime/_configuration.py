@@ -16,6 +16,7 @@ from assent.errors import InputError, Json
 from assent.runtime import _exec_settings as programs
 from assent.runtime import _net_settings as net
 from assent.runtime import _sandbox_settings as sandbox
+from assent.runtime._git_settings import GIT
 from assent.runtime._secret_settings import read_address, read_hosts, read_patterns, read_source
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import LABEL, PRINCIPAL_ID
@@ -228,6 +229,7 @@ PROJECT_SCHEMA: Final[Schema] = {
     "workspace": {"environment": _label, "state": _text},
     "exec": {"rules": _PROGRAMS},
     "net": _NET,
+    "git": GIT,
     "plugins": {"paths": _paths, "required": _plugin_names},
     "sandbox": {
         "unconfined": _flag,

@@ -21,6 +21,7 @@ from assent.runtime._configuration import (
     Configuration,
     load_configuration,
 )
+from assent.runtime._git_settings import GIT, GitSettings
 from assent.runtime._identity import Identities, login_of, own_name
 from assent.runtime._net_settings import LIMITS as NET_LIMITS
 from assent.runtime._net_settings import NetSettings
@@ -122,6 +123,7 @@ class Settings:
     net: NetSettings
     programs: Mapping[str, Mapping[str, Json]]
     """The tables of `[exec.rules]`, by name."""
+    git: GitSettings
     plugin_paths: tuple[str, ...]
     required_plugins: frozenset[str]
     sandbox: SandboxSettings
@@ -188,6 +190,7 @@ class Settings:
             secrets=layers.secrets(),
             net=layers.net(),
             programs=layers.rules("exec"),
+            git=layers.git(),
             plugin_paths=plugin_paths,
             required_plugins=frozenset(required_plugins),
             sandbox=layers.sandbox(),
@@ -432,6 +435,16 @@ class _Layers:
                 found[name] = said
                 self.note(f"{table}.rules.{name}", said, file.place(place))
         return found
+
+    def git(self) -> GitSettings:
+        """Who commits where a call does not say it."""
+        said: dict[str, str] = {}
+        for name in GIT:
+            found = self.configured(("git", name))
+            if found is not None:
+                said[name] = str(found[0])
+                self.note(f"git.{name}", found[0], found[1].place(("git", name)))
+        return GitSettings(**said)
 
     def _rates(self) -> tuple[Rate, ...]:
         """The rate limits of all files; where two have the same name, the nearer file's."""

@@ -45,6 +45,9 @@ class Launcher:
                         self._drop()
                         if is_last:
                             raise
+        except WorldError:
+            ours.close()
+            raise
         except OSError as error:
             ours.close()
             raise WorldError(

@@ -193,6 +193,22 @@ async def test_a_living_owner_gets_the_new_value_and_unfinished_runs_are_told(
         assert [(one["run_id"], one["step"], one["used_replaced"]) for one in rotated["unfinished"]] == [
             (waiting.run_id, "a", True)
         ]
+        code, text = await asyncio.to_thread(shell, "rotate", "mail/token", "--undo")
+        assert (code, "was given another value" in text) == (0, True), text
+        shell("set", "mail/token", "--from-stdin", stdin=OTHER.encode())
         rt.secrets.forget("mail/token")  # what the owner does when it is told; this one does not listen
         await rt.approve(waiting.run_id)
     assert seen == [VALUE, OTHER]
+
+
+@pytest.mark.usefixtures("here")
+def test_doctor_warns_of_a_secret_that_capabilities_can_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check() -> Any:
+        main(["doctor", "--json"])
+        return next(one for one in json.loads(capsys.readouterr().out)["checks"] if one["name"] == "secrets")
+
+    assert (check()["status"], check()["seen"]) == ("ok", "3 configured: assent secrets list")
+    (folder / "assent.toml").write_text('[secrets.a]\nfrom = "file:keys/a"\n')
+    assert (check()["status"], "`a` lies in the workspace" in check()["seen"]) == ("warning", True)

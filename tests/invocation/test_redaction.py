@@ -8,7 +8,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from assent.errors import Json
+from assent.errors import InputError, Json
+from assent.invocation import hide_in_error
 from assent.invocation.redaction import CHUNK_VALUES, Redactor, forms_of
 
 VALUES = (
@@ -138,3 +139,18 @@ def test_many_values_are_found_as_surely_as_few() -> None:
     assert made.text(" ".join(values)) == " ".join("***" for _ in values)
     assert made.text("nothing \ud800 here") == "nothing \ud800 here"
     assert made.name_in(f"x{values[3]}") == "name-3"
+
+
+def test_an_error_is_hidden_with_everything_that_led_to_it() -> None:
+    made = redactor("hunter2-hunter2")
+    first = OSError(2, "no hunter2-hunter2")
+    second = InputError(
+        "X", "got hunter2-hunter2", hint="hunter2-hunter2", details={"a": ["hunter2-hunter2"]}
+    )
+    last = ValueError("hunter2-hunter2", 7)
+    last.__cause__, second.__context__, first.__context__ = second, first, last
+    hide_in_error(last, Redactor())
+    assert "hunter2" in str(last)
+    hide_in_error(last, made)
+    assert (last.args, first.args) == (("***", 7), (2, "no ***"))
+    assert (str(second), second.hint, second.details) == ("got *** [X]", "***", {"a": ["***"]})

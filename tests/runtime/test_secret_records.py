@@ -16,6 +16,7 @@ from assent import Runtime
 from assent.errors import InputError
 from assent.invocation import Fetched, Handler, LocalContext, Secret, SecretAccess, secret_binding
 from assent.journal import Ed25519FileSigner, SqliteReader
+from assent.runtime._operations import perform
 from assent.runtime._secrets import SECRET_BINDING
 from assent.spec import create_read_capability, create_write_capability
 from assent.spec.events import SecretAccessed
@@ -233,3 +234,25 @@ def test_a_kill_right_after_the_value_was_handed_out_leaves_the_access_and_not_t
     assert "correct horse" not in json.dumps([leaf.encode().decode() for leaf in leaves])
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"correct horse" not in path.read_bytes()
+
+
+async def test_an_owner_that_is_told_to_forget_fetches_the_secret_anew(place: Place) -> None:
+    """What `assent secrets rotate` asks of a living process; no answer of it shows a value that was handed out."""
+    vault, seen = Vault(), []
+
+    async def send(context: LocalContext, parameters: Any) -> None:
+        seen.append((await context.secret("a")).reveal())
+
+    spec = create_read_capability("mail.send", secrets=("a",), parameters={"type": "object"})
+    async with place.open() as rt:
+        rt.register(spec, send)
+        rt.secrets.add(vault)
+        await perform(rt, {"op": "call", "capability": "mail.send"})
+        vault.value = "another value altogether"
+        await perform(rt, {"op": "call", "capability": "mail.send"})
+        assert await perform(rt, {"op": "forget_secret", "name": "a"}) == {"forgotten": True}
+        await perform(rt, {"op": "call", "capability": "mail.send"})
+        assert seen == [VALUE, VALUE, vault.value]
+        with pytest.raises(InputError) as unknown:
+            await perform(rt, {"op": "call", "capability": f"mail.{VALUE}"})
+        assert VALUE not in str(unknown.value.to_dict())

@@ -78,6 +78,7 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     yield _guarded("plugins", lambda: _plugins(door))
     yield from _sandbox(settings)
+    yield _guarded("secrets", lambda: _secrets(settings))
     if settings.state.is_dir():
         yield _guarded("runs", lambda: _runs(door))
         yield _guarded("public key", lambda: _public_key(door))
@@ -169,6 +170,19 @@ def _sandbox(settings: Settings) -> Iterator[Check]:
         yield Check(name, "ok", holds.backend)
     for wall, mechanism in holds.walls.items():
         yield Check(f"{name}: {wall}", "ok", mechanism)
+
+
+def _secrets(settings: Settings) -> Check:
+    """What the configuration says of them; none is fetched."""
+    secrets = settings.secrets.secrets.values()
+    files = [one for one in secrets if one.source is not None and one.source.kind == "file"]
+    inside = [
+        one.name for one in files if one.source and _is_within(Path(one.source.where), settings.workspace)
+    ]
+    if inside:
+        seen = f"the file of `{inside[0]}` lies in the workspace, where capabilities may read it"
+        return Check("secrets", "warning", seen, "keep it elsewhere, and name it in assent.toml")
+    return Check("secrets", "ok", f"{len(secrets)} configured: assent secrets list")
 
 
 def _state(settings: Settings) -> Check:

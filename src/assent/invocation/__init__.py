@@ -4,7 +4,7 @@ from assent.invocation._bound import BoundCapability
 from assent.invocation._config import Config
 from assent.invocation._health import ApplicationHealth, Health, HealthStatus
 from assent.invocation._hook_records import HookKind, HookLevel, HookRecord
-from assent.invocation._invocation import Invocation, as_error
+from assent.invocation._invocation import Invocation, as_error, hide_in_error
 from assent.invocation._invoker import CallTimeoutError, Invoker
 from assent.invocation._modules import ModuleLimits
 from assent.invocation._pipeline import Pipeline
@@ -126,6 +126,7 @@ __all__ = [
     "capabilities_in",
     "capability",
     "described",
+    "hide_in_error",
     "require_unexposed",
     "restore_call",
     "secret_binding",

@@ -73,6 +73,22 @@ def redacted(failure: AssentError, redactor: Redactor) -> AssentError:
     return failure
 
 
+def hide_in_error(error: BaseException, redactor: Redactor) -> None:
+    """Replace the secrets that were handed out in an error's texts and in those of all that led to it, in place."""
+    waiting: list[BaseException | None] = [error] if redactor.is_active else []
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, AssentError):
+            redacted(one, redactor)
+        else:
+            one.args = tuple(redactor.text(arg) if isinstance(arg, str) else arg for arg in one.args)
+        waiting += [one.__cause__, one.__context__]
+
+
 def with_hooks(failure: AssentError, records: list[HookRecord]) -> AssentError:
     """The error with the hooks that failed while it was dealt with: they never hide it, and are not hidden by it."""
     failed: list[Json] = [

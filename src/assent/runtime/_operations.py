@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from assent.engine import Actor, RunResult
 from assent.errors import InputError, InternalError, Json
+from assent.invocation import hide_in_error
 from assent.runtime._loading import sibling_reader
 from assent.runtime._runtime import Runtime
 from assent.spec.states import Resolution
@@ -26,7 +27,16 @@ async def perform(runtime: Runtime, request: Request, *, os_uid: int | None = No
     operation = _OPERATIONS.get(str(request.get("op")))
     if operation is None:
         raise InternalError("REQUEST_INVALID", f"`{request.get('op')}` is no operation")
-    return await operation(runtime, request, _actor(runtime, request, os_uid))
+    redactor = runtime.secrets.redactor
+    try:
+        answer = await operation(runtime, request, _actor(runtime, request, os_uid))
+    except Exception as error:
+        # Also what nobody expected: its text goes into a log, and its causes with it.
+        hide_in_error(error, redactor)
+        raise
+    shown = redactor.json(answer)
+    assert isinstance(shown, dict)  # INVARIANT: an object stays one
+    return shown
 
 
 def check(runtime: Runtime, request: Request) -> None:

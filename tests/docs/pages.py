@@ -17,6 +17,7 @@ OWN: Final = tuple(
     in (
         "README.md",
         "calls.md",
+        "data.md",
         "why.md",
         "concepts.md",
         "architecture.md",

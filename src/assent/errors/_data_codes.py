@@ -56,4 +56,12 @@ DATA_CODES: Final[dict[str, Explanation]] = {
         "A query met data of another kind than it needs, or takes or makes more than a query may.",
         "Compare what it expects with the data, or ask for less at once.",
     ),
+    "ENV_NOT_ALLOWED": Explanation(
+        "A call asked for an environment variable that may not be told; none was.",
+        'Allow it by name in assent.toml: `[info] env = ["…"]`. One whose name says that it holds a secret is never told.',
+    ),
+    "ZONE_UNKNOWN": Explanation(
+        "A text is the name of no time zone that this machine knows.",
+        "Use a name of the IANA database, such as `Europe/Vienna`, or `UTC`.",
+    ),
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from assent import system
 from assent.capabilities.exec import Programs
 from assent.capabilities.git import GitHome
+from assent.capabilities.info import Machine
 from assent.capabilities.net import Http
 from assent.invocation import GlobalContext, Health, HealthStatus
 from assent.runtime._exec_settings import rule_of
@@ -28,6 +29,7 @@ def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
     app.register(Programs, programs_of(settings), close=Programs.close)
     app.register(GitHome, settings.git.home(settings.workspace))
     app.register(Http, factory=lambda _: http_of(settings.net), close=Http.close)
+    app.register(Machine, factory=lambda _: Machine(system.environment(), settings.told_variables))
     return app
 
 

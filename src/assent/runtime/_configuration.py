@@ -17,6 +17,7 @@ from assent.runtime import _exec_settings as programs
 from assent.runtime import _net_settings as net
 from assent.runtime import _sandbox_settings as sandbox
 from assent.runtime._git_settings import GIT
+from assent.runtime._info_settings import read_env
 from assent.runtime._secret_settings import read_address, read_hosts, read_patterns, read_source
 from assent.spec.documents import did_you_mean
 from assent.spec.ids import LABEL, PRINCIPAL_ID
@@ -206,6 +207,7 @@ _NET: Final[Schema] = {
 _SHARED: Final[Schema] = {
     "secrets": _SECRETS,
     "policy": _text,
+    "info": {"env": read_env},
     "limits": {
         "rate": _RATES,
         "concurrency": _whole(1, 1024),

@@ -23,6 +23,7 @@ from assent.runtime._configuration import (
 )
 from assent.runtime._git_settings import GIT, GitSettings
 from assent.runtime._identity import Identities, login_of, own_name
+from assent.runtime._info_settings import HARMLESS
 from assent.runtime._net_settings import LIMITS as NET_LIMITS
 from assent.runtime._net_settings import NetSettings
 from assent.runtime._places import (
@@ -124,6 +125,7 @@ class Settings:
     programs: Mapping[str, Mapping[str, Json]]
     """The tables of `[exec.rules]`, by name."""
     git: GitSettings
+    told_variables: tuple[str, ...]
     plugin_paths: tuple[str, ...]
     required_plugins: frozenset[str]
     sandbox: SandboxSettings
@@ -191,6 +193,7 @@ class Settings:
             net=layers.net(),
             programs=layers.rules("exec"),
             git=layers.git(),
+            told_variables=layers.names(("info", "env")) if layers.configured(("info", "env")) else HARMLESS,
             plugin_paths=plugin_paths,
             required_plugins=frozenset(required_plugins),
             sandbox=layers.sandbox(),

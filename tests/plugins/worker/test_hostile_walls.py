@@ -218,7 +218,8 @@ async def test_memory_and_threads_have_an_end(tmp_path: Path, request: pytest.Fi
     with staged(tmp_path, plugin_of(SOURCE), launch=launcher.launch) as stage:
         with pytest.raises(Exception, match=r"(?s).*") as ended:
             await stage.execute("sample.memory", {"size": 4096})
-        assert type(ended.value).__name__ in {"WorldError", "MemoryError"}
+        # Where memory ends, it is the plugin that is told, or Python while it starts a thread, or nobody any more.
+        assert type(ended.value).__name__ in {"WorldError", "MemoryError", "RuntimeError"}
         # Starting one more is refused, or all of it is ended: either is an end.
         with suppress(WorldError):
             assert (await stage.execute("sample.threads", {"count": 500})).startswith("denied")

@@ -32,7 +32,18 @@ def _observe(stage: Stage) -> object:
     files = {
         path: state for path, state in without_times(tree_of(stage.workspace)).items() if ".git" not in path
     }
-    return says(stage.workspace), files
+    # Ids of commits and tags hold the time of the call, which differs from world to world; what they say does not.
+    repo = pygit2.Repository(str(stage.workspace))
+    refs = {name: _told(repo, repo.lookup_reference(name).target) for name in repo.references}
+    return {**says(stage.workspace), "refs": refs}, files
+
+
+def _told(repo: pygit2.Repository, target: pygit2.Oid | str) -> object:
+    found = repo[str(target)]
+    if isinstance(found, pygit2.Tag):
+        return found.name, found.message, _told(repo, found.target)
+    commit = found.peel(pygit2.Commit)
+    return str(commit.tree.id), commit.message, [_told(repo, parent) for parent in commit.parent_ids]
 
 
 def _repository(name: str, change: Callable[[Stage, str], object]) -> Callable[[Stage], object]:

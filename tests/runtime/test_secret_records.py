@@ -17,6 +17,7 @@ from assent.errors import InputError
 from assent.invocation import Fetched, Handler, LocalContext, Secret, SecretAccess, secret_binding
 from assent.journal import Ed25519FileSigner, SqliteReader
 from assent.runtime._operations import perform
+from assent.runtime._reading import Reader
 from assent.runtime._secrets import SECRET_BINDING
 from assent.spec import create_read_capability, create_write_capability
 from assent.spec.events import SecretAccessed
@@ -256,3 +257,23 @@ async def test_an_owner_that_is_told_to_forget_fetches_the_secret_anew(place: Pl
         with pytest.raises(InputError) as unknown:
             await perform(rt, {"op": "call", "capability": f"mail.{VALUE}"})
         assert VALUE not in str(unknown.value.to_dict())
+
+
+async def test_a_run_that_used_secrets_replays_verifies_and_snapshots_like_any_other(place: Place) -> None:
+    async def send(context: LocalContext, parameters: Any) -> dict[str, str]:
+        return {"said": await context.reveal(SecretText("secret://a"))}
+
+    spec = create_read_capability(
+        "mail.send", secrets=("a",), parameters={"type": "object"}, returns={"type": "object"}
+    )
+    settings = place.settings()
+    async with place.open() as rt:
+        rt.register(spec, send)
+        rt.secrets.add(Vault())
+        done = await rt.call("mail.send", {})
+        for report in (await rt.replay(done.run_id), await rt.replay(rt.snapshot(done.run_id))):
+            assert report.is_equal, report.to_json()["differences"]
+        assert len(accesses(rt, done.run_id)) == 1, "a replay asks for none"
+    with Reader.open(settings) as reader:
+        assert reader.verify()["ok"] is True
+        assert "secret.accessed" in json.dumps(reader.show(done.run_id)["events"])

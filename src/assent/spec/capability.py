@@ -67,7 +67,10 @@ Flag = Annotated[bool, Field(strict=True)]
 class SpecModel(BaseModel):
     """What users write, parsed at the border: frozen, nothing unknown, nothing coerced from another type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+    # Built when it is first used: a call needs two of the hundred models that stand beside its own.
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
 
 
 class SideEffects(SpecModel):

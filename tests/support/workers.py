@@ -18,6 +18,7 @@ from assent.capabilities.fs import Workspace
 from assent.errors import Json
 from assent.invocation import BoundCapability, CancelToken, Invoker, LocalContext, Secret, World
 from assent.invocation.context import CallLife, Surroundings
+from assent.invocation.revealing import filled, names_in
 from assent.journal import MemoryBlobs
 from assent.plugins import CheckedPlugin, Declaration, LoadedPlugin, Permissions, SourceKind, scan
 from assent.plugins._code import PluginCode
@@ -129,6 +130,9 @@ class Around(Surroundings):
 
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         self.told.append((done, total, message))
+
+    def reveal_in_thread(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
+        return filled(value, {name: f"value of {name} for {host}" for name in names_in(value)})
 
     def secret_in_thread(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
         if name not in life.granted:

@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from assent import capability
 from assent.errors import AssentError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation, StateKey
+from assent.spec.secret_text import SecretText
 from assent.spec.states import Verdict
 
 SEEN = StateKey("seen", int)
@@ -150,6 +151,39 @@ async def secret(context: LocalContext, name: str) -> list[str]:
     given = await context.secret(name, fresh=True)
     again = await asyncio.to_thread(context.secret_in_thread, name)
     return [given.reveal(), again.reveal(), str(given), context.redact(f"it is {given.reveal()}")]
+
+
+@capability("sample.reveal", operation="READ", risk="LOW", secrets=["token"])
+async def reveal(context: LocalContext, header: SecretText) -> list[str]:
+    """Put a secret in its place."""
+    first = await context.reveal(header, host="there")
+    again = await asyncio.to_thread(context.reveal_in_thread, {"a": [header], "b": "secret://plain"})
+    return [first, again["a"][0], again["b"], context.redact(f"it is {first}")]
+
+
+@capability("sample.junk", operation="WRITE", risk="MEDIUM", reversible=True)
+def junk(context: LocalContext, text: str) -> None:
+    """Parts that give what no such part gives."""
+
+
+@junk.prepare
+def junk_before(context: LocalContext, text: str) -> Prepared:
+    return 3
+
+
+@junk.preview
+def junk_shown(context: LocalContext, text: str):
+    return 3
+
+
+@junk.reconcile
+def junk_answer(context: LocalContext, text: str):
+    return 3 if text == "x" else Reconciliation(Verdict.YES, "not null")
+
+
+@junk.compensate
+def junk_back(context: LocalContext, text: str) -> None:
+    context.on_phase_change(lambda before, after: 1 / 0)
 
 
 @capability("sample.fail", operation="WRITE", risk="CRITICAL")
@@ -334,6 +368,28 @@ async def test_secrets_come_by_grant(stage: Stage) -> None:
     assert stage.around.asked == [("token", True), ("token", False)]
     with pytest.raises(InputError, match="has no secret `other`"):
         await stage.execute("sample.secret", {"name": "other"})
+
+
+async def test_references_are_put_in_their_places_there(stage: Stage) -> None:
+    found = await stage.execute("sample.reveal", {"header": "Bearer secret://token"})
+    there, nowhere = "Bearer value of token for there", "Bearer value of token for None"
+    assert found[:3] == [there, nowhere, "secret://plain"]
+    assert "value of token" not in found[3]
+
+
+async def test_parts_that_give_what_none_gives_have_failed(stage: Stage) -> None:
+    call = stage.call("sample.junk")
+    for part in ("prepare", "preview"):
+        with pytest.raises(Exception, match=r"does not give|not iterable"):
+            await call.part(part, {"text": "x"})
+    assert await call.part("reconcile", {"text": "x"}) is None
+    unfit = await call.part("reconcile", {"text": "y"})
+    with pytest.raises(InputError) as refused:
+        call.bound.result(unfit.output)
+    assert refused.value.code == "INVALID_OUTPUT"
+    await call.part("compensate", {"text": "x"})
+    assert call.life.callbacks is not None
+    call.life.callbacks.phase[0](CallPhase.EXECUTING, CallPhase.FAILED)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ PARTS = (
     "ledger",
     "workflows",
     "versions",
+    "http",
     "sandbox",
 )
 

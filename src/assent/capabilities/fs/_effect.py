@@ -6,6 +6,7 @@ A capability says what it will change (`plan`) and how (`apply`); everything tha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Position, Target, remove_empty_dirs
@@ -17,8 +18,8 @@ from assent.capabilities.fs._snapshot import (
     put_back,
     survey,
 )
-from assent.errors import Json, RefusedError
-from assent.invocation import EntryKind, LocalContext, Prepared, Preview, Reconciliation
+from assent.errors import AssentError, Json, RefusedError, WorldError
+from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 
@@ -79,6 +80,26 @@ class FileEffect(ABC, Generic[P, R]):
     def base(self, change: Change) -> str:
         """What a preview is bound to: when it differs, an approval of that preview is void."""
         return change.base()
+
+    def all_or_none(
+        self, context: LocalContext, change: Change, turns: Sequence[Callable[[], object]]
+    ) -> None:
+        """Make several changes in turn. When one fails without an effect, those before it are taken back and it is raised.
+
+        Raises `WorldError` with the same code when that fails too: the effect then stands in part.
+        """
+        for number, turn in enumerate(turns):
+            try:
+                turn()
+            except NoEffectError as error:
+                if number:
+                    try:
+                        self.take_back(context, change, change.find(context.world.files))
+                    except AssentError:
+                        raise WorldError(
+                            error.code, error.message, path=error.path, hint=error.hint, details=error.details
+                        ) from error
+                raise
 
     def heading(self, change: Change) -> str:
         """Lines that a preview shows above the differences."""

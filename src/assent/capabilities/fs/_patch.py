@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target, made_dirs, missing_dirs
@@ -21,7 +22,7 @@ from assent.capabilities.fs._results import Patched, PatchedFile, PatchedHunk
 from assent.capabilities.fs._snapshot import Node, Snapshot, changed
 from assent.capabilities.fs._unified import FileDiff, apply_hunks, read_diff
 from assent.capabilities.fs._write import writable
-from assent.errors import AssentError, Json, WorldError
+from assent.errors import Json
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
 PATCHED_BYTES_MAX: Final = 16 << 20
@@ -146,26 +147,15 @@ class PatchEffect(FileEffect[Patch, Patched]):
         self, context: LocalContext, change: Change, waiting: list[Target], filled: Container[str]
     ) -> None:
         files = context.world.files
-        for number, target in enumerate(waiting):
-            try:
-                if target.path in filled:
-                    aside = files.temporary(target.path, key=context.key)
-                    files.rename(aside, target.path, replace=bool(target.old.nodes))
-                else:
-                    files.remove_file(target.path)
-            except NoEffectError as error:
-                if number:
-                    self._give_up(context, change, error)
-                raise
 
-    def _give_up(self, context: LocalContext, change: Change, error: NoEffectError) -> None:
-        """Take back what was already renamed; `WorldError` when that fails too, because the effect then stands in part."""
-        try:
-            self.take_back(context, change, change.find(context.world.files))
-        except AssentError:
-            raise WorldError(
-                error.code, error.message, path=error.path, hint=error.hint, details=error.details
-            ) from error
+        def put(target: Target) -> None:
+            if target.path in filled:
+                aside = files.temporary(target.path, key=context.key)
+                files.rename(aside, target.path, replace=bool(target.old.nodes))
+            else:
+                files.remove_file(target.path)
+
+        self.all_or_none(context, change, [partial(put, target) for target in waiting])
 
     def is_half_done(self, change: Change, found: list[Snapshot]) -> bool:
         return all(

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Expected, Folder, Target
 from assent.capabilities.fs._effect import FileEffect, require_pre_image, restore
 from assent.capabilities.fs._paths import parent_of
 from assent.capabilities.fs._snapshot import Snapshot, Unpacker, build
-from assent.errors import AssentError, InternalError, Json, WorldError
+from assent.errors import AssentError, InternalError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
 from assent.spec.capability import SpecModel
 
@@ -76,9 +77,8 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
         return Prepared(prepared.state, tuple(dict.fromkeys((*prepared.blobs, *_texts(change, "blobs")))))
 
     def apply(self, context: LocalContext, parameters: WriteSet, change: Change) -> None:
-        del (
-            parameters
-        )  # What is put in place is what was journaled, whatever the same program would write now.
+        # What is put in place is what was journaled, whatever the same program would write now.
+        del parameters
         files = context.world.files
         waiting = [
             (target, new)
@@ -89,31 +89,12 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
             for target, new in waiting:
                 if new.nodes:
                     _stage(context, target.path, new)
-            self._commit(context, change, waiting)
+            turns = [partial(_replace, context, target.path, new) for target, new in waiting]
+            self.all_or_none(context, change, turns)
         except NoEffectError:
             with suppress(AssentError):  # the first failure is the one to tell
                 self.remove_temporaries(context, change)
             raise
-
-    def _commit(
-        self, context: LocalContext, change: Change, waiting: Sequence[tuple[Target, Snapshot]]
-    ) -> None:
-        for number, (target, new) in enumerate(waiting):
-            try:
-                _replace(context, target.path, new)
-            except NoEffectError as error:
-                if number:
-                    self._give_up(context, change, error)
-                raise
-
-    def _give_up(self, context: LocalContext, change: Change, error: NoEffectError) -> None:
-        """Take back what was already put in place; `WorldError` when that fails too: the effect then stands in part."""
-        try:
-            self.take_back(context, change, change.find(context.world.files))
-        except AssentError:
-            raise WorldError(
-                error.code, error.message, path=error.path, hint=error.hint, details=error.details
-            ) from error
 
     def take_back(self, context: LocalContext, change: Change, found: list[Snapshot]) -> None:
         """Restore every path, in the opposite order; what is of another kind than before makes room first."""

@@ -70,6 +70,18 @@ def test_a_digest_that_was_looked_at_is_trusted(terminal: Terminal, plugged: Pat
     assert "trusted" in terminal("plugin", "list").out
 
 
+def test_in_process_is_said_by_name_and_shown(terminal: Terminal, plugged: Path) -> None:
+    looked_at = digest(terminal)
+    for flags, inside in ((["--in-process"], True), ([], False)):
+        assert terminal("plugin", "trust", "plugged", "--digest", looked_at, *flags).code == 0
+        listed = terminal("plugin", "list", "--json").json
+        assert isinstance(listed, list)
+        assert isinstance(listed[0], dict)
+        assert listed[0]["in_process"] is inside
+        assert ("in process" in terminal("plugin", "list").out) is inside
+        assert ("Assent's own process" in terminal("doctor").out) is inside
+
+
 def test_another_digest_is_refused(terminal: Terminal, plugged: Path) -> None:
     answer = terminal("plugin", "trust", "plugged", "--digest", "0" * 64, "--json")
     assert (answer.code, answer.error["code"]) == (3, "PLUGIN_CHANGED")

@@ -100,7 +100,7 @@ def trust(door: Door, plugin: str, digest: str | None, *, native: bool, in_proce
             hint=f"look at it, then: {door.command('plugin', 'trust', candidate.name, '--digest', candidate.digest)}",
             details={"digest": candidate.digest},
         )
-    elif not _agrees(door, candidate, differences, is_new=entry is None):
+    elif not _agrees(door, candidate, differences, is_new=entry is None, in_process=in_process):
         door.out.note("nothing was trusted")
         return REFUSED
     loader.trust(candidate, native=native, trusted_by=str(door.settings.principal), in_process=in_process)
@@ -124,7 +124,9 @@ def _told(door: Door, candidate: Candidate, differences: list[Difference], *, no
     return OK
 
 
-def _agrees(door: Door, candidate: Candidate, differences: list[Difference], *, is_new: bool) -> bool:
+def _agrees(
+    door: Door, candidate: Candidate, differences: list[Difference], *, is_new: bool, in_process: bool
+) -> bool:
     paint = door.out.paint(stderr=True)
     door.out.note(manifest_text(candidate.manifest, candidate.warnings, paint=paint))
     if candidate.dependencies:
@@ -134,6 +136,8 @@ def _agrees(door: Door, candidate: Candidate, differences: list[Difference], *, 
         door.out.note("\nimports from\n" + table(rows, paint=paint, indent="  "))
     if not is_new:
         door.out.note(f"\n{differences_text(differences, paint)}")
+    if in_process:
+        door.out.note("\nit will run in Assent's own process: no walls, whatever it declares")
     question = f"\ntrust exactly this, with the permissions that it asks for? type `{candidate.name}`"
     answer = click.prompt(question, default="", show_default=False, err=True)
     return str(answer).strip() == candidate.name

@@ -77,3 +77,19 @@ async def test_asking_for_what_is_not_attached_says_what_is(telling: Place) -> N
         with pytest.raises(InputError) as refused:
             reader.attachment("run_none", known)
         assert refused.value.code == "RUN_UNKNOWN"
+
+
+async def test_an_output_that_names_another_runs_bytes_does_not_get_them(telling: Place) -> None:
+    """Whoever knows a digest, and has it named in an output, has attached nothing: a service's answer may hold anything."""
+    await call(telling)
+    digest = blobs(telling)[0].parent.name + blobs(telling)[0].name
+    async with telling.open(box=False) as rt:
+        text = f'{{"blob": "{digest}", "bytes": 1}}'
+        thief = await rt.call("data.json.parse", {"text": text})
+    assert thief.steps[0].output == {"value": {"blob": digest, "bytes": 1}}
+    with Reader.open(telling.settings()) as reader, pytest.raises(InputError) as refused:
+        reader.attachment(thief.run_id, digest)
+    assert (refused.value.code, refused.value.hint) == (
+        "ATTACHMENT_UNKNOWN",
+        "it has none; outputs name theirs as `blob`",
+    )

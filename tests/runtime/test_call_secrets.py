@@ -275,3 +275,21 @@ async def test_a_call_made_by_hand_has_no_secrets() -> None:
         assert context.reveal_in_thread({"a": "secret://a"}) == {"a": "secret://a"}
         assert context.redact("plain") == "plain"
         assert not context.redactor.is_active
+
+
+@pytest.mark.parametrize("padding", [430, 480, 499])
+async def test_a_secret_that_is_cut_in_two_does_not_show_its_first_half(place: Place, padding: int) -> None:
+    """A foreign exception's long text is cut; where the cut divides a secret, nothing of that stands in the error."""
+
+    async def fail(context: LocalContext, parameters: dict[str, Any]) -> None:
+        value = (await context.secret("mail/token")).reveal()
+        raise RuntimeError("x" * padding + value)
+
+    spec = create_read_capability("mail.fail", secrets=("mail/token",), parameters={"type": "object"})
+    async with place.open() as rt:
+        rt.register(spec, fail)
+        rt.secrets.add(Vault())
+        result = await rt.call("mail.fail", {})
+    assert code(result) == "HANDLER_FAILED"
+    told = str(result.to_json())
+    assert not any(VALUE[:size] in told for size in range(4, len(VALUE)))

@@ -191,7 +191,7 @@ class Effects:
         try:
             await self._take_back(step, self._services.world)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; a person will see it
-            failure = as_error(error, _intent(step).capability)
+            failure = as_error(error, _intent(step).capability, self._pipeline.redactor)
             return NotCompensated(
                 step=step.key,
                 code=failure.code if isinstance(error, AssentError) else "COMPENSATION_FAILED",
@@ -230,7 +230,7 @@ class Effects:
                 else:
                     self._require_payloads(step, intent)
             except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has been touched
-                failure = as_error(error, intent.capability)
+                failure = as_error(error, intent.capability, self._pipeline.redactor)
                 found = outbox.bind(dict(failure.to_dict()))
                 return ev.UndoRefused(code=_undo_code(failure), step=step.key, error=found)
         return None

@@ -50,7 +50,9 @@ class Ending:
         self, call: Invocation, *, output: Json, error: BaseException | None
     ) -> AssentError | None:
         """What runs at the end of a call, all of it, whatever fails and whoever cancels; the error as it is to be recorded."""
-        failure = as_error(error, call.context.capability) if error is not None else None
+        failure = (
+            as_error(error, call.context.capability, call.context.redactor) if error is not None else None
+        )
         context, chain = call.context, call.chain
         seen = HookedCall(context, call.inputs, output=output, error=failure)
         now = Round(seen, context.key, self._teller.names(call) if self._teller.lifecycle.is_heard else None)

@@ -47,13 +47,14 @@ class Invocation:
         self.inputs = _NO_INPUTS
 
 
-def as_error(error: BaseException, capability: str) -> AssentError:
-    """A handler's exception as one of ours; a foreign one keeps its text, never its traceback."""
+def as_error(error: BaseException, capability: str, redactor: Redactor) -> AssentError:
+    """A handler's exception as one of ours; a foreign one keeps the beginning of its text, never its traceback."""
     if isinstance(error, AssentError):
         return error
     if isinstance(error, asyncio.CancelledError):
         return AssentError("STEP_INTERRUPTED", f"the call of `{capability}` was interrupted")
-    text = str(error) or "no message"
+    # Hidden before it is cut: what is left of a secret that the cut divides is no text that anybody knows.
+    text = redactor.text(str(error)) or "no message"
     failure = AssentError(
         "HANDLER_FAILED",
         f"the handler of `{capability}` failed: {text[:500]}",

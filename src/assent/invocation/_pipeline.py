@@ -235,7 +235,7 @@ class Pipeline:
                 answer = await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
                 assert isinstance(answer, Prepared)  # the contract suite holds handlers to it
             except Exception as error:  # a handler may raise anything; nothing has happened yet
-                raise as_error(error, call.context.capability) from error
+                raise as_error(error, call.context.capability, self.redactor) from error
             require_unexposed(
                 self.redactor, dict(answer.state), "what its undo would need", call.context.capability
             )
@@ -310,7 +310,7 @@ class Pipeline:
 
         Of a cancellation nobody is told but `finally` hooks and cleanups: what became of the effect is not known yet.
         """
-        failure = redacted(as_error(error, call.context.capability), self.redactor)
+        failure = redacted(as_error(error, call.context.capability, self.redactor), self.redactor)
         if call.life.is_over:
             return failure  # a stage that ends calls by itself said so already
         if failure.code == "HANDLER_FAILED":
@@ -359,7 +359,7 @@ class Pipeline:
             answer = await self._invoker.invoke(part, shown.context, call.parameters, timeout_s=timeout_s)
             assert isinstance(answer, Preview)  # the contract suite holds handlers to it
         except Exception as error:  # a handler may raise anything; nothing has happened
-            raise as_error(error, call.context.capability) from error
+            raise as_error(error, call.context.capability, self.redactor) from error
         finally:
             await self._ending.clean_up(shown)
         if not self.redactor.is_active:

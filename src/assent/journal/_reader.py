@@ -114,6 +114,14 @@ class SqliteReader:
             row = find_payload(self._connection, commitment)
         return None if row is None else checked_body(commitment, row[1], row[2])
 
+    def blobs_of(self, commitment: Commitment) -> set[str]:
+        """The digests of the blobs that were kept for a payload; empty when it was erased."""
+        with translated():
+            rows = self._connection.execute(
+                "SELECT digest FROM blob_refs WHERE commitment = ?", (bytes.fromhex(commitment),)
+            ).fetchall()
+        return {str(row[0]) for row in rows}
+
     def rows(self, table: str, where: Mapping[str, Cell] | None = None) -> list[dict[str, Cell]]:
         """Rows of a projection whose columns equal `where` (None matches an empty column), ordered by key."""
         columns = projection_columns(table, where)

@@ -148,8 +148,18 @@ class Reader:
         """
         journal = self._recorded(run_id)
         run = find_run(journal, run_id)
-        told = (commitment for leaf in journal.run_leaves(run) for commitment in leaf.event.commitments())
-        known = sorted({name for commitment in told for name in attached_in(load_json(journal, commitment))})
+        told = {commitment for leaf in journal.run_leaves(run) for commitment in leaf.event.commitments()}
+        # What an output says is a stranger's word: a service may name what another run has kept. Only what was kept for this
+        # payload is its attachment.
+        known = sorted(
+            {
+                name
+                for commitment in told
+                for name in journal.blobs_of(commitment).intersection(
+                    attached_in(load_json(journal, commitment))
+                )
+            }
+        )
         found = [name for name in known if digest and name.startswith(digest)]
         if len(found) != 1:
             what = "more than one attachment begins" if found else "nothing is attached"

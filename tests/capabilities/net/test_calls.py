@@ -582,6 +582,81 @@ async def test_a_plan_shows_the_request_and_asks_nobody(tmp_path: Path) -> None:
         assert asked == []
 
 
+async def test_an_excerpt_never_shows_a_part_of_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller who chooses where a service's complaint is cut, so that it divides an echoed secret, sees nothing of it."""
+    monkeypatch.setenv("ASSENT_SECRET_MAIL_TOKEN", SECRET)
+    grant = '[secrets."mail/token"]\ncapabilities = ["net.http.*"]\n'
+
+    def complain(asked: Asked) -> Reply:
+        pad, value = asked.headers["x-pad"], asked.headers["authorization"]
+        text = f"{'.' * int(pad)}{value}"
+        if asked.method == "GET":
+            return Reply(400, [("content-type", "text/plain")], text.encode())
+        return Reply(307, [("location", text)])
+
+    async with service(tmp_path, complain, grant) as (web, rt, _):
+        for capability, place in (("net.http.get", "body"), ("net.http.post", "location")):
+            for pad in (500 - len(SECRET) + 1, 490):
+                headers: dict[str, Any] = {"authorization": "secret://mail/token", "x-pad": str(pad)}
+                failed = await rt.call(capability, {"url": web.url(), "headers": headers})
+                told = error(failed)["details"][place]
+                assert set(told) <= {".", "*"}, told
+
+
+async def test_a_redirect_to_no_address_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a service wrote there may hold a part of what it was sent."""
+    monkeypatch.setenv("ASSENT_SECRET_MAIL_TOKEN", SECRET)
+    grant = '[secrets."mail/token"]\ncapabilities = ["net.http.*"]\n'
+
+    def lead_on(asked: Asked) -> Reply:
+        return Reply(302, [("location", f"gopher://{'a' * 180}/{asked.headers['authorization']}")])
+
+    async with service(tmp_path, lead_on, grant) as (web, rt, _):
+        headers: dict[str, Any] = {"authorization": "secret://mail/token"}
+        failed = await rt.call("net.http.get", {"url": web.url(), "headers": headers})
+        assert error(failed)["code"] == "URL_INVALID"
+        assert SECRET[:5] not in json.dumps(failed.to_json())
+
+
+DOUBLING = "|".join(["[@,@]"] * 40) + "|to_string(@)"
+
+
+async def test_an_expression_that_doubles_what_it_finds_does_not_stop_the_runtime(tmp_path: Path) -> None:
+    """Taking back counts the work of its expressions: too much of it finds nothing, and the undo says so."""
+    async with service(tmp_path, fixed(201, b'{"id": 7}')) as (web, rt, asked):
+        offset: dict[str, Any] = {
+            "method": "DELETE",
+            "url": web.url("/items/{id}"),
+            "from_answer": {"id": DOUBLING},
+        }
+        sent = await rt.call("net.http.post_compensated", {"url": web.url(), "compensation": offset})
+        assert sent.status == "succeeded"
+        undone = await rt.undo(sent.run_id)
+        assert undone.status != "undone"
+        assert "UNDO_IMPOSSIBLE" in json.dumps(undone.to_json())
+        assert [one.method for one in asked] == ["POST"]
+
+
+@pytest.mark.parametrize("expression", ["!" * 1000 + "a", "(" * 500 + "a" + ")" * 500, "[[" * 300])
+async def test_an_expression_that_is_too_deep_is_refused_before_anything_is_sent(
+    tmp_path: Path, expression: str
+) -> None:
+    """It could not be evaluated afterwards."""
+    async with service(tmp_path, fixed(201, b'{"id": 7}')) as (web, rt, asked):
+        offset: dict[str, Any] = {
+            "method": "DELETE",
+            "url": web.url("/items/{id}"),
+            "from_answer": {"id": expression},
+        }
+        failed = await rt.call("net.http.post_compensated", {"url": web.url(), "compensation": offset})
+        assert error(failed)["code"] == "HTTP_REQUEST_INVALID"
+        assert asked == []
+
+
 # -- downloads -------------------------------------------------------------------------------------------------------------
 
 

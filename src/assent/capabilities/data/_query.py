@@ -60,6 +60,27 @@ class _Bounded(TreeInterpreter):
 
 def query(value: Json, expression: str, cancel: CancelToken) -> Json:
     """What the expression finds. `NoEffectError`: QUERY_INVALID with its column, QUERY_FAILED, CALL_CANCELLED."""
+    found = search(value, expression, cancel)
+    measured(found, code="QUERY_FAILED")
+    return found
+
+
+def search(value: Json, expression: str, cancel: CancelToken) -> Json:
+    """The same, not measured at its end: what stands in the value as it is may be larger than what a call answers."""
+    parsed = parse(expression)
+    try:
+        found: Json = _Bounded(cancel).visit(parsed, value)
+    except exceptions.JMESPathError as error:
+        raise NoEffectError("QUERY_FAILED", _said(error), path="query") from None
+    except (ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError):
+        raise NoEffectError(
+            "QUERY_FAILED", "the query does not fit the data", path="query", hint="a value is of another kind"
+        ) from None
+    return found
+
+
+def parse(expression: str) -> Any:  # `Any`: the library's own tree
+    """The expression as a tree. `NoEffectError` QUERY_INVALID with its column."""
     try:
         parsed = Parser().parse(expression).parsed
     except exceptions.ParseError as error:
@@ -69,16 +90,7 @@ def query(value: Json, expression: str, cancel: CancelToken) -> Json:
     except (ValueError, RecursionError, TypeError, AttributeError, KeyError, IndexError):
         raise _invalid("this is no JMESPath expression", 0) from None
     _require_shallow(parsed)
-    try:
-        found: Json = _Bounded(cancel).visit(parsed, value)
-        measured(found, code="QUERY_FAILED")
-    except exceptions.JMESPathError as error:
-        raise NoEffectError("QUERY_FAILED", _said(error), path="query") from None
-    except (ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError):
-        raise NoEffectError(
-            "QUERY_FAILED", "the query does not fit the data", path="query", hint="a value is of another kind"
-        ) from None
-    return found
+    return parsed
 
 
 def _require_shallow(parsed: Any) -> None:

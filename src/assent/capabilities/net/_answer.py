@@ -97,11 +97,11 @@ def read_body(received: Received) -> tuple[Json, BodyType]:
     return base64.b64encode(received.body).decode("ascii"), "base64"
 
 
-def refused(received: Received, *, was_sent: bool) -> HttpFailure:
+def refused(context: LocalContext, received: Received, *, was_sent: bool) -> HttpFailure:
     """The failure that a status from 400 on is. `was_sent`: the request may have been performed in spite of it."""
     body, body_type = read_body(received)
     said = body if body_type == "text" else json.dumps(body, ensure_ascii=False)
-    excerpt: Json = str(said)[:EXCERPT_CHARACTERS] if body_type in ("text", "json") else None
+    excerpt: Json = excerpt_of(context, str(said)) if body_type in ("text", "json") else None
     return HttpFailure(
         "HTTP_STATUS",
         f"the service answered {received.status}",
@@ -109,6 +109,14 @@ def refused(received: Received, *, was_sent: bool) -> HttpFailure:
         details={"status": received.status, "body": excerpt, "headers": {**shown_headers(received)}},
         was_sent=was_sent,
     )
+
+
+def excerpt_of(context: LocalContext, text: str, most: int = EXCERPT_CHARACTERS) -> str:
+    """The beginning of what a service said.
+
+    Secrets are taken out first: of one that the cut divides, nobody would know the rest as a secret any more.
+    """
+    return context.redact(text)[:most]
 
 
 def _no_number(name: str) -> float:

@@ -45,7 +45,7 @@ async def _asked(context: LocalContext, parameters: Ask, method: str) -> Receive
             follow=parameters.follow_redirects,
         )
         if received.status >= 400 and received.status not in parameters.accept_status:
-            raise refused(received, was_sent=True)
+            raise refused(context, received, was_sent=True)
     except HttpFailure as failure:
         raise failure.to_error(is_safe=True) from failure
     return received

@@ -21,6 +21,7 @@ from assent.capabilities.net._resolver import Resolver, SystemResolver
 from assent.capabilities.net._rules import Egress
 from assent.capabilities.net._unpacking import ACCEPTED, Unpacker, too_large
 from assent.capabilities.net._url import Target, join_url
+from assent.invocation import NoEffectError
 
 if TYPE_CHECKING:
     import httpx2
@@ -367,7 +368,15 @@ def headers_too_large(bytes_max: int) -> HttpFailure:
 
 def _redirected(wire: Wire, location: str) -> Wire:
     """The request that a redirect asks for."""
-    target = join_url(wire.target, location)
+    try:
+        target = join_url(wire.target, location)
+    except NoEffectError as error:
+        # What the service wrote is not repeated: it may hold parts of what it was sent.
+        raise NoEffectError(
+            error.code,
+            f"`{wire.target.origin}` leads on to what is no `http://` or `https://` address",
+            path="url",
+        ) from None
     if wire.target.scheme == "https" and target.scheme != "https":
         raise HttpFailure(
             "HTTP_REDIRECT_REFUSED",
@@ -414,7 +423,7 @@ def _failure(wire: Wire, error: Exception, was_sent: bool) -> HttpFailure:  # no
             return HttpFailure(
                 "HTTP_BROKEN",
                 f"{where} was answered by something that is no HTTP, or broke off",
-                details={"cause": str(error)[:200]},
+                details={"cause": str(error).partition(":")[0][:200]},
                 was_sent=was_sent,
             )
 

@@ -30,7 +30,7 @@ from assent.capabilities.fs._parameters import place
 from assent.capabilities.fs._paths import parent_of
 from assent.capabilities.fs._snapshot import Node, Snapshot, changed, fingerprinted
 from assent.capabilities.fs._write import dirs_to_make, writable
-from assent.capabilities.net._answer import refused
+from assent.capabilities.net._answer import excerpt_of, refused
 from assent.capabilities.net._client import Header, Http, Received
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._parameters import Download
@@ -127,7 +127,7 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
                         follow=parameters.follow_redirects,
                         take=counted,
                     )
-                    _require_wanted(received, digest.hexdigest(), parameters)
+                    _require_wanted(context, received, digest.hexdigest(), parameters)
             except HttpFailure as failure:
                 raise failure.to_error(is_safe=True) from failure
             is_same = _holds(target.old, received.size, digest.hexdigest())
@@ -135,7 +135,7 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
         return self.output(parameters, change).model_copy(
             update={
                 "url": received.url,
-                "media_type": received.header("content-type")[:256] or None,
+                "media_type": excerpt_of(context, received.header("content-type"), 256) or None,
                 "size": received.size,
                 "sha256": digest.hexdigest(),
                 "changed": not is_same,
@@ -193,9 +193,9 @@ def _holds(old: Snapshot, size: int, sha256: str) -> bool:
     return top is not None and top.size == size and top.content == sha256
 
 
-def _require_wanted(received: Received, sha256: str, parameters: Download) -> None:
+def _require_wanted(context: LocalContext, received: Received, sha256: str, parameters: Download) -> None:
     if not 200 <= received.status < 300:
-        raise refused(received, was_sent=True)
+        raise refused(context, received, was_sent=True)
     if parameters.sha256 is not None and parameters.sha256 != sha256:
         raise HttpFailure(
             "HTTP_DIGEST_MISMATCH",

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar
 
-from assent.capabilities.net._answer import answer_of, attached, refused
+from assent.capabilities.net._answer import answer_of, attached, excerpt_of, refused
 from assent.capabilities.net._client import Http, Received
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._parameters import Offset, Send, SendCompensated, Status
@@ -30,7 +30,6 @@ from assent.capabilities.net._templates import (
 )
 from assent.errors import Json, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
-from assent.spec.frozen import thaw
 from assent.spec.states import Verdict
 
 S = TypeVar("S", bound=Send)
@@ -113,19 +112,19 @@ class Sending(Generic[S]):
             received = await http.send(
                 wire, principal=str(context.principal), bytes_max=http.limits.answer_bytes
             )
-            self._require_success(received, parameters, is_first=_FIRST in context.flags)
+            self._require_success(context, received, parameters)
         except HttpFailure as failure:
             raise failure.to_error(is_safe=False) from failure
         return await attached(context, received, http.limits.inline_bytes)
 
-    def _require_success(self, received: Received, parameters: S, *, is_first: bool) -> None:
-        status = received.status
+    def _require_success(self, context: LocalContext, received: Received, parameters: S) -> None:
+        status, is_first = received.status, _FIRST in context.flags
         if status in _MOVED:
             raise HttpFailure(
                 "HTTP_REDIRECT_REFUSED",
                 f"the service wants the request sent elsewhere ({status})",
                 hint="call the address that `details.location` names, if it is the right one",
-                details={"status": status, "location": received.header("location")[:500]},
+                details={"status": status, "location": excerpt_of(context, received.header("location"))},
                 was_sent=not is_first,
             )
         if status < 400 or status in parameters.accept_status:
@@ -133,7 +132,7 @@ class Sending(Generic[S]):
         if self._method == "DELETE" and status in _GONE and not is_first:
             return  # it was there when the first attempt began, and now it is gone
         said_no = status < 500 and status != _CONFLICT
-        raise refused(received, was_sent=not (said_no and is_first))
+        raise refused(context, received, was_sent=not (said_no and is_first))
 
     async def _require_same_file(self, context: LocalContext, parameters: S) -> None:
         """What was shown and approved is what is sent."""
@@ -166,9 +165,10 @@ class Sending(Generic[S]):
         except HttpFailure:
             return unknown
         answer: dict[str, Json] = answer_of(received).model_dump(mode="json")
-        if searched(status.happened_when, answer) is True:
+        if await searched(status.happened_when, answer, context.cancel) is True:
             return Reconciliation(Verdict.YES, answer)
-        if status.not_happened_when is not None and searched(status.not_happened_when, answer) is True:
+        negative = status.not_happened_when
+        if negative is not None and await searched(negative, answer, context.cancel) is True:
             return Reconciliation(Verdict.NO)
         return unknown
 
@@ -180,7 +180,7 @@ class SendingCompensated(Sending[SendCompensated]):
         """Send the compensating request, with the values of the answer that was journaled; harmless when it was sent before."""
         offset = parameters.compensation
         http = context.app.get(Http)
-        values = _values(context, offset)
+        values = await _values(context, offset)
         headers, private = await _headers(context, offset.headers, offset.url, values)
         revealed = await context.reveal(offset.body, host=_host(offset.url))
         draft = Draft(
@@ -202,12 +202,12 @@ class SendingCompensated(Sending[SendCompensated]):
             gone = offset.method == "DELETE" and received.status in _GONE
             is_fine = received.status < 400 and received.status not in _MOVED
             if not (is_fine or gone or received.status in offset.accept_status):
-                raise refused(received, was_sent=True)
+                raise refused(context, received, was_sent=True)
         except HttpFailure as failure:
             raise failure.to_error(is_safe=False) from failure
 
 
-def _values(context: LocalContext, offset: Offset) -> dict[str, Json]:
+async def _values(context: LocalContext, offset: Offset) -> dict[str, Json]:
     values: dict[str, Json] = {KEY: derived_key(context, _SENT)}
     if offset.from_answer and context.output is None:
         raise RefusedError(
@@ -217,7 +217,7 @@ def _values(context: LocalContext, offset: Offset) -> dict[str, Json]:
             hint="offset the request by hand, and say so with `assent resolve`",
         )
     for name, expression in offset.from_answer.items():
-        found = searched(expression, thaw(context.output))
+        found = await searched(expression, context.output, context.cancel)
         if found is None:
             raise unusable(name)
         values[name] = found

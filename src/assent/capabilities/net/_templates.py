@@ -6,13 +6,14 @@ address it is percent-encoded and stands behind the host, and no value is looked
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from assent.errors import Json, RefusedError
-from assent.invocation import NoEffectError
+from assent.invocation import CancelToken, NoEffectError
 from assent.spec.frozen import thaw
 
 KEY: Final = "idempotency_key"
@@ -23,16 +24,14 @@ _AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 def require_expressions(expressions: Mapping[str, str]) -> None:
     """Do nothing, or raise `NoEffectError` HTTP_REQUEST_INVALID for the first text that is no JMESPath."""
-    import jmespath
-    from jmespath.exceptions import JMESPathError
+    from assent.capabilities.data._query import parse
 
     for name, expression in expressions.items():
         try:
-            jmespath.compile(expression)
-        except JMESPathError as error:
-            reason = str(error).splitlines()[0][:200]
+            parse(expression)
+        except NoEffectError as error:
             raise NoEffectError(
-                "HTTP_REQUEST_INVALID", f"`{name}` is no JMESPath expression: {reason}", path=name
+                "HTTP_REQUEST_INVALID", f"`{name}` is no JMESPath expression: {error.message}", path=name
             ) from None
 
 
@@ -48,16 +47,19 @@ def require_fixed_host(url: str) -> None:
         )
 
 
-def searched(expression: str, answer: Json) -> Json:
-    """What a JMESPath expression finds in an answer; null when it can't be evaluated on this one."""
-    import jmespath
-    from jmespath.exceptions import JMESPathError
+async def searched(expression: str, answer: Json, cancel: CancelToken) -> Json:
+    """What a JMESPath expression finds in an answer; null when it can't be evaluated on this one, or only with too much work.
+
+    Answer and expression are both a stranger's: the work is counted, and done in a thread.
+    """
+    from assent.capabilities.data._query import search
 
     try:
-        found: Json = jmespath.search(expression, thaw(answer))
-    except JMESPathError:
+        return await asyncio.to_thread(search, thaw(answer), expression, cancel)
+    except NoEffectError as error:
+        if error.code == "CALL_CANCELLED":
+            raise
         return None
-    return found
 
 
 def in_url(url: str, values: Values) -> str:

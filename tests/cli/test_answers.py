@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -415,6 +416,9 @@ def test_capabilities_are_listed_and_shown(terminal: Terminal) -> None:
     for name in ids:
         assert terminal("capability", "show", str(name), "--json").object["id"] == name
         assert str(name) in terminal("capability", "show", str(name)).out
+    shown = terminal("capability", "show", "sys.archive.unpack").out
+    assert re.search(r"bytes_max +string or integer +default", shown)
+    assert re.search(r"format +string +default null", shown)
     assert terminal("capability", "show", "io.fs.reed_file", "--json").error["code"] == "CAPABILITY_UNKNOWN"
     assert "io.fs.delete" in terminal("capability", "list").out
 

@@ -159,6 +159,21 @@ def test_a_plan_says_each_step_its_sign_and_the_summary_at_both_ends() -> None:
     assert "+1 -1" in text
 
 
+def test_a_plan_that_would_fail_says_where_and_all_of_why() -> None:
+    """What would fail is counted neither as a change nor as something that can be undone."""
+    error: dict[str, Json] = {
+        "code": "ARCHIVE_QUOTA",
+        "message": "too much " * 20,
+        "hint": "raise `bytes_max`",
+    }
+    failing = plan_step("unpack", preview={"kind": "none", "diff": ""}, changes=False, error=error)
+    text = shown_plan(plan_step("write"), failing)
+    assert text.count("Would: 1 change, 1 failure.  Undo: 1 automatic.\nIt would fail at `unpack`.") == 2
+    assert f"  would fail: {'too much ' * 20}   [ARCHIVE_QUOTA]\n  help: raise `bytes_max`" in text
+    assert "[ARCHIVE_QUOTA]" not in shown_plan(plan_step("write"), failing, detail="write")
+    assert "help:" not in shown_plan(plan_step("write", error={"code": "X", "message": "no"}))
+
+
 def test_one_step_s_detail_leaves_the_other_diffs_out() -> None:
     steps = (plan_step("one"), plan_step("two"))
     assert shown_plan(*steps).count("+new") == 2

@@ -33,6 +33,15 @@ def test_clean_policy_has_no_findings() -> None:
     assert check(DEFAULT_POLICY_YAML, known_capabilities=KNOWN) == []
 
 
+@pytest.mark.parametrize("pattern", ["assent.undo", "assent.*", "[assent.undo, io.fs.delete]"])
+def test_a_rule_for_the_undo_is_a_rule_like_any_other(pattern: str) -> None:
+    """The gate is asked about `assent.undo`, though no capability is called so."""
+    assert (
+        check(rules(f"id: a, when: {{capability: {pattern}}}, decision: DENY"), known_capabilities=KNOWN)
+        == []
+    )
+
+
 def test_faults_are_errors_with_places() -> None:
     found = check(rules("id: a, decision: NO", "id: b, decision: DENY, if: 'x'"), "p.yaml")
     assert [(finding.severity, finding.kind, finding.path) for finding in found] == [

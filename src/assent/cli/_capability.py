@@ -107,6 +107,10 @@ def _parameters(schema: Object) -> str:
 
 
 def _type(schema: Object) -> str:
+    choices = [part for part in _list(schema.get("anyOf")) if isinstance(part, dict)]
+    if choices:  # That it may be null is said by its default.
+        kinds = dict.fromkeys(_type(part) for part in choices if part.get("type") != "null")
+        return "any" if "any" in kinds else " or ".join(kinds)
     kind = schema.get("type")
     if isinstance(kind, list):
         return " or ".join(map(str, kind))

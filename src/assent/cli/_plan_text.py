@@ -9,7 +9,7 @@ from assent.cli._diff import counts, diff_text
 from assent.cli._exit import is_change, is_unknown
 from assent.cli._fold import TIMES, folded, folded_name
 from assent.cli._json import Object, mapping, number, objects, text, texts
-from assent.cli._style import DECISION_STYLE, RISK_STYLE, Paint, safe_line
+from assent.cli._style import DECISION_STYLE, RISK_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
 
 TARGET_WIDTH: Final = 48
@@ -148,8 +148,22 @@ def duration_text(ms: int) -> str:
     return f"{big} {names[0]} {small} {names[1]}" if small else f"{big} {names[0]}"
 
 
+def _failure(step: Object, paint: Paint) -> str:
+    """Why the step would fail, whole: its row has room for the beginning."""
+    error = mapping(step, "error")
+    lines = [
+        paint(safe_line(text(step, "name")), "bold"),
+        f"  would fail: {safe(text(error, 'message'))}   [{safe_line(text(error, 'code'))}]",
+    ]
+    if hint := text(error, "hint"):
+        lines.append(f"  {paint('help:', 'cyan')} {safe(hint)}")
+    return "\n".join(lines)
+
+
 def _diff(group: list[Object], *, paint: Paint, detail: str | None, show: str) -> str:
-    """The first diff of the group, and how to see the others."""
+    """The first diff of the group, and how to see the others; or why it would fail."""
+    if group[0].get("error"):
+        return _failure(group[0], paint) if detail in (None, text(group[0], "name")) else ""
     shown = [step for step in group if text(mapping(step, "preview"), "diff")]
     if not shown or (detail is not None and detail != text(shown[0], "name")):
         return ""
@@ -165,15 +179,18 @@ def _diff(group: list[Object], *, paint: Paint, detail: str | None, show: str) -
 
 def summary_text(steps: list[Object]) -> str:
     """What the plan comes to, in three sentences: what it would do, how much can be undone, where it would stop."""
-    reads = sum(1 for step in steps if not is_change(step))
-    deletes = sum(1 for step in steps if is_change(step) and text(step, "operation_type") == "DELETE")
-    changes = len(steps) - reads - deletes
+    sound = [step for step in steps if not step.get("error")]
+    failing = [text(step, "name") for step in steps if step.get("error")]
+    reads = sum(1 for step in sound if not is_change(step))
+    deletes = sum(1 for step in sound if is_change(step) and text(step, "operation_type") == "DELETE")
+    changes = len(sound) - reads - deletes
     done = [_count(reads, "without change"), _count(changes, "change"), _count(deletes, "deletion")]
-    undo = [text(step, "undo") for step in steps]
+    done.append(_count(len(failing), "failure"))
+    undo = [text(step, "undo") for step in sound]
     ways = [
         f"{undo.count('automatic')} automatic" if "automatic" in undo else "",
         f"{undo.count('compensation')} by compensation" if "compensation" in undo else "",
-        f"{undo.count('none')} NOT possible ({_names(steps, 'undo', 'none')})" if "none" in undo else "",
+        f"{undo.count('none')} NOT possible ({_names(sound, 'undo', 'none')})" if "none" in undo else "",
     ]
     lines = [f"Would: {_listed(done) or 'nothing'}.  Undo: {_listed(ways) or 'nothing to undo'}."]
     unknown = [
@@ -189,6 +206,8 @@ def summary_text(steps: list[Object]) -> str:
         )
     elif asks:
         lines.append(f"{_count(asks, 'approval')} needed.")
+    if failing:
+        lines.append(f"It would fail at `{safe_line(failing[0])}`.")
     return "\n".join(line.removeprefix(", ") for line in lines)
 
 

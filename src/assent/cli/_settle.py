@@ -61,6 +61,7 @@ def approvals(door: Door, *, diff: bool) -> None:
     ]
     head = ["run", "step", "capability", "risk", "rule", "requester", "expires", "digest"]
     door.out.answer(table(rows, head=head, paint=paint))
+    door.out.note(f"to see what each would change: {door.command('approvals', '--diff')}")
     door.out.note(f"to decide: {door.command('approve', 'RUN', 'STEP', '--digest', 'DIGEST')}")
 
 

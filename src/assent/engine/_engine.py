@@ -22,11 +22,9 @@ from assent.spec import events as ev
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.ids import Commitment, PlanId, RunId
+from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
-
-UNDO_CAPABILITY: Final = "assent.undo"
-"""What the gate is asked about when somebody wants a run undone."""
 
 _UNBOUND: Final = Commitment("")
 

@@ -14,7 +14,7 @@ from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.documents import Document, did_you_mean, load_yaml
 from assent.spec.expression import Expression
 from assent.spec.globs import glob_matches
-from assent.spec.policy import Policy, Rule
+from assent.spec.policy import UNDO_CAPABILITY, Policy, Rule
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -143,7 +143,7 @@ def _against_specs(
     document: Document,
     place: int,
 ) -> list[Finding]:
-    known = [spec.id for spec in specs]
+    known = [UNDO_CAPABILITY, *(spec.id for spec in specs)]
     found = [
         Finding(
             "warning",
@@ -157,7 +157,8 @@ def _against_specs(
         if not any(glob_matches(pattern, name) for name in known)
     ]
     matched = [spec for spec in specs if may_match(rule.when, spec)]
-    if not matched and not found:
+    asks_for_undo = any(glob_matches(pattern, UNDO_CAPABILITY) for pattern in rule.when.capabilities)
+    if not matched and not found and not asks_for_undo:
         message = f"rule `{rule.id}` matches no known capability"
         found.append(
             Finding("warning", "unmatched", message, document.position(("rules", place, "when")), rule.id)

@@ -47,9 +47,8 @@ def undo_refusal(reader: JournalReader, run: RunId) -> AssentError | None:
     if isinstance(found, dict):
         return RefusedError.from_dict({**found, "code": refused.code})
     about = f"step `{refused.step}`" if refused.step is not None else f"run `{run}`"
-    return RefusedError(
-        refused.code,
-        f"{about} can't be undone: {refused.code.lower().replace('_', ' ')}",
-        path=refused.step,
-        hint="`--partial` leaves out what can't be taken back" if refused.code == "UNDO_IMPOSSIBLE" else None,
-    )
+    if refused.code == "UNDO_IMPOSSIBLE":
+        hint = "`--partial` leaves out what can't be taken back"
+        return RefusedError(refused.code, f"nothing takes {about} back", path=refused.step, hint=hint)
+    why = refused.code.lower().replace("_", " ")
+    return RefusedError(refused.code, f"{about} can't be undone: {why}", path=refused.step)

@@ -199,6 +199,9 @@ def test_folders_are_made_once_whoever_names_them(hands: Hands, tmp_path: Path) 
     folder = ZipEntry(name=b"d/", mode=0o40755, method=0)
     (tmp_path / "x.zip").write_bytes(zip_of(ZipEntry(name=b"d/e/f", data=b"x"), folder))
     hands.do("sys.archive.unpack", source="x.zip", destination="n")
+    assert hands.preview("sys.archive.unpack", source="x.zip", destination="m").diff.startswith(
+        "unpack into m: 1 file, 2 folders, 1 byte\n"
+    )
     assert set(below(hands, "n")) == {"/d", "/d/e", "/d/e/f"}
 
 

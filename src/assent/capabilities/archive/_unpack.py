@@ -103,8 +103,9 @@ class UnpackEffect(FileEffect[Unpack, Unpacked]):
 
     def heading(self, change: Change) -> str:
         target, notes = change.targets[0], change.notes
-        counts = f"{_count(notes, 'files')} files, {_count(notes, 'folders')} folders, {_count(notes, 'size')} bytes"
-        return f"unpack into {shown(target.path)}: {counts}\n"
+        told = (("files", "file"), ("folders", "folder"), ("size", "byte"))
+        counts = [f"{(count := _count(notes, key))} {word}{'' if count == 1 else 's'}" for key, word in told]
+        return f"unpack into {shown(target.path)}: {', '.join(counts)}\n"
 
 
 class _Survey:

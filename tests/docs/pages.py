@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PAGES: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+STORIES: Final = tuple(
+    sorted(page for page in (ROOT / "examples").glob("*/README.md") if page.parent.name != "notes")
+)
+"""The pages of the example folders; the plugin in `notes` has tests of its own."""
+
+PAGES: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), *STORIES)
 
 OWN: Final = tuple(
     page

@@ -10,11 +10,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,23 +20,6 @@ import pytest
 from tests.docs.pages import OWN, Example, examples
 
 KINDS = {"yaml", "toml", "console", "python", "sh", "text", "json", ""}
-BIN = Path(sys.executable).parent
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of somebody who has just installed Assent."""
-    dropped = ("ASSENT_", "CLICOLOR", "XDG_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    # A socket's path has 108 bytes at most, which pytest's own folders nearly use up.
-    with tempfile.TemporaryDirectory(prefix="assent-") as sockets:
-        yield {
-            **kept,
-            "HOME": str(tmp_path / "home"),
-            "XDG_RUNTIME_DIR": sockets,
-            "NO_COLOR": "1",
-            "PATH": f"{BIN}{os.pathsep}{kept['PATH']}",
-        }
 
 
 class Shell:
@@ -99,10 +79,10 @@ def explain_difference(line: str, shown: list[str], output: str, code: int) -> s
     return None
 
 
-def play(page_examples: list[Example], folder: Path, env: dict[str, str]) -> int:
-    """Execute the examples in order; how many there were."""
+def play(page_examples: list[Example], folder: Path, env: dict[str, str]) -> list[str]:
+    """Execute the examples in order; what each command and program printed."""
     shell = Shell(folder, env)
-    count = 0
+    printed = []
     for example in page_examples:
         if example.name:
             path = folder / example.name
@@ -115,7 +95,7 @@ def play(page_examples: list[Example], folder: Path, env: dict[str, str]) -> int
                 assert explain_difference(line, shown, output, code) is None, explain_difference(
                     line, shown, output, code
                 )
-                count += 1
+                printed.append(output)
         elif example.kind == "python" and not example.name:
             program = folder / "example.py"
             program.write_text(example.text, encoding="utf-8")
@@ -124,8 +104,8 @@ def play(page_examples: list[Example], folder: Path, env: dict[str, str]) -> int
             told = re.findall(r"# -> (.+)$", example.text, re.MULTILINE)
             assert output.splitlines() == told
             program.unlink()
-            count += 1
-    return count
+            printed.append(output)
+    return printed
 
 
 @pytest.mark.slow
@@ -134,8 +114,8 @@ def test_examples_do_what_the_page_shows(page: Path, tmp_path: Path, home: dict[
     folder = tmp_path / "workspace"
     folder.mkdir()
     assert {example.kind for example in examples(page)} <= KINDS
-    count = play(examples(page), folder, home)
-    assert (count > 0) == any(example.kind in ("console", "python") for example in examples(page))
+    printed = play(examples(page), folder, home)
+    assert bool(printed) == any(example.kind in ("console", "python") for example in examples(page))
 
 
 def test_an_example_that_lies_is_found(tmp_path: Path, home: dict[str, str]) -> None:

@@ -103,12 +103,12 @@ class Search:
         """Files that hold any, whole, and tables of databases cell by cell."""
         bad: list[str] = []
         for path in [one for folder in folders for one in folder.rglob("*") if one.is_file()]:
-            if self.found_in(path.read_bytes()) or (path.suffix == ".db" and self.found_in(_cells(path))):
+            if self.found_in(path.read_bytes()) or (path.suffix == ".db" and self.found_in(cells(path))):
                 bad.append(str(path))
         return bad
 
 
-def _cells(path: Path) -> bytes:
+def cells(path: Path) -> bytes:
     found: list[bytes] = []
     with apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY) as database:
         tables = [row[0] for row in database.execute("select name from sqlite_schema where type = 'table'")]

@@ -1,0 +1,29 @@
+"""Who reads the documentation: somebody who has just installed Assent."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of somebody who has just installed Assent."""
+    dropped = ("ASSENT_", "CLICOLOR", "XDG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    # A socket's path has 108 bytes at most, which pytest's own folders nearly use up.
+    with tempfile.TemporaryDirectory(prefix="assent-") as sockets:
+        yield {
+            **kept,
+            "HOME": str(tmp_path / "home"),
+            "XDG_RUNTIME_DIR": sockets,
+            "NO_COLOR": "1",
+            "PATH": f"{BIN}{os.pathsep}{kept['PATH']}",
+        }

@@ -17,7 +17,7 @@ PAGES: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs
 
 OWN: Final = tuple(
     page
-    for page in PAGES
+    for page in PAGES[: -len(STORIES)]
     if page.name
     in (
         "README.md",

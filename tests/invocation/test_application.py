@@ -170,6 +170,28 @@ async def test_a_module_registered_later_is_started_by_the_next_start_and_closed
         await app.start()
 
 
+async def test_an_offered_module_is_made_once_when_it_is_first_asked_for_and_closed() -> None:
+    """Nobody pays for what nobody asks for; threads that ask at once get the same one."""
+    app, made, closed = application(), list[Cache](), list[object]()
+
+    def make() -> Cache:
+        made.append(Cache())
+        return made[-1]
+
+    app.offer(f"{Cache.__module__}.Cache", make, close=closed.append)
+    app.offer(f"{Database.__module__}.Database", Database, close=closed.append)
+    await app.start()
+    assert not made
+    assert (await app.health()).parts == {}
+    assert failing(app.register, Cache, Cache()).code == "MODULE_REGISTERED"
+    assert failing(app.get, Life).hint == "there are: Cache, Database"
+    found = await asyncio.gather(*(asyncio.to_thread(app.get, Cache) for _ in range(8)))
+    assert {id(one) for one in found} == {id(made[0])}
+    await app.shutdown()
+    assert closed == made
+    assert failing(app.get, Database).code == "RUNTIME_CLOSED"
+
+
 async def test_a_hanging_factory_is_cancelled_and_rolled_back() -> None:
     app, log = application(limits=SHORT), list[str]()
     ended = asyncio.Event()

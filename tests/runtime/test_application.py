@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -53,6 +57,41 @@ async def test_modules_start_with_the_runtime_and_close_before_its_journal(place
     assert log == ["db://x", "closed"]
     with pytest.raises(InputError, match="shut down"):
         rt.app.get(Database)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("exec", "Programs"), ("git", "GitHome"), ("info", "Machine"), ("net", "Http")],
+)
+async def test_what_the_hands_need_is_there_when_it_is_asked_for(
+    place: Place, module: str, name: str
+) -> None:
+    """The application offers each by the path of its type, which is therefore where that type lives."""
+    kind: type = getattr(import_module(f"assent.capabilities.{module}"), name)
+    async with Runtime(place.settings()) as rt:
+        assert isinstance(rt.app.get(kind), kind)
+
+
+def test_a_run_of_a_file_step_imports_no_other_hands(place: Place) -> None:
+    """Programs, requests, repositories and the machine cost their start to those who use them."""
+    asked = """
+import asyncio, sys
+from assent.runtime import Runtime
+async def main():
+    async with Runtime.open(sys.argv[1]) as rt:
+        await rt.call("io.fs.write_file", {"path": "a.txt", "content": "a"})
+asyncio.run(main())
+print(*sorted({".".join(name.split(".")[:3]) for name in sys.modules if name.startswith("assent.capabilities.")}))
+"""
+    place.workspace.mkdir(exist_ok=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", asked, str(place.workspace)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "XDG_CONFIG_HOME": str(place.workspace.parent / "config")},
+    )
+    assert answer.stdout.split() == ["assent.capabilities._builtin", "assent.capabilities.fs"]
 
 
 async def test_a_runtime_whose_module_fails_to_start_does_not_open(place: Place) -> None:

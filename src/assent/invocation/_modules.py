@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
@@ -46,6 +47,14 @@ class Module:
     health: Check | None
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A module that is made when it is first asked for."""
+
+    make: Callable[[], Any]
+    close: Close | None
+
+
 class Modules:
     """The registry and the lives of its modules; `application` is what a factory is given."""
 
@@ -56,6 +65,8 @@ class Modules:
         self._application = application
         self._registered: dict[type, Module] = {}
         self._live: dict[type, Any] = {}
+        self._offered: dict[str, Offer] = {}
+        self._making = threading.RLock()
         self._sequence: list[Module] = []
         self._changing = asyncio.Lock()
         self._before_close: list[Callable[[], Any]] = []
@@ -67,7 +78,7 @@ class Modules:
         """Add a module; `MODULE_REGISTERED`, `MODULE_INVALID`, `RUNTIME_CLOSED`."""
         if self._is_closed:
             raise closed()
-        if module.kind in self._registered:
+        if module.kind in self._registered or _path_of(module.kind) in self._offered:
             raise InputError(
                 "MODULE_REGISTERED",
                 f"module `{module.name}` is registered already",
@@ -84,10 +95,15 @@ class Modules:
             self._live[module.kind] = instance
         self._registered[module.kind] = module
 
+    def offer(self, path: str, offer: Offer) -> None:
+        """Have the module of the type at `path` made when it is first asked for."""
+        self._offered[path] = offer
+
     def name_of(self, kind: type) -> str:
         """A module's name: the short one, unless another module has it."""
         short = kind.__qualname__.rpartition(".")[2]
         taken = {module.name for module in self._registered.values() if module.kind is not kind}
+        taken |= {path.rpartition(".")[2] for path in self._offered if path != _path_of(kind)}
         return f"{kind.__module__}.{kind.__qualname__}" if short in taken else short
 
     def get(self, kind: type[T]) -> T:
@@ -95,7 +111,19 @@ class Modules:
         try:
             return self._live[kind]  # type: ignore[no-any-return]  # INVARIANT: what lives under a type is of that type
         except KeyError:
-            self._absent(kind)
+            return self._made(kind)
+
+    def _made(self, kind: type[T]) -> T:
+        """The module of this type, made now where it was offered."""
+        with (
+            self._making
+        ):  # Sync handlers ask in threads of their own, and one module is made for all of them.
+            offer = None if self._is_closed else self._offered.pop(_path_of(kind), None)
+            if offer is not None:
+                self.register(Module(kind, self.name_of(kind), 0, None, offer.close, None), offer.make())
+            if kind not in self._live:
+                self._absent(kind)
+            return self._live[kind]  # type: ignore[no-any-return]  # INVARIANT: as in `get`
 
     def _absent(self, kind: type) -> NoReturn:
         if self._is_closed:
@@ -109,6 +137,7 @@ class Modules:
             ) from None
         name = getattr(kind, "__qualname__", str(kind)).rpartition(".")[2]
         known = [module.name for module in self._registered.values()]
+        known += [path.rpartition(".")[2] for path in self._offered]
         listed = f"there are: {', '.join(sorted(known))}" if known else "register it with `app.register`"
         raise InputError(
             "MODULE_UNKNOWN", f"there is no module `{name}`", hint=did_you_mean(name, known, otherwise=listed)
@@ -249,6 +278,10 @@ class Modules:
 def closed() -> InputError:
     """The refusal of everything that comes after the end."""
     return InputError("RUNTIME_CLOSED", "the application was shut down", hint="open a new runtime")
+
+
+def _path_of(kind: type) -> str:
+    return f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', kind)}"
 
 
 def _require_kind(module: Module, made: object) -> None:

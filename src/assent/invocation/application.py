@@ -14,7 +14,7 @@ from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation._bounded import Bounded, Spawn
 from assent.invocation._config import Config
 from assent.invocation._health import ApplicationHealth, Health, worst
-from assent.invocation._modules import Module, ModuleLimits, Modules
+from assent.invocation._modules import Module, ModuleLimits, Modules, Offer
 from assent.invocation._shared_state import SharedState
 from assent.spec.ports import Clock
 
@@ -101,6 +101,16 @@ class GlobalContext:
         """
         name = self._modules.name_of(kind)
         self._modules.register(Module(kind, name, priority, factory, close, health), instance)
+
+    def offer(
+        self, path: str, make: Callable[[], object], *, close: Callable[[Any], object] | None = None
+    ) -> None:
+        """Add a module that is made, by the thread that asks, when somebody first asks for it, and else never.
+
+        `path` names its type, `package.module.Name`, so that not even the type has to be imported before. `make` does nothing
+        that takes time. It has no health of its own.
+        """
+        self._modules.offer(path, Offer(make, close))
 
     async def start(self) -> None:
         """Start every module that has not been started, highest priority first. The runtime does so when it opens.

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assent import system
-from assent.capabilities.exec import Programs
-from assent.capabilities.git import GitHome
-from assent.capabilities.info import Machine
-from assent.capabilities.net import Http
 from assent.invocation import GlobalContext, Health, HealthStatus
-from assent.runtime._exec_settings import rule_of
 from assent.runtime._gate import ReloadableGate
-from assent.runtime._net_settings import http_of
 from assent.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from assent.capabilities.exec import Programs
+    from assent.capabilities.git import GitHome
+    from assent.capabilities.info import Machine
+    from assent.capabilities.net import Http
 
 
 def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
@@ -26,15 +27,19 @@ def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
         return Health(HealthStatus.FAILED, "it could not be reloaded: every new step is denied")
 
     app.add_health_check("policy", policy)
-    app.register(Programs, programs_of(settings), close=Programs.close)
-    app.register(GitHome, settings.git.home(settings.workspace))
-    app.register(Http, factory=lambda _: http_of(settings.net), close=Http.close)
-    app.register(Machine, factory=lambda _: Machine(system.environment(), settings.told_variables))
+    # Each is made when a call first needs it: a run that only writes a file imports none of them.
+    hands = "assent.capabilities"
+    app.offer(f"{hands}.exec._programs.Programs", lambda: programs_of(settings), close=_close_programs)
+    app.offer(f"{hands}.git._home.GitHome", lambda: _git_home(settings))
+    app.offer(f"{hands}.net._client.Http", lambda: _http(settings), close=_close_http)
+    app.offer(f"{hands}.info._machine.Machine", lambda: _machine(settings))
     return app
 
 
 def programs_of(settings: Settings) -> Programs:
     """The programs that calls may run; nothing is started."""
+    from assent.capabilities.exec import Programs
+    from assent.runtime._exec_settings import rule_of
 
     def absolute(written: str) -> Path:
         return settings.workspace / Path(written).expanduser()
@@ -48,3 +53,27 @@ def programs_of(settings: Settings) -> Programs:
         sandbox=settings.sandbox.detect,
         limits=settings.sandbox.default_limits,
     )
+
+
+def _close_programs(programs: Programs) -> None:
+    programs.close()
+
+
+def _http(settings: Settings) -> Http:
+    from assent.runtime._net_settings import http_of
+
+    return http_of(settings.net)
+
+
+async def _close_http(http: Http) -> None:
+    await http.close()
+
+
+def _git_home(settings: Settings) -> GitHome:
+    return settings.git.home(settings.workspace)
+
+
+def _machine(settings: Settings) -> Machine:
+    from assent.capabilities.info import Machine
+
+    return Machine(system.environment(), settings.told_variables)

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from assent.capabilities.git import GitHome
 from assent.errors import Json
+
+if TYPE_CHECKING:
+    from assent.capabilities.git import GitHome
 
 _NAME: Final = re.compile(r"[^<>\n\0]*[^<>\s\0][^<>\n\0]*")
 _ADDRESS: Final = re.compile(r"[^<>\s\0]+")
@@ -25,6 +27,8 @@ class GitSettings:
 
     def home(self, workspace: Path) -> GitHome:
         """What the git capabilities are given."""
+        from assent.capabilities.git import GitHome
+
         return GitHome(workspace, self.name, self.email)
 
 

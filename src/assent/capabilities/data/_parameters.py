@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from assent.spec.capability import SpecModel
 from assent.spec.types import WorkspacePath
@@ -52,6 +52,14 @@ class Source(SpecModel):
             message = "exactly one of `value`, `text` and `path` is needed"
             raise ValueError(message)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, write: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        """Without `value` where none was given: null is data, and would be a second source when the inputs are read again."""
+        written: dict[str, JsonValue] = write(self)
+        if "value" not in self.model_fields_set:
+            written.pop("value", None)
+        return written
 
 
 class RenderJson(SpecModel):

@@ -37,6 +37,7 @@ PARTS = (
     "workflows",
     "versions",
     "http",
+    "files",
     "sandbox",
 )
 

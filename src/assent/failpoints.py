@@ -1,7 +1,8 @@
 """Named points at which a test may stop the process, to prove that a crash there loses and doubles nothing.
 
 Off, a point costs one attribute look-up and a comparison. A point is armed by name and count: `effect.before:3` ends the process
-as SIGKILL would at the third time that point is reached, `any:17` at the seventeenth point of whatever name.
+as SIGKILL would at the third time that point is reached, `any:17` at the seventeenth point of whatever name, but for those of
+deliveries, which are made beside all runs.
 
 | point               | where                                                                               |
 |---------------------|-------------------------------------------------------------------------------------|
@@ -17,6 +18,9 @@ as SIGKILL would at the third time that point is reached, `any:17` at the sevent
 | `effect.after`      | `execute` has returned, its outcome is not recorded                                 |
 | `compensate.before` | the compensation is journaled, nothing has been taken back                          |
 | `compensate.after`  | the effect has been taken back, that is not recorded                                |
+| `delivery.before`   | an attempt at a delivery is on the disk, nothing of it was sent                     |
+| `delivery.after`    | an attempt has ended, that is not on the disk                                       |
+| `delivery.ended`    | the end of a delivery is on the disk, it is not on the record                       |
 
 The floors that act name their own boundaries here; that is why this module lies beneath all of them.
 """
@@ -41,10 +45,16 @@ POINTS: Final = (
     "effect.after",
     "compensate.before",
     "compensate.after",
+    "delivery.before",
+    "delivery.after",
+    "delivery.ended",
 )
 
+BESIDE: Final = frozenset({"delivery.before", "delivery.after", "delivery.ended"})
+"""Points that are reached beside every run, whenever that is; each is armed by its own name only."""
+
 ANY: Final = "any"
-"""Arms every point at once: the count is of all that is reached, in order."""
+"""Arms every point of runs at once: the count is of all that is reached, in order."""
 
 VARIABLE: Final = "ASSENT_FAILPOINT"
 """`NAME:COUNT` in the environment arms a point for a whole process; the composition root reads it."""
@@ -77,7 +87,7 @@ class Failpoints:
         """End the process here when this point is armed and its count is reached."""
         if self._name is None:
             return
-        if self._name in (name, ANY):
+        if self._name == name or (self._name == ANY and name not in BESIDE):
             # The thread that writes the ledger and those of handlers reach points as well.
             with self._lock:
                 self.trace.append(name)

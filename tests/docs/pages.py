@@ -34,6 +34,7 @@ OWN: Final = tuple(
         "archives.md",
         "programs.md",
         "http.md",
+        "notifications.md",
         "git.md",
     )
 )

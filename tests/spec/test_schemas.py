@@ -130,7 +130,29 @@ class Slow(BaseModel):
     text: Annotated[str, Field(pattern="(a+)+$")]
 
 
-@pytest.mark.parametrize("source", [Slow, list[Slow], Annotated[str, Field(pattern=re.compile("(a+)+$"))]])
+class Named(BaseModel):
+    """Fields that are called what the nodes of a schema are described by."""
+
+    type: str = ""
+    pattern: Annotated[str, Field(pattern="^a+$")] = ""
+    config: str = ""
+
+
+class SlowNamed(BaseModel):
+    """The same with a pattern for Python's engine in one of them."""
+
+    type: str = ""
+    metadata: Annotated[str, Field(pattern=re.compile("(a+)+$"))] = ""
+
+
+def test_fields_may_be_called_like_the_parts_of_a_schema() -> None:
+    schema: Any = schema_of(Named)
+    assert [*schema["properties"]] == ["type", "pattern", "config"]
+
+
+@pytest.mark.parametrize(
+    "source", [Slow, SlowNamed, list[Slow], Annotated[str, Field(pattern=re.compile("(a+)+$"))]]
+)
 def test_a_pattern_of_pythons_engine_is_refused(source: Any) -> None:
     """It takes exponential time for some texts, and callers choose the text."""
     error = refusal(source)

@@ -77,6 +77,7 @@ class ScriptedRuntime:
     replayed: Result | None = None
     known_runs: list[Result] = field(default_factory=list)
     waiting: list[Result] = field(default_factory=list)
+    sent: list[Result] = field(default_factory=list)
     shown: list[Result] = field(default_factory=list)
     report: Result = field(default_factory=lambda: {"ok": True, "size": 3, "root": "AAAA", "faults": []})
     lines: list[Result] = field(default_factory=list)
@@ -193,6 +194,10 @@ class ScriptedRuntime:
 
     def attachment(self, run_id: str, digest: str) -> Iterator[bytes]:
         yield from (f"what {run_id} ".encode(), f"attached as {digest}".encode())
+
+    def deliveries(self, *, status: str | None = None, limit: int | None = None) -> list[Result]:
+        found = [one for one in self.sent if status in (None, one["status"])]
+        return found if limit is None else found[-limit:]
 
     def approvals(self) -> list[Result]:
         return self.waiting

@@ -29,6 +29,7 @@ BUILTIN_MODULES: Final[tuple[str, ...]] = (
     "assent.capabilities.git._capabilities",
     "assent.capabilities.net._capabilities",
     "assent.capabilities.info._capabilities",
+    "assent.capabilities.notify._capabilities",
     "assent.capabilities.sys._capabilities",
     "assent.capabilities.text._capabilities",
 )

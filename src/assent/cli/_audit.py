@@ -93,6 +93,8 @@ def _log_line(line: Object, paint: Paint) -> str:
     said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
     if text(event, "kind").startswith("capability."):
         said += [text(event, "version"), text(event, "label")]
+    if text(event, "kind").startswith("delivery."):
+        said += [text(event, "delivery"), text(event, "outcome"), text(event, "status")]
     if text(event, "kind") == "release.registered":
         said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
     columns = [

@@ -78,9 +78,11 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     yield _guarded("plugins", lambda: _plugins(door))
     yield from _sandbox(settings)
+    yield from _endpoints(settings)
     yield _guarded("secrets", lambda: _secrets(settings))
     if settings.state.is_dir():
         yield _guarded("runs", lambda: _runs(door))
+        yield _guarded("deliveries", lambda: _deliveries(door))
         yield _guarded("public key", lambda: _public_key(door))
 
 
@@ -183,6 +185,40 @@ def _secrets(settings: Settings) -> Check:
         seen = f"the file of `{inside[0]}` lies in the workspace, where capabilities may read it"
         return Check("secrets", "warning", seen, "keep it elsewhere, and name it in assent.toml")
     return Check("secrets", "ok", f"{len(secrets)} configured: assent secrets list")
+
+
+def _endpoints(settings: Settings) -> Iterator[Check]:
+    """Where webhooks go, and whether the secret that signs them may be had. Nobody is asked for it."""
+    if not settings.notify.endpoints:
+        return
+    from assent.capabilities.net._url import parse_url
+    from assent.invocation import SecretGrant
+    from assent.runtime._notify_settings import endpoints_of
+
+    for endpoint in endpoints_of(settings.notify).values():
+        name = f"endpoint: {endpoint.name}"
+        said = settings.secrets.secrets.get(endpoint.secret)
+        grant = SecretGrant(said.capabilities, said.hosts) if said is not None else SecretGrant()
+        seen = f"{endpoint.shown}, signed with `{endpoint.secret}`"
+        if not grant.names("notify.webhook"):
+            table = f'list `notify.webhook` under `capabilities` of `[secrets."{endpoint.secret}"]`'
+            yield Check(name, "warning", f"{seen}, which it is not granted", table)
+        elif grant.hosts and not grant.reaches(parse_url(endpoint.url).host):
+            hint = f'list its host under `hosts` of `[secrets."{endpoint.secret}"]`'
+            yield Check(name, "warning", f"{seen}, which is bound to other hosts", hint)
+        elif endpoint.is_paused:
+            yield Check(name, "warning", f"{seen}; paused", "take `paused` out to deliver what waits")
+        else:
+            yield Check(name, "ok", seen)
+
+
+def _deliveries(door: Door) -> Check:
+    with door.reader() as reader:
+        found = [str(one["status"]) for one in reader.deliveries()]
+    failed, waiting = found.count("failed"), found.count("pending")
+    seen = f"{waiting} pending, {failed} failed" if found else "none"
+    hint = door.command("deliveries", "--status", "failed") if failed else None
+    return Check("deliveries", "warning" if failed else "ok", seen, hint)
 
 
 def _state(settings: Settings) -> Check:

@@ -139,6 +139,9 @@ _WORDS: Final[Mapping[str, str]] = {
     "capability.retired": "version retired",
     "capability.switched": "share lost",
     "secret.accessed": "secret",
+    "delivery.attempted": "delivery tried",
+    "delivery.ended": "delivery ended",
+    "delivery.retried": "delivery retried",
     "ledger.created": "ledger created",
     "ledger.recovered": "ledger sealed",
     "payload.erased": "payloads erased",
@@ -168,8 +171,10 @@ def event_detail(event: Object) -> str:
         parts.append("digest not confirmed")
     if text(event, "verdict"):
         parts.append(f"happened: {text(event, 'verdict')}")
-    if kind == "secret.accessed":
+    if kind in ("secret.accessed", "delivery.attempted"):
         parts += [text(event, "secret"), text(event, "outcome")]
+    if kind == "delivery.ended":
+        parts += [text(event, "delivery"), text(event, "outcome")]
     if text(event, "resolution"):
         parts.append(text(event, "resolution").replace("_", " "))
     parts.append(text(event, "code"))

@@ -26,6 +26,7 @@ COMMANDS: Final = {
         ("cancel", "_settle", "cancel", "Stop a run between effects and roll it back."),
         ("resume", "_run", "resume", "Go on with unfinished runs."),
         ("undo", "_settle", "undo", "Take back everything a finished run did."),
+        ("deliveries", "_deliveries", "deliveries", "List webhooks on their way; retry and cancel them."),
         ("audit", "_audit", "audit", "Read, verify, prove and export the ledger."),
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
         ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),

@@ -15,6 +15,7 @@ from assent.errors._explanation import Explanation
 from assent.errors._git_codes import GIT_CODES
 from assent.errors._manifest_codes import MANIFEST_CODES
 from assent.errors._net_codes import NET_CODES
+from assent.errors._notify_codes import NOTIFY_CODES
 from assent.errors._plugin_codes import PLUGIN_CODES
 from assent.errors._replay_codes import REPLAY_CODES
 from assent.errors._run_codes import RUN_CODES
@@ -573,6 +574,7 @@ CATALOG: dict[str, Explanation] = {
     **MANIFEST_CODES,
     **EXEC_CODES,
     **NET_CODES,
+    **NOTIFY_CODES,
     **REPLAY_CODES,
     **PLUGIN_CODES,
     **RUN_CODES,

@@ -276,7 +276,7 @@ class Secrets:
         """
         tell = _Told(self._record, told, self._clock, name, capability, ids or {})
         try:
-            require_grant(name, capability, self._grants.get(name, NO_GRANT), granted, host)
+            self.require_granted(name, capability=capability, granted=granted, host=host)
         except RefusedError:
             tell(AccessOutcome.REFUSED)
             raise
@@ -303,6 +303,12 @@ class Secrets:
                 return slot.secret
         finally:
             slot.users -= 1
+
+    def require_granted(
+        self, name: str, *, capability: str, granted: Collection[str] = (), host: str | None = None
+    ) -> None:
+        """Do nothing, or raise `RefusedError` SECRET_NOT_GRANTED: `read` would. Nothing is fetched, and nobody is told."""
+        require_grant(name, capability, self._grants.get(name, NO_GRANT), granted, host)
 
     async def resolve(self, name: str) -> Secret:
         """A secret for whoever keeps it: no call, no grant and no record. Raises as `read`, and nothing is remembered."""

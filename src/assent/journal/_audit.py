@@ -59,7 +59,7 @@ def audit_log(leaves: Iterable[Leaf], wanted: EventFilter) -> Iterator[LogLine]:
     principals: dict[RunId, str] = {}
     capabilities: dict[tuple[RunId, str], str] = {}
     for leaf in leaves:
-        event, run = leaf.event, leaf.run
+        event, run = leaf.event, _run_of(leaf)
         if run is not None and isinstance(event, RunCreated):
             principals[run] = event.principal
         actor = _text(event, "by") or (None if run is None else principals.get(run))
@@ -78,7 +78,7 @@ def audit_log(leaves: Iterable[Leaf], wanted: EventFilter) -> Iterator[LogLine]:
 def _passes(line: LogLine, wanted: EventFilter) -> bool:
     leaf = line.leaf
     return (
-        (wanted.run is None or leaf.run == wanted.run)
+        (wanted.run is None or _run_of(leaf) == wanted.run)
         and (wanted.principal is None or line.principal == wanted.principal)
         and (wanted.decision is None or line.decision == wanted.decision)
         and (wanted.since_ms is None or leaf.at_ms >= wanted.since_ms)
@@ -88,6 +88,12 @@ def _passes(line: LogLine, wanted: EventFilter) -> bool:
             or any(fnmatchcase(capability, wanted.capability) for capability in _capabilities(line))
         )
     )
+
+
+def _run_of(leaf: Leaf) -> RunId | None:
+    """The run that an entry is about: its own, or the one that what it tells of began in."""
+    source = _text(leaf.event, "source")
+    return leaf.run if source is None else RunId(source)
 
 
 def _capabilities(line: LogLine) -> Iterator[str]:

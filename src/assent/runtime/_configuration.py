@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from assent.errors import InputError, Json
 from assent.runtime import _exec_settings as programs
 from assent.runtime import _net_settings as net
+from assent.runtime import _notify_settings as notify
 from assent.runtime import _sandbox_settings as sandbox
 from assent.runtime._git_settings import GIT
 from assent.runtime._info_settings import read_env
@@ -204,6 +205,17 @@ _NET: Final[Schema] = {
     "ca_bundle": _text,
     "rules": _RULES,
 }
+_ENDPOINTS: Final = Named(
+    {
+        "url": notify.read_url,
+        "secret": notify.read_secret,
+        "timeout": notify.read_timeout,
+        "paused": _flag,
+    },
+    "name of an endpoint",
+    {},
+    required=("url", "secret"),
+)
 _SHARED: Final[Schema] = {
     "secrets": _SECRETS,
     "policy": _text,
@@ -231,6 +243,7 @@ PROJECT_SCHEMA: Final[Schema] = {
     "workspace": {"environment": _label, "state": _text},
     "exec": {"rules": _PROGRAMS},
     "net": _NET,
+    "notify": {"grace": notify.read_grace, "endpoints": _ENDPOINTS},
     "git": GIT,
     "plugins": {"paths": _paths, "required": _plugin_names},
     "sandbox": {

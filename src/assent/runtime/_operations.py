@@ -195,6 +195,14 @@ async def _forget_secret(runtime: Runtime, request: Request, actor: Actor) -> An
     return {"forgotten": True}
 
 
+async def _retry_delivery(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    return await runtime.deliveries.retry(str(request.get("delivery")), by=actor)
+
+
+async def _cancel_delivery(runtime: Runtime, request: Request, actor: Actor) -> Answer:
+    return await runtime.deliveries.cancel(str(request.get("delivery")), by=actor)
+
+
 _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[Answer]]]] = {
     "run": _run,
     "call": _call,
@@ -211,6 +219,8 @@ _OPERATIONS: Final[Mapping[str, Callable[[Runtime, Request, Actor], Awaitable[An
     "activate": _activate,
     "retire": _retire,
     "forget_secret": _forget_secret,
+    "retry_delivery": _retry_delivery,
+    "cancel_delivery": _cancel_delivery,
 }
 
 

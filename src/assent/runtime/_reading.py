@@ -44,6 +44,7 @@ from assent.journal import (
 from assent.journal import (
     verify_proof as _verify_proof,
 )
+from assent.runtime._deliveries import deliveries_in
 from assent.runtime._runs import find_run, unknown_run
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
@@ -215,6 +216,10 @@ class Reader:
             "expires_at": _instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
             "granted_by": [*approval.granted_by],
         }
+
+    def deliveries(self, *, status: str | None = None, limit: int | None = None) -> list[dict[str, Json]]:
+        """Webhooks on their way and those that have ended, newest last; of one status, and at most so many of the newest."""
+        return deliveries_in(self._settings.state, status=status, limit=limit)
 
     def audit_log(self, wanted: EventFilter) -> Iterator[dict[str, Json]]:
         """The entries that pass a filter, in log order."""

@@ -49,6 +49,7 @@ from assent.registry import CapabilityRegistry
 from assent.runtime._application import application
 from assent.runtime._calling import Calling, bounds
 from assent.runtime._catalogue import Capabilities, Registration
+from assent.runtime._deliveries import Deliveries
 from assent.runtime._gate import ReloadableGate
 from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime._planned import Planned
@@ -97,6 +98,7 @@ class Runtime(Planned):
         self.calling = Calling(self.gate, self.app, self.metrics, settings)
         self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
         self.secrets = self.calling.secrets
+        self.deliveries = Deliveries(self.app, self.secrets, settings, self.actor)
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
 
     @classmethod
@@ -180,6 +182,7 @@ class Runtime(Planned):
         self.plugins.leave_out_unrecordable()
         self._engine = Engine(services, self._capabilities, self._tell)
         self.versions.attach(services, self._engine)
+        await self.deliveries.open(services)
         self._exit.push_async_callback(self._engine.close)
 
     def prepare_to_plan(self) -> None:
@@ -456,6 +459,7 @@ class Runtime(Planned):
             )
         if record.created.plan is not None:
             self._plans.discard(record.created.plan)
+        await self.deliveries.forget(run)
         return await self._ready.journal.erase(
             RunId(run), by=str(actor.principal), os_uid=actor.os_uid, at_ms=self._clock_ms()
         )

@@ -21,7 +21,7 @@ from assent.journal import Ed25519FileSigner, SqliteReader, forward
 from assent.runtime._runtime import Runtime
 from assent.runtime._secrets import SECRET_BINDING, configured_secrets
 from assent.runtime.settings import Settings
-from assent.spec.events import SecretAccessed, StepStarted
+from assent.spec.events import DeliveryAttempted, SecretAccessed, StepStarted
 from assent.spec.secret_text import SecretText, is_secret_name
 from assent.spec.states import RunState
 
@@ -158,7 +158,7 @@ class _Access:
 
     run: str
     at_ms: int
-    event: SecretAccessed
+    event: SecretAccessed | DeliveryAttempted
     capability: str | None
 
     def to_json(self) -> dict[str, Json]:
@@ -176,7 +176,10 @@ class _Access:
         """Whether it gave this value; None when that can't be known."""
         if value is None or key is None or self.event.binding is None:
             return None
-        access = (self.run, str(self.event.step), str(self.event.attempt), self.event.secret)
+        event = self.event
+        # An attempt at a delivery is none at a step: it is bound by the delivery's id as well.
+        attempt = f"{event.delivery}/" if isinstance(event, DeliveryAttempted) else ""
+        access = (self.run, str(event.step), f"{attempt}{event.attempt}", event.secret)
         return secret_binding(key, access, value) == self.event.binding
 
 
@@ -201,8 +204,8 @@ def _accesses(settings: Settings) -> list[_Access]:
             event = leaf.event
             if isinstance(event, StepStarted):
                 called[str(leaf.run), event.step] = event.capability
-            elif isinstance(event, SecretAccessed):
-                run = str(leaf.run)
+            elif isinstance(event, SecretAccessed | DeliveryAttempted):
+                run = str(leaf.run if isinstance(event, SecretAccessed) else event.source)
                 found.append(_Access(run, leaf.at_ms, event, called.get((run, event.step))))
     return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -26,6 +26,8 @@ from assent.runtime._identity import Identities, login_of, own_name
 from assent.runtime._info_settings import HARMLESS
 from assent.runtime._net_settings import LIMITS as NET_LIMITS
 from assent.runtime._net_settings import NetSettings
+from assent.runtime._notify_settings import GRACE_MS, NotifySettings
+from assent.runtime._notify_settings import shown as shown_endpoint
 from assent.runtime._places import (
     PLUGIN_LOCK,
     STATE_NAME,
@@ -122,6 +124,7 @@ class Settings:
     app: Mapping[str, Json]
     secrets: SecretSettings
     net: NetSettings
+    notify: NotifySettings
     programs: Mapping[str, Mapping[str, Json]]
     """The tables of `[exec.rules]`, by name."""
     git: GitSettings
@@ -191,6 +194,7 @@ class Settings:
             app=app,
             secrets=layers.secrets(),
             net=layers.net(),
+            notify=layers.notify(),
             programs=layers.rules("exec"),
             git=layers.git(),
             told_variables=layers.names(("info", "env")) if layers.configured(("info", "env")) else HARMLESS,
@@ -428,15 +432,27 @@ class _Layers:
             self.note("net.rules", "public hosts at ports 80 and 443", "default")
         return NetSettings(limits, ca_bundle, rules)
 
+    def notify(self) -> NotifySettings:
+        """What the workspace says of webhooks."""
+        grace = self.configured(("notify", "grace"))
+        if grace is not None:
+            self.note("notify.grace", grace[0], grace[1].place(("notify", "grace")))
+        endpoints = self._named("notify", "endpoints", shown_endpoint)
+        return NotifySettings(grace[0] if grace and isinstance(grace[0], int) else GRACE_MS, endpoints)
+
     def rules(self, table: str) -> Mapping[str, Mapping[str, Json]]:
         """The tables of `[TABLE.rules]`, by name, in the order of the file."""
+        return self._named(table, "rules", dict)
+
+    def _named(
+        self, table: str, kind: str, shown: Callable[[Mapping[str, Json]], dict[str, Json]]
+    ) -> Mapping[str, Mapping[str, Json]]:
         found: dict[str, Mapping[str, Json]] = {}
         for file in self._files:
-            for name in file.names(table, "rules"):
-                place = (table, "rules", name)
-                said = {key[3]: value for key, value in file.values.items() if key[:3] == place}
-                found[name] = said
-                self.note(f"{table}.rules.{name}", said, file.place(place))
+            for name in file.names(table, kind):
+                place = (table, kind, name)
+                found[name] = said = {key[3]: value for key, value in file.values.items() if key[:3] == place}
+                self.note(f"{table}.{kind}.{name}", shown(said), file.place(place))
         return found
 
     def git(self) -> GitSettings:

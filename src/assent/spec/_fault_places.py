@@ -139,7 +139,8 @@ def _definitions(schema: Node) -> dict[str, Node]:
 
 def _mentions_branches(schema: object) -> bool:
     if isinstance(schema, Mapping):
-        return schema.get("type") in _HAS_BRANCHES or any(
+        kind = schema.get("type")  # in a table of fields: the field of that name, which is no text
+        return (isinstance(kind, str) and kind in _HAS_BRANCHES) or any(
             _mentions_branches(value) for key, value in schema.items() if key not in {"cls", "metadata"}
         )
     return isinstance(schema, list | tuple) and any(map(_mentions_branches, schema))

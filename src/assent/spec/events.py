@@ -21,6 +21,7 @@ from assent.spec._capability_events import (
     CapabilityUnlabelled,
     ReleaseRegistered,
 )
+from assent.spec._delivery_events import DeliveryAttempted, DeliveryEnded, DeliveryRetried
 from assent.spec._event import Event, fields_naming
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 from assent.spec.states import Effect, Mode, Resolution, Undo, Verdict
@@ -460,6 +461,9 @@ AnyEvent: TypeAlias = (
     | CapabilitySwitched
     | CapabilityRetired
     | SecretAccessed
+    | DeliveryAttempted
+    | DeliveryEnded
+    | DeliveryRetried
     | LedgerCreated
     | LedgerRecovered
     | PayloadErased
@@ -550,6 +554,9 @@ __all__ = [
     "CapabilityUnlabelled",
     "CompensationFailed",
     "CompensationStarted",
+    "DeliveryAttempted",
+    "DeliveryEnded",
+    "DeliveryRetried",
     "Event",
     "Leaf",
     "LedgerCreated",

@@ -171,11 +171,16 @@ def _require_linear(core: object) -> None:
     while waiting:
         node = waiting.pop()
         if isinstance(node, Mapping):
+            # A node has a kind. What has none is a table of a model's fields, and `type` may be the name of one.
+            kind = node.get("type")
+            if not isinstance(kind, str):
+                waiting += node.values()
+                continue
             pattern, config = node.get("pattern"), node.get("config")
             engine = node.get("regex_engine") or (
                 config.get("regex_engine") if isinstance(config, Mapping) else None
             )
-            if node.get("type") in {"str", "model", "typed-dict"} and (
+            if kind in {"str", "model", "typed-dict"} and (
                 engine == "python-re" or not isinstance(pattern, str | None)
             ):
                 raise InputError(

@@ -1,0 +1,33 @@
+"""Hands that tell others: signed webhooks, delivered from a durable outbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assent.capabilities.notify._delivery import Delivery as Delivery
+    from assent.capabilities.notify._delivery import DeliveryFiles as DeliveryFiles
+    from assent.capabilities.notify._endpoint import Endpoint as Endpoint
+    from assent.capabilities.notify._outbox import Asker as Asker
+    from assent.capabilities.notify._outbox import Outbox as Outbox
+    from assent.capabilities.notify._outbox import Post as Post
+
+_HOMES = {
+    "Asker": "_outbox",
+    "Delivery": "_delivery",
+    "DeliveryFiles": "_delivery",
+    "Endpoint": "_endpoint",
+    "Outbox": "_outbox",
+    "Post": "_outbox",
+}
+
+__all__ = ["Asker", "Delivery", "DeliveryFiles", "Endpoint", "Outbox", "Post"]
+
+
+def __getattr__(name: str) -> object:
+    """The public name, from the module where it lives: a command that looks at no delivery imports none of them."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module `{__name__}` has no attribute `{name}`")

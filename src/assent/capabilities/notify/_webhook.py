@@ -1,0 +1,193 @@
+"""`notify.webhook`: the effect is that a delivery stands in the outbox; sending it is the outbox's affair.
+
+To take it back, a delivery that has not left yet is withdrawn, which leaves no trace at the receiver. Of one that may have
+arrived the receiver is told by another one, `TYPE.undone`, that names it; and it is attempted no more, so that it can't arrive
+after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from assent.capabilities.net import Http
+from assent.capabilities.net._url import parse_url
+from assent.capabilities.notify._delivery import FORMAT, Delivery, instant
+from assent.capabilities.notify._endpoint import Endpoint
+from assent.capabilities.notify._outbox import Outbox
+from assent.capabilities.notify._parameters import Notify
+from assent.capabilities.notify._results import Queued
+from assent.errors import AssentError, Json
+from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.spec.frozen import thaw
+from assent.spec.states import Verdict
+
+BODY_BYTES_MAX: Final = 256 << 10
+"""The specification advises to stay below 20 kB; this is what nobody should have to take."""
+
+_VERSION: Final = 1
+_SENT: Final = "send"
+_UNDONE: Final = "undo"
+_SUFFIX: Final = ".undone"
+
+
+def preview(context: LocalContext, parameters: Notify) -> Preview:
+    """Where it would go, and the body; nobody is asked."""
+    endpoint = context.app.get(Outbox).endpoint(parameters.endpoint)
+    body: dict[str, Json] = {
+        "type": parameters.type,
+        "timestamp": "(when it is queued)",
+        "data": _data(context, parameters),
+    }
+    shown = json.dumps(body, indent=2, ensure_ascii=False)
+    paused = "\npaused: it waits in the outbox" if endpoint.is_paused else ""
+    head = f"endpoint {endpoint.name}\nPOST {endpoint.shown}{paused}\n"
+    # What was agreed to is this address: with another one the question is asked again.
+    base = hashlib.sha256(f"{endpoint.name}\0{endpoint.url}".encode()).hexdigest()
+    return Preview("text", f"{head}\n{shown}\n", base)
+
+
+def prepare(context: LocalContext, parameters: Notify) -> Prepared:
+    """Refuse what can be known to fail, and settle what the delivery says of its time."""
+    outbox = context.app.get(Outbox)
+    endpoint = outbox.endpoint(parameters.endpoint)
+    _check(context, outbox, endpoint)
+    now_ms = outbox.clock.now_ms()
+    _body(parameters.type, now_ms, _data(context, parameters))
+    return Prepared({"version": _VERSION, "queued_ms": now_ms})
+
+
+def _check(context: LocalContext, outbox: Outbox, endpoint: Endpoint) -> None:
+    """Do nothing, or raise a `NoEffectError`: EGRESS_DENIED, SECRET_NOT_GRANTED, URL_INVALID. Names are not resolved yet."""
+    egress, principal = context.app.get(Http).egress, str(context.principal)
+    target = parse_url(endpoint.url)
+    opened = egress.admit(target, "POST", principal)
+    if target.address is not None:
+        egress.require_reachable(target, "POST", principal, [target.address], opened)
+    try:
+        outbox.require_granted(endpoint, target.host)
+    except AssentError as error:
+        raise NoEffectError.from_dict(error.to_dict()) from error
+
+
+async def execute(context: LocalContext, parameters: Notify) -> Queued:
+    """Put the delivery into the outbox, durably; once, however often it is called."""
+    outbox = context.app.get(Outbox)
+    endpoint = outbox.endpoint(parameters.endpoint)
+    queued_ms = _queued_ms(context)
+    body = _body(parameters.type, queued_ms, _data(context, parameters))
+    queued = _delivery(
+        context,
+        _id(context, _SENT),
+        endpoint.name,
+        kind=parameters.type,
+        queued_ms=queued_ms,
+        body=body,
+    )
+    return _told(await outbox.put(queued))
+
+
+async def reconcile(context: LocalContext) -> Reconciliation:
+    """It happened if the outbox knows of it, however the delivery went on."""
+    found = await context.app.get(Outbox).find(_id(context, _SENT))
+    if found is None:
+        return Reconciliation(Verdict.NO)
+    output: dict[str, Json] = _told(found).model_dump(mode="json")
+    return Reconciliation(Verdict.YES, output)
+
+
+async def compensate(context: LocalContext, parameters: Notify) -> None:
+    """Withdraw the delivery; tell the receiver where it may have arrived. Harmless when that was done."""
+    outbox = context.app.get(Outbox)
+    first = _id(context, _SENT)
+    found = await outbox.withdraw(first)
+    if found is None and context.output is None:
+        return  # it was never queued
+    # One that is not kept any more has ended long ago, and nobody knows how.
+    if found is not None and not (found.may_have_arrived or found.status == "delivered"):
+        return
+    queued_ms = outbox.clock.now_ms()
+    kind = f"{parameters.type}{_SUFFIX}"
+    body = _body(kind, queued_ms, {"id": first, "type": parameters.type})
+    offset = _delivery(
+        context,
+        _id(context, _UNDONE),
+        parameters.endpoint,
+        kind=kind,
+        queued_ms=queued_ms,
+        body=body,
+        undoes=first,
+    )
+    await outbox.put(offset)
+
+
+# -- what they share ----------------------------------------------------------------------------------------------------
+
+
+def _id(context: LocalContext, purpose: str) -> str:
+    """The id of a call's delivery: the same for every attempt at the call, and for nothing else."""
+    digest = hashlib.sha256(f"{context.key}\0notify\0{purpose}".encode()).hexdigest()
+    return f"msg_{digest[:32]}"
+
+
+def _data(context: LocalContext, parameters: Notify) -> dict[str, Json]:
+    """The data, without the secrets that were handed out: neither the outbox nor the receiver is told of any."""
+    data: Any = context.redact(thaw(parameters.data))  # `Any`: an object stays one
+    return dict(data)
+
+
+def _body(kind: str, queued_ms: int, data: Mapping[str, Json]) -> str:
+    """The body, which is what is signed. `NoEffectError` NOTIFICATION_TOO_LARGE."""
+    payload = {"type": kind, "timestamp": instant(queued_ms), "data": data}
+    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    size = len(body.encode())
+    if size > BODY_BYTES_MAX:
+        raise NoEffectError(
+            "NOTIFICATION_TOO_LARGE",
+            f"the body would have {size} bytes, and {BODY_BYTES_MAX} are the most",
+            path="data",
+            hint="tell where the receiver finds the data, rather than all of it",
+        )
+    return body
+
+
+def _queued_ms(context: LocalContext) -> int:
+    queued_ms = (context.prepared or {})["queued_ms"]
+    assert isinstance(queued_ms, int)  # INVARIANT: `prepare` wrote it
+    return queued_ms
+
+
+def _delivery(
+    context: LocalContext,
+    name: str,
+    endpoint: str,
+    *,
+    kind: str,
+    queued_ms: int,
+    body: str,
+    undoes: str | None = None,
+) -> Delivery:
+    return Delivery(
+        format=FORMAT,
+        id=name,
+        run=context.run,
+        step=context.step,
+        principal=str(context.principal),
+        endpoint=endpoint,
+        type=kind,
+        queued_ms=queued_ms,
+        next_ms=queued_ms,
+        body=body,
+        undoes=undoes,
+    )
+
+
+def _told(delivery: Delivery) -> Queued:
+    return Queued(
+        id=delivery.id,
+        endpoint=delivery.endpoint,
+        type=delivery.type,
+        queued_at=instant(delivery.queued_ms),
+    )

@@ -1,0 +1,138 @@
+"""An outbox on a real folder and a real network, with a clock and a ledger of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent import system
+from assent.capabilities.net import Egress, Http, NetLimits
+from assent.capabilities.notify import Delivery, Endpoint, Outbox, Post
+from assent.errors import WorldError
+from assent.invocation import EnvironmentSecrets, SecretGrant, Secrets
+from assent.spec.events import AnyEvent, DeliveryEnded
+from tests.capabilities.net.conftest import opened
+
+WAIT_S = 30.0
+NOW_MS = 1_700_000_000_000
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@dataclass
+class FakeClock:
+    """The time that a test says it is."""
+
+    at_ms: int = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def monotonic_ms(self) -> int:
+        return self.at_ms
+
+
+@dataclass
+class FakeLedger:
+    """A ledger in memory, which may be full."""
+
+    events: list[AnyEvent] = field(default_factory=list)
+    unfinished: set[str] = field(default_factory=set)
+    is_full: bool = False
+
+    async def append(self, *events: AnyEvent) -> None:
+        await asyncio.sleep(0)
+        if self.is_full:
+            raise WorldError("DISK_FULL", "the disk that holds the ledger is full")
+        self.events += events
+
+    def size(self) -> int:
+        return len(self.events)
+
+    def has_ended(self, delivery: str, since: int) -> bool:
+        return any(isinstance(one, DeliveryEnded) and one.delivery == delivery for one in self.events[since:])
+
+    def is_finished(self, run: str) -> bool:
+        return run not in self.unfinished
+
+    def ended(self) -> list[tuple[str, str, int, int | None, str | None]]:
+        """Each end that was told: delivery, outcome, attempts, status, code."""
+        return [
+            (one.delivery, one.outcome, one.attempts, one.status, one.code)
+            for one in self.events
+            if isinstance(one, DeliveryEnded)
+        ]
+
+    def kinds(self) -> list[str]:
+        return [one.kind for one in self.events]
+
+
+@dataclass
+class Office:
+    """One outbox after another over the same folder, as processes come and go."""
+
+    home: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    environ: dict[str, str] = field(default_factory=lambda: {"ASSENT_SECRET_HOOKS_OPS": SECRET})
+    capabilities: tuple[str, ...] = ("notify.webhook",)
+
+    @asynccontextmanager
+    async def open(
+        self, *endpoints: Endpoint, grace_ms: int = 0, egress: Egress | None = None
+    ) -> AsyncIterator[Outbox]:
+        """An outbox while somebody owns the state. Without a grace nothing is waited for at its end."""
+        secrets = Secrets(
+            [EnvironmentSecrets(self.environ)],
+            clock=self.clock,
+            record=lambda access: None,
+            grants={"hooks/ops": SecretGrant(self.capabilities)},
+        )
+        http = Http(egress or Egress([opened()]), NetLimits())
+        outbox = Outbox(
+            self.home,
+            {one.name: one for one in endpoints},
+            clock=self.clock,
+            jitter=lambda: 0.0,
+            grace_ms=grace_ms,
+        )
+        outbox.equip(Post(http, secrets, self.ledger, system.spawn))
+        await outbox.take_up()
+        try:
+            yield outbox
+        finally:
+            await outbox.close()
+            await http.close()
+
+    def delivery(self, number: int = 1, **fields: Any) -> Delivery:
+        """A webhook that nobody has tried to send."""
+        given = {"endpoint": "ops", "run": "run_1", "type": "invoice.paid"} | fields
+        return Delivery(
+            format=1,
+            id=f"msg_{number:032x}",
+            step="call",
+            principal="user:ada",
+            queued_ms=self.clock.at_ms,
+            next_ms=self.clock.at_ms,
+            body=json.dumps({"type": given["type"], "data": {"number": number}}),
+            **given,
+        )
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    (tmp_path / "state").mkdir(mode=0o700)
+    return Office(tmp_path / "state" / "outbox")
+
+
+async def until(said: Callable[[], object]) -> None:
+    """Wait for a condition, however busy the machine is."""
+    async with asyncio.timeout(WAIT_S):
+        while not said():  # noqa: ASYNC110 - what is waited for is a file, or a receiver in its thread
+            await asyncio.sleep(0.005)

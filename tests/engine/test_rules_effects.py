@@ -11,6 +11,7 @@ import pytest
 from assent.errors import RefusedError
 from assent.invocation import LocalContext, Reconciliation
 from assent.spec import events as ev
+from assent.spec.capability import OperationType
 from assent.spec.states import RunState, Verdict
 from tests.support.bodies import (
     Place,
@@ -19,6 +20,7 @@ from tests.support.bodies import (
     fail,
     interrupted,
     no_effect,
+    policy,
     put,
     put_spec,
     states,
@@ -444,6 +446,37 @@ async def test_rule_7_a_cancel_waits_for_the_effect_under_way(place: Place) -> N
         result = await rt.cancel(rt.unfinished()[0])
         assert (result.status, order) == (RunState.CANCELLED, ["ended", "taken back"])
         assert (await running).status is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_rule_7_a_cancel_does_not_wait_for_a_step_that_has_not_begun(place: Place, asked: bool) -> None:
+    """What was decided before a program runs to be shown is durable; however often it is cancelled, nothing of it begins."""
+    reached, ended = asyncio.Event(), list[str]()
+
+    async def program(context: LocalContext, parameters: dict[str, Any]) -> Any:
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("ended")
+
+    spec = put_spec("box.build", operation_type=OperationType.EXECUTE)
+    if asked:
+        place.policy = policy(
+            {"id": "ask", "when": {"capability": "box.build"}, "decision": "REQUIRE_APPROVAL"},
+            {"id": "others", "decision": "ALLOW"},
+        )
+    async with place.open() as rt:
+        rt.register(spec, place.box.handler(prepare=program, preview=program))
+        running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.build"), put("c"))))
+        await reached.wait()
+        run = rt.unfinished()[0]
+        assert rt.kinds(run)[-1] == "step.succeeded"
+        results = await asyncio.gather(rt.cancel(run), rt.cancel(run), rt.cancel(run))
+        assert [result.status for result in [*results, await running]] == [RunState.CANCELLED] * 4
+        assert states(results[0]) == {"a": "compensated", "b": "pending", "c": "pending"}
+        assert (ended, place.box.values) == (["ended"], {})
+        assert (await rt.run(ONE)).status is RunState.SUCCEEDED
 
 
 async def test_rule_7_a_handler_that_cancels_itself_has_failed(place: Place) -> None:

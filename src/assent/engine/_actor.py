@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future, Queue, Task
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -43,6 +43,7 @@ from assent.spec import events as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Effect, Mode, Resolution, StepState
 
+V = TypeVar("V")
 Message: TypeAlias = "tuple[Command | BaseException, Future[None] | None]"
 
 _ANSWERED = SETTLED | {StepState.AWAITING_APPROVAL, StepState.IN_DOUBT}
@@ -59,7 +60,7 @@ class RunActor:
         self._scope = scope
         self._services = scope.services
         self._progress = progress
-        self._admission = Admission(scope)
+        self._admission = Admission(scope, self._settle_first)
         self._effects = Effects(scope, self._hear)
         self._outbox = Outbox(scope.services, scope.record, durable_n)
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
@@ -80,6 +81,9 @@ class RunActor:
         self._watchers: dict[StepKey, list[Future[None]]] = {}
         self._failure: BaseException | None = None
         self._is_stopped = False
+        self._cancels_due = 0
+        self._may_cut = False
+        self._was_cut = False
 
     @property
     def is_broken(self) -> bool:
@@ -119,6 +123,9 @@ class RunActor:
         answer: Future[None] = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait((command, answer))
         self.start()
+        if isinstance(command, Cancel):
+            self._cancels_due += 1
+            self._cut()
         await answer
 
     async def _hear(self, command: Command) -> None:
@@ -227,6 +234,8 @@ class RunActor:
         command, answer = message
         if isinstance(command, BaseException):
             raise command
+        if isinstance(command, Cancel):
+            self._cancels_due -= 1
         try:
             self._apply(command)
         except (InputError, RefusedError) as refusal:
@@ -273,6 +282,10 @@ class RunActor:
             # While a step is about to begin, neither the end of the run nor an undo can be due.
             if self._launches and not self._touched and not self._readiness.ready:
                 break
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Make everything decided so far durable, then have the effects begin."""
         await self._flush()
         launches, self._launches = self._launches, []
         for key, work in launches:
@@ -326,7 +339,7 @@ class RunActor:
                     if self._is_held or self._is_full:
                         self._waiting[key] = None
                         return False
-                    return self._apply(await self._admission.admit(key, self._outbox))
+                    return await self._admit(key, self._waiting, None)
                 expires_at_ms = step.approval.request.expires_at_ms
                 if expires_at_ms is not None and self._services.clock.now_ms() >= expires_at_ms:
                     return self._apply(Expire(key))
@@ -371,18 +384,58 @@ class RunActor:
         for due in self._due():
             if self._is_full:
                 return moved
-            del self._retries[due]
-            moved |= self._apply(await self._admission.admit(due, self._outbox))
+            due_at_ms = self._retries.pop(due)
+            moved |= await self._admit(due, self._retries, due_at_ms)
         while not self.record.is_stopping and not self._is_full:
             key = self._next_ready()
             if key is None:
                 break
             del self._readiness.ready[key]
-            moved |= self._apply(await self._admission.admit(key, self._outbox))
+            moved |= await self._admit(key, self._readiness.ready, None)
+            if self._cancels_due:
+                return moved
             step = self.record.steps[key]
             self._touched.pop(key, None)
             await self._look_at(step)
         return moved
+
+    async def _admit(self, key: StepKey, back: dict[StepKey, V], at: V) -> bool:
+        """Let a step begin; true when anything came of it. When the run is to be cancelled it goes `back` instead.
+
+        Nothing of a step is journaled, and none of its effects begins, before its admission has ended. So a cancellation need not
+        wait for one that takes long, which a program does whose writes are to be known first.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # INVARIANT: only `_run` decides
+        if not self._cancels_due:
+            self._may_cut = True
+            try:
+                return self._apply(await self._admission.admit(key, self._outbox))
+            except asyncio.CancelledError:
+                if not self._was_cut or self._is_stopped:
+                    raise
+            finally:
+                self._may_cut = False
+                if self._was_cut:
+                    self._was_cut = False
+                    task.uncancel()
+        back[key] = at
+        return False
+
+    def _cut(self) -> None:
+        """End the admission under way, for a cancellation that waits behind it."""
+        if self._may_cut and self._driving is not None:
+            self._may_cut = False
+            self._was_cut = True
+            self._driving.cancel()
+
+    async def _settle_first(self) -> None:
+        """Before an admission that may take long: what was decided is durable and seen, and effects begin that it came after."""
+        self._may_cut = False  # An append that was begun is waited for.
+        await self._settle()
+        self._may_cut = True
+        if self._cancels_due:
+            self._cut()
 
     def _due(self) -> list[StepKey]:
         """The steps whose pause before another attempt is over."""

@@ -8,7 +8,7 @@ asked again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -24,7 +24,7 @@ from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Pre
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
-from assent.spec.capability import RiskLevel
+from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Effect, Undo
@@ -64,10 +64,11 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """Admits the steps of one run."""
+    """Admits the steps of one run. `settle` makes durable what was decided before."""
 
-    def __init__(self, scope: RunScope) -> None:
+    def __init__(self, scope: RunScope, settle: Callable[[], Awaitable[None]]) -> None:
         self._scope = scope
+        self._settle = settle
         self._services = scope.services
         self._pipeline = scope.services.pipeline
         self._blueprint = scope.blueprint
@@ -154,6 +155,8 @@ class Admission:
         asked = record.approval if record is not None else None
         decision = self._pipeline.authorize(candidate.call, self.question(candidate, now))
         try:
+            if decision.effect is not PolicyDecision.DENY and _may_take_long(candidate.bound):
+                await self._settle()
             match decision.effect:
                 case PolicyDecision.DENY:
                     return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
@@ -348,6 +351,11 @@ class Admission:
 
     def _timeout(self, candidate: Candidate) -> float | None:
         return timeout_of(candidate.step, candidate.bound, self._services)
+
+
+def _may_take_long(bound: BoundCapability) -> bool:
+    """Whether a program may run before the call begins, so that what it writes can be shown and journaled first."""
+    return bound.spec.operation_type is OperationType.EXECUTE and "prepare" in bound.parts
 
 
 def record_is_new(record: StepRecord | None) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,17 @@ BUILD = "mkdir -p out/deep; cat src/a.txt > out/deep/all; rm src/a.txt; ln -s de
 
 def tree(place: Place) -> Any:
     return without_times(tree_of(place.workspace))
+
+
+def sandbox_of(place: Place) -> Path:
+    return place.root / "state" / "sandbox"
+
+
+def has_begun(place: Place) -> bool:
+    """A program has written `begun`."""
+    with suppress(OSError):  # What is looked at may go meanwhile.
+        return bool([*sandbox_of(place).rglob("begun")])
+    return False
 
 
 def workflow(*lines: str, **inputs: Any) -> dict[str, Any]:
@@ -98,6 +112,37 @@ async def test_what_is_shown_is_what_is_approved_and_applied(yard: Place) -> Non
         result = await rt.approve(waiting.run_id, principal=user("boss"))
         assert result.status == "succeeded", result.error
     assert [*(yard.root / "state" / "sandbox").iterdir()] == []
+
+
+async def test_a_run_whose_program_still_runs_is_there_and_ends_when_it_is_cancelled(yard: Place) -> None:
+    """Its program runs before the step begins; the run and what came before are on record all the same, and nothing stays."""
+    async with yard.open(box=False) as rt:
+        running = asyncio.ensure_future(
+            rt.run(workflow("echo one > b.txt", "echo > begun; sleep 100; echo x > c.txt"))
+        )
+        async with asyncio.timeout(60):
+            while not has_begun(yard):  # noqa: ASYNC110  # another process makes it
+                await asyncio.sleep(0.01)
+        assert rt.kinds(rt.unfinished()[0])[-1] == "step.succeeded"
+        result = await rt.cancel(rt.unfinished()[0])
+        assert result.status == "cancelled"
+        assert (await running).status == "cancelled"
+        assert rt.kinds(result.run_id)[-4:] == [
+            "run.rollback_started",
+            "compensation.started",
+            "compensation.succeeded",
+            "run.cancelled",
+        ]
+    assert [*sandbox_of(yard).iterdir()] == []
+    assert sorted(path.name for path in yard.workspace.iterdir()) == ["assent.toml", "src"]
+
+
+@pytest.mark.parametrize("line", ["echo x >> assent.toml", "mkfifo pipe", "exit 3"])
+async def test_what_is_refused_leaves_no_capture_behind(yard: Place, line: str) -> None:
+    yard.policy = ASK
+    async with yard.open(box=False) as rt:
+        await rt.run(workflow(line))
+    assert [*sandbox_of(yard).iterdir()] == []
 
 
 async def test_an_approval_is_void_when_the_workspace_changed(yard: Place) -> None:

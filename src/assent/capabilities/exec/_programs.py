@@ -7,14 +7,14 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from assent.capabilities.exec._folders import ENDED, Folders
 from assent.capabilities.exec._output import Output
 from assent.capabilities.exec._rules import Permit, ProgramRule, permit
 from assent.errors import AssentError, Json
@@ -27,12 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CAPTURES_MAX: Final = 16
-"""Captures that are kept until they are applied; the oldest go first."""
-
 STAMPED_ENTRIES_MAX: Final = 200_000
 _NEVER_RAN: Final = frozenset({"SANDBOX_UNAVAILABLE", "SANDBOX_FAILED", "SANDBOX_INVALID", "SANDBOX_PROGRAM"})
-_ENDED: Final = "ended.json"
 _LAYER: Final = "layer"
 
 
@@ -89,7 +85,7 @@ class Programs:
     ) -> None:
         self.rules: Final = tuple(rules)
         self.workspace: Final = workspace
-        self._home = home
+        self._folders = Folders(home, self._remove)
         self._hidden = tuple(hidden)
         self._environ = environ
         self._detect = sandbox
@@ -124,11 +120,12 @@ class Programs:
         """
         allowed = self.permit(command, str(context.principal))
         network = network and allowed.rule.network
-        folder = await in_thread(self._new_folder)
+        await self._ready()
+        folder = await in_thread(self._folders.make)
         try:
             yield await self._run(context, command, allowed, folder, network=network)
         finally:
-            await in_thread(partial(self._discard, folder))
+            await in_thread(partial(self._folders.discard, folder))
 
     async def _run(
         self, context: LocalContext, command: Command, allowed: Permit, folder: Path, *, network: bool
@@ -170,9 +167,7 @@ class Programs:
         except AssentError as error:
             if network and error.code not in _NEVER_RAN:
                 raise
-            raise NoEffectError(
-                error.code, error.message, path=error.path, hint=error.hint, details=error.details
-            ) from error
+            raise _without_effect(error) from error
         finally:
             output.close()
         return Ran(
@@ -187,10 +182,13 @@ class Programs:
         )
 
     async def _ready(self) -> Sandbox:
-        """The sandbox; `WorldError` SANDBOX_UNAVAILABLE where nothing holds and nobody has switched it off by name."""
-        if self._sandbox is None:
-            self._sandbox = await in_thread(self._detect)
-        self._sandbox.require()
+        """The sandbox; `NoEffectError` SANDBOX_UNAVAILABLE where nothing holds and nobody has switched it off by name."""
+        try:
+            if self._sandbox is None:
+                self._sandbox = await in_thread(self._detect)
+            self._sandbox.require()
+        except AssentError as error:
+            raise _without_effect(error) from error
         return self._sandbox
 
     # -- capturing ------------------------------------------------------------------------------------------------------------
@@ -202,24 +200,28 @@ class Programs:
         """Run a program and look at what it wrote; it has no network, so nothing else can have come of it.
 
         What was shown is what is applied: a capture that is kept (`keep`) is used again for the same program, permit and
-        workspace, until one that is not kept takes it. A program that was ended, or failed, is not kept.
+        workspace, until one that is not kept takes it. A program that was ended, that failed, or whose writes can't be taken over
+        is not kept.
         """
         allowed = self.permit(command, str(context.principal))
+        sandbox = await self._ready()
         name = await in_thread(partial(self._name, command, allowed, context.key))
         async with self._turns.setdefault(name, asyncio.Lock()):
-            folder = self._home / name
+            folder = self._folders.named(name)
             found = await in_thread(partial(_read, folder))
-            if found is None:
-                await in_thread(partial(self._make_room, folder))
-                found = await self._run(context, command, allowed, folder, network=False)
-                if found.exit_code == 0 and found.limit is None and keep:
-                    await in_thread(partial(_write, found))
-            sandbox = await self._ready()
+            is_new, is_kept = found is None, False
+            if is_new:
+                folder = await in_thread(partial(self._folders.make, name))
             try:
+                if found is None:
+                    found = await self._run(context, command, allowed, folder, network=False)
                 yield found, await in_thread(partial(sandbox.captured, folder / _LAYER))
+                is_kept = keep and found.exit_code == 0 and found.limit is None
+                if is_kept and is_new:
+                    await in_thread(partial(self._folders.keep, folder, _told(found)))
             finally:
-                if not (keep and (folder / _ENDED).exists()):
-                    await in_thread(partial(self._discard, folder))
+                if not is_kept:
+                    await in_thread(partial(self._folders.discard, folder))
         self._turns.pop(name, None)
 
     def _name(self, command: Command, allowed: Permit, key: str) -> str:
@@ -236,19 +238,7 @@ class Programs:
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
-    def _make_room(self, folder: Path) -> None:
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._discard(folder)  # what a crash left half-written
-        kept = [path for path in self._home.iterdir() if (path / _ENDED).exists()]
-        for old in sorted(kept, key=lambda path: path.stat().st_mtime_ns)[: -(CAPTURES_MAX - 1)]:
-            self._discard(old)
-        folder.mkdir(mode=0o700)
-
-    def _new_folder(self) -> Path:
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="run-", dir=self._home))
-
-    def _discard(self, folder: Path) -> None:
+    def _remove(self, folder: Path) -> None:
         layer = folder / _LAYER
         if layer.exists() and self._sandbox is not None:
             self._sandbox.discard(layer)
@@ -261,16 +251,18 @@ async def in_thread(function: Callable[[], T]) -> T:
     return await answer
 
 
-def _write(ran: Ran) -> None:
-    data: dict[str, Any] = {name: getattr(ran, name) for name in ran.__dataclass_fields__ if name != "folder"}
-    path = ran.folder / _ENDED
-    path.write_text(json.dumps(data), encoding="utf-8")
+def _without_effect(error: AssentError) -> NoEffectError:
+    return NoEffectError(error.code, error.message, path=error.path, hint=error.hint, details=error.details)
+
+
+def _told(ran: Ran) -> str:
+    return json.dumps({name: getattr(ran, name) for name in ran.__dataclass_fields__ if name != "folder"})
 
 
 def _read(folder: Path) -> Ran | None:
     """A capture that was kept; None when there is none, or not all of it."""
     with suppress(OSError, ValueError, TypeError):
-        return Ran(**json.loads((folder / _ENDED).read_text(encoding="utf-8")), folder=folder)
+        return Ran(**json.loads((folder / ENDED).read_text(encoding="utf-8")), folder=folder)
     return None
 
 

@@ -266,7 +266,8 @@ CATALOG: dict[str, Explanation] = {
         "Mend the path; the message says what is wrong with it.",
     ),
     "PATH_PROTECTED": Explanation(
-        "A path reaches a control file: the state directory, `assent.toml`, a policy or a lock file, under whatever name.",
+        "A path reaches a control file (the state directory, `assent.toml`, a policy or a lock file, under whatever name), or"
+        " what decides which programs git starts: `.git` as a whole, its configuration, its hooks.",
         "No policy can allow this. A person edits control files by hand.",
     ),
     "FILE_NOT_FOUND": Explanation(

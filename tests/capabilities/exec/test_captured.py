@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from assent.capabilities.exec import Programs, _output, _stamp
 from assent.engine import RunResult
 from assent.errors import RefusedError
 from tests.support.bodies import Place, code, policy, user
@@ -215,3 +216,92 @@ async def test_somebody_elses_change_to_what_was_written_stops_the_undo(yard: Pl
             await rt.undo(result.run_id)
         assert refused.value.code == "COMPENSATION_CONFLICT"
     assert (yard.workspace / "w").read_text() == "z\n"
+
+
+# -- programs, and others beside them, that mean no good ----------------------------------------------------------------------
+
+
+UNUSABLE = {
+    "no-utf-8": "touch $(printf '\\377')",
+    "beside-no-utf-8": "mkdir -p $(printf 'd\\377'); touch $(printf 'd\\377/f')",
+    "temporary": "touch .assent-0123456789abcdef0123456789abcdef.tmp",
+    "inner-temporary": "mkdir -p n; touch n/.assent-0123456789abcdef0123456789abcdef.tmp",
+}
+
+
+@pytest.mark.parametrize("line", UNUSABLE.values(), ids=UNUSABLE)
+async def test_a_name_that_nobody_could_undo_is_refused(yard: Place, line: str) -> None:
+    """No UTF-8, which no record can hold, or one that Assent removes by itself: nothing of the program is taken over."""
+    before = tree(yard)
+    result = await run(yard, f"echo fine > fine; {line}")
+    error: Any = result.steps[0].error
+    assert error["code"] == "CAPTURE_REFUSED"
+    assert tree(yard) == before
+
+
+async def test_what_is_ignored_may_have_any_name(yard: Place) -> None:
+    line = f"echo fine > fine; mkdir n; {UNUSABLE['temporary']}; {UNUSABLE['inner-temporary']}"
+    result = await run(yard, line, ignore=["*.tmp"])
+    assert result.status == "succeeded", result.error
+    assert (yard.workspace / "fine").read_text() == "fine\n"
+
+
+GIT = {
+    "hook": "mkdir -p .git/hooks; echo 'touch ~/owned' > .git/hooks/pre-commit",
+    "config": "printf '[core]\\n\\tfsmonitor = touch ~/owned\\n' >> .git/config",
+    "case": "mkdir -p .GIT; echo x > .GIT/Config",
+    "submodule": "mkdir -p .git/modules/m; echo x > .git/modules/m/config",
+    "whole": "rm -rf .git; mkdir .git; echo x > .git/config",
+    "elsewhere": "rm -rf .git; echo 'gitdir: ./evil' > .git",
+}
+
+
+@pytest.mark.parametrize("line", GIT.values(), ids=GIT)
+async def test_a_program_leaves_nothing_that_git_would_start(yard: Place, line: str) -> None:
+    """Whoever types `git status` afterwards would run it outside of every wall."""
+    (yard.workspace / ".git/objects").mkdir(parents=True)
+    (yard.workspace / ".git/config").write_text("[core]\n")
+    before = tree(yard)
+    result = await run(yard, line)
+    error: Any = result.steps[0].error
+    assert error["code"] == "PATH_PROTECTED"
+    assert tree(yard) == before
+    fine = await run(yard, "echo x > .git/objects/x; mkdir -p clone/.git; echo x > clone/.git/config")
+    assert fine.status == "succeeded", fine.error
+
+
+async def test_what_somebody_wrote_while_the_program_ran_is_not_overwritten(
+    yard: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program may have read the file before: what it makes of it is not put in place of what it never saw."""
+    file, take = yard.workspace / "src/a.txt", _output.Output.take
+
+    def taken(output: _output.Output, name: str, piece: bytes) -> None:
+        file.write_text("precious\n")
+        (yard.workspace / "src/beside.txt").write_text("nobody's business\n")
+        take(output, name, piece)
+
+    monkeypatch.setattr(_output.Output, "take", taken)
+    result = await run(yard, "cp src/a.txt /tmp/a; echo ready; echo more >> /tmp/a; cp /tmp/a src/a.txt")
+    error: Any = result.steps[0].error
+    assert (error["code"], file.read_text()) == ("FILE_CHANGED", "precious\n")
+    fine = await run(yard, "echo ready; echo new > src/new.txt")
+    assert fine.status == "succeeded", fine.error
+    monkeypatch.setattr(_stamp, "STAMPED_ENTRIES_MAX", 1)
+    unknown = await run(yard, "echo ready; echo more > src/a.txt")
+    assert unknown.status == "succeeded", unknown.error
+
+
+async def test_the_same_program_takes_turns_with_itself(yard: Place) -> None:
+    """Each call has a capture of its own, of the workspace as it is when its turn comes; nothing of a turn stays behind."""
+    line = "ls > seen.$(ls | wc -l); mkdir -p many; for n in 1 2 3 4 5 6 7 8; do echo $n > many/$n; done"
+    async with yard.open(box=False) as rt:
+        calls = [rt.call("sys.exec.run_captured", {"argv": ["sh", "-c", line]}) for _ in range(5)]
+        results = await asyncio.gather(*calls)
+        assert {result.status for result in results} <= {"succeeded", "failed"}
+        failed: list[Any] = [result.steps[0].error for result in results if result.status == "failed"]
+        assert {error["code"] for error in failed} <= {"FILE_CHANGED", "FILE_EXISTS"}
+        assert len(failed) < len(results)
+        assert rt.app.get(Programs)._turns == {}
+    assert [int((yard.workspace / f"many/{n}").read_text()) for n in range(1, 9)] == [*range(1, 9)]
+    assert [*(yard.root / "state" / "sandbox").iterdir()] == []

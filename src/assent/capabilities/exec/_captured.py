@@ -19,8 +19,8 @@ from assent.capabilities.exec._results import RanCaptured
 from assent.capabilities.exec._run import command_line, command_of, require_success
 from assent.capabilities.fs._change import Change
 from assent.capabilities.fs._globs import Rules, rules_of
-from assent.capabilities.fs._paths import shown
-from assent.capabilities.fs._snapshot import Node, Snapshot
+from assent.capabilities.fs._paths import is_temporary, shown
+from assent.capabilities.fs._snapshot import Node, Snapshot, changed
 from assent.capabilities.fs._write_set import Entry, WriteSet, WriteSetEffect
 from assent.errors import Json
 from assent.invocation import (
@@ -34,6 +34,7 @@ from assent.invocation import (
 )
 
 if TYPE_CHECKING:
+    from assent.capabilities.exec._stamp import Stamp
     from assent.sandbox import Capture, Captured
 
 LISTED_MAX: Final = 1000
@@ -105,18 +106,32 @@ async def preview(context: LocalContext, parameters: RunCaptured) -> Preview:
     return Preview("text", f"{line}\n({why})\n", known=False)
 
 
-def _prepared(context: LocalContext, parameters: RunCaptured, ran: Ran, capture: Capture) -> Prepared:
-    return _EFFECT.prepare(context, _write_set(context, parameters, ran, capture))
+def _prepared(
+    context: LocalContext, parameters: RunCaptured, ran: Ran, capture: Capture, stamp: Stamp | None
+) -> Prepared:
+    return _EFFECT.prepare(context, _write_set(context, parameters, ran, capture, stamp))
 
 
-def _previewed(context: LocalContext, parameters: RunCaptured, ran: Ran, capture: Capture) -> Preview:
-    return _EFFECT.preview(context, _write_set(context, parameters, ran, capture))
+def _previewed(
+    context: LocalContext, parameters: RunCaptured, ran: Ran, capture: Capture, stamp: Stamp | None
+) -> Preview:
+    return _EFFECT.preview(context, _write_set(context, parameters, ran, capture, stamp))
 
 
-def _write_set(context: LocalContext, parameters: RunCaptured, ran: Ran, capture: Capture) -> WriteSet:
-    """What the workspace is to take over. Raises PROGRAM_LIMIT, PROGRAM_FAILED, CAPTURE_REFUSED, PATTERN_INVALID."""
+def _write_set(
+    context: LocalContext, parameters: RunCaptured, ran: Ran, capture: Capture, stamp: Stamp | None
+) -> WriteSet:
+    """What the workspace is to take over.
+
+    Raises PROGRAM_LIMIT, PROGRAM_FAILED, CAPTURE_REFUSED, PATTERN_INVALID, and FILE_CHANGED when somebody else has changed
+    meanwhile what the program changed: it may never have seen that.
+    """
     require_success(ran, check=parameters.check)
     chosen = _Chosen(_rules(parameters), capture)
+    for one in chosen.changes:
+        # The time of a folder changes with what comes and goes in it.
+        if stamp is not None and one.kind != "folder" and stamp.has_changed(one.path):
+            raise changed(one.path)
     tops = [(path, group) for path, group in _tops(chosen.changes)]
     entries = tuple(Entry(path, _snapshot(context, path, group, capture)) for path, group in tops)
     changes: list[Json] = [_listed(entry, group) for entry, (_, group) in zip(entries, tops, strict=True)]
@@ -142,22 +157,27 @@ class _Chosen:
     def __init__(self, rules: Rules | None, capture: Capture) -> None:
         self._rules = rules
         self._left_out: dict[str, bool] = {}
-        refused = [one for one in capture.refused if not self._ignores(one.path, is_directory=False)]
-        if refused:
-            first = refused[0]
-            raise NoEffectError(
-                "CAPTURE_REFUSED",
-                f"the program wrote what the workspace does not take over: `{shown(first.path)}`, {first.reason}",
-                path=shown(first.path),
-                hint="have the program not write it, or name it under `ignore`",
-                details={
-                    "refused": [{"path": shown(one.path), "reason": one.reason} for one in refused[:100]]
-                },
-            )
+        refused = [
+            (one.path, one.reason)
+            for one in capture.refused
+            if not self._ignores(one.path, is_directory=False)
+        ]
         # The mode of a folder that stood before is its owner's; programs change it in passing.
         kept = [one for one in capture.changes if not (one.kind == "folder" and one.change == "changed")]
         self.changes = [one for one in kept if not self._ignores(one.path, is_directory=one.kind == "folder")]
         self.ignored = len(capture.changes) - len(self.changes)
+        refused += [(one.path, reason) for one in self.changes if (reason := _unusable(one.path)) is not None]
+        if refused:
+            path, reason = refused[0]
+            raise NoEffectError(
+                "CAPTURE_REFUSED",
+                f"the program wrote what the workspace does not take over: `{shown(path)}`, {reason}",
+                path=shown(path),
+                hint="have the program not write it, or name it under `ignore`",
+                details={
+                    "refused": [{"path": shown(path), "reason": reason} for path, reason in refused[:100]]
+                },
+            )
 
     def _ignores(self, path: str, *, is_directory: bool) -> bool:
         """Whether a path, or a folder above it, is ignored."""
@@ -170,6 +190,17 @@ class _Chosen:
             known = known or self._rules.verdict(path, is_directory=is_directory) is True
             self._left_out[path] = known
         return known
+
+
+def _unusable(path: str) -> str | None:
+    """Why a name can't stand in the workspace, whatever has it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "with a name that is no UTF-8"
+    if is_temporary(path.rpartition("/")[2]):
+        return "with a name that Assent keeps for unfinished work"
+    return None
 
 
 def _tops(changes: Sequence[Captured]) -> Iterator[tuple[str, list[Captured]]]:

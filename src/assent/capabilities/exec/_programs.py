@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from assent.capabilities.exec._folders import ENDED, Folders
 from assent.capabilities.exec._output import Output
 from assent.capabilities.exec._rules import Permit, ProgramRule, permit
+from assent.capabilities.exec._stamp import Stamp, stamp_of
 from assent.errors import AssentError, Json
 from assent.invocation import LocalContext, NoEffectError
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STAMPED_ENTRIES_MAX: Final = 200_000
 _NEVER_RAN: Final = frozenset({"SANDBOX_UNAVAILABLE", "SANDBOX_FAILED", "SANDBOX_INVALID", "SANDBOX_PROGRAM"})
 _LAYER: Final = "layer"
 
@@ -66,6 +65,14 @@ class Ran:
         return {"exit_code": self.exit_code, "signal": self.signal, "used": used}
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Who has a capture, and how many have it or wait for it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
 class Programs:
     """Runs programs for calls. Making one costs nothing: the sandbox comes with the first program.
 
@@ -91,7 +98,7 @@ class Programs:
         self._detect = sandbox
         self._limits = limits
         self._sandbox: Sandbox | None = None
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, _Turn] = {}
 
     def close(self) -> None:
         """End what still runs; harmless when nothing does."""
@@ -196,17 +203,16 @@ class Programs:
     @asynccontextmanager
     async def captured(
         self, context: LocalContext, command: Command, *, keep: bool
-    ) -> AsyncIterator[tuple[Ran, Capture]]:
+    ) -> AsyncIterator[tuple[Ran, Capture, Stamp | None]]:
         """Run a program and look at what it wrote; it has no network, so nothing else can have come of it.
 
         What was shown is what is applied: a capture that is kept (`keep`) is used again for the same program, permit and
         workspace, until one that is not kept takes it. A program that was ended, that failed, or whose writes can't be taken over
-        is not kept.
+        is not kept. The stamp is of the workspace from before the program began.
         """
         allowed = self.permit(command, str(context.principal))
         sandbox = await self._ready()
-        name = await in_thread(partial(self._name, command, allowed, context.key))
-        async with self._turns.setdefault(name, asyncio.Lock()):
+        async with self._turn(command, allowed, context.key) as (name, stamp):
             folder = self._folders.named(name)
             found = await in_thread(partial(_read, folder))
             is_new, is_kept = found is None, False
@@ -215,16 +221,40 @@ class Programs:
             try:
                 if found is None:
                     found = await self._run(context, command, allowed, folder, network=False)
-                yield found, await in_thread(partial(sandbox.captured, folder / _LAYER))
+                yield found, await in_thread(partial(sandbox.captured, folder / _LAYER)), stamp
                 is_kept = keep and found.exit_code == 0 and found.limit is None
                 if is_kept and is_new:
                     await in_thread(partial(self._folders.keep, folder, _told(found)))
             finally:
                 if not is_kept:
                     await in_thread(partial(self._folders.discard, folder))
-        self._turns.pop(name, None)
 
-    def _name(self, command: Command, allowed: Permit, key: str) -> str:
+    @asynccontextmanager
+    async def _turn(
+        self, command: Command, allowed: Permit, key: str
+    ) -> AsyncIterator[tuple[str, Stamp | None]]:
+        """Inside, nobody else has the capture of this program on this state of the workspace; its name, and that state."""
+        while True:
+            stamp = await in_thread(self._stamp)
+            name = self._name(command, allowed, key if stamp is None else stamp.digest)
+            turn = self._turns.setdefault(name, _Turn())
+            has_waited = turn.users > 0
+            turn.users += 1
+            try:
+                async with turn.lock:
+                    if has_waited and stamp is not None and await in_thread(self._stamp) != stamp:
+                        continue  # whoever was before us has changed the workspace: ours is another capture
+                    yield name, stamp
+                    return
+            finally:
+                turn.users -= 1
+                if not turn.users:
+                    del self._turns[name]
+
+    def _stamp(self) -> Stamp | None:
+        return stamp_of(self.workspace, frozenset(map(str, self._hidden)))
+
+    def _name(self, command: Command, allowed: Permit, state: str) -> str:
         """What the capture of a program on this state of the workspace is called."""
         told = [
             allowed.program,
@@ -234,7 +264,7 @@ class Programs:
             sorted(allowed.environment.items()),
             command.timeout_s,
             [str(path) for path in allowed.rule.read_only],
-            _stamp(self.workspace, frozenset(map(str, self._hidden))) or key,
+            state,
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -264,31 +294,3 @@ def _read(folder: Path) -> Ran | None:
     with suppress(OSError, ValueError, TypeError):
         return Ran(**json.loads((folder / ENDED).read_text(encoding="utf-8")), folder=folder)
     return None
-
-
-def _stamp(root: Path, hidden: frozenset[str]) -> str | None:
-    """Changes whenever a file of the workspace may have; 64 hex digits, None for a workspace that is too large."""
-    digest = hashlib.sha256()
-    waiting, count = [str(root)], 0
-    while waiting:
-        folder = waiting.pop()
-        with suppress(OSError), os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda one: one.name):
-                if entry.path in hidden:
-                    continue
-                found = entry.stat(follow_symlinks=False)
-                count += 1
-                line = (
-                    entry.path,
-                    found.st_mode,
-                    found.st_size,
-                    found.st_mtime_ns,
-                    found.st_ctime_ns,
-                    found.st_ino,
-                )
-                digest.update(repr(line).encode(errors="surrogateescape"))
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-        if count > STAMPED_ENTRIES_MAX:
-            return None
-    return digest.hexdigest()

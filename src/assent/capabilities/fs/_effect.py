@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Position, Target, remove_empty_dirs
-from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs._paths import of_git, shown, starts_programs_of_git
 from assent.capabilities.fs._snapshot import (
     Snapshot,
     changed,
@@ -110,11 +110,19 @@ class FileEffect(ABC, Generic[P, R]):
         """The paths whose contents a preview compares."""
         return tuple(target.path for target in change.targets)
 
+    def planned(self, context: LocalContext, parameters: P, *, keeps: bool) -> Change:
+        """What `plan` says, unless it is out of reach wherever it stands (PATH_PROTECTED)."""
+        change = self.plan(context, parameters, keeps=keeps)
+        for path in (*(target.path for target in change.targets), *change.new_dirs):
+            if starts_programs_of_git(path):
+                raise of_git(path)
+        return change
+
     # -- the parts ----------------------------------------------------------------------------------------------------
 
     def prepare(self, context: LocalContext, parameters: P) -> Prepared:
         """Read the state before, keep what undo needs, and say what will have changed."""
-        return self.plan(context, parameters, keeps=context.keep_pre_image).to_prepared(context.blobs)
+        return self.planned(context, parameters, keeps=context.keep_pre_image).to_prepared(context.blobs)
 
     def execute(self, context: LocalContext, parameters: P) -> R:
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
@@ -185,7 +193,7 @@ class FileEffect(ABC, Generic[P, R]):
 
         assert context.world.is_simulated, "a preview must not touch the real world"
         files = context.world.files
-        change = self.plan(context, parameters, keeps=False)
+        change = self.planned(context, parameters, keeps=False)
         if change.is_nothing:
             return Preview("unified", "", self.base(change), changes=False)
         paths = (*change.new_dirs, *self.compared(change))

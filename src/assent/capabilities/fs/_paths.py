@@ -28,6 +28,10 @@ ROOT: Final = "."
 _TEMPORARY: Final = re.compile(r"\.assent-[0-9a-f]{32}\.tmp\Z")
 _HIDDEN_NAME: Final = ".assent"
 _READ_ONLY_NAME: Final = "assent.toml"
+_GIT: Final = ".git"
+_STARTS_PROGRAMS: Final = frozenset(
+    {"config", "config.worktree", "hooks", "modules", "worktrees", "commondir"}
+)
 
 
 class Zone(IntEnum):
@@ -126,6 +130,18 @@ def reserved(name: str) -> Zone:
     return Zone.FREE
 
 
+def starts_programs_of_git(path: str) -> bool:
+    """Whether git takes from here which programs it starts: `.git` as a whole, its configuration, its hooks.
+
+    Whoever types `git status` in the workspace starts what its configuration names, outside of every wall.
+    """
+    parts = tuple(map(fold, split(path)))
+    if _GIT not in parts:
+        return False
+    inside = parts[parts.index(_GIT) + 1 :]
+    return not inside or inside[0] in _STARTS_PROGRAMS
+
+
 def escapes(path: str, why: str) -> NoEffectError:
     """The refusal of a path that leads, or might lead, out of the workspace."""
     return NoEffectError(
@@ -143,6 +159,16 @@ def protected(path: str) -> NoEffectError:
         f"`{shown(path)}` belongs to Assent itself and is out of reach of every capability",
         path=shown(path),
         hint="no policy can allow this; a person edits control files by hand",
+    )
+
+
+def of_git(path: str) -> NoEffectError:
+    """The refusal of a path that decides what git starts."""
+    return NoEffectError(
+        "PATH_PROTECTED",
+        f"`{shown(path)}` decides which programs git starts, and is out of reach of every capability",
+        path=shown(path),
+        hint="commits, tags and branches are made with `sys.git.*`; a person edits configuration and hooks by hand",
     )
 
 

@@ -72,7 +72,7 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
 
     def prepare(self, context: LocalContext, parameters: WriteSet) -> Prepared:
         """What is journaled names the new contents as well as the old ones."""
-        change = self.plan(context, parameters, keeps=context.keep_pre_image)
+        change = self.planned(context, parameters, keeps=context.keep_pre_image)
         prepared = change.to_prepared(context.blobs)
         return Prepared(prepared.state, tuple(dict.fromkeys((*prepared.blobs, *_texts(change, "blobs")))))
 

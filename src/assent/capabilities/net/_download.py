@@ -155,7 +155,7 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
         """Where it would come from and where it would go; nobody is asked, so the content is not known."""
         draft = _draft(parameters)
         draft.require_sound()
-        change = self.plan(context, parameters, keeps=False)
+        change = self.planned(context, parameters, keeps=False)
         target = change.targets[0]
         wanted = f"sha256 {parameters.sha256}" if parameters.sha256 else "whatever is there"
         made = "".join(f"make {folder}/\n" for folder in change.new_dirs)

@@ -5,8 +5,7 @@ What they give is written to a file by `io.fs.write_file`, so that the change is
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Final
 
 from assent.capabilities.data import _work
 from assent.capabilities.data._formats import JSON, TOML, YAML
@@ -25,23 +24,11 @@ from assent.capabilities.data._parameters import (
     ValidateCsv,
 )
 from assent.capabilities.data._results import Changed, Parsed, Queried, Rendered, Rows, Validated
-from assent.invocation import Capability, LocalContext, Preview, capability
+from assent.invocation import LocalContext, Preview, capability
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_TIMEOUT_S: Final = 60
 
-
-def _computes(name: str) -> Callable[[Callable[P, R]], Capability[P, R]]:
-    """What all of them have in common: they may read a file, and change nothing."""
-    return capability(
-        name,
-        operation="READ",
-        risk="LOW",
-        justification="reads only",
-        labels=("reads_private",),
-        timeout=60,
-        revision=f"{name}/1",
-    )
+# Each says for itself what all of them say: what a capability is must be readable where it stands, before it is imported.
 
 
 def no_change(context: LocalContext, parameters: object) -> Preview:
@@ -53,7 +40,15 @@ def no_change(context: LocalContext, parameters: object) -> Preview:
 # -- JSON ---------------------------------------------------------------------------------------------------------------
 
 
-@_computes("data.json.parse")
+@capability(
+    "data.json.parse",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.json.parse/1",
+)
 def json_parse(context: LocalContext, parameters: Place) -> Parsed:
     """Read JSON text, or a file, into data"""
     return _work.parse(context, parameters, JSON)
@@ -62,7 +57,15 @@ def json_parse(context: LocalContext, parameters: Place) -> Parsed:
 json_parse.preview(no_change)
 
 
-@_computes("data.json.render")
+@capability(
+    "data.json.render",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.json.render/1",
+)
 def json_render(context: LocalContext, parameters: RenderJson) -> Rendered:
     """Write data as JSON"""
     del context
@@ -72,7 +75,15 @@ def json_render(context: LocalContext, parameters: RenderJson) -> Rendered:
 json_render.preview(no_change)
 
 
-@_computes("data.json.query")
+@capability(
+    "data.json.query",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.json.query/1",
+)
 def json_query(context: LocalContext, parameters: QueryData) -> Queried:
     """Take what a JMESPath expression names from JSON"""
     return _work.query(context, parameters, JSON)
@@ -81,7 +92,15 @@ def json_query(context: LocalContext, parameters: QueryData) -> Queried:
 json_query.preview(no_change)
 
 
-@_computes("data.json.merge")
+@capability(
+    "data.json.merge",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.json.merge/1",
+)
 def json_merge(context: LocalContext, parameters: Merge) -> Changed:
     """Lay JSON data over other, by RFC 7386 or deeply"""
     return _work.merge(context, parameters, JSON)
@@ -90,7 +109,15 @@ def json_merge(context: LocalContext, parameters: Merge) -> Changed:
 json_merge.preview(no_change)
 
 
-@_computes("data.json.patch")
+@capability(
+    "data.json.patch",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.json.patch/1",
+)
 def json_patch(context: LocalContext, parameters: PatchData) -> Changed:
     """Change JSON data by the operations of RFC 6902, all of them or none"""
     return _work.patch(context, parameters, JSON)
@@ -99,7 +126,15 @@ def json_patch(context: LocalContext, parameters: PatchData) -> Changed:
 json_patch.preview(no_change)
 
 
-@_computes("data.json.validate")
+@capability(
+    "data.json.validate",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.json.validate/1",
+)
 def json_validate(context: LocalContext, parameters: Validate) -> Validated:
     """Check JSON data against a JSON Schema, and tell every fault with its place"""
     return _work.validate(context, parameters, JSON)
@@ -111,7 +146,15 @@ json_validate.preview(no_change)
 # -- YAML ---------------------------------------------------------------------------------------------------------------
 
 
-@_computes("data.yaml.parse")
+@capability(
+    "data.yaml.parse",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.yaml.parse/1",
+)
 def yaml_parse(context: LocalContext, parameters: Place) -> Parsed:
     """Read YAML text, or a file, into data"""
     return _work.parse(context, parameters, YAML)
@@ -120,7 +163,15 @@ def yaml_parse(context: LocalContext, parameters: Place) -> Parsed:
 yaml_parse.preview(no_change)
 
 
-@_computes("data.yaml.render")
+@capability(
+    "data.yaml.render",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.yaml.render/1",
+)
 def yaml_render(context: LocalContext, parameters: RenderYaml) -> Rendered:
     """Write data as YAML"""
     del context
@@ -130,7 +181,15 @@ def yaml_render(context: LocalContext, parameters: RenderYaml) -> Rendered:
 yaml_render.preview(no_change)
 
 
-@_computes("data.yaml.query")
+@capability(
+    "data.yaml.query",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.yaml.query/1",
+)
 def yaml_query(context: LocalContext, parameters: QueryData) -> Queried:
     """Take what a JMESPath expression names from YAML"""
     return _work.query(context, parameters, YAML)
@@ -139,7 +198,15 @@ def yaml_query(context: LocalContext, parameters: QueryData) -> Queried:
 yaml_query.preview(no_change)
 
 
-@_computes("data.yaml.merge")
+@capability(
+    "data.yaml.merge",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.yaml.merge/1",
+)
 def yaml_merge(context: LocalContext, parameters: Merge) -> Changed:
     """Lay YAML data over other, by RFC 7386 or deeply"""
     return _work.merge(context, parameters, YAML)
@@ -148,7 +215,15 @@ def yaml_merge(context: LocalContext, parameters: Merge) -> Changed:
 yaml_merge.preview(no_change)
 
 
-@_computes("data.yaml.patch")
+@capability(
+    "data.yaml.patch",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.yaml.patch/1",
+)
 def yaml_patch(context: LocalContext, parameters: PatchData) -> Changed:
     """Change YAML data by the operations of RFC 6902, all of them or none"""
     return _work.patch(context, parameters, YAML)
@@ -157,7 +232,15 @@ def yaml_patch(context: LocalContext, parameters: PatchData) -> Changed:
 yaml_patch.preview(no_change)
 
 
-@_computes("data.yaml.validate")
+@capability(
+    "data.yaml.validate",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.yaml.validate/1",
+)
 def yaml_validate(context: LocalContext, parameters: Validate) -> Validated:
     """Check YAML data against a JSON Schema, and tell every fault with its place"""
     return _work.validate(context, parameters, YAML)
@@ -169,7 +252,15 @@ yaml_validate.preview(no_change)
 # -- TOML ---------------------------------------------------------------------------------------------------------------
 
 
-@_computes("data.toml.parse")
+@capability(
+    "data.toml.parse",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.toml.parse/1",
+)
 def toml_parse(context: LocalContext, parameters: Place) -> Parsed:
     """Read TOML text, or a file, into data"""
     return _work.parse(context, parameters, TOML)
@@ -178,7 +269,15 @@ def toml_parse(context: LocalContext, parameters: Place) -> Parsed:
 toml_parse.preview(no_change)
 
 
-@_computes("data.toml.render")
+@capability(
+    "data.toml.render",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.toml.render/1",
+)
 def toml_render(context: LocalContext, parameters: RenderToml) -> Rendered:
     """Write data as TOML"""
     del context
@@ -188,7 +287,15 @@ def toml_render(context: LocalContext, parameters: RenderToml) -> Rendered:
 toml_render.preview(no_change)
 
 
-@_computes("data.toml.query")
+@capability(
+    "data.toml.query",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.toml.query/1",
+)
 def toml_query(context: LocalContext, parameters: QueryData) -> Queried:
     """Take what a JMESPath expression names from TOML"""
     return _work.query(context, parameters, TOML)
@@ -197,7 +304,15 @@ def toml_query(context: LocalContext, parameters: QueryData) -> Queried:
 toml_query.preview(no_change)
 
 
-@_computes("data.toml.merge")
+@capability(
+    "data.toml.merge",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.toml.merge/1",
+)
 def toml_merge(context: LocalContext, parameters: Merge) -> Changed:
     """Lay TOML data over other, by RFC 7386 or deeply"""
     return _work.merge(context, parameters, TOML)
@@ -206,7 +321,15 @@ def toml_merge(context: LocalContext, parameters: Merge) -> Changed:
 toml_merge.preview(no_change)
 
 
-@_computes("data.toml.patch")
+@capability(
+    "data.toml.patch",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.toml.patch/1",
+)
 def toml_patch(context: LocalContext, parameters: PatchData) -> Changed:
     """Change TOML data by the operations of RFC 6902, all of them or none"""
     return _work.patch(context, parameters, TOML)
@@ -215,7 +338,15 @@ def toml_patch(context: LocalContext, parameters: PatchData) -> Changed:
 toml_patch.preview(no_change)
 
 
-@_computes("data.toml.validate")
+@capability(
+    "data.toml.validate",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.toml.validate/1",
+)
 def toml_validate(context: LocalContext, parameters: Validate) -> Validated:
     """Check TOML data against a JSON Schema, and tell every fault with its place"""
     return _work.validate(context, parameters, TOML)
@@ -227,7 +358,15 @@ toml_validate.preview(no_change)
 # -- CSV -------------------------------------------------------------------------------------------------------------------
 
 
-@_computes("data.csv.parse")
+@capability(
+    "data.csv.parse",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.csv.parse/1",
+)
 def csv_parse(context: LocalContext, parameters: CsvPlace) -> Rows:
     """Read CSV text, or a file, into rows"""
     return _work.parse_csv(context, parameters)
@@ -236,7 +375,15 @@ def csv_parse(context: LocalContext, parameters: CsvPlace) -> Rows:
 csv_parse.preview(no_change)
 
 
-@_computes("data.csv.render")
+@capability(
+    "data.csv.render",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.csv.render/1",
+)
 def csv_render(context: LocalContext, parameters: RenderCsv) -> Rendered:
     """Write rows as CSV, guarded against formulas"""
     del context
@@ -246,7 +393,15 @@ def csv_render(context: LocalContext, parameters: RenderCsv) -> Rendered:
 csv_render.preview(no_change)
 
 
-@_computes("data.csv.query")
+@capability(
+    "data.csv.query",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.csv.query/1",
+)
 def csv_query(context: LocalContext, parameters: QueryCsv) -> Queried:
     """Take what a JMESPath expression names from the rows of CSV"""
     return _work.query_csv(context, parameters)
@@ -255,7 +410,15 @@ def csv_query(context: LocalContext, parameters: QueryCsv) -> Queried:
 csv_query.preview(no_change)
 
 
-@_computes("data.csv.validate")
+@capability(
+    "data.csv.validate",
+    operation="READ",
+    risk="LOW",
+    justification="reads only",
+    labels=("reads_private",),
+    timeout=_TIMEOUT_S,
+    revision="data.csv.validate/1",
+)
 def csv_validate(context: LocalContext, parameters: ValidateCsv) -> Validated:
     """Check the rows of CSV against a JSON Schema of their list"""
     return _work.validate_csv(context, parameters)

@@ -337,6 +337,7 @@ _STATE_FILES: Final = {
     "ledger.db-shm",
     "ledger.db-wal",
     "lock",
+    "outbox",
     "sandbox",
     "socket",
 }

@@ -622,6 +622,29 @@ async def test_a_redirect_to_no_address_is_not_repeated(
         assert SECRET[:5] not in json.dumps(failed.to_json())
 
 
+async def test_without_rules_no_secret_travels_unencrypted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in a header, a query or a body, nor in the request that would take another one back; a rule for `http` opens it."""
+    monkeypatch.setenv("ASSENT_SECRET_MAIL_TOKEN", SECRET)
+    place = Place(tmp_path, policy=EVERYTHING)
+    place.workspace.mkdir(exist_ok=True)
+    (place.workspace / "assent.toml").write_text('[secrets."mail/token"]\ncapabilities = ["net.http.*"]\n')
+    value, url = "Bearer secret://mail/token", "http://192.0.2.1/"  # nobody is there, should anything go out
+    sealed: dict[str, Any] = {"method": "DELETE", "url": url, "headers": {"x": value}}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("net.http.get", {"headers": {"x": value}}),
+        ("net.http.head", {"query": {"x": value}}),
+        ("net.http.post", {"body": {"x": [value]}}),
+        ("net.http.post_compensated", {"compensation": sealed}),
+        ("net.http.post", {"status": sealed | {"method": "GET", "happened_when": "`true`"}}),
+    ]
+    async with place.open(box=False) as rt:
+        told = [error(await rt.call(capability, {"url": url, **more})) for capability, more in asked]
+    told = [one for one in told if "read on the way" not in one["message"]]
+    assert told == []
+
+
 DOUBLING = "|".join(["[@,@]"] * 40) + "|to_string(@)"
 
 

@@ -19,6 +19,7 @@ from assent.capabilities.net._client import Header, Http, Wire
 from assent.capabilities.net._url import Target, parse_url, with_query
 from assent.errors import AssentError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
+from assent.invocation.revealing import names_in
 from assent.spec.masking import MASK, masked_by_name, names_secret
 from assent.spec.secret_text import SecretText
 
@@ -139,6 +140,7 @@ async def wire_of(context: LocalContext, http: Http, draft: Draft) -> Wire:
     """
     draft.require_sound()
     http.egress.admit(draft.target, draft.method, str(context.principal))
+    require_sealed(context, http, draft)
     try:
         return await _revealed(context, draft, http.limits.request_bytes)
     except NoEffectError:
@@ -146,6 +148,12 @@ async def wire_of(context: LocalContext, http: Http, draft: Draft) -> Wire:
     except AssentError as error:
         # A secret that is not to be had; nothing was sent.
         raise NoEffectError.from_dict(error.to_dict()) from error
+
+
+def require_sealed(context: LocalContext, http: Http, draft: Draft) -> None:
+    """Do nothing, or raise `NoEffectError` EGRESS_DENIED for secrets that anybody on the way could read."""
+    if draft.private or names_in([dict(draft.headers), draft.pairs(), draft.body]):
+        http.egress.require_sealed(draft.target, draft.method, str(context.principal))
 
 
 async def _revealed(context: LocalContext, draft: Draft, bytes_max: int) -> Wire:

@@ -76,6 +76,11 @@ class Egress:
             raise _denied(target, method, principal, "no rule of `[net]` names it")
         return tuple(network for rule in fitting for network in rule.private)
 
+    def require_sealed(self, target: Target, method: str, principal: str) -> None:
+        """Do nothing, or raise `NoEffectError` EGRESS_DENIED: secrets go out unencrypted only where a rule opens `http`."""
+        if target.scheme != "https" and not self.rules:
+            raise _denied(target, method, principal, "its secrets could be read on the way")
+
     def require_reachable(
         self,
         target: Target,

@@ -16,7 +16,14 @@ from assent.capabilities.net._answer import answer_of, attached, excerpt_of, ref
 from assent.capabilities.net._client import Http, Received
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._parameters import Offset, Send, SendCompensated, Status
-from assent.capabilities.net._request import Draft, derived_key, holds_secret, read_file, wire_of
+from assent.capabilities.net._request import (
+    Draft,
+    derived_key,
+    holds_secret,
+    read_file,
+    require_sealed,
+    wire_of,
+)
 from assent.capabilities.net._results import Answer
 from assent.capabilities.net._templates import (
     KEY,
@@ -69,14 +76,18 @@ class Sending(Generic[S]):
         http = context.app.get(Http)
         draft = self._draft(context, parameters)
         draft.require_sound()
-        await _check(http, context, draft.url, draft.method)
-        digest = await asyncio.to_thread(self._file, context, parameters)
+        drafts = [draft]
         if parameters.status is not None:
             _require_status(parameters.status)
-            await _check(http, context, parameters.status.url, parameters.status.method)
+            drafts.append(_status_draft(parameters.status))
         if isinstance(parameters, SendCompensated):
             _require_offset(parameters.compensation)
-            await _check(http, context, parameters.compensation.url, parameters.compensation.method)
+            drafts.append(_offset_draft(parameters.compensation))
+        for one in drafts:
+            require_sealed(context, http, one)
+        for one in drafts:
+            await _check(http, context, one)
+        digest = await asyncio.to_thread(self._file, context, parameters)
         # Of this very call nothing has been sent. After a crash there is another call, without the mark.
         context.flags.add(_FIRST)
         return Prepared({"version": _VERSION, "key": draft.key, "file": digest})
@@ -245,9 +256,9 @@ def _fixed(url: str) -> Draft:
     return Draft("GET", url, {}, {})
 
 
-async def _check(http: Http, context: LocalContext, url: str, method: str) -> None:
+async def _check(http: Http, context: LocalContext, draft: Draft) -> None:
     try:
-        await http.check(_fixed(url).target, method, str(context.principal))
+        await http.check(draft.target, draft.method, str(context.principal))
     except HttpFailure as failure:
         raise failure.to_error(is_safe=False) from failure
 
@@ -258,7 +269,11 @@ def _require_status(status: Status) -> None:
     if status.not_happened_when is not None:
         expressions["not_happened_when"] = status.not_happened_when
     require_expressions(expressions)
-    Draft(status.method, status.url, status.headers, {}).require_sound()
+    _status_draft(status).require_sound()
+
+
+def _status_draft(status: Status) -> Draft:
+    return Draft(status.method, status.url, status.headers, {})
 
 
 def _require_offset(offset: Offset) -> None:

@@ -420,7 +420,20 @@ def test_capabilities_are_listed_and_shown(terminal: Terminal) -> None:
     assert re.search(r"bytes_max +string or integer +default", shown)
     assert re.search(r"format +string +default null", shown)
     assert terminal("capability", "show", "io.fs.reed_file", "--json").error["code"] == "CAPABILITY_UNKNOWN"
+    assert (
+        "call it: assent call data.json.merge 'overlays=[\"…\"]'"
+        in terminal("capability", "show", "data.json.merge").out
+    )
     assert "io.fs.delete" in terminal("capability", "list").out
+    for pattern, expected in (
+        ("net.http.d*", ["net.http.delete", "net.http.delete_compensated", "net.http.download"]),
+        ("exec", ["sys.exec.run", "sys.exec.run_captured"]),
+        ("nothing", []),
+    ):
+        found = terminal("capability", "list", pattern, "--json").json
+        assert isinstance(found, list)
+        assert [one["id"] for one in found if isinstance(one, dict)] == expected
+    assert terminal("capability", "list", "nothing").out == "no such capability\n"
 
 
 def test_proofs_and_exports_are_handed_on(terminal: Terminal) -> None:

@@ -347,6 +347,24 @@ def iterations(*statuses: str) -> list[Json]:
     ]
 
 
+def test_what_a_program_said_keeps_its_lines_and_the_last_ones_are_shown() -> None:
+    said = "".join(f"line {number}\x1b\n" for number in range(50))
+    error: dict[str, Json] = {
+        "code": "PROGRAM_FAILED",
+        "message": "m",
+        "details": {"stderr": said, "exit_code": 3},
+    }
+    lines = result_text(run_object("failed", error=error), paint=PLAIN).splitlines()
+    start = lines.index("  stderr:")
+    assert lines[start - 1 : start + 3] == [
+        "  exit_code: 3",
+        "  stderr:",
+        "    … 10 lines before",
+        "    line 10\\x1b",
+    ]
+    assert "    line 49\\x1b" in lines
+
+
 def test_iterations_that_went_alike_share_a_line_and_a_failure_never_does() -> None:
     steps = [*iterations(*["succeeded"] * 9, "failed", "failed", "skipped"), *iterations("succeeded")]
     lines = result_text(run_object("failed", steps=steps), paint=PLAIN).splitlines()

@@ -106,6 +106,7 @@ def test_a_value_is_stored_used_listed_and_replaced_and_never_shown(here: Path, 
     assert shell.json("rotate", token, "--confirm")["state"] == "unchanged"
     for words, expected in (
         (("list",), "mail.*"),
+        (("list",), "unusable (SECRET_UNAVAILABLE)"),
         (("who-uses", token), "flow.yaml:2"),
         (("set", token, "--from-stdin"), "stored"),
         (("rotate", token, "--from-stdin"), "when it works: assent secrets rotate mail/token --confirm"),
@@ -114,6 +115,8 @@ def test_a_value_is_stored_used_listed_and_replaced_and_never_shown(here: Path, 
         assert (code, expected in text) == (0, True), text
     assert VALUE not in shell.everything
     assert OTHER not in shell.everything
+    code, text = shell("set", "mail/tokn")
+    assert (code, "did you mean `mail/token`? Else set `ASSENT_SECRET_MAIL_TOKN`" in text) == (2, True), text
 
 
 @pytest.mark.parametrize(

@@ -425,3 +425,16 @@ async def test_a_vault_that_nobody_named_is_missed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing says where that is") as refused:
         await read(source, "a")
     assert refused.value.code == "SECRET_UNAVAILABLE"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="modes keep root from nothing")
+def test_a_folder_above_need_not_be_readable(tmp_path: Path) -> None:
+    """As `/home` on many machines, which may be passed through and not listed."""
+    file = tmp_path / "home" / "keys" / "mail"
+    file.parent.mkdir(parents=True)
+    (tmp_path / "home").chmod(0o311)
+    try:
+        write_secret_file(file, "hunter2")
+        assert read_secret_file(file) == "hunter2"
+    finally:
+        (tmp_path / "home").chmod(0o755)

@@ -13,12 +13,20 @@ from assent.cli._table import table
 from assent.cli._versions import activate, diff, history, label, retire, standing_words, unlabel
 from assent.errors import Json
 from assent.spec.frozen import thaw
+from assent.spec.globs import glob_matches
 
 
 @command("list", watches=False, short_help="List the capabilities.")
-def list_(door: Door) -> None:
-    """List the capabilities that are registered, with operation and risk."""
+@click.argument("pattern", required=False)
+def list_(door: Door, pattern: str | None) -> None:
+    """List the capabilities that are registered, with operation and risk; with PATTERN those whose id it matches.
+
+    In PATTERN `*` stands for any characters (`net.http.*`); without one it is a part of the id (`git`).
+    """
     found = door.facade.capability_list(door.settings)
+    if pattern is not None:
+        glob = pattern if "*" in pattern else f"*{pattern}*"
+        found = [data for data in found if glob_matches(glob, text(data, "id"))]
     if door.out.is_json:
         door.out.object([*found])
         return
@@ -40,7 +48,7 @@ def list_(door: Door) -> None:
             ]
         )
     head = ["capability", "version", "state", "named", "operation", "risk", "approval", ""]
-    door.out.answer(table(rows, head=head, paint=paint))
+    door.out.answer(table(rows, head=head, paint=paint) if rows else "no such capability")
 
 
 @command("show", watches=False, short_help="Show one capability.")
@@ -119,7 +127,14 @@ def _type(schema: Object) -> str:
 
 
 def _example(schema: Object) -> list[str]:
-    return [f"{name}=…" for name in _list(schema.get("required")) if isinstance(name, str)]
+    """What has to be given, each in the form that its type is read from."""
+    forms = {"array": '=["…"]', "object": '={"…": "…"}'}
+    parts = mapping(schema, "properties")
+    return [
+        f"{name}{forms.get(text(mapping(parts, name), 'type'), '=…')}"
+        for name in _list(schema.get("required"))
+        if isinstance(name, str)
+    ]
 
 
 def _list(value: Json) -> list[Json]:

@@ -8,6 +8,7 @@ from assent.cli._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint, s
 from assent.cli._table import table
 
 OUTPUT_WIDTH = 72
+DETAIL_LINES_MAX = 40
 
 
 def headline(run: Object, *, paint: Paint) -> str:
@@ -32,11 +33,21 @@ def failure(run: Object, *, paint: Paint) -> str:
     message += f"{safe(text(error, 'message'))}   [{safe_line(text(error, 'code'))}]"
     lines = [f"{paint('error:', 'red')} {message}"]
     details = mapping(error, "details")
-    lines += [f"  {safe_line(key)}: {safe_line(_value(details[key]), 400)}" for key in sorted(details)]
+    for key in sorted(details):
+        lines += _detail(key, _value(details[key]))
     hint = text(error, "hint")
     if hint:
         lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")
     return "\n".join(lines)
+
+
+def _detail(key: str, value: str) -> list[str]:
+    """A detail on a line, or a text of several lines, such as what a compiler said, with its end on lines of its own."""
+    said = value.rstrip("\n").split("\n")
+    if len(said) == 1:
+        return [f"  {safe_line(key)}: {safe_line(said[0], 400)}"]
+    cut = [f"    … {len(said) - DETAIL_LINES_MAX} lines before"] if len(said) > DETAIL_LINES_MAX else []
+    return [f"  {safe_line(key)}:", *cut, *(f"    {safe_line(one, 400)}" for one in said[-DETAIL_LINES_MAX:])]
 
 
 def _value(value: object) -> str:

@@ -37,6 +37,7 @@ def set_(door: Door, name: str, *, from_stdin: bool, rest: tuple[str, ...]) -> N
 
     secret_admin.require_name(name)
     _require_nothing(rest)
+    secret_admin.require_writable(door.settings, name)
     value = _value(door, name, from_stdin=from_stdin)
     data = secret_admin.store(door.settings, name, value)
     if door.out.is_json:
@@ -57,7 +58,7 @@ def list_(door: Door) -> None:
     rows = [
         [
             safe_line(text(one, "name")),
-            text(one, "status") + (", rotating" if one.get("rotating") is True else ""),
+            _status(one),
             safe_line(text(one, "source")),
             safe_line(", ".join([*texts(one, "capabilities"), *texts(one, "specs")]) or "nobody"),
             safe_line(text(mapping(one, "last_access"), "run_id") or "-"),
@@ -66,6 +67,13 @@ def list_(door: Door) -> None:
     ]
     head = ["secret", "status", "kept in", "for", "last run"]
     door.out.answer(table(rows, head=head, paint=door.out.paint()) if rows else "no secrets")
+
+
+def _status(one: Object) -> str:
+    """How a secret stands; where a call would not get it, the code of why, which `assent explain` knows."""
+    code = text(one, "code") if text(one, "status") == "unusable" else ""
+    parts = [f"{text(one, 'status')} ({code})" if code else text(one, "status")]
+    return ", ".join([*parts, "rotating"] if one.get("rotating") is True else parts)
 
 
 @command("rotate", watches=False, short_help="Replace a secret's value, keeping the old one until confirmed.")
@@ -92,6 +100,7 @@ def rotate(
     elif undo:
         data = secret_admin.undo(door.settings, name)
     else:
+        secret_admin.require_writable(door.settings, name)
         data = secret_admin.rotate(door.settings, name, _value(door, name, from_stdin=from_stdin))
     if door.out.is_json:
         door.out.object(data)

@@ -337,8 +337,15 @@ def _read_table(
         key = (*above, name)
         known = schema.get(name)
         if known is None:
-            elsewhere = [".".join((*outer, name)) for outer in _tables_with(name, PROJECT_SCHEMA)]
-            hint = f"it is written as `{elsewhere[0]}`" if elsewhere else f"{where} has: {', '.join(schema)}"
+            hint = f"{where} has: {', '.join(schema)}"
+            elsewhere = [outer for outer in _tables_with(name, PROJECT_SCHEMA) if outer != above]
+            if elsewhere and elsewhere[0]:
+                hint = f"it is written as `{'.'.join((*elsewhere[0], name))}`"
+            elif elsewhere:
+                alone = (
+                    "stands above every table" if callable(PROJECT_SCHEMA[name]) else "is a table of its own"
+                )
+                hint = f"`{name}` {alone}; {hint}"
             report(key, f"{where} has no key `{name}`", did_you_mean(name, schema, otherwise=hint))
         elif callable(known):
             try:

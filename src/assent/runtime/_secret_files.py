@@ -99,12 +99,14 @@ def _open(path: Path) -> int | None:
 
 
 def _open_folder(path: Path) -> int:
-    """The folder, reached without following a link."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-    folder = os.open("/", flags)
-    for name in path.parts[1:]:
+    """The folder, reached without following a link; those above it need not be readable, as `/home` on many machines is not."""
+    flags = os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+    names = path.parts[1:]
+    folder = os.open("/", flags | os.O_RDONLY)
+    for number, name in enumerate(names, 1):
+        how = os.O_RDONLY if number == len(names) else os.O_PATH
         try:
-            below = os.open(name, flags, dir_fd=folder)
+            below = os.open(name, flags | how, dir_fd=folder)
         except (FileNotFoundError, NotADirectoryError):
             if _is_link(name, folder):
                 raise _unsafe(path, "is reached through a link", f"name it as `{path.resolve()}`") from None

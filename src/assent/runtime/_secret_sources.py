@@ -14,6 +14,7 @@ from assent.errors import InputError, WorldError
 from assent.invocation import EnvironmentSecrets, Fetched, Secret, SecretSourceError
 from assent.runtime._secret_files import previous_file, read_secret_file, write_secret_file
 from assent.runtime._secret_settings import SecretSettings, Source, VaultSettings, variable_of
+from assent.spec.documents import did_you_mean
 
 VAULT_TIMEOUT_S: Final = 8
 """Less than a provider may take altogether, so that the server is named and not only the limit."""
@@ -117,13 +118,19 @@ class ConfiguredSecrets:
         source = self.source_of(name)
         return source.kind in ("file", "keyring") and _read(name, _previous(source)) is not None
 
+    def require_writable(self, name: str) -> None:
+        """Do nothing, or raise SECRET_NOT_WRITABLE."""
+        self._writable(name)
+
     def _writable(self, name: str) -> Source:
         source = self.source_of(name)
         if source.kind not in ("file", "keyring"):
+            close = did_you_mean(name, self._settings.secrets) if name not in self._settings.secrets else None
             raise InputError(
                 "SECRET_NOT_WRITABLE",
                 f"the secret `{name}` is kept in `{source}`, which Assent only reads",
-                hint=self.hint(name)
+                hint=(f"{close} Else " if close else "")
+                + self.hint(name)
                 + f'; or keep it in the keychain: `from = "keyring:assent/{name.replace("/", "-")}"` '
                 + f'under `[secrets."{name}"]`',
             )

@@ -33,6 +33,11 @@ _SUFFIXES: Final = (".yaml", ".yml", ".json", ".toml")
 _GIVEN: Final = ("fetched", "cached")
 
 
+def require_writable(settings: Settings, name: str) -> None:
+    """Do nothing, or raise SECRET_NOT_WRITABLE: to be asked before anybody types a value."""
+    configured_secrets(settings.secrets).require_writable(name)
+
+
 def store(settings: Settings, name: str, value: str) -> dict[str, Json]:
     """Put a value where the secret is kept. SECRET_NOT_WRITABLE where Assent only reads."""
     require_name(name)

@@ -75,8 +75,9 @@ async def test_a_program_that_takes_too_long_is_ended(yard: Place) -> None:
     result = await run(yard, "sh", "-c", "sleep 600", timeout="1s")
     assert (code(result), (result.error or {})["message"]) == (
         "PROGRAM_LIMIT",
-        "the program was ended by its limit `wall_s`",
+        "the program was ended by its limit `wall`",
     )
+    assert str((result.error or {})["hint"]).startswith("give it more time with `timeout`")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,7 @@ async def test_a_program_that_takes_too_long_is_ended(yard: Place) -> None:
         ({"argv": ["bash"]}, "PROGRAM_NOT_ALLOWED"),
         ({"argv": ["sh"], "environment": {"LD_PRELOAD": "x"}}, "ENVIRONMENT_NOT_ALLOWED"),
         ({"argv": ["sh"], "cwd": "../.."}, "SANDBOX_INVALID"),
+        ({"argv": ["sh"], "cwd": "nowhere"}, "NOT_A_DIRECTORY"),
         ({"argv": []}, "INVALID_INPUT"),
         ({"argv": ["sh", "a\0b"]}, "INVALID_INPUT"),
         ({"argv": ["./tool"]}, "PROGRAM_MISSING"),

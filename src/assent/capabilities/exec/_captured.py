@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from assent.capabilities.exec._output import told
 from assent.capabilities.exec._parameters import RunCaptured
@@ -230,7 +230,7 @@ def _snapshot(context: LocalContext, top: str, group: Sequence[Captured], captur
                 nodes.append(Node(inner, kind, one.mode, 0, 0, one.target or ""))
                 continue
             digest, size = hashlib.sha256(), 0
-            with capture.open(one) as file:
+            with _opened(capture, one) as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     digest.update(chunk)
                     size += len(chunk)
@@ -241,6 +241,19 @@ def _snapshot(context: LocalContext, top: str, group: Sequence[Captured], captur
         return Snapshot()
     pack = context.blobs.put(contents())
     return Snapshot(tuple(nodes), pack)
+
+
+def _opened(capture: Capture, one: Captured) -> BinaryIO:
+    """A file that was written; CAPTURE_REFUSED where its mode keeps even its owner from reading it."""
+    try:
+        return capture.open(one)
+    except PermissionError:
+        raise NoEffectError(
+            "CAPTURE_REFUSED",
+            f"the program wrote what can't be read: `{shown(one.path)}`, with mode {one.mode:04o}",
+            path=shown(one.path),
+            hint="have the program leave it readable to its owner, or name it under `ignore`",
+        ) from None
 
 
 def _listed(entry: Entry, group: Sequence[Captured]) -> Json:

@@ -17,6 +17,7 @@ from assent.capabilities.exec._folders import ENDED, Folders
 from assent.capabilities.exec._output import Output
 from assent.capabilities.exec._rules import Permit, ProgramRule, permit
 from assent.capabilities.exec._stamp import Stamp, stamp_of
+from assent.capabilities.fs._faults import not_a_directory
 from assent.errors import AssentError, Json
 from assent.invocation import LocalContext, NoEffectError
 
@@ -139,6 +140,8 @@ class Programs:
     ) -> Ran:
         from assent.sandbox import Confinement
 
+        if ".." not in command.cwd.split("/") and not (self.workspace / command.cwd).is_dir():
+            raise not_a_directory(command.cwd)
         layer = folder / _LAYER
         layer.mkdir()
         limits = self._limits()

@@ -83,10 +83,12 @@ def require_success(ran: Ran, *, check: bool) -> None:
     kind: type[AssentError] = WorldError if ran.network else NoEffectError
     details = {**ran.told(), **ends(ran.folder), "limit": ran.limit}
     if ran.limit is not None:
+        key = ran.limit.removesuffix("_s")  # The file gives times as durations.
+        longer = "give it more time with `timeout` where the call sets one, or " if key == "wall" else ""
         raise kind(
             "PROGRAM_LIMIT",
-            f"the program was ended by its limit `{ran.limit}`",
-            hint="raise it under `[sandbox]`, or give the program less to do",
+            f"the program was ended by its limit `{key}`",
+            hint=f"{longer}raise `{key}` under `[sandbox]`, or give the program less to do",
             details=details,
         )
     how = f"exit code {ran.exit_code}" if ran.exit_code is not None else f"signal {ran.signal}"

@@ -13,7 +13,7 @@ What an exception says about the world is decided here and nowhere else:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from assent.engine._admission import timeout_of
 from assent.engine._commands import (
@@ -84,7 +84,7 @@ class Effects:
         self.tokens[step.key] = call.context.cancel
         try:
             self._revive(call, intent)
-            prepared = self._prepared(intent)
+            prepared = self._prepared(intent, call)
             FAILPOINTS.hit("effect.before")
             output = await self._pipeline.execute(call, timeout_s=timeout_s, prepared=prepared)
             FAILPOINTS.hit("effect.after")
@@ -177,7 +177,7 @@ class Effects:
         call = self._continued(step, intent, bound, CallPhase.EXECUTING, is_silent=True)
         try:
             self._revive(call, intent)
-            prepared = self._prepared(intent)
+            prepared = self._prepared(intent, call)
         except AssentError:
             # What the capability would need to tell is not there any more.
             return Reconciliation(Verdict.UNKNOWN), ()
@@ -265,7 +265,7 @@ class Effects:
             await self._pipeline.compensate(
                 call,
                 timeout_s=self._services.limits.step_timeout_s,
-                prepared=self._prepared(intent),
+                prepared=self._prepared(intent, call),
                 output=self._served(step, intent),
             )
 
@@ -372,12 +372,15 @@ class Effects:
         if not call.is_validated:
             self._pipeline.validate(call, self._values.load_object(intent.inputs))
 
-    def _prepared(self, intent: ev.StepStarted) -> dict[str, Json] | None:
-        """What `prepare` captured, as it was journaled."""
+    def _prepared(self, intent: ev.StepStarted, call: Invocation) -> dict[str, Json] | None:
+        """What `prepare` captured, as it was journaled; the call knows the blobs that it kept."""
         if intent.prepared is None:
             return None
-        state = self._values.load_object(intent.prepared)["state"]
-        assert isinstance(state, dict)  # INVARIANT: admission binds an object
+        kept = self._values.load_object(intent.prepared)
+        state, blobs = kept["state"], kept["blobs"]
+        assert isinstance(state, dict)  # INVARIANT: admission binds an object with both
+        assert isinstance(blobs, Sequence)
+        call.life.blobs = tuple(map(str, blobs))
         return state
 
     def _not_before(self, failure: AssentError, retry_at_ms: int | None) -> int | None:

@@ -206,6 +206,8 @@ class CallLife:
     is_over: bool = False
     granted: tuple[str, ...] = ()
     attached: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
+    """What `prepare` kept, by digest, as it was journaled."""
     bound: Performing | None = None
     given: Mapping[str, Secret] = MappingProxyType({})
     journal: Callable[[tuple[SecretAccess, ...]], Awaitable[None]] | None = None

@@ -14,6 +14,7 @@ import pytest
 
 from assent.errors import AssentError, RefusedError, WorldError
 from assent.invocation import CallTimeoutError
+from assent.invocation.context import CallLife
 from assent.plugins.worker._slot import WorkerMissingError
 from tests.support.workers import Stage, plugin_of, staged
 
@@ -170,6 +171,8 @@ def read(context: LocalContext, how: str) -> str:
             return b"".join(files.read("/etc/passwd")).decode()
         case "blob":
             return b"".join(context.blobs.read("{}".format(context.capability and "%064x" % 1))).decode()
+        case "named blob":
+            return b"".join(context.blobs.read(context.prepared["named"])).decode()
         case "open many":
             for _ in range(100):
                 files.read("innocent")
@@ -205,6 +208,19 @@ async def honest(stage: Stage) -> None:
     """Whatever happened before, the plugin's next call is performed, and the world is as it was."""
     assert await stage.execute("sample.act", {"how": "honest"}) == "done"
     assert sorted(path.name for path in stage.root.iterdir()) == ["innocent"]
+
+
+async def test_naming_a_blob_in_its_state_gives_a_plugin_nobody_elses(stage: Stage) -> None:
+    """What it returned as `blobs` of its own is read again after a crash; a digest that it only wrote down is not."""
+    digest = stage.blobs.put([b"of another run"])
+    call = stage.call("sample.read")
+    call.life.prepared = {"named": digest}
+    with pytest.raises(AssentError) as refused:
+        await call.part("execute", {"how": "named blob"})
+    assert refused.value.code == "PLUGIN_DENIED"
+    own = stage.call("sample.read", life=CallLife())
+    own.life.prepared, own.life.blobs = {"named": digest}, (digest,)
+    assert await own.part("execute", {"how": "named blob"}) == "of another run"
 
 
 @pytest.mark.parametrize(

@@ -379,13 +379,16 @@ class RemoteCall:
             raise RefusedError(
                 "PLUGIN_DENIED",
                 f"plugin `{self.plugin}` may not read a blob that its call of `{self.spec.id}` did not keep",
-                hint="read what this call put, or what its `prepare` named in its state",
+                hint="read what this call put, or what its `prepare` returned as `blobs`",
             )
         return self._open(Opened(reading=iter(self.context.blobs.read(digest))))
 
     def _knows_blob(self, digest: str) -> bool:
-        """Whether a blob is this call's own: put by it, or named in what its `prepare` kept."""
-        return digest in self._put or any(digest == text for text in _texts(self.context.prepared))
+        """Whether a blob is this call's own: put by it, or journaled as kept by its `prepare`.
+
+        That its state names one is not enough: the plugin wrote that, and may have named anybody's.
+        """
+        return digest in self._put or digest in self._life.blobs
 
     def has_put(self, blobs: Iterable[str]) -> bool:
         """Whether the call put all of these."""
@@ -469,19 +472,6 @@ def _split(chunk: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     for at in range(0, len(chunk), CHUNK_BYTES_MAX):
         yield chunk[at : at + CHUNK_BYTES_MAX]
     yield from rest
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Every text within what `prepare` kept."""
-    waiting = [value]
-    while waiting:
-        now = waiting.pop()
-        if isinstance(now, str):
-            yield now
-        elif isinstance(now, Mapping):
-            waiting += now.values()
-        elif isinstance(now, list | tuple):
-            waiting += now
 
 
 def _unknown(what: str, number: int) -> InputError:

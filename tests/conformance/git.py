@@ -35,7 +35,9 @@ def _observe(stage: Stage) -> object:
     # Ids of commits and tags hold the time of the call, which differs from world to world; what they say does not.
     repo = pygit2.Repository(str(stage.workspace))
     refs = {name: _told(repo, repo.lookup_reference(name).target) for name in repo.references}
-    return {**says(stage.workspace), "refs": refs}, files
+    logs = sorted(str(path) for path in stage.workspace.glob(".git/logs/**/*") if path.is_file())
+    logs = [path.removeprefix(str(stage.workspace)) for path in logs]
+    return {**says(stage.workspace), "refs": refs, "logs": logs}, files
 
 
 def _told(repo: pygit2.Repository, target: pygit2.Oid | str) -> object:

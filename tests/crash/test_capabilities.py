@@ -139,6 +139,27 @@ def test_an_undo_killed_anywhere_is_finished(worlds: Worlds, crash_complete: boo
                 assert world.see() == world.before
 
 
+def test_a_call_killed_anywhere_and_cancelled_leaves_nothing(worlds: Worlds, crash_complete: bool) -> None:
+    """Whoever stops the run instead of going on finds the world as it was, and nothing half done or set aside in it."""
+    trace, _ = reference(worlds)
+    first, last = trace.index("effect.before") + 1, trace.index("effect.after") + 1
+    with seeded(f"cancel {worlds.case.capability}") as random:
+        for place in range(first, last + 1) if crash_complete else [random.randint(first, last)]:
+            with noted(f"killed at {place}, {trace[place - 1]}, of {len(trace)}"), worlds.world() as world:
+                killed(world.scene, *world.run, at=f"any:{place}")
+                (run,) = world.scene.runs()
+                world.scene.assent("cancel", str(run["run_id"]))
+                story = world.scene.story(str(run["run_id"]))
+                if story.status == "needs_attention":
+                    assert doubt(world.case), (
+                        "in doubt, although the capability can tell what became of its effect"
+                    )
+                    continue
+                assert story.status == "cancelled"
+                world.scene.assert_sound()
+                assert world.see() == world.before
+
+
 def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_complete: bool) -> None:
     """The call is killed around its effect, then the process that recovers it."""
     trace, after = reference(worlds)
@@ -160,6 +181,7 @@ def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_c
 SAMPLES: Final = {
     "test_a_call_killed_anywhere_is_right_or_in_doubt": (KILLED, 14),
     "test_an_undo_killed_anywhere_is_finished": (UNDONE, 6),
+    "test_a_call_killed_anywhere_and_cancelled_leaves_nothing": (UNDONE, 6),
     "test_a_recovery_killed_anywhere_is_right_or_in_doubt": (KILLED, 6),
 }
 """Test → the capabilities that it is about, and how many of them `make test` chooses."""

@@ -19,7 +19,7 @@ from assent.invocation import NoEffectError
 from assent.invocation._bound import BoundCapability
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.states import Verdict
-from tests.support.hands import HANDLERS, Hands, tree_of
+from tests.support.hands import HANDLERS, Hands, tree_of, without_times
 
 
 @pytest.fixture
@@ -262,6 +262,35 @@ def test_a_made_folder_that_was_filled_is_a_conflict(hands: Hands) -> None:
         step.compensate()
     assert caught.value.code == "COMPENSATION_CONFLICT"
     assert (hands.root / "made" / "theirs").read_text() == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("capability", "parameters", "key"),
+    [
+        ("io.fs.write_file", {"path": "docs/a.txt", "content": "new"}, "{}"),
+        ("io.fs.write_file", {"path": "new/deep/a.txt", "content": "new", "create_dirs": True}, None),
+        ("io.fs.delete", {"path": "docs/a.txt"}, "{}#aside"),
+    ],
+)
+def test_what_an_interrupted_attempt_left_is_an_effect(
+    hands: Hands, capability: str, parameters: dict[str, Any], key: str | None
+) -> None:
+    """Something beside the target, a folder on the way, a file set aside: after `no`, a run that stops would leave it."""
+    before = hands.tree()
+    step = hands.step(capability, **parameters).prepare()
+    assert step.reconcile().verdict is Verdict.NO
+    files = step.context.world.files
+    if key is None:
+        files.make_dir("new")
+    else:
+        aside = files.temporary("docs/a.txt", key=key.format(step.context.key))
+        (hands.root / "docs" / "a.txt").rename(hands.root / aside)
+        if capability == "io.fs.write_file":
+            (hands.root / "docs" / "a.txt").write_bytes((hands.root / aside).read_bytes())
+    answer = step.reconcile()
+    assert (answer.verdict, answer.foreign, answer.is_repeatable) == (Verdict.UNKNOWN, False, True)
+    step.compensate()
+    assert without_times(hands.tree()) == without_times(before)
 
 
 def test_a_conflict_shows_both_states(hands: Hands) -> None:

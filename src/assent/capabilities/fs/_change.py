@@ -147,6 +147,15 @@ class Change:
         for target in self.targets:
             context.world.files.remove_temporary(target.path, key=context.key)
 
+    def has_temporaries(self, context: LocalContext) -> bool:
+        """Whether an interrupted attempt left anything beside the targets."""
+        files, key = context.world.files, context.key
+        return any(files.stat(files.temporary(target.path, key=key)) is not None for target in self.targets)
+
+    def has_new_dirs(self, files: Files) -> bool:
+        """Whether any of the folders on the way is there."""
+        return any(files.stat(path) is not None for path in self.new_dirs[:1])
+
     def base(self) -> str:
         """Digest of the state that a preview was made on, what is only read included."""
         seen: list[Json] = [[target.path, target.before.identity] for target in self.targets]

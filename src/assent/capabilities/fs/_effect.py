@@ -48,13 +48,13 @@ class FileEffect(ABC, Generic[P, R]):
         """The change that was journaled for this call."""
         return Change.of(context)
 
-    def is_unfinished(self, context: LocalContext, change: Change) -> bool:
-        """Whether the effect stands but work is left to do after it."""
-        del context, change
-        return False
+    def has_leftovers(self, context: LocalContext, change: Change) -> bool:
+        """Whether an interrupted attempt left something beside the targets, which stand as before or after."""
+        return change.has_temporaries(context)
 
     def finish(self, context: LocalContext, change: Change) -> None:
         """Do what is left to do after the effect; harmless when nothing is."""
+        self.remove_temporaries(context, change)
 
     def is_half_done(self, change: Change, found: list[Snapshot]) -> bool:
         """Whether `found` is a state that only an interrupted `apply` leaves; applying again must complete it."""
@@ -139,22 +139,25 @@ class FileEffect(ABC, Generic[P, R]):
         return self.output(parameters, change)
 
     def reconcile(self, context: LocalContext, parameters: P) -> Reconciliation:
-        """Compare the world with both states. An effect with leftovers is answered `no`: `execute` completes it.
+        """Compare the world with both states.
 
-        One that stands in part is `unknown`: it is completed when the run goes on, and taken back when it does not.
+        An effect that stands in part, or has leftovers, is `unknown`: it is completed when the run goes on, and taken back when
+        it does not. Answered `no`, it would be left as it is by a run that stops.
         """
         change = self.change(context)
         found = change.find(context.world.files)
-        match change.position(found):
-            case Position.AFTER if not self.is_unfinished(context, change):
-                output: dict[str, Json] = self.output(parameters, change).model_dump(mode="json")
-                return Reconciliation(Verdict.YES, output)
-            case Position.AFTER | Position.BEFORE:
-                return Reconciliation(Verdict.NO)
-            case Position.FOREIGN if self.is_half_done(change, found):
-                return Reconciliation(Verdict.UNKNOWN)
-            case Position.FOREIGN:
-                return Reconciliation(Verdict.UNKNOWN, foreign=True)
+        position = change.position(found)
+        if position is Position.FOREIGN:
+            is_half_done = self.is_half_done(change, found)
+            return Reconciliation(Verdict.UNKNOWN, foreign=not is_half_done, is_repeatable=is_half_done)
+        if self.has_leftovers(context, change) or (
+            position is Position.BEFORE and change.has_new_dirs(context.world.files)
+        ):
+            return Reconciliation(Verdict.UNKNOWN, is_repeatable=True)
+        if position is Position.BEFORE:
+            return Reconciliation(Verdict.NO)
+        output: dict[str, Json] = self.output(parameters, change).model_dump(mode="json")
+        return Reconciliation(Verdict.YES, output)
 
     def compensate(self, context: LocalContext, parameters: P) -> Json:
         """Put the state before back, byte for byte; harmless when it stands already.

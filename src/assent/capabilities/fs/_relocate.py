@@ -50,7 +50,7 @@ class DeleteEffect(FileEffect[Delete, Deleted]):
         files.rename(path, files.temporary(path, key=_aside(context)), replace=False)
         self.finish(context, change)
 
-    def is_unfinished(self, context: LocalContext, change: Change) -> bool:
+    def has_leftovers(self, context: LocalContext, change: Change) -> bool:
         files, path = context.world.files, change.targets[0].path
         return files.stat(files.temporary(path, key=_aside(context))) is not None
 

@@ -117,16 +117,13 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
         for target in change.targets:
             context.world.files.remove_temporary(target.path, key=_aside(context))
 
-    def is_unfinished(self, context: LocalContext, change: Change) -> bool:
+    def has_leftovers(self, context: LocalContext, change: Change) -> bool:
         # A crash after the last rename leaves what it set aside.
         files = context.world.files
-        return any(
+        return super().has_leftovers(context, change) or any(
             files.stat(files.temporary(target.path, key=_aside(context))) is not None
             for target in change.targets
         )
-
-    def finish(self, context: LocalContext, change: Change) -> None:
-        self.remove_temporaries(context, change)
 
     def is_half_done(self, change: Change, found: list[Snapshot]) -> bool:
         # A path whose kind changes is empty for a moment.

@@ -31,8 +31,26 @@ class Hand:
     # -- what a kill leaves -------------------------------------------------------------------------------------------
 
     def has_leftovers(self) -> bool:
-        """Whether a lock of this call stands that nobody will take away but this call."""
-        return any(self._is_own(path) for path in self._locks())
+        """Whether a lock or a temporary name of this call stands, which nobody will take away but this call."""
+        if any(self._is_own(path) for path in self._locks()):
+            return True
+        aside = (self._files.temporary(path, key=self._key) for path in self._touched())
+        return any(self._files.stat(path) is not None for path in aside)
+
+    def has_told(self) -> bool:
+        """Whether a reflog says already what the change does."""
+        for log in self._change.logs:
+            path = f"{self._git}/logs/{log.name}"
+            entry = self._files.stat(path)
+            is_file = entry is not None and entry.kind is EntryKind.FILE
+            if log.line is None:
+                is_told = entry is None and log.kept is not None
+            else:
+                line = log.line.encode("utf-8", "surrogateescape")
+                is_told = is_file and b"".join(self._files.read(path)).endswith(line)
+            if is_told:
+                return True
+        return False
 
     def clear(self) -> None:
         """Remove what an interrupted attempt left: its locks, and its temporary names."""

@@ -53,17 +53,24 @@ class GitEffect(ABC, Generic[P, R]):
         return self.output(change)
 
     def reconcile(self, context: LocalContext, parameters: P) -> Reconciliation:
-        """Compare the references with both states. A change that is half made is answered `no`: `execute` completes it."""
+        """Compare the references with both states.
+
+        A change that is half made, or has leftovers, is `unknown`: it is completed when the run goes on, and taken back when it
+        does not.
+        """
         del parameters
         change = GitChange.of(context)
         repository = find_repository(context, change.repository)
         found = change.find(repository)
-        if change.is_after(found) and not Hand(context, repository, change).has_leftovers():
-            output: dict[str, Json] = self.output(change).model_dump(mode="json")
-            return Reconciliation(Verdict.YES, output)
-        if change.is_after(found) or change.is_ours(found):
+        is_after, is_before = change.is_after(found), change.is_before(found)
+        if not is_after and not change.is_ours(found):
+            return Reconciliation(Verdict.UNKNOWN, foreign=True)
+        if not (is_after or is_before) or Hand(context, repository, change).has_leftovers():
+            return Reconciliation(Verdict.UNKNOWN, is_repeatable=True)
+        if not is_after:
             return Reconciliation(Verdict.NO)
-        return Reconciliation(Verdict.UNKNOWN, foreign=True)
+        output: dict[str, Json] = self.output(change).model_dump(mode="json")
+        return Reconciliation(Verdict.YES, output)
 
     def compensate(self, context: LocalContext, parameters: P) -> Json:
         """Give the references and the index what they said before; harmless when they say it already.
@@ -74,9 +81,11 @@ class GitEffect(ABC, Generic[P, R]):
         change = GitChange.of(context)
         repository = find_repository(context, change.repository)
         back = logs_back(change)
-        Hand(context, repository, change).clear()
+        hand = Hand(context, repository, change)
+        hand.clear()
         found = change.find(repository)
-        if not change.is_before(found):
+        # Reflogs are written before the references move, so they may tell of what never came.
+        if not change.is_before(found) or hand.has_told():
             if not change.is_ours(found):
                 raise change.conflict(found)
             Hand(context, repository, back).make(lambda: change.conflict(change.find(repository)))

@@ -347,6 +347,35 @@ def iterations(*statuses: str) -> list[Json]:
     ]
 
 
+def test_a_failed_step_says_where_in_its_input_the_fault_is() -> None:
+    """The error of the run names the step; the place within it is the step's own."""
+    place = "text:1:7"
+    step: dict[str, Json] = {
+        "name": "call",
+        "capability": "data.json.parse",
+        "status": "failed",
+        "error": {"path": place},
+    }
+    error: dict[str, Json] = {"code": "DATA_INVALID", "message": "expecting value", "path": "call"}
+    lines = result_text(run_object("failed", steps=[step], error=error), paint=PLAIN).splitlines()
+    assert f"  --> {place}" in lines
+
+
+def test_a_fault_that_the_error_tells_is_told_once_and_the_others_with_their_places() -> None:
+    faults: list[Json] = [
+        {"path": ["lines", 3, "qty"], "message": "`lines[3].qty` is missing"},
+        {"path": ["lines", 4], "message": "no line"},
+    ]
+    error = InputError(
+        "INVALID_INPUT",
+        "the inputs are not valid: `lines[3].qty` is missing (and 1 more)",
+        details={"faults": faults},
+    )
+    shown = error_text(error, paint=PLAIN)
+    assert shown.count("is missing") == 1
+    assert "  --> lines[4]\n" in shown
+
+
 def test_what_a_program_said_keeps_its_lines_and_the_last_ones_are_shown() -> None:
     said = "".join(f"line {number}\x1b\n" for number in range(50))
     error: dict[str, Json] = {

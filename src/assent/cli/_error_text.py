@@ -45,7 +45,9 @@ def _others(error: Object) -> Iterator[Object]:
     for item in listed if isinstance(listed, list) else []:
         fault: Object = item if isinstance(item, dict) else {"message": str(item)}
         code, path, message = text(fault, "code"), text(fault, "path"), text(fault, "message")
-        if (not path or path == where) and code in ("", text(error, "code")) and message.casefold() in said:
+        # A list of names and indexes is the place of a parameter, which the message names too.
+        is_named = not path or path == where or isinstance(fault.get("path"), list)
+        if is_named and code in ("", text(error, "code")) and message.casefold() in said:
             continue
         yield fault if code else {**fault, "code": text(error, "code")}
 
@@ -53,7 +55,7 @@ def _others(error: Object) -> Iterator[Object]:
 def _block(error: Object, paint: Paint) -> str:
     code = safe_line(text(error, "code"))
     lines = [f"{paint('error:', 'red')} {paint(safe(text(error, 'message')), 'bold')}   [{code}]"]
-    path = text(error, "path")
+    path = _place(error)
     if path and f"`{path}`" not in text(error, "message"):
         lines.append(f"  {paint('-->', 'blue')} {safe_line(path)}")
         snippet = _snippet(path, number(mapping(error, "details"), "length") or 1)
@@ -63,6 +65,14 @@ def _block(error: Object, paint: Paint) -> str:
     if hint:
         lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")
     return "\n".join(lines)
+
+
+def _place(error: Object) -> str:
+    """Where the fault is; of a parameter as people write it, `lines[3].qty`."""
+    path = error.get("path")
+    if not isinstance(path, list):
+        return text(error, "path")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def _snippet(path: str, length: int) -> str:

@@ -16,6 +16,11 @@ from assent.cli._style import STATUS_STYLE, safe_line
 from assent.errors import WorldError
 
 
+def _unnamed(run: Object) -> str:
+    """What stands for a run that no workflow names: a session, or a call that ended before its step began."""
+    return "session" if text(run, "mode") == "session" else "call"
+
+
 @command("runs", short_help="List the runs.")
 @click.option(
     "--status", metavar="STATUS", multiple=True, help="Only runs with this status; may be given again."
@@ -42,7 +47,7 @@ def runs(door: Door, status: tuple[str, ...], limit: int | None) -> None:
         [
             text(run, "run_id"),
             paint(text(run, "status").replace("_", " "), STATUS_STYLE.get(text(run, "status"))),
-            safe_line(text(run, "workflow") or text(run, "capability") or text(run, "mode")),
+            safe_line(text(run, "workflow") or text(run, "capability") or _unnamed(run)),
             started(run),
             safe_line(text(run, "principal")),
             text(run, "code"),

@@ -32,6 +32,10 @@ def failure(run: Object, *, paint: Paint) -> str:
     message = f"step `{safe_line(where)}`: " if where else ""
     message += f"{safe(text(error, 'message'))}   [{safe_line(text(error, 'code'))}]"
     lines = [f"{paint('error:', 'red')} {message}"]
+    step = next((one for one in objects(run, "steps") if text(one, "name") == where), {})
+    place = text(mapping(step, "error"), "path")
+    if place not in ("", where) and f"`{place}`" not in message:
+        lines.append(f"  {paint('-->', 'blue')} {safe_line(place)}")
     details = mapping(error, "details")
     for key in sorted(details):
         lines += _detail(key, _value(details[key]))

@@ -141,3 +141,19 @@ def test_a_rule_needs_hosts(tmp_path: Path) -> None:
     """One without any would let everything out, or nothing."""
     with pytest.raises(InputError, match="needs `hosts`"):
         settings(tmp_path, "[net.rules.one]\nports = [443]\n")
+
+
+def test_the_rule_that_a_refusal_tells_is_enough() -> None:
+    """A private address is opened by the same rule, and whoever writes the first one is told what it closes."""
+    target = parse_url("http://127.0.0.1:8765/a")
+    with pytest.raises(NoEffectError) as refused:
+        Egress().admit(target, "GET", "user:ada")
+    assert str(refused.value.hint).endswith(
+        '`[net.rules.NAME]` with hosts = ["127.0.0.1"], methods = ["GET"], schemes = ["http"], ports = [8765], '
+        'private = ["127.0.0.1/32"]; once there is a rule, only what rules name may leave'
+    )
+    with pytest.raises(NoEffectError) as unnamed:
+        Egress([EgressRule("one", ("x.example",))]).admit(
+            parse_url("https://93.184.216.34/"), "GET", "user:ada"
+        )
+    assert str(unnamed.value.hint).endswith('hosts = ["93.184.216.34"], methods = ["GET"]')

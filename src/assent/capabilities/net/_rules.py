@@ -69,17 +69,31 @@ class Egress:
         """The private networks that such a request may reach besides the public ones. `NoEffectError` EGRESS_DENIED."""
         if not self.rules:
             if target.port != DEFAULT_PORTS[target.scheme] and target.port not in DEFAULT_PORTS.values():
-                raise _denied(target, method, principal, f"port {target.port} is none of the web's own")
+                raise _denied(
+                    target,
+                    method,
+                    principal,
+                    is_first=not self.rules,
+                    because=f"port {target.port} is none of the web's own",
+                )
             return ()
         fitting = [rule for rule in self.rules if rule.fits(target, method, principal)]
         if not fitting:
-            raise _denied(target, method, principal, "no rule of `[net]` names it")
+            raise _denied(
+                target, method, principal, is_first=not self.rules, because="no rule of `[net]` names it"
+            )
         return tuple(network for rule in fitting for network in rule.private)
 
     def require_sealed(self, target: Target, method: str, principal: str) -> None:
         """Do nothing, or raise `NoEffectError` EGRESS_DENIED: secrets go out unencrypted only where a rule opens `http`."""
         if target.scheme != "https" and not self.rules:
-            raise _denied(target, method, principal, "its secrets could be read on the way")
+            raise _denied(
+                target,
+                method,
+                principal,
+                is_first=not self.rules,
+                because="its secrets could be read on the way",
+            )
 
     def require_reachable(
         self,
@@ -97,27 +111,36 @@ class Egress:
                     target,
                     method,
                     principal,
-                    f"its address `{address}` is no public one: {why}",
+                    is_first=not self.rules,
+                    because=f"its address `{address}` is no public one: {why}",
                     address=address,
                 )
 
 
 def _denied(
-    target: Target, method: str, principal: str, because: str, *, address: Address | None = None
+    target: Target,
+    method: str,
+    principal: str,
+    *,
+    because: str,
+    is_first: bool,
+    address: Address | None = None,
 ) -> NoEffectError:
     rule: dict[str, Json] = {"hosts": [target.host], "methods": [method]}
     if target.scheme != "https":
         rule["schemes"] = [target.scheme]
     if target.port != DEFAULT_PORTS[target.scheme]:
         rule["ports"] = [target.port]
-    if address is not None:
+    address = address or target.address
+    if address is not None and why_not_public(address) is not None:
         rule["private"] = [f"{address}/{address.max_prefixlen}"]
     written = ", ".join(f"{key} = {_toml(value)}" for key, value in rule.items())
+    alone = "; once there is a rule, only what rules name may leave" if is_first else ""
     return NoEffectError(
         "EGRESS_DENIED",
         f"`{method} {target.origin}` may not leave: {because}",
         path="url",
-        hint=f"an operator can allow it in `assent.toml`: `[net.rules.NAME]` with {written}",
+        hint=f"an operator can allow it in `assent.toml`: `[net.rules.NAME]` with {written}{alone}",
         details={"origin": target.origin, "method": method, "principal": principal, "rule": rule},
     )
 

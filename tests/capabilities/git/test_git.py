@@ -717,3 +717,38 @@ def test_killed_anywhere_it_is_completed_or_taken_back(tmp_path: Path, name: str
         if not died:
             return
     pytest.fail("the effect never ended")
+
+
+# -- a repository that means no good ------------------------------------------------------------------------------------------
+
+
+def bomb(root: Path, *, width: int, depth: int) -> None:
+    """A repository whose commit holds `width ** depth` files, in a few objects, and whose index is empty."""
+    repo = pygit2.init_repository(root)
+    kind, name = pygit2.enums.FileMode.BLOB, repo.create_blob(b"boom")
+    for _ in range(depth):
+        builder = repo.TreeBuilder()
+        for number in range(width):
+            builder.insert(f"d{number}", name, kind)
+        kind, name = pygit2.enums.FileMode.TREE, builder.write()
+    me = pygit2.Signature("a", "a@example.org", 0, 0)
+    repo.create_commit("refs/heads/main", me, me, "boom", name, [])
+    repo.set_head("refs/heads/main")
+
+
+@pytest.mark.parametrize(("width", "depth"), [(10, 11), (1, 300)])
+def test_a_repository_that_unfolds_is_refused_before_it_does(tmp_path: Path, width: int, depth: int) -> None:
+    """A hundred thousand million files in a dozen objects, or folders in folders: counted, and nobody walks through them."""
+    bomb(tmp_path, width=width, depth=depth)
+    (tmp_path / "a.txt").write_text("one\n")
+    hands = Hands.on(tmp_path)
+    hands.around = around(tmp_path)
+    before = hands.tree()
+    looking = hands.step("sys.git.status").execute
+    committing = hands.step("sys.git.commit", message="m", paths=["a.txt"]).prepare
+    for part in (looking, committing):
+        with pytest.raises(NoEffectError, match="more than 1000000 entries") as refused:
+            part()
+        assert refused.value.code == "GIT_UNREADABLE"
+    assert hands.tree() == before
+    hands.workspace.close()

@@ -10,6 +10,7 @@ import pygit2
 from assent.capabilities.fs._faults import missing
 from assent.capabilities.fs._parameters import place
 from assent.capabilities.fs._paths import shown
+from assent.capabilities.git._bombs import require_countable
 from assent.capabilities.git._change import GitChange, IndexEdit, RefEdit
 from assent.capabilities.git._effect import GitEffect
 from assent.capabilities.git._faults import conflict_state, filtered, refused_layout, unreadable
@@ -57,6 +58,7 @@ class CommitEffect(GitEffect[Commit, Committed]):
         edits = dict(_Look(context, repository, bench, staged).edits(parameters.paths))
         new_index = edited(repository, old_index, edits.items()) if edits else old_index
         head = refs.head
+        require_countable(repository, bench.repo, head)
         parent = bench.commit(head) if head is not None else None
         tree = _tree(bench, parent, edits, None if parameters.paths is not None else staged)
         old_tree = str(parent.tree.id) if parent is not None else None

@@ -6,6 +6,7 @@ from typing import Final
 
 import pygit2
 
+from assent.capabilities.git._bombs import require_countable
 from assent.capabilities.git._faults import refused_layout, unreadable
 from assent.capabilities.git._index import SUBMODULE, entries_of, read_index
 from assent.capabilities.git._layout import Repository, find_repository
@@ -39,6 +40,7 @@ def status(context: LocalContext, parameters: Status) -> GitStatus:
     _require_no_inner(repository)
     refs = Refs(repository)
     repo = repository.opened()
+    require_countable(repository, repo, refs.head)
     try:
         found = repo.status(untracked_files="all", ignored=True)
     except (pygit2.GitError, OSError) as error:

@@ -41,11 +41,24 @@ class Mail:
         env = self.env if kill is None else {**self.env, VARIABLE: kill}
         return self.nursery.run(*words, "--json", cwd=self.root, env=env)
 
+    def pause(self, *, on: bool) -> None:
+        """Let the endpoint be sent nothing, or everything."""
+        toml = self.root / "assent.toml"
+        plain = toml.read_text().replace("paused = true\n", "")
+        toml.write_text(plain.replace("timeout =", "paused = true\ntimeout =") if on else plain)
+
+    def pending(self) -> list[str]:
+        return [one["id"] for one in self.assent("deliveries", "--status", "pending").json()]
+
     def deliver(self) -> list[dict[str, Any]]:
-        """Have everything delivered, however slow the machine is; all deliveries."""
+        """Go on, and have everything delivered, however slow the machine is; all deliveries."""
         self.assent("resume")
-        for one in self.assent("deliveries", "--status", "pending").json():
-            self.assent("deliveries", "retry", one["id"])
+        for _ in range(30):
+            left = self.pending()
+            if not left:
+                break
+            for one in left:
+                self.assent("deliveries", "retry", one)
         found: list[dict[str, Any]] = self.assent("deliveries").json()
         return found
 
@@ -72,7 +85,8 @@ def mail(tmp_path: Path, clean_env: dict[str, str], nursery: Nursery) -> Iterato
         (root / "assent.toml").write_text(
             f'policy = "policy.yaml"\n[notify]\ngrace = "5s"\n'
             f'[notify.endpoints.ops]\nurl = "{site.url()}"\nsecret = "secret://hooks/ops"\n'
-            '[secrets."hooks/ops"]\ncapabilities = ["notify.webhook"]\n[net.rules.hooks]\nhosts = ["127.0.0.1"]\n'
+            'timeout = "60s"\n[secrets."hooks/ops"]\ncapabilities = ["notify.webhook"]\n'
+            '[net.rules.hooks]\nhosts = ["127.0.0.1"]\n'
             f'methods = ["POST"]\nschemes = ["http"]\nports = [{site.port}]\nprivate = ["127.0.0.1/32"]\n'
         )
         yield Mail(root, {**env, "ASSENT_SECRET_HOOKS_OPS": SECRET}, nursery, site)
@@ -88,29 +102,33 @@ CALL = ("call", "notify.webhook", "endpoint=ops", "type=invoice.paid")
 def test_a_delivery_killed_on_its_way_arrives_and_ends_once(
     mail: Mail, point: str, sent: int, attempts: int
 ) -> None:
-    assert mail.assent(*CALL, kill=f"{point}:1").code == KILLED
+    mail.pause(on=True)
+    assert mail.assent(*CALL).code == 0
+    mail.pause(on=False)
+    (waiting,) = mail.pending()
+    # It waits for the attempt, so that the point is reached however busy the machine is.
+    assert mail.assent("deliveries", "retry", waiting, kill=f"{point}:1").code == KILLED
+    if point != "delivery.ended":
+        assert mail.assent("deliveries", "retry", waiting).code == 0
     (found,) = mail.deliver()
-    assert (found["status"], found["attempts"]) == ("delivered", attempts)
-    assert mail.received() == [(found["id"], "invoice.paid")] * sent
-    assert [(one["delivery"], one["outcome"]) for one in mail.ends()] == [(found["id"], "delivered")]
-    assert [run["status"] for run in mail.assent("runs").json()] == ["succeeded"]
+    assert (found["id"], found["status"], found["attempts"]) == (waiting, "delivered", attempts)
+    assert mail.received() == [(waiting, "invoice.paid")] * sent
+    assert [(one["delivery"], one["outcome"]) for one in mail.ends()] == [(waiting, "delivered")]
     assert mail.assent("audit", "verify").code == 0
 
 
-@pytest.mark.parametrize("point", ["effect.before", "effect.after", "commit.after"])
-def test_a_call_killed_around_its_effect_tells_once(mail: Mail, point: str) -> None:
-    """Beside it the outbox may have begun to deliver: then the receiver has it at most twice, under the same id."""
-    assert mail.assent(*CALL, kill=f"{point}:2" if point == "commit.after" else f"{point}:1").code == KILLED
+@pytest.mark.parametrize("point", ["effect.before:1", "effect.after:1", "commit.after:2"])
+def test_a_call_killed_around_its_effect_tells_under_one_id(mail: Mail, point: str) -> None:
+    """Beside it the outbox may have begun to deliver, which is then done again."""
+    assert mail.assent(*CALL, kill=point).code == KILLED
     (found,) = mail.deliver()
     assert found["status"] == "delivered"
     assert set(mail.received()) == {(found["id"], "invoice.paid")}
-    assert len(mail.received()) <= 2
     assert len(mail.ends()) == 1
+    assert [run["status"] for run in mail.assent("runs").json()] == ["succeeded"]
 
 
-@pytest.mark.parametrize(
-    "point", ["compensate.before", "compensate.after", "delivery.before", "delivery.ended"]
-)
+@pytest.mark.parametrize("point", ["compensate.before", "compensate.after"])
 def test_an_undo_killed_anywhere_offsets_once(mail: Mail, point: str) -> None:
     mail.assent(*CALL)
     (first,) = mail.deliver()
@@ -128,11 +146,11 @@ def test_an_undo_killed_anywhere_offsets_once(mail: Mail, point: str) -> None:
 
 
 def test_a_withdrawal_killed_half_way_is_told_once(mail: Mail) -> None:
-    toml = mail.root / "assent.toml"
-    toml.write_text(toml.read_text().replace('secret = "', 'paused = true\nsecret = "'))
+    mail.pause(on=True)
     queued = mail.assent(*CALL).json()
     assert mail.assent("undo", queued["run_id"], kill="delivery.ended:1").code == KILLED
-    (found,) = mail.deliver()
+    mail.assent("resume")
+    (found,) = mail.assent("deliveries").json()
     assert (found["status"], found["attempts"]) == ("cancelled", 0)
     assert [one["outcome"] for one in mail.ends()] == ["cancelled"]
     assert [run["status"] for run in mail.assent("runs").json()] == ["undone"]

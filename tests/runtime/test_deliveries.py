@@ -128,7 +128,8 @@ async def test_a_call_is_delivered_and_its_end_is_on_the_record(post: Post) -> N
 
 async def test_who_uses_the_secret_is_told_of_each_attempt(post: Post) -> None:
     async with Runtime(post.settings) as rt:
-        await told(rt)
+        queued = await told(rt)
+        await until(has(rt, queued["id"], "delivered"))
     accesses: Any = await asyncio.to_thread(
         lambda: secret_admin.users(post.settings, "hooks/ops")["accesses"]
     )
@@ -180,13 +181,13 @@ async def test_what_may_have_arrived_is_attempted_no_more_once_it_is_undone(post
         await until(lambda: one(rt, queued["id"])["http_status"] == 503)
         assert (await rt.undo(queued["run"])).status == "undone"
         first = one(rt, queued["id"])
-        assert (first["status"], first["attempts"]) == ("cancelled", 1)
+        assert first["status"] == "cancelled"
         post.status = 200
         offset = next(found for found in rt.deliveries.list() if found["undoes"] == queued["id"])
         await rt.deliveries.retry(str(offset["id"]))
         await until(has(rt, str(offset["id"]), "delivered"))
     assert post.types()[-1] == "invoice.paid.undone"
-    assert post.types().count("invoice.paid") == 1
+    assert post.types().count("invoice.paid") == first["attempts"]
 
 
 async def test_people_retry_and_cancel_through_the_owner(post: Post) -> None:
@@ -196,7 +197,8 @@ async def test_people_retry_and_cancel_through_the_owner(post: Post) -> None:
         await until(lambda: one(rt, queued["id"])["http_status"] == 500)
         request = {"delivery": queued["id"], "principal": "user:ada", "asserted": True}
         again = await perform(rt, {"op": "retry_delivery", **request})
-        assert (again["status"], again["attempts"]) == ("pending", 2)
+        assert again["status"] == "pending"
+        assert again["attempts"] == len(post.site.asked) >= 2
         ended = await perform(rt, {"op": "cancel_delivery", **request})
         assert (ended["status"], ended["by"]) == ("cancelled", "user:ada")
         assert (await rt.deliveries.cancel(queued["id"]))["by"] == "user:ada", "once is enough"

@@ -19,7 +19,7 @@ from assent.capabilities.notify._outbox import PENDING_MAX
 from assent.capabilities.notify._schedule import ATTEMPTS_MAX, DELAYS_MS
 from assent.errors import AssentError, WorldError
 from assent.invocation import NoEffectError
-from assent.spec.events import DeliveryAttempted
+from assent.spec.events import AnyEvent, DeliveryAttempted
 from tests.capabilities.net.conftest import opened
 from tests.capabilities.notify.conftest import SECRET, WAIT_S, Office, until
 from tests.capabilities.notify.test_signature import verifies
@@ -384,6 +384,54 @@ async def test_a_ledger_that_takes_nothing_is_not_asked_without_end(office: Offi
     assert state_of(office).is_pending
 
 
+async def test_a_disk_that_takes_nothing_keeps_it_from_being_sent(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That something may have arrived has to be on the disk first."""
+    write = DeliveryFiles.write
+
+    def full(files: DeliveryFiles, delivery: Delivery) -> None:
+        if delivery.is_under_way:
+            raise WorldError("DISK_FULL", "the outbox can't be written")
+        write(files, delivery)
+
+    monkeypatch.setattr(DeliveryFiles, "write", full)
+    with serving(answering(200)) as site:
+        async with office.open(ops(site)) as outbox:
+            await outbox.put(office.delivery())
+            await until(lambda: any(one.next_ms > office.clock.at_ms for one in outbox._pending.values()))
+            assert not outbox._attempts
+        assert site.asked == []
+    assert (state_of(office).attempts, state_of(office).is_pending) == (0, True)
+
+
+async def test_one_whose_file_is_gone_is_forgotten(office: Office) -> None:
+    with serving(answering(200)) as site:
+        async with office.open(ops(site, is_paused=True)) as outbox:
+            await outbox.put(office.delivery())
+            (office.home / f"{office.delivery().id}.json").unlink()
+            outbox.endpoints = {"ops": ops(site)}  # type: ignore[misc]  # as if nobody had paused it
+            outbox.wake()
+            await until(lambda: not outbox._pending)
+        assert site.asked == []
+
+
+async def test_one_that_is_unwanted_before_it_is_sent_leaves_no_trace(office: Office) -> None:
+    with serving(answering(200)) as site:
+        async with office.open(ops(site)) as outbox:
+            outbox._is_closing = True
+            await outbox.put(office.delivery())
+            found = await tried(office, 1)
+        assert site.asked == []
+    assert (found.code, found.may_have_arrived) == ("DELIVERY_BROKEN_OFF", False)
+
+
+async def test_a_retry_while_the_endpoint_is_paused_waits_for_nothing(office: Office) -> None:
+    async with office.open(Endpoint("ops", "http://127.0.0.1:9/", "hooks/ops", is_paused=True)) as outbox:
+        queued = await outbox.put(office.delivery())
+        assert (await outbox.retry(queued, ADA)).attempts == 0
+
+
 # -- people and undo ---------------------------------------------------------------------------------------------------------
 
 
@@ -424,9 +472,19 @@ async def test_a_withdrawal_that_is_given_up_is_whole(office: Office) -> None:
     """Who asked goes away in the middle: the delivery has ended or it has not, in its file, the ledger and the outbox."""
     async with office.open(Endpoint("ops", "http://127.0.0.1:9/", "hooks/ops", is_paused=True)) as outbox:
         await outbox.put(office.delivery())
+        append, may_go_on = office.ledger.append, asyncio.Event()
+
+        async def slow(*events: AnyEvent) -> None:
+            await may_go_on.wait()
+            await append(*events)
+
+        office.ledger.append = slow  # type: ignore[method-assign]  # so that it is given up in the middle
         asking = asyncio.ensure_future(outbox.withdraw(office.delivery().id))
         await until(lambda: state_of(office).status == "cancelled")
         asking.cancel()
+        await asyncio.sleep(0)
+        assert not asking.done(), "half of it would be no state"
+        may_go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await asking
         assert len(office.ledger.ended()) == 1

@@ -334,7 +334,7 @@ class Outbox:
             """From here on it may arrive, which is on the disk first."""
             nonlocal has_begun
             async with self._turn:
-                await self._write(structs.replace(begun, may_have_arrived=True))
+                await self._whole(self._write(structs.replace(begun, may_have_arrived=True)))
             has_begun = True
             FAILPOINTS.hit("delivery.before")
 

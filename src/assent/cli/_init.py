@@ -44,6 +44,21 @@ roles = ["operator"]
 # paths = ["plugins/notes.py"]      # found here; nothing is loaded before `assent plugin trust NAME`
 # required = ["notes"]              # the runtime does not open without these
 
+# [exec.rules.builds]               # which programs may be run; without a rule none may
+# programs = ["make"]
+
+# [net.rules.api]                   # where requests may go; without a rule to every public host, with one only where rules say
+# hosts = ["api.example.org"]
+# methods = ["GET", "POST"]
+
+# [secrets."mail/token"]            # where a secret is kept, and who gets it: `assent secrets set mail/token`
+# from = "file:~/.config/assent/secrets/mail-token"
+# capabilities = ["net.http.*"]
+# hosts = ["api.example.org"]
+
+# [sandbox]                         # what a program may use; `assent doctor` shows which walls stand
+# wall = "10m"
+
 # [app.database]                    # `context.app.config` of your own capabilities, with names of your own
 # url = "db://customers"
 

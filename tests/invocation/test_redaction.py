@@ -154,3 +154,16 @@ def test_an_error_is_hidden_with_everything_that_led_to_it() -> None:
     hide_in_error(last, made)
     assert (last.args, first.args) == (("***", 7), (2, "no ***"))
     assert (str(second), second.hint, second.details) == ("got *** [X]", "***", {"a": ["***"]})
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab"])
+@pytest.mark.parametrize("value", ["v\"v^lG'N'>H3L9ATBG140", "a\\path\\of\\secrets", "motörhead is a sécret"])
+def test_a_value_in_json_that_is_encoded_as_a_whole_is_hidden(value: str, before: str) -> None:
+    """A service that echoes what it was sent escapes it first; what stands between the escapes is long enough to use."""
+    redactor = Redactor()
+    redactor.add("a", value)
+    for ascii_only in (True, False):
+        text = before + json.dumps({"said": value}, ensure_ascii=ascii_only)
+        for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
+            hidden = redactor.text(encode(text.encode()).decode())
+            assert "***" in hidden

@@ -1,7 +1,8 @@
 """Removes known secrets from whatever leaves: by their exact values, in every form they usually travel in, and by field names.
 
 A value is looked for as it is, JSON-escaped (also twice), URL-encoded, as hex digits, in base64 of both alphabets at any
-alignment, as Python quotes it, HTML-escaped, and line by line. While no value is known, looking costs a comparison.
+alignment (also of the JSON-escaped value), as Python quotes it, HTML-escaped, and line by line. While no value is
+known, looking costs a comparison.
 
 What it can't see: a value that was changed otherwise (compressed, encrypted, reversed, cut in two), and values below
 `CHARACTERS_MIN` characters, which stand in innocent texts too often.
@@ -203,6 +204,13 @@ def _forms(value: str) -> Iterator[str]:
     yield html.escape(value, quote=False)
     yield data.hex()
     yield data.hex().upper()
+    # JSON that is encoded as a whole, as services do with what they were sent, holds the value escaped.
+    within = (json.dumps(value, ensure_ascii=ascii_only)[1:-1].encode() for ascii_only in (True, False))
+    for plain in dict.fromkeys([data, *within]):
+        yield from _base64_forms(plain)
+
+
+def _base64_forms(data: bytes) -> Iterator[str]:
     for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
         yield encode(data).decode()
         for offset in range(3):

@@ -8,6 +8,7 @@ import pytest
 
 from assent.engine import RunResult
 from assent.runtime.api import Reader
+from assent.sandbox import Holds, Sandbox
 from tests.support.bodies import Place, code
 
 
@@ -127,3 +128,41 @@ async def test_a_plan_shows_the_command_and_runs_nothing(yard: Place) -> None:
         == "$ GREETING=… sh -c 'touch x'\n(without a network; what it writes is thrown away)\n"
     )
     assert not (yard.root / "state" / "sandbox").exists()
+
+
+@pytest.fixture
+def no_walls(yard: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """The same place on a machine where nothing holds, whose operator runs programs all the same."""
+    detect = Sandbox.detect
+
+    def without(**given: Any) -> Sandbox:
+        sandbox = detect(**given)
+        sandbox.holds = Holds("unconfined", {})
+        return sandbox
+
+    monkeypatch.setattr(Sandbox, "detect", without)
+    toml = yard.workspace / "assent.toml"
+    toml.write_text(f"{toml.read_text()}[sandbox]\nunconfined = true\n")
+    return yard
+
+
+async def test_without_walls_a_program_that_fails_may_have_had_an_effect(no_walls: Place) -> None:
+    """Nobody can say what it did, so nothing is repeated and somebody is asked."""
+    result = await run(no_walls, "sh", "-c", "exit 3")
+    assert (result.status, result.steps[0].status) == ("needs_attention", "in_doubt")
+    assert (await output(no_walls, "sh", "-c", "echo done"))["stdout"]["text"] == "done\n"
+
+
+async def test_without_walls_nothing_is_captured(no_walls: Place) -> None:
+    """A preview must not act, and without walls it would: neither a plan nor an approval runs the program."""
+    step: dict[str, Any] = {
+        "name": "a",
+        "capability": "sys.exec.run_captured",
+        "inputs": {"argv": ["sh", "-c", "echo x > escaped"]},
+    }
+    async with no_walls.open(box=False) as rt:
+        assert code(await rt.call("sys.exec.run_captured", step["inputs"])) == "SANDBOX_UNAVAILABLE"
+        planned = (await rt.plan({"name": "w", "steps": [step]}, execute_captured=True)).steps[0]
+    assert planned.error is not None
+    assert planned.error["code"] == "SANDBOX_UNAVAILABLE"
+    assert not (no_walls.workspace / "escaped").exists()

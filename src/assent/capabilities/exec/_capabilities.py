@@ -32,14 +32,14 @@ async def run(context: LocalContext, parameters: Run) -> Ran:
 
 
 @run.prepare
-def run_prepare(context: LocalContext, parameters: Run) -> Prepared:
-    """Note what the program will be granted."""
-    return _run.prepare(context, parameters)
+async def run_prepare(context: LocalContext, parameters: Run) -> Prepared:
+    """Note whether the program can have an effect."""
+    return await _run.prepare(context, parameters)
 
 
 @run.reconcile
 def run_reconcile(context: LocalContext) -> Reconciliation:
-    """Without a network nothing can have happened; with one, nobody knows."""
+    """Confined and without a network it can have done nothing; else nobody knows."""
     return _run.reconcile(context)
 
 

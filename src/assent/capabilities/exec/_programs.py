@@ -54,7 +54,7 @@ class Ran:
     memory_bytes: int
     wall_ms: int
     folder: Path
-    network: bool
+    may_act: bool
 
     def told(self) -> dict[str, Json]:
         """How it ended, as the output tells it."""
@@ -121,22 +121,24 @@ class Programs:
     # -- running --------------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def run(self, context: LocalContext, command: Command, *, network: bool) -> AsyncIterator[Ran]:
+    async def run(self, context: LocalContext, command: Command, *, may_act: bool) -> AsyncIterator[Ran]:
         """Run a program whose writes nobody wants; what came out of it is there until the block is left.
 
-        `network` is what was journaled of the grant: a rule that opens one later opens it for later calls.
+        `may_act` is what was journaled: a rule that opens the network later opens it for later calls.
         """
         allowed = self.permit(command, str(context.principal))
-        network = network and allowed.rule.network
-        await self._ready()
+        if not (may_act or await self.is_confined()):
+            raise _without_walls(
+                "the walls around programs, which stood when the call was prepared, do not stand now"
+            )
         folder = await in_thread(self._folders.make)
         try:
-            yield await self._run(context, command, allowed, folder, network=network)
+            yield await self._run(context, command, allowed, folder, may_act=may_act)
         finally:
             await in_thread(partial(self._folders.discard, folder))
 
     async def _run(
-        self, context: LocalContext, command: Command, allowed: Permit, folder: Path, *, network: bool
+        self, context: LocalContext, command: Command, allowed: Permit, folder: Path, *, may_act: bool
     ) -> Ran:
         from assent.sandbox import Confinement
 
@@ -152,7 +154,7 @@ class Programs:
             layer=layer,
             hidden=self._hidden,
             read_only=allowed.rule.read_only,
-            network=network,
+            network=may_act and allowed.rule.network,
             environment=allowed.environment,
             cwd=command.cwd,
             limits=limits,
@@ -175,7 +177,7 @@ class Programs:
                 on_output=take,
             )
         except AssentError as error:
-            if network and error.code not in _NEVER_RAN:
+            if may_act and error.code not in _NEVER_RAN:
                 raise
             raise _without_effect(error) from error
         finally:
@@ -188,8 +190,15 @@ class Programs:
             memory_bytes=ended.usage.memory_bytes,
             wall_ms=ended.usage.wall_ms,
             folder=folder,
-            network=network,
+            may_act=may_act,
         )
+
+    async def is_confined(self) -> bool:
+        """Whether walls stand around programs here, and not only the operator's word that none are needed.
+
+        Raises `NoEffectError` SANDBOX_UNAVAILABLE.
+        """
+        return (await self._ready()).holds.is_confined
 
     async def _ready(self) -> Sandbox:
         """The sandbox; `NoEffectError` SANDBOX_UNAVAILABLE where nothing holds and nobody has switched it off by name."""
@@ -215,6 +224,8 @@ class Programs:
         """
         allowed = self.permit(command, str(context.principal))
         sandbox = await self._ready()
+        if not sandbox.holds.is_confined:
+            raise _without_walls("what a program writes can't be captured where nothing confines it")
         async with self._turn(command, allowed, context.key) as (name, stamp):
             folder = self._folders.named(name)
             found = await in_thread(partial(_read, folder))
@@ -223,7 +234,7 @@ class Programs:
                 folder = await in_thread(partial(self._folders.make, name))
             try:
                 if found is None:
-                    found = await self._run(context, command, allowed, folder, network=False)
+                    found = await self._run(context, command, allowed, folder, may_act=False)
                 yield found, await in_thread(partial(sandbox.captured, folder / _LAYER)), stamp
                 is_kept = keep and found.exit_code == 0 and found.limit is None
                 if is_kept and is_new:
@@ -282,6 +293,14 @@ async def in_thread(function: Callable[[], T]) -> T:
     """What a function that blocks gives; a thread of the loop's own runs it."""
     answer: Awaitable[T] = asyncio.get_running_loop().run_in_executor(None, function)
     return await answer
+
+
+def _without_walls(message: str) -> NoEffectError:
+    return NoEffectError(
+        "SANDBOX_UNAVAILABLE",
+        message,
+        hint="`assent doctor` shows which walls stand, and what is missing for the others",
+    )
 
 
 def _without_effect(error: AssentError) -> NoEffectError:

@@ -21,24 +21,25 @@ SHOWN_CHARACTERS_MAX: Final = 2000
 async def run(context: LocalContext, parameters: Run) -> RanResult:
     """Run it, and tell how it ended and what came out of it."""
     environment: dict[str, str] = await context.reveal(parameters.environment)
-    network = context.prepared is not None and context.prepared.get("network") is True
+    may_act = context.prepared is None or context.prepared.get("may_act") is not False
     programs = context.app.get(Programs)
-    async with programs.run(context, command_of(parameters, environment), network=network) as ran:
+    async with programs.run(context, command_of(parameters, environment), may_act=may_act) as ran:
         require_success(ran, check=parameters.check)
         streams = await in_thread(partial(told, context, ran.folder))
         fields: dict[str, Any] = {**ran.told(), **streams}
         return RanResult.model_validate(fields)
 
 
-def prepare(context: LocalContext, parameters: Run) -> Prepared:
-    """What the program will be granted: whether it can have had an effect must not hang on a rule that is changed later."""
-    return Prepared({"network": _permit(context, parameters).rule.network})
+async def prepare(context: LocalContext, parameters: Run) -> Prepared:
+    """Whether the program can have an effect: with a network, or without walls. A rule that is changed later changes nothing."""
+    network = _permit(context, parameters).rule.network
+    return Prepared({"may_act": network or not await context.app.get(Programs).is_confined()})
 
 
 def reconcile(context: LocalContext) -> Reconciliation:
-    """A program without a network, whose writes were thrown away, has had no effect: running it again is right."""
-    offline = context.prepared is not None and context.prepared.get("network") is False
-    return Reconciliation(Verdict.NO if offline else Verdict.UNKNOWN)
+    """A confined program without a network, whose writes were thrown away, has had no effect: running it again is right."""
+    is_harmless = context.prepared is not None and context.prepared.get("may_act") is False
+    return Reconciliation(Verdict.NO if is_harmless else Verdict.UNKNOWN)
 
 
 def _permit(context: LocalContext, parameters: Run) -> Permit:
@@ -74,13 +75,13 @@ def command_line(parameters: Run | RunCaptured) -> str:
 
 
 def require_success(ran: Ran, *, check: bool) -> None:
-    """Refuse a program that was ended, or that failed. What had no network can have had no effect: nobody has its writes.
+    """Refuse a program that was ended, or that failed. One that could not act has had no effect: nobody has its writes.
 
     Raises PROGRAM_LIMIT and PROGRAM_FAILED, as `NoEffectError` or `WorldError`.
     """
     if ran.limit is None and (ran.exit_code == 0 or not check):
         return
-    kind: type[AssentError] = WorldError if ran.network else NoEffectError
+    kind: type[AssentError] = WorldError if ran.may_act else NoEffectError
     details = {**ran.told(), **ends(ran.folder), "limit": ran.limit}
     if ran.limit is not None:
         key = ran.limit.removesuffix("_s")  # The file gives times as durations.

@@ -92,12 +92,14 @@ def settings(stage: Stage) -> str:
 
 
 def at(path: str, /, **more: Json) -> Callable[[Stage], Mapping[str, Json]]:
-    """Inputs with the service's address in the place of `URL`, and `path` of it as their `url`."""
+    """Inputs with the service's address in the place of `URL`, and `path` of it (or an address of its own) as their `url`."""
 
     def inputs(stage: Stage) -> Mapping[str, Json]:
         site: Site = stage.things["site"]
         written: dict[str, Json] = json.loads(
-            json.dumps({"url": f"URL{path}", **more}).replace("URL/", site.url("/"))
+            json.dumps({"url": f"URL{path}" if path.startswith("/") else path, **more}).replace(
+                "URL/", site.url("/")
+            )
         )
         return written
 
@@ -121,7 +123,7 @@ def _out(**more: Json) -> list[Escape]:
         ("http://localhost/", "EGRESS_DENIED"),
         ("https://example.org/", "EGRESS_DENIED"),
     )
-    return [Escape({"url": url, **more}, code) for url, code in places]
+    return [Escape(at(url, **more), code) for url, code in places]
 
 
 def _asks(capability: str) -> Case:

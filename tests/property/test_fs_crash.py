@@ -139,9 +139,8 @@ def test_killed_in_execute_it_is_completed(fresh: Callable[[], Hands], name: str
         step = MAKE[name](hands).prepare()
         died = _die(hands, step, Step.execute, at, when)
         answer = step.reconcile()
-        # An effect on several paths may stand in part; it is ours all the same.
-        certain = (Verdict.YES, Verdict.NO) if name != "apply a diff" else tuple(Verdict)
-        assert answer.verdict in certain, f"change {at}"
+        # What is left of it besides the two states is ours all the same, and running again completes it.
+        assert answer.verdict is not Verdict.UNKNOWN or answer.is_repeatable, f"change {at}"
         assert not answer.foreign
         output = step.execute()
         if answer.verdict is Verdict.YES:

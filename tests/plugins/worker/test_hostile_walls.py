@@ -7,13 +7,11 @@ import linecache
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pydantic
 import pytest
 
-from assent.errors import WorldError
 from assent.plugins import Permissions
 from assent.runtime._plugin_hosts import Launcher
 from assent.runtime.settings import Settings
@@ -220,9 +218,12 @@ async def test_memory_and_threads_have_an_end(tmp_path: Path, request: pytest.Fi
             await stage.execute("sample.memory", {"size": 4096})
         # Where memory ends, it is the plugin that is told, or Python while it starts a thread, or nobody any more.
         assert type(ended.value).__name__ in {"WorldError", "MemoryError", "RuntimeError"}
-        # Starting one more is refused, or all of it is ended: either is an end.
-        with suppress(WorldError):
-            assert (await stage.execute("sample.threads", {"count": 500})).startswith("denied")
+        # Starting one more is refused, to the plugin or to what serves it, or all of it is ended: each is an end.
+        try:
+            told = await stage.execute("sample.threads", {"count": 500})
+        except Exception as refused:  # noqa: BLE001  # the worker's own errors are made where they arrive
+            told = type(refused).__name__
+        assert told in {"WorldError", "RuntimeError"} or told.startswith("denied")
 
 
 async def test_what_is_declared_is_there(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -35,7 +35,7 @@ def test_every_change_is_told_and_put_back() -> None:
     guard = InterpreterGuard({"plugged"})
     sys.modules["json"] = ModuleType("json")
     del sys.modules["calendar"]
-    sys.modules["requests"] = ModuleType("requests")
+    sys.modules["planted_by_nobody_else"] = ModuleType("planted_by_nobody_else")
     sys.modules["assent.policy.more"] = ModuleType("assent.policy.more")
     spec = spec_from_file_location("assent.capabilities.odd", "/tmp/odd.py")
     assert spec is not None
@@ -53,7 +53,7 @@ def test_every_change_is_told_and_put_back() -> None:
             "`sys.modules`: `calendar` was removed",
             "`sys.modules`: `assent.policy.more` was planted",
             "`sys.modules`: `assent.capabilities.odd` was planted",
-            "`sys.modules`: `requests` was planted",
+            "`sys.modules`: `planted_by_nobody_else` was planted",
             "builtin `added`",
             "builtin `len`",
             "`sys.path`",
@@ -64,7 +64,7 @@ def test_every_change_is_told_and_put_back() -> None:
     assert guard.changes() == []
     assert sys.modules["json"] is json
     assert sys.modules["calendar"] is calendar
-    assert "requests" not in sys.modules
+    assert "planted_by_nobody_else" not in sys.modules
     assert "assent.capabilities.odd" not in sys.modules
     assert not hasattr(builtins, "added")
     assert (len, [*sys.path], [*sys.path_hooks], [*sys.meta_path]) == before

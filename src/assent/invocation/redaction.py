@@ -109,7 +109,8 @@ class Redactor:
 
         Numbers stay, and so do references (`secret://…`), which tell nothing.
         """
-        return self._walk(_by_name(value))
+        found = _by_name(value)
+        return self._walk(found) if self._forms else found
 
     def stream(self) -> RedactingStream:
         """What hides the values in bytes that arrive in pieces."""

@@ -131,6 +131,8 @@ class CapabilityRegistry:
 
     def __init__(self) -> None:
         self._timelines: dict[str, Timeline] = {}
+        # Asked for several times in every run, and nearly always empty.
+        self._activated: dict[str, None] = {}
         self._origins: dict[str, str] = {}
         self._unrecorded_at_ms: int | None = None
         self._revision = 0
@@ -282,6 +284,7 @@ class CapabilityRegistry:
             timeline.labels.clear()
             timeline.activations.clear()
             timeline.changed()
+        self._activated.clear()
         self._index, self._revision = None, 0
 
     def remember_version(self, fact: RecordedVersion) -> None:
@@ -304,6 +307,7 @@ class CapabilityRegistry:
     def remember_activation(self, fact: Activation) -> None:
         """A change of weights; changes of one capability come in their order."""
         self._timeline(fact.capability).activations.append(fact)
+        self._activated[fact.capability] = None
         self._revise(fact.change)
 
     @contextmanager
@@ -380,7 +384,7 @@ class CapabilityRegistry:
 
     def activated(self) -> Sequence[str]:
         """The capabilities whose calls were ever shared by weight."""
-        return [ident for ident, timeline in self._timelines.items() if timeline.activations]
+        return [*self._activated]
 
     # -- what may be changed ----------------------------------------------------------------------------------------------
 

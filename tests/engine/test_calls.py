@@ -7,7 +7,9 @@ import gc
 import logging
 import os
 import threading
+import types
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -229,16 +231,44 @@ def open_files() -> set[str]:
     return {name for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd", name).exists()}  # noqa: PTH208  # names
 
 
-async def no_context_lives() -> None:
-    """No call's context is left. A thread that gave its result may still have to drop what it was given, so it gets its turn."""
+def living_contexts() -> list[LocalContext]:
+    gc.collect()
+    return [found for found in gc.get_objects() if isinstance(found, LocalContext)]
 
-    def living() -> list[LocalContext]:
-        gc.collect()
-        return [found for found in gc.get_objects() if isinstance(found, LocalContext)]
 
-    async with asyncio.timeout(30):
-        while living():  # noqa: ASYNC110  # nothing announces that a thread has dropped its arguments
-            await asyncio.sleep(0.01)
+def holders_of(held: object, depth: int = 4) -> str:
+    """What keeps `held` alive, from the nearest: for the message of a test that found something left."""
+    path = []
+    mine = {id(held)}
+    for _ in range(depth):
+        found = [
+            holder
+            for holder in gc.get_referrers(held)
+            if id(holder) not in mine and not isinstance(holder, types.FrameType)
+        ]
+        path.append(" | ".join(f"{type(holder).__name__} {holder!r}"[:300] for holder in found[:5]))
+        if not found:
+            break
+        mine |= {id(holder) for holder in found}
+        held = found[0]
+    return "\n held by ".join(path)
+
+
+async def no_context_lives(but: Iterable[LocalContext]) -> None:
+    """No call's context is left but those of other tests, which this process may still keep.
+
+    A thread that gave its result may still have to drop what it was given, so it gets its turn.
+    """
+    others = {id(context) for context in but}
+
+    def mine() -> list[LocalContext]:
+        return [context for context in living_contexts() if id(context) not in others]
+
+    for _ in range(300):
+        if not mine():
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"{len(mine())} contexts are left, the first of them\n held by {holders_of(mine()[0])}")
 
 
 @pytest.mark.slow
@@ -248,6 +278,7 @@ async def test_ten_thousand_calls_leave_nothing_behind(
     """Half of them fail, time out or are cancelled; no task, timer, thread, file or listener stays, and no state is shared."""
     # What pytest keeps of a log has the tracebacks of failed handlers in it, and with them their calls.
     caplog.set_level(logging.CRITICAL + 1, logger="assent.call")
+    earlier = living_contexts()
     strangers: list[object] = []
     cleaned: Counter[int] = Counter()
     cancels: set[asyncio.Task[Any]] = set()
@@ -321,7 +352,7 @@ async def test_ten_thousand_calls_leave_nothing_behind(
         hands = [thread for thread in threading.enumerate() if thread.name.startswith("assent-hand")]
         assert len(hands) <= max(4, rt.settings.limits.concurrency)
         assert (rt.lifecycle.subscribers, rt.hooks.all, rt.unfinished()) == (0, (), [])
-        await no_context_lives()
+        await no_context_lives(but=earlier)
         counted: Any = rt.metrics.snapshot()["calls"]
         assert sum(entry["count"] for entry in counted.values()) == CALLS + 1
     assert strangers == []

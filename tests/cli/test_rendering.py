@@ -447,6 +447,26 @@ def test_of_many_errors_the_first_one_is_nearest_the_prompt() -> None:
     assert text.count("error:") == FAULTS_SHOWN
 
 
+def test_errors_of_one_file_stand_in_its_order_and_those_of_several_do_not() -> None:
+    def text(*places: str) -> str:
+        first, *others = (
+            InputError("X_Y", f"fault {number}", path=place) for number, place in enumerate(places)
+        )
+        first.details["faults"] = [dict(one.to_dict()) for one in others]
+        return error_text(first, paint=PLAIN)
+
+    def order(shown: str) -> list[str]:
+        return [line.split()[2] for line in shown.splitlines() if line.startswith("error:")]
+
+    assert order(text("/none/w:10:1", "/none/w:9:7", "/none/w:9:3")) == ["2", "1", "0"]
+    assert order(text("/none/w:1:1", "/none/w:9:7", "/none/w:12:3")) == ["0", "1", "2"]
+    assert order(text("/none/w:1:1", "/none/v:9:7")) == ["1", "0"]
+    assert order(text("/none/w:1:1", "here")) == ["1", "0"]
+    many = text(*(f"/none/w:{line}:1" for line in range(1, FAULTS_SHOWN + 3)))
+    assert many.splitlines()[0] == "error: fault 0   [X_Y]"
+    assert many.splitlines()[-1] == "… and 2 more"
+
+
 def test_a_difference_names_what_breaks_first_and_says_who_is_served() -> None:
     """Marks, not colours, tell what breaks."""
     changes: list[Json] = [

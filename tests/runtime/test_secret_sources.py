@@ -21,6 +21,7 @@ from assent.runtime._secret_settings import VaultSettings
 from assent.runtime._secret_sources import ConfiguredSecrets
 from assent.runtime.settings import Settings
 from assent.system import SystemClock
+from tests.support.web import authority
 
 VALUE = "correct horse battery staple"
 
@@ -123,11 +124,12 @@ def test_names_and_the_vault_have_rules_of_their_own(tmp_path: Path) -> None:
         with pytest.raises(InputError) as refused:
             settings(tmp_path, toml)
         assert message in refused.value.message
+    ca_file = authority(tmp_path / "certs", "vault.example.org").ca_file
     found = settings(
         tmp_path,
-        '[secrets.vault]\naddress = "https://vault.example.org"\nnamespace = "n"\ntoken_file = "t"\nca_file = "/c"\n',
+        '[secrets.vault]\naddress = "https://vault.example.org"\nnamespace = "n"\ntoken_file = "~/t"\nca_file = "certs/ca.pem"\n',
     )
-    assert found.secrets.vault == VaultSettings("https://vault.example.org", "n", tmp_path / "t", Path("/c"))
+    assert found.secrets.vault == VaultSettings("https://vault.example.org", "n", tmp_path / "t", ca_file)
 
 
 def test_the_nearer_file_says_where_a_secret_is(tmp_path: Path) -> None:

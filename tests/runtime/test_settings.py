@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -298,6 +299,56 @@ def test_all_faults_of_a_configuration_are_told_at_once(resolve: Resolve, root: 
     faults = refused(resolve).details["faults"]
     assert isinstance(faults, list)
     assert len(faults) == 2
+
+
+def test_faults_of_a_configuration_are_told_in_the_order_of_the_file(resolve: Resolve, root: Path) -> None:
+    """Also where a table is opened twice, where a key is missing, and where a file that is named is not there."""
+    lines = [
+        "[net.rules.a]",
+        'methods = ["GET"]',
+        "[limits]",
+        "c = 3",
+        "[net]",
+        'ca_bundle = "none.pem"',
+        "[net.rules.b]",
+        "hosts = 1",
+        "[limits.rate.x]",
+        "calls = 0",
+    ]
+    (root / "assent.toml").write_text("\n".join(lines))
+    first = refused(resolve)
+    others: Any = first.details["faults"]
+    places = [str(first.path), *(one["path"] for one in others)]
+    assert [int(place.split(":")[-2]) for place in places] == [1, 4, 6, 8, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "can't be read: no such file or directory"),
+        ("no certificate", "holds no certificates in PEM form"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "holds no certificates in PEM form",
+        ),
+        ("", "holds no certificates in PEM form"),
+        ("a folder", "is no file"),
+    ],
+)
+def test_authorities_that_can_not_be_read_are_refused_when_the_file_is_read(
+    resolve: Resolve, root: Path, content: str | None, why: str
+) -> None:
+    """And not with the first request that is verified against them."""
+    bundle = root / "own.pem"
+    if content == "a folder":
+        bundle.mkdir()
+    elif content is not None:
+        bundle.write_text(content)
+    file = root / "assent.toml"
+    file.write_text('[net]\ntimeout = "5s"\n  ca_bundle = "own.pem"\n')
+    error = refused(resolve)
+    assert (error.code, error.path) == ("CONFIG_INVALID", f"{file}:3:3")
+    assert error.message.startswith(f"`ca_bundle` names `{bundle}`, which {why}")
 
 
 def test_bytes_that_are_no_text_are_refused_with_their_line(resolve: Resolve, root: Path) -> None:

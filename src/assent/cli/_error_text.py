@@ -1,4 +1,7 @@
-"""An error for people: what, where with the line of the file, and what to do now. One block per cause, the first one last."""
+"""An error for people: what, where with the line of the file, and what to do now. One block per cause.
+
+Faults of one file stand in its order, to be mended from top to bottom. Of others the first one is last, nearest the prompt.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,25 @@ Explain = Callable[[str], "str | None"]
 
 
 def error_text(error: AssentError, *, paint: Paint) -> str:
-    """The error and the others that were found with it; the one to mend first is last, nearest the prompt."""
+    """The error and the others that were found with it."""
     data = error.to_dict()
     others = list(_others(data))
     if mapping(data, "details").get("faults"):
         data["message"] = _MORE.sub("", error.message)  # The others stand above it.
-    blocks = [_block(fault, paint) for fault in reversed(others[: FAULTS_SHOWN - 1])]
+    found = _in_file_order([data, *others])
+    blocks = [_block(fault, paint) for fault in (found or [data, *others])[:FAULTS_SHOWN]]
     if len(others) >= FAULTS_SHOWN:
-        blocks.insert(0, paint(f"… and {len(others) - FAULTS_SHOWN + 1} more", "dim"))
-    return "\n\n".join([*blocks, _block(data, paint)])
+        blocks.append(paint(f"… and {len(others) - FAULTS_SHOWN + 1} more", "dim"))
+    return "\n\n".join(blocks if found else reversed(blocks))
+
+
+def _in_file_order(faults: list[Object]) -> list[Object]:
+    """The faults in the order of the file in which all of them are; empty where they are not in one."""
+    places = [_PLACE.match(_place(fault)) for fault in faults]
+    if len({place["file"] if place else None for place in places}) > 1 or None in places:
+        return []
+    lines = [(int(place["line"]), int(place["column"] or 0)) for place in places if place]
+    return [fault for _, fault in sorted(zip(lines, faults, strict=True), key=lambda one: one[0])]
 
 
 def left_out_text(fault: AssentError, *, paint: Paint) -> str:

@@ -155,13 +155,15 @@ _RATES: Final = Named(
     {"capability": "*", "principal": "*", "per": ["principal"]},
     required=("calls", "window"),
 )
+VAULT: Final[Schema] = {"address": read_address, "namespace": _text, "token_file": _text, "ca_file": _text}
+"""What `[secrets.vault]` may hold."""
 _SECRETS: Final = Named(
     {"from": read_source, "capabilities": read_patterns, "hosts": read_hosts},
     "name of a secret",
     {"capabilities": []},
     is_name=is_secret_name,
     signs=". _ - /",
-    reserved={"vault": {"address": read_address, "namespace": _text, "token_file": _text, "ca_file": _text}},
+    reserved={"vault": VAULT},
 )
 _RULES: Final = Named(
     {
@@ -281,10 +283,24 @@ class Configuration:
         )
 
 
-def load_configuration(path: Path, schema: Schema) -> Configuration | None:
-    """The configuration in a file, or None where there is no such file.
+FILES: Final[Mapping[Key, Callable[[Path], None]]] = {
+    ("net", "ca_bundle"): net.check_authorities,
+    ("secrets", "vault", "ca_file"): net.check_authorities,
+}
+"""Settings that name a file which must be there and sound."""
 
-    Raises `InputError` CONFIG_INVALID with file, line and column: the first fault, all others in `details.faults`.
+
+def place_of(written: str, folder: Path, home: Path) -> Path:
+    """The absolute path that a file in `folder` means: relative to that folder, and no shell has expanded `~`."""
+    path = home / written[2:] if written.startswith("~/") else folder / written
+    # Not `resolve()`: a link in the path is the user's choice, and errors shall show the path that was written.
+    return Path(os.path.abspath(path))  # noqa: PTH100 - as above
+
+
+def load_configuration(path: Path, schema: Schema, home: Path | None = None) -> Configuration | None:
+    """The configuration in a file, or None where there is no such file. With `home`, files that it names are looked at too.
+
+    Raises `InputError` CONFIG_INVALID with file, line and column: the first fault, all others in `details.faults`, in file order.
     """
     try:
         with path.open("rb") as file:
@@ -300,25 +316,36 @@ def load_configuration(path: Path, schema: Schema) -> Configuration | None:
         raise InputError("CONFIG_INVALID", f"the file is larger than {FILE_BYTES_MAX} bytes", path=str(path))
     tables, text = parse_toml(data, str(path), code="CONFIG_INVALID")
     values: dict[Key, Json] = {}
-    faults: list[InputError] = []
-    _read_table(
-        tables,
-        schema,
-        (),
-        values,
-        lambda key, message, hint: faults.append(_fault(path, text, key, message, hint)),
-    )
-    if faults:
-        first, *others = faults
+    found: list[tuple[tuple[int, int], InputError]] = []
+
+    def report(key: Key, message: str, hint: str | None) -> None:
+        place = locate(text, key)
+        found.append((place, _fault(path, place, key, message, hint)))
+
+    _read_table(tables, schema, (), values, report)
+    if home is not None:
+        _look_at_files(values, path.parent, home, report)
+    if found:
+        found.sort(key=lambda one: one[0])
+        first, *others = (error for _, error in found)
         if others:
             first.details["faults"] = [dict(other.to_dict()) for other in others]
         raise first
     return Configuration(path, values, text)
 
 
-def _fault(path: Path, text: str, key: Key, message: str, hint: str | None) -> InputError:
-    line, column = locate(text, key)
-    where = f"{path}:{line}:{column}"
+def _look_at_files(values: Mapping[Key, Json], folder: Path, home: Path, report: Report) -> None:
+    for key, check in FILES.items():
+        if key in values:
+            place = place_of(str(values[key]), folder, home)
+            try:
+                check(place)
+            except ValueError as error:
+                report(key, f"`{key[-1]}` {error}", None)
+
+
+def _fault(path: Path, place: tuple[int, int], key: Key, message: str, hint: str | None) -> InputError:
+    where = f"{path}:{place[0]}:{place[1]}"
     return InputError(
         "CONFIG_INVALID", message, path=where, hint=hint, details={"length": len(key[-1]) if key else 1}
     )

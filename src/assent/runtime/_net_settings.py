@@ -104,6 +104,21 @@ def read_principals(value: object) -> Json:
     return [*dict.fromkeys(_texts(value, 'must be a list of principals: `["agent:*", "user:ada"]`'))]
 
 
+def check_authorities(path: Path) -> None:
+    """Check the file that `ca_bundle` names, as it will be read for the first request; ValueError."""
+    import ssl
+
+    if path.exists() and not path.is_file():
+        raise ValueError(f"names `{path}`, which is no file")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise ValueError(f"names `{path}`, which holds no certificates in PEM form") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ValueError(f"names `{path}`, which can't be read: {reason}") from None
+
+
 def _texts(value: object, what: str) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
         raise ValueError(what)

@@ -62,12 +62,6 @@ class VaultSettings:
     token_file: Path | None = None
     ca_file: Path | None = None
 
-    @classmethod
-    def of(cls, said: Mapping[str, str], absolute: Callable[[str], Path]) -> VaultSettings:
-        """What the configuration says."""
-        paths = {name: absolute(said[name]) if name in said else None for name in ("token_file", "ca_file")}
-        return cls(said.get("address"), said.get("namespace"), **paths)
-
 
 @dataclass(frozen=True, slots=True)
 class SecretSettings:

@@ -18,8 +18,10 @@ from assent.runtime._configuration import (
     PROJECT_FILE,
     PROJECT_SCHEMA,
     USER_SCHEMA,
+    VAULT,
     Configuration,
     load_configuration,
+    place_of,
 )
 from assent.runtime._git_settings import GIT, GitSettings
 from assent.runtime._identity import Identities, login_of, own_name
@@ -154,9 +156,9 @@ class Settings:
         principal, and `RefusedError` IDENTITY_REFUSED. The policy file is not opened here.
         """
         home = _home(environ)
-        root, config, source = _find_workspace(workspace, environ, cwd)
+        root, config, source = _find_workspace(workspace, environ, cwd, home)
         user_file = _configuration_home(environ, home) / "config.toml"
-        layers = _Layers(environ, cwd, home, config, load_configuration(user_file, USER_SCHEMA))
+        layers = _Layers(environ, cwd, home, config, load_configuration(user_file, USER_SCHEMA, home))
         layers.note("workspace", str(root), source)
 
         state_path = layers.path("state", state, "--state", ("workspace", "state"), root / STATE_NAME)
@@ -305,10 +307,7 @@ class _Layers:
             return _absolute(Path(variable[0]), self._cwd), variable[1]
         found = self.configured(key)
         if found is not None:
-            written = str(found[0])
-            # In a file no shell expands `~`; on a command line and in a variable one has.
-            path = self._home / written[2:] if written.startswith("~/") else Path(written)
-            return _absolute(path, found[1].path.parent), found[1].place(key)
+            return place_of(str(found[0]), found[1].path.parent, self._home), found[1].place(key)
         return None, "default"
 
     def text(self, name: str, key: Key) -> str | None:
@@ -387,9 +386,7 @@ class _Layers:
         for file in self._files:
 
             def absolute(written: str, folder: Path = file.path.parent) -> Path:
-                return _absolute(
-                    self._home / written[2:] if written.startswith("~/") else Path(written), folder
-                )
+                return place_of(written, folder, self._home)
 
             for name in file.names(*table):
                 if name in found or name == VAULT_TABLE:
@@ -398,12 +395,20 @@ class _Layers:
                 found[name] = one = configured_secret(name, said, file.place((*table, name)), absolute)
                 self.note(f"secrets.{name}", {"from": str(one.source or "env"), **said}, one.place)
         require_distinct(found)
-        vault = {
-            key: str(value[0])
-            for key in ("address", "namespace", "token_file", "ca_file")
-            if (value := self.configured(("secrets", VAULT_TABLE, key))) is not None
-        }
-        return SecretSettings(found, VaultSettings.of(vault, lambda text: _absolute(Path(text), self._cwd)))
+        return SecretSettings(found, self._vault())
+
+    def _vault(self) -> VaultSettings:
+        """How a Vault server is reached; paths are relative to the file that names them."""
+        said: dict[str, str | Path] = {}
+        for name in VAULT:
+            one = self.configured(("secrets", VAULT_TABLE, name))
+            if one is not None:
+                text, file = str(one[0]), one[1]
+                said[name] = place_of(text, file.path.parent, self._home) if name.endswith("_file") else text
+                self.note(
+                    f"secrets.vault.{name}", str(said[name]), file.place(("secrets", VAULT_TABLE, name))
+                )
+        return VaultSettings(**said)  # type: ignore[arg-type]  # only the names that end in `_file` are paths
 
     def sandbox(self) -> SandboxSettings:
         """What the workspace says of confined programs."""
@@ -424,7 +429,7 @@ class _Layers:
                 limits[field] = found[0]
                 self.note(f"net.{name}", found[0], found[1].place(("net", name)))
         bundle = self.configured(("net", "ca_bundle"))
-        ca_bundle = None if bundle is None else _absolute(Path(str(bundle[0])), bundle[1].path.parent)
+        ca_bundle = None if bundle is None else place_of(str(bundle[0]), bundle[1].path.parent, self._home)
         if bundle is not None:
             self.note("net.ca_bundle", str(ca_bundle), bundle[1].place(("net", "ca_bundle")))
         rules = self.rules("net")
@@ -502,7 +507,7 @@ _LIMITS: Final[Mapping[str, str]] = {
 
 
 def _find_workspace(
-    flag: Path | None, environ: Mapping[str, str], cwd: Path
+    flag: Path | None, environ: Mapping[str, str], cwd: Path, home: Path
 ) -> tuple[Path, Configuration | None, str]:
     """The workspace, its configuration, and where it was named: a folder that is named is not searched upwards."""
     variable = environ.get(VARIABLES["workspace"])
@@ -514,9 +519,9 @@ def _find_workspace(
             raise InputError(
                 "WORKSPACE_MISSING", f"`{named}` is no folder", path=source, hint="create it, or name another"
             )
-        return root, load_configuration(root / PROJECT_FILE, PROJECT_SCHEMA), source
+        return root, load_configuration(root / PROJECT_FILE, PROJECT_SCHEMA, home), source
     for folder in (cwd, *cwd.parents):
-        config = load_configuration(folder / PROJECT_FILE, PROJECT_SCHEMA)
+        config = load_configuration(folder / PROJECT_FILE, PROJECT_SCHEMA, home)
         if config is not None:
             return folder, config, str(config.path)
     return cwd, None, "current folder"

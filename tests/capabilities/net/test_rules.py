@@ -13,6 +13,7 @@ from assent.errors import InputError
 from assent.invocation import NoEffectError
 from assent.runtime._net_settings import http_of
 from assent.runtime.settings import Settings
+from tests.support.web import authority
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,7 @@ def settings(folder: Path, text: str) -> Settings:
 
 def test_rules_and_limits_are_read_from_the_configuration(tmp_path: Path) -> None:
     """Names become rules, ports follow from schemes where none are said, paths are relative to the file."""
+    ca_file = authority(tmp_path / "certs", "localhost").ca_file
     found = settings(
         tmp_path,
         '[net]\ntimeout = "5s"\nredirects = 2\nca_bundle = "certs/ca.pem"\n'
@@ -83,7 +85,7 @@ def test_rules_and_limits_are_read_from_the_configuration(tmp_path: Path) -> Non
     )
     http = http_of(found.net)
     assert (http.limits.timeout_ms, http.limits.redirects) == (5000, 2)
-    assert http.limits.ca_bundle == tmp_path / "certs/ca.pem"
+    assert http.limits.ca_bundle == ca_file
     api, inside = http.egress.rules
     assert (api.hosts, api.methods, api.ports) == (
         ("api.example.org", "::1"),

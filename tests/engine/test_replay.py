@@ -311,7 +311,7 @@ async def test_a_thread_that_lived_on_is_told_of_as_it_was(place: Place) -> None
         return {}
 
     async with place.open() as rt:
-        rt.register(put_spec("box.hang", timeout=0.05), place.box.handler(execute=hang))
+        rt.register(put_spec("box.hang", timeout=0.5), place.box.handler(execute=hang))
         try:
             result = await rt.run(workflow(put("a", "box.hang")))
             await rt.resume(result.run_id)

@@ -88,7 +88,7 @@ async def test_the_timeout_bounds_each_attempt_anew(place: Place) -> None:
 
     place.box.before["a"] = slow_at_first
     async with place.open() as rt:
-        result = await rt.run(workflow(put("a", timeout="30ms", retry=THREE)))
+        result = await rt.run(workflow(put("a", timeout="1s", retry=THREE)))
         assert (result.status, result.step("a").attempts) == (RunState.SUCCEEDED, 2)
 
 

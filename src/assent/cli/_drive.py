@@ -11,7 +11,7 @@ from assent.cli._facade import Result
 from assent.cli._json import Object, text
 from assent.cli._progress import Progress
 from assent.cli._prompt import Answer, ask
-from assent.cli._result_text import result_text
+from assent.cli._result_text import is_cut, result_text
 from assent.errors import AssentError, InputError, Json, RefusedError
 
 POLL_S: Final = 0.2
@@ -64,6 +64,8 @@ def answer(door: Door, result: Result) -> None:
         door.out.object(result)
     else:
         door.out.answer(result_text(result, paint=door.out.paint()))
+        if is_cut(result):
+            door.out.note(f"all of the outputs: {door.command('show', text(result, 'run_id'), '--json')}")
     tell_next(door, result)
 
 

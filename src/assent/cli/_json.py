@@ -49,3 +49,8 @@ def texts(data: Object, key: str) -> list[str]:
 def compact(value: Json | Object) -> str:
     """One line of JSON. ASCII only: it survives every locale, and nothing in it can drive a terminal."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def indented(value: Json | Object) -> str:
+    """The same on lines of its own, for people to read."""
+    return json.dumps(value, indent=2)

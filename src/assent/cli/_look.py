@@ -11,9 +11,9 @@ from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._drive import tell_next
-from assent.cli._json import Object, number, text
+from assent.cli._json import Object, indented, number, objects, text
 from assent.cli._style import STATUS_STYLE, safe_line
-from assent.errors import WorldError
+from assent.errors import InputError, WorldError
 
 
 def _unnamed(run: Object) -> str:
@@ -77,17 +77,26 @@ def started(run: Object) -> str:
     help="Write the run to FILE (`-`: standard output, instead of the rest), without its secrets, for `assent replay`.",
 )
 @click.option(
+    "--output",
+    "step",
+    metavar="STEP",
+    help="Write the whole output of STEP as JSON to standard output, and nothing else.",
+)
+@click.option(
     "--attachment",
     metavar="DIGEST",
     help="Write the bytes that an output or error names as `blob` to standard output, and nothing else.",
 )
-def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None) -> None:
+def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None, step: str | None) -> None:
     """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
     with door.reader() as reader:
         if attachment is not None:
             door.out.data(reader.attachment(run_id, attachment))
             return
         found = reader.show(run_id)
+    if step is not None:
+        _show_output(door, found, step)
+        return
     if snapshot is not None:
         data = door.facade.snapshot(door.settings, text(found, "run_id"))
         if str(snapshot) == "-":
@@ -101,6 +110,19 @@ def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None)
 
         door.out.answer(show_text(found, paint=door.out.paint()))
     tell_next(door, found)
+
+
+def _show_output(door: Door, run: Object, name: str) -> None:
+    """One step's output and nothing else: indented for a person, in one line for a program."""
+    steps = {text(one, "name"): one for one in objects(run, "steps")}
+    if name not in steps:
+        names = ", ".join(f"`{known}`" for known in steps) or "none"
+        raise InputError("USAGE_INVALID", f"the run has no step `{name}`", hint=f"steps: {names}")
+    output = steps[name].get("output")
+    if door.out.is_json:
+        door.out.object(output)
+    else:
+        door.out.answer(indented(output))
 
 
 def _write(door: Door, path: Path, data: bytes) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from assent.cli._fold import TIMES, folded, folded_name
 from assent.cli._json import Object, compact, mapping, number, objects, text
+from assent.cli._output_text import output_text
 from assent.cli._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
 
 OUTPUT_WIDTH = 72
+OUTPUTS_MAX = 4_000
+"""Characters of a run's outputs that are shown: a few screens, and not a file in base64."""
 DETAIL_LINES_MAX = 40
 
 
@@ -98,8 +101,12 @@ def _likeness(step: Object) -> tuple[str, ...] | None:
 
 
 def _output(step: Object) -> str:
-    value = step.get("output")
-    return "" if value is None else safe_line(compact(value), OUTPUT_WIDTH)
+    return safe_line(output_text(step.get("output")), OUTPUT_WIDTH)
+
+
+def is_cut(run: Object) -> bool:
+    """Whether more came out of the run than `result_text` shows."""
+    return len(compact(run.get("outputs"))) > OUTPUTS_MAX
 
 
 def result_text(run: Object, *, paint: Paint) -> str:
@@ -114,7 +121,7 @@ def result_text(run: Object, *, paint: Paint) -> str:
     tail = []
     outputs = run.get("outputs")
     if outputs not in (None, {}):
-        tail.append(f"outputs  {safe(compact(outputs))}")
+        tail.append(f"outputs  {safe_line(compact(outputs), OUTPUTS_MAX)}")
     ledger = mapping(run, "ledger")
     if ledger:
         tail.append(paint(f"ledger   {text(ledger, 'size')} entries, root {text(ledger, 'root')}", "dim"))

@@ -293,12 +293,13 @@ def test_records_become_rows_of_their_types(hands: Hands) -> None:
         ("a\n1e999\n", "text:2:1", {"types": {"a": "number"}}),
         ("a\n9007199254740993\n", "text:2:1", {"types": {"a": "integer"}}),
         ("a\nyes\n", "text:2:1", {"types": {"a": "boolean"}}),
+        ('b,a\n"x\n,",yes\n', "text:3:4", {"types": {"a": "boolean"}}),
         ("a\n1\n", "text:1:1", {"types": {"b": "integer"}}),
         ("a\n1\n", "delimiter", {"delimiter": "\n"}),
         ("a\n1\n", "quote", {"quote": ","}),
         ("a\n" + "x" * 200_000, "text:2:1", {}),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_csv_is_read_strictly(hands: Hands, text: str, place: str, more: dict[str, Any]) -> None:
     error = refused(hands, "data.csv.parse", text=text, **more)

@@ -284,6 +284,26 @@ def test_every_fault_is_told_with_its_place(hands: Hands, form: str, text: str, 
     assert found == dict(zip(("n", "l.1", "x", "m"), places, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("text", "more", "path", "place"),
+    [
+        ("name,born\nAda,1815\n\nBob,\n", {}, [1, "born"], "text:4:5"),
+        ("\ufeffname,born\nBob,\n", {}, [0, "born"], "text:2:5"),
+        ('name,born\r\n"B\r\n""o"",b",\r\n', {}, [0, "born"], "text:3:10"),
+        ("name;born\rAda;1815\r'B;b';''", {"delimiter": ";", "quote": "'"}, [1, "born"], "text:3:7"),
+        ("Ada,1815\nBob,\n", {"header": False}, [1, 1], "text:2:5"),
+        ("name\nAda\n", {}, [0, "born"], "text:2:1"),
+    ],
+)
+def test_a_fault_in_csv_is_told_with_its_line_and_the_column_of_its_field(
+    hands: Hands, text: str, more: dict[str, Any], path: list[str | int], place: str
+) -> None:
+    filled = {"minLength": 1}
+    row = {"properties": {"born": filled}, "required": ["born"], "prefixItems": [filled, filled]}
+    answer = hands.read("data.csv.validate", text=text, json_schema={"items": row}, **more)
+    assert [(fault["path"], fault["place"]) for fault in answer["faults"]] == [(path, place)]
+
+
 def test_what_fits_is_valid_and_what_is_no_schema_is_refused(hands: Hands) -> None:
     good = {"n": 1, "m": 1}
     assert hands.read("data.json.validate", value={"n": 1}, json_schema={}) == {"valid": True, "faults": []}
@@ -291,6 +311,8 @@ def test_what_fits_is_valid_and_what_is_no_schema_is_refused(hands: Hands) -> No
     assert hands.read("data.yaml.validate", value=good, json_schema=schema)["valid"]
     assert hands.read("data.csv.validate", text="a\n1\n", json_schema={"items": {"required": ["a"]}})["valid"]
     (fault,) = hands.read("data.csv.validate", text="a\n1\n", json_schema={"maxItems": 0})["faults"]
+    assert fault["place"] == "text:1:1"
+    (fault,) = hands.read("data.json.validate", value=[1], json_schema={"maxItems": 0})["faults"]
     assert fault["place"] is None
     for wrong in (
         {"type": "fish"},

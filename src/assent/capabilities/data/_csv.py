@@ -9,9 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from assent.capabilities.data._formats import Placing
+from assent.capabilities.data._json_places import Path
 from assent.capabilities.data._parameters import CsvPlace, RenderCsv
 from assent.capabilities.data._results import Rendered, Rows
 from assent.errors import Json
@@ -24,6 +27,7 @@ COLUMNS_MAX: Final = 1_000
 _FORMULA: Final = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?\Z")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,16}\Z")
+_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 _TRUE_FALSE: Final = {"true": True, "false": False}
 
 
@@ -56,10 +60,10 @@ def read_csv(text: str, source: str, parameters: CsvPlace) -> Rows:
                 "DATA_TOO_LARGE", f"there are more than {RECORDS_MAX} records", path=f"{source}:{line}:1"
             )
         assert kinds is not None, "the kinds are known with the first record"
-        values = [
-            _typed(field, kind, f"{source}:{line}:1", name)
-            for field, kind, name in zip(record, kinds, columns, strict=True)
-        ]
+        try:
+            values = [_typed(field, kind) for field, kind in zip(record, kinds, strict=True)]
+        except ValueError:
+            raise _mistyped(text, source, parameters, (line, record), (columns, kinds)) from None
         rows.append(dict(zip(columns, values, strict=True)) if parameters.header else values)
     return Rows(columns=columns, rows=rows)
 
@@ -102,7 +106,8 @@ def _kinds(parameters: CsvPlace, columns: list[str], source: str) -> list[str]:
     return [parameters.types.get(name, "") for name in columns]
 
 
-def _typed(field: str, kind: str, place: str, column: str) -> Json:
+def _typed(field: str, kind: str) -> Json:
+    """The field as what its column holds; `ValueError` for what is none."""
     if kind in ("", "text"):
         return field
     if field == "":
@@ -113,7 +118,76 @@ def _typed(field: str, kind: str, place: str, column: str) -> Json:
         return int(field)
     if kind == "number" and _NUMBER.match(field) and abs(float(field)) < float("inf"):
         return float(field)
-    raise _invalid(f"`{field[:60]}` in the column `{column[:60]}` is no {kind}", place)
+    raise ValueError(kind)
+
+
+def _mistyped(
+    text: str,
+    source: str,
+    parameters: CsvPlace,
+    read: tuple[int, list[str]],
+    named: tuple[list[str], list[str]],
+) -> NoEffectError:
+    """Which field of a record is not what its column holds, and where it begins."""
+    line, record = read
+    for index, (field, column, kind) in enumerate(zip(record, *named, strict=True)):
+        try:
+            _typed(field, kind)
+        except ValueError:
+            place = _Places(text, source, parameters).field(line, index)
+            return _invalid(f"`{field[:60]}` in the column `{column[:60]}` is no {kind}", place)
+    raise AssertionError("one of the fields was refused")
+
+
+class _Places:
+    """Where the fields of a text begin. Asked only once something is wrong, so it may be slow."""
+
+    def __init__(self, text: str, source: str, parameters: CsvPlace) -> None:
+        self._text = text.removeprefix("\ufeff")
+        self._source = source
+        self._parameters = parameters
+        self._starts = [0, *(found.end() for found in _LINE_BREAK.finditer(self._text))]
+
+    def field(self, line: int, index: int) -> str:
+        """The place of a field, counted from 0, in the record that begins in a line."""
+        at = self._starts[line - 1]
+        for _ in range(index):
+            at = self._end(at) + 1
+        line = bisect_right(self._starts, at)
+        return f"{self._source}:{line}:{at - self._starts[line - 1] + 1}"
+
+    def _end(self, at: int) -> int:
+        """Where the field that begins at an offset has its delimiter. The record was read, so there is one."""
+        quote = self._parameters.quote
+        if self._text[at] == quote:
+            at = self._text.index(quote, at + 1)
+            while self._text[at + 1] == quote:
+                at = self._text.index(quote, at + 2)
+        return self._text.index(self._parameters.delimiter, at)
+
+
+def csv_places(text: str, source: str, parameters: CsvPlace, columns: Sequence[str]) -> Placing:
+    """The places of rows and fields in a text that `read_csv` has read."""
+    index = {name: number for number, name in enumerate(columns)} if parameters.header else {}
+
+    def placed(paths: Sequence[Path]) -> dict[Path, str]:
+        wanted = {path[0] for path in paths if path}
+        records = _records(text, source, parameters)
+        if parameters.header:
+            next(records)
+        lines: dict[str | int, int] = {
+            number: line for number, (line, _) in enumerate(records) if number in wanted
+        }
+        where = _Places(text, source, parameters)
+        found = dict.fromkeys(paths, f"{source}:1:1")
+        for path in paths:
+            row, name = (*path, 0, 0)[:2]
+            if path and row in lines:
+                # A column that is missing is one of the whole record.
+                found[path] = where.field(lines[row], name if isinstance(name, int) else index.get(name, 0))
+        return found
+
+    return placed
 
 
 def write_csv(parameters: RenderCsv) -> Rendered:

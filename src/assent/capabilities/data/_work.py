@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from assent.capabilities.data._csv import read_csv, write_csv
+from assent.capabilities.data._csv import csv_places, read_csv, write_csv
 from assent.capabilities.data._formats import Format, Loaded, nowhere, write_yaml
 from assent.capabilities.data._parameters import (
     TEXT_CHARACTERS_MAX,
@@ -143,7 +143,10 @@ def validate(context: LocalContext, parameters: Validate, form: Format) -> Valid
 
 def parse_csv(context: LocalContext, parameters: CsvPlace) -> Rows:
     """The records of a text."""
-    text, source = _text(context, parameters)
+    return _rows(*_text(context, parameters), parameters)
+
+
+def _rows(text: str, source: str, parameters: CsvPlace) -> Rows:
     rows = read_csv(text, source, parameters)
     measured(rows.rows)
     return rows
@@ -167,5 +170,7 @@ def validate_csv(context: LocalContext, parameters: ValidateCsv) -> Validated:
     """Whether the list of rows is as a schema asks."""
     from assent.capabilities.data._validate import validate as checked
 
-    rows: Json = parse_csv(context, parameters).model_dump(mode="json")["rows"]
-    return checked(Loaded(rows, nowhere), parameters.json_schema)
+    text, source = _text(context, parameters)
+    rows = _rows(text, source, parameters)
+    data: Json = rows.model_dump(mode="json")["rows"]
+    return checked(Loaded(data, csv_places(text, source, parameters, rows.columns)), parameters.json_schema)

@@ -28,7 +28,7 @@ from assent.plugins.worker._serving import Serving
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal, PrincipalKind
 
-GRACE_S = 0.2
+GRACE_S = 1.0
 
 
 class PlainChild:

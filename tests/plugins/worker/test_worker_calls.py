@@ -428,7 +428,7 @@ async def test_an_output_that_does_not_fit_is_told_after_the_effect(stage: Stage
 
 async def test_an_async_part_is_cancelled_and_awaited(stage: Stage) -> None:
     with pytest.raises(CallTimeoutError):
-        await stage.execute("sample.wait", timeout_s=0.2)
+        await stage.execute("sample.wait", timeout_s=1)
     assert (stage.root / "ended").exists()
     (stage.root / "began").unlink()
     (stage.root / "ended").unlink()

@@ -24,7 +24,7 @@ from tests.support.hands import MemoryBlobs
 def invoker() -> Iterator[Invoker]:
     """One that waits 50 ms for a cancelled thread."""
     with ThreadPoolExecutor(2) as threads:
-        yield Invoker(threads, grace_s=0.05)
+        yield Invoker(threads, grace_s=1)
 
 
 @pytest.fixture

@@ -190,8 +190,13 @@ PROTECTED: Final = (
     ".ASSENT/x",
     ".as\u200csent/x",
     "Assent.TOML",
+    ".git",
+    "x/.git/config",
+    ".GIT/Hooks/post-checkout",
+    ".g\u200cit/config",
+    "x/.git/modules/m/config",
 )
-"""The control files' names, at any depth and in every disguise."""
+"""The control files' names and what git starts programs by, at any depth and in every disguise."""
 
 HARMLESS: Final = (
     "a",

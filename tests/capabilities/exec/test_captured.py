@@ -253,6 +253,8 @@ GIT = {
     "submodule": "mkdir -p .git/modules/m; echo x > .git/modules/m/config",
     "whole": "rm -rf .git; mkdir .git; echo x > .git/config",
     "elsewhere": "rm -rf .git; echo 'gitdir: ./evil' > .git",
+    "nested": "mkdir -p deep/clone/.git; echo x > deep/clone/.git/config",
+    "linked": "mkdir clone; echo 'gitdir: ../evil' > clone/.git",
 }
 
 
@@ -266,7 +268,7 @@ async def test_a_program_leaves_nothing_that_git_would_start(yard: Place, line: 
     error: Any = result.steps[0].error
     assert error["code"] == "PATH_PROTECTED"
     assert tree(yard) == before
-    fine = await run(yard, "echo x > .git/objects/x; mkdir -p clone/.git; echo x > clone/.git/config")
+    fine = await run(yard, "echo x > .git/objects/x; mkdir away; echo x > away/git")
     assert fine.status == "succeeded", fine.error
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Position, Target, remove_empty_dirs
-from assent.capabilities.fs._paths import of_git, shown, starts_programs_of_git
+from assent.capabilities.fs._paths import forbid_programs_of_git, shown
 from assent.capabilities.fs._snapshot import (
     Snapshot,
     changed,
@@ -113,9 +113,7 @@ class FileEffect(ABC, Generic[P, R]):
     def planned(self, context: LocalContext, parameters: P, *, keeps: bool) -> Change:
         """What `plan` says, unless it is out of reach wherever it stands (PATH_PROTECTED)."""
         change = self.plan(context, parameters, keeps=keeps)
-        for path in (*(target.path for target in change.targets), *change.new_dirs):
-            if starts_programs_of_git(path):
-                raise of_git(path)
+        forbid_programs_of_git((*(target.path for target in change.targets), *change.new_dirs))
         return change
 
     # -- the parts ----------------------------------------------------------------------------------------------------

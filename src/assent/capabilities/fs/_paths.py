@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -140,6 +141,13 @@ def starts_programs_of_git(path: str) -> bool:
         return False
     inside = parts[parts.index(_GIT) + 1 :]
     return not inside or inside[0] in _STARTS_PROGRAMS
+
+
+def forbid_programs_of_git(paths: Iterable[str]) -> None:
+    """Refuse (PATH_PROTECTED) to make, change or remove what decides which programs git starts."""
+    for path in paths:
+        if starts_programs_of_git(path):
+            raise of_git(path)
 
 
 def escapes(path: str, why: str) -> NoEffectError:

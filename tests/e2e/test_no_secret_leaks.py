@@ -76,6 +76,11 @@ def forms(value: str) -> Iterator[str]:
     yield repr(value)[1:-1]
     yield value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     yield data.hex()
+    yield base64.b32encode(data).decode().rstrip("=")
+    yield quote(json.dumps(value)[1:-1], safe="")
+    for once in (json.dumps(value)[1:-1], quote(value, safe=""), base64.b64encode(data).decode()):
+        # Encoded twice: what the value alone decides of it, where nothing stands before it.
+        yield base64.b64encode(once.encode()).decode()[: 4 * (len(once.encode()) // 3)]
     for before in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             whole = encode(b"\0" * before + data + b"\0" * 3).decode()
@@ -220,6 +225,14 @@ async def leak(context: LocalContext, parameters: dict[str, Any]) -> Any:
         "base64": base64.b64encode(f"user:{shown}".encode()).decode(),
         "url": f"https://host/?q={quote(shown)}&r={quote_plus(shown)}",
         "hex": shown.encode().hex(),
+        "twice": [
+            base64.b64encode(one.encode()).decode()
+            for one in (json.dumps(shown)[1:-1], quote(shown, safe=""))
+        ],
+        "thrice": quote(base64.b64encode(base64.b64encode(shown.encode())), safe=""),
+        "wide": base64.b64encode(shown.encode("utf-16-le")).decode(),
+        "base32": base64.b32encode(shown.encode()).decode(),
+        "lines": base64.encodebytes(f"key: {shown}".encode() * 3).decode(),
         shown: [shown],
         "snapshot": context.snapshot().dump().decode(),
     }

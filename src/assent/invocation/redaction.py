@@ -1,8 +1,6 @@
-"""Removes known secrets from whatever leaves: by their exact values, in every form they usually travel in, and by field names.
+"""Removes known secrets from whatever leaves: by their values, however they were encoded, and by field names.
 
-A value is looked for as it is, JSON-escaped (also twice), URL-encoded, as hex digits, in base64 of both alphabets at any
-alignment (also of the JSON-escaped value), as Python quotes it, HTML-escaped, and line by line. While no value is
-known, looking costs a comparison.
+How values are found is in `_secret_needles` and `_secret_decodings`. While no value is known, looking costs a comparison.
 
 What it can't see: a value that was changed otherwise (compressed, encrypted, reversed, cut in two), and values below
 `CHARACTERS_MIN` characters, which stand in innocent texts too often.
@@ -10,26 +8,24 @@ What it can't see: a value that was changed otherwise (compressed, encrypted, re
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from assent.errors import Json
 from assent.spec.masking import MASK, names_secret
 from assent.spec.secret_text import SCHEME
 
+if TYPE_CHECKING:
+    from assent.invocation._secret_needles import Hit, Needles
+
 CHARACTERS_MIN: Final = 4
 """Shorter values are not looked for."""
 
-LINE_CHARACTERS_MIN: Final = 12
-"""Lines of a value that has several are looked for on their own from this length on."""
+ENCODED_TIMES_MAX: Final = 6
+"""How much longer than itself a value may be that lies across two pieces of a stream."""
 
-FORM_CHARACTERS_MIN: Final = 6
-"""A part of a base64 text that is shorter stands in innocent texts too often."""
-
-CHUNK_VALUES: Final = 32
-"""Values that one automaton looks for; fewer are looked for one by one."""
+_BETWEEN: Final = "\x1f"
+"""Stands between texts that are searched together: no encoding goes on behind it."""
 
 
 class Redactor:
@@ -38,20 +34,17 @@ class Redactor:
     Values are only ever added: one that was replaced is still no text to be shown.
     """
 
-    __slots__ = ("_chunks", "_forms", "_fresh", "_longest", "_values")
+    __slots__ = ("_needles", "_values")
 
     def __init__(self) -> None:
-        self._values: dict[str, str] = {}
-        # Each form with the name of its secret. Replaced as a whole, never changed: whoever is looking meanwhile has the old one.
-        self._forms: dict[str, str] = {}
-        self._fresh: tuple[str, ...] = ()
-        self._chunks: tuple[Any, ...] = ()  # `Any`: RE2's patterns, loaded only where there are many values
-        self._longest = 0
+        self._values: set[str] = set()
+        # Replaced as a whole, never changed: whoever is looking meanwhile has the old one.
+        self._needles: Needles | None = None
 
     @property
     def is_active(self) -> bool:
         """Whether there is anything to look for."""
-        return bool(self._forms)
+        return self._needles is not None
 
     def __len__(self) -> int:
         return len(self._values)
@@ -62,55 +55,67 @@ class Redactor:
             return True
         if len(value.strip()) < CHARACTERS_MIN:
             return False
-        forms = forms_of(value)
-        self._forms = {**self._forms, **{form: name for form in forms if form not in self._forms}}
-        self._longest = max(self._longest, *map(len, (form.encode() for form in forms)))
-        self._values[value] = name
-        fresh = (*self._fresh, *forms)
-        if len(self._values) % CHUNK_VALUES == 0:
-            self._chunks, self._fresh = (*self._chunks, _automaton(fresh)), ()
-        else:
-            self._fresh = fresh
+        from assent.invocation._secret_needles import Needles  # what only calls that use secrets pay for
+
+        self._needles = (self._needles or Needles({})).with_value(name, value)
+        self._values.add(value)
         return True
 
     def name_in(self, text: str) -> str | None:
         """The name of a secret whose value stands in the text, in any form; None when there is none."""
-        if not self._has_any(text):
+        return self.name_in_bytes(_bytes(text)) if self._needles is not None else None
+
+    def name_in_bytes(self, data: bytes) -> str | None:
+        """The same for bytes."""
+        needles = self._needles
+        if needles is None:
             return None
-        return next(self._forms[form] for form in self._forms if form in text)
+        found = next(needles.hits(data), None)
+        return found.name if found is not None else None
 
     def name_in_json(self, value: Json) -> str | None:
-        """The same for every text of a JSON value, keys included."""
-        if not self._forms:
+        """The same for every text and number of a JSON value, keys included."""
+        needles = self._needles
+        if needles is None:
             return None
-        return next((found for text in _texts(value) if (found := self.name_in(text)) is not None), None)
+        if needles.numbers:
+            found = next((name for one in _numbers(value) if (name := needles.numbers.get(one))), None)
+            if found is not None:
+                return found
+        return self.name_in(_BETWEEN.join(_texts(value)))
 
     def text(self, text: str) -> str:
         """The text with `***` in place of every value; the same object when there is none."""
-        return self._hidden(text) if self._forms and self._has_any(text) else text
+        if self._needles is None:
+            return text
+        data = _bytes(text)
+        hidden = self.data(data)
+        return text if hidden is data else hidden.decode(errors="surrogatepass")
 
     def data(self, data: bytes) -> bytes:
         """The same for bytes, which may be no text at all."""
-        if not self._forms:
-            return data
-        # Latin-1 keeps each byte as one character: a form of several bytes is then found as these bytes.
-        spans = _merged(
-            span for form in self._forms if form.encode() in data for span in _spans(data, form.encode())
-        )
-        hidden: bytes = _cut(data, spans, MASK.encode())
-        return hidden
+        needles = self._needles
+        return data if needles is None else _cut(data, [*needles.hits(data)])
 
     def json(self, value: Json) -> Json:
-        """The JSON value with `***` in place of every known value in its texts and keys; the same object when there is none."""
-        return self._walk(value) if self._forms else value
+        """The JSON value with `***` in place of every known value in its texts, keys and numbers.
+
+        The same object when there is none.
+        """
+        needles = self._needles
+        if needles is None:
+            return value
+        # All texts at once: most values hold nothing, and to find that out must not cost a search for each text.
+        if not needles.numbers and self.name_in(_BETWEEN.join(_texts(value))) is None:
+            return value
+        return self._walk(value, needles.numbers)
 
     def output(self, value: Json) -> Json:
         """The same, and with `***` in place of every text in a field that is named like a secret.
 
-        Numbers stay, and so do references (`secret://…`), which tell nothing.
+        Other numbers stay, and so do references (`secret://…`), which tell nothing.
         """
-        found = _by_name(value)
-        return self._walk(found) if self._forms else found
+        return self.json(_by_name(value))
 
     def stream(self) -> RedactingStream:
         """What hides the values in bytes that arrive in pieces."""
@@ -119,31 +124,19 @@ class Redactor:
     @property
     def overlap_bytes(self) -> int:
         """How much of a stream must be held back for a value that goes on in the next piece."""
-        return max(0, self._longest - 1)
+        return ENCODED_TIMES_MAX * self._needles.longest if self._needles is not None else 0
 
-    def _walk(self, value: Json) -> Json:
+    def _walk(self, value: Json, numbers: Mapping[float, str]) -> Json:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            found = {self.text(key): self._walk(item) for key, item in value.items()}
+            found = {self.text(key): self._walk(item, numbers) for key, item in value.items()}
             same = all(a is b for a, b in zip(found.values(), value.values(), strict=False))
             return value if same and found.keys() == value.keys() else found
         if isinstance(value, list | tuple):
-            items = [self._walk(item) for item in value]
+            items = [self._walk(item, numbers) for item in value]
             return value if all(a is b for a, b in zip(items, value, strict=True)) else items
-        return value
-
-    def _has_any(self, text: str) -> bool:
-        if any(form in text for form in self._fresh):
-            return True
-        if not self._chunks:
-            return False
-        data = text.encode(errors="surrogatepass")
-        return any(chunk.search(data) is not None for chunk in self._chunks)
-
-    def _hidden(self, text: str) -> str:
-        hidden: str = _cut(text, _merged(span for form in self._forms for span in _spans(text, form)), MASK)
-        return hidden
+        return MASK if _is_number(value) and value in numbers else value
 
 
 class RedactingStream:
@@ -171,78 +164,8 @@ class RedactingStream:
         return rest
 
 
-def forms_of(value: str) -> tuple[str, ...]:
-    """The texts in which a value may stand, longest first, each once."""
-    lines = [line.strip() for line in value.splitlines()] if "\n" in value or "\r" in value else []
-    # A line like `-----BEGIN …` says what follows, and is no secret.
-    parts = [line for line in lines if len(line) >= LINE_CHARACTERS_MIN and not line.startswith("-----")]
-    found = {form for part in dict.fromkeys([value, value.strip(), *parts]) for form in _forms(part)}
-    return tuple(sorted(found, key=lambda form: (-len(form), form)))
-
-
-def _forms(value: str) -> Iterator[str]:
-    import html
-    from urllib.parse import quote, quote_plus
-
-    data = value.encode()
-    yield value
-    for ascii_only in (True, False):
-        escaped = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
-        yield escaped
-        yield escaped.replace("/", "\\/")
-        yield json.dumps(escaped, ensure_ascii=ascii_only)[1:-1]
-    for safe in ("", "/", "/:?#[]@!$&'()*+,;="):
-        encoded = quote(value, safe=safe)
-        yield encoded
-        yield _lower_escapes(encoded)
-    yield quote_plus(value)
-    yield _lower_escapes(quote_plus(value))
-    for quoted in (repr, ascii):
-        yield quoted(value)[1:-1]
-        # In a longer text that has both kinds of quotes, Python escapes the single ones.
-        yield quoted(f"{value}'\"")[1:-4]
-    yield html.escape(value)
-    yield html.escape(value, quote=False)
-    yield data.hex()
-    yield data.hex().upper()
-    # JSON that is encoded as a whole, as services do with what they were sent, holds the value escaped.
-    within = (json.dumps(value, ensure_ascii=ascii_only)[1:-1].encode() for ascii_only in (True, False))
-    for plain in dict.fromkeys([data, *within]):
-        yield from _base64_forms(plain)
-
-
-def _base64_forms(data: bytes) -> Iterator[str]:
-    for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
-        yield encode(data).decode()
-        for offset in range(3):
-            # The characters that the value alone decides, wherever in a longer base64 text it begins.
-            first, end = -(-8 * offset // 6), 8 * (offset + len(data)) // 6
-            inner = encode(bytes(offset) + data + bytes(2)).decode()[first:end]
-            if len(inner) >= FORM_CHARACTERS_MIN:
-                yield inner
-
-
-def _lower_escapes(encoded: str) -> str:
-    """The same URL-encoded text with its hex digits in lower case: `%2F` as `%2f`."""
-    head, *rest = encoded.split("%")
-    return head + "".join(f"%{part[:2].lower()}{part[2:]}" for part in rest)
-
-
-def _automaton(forms: Iterable[str]) -> Any:  # `Any`: as above
-    import re2
-
-    options = re2.Options()
-    options.max_mem = 256 << 20
-    options.never_nl = False
-    options.log_errors = False
-    return re2.compile(b"|".join(re2.escape(form.encode()) for form in forms), options)
-
-
-def _spans(text: Any, form: Any) -> Iterator[tuple[int, int]]:  # `Any`: both text, or both bytes
-    start = text.find(form)
-    while start >= 0:
-        yield start, start + len(form)
-        start = text.find(form, start + 1)
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -256,14 +179,29 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _cut(text: Any, spans: list[tuple[int, int]], mask: Any) -> Any:  # `Any`: as above
-    if not spans:
-        return text
+def _cut(data: bytes, hits: list[Hit]) -> bytes:
+    if not hits:
+        return data
     pieces, at = [], 0
-    for start, end in spans:
-        pieces += [text[at:start], mask]
+    for start, end in _merged((start, end) for start, end, _ in hits):
+        pieces += [data[at:start], MASK.encode()]
         at = end
-    return (text[:0]).join([*pieces, text[at:]])
+    return b"".join([*pieces, data[at:]])
+
+
+def _is_number(value: Json) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _numbers(value: Json) -> Iterator[int | float]:
+    if _is_number(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _numbers(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item)
 
 
 def _texts(value: Json) -> Iterator[str]:
@@ -290,4 +228,4 @@ def _by_name(value: Json, *, is_secret: bool = False) -> Json:
     return value
 
 
-__all__ = ["CHARACTERS_MIN", "MASK", "RedactingStream", "Redactor", "forms_of"]
+__all__ = ["CHARACTERS_MIN", "MASK", "RedactingStream", "Redactor"]

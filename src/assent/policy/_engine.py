@@ -1,8 +1,9 @@
 """The gate: one context in, one decision out. Pure, deterministic, and closed when in doubt.
 
 Theory of operation. The index gives the rules whose `when` matches, as bits of an integer. They are taken in file order: the
-first without an `if` decides, the first whose `if` is true decides, and the first whose `if` fails denies. What a rule decides
-depends only on the rule and on how much care the call needs, so the answers exist before anybody asks.
+first without an `if` decides, the first whose `if` is true decides, and the first whose `if` fails denies (`_together.py` finds
+them quickly). What a rule decides depends only on the rule and on how much care the call needs, so the answers exist before
+anybody asks.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from assent.policy._compiled import Answer, CompiledRule, care_for, compile_rule
 from assent.policy._conditions import compile_condition
 from assent.policy._context import PolicyContext
 from assent.policy._explain import PolicyExplanation, Trace, explain, not_boolean
-from assent.policy._index import REMEMBERED_MAX, Index
+from assent.policy._index import Index
 from assent.policy._read import read_policy
+from assent.policy._together import Asked
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents import Document, load_yaml
-from assent.spec.expression import Bindings, Expression, ExpressionError, Projection, projection
+from assent.spec.expression import Bindings, Expression, ExpressionError
 from assent.spec.policy import Policy
+
+ASKED_MAX: Final = 512
+"""Sets of conditional rules that are kept ready; a table that is full starts again empty."""
 
 FAILED: Final = "POLICY_ERROR"
 """The code of a denial because a rule could not be evaluated."""
@@ -54,8 +59,8 @@ class PolicyEngine:
         )
         self._index = Index([(rule.when, rule.unless) for rule in policy.rules])
         self._default = default_answers(policy.default)
-        self._conditional = sum(1 << i for i, rule in enumerate(policy.rules) if rule.condition is not None)
-        self._projections: dict[int, Projection] = {}
+        self._unconditional = sum(1 << i for i, rule in enumerate(policy.rules) if rule.condition is None)
+        self._asked_of: dict[int, Asked] = {}
 
     @classmethod
     def load(cls, text: str | bytes, *, source: str = "policy.yaml") -> Self:
@@ -117,33 +122,56 @@ class PolicyEngine:
     def _decide(self, context: PolicyContext, unknown: UnknownInputs) -> tuple[Decision | None, int | None]:
         """The decision, and the index of the rule that made it; (None, index) when a rule reads an unknown input."""
         bits = self._index.candidates(context)
-        bindings: Bindings | None = None
-        while bits:
-            lowest = bits & -bits
-            i = lowest.bit_length() - 1
+        certain = bits & self._unconditional
+        last = certain & -certain
+        # Those above the first rule without an `if`; without such a rule `last - 1` is -1, which is all of them.
+        conditional = bits & (last - 1)
+        if conditional:
+            found = self._ask(self._asked(conditional), context, unknown)
+            if found is not None:
+                return found
+        if last:
+            i = last.bit_length() - 1
+            return self._answered(self._rules[i].answers[care_for(context)], i, context), i
+        return self._answered(self._default[care_for(context)], len(self._rules), context), None
+
+    def _ask(
+        self, asked: Asked, context: PolicyContext, unknown: UnknownInputs
+    ) -> tuple[Decision | None, int] | None:
+        """The same among rules that have an `if`; None when none of them holds."""
+        bindings = Bindings(context.facts(asked.projection), asked.projection)
+        for i in asked.rules if unknown else asked.open(bindings):
             compiled = self._rules[i]
             condition = compiled.condition
-            if condition is not None:
-                if unknown and _reads(condition, unknown):
-                    return None, i
-                if bindings is None:
-                    bindings = Bindings(context.facts(), self._projection(bits & self._conditional))
+            assert condition is not None  # INVARIANT: only rules with one are asked
+            if unknown and _reads(condition, unknown):
+                return None, i
+            try:
+                holds = condition.run(bindings)
+            except ExpressionError:
+                # The fault may be a value that only a later rule reads: alone, this rule may still hold. A rule must not fail
+                # because of what stands below it.
                 try:
-                    holds = condition.run(bindings)
-                except ExpressionError:
-                    # The fault may be a value that only a later rule reads: alone, this rule may still hold. A rule
-                    # must not fail because of what stands below it.
-                    try:
-                        holds = condition.run_on(context.facts())
-                    except ExpressionError as error:
-                        return self._failed(i, compiled, context, error.message), i
-                if holds is False:
-                    bits ^= lowest
-                    continue
-                if holds is not True:
-                    return self._failed(i, compiled, context, not_boolean(condition.source)), i
-            return self._answered(compiled.answers[care_for(context)], i, context), i
-        return self._answered(self._default[care_for(context)], len(self._rules), context), None
+                    holds = condition.run_on(context.facts())
+                except ExpressionError as error:
+                    return self._failed(i, compiled, context, error.message), i
+            if holds is True:
+                return self._answered(compiled.answers[care_for(context)], i, context), i
+            if holds is not False:
+                return self._failed(i, compiled, context, not_boolean(condition.source)), i
+        return None
+
+    def _asked(self, conditional: int) -> Asked:
+        """The rules behind these bits, with what their `if`s read, so that it is converted once for all of them."""
+        found = self._asked_of.get(conditional)
+        if found is None:
+            rules = [i for i in range(conditional.bit_length()) if conditional >> i & 1]
+            conditions = [condition for i in rules if (condition := self._rules[i].condition) is not None]
+            found = Asked(rules, conditions)
+            if len(self._asked_of) >= ASKED_MAX:
+                self._asked_of.clear()
+            self._asked_of[conditional] = found
+        return found
 
     def _answered(self, answer: Answer, i: int, context: PolicyContext) -> Decision:
         return Decision(
@@ -160,21 +188,6 @@ class PolicyEngine:
         reason = f"rule `{compiled.rule.id}` could not be evaluated: {fault}"
         trace = Trace(self._rules, i, context)
         return Decision(PolicyDecision.DENY, compiled.rule.id, reason, self.digest, None, FAILED, trace)
-
-    def _projection(self, conditional: int) -> Projection:
-        """What the `if`s of these rules read, so that it is converted once for all of them."""
-        found = self._projections.get(conditional)
-        if found is None:
-            expressions = (
-                compiled.condition
-                for i, compiled in enumerate(self._rules)
-                if compiled.condition and conditional >> i & 1
-            )
-            found = projection({name for expression in expressions for name in expression.names})
-            if len(self._projections) >= REMEMBERED_MAX:
-                self._projections.clear()
-            self._projections[conditional] = found
-        return found
 
 
 @dataclass(frozen=True, slots=True)

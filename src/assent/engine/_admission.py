@@ -36,6 +36,13 @@ APPROVAL_CAPABILITY: Final = "assent.approval"
 _ANSWERS: Final = ("granted", "used")
 """An approval that answers the gate's question; a used one still does for further attempts of the very same call."""
 
+# Asked for each step; see `_record.py` for what a look-up in the class costs.
+_DENY: Final = PolicyDecision.DENY
+_ALLOW: Final = PolicyDecision.ALLOW
+_NO_UNDO: Final = Undo.NONE
+_EXECUTE: Final = OperationType.EXECUTE
+_UNKNOWN: Final = Effect.UNKNOWN
+
 
 class Candidate(msgspec.Struct, frozen=True):
     """A step whose call is fully known: what the gate is asked about and what a person would approve."""
@@ -155,16 +162,13 @@ class Admission:
         asked = record.approval if record is not None else None
         decision = self._pipeline.authorize(candidate.call, self.question(candidate, now))
         try:
-            if decision.effect is not PolicyDecision.DENY and _may_take_long(candidate.bound):
+            if decision.effect is _DENY:
+                return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
+            if _may_take_long(candidate.bound):
                 await self._settle()
-            match decision.effect:
-                case PolicyDecision.DENY:
-                    return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
-                case PolicyDecision.ALLOW:
-                    voided = _voided(asked)
-                    return await self._prepare(candidate, decision, record, outbox, voided, grant=None)
-                case PolicyDecision.REQUIRE_APPROVAL:
-                    return await self._with_approval(candidate, decision, record, outbox, now)
+            if decision.effect is _ALLOW:
+                return await self._prepare(candidate, decision, record, outbox, _voided(asked), grant=None)
+            return await self._with_approval(candidate, decision, record, outbox, now)
         except AssentError as error:
             raise await self._pipeline.fail(candidate.call, error) from None
         except asyncio.CancelledError as error:
@@ -273,7 +277,7 @@ class Admission:
         call = candidate.call
         await self._pipeline.allow(call)
         # What an earlier attempt may have left must not become the state that undo restores.
-        earlier = record.intent if record is not None and record.effect is Effect.UNKNOWN else None
+        earlier = record.intent if record is not None and record.effect is _UNKNOWN else None
         timeout_s = self._timeout(candidate)
         found = await self._pipeline.prepare(call, timeout_s=timeout_s, may_look=earlier is None)
         prepared = earlier.prepared if earlier is not None else None
@@ -355,7 +359,7 @@ class Admission:
 
 def _may_take_long(bound: BoundCapability) -> bool:
     """Whether a program may run before the call begins, so that what it writes can be shown and journaled first."""
-    return bound.spec.operation_type is OperationType.EXECUTE and "prepare" in bound.parts
+    return bound.spec.operation_type is _EXECUTE and "prepare" in bound.parts
 
 
 def record_is_new(record: StepRecord | None) -> bool:
@@ -365,12 +369,12 @@ def record_is_new(record: StepRecord | None) -> bool:
 
 def effective_risk(step: StepSpec, bound: BoundCapability, undo: Undo) -> RiskLevel:
     """The spec's risk, raised by the step's author, and CRITICAL when no pre-image is kept."""
-    levels = [bound.spec.risk.level]
-    if step.risk_level is not None:
-        levels.append(step.risk_level)
-    if undo is Undo.NONE and not step.keeps_undo:
-        levels.append(RiskLevel.CRITICAL)
-    return max(levels, key=lambda level: level.rank)
+    risk = bound.spec.risk.level
+    if undo is _NO_UNDO and not step.keeps_undo:
+        return RiskLevel.CRITICAL
+    if step.risk_level is not None and step.risk_level.rank > risk.rank:
+        return step.risk_level
+    return risk
 
 
 def timeout_of(step: StepSpec, bound: BoundCapability, services: Services) -> float | None:

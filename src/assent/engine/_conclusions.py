@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final
 
 from assent.engine._record import Phase, RunRecord, Task, to_take_back
 from assent.spec import events as ev
 from assent.spec.states import Effect, Mode, RunState, StepState, Undo
 
+# Asked after each event; see `_record.py` for what a look-up in the class costs.
+_FORWARD: Final = Phase.FORWARD
+_DONE: Final = Phase.DONE
+_IN_DOUBT: Final = StepState.IN_DOUBT
+
 
 def conclude(record: RunRecord) -> Sequence[ev.AnyEvent]:
     """What follows from the record by itself; empty when the next move is the shell's or a person's."""
-    match record.phase:
-        case Phase.FORWARD:
-            return _conclude_forward(record)
-        case Phase.ROLLBACK | Phase.UNDO:
-            return _conclude_taking_back(record)
-        case Phase.DONE:
-            return ()
-        case _:
-            assert_never(record.phase)
+    if record.phase is _FORWARD:
+        return _conclude_forward(record)
+    return () if record.phase is _DONE else _conclude_taking_back(record)
 
 
 def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
-    in_doubt = record.has(StepState.IN_DOUBT)
+    in_doubt = record.has(_IN_DOUBT)
+    if not in_doubt and not record.is_stopping:
+        return ()
     busy = record.count(StepState.RUNNING)
     if not record.is_stopping:
-        asks = in_doubt and (record.mode is Mode.WORKFLOW or record.is_closed)
+        asks = record.mode is Mode.WORKFLOW or record.is_closed
         if asks and not busy and record.state is not RunState.NEEDS_ATTENTION:
             return [_needs_attention(record)]
         return ()

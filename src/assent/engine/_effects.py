@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from assent.engine._admission import timeout_of
 from assent.engine._commands import (
@@ -49,6 +50,10 @@ from assent.spec import events as ev
 from assent.spec.ids import LABEL, Commitment, StepKey
 from assent.spec.secret_text import is_secret_name
 from assent.spec.states import Effect, StepState, Undo, Verdict
+
+# Asked for each effect; see `_record.py` for what a look-up in the class costs.
+_NOT_NEEDED: Final = Undo.NOT_NEEDED
+_NONE: Final = Effect.NONE
 
 
 class Effects:
@@ -103,7 +108,7 @@ class Effects:
             self.tokens.pop(step.key, None)
             self._values.forget(intent.inputs, intent.prepared)
         self._values.put_output(step.key, told)
-        effect = Effect.NONE if intent.undo is Undo.NOT_NEEDED else Effect.DONE
+        effect = _NONE if intent.undo is _NOT_NEEDED else Effect.DONE
         return Succeeded(step.key, intent.attempt, commitment, effect, served)
 
     def _told(

@@ -12,7 +12,7 @@ The rules stand by who speaks: `_reports` (the shell), `_wishes` (people), `_con
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from assent.engine._commands import (
     Abort,
@@ -47,6 +47,11 @@ from assent.errors import InputError
 from assent.spec import events as ev
 from assent.spec.ids import StepKey
 from assent.spec.states import Mode, StepState
+
+# See `_record.py` for what a look-up in the class costs.
+_FORWARD: Final = Phase.FORWARD
+_TAKING_BACK: Final = (Phase.ROLLBACK, Phase.UNDO)
+_RUNNING: Final = StepState.RUNNING
 
 
 def advance(record: RunRecord, readiness: Readiness, command: Command, at_ms: int) -> list[ev.AnyEvent]:
@@ -106,14 +111,12 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
 
 def step_task(step: StepRecord) -> Task | None:
     """What the shell has to do for a running step; a gathering one waits for its iterations first."""
-    return step.task if step.state is StepState.RUNNING else None
+    return step.task if step.state is _RUNNING else None
 
 
 def next_compensation(record: RunRecord) -> StepKey | None:
     """The step whose effect is to be taken back next: one at a time, latest outcome first."""
-    if record.phase not in (Phase.ROLLBACK, Phase.UNDO) or not record.rollback:
-        return None
-    return record.rollback[0]
+    return record.rollback[0] if record.rollback and record.phase in _TAKING_BACK else None
 
 
 def can_begin_undo(record: RunRecord) -> bool:
@@ -125,7 +128,7 @@ def can_begin_undo(record: RunRecord) -> bool:
 
 
 def _may_begin_steps(record: RunRecord) -> bool:
-    return record.phase is Phase.FORWARD and not record.is_stopping
+    return record.phase is _FORWARD and not record.is_stopping
 
 
 def _may_admit(record: RunRecord, command: Admit) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from assent.engine._record import RunRecord
 from assent.spec.ids import StepKey
@@ -10,6 +11,8 @@ from assent.spec.states import StepState
 
 PASSABLE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
 """Outcomes after which dependents run; a skipped step's output is null."""
+
+_PENDING: Final = StepState.PENDING  # see `_record.py` for what a look-up in the class costs
 
 
 class Readiness:
@@ -49,7 +52,7 @@ class Readiness:
         if step is None:
             return
         self.add(key)  # iterations and steps of a session become known by their first event
-        if step.state is not StepState.PENDING or step.attempt > 0:
+        if step.state is not _PENDING or step.attempt > 0:
             self.ready.pop(key, None)
         if step.state in PASSABLE and key not in self._passed:
             self._passed.add(key)

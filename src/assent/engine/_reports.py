@@ -26,6 +26,8 @@ from assent.spec.states import Effect, StepState, Verdict
 COMPENSATION_ATTEMPTS_MAX: Final = 3
 """How often one compensation is tried before a person is asked."""
 
+_RUNNING: Final = StepState.RUNNING  # see `_record.py` for what a look-up in the class costs
+
 
 def decide_report(
     record: RunRecord, report: Succeeded | Failed | Reconciled | Doubted
@@ -74,7 +76,7 @@ def decide_access(record: RunRecord, access: Accessed) -> Sequence[ev.AnyEvent]:
 def _is_expected(
     record: RunRecord, step: StepRecord, report: Succeeded | Failed | Reconciled | Doubted
 ) -> bool:
-    if step.state is StepState.RUNNING:
+    if step.state is _RUNNING:
         if step.intent is not None and step.attempt != report.attempt:
             return False
         match report:

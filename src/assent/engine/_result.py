@@ -18,6 +18,9 @@ from assent.spec.states import RunState, StepState
 
 _FAILED = frozenset({StepState.FAILED, StepState.DENIED, StepState.IN_DOUBT, StepState.COMPENSATION_FAILED})
 
+_SUCCEEDED = StepState.SUCCEEDED  # see `_record.py` for what a look-up in the class costs
+_WITHOUT_ERROR = (RunState.SUCCEEDED, RunState.UNDONE, RunState.PENDING)
+
 
 class StepResult(msgspec.Struct, frozen=True):
     """One step of a run. `output` is None unless it succeeded; `error` is the error object when it did not.
@@ -135,10 +138,11 @@ def _step(
         return StepResult(name, spec.capability, None, StepState.PENDING, None, None, None, 0)
     planned = blueprint.steps.get(name) if blueprint is not None else None
     error: Any = None
-    if step.state in _FAILED or (step.error is not None and step.state is not StepState.SUCCEEDED):
+    has_succeeded = step.state is _SUCCEEDED
+    if step.state in _FAILED or (step.error is not None and not has_succeeded):
         error = _step_error(step, reader)
     output: Json = None
-    if step.state is StepState.SUCCEEDED:
+    if has_succeeded:
         known, output = values.output(name) if values is not None else (False, None)
         if not known:
             output = load_json(reader, step.output)
@@ -176,7 +180,7 @@ def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:
 def _run_error(
     record: RunRecord, steps: tuple[StepResult, ...], reader: JournalReader
 ) -> dict[str, Json] | None:
-    if record.state in (RunState.SUCCEEDED, RunState.UNDONE, RunState.PENDING):
+    if record.state in _WITHOUT_ERROR:
         return None
     if record.is_cancelling:
         return _error("RUN_CANCELLED", "the run was cancelled", None)

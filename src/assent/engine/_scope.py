@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Final
 
 from assent.engine._blueprint import Blueprint
 from assent.engine._record import RunRecord
@@ -14,6 +15,8 @@ from assent.invocation import BoundCapability, CallPhase, Invocation, World
 from assent.spec.ids import StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Undo
+
+_NO_UNDO: Final = Undo.NONE  # see `_record.py` for what a look-up in the class costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class RunScope:
             key=idempotency_key(self.record, key) + suffix,
             world=world if world is not None else self.services.world,
             blobs=self.services.blobs,
-            keep_pre_image=undo is not Undo.NONE,
+            keep_pre_image=undo is not _NO_UNDO,
             local=self.blueprint.hooks.get(key, ()),
             entry=entry,
             is_retry=is_retry,

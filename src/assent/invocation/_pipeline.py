@@ -45,7 +45,16 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound="Pipeline")
 
 # Looked up in its class, a member of an enum costs as much as the event that it goes into.
+_RECEIVED: Final = CallPhase.RECEIVED
+_VALIDATED: Final = CallPhase.VALIDATED
+_AUTHORIZED: Final = CallPhase.AUTHORIZED
+_PREPARED: Final = CallPhase.PREPARED
+_EXECUTING: Final = CallPhase.EXECUTING
+_COMPENSATING: Final = CallPhase.COMPENSATING
+_SUCCEEDED: Final = CallPhase.SUCCEEDED
+_DENY: Final = PolicyDecision.DENY
 _VALIDATION: Final = Subject.VALIDATION
+_COMPENSATION: Final = Subject.COMPENSATION
 _POLICY: Final = Subject.POLICY
 _END: Final = Stage.END
 
@@ -125,7 +134,7 @@ class Pipeline:
         """
         life = CallLife()
         life.bound = bound
-        if entry is not CallPhase.RECEIVED:
+        if entry is not _RECEIVED:
             require_entry(entry)
             life.phase = entry
         spec = bound.spec
@@ -147,8 +156,8 @@ class Pipeline:
             around=self._around,
         )
         call = Invocation(bound, context, life, self._now_us())
-        if entry is CallPhase.COMPENSATING:
-            call.subject = Subject.COMPENSATION
+        if entry is _COMPENSATING:
+            call.subject = _COMPENSATION
         if local:
             call.local = local
         if is_silent:
@@ -170,7 +179,7 @@ class Pipeline:
         started = self._teller.begin(call, _VALIDATION, "input") if heard else 0
         try:
             call.parameters, call.inputs = call.bound.parse(inputs)
-            if call.life.phase is CallPhase.RECEIVED:
+            if call.life.phase is _RECEIVED:
                 call.bound.require_references(call.inputs)
                 # What the journal gives back was looked at when it came, and must be taken back whatever is known by now.
                 require_unexposed(self.redactor, call.inputs, "the inputs", call.context.capability)
@@ -186,8 +195,8 @@ class Pipeline:
         self.metrics.validation("input", passed=True)
         if heard:
             self._teller.tell(call, _VALIDATION, _END, name="input", started_us=started)
-        if call.life.phase is CallPhase.RECEIVED:
-            enter(call, CallPhase.VALIDATED)
+        if call.life.phase is _RECEIVED:
+            enter(call, _VALIDATED)
 
     # -- authorized -----------------------------------------------------------------------------------------------------------
 
@@ -197,7 +206,7 @@ class Pipeline:
         started = self._teller.begin(call, _POLICY) if heard else 0
         decision = self._gate.decide(question)
         self.metrics.decision(decision.effect.value)
-        denied = decision.effect is PolicyDecision.DENY
+        denied = decision.effect is _DENY
         code = decision.code or "POLICY_DENIED" if denied else None
         if heard:
             stage = Stage.ERROR if denied else _END
@@ -212,7 +221,7 @@ class Pipeline:
 
     async def allow(self, call: Invocation) -> None:
         """The gate's answer stands, or a person's grant with it: the call is authorized and the `before` hooks may refuse it."""
-        enter(call, CallPhase.AUTHORIZED)
+        enter(call, _AUTHORIZED)
         chain = self._chain(call)
         if chain is not None and chain.before:
             waits = self._ask_hooks(call, chain.before, HookedCall(call.context, call.inputs))
@@ -240,7 +249,7 @@ class Pipeline:
                 self.redactor, dict(answer.state), "what its undo would need", call.context.capability
             )
             found = answer
-        enter(call, CallPhase.PREPARED)
+        enter(call, _PREPARED)
         return found
 
     async def execute(
@@ -251,8 +260,8 @@ class Pipeline:
         `Invocation.has_returned` tells afterwards whether the handler came to its end: then the effect is done, whatever follows.
         """
         life = call.life
-        if life.phase is not CallPhase.EXECUTING:
-            enter(call, CallPhase.EXECUTING)
+        if life.phase is not _EXECUTING:
+            enter(call, _EXECUTING)
             chain = call.chain
         else:
             chain = self._chain(call)
@@ -296,7 +305,7 @@ class Pipeline:
 
     async def succeed(self, call: Invocation, output: Json = None) -> None:
         """The effect is done and its output is good. Nothing that still runs can change that."""
-        enter(call, CallPhase.SUCCEEDED)
+        enter(call, _SUCCEEDED)
         if call.life.callbacks is not None or (call.chain is not None and call.chain.finally_):
             try:
                 await self._ending.finish(call, output=output, error=None)
@@ -465,7 +474,7 @@ class Pipeline:
         if call.is_silent:
             return
         duration = self._now_us() - call.started_us
-        if call.subject is Subject.COMPENSATION:
+        if call.subject is _COMPENSATION:
             outcome = "compensated" if code is None else "compensation_failed"
         self.metrics.call(call.context.capability, outcome, duration, code)
         if self.lifecycle.is_heard:

@@ -397,6 +397,14 @@ def test_policy_explain_names_the_rule_and_why_no_earlier_one_decided(terminal: 
     assert "reads" in text
 
 
+def test_policy_explain_asks_as_if_something_had_been_read_before(terminal: Terminal) -> None:
+    stays = "{ id: stays, if: '\"reads_private\" in run.labels', decision: DENY }"
+    terminal.write("p.yaml", f"version: 1\ndefault: ALLOW\nrules:\n  - {stays}\n")
+    words = ("policy", "explain", "net.http.get", "url=https://a.example/", "--policy", "p.yaml", "--json")
+    assert terminal(*words).object["rule"] == "default"
+    assert terminal(*words, "--run-label", "reads_private").object["rule"] == "stays"
+
+
 def test_policy_test_compares_with_the_cases(terminal: Terminal) -> None:
     terminal.write("p.yaml", POLICY)
     case = "cases:\n  - name: asks\n    given: {{ capability: io.fs.delete }}\n    expect: {}\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from assent.capabilities import builtin_catalog
 from assent.errors import InputError
 from assent.policy import DEFAULT_POLICY_YAML, PolicyEngine, check, load_cases, run_cases
 from assent.policy._conditions import VARIABLES
@@ -22,16 +23,18 @@ POLICIES = [text for kind, text in BLOCKS if kind == "policy"]
 CASES = [text for kind, text in BLOCKS if kind == "cases"]
 REFUSED = [text for kind, text in BLOCKS if kind == "refused"]
 
+BUILT_IN = {spec.id: spec for spec, _ in builtin_catalog()}
+
 
 def test_the_page_has_examples_of_each_kind() -> None:
-    assert [kind for kind, _ in BLOCKS if kind != "refused"] == ["policy", "cases"] * 4
+    assert [kind for kind, _ in BLOCKS if kind != "refused"] == ["policy", "cases"] * 5
     assert len(REFUSED) == 3
 
 
 @pytest.mark.parametrize(("policy", "cases"), list(zip(POLICIES, CASES, strict=True)))
 def test_cases_of_the_page_pass(policy: str, cases: str) -> None:
     assert check(policy) == []
-    results = run_cases(PolicyEngine.load(policy), load_cases(cases))
+    results = run_cases(PolicyEngine.load(policy), load_cases(cases, capabilities=BUILT_IN))
     assert [result.fault for result in results] == [None] * len(results)
 
 
@@ -73,4 +76,8 @@ def test_the_commented_rules_of_that_file_are_rules() -> None:
         line.replace("  # ", "  ", 1) if line.startswith("  # ") else "" for line in lines
     )
     policy = PolicyEngine.load(f"{head}\n{uncommented}\n").policy
-    assert [rule.id for rule in policy.rules][-2:] == ["agents-keep-out-of-releases", "large-writes"]
+    assert [rule.id for rule in policy.rules][-3:] == [
+        "agents-keep-out-of-releases",
+        "private-data-stays",
+        "large-writes",
+    ]

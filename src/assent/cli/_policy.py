@@ -78,8 +78,21 @@ def _finding(found: Object, paint: Paint) -> str:
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--workflow", metavar="NAME", help="As a step of this workflow.")
 @click.option("--environment", metavar="NAME", help="In this environment.")
+@click.option(
+    "--run-label",
+    "labels",
+    metavar="LABEL",
+    multiple=True,
+    help="After a call with this label in the same run, such as `reads_private`; may be given again.",
+)
 def explain(
-    door: Door, capability: str, parameters: tuple[str, ...], workflow: str | None, environment: str | None
+    door: Door,
+    capability: str,
+    parameters: tuple[str, ...],
+    *,
+    workflow: str | None,
+    environment: str | None,
+    labels: tuple[str, ...],
 ) -> None:
     """Show which rule decides a call of CAPABILITY with these parameters, and why each earlier rule did not."""
     from assent.policy import PolicyContext
@@ -94,6 +107,7 @@ def explain(
         given,
         workflow=workflow,
         environment=environment or settings.environment,
+        run_labels=frozenset(labels),
         now_ms=SystemClock().now_ms(),
     )
     explained = door.facade.policy(settings).explain(context)

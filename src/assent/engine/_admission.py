@@ -24,10 +24,10 @@ from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Pre
 from assent.policy import PolicyContext
 from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
-from assent.spec.capability import OperationType, RiskLevel
+from assent.spec.capability import FLOWS, OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.ids import Commitment, StepKey
-from assent.spec.states import Effect, Undo
+from assent.spec.states import Effect, StepState, Undo
 from assent.spec.workflow import StepSpec
 
 APPROVAL_CAPABILITY: Final = "assent.approval"
@@ -83,6 +83,23 @@ class Admission:
         self._values = scope.values
         self._record = scope.record
         self._requester = scope.requester
+        self._labels: frozenset[str] | None = None
+
+    @property
+    def _run_labels(self) -> frozenset[str]:
+        """The labels of every call of this run that has begun: what it may have read, and where it may have sent it."""
+        if self._labels is None:
+            self._labels = frozenset().union(*map(self._labels_of, self._record.steps.values()))
+        return self._labels
+
+    def _labels_of(self, step: StepRecord) -> frozenset[str]:
+        reference = self._blueprint.step_of(step.key).capability
+        if reference is None or (step.attempt == 0 and step.state is not StepState.FAILED):
+            return frozenset()
+        try:
+            return self._bound(step.key, reference).spec.labels
+        except AssentError:  # It was removed since; nobody can say what it did not read.
+            return FLOWS
 
     async def admit(self, key: StepKey, outbox: Outbox) -> Command:
         """The command that says what comes of the step."""
@@ -188,6 +205,7 @@ class Admission:
             run_id=self._record.run,
             mode=created.mode,
             requester=self._requester,
+            run_labels=self._run_labels,
             now_ms=now_ms,
         )
 
@@ -275,6 +293,8 @@ class Admission:
         grant: str | None,
     ) -> Command:
         call = candidate.call
+        # Also its error may tell what it has read.
+        self._labels = self._run_labels | candidate.bound.spec.labels
         await self._pipeline.allow(call)
         # What an earlier attempt may have left must not become the state that undo restores.
         earlier = record.intent if record is not None and record.effect is _UNKNOWN else None

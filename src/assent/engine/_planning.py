@@ -133,6 +133,7 @@ class Planner:
         self._inputs = inputs
         self._world: World = services.world.simulate()
         self._world_is_known = True
+        self._labels: frozenset[str] = frozenset()
         unbound = Commitment("")
         created = ev.RunCreated(
             mode=blueprint.mode,
@@ -188,7 +189,14 @@ class Planner:
     ) -> PlannedStep:
         assert step.capability is not None  # INVARIANT: `_plan_step` looked
         target = _Target.of(key, step, self._catalogue.find(step.capability))
-        has_effect = target.bound.spec.has_effect
+        planned = await self._plan_target(target, context, known=known)
+        self._labels |= target.bound.spec.labels
+        return planned
+
+    async def _plan_target(
+        self, target: _Target, context: Mapping[str, object] | None, *, known: bool
+    ) -> PlannedStep:
+        step, has_effect = target.step, target.bound.spec.has_effect
         if context is None or _depends(step.inputs.names):
             self._world_is_known &= not has_effect
             return self._unknown(target)
@@ -242,6 +250,7 @@ class Planner:
             environment=self._environment,
             mode=self._blueprint.mode,
             requester=self._principal,
+            run_labels=self._labels,
             now_ms=self._services.clock.now_ms(),
         )
 

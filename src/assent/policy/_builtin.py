@@ -85,6 +85,12 @@ rules:
   #   decision: DENY
   #   reason: releases are made by people
   #
+  # - id: private-data-stays              # an address can carry data out, and asking for one is MEDIUM
+  #   when: { labels: [sends_external] }
+  #   if: '"reads_private" in run.labels'   # what this run, or this agent's session, has called before
+  #   decision: REQUIRE_APPROVAL
+  #   reason: this run has read private data
+  #
   # - id: large-writes
   #   when: { capability: io.fs.write_file, risk_level: { at_least: MEDIUM } }
   #   if: size(inputs.content) > 1000000   # CEL over principal, capability, risk_level, risk_rank, inputs, run, now

@@ -27,7 +27,7 @@ _GIVEN_KEYS: Final = (
     "principal", "roles", "capability", "version", "operation_type", "risk_level", "labels", "requires_approval", "inputs",
     "workflow", "environment", "run", "now",
 )  # fmt: skip
-_RUN_KEYS: Final = ("id", "mode", "requester")
+_RUN_KEYS: Final = ("id", "mode", "requester", "labels")
 
 _Choice = TypeVar("_Choice", OperationType, RiskLevel, Mode)
 
@@ -178,6 +178,7 @@ class _CaseReader:
                 run_id=self.text(run, "id", (*path, "run")) or "",
                 mode=self.choice(run, "mode", (*path, "run"), Mode.WORKFLOW),
                 requester=Principal.parse(requester) if requester else None,
+                run_labels=self.texts(run, "labels", (*path, "run")) or frozenset(),
                 now_ms=self.now_ms(data.get("now"), (*path, "now")),
             )
         except InputError as error:

@@ -30,7 +30,14 @@ VARIABLES: Final[Fields] = {
     "risk_level": "text",
     "risk_rank": "number",
     "inputs": None,
-    "run": {"id": "text", "mode": "text", "requester": "text", "workflow": "text", "environment": "text"},
+    "run": {
+        "id": "text",
+        "mode": "text",
+        "requester": "text",
+        "workflow": "text",
+        "environment": "text",
+        "labels": "list",
+    },
     "now": "timestamp",
 }
 """Every variable of an `if` with its fields; None where the fields are the caller's own."""
@@ -43,7 +50,7 @@ CHOICES: Final[dict[syntax.Path, frozenset[str]]] = {
 }
 """Paths that have few possible values: comparing one with anything else is a slip."""
 
-_SETS_OF_TEXT: Final = (("principal", "roles"), ("capability", "labels"))
+_SETS_OF_TEXT: Final = (("principal", "roles"), ("capability", "labels"), ("run", "labels"))
 _ORDER: Final = frozenset({"<", "<=", ">", ">="})
 _COMPARE: Final = _ORDER | {"==", "!="}
 _LITERALS: Final = {

@@ -36,8 +36,10 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One question to the gate. Every field always has a value; only paths under `inputs` may be absent.
 
     `capability` is the id without a version. `workflow` and `environment` are empty, not missing, when there is none.
-    `requester` is who started the run, by default the principal. Enumerations are accepted as text, `inputs` as any JSON object,
-    of which a frozen copy is kept. Raises `InputError` SPEC_INVALID for a level, type, mode or time that does not exist.
+    `requester` is who started the run, by default the principal. `run_labels` are those of the capabilities whose calls this
+    run has begun before: what it may have read, and where it may have sent it. Enumerations are accepted as text, `inputs` as any
+    JSON object, of which a frozen copy is kept. Raises `InputError` SPEC_INVALID for a level, type, mode or time that does not
+    exist.
     """
 
     principal: Principal
@@ -53,6 +55,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_id: str = ""
     mode: Mode = Mode.WORKFLOW
     requester: Principal | None = None
+    run_labels: frozenset[str] = frozenset()
     now_ms: int = 0
 
     def __post_init__(self) -> None:
@@ -70,6 +73,8 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             )
         if type(self.labels) is not frozenset:
             put(self, "labels", frozenset(self.labels))
+        if type(self.run_labels) is not frozenset:
+            put(self, "run_labels", frozenset(self.run_labels))
         put(self, "inputs", freeze(self.inputs))
         if not self.workflow:
             put(self, "workflow", "")  # programs without types hand over None
@@ -91,6 +96,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         run_id: str = "",
         mode: Mode = Mode.WORKFLOW,
         requester: Principal | None = None,
+        run_labels: frozenset[str] = frozenset(),
         now_ms: int = 0,
     ) -> Self:
         """The question for one call of a capability; a `risk_level` below the spec's own does not lower it."""
@@ -111,6 +117,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             run_id=run_id,
             mode=mode,
             requester=requester,
+            run_labels=run_labels,
             now_ms=now_ms,
         )
 
@@ -140,6 +147,7 @@ def _run(context: PolicyContext) -> object:
         "requester": str(context.requester),
         "workflow": context.workflow,
         "environment": context.environment,
+        "labels": context.run_labels,
     }
 
 

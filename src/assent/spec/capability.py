@@ -109,6 +109,9 @@ def _matching(
 
 
 Label = Annotated[str, _matching(LABEL, "a label")]
+FLOWS: Final = frozenset({"reads_private", "reads_untrusted", "sends_external"})
+"""The labels that say where information flows. A spec may have others, for the rules of whoever writes the policy."""
+
 Seconds = Annotated[float, Field(strict=True, gt=0, le=31 * 24 * 3600)]
 
 

@@ -62,7 +62,6 @@ json_parse.preview(no_change)
     operation="READ",
     risk="LOW",
     justification="reads only",
-    labels=("reads_private",),
     timeout=_TIMEOUT_S,
     revision="data.json.render/1",
 )
@@ -168,7 +167,6 @@ yaml_parse.preview(no_change)
     operation="READ",
     risk="LOW",
     justification="reads only",
-    labels=("reads_private",),
     timeout=_TIMEOUT_S,
     revision="data.yaml.render/1",
 )
@@ -274,7 +272,6 @@ toml_parse.preview(no_change)
     operation="READ",
     risk="LOW",
     justification="reads only",
-    labels=("reads_private",),
     timeout=_TIMEOUT_S,
     revision="data.toml.render/1",
 )
@@ -380,7 +377,6 @@ csv_parse.preview(no_change)
     operation="READ",
     risk="LOW",
     justification="reads only",
-    labels=("reads_private",),
     timeout=_TIMEOUT_S,
     revision="data.csv.render/1",
 )

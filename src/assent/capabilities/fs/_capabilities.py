@@ -66,6 +66,7 @@ read_file.preview(_read.no_change)
     operation="READ",
     risk="LOW",
     justification="reads only",
+    labels=("reads_private",),
     revision="io.fs.hash_file/1",
 )
 def hash_file(context: LocalContext, parameters: OnePath) -> FileHash:
@@ -97,6 +98,7 @@ list_dir.preview(_read.no_change)
     operation="READ",
     risk="LOW",
     justification="reads only",
+    labels=("reads_private",),
     revision="io.fs.exists/1",
 )
 def exists(context: LocalContext, parameters: OnePath) -> Existence:

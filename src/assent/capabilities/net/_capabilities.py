@@ -16,6 +16,8 @@ from assent.capabilities.net._send import Sending, SendingCompensated
 from assent.invocation import LocalContext, Preview, capability
 
 _LABELS: Final = ("reads_untrusted", "sends_external")
+_WITH_BODY: Final = ("reads_private", *_LABELS)
+"""A body may be a file of the workspace."""
 _ASKS_AGAIN: Final = {"reconcile": "it only asks, so after a crash it asks again"}
 _GOES_OUT: Final = "only asks, but what it asks goes out, and what it gets comes from a stranger"
 _CHANGES: Final = "changes what a service holds"
@@ -127,7 +129,7 @@ _DELETE: Final = Sending[Send]("DELETE")
     justification=_FINAL,
     scope="network",
     effect=_CHANGES,
-    labels=_LABELS,
+    labels=_WITH_BODY,
     revision="net.http.post/1",
     without={"compensate": "name the request that offsets it: `net.http.post_compensated`"},
 )
@@ -149,7 +151,7 @@ post.preview(_POST.preview)
     scope="network",
     effect=_CHANGES,
     idempotent=True,
-    labels=_LABELS,
+    labels=_WITH_BODY,
     revision="net.http.put/1",
     without={"compensate": "name the request that offsets it: `net.http.put_compensated`"},
 )
@@ -170,7 +172,7 @@ put.preview(_PUT.preview)
     justification=_FINAL,
     scope="network",
     effect=_CHANGES,
-    labels=_LABELS,
+    labels=_WITH_BODY,
     revision="net.http.patch/1",
     without={"compensate": "name the request that offsets it: `net.http.patch_compensated`"},
 )
@@ -192,7 +194,7 @@ patch.preview(_PATCH.preview)
     scope="network",
     effect=_CHANGES,
     idempotent=True,
-    labels=_LABELS,
+    labels=_WITH_BODY,
     revision="net.http.delete/1",
     without={"compensate": "name the request that offsets it: `net.http.delete_compensated`"},
 )
@@ -224,7 +226,7 @@ _DELETE_BACK: Final = SendingCompensated("DELETE")
     scope="network",
     effect=_CHANGES,
     compensation="compensating_request",
-    labels=_LABELS,
+    labels=_WITH_BODY,
     revision="net.http.post_compensated/1",
 )
 async def post_compensated(context: LocalContext, parameters: SendCompensated) -> Answer:
@@ -246,7 +248,7 @@ post_compensated.preview(_POST_BACK.preview)
     scope="network",
     effect=_CHANGES,
     compensation="compensating_request",
-    labels=_LABELS,
+    labels=_WITH_BODY,
     revision="net.http.put_compensated/1",
 )
 async def put_compensated(context: LocalContext, parameters: SendCompensated) -> Answer:
@@ -268,7 +270,7 @@ put_compensated.preview(_PUT_BACK.preview)
     scope="network",
     effect=_CHANGES,
     compensation="compensating_request",
-    labels=_LABELS,
+    labels=_WITH_BODY,
     revision="net.http.patch_compensated/1",
 )
 async def patch_compensated(context: LocalContext, parameters: SendCompensated) -> Answer:
@@ -290,7 +292,7 @@ patch_compensated.preview(_PATCH_BACK.preview)
     scope="network",
     effect=_CHANGES,
     compensation="compensating_request",
-    labels=_LABELS,
+    labels=_WITH_BODY,
     revision="net.http.delete_compensated/1",
 )
 async def delete_compensated(context: LocalContext, parameters: SendCompensated) -> Answer:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.cli._diff import FOLD_LINES, counts, diff_text
+from assent.cli._diff import FOLD_LINES, counts, deleted, diff_text
 from assent.cli._error_text import FAULTS_SHOWN, error_text
 from assent.cli._plan_text import approvers_text, duration_text, plan_text
 from assent.cli._progress import _WORDS, event_detail, event_words
@@ -157,6 +157,27 @@ def test_a_plan_says_each_step_its_sign_and_the_summary_at_both_ends() -> None:
     assert text.splitlines()[-1] == "run it as planned: assent run plan_7"
     assert "known only when it runs" in text
     assert "+1 -1" in text
+
+
+def test_a_change_that_deletes_is_marked_whatever_its_capability_is_called() -> None:
+    kept = "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-deleted file x\n+b\n"
+    gone = "deleted file b, mode 0644, 2 bytes\n--- a/b\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
+    other = "binary or large file c: file, 9 bytes -> nothing\ndirectory -> nothing: d\n"
+    for diff, row in (
+        (kept, "~  1  p  io.fs.patch"),
+        (kept + gone, "-  1  p  io.fs.patch"),
+        (other, "-  1  p  "),
+    ):
+        step: dict[str, Json] = {
+            "name": "p",
+            "capability": "io.fs.patch",
+            "operation_type": "WRITE",
+            "risk_level": "MEDIUM",
+        }
+        step |= {"decision": "ALLOW", "undo": "automatic", "known": True, "changes": True}
+        plan: dict[str, Json] = {"plan_id": "plan_1", "steps": [{**step, "preview": {"diff": diff}}]}
+        assert row in plan_text(plan, paint=PLAIN, detail=None, run="run", show="show")
+    assert (deleted(kept), deleted(kept + gone), deleted(other)) == (0, 1, 2)
 
 
 def test_a_plan_that_would_fail_says_where_and_all_of_why() -> None:

@@ -27,7 +27,7 @@ BUILT_IN = {spec.id: spec for spec, _ in builtin_catalog()}
 
 
 def test_the_page_has_examples_of_each_kind() -> None:
-    assert [kind for kind, _ in BLOCKS if kind != "refused"] == ["policy", "cases"] * 5
+    assert [kind for kind, _ in BLOCKS if kind != "refused"] == ["policy", "cases"] * 6
     assert len(REFUSED) == 3
 
 
@@ -76,8 +76,9 @@ def test_the_commented_rules_of_that_file_are_rules() -> None:
         line.replace("  # ", "  ", 1) if line.startswith("  # ") else "" for line in lines
     )
     policy = PolicyEngine.load(f"{head}\n{uncommented}\n").policy
-    assert [rule.id for rule in policy.rules][-3:] == [
+    assert [rule.id for rule in policy.rules][-4:] == [
         "agents-keep-out-of-releases",
         "private-data-stays",
+        "patches-that-may-delete",
         "large-writes",
     ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from assent.cli._style import Paint, safe
 
 FOLD_LINES: Final = 24
 """A diff longer than this is folded unless its step is asked for."""
+
+_SIGNS: Final = ("", " ", "+", "-", "@", "\\")
+_GONE: Final = re.compile(r" -> nothing(?:: |\Z)")
 
 
 def counts(diff: str) -> tuple[int, int]:
@@ -16,6 +20,12 @@ def counts(diff: str) -> tuple[int, int]:
     added = sum(1 for line in lines if line.startswith("+") and not line.startswith("+++"))
     removed = sum(1 for line in lines if line.startswith("-") and not line.startswith("---"))
     return added, removed
+
+
+def deleted(diff: str) -> int:
+    """Files, links and folders that are no more after it. The lines of a file have a sign before them and are not looked at."""
+    heads = [line for line in diff.splitlines() if line[:1] not in _SIGNS]
+    return sum(line.startswith("deleted file ") or _GONE.search(line) is not None for line in heads)
 
 
 def diff_text(diff: str, *, paint: Paint, indent: str = "", fold: str | None = None) -> str:

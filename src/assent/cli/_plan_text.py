@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from assent.cli._diff import counts, diff_text
+from assent.cli._diff import counts, deleted, diff_text
 from assent.cli._exit import is_change, is_unknown
 from assent.cli._fold import TIMES, folded, folded_name
 from assent.cli._json import Object, mapping, number, objects, text, texts
@@ -98,7 +98,12 @@ def _sign(step: Object, paint: Paint) -> str:
         return paint("?", "yellow")
     if not is_change(step):
         return " "
-    return paint("-", "red") if text(step, "operation_type") == "DELETE" else paint("~", "yellow")
+    deletes = text(step, "operation_type") == "DELETE" or deleted(_preview(step))
+    return paint("-", "red") if deletes else paint("~", "yellow")
+
+
+def _preview(step: Object) -> str:
+    return text(mapping(step, "preview"), "diff")
 
 
 def _size(group: list[Object]) -> str:
@@ -108,9 +113,11 @@ def _size(group: list[Object]) -> str:
         return safe_line(f"would fail: {text(error, 'message')}", 60)
     if is_unknown(step):
         return "known only when it runs"
-    sizes = [counts(text(mapping(one, "preview"), "diff")) for one in group]
+    sizes = [counts(_preview(one)) for one in group]
     added, removed = sum(size[0] for size in sizes), sum(size[1] for size in sizes)
-    return f"+{added} -{removed}" if added or removed else ""
+    gone = sum(deleted(_preview(one)) for one in group)
+    told = [f"+{added} -{removed}"] if added or removed else []
+    return ", ".join([*told, *([f"deletes {gone}"] if gone else [])])
 
 
 def _approvers(approvers: Object) -> str:

@@ -19,6 +19,10 @@ DATA_CODES: Final[dict[str, Explanation]] = {
         "A unified diff does not fit the files: lines that it expects are not there, or stand in several places.",
         "Make the diff again from the files as they are now; every hunk that does not fit is in `details`.",
     ),
+    "DIFF_DELETES": Explanation(
+        "A unified diff deletes files, and the call says that it may not.",
+        "Leave the deletions out of the diff, or pass `deletions: true`, which a policy may want a person to approve.",
+    ),
     "IGNORE_FILE_INVALID": Explanation(
         "A `.gitignore` file can't be read, has too many rules, or a rule that is none.",
         "Mend the line that the path names, or pass `gitignore: false`.",

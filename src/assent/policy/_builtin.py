@@ -91,6 +91,12 @@ rules:
   #   decision: REQUIRE_APPROVAL
   #   reason: this run has read private data
   #
+  # - id: patches-that-may-delete
+  #   when: { capability: io.fs.patch }
+  #   if: inputs.deletions                  # what the caller did not rule out with `deletions: false`
+  #   decision: REQUIRE_APPROVAL
+  #   reason: a diff may delete files
+  #
   # - id: large-writes
   #   when: { capability: io.fs.write_file, risk_level: { at_least: MEDIUM } }
   #   if: size(inputs.content) > 1000000   # CEL over principal, capability, risk_level, risk_rank, inputs, run, now

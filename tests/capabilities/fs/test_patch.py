@@ -46,6 +46,17 @@ def diff_of(old: str, new: str, path: str = "src/poem.txt", context: int = 3) ->
     )
 
 
+def test_a_diff_that_deletes_is_refused_where_it_may_not(hands: Hands) -> None:
+    """A policy can then ask a person for what says that it may, by `inputs.deletions`."""
+    gone = "--- a/bare\n+++ /dev/null\n@@ -1 +0,0 @@\n-no end\n\\ No newline at end of file\n"
+    renamed = "diff --git a/bare b/new\nsimilarity index 100%\nrename from bare\nrename to new\n"
+    error = refused(hands, diff=gone, deletions=False)
+    assert (error.code, error.path, error.details) == ("DIFF_DELETES", "diff:1", {"files": ["bare"]})
+    hands.do("io.fs.patch", diff=renamed, deletions=False).compensate()
+    hands.do("io.fs.patch", diff=gone).compensate()
+    assert (hands.root / "bare").read_text() == "no end"
+
+
 def refused(hands: Hands, **parameters: Any) -> NoEffectError:
     """The refusal, which left the workspace as it was."""
     before = hands.tree()

@@ -158,6 +158,9 @@ class Patch(SpecModel):
             description="leading components cut off the diff's paths: 1 for `a/` and `b/`, 0 for none",
         ),
     ] = 1
+    deletions: Annotated[
+        bool, Field(description="the diff may delete files; `false` refuses one that does")
+    ] = True
 
 
 def place(path: str) -> str:

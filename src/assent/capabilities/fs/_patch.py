@@ -56,6 +56,7 @@ class PatchEffect(FileEffect[Patch, Patched]):
     def plan(self, context: LocalContext, parameters: Patch, *, keeps: bool) -> Change:
         files = context.world.files
         edits = _edits(parameters)
+        _require_deletions(edits, parameters)
         planned = _Planned()
         for edit in edits:
             self._plan_one(context, edit, planned, keeps=keeps)
@@ -216,6 +217,21 @@ def _edits(parameters: Patch) -> list[_Edit]:
             if "/".join(parts[:depth]) in taken:
                 raise _invalid(diff, f"`{shown(path)}` stands below another file of the diff")
     return edits
+
+
+def _require_deletions(edits: list[_Edit], parameters: Patch) -> None:
+    """Refuse (DIFF_DELETES) a diff that deletes files where it may not. A rename takes nothing away."""
+    gone = [edit for edit in edits if edit.destination is None]
+    if gone and not parameters.deletions:
+        names: list[Json] = [shown(edit.source or ROOT) for edit in gone]
+        more = f" (and {len(gone) - 1} more)" if len(gone) > 1 else ""
+        raise NoEffectError(
+            "DIFF_DELETES",
+            f"the diff deletes `{names[0]}`{more}, and the call says that it may not",
+            path=f"diff:{gone[0].diff.place}",
+            hint="pass `deletions: true`, or leave the deletion out of the diff",
+            details={"files": names[:100]},
+        )
 
 
 def _place(diff: FileDiff, name: str | None, base: str, strip: int) -> str | None:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from random import Random
 
-import pytest
 from hypothesis import assume, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -48,28 +45,18 @@ from assent.engine._commands import (
     Reject,
     RequestUndo,
     Resolve,
-    StepEvent,
     Succeeded,
 )
 from assent.engine._machine import advance, can_begin_undo, next_compensation, step_task
 from assent.engine._readiness import Readiness
 from assent.engine._record import UNDO_STEP, Phase, RunRecord, StepRecord, Task, begin, evolve
-from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.engine.projection import RunProjector, changed_rows
-from assent.errors import InputError, InternalError, RefusedError
+from assent.errors import InputError, RefusedError
 from assent.spec import events as ev
-from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
-from assent.spec.principal import Principal
-from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo, Verdict
+from assent.spec.ids import StepKey
+from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Verdict
+from tests.support.machine import BOUND, PEOPLE, REQUESTER, RUN, denied, question, started
 from tests.support.properties import holds
-
-RUN = RunId("run_property")
-BOUND = Commitment("0" * 64)
-REQUESTER = Principal.parse("user:asks")
-PEOPLE = [Actor(Principal.parse(f"user:{name}")) for name in ("ann", "ben", "asks")]
-
-SAME_STATE = (ev.StepUnsettled, ev.StepResumed, ev.CompensationStarted, ev.CompensationFailed)
-"""Events about a step that may leave it in the state that it was in."""
 
 PARKED = {StepState.COMPENSATION_FAILED, StepState.IN_DOUBT}
 ENDED_BADLY = {RunState.ROLLED_BACK, RunState.FAILED, RunState.CANCELLED}
@@ -84,59 +71,6 @@ class World:
     vouched: set[StepKey] = field(default_factory=set)
     irreversible: set[StepKey] = field(default_factory=set)
     reads: set[StepKey] = field(default_factory=set)
-
-
-def started(key: StepKey, step: StepRecord | None, kind: str) -> ev.StepStarted:
-    """The intent of the step's next attempt."""
-    undo = {"effect": Undo.AUTOMATIC, "read": Undo.NOT_NEEDED, "irreversible": Undo.NONE}[kind]
-    return ev.StepStarted(
-        step=key,
-        attempt=(step.attempt if step is not None else 0) + 1,
-        capability="t.t",
-        version="1.0.0",
-        fingerprint=Fingerprint("f" * 64),
-        handler="h",
-        risk="LOW",
-        decision="ALLOW",
-        rule="r",
-        policy="p",
-        inputs=BOUND,
-        undo=undo,
-    )
-
-
-def denied(key: StepKey) -> ev.StepDenied:
-    """The gate's no."""
-    return ev.StepDenied(
-        step=key,
-        capability="t.t",
-        version="1.0.0",
-        risk="HIGH",
-        decision="DENY",
-        rule="r",
-        policy="p",
-        code="POLICY_DENIED",
-        reason=BOUND,
-    )
-
-
-def question(key: StepKey, digest: str, *, people: int = 1) -> ev.ApprovalRequested:
-    """A question to people other than the requester."""
-    return ev.ApprovalRequested(
-        step=key,
-        digest=digest,
-        capability="t.t",
-        version="1.0.0",
-        risk="HIGH",
-        decision="REQUIRE_APPROVAL",
-        rule="r",
-        policy="p",
-        inputs=BOUND,
-        preview=BOUND,
-        count=people,
-        not_requester=True,
-        requester=str(REQUESTER),
-    )
 
 
 @holds("compensation", "projections")
@@ -491,134 +425,3 @@ def without_notes(record: RunRecord) -> RunRecord:
 
 MachineRules.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestMachine = MachineRules.TestCase
-
-
-# -- the tables ---------------------------------------------------------------------------------------------------------------
-
-
-def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> list[Command]:
-    """Every kind of command about one step and the run, sensible or not: the machine takes what fits."""
-    step, ann = record.steps.get(key), PEOPLE[0]
-    attempt = step.attempt if step is not None else 0
-    compensation = step.compensation_attempt if step is not None else 0
-    asked = question(key, f"{at_ms:064d}")
-    kind = choose.choice(["effect", "irreversible"])
-    retry = choose.choice([None, at_ms, at_ms])
-    effect, verdict = choose.choice(list(Effect)), choose.choice(list(Verdict))
-    request = ev.UndoRequested(
-        by="a", decision=choose.choice(["ALLOW", "REQUIRE_APPROVAL"]), rule="r", policy="p", risk="LOW"
-    )
-    undo_asked = question(UNDO_STEP, asked.digest) if request.decision == "REQUIRE_APPROVAL" else None
-    answers: list[tuple[StepEvent, ...]] = [(asked,), (asked,), (denied(key),), (ev.StepSkipped(step=key),)]
-    if step is not None and step.state is StepState.AWAITING_APPROVAL and step.approval is not None:
-        digest = step.approval.request.digest
-        voided = ev.ApprovalVoided(step=key, digest=digest, code="APPROVAL_STALE")
-        expired = ev.ApprovalRejected(step=key, digest=digest, code="APPROVAL_EXPIRED")
-        answers = [(voided, asked), (voided, denied(key)), (expired,)]
-    intent = Admit((started(key, step, kind),))
-    commands: list[Command] = [
-        intent,
-        intent,
-        intent,
-        Admit(choose.choice(answers)),
-        Admit(choose.choice(answers)),
-        Succeeded(key, attempt, BOUND, Effect.DONE),
-        Succeeded(key, attempt, BOUND, Effect.DONE),
-        Failed(key, attempt, "F", effect, None, retry, is_alive=choose.random() < 0.3),
-        Failed(key, 0, "F", Effect.NONE),
-        Reconciled(key, attempt, verdict, choose.random() < 0.3, True, BOUND, retry),
-        Approve(ann, None, None, at_ms),
-        Reject(ann, None, None, at_ms),
-        Compensating(key, compensation + 1),
-        Compensated(key),
-        NotCompensated(key, "COMPENSATION_CONFLICT", None, may_repeat=False),
-        Resolve(ann, key, choose.choice(list(Resolution)), BOUND),
-        RequestUndo(request, undo_asked),
-        BeginUndo(),
-    ]
-    if choose.random() < 0.1:
-        commands.append(Cancel(ann))
-    # What is rare in a blind walk is offered often: a refusal between two attempts, a person's word about a step in doubt.
-    if step is not None and step.retry_at_ms is not None:
-        commands += [Admit((denied(key),))] * 6
-    if step is not None and step.state is StepState.IN_DOUBT:
-        commands += [Resolve(ann, key, Resolution.HAPPENED, BOUND)] * 6
-    if not record.state.is_finished:
-        commands.append(Recover(record.state is RunState.NEEDS_ATTENTION))
-    return commands
-
-
-Move = tuple[str, str, str]
-
-
-def walk(choose: Random) -> Iterator[Move]:
-    """A run under whatever commands come: every move that it, or a step of it, makes."""
-    keys = [StepKey("a"), StepKey("b")][: choose.choice([1, 2])]
-    created = ev.RunCreated(
-        mode=Mode.WORKFLOW, principal="user:asks", document=BOUND, inputs=BOUND, policy="p"
-    )
-    record, shadow = begin(RUN, created, 0), begin(RUN, created, 0)
-    readiness = Readiness(dict.fromkeys(keys, ()), record)
-    for at_ms in range(1, 40):
-        command: Command = choose.choice(anything(record, choose.choice(keys), choose, at_ms))
-        if readiness.is_exhausted and record.phase is Phase.FORWARD and choose.random() < 0.5:
-            command = Finish(BOUND) if choose.random() < 0.5 else Abort("F")
-        with suppress(InputError, RefusedError):
-            for event in advance(record, readiness, command, at_ms):
-                run_was, steps_were = shadow.state, {key: step.state for key, step in shadow.steps.items()}
-                evolve(shadow, event, at_ms)
-                yield "run", run_was, shadow.state
-                for key, step in shadow.steps.items():
-                    was = steps_were.get(key, StepState.PENDING)
-                    if step.state is not was or (isinstance(event, SAME_STATE) and event.step == key):
-                        yield "step", was, step.state
-
-
-def test_every_transition_in_the_tables_can_be_reached() -> None:
-    """A move that nothing leads to is no rule: it leaves its table."""
-    left: set[Move] = {("step", was, now) for was, followers in STEP_TRANSITIONS.items() for now in followers}
-    left |= {("run", was, now) for was, followers in RUN_TRANSITIONS.items() for now in followers}
-    choose = Random(2026)
-    for _ in range(20_000):
-        if not left:
-            break
-        left.difference_update(walk(choose))
-    assert left == set()
-
-
-@pytest.mark.parametrize("target", list(StepState))
-def test_an_event_that_no_transition_allows_is_refused(target: StepState) -> None:
-    """The tables are enforced: an event that cannot follow is a fault of ours, or a damaged journal, and never folded."""
-    created = ev.RunCreated(
-        mode=Mode.WORKFLOW, principal="user:asks", document=BOUND, inputs=BOUND, policy="p"
-    )
-    record = begin(RUN, created, 0)
-    evolve(record, ev.StepSkipped(step=StepKey("a")), 1)
-    events: dict[StepState, ev.AnyEvent] = {
-        StepState.RUNNING: started(StepKey("a"), None, "effect"),
-        StepState.SUCCEEDED: ev.StepSucceeded(step=StepKey("a"), attempt=1, output=BOUND),
-        StepState.FAILED: ev.StepFailed(step=StepKey("a"), attempt=1, code="F", effect=Effect.NONE),
-        StepState.DENIED: denied(StepKey("a")),
-        StepState.AWAITING_APPROVAL: question(StepKey("a"), "d"),
-        StepState.IN_DOUBT: ev.StepInDoubt(step=StepKey("a"), attempt=1, code="EFFECT_UNKNOWN"),
-        StepState.COMPENSATING: ev.CompensationStarted(step=StepKey("a"), attempt=1),
-        StepState.COMPENSATED: ev.StepCompensated(step=StepKey("a")),
-        StepState.COMPENSATION_FAILED: ev.CompensationFailed(step=StepKey("a"), attempt=1, code="C"),
-        StepState.SKIPPED: ev.StepSkipped(step=StepKey("a")),
-        StepState.PENDING: ev.AttemptFailed(
-            step=StepKey("a"), attempt=1, code="F", effect=Effect.NONE, retry_at_ms=1
-        ),
-    }
-    with pytest.raises(InternalError, match=r"cannot go|does not follow"):
-        evolve(record, events[target], 2)
-
-
-@pytest.mark.parametrize("event", [ev.RunUndone(), ev.RunRolledBack(code="C")], ids=lambda event: event.kind)
-def test_a_run_that_never_began_to_take_back_cannot_have_taken_back(event: ev.AnyEvent) -> None:
-    """The run's own table is enforced like that of its steps."""
-    created = ev.RunCreated(
-        mode=Mode.WORKFLOW, principal="user:asks", document=BOUND, inputs=BOUND, policy="p"
-    )
-    record = begin(RUN, created, 0)
-    with pytest.raises(InternalError):
-        evolve(record, event, 1)

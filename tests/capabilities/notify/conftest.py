@@ -14,11 +14,13 @@ import pytest
 
 from assent import system
 from assent.capabilities.net import Egress, Http, NetLimits
-from assent.capabilities.notify import Delivery, Endpoint, Outbox, Post
+from assent.capabilities.notify import Asker, Delivery, Endpoint, Outbox, Post
+from assent.capabilities.notify._delivery import DeliveryFiles
 from assent.errors import WorldError
 from assent.invocation import EnvironmentSecrets, SecretGrant, Secrets
 from assent.spec.events import AnyEvent, DeliveryEnded
 from tests.capabilities.net.conftest import opened
+from tests.support.web import Asked, Reply, Site
 
 WAIT_S = 30.0
 NOW_MS = 1_700_000_000_000
@@ -136,3 +138,42 @@ async def until(said: Callable[[], object]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not said():  # noqa: ASYNC110 - what is waited for is a file, or a receiver in its thread
             await asyncio.sleep(0.005)
+
+
+ADA = Asker("user:ada", asserted=True, os_uid=1000)
+
+
+def answering(*statuses: int, headers: list[tuple[str, str]] | None = None) -> Any:
+    """A receiver that gives these answers in turn, the last one for ever."""
+    left = list(statuses)
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(left.pop(0) if len(left) > 1 else left[0], headers or [])
+
+    return answer
+
+
+def ops(site: Site, **fields: Any) -> Endpoint:
+    """The endpoint of a site."""
+    return Endpoint("ops", site.url("/in?token=8a1f"), "hooks/ops", **fields)
+
+
+def state_of(office: Office, number: int = 1) -> Delivery:
+    """How a delivery stands on the disk."""
+    found = DeliveryFiles(office.home).find(f"msg_{number:032x}")
+    assert found is not None
+    return found
+
+
+async def tried(office: Office, times: int, number: int = 1) -> Delivery:
+    """The delivery after so many attempts, none of them under way."""
+    await until(
+        lambda: state_of(office, number).attempts == times and not state_of(office, number).is_under_way
+    )
+    return state_of(office, number)
+
+
+async def ended(office: Office, number: int = 1) -> Delivery:
+    """The delivery once it was put aside."""
+    await until((office.home / "ended" / f"msg_{number:032x}.json").exists)
+    return state_of(office, number)

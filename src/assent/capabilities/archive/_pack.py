@@ -16,13 +16,13 @@ from assent.capabilities.archive._limits import ARCHIVE_BYTES_MAX, go_on
 from assent.capabilities.archive._parameters import Pack
 from assent.capabilities.archive._results import Packed
 from assent.capabilities.archive._writers import Member, write_archive
-from assent.capabilities.fs._change import Change, Expected, Folder, Target, made_dirs
+from assent.capabilities.fs._change import Change, Expected, Target, made_dirs
 from assent.capabilities.fs._effect import FileEffect
-from assent.capabilities.fs._faults import exists, missing
+from assent.capabilities.fs._faults import missing
 from assent.capabilities.fs._parameters import place
-from assent.capabilities.fs._paths import ROOT, parent_of, shown
+from assent.capabilities.fs._paths import ROOT, shown
 from assent.capabilities.fs._snapshot import NODES_MAX, Node, Snapshot, changed, survey
-from assent.capabilities.fs._write import dirs_to_make, writable
+from assent.capabilities.fs._write import room_for_file
 from assent.errors import Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
 
@@ -34,11 +34,9 @@ class PackEffect(FileEffect[Pack, Packed]):
 
     def plan(self, context: LocalContext, parameters: Pack, *, keeps: bool) -> Change:
         path, files = place(parameters.destination), context.world.files
-        files.guard(path)
-        entry = writable(files, path)
-        if entry is not None and not parameters.overwrite:
-            raise exists(path, hint="pass `overwrite: true` to replace it")
-        new_dirs = dirs_to_make(files, path, allowed=parameters.create_dirs)
+        entry, new_dirs, folder = room_for_file(
+            files, path, overwrite=parameters.overwrite, create_dirs=parameters.create_dirs
+        )
         old = self.pre_image(context, path, keeps=keeps)
         mode = files.new_mode(EntryKind.FILE) if entry is None else entry.mode
         members = _members(context, parameters)
@@ -47,7 +45,6 @@ class PackEffect(FileEffect[Pack, Packed]):
             digest, size = _digest(into)
         new = Snapshot((Node("", EntryKind.FILE, mode, 0, size, digest),))
         before = Expected.of(old, hashed=context.keep_pre_image)
-        folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=entry is None)
         notes: dict[str, Json] = {
             "entries": len(members),
             "bytes_in": bytes_in,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from assent.capabilities.fs._paths import escapes, shown
+from assent.capabilities.fs._paths import escapes, refusal, shown
 from assent.errors import AssentError, WorldError
 from assent.invocation import NoEffectError
 
@@ -64,34 +64,32 @@ def faults(path: str, *, effect: bool = False) -> Iterator[None]:
 
 def missing(path: str) -> NoEffectError:
     """Nothing stands at `path`."""
-    return NoEffectError("FILE_NOT_FOUND", f"`{shown(path)}` does not exist", path=shown(path))
+    return refusal("FILE_NOT_FOUND", path, "does not exist")
 
 
 def exists(path: str, hint: str | None = None) -> NoEffectError:
     """Something stands at `path` already."""
-    return NoEffectError("FILE_EXISTS", f"`{shown(path)}` exists already", path=shown(path), hint=hint)
+    return refusal("FILE_EXISTS", path, "exists already", hint)
 
 
 def not_a_directory(path: str) -> NoEffectError:
     """Something else than a directory stands at `path`."""
-    return NoEffectError("NOT_A_DIRECTORY", f"`{shown(path)}` is no directory", path=shown(path))
+    return refusal("NOT_A_DIRECTORY", path, "is no directory")
 
 
 def is_a_directory(path: str) -> NoEffectError:
     """A directory stands where a file was asked for."""
-    return NoEffectError("IS_A_DIRECTORY", f"`{shown(path)}` is a directory", path=shown(path))
+    return refusal("IS_A_DIRECTORY", path, "is a directory")
 
 
 def not_empty(path: str) -> NoEffectError:
     """A directory with something in it, where an empty one was asked for."""
-    return NoEffectError("DIRECTORY_NOT_EMPTY", f"`{shown(path)}` is not empty", path=shown(path))
+    return refusal("DIRECTORY_NOT_EMPTY", path, "is not empty")
 
 
 def wrong_kind(path: str, what: str = "neither a file nor a directory") -> NoEffectError:
     """A device, socket or pipe: nothing that can be read, kept and restored."""
-    return NoEffectError(
-        "FILE_KIND_UNSUPPORTED", f"`{shown(path)}` is {what}; it cannot be handled safely", path=shown(path)
-    )
+    return refusal("FILE_KIND_UNSUPPORTED", path, f"is {what}; it cannot be handled safely")
 
 
 def whole_root(path: str) -> NoEffectError:

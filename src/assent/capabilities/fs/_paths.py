@@ -150,33 +150,38 @@ def forbid_programs_of_git(paths: Iterable[str]) -> None:
             raise of_git(path)
 
 
+def refusal(code: str, path: str, why: str, hint: str | None = None) -> NoEffectError:
+    """The refusal of what a call would do at a path; `why` goes on after the path's name."""
+    return NoEffectError(code, f"`{shown(path)}` {why}", path=shown(path), hint=hint)
+
+
 def escapes(path: str, why: str) -> NoEffectError:
     """The refusal of a path that leads, or might lead, out of the workspace."""
-    return NoEffectError(
+    return refusal(
         "PATH_ESCAPES",
-        f"`{shown(path)}` {why}; only paths inside the workspace are allowed",
-        path=shown(path),
-        hint="name the place relative to the workspace's root; links are never followed",
+        path,
+        f"{why}; only paths inside the workspace are allowed",
+        "name the place relative to the workspace's root; links are never followed",
     )
 
 
 def protected(path: str) -> NoEffectError:
     """The refusal of a path that reaches a control file. It does not say which: the path is what the caller knows."""
-    return NoEffectError(
+    return refusal(
         "PATH_PROTECTED",
-        f"`{shown(path)}` belongs to Assent itself and is out of reach of every capability",
-        path=shown(path),
-        hint="no policy can allow this; a person edits control files by hand",
+        path,
+        "belongs to Assent itself and is out of reach of every capability",
+        "no policy can allow this; a person edits control files by hand",
     )
 
 
 def of_git(path: str) -> NoEffectError:
     """The refusal of a path that decides what git starts."""
-    return NoEffectError(
+    return refusal(
         "PATH_PROTECTED",
-        f"`{shown(path)}` decides which programs git starts, and is out of reach of every capability",
-        path=shown(path),
-        hint="commits, tags and branches are made with `sys.git.*`; a person edits configuration and hooks by hand",
+        path,
+        "decides which programs git starts, and is out of reach of every capability",
+        "commits, tags and branches are made with `sys.git.*`; a person edits configuration and hooks by hand",
     )
 
 

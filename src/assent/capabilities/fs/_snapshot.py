@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from assent.capabilities.fs._faults import wrong_kind
-from assent.capabilities.fs._paths import join, shown
+from assent.capabilities.fs._paths import join, refusal, shown
 from assent.errors import InternalError, Json
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError
 
@@ -231,21 +231,21 @@ def keep(context: LocalContext, path: str, *, bytes_max: int, store: bool) -> Sn
 def _require_single(node: Node, path: str) -> None:
     """Refuse a file that has another name somewhere: putting back its bytes would not put back the link."""
     if node.links > 1:
-        raise NoEffectError(
+        raise refusal(
             "FILE_HARD_LINKED",
-            f"`{shown(path)}` has {node.links} names (hard links); undo could not restore that",
-            path=shown(path),
-            hint="break the link first, or give the step `undo: none`",
+            path,
+            f"has {node.links} names (hard links); undo could not restore that",
+            "break the link first, or give the step `undo: none`",
         )
 
 
 def changed(path: str) -> NoEffectError:
     """Somebody else changed `path` between the look and the act."""
-    return NoEffectError(
+    return refusal(
         "FILE_CHANGED",
-        f"`{shown(path)}` was changed by somebody else while this call was under way",
-        path=shown(path),
-        hint="look at it, then run the step again",
+        path,
+        "was changed by somebody else while this call was under way",
+        "look at it, then run the step again",
     )
 
 

@@ -12,7 +12,7 @@ from assent.capabilities.fs._change import Change, Expected, Folder, Target, mad
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import exists, is_a_directory, missing, whole_root
 from assent.capabilities.fs._parameters import MakeDir, WriteBytes, WriteFile, place
-from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
+from assent.capabilities.fs._paths import ROOT, escapes, parent_of, refusal
 from assent.capabilities.fs._results import Made, Written
 from assent.capabilities.fs._snapshot import Node, Snapshot
 from assent.capabilities.fs._text import encode
@@ -34,17 +34,14 @@ class _Write(FileEffect[W, Written], Generic[W]):
 
     def plan(self, context: LocalContext, parameters: W, *, keeps: bool) -> Change:
         path, files, data = place(parameters.path), context.world.files, self.data(parameters)
-        files.guard(path)
-        entry = writable(files, path)
-        if entry is not None and not self.may_replace(parameters):
-            raise exists(path, hint="pass `overwrite: true` to replace it")
-        new_dirs = dirs_to_make(files, path, allowed=parameters.create_dirs)
+        entry, new_dirs, folder = room_for_file(
+            files, path, overwrite=self.may_replace(parameters), create_dirs=parameters.create_dirs
+        )
         old = self.pre_image(context, path, keeps=keeps)
         mode = files.new_mode(EntryKind.FILE) if entry is None else entry.mode
         new = Snapshot((Node("", EntryKind.FILE, mode, 0, len(data), hashlib.sha256(data).hexdigest()),))
         # Only a hashed pre-image can be found equal to the new content; without one the file is written in any case.
         before = Expected.of(old, hashed=context.keep_pre_image)
-        folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=entry is None)
         return Change((Target(path, old, before, Expected.of(new, hashed=True)),), new_dirs, (folder,))
 
     def apply(self, context: LocalContext, parameters: W, change: Change) -> None:
@@ -143,8 +140,22 @@ def writable(files: Files, path: str) -> Entry | None:
         raise is_a_directory(path)
     if entry.kind is EntryKind.SYMLINK:
         raise escapes(path, "is a symbolic link")
-    raise NoEffectError(
-        "FILE_KIND_UNSUPPORTED", f"`{shown(path)}` is no regular file and is not replaced", path=shown(path)
+    raise refusal("FILE_KIND_UNSUPPORTED", path, "is no regular file and is not replaced")
+
+
+def room_for_file(
+    files: Files, path: str, *, overwrite: bool, create_dirs: bool
+) -> tuple[Entry | None, tuple[str, ...], Folder]:
+    """What stands where a file is to be, the folders to make on its way, and the folder that notices. FILE_EXISTS and others."""
+    files.guard(path)
+    entry = writable(files, path)
+    if entry is not None and not overwrite:
+        raise exists(path, hint="pass `overwrite: true` to replace it")
+    new_dirs = dirs_to_make(files, path, allowed=create_dirs)
+    return (
+        entry,
+        new_dirs,
+        Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=entry is None),
     )
 
 

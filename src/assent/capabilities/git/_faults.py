@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs._paths import refusal, shown
 from assent.invocation import NoEffectError
 
 
@@ -18,11 +18,11 @@ def refused_layout(path: str, why: str) -> NoEffectError:
 
 def missing_repository(path: str) -> NoEffectError:
     """No repository stands there."""
-    return NoEffectError(
+    return refusal(
         "GIT_MISSING",
-        f"`{shown(path)}` is no git repository",
-        path=shown(path),
-        hint="name the folder that holds `.git` as `repository`; folders above it are not searched",
+        path,
+        "is no git repository",
+        "name the folder that holds `.git` as `repository`; folders above it are not searched",
     )
 
 
@@ -38,11 +38,11 @@ def unreadable(path: str, why: str) -> NoEffectError:
 
 def locked(path: str) -> NoEffectError:
     """Somebody else is changing the repository at this moment."""
-    return NoEffectError(
+    return refusal(
         "GIT_LOCKED",
-        f"`{shown(path)}` is there: another program is changing the repository, or died while it did",
-        path=shown(path),
-        hint="try again; when no git runs any more, remove the file",
+        path,
+        "is there: another program is changing the repository, or died while it did",
+        "try again; when no git runs any more, remove the file",
     )
 
 

@@ -18,18 +18,15 @@ from typing import Final
 from assent.capabilities.fs._change import (
     Change,
     Expected,
-    Folder,
     Position,
     Target,
     made_dirs,
     remove_empty_dirs,
 )
 from assent.capabilities.fs._effect import FileEffect
-from assent.capabilities.fs._faults import exists
 from assent.capabilities.fs._parameters import place
-from assent.capabilities.fs._paths import parent_of
 from assent.capabilities.fs._snapshot import Node, Snapshot, changed, fingerprinted
-from assent.capabilities.fs._write import dirs_to_make, writable
+from assent.capabilities.fs._write import room_for_file
 from assent.capabilities.net._answer import excerpt_of, refused
 from assent.capabilities.net._client import Header, Http, Received
 from assent.capabilities.net._failure import HttpFailure
@@ -50,14 +47,11 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
 
     def plan(self, context: LocalContext, parameters: Download, *, keeps: bool) -> Change:
         path, files = place(parameters.path), context.world.files
-        files.guard(path)
-        entry = writable(files, path)
-        if entry is not None and not parameters.overwrite:
-            raise exists(path, hint="pass `overwrite: true` to replace it")
-        new_dirs = dirs_to_make(files, path, allowed=parameters.create_dirs)
+        _, new_dirs, folder = room_for_file(
+            files, path, overwrite=parameters.overwrite, create_dirs=parameters.create_dirs
+        )
         old = self.pre_image(context, path, keeps=keeps)
         before = Expected.of(old, hashed=context.keep_pre_image)
-        folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=entry is None)
         return Change((Target(path, old, before, _FETCHED),), new_dirs, (folder,))
 
     def apply(self, context: LocalContext, parameters: Download, change: Change) -> None:

@@ -36,6 +36,8 @@ OWN: Final = tuple(
         "http.md",
         "notifications.md",
         "git.md",
+        "secrets.md",
+        "versions.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

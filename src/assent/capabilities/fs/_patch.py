@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target, made_dirs, missing_dirs
 from assent.capabilities.fs._effect import FileEffect
@@ -333,6 +333,7 @@ def _misfit(line: int, path: str, message: str) -> dict[str, Json]:
 def _told(edit: _Edit, note: Json) -> PatchedFile:
     assert isinstance(note, list | tuple), "a note has a digest and the places of the hunks"
     source, destination = edit.source, edit.destination
+    what: Literal["added", "deleted", "modified", "renamed"]
     if source is None:
         what = "added"
     elif destination is None:
@@ -341,7 +342,7 @@ def _told(edit: _Edit, note: Json) -> PatchedFile:
         what = "renamed" if edit.diff.is_rename else "modified"
     return PatchedFile(
         path=destination or source or ROOT,
-        change=what,  # type: ignore[arg-type]  # one of the four
+        change=what,
         source=source if what == "renamed" else None,
         added_lines=sum(hunk.added for hunk in edit.diff.hunks),
         removed_lines=sum(hunk.removed for hunk in edit.diff.hunks),
@@ -352,4 +353,11 @@ def _told(edit: _Edit, note: Json) -> PatchedFile:
 
 def _pairs(data: Json) -> list[tuple[int, int]]:
     assert isinstance(data, list | tuple), "the places of the hunks are a list"
-    return [(one[0], one[1]) for one in data]  # type: ignore[index,misc]  # written so by `plan`
+    found = []
+    for one in data:
+        match list(one) if isinstance(one, list | tuple) else one:
+            case [int(line), int(offset)]:
+                found.append((line, offset))
+            case _:
+                raise AssertionError("a hunk is noted with its line and its offset")
+    return found

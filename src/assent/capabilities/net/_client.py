@@ -220,7 +220,7 @@ class Http:
             finally:
                 await answer.aclose()
         except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            raise _failure(wire, error, progress.was_sent) from error
+            raise _failure(wire, error, was_sent=progress.was_sent) from error
 
     async def _sent(self, wire: Wire, addresses: Sequence[Address], progress: _Progress) -> httpx2.Response:
         import httpcore2
@@ -389,7 +389,7 @@ def _redirected(wire: Wire, location: str) -> Wire:
     return replace(wire, target=target, headers=headers, shown=str(target))
 
 
-def _failure(wire: Wire, error: Exception, was_sent: bool) -> HttpFailure:  # noqa: FBT001  # an outcome, not an option
+def _failure(wire: Wire, error: Exception, *, was_sent: bool) -> HttpFailure:
     import httpcore2
 
     where = f"`{wire.method} {wire.target.origin}`"

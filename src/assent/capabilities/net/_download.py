@@ -125,7 +125,7 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
             except HttpFailure as failure:
                 raise failure.to_error(is_safe=True) from failure
             is_same = _holds(target.old, received.size, digest.hexdigest())
-            await asyncio.to_thread(_put_in_place, context, target, is_same)
+            await asyncio.to_thread(_put_in_place, context, target, is_same=is_same)
         return self.output(parameters, change).model_copy(
             update={
                 "url": received.url,
@@ -222,7 +222,7 @@ def _require_before(context: LocalContext, change: Change) -> None:
     change.remove_temporaries(context)
 
 
-def _put_in_place(context: LocalContext, target: Target, is_same: bool) -> None:  # noqa: FBT001  # an outcome, not an option
+def _put_in_place(context: LocalContext, target: Target, *, is_same: bool) -> None:
     files = context.world.files
     beside = files.temporary(target.path, key=context.key)
     if is_same:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assent.errors import AssentError
-from assent.sandbox import Captured, CaptureLimits, Sandbox
+from assent.sandbox import Captured, CaptureLimits, Sandbox, _layer
 from assent.sandbox._capture import _leads_out, captured
 from assent.sandbox._layer import Layer, LayerKind, copy_workspace, discard, new_layer, read_layer, record
 from tests.sandbox.conftest import Ground
@@ -95,6 +95,39 @@ def test_copy_leaves_out_what_is_hidden_and_what_is_no_file(ground: Ground) -> N
     Path(layer.tree, "src").chmod(0)
     assert ("src", "changed", "folder") in told(captured(layer, CaptureLimits()).changes)
     discard(ground.layer)
+
+
+def test_copy_leaves_out_unfinished_work_and_what_goes_meanwhile(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another call that is writing a file right now is no change of the program's, neither by coming nor by going."""
+    (ground.root / "x.part").write_text("half")
+    (ground.root / "gone").write_text("")
+    copy_file = _layer._copy_file
+
+    def copy(source: str, target: str) -> None:
+        (ground.root / "gone").unlink(missing_ok=True)
+        copy_file(source, target)
+
+    monkeypatch.setattr(_layer, "_copy_file", copy)
+    layer = copy_workspace(
+        new_layer(ground.layer, ground.root, (str(ground.state),), r".*\.part"), bytes_max=1 << 20
+    )
+    record(layer)
+    assert "x.part" not in {one.name for one in Path(layer.tree).iterdir()}
+    found = read_layer(ground.layer)
+    assert captured(found, CaptureLimits()).changes == ()
+    (ground.root / "x.part").unlink()
+    assert captured(found, CaptureLimits()).changes == ()
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="modes keep root from nothing")
+def test_copy_names_what_it_can_not_read(ground: Ground) -> None:
+    (ground.root / "src" / "b.txt").chmod(0)
+    with pytest.raises(AssentError) as caught:
+        copy_workspace(new_layer(ground.layer, ground.root, ()), bytes_max=1 << 20)
+    assert caught.value.code == "SANDBOX_FAILED"
+    assert str(ground.root / "src" / "b.txt") in caught.value.message
 
 
 def test_copy_is_bounded(ground: Ground) -> None:

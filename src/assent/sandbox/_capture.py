@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final, Literal
@@ -80,6 +81,7 @@ class _Walk:
     """A walk over the layer and the workspace beside each other. Links are looked at and never followed."""
 
     def __init__(self, layer: Layer, limits: CaptureLimits) -> None:
+        self._layer = layer
         self._top = layer.writes
         self._root = str(layer.root)
         self._hidden = frozenset(layer.hidden)
@@ -104,15 +106,13 @@ class _Walk:
 
     def _entries_of(self, path: str) -> dict[str, os.stat_result]:
         folder = os.path.join(self._root, path)
-        try:
-            with os.scandir(folder) as entries:
-                return {
-                    entry.name: entry.stat(follow_symlinks=False)
-                    for entry in entries
-                    if entry.path not in self._hidden
-                }
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
+        found: dict[str, os.stat_result] = {}
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.path not in self._hidden and not self._layer.passes_over(entry.name):
+                    with suppress(FileNotFoundError):  # gone since it was listed
+                        found[entry.name] = entry.stat(follow_symlinks=False)
+        return found
 
     def _entry(self, path: str, before: os.stat_result | None) -> None:
         status = os.lstat(os.path.join(self._top, path))

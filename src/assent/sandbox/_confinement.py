@@ -45,6 +45,10 @@ class Confinement:
     """An existing folder outside the workspace that takes what is written to it; None: nothing can be written there."""
     hidden: tuple[Path, ...] = ()
     """Files and folders that are not seen even where they lie within something that is: the state directory, the signing key."""
+    unfinished: str = ""
+    """A regular expression for names of somebody's unfinished work in the workspace: a copy leaves them out, and their coming and
+    going is nobody's change. Empty: there are none.
+    """
     read_only: tuple[Path, ...] = ()
     """More that is readable, at its own path."""
     network: bool = False

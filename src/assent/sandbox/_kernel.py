@@ -90,6 +90,15 @@ def _prctl(option: int, *arguments: int, what: str) -> int:
     return _checked(int(_libc.prctl(ctypes.c_int(option), *words)), what)
 
 
+def write(path: str, text: str) -> None:
+    """Write to a file of the kernel's in one call. A text file of Python's costs a process just forked twenty times as much."""
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
+
+
 # -- namespaces and mounts ---------------------------------------------------------------------------------------------
 
 

@@ -6,9 +6,11 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import stat
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -38,6 +40,12 @@ class Layer:
     kind: LayerKind
     root: Path
     hidden: tuple[str, ...]
+    unfinished: str = ""
+    """A regular expression for names that are neither copied nor compared; empty: there are none."""
+
+    def passes_over(self, name: str) -> bool:
+        """Whether an entry of the workspace is somebody's unfinished work."""
+        return bool(self.unfinished) and re.fullmatch(self.unfinished, name) is not None
 
     @property
     def upper(self) -> str:
@@ -71,10 +79,11 @@ def read_layer(folder: Path) -> Layer | None:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return Layer(folder, LayerKind(record["kind"]), Path(record["root"]), tuple(record["hidden"]))
+    kind, root = LayerKind(record["kind"]), Path(record["root"])
+    return Layer(folder, kind, root, tuple(record["hidden"]), record.get("unfinished", ""))
 
 
-def new_layer(folder: Path, root: Path, hidden: tuple[str, ...]) -> Layer:
+def new_layer(folder: Path, root: Path, hidden: tuple[str, ...], unfinished: str = "") -> Layer:
     """Folders for an overlay in `folder`, which must be there and outside the workspace. Nothing is recorded yet."""
     if not folder.is_dir():
         raise InputError("SANDBOX_INVALID", f"the layer's folder `{folder}` is not there")
@@ -84,7 +93,7 @@ def new_layer(folder: Path, root: Path, hidden: tuple[str, ...]) -> Layer:
             "the layer lies within the workspace that it covers",
             hint="keep it in the state directory, and hide that",
         )
-    layer = Layer(folder, LayerKind.OVERLAY, root, hidden)
+    layer = Layer(folder, LayerKind.OVERLAY, root, hidden, unfinished)
     for name in (layer.upper, layer.work, layer.trial):
         Path(name).mkdir(exist_ok=True)
     # What the overlay shows of the workspace's own folder is its upper folder's mode.
@@ -94,18 +103,30 @@ def new_layer(folder: Path, root: Path, hidden: tuple[str, ...]) -> Layer:
 
 def record(layer: Layer) -> None:
     """Remember what the layer is; from now on it is used as it is."""
-    content = {"kind": layer.kind, "root": str(layer.root), "hidden": list(layer.hidden)}
+    content = {
+        "kind": layer.kind,
+        "root": str(layer.root),
+        "hidden": list(layer.hidden),
+        "unfinished": layer.unfinished,
+    }
     (layer.folder / _RECORD).write_text(json.dumps(content), encoding="utf-8")
 
 
 def copy_workspace(layer: Layer, *, bytes_max: int) -> Layer:
-    """The same layer as a copy of its workspace, without what is hidden. SANDBOX_LAYER_FULL past its bounds.
+    """The same layer as a copy of its workspace, without what is hidden or unfinished.
 
-    Where the file system can share blocks between files, nothing is copied but names.
+    Where the file system can share blocks between files, nothing is copied but names. What goes while it is copied is not in it.
+    Raises `WorldError` SANDBOX_LAYER_FULL past its bounds, SANDBOX_FAILED for what can't be read.
     """
-    copied = Layer(layer.folder, LayerKind.COPY, layer.root, layer.hidden)
-    budget = _Budget(bytes_max)
-    _copy_folder(str(layer.root), copied.tree, layer.hidden, budget)
+    copied = replace(layer, kind=LayerKind.COPY)
+    try:
+        _copy_folder(str(layer.root), copied.tree, copied, _Budget(bytes_max))
+    except PermissionError as error:
+        raise WorldError(
+            "SANDBOX_FAILED",
+            f"`{error.filename}` can't be copied to the private layer: permission denied",
+            hint="make it readable, or move it out of the workspace; where an overlay can be laid over that, nothing is copied",
+        ) from None
     return copied
 
 
@@ -125,25 +146,29 @@ class _Budget:
             )
 
 
-def _copy_folder(source: str, target: str, hidden: tuple[str, ...], budget: _Budget) -> None:
+def _copy_folder(source: str, target: str, layer: Layer, budget: _Budget) -> None:
     status = os.stat(source)
     os.mkdir(target, 0o700)
     with os.scandir(source) as entries:
         for entry in entries:
-            if entry.path in hidden:
+            if entry.path in layer.hidden or layer.passes_over(entry.name):
                 continue
-            path = os.path.join(target, entry.name)
-            if entry.is_symlink():
-                budget.take(0)
-                os.symlink(os.readlink(entry.path), path)
-            elif entry.is_dir():
-                budget.take(0)
-                _copy_folder(entry.path, path, hidden, budget)
-            elif entry.is_file():
-                budget.take(entry.stat().st_size)
-                _copy_file(entry.path, path)
+            with suppress(FileNotFoundError):
+                _copy_entry(entry, os.path.join(target, entry.name), layer, budget)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
     os.chmod(target, stat.S_IMODE(status.st_mode))
+
+
+def _copy_entry(entry: os.DirEntry[str], path: str, layer: Layer, budget: _Budget) -> None:
+    if entry.is_symlink():
+        budget.take(0)
+        os.symlink(os.readlink(entry.path), path)
+    elif entry.is_dir():
+        budget.take(0)
+        _copy_folder(entry.path, path, layer, budget)
+    elif entry.is_file():
+        budget.take(entry.stat().st_size)
+        _copy_file(entry.path, path)
 
 
 def _copy_file(source: str, target: str) -> None:

@@ -9,6 +9,7 @@ import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -182,6 +183,8 @@ def _common(view: View, argv: Sequence[str], *, cwd: str, machine: Machine | Non
     private = [path for path in (view.layer.writes if view.layer else None, view.scratch) if path]
     if view.scratch is not None:
         environment.setdefault("TMPDIR", view.scratch)
+        if environment.get("HOME") in _SCRATCH:
+            environment["HOME"] = view.scratch  # there is no `/tmp` of its own that it could be
     return {
         "user_maps": None,
         "outer": 0,
@@ -246,8 +249,12 @@ def _maps(machine: Machine) -> tuple[int, int]:
 def _filter(
     machine: Machine, *, families: tuple[int, ...], signals: bool = True, metadata: bool = True
 ) -> str:
-    rules = FilterRules(families=families, signals=signals, metadata=metadata)
-    return base64.b64encode(seccomp_filter(rules, machine.architecture)).decode("ascii")
+    return _encoded(FilterRules(families=families, signals=signals, metadata=metadata), machine.architecture)
+
+
+@cache
+def _encoded(rules: FilterRules, architecture: str) -> str:
+    return base64.b64encode(seccomp_filter(rules, architecture)).decode("ascii")
 
 
 def _families(machine: Machine, *, network: bool, own_network: bool, own_files: bool) -> tuple[int, ...]:

@@ -171,7 +171,7 @@ class Sandbox:
                 raise InputError("SANDBOX_INVALID", f"the layer `{folder}` lies over another workspace")
             return found
         hidden = tuple(os.path.realpath(path) for path in confinement.hidden)
-        layer = _layer.new_layer(folder, root, hidden)
+        layer = _layer.new_layer(folder, root, hidden, confinement.unfinished)
         if not self._takes_overlay(layer):
             layer = _layer.copy_workspace(layer, bytes_max=confinement.limits.layer_bytes)
         _layer.record(layer)

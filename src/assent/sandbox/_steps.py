@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import stat
 import struct
 from collections.abc import Callable
 from typing import Any, Final
@@ -38,36 +39,52 @@ def _folder(path: str, mode: int = 0o755) -> None:
         os.chmod(path, mode)
 
 
-def _target(source: str, target: str) -> None:
-    """Something at `target` that `source` can be mounted on."""
-    if os.path.isdir(source):
-        os.makedirs(target, exist_ok=True)
-    elif not os.path.lexists(target):
+def _target(target: str, *, is_folder: bool) -> None:
+    """Something at `target` that a folder or a file can be mounted on."""
+    try:
+        _make(target, is_folder=is_folder)
+    except FileNotFoundError:
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+        _make(target, is_folder=is_folder)
+
+
+def _make(target: str, *, is_folder: bool) -> None:
+    with contextlib.suppress(FileExistsError):
+        if is_folder:
+            os.mkdir(target, 0o755)
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+
+
+def _kind(path: str) -> int:
+    """What stands at a path, links not followed; 0 for nothing that may be looked at."""
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except OSError:
+        return 0
 
 
 def _show(source: str, target: str) -> None:
     """Show a file or folder read-only where it exists; a link stays a link."""
-    if os.path.islink(source):
+    kind = _kind(source)
+    if kind == stat.S_IFLNK:
         if not os.path.lexists(target):
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.symlink(os.readlink(source), target)
-        return
-    if os.path.exists(source):
-        _target(source, target)
+    elif kind:
+        _target(target, is_folder=kind == stat.S_IFDIR)
         _bind(source, target, writable=False, device=False)
 
 
 def _open_up(source: str, target: str) -> None:
     """Show a folder with its writes going through."""
-    _target(source, target)
+    _target(target, is_folder=True)
     _bind(source, target, writable=True, device=False)
 
 
 def _device(source: str, target: str) -> None:
-    if os.path.exists(source):
-        _target(source, target)
+    if _kind(source):
+        _target(target, is_folder=False)
         _bind(source, target, writable=True, device=True)
 
 
@@ -93,10 +110,11 @@ def _escaped(path: str) -> str:
 
 def _hide(target: str) -> None:
     """Nothing to see at `target`, where there is something."""
-    if os.path.isdir(target):
+    kind = _kind(target)
+    if kind == stat.S_IFDIR:
         _kernel.mount("tmpfs", target, "tmpfs", _PRIVATE_FLAGS, "size=4k,nr_inodes=2,mode=000")
         _kernel.close_mounts(target, _kernel.MS_RDONLY)
-    elif os.path.lexists(target):
+    elif kind:
         _bind("/dev/null", target, writable=False, device=False)
 
 
@@ -116,8 +134,8 @@ def _processes(target: str, most: int, sealed: bool) -> None:  # noqa: FBT001 - 
 
 
 def _write(path: str, text: str) -> None:
-    with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+    with contextlib.suppress(OSError):
+        _kernel.write(path, text)
 
 
 def _loopback() -> None:

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import resource
 import select
 import signal
-import socket
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -33,11 +33,35 @@ _LAYER_TICKS: Final = 8
 _LOOKS_PER_WALK: Final = 10
 _BLOCK_BYTES: Final = 512
 _PLAN_BYTES_MAX: Final = 32 << 20
+_IGNORED: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that the launcher ignores; an `exec` would leave that to the program. For those with a handler it takes the default."""
 Plan = dict[str, Any]  # `Any`: a plan is JSON that `_plan.py` has made; its parts are documented above
 
 
-def supervise(control: socket.socket, streams: tuple[int, int, int]) -> NoReturn:
-    """Run one confined program from start to end, and answer. `streams` become its stdin, stdout and stderr."""
+_seen_signals: Final[set[int]] = set()
+
+
+def note_signals() -> None:
+    """Note from now on which signals came, here and in all that is forked from here.
+
+    Done once, by the launcher: a process just forked pays for each object that it touches first with the copy of a page.
+    """
+    for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
+        signal.signal(number, lambda seen, _frame: _seen_signals.add(seen))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def has_seen(number: int) -> bool:
+    """Whether this process has got a signal."""
+    return number in _seen_signals
+
+
+def supervise(control: int, streams: tuple[int, int, int]) -> NoReturn:
+    """Run one confined program from start to end, and answer. `streams` become its stdin, stdout and stderr.
+
+    `control` is the descriptor of a socket. The signals have to be noted already.
+    """
+    _seen_signals.clear()
     answer: dict[str, Any] = {}
     try:
         answer = _Supervisor(control, streams).run()
@@ -46,8 +70,8 @@ def supervise(control: socket.socket, streams: tuple[int, int, int]) -> NoReturn
     except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it; nobody above would tell
         answer = {"failed": f"{type(error).__name__}: {error}", "errno": 0, "step": "supervisor"}
     with contextlib.suppress(OSError):
-        control.sendall(json.dumps(answer).encode() + b"\n")
-        control.shutdown(socket.SHUT_RDWR)
+        _tell(control, answer)
+    os.close(control)
     # Of an init that has said its last word only the taking down of its namespaces is left, which is the kernel's work and may
     # take longer than the whole program did. The caller need not wait for it.
     with contextlib.suppress(ChildProcessError):
@@ -63,13 +87,12 @@ def _failure(error: OSError) -> dict[str, Any]:
 class _Supervisor:
     """One program's supervisor, in a process of its own."""
 
-    def __init__(self, control: socket.socket, streams: tuple[int, int, int]) -> None:
+    def __init__(self, control: int, streams: tuple[int, int, int]) -> None:
         self._control = control
         self._streams = streams
         self._launcher = os.getppid()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
-        self._seen_signals: set[int] = set()
         self._baseline: tuple[int, int] | None = None
 
     def run(self) -> dict[str, Any]:
@@ -77,8 +100,6 @@ class _Supervisor:
         # Where a PID namespace ends everything with its first process, that process is told to end with us by the kernel.
         # Elsewhere the tree has to be killed one by one, so the end of the launcher must leave the time for it.
         has_init = bool(plan["outer"] & _kernel.CLONE_NEWPID)
-        for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
-            signal.signal(number, self._note)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         _kernel.die_with_parent(signal.SIGTERM)
         if os.getppid() != self._launcher:
@@ -99,7 +120,7 @@ class _Supervisor:
         if child == 0:
             os.close(alive_here)
             os.close(report)
-            self._control.close()
+            os.close(self._control)
             if has_init:
                 _guarded(reporter, lambda: _init(plan, self._streams, reporter, alive))
             _guarded(reporter, lambda: _program(plan, self._streams, alive))
@@ -111,13 +132,10 @@ class _Supervisor:
             _kernel.become_unreadable()
         return self._watch(plan, child, report, has_init=has_init)
 
-    def _note(self, number: int, _frame: object) -> None:
-        self._seen_signals.add(number)
-
     def _receive(self) -> Plan:
         text = bytearray()
         while not text.endswith(b"\n"):
-            block = self._control.recv(1 << 16)
+            block = os.read(self._control, 1 << 16)
             if not block or len(text) > _PLAN_BYTES_MAX:
                 os._exit(0)  # whoever asked is gone
             text += block
@@ -137,15 +155,14 @@ class _Supervisor:
             ("gid_map", f"{inside_gid} {gid} 1"),
             ("uid_map", f"{inside_uid} {uid} 1"),
         ):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
+            _kernel.write(f"/proc/self/{name}", text)
 
     # -- the watch ---------------------------------------------------------------------------------------------------------
 
     def _watch(self, plan: Plan, child: int, report: int, *, has_init: bool) -> dict[str, Any]:
         """Wait for the end, and cause it where a limit is passed or the caller says so."""
         poll = select.poll()
-        for descriptor in (self._control.fileno(), self._woken, report):
+        for descriptor in (self._control, self._woken, report):
             poll.register(descriptor, select.POLLIN)
         signal.setitimer(signal.ITIMER_REAL, plan["wall_ms"] / 1000)
         said = bytearray()
@@ -164,9 +181,9 @@ class _Supervisor:
                     break
             if self._woken in ready:
                 os.read(self._woken, 64)
-            if self._control.fileno() in ready or signal.SIGTERM in self._seen_signals:
+            if self._control in ready or has_seen(signal.SIGTERM):
                 limit = "killed"
-            elif signal.SIGALRM in self._seen_signals:
+            elif has_seen(signal.SIGALRM):
                 limit = "wall_s"
             if limit is not None:
                 break
@@ -306,37 +323,29 @@ def _guarded(reporter: int, body: Callable[[], NoReturn]) -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - as in `supervise`
         said = {"failed": f"{type(error).__name__}: {error}", "errno": 0, "step": "start"}
     with contextlib.suppress(OSError):
-        os.write(reporter, json.dumps(said).encode() + b"\n")
+        _tell(reporter, said)
     os._exit(126)
 
 
-def _default_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in (
-        signal.SIGTERM,
-        signal.SIGALRM,
-        signal.SIGCHLD,
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-        signal.SIGINT,
-    ):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+def _tell(descriptor: int, said: dict[str, Any]) -> None:
+    """Write an object as a line. It is smaller than what a pipe or a socket takes at once."""
+    os.write(descriptor, json.dumps(said).encode() + b"\n")
 
 
 def _init(plan: Plan, streams: tuple[int, int, int], reporter: int, alive: int) -> NoReturn:
     """The first process of a PID namespace: the view of files, then the program, whose orphans it reaps."""
-    _default_signals()
+    signal.set_wakeup_fd(-1)
     _kernel.die_with_parent(signal.SIGKILL)
     # The parent may have ended before it was named: then its end of this pipe is closed already.
     if select.select([alive], [], [], 0)[0]:
         os._exit(126)
     _kernel.unshare(plan["inner"])
     _steps.take(plan["steps"])
-    program = os.fork()
-    if program == 0:
-        _guarded(reporter, lambda: _start(plan, streams))
-    for stream in streams:
+    # This process goes behind the walls too, and spawns the program there: a second fork of this interpreter would cost more than
+    # all mounts together. What the program could do to its first process, it must not be able to see.
+    _kernel.become_unreadable()
+    program = _spawned(plan, _confine(plan, streams))
+    for stream in {*streams, 0, 1, 2}:
         os.close(stream)
     while True:
         found, status = os.wait()
@@ -354,23 +363,57 @@ def _init(plan: Plan, streams: tuple[int, int, int], reporter: int, alive: int) 
         "cpu_ms": int((use.ru_utime + use.ru_stime) * 1000),
         "memory_bytes": use.ru_maxrss * 1024,
     }
-    os.write(reporter, json.dumps(said).encode() + b"\n")
+    _tell(reporter, said)
     os._exit(0)
 
 
 def _program(plan: Plan, streams: tuple[int, int, int], alive: int) -> NoReturn:
     """The program without an init above it."""
-    _default_signals()
+    signal.set_wakeup_fd(-1)
+    for ignored in _IGNORED:
+        signal.signal(ignored, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if plan["inner"]:
         _kernel.unshare(plan["inner"])
     _steps.take(plan["steps"])
-    _start(plan, streams, alive)
-
-
-def _start(plan: Plan, streams: tuple[int, int, int], alive: int | None = None) -> NoReturn:
-    """Put up the walls around this process, in an order in which no later one needs what an earlier one took, and exec."""
     os.setsid()  # no terminal, so nothing can be typed into one
-    moved = [_move_up(stream) for stream in streams]
+    for number, held in _confine(plan, streams, alive).items():
+        os.dup2(held, number, inheritable=True)
+    argv, environment = plan["argv"], plan["env"]
+    if not argv:
+        _tell_facts()
+    try:
+        os.execve(_found(argv[0], environment), argv, environment)  # noqa: S606 - never by a shell
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "exec") from None
+
+
+def _spawned(plan: Plan, files: dict[int, int]) -> int:
+    """The program's process, started behind the walls that stand around this one, with these files under these numbers."""
+    argv, environment = plan["argv"], plan["env"]
+    if not argv:
+        _tell_facts()
+    try:
+        return os.posix_spawn(
+            _found(argv[0], environment),
+            argv,
+            environment,
+            file_actions=[(os.POSIX_SPAWN_DUP2, held, number) for number, held in files.items()],
+            setsid=True,  # no terminal, so nothing can be typed into one
+            setsigmask=[],
+            setsigdef=_IGNORED,
+        )
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "exec") from None
+
+
+def _confine(plan: Plan, streams: tuple[int, int, int], alive: int | None = None) -> dict[int, int]:
+    """Put up the walls around this process, in an order in which no later one needs what an earlier one took.
+
+    Its standard streams are the program's from now on. Gives the numbers under which the program gets more files, and where they
+    are open here.
+    """
+    moved = [_move_up(stream, above=2) for stream in streams]
     for number, stream in enumerate(moved):
         os.dup2(stream, number, inheritable=True)
     os.umask(0o022)
@@ -378,8 +421,8 @@ def _start(plan: Plan, streams: tuple[int, int, int], alive: int | None = None) 
     for name, (soft, hard) in plan["rlimits"].items():
         _limit(getattr(resource, name), soft, hard)
     if plan["processes_more"] is not None:
-        most = _tree.processes_of(os.getuid()) + plan["processes_more"]
-        _limit(resource.RLIMIT_NPROC, most, most)
+        processes = _tree.processes_of(os.getuid()) + plan["processes_more"]
+        _limit(resource.RLIMIT_NPROC, processes, processes)
     if plan["forgo"]:
         _kernel.forgo_privileges()
         if plan["become"] is not None:
@@ -397,44 +440,39 @@ def _start(plan: Plan, streams: tuple[int, int, int], alive: int | None = None) 
             [(path, rights) for path, rights in plan["landlock"]["rules"]],
         )
     _kernel.close_on_exec(3)
-    for number, content in plan["files"].items():
-        _as_file(base64.b64decode(content), int(number))
-    argv, environment = plan["argv"], plan["env"]
+    most = max(map(int, plan["files"]), default=0)
+    files = {
+        int(number): _move_up(_file_of(base64.b64decode(content)), above=most)
+        for number, content in plan["files"].items()
+    }
     if plan["filter"] is not None:
         _kernel.load_filter(base64.b64decode(plan["filter"]))
-    if not argv:
-        _tell_facts()
-    try:
-        os.execve(_found(argv[0], environment), argv, environment)  # noqa: S606 - never by a shell
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, "exec") from None
+    return files
 
 
 def _tell_facts() -> NoReturn:
     """In place of a program: what only somebody inside can see."""
     try:
-        with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
-            os.write(1, file.read().encode())
+        with open("/proc/sys/kernel/pid_max", "rb") as file:
+            os.write(1, file.read())
     except OSError:
         os.write(1, b"none\n")
     os._exit(0)
 
 
-def _move_up(descriptor: int) -> int:
-    """The same file at a number that the standard streams do not need."""
-    if descriptor > 2:
+def _move_up(descriptor: int, *, above: int) -> int:
+    """The same file at a number that nothing else needs."""
+    if descriptor > above:
         return descriptor
-    import fcntl
-
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above + 1)
 
 
-def _as_file(content: bytes, number: int) -> None:
-    """A file in memory with this content as descriptor `number` of the program, read from its start."""
+def _file_of(content: bytes) -> int:
+    """A file in memory with this content, to be read from its start."""
     held = os.memfd_create("input")
     os.write(held, content)
     os.lseek(held, 0, os.SEEK_SET)
-    os.dup2(held, number, inheritable=True)
+    return held
 
 
 def _limit(which: int, soft: int, hard: int) -> None:

@@ -18,7 +18,7 @@ import socket
 from typing import Final
 
 from assent.sandbox import _kernel, _tree
-from assent.sandbox._supervisor import supervise
+from assent.sandbox._supervisor import has_seen, note_signals, supervise
 
 _DESCRIPTORS: Final = 4
 
@@ -31,8 +31,7 @@ def main(descriptor: int) -> None:
     woken, waker = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(waker, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    note_signals()
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     gc.freeze()  # what is there now is shared with every fork, and stays so
     supervisors: set[int] = set()
@@ -45,6 +44,8 @@ def main(descriptor: int) -> None:
             with contextlib.suppress(BlockingIOError):
                 while os.read(woken, 64):
                     pass
+            if has_seen(signal.SIGTERM):
+                return
             _reap(supervisors)
         if descriptor in ready:
             message, received, _, _ = socket.recv_fds(requests, 16, _DESCRIPTORS)
@@ -56,7 +57,7 @@ def main(descriptor: int) -> None:
                 for own in (descriptor, woken, waker):
                     os.close(own)
                 control, *streams = received
-                supervise(socket.socket(fileno=control), (streams[0], streams[1], streams[2]))
+                supervise(control, (streams[0], streams[1], streams[2]))
             supervisors.add(child)
             for one in received:
                 os.close(one)

@@ -284,7 +284,7 @@ async def test_what_somebody_wrote_while_the_program_ran_is_not_overwritten(
         take(output, name, piece)
 
     monkeypatch.setattr(_output.Output, "take", taken)
-    result = await run(yard, "cp src/a.txt /tmp/a; echo ready; echo more >> /tmp/a; cp /tmp/a src/a.txt")
+    result = await run(yard, "cp src/a.txt ~/a; echo ready; echo more >> ~/a; cp ~/a src/a.txt")
     error: Any = result.steps[0].error
     assert (error["code"], file.read_text()) == ("FILE_CHANGED", "precious\n")
     fine = await run(yard, "echo ready; echo new > src/new.txt")

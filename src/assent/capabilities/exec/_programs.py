@@ -18,6 +18,7 @@ from assent.capabilities.exec._output import Output
 from assent.capabilities.exec._rules import Permit, ProgramRule, permit
 from assent.capabilities.exec._stamp import Stamp, stamp_of
 from assent.capabilities.fs._faults import not_a_directory
+from assent.capabilities.fs._paths import TEMPORARY
 from assent.errors import AssentError, Json
 from assent.invocation import LocalContext, NoEffectError
 
@@ -153,6 +154,7 @@ class Programs:
             root=self.workspace,
             layer=layer,
             hidden=self._hidden,
+            unfinished=TEMPORARY,
             read_only=allowed.rule.read_only,
             network=may_act and allowed.rule.network,
             environment=allowed.environment,

@@ -26,7 +26,8 @@ DEPTH_MAX: Final = 200
 
 ROOT: Final = "."
 
-_TEMPORARY: Final = re.compile(r"\.assent-[0-9a-f]{32}\.tmp\Z")
+TEMPORARY: Final = r"\.assent-[0-9a-f]{32}\.tmp"
+"""A regular expression for the whole of a name of `temporary_name`."""
 _HIDDEN_NAME: Final = ".assent"
 _READ_ONLY_NAME: Final = "assent.toml"
 _GIT: Final = ".git"
@@ -101,7 +102,7 @@ def temporary_path(path: str, key: str) -> str:
 
 def is_temporary(name: str) -> bool:
     """Whether a name is one of `temporary_name`."""
-    return _TEMPORARY.match(name) is not None
+    return re.fullmatch(TEMPORARY, name) is not None
 
 
 def fold(name: str) -> str:

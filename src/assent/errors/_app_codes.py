@@ -83,9 +83,10 @@ APP_CODES: dict[str, Explanation] = {
         "Encode binary keys, for example as base64.",
     ),
     "SECRET_EXPOSED": Explanation(
-        "A secret's value, which this process has handed out before, stands in inputs or in what an undo would need. Both are "
-        "kept in the journal as they are, so the step was refused before anything was kept.",
-        "Write a reference, `secret://NAME`, in a field that takes one.",
+        "A secret's value, which this process has handed out before, stands in inputs, in what would be written to a file, or in "
+        "what an undo would keep. All of them are kept as they are, so the step was refused before anything was.",
+        "In inputs write a reference, `secret://NAME`, in a field that takes one. Take a value out of the file that holds it; "
+        "`undo: none` deletes or replaces a file without keeping it.",
     ),
     "SECRET_AMBIGUOUS": Explanation(
         "Two names of secrets mean the same environment variable, so that one would silently get the other's value.",

@@ -11,7 +11,6 @@ from assent.invocation._pipeline import Pipeline
 from assent.invocation._restore import restore_call
 from assent.invocation._secret_grants import SecretGrant
 from assent.invocation._shared_state import Owned, SharedState
-from assent.invocation._telling import require_unexposed
 from assent.invocation._translated import TranslatedCapability
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import (
@@ -24,6 +23,7 @@ from assent.invocation.context import (
     attached_in,
 )
 from assent.invocation.declaration import Capability, capabilities_in, capability, described
+from assent.invocation.exposure import require_unexposed
 from assent.invocation.files import Entry, EntryKind, Files
 from assent.invocation.handler import (
     DeferredHandler,

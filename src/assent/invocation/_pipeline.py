@@ -21,9 +21,10 @@ from assent.invocation._hook_records import HookLevel
 from assent.invocation._hook_runs import Chain, HookRunner, Round, Standing
 from assent.invocation._invocation import Invocation, as_error, redacted
 from assent.invocation._invoker import Invoker
-from assent.invocation._telling import Around, Teller, require_unexposed
+from assent.invocation._telling import Around, Teller
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import BlobStore, CallLife, LocalContext, World
+from assent.invocation.exposure import require_unexposed
 from assent.invocation.handler import Prepared, Preview, Reconciliation
 from assent.invocation.hooks import Hook, HookedCall, Hooks
 from assent.invocation.lifecycle import Lifecycle, Stage, Subject

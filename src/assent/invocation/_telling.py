@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
-from assent.errors import InputError, Json, RefusedError
+from assent.errors import RefusedError
 from assent.invocation._invocation import Invocation
 from assent.invocation.application import GlobalContext
-from assent.invocation.context import CallLife, LocalContext, Surroundings
+from assent.invocation.context import BlobStore, CallLife, LocalContext, Surroundings
+from assent.invocation.exposure import HINT, UnexposedBlobs, unexposed
 from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, Stage, Subject
 from assent.invocation.phases import CallPhase
 from assent.invocation.redaction import Redactor
@@ -125,6 +127,12 @@ class Around(Surroundings):
     def redactor(self) -> Redactor:
         return self._secrets.redactor if self._secrets is not None else super().redactor
 
+    def unexposed(self, chunks: Iterable[bytes], what: str, path: str | None) -> Iterable[bytes]:
+        return unexposed(self.redactor, chunks, what, path=path, hint=HINT)
+
+    def unexposed_blobs(self, blobs: BlobStore) -> BlobStore:
+        return UnexposedBlobs(blobs, self.redactor) if self.redactor.is_active else blobs
+
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         lifecycle = self._teller.lifecycle
         if lifecycle.is_heard:
@@ -140,20 +148,6 @@ class Around(Surroundings):
                     total=total,
                 )
             )
-
-
-def require_unexposed(redactor: Redactor, value: Json, what: str, of: str) -> None:
-    """Raise SECRET_EXPOSED when a secret that was handed out stands in what would be journaled as it is.
-
-    With `***` in its place, something else would run after a crash, or be put back by an undo, than what runs now.
-    """
-    name = redactor.name_in_json(value)
-    if name is not None:
-        raise InputError(
-            "SECRET_EXPOSED",
-            f"{what} of `{of}` hold the value of the secret `{name}`",
-            hint=f"write `secret://{name}` in a field that takes references to secrets",
-        )
 
 
 def _require_time(context: LocalContext, name: str) -> None:

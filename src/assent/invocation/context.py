@@ -182,6 +182,15 @@ class Surroundings:
         """What hides the secrets that were handed out."""
         return _NOTHING_TO_HIDE
 
+    def unexposed(self, chunks: Iterable[bytes], what: str, path: str | None) -> Iterable[bytes]:
+        """The bytes, refused where a secret that was handed out stands in them."""
+        del what, path
+        return chunks
+
+    def unexposed_blobs(self, blobs: BlobStore) -> BlobStore:
+        """A store that refuses such bytes."""
+        return blobs
+
 
 _NOTHING_TO_HIDE: Final = Redactor()
 _NOTHING_AROUND: Final = Surroundings()
@@ -224,9 +233,9 @@ class LocalContext:
 
     __slots__ = (
         "_around",
+        "_blobs",
         "_life",
         "attempt",
-        "blobs",
         "cancel",
         "capability",
         "keep_pre_image",
@@ -264,7 +273,7 @@ class LocalContext:
         self.principal: Final = principal
         self.key: Final = key
         self.world: Final = world
-        self.blobs: Final = blobs
+        self._blobs = blobs
         self.cancel: Final = cancel if cancel is not None else CancelToken()
         self.keep_pre_image: Final = keep_pre_image
         self.request_id: Final = request_id
@@ -275,6 +284,11 @@ class LocalContext:
         self._around = around
 
     # -- where it stands ----------------------------------------------------------------------------------------------------
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Where pre-images are kept. `NoEffectError` SECRET_EXPOSED for bytes with a secret that was handed out."""
+        return self._around.unexposed_blobs(self._blobs)
 
     @property
     def phase(self) -> CallPhase:
@@ -337,18 +351,19 @@ class LocalContext:
     def attach(self, chunks: Iterable[bytes]) -> Attachment:
         """Keep bytes that are too many for an output or an error; what is returned goes into it, anywhere.
 
-        They are kept as long as the output that names them, and erased with it. Redact them first (`redactor.stream()`): nobody
-        looks into them. Blocks; raises `WorldError` DISK_FULL or STORAGE_FAILED.
+        They are kept as long as the output that names them, and erased with it. Secrets that were handed out are hidden in them,
+        as in the output. Blocks; raises `WorldError` DISK_FULL or STORAGE_FAILED.
         """
         size = 0
+        hidden = self._around.redactor.stream().through(chunks)
 
         def counted() -> Iterator[bytes]:
             nonlocal size
-            for chunk in chunks:
+            for chunk in hidden:
                 size += len(chunk)
                 yield chunk
 
-        digest = self.blobs.put(counted())
+        digest = self._blobs.put(counted())
         self._life.attached = (*self._life.attached, digest)
         return Attachment(digest, size)
 
@@ -360,8 +375,8 @@ class LocalContext:
     def redact(self, value: Redactable) -> Redactable:
         """Text, bytes or JSON with `***` in place of every secret that was handed out so far, also base64-, URL- or JSON-encoded.
 
-        What is returned, raised, logged and told of progress is redacted without it. It is for what leaves by other ways: a blob,
-        a file of the part's own. The same object when there is nothing to hide.
+        What is returned, raised, attached, logged and told of progress is redacted without it. It is for what leaves by other
+        ways: a file of the part's own. The same object when there is nothing to hide.
         """
         redactor = self._around.redactor
         if isinstance(value, bytes):
@@ -372,6 +387,13 @@ class LocalContext:
     def redactor(self) -> Redactor:
         """The same for a stream of bytes: `redactor.stream()`."""
         return self._around.redactor
+
+    def unexposed(self, chunks: Iterable[bytes], what: str, *, path: str | None = None) -> Iterable[bytes]:
+        """The same bytes; `NoEffectError` SECRET_EXPOSED as soon as a secret that was handed out stands in them.
+
+        `world.files` and `blobs` refuse such bytes by themselves. It is for what is compressed before it comes there.
+        """
+        return self._around.unexposed(chunks, what, path)
 
     # -- what it remembers --------------------------------------------------------------------------------------------------
 

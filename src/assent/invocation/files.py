@@ -61,8 +61,13 @@ class Files(Protocol):
         mode: int | None = None,
         mtime_ns: int | None = None,
         replace: bool = True,
+        restores: bool = False,
     ) -> None:
-        """Put a file in place atomically and durably (temporary name from `key`, fsync, rename, fsync of the folder)."""
+        """Put a file in place atomically and durably (temporary name from `key`, fsync, rename, fsync of the folder).
+
+        `NoEffectError` SECRET_EXPOSED where a secret that was handed out stands in it; not when it `restores` what stood there
+        before, which goes back whatever it holds.
+        """
         ...
 
     def make_dir(self, path: str, *, mode: int | None = None) -> None:

@@ -163,6 +163,12 @@ class RedactingStream:
         rest, self._kept = self._redactor.data(self._kept), b""
         return rest
 
+    def through(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """All of the pieces."""
+        for piece in pieces:
+            yield self.feed(piece)
+        yield self.end()
+
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")

@@ -206,6 +206,7 @@ class Runtime(Planned):
             hidden=settings.state,
             read_only=settings.control_files,
             pre_image_bytes_max=settings.limits.max_pre_image_bytes,
+            redactor=self.secrets.redactor,
         )
         self._exit.callback(world.close)
         return Services(

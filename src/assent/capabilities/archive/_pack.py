@@ -152,7 +152,8 @@ def _write(context: LocalContext, parameters: Pack, members: list[Member], into:
 
     def read(member: Member) -> Iterator[bytes]:
         nonlocal total
-        for chunk in context.world.files.read(member.path):
+        contents_ = context.world.files.read(member.path)
+        for chunk in context.unexposed(contents_, f"`{shown(member.path)}`", path=shown(member.path)):
             go_on(context.cancel)
             total += len(chunk)
             if total > ARCHIVE_BYTES_MAX:

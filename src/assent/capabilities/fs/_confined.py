@@ -38,9 +38,11 @@ from assent.capabilities.fs._paths import (
 )
 from assent.capabilities.fs._syscalls import flush, flush_directory, rename_new
 from assent.capabilities.fs._walk import Place, Walker, identity_of
+from assent.capabilities.fs._written import to_write
 from assent.errors import InputError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import Entry, EntryKind, NoEffectError
+from assent.invocation.redaction import Redactor
 
 CHUNK_BYTES: Final = 1 << 20
 """Size of the pieces that files are read and copied in."""
@@ -56,7 +58,12 @@ class ConfinedFiles:
     """
 
     def __init__(
-        self, root: Path, *, control: ControlFiles | None = None, use_openat2: bool | None = None
+        self,
+        root: Path,
+        *,
+        control: ControlFiles | None = None,
+        redactor: Redactor | None = None,
+        use_openat2: bool | None = None,
     ) -> None:
         try:
             self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -69,6 +76,7 @@ class ConfinedFiles:
             ) from error
         self._close = weakref.finalize(self, os.close, self._root_fd)
         self._control = control or ControlFiles()
+        self._redactor = Redactor() if redactor is None else redactor
         self._walker = Walker(root, self._root_fd, self._control, use_openat2=use_openat2)
         # Only setting it tells the mask; done once, before any worker thread exists that could create a file meanwhile.
         self._umask = os.umask(0o077)
@@ -181,6 +189,7 @@ class ConfinedFiles:
         mode: int | None = None,
         mtime_ns: int | None = None,
         replace: bool = True,
+        restores: bool = False,
     ) -> None:
         with self._walker.at(path) as place:
             found = place.look(change=True)
@@ -191,7 +200,8 @@ class ConfinedFiles:
             if mode is None:
                 mode = self.new_mode(EntryKind.FILE) if found is None else stat.S_IMODE(found.st_mode)
             name = place.name if place.in_temporary else temporary_name(place.name, key)
-            self._fill(place, name, chunks, mode, mtime_ns)
+            content = chunks if restores else to_write(self._redactor, path, chunks)
+            self._fill(place, name, content, mode, mtime_ns)
             FAILPOINTS.hit("file.before")
             if place.in_temporary:
                 return

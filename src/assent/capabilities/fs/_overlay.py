@@ -33,7 +33,9 @@ from assent.capabilities.fs._paths import (
     split,
     temporary_path,
 )
+from assent.capabilities.fs._written import to_write
 from assent.invocation import Entry, EntryKind, Files, NoEffectError
+from assent.invocation.redaction import Redactor
 
 IMAGINED_BYTES_MAX: Final = 256 << 20
 """Bytes of written contents that one overlay holds in memory. Copies share theirs and count once."""
@@ -80,8 +82,9 @@ _Node: TypeAlias = "_File | _Link | _Other | _Folder"
 class OverlayFiles:
     """`Files` whose changes are imaginary. For one thread."""
 
-    def __init__(self, base: Files) -> None:
+    def __init__(self, base: Files, redactor: Redactor | None = None) -> None:
         self._base = base
+        self._redactor = Redactor() if redactor is None else redactor
         root = base.stat(ROOT)
         assert root is not None, "a workspace has a root"
         self._root = _Folder(root.mode, root.mtime_ns, ROOT)
@@ -139,6 +142,7 @@ class OverlayFiles:
         mode: int | None = None,
         mtime_ns: int | None = None,
         replace: bool = True,
+        restores: bool = False,
     ) -> None:
         self.is_changed = True
         del key  # Nothing can be interrupted here, so nothing needs a temporary name.
@@ -150,7 +154,10 @@ class OverlayFiles:
             taken = self._file(path)
         if mode is None:
             mode = taken.mode if taken is not None else self.new_mode(EntryKind.FILE)
-        content = chunks.content if isinstance(chunks, _Imagined) else self._hold(path, chunks)
+        if isinstance(chunks, _Imagined):
+            content = chunks.content
+        else:
+            content = self._hold(path, chunks if restores else to_write(self._redactor, path, chunks))
         when = IMAGINED_MTIME_NS if mtime_ns is None else mtime_ns
         folder.children[name] = _File(mode, when, len(content), content)
         folder.mtime_ns = IMAGINED_MTIME_NS

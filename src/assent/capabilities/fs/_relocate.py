@@ -176,7 +176,7 @@ class CopyEffect(FileEffect[TwoPaths, Copied]):
         plain = Snapshot(tuple(replace(node, mode=node.mode & _PERMISSIONS) for node in found.nodes))
         aside = files.temporary(destination, key=context.key)
         try:
-            build(context, aside, plain, lambda node: _contents(context, node.under(source)), times=False)
+            build(context, aside, plain, lambda node: _contents(context, node.under(source)), restores=False)
             # The copy must be what was planned and approved; the source may have changed while it was read.
             if fingerprinted(files, aside).identity(hashed=True) != target.after.identity:
                 raise changed(source)

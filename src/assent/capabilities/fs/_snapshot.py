@@ -221,10 +221,16 @@ def keep(context: LocalContext, path: str, *, bytes_max: int, store: bool) -> Sn
             hashed.append(replace(node, content=digest.hexdigest()))
 
     if found.size == 0 or not store:
-        for _ in contents():
+        for _ in context.unexposed(
+            contents(), f"`{shown(path)}`, which an undo would keep,", path=shown(path)
+        ):
             pass
         return Snapshot(tuple(hashed))
-    pack = context.blobs.put(contents())
+    try:
+        pack = context.blobs.put(contents())
+    except NoEffectError as error:
+        error.path = error.path or shown(path)
+        raise
     return Snapshot(tuple(hashed), pack)
 
 
@@ -255,11 +261,13 @@ def put_back(context: LocalContext, path: str, kept: Snapshot) -> None:
     assert top is not None, "nothing is put back by removing"
     contents = Unpacker(context.blobs, kept)
     if top.kind is EntryKind.FILE:
-        files.write(path, contents.of(top), key=context.key, mode=top.mode, mtime_ns=top.mtime_ns)
+        files.write(
+            path, contents.of(top), key=context.key, mode=top.mode, mtime_ns=top.mtime_ns, restores=True
+        )
         return
     place = files.temporary(path, key=context.key)
     files.remove_temporary(path, key=context.key)
-    build(context, place, kept, contents.of)
+    build(context, place, kept, contents.of, restores=True)
     files.rename(place, path, replace=False)
 
 
@@ -287,24 +295,29 @@ def build(
     kept: Snapshot,
     contents: Callable[[Node], Iterable[bytes]],
     *,
-    times: bool = True,
+    restores: bool,
 ) -> None:
-    """Build a snapshot's tree at `place`, where nothing stands: modes (and `times`) as they were, folders last."""
+    """Build a snapshot's tree at `place`, where nothing stands: modes as they were, folders last.
+
+    One that `restores` what stood here before has the times of then as well, and whatever contents.
+    """
     files = context.world.files
     for node in kept.nodes:
-        mtime_ns = node.mtime_ns if times else None
+        mtime_ns = node.mtime_ns if restores else None
         where = node.under(place)
         if node.kind is EntryKind.DIRECTORY:
             files.make_dir(where, mode=0o700)
         elif node.kind is EntryKind.SYMLINK:
             files.make_link(where, node.content)
-            if times:
+            if restores:
                 files.set_attributes(where, mtime_ns=mtime_ns)
         else:
-            files.write(where, contents(node), key=context.key, mode=node.mode, mtime_ns=mtime_ns)
+            files.write(
+                where, contents(node), key=context.key, mode=node.mode, mtime_ns=mtime_ns, restores=restores
+            )
     for node in reversed(kept.nodes):
         if node.kind is EntryKind.DIRECTORY:
-            mtime_ns = node.mtime_ns if times else None
+            mtime_ns = node.mtime_ns if restores else None
             files.set_attributes(node.under(place), mode=node.mode, mtime_ns=mtime_ns)
 
 

@@ -11,6 +11,7 @@ from assent.capabilities.fs._control import ControlFiles
 from assent.capabilities.fs._overlay import OverlayFiles
 from assent.capabilities.fs._snapshot import PRE_IMAGE_BYTES_MAX
 from assent.invocation import Files
+from assent.invocation.redaction import Redactor
 
 
 class Workspace:
@@ -22,8 +23,10 @@ class Workspace:
         *,
         is_simulated: bool = False,
         pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX,
+        redactor: Redactor | None = None,
     ) -> None:
         self._files = files
+        self._redactor = redactor
         self._is_simulated = is_simulated
         self._pre_image_bytes_max = pre_image_bytes_max
 
@@ -35,15 +38,17 @@ class Workspace:
         hidden: Path,
         read_only: Iterable[Path] = (),
         pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX,
+        redactor: Redactor | None = None,
     ) -> Self:
         """The real workspace at `root`.
 
         `hidden` is the state directory, which capabilities cannot see; `read_only` are policy and lock files (a folder counts
         with all it holds). The root's own `assent.toml` is always among them, existing or not. Raises `InputError`
-        WORKSPACE_INVALID.
+        WORKSPACE_INVALID. What `redactor` knows is not written into files.
         """
         control = ControlFiles(hidden=[hidden], read_only=[root / "assent.toml", *read_only])
-        return cls(ConfinedFiles(root, control=control), pre_image_bytes_max=pre_image_bytes_max)
+        files = ConfinedFiles(root, control=control, redactor=redactor)
+        return cls(files, pre_image_bytes_max=pre_image_bytes_max, redactor=redactor)
 
     @property
     def files(self) -> Files:
@@ -68,7 +73,10 @@ class Workspace:
     def simulate(self) -> Workspace:
         """An imaginary world that looks like this one; a simulated one can be simulated again."""
         return Workspace(
-            OverlayFiles(self._files), is_simulated=True, pre_image_bytes_max=self._pre_image_bytes_max
+            OverlayFiles(self._files, self._redactor),
+            is_simulated=True,
+            pre_image_bytes_max=self._pre_image_bytes_max,
+            redactor=self._redactor,
         )
 
     def close(self) -> None:

@@ -150,7 +150,7 @@ def _stage(context: LocalContext, path: str, new: Snapshot) -> None:
     if top.kind is EntryKind.FILE:
         files.write(place, contents.of(top), key=context.key, mode=top.mode)
     else:
-        build(context, place, new, contents.of, times=False)
+        build(context, place, new, contents.of, restores=False)
 
 
 def _replace(context: LocalContext, path: str, new: Snapshot) -> None:

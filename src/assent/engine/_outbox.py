@@ -22,10 +22,23 @@ _encode: Final = msgspec.json.Encoder(order="sorted").encode
 class Outbox:
     """Collects events and payloads of one run. `flush` makes them durable together; an effect starts only after it."""
 
-    __slots__ = ("_durable_n", "_events", "_opened_at_ms", "_payloads", "_record", "_services")
+    __slots__ = (
+        "_durable_n",
+        "_events",
+        "_opened_at_ms",
+        "_payloads",
+        "_record",
+        "_redactor",
+        "_salt",
+        "_services",
+        "_size_max",
+    )
 
     def __init__(self, services: Services, record: RunRecord, durable_n: int) -> None:
         self._services = services
+        self._redactor = services.pipeline.redactor
+        self._salt = services.entropy.salt
+        self._size_max = services.limits.payload_bytes
         self._record = record
         self._durable_n = durable_n
         self._events: list[ev.AnyEvent] = []
@@ -47,24 +60,24 @@ class Outbox:
         """Keep a payload for the next append; the commitment that an event binds it with."""
         # INVARIANT: no payload holds a secret that was handed out. Inputs and what `prepare` captured were refused with one, so
         # that what is journaled of them is what runs; of all others the mask stands in the journal.
-        return self.bind_bytes(_encode(self._services.pipeline.redactor.json(value)), blobs)
+        return self.bind_bytes(_encode(self._redactor.json(value)), blobs)
 
     def bind_told(self, value: Json, attached: tuple[str, ...]) -> Commitment:
         """The same for what a call tells at its end: of the bytes that it attached, those are kept that are spoken of."""
-        body = _encode(self._services.pipeline.redactor.json(value))
-        return self.bind_bytes(body, tuple(digest for digest in attached if digest.encode() in body))
+        body = _encode(self._redactor.json(value))
+        spoken_of = tuple(digest for digest in attached if digest.encode() in body) if attached else ()
+        return self.bind_bytes(body, spoken_of)
 
     def bind_bytes(self, body: bytes, blobs: tuple[str, ...] = ()) -> Commitment:
         """The same for a payload that is JSON text already; `InputError` PAYLOAD_TOO_LARGE past the configured limit."""
-        limit = self._services.limits.payload_bytes
-        if len(body) > limit:
+        if len(body) > self._size_max:
             raise InputError(
                 "PAYLOAD_TOO_LARGE",
-                f"{len(body)} bytes of inputs or outputs are more than the {limit} that one may have",
+                f"{len(body)} bytes of inputs or outputs are more than the {self._size_max} that one may have",
                 hint="hand on a path or a digest instead of the content, or raise `payload_bytes` under `[limits]`",
-                details={"size": len(body), "limit": limit},
+                details={"size": len(body), "limit": self._size_max},
             )
-        salt = self._services.entropy.salt()
+        salt = self._salt()
         commitment = commit(salt, body)
         self._payloads[commitment] = Payload(commitment, salt, body, blobs)
         return commitment

@@ -73,6 +73,9 @@ def fold(record: RunRecord | None, leaf: ev.Leaf) -> RunRecord | None:
     return record
 
 
+# `_value_` and not `value` in the two below: on Python 3.11 the latter is two calls, and each event writes some of these rows.
+
+
 def _run_row(record: RunRecord) -> Row:
     return Row(
         "runs",
@@ -80,14 +83,14 @@ def _run_row(record: RunRecord) -> Row:
         (
             record.run,
             record.created.workflow,
-            record.mode.value,
-            record.state.value,
+            record.created.mode._value_,
+            record.state._value_,
             record.created.principal,
             record.failure_code,
             record.started_at_ms,
             record.updated_at_ms,
             record.n,
-            record.plan,
+            record.created.plan,
         ),
     )
 
@@ -102,12 +105,12 @@ def _step_row(record: RunRecord, step: StepRecord) -> Row:
             step.position,
             step.capability,
             step.version,
-            step.state.value,
+            step.state._value_,
             step.risk,
             step.decision,
             step.rule,
             step.attempt,
-            step.effect.value,
+            step.effect._value_,
             step.code,
         ),
     )

@@ -206,7 +206,7 @@ class Pipeline:
         heard = self.lifecycle.is_heard
         started = self._teller.begin(call, _POLICY) if heard else 0
         decision = self._gate.decide(question)
-        self.metrics.decision(decision.effect.value)
+        self.metrics.decision(decision.effect._value_)
         denied = decision.effect is _DENY
         code = decision.code or "POLICY_DENIED" if denied else None
         if heard:

@@ -6,31 +6,20 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from assent.cli import _doctor_hands as hands
+from assent.cli._check import Check
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli._json import compact
 from assent.cli._style import safe, safe_line
 from assent.cli._table import table
+from assent.cli._units import bytes_text, duration_text
 from assent.errors import AssentError, Json
-from assent.runtime.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at: `ok`, `warning` or `fault`, what was seen, and what to do."""
-
-    name: str
-    status: str
-    seen: str
-    hint: str | None = None
-
-    def to_json(self) -> dict[str, Json]:
-        """The check as JSON data."""
-        return {"name": self.name, "status": self.status, "seen": self.seen, "hint": self.hint}
+from assent.runtime.settings import Effective, Settings
 
 
 @command("doctor", short_help="Show every setting with its source, and the health of the state.")
@@ -50,9 +39,7 @@ def doctor(door: Door) -> int:
         )
     else:
         paint = door.out.paint()
-        shown = [
-            [one.name, safe_line(_shown(one.value)), safe_line(one.source)] for one in settings.effective
-        ]
+        shown = [[one.name, safe_line(_shown(one)), safe_line(one.source)] for one in settings.effective]
         styles = {"ok": "green", "warning": "yellow", "fault": "red"}
         rows = [
             [paint(check.status, styles[check.status]), check.name, safe(check.seen), safe(check.hint or "")]
@@ -64,8 +51,23 @@ def doctor(door: Door) -> int:
     return FAILED if any(check.status == "fault" for check in checks) else OK
 
 
-def _shown(value: Json) -> str:
+def _shown(setting: Effective) -> str:
+    """A value for people, with its unit. Durations stand as in the file, whatever else is said beside them."""
+    value = setting.value
+    if isinstance(value, int) and setting.unit == "ms":
+        return duration_text(value)
+    if isinstance(value, int) and setting.unit == "bytes":
+        return bytes_text(value)
+    if isinstance(value, dict):
+        value = {
+            name.removesuffix("_ms"): duration_text(one) if isinstance(one, int) and name in _TIMES else one
+            for name, one in value.items()
+        }
     return "-" if value is None else value if isinstance(value, str) else compact(value)
+
+
+_TIMES: Final = frozenset({"window_ms", "timeout"})
+"""Durations within the tables that users name: of rate limits and of endpoints."""
 
 
 def _checks(door: Door, settings: Settings) -> Iterator[Check]:
@@ -77,7 +79,11 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield _guarded("signing key", lambda: _key(settings))
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     yield _guarded("plugins", lambda: _plugins(door))
-    yield from _sandbox(settings)
+    yield from hands.sandbox_checks(settings)
+    yield from hands.program_checks(settings)
+    yield _guarded("captured writes", lambda: hands.capture_check(settings))
+    yield hands.git_check(settings)
+    yield hands.info_check(settings)
     yield from _endpoints(settings)
     yield _guarded("secrets", lambda: _secrets(settings))
     if settings.state.is_dir():
@@ -140,38 +146,6 @@ def _plugins(door: Door) -> Check:
     if any(one.is_required and one.state is not PluginState.TRUSTED for one in found):
         return Check("plugins", "fault", f"{seen}; a required one is not loaded", hint)
     return Check("plugins", "warning" if wrong else "ok", seen, hint if wrong else None)
-
-
-def _sandbox(settings: Settings) -> Iterator[Check]:
-    """The walls around programs, tried out now: each with what it is made of, or with what it lacks."""
-    name = "sandbox"
-    try:
-        with settings.sandbox.detect() as sandbox:
-            holds = sandbox.holds
-    except AssentError as error:
-        yield Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
-        return
-    take_out = "take `unconfined` out of `[sandbox]`"
-    if not holds.is_confined:
-        remedy = next(iter(holds.missing.values()), None)
-        if settings.sandbox.unconfined:
-            yield Check(
-                name,
-                "fault",
-                "NOTHING HOLDS, and programs run UNCONFINED all the same",
-                f"{take_out}; {remedy}",
-            )
-        else:
-            yield Check(name, "warning", "nothing holds, so no program is run", remedy)
-        return
-    if settings.sandbox.unconfined:
-        yield Check(
-            name, "warning", f"{holds.backend}; `unconfined` is set and changes nothing here", take_out
-        )
-    else:
-        yield Check(name, "ok", holds.backend)
-    for wall, mechanism in holds.walls.items():
-        yield Check(f"{name}: {wall}", "ok", mechanism)
 
 
 def _secrets(settings: Settings) -> Check:

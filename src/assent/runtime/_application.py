@@ -47,12 +47,19 @@ def programs_of(settings: Settings) -> Programs:
     return Programs(
         [rule_of(name, said, absolute) for name, said in settings.programs.items()],
         workspace=settings.workspace,
-        home=settings.state / "sandbox",
+        home=programs_home(settings),
         hidden=(settings.state, settings.key_path),
         environ=system.environment(),
         sandbox=settings.sandbox.detect,
         limits=settings.sandbox.default_limits,
+        now_ms=system.SystemClock().now_ms,
+        expiry_ms=settings.limits.plan_expiry_ms,
     )
+
+
+def programs_home(settings: Settings) -> Path:
+    """Where programs run, and what they wrote is kept until it is applied."""
+    return settings.state / "sandbox"
 
 
 def _close_programs(programs: Programs) -> None:

@@ -283,6 +283,16 @@ class Configuration:
         )
 
 
+def unit_of(key: Key) -> str | None:
+    """What the number of a setting counts: `ms` for durations, `bytes`; None for every other setting."""
+    found: Read | Named | Schema | None = PROJECT_SCHEMA
+    for name in key:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    if found in (_duration_ms, notify.read_grace):
+        return "ms"
+    return "bytes" if found is not None and key[-1].endswith("_bytes") else None
+
+
 FILES: Final[Mapping[Key, Callable[[Path], None]]] = {
     ("net", "ca_bundle"): net.check_authorities,
     ("secrets", "vault", "ca_file"): net.check_authorities,

@@ -48,6 +48,7 @@ from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._application import application
 from assent.runtime._calling import Calling, bounds
+from assent.runtime._captures import Captures
 from assent.runtime._catalogue import Capabilities, Registration
 from assent.runtime._deliveries import Deliveries
 from assent.runtime._gate import ReloadableGate
@@ -100,6 +101,7 @@ class Runtime(Planned):
         self.secrets = self.calling.secrets
         self.deliveries = Deliveries(self.app, self.secrets, settings, self.actor)
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
+        self._captures = Captures(settings)
 
     @classmethod
     def open(
@@ -175,6 +177,7 @@ class Runtime(Planned):
         self._services = services
         self.calling.open(services, signer)
         self._plans.sweep(services.clock.now_ms())
+        await self._captures.sweep(journal)
         # The modules outlive every call that may use them, and the journal outlives the modules.
         self._exit.push_async_callback(self.app.shutdown)
         await self.app.start()
@@ -524,6 +527,7 @@ class Runtime(Planned):
     async def _drive(self, run: RunId) -> RunResult:
         actor = await self._running.rest(run)
         await self.versions.after_run(actor.record)
+        await self._captures.after_run(actor.record)
         found = describe_run(actor.record, actor.blueprint, self._ready.journal, self._ledger(), actor.values)
         return self.gate.explain_pause(found, actor.record.mode)
 

@@ -22,6 +22,7 @@ from assent.runtime._configuration import (
     Configuration,
     load_configuration,
     place_of,
+    unit_of,
 )
 from assent.runtime._git_settings import GIT, GitSettings
 from assent.runtime._identity import Identities, login_of, own_name
@@ -102,10 +103,12 @@ class Effective:
     name: str
     value: Json
     source: str
+    unit: str | None = None
+    """What a number counts: `ms` or `bytes`; None where it counts itself."""
 
     def to_json(self) -> dict[str, Json]:
         """The same as JSON data."""
-        return {"name": self.name, "value": self.value, "source": self.source}
+        return {"name": self.name, "value": self.value, "source": self.source, "unit": self.unit}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +202,7 @@ class Settings:
             notify=layers.notify(),
             programs=layers.rules("exec"),
             git=layers.git(),
-            told_variables=layers.names(("info", "env")) if layers.configured(("info", "env")) else HARMLESS,
+            told_variables=layers.names(("info", "env"), HARMLESS),
             plugin_paths=plugin_paths,
             required_plugins=frozenset(required_plugins),
             sandbox=layers.sandbox(),
@@ -275,7 +278,7 @@ class _Layers:
         self._files = [file for file in (project, user) if file is not None]
 
     def note(self, name: str, value: Json, source: str) -> None:
-        self.noted.append(Effective(name, value, source))
+        self.noted.append(Effective(name, value, source, unit_of(tuple(name.split(".")))))
 
     def configured(self, key: Key) -> tuple[Json, Configuration] | None:
         return next(((file.values[key], file) for file in self._files if key in file.values), None)
@@ -326,10 +329,10 @@ class _Layers:
         self.note(name, value, source)
         return value
 
-    def names(self, key: Key) -> tuple[str, ...]:
-        """A list of texts, empty when it is not configured."""
+    def names(self, key: Key, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """A list of texts."""
         found = self.configured(key)
-        value = found[0] if found else []
+        value: Json = found[0] if found else [*default]
         assert isinstance(value, list), "the schema reads a list"
         self.note(".".join(key), value, self.source_of(key))
         return tuple(map(str, value))
@@ -467,7 +470,7 @@ class _Layers:
             found = self.configured(("git", name))
             if found is not None:
                 said[name] = str(found[0])
-                self.note(f"git.{name}", found[0], found[1].place(("git", name)))
+            self.note(f"git.{name}", found and found[0], self.source_of(("git", name)))
         return GitSettings(**said)
 
     def _rates(self) -> tuple[Rate, ...]:

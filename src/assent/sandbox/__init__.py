@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from assent.sandbox._advice import Advice as Advice
+    from assent.sandbox._advice import advice as advice
     from assent.sandbox._capture import Capture as Capture
     from assent.sandbox._capture import Captured as Captured
     from assent.sandbox._capture import CaptureLimits as CaptureLimits
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from assent.sandbox._walls import Wall as Wall
 
 _HOMES = {
+    "Advice": "_advice",
     "BackendChoice": "_sandbox",
     "Capture": "_capture",
     "CaptureLimits": "_capture",
@@ -47,10 +50,12 @@ _HOMES = {
     "SandboxLimits": "_confinement",
     "Usage": "_confinement",
     "Wall": "_walls",
+    "advice": "_advice",
     "forbid_programs": "_programs",
 }
 
 __all__ = [
+    "Advice",
     "BackendChoice",
     "Capture",
     "CaptureLimits",
@@ -66,6 +71,7 @@ __all__ = [
     "SandboxLimits",
     "Usage",
     "Wall",
+    "advice",
     "forbid_programs",
 ]
 

@@ -197,7 +197,8 @@ class Sandbox:
         found = _layer.read_layer(Path(os.path.realpath(layer)))
         return captured(found, limits or CaptureLimits())
 
-    def discard(self, layer: Path) -> None:
+    @staticmethod
+    def discard(layer: Path) -> None:
         """Remove a layer with all that was written to it. Harmless when it is gone."""
         _layer.discard(Path(os.path.realpath(layer)))
 

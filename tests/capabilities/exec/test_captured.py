@@ -115,6 +115,25 @@ async def test_what_is_shown_is_what_is_approved_and_applied(yard: Place) -> Non
     assert [*(yard.root / "state" / "sandbox").iterdir()] == []
 
 
+@pytest.mark.parametrize("end", ["reject", "cancel"])
+async def test_what_was_shown_goes_with_the_run_that_nobody_wanted(yard: Place, end: str) -> None:
+    """And what a killed command left goes when the state is opened again."""
+    left = sandbox_of(yard) / "run-left"
+    (yard.root / "state").mkdir(mode=0o700)
+    (left / "layer").mkdir(parents=True)
+    yard.policy = ASK
+    async with yard.open(box=False) as rt:
+        assert not left.exists()
+        waiting = await rt.run(workflow("echo one > a.txt"))
+        assert waiting.status == "waiting"
+        assert len([*sandbox_of(yard).iterdir()]) == 1
+        await rt.plan(workflow("echo two > b.txt"), execute_captured=True)
+        ask = rt.reject if end == "reject" else rt.cancel
+        await ask(waiting.run_id, principal=user("boss"))
+        # A plan that nobody has run yet may still be run.
+        assert len([*sandbox_of(yard).iterdir()]) == 1
+
+
 async def test_a_run_whose_program_still_runs_is_there_and_ends_when_it_is_cancelled(yard: Place) -> None:
     """Its program runs before the step begins; the run and what came before are on record all the same, and nothing stays."""
     async with yard.open(box=False) as rt:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from assent.capabilities.exec._folders import FolderState as FolderState
+    from assent.capabilities.exec._folders import look as look
     from assent.capabilities.exec._programs import Programs as Programs
     from assent.capabilities.exec._rules import ProgramRule as ProgramRule
+    from assent.capabilities.exec._rules import place_of as place_of
 
-__all__ = ["ProgramRule", "Programs"]
+_HOMES = {
+    "FolderState": "_folders",
+    "ProgramRule": "_rules",
+    "Programs": "_programs",
+    "look": "_folders",
+    "place_of": "_rules",
+}
+
+__all__ = ["FolderState", "ProgramRule", "Programs", "look", "place_of"]
 
 
 def __getattr__(name: str) -> object:
-    """The public name, from the module where it lives: a runtime that runs no program imports neither."""
-    if name == "Programs":
-        from assent.capabilities.exec._programs import Programs
-
-        return Programs
-    if name == "ProgramRule":
-        from assent.capabilities.exec._rules import ProgramRule
-
-        return ProgramRule
-    raise AttributeError(f"module `assent.capabilities.exec` has no attribute `{name}`")
+    """The public name, from the module where it lives: a runtime that runs no program imports none of them."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module `assent.capabilities.exec` has no attribute `{name}`")
+    return getattr(import_module(f"assent.capabilities.exec.{home}"), name)

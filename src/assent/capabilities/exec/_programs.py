@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from assent.capabilities.exec._folders import ENDED, Folders
+from assent.capabilities.exec._folders import ENDED, LAYER, Folders, remove
 from assent.capabilities.exec._output import Output
 from assent.capabilities.exec._rules import Permit, ProgramRule, permit
 from assent.capabilities.exec._stamp import Stamp, stamp_of
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NEVER_RAN: Final = frozenset({"SANDBOX_UNAVAILABLE", "SANDBOX_FAILED", "SANDBOX_INVALID", "SANDBOX_PROGRAM"})
-_LAYER: Final = "layer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,8 @@ class _Turn:
 class Programs:
     """Runs programs for calls. Making one costs nothing: the sandbox comes with the first program.
 
-    `home` is a private folder of the state directory, made when it is needed; `hidden` is what no program sees.
+    `home` is a private folder of the state directory, made when it is needed: what was shown and is not applied is kept there for
+    `expiry_ms`. `hidden` is what no program sees.
     """
 
     def __init__(
@@ -91,10 +90,12 @@ class Programs:
         environ: Mapping[str, str],
         sandbox: Callable[[], Sandbox],
         limits: Callable[[], SandboxLimits],
+        now_ms: Callable[[], int],
+        expiry_ms: int,
     ) -> None:
         self.rules: Final = tuple(rules)
         self.workspace: Final = workspace
-        self._folders = Folders(home, self._remove)
+        self._folders = Folders(home, remove, now_ms=now_ms, expiry_ms=expiry_ms)
         self._hidden = tuple(hidden)
         self._environ = environ
         self._detect = sandbox
@@ -145,7 +146,7 @@ class Programs:
 
         if ".." not in command.cwd.split("/") and not (self.workspace / command.cwd).is_dir():
             raise not_a_directory(command.cwd)
-        layer = folder / _LAYER
+        layer = folder / LAYER
         layer.mkdir()
         limits = self._limits()
         if command.timeout_s is not None:
@@ -221,29 +222,37 @@ class Programs:
         """Run a program and look at what it wrote; it has no network, so nothing else can have come of it.
 
         What was shown is what is applied: a capture that is kept (`keep`) is used again for the same program, permit and
-        workspace, until one that is not kept takes it. A program that was ended, that failed, or whose writes can't be taken over
-        is not kept. The stamp is of the workspace from before the program began.
+        workspace, until one that is not kept takes it, the runs that it was shown for have ended, or it expires. A program that
+        was ended, that failed, or whose writes can't be taken over is not kept. The stamp is of the workspace from before the
+        program began.
         """
         allowed = self.permit(command, str(context.principal))
         sandbox = await self._ready()
         if not sandbox.holds.is_confined:
             raise _without_walls("what a program writes can't be captured where nothing confines it")
         async with self._turn(command, allowed, context.key) as (name, stamp):
-            folder = self._folders.named(name)
-            found = await in_thread(partial(_read, folder))
-            is_new, is_kept = found is None, False
-            if is_new:
-                folder = await in_thread(partial(self._folders.make, name))
+            kept, is_kept = await in_thread(partial(self._kept, name)), False
+            folder = kept.folder if kept else await in_thread(partial(self._folders.make, name))
             try:
-                if found is None:
-                    found = await self._run(context, command, allowed, folder, may_act=False)
-                yield found, await in_thread(partial(sandbox.captured, folder / _LAYER)), stamp
-                is_kept = keep and found.exit_code == 0 and found.limit is None
-                if is_kept and is_new:
-                    await in_thread(partial(self._folders.keep, folder, _told(found)))
+                found = kept or await self._run(context, command, allowed, folder, may_act=False)
+                yield found, await in_thread(partial(sandbox.captured, folder / LAYER)), stamp
+                if keep and found.exit_code == 0 and found.limit is None:
+                    how = None if kept else _told(found)
+                    await in_thread(partial(self._folders.keep, folder, how, run=str(context.run)))
+                    is_kept = True
             finally:
                 if not is_kept:
                     await in_thread(partial(self._folders.discard, folder))
+
+    def _kept(self, name: str) -> Ran | None:
+        """The capture of this name, held; None when there is none, or not all of it."""
+        folder = self._folders.hold(name)
+        if folder is None:
+            return None
+        with suppress(OSError, ValueError, TypeError):
+            return Ran(**json.loads((folder / ENDED).read_text(encoding="utf-8")), folder=folder)
+        self._folders.discard(folder)
+        return None
 
     @asynccontextmanager
     async def _turn(
@@ -284,12 +293,6 @@ class Programs:
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
-    def _remove(self, folder: Path) -> None:
-        layer = folder / _LAYER
-        if layer.exists() and self._sandbox is not None:
-            self._sandbox.discard(layer)
-        shutil.rmtree(folder, ignore_errors=True)
-
 
 async def in_thread(function: Callable[[], T]) -> T:
     """What a function that blocks gives; a thread of the loop's own runs it."""
@@ -311,10 +314,3 @@ def _without_effect(error: AssentError) -> NoEffectError:
 
 def _told(ran: Ran) -> str:
     return json.dumps({name: getattr(ran, name) for name in ran.__dataclass_fields__ if name != "folder"})
-
-
-def _read(folder: Path) -> Ran | None:
-    """A capture that was kept; None when there is none, or not all of it."""
-    with suppress(OSError, ValueError, TypeError):
-        return Ran(**json.loads((folder / ENDED).read_text(encoding="utf-8")), folder=folder)
-    return None

@@ -77,15 +77,20 @@ def permit(
     return Permit(_place(program, workspace), rule, {**plain, **inherited, **rule.set, **environment})
 
 
-def _place(program: str, workspace: Path) -> str:
-    """The path of a program that a rule names; where it stands is looked at again by whoever starts it."""
+def place_of(program: str, workspace: Path) -> Path | None:
+    """Where the program is that a rule names so, None where there is none that could be started."""
     if program.startswith("./"):
         places = [workspace / program.removeprefix("./")]
     else:
         places = [Path(program)] if program.startswith("/") else [Path(folder, program) for folder in PATH]
-    for place in places:
-        if place.is_file() and os.access(place, os.X_OK):
-            return str(place)
+    return next((place for place in places if place.is_file() and os.access(place, os.X_OK)), None)
+
+
+def _place(program: str, workspace: Path) -> str:
+    """The path of a program that a rule names; where it stands is looked at again by whoever starts it."""
+    place = place_of(program, workspace)
+    if place is not None:
+        return str(place)
     searched = ", ".join(f"`{folder}`" for folder in PATH)
     raise NoEffectError(
         "PROGRAM_MISSING",

@@ -1,0 +1,43 @@
+"""What programs wrote to be shown, and is not applied: kept no longer than somebody may still apply it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from assent import system
+from assent.engine import RunRecord
+from assent.journal import Journal
+from assent.runtime._application import programs_home
+from assent.runtime.settings import Settings
+from assent.spec.states import RunState
+
+
+class Captures:
+    """The captures of one state directory, seen from its runs. Nothing is imported where no program was ever run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._home = programs_home(settings)
+
+    async def sweep(self, journal: Journal) -> None:
+        """Remove what expired, what is for runs that have ended, and what a killed process left."""
+        if self._home.is_dir():
+            ended = {
+                str(row["run_id"]) for row in journal.rows("runs") if RunState(str(row["status"])).is_finished
+            }
+            await self._sweep(ended.__contains__)
+
+    async def after_run(self, record: RunRecord) -> None:
+        """Remove what was shown for a run, once that has ended: applied, rejected or cancelled."""
+        if record.state.is_finished and self._home.is_dir():
+            await self._sweep(str(record.run).__eq__)
+
+    async def _sweep(self, has_ended: Callable[[str], Any]) -> None:
+        from assent.capabilities.exec._folders import Folders, remove
+
+        expiry_ms = self._settings.limits.plan_expiry_ms
+        folders = Folders(self._home, remove, now_ms=system.SystemClock().now_ms, expiry_ms=expiry_ms)
+        # Removing a copied workspace takes its time.
+        await asyncio.get_running_loop().run_in_executor(None, folders.sweep, has_ended)

@@ -69,7 +69,7 @@ def test_the_ledger_page_describes_every_kind_of_event() -> None:
     assert [kind for kind in EVENT_TYPES if f"`{kind}`" not in text] == []
     described = set(
         re.findall(
-            r"^\| `((?:run|step|approval|compensation|secret|delivery|capability|release|ledger|payload)\.[a-z_]+)`",
+            r"^\| `((?:run|step|approval|compensation|secret|http|delivery|capability|release|ledger|payload)\.[a-z_]+)`",
             text,
             re.MULTILINE,
         )

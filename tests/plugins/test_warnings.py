@@ -44,7 +44,7 @@ def test_plain_code_that_declares_itself_gets_no_warning() -> None:
     ("source", "code", "key", "granted", "refused"),
     [
         (
-            "import httpx\ndef f(): httpx.get('https://a.example/x')",
+            "async def f(context): await context.http.request('GET', 'https://a.example/x')",
             "PLUGIN_NETWORK_UNDECLARED",
             "network",
             "*.example:443",
@@ -82,9 +82,30 @@ def test_what_is_not_asked_for_is_told(source: str, code: str, key: str, granted
 
 
 def test_a_target_that_cannot_be_known_is_covered_by_asking_for_its_kind() -> None:
-    source = "import httpx\ndef f(url): httpx.get(url)"
+    source = "def f(context, url): context.http.request_in_thread('GET', url)"
     assert codes(source) == ["PLUGIN_NETWORK_UNDECLARED"]
     assert codes(source, network=("a.example",)) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import httpx\ndef f(): httpx.get('https://a.example/x')",
+        "import socket\ndef f(): socket.socket()",
+        "async def f(loop): await loop.create_connection(p)",
+    ],
+)
+def test_code_that_reaches_the_network_by_itself_is_told_that_a_worker_has_none(source: str) -> None:
+    """Whatever is declared: what is declared goes through `context.http`."""
+    assert codes(source) == ["PLUGIN_NETWORK_UNDECLARED", "PLUGIN_NETWORK_DIRECT"]
+    assert codes(source, network=("a.example",)) == ["PLUGIN_NETWORK_DIRECT"]
+
+
+def test_asking_for_every_host_is_told() -> None:
+    source = "def f(context, url): context.http.request_in_thread('GET', url)"
+    (found,) = [one for one in warned(source, network=("POST *",)) if one.code != "PLUGIN_EMPTY"]
+    assert (found.code, found.path) == ("PLUGIN_NETWORK_ANYWHERE", "pyproject.toml")
+    assert "`POST https://*`" in found.message
 
 
 @pytest.mark.parametrize(

@@ -191,10 +191,14 @@ def _hooks(manifest: Manifest) -> str:
 
 
 def _wishes(manifest: Manifest) -> str:
+    from assent.spec.reach import Reach
+
     asked = manifest.declaration.permissions
-    rows = [
+    reached = [safe_line(str(service), 200) for service in Reach.of(manifest.name, asked.network).services]
+    rows = [["network", reached[0] if reached else "none"], *([["", one] for one in reached[1:]])]
+    rows += [
         [key, safe_line(", ".join(getattr(asked, key)) or "none")]
-        for key in ("network", "process", "files", "secrets", "environment")
+        for key in ("process", "files", "secrets", "environment")
     ]
     rows += [["policy", safe_line(need)] for need in manifest.declaration.policy]
     modules = sorted({one.name for one in manifest.app_modules if not one.is_registered})

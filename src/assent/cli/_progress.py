@@ -139,6 +139,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "capability.retired": "version retired",
     "capability.switched": "share lost",
     "secret.accessed": "secret",
+    "http.requested": "request",
+    "http.answered": "answered",
     "delivery.attempted": "delivery tried",
     "delivery.ended": "delivery ended",
     "delivery.retried": "delivery retried",
@@ -173,6 +175,10 @@ def event_detail(event: Object) -> str:
         parts.append(f"happened: {text(event, 'verdict')}")
     if kind in ("secret.accessed", "delivery.attempted"):
         parts += [text(event, "secret"), text(event, "outcome")]
+    if kind == "http.requested":
+        parts.append(text(event, "method"))
+    if kind == "http.answered" and (status := number(event, "status")) is not None:
+        parts.append(f"status {status}")
     if kind == "delivery.ended":
         parts += [text(event, "delivery"), text(event, "outcome")]
     if text(event, "resolution"):

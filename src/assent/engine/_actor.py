@@ -70,8 +70,8 @@ class RunActor:
         self._services = scope.services
         self._progress = progress
         self._admission = Admission(scope, self._settle_first)
-        self._effects = Effects(scope, self._hear)
         self._outbox = Outbox(scope.services, scope.record, durable_n)
+        self._effects = Effects(scope, self._hear, self._outbox.bind)
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
         self._inbox: Inbox[Message] = Inbox()
         self._busy: dict[StepKey, Task[None]] = {}

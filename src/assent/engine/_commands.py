@@ -89,10 +89,17 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False):
     repeatable: bool = False
 
 
-class Accessed(msgspec.Struct, frozen=True, gc=False):
-    """A call under way asked for secrets and waits until that is on the record. All events are of one step and attempt."""
+Noted: TypeAlias = ev.SecretAccessed | ev.HttpRequested | ev.HttpAnswered
+"""What a call under way asks for beside its effect."""
 
-    events: tuple[ev.SecretAccessed, ...]
+
+class Accessed(msgspec.Struct, frozen=True, gc=False):
+    """A call under way asked for secrets, or sends a request, and waits until that is on the record.
+
+    All events are of one step and attempt.
+    """
+
+    events: tuple[Noted, ...]
 
 
 class Doubted(msgspec.Struct, frozen=True, gc=False):

@@ -24,6 +24,7 @@ from assent.engine._commands import (
     Doubted,
     Failed,
     NotCompensated,
+    Noted,
     Reconciled,
     Succeeded,
 )
@@ -34,6 +35,7 @@ from assent.engine._scope import RunScope, idempotency_key
 from assent.errors import AssentError, InternalError, Json, RefusedError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import (
+    AnswerNote,
     BoundCapability,
     CallPhase,
     CallTimeoutError,
@@ -42,6 +44,7 @@ from assent.invocation import (
     NoEffectError,
     RateLimited,
     Reconciliation,
+    RequestNote,
     SecretAccess,
     World,
     as_error,
@@ -59,9 +62,15 @@ _NONE: Final = Effect.NONE
 class Effects:
     """Performs the effects of one run."""
 
-    def __init__(self, scope: RunScope, deliver: Callable[[Command], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        scope: RunScope,
+        deliver: Callable[[Command], Awaitable[None]],
+        bind: Callable[[Json], Commitment],
+    ) -> None:
         self._scope = scope
         self._deliver = deliver
+        self._bind = bind
         self._services = scope.services
         self._pipeline = scope.services.pipeline
         self._blueprint = scope.blueprint
@@ -355,22 +364,41 @@ class Effects:
         call.life.journal = self._journal
         return call
 
-    async def _journal(self, accesses: tuple[SecretAccess, ...]) -> None:
-        """Put accesses to secrets on the record; durable when it returns. A name that no secret can have is told nobody."""
-        events = tuple(
-            ev.SecretAccessed(
-                step=StepKey(str(one.ids["step"])),
-                attempt=int(str(one.ids["attempt"])),
-                secret=one.name,
-                outcome=one.outcome.value,
-                provider=one.provider if one.provider is None or LABEL.match(one.provider) else "other",
-                binding=one.binding,
-            )
-            for one in accesses
-            if is_secret_name(one.name)
-        )
+    async def _journal(self, notes: tuple[SecretAccess | RequestNote | AnswerNote, ...]) -> None:
+        """Put accesses to secrets, and requests, on the record; durable when it returns."""
+        events = tuple(event for one in notes if (event := self._event_of(one)) is not None)
         if events:
             await self._deliver(Accessed(events))
+
+    def _event_of(self, one: SecretAccess | RequestNote | AnswerNote) -> Noted | None:
+        """The event that a note is; None for a name that no secret can have, which is told nobody."""
+        step, attempt = StepKey(str(one.ids["step"])), int(str(one.ids["attempt"]))
+        match one:
+            case RequestNote():
+                request = self._bind(dict(one.request))
+                return ev.HttpRequested(
+                    step=step, attempt=attempt, number=one.number, method=one.method, request=request
+                )
+            case AnswerNote():
+                return ev.HttpAnswered(
+                    step=step,
+                    attempt=attempt,
+                    number=one.number,
+                    status=one.status,
+                    size=one.size,
+                    code=one.code,
+                )
+            case SecretAccess():
+                if not is_secret_name(one.name):
+                    return None
+                return ev.SecretAccessed(
+                    step=step,
+                    attempt=attempt,
+                    secret=one.name,
+                    outcome=one.outcome.value,
+                    provider=one.provider if one.provider is None or LABEL.match(one.provider) else "other",
+                    binding=one.binding,
+                )
 
     def _revive(self, call: Invocation, intent: ev.StepStarted) -> None:
         """Give a call that another process, or an earlier moment, began its inputs back."""

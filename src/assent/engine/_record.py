@@ -243,7 +243,7 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             _evolve_approval(record, event, n, at_ms)
         case ev.CompensationStarted() | ev.StepCompensated() | ev.CompensationFailed():
             _evolve_compensation(record, event)
-        case ev.SecretAccessed():
+        case ev.SecretAccessed() | ev.HttpRequested() | ev.HttpAnswered():
             record.step(event.step)  # it is on the record, and changes nothing
         case _:
             _evolve_run(record, event)

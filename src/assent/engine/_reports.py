@@ -60,14 +60,14 @@ def decide_report(
 
 
 def decide_access(record: RunRecord, access: Accessed) -> Sequence[ev.AnyEvent]:
-    """Secrets that a call asked for. A call whose attempt is settled gets none: `InputError` CALL_ENDED."""
+    """Secrets that a call asked for, and its requests. A call whose attempt is settled gets none: `InputError` CALL_ENDED."""
     first = access.events[0]
     step = record.steps.get(first.step)
     under_way = (StepState.RUNNING, StepState.COMPENSATING)
     if step is None or step.state not in under_way or step.attempt != first.attempt:
         raise InputError(
             "CALL_ENDED",
-            f"the call of step `{first.step}` has ended and gets no secret",
+            f"the call of step `{first.step}` has ended and gets no secret, and sends no request",
             hint="a thread that outlives its call can't ask for more",
         )
     return access.events

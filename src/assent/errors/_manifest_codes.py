@@ -57,6 +57,15 @@ MANIFEST_CODES: Final[dict[str, Explanation]] = {
         "A plugin's code reaches the network, or a host, that its declaration does not ask for.",
         "Declare the hosts under `permissions.network`, or take the code out.",
     ),
+    "PLUGIN_NETWORK_DIRECT": Explanation(
+        "A plugin's code reaches the network by itself, not through `context.http`. In a worker there is no network, whatever "
+        "was declared: such code fails there.",
+        "Have it use `context.http`, or let it into Assent's own process with `--in-process`, if its maker deserves that.",
+    ),
+    "PLUGIN_NETWORK_ANYWHERE": Explanation(
+        "A plugin asks to reach every host, so that only `[net]` of the configuration bounds where it sends what it was given.",
+        "Have it name its hosts under `permissions.network`, or see that `[net]` has rules.",
+    ),
     "PLUGIN_PROCESS_UNDECLARED": Explanation(
         "A plugin's code starts or steers processes that its declaration does not ask for.",
         "Declare the programs under `permissions.process`, or take the code out.",

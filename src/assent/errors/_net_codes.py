@@ -23,6 +23,19 @@ NET_CODES: Final[dict[str, Explanation]] = {
     "HTTP_REQUEST_TOO_LARGE": Explanation(
         "The body of a request is larger than `request_bytes` of `[net]`.", "Send less, or raise the limit."
     ),
+    "HTTP_TOO_EARLY": Explanation(
+        "A `preview`, a `prepare` or a hook sends a request through `context.http`, or a part does whose call is over. Nothing "
+        "was sent.",
+        "Send it in `execute`, `reconcile` or `compensate`, after the decision and the intent are on the record.",
+    ),
+    "HTTP_TOO_MANY": Explanation(
+        "One call sent as many requests through `context.http` as one may, or waits for as many answers at once.",
+        "Wait for answers; ask for several things with one request; make several calls of it.",
+    ),
+    "HTTP_UNAVAILABLE": Explanation(
+        "A call that was made by hand, as tests do, sends a request through `context.http`: there is no runtime to send it.",
+        "Try the capability in a runtime, with a service of the test's own.",
+    ),
     "HTTP_DNS_FAILED": Explanation(
         "The name of a host has no address, or the resolver did not answer. Nothing was sent.",
         "Look at the spelling, and at the machine's resolver.",

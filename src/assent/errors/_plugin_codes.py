@@ -73,6 +73,11 @@ PLUGIN_CODES: Final[dict[str, Explanation]] = {
         "not its own, or take more of something than one call may have.",
         "Have its maker do it where it belongs; nothing of it was done.",
     ),
+    "PLUGIN_HOST_UNDECLARED": Explanation(
+        "A plugin's code sends a request, or is led on by an answer, to where its trusted manifest does not let it go: another "
+        "host, method, port, or without encryption. Nothing was sent there.",
+        "Have its maker declare it under `permissions.network`, look at the change, and trust it anew; or leave it at that.",
+    ),
     "PLUGIN_MESSAGE_TOO_LARGE": Explanation(
         "What a plugin gave, or what its call remembers, is larger than one message between it and Assent may be.",
         "Put large data into `context.blobs` or files, and give their digests or paths.",

@@ -7,6 +7,7 @@ from assent.invocation._hook_records import HookKind, HookLevel, HookRecord
 from assent.invocation._invocation import Invocation, as_error, hide_in_error
 from assent.invocation._invoker import CallTimeoutError, Invoker
 from assent.invocation._modules import ModuleLimits
+from assent.invocation._notes import AnswerNote, RequestNote
 from assent.invocation._pipeline import Pipeline
 from assent.invocation._restore import restore_call
 from assent.invocation._secret_grants import SecretGrant
@@ -60,6 +61,7 @@ __all__ = [
     "CALL_TRANSITIONS",
     "EXECUTE_CAPTURED",
     "AccessOutcome",
+    "AnswerNote",
     "ApplicationHealth",
     "Attachment",
     "BlobStore",
@@ -104,6 +106,7 @@ __all__ = [
     "RateLimited",
     "RateLimiter",
     "Reconciliation",
+    "RequestNote",
     "Secret",
     "SecretAccess",
     "SecretGrant",

@@ -35,6 +35,7 @@ class BoundCapability:
         self.is_proved = is_proved or isinstance(handler, DeferredHandler)
         self.rehearsable = handler.rehearsable
         self.fingerprint = handler.fingerprint()
+        self.reach = handler.reach if isinstance(handler, Handler) else None
         if isinstance(handler, DeferredHandler):
             return
         Hooks(HookLevel.CAPABILITY, handler.hooks)  # refuses two with one id

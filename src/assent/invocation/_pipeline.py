@@ -141,6 +141,8 @@ class Pipeline:
         spec = bound.spec
         if spec.secrets:
             life.granted = spec.secrets
+        if bound.reach is not None:
+            life.reach = bound.reach
         context = LocalContext(
             run=run,
             step=step,

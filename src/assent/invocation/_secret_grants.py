@@ -55,5 +55,10 @@ def require_grant(
         raise RefusedError(
             "SECRET_NOT_GRANTED",
             f"the secret `{name}` may be sent to {', '.join(f'`{one}`' for one in grant.hosts)}, {where}",
-            hint=f'`hosts` of `[secrets."{name}"]` in assent.toml lists them',
+            hint=f'`hosts` of `[secrets."{name}"]` in assent.toml lists them'
+            + (
+                f"; a request of `context.http` that holds `secret://{name}` says where it goes"
+                if host is None
+                else ""
+            ),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from assent.errors import RefusedError
 from assent.invocation._invocation import Invocation
@@ -15,6 +15,11 @@ from assent.invocation.phases import CallPhase
 from assent.invocation.redaction import Redactor
 from assent.invocation.secrets import Secret, SecretAccess, Secrets
 from assent.spec.ports import FineClock
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from assent.invocation.http import HttpAnswer, HttpRequest
 
 _START: Final = Stage.START
 _TIMES: Final = (CallPhase.EXECUTING, CallPhase.COMPENSATING)
@@ -86,6 +91,8 @@ class Around(Surroundings):
         from assent.invocation.revealing import filled, names_in
 
         names = names_in(value)
+        if life.reach is not None:
+            host = None  # where a plugin says that it sends a value is no proof; `http` puts it in on the way there
         found = await self._read(context, life, names, host=host, fresh=False) if names else {}
         return filled(value, {name: secret.reveal() for name, secret in found.items()})
 
@@ -93,6 +100,25 @@ class Around(Surroundings):
         if self._secrets is None:
             return super().reveal_in_thread(context, life, value, host)
         return self._secrets.in_thread(self.reveal(context, life, value, host))
+
+    async def request(self, context: LocalContext, life: CallLife, request: HttpRequest) -> HttpAnswer:
+        if self._secrets is None or self.app is None:
+            return await super().request(context, life, request)
+        from assent.invocation._sending import Sending
+        from assent.invocation.outbound import Outbound
+
+        async def read(names: tuple[str, ...], host: str) -> dict[str, Secret]:
+            return await self._read(context, life, names, host=host, fresh=False)
+
+        outbound = self.app.get(Outbound)  # type: ignore[type-abstract]  # whoever is offered under this name is none
+        return await Sending(outbound, read, context, life).send(request)
+
+    def begin_request(
+        self, context: LocalContext, life: CallLife, request: HttpRequest
+    ) -> Future[HttpAnswer]:
+        if self._secrets is None:
+            return super().begin_request(context, life, request)
+        return self._secrets.begun(self.request(context, life, request))
 
     async def _read(
         self, context: LocalContext, life: CallLife, names: tuple[str, ...], *, host: str | None, fresh: bool

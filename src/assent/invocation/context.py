@@ -19,13 +19,17 @@ from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from logging import LoggerAdapter
 
     from assent.invocation._call_snapshot import Performing
     from assent.invocation._hook_records import HookRecord
+    from assent.invocation._notes import AnswerNote, RequestNote
     from assent.invocation.application import GlobalContext
+    from assent.invocation.http import HttpAccess, HttpAnswer, HttpRequest
     from assent.invocation.secrets import Secret, SecretAccess
     from assent.invocation.snapshot import Snapshot
+    from assent.spec.reach import Reach
 
 Redactable = TypeVar("Redactable", bound="bytes | Json")
 
@@ -177,6 +181,22 @@ class Surroundings:
             raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
         return filled(value, {})
 
+    async def request(self, context: LocalContext, life: CallLife, request: HttpRequest) -> HttpAnswer:
+        """The answer to a request of a call."""
+        del life, request
+        raise InputError(
+            "HTTP_UNAVAILABLE", f"a call of `{context.capability}` made by hand sends no requests"
+        )
+
+    def begin_request(
+        self, context: LocalContext, life: CallLife, request: HttpRequest
+    ) -> Future[HttpAnswer]:
+        """The same for any thread: the answer to come."""
+        del life, request
+        raise InputError(
+            "HTTP_UNAVAILABLE", f"a call of `{context.capability}` made by hand sends no requests"
+        )
+
     @property
     def redactor(self) -> Redactor:
         """What hides the secrets that were handed out."""
@@ -219,8 +239,12 @@ class CallLife:
     """What `prepare` kept, by digest, as it was journaled."""
     bound: Performing | None = None
     given: Mapping[str, Secret] = MappingProxyType({})
-    journal: Callable[[tuple[SecretAccess, ...]], Awaitable[None]] | None = None
-    """Makes accesses to secrets durable; nobody has a value before it has returned."""
+    journal: Callable[[tuple[SecretAccess | RequestNote | AnswerNote, ...]], Awaitable[None]] | None = None
+    """Makes accesses to secrets, and requests, durable: nobody has a value, and nothing is sent, before it has returned."""
+    reach: Reach | None = None
+    """Where a plugin's call may send requests, by its manifest; None for a call that is no plugin's."""
+    requests: int = 0
+    sending: int = 0
     remote: object = None  # the same call, for the host that has it performed in another process
 
 
@@ -347,6 +371,18 @@ class LocalContext:
     def reveal_in_thread(self, value: Any, *, host: str | None = None) -> Any:  # `Any`: as above
         """The same for sync parts, which run in a thread of their own and wait in it."""
         return self._around.reveal_in_thread(self, self._life, value, host)
+
+    @property
+    def http(self) -> HttpAccess:
+        """Requests to web services, where the plugin's manifest and `[net]` of the configuration both let them go."""
+        from assent.invocation.http import HttpAccess
+
+        around, life = self._around, self._life
+        return HttpAccess(
+            lambda request: around.request(self, life, request),
+            lambda request: around.begin_request(self, life, request),
+            lambda: self.cancel.is_cancelled,
+        )
 
     def attach(self, chunks: Iterable[bytes]) -> Attachment:
         """Keep bytes that are too many for an output or an error; what is returned goes into it, anywhere.

@@ -21,13 +21,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import CodeType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from assent.errors import AssentError, InputError, Json
 from assent.invocation.context import LocalContext
 from assent.invocation.hooks import Hook
 from assent.spec.ids import Fingerprint
 from assent.spec.states import Verdict
+
+if TYPE_CHECKING:
+    from assent.spec.reach import Reach
 
 # `Any`: parameter types differ from handler to handler, and validation has already proved the value.
 Part: TypeAlias = Callable[[LocalContext, Any], Any | Awaitable[Any]]
@@ -95,7 +98,8 @@ class Handler:
     `revision` names the handler's behaviour for recovery: an intent is only continued by the handler that it was made for.
     Without one, the parts' compiled code is taken. `rehearsable`: `compensate` only acts through `context.world`, so it may be
     run on a simulated one. `hooks` run for the calls of this capability; they are no part of its behaviour. `completes`: its
-    types are elsewhere, so the defaults of the spec's schema are filled in here.
+    types are elsewhere, so the defaults of the spec's schema are filled in here. `reach`: of a plugin, where its calls may send
+    requests.
     """
 
     execute: Part
@@ -109,6 +113,7 @@ class Handler:
     rehearsable: bool = False
     hooks: tuple[Hook, ...] = ()
     completes: bool = False
+    reach: Reach | None = None
 
     @classmethod
     def of(cls, source: object) -> Handler:

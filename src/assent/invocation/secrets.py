@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NoReturn, Protocol, TypeVar, runtime_checkable
@@ -333,10 +334,14 @@ class Secrets:
 
     def in_thread(self, reading: Coroutine[Any, Any, T]) -> T:
         """What a coroutine gives, for a thread of its own; it runs where secrets are fetched. RUNTIME_CLOSED as above."""
+        return self.begun(reading).result()
+
+    def begun(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """What a coroutine is going to give, which can be waited for in any thread, and given up. RUNTIME_CLOSED as above."""
         if self._loop is None:
-            reading.close()
+            work.close()
             raise InputError("RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with`")
-        return asyncio.run_coroutine_threadsafe(reading, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let threads read too: `loop` is where secrets are fetched."""

@@ -24,6 +24,7 @@ import msgspec
 from assent.errors import InputError
 from assent.plugins.manifest import Declaration, Permissions
 from assent.spec.documents import did_you_mean
+from assent.spec.reach import Service
 from assent.spec.sections import Faults
 from assent.spec.toml import Key, locate, parse_toml
 
@@ -43,9 +44,6 @@ _NAME_HINT: Final = "lower-case letters and digits, with `-`, `_` or `.` between
 _VERSION: Final = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,63}\Z")
 _ENTRY: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?\Z")
 _BOUND: Final = re.compile(r"(>=|<=|==|!=|>|<) *(\d+(?:\.\d+){0,3})\Z")
-_HOST: Final = re.compile(
-    r"(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?\Z"
-)
 _SCRIPT: Final = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 
 Table: TypeAlias = Mapping[str, object]
@@ -98,8 +96,22 @@ def _list(read: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
     return read_all
 
 
+def _service(value: object) -> str:
+    Service.parse(_text(value))
+    return str(value)
+
+
+def _services(value: object) -> tuple[str, ...]:
+    if type(value) in {bool, str}:
+        # A network without its hosts would be all of it.
+        raise ValueError(
+            'must be a list of the hosts that are reached: `["api.example.com", "POST api.example.com"]`'
+        )
+    return _list(_service)(value)
+
+
 _PERMISSIONS: Final[Mapping[str, Callable[[object], tuple[str, ...]]]] = {
-    "network": _list(_matching(_HOST, "a host, like `api.example.com` or `*.example.com`")),
+    "network": _services,
     "process": _list(_text),
     "files": _list(_text),
     "secrets": _list(_text),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assent.errors import Json, RefusedError
 from assent.invocation import Handler
 from assent.plugins._agreement import agree
 from assent.spec.capability import CapabilitySpec
+from assent.spec.reach import Reach
 
 if TYPE_CHECKING:
     from assent.plugins.manifest import Manifest
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 def require_agreement(
     name: str, manifest: Manifest, found: Sequence[tuple[CapabilitySpec, Handler]]
 ) -> tuple[tuple[CapabilitySpec, Handler], ...]:
-    """What plugin `name` brings, by reference, when its manifest says the same; PLUGIN_DIFFERS tells every difference."""
+    """What plugin `name` brings, by reference, when its manifest says the same; PLUGIN_DIFFERS tells every difference.
+
+    Its calls reach what the manifest declares, whichever host runs them.
+    """
     differences = agree(manifest, found)
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
@@ -28,4 +33,6 @@ def require_agreement(
             hint="nothing of it stays registered; each capability has to be imported by the entry module, and say constants",
             details={"differences": listed},
         )
-    return tuple(sorted(found, key=lambda pair: pair[0].reference))
+    reach = Reach.of(name, manifest.declaration.permissions.network)
+    ordered = sorted(found, key=lambda pair: pair[0].reference)
+    return tuple((spec, replace(handler, reach=reach)) for spec, handler in ordered)

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Final
 
-from assent.plugins.manifest import Capability, Manifest, Permissions, PluginWarning, Use, UseKind
+from assent.plugins.manifest import HTTP, Capability, Manifest, Permissions, PluginWarning, Use, UseKind
+from assent.spec.reach import ANY, Reach
 
 BUILTIN_NAMESPACES: Final = ("assent.", "data.", "io.fs.", "net.http.", "notify.", "sys.", "text.")
 """Beginnings of ids that belong to Assent itself, whether or not the very id exists."""
@@ -29,6 +30,8 @@ ORDER: Final = (
     "PLUGIN_FILES_UNDECLARED",
     "PLUGIN_ENVIRONMENT_UNDECLARED",
     "PLUGIN_SECRET_UNDECLARED",
+    "PLUGIN_NETWORK_DIRECT",
+    "PLUGIN_NETWORK_ANYWHERE",
     "PLUGIN_RISK_UNDERSTATED",
     "PLUGIN_PART_MISSING",
     "PLUGIN_VALUE_UNKNOWN",
@@ -134,17 +137,22 @@ def _about_uses(manifest: Manifest) -> Iterator[PluginWarning]:
                 path=use.at,
                 hint=f"declare it under `permissions`: `{example}`",
             )
+        if use.kind is UseKind.NETWORK and use.name != HTTP:
+            yield PluginWarning(
+                code="PLUGIN_NETWORK_DIRECT",
+                message=f"the code reaches the network by {what}, and in a worker there is none",
+                path=use.at,
+                hint="let it use `context.http`; or, with all that Assent may do: `assent plugin trust NAME --in-process`",
+            )
 
 
 def _is_covered(use: Use, permissions: Permissions) -> bool:
     """Whether a use is among what is asked for. A target that can't be known is covered by asking for anything of its kind."""
     match use.kind:
         case UseKind.NETWORK:
-            hosts = [
-                host.rpartition(":")[0] if re.search(r":\d+\Z", host) else host
-                for host in permissions.network
-            ]
-            return _is_among(use.target, hosts)
+            services = Reach.of("", permissions.network).services
+            host = None if use.target is None else use.target.lower().strip("[]")
+            return any(host is None or service.names(host) for service in services)
         case UseKind.PROCESS:
             target = use.target
             return _is_among(target, permissions.process) or (
@@ -292,6 +300,14 @@ def _about_declaration(manifest: Manifest) -> Iterator[PluginWarning]:
             message="no capability was found",
             hint='declare one with `@capability("id", …)` from `assent`',
         )
+    for service in Reach.of("", declaration.permissions.network).services:
+        if service.host == ANY:
+            yield PluginWarning(
+                code="PLUGIN_NETWORK_ANYWHERE",
+                message=f"the plugin asks for `{service}`: every host that `[net]` of the configuration lets through",
+                path=declaration.file,
+                hint="name the hosts; what leaves through the others is for its maker to choose",
+            )
     used = {use.kind for use in manifest.uses}
     for kind, (_, _, key, _) in _UNDECLARED.items():
         asked: tuple[str, ...] = getattr(declaration.permissions, key)

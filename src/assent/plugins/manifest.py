@@ -21,8 +21,11 @@ from assent.spec.canonical import canonical_json, fingerprint, parse_json
 from assent.spec.ids import Fingerprint
 
 MANIFEST_VERSION: Final = 1
-SCANNER_REVISION: Final = 1
+SCANNER_REVISION: Final = 2
 """Goes up when the same bytes give another manifest than before, so that a changed fingerprint can be told from changed code."""
+
+HTTP: Final = "context.http"
+"""The name of a use that goes through Assent, which holds it to what was declared."""
 
 SCHEMA_ID: Final = "urn:assent:manifest:1"
 
@@ -67,8 +70,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Permissions(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a plugin asks to be allowed beyond `context.world`; everything that is not asked for is denied.
 
-    `network`: hosts (`api.example.com`, `*.example.com`). `process`: programs. `files`: paths. `secrets` and `environment`:
-    names.
+    `network`: where requests of `context.http` may go (`api.example.com`, `*.example.com`, `POST,DELETE http://HOST:PORT`; GET,
+    HEAD, https and its port unless said). `process`: programs. `files`: paths. `secrets` and `environment`: names.
     """
 
     network: tuple[str, ...] = ()

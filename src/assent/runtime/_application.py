@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from assent.capabilities.git import GitHome
     from assent.capabilities.info import Machine
     from assent.capabilities.net import Http
+    from assent.invocation.outbound import Outbound
 
 
 def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
@@ -32,6 +33,7 @@ def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
     app.offer(f"{hands}.exec._programs.Programs", lambda: programs_of(settings), close=_close_programs)
     app.offer(f"{hands}.git._home.GitHome", lambda: _git_home(settings))
     app.offer(f"{hands}.net._client.Http", lambda: _http(settings), close=_close_http)
+    app.offer("assent.invocation.outbound.Outbound", lambda: _outbound(app))
     app.offer(f"{hands}.info._machine.Machine", lambda: _machine(settings))
     return app
 
@@ -70,6 +72,12 @@ def _http(settings: Settings) -> Http:
     from assent.runtime._net_settings import http_of
 
     return http_of(settings.net)
+
+
+def _outbound(app: GlobalContext) -> Outbound:
+    from assent.capabilities.net import Http, Outgoing
+
+    return Outgoing(app.get(Http))
 
 
 async def _close_http(http: Http) -> None:

@@ -87,7 +87,7 @@ class PluginHosts:
 
 
 class Launcher:
-    """Starts workers in the sandbox: no workspace, no home, no state; Python, what is installed, and what a plugin declares."""
+    """Starts workers in the sandbox: no workspace, home, state or network; Python, what is installed, what a plugin declares."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -113,7 +113,6 @@ class Launcher:
                 root=self._empty,
                 hidden=(settings.state, settings.key_path),
                 read_only=tuple(Path(place) for place in dict.fromkeys(places)),
-                network=needs.network,
                 environment={
                     "PATH": "/usr/local/bin:/usr/bin:/bin",
                     "LANG": "C.UTF-8",

@@ -12,6 +12,7 @@ from typing import Annotated, Final, TypeAlias, get_args
 
 import msgspec
 
+from assent.spec._call_events import HttpAnswered, HttpRequested, SecretAccessed
 from assent.spec._capability_events import (
     CapabilityActivated,
     CapabilityLabelled,
@@ -374,25 +375,6 @@ class CompensationFailed(Event, frozen=True, kw_only=True, tag="compensation.fai
     error: Commitment | None = None
 
 
-# -- secrets -------------------------------------------------------------------------------------------------
-
-
-class SecretAccessed(Event, frozen=True, kw_only=True, tag="secret.accessed"):
-    """A call asked for a secret; recorded before it has the value. `outcome` is `fetched`, `cached`, `refused`, `missing` or
-    `failed`.
-
-    `binding` is HMAC-SHA256 over run, step, attempt, name and value under a key that is derived from the ledger's own: whoever
-    has that key can later tell whether a value is the one that was used, and nobody else can guess it.
-    """
-
-    step: StepKey
-    attempt: int
-    secret: str
-    outcome: str
-    provider: str | None = None
-    binding: str | None = None
-
-
 # -- the ledger itself ---------------------------------------------------------------------------------------
 
 
@@ -461,6 +443,8 @@ AnyEvent: TypeAlias = (
     | CapabilitySwitched
     | CapabilityRetired
     | SecretAccessed
+    | HttpRequested
+    | HttpAnswered
     | DeliveryAttempted
     | DeliveryEnded
     | DeliveryRetried
@@ -558,6 +542,8 @@ __all__ = [
     "DeliveryEnded",
     "DeliveryRetried",
     "Event",
+    "HttpAnswered",
+    "HttpRequested",
     "Leaf",
     "LedgerCreated",
     "LedgerRecovered",

@@ -69,6 +69,19 @@ def resolve(host: str) -> str:
     return tried(lambda: socket.getaddrinfo(host, 80))
 
 
+@capability("sample.send", operation="READ", risk="LOW")
+def send(kind: str, host: str, port: int) -> str:
+    """Send something without asking anybody."""
+    def out():
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        how = {"udp": socket.SOCK_DGRAM, "raw": socket.SOCK_RAW, "tcp": socket.SOCK_STREAM}[kind]
+        with socket.socket(family, how) as own:
+            own.settimeout(5)
+            own.connect((host, port))
+            own.send(b"x")
+    return tried(out)
+
+
 @capability("sample.start", operation="READ", risk="LOW")
 def start(how: str) -> str:
     """Start another process."""
@@ -194,6 +207,12 @@ async def test_nobody_can_be_connected_to(stage: Stage) -> None:
     assert (await stage.execute("sample.resolve", {"host": "example.com"})).startswith("denied")
 
 
+@pytest.mark.parametrize("kind", ["udp", "raw", "tcp"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "169.254.169.254", "8.8.8.8", "2001:db8::1"])
+async def test_no_socket_leads_out(stage: Stage, kind: str, host: str) -> None:
+    assert (await stage.execute("sample.send", {"kind": kind, "host": host, "port": 53})).startswith("denied")
+
+
 @pytest.mark.parametrize("how", ["fork", "exec", "spawn", "run"])
 async def test_no_program_can_be_started(stage: Stage, how: str) -> None:
     assert (await stage.execute("sample.start", {"how": how})).startswith("denied")
@@ -231,7 +250,7 @@ async def test_what_is_declared_is_there(tmp_path: Path, request: pytest.Fixture
     shown.mkdir()
     (shown / "file").write_text("public")
     asked = Permissions(
-        network=("127.0.0.1",),
+        network=("*", "http://127.0.0.1"),
         process=("true",),
         files=(str(shown), "relative"),
         environment=("DECLARED", "ABSENT"),
@@ -243,7 +262,9 @@ async def test_what_is_declared_is_there(tmp_path: Path, request: pytest.Fixture
         staged(tmp_path, plugin_of(SOURCE, permissions=asked), launch=launcher.launch) as stage,
     ):
         port = server.getsockname()[1]
-        assert await stage.execute("sample.connect", {"host": "127.0.0.1", "port": port}) == "reached None"
+        # A host that is declared is reached by `context.http`, and by no socket.
+        connected = await stage.execute("sample.connect", {"host": "127.0.0.1", "port": port})
+        assert connected.startswith("denied")
         assert await stage.execute("sample.read", {"path": str(shown / "file")}) == "reached public"
         assert (await stage.execute("sample.write", {"path": str(shown / "file")})).startswith("denied")
         assert await stage.execute("sample.start", {"how": "run"}) == "reached 0"

@@ -2,7 +2,8 @@
 
 from assent.capabilities.net._client import Http
 from assent.capabilities.net._limits import NetLimits
+from assent.capabilities.net._outgoing import Outgoing
 from assent.capabilities.net._resolver import Resolver
 from assent.capabilities.net._rules import Egress, EgressRule
 
-__all__ = ["Egress", "EgressRule", "Http", "NetLimits", "Resolver"]
+__all__ = ["Egress", "EgressRule", "Http", "NetLimits", "Outgoing", "Resolver"]

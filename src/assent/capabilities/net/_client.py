@@ -26,6 +26,8 @@ from assent.invocation import NoEffectError
 if TYPE_CHECKING:
     import httpx2
 
+    from assent.invocation.outbound import Admit
+
 SAFE: Final = frozenset({"GET", "HEAD"})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 ADDRESSES_MAX: Final = 4
@@ -155,9 +157,18 @@ class Http:
     # -- sending ------------------------------------------------------------------------------------------------------
 
     async def send(
-        self, wire: Wire, *, principal: str, bytes_max: int, follow: bool = False, take: Sink | None = None
+        self,
+        wire: Wire,
+        *,
+        principal: str,
+        bytes_max: int,
+        follow: bool = False,
+        take: Sink | None = None,
+        admit: Admit | None = None,
     ) -> Received:
         """The answer, whatever its status. `take` gets the bytes of a success piece by piece; otherwise they are in the answer.
+
+        `admit` is asked about each address on the way before the rules are, and may raise.
 
         Raises `NoEffectError` EGRESS_DENIED, URL_INVALID (a redirect's too) and `HttpFailure` for everything else.
         """
@@ -165,7 +176,13 @@ class Http:
         try:
             async with asyncio.timeout(self.limits.timeout_ms / 1000):
                 return await self._follow(
-                    wire, progress, principal=principal, bytes_max=bytes_max, follow=follow, take=take
+                    wire,
+                    progress,
+                    principal=principal,
+                    bytes_max=bytes_max,
+                    follow=follow,
+                    take=take,
+                    admit=admit,
                 )
         except TimeoutError:
             raise HttpFailure(
@@ -184,9 +201,12 @@ class Http:
         bytes_max: int,
         follow: bool,
         take: Sink | None,
+        admit: Admit | None,
     ) -> Received:
         gone: list[str] = []
         while True:
+            if admit is not None:
+                admit(wire.method, wire.target.scheme, wire.target.host, wire.target.port)
             async with self._answered(wire, progress, principal) as answer:
                 location = answer.headers.get("location")
                 headers = self._headers(answer)

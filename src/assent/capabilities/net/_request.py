@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from assent.capabilities.fs._paths import normal
@@ -22,6 +22,9 @@ from assent.invocation import EntryKind, LocalContext, NoEffectError
 from assent.invocation.revealing import names_in
 from assent.spec.masking import MASK, masked_by_name, names_secret
 from assent.spec.secret_text import SecretText
+
+if TYPE_CHECKING:
+    from assent.invocation.outbound import Reveal
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 SHOWN_CHARACTERS: Final = 4000
@@ -133,8 +136,8 @@ class Draft:
             _encoded(self.body, self.body_type)
 
 
-async def wire_of(context: LocalContext, http: Http, draft: Draft) -> Wire:
-    """The request with its secrets in place, if it may leave at all.
+async def wire_of(context: LocalContext, http: Http, draft: Draft, reveal: Reveal | None = None) -> Wire:
+    """The request with its secrets in place, if it may leave at all. `reveal`: who gives them, unless the context does.
 
     Whatever it raises is a `NoEffectError`: EGRESS_DENIED, HTTP_REQUEST_TOO_LARGE, what `require_sound` raises, what secrets do.
     """
@@ -142,7 +145,7 @@ async def wire_of(context: LocalContext, http: Http, draft: Draft) -> Wire:
     http.egress.admit(draft.target, draft.method, str(context.principal))
     require_sealed(context, http, draft)
     try:
-        return await _revealed(context, draft, http.limits.request_bytes)
+        return await _revealed(context, draft, http.limits.request_bytes, reveal or _by(context))
     except NoEffectError:
         raise
     except AssentError as error:
@@ -156,28 +159,35 @@ def require_sealed(context: LocalContext, http: Http, draft: Draft) -> None:
         http.egress.require_sealed(draft.target, draft.method, str(context.principal))
 
 
-async def _revealed(context: LocalContext, draft: Draft, bytes_max: int) -> Wire:
+def _by(context: LocalContext) -> Reveal:
+    async def reveal(value: Any, host: str) -> Any:  # `Any`: whatever holds references
+        return await context.reveal(value, host=host)
+
+    return reveal
+
+
+async def _revealed(context: LocalContext, draft: Draft, bytes_max: int, reveal: Reveal) -> Wire:
     target = draft.target
     host = target.host
-    pairs: list[tuple[str, str]] = await context.reveal(draft.pairs(), host=host)
+    pairs: list[tuple[str, str]] = await reveal(draft.pairs(), host)
     headers: list[Header] = []
     for name, value in draft.named_headers():
-        revealed: str = await context.reveal(value, host=host)
+        revealed: str = await reveal(value, host)
         if not _VALUE.fullmatch(revealed):
             raise _invalid(f"the secret in the header `{name}` can't be sent in a header", "headers")
         headers.append(Header(name, revealed, draft.is_private(name, value)))
-    body = await _body(context, draft, host, bytes_max)
+    body = await _body(context, draft, host, bytes_max, reveal)
     shown = draft.show().partition("\n")[0].partition(" ")[2]
     return Wire(draft.method, with_query(target, pairs), tuple(headers), body, shown)
 
 
-async def _body(context: LocalContext, draft: Draft, host: str, bytes_max: int) -> bytes:
+async def _body(context: LocalContext, draft: Draft, host: str, bytes_max: int, reveal: Reveal) -> bytes:
     if draft.body is None:
         return b""
     if draft.body_type == "file":
         data, _ = await asyncio.to_thread(read_file, context, draft.body, bytes_max)
         return data
-    data = _encoded(await context.reveal(draft.body, host=host), draft.body_type)
+    data = _encoded(await reveal(draft.body, host), draft.body_type)
     if len(data) > bytes_max:
         raise too_large(bytes_max)
     return data

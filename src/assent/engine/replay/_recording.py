@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from assent.engine._blueprint import Blueprint
+from assent.engine._commands import Noted
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import BoundCapability
 from assent.journal.ports import JournalReader
@@ -26,7 +27,7 @@ CALLS: Final = (ev.StepStarted, ev.StepDenied, ev.ApprovalRequested)
 class RecordedCapability:
     """What is known of a capability that a run called: its spec, which parts its handler had, and whether it had types.
 
-    Defaults are filled in by a handler's types, never by a bare schema.
+    Defaults are filled in by a handler's types, wherever these are, and never by a bare schema.
     """
 
     spec: CapabilitySpec
@@ -37,7 +38,9 @@ class RecordedCapability:
     @classmethod
     def of(cls, bound: BoundCapability) -> RecordedCapability:
         """What a registered one is."""
-        return cls(bound.spec, bound.handler_fingerprint, bound.parts, bound.handler.parameters is not None)
+        handler = bound.handler
+        is_typed = handler.parameters is not None or handler.completes
+        return cls(bound.spec, bound.handler_fingerprint, bound.parts, is_typed)
 
     def to_json(self) -> dict[str, Json]:
         """As a snapshot keeps it."""
@@ -77,8 +80,8 @@ class Recording:
     @classmethod
     def of_journal(cls, reader: JournalReader, run: RunId) -> Recording:
         """A run of this ledger. `RUN_UNKNOWN`; `PAYLOAD_ERASED` when some of its data is gone."""
-        # A replay asks for no secret, so that one was asked for is no part of what it plays.
-        leaves = [leaf for leaf in reader.run_leaves(run) if not isinstance(leaf.event, ev.SecretAccessed)]
+        # A replay asks for no secret and sends nothing, so that a call did is no part of what it plays.
+        leaves = [leaf for leaf in reader.run_leaves(run) if not isinstance(leaf.event, Noted)]
         if not leaves:
             raise InputError(
                 "RUN_UNKNOWN", f"there is no run `{run}`", hint="list what there is with `assent runs`"

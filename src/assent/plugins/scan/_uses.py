@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from assent.plugins.manifest import Import, ModuleUse, Secret, Use, UseKind
+from assent.plugins.manifest import HTTP, Import, ModuleUse, Secret, Use, UseKind
 from assent.plugins.scan._names import ROUNDABOUT, Names
 from assent.plugins.scan._table import (
     KEYS,
@@ -22,6 +22,7 @@ from assent.plugins.scan._table import (
 from assent.plugins.scan._types import source_of
 from assent.plugins.scan._values import fold
 from assent.plugins.scan._walk import AT_IMPORT, SECRET_SCHEME, TYPING, Called, chain_of
+from assent.spec.secret_text import SecretText
 
 TARGET_MAX: Final = 200
 """Characters of a host, program, path or name."""
@@ -39,6 +40,14 @@ _BY_NAME: Final = frozenset({"operator.attrgetter", "operator.methodcaller"})
 _FINDERS: Final = _GETTERS | _IMPORTERS
 """What finds things by name: handed on as a value (`map(__import__, names)`), it finds them where no reading sees it."""
 _BEHIND: Final = frozenset({"__dict__", "__getattribute__", "__getattr__"})
+_HTTP: Final = re.compile(r"(?:^|\.)(?:context|ctx)\.http\b|\.http\.request(?:_in_thread)?\Z")
+_REFERRING: Final = frozenset(
+    {
+        "assent.spec.secret_text.SecretText",
+        "assent.spec.secret_text.SecretText.parse",
+        "assent.spec.types.SecretText",
+    }
+)
 _APP: Final = re.compile(r"(?:^|\.)app\.(get|register)\Z")
 
 
@@ -114,7 +123,10 @@ class Uses:
                 is_known = True
                 self._add(kind, name, None, scope, line, hidden=hidden)
         asked = written.split(".")[1:]
-        if asked and not is_known:
+        if _HTTP.search(written) and not is_known:
+            if not is_called:  # The call tells it, with its target.
+                self._add(UseKind.NETWORK, HTTP, None, scope, line)
+        elif asked and not is_known:
             for one in asked:
                 if one in METHODS:
                     self._add(METHODS[one], f"?.{one}", None, scope, line)
@@ -168,6 +180,9 @@ class Uses:
         if chain is not None:
             if chain.endswith(".secret") and node.args:
                 self._secret(names.text(node.args[0], scope), scope, node.lineno)
+            if _HTTP.search(chain):
+                target = self._target(UseKind.NETWORK, node, scope)
+                self._add(UseKind.NETWORK, HTTP, target, scope, node.lineno, is_called=True)
             found = _APP.search(chain)
             if found is not None and node.args:
                 self._app_module(node.args[0], scope, is_registered=found[1] == "register")
@@ -177,6 +192,8 @@ class Uses:
             meanings = names.of(node.func, scope)
         for meaning in meanings:
             name = meaning.removeprefix(ROUNDABOUT)
+            if name in _REFERRING and node.args:
+                self._references_of(node, scope)
             if name.startswith(("builtins.", "importlib.", "operator.")):
                 self._meta(name, node, scope)
             kind = self._kind(name)
@@ -275,6 +292,12 @@ class Uses:
         self.secrets.setdefault(
             (name, scope), Secret(name=_short(name), scope=scope, at=f"{self._facts.path}:{line}")
         )
+
+    def _references_of(self, node: ast.Call, scope: str) -> None:
+        """The secrets that a text refers to which the code makes itself."""
+        text = self._names.text(node.args[0], scope)
+        for name in (None,) if text is None else SecretText(text).names:
+            self._secret(name, scope, node.lineno)
 
     def _app_module(self, node: ast.expr, scope: str, *, is_registered: bool) -> None:
         if isinstance(node, ast.Constant):

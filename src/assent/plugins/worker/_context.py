@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import Future
 from itertools import count
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from assent.errors import InputError
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import Attachment, CallLife, CancelToken, LocalContext, Surroundings
 from assent.invocation.files import Entry, EntryKind
+from assent.invocation.http import HttpAnswer, HttpRequest, require_form
 from assent.invocation.phases import CallPhase
 from assent.invocation.redaction import Redactor
 from assent.invocation.revealing import filled, names_in
@@ -24,6 +26,7 @@ from assent.invocation.snapshot import Snapshot
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._errors import cut
 from assent.plugins.worker._frames import CHUNK_BYTES_MAX, About, Kept, Log, Progress, unpack_json
+from assent.plugins.worker._http import QUESTION, answer_from, to_args
 from assent.plugins.worker._kept import keep, kept_of, records_from
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
@@ -227,6 +230,24 @@ class RemoteSurroundings(Surroundings):
         for name, text in given.items():
             _GIVEN.add(name, text)
         return filled(value, given)
+
+    async def request(self, context: LocalContext, life: CallLife, request: HttpRequest) -> HttpAnswer:
+        """See `Surroundings.request`. What may be sent, and where, is decided at the other end."""
+        del context, life
+        return await asyncio.to_thread(self._asked, request)
+
+    def begin_request(
+        self, context: LocalContext, life: CallLife, request: HttpRequest
+    ) -> Future[HttpAnswer]:
+        """See `Surroundings.begin_request`. The answer is there when this returns: the other end gives up when it has to."""
+        del context, life
+        answer: Future[HttpAnswer] = Future()
+        answer.set_result(self._asked(request))
+        return answer
+
+    def _asked(self, request: HttpRequest) -> HttpAnswer:
+        require_form(request)
+        return answer_from(self._channel.ask(self._call, QUESTION, *to_args(request)))
 
     @property
     def redactor(self) -> Redactor:

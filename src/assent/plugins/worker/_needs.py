@@ -28,12 +28,11 @@ class Needs:
     """What one worker gets. Two plugins with equal needs can have each other's idle workers.
 
     `packages` are the folders that modules come from, in the order of `sys.path`; `readable` are more places that may be read;
-    `programs`: whether programs may be started.
+    `programs`: whether programs may be started. None has a network: what a plugin may reach, Assent asks for it (`context.http`).
     """
 
     packages: tuple[str, ...]
     readable: tuple[str, ...] = ()
-    network: bool = False
     programs: bool = False
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -55,7 +54,6 @@ class Needs:
         return cls(
             packages=_packages(frozenset(tops)),
             readable=tuple(sorted({*readable})),
-            network=bool(declared.network),
             programs=bool(declared.process),
             environment=tuple((name, environ[name]) for name in declared.environment if name in environ),
         )

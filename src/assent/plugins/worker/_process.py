@@ -46,6 +46,7 @@ from assent.plugins.worker._frames import (
     framed,
     from_worker,
 )
+from assent.plugins.worker._http import QUESTION
 from assent.plugins.worker._questions import RemoteCall
 
 LOGGER: Final = logging.getLogger("assent.plugins")
@@ -228,6 +229,8 @@ class WorkerProcess:
     async def _stopped(self, n: int, request: _Request, grace_s: float) -> None:
         """Nobody wants the result. Afterwards nothing of the request runs any more."""
         self._send(Stop(n, hard=True))
+        if request.call is not None:
+            request.call.give_up()  # a thread that waits for an answer would be waited for
         with suppress(asyncio.CancelledError):  # whoever gives up twice does not wait for the grace either
             await asyncio.wait({request.future}, timeout=grace_s)
         if not request.future.done():
@@ -369,7 +372,10 @@ class WorkerProcess:
     async def _answer(self, ask: Ask) -> None:
         call = self._calls.get(ask.call)
         try:
-            value = await self._loop.run_in_executor(self._threads, self._asked_of, call, ask)
+            if ask.op == QUESTION and call is not None:
+                value = await call.send(ask.args)
+            else:
+                value = await self._loop.run_in_executor(self._threads, self._asked_of, call, ask)
             answer = Answer(ask.r, value)
         except BrokenFrameError as error:
             self._misbehaved(f"it broke the protocol ({error})")

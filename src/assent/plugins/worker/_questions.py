@@ -2,13 +2,15 @@
 
 The table below is all that reaches out of a worker. Each question names its call; it is answered by that call's own context, so
 the workspace is confined, simulated and protected as it is for everybody, and only while something of the call is performed.
-Arguments are checked like any input from outside. Everything here may block, and runs in threads.
+Arguments are checked like any input from outside. Everything here may block, and runs in threads, but for requests (`send`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from threading import Lock
@@ -29,10 +31,13 @@ from assent.plugins.worker._frames import (
     Progress,
     pack_json,
 )
+from assent.plugins.worker._http import answer_to, from_args
 from assent.plugins.worker._kept import keep, kept_of, records_to
+from assent.spec.reach import ASKING
 from assent.spec.secret_text import SecretText, is_secret_name
 
 if TYPE_CHECKING:
+    from assent.invocation.http import HttpAnswer
     from assent.spec.capability import CapabilitySpec
 
 OPENED_MAX: Final = 64
@@ -91,6 +96,7 @@ class RemoteCall:
         self._context: LocalContext | None = None
         self._worlds: list[World] = []
         self._put: set[str] = set()
+        self._sending: set[Future[HttpAnswer]] = set()
         self._next = 1
         self._lock = Lock()
 
@@ -126,12 +132,18 @@ class RemoteCall:
         """It has ended. When nothing runs any more, nothing that was opened stays open."""
         self._running.pop(n, None)
         if not self._running:
+            self.give_up()
             with self._lock:
                 opened, self._opened = self._opened, {}
                 self._worlds.clear()
                 self._context = None
             for one in opened.values():
                 one.close()
+
+    def give_up(self) -> None:
+        """Nobody waits for the answers to its requests any more."""
+        for answer in [*self._sending]:
+            answer.cancel()
 
     @property
     def is_under_way(self) -> bool:
@@ -220,13 +232,17 @@ class RemoteCall:
     def _changing(self, number: int) -> World:
         """A world that may be changed now."""
         world = self._world(number)
-        if not world.is_simulated and not any(self._running.values()):
+        if not world.is_simulated:
+            self._require_change("change the world")
+        return world
+
+    def _require_change(self, what: str) -> None:
+        if not any(self._running.values()):
             raise RefusedError(
                 "PLUGIN_DENIED",
-                f"plugin `{self.plugin}` may not change the world here: this part of `{self.spec.id}` only reads",
-                hint="change it in `execute` or `compensate` of a capability that says it writes",
+                f"plugin `{self.plugin}` may not {what} here: this part of `{self.spec.id}` only reads",
+                hint="do that in `execute` or `compensate` of a capability that says it writes",
             )
-        return world
 
     def simulate(self, world: int) -> int:
         found = self._world(world).simulate()
@@ -412,6 +428,27 @@ class RemoteCall:
         wanted = {name: SecretText(f"secret://{{{name}}}") for name in names}
         given: dict[str, str] = self.context.reveal_in_thread(wanted, host=host)
         return given
+
+    # -- requests ------------------------------------------------------------------------------------------------------------
+
+    async def send(self, args: list[Any]) -> object:
+        """The answer to a request that a worker asks for, by way of the call's own context; `BrokenFrameError`.
+
+        On the host's loop, and not in one of its threads, which all plugins share: a service may take its time.
+        """
+        request = from_args(args)
+        if not self.is_under_way:
+            raise self._ended()
+        if request.method not in ASKING:
+            self._require_change("send what may change something")
+        answer = self.context.http.begin(request)
+        self._sending.add(answer)
+        try:
+            return answer_to(await asyncio.wrap_future(answer))
+        except asyncio.CancelledError:
+            raise self._ended() from None
+        finally:
+            self._sending.discard(answer)
 
     def snapshot(self, meta: bytes, flags: list[str], state: bytes) -> bytes:
         self.keep(Kept(meta, flags, state))

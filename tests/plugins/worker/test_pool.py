@@ -10,10 +10,11 @@ import pytest
 
 from assent import system
 from assent.errors import AssentError
-from assent.plugins.worker import Needs
+from assent.plugins.worker import Child, Needs
 from assent.plugins.worker._frames import Done, WireError
 from assent.plugins.worker._loop import HostLoop
 from assent.plugins.worker._pool import KINDS_MAX, Pool
+from assent.plugins.worker._process import WorkerProcess
 from assent.plugins.worker._remote import _read
 from tests.support.workers import Nursery
 
@@ -58,6 +59,29 @@ async def test_a_worker_that_died_while_it_waited_is_not_given(threads: ThreadPo
     await pool.close()
     await first.end()
     await second.end()
+
+
+async def test_what_a_refill_brings_while_another_is_started_is_kept(threads: ThreadPoolExecutor) -> None:
+    """Nobody would end a worker that nobody knows."""
+    nursery, needs, goes_on = Nursery(), Needs(()), asyncio.Event()
+
+    async def launch(needs: Needs) -> Child:
+        if asyncio.current_task() is slow:
+            await goes_on.wait()
+        return await nursery.launch_thread(needs)
+
+    pool = Pool(launch, system.spawn, threads, spare=1, refill_s=0)
+    slow: asyncio.Task[WorkerProcess] | None = None
+    first = await pool.take(needs, "first")
+    slow = asyncio.create_task(pool.take(needs, "second"))
+    await filled(pool, 1)
+    goes_on.set()
+    second = await slow
+    assert pool.idle == 1
+    await pool.close()
+    await first.end()
+    await second.end()
+    assert pool.idle == 0
 
 
 async def test_only_the_last_kinds_have_idle_workers(threads: ThreadPoolExecutor) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from assent import Runtime
+from assent.errors import Json
 from assent.journal import SqliteReader
 from assent.spec.events import HttpAnswered, HttpRequested, SecretAccessed
 from assent.spec.ids import RunId
@@ -285,7 +286,7 @@ async def test_what_the_operator_does_not_open_stays_shut_though_it_is_declared(
 async def test_a_secret_goes_only_where_it_is_granted_and_its_value_never_comes_in(net: Net) -> None:
     net.declared.append(f"http://b.test:{net.site.port}")
     grant = '[secrets.token]\ncapabilities = ["plugged.*"]\nhosts = ["a.test"]\n'
-    bearer = {"Authorization": "Bearer secret://token"}
+    bearer: dict[str, Json] = {"Authorization": "Bearer secret://token"}
     async with net.open(more=grant) as rt:
         sent = await rt.call("plugged.ask", {"url": net.url("a.test"), "headers": bearer})
         assert net.site.asked[-1].headers["authorization"] == f"Bearer {VALUE}"
@@ -346,7 +347,11 @@ async def test_nothing_leaves_before_the_effect_and_a_read_only_asks(net: Net) -
             "code"
         ] == "HTTP_REQUEST_INVALID"
         assert (await output(rt, "plugged.ask", url="http://a.test@b.test/"))["code"] == "URL_INVALID"
-        step = {"name": "s", "capability": "plugged.tell", "inputs": {"url": net.url("a.test")}}
+        step: dict[str, Json] = {
+            "name": "s",
+            "capability": "plugged.tell",
+            "inputs": {"url": net.url("a.test")},
+        }
         plan = await rt.plan({"name": "w", "version": "1.0.0", "steps": [step]})
         assert "HTTP_TOO_EARLY" in json.dumps(plan.to_json())
     assert net.site.asked == []

@@ -38,10 +38,9 @@ class Pool:
         """A worker that is ready, for the plugin of this name. Raises what keeps one from starting."""
         idle = self._idle.pop(needs, [])
         self._idle[needs] = idle
-        first, *rest = [worker for worker in idle if worker.is_alive] or [None]
-        idle[:] = [worker for worker in rest if worker is not None]
-        # While one is started, a refill may put another one there.
-        worker = first if first is not None else await self._start(needs, name)
+        idle[:] = [worker for worker in idle if worker.is_alive]
+        # While one is started, a refill may put another one among the idle.
+        worker = idle.pop(0) if idle else await self._start(needs, name)
         worker.name = name
         if self._spare and not self._is_closed:
             self._later(self._refill(needs))

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from assent.capabilities.fs import ConfinedFiles, OverlayFiles, Workspace
 from assent.errors import InputError
 from assent.invocation import Files, NoEffectError
 from tests.support.hands import Hands, tree_of
+from tests.support.hostile_names import FACTS
 
 ESCAPES = [
     "..",
@@ -109,6 +111,16 @@ def test_a_path_that_names_the_outside_is_refused(
         OPERATIONS[operation](files, path)
     assert caught.value.code == "PATH_ESCAPES"
     assert tree_of(root.parent) == before
+
+
+def test_no_name_that_was_published_leads_outside(files: Files) -> None:
+    """Hundreds of names that have led others out: each is refused, or names a place inside."""
+    for fact in FACTS:
+        for name in fact.names:
+            climbs = name.startswith("/") or ".." in name.split("/")
+            with suppress(NoEffectError):
+                files.stat(name)
+                assert not climbs, (fact.text, name)
 
 
 @pytest.mark.parametrize("path", INVALID, ids=range(len(INVALID)))

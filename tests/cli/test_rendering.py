@@ -415,6 +415,28 @@ def test_what_a_program_said_keeps_its_lines_and_the_last_ones_are_shown() -> No
     assert "    line 49\\x1b" in lines
 
 
+def test_a_plan_shows_the_last_words_of_a_program_that_would_fail() -> None:
+    """A few of them, and more for whoever asks for the step; neither drives the terminal."""
+    said = "".join(f"line {number}\x1b[2J\n" for number in range(60))
+    details: dict[str, Json] = {"stderr": said, "stdout": "", "exit_code": 3, "signal": None}
+    failing = plan_step(
+        "make",
+        error={"code": "PROGRAM_FAILED", "message": "it ended", "details": details, "hint": "mend it"},
+    )
+    lines = shown_plan(failing).splitlines()
+    start = lines.index("    stderr:")
+    assert lines[start - 1 : start + 3] == [
+        "    exit_code: 3",
+        "    stderr:",
+        "      … 50 lines before",
+        "      line 50\\x1b[2J",
+    ]
+    assert lines[start + 12] == "  help: mend it"
+    assert not any("signal" in line or "stdout" in line or "\x1b" in line for line in lines)
+    assert "      line 20\\x1b[2J" in shown_plan(failing, detail="make").splitlines()
+    assert "would fail: it ended   [" not in shown_plan(failing, plan_step("other"), detail="other")
+
+
 def test_iterations_that_went_alike_share_a_line_and_a_failure_never_does() -> None:
     steps = [*iterations(*["succeeded"] * 9, "failed", "failed", "skipped"), *iterations("succeeded")]
     lines = result_text(run_object("failed", steps=steps), paint=PLAIN).splitlines()

@@ -9,11 +9,15 @@ from assent.cli._diff import counts, deleted, diff_text
 from assent.cli._exit import is_change, is_unknown
 from assent.cli._fold import TIMES, folded, folded_name
 from assent.cli._json import Object, mapping, number, objects, text, texts
+from assent.cli._result_text import DETAIL_LINES_MAX, details_lines
 from assent.cli._style import DECISION_STYLE, RISK_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
 
 TARGET_WIDTH: Final = 48
 """Characters of a target in the table; the diff below names it whole."""
+
+SAID_LINES_MAX: Final = 10
+"""Of what a program said before it failed, where no detail is asked for."""
 
 _DECISIONS: Final = {"ALLOW": "allow", "DENY": "deny", "REQUIRE_APPROVAL": "ASK", "UNKNOWN": "can't tell"}
 _UNDO: Final = {
@@ -155,13 +159,14 @@ def duration_text(ms: int) -> str:
     return f"{big} {names[0]} {small} {names[1]}" if small else f"{big} {names[0]}"
 
 
-def _failure(step: Object, paint: Paint) -> str:
-    """Why the step would fail, whole: its row has room for the beginning."""
+def _failure(step: Object, paint: Paint, *, most: int) -> str:
+    """Why the step would fail, whole: its row has room for the beginning. Of what a program said the last `most` lines."""
     error = mapping(step, "error")
     lines = [
         paint(safe_line(text(step, "name")), "bold"),
         f"  would fail: {safe(text(error, 'message'))}   [{safe_line(text(error, 'code'))}]",
     ]
+    lines += [f"  {line}" for line in details_lines(mapping(error, "details"), most=most)]
     if hint := text(error, "hint"):
         lines.append(f"  {paint('help:', 'cyan')} {safe(hint)}")
     return "\n".join(lines)
@@ -170,7 +175,9 @@ def _failure(step: Object, paint: Paint) -> str:
 def _diff(group: list[Object], *, paint: Paint, detail: str | None, show: str) -> str:
     """The first diff of the group, and how to see the others; or why it would fail."""
     if group[0].get("error"):
-        return _failure(group[0], paint) if detail in (None, text(group[0], "name")) else ""
+        if detail not in (None, text(group[0], "name")):
+            return ""
+        return _failure(group[0], paint, most=DETAIL_LINES_MAX if detail else SAID_LINES_MAX)
     shown = [step for step in group if text(mapping(step, "preview"), "diff")]
     if not shown or (detail is not None and detail != text(shown[0], "name")):
         return ""

@@ -39,22 +39,30 @@ def failure(run: Object, *, paint: Paint) -> str:
     place = text(mapping(step, "error"), "path")
     if place not in ("", where) and f"`{place}`" not in message:
         lines.append(f"  {paint('-->', 'blue')} {safe_line(place)}")
-    details = mapping(error, "details")
-    for key in sorted(details):
-        lines += _detail(key, _value(details[key]))
+    lines += details_lines(mapping(error, "details"), most=DETAIL_LINES_MAX)
     hint = text(error, "hint")
     if hint:
         lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")
     return "\n".join(lines)
 
 
-def _detail(key: str, value: str) -> list[str]:
+def details_lines(details: Object, *, most: int) -> list[str]:
+    """The details of an error that say something, indented; of a text with many lines the last `most`."""
+    return [
+        line
+        for key in sorted(details)
+        if details[key] not in (None, "")
+        for line in _detail(key, _value(details[key]), most)
+    ]
+
+
+def _detail(key: str, value: str, most: int) -> list[str]:
     """A detail on a line, or a text of several lines, such as what a compiler said, with its end on lines of its own."""
     said = value.rstrip("\n").split("\n")
     if len(said) == 1:
         return [f"  {safe_line(key)}: {safe_line(said[0], 400)}"]
-    cut = [f"    … {len(said) - DETAIL_LINES_MAX} lines before"] if len(said) > DETAIL_LINES_MAX else []
-    return [f"  {safe_line(key)}:", *cut, *(f"    {safe_line(one, 400)}" for one in said[-DETAIL_LINES_MAX:])]
+    cut = [f"    … {len(said) - most} lines before"] if len(said) > most else []
+    return [f"  {safe_line(key)}:", *cut, *(f"    {safe_line(one, 400)}" for one in said[-most:])]
 
 
 def _value(value: object) -> str:

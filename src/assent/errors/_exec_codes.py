@@ -21,7 +21,7 @@ EXEC_CODES: Final[dict[str, Explanation]] = {
     ),
     "PROGRAM_FAILED": Explanation(
         "A program ended with another exit code than 0, or by a signal. Without a network it has had no effect.",
-        "Its last words are in the details. With `check: false` an exit code is told and is no failure.",
+        "Its last words are `details.stderr` and `details.stdout`. With `check: false` an exit code is told and is no failure.",
     ),
     "PROGRAM_LIMIT": Explanation(
         "A program was ended because it passed a limit of the sandbox: time, memory, processes, or what it wrote or printed.",

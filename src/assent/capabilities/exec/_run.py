@@ -96,6 +96,6 @@ def require_success(ran: Ran, *, check: bool) -> None:
     raise kind(
         "PROGRAM_FAILED",
         f"the program ended with {how}",
-        hint="its last words are in the details; with `check: false` an exit code is no failure",
+        hint="its last words stand with this; with `check: false` an exit code is no failure",
         details=details,
     )

@@ -169,6 +169,15 @@ def test_an_argument_that_does_not_fit_is_refused(kind: str, text: str) -> None:
     assert (caught.value.code, caught.value.path) == ("INPUT_INVALID", "key")
 
 
+def test_who_writes_words_for_a_list_is_told_how_one_is_written() -> None:
+    with pytest.raises(InputError) as caught:
+        read_argument({"type": "array", "items": {"type": "string"}}, "ls -la", name="argv")
+    assert (caught.value.message, caught.value.hint) == (
+        "`ls -la` is no list",
+        'write JSON, e.g. `["a", "b"]`',
+    )
+
+
 def test_a_plain_workflow_loads_without_the_expression_library() -> None:
     """Paths are followed by our own code; CEL and the schema validator are loaded only where they are needed."""
     code = (

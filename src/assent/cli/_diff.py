@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from assent.cli._style import Paint, safe
@@ -26,6 +27,16 @@ def deleted(diff: str) -> int:
     """Files, links and folders that are no more after it. The lines of a file have a sign before them and are not looked at."""
     heads = [line for line in diff.splitlines() if line[:1] not in _SIGNS]
     return sum(line.startswith("deleted file ") or _GONE.search(line) is not None for line in heads)
+
+
+def size_words(diffs: Iterable[str]) -> str:
+    """`+3 -1, deletes 1`: all of them together; empty when no line and no file comes or goes."""
+    added = removed = gone = 0
+    for diff in diffs:
+        more, less = counts(diff)
+        added, removed, gone = added + more, removed + less, gone + deleted(diff)
+    told = [f"+{added} -{removed}"] if added or removed else []
+    return ", ".join([*told, *([f"deletes {gone}"] if gone else [])])
 
 
 def diff_text(diff: str, *, paint: Paint, indent: str = "", fold: str | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from assent.cli._diff import counts, deleted, diff_text
+from assent.cli._diff import deleted, diff_text, size_words
 from assent.cli._exit import is_change, is_unknown
 from assent.cli._fold import TIMES, folded, folded_name
 from assent.cli._json import Object, mapping, number, objects, text, texts
@@ -117,11 +117,7 @@ def _size(group: list[Object]) -> str:
         return safe_line(f"would fail: {text(error, 'message')}", 60)
     if is_unknown(step):
         return "known only when it runs"
-    sizes = [counts(_preview(one)) for one in group]
-    added, removed = sum(size[0] for size in sizes), sum(size[1] for size in sizes)
-    gone = sum(deleted(_preview(one)) for one in group)
-    told = [f"+{added} -{removed}"] if added or removed else []
-    return ", ".join([*told, *([f"deletes {gone}"] if gone else [])])
+    return size_words(map(_preview, group))
 
 
 def _approvers(approvers: Object) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from assent.cli._diff import counts, diff_text
+from assent.cli._diff import diff_text, size_words
 from assent.cli._door import Door
 from assent.cli._json import Object, compact, mapping, number, text
 from assent.cli._plan_text import approvers_text, duration_text
@@ -31,10 +31,11 @@ LATER: Final = Answer("later")
 def approval_text(approval: Object, *, paint: Paint, now_ms: int) -> str:
     """What is asked: the step, its risk, what it acts on, who may answer and until when, and the size of the change."""
     risk = text(approval, "risk_level")
-    added, removed = counts(_diff(approval))
-    size = f"  +{added} -{removed}" if added or removed else ""
+    size = size_words([_diff(approval)])
     what = f"step `{safe_line(text(approval, 'step'))}`  {safe_line(text(approval, 'capability'))}"
-    lines = [f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{size}"]
+    lines = [
+        f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{f'  {size}' if size else ''}"
+    ]
     inputs = mapping(approval, "inputs")
     lines += [f"  {safe_line(name)}: {safe_line(_shown(inputs[name]), 100)}" for name in inputs]
     lines.append(

@@ -261,10 +261,12 @@ def read_argument(schema: Mapping[str, Json], text: str, *, name: str = "value")
                 return value
     if not kinds or "string" in kinds:
         return text
-    wanted = " or ".join(kinds)
+    wanted = " or ".join("list" if kind == "array" else kind for kind in kinds)
+    items = schema.get("items")
+    a_list = '["a", "b"]' if isinstance(items, Mapping) and items.get("type") == "string" else "[1, 2]"
     hints = {
         "boolean": "write `true` or `false`",
-        "array": "write JSON, e.g. `[1, 2]`",
+        "array": f"write JSON, e.g. `{a_list}`",
         "object": 'write JSON, e.g. `{"a": 1}`',
     }
     raise InputError("INPUT_INVALID", f"`{text[:80]}` is no {wanted}", path=name, hint=hints.get(kinds[0]))

@@ -24,6 +24,7 @@ from assent.spec.toml import locate, parse_toml
 
 _TOML_BYTES_MAX: Final = 1 << 20
 _TOML_DEPTH_MAX: Final = 64
+_YAML_TOO_LARGE: Final = ("DOCUMENT_TOO_LARGE", "DOCUMENT_TOO_COMPLEX")
 _LINE: Final = re.compile(r": line (\d+) column (\d+) \(char \d+\)\Z")
 
 Placing = Callable[[Sequence[Path]], dict[Path, str]]
@@ -88,11 +89,15 @@ def write_json(value: Json) -> str:
 
 
 def read_yaml(text: str, source: str) -> Loaded:
-    """The house's own strict subset: no tags, no aliases beyond a limit, no key twice. `NoEffectError` as of `load_yaml`."""
+    """The house's own strict subset: no tags, no aliases beyond a limit, no key twice. DATA_INVALID, DATA_TOO_LARGE."""
     try:
         document: Document = load_yaml(text, source=source)
     except InputError as error:
-        raise NoEffectError.from_dict(error.to_dict()) from None
+        # Here a document is data like JSON and TOML, and what is wrong with it has the same codes.
+        code = "DATA_TOO_LARGE" if error.code in _YAML_TOO_LARGE else "DATA_INVALID"
+        raise NoEffectError(
+            code, error.message, path=error.path, hint=error.hint, details=error.details
+        ) from None
     return Loaded(document.data, lambda paths: {path: document.position(path) for path in paths})
 
 

@@ -107,13 +107,18 @@ def _type(schema: Schema, root: Schema) -> str:
     return _WORDS.get(str(kind), "any JSON")
 
 
+def _choice(value: object) -> str:
+    """A value as it stands; a line break, which a page would swallow, as JSON writes it."""
+    return f"`{value if str(value).isprintable() else json.dumps(value)}`"
+
+
 def _limits(schema: Schema, root: Schema) -> Iterator[str]:
     if any(schema.get("anyOf") == measure for measure, _ in _MEASURES):
         return  # the words of the type say them
     for branch in schema.get("anyOf") or schema.get("oneOf") or ():
         yield from _limits(_resolved(branch, root), root)
     if "enum" in schema:
-        yield "one of " + ", ".join(f"`{one}`" for one in schema["enum"])
+        yield "one of " + ", ".join(map(_choice, schema["enum"]))
     if "const" in schema:
         yield f"`{schema['const']}`"
     for low, high, unit in (

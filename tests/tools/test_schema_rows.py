@@ -14,6 +14,7 @@ SCHEMA = {
         "share": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
         "kind": {"enum": ["a", "b"]},
         "fixed": {"const": "x"},
+        "break": {"enum": ["\n", "\r\n"]},
         "one": {"$ref": "#/$defs/One", "description": "said beside the reference"},
         "many": {"type": "array", "items": {"$ref": "#/$defs/One"}, "maxItems": 5},
         "named": {
@@ -39,6 +40,7 @@ def test_every_value_has_a_row() -> None:
         ("share", "number", "more than 0; less than 1"),
         ("kind", "text", "one of `a`, `b`"),
         ("fixed", "text", "`x`"),
+        ("break", "text", 'one of `"\\n"`, `"\\r\\n"`'),
         ("one", "object", ""),
         ("one.on", "true or false", ""),
         ("many", "list of object", "at most 5 entries"),

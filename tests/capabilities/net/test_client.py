@@ -284,6 +284,10 @@ async def test_a_redirect_is_checked_like_the_first_address(names: Names) -> Non
         for path, (_, code) in places.items():
             assert await code_of(site.url(path)) == code, path
         async with client() as http:
+            for path in ("/inside", "/decimal"):
+                with pytest.raises(NoEffectError) as caught:
+                    await http.send(wire(site.url(path)), principal=ADA, bytes_max=MIB, follow=True)
+                assert caught.value.details["redirects"] == [site.url(path)]
             stay = await http.send(wire(site.url("/metadata")), principal=ADA, bytes_max=MIB)
             assert (stay.status, stay.header("location")) == (302, "http://169.254.169.254/latest/")
             sent = await http.send(

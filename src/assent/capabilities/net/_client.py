@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -205,9 +205,11 @@ class Http:
     ) -> Received:
         gone: list[str] = []
         while True:
-            if admit is not None:
-                admit(wire.method, wire.target.scheme, wire.target.host, wire.target.port)
-            async with self._answered(wire, progress, principal) as answer:
+            with _told_of(gone):
+                if admit is not None:
+                    admit(wire.method, wire.target.scheme, wire.target.host, wire.target.port)
+                addresses = await self.check(wire.target, wire.method, principal)
+            async with self._answered(wire, progress, addresses) as answer:
                 location = answer.headers.get("location")
                 headers = self._headers(answer)
                 if not (follow and wire.is_safe and answer.status_code in REDIRECTS and location):
@@ -223,14 +225,14 @@ class Http:
                     hint="call the address that it should end at",
                     details={"redirects": [*gone]},
                 )
-            wire = _redirected(wire, location)
+            with _told_of(gone):
+                wire = _redirected(wire, location)
 
     @asynccontextmanager
     async def _answered(
-        self, wire: Wire, progress: _Progress, principal: str
+        self, wire: Wire, progress: _Progress, addresses: Sequence[Address]
     ) -> AsyncIterator[httpx2.Response]:
         """The head of one answer, its body still to come; the connection is given back at the end."""
-        addresses = await self.check(wire.target, wire.method, principal)
         import httpcore2
 
         try:
@@ -384,6 +386,17 @@ def headers_too_large(bytes_max: int) -> HttpFailure:
         hint="raise `header_bytes` in `[net]`, if the service is trusted",
         details={"limit_bytes": bytes_max},
     )
+
+
+@contextmanager
+def _told_of(gone: Sequence[str]) -> Iterator[None]:
+    """Inside, a refusal of an address that nobody asked for tells who led there."""
+    try:
+        yield
+    except NoEffectError as error:
+        if gone:
+            error.details["redirects"] = [*gone]
+        raise
 
 
 def _redirected(wire: Wire, location: str) -> Wire:

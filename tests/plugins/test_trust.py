@@ -243,6 +243,27 @@ def test_what_is_declared_is_granted_by_trust(shop: Workshop) -> None:
     assert shop.load().plugin.manifest.declaration.permissions.network == ("x.test",)
 
 
+def test_another_host_asks_again_and_is_shown(shop: Workshop) -> None:
+    """Code that takes its address from elsewhere reaches more by a declaration alone."""
+    shop.write(
+        "_count.py",
+        "async def count(context, url):\n    return (await context.http.request('GET', url)).status\n",
+    )
+    declared = 'name = "plugged"\n[permissions]\nnetwork = [{}]\n'
+    shop.write("assent-plugin.toml", declared.format('"a.test"'))
+    shop.trust()
+    shop.write("assent-plugin.toml", declared.format('"POST a.test", "evil.test"'))
+    error = refused(shop.load)
+    assert error.code == "PLUGIN_CHANGED"
+    changed = [(one["change"], one["path"]) for one in error.details["differences"]]  # type: ignore[union-attr,index,call-overload]  # JSON
+    where = "declaration.permissions.network"
+    assert {
+        ("added", f"{where}[POST a.test]"),
+        ("added", f"{where}[evil.test]"),
+        ("removed", f"{where}[a.test]"),
+    } <= {*changed}
+
+
 def test_a_declared_entry_that_is_another_module_is_refused(shop: Workshop) -> None:
     shop.write("assent-plugin.toml", 'entry = "plugged.other"\n')
     assert "declares the entry `plugged.other`" in refused(shop.trust).message

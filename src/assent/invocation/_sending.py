@@ -5,11 +5,13 @@ What raises here says nothing of the call's effect, so nothing of it is a `NoEff
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from assent.errors import AssentError, InputError, RefusedError
+from assent.invocation._invocation import hide_in_error
 from assent.invocation._notes import AnswerNote, RequestNote
 from assent.invocation.context import CallLife, LocalContext
 from assent.invocation.handler import NoEffectError
@@ -29,6 +31,9 @@ AT_ONCE_MAX: Final = 16
 
 _TIMES: Final = (CallPhase.EXECUTING, CallPhase.COMPENSATING)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 Read = Callable[[tuple[str, ...], str], Awaitable[Mapping[str, Secret]]]
 """`(names, host)`: secrets that a call may have, to be sent to that host; each access is on the record first."""
 
@@ -46,7 +51,7 @@ class Sending:
         context, life = self._context, self._life
         _require_time(context, life)
         try:
-            shown = self._outbound.shown(request)
+            shown = await _apart(request.body is not None, self._outbound.shown, request)
             if life.reach is not None:
                 _require_asking(context, life, life.reach, shown)
                 self._admit(shown.method, shown.scheme, shown.host, shown.port)
@@ -76,9 +81,11 @@ class Sending:
             answer = await self._outbound.send(self._context, request, admit=self._admit, reveal=reveal)
         except AssentError as error:
             await self._note(AnswerNote(ids, number, code=error.code))
+            # Where an answer leads on to, a value may stand that the request held.
+            hide_in_error(error, given)
             raise
         await self._note(AnswerNote(ids, number, answer.status, len(answer.body)))
-        return hidden(answer, given)
+        return await _apart(given.is_active, hidden, answer, given)
 
     async def _note(self, note: RequestNote | AnswerNote) -> None:
         if self._life.journal is not None:
@@ -97,6 +104,11 @@ class Sending:
             hint="what it should reach stands under `permissions.network` of its declaration, and is trusted with it",
             details={"plugin": reach.plugin, "method": method, "origin": where},
         )
+
+
+async def _apart(may_be_long: bool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: FBT001  # a condition
+    """What a function gives, called in a thread where a megabyte could hold up everybody else."""
+    return await asyncio.to_thread(function, *args, **kwargs) if may_be_long else function(*args, **kwargs)
 
 
 def hidden(answer: HttpAnswer, given: Redactor) -> HttpAnswer:

@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from assent.capabilities.net._client import Http
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._request import Draft, wire_of
+from assent.capabilities.net._request import Draft, too_large, wire_of
 from assent.errors import InputError, Json, WorldError
 from assent.invocation import LocalContext
 from assent.invocation.http import HttpAnswer, HttpRequest, headers_of
 from assent.invocation.outbound import Admit, Outbound, Reveal, Shown
+
+MARKS: Final = 2
+"""The quotes around a text, which are not sent with it."""
 
 _BODY_TYPES: Final = {"json": "json", "text": "text", "form": "form", "bytes": "base64"}
 
@@ -25,7 +28,7 @@ class Outgoing(Outbound):
 
     def shown(self, request: HttpRequest) -> Shown:
         """See `Outbound.shown`."""
-        draft = _draft(request)
+        draft = self._draft(request)
         draft.require_sound()
         target = draft.target
         text: dict[str, Json] = {"request": draft.show()}
@@ -36,7 +39,7 @@ class Outgoing(Outbound):
     ) -> HttpAnswer:
         """See `Outbound.send`."""
         http = self._http
-        wire = await wire_of(context, http, _draft(request), reveal)
+        wire = await wire_of(context, http, self._draft(request), reveal)
         try:
             received = await http.send(
                 wire,
@@ -59,17 +62,16 @@ class Outgoing(Outbound):
             received.status, received.url, headers_of(received.headers), received.redirects, received.body
         )
 
+    def _draft(self, request: HttpRequest) -> Draft:
+        """The request as the client's other callers write theirs. HTTP_REQUEST_INVALID, HTTP_REQUEST_TOO_LARGE for a body."""
+        query: dict[str, Any] = {}
+        for name, value in request.query:
+            query.setdefault(name, []).append(value)
+        body, kind = _body(request, self._http.limits.request_bytes)
+        return Draft(request.method, request.url, dict(request.headers), query, body, kind)
 
-def _draft(request: HttpRequest) -> Draft:
-    """The request as the client's other callers write theirs. HTTP_REQUEST_INVALID for a body that is none."""
-    query: dict[str, Any] = {}
-    for name, value in request.query:
-        query.setdefault(name, []).append(value)
-    body, kind = _body(request)
-    return Draft(request.method, request.url, dict(request.headers), query, body, kind)
 
-
-def _body(request: HttpRequest) -> tuple[Json, str]:
+def _body(request: HttpRequest, bytes_max: int) -> tuple[Json, str]:
     body = request.body
     kind = request.body_type
     if kind is None:
@@ -80,10 +82,14 @@ def _body(request: HttpRequest) -> tuple[Json, str]:
         raise InputError(
             "HTTP_REQUEST_INVALID", f"a body of type `{kind}` is not given like this", path="body"
         )
+    # Looked at before it is made into anything else: whoever wrote it may want it to be too large.
     if isinstance(body, bytes):
-        return base64.b64encode(body).decode("ascii"), _BODY_TYPES[kind]
-    try:
-        json.dumps(body, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        raise InputError("HTTP_REQUEST_INVALID", "the body is no JSON", path="body") from None
-    return body, _BODY_TYPES[kind]
+        size = len(body)
+    else:
+        try:
+            size = len(json.dumps(body, allow_nan=False, ensure_ascii=False))
+        except (TypeError, ValueError, RecursionError):
+            raise InputError("HTTP_REQUEST_INVALID", "the body is no JSON", path="body") from None
+    if size > bytes_max + MARKS:
+        raise too_large(bytes_max)
+    return base64.b64encode(body).decode("ascii") if isinstance(body, bytes) else body, _BODY_TYPES[kind]

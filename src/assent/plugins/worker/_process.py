@@ -46,7 +46,7 @@ from assent.plugins.worker._frames import (
     framed,
     from_worker,
 )
-from assent.plugins.worker._http import QUESTION
+from assent.plugins.worker._http import QUESTION, from_args
 from assent.plugins.worker._questions import RemoteCall
 
 LOGGER: Final = logging.getLogger("assent.plugins")
@@ -230,7 +230,7 @@ class WorkerProcess:
         """Nobody wants the result. Afterwards nothing of the request runs any more."""
         self._send(Stop(n, hard=True))
         if request.call is not None:
-            request.call.give_up()  # a thread that waits for an answer would be waited for
+            request.call.stop()
         with suppress(asyncio.CancelledError):  # whoever gives up twice does not wait for the grace either
             await asyncio.wait({request.future}, timeout=grace_s)
         if not request.future.done():
@@ -373,7 +373,8 @@ class WorkerProcess:
         call = self._calls.get(ask.call)
         try:
             if ask.op == QUESTION and call is not None:
-                value = await call.send(ask.args)
+                request = await self._loop.run_in_executor(self._threads, from_args, ask.args)
+                value = await call.send(request)
             else:
                 value = await self._loop.run_in_executor(self._threads, self._asked_of, call, ask)
             answer = Answer(ask.r, value)

@@ -31,13 +31,13 @@ from assent.plugins.worker._frames import (
     Progress,
     pack_json,
 )
-from assent.plugins.worker._http import answer_to, from_args
+from assent.plugins.worker._http import answer_to
 from assent.plugins.worker._kept import keep, kept_of, records_to
 from assent.spec.reach import ASKING
 from assent.spec.secret_text import SecretText, is_secret_name
 
 if TYPE_CHECKING:
-    from assent.invocation.http import HttpAnswer
+    from assent.invocation.http import HttpAnswer, HttpRequest
     from assent.spec.capability import CapabilitySpec
 
 OPENED_MAX: Final = 64
@@ -97,6 +97,7 @@ class RemoteCall:
         self._worlds: list[World] = []
         self._put: set[str] = set()
         self._sending: set[Future[HttpAnswer]] = set()
+        self._is_stopped = False
         self._next = 1
         self._lock = Lock()
 
@@ -127,12 +128,13 @@ class RemoteCall:
             part in {"execute", "compensate", "callback"} and self.spec.has_effect
         )
         self._running[n] = may_change
+        self._is_stopped = False
 
     def leave(self, n: int) -> None:
         """It has ended. When nothing runs any more, nothing that was opened stays open."""
         self._running.pop(n, None)
         if not self._running:
-            self.give_up()
+            self.stop()
             with self._lock:
                 opened, self._opened = self._opened, {}
                 self._worlds.clear()
@@ -140,8 +142,9 @@ class RemoteCall:
             for one in opened.values():
                 one.close()
 
-    def give_up(self) -> None:
-        """Nobody waits for the answers to its requests any more."""
+    def stop(self) -> None:
+        """Nobody wants what is under way any more: a thread that waits for an answer to a request is told, and sends no other."""
+        self._is_stopped = True
         for answer in [*self._sending]:
             answer.cancel()
 
@@ -431,13 +434,12 @@ class RemoteCall:
 
     # -- requests ------------------------------------------------------------------------------------------------------------
 
-    async def send(self, args: list[Any]) -> object:
-        """The answer to a request that a worker asks for, by way of the call's own context; `BrokenFrameError`.
+    async def send(self, request: HttpRequest) -> object:
+        """The answer to a request that a worker asks for, by way of the call's own context.
 
         On the host's loop, and not in one of its threads, which all plugins share: a service may take its time.
         """
-        request = from_args(args)
-        if not self.is_under_way:
+        if self._is_stopped or not self.is_under_way:
             raise self._ended()
         if request.method not in ASKING:
             self._require_change("send what may change something")

@@ -1,0 +1,121 @@
+"""What a part wrote becomes the request of the one client, or is refused with its place before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from assent.capabilities.net import Http, NetLimits, Outgoing
+from assent.errors import AssentError, InputError, WorldError
+from assent.invocation import LocalContext, NoEffectError, Secret
+from assent.invocation._sending import hidden
+from assent.invocation.http import HttpAnswer, HttpRequest
+from assent.invocation.redaction import Redactor
+from assent.journal import MemoryBlobs
+from assent.spec.ids import RunId, StepKey
+from assent.spec.principal import Principal
+from assent.spec.secret_text import SecretText
+from tests.capabilities.net.conftest import client, opened
+from tests.support.web import Asked, Reply, serving
+
+CONTEXT = LocalContext(
+    run=RunId("run_1"),
+    step=StepKey("call"),
+    attempt=1,
+    principal=Principal.parse("user:ann"),
+    key="key",
+    world=None,  # type: ignore[arg-type]  # nothing here looks at files
+    blobs=MemoryBlobs(),
+)
+
+
+def admit(method: str, scheme: str, host: str, port: int) -> None:
+    """Everything may leave."""
+
+
+async def reveal(value: Any, host: str) -> Any:
+    """Nothing is to be revealed."""
+    return value
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"url": "ftp://a.example/"}, "URL_INVALID"),
+        ({"headers": (("Host", "b.example"),)}, "HTTP_REQUEST_INVALID"),
+        ({"headers": (("X", "a\r\nY: b"),)}, "HTTP_REQUEST_INVALID"),
+        ({"body": b"x", "body_type": "json"}, "HTTP_REQUEST_INVALID"),
+        ({"body": "x", "body_type": "bytes"}, "HTTP_REQUEST_INVALID"),
+        ({"body": {"a": float("nan")}}, "HTTP_REQUEST_INVALID"),
+        ({"body": {"a": object()}}, "HTTP_REQUEST_INVALID"),
+        ({"body": ["x"], "body_type": "form"}, "HTTP_REQUEST_INVALID"),
+        ({"body": b"x" * 200}, "HTTP_REQUEST_TOO_LARGE"),
+        ({"body": "x" * 200}, "HTTP_REQUEST_TOO_LARGE"),
+        ({"body": ["x" * 200]}, "HTTP_REQUEST_TOO_LARGE"),
+    ],
+)
+def test_what_can_not_be_sent_is_refused(fields: dict[str, Any], code: str) -> None:
+    request = HttpRequest(**{"method": "POST", "url": "https://a.example/", **fields})
+    with pytest.raises((InputError, NoEffectError)) as refused:
+        Outgoing(Http(limits=NetLimits(request_bytes=100))).shown(request)
+    assert refused.value.code == code
+
+
+def test_what_is_shown_holds_no_credential() -> None:
+    headers = (("Authorization", "Bearer literal"), ("X-Key", SecretText("secret://one")))
+    shown = Outgoing(Http()).shown(
+        HttpRequest("POST", "https://a.example:444/x", headers, (("a", "1"), ("a", "2")), {"password": "p"})
+    )
+    assert (shown.scheme, shown.host, shown.port) == ("https", "a.example", 444)
+    text = str(shown.request["request"])
+    assert text.startswith("POST https://a.example:444/x?a=1&a=2\n")
+    assert "secret://one" in text
+    assert "literal" not in text
+    assert '"p"' not in text
+
+
+async def test_an_answer_that_can_not_be_read_is_a_failure_of_the_world() -> None:
+    def long(asked: Asked) -> Reply:
+        return Reply(200, body=b"x" * 100)
+
+    with serving(long) as site:
+        async with client(opened(), answer_bytes=10) as http:
+            for method in ("GET", "POST"):
+                with pytest.raises(WorldError) as failed:
+                    await Outgoing(http).send(
+                        CONTEXT, HttpRequest(method, site.url()), admit=admit, reveal=reveal
+                    )
+                assert failed.value.code == "HTTP_BODY_TOO_LARGE"
+        assert [one.method for one in site.asked] == ["GET", "POST"]
+
+
+async def test_who_refuses_is_asked_before_the_host_is_looked_up(names: Any) -> None:
+    asked: list[str] = names({})
+
+    def refuse(method: str, scheme: str, host: str, port: int) -> None:
+        raise AssentError("REFUSED", f"{method} {scheme} {host} {port}")
+
+    async with client(opened()) as http:
+        request = HttpRequest("GET", "http://nobody.test:8080/")
+        with pytest.raises(AssentError, match=r"GET http nobody\.test 8080"):
+            await Outgoing(http).send(CONTEXT, request, admit=refuse, reveal=reveal)
+    assert asked == []
+
+
+def test_an_answer_reads_as_text_and_json_and_repeats_no_secret() -> None:
+    answer = HttpAnswer(
+        404, "http://a.test/value-one", {"x": "value-one"}, ("http://value-one.test/",), b'{"a": "value-one"}'
+    )
+    assert (answer.is_success, answer.text(), answer.json()) == (
+        False,
+        '{"a": "value-one"}',
+        {"a": "value-one"},
+    )
+    given = Redactor()
+    assert hidden(answer, given) is answer
+    given.add("one", Secret("value-one").reveal())
+    masked = hidden(answer, given)
+    assert masked == HttpAnswer(
+        404, "http://a.test/***", {"x": "***"}, ("http://***.test/",), b'{"a": "***"}'
+    )

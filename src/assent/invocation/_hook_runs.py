@@ -30,11 +30,14 @@ _END: Final = Stage.END
 class Standing:
     """A hook with the level it stands at, and what counts it: looked up once and not in each call."""
 
-    __slots__ = ("count", "hook", "level")
+    __slots__ = ("count", "hook", "id", "level", "start")
 
     def __init__(self, hook: Hook, level: HookLevel, metrics: Metrics) -> None:
         self.hook = hook
+        self.id = hook.id
         self.level = level
+        # Makes the coroutine of an async hook; None for a sync one.
+        self.start = hook.run if hook.is_async else None
         self.count = metrics.hook_counter(f"{level.value}.{hook.kind.value}")
 
 
@@ -134,24 +137,24 @@ class HookRunner:
 
     def _begin(self, one: Standing, now: Round) -> Coroutine[Any, Any, AssentError | None] | None:
         """Start a hook; None when it is done, which most are at once, else what is left of it."""
-        hook, names, level, started = one.hook, now.names, one.level, now.at_us
+        names, level, start, started = now.names, one.level, one.start, now.at_us
         if names is not None:
-            event = LifecycleEvent(_HOOK, _START, names, started, hook.id, level)
+            event = LifecycleEvent(_HOOK, _START, names, started, one.id, level)
             for put in self._lifecycle.listeners:
                 put(event)
-        if not hook.is_async:
+        if start is None:
             return self._rest(one, now, self._in_thread(one, now))
         try:
-            steps = hook.run(now.seen)
+            steps = start(now.seen)
             first = steps.send(None)
         except StopIteration:
             # What `_rest` and `_close` do for a hook that waits, without the calls: this is the way of nearly every hook.
             ended = now.at_us = self._now_us()
             duration = ended - started
             one.count("succeeded", duration)
-            now.records.append(HookRecord(hook.id, hook.kind, level, 1, duration))
+            now.records.append(HookRecord(one.id, one.hook.kind, level, 1, duration))
             if names is not None:
-                event = LifecycleEvent(_HOOK, _END, names, ended, hook.id, level, duration)
+                event = LifecycleEvent(_HOOK, _END, names, ended, one.id, level, duration)
                 for put in self._lifecycle.listeners:
                     put(event)
             return None

@@ -84,18 +84,18 @@ class LifecycleEvent(msgspec.Struct, frozen=True, gc=False):
 class _Queue:
     """One subscriber's events. `put` and `take` may be called from any thread."""
 
-    __slots__ = ("_append", "_events", "_looks", "_taken", "_tick", "_waiting", "is_closed")
+    __slots__ = ("_events", "_looks", "_taken", "_tick", "_waiting", "is_closed", "put")
 
     def __init__(self, capacity: int) -> None:
         # No lock: `put` stands in the way of a call, so it does two things that can't be interrupted, each a single step of the
         # interpreter. What was dropped follows from what came, what was taken and what is there.
         self._events: deque[LifecycleEvent] = deque(maxlen=capacity)
-        self._append = self._events.append
         self._tick = count().__next__
         self._looks = 0
         self._taken = 0
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         self.is_closed = False
+        self.put: Final = self._putting()
 
     def __len__(self) -> int:
         return len(self._events)
@@ -107,11 +107,17 @@ class _Queue:
         self._looks += 1
         return max(0, came - self._taken - len(self._events))
 
-    def put(self, event: LifecycleEvent) -> None:
-        self._tick()
-        self._append(event)
-        if self._waiting:
-            self.wake()
+    def _putting(self) -> Callable[[LifecycleEvent], None]:
+        # Not a method: what it would look up in the queue each time costs as much as the two steps, twice for each hook.
+        tick, append, waiting = self._tick, self._events.append, self._waiting
+
+        def put(event: LifecycleEvent) -> None:
+            tick()
+            append(event)
+            if waiting:
+                _wake(waiting)
+
+        return put
 
     def take(self) -> LifecycleEvent | None:
         """The oldest event; None when there is none."""
@@ -124,12 +130,7 @@ class _Queue:
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
-        waiting, self._waiting = self._waiting, []
-        for loop, arrived in waiting:
-            try:
-                loop.call_soon_threadsafe(arrived.set)
-            except RuntimeError:
-                continue  # the listener's loop is closed, and nobody waits in it any more
+        _wake(self._waiting)
 
     async def next(self) -> LifecycleEvent | None:
         """The oldest event, waited for; None once closed and empty."""
@@ -143,6 +144,20 @@ class _Queue:
             # Another thread may have put one, or closed, between the look and the waiter.
             if not self._events and not self.is_closed:
                 await arrived.wait()
+
+
+def _wake(waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
+    # The list is emptied and never replaced: `put` holds it, and other threads may add to it and wake meanwhile. No more than
+    # were there at first: whoever is woken, finds nothing and waits anew would otherwise keep the call here.
+    for _ in range(len(waiting)):
+        try:
+            loop, arrived = waiting.pop()
+        except IndexError:
+            return  # another thread took the last one
+        try:
+            loop.call_soon_threadsafe(arrived.set)
+        except RuntimeError:
+            continue  # the listener's loop is closed, and nobody waits in it any more
 
 
 class Subscription:

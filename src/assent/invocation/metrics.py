@@ -63,13 +63,17 @@ class Metrics:
 
     def hook_counter(self, name: str) -> Callable[[str, int], None]:
         """The same for one name, looked up once: call it with each outcome and duration."""
-        lock = self._lock
-        with lock:
+        with self._lock:
             add = _series(self._hooks, name).add
+        acquire, release = self._lock.acquire, self._lock.release
 
         def count(outcome: str, duration_us: int) -> None:
-            with lock:
+            # `with` looks for two methods and calls one of them with three arguments: twice the cost, six times in some calls.
+            acquire()
+            try:
                 add(outcome, duration_us)
+            finally:
+                release()
 
         return count
 

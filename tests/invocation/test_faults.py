@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, Tag, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from assent.errors import InputError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext
 from assent.spec.capability import SpecModel, create_read_capability
+from assent.spec.faults import Telling
 from assent.spec.types import SecretReference
 from tests.support.properties import holds
 
@@ -514,3 +525,33 @@ def test_more_faults_than_anybody_reads_are_cut_off() -> None:
         SPECS["typed"].parse({"title": "a", "tags": [5] * 1000})
     faults: Any = caught.value.details["faults"]
     assert len(faults) == 100
+
+
+def test_places_that_callers_name_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are the caller's: neither many of them nor long ones stay in memory, and each is told like the first."""
+
+    class Prices(BaseModel):
+        by_name: dict[str, float]
+
+    monkeypatch.setattr("assent.spec.faults.PLACES_REMEMBERED_MAX", 2)
+    telling = Telling({"type": "object"}, shows_values=True)
+
+    def told(name: str) -> Json:
+        try:
+            Prices.model_validate({"by_name": {name: "much"}})
+        except ValidationError as error:
+            return telling.of_model(error)[0]["message"]
+        return None
+
+    for name in ("x" * 200, "a", "b", "c", "a", "password", "password"):
+        shown = "***" if name == "password" else "`much`"
+        assert told(name) == f"`by_name.{name}` must be a number, not {shown}"
+    assert len(telling._known) == 2  # the memory is what this is about
+
+
+@pytest.mark.parametrize("text", ["2", "+1.5", "-7", ".5", "True", "false", "NULL"])
+def test_text_that_reads_like_what_was_expected_is_called_text(text: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"must be a whole number, not the text `{text}`")):
+        SPECS["typed"].parse({"title": "t", "count": text})
+    with pytest.raises(InputError, match="must be a whole number, not `nuts`"):
+        SPECS["typed"].parse({"title": "t", "count": "nuts"})

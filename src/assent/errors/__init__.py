@@ -25,6 +25,9 @@ class AssentError(Exception):
     `details` is JSON data for programs.
     """
 
+    # Most refusals live for a microsecond; making a dictionary for each costs as much as filling it.
+    __slots__ = ("code", "details", "hint", "message", "path")
+
     family: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
 
@@ -37,12 +40,14 @@ class AssentError(Exception):
         hint: str | None = None,
         details: Mapping[str, Json] | None = None,
     ) -> None:
-        super().__init__(message)
+        self.args = (
+            message,
+        )  # what `Exception.__init__` does, which costs twice as much to find and to call
         self.code = code
         self.message = message
         self.path = path
         self.hint = hint
-        self.details: dict[str, Json] = dict(details or {})
+        self.details: dict[str, Json] = {**details} if details else {}
 
     def __str__(self) -> str:
         where = f" at {self.path}" if self.path else ""

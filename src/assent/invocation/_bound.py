@@ -13,7 +13,7 @@ from assent.invocation.handler import DeferredHandler, Handler, UnfitOutput
 from assent.invocation.hooks import Hooks
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
-from assent.spec.secret_fields import STORE_IT, SecretFields
+from assent.spec.secret_fields import SecretFields
 from assent.spec.states import Undo
 
 
@@ -79,12 +79,7 @@ class BoundCapability:
 
         `InputError` INVALID_INPUT lists every fault.
         """
-        try:
-            return self._takes.read(inputs)
-        except InputError as error:
-            if error.hint is None and not self._secrets.are_references(inputs):
-                error.hint = STORE_IT
-            raise
+        return self._takes.read(inputs)
 
     def require_references(self, inputs: Mapping[str, Json]) -> None:
         """Raise INVALID_INPUT for a value that stands where only a reference to a secret may; nothing of it is repeated.

@@ -15,7 +15,7 @@ from assent.spec._fault_places import FaultPlaces
 from assent.spec.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
 from assent.spec.frozen import thaw
 from assent.spec.schemas import compile_schema, completed, schema_of, takes_more
-from assent.spec.secret_fields import SecretFields
+from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.secret_text import SecretText
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Shape:
         is_proved: bool = False,
         completes: bool = False,
     ) -> None:
-        self._code, self._of = code, of
+        self._code, self._are = code, f"{of} are"
         self._completes = completes
         self._schema = schema
         self._shows_values = shows_values
@@ -96,11 +96,18 @@ class Shape:
                         return plain, plain
                     return self._secrets.marked(plain), plain
         except ValidationError as error:
-            faults = self._tell().of_model(error)
+            faults = (self._telling or self._tell()).of_model(error)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             faults = [plain_fault(str(error))]
-        # Raised out here: inside of the handlers above every refusal would drag the other error along.
-        raise self._refused(_joined(infinite, faults))
+        # Raised out here: inside of the handlers above every refusal would drag the other error along. And without a name of its
+        # own, which would make a circle of the error, its traceback and this call, for the collector to find.
+        raise self._hinted(_joined(infinite, faults) if infinite else faults, value)
+
+    def _hinted(self, faults: Sequence[Fault], value: Mapping[str, Json]) -> InputError:
+        refusal = invalid(self._code, self._are, faults)
+        if refusal.hint is None and not self._secrets.are_references(value):
+            refusal.hint = STORE_IT
+        return refusal
 
     @cached_property
     def _secrets(self) -> SecretFields:
@@ -142,7 +149,7 @@ class Shape:
         return self._tell().of_schema(self._validator.iter_errors(plain))
 
     def _refused(self, faults: Sequence[Fault]) -> InputError:
-        return invalid(self._code, f"{self._of} are", faults)
+        return invalid(self._code, self._are, faults)
 
     def _tell(self) -> Telling:
         if self._telling is None:

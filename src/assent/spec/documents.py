@@ -144,7 +144,7 @@ def dotted(path: Path) -> str:
     """`("steps", 0, "inputs")` as `steps[0].inputs`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        text = f"{text}[{part}]" if isinstance(part, int) else f"{text}.{part}" if text else part
     return text
 
 

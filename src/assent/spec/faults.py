@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from assent.errors import InputError, Json
 from assent.spec._fault_places import Branch, FaultPlaces, Place, Steps
@@ -31,8 +31,18 @@ if TYPE_CHECKING:
 
 Fault = dict[str, Json]
 
+_Place: TypeAlias = tuple[Place, str | None, str, bool, bool]
+"""What is the same of every fault of one kind in one place: its path, what was expected (None when its kind alone does not say),
+the beginning of its sentence, whether the value is a secret, and whether text there is easily taken for what was expected."""
+
 SHOWN_MAX: Final = 60
 """Characters of a refused value that a message shows."""
+
+PLACES_REMEMBERED_MAX: Final = 512
+"""Kinds of faults in places of one type that are remembered. The same few are wrong again and again."""
+
+REMEMBERED_CHARACTERS_MAX: Final = 128
+"""Longer names of places are made anew each time."""
 
 FAULTS_MAX: Final = 100
 """Faults that are told of one value; a value with more is another kind of thing altogether."""
@@ -74,7 +84,8 @@ _MUST_BE: Final[Mapping[str, str]] = {
     "union_tag_invalid": "one of {expected_tags}",
 }
 _NOT_TEXT: Final = ("a whole number", "a number", "true or false", "null")
-_READS_AS_THAT: Final = re.compile(r"[-+]?[0-9.]{1,30}|true|false|null", re.IGNORECASE)
+_reads_as_that: Final = re.compile(r"[-+]?[0-9.]{1,30}|true|false|null", re.IGNORECASE).fullmatch
+_BEGINNINGS: Final = frozenset("+-.0123456789tTfFnN")
 # `must be a whole number, not `2`` explains nothing: such text is called text.
 
 _MUST_HAVE: Final[Mapping[str, str]] = {
@@ -153,52 +164,55 @@ class Telling:
     ) -> None:
         self._schema = schema
         self._shows_values = shows_values
-        self._places = places
+        self._places = places if places is not None and places.has_branches else None
         self._hides = hides(schema)
+        self._known: dict[tuple[str, Place], _Place] = {}
 
     def of_model(self, error: ValidationError) -> list[Fault]:
         """Every finding of pydantic."""
         places = self._places
         found = error.errors(include_url=False)
-        if places is not None and places.has_branches:
+        if places is not None:
             findings = [_of_pydantic(one["type"], places.steps(one["loc"]), one) for one in found]
             return [self._tell(one, _plain(one.steps)) for one in _nearest(findings)[:FAULTS_MAX]]
         told: list[Fault] = []
-        shows_values = self._shows_values
-        for one in found[:FAULTS_MAX]:
-            kind, path = one["type"], one["loc"]
-            if "[key]" in path:
-                path = tuple(part for part in path if part != "[key]")
-            expected = _MUST_BE.get(kind)
+        known, shows_values = self._known, self._shows_values
+        for one in found if len(found) <= FAULTS_MAX else found[:FAULTS_MAX]:
+            kind, location, value = one["type"], one["loc"], one["input"]
+            place = known.get((kind, location)) or self._place(kind, location)
+            path, expected, beginning, is_secret, is_confusable = place
             if expected is None:
                 told.append(self._tell(_of_pydantic(kind, path, one), path))
                 continue
             # By far the most frequent kinds, told without a detour: refusing must not cost much more than accepting.
-            if "{" in expected:
-                expected = expected.format_map(one.get("ctx") or {})
-            value, place, is_secret = one["input"], "", self._hides and hides_at(self._schema, path)
-            for part in path:
-                if isinstance(part, str):
-                    place = f"{place}.{part}" if place else part
-                    is_secret = is_secret or names_secret(part)
-                else:
-                    place = f"{place}[{part}]"
             if is_secret:
                 actual = MASK
-            elif shows_values and isinstance(value, str):
-                actual = _shown(value, expected)
+            elif type(value) is str and shows_values:
+                actual = f"`{value[:SHOWN_MAX]}`"
+                # The look at its beginning spares most texts the search.
+                if is_confusable and value[:1] in _BEGINNINGS and _reads_as_that(value):
+                    actual = f"the text {actual}"
+            elif type(value) is int and shows_values:
+                actual = f"`{value}`"
             else:
                 actual = kind_of(value, shows_values=shows_values)
-            subject = f"`{place}`" if place else "the value"
-            told.append(
-                {
-                    "path": [*path],
-                    "expected": expected,
-                    "actual": actual,
-                    "message": f"{subject} must be {expected}, not {actual}",
-                }
-            )
+            message = f"{beginning}{actual}"
+            told.append({"path": [*path], "expected": expected, "actual": actual, "message": message})
         return told
+
+    def _place(self, kind: str, location: Place) -> _Place:
+        path = tuple([part for part in location if part != "[key]"])
+        text = dotted(path)
+        expected = _MUST_BE.get(kind, "{")
+        if "{" in expected:
+            found: _Place = (path, None, "", False, False)  # told with what it says beside its name
+        else:
+            beginning = f"{f'`{text}`' if text else 'the value'} must be {expected}, not "
+            found = (path, expected, beginning, self._is_secret(path), expected.startswith(_NOT_TEXT))
+        # Keys of the caller's own choice are part of it: neither their number nor their length may fill the memory.
+        if len(self._known) < PLACES_REMEMBERED_MAX and len(text) <= REMEMBERED_CHARACTERS_MAX:
+            self._known[kind, location] = found
+        return found
 
     def of_schema(self, errors: Iterable[jsonschema_rs.ValidationError]) -> list[Fault]:
         """Every finding of JSON Schema."""
@@ -253,21 +267,24 @@ def plain_fault(message: str) -> Fault:
 
 def invalid(code: str, what: str, faults: Sequence[Fault]) -> InputError:
     """One error for all faults: the first in the sentence, every one in `details`."""
-    first = faults[0]
+    first, others = faults[0], len(faults) - 1
     hint = first.get("hint")
     path = first["path"]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    more = f" (and {others} more)" if others else ""
     return InputError(
         code,
         f"{what} not valid: {first['message']}{more}",
         path=(dotted(path) or None) if isinstance(path, list) else None,  # type: ignore[arg-type]  # names and indexes
         hint=str(hint) if hint else None,
-        details={"faults": list(faults)},
+        details={"faults": [*faults]},
     )
 
 
 def kind_of(value: object, *, shows_values: bool) -> str:
     """A value for a message: short, in backticks, or only its kind."""
+    kind = type(value)
+    if kind is int or kind is float:
+        return f"`{value}`" if shows_values else "a number"
     if value is None:
         return "null"
     if isinstance(value, str):
@@ -283,9 +300,7 @@ def kind_of(value: object, *, shows_values: bool) -> str:
 
 def _shown(value: str, expected: str) -> str:
     shown = f"`{value[:SHOWN_MAX]}`"
-    return (
-        f"the text {shown}" if expected.startswith(_NOT_TEXT) and _READS_AS_THAT.fullmatch(value) else shown
-    )
+    return f"the text {shown}" if expected.startswith(_NOT_TEXT) and _reads_as_that(value) else shown
 
 
 def _not_finite(value: object, path: Place) -> list[_Finding]:

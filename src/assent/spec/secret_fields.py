@@ -38,7 +38,7 @@ class SecretFields:
 
     def are_references(self, value: Mapping[str, Json]) -> bool:
         """Whether nothing in the value stands where a reference should be."""
-        return not self.literals(dict(value))
+        return not self._hides or not self.literals(dict(value))
 
     def require_references(self, value: Json, of: str) -> None:
         """Raise `InputError` INVALID_INPUT with every fault of `literals`. `of` names what the value is the inputs of."""

@@ -126,6 +126,20 @@ def test_waiting_follows_the_journal_until_somebody_decides(
     assert "events" not in answer.object, "the answer is the run object, however long it took"
 
 
+def test_what_is_being_prepared_has_a_line_though_it_is_not_on_record(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    build: dict[str, Json] = {
+        "kind": "step.preparing",
+        "step": "build",
+        "capability": "sys.exec.run_captured",
+    }
+    runtime.progress = [{"event": event, "n": None} for event in (build, {**build, "step": "each[0]"})]
+    runtime.answers["call"] = run_object()
+    [line] = terminal("call", "sys.noop").err.splitlines()
+    assert line.split() == ["preparing", "build", "sys.exec.run_captured"]
+
+
 def test_a_foreach_takes_a_line_at_both_ends_and_one_for_each_failure(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:

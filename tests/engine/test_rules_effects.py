@@ -453,10 +453,9 @@ async def test_rule_7_a_cancel_waits_for_the_effect_under_way(place: Place) -> N
 @pytest.mark.parametrize("asked", [False, True])
 async def test_rule_7_a_cancel_does_not_wait_for_a_step_that_has_not_begun(place: Place, asked: bool) -> None:
     """What was decided before a program runs to be shown is durable; however often it is cancelled, nothing of it begins."""
-    reached, ended = asyncio.Event(), list[str]()
+    told, ended = asyncio.Event(), list[str]()
 
     async def program(context: LocalContext, parameters: dict[str, Any]) -> Any:
-        reached.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -470,8 +469,9 @@ async def test_rule_7_a_cancel_does_not_wait_for_a_step_that_has_not_begun(place
         )
     async with place.open() as rt:
         rt.register(spec, place.box.handler(prepare=program, preview=program))
-        running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.build"), put("c"))))
-        await reached.wait()
+        with rt.telling(lambda run, n, at_ms, event: told.set() if event.kind == "step.preparing" else None):
+            running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.build"), put("c"))))
+            await told.wait()
         run = rt.unfinished()[0]
         assert rt.kinds(run)[-1] == "step.succeeded"
         results = await asyncio.gather(rt.cancel(run), rt.cancel(run), rt.cancel(run))

@@ -66,7 +66,7 @@ async def test_a_retry_that_lists_it_waits_until_there_is_room(place: Place) -> 
         retry = {"max_attempts": 2, "on": ["RATE_LIMITED"], "backoff": {"initial": "1ms", "jitter": 0}}
         planned: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-        def listen(run: RunId, n: int, at_ms: int, event: ev.AnyEvent) -> None:
+        def listen(run: RunId, n: int | None, at_ms: int, event: object) -> None:
             if isinstance(event, ev.AttemptFailed):
                 planned.set_result(event.retry_at_ms)
 

@@ -32,7 +32,7 @@ _STYLES: Final[Mapping[str, str]] = {
 _QUIET: Final = frozenset({"run.created", "compensation.started", "ledger.created"})
 """Told by the line that follows them, or by the command itself."""
 
-_FOLDED: Final = frozenset({"step.started", "step.resumed", "step.succeeded"})
+_FOLDED: Final = frozenset({"step.preparing", "step.started", "step.resumed", "step.succeeded"})
 """Of an iteration told by the lines of its `foreach`; what goes wrong has its own."""
 
 
@@ -113,6 +113,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "run.session_closed": "session closed",
     "step.added": "added",
     "step.expanded": "expanded",
+    "step.preparing": "preparing",
     "step.started": "started",
     "step.resumed": "resumed",
     "step.denied": "denied",
@@ -160,6 +161,8 @@ def event_detail(event: Object) -> str:
     """What one line has room for: the capability, who, which rule, which code."""
     kind = text(event, "kind")
     parts: list[str] = []
+    if kind == "step.preparing":
+        parts.append(text(event, "capability"))
     if kind in ("step.started", "step.denied", "approval.requested"):
         parts += [text(event, "capability"), text(event, "risk"), f"rule {text(event, 'rule')}"]
     attempt = number(event, "attempt")

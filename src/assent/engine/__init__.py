@@ -9,7 +9,7 @@ from assent.engine._record import RunRecord, StepRecord
 from assent.engine._result import RunResult, StepResult, describe_run
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.engine._values import load_json
-from assent.engine.ports import Catalogue, Catalogues, Driver, Limits, Progress, Services, Spawn
+from assent.engine.ports import Catalogue, Catalogues, Driver, Limits, Preparing, Progress, Services, Spawn
 from assent.engine.projection import RunProjector, fold
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "PlannedStep",
     "Planner",
+    "Preparing",
     "Progress",
     "Reject",
     "Resolve",

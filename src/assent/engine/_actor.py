@@ -3,22 +3,27 @@
 The record in memory runs ahead of the journal by what stands in the outbox. Two rules keep that safe: no effect begins and nobody
 is answered before everything decided so far is durable. So the outcome of one step and the decision and intent of the next share
 one commit.
+
+What waits is never waited for here: effects, and admissions that came to wait (`_preparations.py`), are tasks of their own, and
+what comes of them is a message like any other. An admission counts when its message is taken, if it still holds by then.
 """
 
 from __future__ import annotations
 
 import asyncio
 from asyncio import Future, Task
-from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 from msgspec.structs import replace
 
 from assent.engine._admission import Admission
 from assent.engine._blueprint import iteration_of
+from assent.engine._callers import Callers, settle
 from assent.engine._commands import (
     Abort,
     AddStep,
+    Admit,
     BeginUndo,
     Cancel,
     Command,
@@ -33,22 +38,20 @@ from assent.engine._effects import Effects
 from assent.engine._inbox import Inbox
 from assent.engine._machine import advance, can_begin_undo, next_compensation, step_task
 from assent.engine._outbox import Outbox
+from assent.engine._preparations import AdmissionWaitsError, Admitted, Preparations, ended
 from assent.engine._readiness import PASSABLE, Readiness, iterations
-from assent.engine._record import SETTLED, UNDO_STEP, Phase, StepRecord, to_take_back
+from assent.engine._record import UNDO_STEP, Phase, StepRecord, to_take_back
 from assent.engine._record import Task as Work
 from assent.engine._scope import RunScope
 from assent.engine.ports import Progress
 from assent.errors import AssentError, InputError, Json, RefusedError
-from assent.invocation import Hook, require_unexposed
+from assent.invocation import Hook, Rest, require_unexposed
 from assent.spec import events as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Effect, Mode, Resolution, StepState
 
-V = TypeVar("V")
-Message: TypeAlias = "tuple[Command | BaseException, Future[None] | None]"
-
-_ANSWERED = SETTLED | {StepState.AWAITING_APPROVAL, StepState.IN_DOUBT}
-"""States in which a session's caller gets an answer about a step."""
+Message: TypeAlias = "tuple[Command | Admitted | BaseException | None, Future[None] | None]"
+"""What the run is told, and who waits until that is durable. None: only that it has to look again."""
 
 # Asked for each step several times; see `_record.py` for what a look-up in the class costs.
 _FORWARD: Final = Phase.FORWARD
@@ -69,7 +72,8 @@ class RunActor:
         self._scope = scope
         self._services = scope.services
         self._progress = progress
-        self._admission = Admission(scope, self._settle_first)
+        self._preparing = Preparations(scope, progress, self._look_again)
+        self._admission = Admission(scope, self._preparing.announce)
         self._outbox = Outbox(scope.services, scope.record, durable_n)
         self._effects = Effects(scope, self._hear, self._outbox.bind)
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
@@ -86,13 +90,9 @@ class RunActor:
         self._launches: list[tuple[StepKey, Coroutine[Any, Any, Command]]] = []
         self._retries: dict[StepKey, int] = {}
         self._driving: Task[None] | None = None
-        self._waiters: list[Future[None]] = []
-        self._watchers: dict[StepKey, list[Future[None]]] = {}
+        self._callers = Callers()
         self._failure: BaseException | None = None
         self._is_stopped = False
-        self._cancels_due = 0
-        self._may_cut = False
-        self._was_cut = False
 
     @property
     def is_broken(self) -> bool:
@@ -103,6 +103,11 @@ class RunActor:
     def has_begun(self) -> bool:
         """The run has been driven by this process."""
         return self._driving is not None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Anything of a step is under way, or about to be; of a run that has ended, preparations that are being stopped."""
+        return bool(self._busy or self._launches or self._preparing.tasks)
 
     # -- from outside -----------------------------------------------------------------------------------------------------
 
@@ -132,9 +137,6 @@ class RunActor:
         answer: Future[None] = asyncio.get_running_loop().create_future()
         self._inbox.put((command, answer))
         self.start()
-        if isinstance(command, Cancel):
-            self._cancels_due += 1
-            self._cut()
         await answer
 
     async def _hear(self, command: Command) -> None:
@@ -150,12 +152,11 @@ class RunActor:
         require_unexposed(self._services.pipeline.redactor, dict(parameters), "the inputs", capability)
         self.blueprint.add_call(key, capability, parameters, hooks)
         call = self._outbox.bind({"capability": capability, "parameters": dict(parameters)})
-        answer: Future[None] = asyncio.get_running_loop().create_future()
-        self._watchers.setdefault(key, []).append(answer)
+        answer = self._callers.watch(key)
         try:
             await self.deliver(AddStep(ev.StepAdded(step=key, call=call)))
         except AssentError:
-            del self._watchers[key]
+            self._callers.forget(key)
             del self.blueprint.steps[key]
             raise
         await answer
@@ -164,6 +165,14 @@ class RunActor:
         """Let the run go on by itself."""
         if self._driving is None or self._driving.done():
             self._driving = self._services.spawn(self._run(), name=f"run {self.record.run}")
+
+    def wake(self) -> None:
+        """Let the run look again at what it may do."""
+        self._look_again()
+        self.start()
+
+    def _look_again(self) -> None:
+        self._inbox.put((None, None))
 
     async def rest(self) -> None:
         """Wait until nothing moves any more: the run ended, or waits for a person. Raises what stopped it otherwise."""
@@ -182,10 +191,12 @@ class RunActor:
         ]
         for task in tasks:
             task.cancel()
+        self._preparing.withdraw()
         # A thread that waits for an answer would be waited for.
         self._refuse_all(_stopped())
         if tasks:
             await asyncio.wait(tasks)
+        await self._preparing.end()
         self._drop_launches()
         await self._scope.abandon()
 
@@ -197,6 +208,17 @@ class RunActor:
     # -- the loop ---------------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        """Drive the run; when an admission comes to wait, this task is its own from then on, and another drives the run."""
+        waits = await self._drive()
+        if waits is not None:
+            task = asyncio.current_task()
+            assert task is not None  # INVARIANT: only a task runs this
+            task.set_name(f"admission {waits.key}")
+            self._preparing.add(waits.key, task)
+            self._driving = self._services.spawn(self._run(), name=f"run {self.record.run}")
+            await self._hear_admission(waits.key, waits.rest)
+
+    async def _drive(self) -> AdmissionWaitsError | None:
         try:
             if self._is_interrupted:
                 # INVARIANT: what another process began is asked about before anything of it runs here.
@@ -210,14 +232,18 @@ class RunActor:
                 if message is not None:
                     self._take(message)
                 elif not self._goes_on:
-                    return
+                    return None
         except asyncio.CancelledError:
             raise
+        except AdmissionWaitsError as waits:
+            return waits.with_traceback(None)  # its frames are not kept for as long as it waits
         except BaseException as error:  # noqa: BLE001  # whoever waits for the run must learn why it stopped
             self._failure = error
             self._drop_launches()
             self._refuse_all(error)
+            await self._preparing.end()
             await self._scope.abandon(self._busy)
+            return None
 
     @property
     def _goes_on(self) -> bool:
@@ -231,7 +257,7 @@ class RunActor:
         if self.record.is_stopping:
             self._retries.clear()
         if not self._retries or self._is_held or self._is_full:
-            return await self._inbox.get() if self._busy else None
+            return await self._inbox.get() if self._busy or self._preparing.tasks else None
         delay_s = (min(self._retries.values()) - self._services.clock.now_ms()) / 1000
         try:
             async with asyncio.timeout(max(0.0, delay_s)):
@@ -241,21 +267,25 @@ class RunActor:
 
     def _take(self, message: Message) -> None:
         command, answer = message
+        self._preparing.is_fresh = False
+        if command is None:
+            return
         if isinstance(command, BaseException):
             raise command
-        if isinstance(command, Cancel):
-            self._cancels_due -= 1
+        if isinstance(command, Admitted):
+            self._take_admission(*command)
+            return
         try:
             self._apply(command)
         except (InputError, RefusedError) as refusal:
             if answer is None:
                 raise
-            _answer(answer, refusal)
+            settle(answer, refusal)
             return
         finally:
             # Whoever asked is answered when the events are durable, or when the run breaks here.
             if answer is not None and not answer.done():
-                self._waiters.append(answer)
+                self._callers.add(answer)
         match command:
             case Cancel():
                 for token in self._effects.tokens.values():
@@ -291,10 +321,12 @@ class RunActor:
             # While a step is about to begin, neither the end of the run nor an undo can be due.
             if self._launches and not self._touched and not self._readiness.ready:
                 break
-        await self._settle()
-
-    async def _settle(self) -> None:
-        """Make everything decided so far durable, then have the effects begin."""
+        preparing = self._preparing
+        if preparing.tasks:
+            if self.record.is_stopping or self._is_held:
+                preparing.withdraw()
+            elif preparing.is_fresh and not self._launches:
+                return  # What comes of it goes into the same commit, if it comes soon.
         await self._flush()
         launches, self._launches = self._launches, []
         for key, work in launches:
@@ -306,7 +338,8 @@ class RunActor:
     @property
     def _is_full(self) -> bool:
         """As many steps are under way as may be at once."""
-        return len(self._busy) + len(self._launches) >= self._services.limits.concurrent_steps
+        under_way = len(self._busy) + len(self._launches) + len(self._preparing.tasks)
+        return under_way >= self._services.limits.concurrent_steps
 
     @property
     def _is_held(self) -> bool:
@@ -328,18 +361,20 @@ class RunActor:
             del self._touched[key]
             step = self.record.steps.get(key)
             if step is not None:
-                moved |= await self._look_at(step)
+                moved |= self._look_at(step)
         if self.record.phase is _FORWARD and not self.record.is_stopping:
-            moved |= await self._admit_more()
+            moved |= self._admit_more()
             moved |= self._finish()
         moved |= self._take_back_next()
         moved |= await self._attend_to_undo()
         return moved
 
-    async def _look_at(self, step: StepRecord) -> bool:
+    def _look_at(self, step: StepRecord) -> bool:
         """What a step that had an event leads to."""
         key = step.key
         self._retries.pop(key, None)
+        if key in self._preparing.tasks:
+            return False
         if step.state is _RUNNING:
             under_way = key in self._busy or self._is_launched(key)
             return False if under_way else self._continue(step)
@@ -356,7 +391,7 @@ class RunActor:
                     if self._is_held or self._is_full:
                         self._waiting[key] = None
                         return False
-                    return await self._admit(key, self._waiting, None)
+                    return self._admit(key)
                 expires_at_ms = step.approval.request.expires_at_ms
                 if expires_at_ms is not None and self._services.clock.now_ms() >= expires_at_ms:
                     return self._apply(Expire(key))
@@ -391,65 +426,64 @@ class RunActor:
         self.values.put_output(step.key, output)
         return self._apply(Succeeded(step.key, 0, self._outbox.bind(output), Effect.NONE))
 
-    async def _admit_more(self) -> bool:
+    def _admit_more(self) -> bool:
         moved = False
         if self._is_held:
             return moved
         for due in self._due():
             if self._is_full:
                 return moved
-            due_at_ms = self._retries.pop(due)
-            moved |= await self._admit(due, self._retries, due_at_ms)
+            del self._retries[due]
+            moved |= self._admit(due)
         while not self.record.is_stopping and not self._is_full:
             key = self._next_ready()
             if key is None:
                 break
             del self._readiness.ready[key]
-            moved |= await self._admit(key, self._readiness.ready, None)
-            if self._cancels_due:
-                return moved
+            moved |= self._admit(key)
             step = self.record.steps[key]
             self._touched.pop(key, None)
-            await self._look_at(step)
+            self._look_at(step)
         return moved
 
-    async def _admit(self, key: StepKey, back: dict[StepKey, V], at: V) -> bool:
-        """Let a step begin; true when anything came of it. When the run is to be cancelled it goes `back` instead.
+    # -- admissions -------------------------------------------------------------------------------------------------------
 
-        Nothing of a step is journaled, and none of its effects begins, before its admission has ended. So a cancellation need not
-        wait for one that takes long, which a program does whose writes are to be known first.
+    def _admit(self, key: StepKey) -> bool:
+        """Let a step begin; true when anything came of it. `AdmissionWaitsError` when what comes of it has to be waited for.
+
+        Nothing of a step is journaled, and none of its effects begins, before its admission has ended. So nothing else of the run
+        has to wait for one that takes long, which a program does whose writes are to be known first.
         """
-        task = asyncio.current_task()
-        assert task is not None  # INVARIANT: only `_run` decides
-        if not self._cancels_due:
-            self._may_cut = True
-            try:
-                return self._apply(await self._admission.admit(key, self._outbox))
-            except asyncio.CancelledError:
-                if not self._was_cut or self._is_stopped:
-                    raise
-            finally:
-                self._may_cut = False
-                if self._was_cut:
-                    self._was_cut = False
-                    task.uncancel()
-        back[key] = at
-        return False
+        admission = self._admission.admit(key, self._outbox)
+        try:
+            waited_for = admission.send(None)
+        except StopIteration as end:
+            return self._apply(end.value)
+        self._admission.waits(key)
+        raise AdmissionWaitsError(key, Rest(admission, waited_for))
 
-    def _cut(self) -> None:
-        """End the admission under way, for a cancellation that waits behind it."""
-        if self._may_cut and self._driving is not None:
-            self._may_cut = False
-            self._was_cut = True
-            self._driving.cancel()
+    def _take_admission(self, key: StepKey, command: Command | None) -> None:
+        """An admission that waited has ended. It counts as if it had been made now, or the step may be admitted anew."""
+        self._preparing.remove(key)
+        if command is not None:
+            is_held = self._is_held or self.record.is_stopping
+            if not is_held and self._admission.still_holds(key, command) and self._apply(command):
+                return
+            if isinstance(command, Admit):
+                self.values.forget(*self._outbox.drop(command.events))
+        call = self._scope.calls.pop(key, None)
+        if call is not None:
+            ending = self._hear_admission(key, self._services.pipeline.abandon(call))
+            self._preparing.add_end(key, self._services.spawn(ending, name=f"admission {key}"))
+            return
+        step = self.record.steps.get(key)
+        if step is None or (step.state is StepState.PENDING and step.attempt == 0):
+            self._readiness.ready[key] = None
+        else:
+            self._touched[key] = None
 
-    async def _settle_first(self) -> None:
-        """Before an admission that may take long: what was decided is durable and seen, and effects begin that it came after."""
-        self._may_cut = False  # An append that was begun is waited for.
-        await self._settle()
-        self._may_cut = True
-        if self._cancels_due:
-            self._cut()
+    async def _hear_admission(self, key: StepKey, work: Awaitable[Command | None]) -> None:
+        self._inbox.put((await ended(key, work), None))
 
     def _due(self) -> list[StepKey]:
         """The steps whose pause before another attempt is over."""
@@ -464,7 +498,7 @@ class RunActor:
 
     def _finish(self) -> bool:
         record = self.record
-        if self._busy or self._launches or record.phase is not _FORWARD or record.is_stopping:
+        if self.is_at_work or record.phase is not _FORWARD or record.is_stopping:
             return False
         if record.mode is Mode.SESSION:
             unsettled = (
@@ -487,7 +521,7 @@ class RunActor:
 
     def _take_back_next(self) -> bool:
         key = next_compensation(self.record)
-        if key is None or self._busy or self._launches:
+        if key is None or self.is_at_work:
             return False
         step = self.record.steps[key]
         self._apply(Compensating(key, step.compensation_attempt + 1))
@@ -503,7 +537,7 @@ class RunActor:
             expires_at_ms = undo.approval.request.expires_at_ms
             expired = expires_at_ms is not None and self._services.clock.now_ms() >= expires_at_ms
             return self._apply(Expire(UNDO_STEP)) if expired else False
-        if not can_begin_undo(self.record):
+        if not can_begin_undo(self.record) or self.is_at_work:
             return False
         steps = [self.record.steps[key] for key in to_take_back(self.record)]
         refusal = await self._effects.rehearse(steps, self._outbox, partial=undo.request.partial)
@@ -530,40 +564,16 @@ class RunActor:
         if self._progress is not None:
             for n, event in enumerate(events, last - len(events)):
                 self._progress(self.record.run, n, at_ms, event)
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            _answer(waiter, None)
-        if self._watchers:
-            self._answer_watchers()
-
-    def _answer_watchers(self) -> None:
-        for key in list(self._watchers):
-            step = self.record.steps.get(key)
-            if step is not None and step.state in _ANSWERED:
-                for watcher in self._watchers.pop(key):
-                    _answer(watcher, None)
+        self._preparing.tell()
+        self._callers.answer(self.record)
 
     def _refuse_all(self, error: BaseException) -> None:
-        waiting, self._waiters = self._waiters, []
         while self._inbox:
             answer = self._inbox.take()[1]
             if answer is not None:
-                waiting.append(answer)
-        for watchers in self._watchers.values():
-            waiting += watchers
-        self._watchers.clear()
-        for waiter in waiting:
-            _answer(waiter, error)
+                self._callers.add(answer)
+        self._callers.refuse(error)
 
 
 def _stopped() -> InputError:
     return InputError("RUNTIME_CLOSED", "the runtime is closing, and gives no more secrets")
-
-
-def _answer(waiter: Future[None], error: BaseException | None) -> None:
-    if waiter.done():
-        return
-    if error is None:
-        waiter.set_result(None)
-    else:
-        waiter.set_exception(error)

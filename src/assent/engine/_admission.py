@@ -8,7 +8,7 @@ asked again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -65,11 +65,11 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """Admits the steps of one run. `settle` makes durable what was decided before."""
+    """Admits the steps of one run. `announce` is told of each admission that may take long, before it does."""
 
-    def __init__(self, scope: RunScope, settle: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, scope: RunScope, announce: Callable[[StepKey], None]) -> None:
         self._scope = scope
-        self._settle = settle
+        self._announce = announce
         self._services = scope.services
         self._pipeline = scope.services.pipeline
         self._blueprint = scope.blueprint
@@ -78,13 +78,27 @@ class Admission:
         self._record = scope.record
         self._requester = scope.requester
         self._labels: frozenset[str] | None = None
+        # Whose each label is: of two steps that have it, one is another's, whoever asks.
+        self._sources: dict[str, set[StepKey]] = {}
+        self._asked_with: frozenset[str] = frozenset()
+        self._waiting: dict[StepKey, frozenset[str]] = {}
 
     @property
     def _run_labels(self) -> frozenset[str]:
         """The labels of every call of this run that has begun: what it may have read, and where it may have sent it."""
         if self._labels is None:
-            self._labels = frozenset().union(*map(self._labels_of, self._record.steps.values()))
+            self._labels = frozenset()
+            for step in self._record.steps.values():
+                self._add_labels(step.key, self._labels_of(step))
         return self._labels
+
+    def _add_labels(self, key: StepKey, labels: frozenset[str]) -> None:
+        if labels:
+            self._labels = self._run_labels | labels
+            for label in labels:
+                of = self._sources.setdefault(label, set())
+                if len(of) < 2:  # one of them is another's
+                    of.add(key)
 
     def _labels_of(self, step: StepRecord) -> frozenset[str]:
         reference = self._blueprint.step_of(step.key).capability
@@ -120,6 +134,46 @@ class Admission:
                 effect=Effect.NONE,
                 error=outbox.bind(dict(error.to_dict())),
             )
+
+    def still_holds(self, key: StepKey, command: Command) -> bool:
+        """Whether what an admission came to, some time after it began, is what it would come to now.
+
+        Its inputs can't change any more: they are of steps that have passed. The policy can, and what the run has read, and an
+        approval can have expired.
+        """
+        asked_with = self._waiting.pop(key)
+        if not isinstance(command, Admit):
+            return True
+        event = command.events[-1]
+        gate = self._services.gate
+        policy = getattr(event, "policy", gate.digest)
+        if policy != gate.digest or not gate.is_open:
+            return False
+        if not isinstance(event, ev.StepStarted):
+            return True
+        now = self._services.clock.now_ms()
+        others = frozenset(label for label, of in self._sources.items() if of != {key})
+        if not others <= asked_with:
+            call = self._scope.calls[key]
+            candidate = Candidate(
+                key,
+                self._blueprint.step_of(key),
+                call,
+                call.bound,
+                call.inputs,
+                RiskLevel(event.risk),
+                event.undo,
+            )
+            decision = gate.decide(self._question(candidate, now, asked_with | others))
+            if (decision.effect.value, decision.rule) != (event.decision, event.rule):
+                return False
+        record = self._record.steps.get(key)
+        asked = record.approval if record is not None else None
+        return event.grant is None or asked is None or not _has_expired(asked, now)
+
+    def waits(self, key: StepKey) -> None:
+        """The admission that was begun last waits for something: what the gate was told then is remembered."""
+        self._waiting[key] = self._asked_with
 
     def _context(self, key: StepKey) -> Mapping[str, object]:
         index = iteration_of(key)
@@ -171,12 +225,13 @@ class Admission:
         """Once the gate has answered, whatever goes wrong ends the call, and its hooks and callbacks with it."""
         now = self._services.clock.now_ms()
         asked = record.approval if record is not None else None
-        decision = self._pipeline.authorize(candidate.call, self.question(candidate, now))
+        labels = self._asked_with = self._run_labels
+        decision = self._pipeline.authorize(candidate.call, self._question(candidate, now, labels))
         try:
             if decision.effect is _DENY:
                 return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
             if _may_take_long(candidate.bound):
-                await self._settle()
+                self._announce(candidate.key)
             if decision.effect is _ALLOW:
                 return await self._prepare(candidate, decision, record, outbox, _voided(asked), grant=None)
             return await self._with_approval(candidate, decision, record, outbox, now)
@@ -186,8 +241,8 @@ class Admission:
             await self._pipeline.fail(candidate.call, error)
             raise
 
-    def question(self, candidate: Candidate, now_ms: int) -> PolicyContext:
-        """What the gate is asked."""
+    def _question(self, candidate: Candidate, now_ms: int, labels: frozenset[str]) -> PolicyContext:
+        """What the gate is asked about a call of a run that has read and sent what its `labels` say."""
         created = self._record.created
         return PolicyContext.of(
             candidate.bound.spec,
@@ -199,7 +254,7 @@ class Admission:
             run_id=self._record.run,
             mode=created.mode,
             requester=self._requester,
-            run_labels=self._run_labels,
+            run_labels=labels,
             now_ms=now_ms,
         )
 
@@ -288,7 +343,7 @@ class Admission:
     ) -> Command:
         call = candidate.call
         # Also its error may tell what it has read.
-        self._labels = self._run_labels | candidate.bound.spec.labels
+        self._add_labels(candidate.key, candidate.bound.spec.labels)
         await self._pipeline.allow(call)
         # What an earlier attempt may have left must not become the state that undo restores.
         earlier = record.intent if record is not None and record.effect is _UNKNOWN else None

@@ -98,7 +98,8 @@ class Engine:
         try:
             await actor.rest()
         finally:
-            if actor.record.state.is_finished or actor.is_broken:
+            is_over = actor.record.state.is_finished and not actor.is_at_work
+            if is_over or actor.is_broken:
                 self._actors.pop(run, None)
         return actor
 
@@ -106,7 +107,7 @@ class Engine:
         """Let every run of this process look again at what it may do: the gate opened."""
         for actor in self._actors.values():
             if actor.has_begun and not actor.is_broken:
-                actor.start()
+                actor.wake()
 
     async def retry(self, run: RunId) -> RunRecord:
         """Try again what needs a person's attention: ask about steps in doubt, compensate what could not be taken back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -81,6 +82,13 @@ class Outbox:
         commitment = commit(salt, body)
         self._payloads[commitment] = Payload(commitment, salt, body, blobs)
         return commitment
+
+    def drop(self, events: Iterable[ev.AnyEvent]) -> list[Commitment]:
+        """Forget the payloads of events that were not decided after all; their commitments."""
+        dropped = [commitment for event in events for commitment in event.commitments()]
+        for commitment in dropped:
+            self._payloads.pop(commitment, None)
+        return dropped
 
     def add(self, events: list[ev.AnyEvent]) -> None:
         """Keep events for the next append, in order."""

@@ -12,12 +12,14 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from assent.engine._commands import Command
 from assent.engine._record import RunRecord
 from assent.invocation import BlobStore, BoundCapability, Gate, Pipeline, World
 from assent.journal.ports import Journal
 from assent.spec.events import AnyEvent
-from assent.spec.ids import RunId
+from assent.spec.ids import RunId, StepKey
 from assent.spec.ports import Clock, Entropy, Ids
 
 
@@ -71,8 +73,23 @@ class Limits:
     payload_bytes: int = 64 * 1024 * 1024
 
 
-Progress = Callable[[RunId, int, int, AnyEvent], None]
-"""Told of each event once it is durable: run, event number, time in ms, event. Must not block."""
+class Preparing(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step.preparing"):
+    """A step is being prepared, which may take long. It has not begun, so this is told to whoever watches and never journaled."""
+
+    step: StepKey
+    capability: str
+
+    @property
+    def kind(self) -> str:
+        """As an event's."""
+        return "step.preparing"
+
+
+Progress = Callable[[RunId, int | None, int, AnyEvent | Preparing], None]
+"""Told of each event once it is durable: run, event number, time in ms, event. Must not block.
+
+What has no number is not on record.
+"""
 
 
 @dataclass(frozen=True, slots=True)

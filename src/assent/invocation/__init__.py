@@ -13,6 +13,7 @@ from assent.invocation._restore import restore_call
 from assent.invocation._secret_grants import SecretGrant
 from assent.invocation._shared_state import Owned, SharedState
 from assent.invocation._translated import TranslatedCapability
+from assent.invocation._waiting import Rest
 from assent.invocation.application import GlobalContext
 from assent.invocation.context import (
     EXECUTE_CAPTURED,
@@ -107,6 +108,7 @@ __all__ = [
     "RateLimiter",
     "Reconciliation",
     "RequestNote",
+    "Rest",
     "Secret",
     "SecretAccess",
     "SecretGrant",

@@ -23,6 +23,7 @@ from assent.engine import (
     Blueprint,
     Cancel,
     Engine,
+    Preparing,
     Progress,
     Reject,
     Resolve,
@@ -277,6 +278,8 @@ class Runtime(Planned):
     @contextmanager
     def telling(self, listener: Progress) -> Iterator[None]:
         """Inside, `listener` is told of each durable event of the runs that are driven from here, and of no others'.
+
+        It is also told, without a number, of a step that is being prepared and takes its time for it (`Preparing`).
 
         What drives a run is a task that inherits the context it was started in, so several requests do not hear each other.
         """
@@ -535,7 +538,7 @@ class Runtime(Planned):
         head = self._ready.journal.head()
         return {"size": head.size, "root": base64.b64encode(head.root).decode()}
 
-    def _tell(self, run: RunId, n: int, at_ms: int, event: ev.AnyEvent) -> None:
+    def _tell(self, run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing) -> None:
         listener = _LISTENER.get()
         if listener is not None:
             listener(run, n, at_ms, event)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from assent import system
+from assent.engine import Preparing, Progress
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import Health, Snapshot
 from assent.journal import (
@@ -55,9 +56,10 @@ def execute(
 ) -> dict[str, Json]:
     """Perform a request as the owner of the state directory, or have the owner perform it; its answer.
 
-    Progress is told as journal entries; as `{"serving": N}` when only the requests of N others keep this process; as
-    `{"stopping_ms": N}` when it waits, at most so long, for a call that was asked to stop. Raises `Interrupted` for Ctrl-C and
-    SIGTERM: the run stays where it is, resumable, or goes on where another process drives it.
+    Progress is told as journal entries; as one without a number, `step.preparing`, when a program runs before its step begins; as
+    `{"serving": N}` when only the requests of N others keep this process; as `{"stopping_ms": N}` when it waits, at most so long,
+    for a call that was asked to stop. Raises `Interrupted` for Ctrl-C and SIGTERM: the run stays where it is, resumable, or goes
+    on where another process drives it.
     """
     runtime = Runtime(settings)
     # What can be refused is refused before there is a state directory, a lock or a ledger.
@@ -152,8 +154,8 @@ async def _serve(
         return await perform(runtime, request, os_uid=peer.uid)
 
 
-def _reporter(tell: OnProgress) -> Callable[[RunId, int, int, ev.AnyEvent], None]:
-    def report(run: RunId, n: int, at_ms: int, event: ev.AnyEvent) -> None:
+def _reporter(tell: OnProgress) -> Progress:
+    def report(run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing) -> None:
         tell({"run": run, "n": n, "at_ms": at_ms, "event": msgspec.to_builtins(event)})
 
     return report

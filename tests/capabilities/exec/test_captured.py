@@ -27,11 +27,14 @@ def sandbox_of(place: Place) -> Path:
     return place.root / "state" / "sandbox"
 
 
-def has_begun(place: Place) -> bool:
-    """A program has written `begun`."""
-    with suppress(OSError):  # What is looked at may go meanwhile.
-        return bool([*sandbox_of(place).rglob("begun")])
-    return False
+async def until_begun(place: Place, count: int = 1) -> None:
+    """Wait until so many programs have written `begun`."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(OSError):  # What is looked at may go meanwhile.
+                if len([*sandbox_of(place).rglob("begun*")]) == count:
+                    return
+            await asyncio.sleep(0.01)
 
 
 def workflow(*lines: str, **inputs: Any) -> dict[str, Any]:
@@ -44,6 +47,29 @@ def workflow(*lines: str, **inputs: Any) -> dict[str, Any]:
         for number, line in enumerate(lines)
     ]
     return {"name": "w", "steps": steps}
+
+
+def readable(yard: Place, folder: Path) -> Path:
+    """A folder that programs see as it is now, outside of the workspace."""
+    found = folder / "gate"
+    found.mkdir()
+    rules = yard.workspace / "assent.toml"
+    rules.write_text(rules.read_text() + f'read_only = ["{found}"]\n')
+    return found
+
+
+def at_once(gate: Path, *written: str) -> dict[str, Any]:
+    """Programs that begin, wait until the gate opens, and write a file each."""
+    wait = f"while [ ! -e {gate}/go ]; do sleep 0.02; done"
+    document = workflow(
+        *(
+            f"echo > begun{number}; {wait}; echo written > {path}; rm begun{number}"
+            for number, path in enumerate(written)
+        )
+    )
+    for step in document["steps"]:
+        step["depends_on"] = []
+    return document
 
 
 async def run(place: Place, line: str, **given: Any) -> RunResult:
@@ -140,10 +166,10 @@ async def test_a_run_whose_program_still_runs_is_there_and_ends_when_it_is_cance
         running = asyncio.ensure_future(
             rt.run(workflow("echo one > b.txt", "echo > begun; sleep 100; echo x > c.txt"))
         )
+        await until_begun(yard)
         async with asyncio.timeout(60):
-            while not has_begun(yard):  # noqa: ASYNC110  # another process makes it
+            while rt.kinds(rt.unfinished()[0])[-1] != "step.succeeded":  # noqa: ASYNC110  # another task records it
                 await asyncio.sleep(0.01)
-        assert rt.kinds(rt.unfinished()[0])[-1] == "step.succeeded"
         result = await rt.cancel(rt.unfinished()[0])
         assert result.status == "cancelled"
         assert (await running).status == "cancelled"
@@ -154,6 +180,20 @@ async def test_a_run_whose_program_still_runs_is_there_and_ends_when_it_is_cance
             "run.cancelled",
         ]
     assert [*sandbox_of(yard).iterdir()] == []
+    assert sorted(path.name for path in yard.workspace.iterdir()) == ["assent.toml", "src"]
+
+
+async def test_programs_of_one_run_run_at_once(yard: Place, tmp_path: Path) -> None:
+    """Neither ends before both have begun."""
+    gate = readable(yard, tmp_path)
+    async with yard.open(box=False) as rt:
+        running = asyncio.ensure_future(rt.run(at_once(gate, "a.txt", "b.txt")))
+        await until_begun(yard, 2)
+        (gate / "go").touch()
+        result = await running
+        assert result.status == "succeeded", result.error
+        assert (yard.workspace / "a.txt").read_text() == (yard.workspace / "b.txt").read_text() == "written\n"
+        await rt.undo(result.run_id)
     assert sorted(path.name for path in yard.workspace.iterdir()) == ["assent.toml", "src"]
 
 

@@ -186,7 +186,8 @@ class _ReplayActor(RunActor):
         super()._launch(key, _at_turn(turn, work))
 
     async def _next_message(self) -> Message | None:
-        if not self._inbox:
+        # What a step that really runs waits for, before it begins, comes before any answer.
+        if not self._inbox and not self._preparing.tasks:
             key = next((key for key, (part, _) in self._turns.items() if self._may_answer(key, part)), None)
             if key is None:
                 return None

@@ -205,13 +205,61 @@ async def test_a_living_owner_gets_the_new_value_and_unfinished_runs_are_told(
 
 
 @pytest.mark.usefixtures("here")
-def test_doctor_warns_of_a_secret_that_capabilities_can_read(
+def test_doctor_says_of_each_secret_what_a_call_would_meet(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def check() -> Any:
-        main(["doctor", "--json"])
-        return next(one for one in json.loads(capsys.readouterr().out)["checks"] if one["name"] == "secrets")
+    """A file that the provider would refuse is a fault; what gives more than it needs is a warning."""
+    path = folder.parent / "keys/a"
+    path.parent.mkdir(mode=0o700)
+    path.write_text(VALUE)
 
-    assert (check()["status"], check()["seen"]) == ("ok", "3 configured: assent secrets list")
-    (folder / "assent.toml").write_text('[secrets.a]\nfrom = "file:keys/a"\n')
-    assert (check()["status"], "`a` lies in the workspace" in check()["seen"]) == ("warning", True)
+    def checks(configuration: str) -> list[tuple[str, str, str]]:
+        (folder / "assent.toml").write_text(configuration)
+        main(["doctor", "--json"])
+        told = capsys.readouterr().out
+        assert VALUE not in told
+        found = [(one["name"], one["status"], one["seen"]) for one in json.loads(told)["checks"]]
+        return [one for one in found if one[0].startswith("secret")]
+
+    table = '[secrets.a]\nfrom = "file:../keys/a"\n'
+    path.chmod(0o600)
+    assert checks(table) == [("secrets", "ok", "1 configured: assent secrets list")]
+    path.chmod(0o644)
+    ((name, status, seen),) = checks(table)
+    assert (name, status) == ("secret: a", "fault")
+    assert "has mode 0644 [SECRET_FILE_UNSAFE]" in seen
+    assert main(["doctor"]) != 0
+    capsys.readouterr()
+    path.chmod(0o600)
+    previous = path.with_name("a.previous")
+    previous.write_text(VALUE)
+    previous.chmod(0o640)
+    assert [one[1] for one in checks(table)] == ["fault", "warning"]
+    previous.chmod(0o600)
+    assert [one[1:] for one in checks(table)] == [
+        ("warning", "was replaced, and the value before is still kept")
+    ]
+    previous.unlink()
+    ((_, status, seen),) = checks('[secrets.a]\nfrom = "file:../keys/none"\n')
+    assert (status, "is not there" in seen) == ("warning", True)
+    (folder / "inside").write_text(VALUE)
+    (folder / "inside").chmod(0o600)
+    ((_, status, seen),) = checks('[secrets.a]\nfrom = "file:inside"\n')
+    assert (status, "`a` lies in the workspace" in seen) == ("warning", True)
+    for granted, hosts, count in (
+        ("net.http.get", "", 1),
+        ("net.*", "", 1),
+        ("*", "", 1),
+        ("mail.*", "", 0),
+        ("notify.webhook", "", 0),
+        ("net.http.*", 'hosts = ["api.example.org"]\n', 0),
+    ):
+        found = checks(f'{table}capabilities = ["{granted}"]\n{hosts}')
+        warned = [one for one in found if one[1] == "warning"]
+        assert len(warned) == count, granted
+        assert all("every host that the egress rules open" in one[2] for one in warned)
+    path.chmod(0o640)
+    ((name, status, _),) = checks(
+        '[secrets.vault]\naddress = "https://v.example"\ntoken_file = "../keys/a"\n'
+    )
+    assert (name, status) == ("secrets.vault", "fault")

@@ -1,8 +1,8 @@
 """Five hundred secrets through every capability that takes any, and through handlers that show theirs: none is found anywhere.
 
-Searched are every file of the state directory, every cell of the ledger's tables (where pages cut texts in two), everything that
-came back, was told, logged, planned, asked, replayed and snapshotted, and what a killed process left. The forms that are looked
-for are made here, apart from those that the product hides.
+Searched are every file of the workspace and of the state directory, every cell of the ledger's tables (where pages cut texts in
+two), everything that came back, was told, logged, planned, asked, replayed and snapshotted, and what a killed process left. The
+forms that are looked for are made here, apart from those that the product hides.
 """
 
 from __future__ import annotations
@@ -301,7 +301,8 @@ async def test_five_hundred_secrets_leave_no_trace(
     root.addHandler(handler)
     try:
         with serving(echo) as site:
-            await _all_of_them(workspace(tmp_path, site), tmp_path / "state", site, told)
+            place = workspace(tmp_path, site)
+            await _all_of_them(place, tmp_path / "state", site, told)
     finally:
         root.removeHandler(handler)
     assert not any(map(search.found_in, told.texts)), [
@@ -310,7 +311,8 @@ async def test_five_hundred_secrets_leave_no_trace(
     assert not search.found_in(log.getvalue()), [
         one for one in log.getvalue().splitlines() if search.found_in(one)
     ][:3]
-    assert search.files(tmp_path / "state", tmp_path / "config") == []
+    # Nor in the workspace, where what was downloaded would be.
+    assert search.files(place, tmp_path / "state", tmp_path / "config") == []
 
 
 async def _all_of_them(place: Path, state: Path, site: Site, told: Told) -> None:

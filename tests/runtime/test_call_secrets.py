@@ -207,20 +207,28 @@ async def test_a_value_in_place_of_a_reference_never_reaches_the_journal(place: 
     step: dict[str, Json] = {"name": "a", "capability": "mail.send", "inputs": {"key": VALUE}}
     later: dict[str, Json] = {"name": "a", "capability": "mail.send", "inputs": {"key": "${{ inputs.x }}"}}
     inputs: dict[str, Json] = {"x": {"type": "string"}}
+    declared: dict[str, Json] = {"x": {"type": "string", "minLength": 60, "writeOnly": True}}
+    look: dict[str, Json] = {"name": "a", "capability": "sys.info.os"}
     async with place.open() as rt:
         rt.register(spec, fetch)
         for attempt in (
             rt.call("mail.send", {"key": VALUE}),
             (await rt.session()).call("mail.send", {"key": VALUE}),
             rt.run({"name": "w", "version": "1.0.0", "steps": [step]}),
+            rt.run({"name": "w", "version": "1.0.0", "inputs": inputs, "steps": [later]}, {"x": VALUE}),
+            rt.plan({"name": "w", "version": "1.0.0", "inputs": inputs, "steps": [later]}, {"x": VALUE}),
+            rt.run({"name": "w", "version": "1.0.0", "inputs": declared, "steps": [look]}, {"x": VALUE}),
         ):
             with pytest.raises(InputError, match="must be a reference to a secret") as refused:
                 await attempt
             assert "assent secrets set" in str(refused.value.hint)
             assert VALUE not in str(refused.value.to_dict())
-        # What comes in as a run's input shows only when the step begins.
-        document: dict[str, Json] = {"name": "w", "version": "1.0.0", "inputs": inputs, "steps": [later]}
-        late = await rt.run(document, {"x": "something else"})
+        # What an earlier step tells shows only when the step begins.
+        steps: list[Json] = [
+            look,
+            {"name": "b", "capability": "mail.send", "inputs": {"key": "${{ steps.a.output.system }}"}},
+        ]
+        late = await rt.run({"name": "w", "version": "1.0.0", "steps": steps})
         assert code(late) == "INVALID_INPUT"
         assert (await rt.replay(late.run_id)).is_equal
     for path in (place.root / "state").rglob("*"):

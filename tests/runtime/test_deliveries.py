@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from assent import Runtime
 from assent.capabilities.notify import DeliveryFiles
+from assent.capabilities.notify._signature import signed_headers
 from assent.cli import main
 from assent.errors import InputError, Json
 from assent.invocation import LocalContext
@@ -55,13 +57,15 @@ class Post:
     def settings(self) -> Settings:
         return Settings.resolve(environ=self.env, cwd=self.root)
 
-    def configure(self, *, grace: str = "5s", endpoint: str = "", granted: str = "notify.webhook") -> None:
+    def configure(
+        self, *, grace: str = "5s", endpoint: str = "", granted: str = "notify.webhook", kept: str = ""
+    ) -> None:
         (self.root / "policy.yaml").write_text(POLICY)
         (self.root / "policy.yaml").chmod(0o600)
         (self.root / "assent.toml").write_text(
             f'policy = "policy.yaml"\n[notify]\ngrace = "{grace}"\n'
             f'[notify.endpoints.ops]\nurl = "{self.site.url("/in?token=8a1f")}"\nsecret = "secret://hooks/ops"\n'
-            f'{endpoint}\n[secrets."hooks/ops"]\ncapabilities = ["{granted}"]\n[net.rules.hooks]\n'
+            f'{endpoint}\n[secrets."hooks/ops"]\n{kept}\ncapabilities = ["{granted}"]\n[net.rules.hooks]\n'
             f'hosts = ["127.0.0.1"]\nmethods = ["POST"]\nschemes = ["http"]\nports = [{self.site.port}]\n'
             'private = ["127.0.0.1/32"]\n'
         )
@@ -139,6 +143,48 @@ async def test_who_uses_the_secret_is_told_of_each_attempt(post: Post) -> None:
         "fetched",
         True,
     )
+
+
+async def test_while_a_secret_is_replaced_receivers_with_either_value_verify(post: Post) -> None:
+    """The overlap begins with `rotate` and ends with `--confirm`, also for an owner that lives on."""
+    new = "whsec_" + base64.b64encode(b"n" * 32).decode()
+    post.configure(kept='from = "file:../hook-key"')
+    path = post.root.parent / "hook-key"
+    path.write_text(SECRET)
+    path.chmod(0o600)
+
+    def signed_by(asked: Asked) -> list[bool]:
+        at_s, name = int(asked.headers["webhook-timestamp"]), asked.headers["webhook-id"]
+        given = asked.headers["webhook-signature"].split(" ")
+        wanted = (signed_headers(name, at_s, asked.body, key)["webhook-signature"] for key in (SECRET, new))
+        return [one in given for one in wanted]
+
+    found: list[list[bool]] = []
+    async with Runtime(post.settings) as rt:
+
+        async def deliver() -> None:
+            queued = await told(rt)
+            await until(has(rt, queued["id"], "delivered"))
+            found.append(signed_by(post.site.asked[-1]))
+
+        await deliver()
+        # As a command would tell the owner.
+        forget: dict[str, Json] = {
+            "op": "forget_secret",
+            "name": "hooks/ops",
+            "principal": "user:ada",
+            "asserted": True,
+        }
+        await asyncio.to_thread(secret_admin.rotate, post.settings, "hooks/ops", new)
+        await perform(rt, forget)
+        await deliver()
+        confirmed = await asyncio.to_thread(secret_admin.confirm, post.settings, "hooks/ops")
+        assert confirmed["state"] == "confirmed"
+        await perform(rt, forget)
+        await deliver()
+        # Both are known, and neither is shown.
+        assert {rt.secrets.redactor.name_in(value) for value in (SECRET, new)} == {"hooks/ops"}
+    assert found == [[True, False], [True, True], [False, True]]
 
 
 async def test_undo_withdraws_what_has_not_left(post: Post) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
@@ -118,3 +118,19 @@ def test_typed_parameters_are_held_to_the_same() -> None:
     with pytest.raises(InputError) as other:
         bound.parse({"key": "secret://a", "more": 1})
     assert other.value.hint != STORE_IT
+
+
+def test_the_length_of_a_text_with_references_is_told_in_characters() -> None:
+    class Sent(BaseModel):
+        short: Annotated[SecretText, Field(max_length=5)] = SecretText("")
+        long: Annotated[SecretText, Field(min_length=30)] = SecretText("x" * 30)
+        many: Annotated[list[SecretText], Field(max_length=1)] = Field(default_factory=list)
+
+    schema: Any = schema_of(Sent)
+    for shape in (
+        Shape(schema, Sent, code="INVALID_INPUT", of="the inputs", shows_values=True),
+        Shape(schema, None, code="INVALID_INPUT", of="the inputs", shows_values=True),
+    ):
+        assert "`short` must have at most 5 characters" in refusal(shape, {"short": "secret://a"}).message
+        assert "`long` must have at least 30 characters" in refusal(shape, {"long": "secret://a"}).message
+        assert "`many` must have at most 1 entries" in refusal(shape, {"many": ["a", "b"]}).message

@@ -6,12 +6,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 from assent.cli import _doctor_hands as hands
 from assent.cli._check import Check
 from assent.cli._command import command
+from assent.cli._doctor_secrets import is_within, secret_checks
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli._json import compact
@@ -85,7 +85,7 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield hands.git_check(settings)
     yield hands.info_check(settings)
     yield from _endpoints(settings)
-    yield _guarded("secrets", lambda: _secrets(settings))
+    yield from secret_checks(settings)
     if settings.state.is_dir():
         yield _guarded("runs", lambda: _runs(door))
         yield _guarded("deliveries", lambda: _deliveries(door))
@@ -148,19 +148,6 @@ def _plugins(door: Door) -> Check:
     return Check("plugins", "warning" if wrong else "ok", seen, hint if wrong else None)
 
 
-def _secrets(settings: Settings) -> Check:
-    """What the configuration says of them; none is fetched."""
-    secrets = settings.secrets.secrets.values()
-    files = [one for one in secrets if one.source is not None and one.source.kind == "file"]
-    inside = [
-        one.name for one in files if one.source and _is_within(Path(one.source.where), settings.workspace)
-    ]
-    if inside:
-        seen = f"the file of `{inside[0]}` lies in the workspace, where capabilities may read it"
-        return Check("secrets", "warning", seen, "keep it elsewhere, and name it in assent.toml")
-    return Check("secrets", "ok", f"{len(secrets)} configured: assent secrets list")
-
-
 def _endpoints(settings: Settings) -> Iterator[Check]:
     """Where webhooks go, and whether the secret that signs them may be had. Nobody is asked for it."""
     if not settings.notify.endpoints:
@@ -219,7 +206,7 @@ def _key(settings: Settings) -> Check:
         return Check("signing key", "fault", f"can't be looked at: {error.strerror}")
     if mode & 0o077:
         return Check("signing key", "fault", f"mode {mode:04o}: others may use it", f"chmod 600 {path}")
-    if _is_within(path, settings.state):
+    if is_within(path, settings.state):
         return Check(
             "signing key",
             "warning",
@@ -260,10 +247,6 @@ def _application(door: Door) -> tuple[dict[str, Json] | None, Check]:
     ill = [f"{part}: {one['detail'] or one['status']}" for part, one in said.items() if one["status"] != "ok"]
     status = {"ok": "ok", "degraded": "warning"}.get(str(found.get("status")), "fault")
     return found, Check(name, status, "; ".join(ill) or f"all {len(said)} ok")
-
-
-def _is_within(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _runs(door: Door) -> Check:

@@ -76,12 +76,14 @@ class Secret:
 class Fetched:
     """What a provider has found. `ttl_ms`: how long it may be kept, within the bounds; None leaves that to them.
 
-    `provider` is what the record calls the place it came from, where the provider's own name says less.
+    `provider` is what the record calls the place it came from, where the provider's own name says less. `previous` is the value
+    that it replaced, as long as nobody has said that the new one works.
     """
 
     secret: Secret
     ttl_ms: int | None = None
     provider: str | None = None
+    previous: Secret | None = None
 
 
 class SecretSourceError(InputError):
@@ -221,6 +223,7 @@ class _Slot:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     secret: Secret | None = None
+    previous: Secret | None = None
     provider: str | None = None
     expires_ms: int = 0
     begun: int = 0
@@ -299,11 +302,18 @@ class Secrets:
                 assert slot.secret is not None  # INVARIANT: a fetch leaves a secret or a failure
                 # INVARIANT: a value is known to the redactor before anybody has it.
                 is_hidden = self.redactor.add(name, slot.secret.reveal())
+                if slot.previous is not None:
+                    self.redactor.add(name, slot.previous.reveal())
                 binding = self._binding(name, slot.secret, ids or {})
                 tell(outcome, slot.provider, is_hidden=is_hidden, binding=binding)
                 return slot.secret
         finally:
             slot.users -= 1
+
+    def previous(self, name: str) -> Secret | None:
+        """The value that one replaced which was just read, while it is being rotated; for what both have to be good for."""
+        slot = self._slots.get(name)
+        return slot.previous if slot is not None and slot.secret is not None else None
 
     def require_granted(
         self, name: str, *, capability: str, granted: Collection[str] = (), host: str | None = None
@@ -398,6 +408,7 @@ class Secrets:
                 continue
             if found is not None:
                 slot.secret, slot.provider = found.secret, found.provider or provider.name
+                slot.previous = found.previous
                 slot.expires_ms = self._clock.monotonic_ms() + self._limits.bounded_ttl_ms(found.ttl_ms)
                 break
         else:

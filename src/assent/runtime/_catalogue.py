@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, TypedDict, Unpack
 
 from assent.engine import CAPABILITY_TABLES
-from assent.errors import AssentError, InputError
+from assent.errors import AssentError, InputError, Json
 from assent.invocation import (
     BoundCapability,
     Capability,
@@ -37,6 +37,7 @@ from assent.runtime._recording import BUILT_IN, activation_of, gone_specs, label
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint, RunId
 from assent.spec.reference import CapabilityReference, How
+from assent.spec.secret_inputs import SecretStep, require_secret_references, secret_steps
 from assent.spec.semver import is_release, precedence
 from assent.spec.workflow import WorkflowSpec, check_capabilities
 
@@ -75,16 +76,28 @@ class FrozenCatalogue:
         self._found: dict[str, BoundCapability] = {}
         self._shared: dict[str, tuple[str, Mapping[str, int]]] = {}
         self._translated: dict[tuple[str, str, str], BoundCapability] = {}
-        self._checked: set[Fingerprint] = set()
+        self._checked: dict[Fingerprint, tuple[SecretStep, ...]] = {}
 
     def check(self, spec: WorkflowSpec) -> None:
         """Raise whatever of a workflow these capabilities do not allow; one that passed is not looked at again."""
-        if spec.fingerprint in self._checked:
-            return
+        self._check(spec)
+
+    def check_inputs(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> None:
+        """The same, and INVALID_INPUT for complete inputs that hold a value where a step takes only references to secrets."""
+        steps = self._check(spec)
+        if steps:
+            require_secret_references(steps, inputs)
+
+    def _check(self, spec: WorkflowSpec) -> tuple[SecretStep, ...]:
+        """The steps with fields for secrets that the run's inputs could reach."""
+        known = self._checked.get(spec.fingerprint)
+        if known is not None:
+            return known
         check_capabilities(spec, _Spoken(self))
         if len(self._checked) >= CHECKED_MAX:
             self._checked.clear()
-        self._checked.add(spec.fingerprint)
+        found = self._checked[spec.fingerprint] = secret_steps(spec, _Spoken(self))
+        return found
 
     def find(self, reference: str, run: RunId | None = None) -> BoundCapability:
         """The capability that a reference means for a run, as its callers see it.

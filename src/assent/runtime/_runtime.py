@@ -498,8 +498,11 @@ class Runtime(Planned):
 
     def check_spec(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> dict[str, Json]:
         """The workflow's inputs, complete; raises whatever of the workflow or the inputs can't be used here."""
-        self._capabilities.current().check(spec)
-        return bind_inputs(spec, inputs)
+        current = self._capabilities.current()
+        current.check(spec)
+        bound = bind_inputs(spec, inputs)
+        current.check_inputs(spec, bound)
+        return bound
 
     def check_call(self, reference: str, parameters: Mapping[str, Json]) -> None:
         """Raise what makes a call impossible before anybody is asked: `CAPABILITY_UNKNOWN`, `INVALID_INPUT`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +64,18 @@ class ConfiguredSecrets:
         else:
             # Both libraries block; the loop must not wait for a keychain's dialogue or a server.
             value = await asyncio.to_thread(self.read_slowly, name, source)
-        return Fetched(Secret(value), provider=source.kind) if value else None
+        if not value:
+            return None
+        previous = None
+        # Who needs the value must not wait for the one before it.
+        with suppress(SecretSourceError):
+            if source.kind == "file":
+                previous = _read_file(name, Path(_previous(source).where))
+            elif source.kind == "keyring":
+                previous = await asyncio.to_thread(self.read_slowly, name, _previous(source))
+        return Fetched(
+            Secret(value), provider=source.kind, previous=Secret(previous) if previous is not None else None
+        )
 
     def read_slowly(self, name: str, source: Source) -> str | None:
         """A value from a place that may block."""

@@ -70,6 +70,7 @@ def confirm(settings: Settings, name: str) -> dict[str, Json]:
         "name": name,
         "source": str(provider.source_of(name)),
         "state": "confirmed" if had else "unchanged",
+        "owner_told": _forget(settings, name),
     }
 
 

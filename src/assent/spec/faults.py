@@ -94,6 +94,7 @@ _MUST_HAVE: Final[Mapping[str, str]] = {
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
 }
+_OF_LISTS: Final = ("too_short", "too_long")
 _IS_MISSING: Final = "is missing"
 _MISSING: Final = frozenset(
     {"missing", "missing_argument", "missing_keyword_only_argument", "union_tag_not_found"}
@@ -326,7 +327,9 @@ def _of_pydantic(kind: str, steps: Steps, one: Any) -> _Finding:  # `Any`: pydan
     if kind in _EXTRA:
         return _Finding(steps, "nothing", "is not a parameter", value, ends=False, is_extra=True)
     if kind in _MUST_HAVE:
-        expected = _MUST_HAVE[kind].format_map(context)
+        # Of a text with a type of its own pydantic says what it says of lists.
+        is_text = isinstance(value, str) and kind in _OF_LISTS
+        expected = _MUST_HAVE[f"string_{kind}" if is_text else kind].format_map(context)
         words = "must not be empty" if context.get("min_length") == 1 else f"must have {expected}"
         return _Finding(steps, expected, words, value, ends=False)
     if kind == "string_pattern_mismatch":

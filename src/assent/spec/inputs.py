@@ -11,7 +11,9 @@ from assent.spec._outside import validator_of
 from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.documents import Path, did_you_mean, dotted
 from assent.spec.frozen import freeze, thaw
+from assent.spec.masking import hides
 from assent.spec.names import name_fault
+from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.sections import Faults, Section
 
 INPUTS_MAX: Final = 1_000
@@ -32,7 +34,7 @@ _OWN_KEYS: Final = ("type", "description", "default", "required", "enum")
 _SCHEMA_KEYS: Final = (
     "const minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern format items prefixItems "
     "contains minContains maxContains minItems maxItems uniqueItems properties additionalProperties patternProperties "
-    "propertyNames minProperties maxProperties dependentRequired anyOf oneOf allOf not if then else title examples"
+    "propertyNames minProperties maxProperties dependentRequired anyOf oneOf allOf not if then else title examples writeOnly"
 ).split()
 _REFERRING_KEYS: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "$id", "$schema"})
 
@@ -220,21 +222,28 @@ def bind(inputs: Mapping[str, InputSpec], given: Mapping[str, Json]) -> dict[str
             faults.add(InputError("INPUT_UNKNOWN", f"there is no input `{name[:80]}`", path=name, hint=hint))
     bound: dict[str, Json] = {}
     for name, spec in inputs.items():
-        if name not in given:
-            if spec.required:
-                hint = f"give it as `{name}=…`"
-                faults.add(InputError("INPUT_MISSING", f"input `{name}` is required", path=name, hint=hint))
-            bound[name] = thaw(spec.default)
-            continue
-        value = given[name]
+        if name not in given and spec.required:
+            hint = f"give it as `{name}=…`"
+            faults.add(InputError("INPUT_MISSING", f"input `{name}` is required", path=name, hint=hint))
+        value = given.get(name, spec.default)
         bound[name] = thaw(value)
-        if value is None and not spec.required:
+        # It would be journaled with the run's first event, and what it breaks of the schema would quote it.
+        literals = _literals(name, spec, value) if hides(spec.schema) else []
+        for message in literals:
+            faults.add(InputError("INPUT_INVALID", f"input {message}", path=name, hint=STORE_IT))
+        if name not in given or literals or (value is None and not spec.required):
             continue
         for path, message in violations(spec.schema, value):
             place = dotted((name, *path))
             faults.add(InputError("INPUT_INVALID", f"input `{place}` {message}", path=place))
     faults.raise_if_any()
     return bound
+
+
+def _literals(name: str, spec: InputSpec, value: Json) -> list[Json]:
+    """What is to be said of values that stand where the schema takes only references to secrets."""
+    fields = SecretFields({"properties": {name: thaw(spec.schema)}})
+    return [fault["message"] for fault in fields.literals({name: value})]
 
 
 def read_argument(schema: Mapping[str, Json], text: str, *, name: str = "value") -> Json:

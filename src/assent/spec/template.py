@@ -232,6 +232,10 @@ class Template:
         tree = self._tree if isinstance(self._tree, Mapping) else {}
         return frozenset(key for key, part in tree.items() if next(_references(part), None) is not None)
 
+    def parts(self) -> Iterator[tuple[documents.Path, Template]]:
+        """What references decide of it, each with its place, down to a reference or a text with some."""
+        return _parts(self._tree, ())
+
     def with_defaults(self, defaults: Mapping[str, Json]) -> Template:
         """A template that is a mapping, with these literal values for the keys it lacks."""
         own = self._tree if isinstance(self._tree, Mapping) else {}
@@ -275,6 +279,20 @@ def _render(tree: _Tree, context: Context) -> Json:
             return {key: _render(part, context) for key, part in tree.items()}
         case _:
             return tree
+
+
+def _parts(tree: _Tree, place: documents.Path) -> Iterator[tuple[documents.Path, Template]]:
+    match tree:
+        case Reference() | _Text():
+            yield place, Template(tree)
+        case tuple():
+            for index, part in enumerate(tree):
+                yield from _parts(part, (*place, index))
+        case Mapping():
+            for key, part in tree.items():
+                yield from _parts(part, (*place, key))
+        case _:
+            return
 
 
 def _as_text(value: Json) -> str:

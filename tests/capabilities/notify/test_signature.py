@@ -93,3 +93,15 @@ def test_a_secret_that_can_not_sign_is_refused_and_not_shown(secret: str) -> Non
     inner = secret.removeprefix("whsec_")
     assert not inner or inner not in json.dumps(raised.value.to_dict())
     assert raised.value.__cause__ is None
+
+
+def test_two_secrets_sign_while_one_takes_the_place_of_the_other() -> None:
+    """A receiver with either verifies it; one that never was a key is left out."""
+    old = "whsec_" + base64.b64encode(b"o" * 32).decode()
+    headers = signed_headers(MESSAGE, AT_S, BODY, SECRET, previous=old)
+    assert headers["webhook-signature"].split(" ")[0] == SIGNATURE
+    assert len(headers["webhook-signature"].split(" ")) == 2
+    assert verifies(headers, BODY, key_of(SECRET))
+    assert verifies(headers, BODY, key_of(old))
+    for none in ("too short", SECRET, "whsec_?"):
+        assert signed_headers(MESSAGE, AT_S, BODY, SECRET, previous=none)["webhook-signature"] == SIGNATURE

@@ -98,7 +98,14 @@ async def attempt(
         post.http.egress.admit(target, "POST", delivery.principal)
         secret = await _secret(delivery, endpoint, post, target.host)
         body = (delivery.body or "").encode()
-        headers = signed_headers(delivery.id, clock.now_ms() // 1000, body, secret)
+        previous = post.secrets.previous(endpoint.secret)
+        headers = signed_headers(
+            delivery.id,
+            clock.now_ms() // 1000,
+            body,
+            secret,
+            previous=previous.reveal() if previous is not None else None,
+        )
         wire = Wire(
             "POST",
             target,

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from contextlib import suppress
 from typing import Final
 
 from assent.errors import InputError
@@ -15,14 +16,24 @@ KEY_BYTES_MIN: Final = 24
 """What the specification asks of a signing secret at least (192 bits)."""
 
 
-def signed_headers(delivery: str, at_s: int, body: bytes, secret: str) -> dict[str, str]:
-    """The three headers of one attempt; `at_s` is its time in whole seconds since 1970. WEBHOOK_SECRET_INVALID."""
+def signed_headers(
+    delivery: str, at_s: int, body: bytes, secret: str, *, previous: str | None = None
+) -> dict[str, str]:
+    """The three headers of one attempt; `at_s` is its time in whole seconds since 1970. WEBHOOK_SECRET_INVALID.
+
+    `previous` is the secret that was replaced: until the receiver has the new one, it verifies the second signature.
+    """
     content = b".".join((delivery.encode("ascii"), str(at_s).encode(), body))
-    digest = hmac.new(key_of(secret), content, hashlib.sha256).digest()
+    keys = [key_of(secret)]
+    if previous is not None:
+        # One that is no key has never signed anything, and nobody waits for it.
+        with suppress(InputError):
+            keys.append(key_of(previous))
+    digests = (hmac.new(key, content, hashlib.sha256).digest() for key in dict.fromkeys(keys))
     return {
         "webhook-id": delivery,
         "webhook-timestamp": str(at_s),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests),
     }
 
 

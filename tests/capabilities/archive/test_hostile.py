@@ -57,6 +57,13 @@ def test_control_files_are_out_of_reach(hands: Hands) -> None:
         assert refused(hands, "x.tar", tar_named(name)).code == "PATH_PROTECTED", name
 
 
+def test_a_bare_repository_does_not_come_out(hands: Hands) -> None:
+    names = ("r/HEAD", "r/config", "r/objects/x", "r/refs/")
+    assert refused(hands, "x.zip", zip_named(*names)).code == "PATH_PROTECTED"
+    assert refused(hands, "x.tar", tar_named(*names)).code == "PATH_PROTECTED"
+    assert "r/HEAD" in unpacked(hands, "x.zip", zip_named(*names[:3]))
+
+
 def test_unusual_names_are_taken(hands: Hands) -> None:
     for name in HARMLESS:
         wanted = {"/".join(name.split("/")[: depth + 1]) for depth in range(name.count("/") + 1)}

@@ -313,6 +313,7 @@ GIT = {
     "whole": "rm -rf .git; mkdir .git; echo x > .git/config",
     "elsewhere": "rm -rf .git; echo 'gitdir: ./evil' > .git",
     "nested": "mkdir -p deep/clone/.git; echo x > deep/clone/.git/config",
+    "bare": "mkdir -p b/objects b/refs; echo x > b/HEAD; echo x > b/config",
     "linked": "mkdir clone; echo 'gitdir: ../evil' > clone/.git",
 }
 

@@ -74,6 +74,38 @@ def test_no_capability_changes_or_removes_what_git_obeys(hands: Hands) -> None:
     assert hands.tree() == before
 
 
+@pytest.mark.parametrize("last", ["HEAD", "objects", "refs", "refs/heads/main", "head"])
+def test_no_capability_completes_a_bare_repository(hands: Hands, last: str) -> None:
+    """Git obeys the configuration of any folder with `HEAD`, `objects` and `refs` in it; whichever comes last is refused."""
+    bare = hands.root / "a/bare"
+    for part in {"HEAD", "objects", "refs"} - {last.partition("/")[0].replace("head", "HEAD")}:
+        (bare / part).mkdir(parents=True)
+    (bare / "config").write_text("[core]\nfsmonitor = touch ~/owned\n")
+    before = hands.tree()
+    made = {"path": f"a/bare/{last}"}
+    assert hands.attempt("io.fs.write_file", **made, content="x", create_dirs=True) == "PATH_PROTECTED"
+    assert hands.attempt("io.fs.make_dir", **made, parents=True) == "PATH_PROTECTED"
+    if "/" not in last:
+        assert hands.attempt("io.fs.move", source="evil", destination=f"a/bare/{last}") == "PATH_PROTECTED"
+    diff = f"--- /dev/null\n+++ b/a/bare/{last}\n@@ -0,0 +1 @@\n+x\n"
+    assert hands.attempt("io.fs.patch", diff=diff) == "PATH_PROTECTED"
+    assert hands.tree() == before
+
+
+def test_a_bare_repository_that_stands_is_left_its_rules(hands: Hands) -> None:
+    """What git only keeps may be written, and two of the three names are names like others."""
+    root = hands.root
+    for part in ("objects", "refs", "hooks"):
+        (root / "shared.git" / part).mkdir(parents=True)
+    (root / "shared.git/HEAD").write_text("ref: refs/heads/main\n")
+    for path in ("shared.git/config", "shared.git/hooks/post-update", "shared.git/commondir"):
+        assert hands.attempt("io.fs.write_file", path=path, content="x") == "PATH_PROTECTED"
+    hands.do("io.fs.write_file", path="shared.git/refs/main", content="x").compensate()
+    hands.do("io.fs.copy", source="shared.git", destination="copy.git").compensate()
+    hands.do("io.fs.write_file", path="game/objects/refs", content="x", create_dirs=True).compensate()
+    hands.do("io.fs.write_file", path="game/config", content="x", create_dirs=True).compensate()
+
+
 def test_the_rest_of_a_repository_is_like_any_other_folder(hands: Hands) -> None:
     """A checkout is copied, moved and deleted as a whole, and what git only keeps may be written."""
     root = hands.root

@@ -23,8 +23,9 @@ from assent.capabilities.archive._zip import read_zip
 from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target, made_dirs
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import exists, whole_root
+from assent.capabilities.fs._git_guard import forbid_programs_of_git
 from assent.capabilities.fs._parameters import place
-from assent.capabilities.fs._paths import ROOT, escapes, forbid_programs_of_git, parent_of, shown
+from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
 from assent.capabilities.fs._snapshot import Node, Snapshot, changed
 from assent.capabilities.fs._write import dirs_to_make
 from assent.errors import Json
@@ -51,7 +52,8 @@ class UnpackEffect(FileEffect[Unpack, Unpacked]):
         tree = survey.tree
         for node in tree.nodes:
             files.guard(node.under(path))
-        forbid_programs_of_git(node.under(path) for node in tree.nodes)
+        made = [node.under(path) for node in tree.nodes]
+        forbid_programs_of_git(files, made, made)
         after = Expected.of(tree, hashed=True)
         target = Target(path, Snapshot(), NOTHING, after)
         folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=True)

@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from assent.capabilities.fs._change import Change, Position, Target, remove_empty_dirs
-from assent.capabilities.fs._paths import forbid_programs_of_git, shown
+from assent.capabilities.fs._change import NOTHING, Change, Position, Target, remove_empty_dirs
+from assent.capabilities.fs._git_guard import forbid_programs_of_git
+from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._snapshot import (
     Snapshot,
     changed,
@@ -113,7 +114,10 @@ class FileEffect(ABC, Generic[P, R]):
     def planned(self, context: LocalContext, parameters: P, *, keeps: bool) -> Change:
         """What `plan` says, unless it is out of reach wherever it stands (PATH_PROTECTED)."""
         change = self.plan(context, parameters, keeps=keeps)
-        forbid_programs_of_git((*(target.path for target in change.targets), *change.new_dirs))
+        made = [target.path for target in change.targets if target.after != NOTHING]
+        changed = [target.path for target in change.targets]
+        files = context.world.files
+        forbid_programs_of_git(files, [*changed, *change.new_dirs], [*made, *change.new_dirs])
         return change
 
     # -- the parts ----------------------------------------------------------------------------------------------------

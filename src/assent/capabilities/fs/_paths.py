@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -30,10 +29,6 @@ TEMPORARY: Final = r"\.assent-[0-9a-f]{32}\.tmp"
 """A regular expression for the whole of a name of `temporary_name`."""
 _HIDDEN_NAME: Final = ".assent"
 _READ_ONLY_NAME: Final = "assent.toml"
-_GIT: Final = ".git"
-_STARTS_PROGRAMS: Final = frozenset(
-    {"config", "config.worktree", "hooks", "modules", "worktrees", "commondir"}
-)
 
 
 class Zone(IntEnum):
@@ -132,25 +127,6 @@ def reserved(name: str) -> Zone:
     return Zone.FREE
 
 
-def starts_programs_of_git(path: str) -> bool:
-    """Whether git takes from here which programs it starts: `.git` as a whole, its configuration, its hooks.
-
-    Whoever types `git status` in the workspace starts what its configuration names, outside of every wall.
-    """
-    parts = tuple(map(fold, split(path)))
-    if _GIT not in parts:
-        return False
-    inside = parts[parts.index(_GIT) + 1 :]
-    return not inside or inside[0] in _STARTS_PROGRAMS
-
-
-def forbid_programs_of_git(paths: Iterable[str]) -> None:
-    """Refuse (PATH_PROTECTED) to make, change or remove what decides which programs git starts."""
-    for path in paths:
-        if starts_programs_of_git(path):
-            raise of_git(path)
-
-
 def refusal(code: str, path: str, why: str, hint: str | None = None) -> NoEffectError:
     """The refusal of what a call would do at a path; `why` goes on after the path's name."""
     return NoEffectError(code, f"`{shown(path)}` {why}", path=shown(path), hint=hint)
@@ -173,16 +149,6 @@ def protected(path: str) -> NoEffectError:
         path,
         "belongs to Assent itself and is out of reach of every capability",
         "no policy can allow this; a person edits control files by hand",
-    )
-
-
-def of_git(path: str) -> NoEffectError:
-    """The refusal of a path that decides what git starts."""
-    return refusal(
-        "PATH_PROTECTED",
-        path,
-        "decides which programs git starts, and is out of reach of every capability",
-        "commits, tags and branches are made with `sys.git.*`; a person edits configuration and hooks by hand",
     )
 
 

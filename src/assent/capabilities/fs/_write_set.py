@@ -16,7 +16,8 @@ from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Expected, Folder, Target
 from assent.capabilities.fs._effect import FileEffect, require_pre_image, restore
-from assent.capabilities.fs._paths import forbid_programs_of_git, parent_of
+from assent.capabilities.fs._git_guard import forbid_programs_of_git
+from assent.capabilities.fs._paths import parent_of
 from assent.capabilities.fs._snapshot import Snapshot, Unpacker, build
 from assent.errors import AssentError, InternalError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
@@ -52,10 +53,11 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
         folders: dict[str, bool] = {}
         news: list[Json] = []
         blobs = list(parameters.attached)
+        made: list[str] = []
         for entry in parameters.entries:
             files.guard(entry.path)
             # A repository that comes as a whole comes with what a program has written into its configuration.
-            forbid_programs_of_git(node.under(entry.path) for node in entry.new.nodes)
+            made += [node.under(entry.path) for node in entry.new.nodes]
             old = self.pre_image(context, entry.path, keeps=keeps)
             before = Expected.of(old, hashed=context.keep_pre_image)
             targets.append(Target(entry.path, old, before, Expected.of(entry.new, hashed=True)))
@@ -65,6 +67,7 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
             described, named = entry.new.to_json(context.blobs)
             news.append(described)
             blobs += named
+        forbid_programs_of_git(files, made, made)
         return Change(
             tuple(targets),
             (),

@@ -63,7 +63,7 @@ def at_once(gate: Path, *written: str) -> dict[str, Any]:
     wait = f"while [ ! -e {gate}/go ]; do sleep 0.02; done"
     document = workflow(
         *(
-            f"echo > begun{number}; {wait}; echo written > {path}; rm begun{number}"
+            f"echo > begun{number}; {wait}; echo {number} > {path}; rm begun{number}"
             for number, path in enumerate(written)
         )
     )
@@ -192,9 +192,22 @@ async def test_programs_of_one_run_run_at_once(yard: Place, tmp_path: Path) -> N
         (gate / "go").touch()
         result = await running
         assert result.status == "succeeded", result.error
-        assert (yard.workspace / "a.txt").read_text() == (yard.workspace / "b.txt").read_text() == "written\n"
+        assert [(yard.workspace / name).read_text() for name in ("a.txt", "b.txt")] == ["0\n", "1\n"]
         await rt.undo(result.run_id)
     assert sorted(path.name for path in yard.workspace.iterdir()) == ["assent.toml", "src"]
+
+
+async def test_programs_that_ran_at_once_and_wrote_the_same_conflict(yard: Place, tmp_path: Path) -> None:
+    """Neither saw what the other wrote: one of them is refused, and the run is taken back."""
+    gate = readable(yard, tmp_path)
+    async with yard.open(box=False) as rt:
+        running = asyncio.ensure_future(rt.run(at_once(gate, "src/a.txt", "src/a.txt")))
+        await until_begun(yard, 2)
+        (gate / "go").touch()
+        result = await running
+        assert (result.status, code(result)) == ("rolled_back", "FILE_CHANGED"), result.error
+    assert (yard.workspace / "src/a.txt").read_text() == "one\n"
+    assert [*sandbox_of(yard).iterdir()] == []
 
 
 @pytest.mark.parametrize("line", ["echo x >> assent.toml", "mkfifo pipe", "exit 3"])

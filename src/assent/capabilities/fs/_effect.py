@@ -19,6 +19,7 @@ from assent.capabilities.fs._snapshot import (
     put_back,
     survey,
 )
+from assent.capabilities.fs._turns import in_turn
 from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
@@ -129,15 +130,16 @@ class FileEffect(ABC, Generic[P, R]):
     def execute(self, context: LocalContext, parameters: P) -> R:
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
         change = self.change(context)
-        found = change.find(context.world.files)
-        match change.position(found):
-            case Position.AFTER:
-                self.finish(context, change)
-            case Position.FOREIGN if not self.is_half_done(change, found):
-                raise changed(change.targets[0].path)
-            case _:
-                self.remove_temporaries(context, change)
-                self.apply(context, parameters, change)
+        with in_turn(context, change):
+            found = change.find(context.world.files)
+            match change.position(found):
+                case Position.AFTER:
+                    self.finish(context, change)
+                case Position.FOREIGN if not self.is_half_done(change, found):
+                    raise changed(change.targets[0].path)
+                case _:
+                    self.remove_temporaries(context, change)
+                    self.apply(context, parameters, change)
         return self.output(parameters, change)
 
     def reconcile(self, context: LocalContext, parameters: P) -> Reconciliation:
@@ -172,6 +174,11 @@ class FileEffect(ABC, Generic[P, R]):
         change = self.change(context)
         if change.is_nothing:
             return {"restored": []}  # Nothing of the world is this call's, whatever has become of it since.
+        with in_turn(context, change):
+            self._compensate(context, change)
+        return {"restored": [shown(target.path) for target in change.targets]}
+
+    def _compensate(self, context: LocalContext, change: Change) -> None:
         found = change.find(context.world.files)
         match change.position(found):
             case Position.BEFORE:
@@ -187,7 +194,6 @@ class FileEffect(ABC, Generic[P, R]):
         remove_empty_dirs(files, change.new_dirs)
         for folder in change.folders:
             folder.restore(files)
-        return {"restored": [shown(target.path) for target in change.targets]}
 
     def preview(self, context: LocalContext, parameters: P) -> Preview:
         """What the call would change, as a unified diff; the change is made to the call's simulated world."""

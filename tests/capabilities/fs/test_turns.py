@@ -1,0 +1,81 @@
+"""Calls that change the same files do so one after the other, and others do not wait for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from assent.capabilities.fs._change import NOTHING, Change, Target
+from assent.capabilities.fs._snapshot import Snapshot
+from assent.capabilities.fs._turns import in_turn
+from assent.invocation import CancelToken, NoEffectError
+
+HERE, THERE = object(), object()
+PATIENCE_S = 30
+
+
+def context(world: object = HERE, cancel: CancelToken | None = None) -> Any:
+    """What a turn asks of a call: its world, and whether it is still wanted."""
+    return SimpleNamespace(world=SimpleNamespace(files=world), cancel=cancel or CancelToken())
+
+
+def change(*paths: str) -> Change:
+    return Change(tuple(Target(path, Snapshot(), NOTHING, NOTHING) for path in paths))
+
+
+def begin(work: Callable[[], None]) -> Future[None]:
+    threads = ThreadPoolExecutor(1)
+    try:
+        return threads.submit(work)
+    finally:
+        threads.shutdown(wait=False)
+
+
+@pytest.mark.parametrize(
+    ("mine", "its"), [("a/b", "a/b"), ("a/b", "A/B"), ("a", "a/b/c"), ("a/b/c", "a"), (".", "a")]
+)
+def test_who_changes_the_same_waits_for_its_turn(mine: str, its: str) -> None:
+    order: list[str] = []
+    waits = threading.Event()
+
+    class Watched(CancelToken):
+        @property
+        def is_cancelled(self) -> bool:
+            waits.set()  # whoever waits asks whether it is still wanted
+            return False
+
+    def second() -> None:
+        with in_turn(context(cancel=Watched()), change("other", its)):
+            order.append("second")
+
+    with in_turn(context(), change(mine, "x")):
+        after = begin(second)
+        assert waits.wait(PATIENCE_S)
+        order.append("first")
+    after.result(PATIENCE_S)
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize(("its", "world"), [("a/bc", HERE), ("b", HERE), ("a/b", THERE)])
+def test_who_changes_something_else_does_not_wait(its: str, world: object) -> None:
+    with in_turn(context(), change("a/b")), in_turn(context(world), change(its)):
+        pass
+
+
+def test_who_is_not_wanted_any_more_gives_up_its_turn() -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with (
+        in_turn(context(), change("a")),
+        pytest.raises(NoEffectError) as caught,
+        in_turn(context(cancel=cancel), change("a")),
+    ):
+        pass
+    assert caught.value.code == "CALL_CANCELLED"
+    with in_turn(context(), change("a")):
+        pass

@@ -17,8 +17,11 @@ Object: TypeAlias = "Mapping[str, Json]"
 def text(data: Object, key: str, default: str = "") -> str:
     """A field as text; numbers are written out, null and absence are the default."""
     value = data.get(key)
-    if value is None:
-        return default
+    return default if value is None else written(value)
+
+
+def written(value: Json) -> str:
+    """A text as it is, and everything else as JSON."""
     return value if isinstance(value, str) else compact(value)
 
 

@@ -9,7 +9,7 @@ import click
 
 from assent.cli._diff import diff_text, size_words
 from assent.cli._door import Door
-from assent.cli._json import Object, compact, mapping, number, text
+from assent.cli._json import Object, mapping, number, text, written
 from assent.cli._plan_text import approvers_text, duration_text
 from assent.cli._style import RISK_STYLE, Paint, safe, safe_line
 from assent.spec.targets import name_of
@@ -37,7 +37,7 @@ def approval_text(approval: Object, *, paint: Paint, now_ms: int) -> str:
         f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{f'  {size}' if size else ''}"
     ]
     inputs = mapping(approval, "inputs")
-    lines += [f"  {safe_line(name)}: {safe_line(_shown(inputs[name]), 100)}" for name in inputs]
+    lines += [f"  {safe_line(name)}: {safe_line(written(inputs[name]), 100)}" for name in inputs]
     lines.append(
         f"  asked by {safe_line(text(approval, 'requester'))}, rule {safe_line(text(approval, 'rule'))}"
     )
@@ -111,7 +111,3 @@ def _why(door: Door, approval: Object) -> str:
 
 def _diff(approval: Object) -> str:
     return text(mapping(approval, "preview"), "diff")
-
-
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else compact(value)  # type: ignore[arg-type]  # it came out of JSON

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assent.cli._fold import TIMES, folded, folded_name
-from assent.cli._json import Object, compact, mapping, number, objects, text
+from assent.cli._json import Object, compact, mapping, number, objects, text, written
 from assent.cli._output_text import output_text
 from assent.cli._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
@@ -52,7 +52,7 @@ def details_lines(details: Object, *, most: int) -> list[str]:
         line
         for key in sorted(details)
         if details[key] not in (None, "")
-        for line in _detail(key, _value(details[key]), most)
+        for line in _detail(key, written(details[key]), most)
     ]
 
 
@@ -63,10 +63,6 @@ def _detail(key: str, value: str, most: int) -> list[str]:
         return [f"  {safe_line(key)}: {safe_line(said[0], 400)}"]
     cut = [f"    … {len(said) - most} lines before"] if len(said) > most else []
     return [f"  {safe_line(key)}:", *cut, *(f"    {safe_line(one, 400)}" for one in said[-most:])]
-
-
-def _value(value: object) -> str:
-    return value if isinstance(value, str) else compact(value)  # type: ignore[arg-type]  # it came out of JSON
 
 
 def steps_table(run: Object, *, paint: Paint) -> str:

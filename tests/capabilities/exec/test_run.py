@@ -9,7 +9,7 @@ import pytest
 from assent.engine import RunResult
 from assent.runtime.api import Reader
 from assent.sandbox import Holds, Sandbox
-from tests.support.bodies import Place, code
+from tests.support.bodies import Place, code, policy, rule
 
 
 async def run(place: Place, *argv: str, **given: Any) -> RunResult:
@@ -88,7 +88,7 @@ async def test_a_program_that_takes_too_long_is_ended(yard: Place) -> None:
     [
         ({"argv": ["bash"]}, "PROGRAM_NOT_ALLOWED"),
         ({"argv": ["sh"], "environment": {"LD_PRELOAD": "x"}}, "ENVIRONMENT_NOT_ALLOWED"),
-        ({"argv": ["sh"], "cwd": "../.."}, "SANDBOX_INVALID"),
+        ({"argv": ["sh"], "cwd": "../.."}, "PATH_ESCAPES"),
         ({"argv": ["sh"], "cwd": "nowhere"}, "NOT_A_DIRECTORY"),
         ({"argv": []}, "INVALID_INPUT"),
         ({"argv": ["sh", "a\0b"]}, "INVALID_INPUT"),
@@ -98,6 +98,18 @@ async def test_a_program_that_takes_too_long_is_ended(yard: Place) -> None:
 async def test_what_may_not_be_run_is_not(yard: Place, given: dict[str, Any], expected: str) -> None:
     async with yard.open(box=False) as rt:
         assert code(await rt.call("sys.exec.run", given)) == expected
+
+
+async def test_nobody_is_asked_about_a_folder_that_a_program_could_not_start_in(yard: Place) -> None:
+    yard.policy = policy(rule("asks", "REQUIRE_APPROVAL"))
+    async with yard.open(box=False) as rt:
+        for cwd, expected in (
+            ("../..", "PATH_ESCAPES"),
+            ("nowhere", "NOT_A_DIRECTORY"),
+            ("src/a.txt", "NOT_A_DIRECTORY"),
+        ):
+            result = await rt.call("sys.exec.run", {"argv": ["sh"], "cwd": cwd})
+            assert (result.status, code(result)) == ("failed", expected)
 
 
 async def test_a_value_of_a_secret_in_what_is_printed_is_hidden(

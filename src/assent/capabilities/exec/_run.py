@@ -11,8 +11,9 @@ from assent.capabilities.exec._parameters import Run, RunCaptured
 from assent.capabilities.exec._programs import Command, Programs, Ran, in_thread
 from assent.capabilities.exec._results import Ran as RanResult
 from assent.capabilities.exec._rules import Permit
+from assent.capabilities.fs._faults import not_a_directory
 from assent.errors import AssentError, WorldError
-from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.states import Verdict
 
 SHOWN_CHARACTERS_MAX: Final = 2000
@@ -33,6 +34,7 @@ async def run(context: LocalContext, parameters: Run) -> RanResult:
 async def prepare(context: LocalContext, parameters: Run) -> Prepared:
     """Whether the program can have an effect: with a network, or without walls. A rule that is changed later changes nothing."""
     network = _permit(context, parameters).rule.network
+    await in_thread(partial(_require_folder, context, parameters.cwd))
     return Prepared({"may_act": network or not await context.app.get(Programs).is_confined()})
 
 
@@ -48,9 +50,17 @@ def _permit(context: LocalContext, parameters: Run) -> Permit:
     return context.app.get(Programs).permit(command, str(context.principal))
 
 
+def _require_folder(context: LocalContext, path: str) -> None:
+    """Refuse a working folder that is none, or that leads out of the workspace, before a person is asked about the call."""
+    entry = context.world.files.stat(path)
+    if entry is None or entry.kind is not EntryKind.DIRECTORY:
+        raise not_a_directory(path)
+
+
 def preview(context: LocalContext, parameters: Run) -> Preview:
     """The command line, and what the program would be granted."""
     allowed = _permit(context, parameters)
+    _require_folder(context, parameters.cwd)
     network = "with the network" if allowed.rule.network else "without a network"
     return Preview("text", f"{command_line(parameters)}\n({network}; what it writes is thrown away)\n")
 

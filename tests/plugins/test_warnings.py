@@ -117,6 +117,14 @@ def test_asking_for_every_host_is_told() -> None:
         ("import json\njson.dumps = None", "PLUGIN_CODE_PATCHES"),
         ("import os\nos.system('ls')", "PLUGIN_IMPORT_EFFECT"),
         ("def f(context, x): context.secret(x)", "PLUGIN_SECRET_UNDECLARED"),
+        (
+            "from assent.spec.types import SecretText\nT = SecretText('Bearer secret://x')",
+            "PLUGIN_SECRET_UNDECLARED",
+        ),
+        (
+            "from assent.spec.types import SecretText\ndef f(x): return SecretText(x)",
+            "PLUGIN_SECRET_UNDECLARED",
+        ),
         (PLAIN.replace('"LOW"', "pick()"), "PLUGIN_VALUE_UNKNOWN"),
         (PLAIN.replace("notes.get", "io.fs.read_file"), "PLUGIN_ID_SHADOWS"),
         (PLAIN + PLAIN.replace("get(", "other("), "PLUGIN_ID_TWICE"),

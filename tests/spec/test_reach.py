@@ -48,6 +48,7 @@ def test_what_is_left_out_is_the_narrowest(written: str, means: str) -> None:
         "a.example b.example",
         "a.example\n",
         "ünïcode.example",
+        "\N{KELVIN SIGN}.example",
     ],
 )
 def test_what_is_no_entry_is_refused(written: str) -> None:

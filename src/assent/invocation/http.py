@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from assent.errors import InputError, Json
-from assent.spec.reach import METHODS
+from assent.spec.reach import ASKING, METHODS
 
 BodyType: TypeAlias = Literal["json", "text", "form", "bytes"]
 BODY_TYPES: Final = ("json", "text", "form", "bytes")
+
+HEADERS_MAX: Final = 64
+QUERY_MAX: Final = 256
+HEAD_CHARACTERS_MAX: Final = 64 << 10
 
 STOP_S: Final = 0.1
 """How long a thread that waits for an answer goes on waiting after its part was asked to stop."""
@@ -139,8 +143,14 @@ def require_form(request: HttpRequest) -> None:
         fault = f"`{request.method[:20]}` is no method that can be sent: {', '.join(METHODS)}"
     elif request.body_type is not None and request.body_type not in BODY_TYPES:
         fault = f"`{request.body_type[:20]}` is no type of body: {', '.join(BODY_TYPES)}"
-    elif request.body is not None and request.method in ("GET", "HEAD"):
+    elif request.body is not None and request.method in ASKING:
         fault = f"a {request.method} has no body"
+    elif len(request.headers) > HEADERS_MAX or len(request.query) > QUERY_MAX:
+        fault = f"a request has at most {HEADERS_MAX} headers and {QUERY_MAX} values in its query"
+    elif sum(len(name) + len(value) for name, value in request.headers + request.query) > HEAD_CHARACTERS_MAX:
+        fault = (
+            f"the headers and the query of a request have at most {HEAD_CHARACTERS_MAX} characters together"
+        )
     if fault is not None:
         raise InputError("HTTP_REQUEST_INVALID", fault)
 

@@ -42,7 +42,8 @@ class Service:
         """The entry that a text is; ValueError with the rest of the sentence."""
         # Methods are words in capitals, all else means the same in either case.
         head, space, rest = text.rpartition(" ")
-        found = _ENTRY.fullmatch(f"{head}{space}{rest.lower()}")
+        # Some letters of other alphabets become ASCII ones in lower case: nobody would see whose host that is.
+        found = _ENTRY.fullmatch(f"{head}{space}{rest.lower()}") if text.isascii() else None
         if found is None:
             raise ValueError(
                 "must be a host, like `api.example.com`, `*.example.com` or `POST,DELETE http://127.0.0.1:8080`"

@@ -368,8 +368,14 @@ async def test_a_refusal_says_nothing_of_an_effect_that_went_before(net: Net) ->
     assert [one.method for one in net.site.asked] == ["POST", "GET"]
 
 
-async def test_a_call_has_so_many_requests_at_once(net: Net) -> None:
+async def test_a_call_has_so_many_requests(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     async with net.open() as rt:
+        with monkeypatch.context() as fewer:
+            fewer.setattr("assent.invocation._sending.REQUESTS_MAX", 3)
+            assert (await output(rt, "plugged.ask", url=net.url("a.test"), times=3))["status"] == 200
+            assert (await output(rt, "plugged.ask", url=net.url("a.test"), times=4))[
+                "code"
+            ] == "HTTP_TOO_MANY"
         assert await output(rt, "plugged.flood", url=net.url("a.test"), count=10) == ["200"]
         found = await output(rt, "plugged.flood", url=net.url("a.test"), count=60)
         assert found == ["200", "HTTP_TOO_MANY"]

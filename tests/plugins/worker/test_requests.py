@@ -14,7 +14,7 @@ from msgspec.msgpack import Ext
 from assent.errors import AssentError, InputError
 from assent.invocation import CallTimeoutError, LocalContext
 from assent.invocation.context import CallLife
-from assent.invocation.http import HttpAnswer, HttpRequest
+from assent.invocation.http import HttpAnswer, HttpRequest, require_form
 from assent.plugins.worker._frames import BrokenFrameError
 from assent.plugins.worker._http import from_args, to_args
 from assent.spec.secret_text import SecretText
@@ -184,3 +184,22 @@ def test_a_request_has_all_its_arguments_and_an_end_of_depth() -> None:
         with pytest.raises(BrokenFrameError):
             from_args(args)
     assert from_args([*GOOD[:4], b"x", "bytes", False]).body == b"x"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"method": "get"},
+        {"method": "CONNECT"},
+        {"body": "x"},
+        {"body_type": "file"},
+        {"headers": (("a", "b"),) * 65},
+        {"query": (("a", "b"),) * 257},
+        {"headers": (("a", "b" * (64 << 10)),)},
+    ],
+)
+def test_a_request_has_a_form(fields: dict[str, Any]) -> None:
+    require_form(HttpRequest("GET", "http://a.test/"))
+    with pytest.raises(InputError) as refused:
+        require_form(HttpRequest(**{"method": "GET", "url": "http://a.test/", **fields}))
+    assert refused.value.code == "HTTP_REQUEST_INVALID"

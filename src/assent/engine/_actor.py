@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future, Task
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from msgspec.structs import replace
@@ -72,12 +73,13 @@ class RunActor:
         self._scope = scope
         self._services = scope.services
         self._progress = progress
+        self._inbox: Inbox[Message] = Inbox()
+        self._look_again = partial(self._inbox.put, (None, None))
         self._preparing = Preparations(scope, progress, self._look_again)
         self._admission = Admission(scope, self._preparing.announce)
         self._outbox = Outbox(scope.services, scope.record, durable_n)
         self._effects = Effects(scope, self._hear, self._outbox.bind)
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
-        self._inbox: Inbox[Message] = Inbox()
         self._busy: dict[StepKey, Task[None]] = {}
         self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)
         self._waiting: dict[StepKey, None] = {}
@@ -171,9 +173,6 @@ class RunActor:
         self._look_again()
         self.start()
 
-    def _look_again(self) -> None:
-        self._inbox.put((None, None))
-
     async def rest(self) -> None:
         """Wait until nothing moves any more: the run ended, or waits for a person. Raises what stopped it otherwise."""
         while self._driving is not None and not self._driving.done():
@@ -199,6 +198,14 @@ class RunActor:
         await self._preparing.end()
         self._drop_launches()
         await self._scope.abandon()
+
+    def let_go(self) -> None:
+        """The run is over here. Its parts forget the way back to it, so that it is freed at once.
+
+        As a cycle it would wait for a full pass of the collector, and hundreds of ended runs with it: each new one was made in
+        memory that no cache held, which cost a run 6 % of its processor time.
+        """
+        self._effects.let_go()
 
     def _drop_launches(self) -> None:
         for _, launch in self._launches:

@@ -30,6 +30,7 @@ from assent.engine._commands import (
 )
 from assent.engine._outbox import Outbox
 from assent.engine._record import StepRecord
+from assent.engine._reports import call_ended
 from assent.engine._retry import retry_at
 from assent.engine._scope import RunScope, idempotency_key
 from assent.errors import AssentError, InternalError, Json, RefusedError
@@ -78,6 +79,10 @@ class Effects:
         self._values = scope.values
         self._record = scope.record
         self.tokens: dict[str, CancelToken] = {}
+
+    def let_go(self) -> None:
+        """The run is over: what a call of it still has to say, nobody hears."""
+        self._deliver = _refuse
 
     async def execute(self, step: StepRecord, outbox: Outbox) -> Command:
         """Run the journaled intent of a running step."""
@@ -425,6 +430,11 @@ class Effects:
     def _retry_at(self, step: StepRecord, code: str) -> int | None:
         policy = self._blueprint.step_of(step.key).retry
         return retry_at(policy, step.attempt, code, self._services.clock, self._services.entropy)
+
+
+async def _refuse(command: Command) -> None:
+    assert isinstance(command, Accessed)  # INVARIANT: a call has nothing else to say
+    raise call_ended(command.events[0].step)
 
 
 def _effect_of(error: Exception, bound: BoundCapability, *, has_returned: bool) -> Effect:

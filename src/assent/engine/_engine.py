@@ -101,6 +101,8 @@ class Engine:
             is_over = actor.record.state.is_finished and not actor.is_at_work
             if is_over or actor.is_broken:
                 self._actors.pop(run, None)
+            if is_over:
+                actor.let_go()
         return actor
 
     def wake(self) -> None:

@@ -21,6 +21,7 @@ from assent.engine._commands import (
 from assent.engine._record import Phase, RunRecord, StepRecord, Task
 from assent.errors import InputError
 from assent.spec import events as ev
+from assent.spec.ids import StepKey
 from assent.spec.states import Effect, StepState, Verdict
 
 COMPENSATION_ATTEMPTS_MAX: Final = 3
@@ -65,12 +66,17 @@ def decide_access(record: RunRecord, access: Accessed) -> Sequence[ev.AnyEvent]:
     step = record.steps.get(first.step)
     under_way = (StepState.RUNNING, StepState.COMPENSATING)
     if step is None or step.state not in under_way or step.attempt != first.attempt:
-        raise InputError(
-            "CALL_ENDED",
-            f"the call of step `{first.step}` has ended and gets no secret, and sends no request",
-            hint="a thread that outlives its call can't ask for more",
-        )
+        raise call_ended(first.step)
     return access.events
+
+
+def call_ended(step: StepKey) -> InputError:
+    """What a call is told that asks for something although it is over."""
+    return InputError(
+        "CALL_ENDED",
+        f"the call of step `{step}` has ended and gets no secret, and sends no request",
+        hint="a thread that outlives its call can't ask for more",
+    )
 
 
 def _is_expected(

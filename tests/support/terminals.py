@@ -107,6 +107,11 @@ class Terminals:
             for running in self._running:
                 running.kill()
 
+    @staticmethod
+    def command(*words: str) -> list[str]:
+        """What is started when these words are typed."""
+        return [*_COMMAND, *words]
+
     def begin(self, *words: str, **env: str) -> Running:
         """Type a command; it runs on its own."""
         return self._start([*_COMMAND, *words], env)

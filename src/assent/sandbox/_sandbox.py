@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -86,15 +86,19 @@ class Sandbox:
         *,
         stdin: bytes | None = None,
         on_output: OnOutput | None = None,
+        on_start: Callable[[Child], None] | None = None,
     ) -> Ended:
         """Run a program to its end; nothing of it is left when this returns, also when it is cancelled.
 
-        Output goes to `on_output`, or is kept in the answer. Raises `WorldError` SANDBOX_UNAVAILABLE (nothing holds here),
-        SANDBOX_FAILED, SANDBOX_LAYER_FULL, `InputError` SANDBOX_INVALID, SANDBOX_PROGRAM.
+        Output goes to `on_output`, or is kept in the answer. `on_start` is given the running program, to end it early.
+        Raises `WorldError` SANDBOX_UNAVAILABLE (nothing holds here), SANDBOX_FAILED, SANDBOX_LAYER_FULL, `InputError`
+        SANDBOX_INVALID, SANDBOX_PROGRAM.
         """
         child = await self._start(argv, confinement, with_input=stdin is not None)
         pump = Pump(child, stdin=stdin, on_output=on_output, most=confinement.limits.output_bytes)
         try:
+            if on_start is not None:
+                on_start(child)
             await pump.run()
         except BaseException:
             child.kill()

@@ -24,7 +24,7 @@ from assent.invocation import LocalContext, NoEffectError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from assent.sandbox import Capture, Ended, Sandbox, SandboxLimits
+    from assent.sandbox import Capture, Child, Ended, Sandbox, SandboxLimits
 
 T = TypeVar("T")
 
@@ -171,6 +171,11 @@ class Programs:
             output.take(name, piece)
             context.progress(counted, None, f"{name}: {len(piece)} bytes")
 
+        loop = asyncio.get_running_loop()
+
+        def stoppable(child: Child) -> None:
+            context.cancel.watch(lambda: loop.call_soon_threadsafe(child.kill))
+
         try:
             sandbox = await self._ready()
             ended: Ended = await sandbox.run(
@@ -178,12 +183,14 @@ class Programs:
                 confinement,
                 stdin=None if command.stdin is None else command.stdin.encode(),
                 on_output=take,
+                on_start=stoppable,
             )
         except AssentError as error:
             if may_act and error.code not in _NEVER_RAN:
                 raise
             raise _without_effect(error) from error
         finally:
+            context.cancel.watch(_do_nothing)
             output.close()
         return Ran(
             exit_code=ended.exit_code,
@@ -292,6 +299,10 @@ class Programs:
             state,
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _do_nothing() -> None:
+    pass
 
 
 async def in_thread(function: Callable[[], T]) -> T:

@@ -87,12 +87,14 @@ def command_line(parameters: Run | RunCaptured) -> str:
 def require_success(ran: Ran, *, check: bool) -> None:
     """Refuse a program that was ended, or that failed. One that could not act has had no effect: nobody has its writes.
 
-    Raises PROGRAM_LIMIT and PROGRAM_FAILED, as `NoEffectError` or `WorldError`.
+    Raises PROGRAM_LIMIT, PROGRAM_FAILED and CALL_CANCELLED, as `NoEffectError` or `WorldError`.
     """
     if ran.limit is None and (ran.exit_code == 0 or not check):
         return
     kind: type[AssentError] = WorldError if ran.may_act else NoEffectError
     details = {**ran.told(), **ends(ran.folder), "limit": ran.limit}
+    if ran.limit == "killed":
+        raise kind("CALL_CANCELLED", "the call was cancelled while its program ran", details=details)
     if ran.limit is not None:
         key = ran.limit.removesuffix("_s")  # The file gives times as durations.
         longer = "give it more time with `timeout` where the call sets one, or " if key == "wall" else ""

@@ -176,7 +176,9 @@ def test_a_change_that_deletes_is_marked_whatever_its_capability_is_called() -> 
         }
         step |= {"decision": "ALLOW", "undo": "automatic", "known": True, "changes": True}
         plan: dict[str, Json] = {"plan_id": "plan_1", "steps": [{**step, "preview": {"diff": diff}}]}
-        assert row in plan_text(plan, paint=PLAIN, detail=None, run="run", show="show")
+        shown = plan_text(plan, paint=PLAIN, detail=None, run="run", show="show")
+        assert row in shown
+        assert ("1 deletion" if row.startswith("-") else "1 change") in shown
     assert (deleted(kept), deleted(kept + gone), deleted(other)) == (0, 1, 2)
 
 

@@ -102,8 +102,12 @@ def _sign(step: Object, paint: Paint) -> str:
         return paint("?", "yellow")
     if not is_change(step):
         return " "
-    deletes = text(step, "operation_type") == "DELETE" or deleted(_preview(step))
-    return paint("-", "red") if deletes else paint("~", "yellow")
+    return paint("-", "red") if _deletes(step) else paint("~", "yellow")
+
+
+def _deletes(step: Object) -> bool:
+    """Whether something is no more after the step, by what it is or by what its preview shows."""
+    return text(step, "operation_type") == "DELETE" or deleted(_preview(step)) > 0
 
 
 def _preview(step: Object) -> str:
@@ -192,7 +196,7 @@ def summary_text(steps: list[Object]) -> str:
     sound = [step for step in steps if not step.get("error")]
     failing = [text(step, "name") for step in steps if step.get("error")]
     reads = sum(1 for step in sound if not is_change(step))
-    deletes = sum(1 for step in sound if is_change(step) and text(step, "operation_type") == "DELETE")
+    deletes = sum(1 for step in sound if is_change(step) and _deletes(step))
     changes = len(sound) - reads - deletes
     done = [_count(reads, "without change"), _count(changes, "change"), _count(deletes, "deletion")]
     done.append(_count(len(failing), "failure"))

@@ -316,9 +316,20 @@ async def test_a_secret_goes_only_where_it_is_granted_and_its_value_never_comes_
 
 
 async def test_each_request_is_on_the_record_before_it_leaves(net: Net) -> None:
-    async with net.open() as rt:
-        sent = await rt.call("plugged.ask", {"url": net.url("a.test", "/q?token=abc"), "times": 2})
-        lost = await rt.call("plugged.ask", {"url": "http://a.test:1/"})
+    recorded: list[int] = []
+
+    def look(asked: Asked) -> Reply:
+        with SqliteReader.open(net.shop.folder / ".assent") as reader:
+            recorded.append(sum(isinstance(leaf.event, HttpRequested) for leaf in reader.leaves()))
+        return Reply(200, body=b"seen")
+
+    with serving(look) as site:
+        net.site = site
+        net.declared[:] = [f"http://a.test:{site.port}"]
+        async with net.open() as rt:
+            sent = await rt.call("plugged.ask", {"url": net.url("a.test", "/q?token=abc"), "times": 2})
+            lost = await rt.call("plugged.ask", {"url": "http://a.test:1/"})
+    assert recorded == [1, 2]
     with SqliteReader.open(net.shop.folder / ".assent") as reader:
         leaves = reader.run_leaves(RunId(sent.run_id))
         asked = [leaf.event for leaf in leaves if isinstance(leaf.event, HttpRequested)]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,5 +107,72 @@ def test_a_step_that_meets_a_full_disk_is_a_failed_step(tmp_path: Path, clean_en
         assert run["status"] == "rolled_back"
         assert [step["status"] for step in run["steps"]] == ["compensated", "failed"]
         assert run["steps"][1]["error"]["code"] == "DISK_FULL"
+        assert place.shell("ls -lAR --full-time") == before
+        assert place.assent("audit", "verify", "--json").json()["ok"] is True
+
+
+ALLOW = """\
+version: 1
+default: DENY
+rules:
+  - {id: all, decision: ALLOW, when: {capability: "*"}, without_approval: true, reason: nobody is there to be asked}
+"""
+PROGRAMS = 'policy = "policy.yaml"\n[exec.rules.all]\nprograms = ["sh"]\n'
+
+
+def allow_programs(place: Place) -> None:
+    """Everything is allowed, and shells may be run."""
+    place.shell(
+        f"printf %s '{ALLOW}' > policy.yaml; chmod 600 policy.yaml; printf %s '{PROGRAMS}' > assent.toml"
+    )
+
+
+def call(place: Place, capability: str, script: str) -> Ended:
+    ended = place.assent("call", capability, f"argv:={json.dumps(['sh', '-c', script])}", "--json")
+    if "SANDBOX_UNAVAILABLE" in ended.out:
+        pytest.skip("nothing confines programs in a name space of this machine")
+    return ended
+
+
+@pytest.mark.parametrize("capability", ["sys.exec.run", "sys.exec.run_captured"])
+def test_a_program_that_fills_the_disk_of_the_state_changes_nothing(place: Place, capability: str) -> None:
+    """It may print or write what fills it: the call fails for that reason, and what the program left goes at once."""
+    allow_programs(place)
+    before = place.shell("ls -lAR --full-time")
+    ended = call(place, capability, "head -c 9000000 /dev/zero; head -c 9000000 /dev/zero > large")
+    assert ended.code == 1, ended
+    assert ended.json()["error"]["code"] == "DISK_FULL", ended
+    assert place.shell("ls -lAR --full-time") == before
+    assert place.shell('ls -A "$ASSENT_STATE/sandbox"') == ""
+    assert place.assent("audit", "verify", "--json").json()["ok"] is True
+
+
+@pytest.mark.parametrize("capability", ["sys.exec.run_captured", "sys.archive.unpack"])
+def test_many_files_that_do_not_fit_leave_none_behind(
+    tmp_path: Path, clean_env: dict[str, str], capability: str
+) -> None:
+    """What a program wrote, and what an archive holds, is taken over as a whole or not at all."""
+    with own_places(tmp_path, clean_env) as env, SmallDisk.mounted(tmp_path / "disk") as disk:
+        place = Place(disk, disk.folder, {**env, "ASSENT_STATE": str(tmp_path / "state")})
+        allow_programs(place)
+        if capability == "sys.archive.unpack":
+            with tarfile.open(tmp_path / "a.tar", "w") as archive:
+                for number in range(6):
+                    member = tarfile.TarInfo(f"f{number}")
+                    member.size = 500_000
+                    archive.addfile(member, io.BytesIO(bytes(member.size)))
+            packed = gzip.compress((tmp_path / "a.tar").read_bytes()).hex()
+            program = "import sys; open('a.tar.gz', 'wb').write(bytes.fromhex(sys.argv[1]))"
+            place.shell(f'{sys.executable} -c "{program}" {packed}; echo old > f1')
+            before = place.shell("ls -lAR --full-time")
+            ended = place.assent(
+                "call", capability, "source=a.tar.gz", "destination=out", "ratio_max=10000", "--json"
+            )
+        else:
+            place.shell("echo old > f1")
+            before = place.shell("ls -lAR --full-time")
+            ended = call(place, capability, "for n in 1 2 3 4 5 6; do head -c 500000 /dev/zero > f$n; done")
+        assert ended.code == 1, ended
+        assert ended.json()["error"]["code"] == "DISK_FULL", ended
         assert place.shell("ls -lAR --full-time") == before
         assert place.assent("audit", "verify", "--json").json()["ok"] is True

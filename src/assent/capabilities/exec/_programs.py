@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from assent.capabilities.exec._rules import Permit, ProgramRule, permit
 from assent.capabilities.exec._stamp import Stamp, stamp_of
 from assent.capabilities.fs._faults import not_a_directory
 from assent.capabilities.fs._paths import TEMPORARY
-from assent.errors import AssentError, Json
+from assent.errors import AssentError, Json, WorldError
 from assent.invocation import LocalContext, NoEffectError
 
 if TYPE_CHECKING:
@@ -133,9 +134,12 @@ class Programs:
             raise _without_walls(
                 "the walls around programs, which stood when the call was prepared, do not stand now"
             )
-        folder = await in_thread(self._folders.make)
+        with _disk_told(may_act=False):
+            folder = await in_thread(self._folders.make)
         try:
-            yield await self._run(context, command, allowed, folder, may_act=may_act)
+            with _disk_told(may_act=may_act):
+                ran = await self._run(context, command, allowed, folder, may_act=may_act)
+            yield ran
         finally:
             await in_thread(partial(self._folders.discard, folder))
 
@@ -238,18 +242,28 @@ class Programs:
         if not sandbox.holds.is_confined:
             raise _without_walls("what a program writes can't be captured where nothing confines it")
         async with self._turn(command, allowed, context.key) as (name, stamp):
-            kept, is_kept = await in_thread(partial(self._kept, name)), False
-            folder = kept.folder if kept else await in_thread(partial(self._folders.make, name))
-            try:
-                found = kept or await self._run(context, command, allowed, folder, may_act=False)
-                yield found, await in_thread(partial(sandbox.captured, folder / LAYER)), stamp
-                if keep and found.exit_code == 0 and found.limit is None:
-                    how = None if kept else _told(found)
-                    await in_thread(partial(self._folders.keep, folder, how, run=str(context.run)))
-                    is_kept = True
-            finally:
-                if not is_kept:
-                    await in_thread(partial(self._folders.discard, folder))
+            with _disk_told(may_act=False):
+                async with self._capture(context, command, allowed, name, keep=keep) as (found, capture):
+                    yield found, capture, stamp
+
+    @asynccontextmanager
+    async def _capture(
+        self, context: LocalContext, command: Command, allowed: Permit, name: str, *, keep: bool
+    ) -> AsyncIterator[tuple[Ran, Capture]]:
+        """The capture of this name, of a program that ran before or runs now."""
+        sandbox = await self._ready()
+        kept, is_kept = await in_thread(partial(self._kept, name)), False
+        folder = kept.folder if kept else await in_thread(partial(self._folders.make, name))
+        try:
+            found = kept or await self._run(context, command, allowed, folder, may_act=False)
+            yield found, await in_thread(partial(sandbox.captured, folder / LAYER))
+            if keep and found.exit_code == 0 and found.limit is None:
+                how = None if kept else _told(found)
+                await in_thread(partial(self._folders.keep, folder, how, run=str(context.run)))
+                is_kept = True
+        finally:
+            if not is_kept:
+                await in_thread(partial(self._folders.discard, folder))
 
     def _kept(self, name: str) -> Ran | None:
         """The capture of this name, held; None when there is none, or not all of it."""
@@ -299,6 +313,23 @@ class Programs:
             state,
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+@contextmanager
+def _disk_told(*, may_act: bool) -> Iterator[None]:
+    """Inside, what the state's disk refuses is told as such: DISK_FULL, STORAGE_FAILED. Without a way to act nothing was done."""
+    try:
+        yield
+    except OSError as error:
+        kind: type[AssentError] = WorldError if may_act else NoEffectError
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            message = (
+                "the disk that holds the state is full: what the program writes and prints is kept there"
+            )
+            raise kind("DISK_FULL", message, hint="free some space and try again") from error
+        reason = (error.strerror or str(error)).lower()
+        message = f"what the program writes and prints can't be kept in the state: {reason}"
+        raise kind("STORAGE_FAILED", message, hint="check the disk that holds the state") from error
 
 
 def _do_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from assent.errors import InputError, Json
 from assent.spec._fault_places import FaultPlaces
+from assent.spec._plain_copies import copier
 from assent.spec.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
 from assent.spec.frozen import thaw
 from assent.spec.schemas import compile_schema, completed, schema_of, takes_more
@@ -85,7 +86,7 @@ class Shape:
             if self.is_typed:
                 python = self._validate_json(data, strict=True, extra=self._extra)
                 if not infinite:
-                    return python, self._dump(python, mode="json")
+                    return python, self._written(python)
             else:
                 plain = _decode(data)
                 faults = self._broken(plain)
@@ -108,6 +109,11 @@ class Shape:
         if refusal.hint is None and not self._secrets.are_references(value):
             refusal.hint = STORE_IT
         return refusal
+
+    @cached_property
+    def _written(self) -> Callable[[Any], Any]:
+        """What makes JSON of parameters that were read."""
+        return copier(self._core) or partial(self._dump, mode="json")
 
     @cached_property
     def _secrets(self) -> SecretFields:

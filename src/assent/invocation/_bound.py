@@ -86,7 +86,8 @@ class BoundCapability:
 
         What the journal gives back is not held to this: an earlier version took it.
         """
-        self._secrets.require_references(dict(inputs), self.spec.id)
+        if self._secrets.hides:
+            self._secrets.require_references(dict(inputs), self.spec.id)
 
     @cached_property
     def _secrets(self) -> SecretFields:

@@ -102,13 +102,7 @@ class Shape:
             faults = [plain_fault(str(error))]
         # Raised out here: inside of the handlers above every refusal would drag the other error along. And without a name of its
         # own, which would make a circle of the error, its traceback and this call, for the collector to find.
-        raise self._hinted(_joined(infinite, faults) if infinite else faults, value)
-
-    def _hinted(self, faults: Sequence[Fault], value: Mapping[str, Json]) -> InputError:
-        refusal = invalid(self._code, self._are, faults)
-        if refusal.hint is None and not self._secrets.are_references(value):
-            refusal.hint = STORE_IT
-        return refusal
+        raise self._refused(_joined(infinite, faults) if infinite else faults, value)
 
     @cached_property
     def _written(self) -> Callable[[Any], Any]:
@@ -154,8 +148,11 @@ class Shape:
             return []
         return self._tell().of_schema(self._validator.iter_errors(plain))
 
-    def _refused(self, faults: Sequence[Fault]) -> InputError:
-        return invalid(self._code, self._are, faults)
+    def _refused(self, faults: Sequence[Fault], inputs: Mapping[str, Json] | None = None) -> InputError:
+        refusal = invalid(self._code, self._are, faults)
+        if inputs is not None and self._secrets.hides and refusal.hint is None:
+            refusal.hint = None if self._secrets.are_references(inputs) else STORE_IT
+        return refusal
 
     def _tell(self) -> Telling:
         if self._telling is None:

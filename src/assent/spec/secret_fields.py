@@ -21,12 +21,13 @@ class SecretFields:
 
     def __init__(self, schema: Mapping[str, Json]) -> None:
         self._schema = schema
-        self._hides = hides(schema)
+        self.hides: Final = hides(schema)
+        """Whether there is a field for references only."""
         self._refers = _mentions(schema)
 
     def literals(self, value: Json) -> list[Fault]:
         """A fault for each value that stands where only a reference may: a `writeOnly` field. None of them quotes it."""
-        if not self._hides:
+        if not self.hides:
             return []
         found: dict[tuple[str | int, ...], None] = {}
         for place in places(value, self._schema, lambda schema: schema.get("writeOnly") is True):
@@ -38,7 +39,7 @@ class SecretFields:
 
     def are_references(self, value: Mapping[str, Json]) -> bool:
         """Whether nothing in the value stands where a reference should be."""
-        return not self._hides or not self.literals(dict(value))
+        return not self.literals(dict(value))
 
     def require_references(self, value: Json, of: str) -> None:
         """Raise `InputError` INVALID_INPUT with every fault of `literals`. `of` names what the value is the inputs of."""

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
 
 from assent import Runtime
+from assent.errors import AssentError, InputError
+from assent.runtime.settings import Settings
 from tests.support.door import Terminal
 from tests.support.hostile import FILES, HONEST
 from tests.support.plugins import interpreter_kept, write
@@ -68,6 +71,32 @@ def test_a_digest_that_was_looked_at_is_trusted(terminal: Terminal, plugged: Pat
     assert (listed[0]["status"], listed[0]["capabilities"]) == ("trusted", ["plugged.count"])
     assert "trusted already" in terminal("plugin", "trust", str(plugged)).out
     assert "trusted" in terminal("plugin", "list").out
+
+
+def test_what_only_the_ledger_refuses_is_not_listed_as_trusted(
+    terminal: Terminal, plugged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is required or not. Nobody is asked before something was recorded, nor for one that would be imported here."""
+
+    def listed() -> dict[str, Any]:
+        found: Any = terminal("plugin", "list", "--json").json
+        return dict(found[0])
+
+    looked_at = digest(terminal)
+    assert terminal("plugin", "trust", "plugged", "--digest", looked_at).code == 0
+    fault = InputError("VERSION_CHANGED", "`plugged.count@1.0.0` is not what was recorded under this version")
+    monkeypatch.setattr("assent.runtime.api.plugin_faults", lambda _settings: {"plugged": fault})
+    assert listed()["status"] == "trusted"
+    (plugged.parent / ".assent").mkdir(mode=0o700)
+    assert (listed()["status"], listed()["error"]["code"]) == ("refused", "VERSION_CHANGED")
+
+    def shut(_settings: Settings) -> dict[str, AssentError]:
+        raise fault
+
+    monkeypatch.setattr("assent.runtime.api.plugin_faults", shut)
+    assert listed()["status"] == "refused"
+    assert terminal("plugin", "trust", "plugged", "--digest", looked_at, "--in-process").code == 0
+    assert listed()["status"] == "trusted"
 
 
 def test_in_process_is_said_by_name_and_shown(terminal: Terminal, plugged: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from assent.cli._table import table
 from assent.errors import AssentError, InputError, Json, RefusedError
 
 if TYPE_CHECKING:
-    from assent.plugins import Candidate, Difference, PluginLoader, PluginSource
+    from assent.plugins import Candidate, Difference, PluginLoader, PluginSource, PluginStatus
 
 _STYLES: Final = {
     "trusted": "green",
@@ -31,8 +32,8 @@ _STYLES: Final = {
 
 @command("list", watches=False, short_help="List the plugins that were found, and how far each is trusted.")
 def list_(door: Door) -> None:
-    """List the plugins that were found or are trusted, and how each stands. Nothing of them is imported."""
-    found = plugins_of(door).list()
+    """List the plugins that were found or are trusted, and how each stands. Nothing of them is imported here."""
+    found = _standing(door)
     if door.out.is_json:
         door.out.object([one.to_json() for one in found])
         return
@@ -58,6 +59,33 @@ def list_(door: Door) -> None:
     ]
     head = ["plugin", "status", "version", "from", "capabilities", "", ""]
     door.out.answer(table(rows, head=head, paint=paint))
+
+
+def _standing(door: Door) -> list[PluginStatus]:
+    """How each plugin stands, with what only the ledger refuses.
+
+    What a trusted one brings is known from its last load, or asked of its worker; one that would be imported into this process is
+    not asked, nor is anybody where nothing was recorded yet.
+    """
+    from assent.plugins import PluginState
+    from assent.runtime import api
+
+    found = plugins_of(door).list()
+    trusted = [one for one in found if one.state is PluginState.TRUSTED]
+    if not trusted or any(one.in_process for one in trusted) or not door.settings.state.is_dir():
+        return found
+    try:
+        faults = api.plugin_faults(door.settings)
+    except AssentError as fault:
+        # A required one keeps everything shut, so it is raised; what it says names what it would bring.
+        told = {one.name for one in trusted if any(f"`{id_}" in fault.message for id_ in one.capabilities)}
+        faults = dict.fromkeys(told, fault)
+    return [
+        replace(one, state=PluginState.REFUSED, error=faults[one.name])
+        if one in trusted and one.name in faults
+        else one
+        for one in found
+    ]
 
 
 @command("trust", watches=False, short_help="Look at a plugin, and trust exactly what is there.")

@@ -253,6 +253,12 @@ def test_bytes_that_are_no_text_are_looked_into() -> None:
     assert made.data(noise) == noise
 
 
+def test_a_value_that_begins_within_a_character_is_hidden_with_it() -> None:
+    made = redactor("\u80c3\u80c3\u80c3\u8041")
+    assert made.text("<\u00c0\u00c0\u00c0\u00c0A>") == "<\ufffd***>"
+    assert made.text("<\ud800 \u80c3\u80c3\u80c3\u8041>") == "<\ud800 ***>"
+
+
 @pytest.mark.parametrize("value", ["aB3!", "xy-9Kp"])
 def test_a_short_value_is_hidden_in_one_encoding(value: str) -> None:
     made = redactor(value)

@@ -90,7 +90,7 @@ class Redactor:
             return text
         data = _bytes(text)
         hidden = self.data(data)
-        return text if hidden is data else hidden.decode(errors="surrogatepass")
+        return text if hidden is data else _text(hidden)
 
     def data(self, data: bytes) -> bytes:
         """The same for bytes, which may be no text at all."""
@@ -172,6 +172,14 @@ class RedactingStream:
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode(errors="surrogatepass")
+    except UnicodeDecodeError:
+        # What is UTF-16 of a value may begin within a character of the text; the rest of that one is of no use.
+        return data.decode(errors="replace")
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

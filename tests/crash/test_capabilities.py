@@ -19,7 +19,6 @@ import pytest
 from tests.conformance.case import Case, Cell, Stage
 from tests.conformance.cells import doubt, not_applicable, seen, write_call
 from tests.conformance.table import KILLED
-from tests.crash.test_matrix import killed
 from tests.support.crashing import Scene, noted
 from tests.support.nursery import Nursery
 
@@ -119,7 +118,7 @@ def test_a_call_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_compl
     with seeded(f"call {worlds.case.capability}") as random:
         for place in chosen(len(trace), random, is_complete=crash_complete):
             with noted(f"killed at {place}, {trace[place - 1]}, of {len(trace)}"), worlds.world() as world:
-                killed(world.scene, *world.run, at=f"any:{place}")
+                world.scene.kill_at(place, *world.run)
                 world.assert_settled(after)
 
 
@@ -130,7 +129,7 @@ def test_an_undo_killed_anywhere_is_finished(worlds: Worlds, crash_complete: boo
         for place in chosen(len(trace), random, is_complete=crash_complete):
             with noted(f"killed at {place}, {trace[place - 1]}, of {len(trace)}"), worlds.world() as world:
                 run = world.called()
-                killed(world.scene, "undo", run, at=f"any:{place}")
+                world.scene.kill_at(place, "undo", run)
                 world.scene.assent("resume")
                 if world.scene.story(run).status == "succeeded":
                     assert world.scene.assent("undo", run).code == 0  # nothing of the first one was durable
@@ -146,7 +145,7 @@ def test_a_call_killed_anywhere_and_cancelled_leaves_nothing(worlds: Worlds, cra
     with seeded(f"cancel {worlds.case.capability}") as random:
         for place in range(first, last + 1) if crash_complete else [random.randint(first, last)]:
             with noted(f"killed at {place}, {trace[place - 1]}, of {len(trace)}"), worlds.world() as world:
-                killed(world.scene, *world.run, at=f"any:{place}")
+                world.scene.kill_at(place, *world.run)
                 (run,) = world.scene.runs()
                 world.scene.assent("cancel", str(run["run_id"]))
                 story = world.scene.story(str(run["run_id"]))
@@ -167,14 +166,14 @@ def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_c
     with seeded(f"recovery {worlds.case.capability}") as random:
         for place in range(first, last + 1) if crash_complete else [random.randint(first, last)]:
             with worlds.world() as world:
-                killed(world.scene, *world.run, at=f"any:{place}")
+                world.scene.kill_at(place, *world.run)
                 reached = len(world.scene.trace("resume"))
             assert reached
             for second in chosen(reached, random, is_complete=crash_complete):
                 what = f"killed at {place}, {trace[place - 1]}, then at {second} of {reached}"
                 with noted(what), worlds.world() as world:
-                    killed(world.scene, *world.run, at=f"any:{place}")
-                    killed(world.scene, *world.recovery(), at=f"any:{second}")
+                    world.scene.kill_at(place, *world.run)
+                    world.scene.kill_at(second, *world.recovery())
                     world.assert_settled(after)
 
 

@@ -118,7 +118,7 @@ def test_a_recovery_killed_anywhere_is_recovered(
             f"ASSENT_CRASH_SEED={seed}: {workflow}, killed at {place}, then at any:{second} of {reached}"
         ):
             scene.restore(kept)
-            killed(scene, *words, at=f"any:{second}")
+            scene.kill_at(second, *words)
             assert_as_if_never_killed(scene, workflow, recover(scene, workflow))
 
 

@@ -71,7 +71,7 @@ def test_the_recovery_of_an_undo_killed_anywhere_is_finished(
     for second in seconds if crash_complete else random.choices(seconds, k=min(reached, 1)):
         with noted(f"ASSENT_CRASH_SEED={seed}: undo killed at {place}, then at any:{second} of {reached}"):
             scene.restore(kept)
-            assert scene.assent(*words, kill=f"any:{second}").code == KILLED
+            scene.kill_at(second, *words)
             finish_undo(scene, run)
             assert_undone(scene, run)
 

@@ -63,7 +63,7 @@ def test_a_change_that_is_killed_anywhere_happens_once_and_wholly(scene: Scene, 
     for count in range(1, len(trace) + 1):
         scene.restore(kept)
         with noted(f"killed at point {count}, `{trace[count - 1]}`, of {words[at]}"):
-            assert scene.assent(*words[at], kill=f"any:{count}").code == KILLED
+            scene.kill_at(count, *words[at])
             assert scene.assent("resume", "--json").code == 0
             scene.assert_sound()
             if part == "call":

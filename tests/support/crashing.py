@@ -22,6 +22,8 @@ from tests.support.hands import TreeState, tree_of, without_times
 from tests.support.nursery import Ended, Nursery
 
 KILLED: Final = -9
+FEWER: Final = 4
+"""By how many points two runs of the same command may differ."""
 COMMAND: Final = Path(sys.executable).with_name("assent")
 
 _POLICY: Final = """\
@@ -193,6 +195,16 @@ class Scene:
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
+
+    def kill_at(self, place: int, *words: str) -> None:
+        """Run a command that dies at its n-th point, or this time reaches so few points that it ended just before that one.
+
+        How many there are is not the same each time: two appends share a commit if they meet, and git makes no folder for a
+        new object where an older one needed the same.
+        """
+        ended = self.assent(*words, kill=f"any:{place}")
+        if ended.code != KILLED:
+            assert place - FEWER <= len(ended.trace) < place, f"`any:{place}` was not reached: {ended}"
 
     def _armed(self, kill: str | None) -> dict[str, str]:
         return {**self.env, VARIABLE: kill} if kill is not None else dict(self.env)

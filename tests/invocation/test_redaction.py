@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from assent.errors import InputError, Json
-from assent.invocation import hide_in_error
+from assent.invocation import _secret_needles, hide_in_error
 from assent.invocation._secret_needles import AUTOMATON_NEEDLES, LOOPED_MAX
 from assent.invocation.redaction import Redactor
 
@@ -290,10 +290,14 @@ def test_a_number_that_may_be_any_is_left_alone() -> None:
     assert made.json({"pin": "12345"}) == {"pin": "***"}
 
 
-def test_what_looks_encoded_to_no_end_is_given_up() -> None:
+def test_what_looks_encoded_to_no_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who writes a text decides what in it looks encoded; looking must end, and what was found stays found."""
     made = redactor("q7Kd0xPzV2mY9sTbW4nL")
     text = "3" * 100_000
     for _ in range(3):
         text = text.encode().hex()
     assert made.text(f"q7Kd0xPzV2mY9sTbW4nL {text}") == f"*** {text}"
+    encoded = base64.b64encode(b"q7Kd0xPzV2mY9sTbW4nL").decode()
+    monkeypatch.setattr(_secret_needles, "DECODED_BYTES_MIN", 0)
+    monkeypatch.setattr(_secret_needles, "DECODED_TIMES_MAX", 0)
+    assert made.text(f"q7Kd0xPzV2mY9sTbW4nL {encoded}") == f"*** {encoded}"

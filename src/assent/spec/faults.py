@@ -84,8 +84,9 @@ _MUST_BE: Final[Mapping[str, str]] = {
     "union_tag_invalid": "one of {expected_tags}",
 }
 _NOT_TEXT: Final = ("a whole number", "a number", "true or false", "null")
-_reads_as_that: Final = re.compile(r"[-+]?[0-9.]{1,30}|true|false|null", re.IGNORECASE).fullmatch
-_BEGINNINGS: Final = frozenset("+-.0123456789tTfFnN")
+_reads_as_number: Final = re.compile("[-+]?[0-9.]{1,30}").fullmatch
+_NUMBER_BEGINS: Final = frozenset("+-.0123456789")
+_WORDS: Final = frozenset({"true", "false", "null"})
 # `must be a whole number, not `2`` explains nothing: such text is called text.
 
 _MUST_HAVE: Final[Mapping[str, str]] = {
@@ -189,10 +190,8 @@ class Telling:
             if is_secret:
                 actual = MASK
             elif type(value) is str and shows_values:
-                actual = f"`{value[:SHOWN_MAX]}`"
-                # The look at its beginning spares most texts the search.
-                if is_confusable and value[:1] in _BEGINNINGS and _reads_as_that(value):
-                    actual = f"the text {actual}"
+                short = value[:SHOWN_MAX]
+                actual = f"the text `{short}`" if is_confusable and _reads_as_other(short) else f"`{short}`"
             elif type(value) is int and shows_values:
                 actual = f"`{value}`"
             else:
@@ -300,8 +299,15 @@ def kind_of(value: object, *, shows_values: bool) -> str:
 
 
 def _shown(value: str, expected: str) -> str:
-    shown = f"`{value[:SHOWN_MAX]}`"
-    return f"the text {shown}" if expected.startswith(_NOT_TEXT) and _reads_as_that(value) else shown
+    short = value[:SHOWN_MAX]
+    return (
+        f"the text `{short}`" if expected.startswith(_NOT_TEXT) and _reads_as_other(short) else f"`{short}`"
+    )
+
+
+def _reads_as_other(text: str) -> bool:
+    # The look at its beginning spares most texts the search.
+    return text.lower() in _WORDS or (text[:1] in _NUMBER_BEGINS and _reads_as_number(text) is not None)
 
 
 def _not_finite(value: object, path: Place) -> list[_Finding]:

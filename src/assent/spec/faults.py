@@ -87,6 +87,7 @@ _NOT_TEXT: Final = ("a whole number", "a number", "true or false", "null")
 _reads_as_number: Final = re.compile("[-+]?[0-9.]{1,30}").fullmatch
 _NUMBER_BEGINS: Final = frozenset("+-.0123456789")
 _WORDS: Final = frozenset({"true", "false", "null"})
+_OTHERS_BEGIN: Final = _NUMBER_BEGINS | frozenset("tfnTFN")
 # `must be a whole number, not `2`` explains nothing: such text is called text.
 
 _MUST_HAVE: Final[Mapping[str, str]] = {
@@ -191,7 +192,8 @@ class Telling:
                 actual = MASK
             elif type(value) is str and shows_values:
                 short = value[:SHOWN_MAX]
-                actual = f"the text `{short}`" if is_confusable and _reads_as_other(short) else f"`{short}`"
+                is_other = is_confusable and value[:1] in _OTHERS_BEGIN and _reads_as_other(short)
+                actual = f"the text `{short}`" if is_other else f"`{short}`"
             elif type(value) is int and shows_values:
                 actual = f"`{value}`"
             else:

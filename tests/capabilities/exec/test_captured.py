@@ -59,11 +59,11 @@ def readable(yard: Place, folder: Path) -> Path:
 
 
 def at_once(gate: Path, *written: str) -> dict[str, Any]:
-    """Programs that begin, wait until the gate opens, and write a file each."""
-    wait = f"while [ ! -e {gate}/go ]; do sleep 0.02; done"
+    """Programs that write a file each and wait, each until its gate opens."""
     document = workflow(
         *(
-            f"echo > begun{number}; {wait}; echo {number} > {path}; rm begun{number}"
+            f"echo {number} > {path}; echo > begun{number}; "
+            f"while [ ! -e {gate}/{number} ]; do sleep 0.02; done; rm begun{number}"
             for number, path in enumerate(written)
         )
     )
@@ -189,7 +189,8 @@ async def test_programs_of_one_run_run_at_once(yard: Place, tmp_path: Path) -> N
     async with yard.open(box=False) as rt:
         running = asyncio.ensure_future(rt.run(at_once(gate, "a.txt", "b.txt")))
         await until_begun(yard, 2)
-        (gate / "go").touch()
+        for number in ("0", "1"):
+            (gate / number).touch()
         result = await running
         assert result.status == "succeeded", result.error
         assert [(yard.workspace / name).read_text() for name in ("a.txt", "b.txt")] == ["0\n", "1\n"]
@@ -198,12 +199,16 @@ async def test_programs_of_one_run_run_at_once(yard: Place, tmp_path: Path) -> N
 
 
 async def test_programs_that_ran_at_once_and_wrote_the_same_conflict(yard: Place, tmp_path: Path) -> None:
-    """Neither saw what the other wrote: one of them is refused, and the run is taken back."""
+    """Neither saw what the other wrote: the one that ends last is refused, and the run is taken back."""
     gate = readable(yard, tmp_path)
     async with yard.open(box=False) as rt:
         running = asyncio.ensure_future(rt.run(at_once(gate, "src/a.txt", "src/a.txt")))
         await until_begun(yard, 2)
-        (gate / "go").touch()
+        (gate / "0").touch()
+        async with asyncio.timeout(60):
+            while (yard.workspace / "src/a.txt").read_text() != "0\n":  # noqa: ASYNC110  # another task writes it
+                await asyncio.sleep(0.01)
+        (gate / "1").touch()
         result = await running
         assert (result.status, code(result)) == ("rolled_back", "FILE_CHANGED"), result.error
     assert (yard.workspace / "src/a.txt").read_text() == "one\n"

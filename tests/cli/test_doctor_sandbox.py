@@ -8,13 +8,11 @@ import pytest
 
 from assent.cli._doctor import _shown
 from assent.cli._doctor_hands import capture_check, git_check, info_check, program_checks, sandbox_checks
-from assent.cli._units import bytes_text, duration_text
 from assent.runtime._application import programs_home
 from assent.runtime.settings import Settings
 from assent.sandbox import Holds, Sandbox, Wall
 from assent.sandbox import _sandbox as module
 from assent.sandbox._plan import Machine
-from assent.spec.sections import parse_duration_ms
 
 
 def checks(root: Path, text: str = "") -> list[tuple[str, str, str]]:
@@ -95,30 +93,6 @@ def test_who_commits_and_what_may_be_told_are_shown(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     text = '[git]\nname = "Release bot"\nemail = "r@example.org"\n[info]\nenv = []\n'
     assert told(text) == ("a repository; commits are by Release bot <r@example.org>", "none")
-
-
-@pytest.mark.parametrize(
-    ("duration_ms", "text"),
-    [(500, "500ms"), (1500, "1500ms"), (30_000, "30s"), (900_000, "15m"), (604_800_000, "7d")],
-)
-def test_durations_are_written_as_the_file_takes_them(duration_ms: int, text: str) -> None:
-    assert duration_text(duration_ms) == text
-    assert parse_duration_ms(text) == duration_ms
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1023, "1023 B"),
-        (1536, "1.5 KiB"),
-        (64 << 20, "64 MiB"),
-        (3 << 40, "3 TiB"),
-    ],
-)
-def test_sizes_are_short(size: int, text: str) -> None:
-    assert bytes_text(size) == text
 
 
 def test_settings_come_with_their_units(tmp_path: Path) -> None:

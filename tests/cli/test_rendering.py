@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from assent.cli._diff import FOLD_LINES, counts, deleted, diff_text
 from assent.cli._error_text import FAULTS_SHOWN, error_text
-from assent.cli._plan_text import approvers_text, duration_text, plan_text
+from assent.cli._plan_text import approvers_text, plan_text
 from assent.cli._progress import _WORDS, event_detail, event_words
 from assent.cli._prompt import approval_text
 from assent.cli._result_text import result_text
@@ -212,21 +212,6 @@ def test_approvers_are_told_in_words() -> None:
     }
     assert approvers_text(approvers) == "2 of role ops, not the requester, within 1 h"
     assert approvers_text({"kinds": ["user", "agent"], "count": 1}) == "any user or agent"
-
-
-@pytest.mark.parametrize(
-    ("ms", "words"),
-    [
-        (0, "0 ms"),
-        (999, "999 ms"),
-        (1200, "1.2 s"),
-        (60_000, "1 min"),
-        (200_000, "3 min 20 s"),
-        (7_500_000, "2 h 5 min"),
-    ],
-)
-def test_durations_are_told_in_words(ms: int, words: str) -> None:
-    assert duration_text(ms) == words
 
 
 # -- events and the timeline -------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from assent.cli._door import Door
+from assent.cli._units import count_text
 from assent.errors import AssentError
 
 P = ParamSpec("P")
@@ -167,8 +168,7 @@ def _tell_of_unfinished_runs(door: Door) -> None:
     except AssentError:
         return
     if count:
-        runs = "run" if count == 1 else "runs"
-        door.out.note(f"{count} unfinished {runs}: {door.command('resume')}")
+        door.out.note(f"{count_text(count, 'unfinished run')}: {door.command('resume')}")
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------

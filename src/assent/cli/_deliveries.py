@@ -10,6 +10,7 @@ from assent.cli._command import Group, command, pass_door
 from assent.cli._door import Door
 from assent.cli._json import Object, number, text
 from assent.cli._style import safe_line
+from assent.cli._units import count_text
 
 STATUSES: Final = ("pending", "delivered", "failed", "cancelled")
 _STYLES: Final = {"pending": "yellow", "delivered": "green", "failed": "red", "cancelled": "dim"}
@@ -38,7 +39,7 @@ def _answer(door: Door, found: Object) -> None:
 
 def _rest(found: Object) -> str:
     count = number(found, "attempts") or 0
-    parts = [f"{count} attempt{'' if count == 1 else 's'}", _reason(found)]
+    parts = [count_text(count, "attempt"), _reason(found)]
     if text(found, "next_at"):
         parts.append(f"next at {text(found, 'next_at')}")
     return ", ".join(["", *(part for part in parts if part)])

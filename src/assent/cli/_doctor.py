@@ -17,7 +17,7 @@ from assent.cli._exit import FAILED, OK
 from assent.cli._json import compact
 from assent.cli._style import safe, safe_line
 from assent.cli._table import table
-from assent.cli._units import bytes_text, duration_text
+from assent.cli._units import duration_setting, size_text
 from assent.errors import AssentError, Json
 from assent.runtime.settings import Effective, Settings
 
@@ -55,12 +55,14 @@ def _shown(setting: Effective) -> str:
     """A value for people, with its unit. Durations stand as in the file, whatever else is said beside them."""
     value = setting.value
     if isinstance(value, int) and setting.unit == "ms":
-        return duration_text(value)
+        return duration_setting(value)
     if isinstance(value, int) and setting.unit == "bytes":
-        return bytes_text(value)
+        return size_text(value)
     if isinstance(value, dict):
         value = {
-            name.removesuffix("_ms"): duration_text(one) if isinstance(one, int) and name in _TIMES else one
+            name.removesuffix("_ms"): duration_setting(one)
+            if isinstance(one, int) and name in _TIMES
+            else one
             for name, one in value.items()
         }
     return "-" if value is None else value if isinstance(value, str) else compact(value)

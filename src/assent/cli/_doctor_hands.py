@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from assent.cli._check import Check
-from assent.cli._units import bytes_text
+from assent.cli._units import size_text
 from assent.errors import AssentError
 from assent.runtime.settings import Settings
 
@@ -89,9 +89,9 @@ def capture_check(settings: Settings) -> Check:
     for one in look(home):
         sizes[one.state].append(one.size_bytes)
     kept, used, left = (sizes[state] for state in (FolderState.KEPT, FolderState.USED, FolderState.LEFT))
-    seen = f"{len(kept)} kept until applied ({bytes_text(sum(kept))}), {len(used)} in use"
+    seen = f"{len(kept)} kept until applied ({size_text(sum(kept))}), {len(used)} in use"
     if left:
-        seen += f", {len(left)} left by a killed command ({bytes_text(sum(left))})"
+        seen += f", {len(left)} left by a killed command ({size_text(sum(left))})"
     hint = "they go when the next command opens the state: assent resume" if left else None
     return Check("captured writes", "warning" if left else "ok", seen, hint)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from assent.cli._json import Object, compact, mapping, number, objects, text
+from assent.cli._units import count_text, size_text
 from assent.errors import Json
 
 FIELD_WIDTH: Final = 32
@@ -30,23 +31,6 @@ def output_text(output: Json) -> str:
                 return told(output)
         return _fields(output)
     return _value(output)
-
-
-def count_text(amount: int, one: str, many: str | None = None) -> str:
-    """`1 line`, `3 lines`."""
-    return f"{amount} {one if amount == 1 else many or f'{one}s'}"
-
-
-def size_text(size: int) -> str:
-    """`14 bytes`, `1.2 kB`, `3 MB`; a kB is 1000 bytes."""
-    if size < 1000:
-        return count_text(size, "byte")
-    amount, unit = size / 1000, "kB"
-    for larger in ("MB", "GB", "TB"):
-        if amount < 999.95:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
 
 
 # -- what is told of anything ------------------------------------------------------------------------------------------

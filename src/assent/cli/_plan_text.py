@@ -12,6 +12,7 @@ from assent.cli._json import Object, mapping, number, objects, text, texts
 from assent.cli._result_text import DETAIL_LINES_MAX, details_lines
 from assent.cli._style import DECISION_STYLE, RISK_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
+from assent.cli._units import count_text, duration_text
 
 TARGET_WIDTH: Final = 48
 """Characters of a target in the table; the diff below names it whole."""
@@ -144,21 +145,6 @@ def approvers_text(approvers: Object) -> str:
     return safe_line(", ".join(words))
 
 
-def duration_text(ms: int) -> str:
-    """`850 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`."""
-    if ms < 1000:
-        return f"{ms} ms"
-    if ms < 60_000:
-        return f"{ms / 1000:.1f} s"
-    seconds = ms // 1000
-    big, small, names = (
-        (seconds // 3600, seconds % 3600 // 60, ("h", "min"))
-        if seconds >= 3600
-        else (seconds // 60, seconds % 60, ("min", "s"))
-    )
-    return f"{big} {names[0]} {small} {names[1]}" if small else f"{big} {names[0]}"
-
-
 def _failure(step: Object, paint: Paint, *, most: int) -> str:
     """Why the step would fail, whole: its row has room for the beginning. Of what a program said the last `most` lines."""
     error = mapping(step, "error")
@@ -198,7 +184,11 @@ def summary_text(steps: list[Object]) -> str:
     reads = sum(1 for step in sound if not is_change(step))
     deletes = sum(1 for step in sound if is_change(step) and _deletes(step))
     changes = len(sound) - reads - deletes
-    done = [_count(reads, "without change"), _count(changes, "change"), _count(deletes, "deletion")]
+    done = [
+        f"{reads} without change" if reads else "",
+        _count(changes, "change"),
+        _count(deletes, "deletion"),
+    ]
     done.append(_count(len(failing), "failure"))
     undo = [text(step, "undo") for step in sound]
     ways = [
@@ -230,10 +220,7 @@ def _names(steps: list[Object], key: str, value: str) -> str:
 
 
 def _count(count: int, word: str) -> str:
-    if not count:
-        return ""
-    plural = "" if count == 1 or word == "without change" else "s"
-    return f"{count} {word}{plural}"
+    return count_text(count, word) if count else ""
 
 
 def _listed(parts: list[str]) -> str:

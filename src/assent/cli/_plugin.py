@@ -12,6 +12,7 @@ from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._style import RISK_STYLE, Paint, safe, safe_line
 from assent.cli._table import table
+from assent.cli._units import count_text
 from assent.errors import AssentError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def manifest_text(manifest: Manifest, warnings: list[PluginWarning], *, paint: P
 def _warnings(warnings: list[PluginWarning], paint: Paint) -> str:
     if not warnings:
         return paint("no warnings", "green")
-    count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}"
+    count = count_text(len(warnings), "warning")
     lines = [paint(count, "yellow")]
     for code, several in groupby(warnings, key=lambda one: one.code):
         these = [*several]

@@ -14,6 +14,7 @@ from assent.cli._exit import FAILED, OK
 from assent.cli._json import objects, text
 from assent.cli._plugin_trust import plugins_of
 from assent.cli._style import safe, safe_line
+from assent.cli._units import count_text
 from assent.errors import AssentError, Json
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def test(door: Door, plugin: str, *, untrusted: bool, native: bool, in_process: 
             door.out.answer(f"  {safe(text(one, 'fault'))}")
         capabilities = len({text(one, "capability") for one in outcomes})
         kept = len(outcomes) - len(broken)
-        by = "1 capability" if capabilities == 1 else f"{capabilities} capabilities"
+        by = count_text(capabilities, "capability", "capabilities")
         door.out.answer(f"{kept} of {len(outcomes)} promises kept, by {by}")
     return FAILED if broken else OK
 

@@ -9,6 +9,7 @@ from assent.cli._fold import iterated
 from assent.cli._json import Object, mapping, number, text
 from assent.cli._output import Output
 from assent.cli._style import safe_line
+from assent.cli._units import count_text
 from assent.errors import Json
 
 _STYLES: Final[Mapping[str, str]] = {
@@ -51,10 +52,8 @@ class Progress:
             return
         others = number(leaf, "serving")
         if others is not None:
-            what = "command" if others == 1 else "commands"
-            self._out.note(
-                f"  done; {others} {what} of other terminals still at work here (Ctrl-C interrupts)"
-            )
+            commands = count_text(others, "command")
+            self._out.note(f"  done; {commands} of other terminals still at work here (Ctrl-C interrupts)")
             return
         grace_ms = number(leaf, "stopping_ms")
         if grace_ms is not None:
@@ -93,7 +92,7 @@ class Progress:
 
 
 def _iterations(count: int) -> str:
-    return f"{count} iteration{'' if count == 1 else 's'}"
+    return count_text(count, "iteration")
 
 
 _WORDS: Final[Mapping[str, str]] = {

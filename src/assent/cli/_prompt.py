@@ -10,8 +10,9 @@ import click
 from assent.cli._diff import diff_text, size_words
 from assent.cli._door import Door
 from assent.cli._json import Object, mapping, number, text, written
-from assent.cli._plan_text import approvers_text, duration_text
+from assent.cli._plan_text import approvers_text
 from assent.cli._style import RISK_STYLE, Paint, safe, safe_line
+from assent.cli._units import duration_text
 from assent.spec.targets import name_of
 
 QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "

@@ -12,6 +12,7 @@ from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli._json import Object, compact, mapping, objects, text
 from assent.cli._style import Paint, safe_line
+from assent.cli._units import count_text
 from assent.errors import InputError
 
 SNAPSHOT_FILE_BYTES_MAX = 256 << 20
@@ -68,7 +69,7 @@ def _lines(report: Object, paint: Paint) -> Iterator[str]:
     if not differences:
         yield f"{run}: nothing differs ({recorded.replace('_', ' ')})"
         return
-    count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
+    count = count_text(len(differences), "difference")
     outcome = f"{recorded} again" if recorded == replayed else f"{recorded} then, {replayed} now"
     yield f"{run}: {count} ({outcome.replace('_', ' ')})"
 

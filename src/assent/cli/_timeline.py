@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from assent.cli._json import Object, mapping, number, objects, text
-from assent.cli._plan_text import duration_text
 from assent.cli._progress import event_detail, event_words
 from assent.cli._result_text import failure, headline, steps_table
 from assent.cli._style import Paint, safe, safe_line
 from assent.cli._table import table
+from assent.cli._units import duration_text
 
 BAR_COLUMNS: Final = 48
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

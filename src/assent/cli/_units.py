@@ -1,4 +1,4 @@
-"""Amounts for people: durations as `assent.toml` writes them, and sizes."""
+"""Amounts for people: how many, how large, how long."""
 
 from __future__ import annotations
 
@@ -8,13 +8,35 @@ _TIMES: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)
 _SIZES: Final = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
-def duration_text(duration_ms: int) -> str:
-    """A duration in the largest unit of which it is a whole number: `1500ms`, `30s`, `15m`, `7d`."""
+def count_text(count: int, one: str, many: str | None = None) -> str:
+    """`1 line`, `3 lines`."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def size_text(size: int) -> str:
+    """A size with three digits where they are enough: `14 bytes`, `1.5 KiB`, `64 MiB`."""
+    unit, length = next((one for one in _SIZES if size >= one[1]), ("", 1))
+    if not unit:
+        return count_text(size, "byte")
+    return f"{size / length:.3g} {unit}" if size < 1000 * length else f"{size // length} {unit}"
+
+
+def duration_text(ms: int) -> str:
+    """How long something takes: `850 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    seconds = ms // 1000
+    big, small, names = (
+        (seconds // 3600, seconds % 3600 // 60, ("h", "min"))
+        if seconds >= 3600
+        else (seconds // 60, seconds % 60, ("min", "s"))
+    )
+    return f"{big} {names[0]} {small} {names[1]}" if small else f"{big} {names[0]}"
+
+
+def duration_setting(duration_ms: int) -> str:
+    """A duration as `assent.toml` writes it, in the largest unit of which it is a whole number: `1500ms`, `30s`, `7d`."""
     unit, length = next((one for one in _TIMES if duration_ms and duration_ms % one[1] == 0), ("ms", 1))
     return f"{duration_ms // length}{unit}"
-
-
-def bytes_text(size: int) -> str:
-    """A size with three digits at most: `512 B`, `64 MiB`, `1.5 GiB`."""
-    unit, length = next((one for one in _SIZES if size >= one[1]), ("B", 1))
-    return f"{size / length:.3g} {unit}" if size < 1000 * length else f"{size // length} {unit}"

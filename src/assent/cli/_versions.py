@@ -13,6 +13,7 @@ from assent.cli._door import Door
 from assent.cli._json import Object, mapping, number, text
 from assent.cli._style import Paint, safe_line
 from assent.cli._table import table
+from assent.cli._units import count_text
 from assent.errors import InputError, Json
 
 _SHARE: Final = re.compile(r"([^=]+)=([0-9]{1,7})")
@@ -82,7 +83,7 @@ def diff_words(data: Object, paint: Paint) -> str:
     if not changes:
         return safe_line(f"{named}: no changes")
     breaking = number(mapping(data, "counts"), "breaking") or 0
-    count = f"{len(changes)} change{'s' if len(changes) > 1 else ''}"
+    count = count_text(len(changes), "change")
     lines = [safe_line(f"{named}: {count}, {breaking or 'none'} breaking")]
     rows = [
         [

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test lint format crash bench lock clean
+.PHONY: help setup demo test lint format crash explore bench lock clean
 
 VENV := .venv
 BENCH_VENV := .venv-bench
@@ -84,6 +84,11 @@ format: $(STAMP) ## rewrite the sources in the house's format and mend what can 
 crash: $(STAMP) ## the complete crash matrix: every pair of failpoints and every capability, not a sample
 	$(COMPILE)
 	@$(BIN)/python -m pytest tests/crash -n auto --complete-crash </dev/null
+
+explore: $(STAMP) ## search with other dice than `make test` throws: every example and every sampled kill (SEED=n repeats one)
+	$(COMPILE)
+	@seed=$${SEED:-$$RANDOM}; echo "== seed $$seed"; \
+		ASSENT_TEST_SEED=$$seed $(BIN)/python -m pytest -n auto --hypothesis-seed=$$seed </dev/null
 
 bench: $(BENCH_STAMP) ## figures beside the peers and the raw limit of the disk; peers live in .venv-bench
 	@$(BENCH_VENV)/bin/python -m compileall -q src

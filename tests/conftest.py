@@ -10,16 +10,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.nursery import Nursery
+from tests.support.seeds import IS_EXPLORING
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # No deadline: two cores run many tests at once, and a slow example is no wrong example. Generation is slow for the same
 # reason, so the health check that measures it would report the machine and not the strategy.
-_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("default", _PATIENT)
-# A machine keeps no example database from run to run: it prints what reproduces the failure instead.
-settings.register_profile("ci", _PATIENT, print_blob=True, database=None, derandomize=False)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("gate", _PATIENT, derandomize=True)
+settings.register_profile("search", _PATIENT)
+settings.load_profile("search" if IS_EXPLORING else "gate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,12 +1,11 @@
 """Every built-in capability that has an effect is killed wherever that can matter, and its outcome is right or `in_doubt`.
 
-`make crash` kills at each point of the call, of its undo, and of the recovery from a kill around the effect; `make test` at some
-that a seed chooses. What a call does to its world, and how that is seen, its conformance case says.
+`make crash` kills at each point of the call, of its undo, and of the recovery from a kill around the effect, `make test` at one
+of each, chosen by `tests.support.seeds`. What a call does to its world, and how that is seen, its conformance case says.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from tests.conformance.cells import doubt, not_applicable, seen, write_call
 from tests.conformance.table import KILLED
 from tests.support.crashing import Scene, noted
 from tests.support.nursery import Nursery
+from tests.support.seeds import SEED, dice
 
 UNDONE: Final = {name: case for name, case in KILLED.items() if Cell.UNDO not in not_applicable(case)}
 """The calls that can be undone."""
@@ -108,9 +108,8 @@ def chosen(count: int, random: Random, *, is_complete: bool) -> list[int]:
 @contextmanager
 def seeded(what: str) -> Iterator[Random]:
     """A choice that a failure tells how to repeat."""
-    seed = os.environ.get("ASSENT_CRASH_SEED") or os.urandom(4).hex()
-    with noted(f"ASSENT_CRASH_SEED={seed}: {what}"):
-        yield Random(f"{seed} {what}")
+    with noted(f"ASSENT_TEST_SEED={SEED}: {what}"):
+        yield dice(what)
 
 
 def test_a_call_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_complete: bool) -> None:
@@ -178,20 +177,18 @@ def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_c
 
 
 SAMPLES: Final = {
-    "test_a_call_killed_anywhere_is_right_or_in_doubt": (KILLED, 14),
-    "test_an_undo_killed_anywhere_is_finished": (UNDONE, 6),
-    "test_a_call_killed_anywhere_and_cancelled_leaves_nothing": (UNDONE, 6),
-    "test_a_recovery_killed_anywhere_is_right_or_in_doubt": (KILLED, 6),
+    "test_a_call_killed_anywhere_is_right_or_in_doubt": (KILLED, len(KILLED)),
+    "test_an_undo_killed_anywhere_is_finished": (UNDONE, len(UNDONE)),
+    "test_a_call_killed_anywhere_and_cancelled_leaves_nothing": (UNDONE, len(UNDONE)),
+    "test_a_recovery_killed_anywhere_is_right_or_in_doubt": (KILLED, 8),
 }
-"""Test → the capabilities that it is about, and how many of them `make test` chooses."""
+"""Test → the capabilities that it is about, and how many of them `make test` chooses: all, but for pairs of kills."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """All capabilities with `--complete-crash`, otherwise some that a seed chooses."""
+    """All capabilities with `--complete-crash`, otherwise those that the dice choose."""
     cases, count = SAMPLES[metafunc.function.__name__]
     names = sorted(cases)
     if not metafunc.config.getoption("crash_complete"):
-        # Every worker of a session has to collect the same tests.
-        seed = os.environ.get("ASSENT_CRASH_SEED") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or "alone"
-        names = sorted(Random(seed).sample(names, min(count, len(names))))
+        names = sorted(dice(metafunc.function.__name__).sample(names, min(count, len(names))))
     metafunc.parametrize("case", [cases[name] for name in names], ids=names)

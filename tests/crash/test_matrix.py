@@ -7,9 +7,7 @@ state to restore.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from random import Random
 
 import pytest
 
@@ -25,6 +23,7 @@ from tests.support.crashing import (
     noted,
     places,
 )
+from tests.support.seeds import SEED, dice
 
 EXIT = {SUCCEEDS: 0, FAILS: 1}
 SINGLES = [(workflow, place) for workflow in WORKFLOWS for place in places(workflow)]
@@ -34,12 +33,11 @@ ANEW = ["ledger.after:3", "effect.after:4", "file.before:5", "compensate.after:2
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """All first places of a pair with `--complete-crash`, otherwise some that a seed chooses."""
+    """All first places of a pair with `--complete-crash`, otherwise those that the dice choose."""
     if "first" in metafunc.fixturenames:
         is_complete = metafunc.config.getoption("crash_complete")
-        firsts = SINGLES if is_complete else [None] * SAMPLES
-        ids = [f"{w}-{p}" for w, p in SINGLES] if is_complete else [f"sample{n}" for n in range(SAMPLES)]
-        metafunc.parametrize("first", firsts, ids=ids)
+        firsts = SINGLES if is_complete else dice("first kills of runs").sample(SINGLES, SAMPLES)
+        metafunc.parametrize("first", firsts, ids=[f"{workflow}-{place}" for workflow, place in firsts])
     if "anew" in metafunc.fixturenames:
         is_complete = metafunc.config.getoption("crash_complete")
         metafunc.parametrize("anew", places(FAILS) if is_complete else ANEW)
@@ -99,12 +97,10 @@ def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(scene: Scene, workflow
 
 
 def test_a_recovery_killed_anywhere_is_recovered(
-    scene: Scene, first: tuple[str, str] | None, crash_complete: bool
+    scene: Scene, first: tuple[str, str], crash_complete: bool
 ) -> None:
     """The run is killed, then its recovery: at a place that a seed chooses, or, in the complete matrix, at each."""
-    seed = os.environ.get("ASSENT_CRASH_SEED") or os.urandom(4).hex()
-    random = Random(seed)
-    workflow, place = first or random.choice(SINGLES)
+    workflow, place = first
     killed(scene, "run", f"{workflow}.yaml", at=place)
     kept = scene.keep()
     # Where nothing was durable, the second process is the first one that runs the workflow to its end.
@@ -113,9 +109,10 @@ def test_a_recovery_killed_anywhere_is_recovered(
     # Only a run that was told to have ended leaves a recovery nothing to do.
     assert reached or scene.runs()[0]["status"] == ENDS[workflow]
     seconds = range(1, reached + 1)
-    for second in seconds if crash_complete else random.choices(seconds, k=min(reached, 1)):
+    chance = dice(f"second kill of {workflow} after {place}")
+    for second in seconds if crash_complete else chance.choices(seconds, k=min(reached, 1)):
         with noted(
-            f"ASSENT_CRASH_SEED={seed}: {workflow}, killed at {place}, then at any:{second} of {reached}"
+            f"ASSENT_TEST_SEED={SEED}: {workflow}, killed at {place}, then at any:{second} of {reached}"
         ):
             scene.restore(kept)
             scene.kill_at(second, *words)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from random import Random
-
 import pytest
 
 from tests.support.crashing import KILLED, SUCCEEDS, UNDO, Scene, noted, places
+from tests.support.seeds import SEED, dice
 
 SAMPLES = 6
 
@@ -46,30 +44,26 @@ def test_an_undo_killed_anywhere_is_finished(scene: Scene, place: str) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """All first places of a pair with `--complete-crash`, otherwise some that a seed chooses."""
+    """All first places of a pair with `--complete-crash`, otherwise those that the dice choose."""
     if "first" in metafunc.fixturenames:
         is_complete = metafunc.config.getoption("crash_complete")
-        firsts = places(UNDO) if is_complete else [None] * SAMPLES
-        metafunc.parametrize(
-            "first", firsts, ids=firsts if is_complete else [f"sample{n}" for n in range(SAMPLES)]
-        )
+        firsts = places(UNDO) if is_complete else dice("first kills of an undo").sample(places(UNDO), SAMPLES)
+        metafunc.parametrize("first", firsts)
 
 
 def test_the_recovery_of_an_undo_killed_anywhere_is_finished(
-    scene: Scene, first: str | None, crash_complete: bool
+    scene: Scene, first: str, crash_complete: bool
 ) -> None:
     """The undo is killed, then the process that finishes it."""
-    seed = os.environ.get("ASSENT_CRASH_SEED") or os.urandom(4).hex()
-    random = Random(seed)
-    place = first or random.choice(places(UNDO))
     run = finished(scene)
-    assert scene.assent("undo", run, kill=place).code == KILLED
+    assert scene.assent("undo", run, kill=first).code == KILLED
     kept = scene.keep()
     words = ("resume",) if scene.runs()[0]["status"] != "succeeded" else ("undo", run)
     reached = len(scene.trace(*words))
     seconds = range(1, reached + 1)
-    for second in seconds if crash_complete else random.choices(seconds, k=min(reached, 1)):
-        with noted(f"ASSENT_CRASH_SEED={seed}: undo killed at {place}, then at any:{second} of {reached}"):
+    chance = dice(f"second kill of an undo after {first}")
+    for second in seconds if crash_complete else chance.choices(seconds, k=min(reached, 1)):
+        with noted(f"ASSENT_TEST_SEED={SEED}: undo killed at {first}, then at any:{second} of {reached}"):
             scene.restore(kept)
             scene.kill_at(second, *words)
             finish_undo(scene, run)

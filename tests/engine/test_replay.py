@@ -307,7 +307,7 @@ async def test_a_thread_that_lived_on_is_told_of_as_it_was(place: Place) -> None
 
     def hang(context: LocalContext, parameters: dict[str, Json]) -> Json:
         del context, parameters
-        go_on.wait(10)
+        go_on.wait(60)
         return {}
 
     async with place.open() as rt:

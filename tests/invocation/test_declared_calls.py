@@ -124,7 +124,7 @@ async def test_hooks_of_a_declared_capability_run_around_its_calls_only(tmp_path
         if call.inputs["key"] == "secret":
             raise RefusedError("POLICY_DENIED", "not this one")
 
-    @look.after(id="told", timeout_s=1)
+    @look.after(id="told", timeout_s=60)
     async def told(call: HookedCall) -> None:
         seen.append(f"after {call.output}")
 

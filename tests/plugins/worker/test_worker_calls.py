@@ -427,8 +427,11 @@ async def test_an_output_that_does_not_fit_is_told_after_the_effect(stage: Stage
 
 
 async def test_an_async_part_is_cancelled_and_awaited(stage: Stage) -> None:
-    with pytest.raises(CallTimeoutError):
-        await stage.execute("sample.wait", timeout_s=1)
+    for timeout_s in (0.1, 1, 10, 60):  # On a busy machine the first may pass before the part has begun.
+        with pytest.raises(CallTimeoutError):
+            await stage.execute("sample.wait", timeout_s=timeout_s)
+        if (stage.root / "began").exists():
+            break
     assert (stage.root / "ended").exists()
     (stage.root / "began").unlink()
     (stage.root / "ended").unlink()

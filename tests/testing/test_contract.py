@@ -140,8 +140,8 @@ RELEASE = threading.Event()
 
 def stubborn(context: LocalContext, key: str, text: str) -> dict[str, str]:
     BOX[key] = text
-    if context.cancel.wait(0.2):
-        RELEASE.wait(1.0)
+    if context.cancel.wait(0.5):
+        RELEASE.wait(3)
     return {"key": key}
 
 

@@ -23,6 +23,7 @@ from assent.runtime.settings import Settings
 from assent.spec.frozen import thaw
 from assent.spec.states import StepState
 from tests.conformance.case import CANARY, Case, Cell, Stage, control, given
+from tests.conformance.turns import Turns
 from tests.support.crashing import KILLED, noted
 from tests.support.hands import tree_of
 from tests.support.nursery import Ended, Nursery
@@ -118,7 +119,8 @@ async def preview_has_no_effect(case: Case, stage: Stage, monkeypatch: pytest.Mo
 
 
 async def undo_restores(case: Case, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the call did is there, and after the undo it is as if it had never been."""
+    """What the call did is there, and after the undo it is as if it had never been. Files were changed in turn, both times."""
+    turns = Turns.watched(monkeypatch)
     async with opened(stage, monkeypatch) as runtime:
         before = seen(case, stage)
         result = await runtime.call(case.capability, given(case.inputs, stage))
@@ -128,6 +130,7 @@ async def undo_restores(case: Case, stage: Stage, monkeypatch: pytest.MonkeyPatc
         undone = await runtime.undo(result.run_id)
         assert undone.status == "undone", undone
         assert seen(case, stage) == before
+    turns.require(case.capability)
 
 
 def _acts(case: Case) -> bool:

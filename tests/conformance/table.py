@@ -11,7 +11,7 @@ from tests.conformance.case import Case, Cell
 from tests.conformance.cells import BUILTIN, doubt, not_applicable
 
 _FOLDER: Final = Path(__file__).resolve().parent
-_MACHINERY: Final = {"__init__", "case", "cells", "conftest", "table"}
+_MACHINERY: Final = {"__init__", "case", "cells", "conftest", "table", "turns"}
 
 AREAS: Final[Mapping[str, tuple[Case, ...]]] = {
     path.stem: importlib.import_module(f"tests.conformance.{path.stem}").CASES

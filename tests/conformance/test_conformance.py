@@ -16,6 +16,7 @@ from assent.invocation import Capability
 from tests.conformance import cells
 from tests.conformance.case import Case, Cell, Stage
 from tests.conformance.table import AREAS, CASES, KILLED, marks, page, untried
+from tests.conformance.turns import TAKES_NONE
 from tests.support.nursery import Nursery
 from tools import write_conformance
 
@@ -98,6 +99,14 @@ def test_a_missing_part_has_its_reason(one: Capability[..., Any]) -> None:
         wanted["reconcile"] = handler.reconcile is None
         wanted["compensate"] = not spec.compensation.supported
     assert [part for part, is_missing in wanted.items() if is_missing and part not in one.without] == []
+
+
+def test_every_effect_on_files_takes_its_turn_there() -> None:
+    """Whoever acts is watched while it does and while it is undone, or a literal table says why it takes no turn."""
+    acting = {name for name, one in cells.BUILTIN.items() if one.spec.has_effect}
+    watched = {name for name, case in CASES.items() if Cell.UNDO not in cells.not_applicable(case)}
+    assert acting - watched - TAKES_NONE.keys() == set(), "nobody sees whether it takes its turn"
+    assert TAKES_NONE.keys() - acting == set()
 
 
 def test_page_is_what_the_cases_say() -> None:

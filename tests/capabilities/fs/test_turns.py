@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from assent.capabilities.fs._change import NOTHING, Change, Target
-from assent.capabilities.fs._snapshot import Snapshot
 from assent.capabilities.fs._turns import in_turn
 from assent.invocation import CancelToken, NoEffectError
 
@@ -22,10 +20,6 @@ PATIENCE_S = 30
 def context(world: object = HERE, cancel: CancelToken | None = None) -> Any:
     """What a turn asks of a call: its world, and whether it is still wanted."""
     return SimpleNamespace(world=SimpleNamespace(files=world), cancel=cancel or CancelToken())
-
-
-def change(*paths: str) -> Change:
-    return Change(tuple(Target(path, Snapshot(), NOTHING, NOTHING) for path in paths))
 
 
 def begin(work: Callable[[], None]) -> Future[None]:
@@ -50,10 +44,10 @@ def test_who_changes_the_same_waits_for_its_turn(mine: str, its: str) -> None:
             return False
 
     def second() -> None:
-        with in_turn(context(cancel=Watched()), change("other", its)):
+        with in_turn(context(cancel=Watched()), ["other", its]):
             order.append("second")
 
-    with in_turn(context(), change(mine, "x")):
+    with in_turn(context(), [mine, "x"]):
         after = begin(second)
         assert waits.wait(PATIENCE_S)
         order.append("first")
@@ -63,7 +57,7 @@ def test_who_changes_the_same_waits_for_its_turn(mine: str, its: str) -> None:
 
 @pytest.mark.parametrize(("its", "world"), [("a/bc", HERE), ("b", HERE), ("a/b", THERE)])
 def test_who_changes_something_else_does_not_wait(its: str, world: object) -> None:
-    with in_turn(context(), change("a/b")), in_turn(context(world), change(its)):
+    with in_turn(context(), ["a/b"]), in_turn(context(world), [its]):
         pass
 
 
@@ -71,11 +65,11 @@ def test_who_is_not_wanted_any_more_gives_up_its_turn() -> None:
     cancel = CancelToken()
     cancel.cancel()
     with (
-        in_turn(context(), change("a")),
+        in_turn(context(), ["a"]),
         pytest.raises(NoEffectError) as caught,
-        in_turn(context(cancel=cancel), change("a")),
+        in_turn(context(cancel=cancel), ["a"]),
     ):
         pass
     assert caught.value.code == "CALL_CANCELLED"
-    with in_turn(context(), change("a")):
+    with in_turn(context(), ["a"]):
         pass

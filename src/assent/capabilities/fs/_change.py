@@ -129,6 +129,11 @@ class Change:
         """Whether the world already is as the call wants it."""
         return all(target.before == target.after for target in self.targets) and not self.new_dirs
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What a call takes its turn at."""
+        return tuple(target.path for target in self.targets) or self.new_dirs
+
     def find(self, files: Files) -> list[Snapshot]:
         """What stands at each target now."""
         return [target.found(files) for target in self.targets]

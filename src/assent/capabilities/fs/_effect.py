@@ -130,7 +130,7 @@ class FileEffect(ABC, Generic[P, R]):
     def execute(self, context: LocalContext, parameters: P) -> R:
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
         change = self.change(context)
-        with in_turn(context, change):
+        with in_turn(context, change.paths):
             found = change.find(context.world.files)
             match change.position(found):
                 case Position.AFTER:
@@ -174,7 +174,7 @@ class FileEffect(ABC, Generic[P, R]):
         change = self.change(context)
         if change.is_nothing:
             return {"restored": []}  # Nothing of the world is this call's, whatever has become of it since.
-        with in_turn(context, change):
+        with in_turn(context, change.paths):
             self._compensate(context, change)
         return {"restored": [shown(target.path) for target in change.targets]}
 

@@ -6,15 +6,17 @@ else may make one, or it would be written over unseen. Of other processes nothin
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from assent.capabilities.fs._change import Change
 from assent.capabilities.fs._paths import ROOT, parent_of, shown
 from assent.invocation import Files, LocalContext, NoEffectError
+
+T = TypeVar("T")
 
 _LOOK_S: Final = 0.2
 """How often a call that waits looks whether it is still wanted."""
@@ -29,14 +31,14 @@ class _Turn:
     above: frozenset[str]
 
     @classmethod
-    def of(cls, files: Files, change: Change) -> _Turn:
+    def at(cls, files: Files, paths: Iterable[str]) -> _Turn:
         # Names that differ in case only may be one file.
-        paths = frozenset(target.path.casefold() for target in change.targets)
+        folded = frozenset(path.casefold() for path in paths)
         above: set[str] = set()
-        for path in paths:
+        for path in folded:
             while path != ROOT and (path := parent_of(path)) not in above:
                 above.add(path)
-        return cls(files, paths, frozenset(above))
+        return cls(files, folded, frozenset(above))
 
     def meets(self, other: _Turn) -> bool:
         """Whether any path of one is the other's, or within it."""
@@ -52,16 +54,20 @@ _TAKEN: Final[list[_Turn]] = []
 
 
 @contextmanager
-def in_turn(context: LocalContext, change: Change) -> Iterator[None]:
-    """Inside, nobody else of this process changes what the change is about. CALL_CANCELLED when the call is given up before."""
-    mine = _Turn.of(context.world.files, change)
+def in_turn(context: LocalContext, paths: Iterable[str]) -> Iterator[None]:
+    """Inside, nobody else of this process changes what stands at these paths, below them, or in the place of a folder above.
+
+    CALL_CANCELLED when the call is given up before. It blocks: an async part goes through `whole`.
+    """
+    paths = tuple(paths)
+    mine = _Turn.at(context.world.files, paths)
     with _CHANGED:
         while any(mine.meets(other) for other in _TAKEN):
             if context.cancel.is_cancelled:
                 raise NoEffectError(
                     "CALL_CANCELLED",
                     "the call was cancelled while another one changed the same files",
-                    path=shown(change.targets[0].path),
+                    path=shown(paths[0]),
                 )
             _CHANGED.wait(_LOOK_S)
         _TAKEN.append(mine)
@@ -71,3 +77,19 @@ def in_turn(context: LocalContext, change: Change) -> Iterator[None]:
         with _CHANGED:
             _TAKEN.remove(mine)
             _CHANGED.notify_all()
+
+
+async def whole(context: LocalContext, function: Callable[[], T]) -> T:
+    """What a function that blocks gives, in a thread. An async part that is ended meanwhile waits for it: half of it is no state.
+
+    A function that waits for its turn gives up then.
+    """
+    thread = asyncio.get_running_loop().run_in_executor(None, function)
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        context.cancel.cancel()
+        await asyncio.wait({thread})
+        if not thread.cancelled():
+            thread.exception()  # looked at, so that asyncio does not report it as never retrieved
+        raise

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._snapshot import changed
+from assent.capabilities.fs._turns import in_turn
 from assent.capabilities.git._apply import Hand, logs_back
 from assent.capabilities.git._change import GitChange
 from assent.capabilities.git._layout import Repository, find_repository
@@ -42,14 +43,16 @@ class GitEffect(ABC, Generic[P, R]):
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
         del parameters
         change = GitChange.of(context)
-        repository = find_repository(context, change.repository)
-        hand = Hand(context, repository, change)
-        hand.clear()
-        found = change.find(repository)
-        if not change.is_after(found):
-            if not change.is_ours(found):
-                raise self._changed(change, repository)
-            hand.make(lambda: self._changed(change, repository))
+        # Git's own locks would refuse whoever comes second, and they say nothing to a call that moves the whole folder.
+        with in_turn(context, [change.git]):
+            repository = find_repository(context, change.repository)
+            hand = Hand(context, repository, change)
+            hand.clear()
+            found = change.find(repository)
+            if not change.is_after(found):
+                if not change.is_ours(found):
+                    raise self._changed(change, repository)
+                hand.make(lambda: self._changed(change, repository))
         return self.output(change)
 
     def reconcile(self, context: LocalContext, parameters: P) -> Reconciliation:
@@ -79,6 +82,11 @@ class GitEffect(ABC, Generic[P, R]):
         """
         del parameters
         change = GitChange.of(context)
+        with in_turn(context, [change.git]):
+            self._compensate(context, change)
+        return {"restored": [edit.name for edit in change.edits if edit.moves]}
+
+    def _compensate(self, context: LocalContext, change: GitChange) -> None:
         repository = find_repository(context, change.repository)
         back = logs_back(change)
         hand = Hand(context, repository, change)
@@ -89,7 +97,6 @@ class GitEffect(ABC, Generic[P, R]):
             if not change.is_ours(found):
                 raise change.conflict(found)
             Hand(context, repository, back).make(lambda: change.conflict(change.find(repository)))
-        return {"restored": [edit.name for edit in change.edits if edit.moves]}
 
     def preview(self, context: LocalContext, parameters: P) -> Preview:
         """What the call would change; the change is made to the call's simulated world."""

@@ -4,6 +4,9 @@ What the file will hold is known to nobody before it was fetched, so the intent 
 mark: the nanoseconds within the second that the new file's time will have. The content is written beside the target, with the
 mark, and is put in place by one rename. So after a crash the file tells itself whether it is ours, and an undo refuses one that
 somebody wrote since. On a file system that keeps no nanoseconds nobody can tell after a crash, and a person is asked.
+
+Fetching takes long, so it holds up nobody else: the call takes its turn at the target for the look before, and once more for
+a second look with the rename after it.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from assent.capabilities.fs._change import (
@@ -26,6 +30,7 @@ from assent.capabilities.fs._change import (
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._parameters import place
 from assent.capabilities.fs._snapshot import Node, Snapshot, changed, fingerprinted
+from assent.capabilities.fs._turns import in_turn, whole
 from assent.capabilities.fs._write import room_for_file
 from assent.capabilities.net._answer import excerpt_of, refused
 from assent.capabilities.net._client import Header, Http, Received
@@ -100,13 +105,11 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
     async def fetch(self, context: LocalContext, parameters: Download) -> Downloaded:
         """Fetch beside the target, then put it in place. Run again after a crash, it fetches again."""
         change = await asyncio.to_thread(self.change, context)
-        await asyncio.to_thread(_require_before, context, change)
-        http = context.app.get(Http)
-        wire = await wire_of(context, http, _draft(parameters))
-        wire = replace(wire, headers=(*wire.headers, Header("accept-encoding", "identity")))
-        target = change.targets[0]
+        target, http = change.targets[0], context.app.get(Http)
         digest = hashlib.sha256()
-        async with _made(context, change.new_dirs):
+        async with _begun(context, change):
+            wire = await wire_of(context, http, _draft(parameters))
+            wire = replace(wire, headers=(*wire.headers, Header("accept-encoding", "identity")))
             try:
                 async with pour(context, target, _mark(context)) as take:
 
@@ -125,7 +128,7 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
             except HttpFailure as failure:
                 raise failure.to_error(is_safe=True) from failure
             is_same = _holds(target.old, received.size, digest.hexdigest())
-            await asyncio.to_thread(_put_in_place, context, target, is_same=is_same)
+            await whole(context, partial(_put_in_place, context, change, is_same=is_same))
         return self.output(parameters, change).model_copy(
             update={
                 "url": received.url,
@@ -200,32 +203,48 @@ def _require_wanted(context: LocalContext, received: Received, sha256: str, para
 
 
 @asynccontextmanager
-async def _made(context: LocalContext, folders: tuple[str, ...]) -> AsyncIterator[None]:
-    """Inside, these folders are there; they go again when what is inside fails, however it does."""
-    files = context.world.files
-
-    def make() -> None:
-        with made_dirs(files, folders):
-            pass
-
-    await asyncio.to_thread(make)
+async def _begun(context: LocalContext, change: Change) -> AsyncIterator[None]:
+    """Inside, the world was seen as it was before, and the folders on the way are there. When it fails, nothing is left of it."""
+    give_up = partial(_give_up, context, change)
+    try:
+        await whole(context, partial(_begin, context, change))
+    except asyncio.CancelledError:  # the folders may be there already
+        await whole(context, give_up)
+        raise
     try:
         yield
     except BaseException:
-        await asyncio.shield(asyncio.to_thread(remove_empty_dirs, files, folders))
+        await whole(context, give_up)
         raise
+
+
+def _begin(context: LocalContext, change: Change) -> None:
+    with in_turn(context, change.paths):
+        _require_before(context, change)
+        change.remove_temporaries(context)
+        with made_dirs(context.world.files, change.new_dirs):
+            pass
+
+
+def _give_up(context: LocalContext, change: Change) -> None:
+    # What is beside the target is this call's alone, and a folder goes only while it is empty: nobody has to wait for that.
+    change.remove_temporaries(context)
+    remove_empty_dirs(context.world.files, change.new_dirs)
 
 
 def _require_before(context: LocalContext, change: Change) -> None:
     if change.position(change.find(context.world.files)) is not Position.BEFORE:
         raise changed(change.targets[0].path)
-    change.remove_temporaries(context)
 
 
-def _put_in_place(context: LocalContext, target: Target, *, is_same: bool) -> None:
-    files = context.world.files
-    beside = files.temporary(target.path, key=context.key)
-    if is_same:
-        files.remove_temporary(target.path, key=context.key)
-        return
-    files.rename(beside, target.path, replace=bool(target.old.nodes))
+def _put_in_place(context: LocalContext, change: Change, *, is_same: bool) -> None:
+    files, target = context.world.files, change.targets[0]
+    with in_turn(context, change.paths):
+        # The fetch took its time, and another call may have had its turn meanwhile.
+        _require_before(context, change)
+        if is_same:
+            files.remove_temporary(target.path, key=context.key)
+            return
+        files.rename(
+            files.temporary(target.path, key=context.key), target.path, replace=bool(target.old.nodes)
+        )

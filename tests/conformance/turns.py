@@ -1,0 +1,74 @@
+"""Whoever changes files of the workspace has its turn there: looked at with each change that a call, or its undo, makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import pytest
+
+from assent.capabilities.fs import _turns
+from assent.capabilities.fs._confined import ConfinedFiles
+from assent.capabilities.fs._paths import is_temporary
+from assent.invocation import Files
+
+_ASKS: Final = "asks a service, and changes nothing here"
+_TELLS: Final = "changes what a service holds, and no file"
+_NOTHING: Final = "touches nothing at all"
+
+TAKES_NONE: Final[Mapping[str, str]] = {
+    "net.http.delete": _TELLS,
+    "net.http.delete_compensated": _TELLS,
+    "net.http.get": _ASKS,
+    "net.http.head": _ASKS,
+    "net.http.patch": _TELLS,
+    "net.http.patch_compensated": _TELLS,
+    "net.http.post": _TELLS,
+    "net.http.post_compensated": _TELLS,
+    "net.http.put": _TELLS,
+    "net.http.put_compensated": _TELLS,
+    "notify.webhook": "keeps what it sends in the state, which no other call sees",
+    "sys.exec.run": "what a program writes is thrown away; where nothing confines it, nobody knows what it will write",
+    "sys.fail": _NOTHING,
+    "sys.noop": _NOTHING,
+    "sys.sleep": _NOTHING,
+}
+"""Capabilities with an effect that take no turn at files, and why not. Every other one is watched while it acts."""
+
+_CHANGES: Final = ("write", "make_dir", "remove_file", "remove_dir", "rename", "make_link", "set_attributes")
+
+
+class Turns:
+    """What was changed by whoever had its turn there, and what was not. Names for unfinished work are one call's alone."""
+
+    def __init__(self) -> None:
+        self.kept: set[str] = set()
+        self.missed: set[str] = set()
+
+    @classmethod
+    def watched(cls, monkeypatch: pytest.MonkeyPatch) -> Turns:
+        """From here on, each change of a real workspace is looked at."""
+        turns = cls()
+        for name in _CHANGES:
+            monkeypatch.setattr(ConfinedFiles, name, turns._looking(name))
+        return turns
+
+    def _looking(self, name: str) -> Callable[..., Any]:
+        change = getattr(ConfinedFiles, name)
+
+        def looked(files: Files, path: str, *rest: Any, **more: Any) -> Any:
+            for one in (path, *(rest[:1] if name == "rename" else ())):
+                if not any(map(is_temporary, one.split("/"))):
+                    here = _turns._Turn.at(files, [one])
+                    (self.kept if any(map(here.meets, _turns._TAKEN)) else self.missed).add(one)
+            return change(files, path, *rest, **more)
+
+        return looked
+
+    def require(self, capability: str) -> None:
+        """Every change was made in turn, and there was one, unless the table says why not."""
+        assert self.missed == set(), "changed while it was not the call's turn there: see `fs/_turns.py`"
+        if capability in TAKES_NONE:
+            assert self.kept == set(), "it changes files: take it out of `TAKES_NONE`"
+        else:
+            assert self.kept, "no change of files was seen: say why in `TAKES_NONE`"

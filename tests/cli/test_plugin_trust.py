@@ -19,6 +19,7 @@ from assent.runtime.settings import Settings
 from tests.support.door import Terminal
 from tests.support.hostile import FILES, HONEST
 from tests.support.plugins import interpreter_kept, write
+from tests.support.web import Reply, serving
 
 
 @pytest.fixture(autouse=True)
@@ -279,6 +280,53 @@ def test_only_what_is_trusted_is_tried(terminal: Terminal, plugged: Path) -> Non
     write(plugged, {"__init__.py": f"{HONEST}\nimport os\n\nos._exit(3)\n"})
     answer = terminal("plugin", "test", "plugged", "--untrusted", "--json")
     assert answer.error["code"] in ("PLUGIN_FAILED", "PLUGIN_OVERREACHES")
+
+
+SENDING = '''\
+"""Asks a service."""
+
+from assent import LocalContext, capability
+
+
+@capability("plugged.ask", operation="READ", risk="MEDIUM", labels=["sends_external"])
+async def ask(context: LocalContext) -> int:
+    """Ask."""
+    return (await context.http.request("GET", "http://127.0.0.1:PORT/")).status
+
+
+@capability("plugged.guess", operation="READ", risk="MEDIUM", labels=["sends_external"])
+async def guess(context: LocalContext) -> int:
+    """Ask, without an example."""
+    return (await context.http.request("GET", "http://127.0.0.1:PORT/")).status
+'''
+
+
+def test_what_sends_is_tried_when_somebody_says_so(terminal: Terminal, plugged: Path) -> None:
+    """Nothing leaves before; which command lets it, and which example is missing, is told."""
+    with serving(lambda asked: Reply()) as site:
+        port = str(site.port)
+        rule = f'[net.rules.a]\nhosts = ["127.0.0.1"]\nschemes = ["http"]\nports = [{port}]\nprivate = ["127.0.0.1/32"]\n'
+        write(plugged.parent, {"assent.toml": f'[plugins]\npaths = ["plugged"]\n{rule}'})
+        declared = f'name = "plugged"\n[permissions]\nnetwork = ["http://127.0.0.1:{port}"]\n'
+        cases = "from assent.testing import Case\n\nCASES = {'plugged.ask': [Case()]}\n"
+        write(
+            plugged,
+            {
+                "__init__.py": SENDING.replace("PORT", port),
+                "assent-plugin.toml": declared,
+                "contract.py": cases,
+            },
+        )
+        told = terminal("plugin", "test", "plugged", "--untrusted", "--in-process")
+        assert (told.code, site.asked) == (1, [])
+        assert "untried  plugged.ask@1.0.0 sends requests, and nobody said that it may" in told.out
+        assert "assent plugin test plugged --untrusted --in-process --send" in told.out
+        assert "untried  plugged.guess@1.0.0 sends requests, and has no example" in told.out
+        assert " untried, by 2 capabilities" in told.out
+        write(plugged, {"contract.py": cases.replace("}", ", 'plugged.guess': [Case()]}")})
+        kept = terminal("plugin", "test", "plugged", "--untrusted", "--in-process", "--send")
+        assert (kept.code, bool(site.asked)) == (0, True), kept.out
+        assert f": GET http://127.0.0.1:{port}" in kept.out
 
 
 # -- in a terminal ---------------------------------------------------------------------------------------------------------

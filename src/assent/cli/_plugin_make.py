@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,12 +50,17 @@ def new(door: Door, name: str, into: Path | None) -> int:
 @click.option(
     "--in-process", is_flag=True, help="Try its parts in the process of the tests, and not in a worker."
 )
-def test(door: Door, plugin: str, *, untrusted: bool, native: bool, in_process: bool) -> int:
-    """Run the contract suite on the plugin NAME, or the one at PATH, in a process of its own. Exit 1 when a promise is broken.
+@click.option(
+    "--send", is_flag=True, help="Let the calls of its examples send requests, to what it may reach."
+)
+def test(door: Door, plugin: str, *, untrusted: bool, native: bool, in_process: bool, send: bool) -> int:
+    """Run the contract suite on the plugin NAME, or the one at PATH, in a process of its own. Exit 1 unless all is kept.
 
     The plugin has to be trusted, since this runs its code; `--untrusted` is for its author. Its parts are tried where they will
     run, in a confined worker. Its module `contract` may hold `CASES`: examples of calls for each capability. Without them some
     are made from the schema of the inputs.
+
+    Nothing is sent anywhere, and what would have been is told, unless `--send` says so: each example is called a dozen times.
     """
     from assent.plugins import try_plugin
 
@@ -67,6 +73,8 @@ def test(door: Door, plugin: str, *, untrusted: bool, native: bool, in_process: 
         "untrusted": untrusted,
         "native": native,
         "in_process": in_process,
+        "send": send,
+        "principal": door.flags.principal,
     }
     try:
         answer = try_plugin(request)
@@ -74,23 +82,43 @@ def test(door: Door, plugin: str, *, untrusted: bool, native: bool, in_process: 
         if error.code == "PLUGIN_UNTRUSTED":
             error.hint = f"when it is your own: {door.command('plugin', 'test', plugin, '--untrusted')}; else {error.hint}"
         raise
-    outcomes = objects(answer, "outcomes")
-    broken = [one for one in outcomes if one.get("fault") is not None]
     if door.out.is_json:
         door.out.object(answer)
     else:
-        paint = door.out.paint()
-        for one in broken:
-            place = f"{text(one, 'capability')}, {text(one, 'clause')}, {text(one, 'case')}"
+        flags = {"--untrusted": untrusted, "--native": native, "--in-process": in_process, "--send": True}
+        said = [flag for flag, is_set in flags.items() if is_set]
+        _tell(door, answer, door.command("plugin", "test", plugin, *said))
+    return OK if answer["ok"] is True else FAILED
+
+
+def _tell(door: Door, answer: Mapping[str, Json], send: str) -> None:
+    """What came of it, for people; `send` is the command that has requests sent."""
+    paint = door.out.paint()
+    outcomes = objects(answer, "outcomes")
+    held = [one for one in outcomes if one.get("needs") is not None]
+    broken = [one for one in outcomes if one.get("fault") is not None and one.get("needs") is None]
+    for one in broken:
+        place = f"{text(one, 'capability')}, {text(one, 'clause')}, {text(one, 'case')}"
+        door.out.answer(f"{paint('broken', 'red')}  {safe_line(text(one, 'promise'))}  ({safe_line(place)})")
+        door.out.answer(f"  {safe(text(one, 'fault'))}")
+    for capability, needs in dict.fromkeys((text(one, "capability"), text(one, "needs")) for one in held):
+        mark = paint("untried", "yellow")
+        if needs == "send":
+            door.out.answer(f"{mark}  {safe_line(capability)} sends requests, and nobody said that it may")
+            door.out.answer(f"  its examples are sent by: {send}")
+        else:
+            door.out.answer(f"{mark}  {safe_line(capability)} sends requests, and has no example")
             door.out.answer(
-                f"{paint('broken', 'red')}  {safe_line(text(one, 'promise'))}  ({safe_line(place)})"
+                f"  what is made up is sent to nobody; write `CASES` in its module `contract`, then: {send}"
             )
-            door.out.answer(f"  {safe(text(one, 'fault'))}")
-        capabilities = len({text(one, "capability") for one in outcomes})
-        kept = len(outcomes) - len(broken)
-        by = count_text(capabilities, "capability", "capabilities")
-        door.out.answer(f"{kept} of {len(outcomes)} promises kept, by {by}")
-    return FAILED if broken else OK
+    for one in objects(answer, "requests"):
+        to = safe_line(f"{text(one, 'method')} {text(one, 'origin')}")
+        door.out.answer(f"sent {count_text(int(str(one['count'])), 'request', 'requests')}: {to}")
+    capabilities = len({text(one, "capability") for one in outcomes})
+    kept = len(outcomes) - len(broken) - len(held)
+    untried = f", {len(held)} untried" if held else ""
+    by = count_text(capabilities, "capability", "capabilities")
+    door.out.answer(f"{kept} of {len(outcomes)} promises kept{untried}, by {by}")
 
 
 def _source(door: Door, plugin: str) -> PluginSource:

@@ -33,8 +33,8 @@ NET_CODES: Final[dict[str, Explanation]] = {
         "Wait for answers; ask for several things with one request; make several calls of it.",
     ),
     "HTTP_UNAVAILABLE": Explanation(
-        "A call that was made by hand, as tests do, sends a request through `context.http`: there is no runtime to send it.",
-        "Try the capability in a runtime, with a service of the test's own.",
+        "A call that a test makes sends a request through `context.http`. Tests send none by themselves.",
+        "`assent plugin test NAME --send` lets the plugin's examples be sent, within what it declares and `[net]` opens.",
     ),
     "HTTP_DNS_FAILED": Explanation(
         "The name of a host has no address, or the resolver did not answer. Nothing was sent.",

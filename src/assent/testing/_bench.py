@@ -8,27 +8,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from assent.capabilities.fs import Workspace
 from assent.errors import Json
-from assent.invocation import (
-    BoundCapability,
-    CancelToken,
-    GlobalContext,
-    Invoker,
-    LocalContext,
-    Prepared,
-    World,
-)
-from assent.invocation.context import CallLife, Surroundings
+from assent.invocation import BoundCapability, CancelToken, Invoker, LocalContext, Prepared, World
+from assent.invocation.context import CallLife
+from assent.invocation.phases import CallPhase
 from assent.journal import MemoryBlobs
 from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.ids import RunId, StepKey
-from assent.spec.principal import Principal, PrincipalKind
 from assent.testing._case import Case
+from assent.testing._requests import TrialSurroundings
 
 GRACE_S = 5.0
+
+_PHASES: Final[Mapping[str, CallPhase]] = {
+    "preview": CallPhase.VALIDATED,
+    "prepare": CallPhase.AUTHORIZED,
+    "execute": CallPhase.EXECUTING,
+    "reconcile": CallPhase.EXECUTING,
+    "compensate": CallPhase.COMPENSATING,
+}
+"""Where the runtime's calls stand when they come to a part: what a part may ask for depends on it."""
 
 Seen = tuple[object, object]
 """What can be seen of the world: the workspace's tree, and what the case observes."""
@@ -44,13 +46,13 @@ class Bench:
     workspace: Workspace
     invoker: Invoker
     blobs: MemoryBlobs
-    app: GlobalContext | None
+    around: TrialSurroundings
     calls: int = 0
 
     @classmethod
     @contextmanager
     def open(
-        cls, bound: BoundCapability, case: Case, folder: Path, app: GlobalContext | None = None
+        cls, bound: BoundCapability, case: Case, folder: Path, around: TrialSurroundings
     ) -> Iterator[Bench]:
         """A bench in a folder that is made for it."""
         root = folder / "workspace"
@@ -62,7 +64,7 @@ class Bench:
         with ThreadPoolExecutor(max_workers=2) as threads:
             try:
                 invoker = Invoker(threads, grace_s=GRACE_S)
-                yield cls(bound, case, root, workspace, invoker, MemoryBlobs(), app)
+                yield cls(bound, case, root, workspace, invoker, MemoryBlobs(), around)
             finally:
                 workspace.close()
 
@@ -74,9 +76,9 @@ class Bench:
         """A call of the capability, with the case's inputs."""
         self.calls += 1
         parameters, _ = self.bound.parse(self.case.inputs if inputs is None else inputs)
-        return Trial(
-            self, parameters, f"trial/{self.calls}", world or self.workspace, CallLife(), CancelToken()
-        )
+        life = CallLife()
+        life.bound, life.reach, life.granted = self.bound, self.bound.reach, self.bound.spec.secrets
+        return Trial(self, parameters, f"trial/{self.calls}", world or self.workspace, life, CancelToken())
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Trial:
             run=RunId("run_trial"),
             step=StepKey("trial"),
             attempt=1,
-            principal=Principal(PrincipalKind.USER, "contract"),
+            principal=self.bench.around.principal,
             key=self.key,
             world=self.world,
             blobs=self.bench.blobs,
@@ -106,12 +108,13 @@ class Trial:
             capability=spec.id,
             version=spec.version,
             life=self.life,
-            around=_Around(self.bench.app),
+            around=self.bench.around,
         )
 
     async def part(self, kind: str, *, timeout_s: float | None = None) -> Any:  # `Any`: as each part gives
         """What a part gives, called as the runtime calls it."""
         part = getattr(self.bench.bound.handler, kind)
+        self.life.phase = _PHASES[kind]
         return await self.bench.invoker.invoke(part, self._context, self.parameters, timeout_s=timeout_s)
 
     async def prepare(self) -> Prepared | None:
@@ -130,11 +133,6 @@ class Trial:
         output = self.bench.bound.result(await self.part("execute"))
         self.life.output = output
         return output
-
-
-class _Around(Surroundings):
-    def __init__(self, app: GlobalContext | None) -> None:
-        self.app = app
 
 
 def _tree(root: Path) -> dict[str, tuple[int, bytes]]:

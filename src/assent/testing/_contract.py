@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -15,6 +16,7 @@ from assent.spec.capability import CapabilitySpec
 from assent.testing._bench import Bench
 from assent.testing._case import Case
 from assent.testing._clauses import CLAUSES, BrokenError, Clause
+from assent.testing._requests import UNAVAILABLE, Needs, Requests
 
 Source: TypeAlias = (
     "Capability[..., Any] | tuple[CapabilitySpec, Handler] | BoundCapability"  # `Any`: any result
@@ -23,17 +25,22 @@ Source: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one clause on one case; `fault` is None when it holds."""
+    """What came of one clause on one case; `fault` is None when it holds.
+
+    `needs`: a request was held back, so that the promise was not tried, whatever came of it; and what would have it sent: the
+    word (`send`), or before that an example of the call that its author wrote (`example`).
+    """
 
     clause: str
     promise: str
     case: str
     fault: str | None = None
+    needs: Needs | None = None
 
     @property
     def holds(self) -> bool:
         """The promise was kept."""
-        return self.fault is None
+        return self.fault is None and self.needs is None
 
 
 def bound_of(source: Source) -> BoundCapability:
@@ -52,46 +59,66 @@ def clauses_of(source: Source) -> tuple[Clause, ...]:
 
 
 def run_clause(
-    source: Source, clause: Clause, case: Case, folder: Path, *, app: GlobalContext | None = None
+    source: Source,
+    clause: Clause,
+    case: Case,
+    folder: Path,
+    *,
+    app: GlobalContext | None = None,
+    requests: Requests | None = None,
 ) -> None:
     """Try one clause on one case, in a new folder. Raises `AssertionError` with the reason when it is broken.
 
-    What a part raises comes through, so that a test shows where.
+    What a part raises comes through, so that a test shows where. Without `requests` its calls send none.
     """
     bound = bound_of(source)
 
     async def tried() -> None:
-        with Bench.open(bound, case, folder, app) as bench:
-            try:
-                async with asyncio.timeout(case.limit_s):
-                    await clause.check(bench)
-            except TimeoutError:
-                raise BrokenError(f"it did not end within {case.limit_s:g} s") from None
+        async with (requests or Requests()).around(app) as around:
+            with Bench.open(bound, case, folder, around) as bench:
+                try:
+                    async with asyncio.timeout(case.limit_s):
+                        await clause.check(bench)
+                except TimeoutError:
+                    raise BrokenError(f"it did not end within {case.limit_s:g} s") from None
 
     asyncio.run(tried())
 
 
 def check_capability(
-    source: Source, cases: Sequence[Case] = (), *, app: GlobalContext | None = None
+    source: Source,
+    cases: Sequence[Case] = (),
+    *,
+    app: GlobalContext | None = None,
+    requests: Requests | None = None,
 ) -> list[Outcome]:
-    """Every clause on every case; without cases on some made from the schema of the inputs. Blocks; starts a loop of its own."""
+    """Every clause on every case; without cases on some made from the schema of the inputs. Blocks; starts a loop of its own.
+
+    `requests`: what becomes of requests that its calls send; inputs that were made up are sent to nobody.
+    """
     bound = bound_of(source)
+    requests = requests or Requests()
+    if not cases:
+        cases, requests = Case.made_for(bound), requests.held_for_examples()
     found: list[Outcome] = []
-    for number, case in enumerate(cases or Case.made_for(bound)):
+    for number, case in enumerate(cases):
         for clause in clauses_of(bound):
             name = case.name or f"case {number}"
             with tempfile.TemporaryDirectory(prefix="assent-contract-") as folder:
-                found.append(
-                    Outcome(clause.name, clause.promise, name, _fault(bound, clause, case, Path(folder), app))
+                fault = _fault(
+                    partial(run_clause, bound, clause, case, Path(folder), app=app, requests=requests)
                 )
+            # A case that says that nothing can be sent was tried as it stands.
+            was_held = requests.was_held and case.fails != UNAVAILABLE
+            found.append(
+                Outcome(clause.name, clause.promise, name, fault, requests.needs if was_held else None)
+            )
     return found
 
 
-def _fault(
-    bound: BoundCapability, clause: Clause, case: Case, folder: Path, app: GlobalContext | None
-) -> str | None:
+def _fault(run: Callable[[], None]) -> str | None:
     try:
-        run_clause(bound, clause, case, folder, app=app)
+        run()
     except (BrokenError, AssentError) as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises breaks the clause

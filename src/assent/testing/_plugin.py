@@ -1,8 +1,8 @@
 """The contract suite on one plugin, in a process of its own: `assent plugin test` starts it and reads its answer.
 
-Reads one JSON object on stdin (`workspace`, `lock`, `name`, `path`, `untrusted`, `native`, `in_process`) and writes one to
-stdout. What the plugin prints goes to stderr. A plugin that ends the process, or never answers, ends or holds up this one and no
-other.
+Reads one JSON object on stdin (`workspace`, `lock`, `name`, `path`, `untrusted`, `native`, `in_process`, `send`, `principal`)
+and writes one to stdout. What the plugin prints goes to stderr. A plugin that ends the process, or never answers, ends or holds
+up this one and no other.
 
 Its parts are tried where they will run: in a confined worker, or in this process when the plugin is let into Assent's own. The
 examples of its module `contract` are Python and no data, so they are always imported here.
@@ -34,6 +34,7 @@ from assent.runtime._plugin_hosts import PluginHosts
 from assent.runtime.settings import Settings
 from assent.testing._case import Case
 from assent.testing._contract import check_capability
+from assent.testing._requests import Requests
 
 CASES_MODULE = "contract"
 CASES_NAME = "CASES"
@@ -55,22 +56,31 @@ def trial(request: Mapping[str, Json]) -> dict[str, Json]:
     """Every clause on every case of every capability. Raises what finding, trusting and loading the plugin raise."""
     candidate = _candidate(request)
     checked = _checked(candidate, request)
+    principal = request.get("principal")
     settings = Settings.resolve(
-        workspace=Path(str(request["workspace"])), environ=system.environment(), cwd=Path.cwd()
+        workspace=Path(str(request["workspace"])),
+        principal=principal if isinstance(principal, str) else None,
+        environ=system.environment(),
+        cwd=Path.cwd(),
     )
+    requests = Requests(settings, needs=None if request.get("send") is True else "send")
     host = PluginHosts(settings, remembers=False)
     try:
         loaded = host.load(checked)
         with _examples(checked) as cases:
-            outcomes = _outcomes(loaded, cases)
+            outcomes = _outcomes(loaded, cases, requests)
         host.unload(loaded)
     finally:
         host.close()
     return {
         "name": candidate.name,
         "digest": candidate.digest,
-        "ok": all(one["fault"] is None for one in outcomes),
+        "ok": all(one["fault"] is None and one["needs"] is None for one in outcomes),
         "outcomes": [*outcomes],
+        "requests": [
+            {"method": method, "origin": origin, "count": count}
+            for (method, origin), count in sorted(requests.sent.items())
+        ],
     }
 
 
@@ -94,7 +104,9 @@ def _checked(candidate: Candidate, request: Mapping[str, Json]) -> CheckedPlugin
     return replace(checked, in_process=checked.in_process or request.get("in_process") is True)
 
 
-def _outcomes(loaded: LoadedPlugin, cases: Mapping[str, Sequence[Case]]) -> list[dict[str, Json]]:
+def _outcomes(
+    loaded: LoadedPlugin, cases: Mapping[str, Sequence[Case]], requests: Requests
+) -> list[dict[str, Json]]:
     return [
         {
             "capability": spec.reference,
@@ -102,9 +114,10 @@ def _outcomes(loaded: LoadedPlugin, cases: Mapping[str, Sequence[Case]]) -> list
             "promise": one.promise,
             "case": one.case,
             "fault": one.fault,
+            "needs": one.needs,
         }
         for spec, handler in loaded.capabilities
-        for one in check_capability((spec, handler), cases.get(spec.id, ()))
+        for one in check_capability((spec, handler), cases.get(spec.id, ()), requests=requests)
     ]
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
 from assent.errors import RefusedError
@@ -99,6 +99,12 @@ def test_what_is_done_and_taken_back_in_reverse_leaves_no_trace(sequence: list[A
 
 @holds("simulation")
 @given(_SEQUENCES)
+@example(  # The way led through a link, which is no more.
+    [
+        ("io.fs.delete", {"path": "b", "recursive": True}),
+        ("io.fs.write_file", {"path": "b/a/a", "content": "", "create_dirs": False}),
+    ]
+)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_an_imagined_sequence_equals_the_real_one(sequence: list[Action]) -> None:
     """Each preview sees the ones before it; it refuses what the real call refuses, with the same code, and ends the same."""

@@ -116,7 +116,7 @@ class OverlayFiles:
         return node.target
 
     def guard(self, path: str) -> None:
-        self._base.guard(path)
+        self._guard_beneath(path)
         # A folder that was moved here is guarded where it really stands.
         node = self._find_quietly(path)
         beneath = (
@@ -299,11 +299,26 @@ class OverlayFiles:
         plain = normal(path)
         if plain == ROOT:
             raise whole_root(path)
-        self._base.guard(plain)
+        self._guard_beneath(plain)
         above = self._find(parent_of(plain))
         if above is None:
             raise missing(path)
         return self._folder(above, path), plain.rpartition("/")[2]
+
+    def _guard_beneath(self, path: str) -> None:
+        """Refuse what the real files refuse, but not for a link beneath that no longer stands on the way here."""
+        try:
+            self._base.guard(path)
+        except NoEffectError as error:
+            if error.code != "PATH_ESCAPES" or self._leads_astray(path):
+                raise
+
+    def _leads_astray(self, path: str) -> bool:
+        try:
+            self._find(path)
+        except NoEffectError as error:
+            return error.code == "PATH_ESCAPES"
+        return False
 
     def _free(self, path: str) -> tuple[_Folder, str]:
         folder, name = self._place(path)

@@ -239,6 +239,39 @@ def test_doctor_tells_of_plugins(terminal: Terminal, plugged: Path) -> None:
     assert check() == ("ok", "none is named or trusted")
 
 
+def test_doctor_tells_which_services_of_a_plugin_are_shut(terminal: Terminal, plugged: Path) -> None:
+    """Trusting tells it too: a declared host is no opened one."""
+
+    def checks() -> list[dict[str, Any]]:
+        found: Any = terminal("doctor", "--json").object["checks"]
+        return [one for one in found if one["name"] == "plugin: plugged"]
+
+    rule = '[net.rules.acme]\nhosts = ["api.acme.example"]\n'
+    write(plugged.parent, {"assent.toml": f'[plugins]\npaths = ["plugged"]\n{rule}'})
+    write(
+        plugged,
+        {"assent-plugin.toml": 'name = "plugged"\n[permissions]\nnetwork = ["GET,POST api.acme.example"]\n'},
+    )
+    assert checks() == []
+    told = terminal("plugin", "trust", "plugged", "--digest", digest(terminal)).err
+    assert "`POST https://api.acme.example` would be refused: no rule of `[net]` names it" in told
+    (check,) = checks()
+    assert (check["status"], check["seen"]) == (
+        "warning",
+        "`POST https://api.acme.example` would be refused: no rule of `[net]` names it",
+    )
+    assert 'methods = ["GET", "HEAD", "POST"] in `[net.rules.acme]`' in check["hint"]
+    with (plugged.parent / "assent.toml").open("a") as file:
+        file.write('methods = ["GET", "POST"]\n')
+    (check,) = checks()
+    assert (check["status"], check["hint"]) == ("ok", None)
+    lock = plugged.parent / "assent-plugins.lock"
+    lock.write_text(lock.read_text().replace('"declaration"', '"other"'))
+    assert checks() == [], "a lock from elsewhere is told where plugins are loaded"
+    lock.write_text("{")
+    assert checks() == []
+
+
 # -- one's own -------------------------------------------------------------------------------------------------------------
 
 

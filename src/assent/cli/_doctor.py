@@ -11,6 +11,7 @@ from typing import Final
 from assent.cli import _doctor_hands as hands
 from assent.cli._check import Check
 from assent.cli._command import command
+from assent.cli._doctor_plugins import reach_checks
 from assent.cli._doctor_secrets import is_within, secret_checks
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
@@ -81,6 +82,7 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield _guarded("signing key", lambda: _key(settings))
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     yield _guarded("plugins", lambda: _plugins(door))
+    yield from reach_checks(settings)
     yield from hands.sandbox_checks(settings)
     yield from hands.program_checks(settings)
     yield _guarded("captured writes", lambda: hands.capture_check(settings))

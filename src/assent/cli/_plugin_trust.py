@@ -149,6 +149,12 @@ def _told(door: Door, candidate: Candidate, differences: list[Difference], *, no
         )
     else:
         door.out.answer(f"plugin `{candidate.name}` {note}: {candidate.digest}")
+    from assent.runtime._plugin_reach import shut_services
+
+    declared = candidate.manifest.declaration.permissions.network
+    for one in shut_services(candidate.name, declared, door.settings):
+        door.out.note(safe_line(f"`{one.what}` would be refused: {one.why}"))
+        door.out.note(f"  {safe_line(one.hint)}")
     return OK
 
 

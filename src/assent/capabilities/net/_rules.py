@@ -7,7 +7,7 @@ what one of them names. Private addresses are reached only where a rule names th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -41,13 +41,17 @@ class EgressRule:
     def _hosts(self) -> re.Pattern[str]:
         return re.compile("|".join(map(_host_pattern, self.hosts)))
 
+    def names(self, host: str) -> bool:
+        """Whether the rule is about a host; what it allows there is another question."""
+        return self._hosts.fullmatch(host) is not None
+
     def fits(self, target: Target, method: str, principal: str) -> bool:
         """Whether the rule allows such a request; its addresses are looked at apart."""
         return (
             method in self.methods
             and target.scheme in self.schemes
             and target.port in self.ports
-            and self._hosts.fullmatch(target.host) is not None
+            and self.names(target.host)
             and any(glob_matches(pattern, principal) for pattern in self.principals)
         )
 
@@ -134,15 +138,19 @@ def _denied(
     address = address or target.address
     if address is not None and why_not_public(address) is not None:
         rule["private"] = [f"{address}/{address.max_prefixlen}"]
-    written = ", ".join(f"{key} = {_toml(value)}" for key, value in rule.items())
     alone = "; once there is a rule, only what rules name may leave" if is_first else ""
     return NoEffectError(
         "EGRESS_DENIED",
         f"`{method} {target.origin}` may not leave: {because}",
         path="url",
-        hint=f"an operator can allow it in `assent.toml`: `[net.rules.NAME]` with {written}{alone}",
+        hint=f"an operator can allow it in `assent.toml`: `[net.rules.NAME]` with {written(rule)}{alone}",
         details={"origin": target.origin, "method": method, "principal": principal, "rule": rule},
     )
+
+
+def written(rule: Mapping[str, Json]) -> str:
+    """Keys of a rule as they stand in `assent.toml`."""
+    return ", ".join(f"{key} = {_toml(value)}" for key, value in rule.items())
 
 
 def _toml(value: Json) -> str:

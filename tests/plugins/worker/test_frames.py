@@ -19,13 +19,17 @@ from assent.invocation.context import CallLife
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.plugins.worker._frames import (
     FRAME_BYTES_MAX,
+    PROTOCOL,
     Answer,
+    Ask,
     Begin,
     BrokenFrameError,
     Done,
     File,
     Frames,
     Kept,
+    Load,
+    Ready,
     WireError,
     framed,
     from_worker,
@@ -207,6 +211,73 @@ async def test_a_worker_that_goes_away_while_it_is_greeted_has_died() -> None:
         mouth.fall_silent()
         with pytest.raises(WorldError, match="in the middle of a message"):
             await greeting
+
+
+class Unbuilt(Mouth):
+    """A child whose walls could not be put up, or whose end nobody is left to tell of."""
+
+    async def wait(self) -> str:
+        await super().wait()
+        raise WorldError("SANDBOX_FAILED", "the sandbox could not be built: no space")
+
+
+async def test_a_worker_that_could_not_begin_says_why() -> None:
+    mouth = Unbuilt()
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
+        greeting = asyncio.ensure_future(worker.greet())
+        await asyncio.sleep(0)
+        mouth.fall_silent()
+        with pytest.raises(WorldError, match="no space") as failed:
+            await greeting
+        assert failed.value.code == "SANDBOX_FAILED"
+        await worker.end()
+
+
+async def test_a_worker_whose_end_nobody_can_tell_of_has_died_all_the_same() -> None:
+    mouth = Unbuilt()
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
+        greeting = asyncio.ensure_future(worker.greet())
+        await asyncio.sleep(0)
+        os.write(mouth.says, framed(Ready(PROTOCOL)))
+        await greeting
+        mouth.fall_silent()
+        with pytest.raises(WorldError, match="its process is gone") as failed:
+            await worker.perform(Begin(1, 0, "health"), None, grace_s=0, part="health")
+        assert failed.value.code == "PLUGIN_WORKER_DIED"
+        assert failed.value.details["ended"] == "the sandbox could not be built: no space"
+
+
+async def test_a_worker_that_died_between_two_words_is_asked_for_nothing() -> None:
+    mouth = Mouth()
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
+        mouth.fall_silent()
+        await worker.ended.wait()
+        raised = []
+        for asked in (worker.load([Load("mouth", "mouth", native=False)]), worker.greet()):
+            with pytest.raises(WorldError, match="its process is gone") as failed:
+                await asked
+            raised.append(failed.value)
+        assert raised[0] is not raised[1]
+
+
+async def test_an_answer_too_large_for_the_pipe_is_told_and_keeps_nobody_waiting() -> None:
+    mouth = Mouth()
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
+        call = RemoteCall.__new__(RemoteCall)
+        call.answer = lambda *_: bytes(FRAME_BYTES_MAX)  # type: ignore[method-assign]  # no file is that large
+        worker._calls[1] = call
+        asked = Ask(7, 1, "bytes.next", [1])
+        await worker._answer(asked)
+        told = to_worker(os.read(mouth.others[0], 1 << 16)[4:])
+        assert isinstance(told, Answer)
+        assert told.r == 7
+        assert told.error is not None
+        assert told.error.code == "PLUGIN_MESSAGE_TOO_LARGE"
+        await worker.end()
 
 
 def test_a_call_that_is_not_under_way_is_not_answered() -> None:

@@ -126,6 +126,7 @@ class WorkerProcess:
         self._asked = 0
         self._idle_told = 0
         self._expected: asyncio.Future[Any] | None = None  # `Any`: `Ready`, or `Loaded`
+        self._was_ready = False
         self._printed = bytearray()
         self._failure: AssentError | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -143,10 +144,11 @@ class WorkerProcess:
     # -- the beginning -------------------------------------------------------------------------------------------------------
 
     async def greet(self) -> None:
-        """Wait until the worker is ready. PLUGIN_WORKER_DIED, PLUGIN_MISBEHAVED."""
+        """Wait until the worker is ready. PLUGIN_WORKER_DIED, PLUGIN_MISBEHAVED, and what kept its process from beginning."""
         ready = await self._expect(Hello(PROTOCOL, LOGGER.getEffectiveLevel()))
         if not isinstance(ready, Ready) or ready.protocol != PROTOCOL:
             raise self._misbehaved("it speaks another language")
+        self._was_ready = True
 
     async def load(self, messages: list[File | Load]) -> Loaded:
         """Have a plugin imported; what it brings. Raises what importing raised."""
@@ -165,6 +167,9 @@ class WorkerProcess:
         return answer
 
     async def _expect(self, message: ToWorker) -> Ready | Loaded | Refused:
+        if self._failure is not None:
+            await self.ended.wait()
+            raise _anew(self._failure)
         self._expected = self._loop.create_future()
         self._send(message)
         try:
@@ -173,7 +178,8 @@ class WorkerProcess:
                 return answer
         except TimeoutError:
             await self.end(self._died(f"it was not ready within {START_S:.0f} s"))
-            raise self._failure or self._died("it was not ready") from None
+            assert self._failure is not None
+            raise _anew(self._failure) from None
         finally:
             self._expected = None
 
@@ -205,7 +211,7 @@ class WorkerProcess:
         Raises what the part raised; PLUGIN_WORKER_DIED, PLUGIN_MISBEHAVED when the worker ended.
         """
         if self._failure is not None:
-            raise self._failure
+            raise _anew(self._failure)
         request = _Request(call, self._loop.create_future())
         self._requests[begin.n] = request
         if call is not None:
@@ -276,7 +282,13 @@ class WorkerProcess:
         self._ending = self._spawn(self._gone(), name=f"end of worker {self.name}")
 
     async def _gone(self) -> None:
-        how = await self._child.wait()
+        try:
+            how = await self._child.wait()
+        except AssentError as error:
+            # Its walls could not be put up, or nobody is left who could say how it ended. Either way nothing of it runs.
+            how = error.message
+            if not self._was_ready:
+                self._failure = error
         self._printed_more()
         self._loop.remove_reader(self._child.stderr)
         for descriptor in (self._child.stdin, self._child.stdout, self._child.stderr):
@@ -291,8 +303,7 @@ class WorkerProcess:
             waiting.append(self._expected)
         for future in waiting:
             if not future.done():
-                # One for each: an error that is raised collects the traceback of who raises it.
-                future.set_exception(type(failure).from_dict(failure.to_dict()))
+                future.set_exception(_anew(failure))
                 future.exception()  # looked at: a caller that was cancelled does not look
 
     def _died(self, how: str) -> WorldError:
@@ -387,7 +398,11 @@ class WorkerProcess:
             self._asked -= 1
             if self._asked < ASKED_MAX and self._failure is None:
                 self._resume()
-        self._send(answer)
+        try:
+            self._send(answer)
+        except (BrokenFrameError, UnicodeEncodeError) as error:
+            # Whoever asked waits for an answer, whatever it is.
+            self._send(Answer(ask.r, error=to_wire(_unsendable(ask.op, error))))
 
     def _asked_of(self, call: RemoteCall | None, ask: Ask) -> object:
         if call is None:
@@ -464,3 +479,23 @@ class WorkerProcess:
     def _keep(self, task: asyncio.Task[T]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _anew(failure: AssentError) -> AssentError:
+    """The same failure for one more caller: an error that is raised collects the traceback of who raises it."""
+    return type(failure).from_dict(failure.to_dict())
+
+
+def _unsendable(op: str, error: BrokenFrameError | UnicodeEncodeError) -> InputError:
+    """What is told in place of an answer that does not go over the pipe."""
+    if isinstance(error, BrokenFrameError):
+        return InputError(
+            "PLUGIN_MESSAGE_TOO_LARGE",
+            f"the answer to `{op}` is too large: {error}",
+            hint="ask for less at once",
+        )
+    return InputError(
+        "DATA_INVALID",
+        f"the answer to `{op}` holds a name that is not UTF-8, which a plugin's worker can't be told",
+        hint="rename it",
+    )

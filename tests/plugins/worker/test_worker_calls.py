@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import CallPhase, CallTimeoutError, NoEffectError, Reconciliation, StateKey
 from assent.invocation.context import CallLife
+from assent.plugins.worker._questions import OPENED_MAX
 from assent.spec.states import Verdict
 from tests.support.plugins import interpreter_kept
 from tests.support.workers import Stage, plugin_of, staged
@@ -143,6 +145,30 @@ def files(context: LocalContext) -> list[str]:
     files.remove_file("d/b")
     files.remove_dir("d")
     return names
+
+
+@capability("sample.heads", operation="WRITE", risk="CRITICAL")
+def heads(context: LocalContext, count: int) -> int:
+    """Read the beginning of a file often, and begin a file as often that comes to nothing."""
+    def broken():
+        yield b"x"
+        raise OSError("no more")
+
+    files, failed = context.world.files, 0
+    files.write("long", [bytes(3_000_000)], key=context.key)
+    for _ in range(count):
+        assert next(files.read("long"))
+        try:
+            files.write("never", broken(), key=context.key)
+        except OSError:
+            failed += 1
+    return failed
+
+
+@capability("sample.names", operation="READ", risk="LOW")
+def names(context: LocalContext, path: str) -> list[str]:
+    """List a folder."""
+    return context.world.files.list(path)
 
 
 @capability("sample.secret", operation="READ", risk="LOW", secrets=["token"])
@@ -360,6 +386,19 @@ async def test_what_the_other_side_remembers_is_there(stage: Stage) -> None:
 
 async def test_files_are_those_of_the_context(stage: Stage) -> None:
     assert await stage.execute("sample.files") == ["b", "l"]
+
+
+async def test_what_is_read_or_written_half_way_does_not_stay_open(stage: Stage) -> None:
+    assert await stage.execute("sample.heads", {"count": OPENED_MAX + 6}) == OPENED_MAX + 6
+
+
+async def test_a_name_that_is_no_text_is_told_and_keeps_nobody_waiting(stage: Stage) -> None:
+    folder = stage.root / "odd"
+    folder.mkdir()
+    (folder / os.fsdecode(b"a\xff")).touch()
+    with pytest.raises(InputError, match=r"files\.list.* a name that is not UTF-8") as refused:
+        await stage.execute("sample.names", {"path": "odd"})
+    assert refused.value.code == "DATA_INVALID"
 
 
 async def test_secrets_come_by_grant(stage: Stage) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from contextlib import suppress
 from itertools import count
 from queue import SimpleQueue
 from threading import Lock
 from typing import Any, Final
 
+from assent.errors import AssentError
 from assent.plugins.worker._errors import from_wire
 from assent.plugins.worker._frames import (
     Answer,
@@ -33,6 +36,7 @@ class Channel:
         self._lock = Lock()
         self._numbers = count(1)
         self._waiting: dict[int, SimpleQueue[Answer]] = {}
+        self._unwanted: deque[tuple[int, int]] = deque()
 
     def receive(self) -> list[ToWorker] | None:
         """The next messages; None when Assent has gone. `BrokenFrameError`."""
@@ -48,12 +52,29 @@ class Channel:
 
     def ask(self, call: int, op: str, *args: object) -> Any:  # `Any`: as each question has it
         """The answer to a question about a call; its error is raised. Blocks the thread that asks."""
+        while self._unwanted:
+            with suppress(
+                IndexError, AssentError
+            ):  # another thread was first, or the call has ended and closed it
+                whose, opened = self._unwanted.popleft()
+                self._answer_to(whose, "bytes.close", (opened,))
+        return self._answer_to(call, op, args)
+
+    def let_go(self, call: int, opened: int) -> None:
+        """Have something that a call has open closed, before the next question is asked: a call has only so many.
+
+        Nothing is sent here: a reader that is dropped half-way may be collected in any thread, also in the one that all answers
+        come through.
+        """
+        self._unwanted.append((call, opened))
+
+    def _answer_to(self, call: int, op: str, args: tuple[object, ...]) -> Any:  # `Any`: as above
         number = next(self._numbers)
         answered: SimpleQueue[Answer] = SimpleQueue()
         self._waiting[number] = answered
         try:
             self.send(Ask(number, call, op, [*args]))
-        except BrokenFrameError:
+        except (BrokenFrameError, UnicodeEncodeError):
             del self._waiting[number]
             raise
         answer = answered.get()

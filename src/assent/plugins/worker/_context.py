@@ -172,21 +172,30 @@ class RemoteBlobs:
 def _sent(channel: Channel, call: int, chunks: Iterable[bytes]) -> int:
     """The number under which the bytes are gathered at the other end."""
     number = int(channel.ask(call, "bytes.open"))
-    for chunk in chunks:
-        view = memoryview(chunk)
-        while view:
-            channel.ask(call, "bytes.add", number, bytes(view[:CHUNK_BYTES_MAX]))
-            view = view[CHUNK_BYTES_MAX:]
+    try:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                channel.ask(call, "bytes.add", number, bytes(view[:CHUNK_BYTES_MAX]))
+                view = view[CHUNK_BYTES_MAX:]
+    except BaseException:
+        channel.let_go(call, number)
+        raise
     return number
 
 
 def _chunks(channel: Channel, call: int, number: int) -> Iterator[bytes]:
     """What is opened under the number at the other end, piece by piece."""
-    while True:
-        chunk = channel.ask(call, "bytes.next", number)
-        if not chunk:
-            return
-        yield bytes(chunk)
+    is_read = False
+    try:
+        while not is_read:
+            chunk = channel.ask(call, "bytes.next", number)
+            is_read = not chunk
+            if chunk:
+                yield bytes(chunk)
+    finally:
+        if not is_read:
+            channel.let_go(call, number)
 
 
 _GIVEN: Final = Redactor()

@@ -381,6 +381,13 @@ class RemoteCall:
             self._opened.pop(number, None)
         return chunk
 
+    def close_bytes(self, number: int) -> None:
+        """Whoever read or gathered them needs no more of them; harmless when nothing is open under the number."""
+        with self._lock:
+            opened = self._opened.pop(number, None)
+        if opened is not None:
+            opened.close()
+
     def put_blob(self, gathered: int) -> str:
         opened = self._taken(gathered)
         try:
@@ -480,6 +487,7 @@ _QUESTIONS: Final[Mapping[str, Question]] = {
     "bytes.open": ((), RemoteCall.open_bytes),
     "bytes.add": ((int, bytes), RemoteCall.add_bytes),
     "bytes.next": ((int,), RemoteCall.next_bytes),
+    "bytes.close": ((int,), RemoteCall.close_bytes),
     "blobs.put": ((int,), RemoteCall.put_blob),
     "attach": ((int,), RemoteCall.attach_blob),
     "blobs.read": ((str,), RemoteCall.read_blob),

@@ -64,9 +64,13 @@ ENDED_BADLY = {RunState.ROLLED_BACK, RunState.FAILED, RunState.CANCELLED}
 
 @dataclass
 class World:
-    """What is really so: effects that are or may be there, how often each was taken back, what people took upon themselves."""
+    """What is really so: effects that are or may be there, how often each was taken back, what people took upon themselves.
+
+    `older`: those of which an attempt before the current one may have left something, whatever the current one does.
+    """
 
     maybe: set[StepKey] = field(default_factory=set)
+    older: set[StepKey] = field(default_factory=set)
     taken_back: Counter[StepKey] = field(default_factory=Counter)
     vouched: set[StepKey] = field(default_factory=set)
     irreversible: set[StepKey] = field(default_factory=set)
@@ -188,6 +192,8 @@ class MachineRules(RuleBasedStateMachine):
         assert self.give(command), "what may begin can be admitted"
         self.readiness.ready.pop(key, None)
         if self.record.steps[key].state is StepState.RUNNING and key not in self.world.reads:
+            if key in self.world.maybe:
+                self.world.older.add(key)
             self.world.maybe.add(key)
 
     @precondition(lambda self: self.running(Task.EXECUTE))
@@ -199,13 +205,12 @@ class MachineRules(RuleBasedStateMachine):
     def outcome(self, data: st.DataObject, how: str, retry: bool) -> None:
         step = data.draw(st.sampled_from(self.running(Task.EXECUTE)), label="step")
         key, attempt = step.key, step.attempt
-        first = attempt == 1
         reads = key in self.world.reads
         retry_at = next(self.ticks) if retry and attempt < 3 else None
         if how == "done":
             self.give(Succeeded(key, attempt, BOUND, Effect.NONE if reads else Effect.DONE))
         elif how == "none" or reads:
-            if first:
+            if key not in self.world.older:
                 self.world.maybe.discard(key)
             self.give(Failed(key, attempt, "F", Effect.NONE, None, retry_at))
         elif how == "bad_output":
@@ -234,7 +239,7 @@ class MachineRules(RuleBasedStateMachine):
             self.give(Doubted(key, attempt, "CAPABILITY_CHANGED"))
             return
         verdict = Verdict.NO if key in self.world.reads else answer.verdict
-        if verdict is Verdict.NO and attempt == 1:
+        if verdict is Verdict.NO and key not in self.world.older:
             self.world.maybe.discard(key)
         if verdict is Verdict.YES:
             self.world.maybe.add(key)  # also after an earlier no: what is there now has to be taken back
@@ -345,6 +350,7 @@ class MachineRules(RuleBasedStateMachine):
             self.world.maybe.discard(step.key)
         elif resolution is Resolution.NOT_HAPPENED:
             self.world.maybe.discard(step.key)
+            self.world.older.discard(step.key)
             if step.state is StepState.RUNNING and step.key not in self.world.reads:
                 self.world.maybe.add(step.key)
         else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from assent.errors import AssentError, RefusedError
@@ -18,6 +18,9 @@ from tests.support.properties import holds
 
 KEYS = ["a", "b", "c", "d"]
 CAPABILITIES = ["box.put", "box.put_low", "box.put_high", "box.set", "box.burn", "box.look"]
+Scene: TypeAlias = dict[str, Any]
+"""The steps of a run, what goes wrong with them, and what people do about it."""
+
 TROUBLE: dict[str, Hook] = {"boom": boom, "no_effect": no_effect}
 
 
@@ -64,17 +67,41 @@ SCENES = st.fixed_dictionaries(
 )
 
 
+def _alone(key: str, **fields: Any) -> dict[str, Any]:
+    return {**put(key), "depends_on": [], **fields}
+
+
+ITERATIONS_BESIDE_A_FAILURE: Scene = {
+    "steps": [
+        _alone("a", foreach=["x", "y"], inputs={"key": "a${{ item }}", "value": "a"}),
+        _alone("b"),
+        _alone("c"),
+        _alone("d", foreach=["x", "y"], inputs={"key": "d${{ item }}", "value": "d"}),
+    ],
+    "high": "ALLOW",
+    "critical": "ALLOW",
+    "answer": "nothing",
+    "before": {},
+    "after": {"b": "no_effect"},
+    "reconciled": {},
+    "stuck": set(),
+    "then": "nothing",
+}
+"""Outcomes of iterations arrive with the failure that stops the run, all at once."""
+
+
 @holds("replay")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SCENES)
+@example(ITERATIONS_BESIDE_A_FAILURE)
 def test_a_run_replayed_against_its_record_comes_to_the_same_and_touches_nothing(
-    scene: dict[str, Any],
+    scene: Scene,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_play(Place(Path(folder)), scene))
 
 
-async def _play(place: Place, scene: dict[str, Any]) -> None:
+async def _play(place: Place, scene: Scene) -> None:
     place.policy = policy(
         rule("high", scene["high"], when={"risk_level": "HIGH"}),
         rule("critical", scene["critical"], when={"risk_level": "CRITICAL"}),

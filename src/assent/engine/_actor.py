@@ -423,7 +423,12 @@ class RunActor:
         return False
 
     def _gather(self, step: StepRecord) -> bool:
-        """A `foreach` step whose iterations have all passed has their outputs as its own."""
+        """A `foreach` step whose iterations have all passed has their outputs as its own; in a run that stops it ends with it.
+
+        Which of the two came first would otherwise depend on how many outcomes arrived at once, which no record tells.
+        """
+        if self.record.is_stopping:
+            return False
         keys = iterations(step.key, step.children or 0)
         if any(self.record.steps[key].state not in PASSABLE for key in keys):
             return False

@@ -56,7 +56,7 @@ RUN_CODES: Final[dict[str, Explanation]] = {
         "Name the step: `assent resolve RUN STEP --happened`.",
     ),
     "ITERATION_FAILED": Explanation(
-        "One iteration of a `foreach` step failed, so the step did.",
+        "One iteration of a `foreach` step failed, or another step ended the run before their outputs were put together.",
         "Look at the iteration: `assent show RUN`.",
     ),
     "FOREACH_INVALID": Explanation(

@@ -69,8 +69,8 @@ NET_CODES: Final[dict[str, Explanation]] = {
         "Call the right address yourself.",
     ),
     "HTTP_HEADERS_TOO_LARGE": Explanation(
-        "The headers of an answer are larger than `header_bytes` of `[net]`.",
-        "Raise the limit if the service is trusted.",
+        "The headers of an answer are larger than `header_bytes` of `[net]`, or than 100 KiB, or are more than 512.",
+        "Raise the limit if the service is trusted; the other two stand.",
     ),
     "HTTP_BODY_TOO_LARGE": Explanation(
         "An answer is larger than `answer_bytes` of `[net]`, or a download larger than `download_bytes`.",

@@ -14,7 +14,7 @@ import httpcore2
 import pytest
 from backports import zstd
 
-from assent.capabilities.net._client import Header
+from assent.capabilities.net._client import HEAD_BYTES_MAX, HEADERS_MAX, Header
 from assent.capabilities.net._failure import HttpFailure
 from assent.invocation import NoEffectError
 from tests.capabilities.net.conftest import Names, client, opened, wire
@@ -429,6 +429,27 @@ async def test_headers_have_their_own_limit() -> None:
     """Below what the parser itself would take."""
     with serving(says(x_long="x" * 3000)) as site:
         assert await code_of(site.url(), header_bytes=2048) == "HTTP_HEADERS_TOO_LARGE"
+        async with client(header_bytes=2048) as http:
+            told = await http.send(wire(site.url(), "POST"), principal=ADA, bytes_max=MIB)
+            assert (told.status, told.headers, told.fault) == (200, (), "HTTP_HEADERS_TOO_LARGE")
+
+
+async def test_headers_that_are_too_many_or_too_long_for_the_library_are_told_as_such() -> None:
+    """No hint names a limit that would not help."""
+
+    def many(asked: Asked) -> Reply:
+        return Reply(200, [(f"x-{number}", "1") for number in range(HEADERS_MAX)], b"")
+
+    long = says(x_long="x" * 2 * HEAD_BYTES_MAX)
+    for answer, said in (
+        (many, f"more than {HEADERS_MAX} headers"),
+        (long, f"larger than {HEAD_BYTES_MAX} bytes"),
+    ):
+        with serving(answer) as site:
+            async with client(header_bytes=4 * HEAD_BYTES_MAX) as http:
+                with pytest.raises(HttpFailure, match=said) as failure:
+                    await http.send(wire(site.url()), principal=ADA, bytes_max=MIB)
+        assert (failure.value.code, failure.value.hint) == ("HTTP_HEADERS_TOO_LARGE", None)
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfo"])
@@ -447,12 +468,42 @@ async def test_a_service_that_goes_silent_is_left(said: bytes) -> None:
         async with client(idle_ms=50) as http:
             sending = http.send(wire(url, "PUT"), principal=ADA, bytes_max=MIB)
             if said:
-                assert (await sending).fault == "HTTP_BROKEN"
+                told = await sending
+                assert (told.status, told.header("content-length")) == (200, "4")
+                assert (told.body, told.fault) == (b"", "HTTP_TIMEOUT")
             else:
                 with pytest.raises(HttpFailure) as failure:
                     await sending
-                assert failure.value.was_sent
+                assert (failure.value.code, failure.value.was_sent) == ("HTTP_TIMEOUT", True)
         ending.set()
+
+
+async def test_the_status_of_a_change_stays_known_when_all_of_its_time_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A service that answers and then dawdles over the body has said what became of the effect."""
+    ending = threading.Event()
+    original, clocks = asyncio.timeout, list[asyncio.Timeout]()
+
+    def timeout(delay: float | None) -> asyncio.Timeout:
+        clocks.append(original(delay))
+        return clocks[-1]
+
+    async def take(piece: bytes) -> None:
+        assert piece == b"fo"
+        clocks[0].reschedule(0)  # the first is that of the whole request
+
+    def talk(connection: socket.socket, head: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 201 Created\r\ncontent-length: 4\r\nlocation: /1\r\n\r\nfo")
+        ending.wait(30)
+
+    monkeypatch.setattr(asyncio, "timeout", timeout)
+    with talking(talk) as port:
+        async with client() as http:
+            asked = wire(f"http://127.0.0.1:{port}/", "POST", body=b"x")
+            told = await http.send(asked, principal=ADA, bytes_max=MIB, take=take)
+        ending.set()
+    assert (told.status, told.header("location"), told.fault) == (201, "/1", "HTTP_TIMEOUT")
 
 
 async def test_a_closed_port_was_sent_nothing() -> None:

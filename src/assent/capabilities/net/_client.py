@@ -34,6 +34,8 @@ ADDRESSES_MAX: Final = 4
 """Addresses of one host that are tried; all of them are checked, however many there are."""
 HEADERS_MAX: Final = 512
 """Headers of one answer, however short."""
+HEAD_BYTES_MAX: Final = 100 << 10
+"""What is read of an answer before its head has to be complete, whatever `header_bytes` says: the library's own bound."""
 
 Sink: TypeAlias = Callable[[bytes], Awaitable[None]]
 
@@ -68,7 +70,8 @@ class Received:
     """An answer.
 
     `body` is empty when a sink took it; `size` counts it all the same. `redirects` are the addresses on the way, first in front.
-    `fault`: an unsafe request was answered, and this code says why the answer's body could not be read.
+    `fault`: an unsafe request was answered, and this code says why no more of the answer than its status could be read, or no
+    more than its status and headers.
     """
 
     status: int
@@ -85,11 +88,12 @@ class Received:
 
 
 class _Progress:
-    """How far one attempt came, as the pool tells of it."""
+    """How far one attempt came, as the pool tells of it; `answered` is what has come of the answer to an unsafe request."""
 
     def __init__(self) -> None:
         self.was_sent = False
         self.was_reused = True
+        self.answered: Received | None = None
 
     async def __call__(self, event: str, info: object) -> None:
         del info
@@ -185,6 +189,8 @@ class Http:
                     admit=admit,
                 )
         except TimeoutError:
+            if progress.answered is not None:
+                return replace(progress.answered, fault="HTTP_TIMEOUT")
             raise HttpFailure(
                 "HTTP_TIMEOUT",
                 f"`{wire.method} {wire.target.origin}` took longer than {self.limits.timeout_ms / 1000:g} s",
@@ -211,12 +217,14 @@ class Http:
                 addresses = await self.check(wire.target, wire.method, principal)
             async with self._answered(wire, progress, addresses) as answer:
                 location = answer.headers.get("location")
-                headers = self._headers(answer)
                 if not (follow and wire.is_safe and answer.status_code in REDIRECTS and location):
                     is_wanted = take is not None and answer.is_success
                     most = bytes_max if is_wanted else min(bytes_max, self.limits.answer_bytes)
-                    body, size, fault = await self._body(wire, answer, most, take if is_wanted else None)
-                    return Received(answer.status_code, headers, body, size, wire.shown, tuple(gone), fault)
+                    head = Received(answer.status_code, (), b"", 0, wire.shown, tuple(gone))
+                    return await self._received(
+                        wire, answer, head, progress, bytes_max=most, take=take if is_wanted else None
+                    )
+                self._headers(answer)
             gone.append(wire.shown)
             if len(gone) > self.limits.redirects:
                 raise HttpFailure(
@@ -322,28 +330,48 @@ class Http:
 
     def _headers(self, answer: httpx2.Response) -> tuple[tuple[str, str], ...]:
         raw = answer.headers.raw
-        size = sum(len(name) + len(value) for name, value in raw)
-        if size > self.limits.header_bytes or len(raw) > HEADERS_MAX:
+        if sum(len(name) + len(value) for name, value in raw) > self.limits.header_bytes:
             raise headers_too_large(self.limits.header_bytes)
+        if len(raw) > HEADERS_MAX:
+            raise HttpFailure(
+                "HTTP_HEADERS_TOO_LARGE",
+                f"the answer has more than {HEADERS_MAX} headers",
+                details={"limit": HEADERS_MAX},
+            )
         return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
 
-    async def _body(
-        self, wire: Wire, answer: httpx2.Response, bytes_max: int, take: Sink | None
-    ) -> tuple[bytes, int, str | None]:
+    async def _received(
+        self,
+        wire: Wire,
+        answer: httpx2.Response,
+        head: Received,
+        progress: _Progress,
+        *,
+        bytes_max: int,
+        take: Sink | None,
+    ) -> Received:
+        """The whole answer that begins with `head`.
+
+        The status of an unsafe request says what became of its effect: that is not lost over what comes after it.
+        """
         import httpcore2
 
         try:
+            if not wire.is_safe:
+                progress.answered = head
+            head = replace(head, headers=self._headers(answer))
+            if not wire.is_safe:
+                progress.answered = head
             body, size = await self._read(wire, answer, bytes_max, take)
         except HttpFailure as failure:
             if wire.is_safe:
                 raise
-            # The status is here and says what became of the effect; that must not be lost over what came after it.
-            return b"", 0, failure.code
-        except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
+            return replace(head, fault=failure.code)
+        except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             if wire.is_safe:
                 raise
-            return b"", 0, "HTTP_BROKEN"
-        return body, size, None
+            return replace(head, fault=_failure(wire, error, was_sent=True).code)
+        return replace(head, body=body, size=size)
 
     async def _read(
         self, wire: Wire, answer: httpx2.Response, bytes_max: int, take: Sink | None
@@ -380,10 +408,11 @@ def _be_quiet() -> None:
 
 def headers_too_large(bytes_max: int) -> HttpFailure:
     """The failure of an answer with more in its head than it may have."""
+    can_be_more = bytes_max < HEAD_BYTES_MAX
     return HttpFailure(
         "HTTP_HEADERS_TOO_LARGE",
         f"the answer's headers are larger than {bytes_max} bytes",
-        hint="raise `header_bytes` in `[net]`, if the service is trusted",
+        hint="raise `header_bytes` in `[net]`, if the service is trusted" if can_be_more else None,
         details={"limit_bytes": bytes_max},
     )
 
@@ -432,7 +461,7 @@ def _failure(wire: Wire, error: Exception, *, was_sent: bool) -> HttpFailure:
             "HTTP_TLS_FAILED",
             f"{where} has no connection that can be trusted: {tls}",
             hint="a private authority is named by `ca_bundle` in `[net]`; nothing is sent unverified",
-            was_sent=False,
+            was_sent=was_sent,
         )
     match error:
         case httpcore2.ConnectTimeout() | httpcore2.PoolTimeout():
@@ -451,7 +480,7 @@ def _failure(wire: Wire, error: Exception, *, was_sent: bool) -> HttpFailure:
                 "HTTP_REQUEST_INVALID", f"{where} can't be sent as it is: {error}"[:300], was_sent=False
             )
         case httpcore2.RemoteProtocolError() if "buffer" in str(error):
-            return headers_too_large(100 << 10)
+            return headers_too_large(HEAD_BYTES_MAX)
         case _:
             return HttpFailure(
                 "HTTP_BROKEN",

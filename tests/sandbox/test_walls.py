@@ -115,6 +115,20 @@ async def test_impossible_confinements_are_refused(sandbox: Sandbox, ground: Gro
         assert caught.value.code == "SANDBOX_INVALID"
 
 
+@pytest.mark.parametrize("file_bytes", [0, 1200])
+async def test_a_limit_on_files_takes_no_wall_away(sandbox: Sandbox, ground: Ground, file_bytes: int) -> None:
+    """What tells bubblewrap which walls to build is a file too, and is not cut short by the program's limit."""
+    looked = "cat /proc/self/status; pwd; echo x > /etc/new"
+    ended = await sandbox.run(
+        ["sh", "-c", looked],
+        ground.confinement(limits=replace(ground.limits, file_bytes=file_bytes)),
+    )
+    lines = ended.stdout.decode().splitlines()
+    assert "Seccomp:\t0" not in lines  # behind Landlock alone nobody sees it
+    assert lines[-1] == str(ground.root.resolve())
+    assert ended.exit_code != 0
+
+
 async def test_layer_belongs_to_one_workspace(sandbox: Sandbox, ground: Ground) -> None:
     await sandbox.run(["true"], ground.confinement(layer=True))
     with pytest.raises(AssentError) as caught:

@@ -416,6 +416,8 @@ def _confine(plan: Plan, streams: tuple[int, int, int], alive: int | None = None
     moved = [_move_up(stream, above=2) for stream in streams]
     for number, stream in enumerate(moved):
         os.dup2(stream, number, inheritable=True)
+    # Before the limits: one on the size of files would cut these short, and with them the walls that they describe.
+    contents = {int(number): _file_of(base64.b64decode(content)) for number, content in plan["files"].items()}
     os.umask(0o022)
     os.chdir(plan["cwd"])
     for name, (soft, hard) in plan["rlimits"].items():
@@ -440,11 +442,7 @@ def _confine(plan: Plan, streams: tuple[int, int, int], alive: int | None = None
             [(path, rights) for path, rights in plan["landlock"]["rules"]],
         )
     _kernel.close_on_exec(3)
-    most = max(map(int, plan["files"]), default=0)
-    files = {
-        int(number): _move_up(_file_of(base64.b64decode(content)), above=most)
-        for number, content in plan["files"].items()
-    }
+    files = {number: _move_up(held, above=max(contents)) for number, held in contents.items()}
     if plan["filter"] is not None:
         _kernel.load_filter(base64.b64decode(plan["filter"]))
     return files
@@ -468,9 +466,10 @@ def _move_up(descriptor: int, *, above: int) -> int:
 
 
 def _file_of(content: bytes) -> int:
-    """A file in memory with this content, to be read from its start."""
+    """A file in memory with this content, to be read from its start; all of it or `OSError`."""
     held = os.memfd_create("input")
-    os.write(held, content)
+    with open(held, "wb", closefd=False) as file:
+        file.write(content)
     os.lseek(held, 0, os.SEEK_SET)
     return held
 

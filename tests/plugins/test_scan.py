@@ -9,6 +9,7 @@ import pytest
 from assent.errors import InputError
 from assent.plugins import Declaration, Manifest, SourceKind, scan
 from assent.plugins.manifest import Capability, Use, UseKind
+from assent.plugins.scan._types import ANY, TEXT_MAX
 
 
 def read(source: str, **more: str) -> Manifest:
@@ -105,6 +106,85 @@ def test_a_result_has_the_fields_of_its_model_and_of_the_models_bases() -> None:
         ("kind", "Literal['a', 2] | None", ("integer", "null", "string"), False, ""),
         ("more", "list[int]", ("array",), False, ""),
     ]
+
+
+def test_a_field_of_two_bases_is_that_of_the_first_and_goes_by_the_name_that_is_validated() -> None:
+    models = """
+    from pydantic import BaseModel, Field
+    class First(BaseModel):
+        size: int
+    class Second(BaseModel):
+        size: str
+        place: str = Field(alias="at", validation_alias="where")
+    class Put(First, Second): ...
+    """
+    shape = only(DECORATED, models=models).returns
+    assert shape is not None
+    assert shape.fields is not None
+    assert [(f.name, f.type) for f in shape.fields] == [("size", "int"), ("where", "str")]
+
+
+def test_a_model_may_be_called_like_the_one_that_it_extends() -> None:
+    models = """
+    from notes import first
+    class Put(first.Put):
+        more: int
+    """
+    first = """
+    from pydantic import BaseModel
+    class Put(BaseModel):
+        size: int
+    """
+    found = read(DECORATED, models=models, first=first)
+    assert [(one.name, [f.name for f in one.fields], one.is_complete) for one in found.models] == [
+        ("notes.first:Put", ["size"], True),
+        ("notes.models:Put", ["size", "more"], True),
+    ]
+
+
+def test_a_field_for_secrets_takes_text() -> None:
+    found = only("""
+    from assent import capability
+    from assent.spec.types import SecretJson, SecretText
+    @capability("notes.send", operation="WRITE", risk="HIGH")
+    def send(header: SecretText, body: SecretJson): ...
+    """)
+    assert found.parameters is not None
+    assert found.parameters.fields is not None
+    assert [f.json for f in found.parameters.fields] == [("string",), ANY]
+
+
+HUGE = "0x" + "f" * 5000
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        f"a: int = {HUGE}",
+        f"a: Literal[{HUGE}] = 1",
+        f"a: {HUGE} = 1",
+        f"a: int = Field(default={HUGE})",
+    ],
+)
+def test_a_number_of_more_digits_than_python_writes_is_no_end_of_reading(parameters: str) -> None:
+    found = only(
+        "from typing import Literal\nfrom pydantic import Field\nfrom assent import capability\n"
+        f"@capability('notes.put', operation='READ', risk='LOW')\ndef put({parameters}): ..."
+    )
+    assert found.parameters is not None
+    assert found.parameters.fields is not None
+    assert [(f.name, f.required) for f in found.parameters.fields] == [("a", False)]
+
+
+def test_the_fields_of_a_written_schema_are_no_longer_than_is_worth_reading() -> None:
+    found = only(
+        "from assent import capability\n"
+        "@capability('notes.put', operation='READ', risk='LOW', parameters={'type': 'object', 'properties': "
+        f"{{'a': {{'type': 'string', 'default': '{'x' * 5000}'}}, 'b': {{'default': {HUGE}}}}}}})\n"
+        "def put(whole): ..."
+    )
+    assert found.parameters is not None
+    assert all(len(f.default or "") <= TEXT_MAX for f in found.parameters.fields or ())
 
 
 def test_a_hook_has_its_level_and_limits() -> None:

@@ -50,6 +50,9 @@ _JSON: Final[dict[str, tuple[str, ...]]] = {
     "assent.spec.types.Size": ("integer", "string"),
     "assent.spec.types.SecretReference": ("string",),
     "assent.spec.types.SemVer": ("string",),
+    "assent.spec.types.SecretText": ("string",),
+    "assent.spec.types.SecretJson": ANY,
+    "assent.spec.secret_text.SecretText": ("string",),
 }
 _SPELLINGS: Final = {
     "typing.List": "list",
@@ -262,7 +265,7 @@ def _class(own: tuple[Names, str]) -> TypeText:
 
 
 def model_of(names: Names, name: str, depth: int = 0) -> Model:
-    """A class with its fields, those of its own bases first."""
+    """A class with its fields, those of its own bases first. Of two bases with one field the first one says what it is."""
     names.package.spend()
     node = names.facts.classes[name]
     fields: dict[str, Field] = {}
@@ -270,9 +273,9 @@ def model_of(names: Names, name: str, depth: int = 0) -> Model:
     complete = depth <= DEPTH_MAX
     for base in node.bases:
         found = _own_class(names, base.value if isinstance(base, ast.Subscript) else base, AT_IMPORT)
-        if found is not None and depth <= DEPTH_MAX and found[1] != name:
+        if found is not None and depth <= DEPTH_MAX and found != (names, name):
             above = model_of(*found, depth + 1)
-            fields |= {one.name: one for one in above.fields}
+            fields |= {one.name: one for one in above.fields if one.name not in fields}
             complete = complete and above.is_complete
             bases.append(found[1])
         else:
@@ -314,7 +317,7 @@ def is_model(names: Names, name: str) -> bool:
     for base in node.bases:
         inner = base.value if isinstance(base, ast.Subscript) else base
         own = _own_class(names, inner, AT_IMPORT)
-        if own is not None and own[1] != name and is_model(*own):
+        if own is not None and own != (names, name) and is_model(*own):
             return True
         if set(names.of(inner, AT_IMPORT)) & data:
             return True
@@ -395,7 +398,9 @@ def _field_call(names: Names, node: ast.expr, scope: str) -> _FieldCall | None:
         else None
     )
     description = fold(names, given["description"], scope) if "description" in given else ""
-    alias = fold(names, given["alias"], scope) if "alias" in given else None
+    # An input is validated, so where both are given it goes by the second.
+    named = given.get("validation_alias", given.get("alias"))
+    alias = fold(names, named, scope) if named is not None else None
     return _FieldCall(
         required=text is None,
         default=text,
@@ -413,12 +418,12 @@ def fields_of_schema(schema: object) -> tuple[Field, ...] | None:
     for name, part in schema["properties"].items():
         kind = part.get("type") if isinstance(part, dict) else None
         kinds = tuple(sorted(map(str, kind if isinstance(kind, list | tuple) else [kind] if kind else [])))
-        default = repr(part["default"]) if isinstance(part, dict) and "default" in part else None
+        default = repr(part["default"])[:TEXT_MAX] if isinstance(part, dict) and "default" in part else None
         description = part.get("description") if isinstance(part, dict) else None
         fields.append(
             Field(
                 name=str(name),
-                type=" | ".join(kinds) or "Any",
+                type=" | ".join(kinds)[:TEXT_MAX] or "Any",
                 json=kinds,
                 required=name in required if isinstance(required, list | tuple) else False,
                 default=default,
@@ -434,6 +439,6 @@ def source_of(node: ast.expr) -> str:
         return repr(node.value[: TEXT_MAX - 1]) + "…"
     try:
         text = ast.unparse(node)
-    except RecursionError:
+    except (RecursionError, ValueError):  # the latter for a number of more digits than Python writes
         return "…"
     return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…"

@@ -58,9 +58,9 @@ class _CannotError(Exception):
 
 def fold(names: Names, node: ast.expr, scope: str = AT_IMPORT) -> object:
     """The value of an expression as read in a scope of a module, or `UNKNOWN`."""
-    if isinstance(node, ast.Constant):
-        return node.value
     try:
+        if isinstance(node, ast.Constant):
+            return _within(node.value)
         return _Evaluation().value(names, node, scope, 0)
     except (_CannotError, ArithmeticError, ValueError, TypeError, LookupError, UnicodeError, RecursionError):
         return UNKNOWN

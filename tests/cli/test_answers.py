@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
+from contextlib import suppress
 
 import pytest
 
@@ -138,6 +141,49 @@ def test_what_is_being_prepared_has_a_line_though_it_is_not_on_record(
     runtime.answers["call"] = run_object()
     [line] = terminal("call", "sys.noop").err.splitlines()
     assert line.split() == ["preparing", "build", "sys.exec.run_captured"]
+
+
+def test_what_a_step_says_stands_beside_its_name_and_looks_like_no_line_of_ours(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    """Nothing in it drives the terminal, and it has an end. It is no answer, so a program is told nothing."""
+    lines = ["  succeeded          build", "a\x1b[2J\tb\u202e", "\x07" * 200, None]
+    runtime.progress = [
+        {"event": {"kind": "step.said", "step": "build", "line": line}, "n": None} for line in lines
+    ]
+    runtime.answers["call"] = run_object()
+    told = terminal("call", "sys.noop").err.splitlines()
+    first, second, third, fourth = told
+    margin = " " * 21 + "build" + " " * 16
+    assert first == f"{margin}|   succeeded          build"
+    assert second == rf"{margin}| a\x1b[2J\tb\u202e"
+    assert third.startswith(rf"{margin}| \x07\x07")
+    assert len(third) <= len(margin) + 2 + 240
+    assert third.endswith("…")
+    assert fourth == f"{margin}…"
+    assert terminal("call", "sys.noop", "--json").err == ""
+    terminal.write("w.yaml", "name: w\nsteps:\n  - {name: build, capability: sys.noop}\n")
+    runtime.planned = {"plan_id": "plan_1", "workflow": "w", "steps": [], "summary": {}}
+    assert terminal("plan", "w.yaml").err.splitlines() == told, "a plan is worked at, too"
+    assert terminal("plan", "w.yaml", "--json").err == ""
+
+
+def test_nobody_waits_for_a_terminal_that_takes_no_line(
+    terminal: Terminal, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a pipe that is full, what a step says is left out; into one that is empty it goes."""
+    reads, writes = os.pipe()
+    runtime.progress = [{"event": {"kind": "step.said", "step": "s", "line": "said"}, "n": None}]
+    runtime.answers["call"] = run_object()
+    with os.fdopen(reads, "rb") as reader, os.fdopen(writes, "w") as writer:
+        monkeypatch.setattr(sys, "stderr", writer)
+        terminal("call", "sys.noop")
+        assert os.read(reader.fileno(), 1000).split() == [b"s", b"|", b"said"]
+        os.set_blocking(writes, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writes, bytes(1 << 16))
+        assert terminal("call", "sys.noop").code == 0
 
 
 def test_a_foreach_takes_a_line_at_both_ends_and_one_for_each_failure(

@@ -16,6 +16,7 @@ from assent.plugins.worker._slot import Slot
 from assent.sandbox import Sandbox
 from tests.support.hostile import HONEST, Workshop
 from tests.support.plugins import interpreter_kept, refused
+from tests.support.watching import Watcher
 
 KEEPER = '''\
 """Keeps a mark, and holds still when it is asked to."""
@@ -29,6 +30,7 @@ from assent.spec.states import Verdict
 def mark(context: LocalContext, name: str, hold: bool = False) -> str:
     """Leave a mark."""
     context.world.files.write(name, [b"mark"], key=context.key)
+    context.progress(1, 2, f"left {name}")
     if hold:
         context.cancel.wait(600)
     return "marked"
@@ -111,13 +113,15 @@ async def test_what_is_known_of_a_plugin_is_not_believed(shop: Workshop) -> None
 
 
 async def test_a_call_whose_worker_dies_after_its_effect_is_found_to_have_happened(shop: Workshop) -> None:
+    """What it said of its work until then has been told to whoever watches."""
     shop.write("__init__.py", KEEPER)
     shop.trust()
+    watcher = Watcher()
     async with Runtime.open(shop.folder, policy=ALLOW) as rt:
-        running = asyncio.ensure_future(rt.call("plugged.mark", {"name": "m", "hold": True}))
-        async with asyncio.timeout(30):
-            while not (shop.folder / "m").exists():  # noqa: ASYNC110  # another process makes it
-                await asyncio.sleep(0.01)
+        with rt.telling(watcher):
+            running = asyncio.ensure_future(rt.call("plugged.mark", {"name": "m", "hold": True}))
+            await watcher.until(lambda told: told.lines == [("call", "left m")])
+        assert (shop.folder / "m").exists()
         worker = slots(rt)[0].worker
         assert worker is not None
         worker._child.kill()
@@ -136,7 +140,7 @@ async def test_what_goes_on_after_unloading_still_has_its_worker(shop: Workshop)
     async with Runtime.open(shop.folder, policy=ALLOW) as rt:
         running = asyncio.ensure_future(rt.call("plugged.mark", {"name": "m", "hold": True}))
         async with asyncio.timeout(30):
-            while not (shop.folder / "m").exists():  # noqa: ASYNC110  # as above
+            while not (shop.folder / "m").exists():  # noqa: ASYNC110  # another process makes it
                 await asyncio.sleep(0.01)
         (slot,) = slots(rt)
         rt.plugins.unload("plugged")

@@ -95,10 +95,7 @@ class ScriptedRuntime:
     def execute(
         self, request: Mapping[str, Json], settings: Settings, *, on_progress: OnProgress | None = None
     ) -> Result:
-        self.requests.append(request)
-        for leaf in self.progress if on_progress else []:
-            assert on_progress is not None
-            on_progress(leaf)
+        self._tell(request, on_progress)
         answer = self.answers[str(request["op"])]
         if isinstance(answer, list):
             answer = answer.pop(0)
@@ -106,8 +103,16 @@ class ScriptedRuntime:
             raise answer
         return answer
 
-    def plan(self, request: Mapping[str, Json], settings: Settings) -> Result:
+    def _tell(self, request: Mapping[str, Json], on_progress: OnProgress | None) -> None:
         self.requests.append(request)
+        if on_progress is not None:
+            for leaf in self.progress:
+                on_progress(leaf)
+
+    def plan(
+        self, request: Mapping[str, Json], settings: Settings, *, on_progress: OnProgress | None = None
+    ) -> Result:
+        self._tell(request, on_progress)
         assert self.planned is not None
         return self.planned
 

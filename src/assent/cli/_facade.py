@@ -81,7 +81,9 @@ class Facade(Protocol):
         self, request: Mapping[str, Json], settings: Settings, *, on_progress: OnProgress | None = None
     ) -> Result: ...
 
-    def plan(self, request: Mapping[str, Json], settings: Settings) -> Result: ...
+    def plan(
+        self, request: Mapping[str, Json], settings: Settings, *, on_progress: OnProgress | None = None
+    ) -> Result: ...
 
     def replay(
         self, settings: Settings, *, run: str, snapshot: bytes | None, capability_version: str | None

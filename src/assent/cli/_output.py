@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import select
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -80,6 +81,11 @@ class Output:
         ):  # Nobody listens: the command still does its work and its exit code tells how it went.
             return
 
+    def aside(self, text: str) -> None:
+        """A note that nobody must wait for: left out while stderr takes none, as a stopped terminal does, or a full pipe."""
+        if _takes(sys.stderr):
+            self.note(text)
+
     def _close(self) -> None:
         self.is_closed = True
         # The interpreter flushes stdout once more at exit and would complain about the same pipe.
@@ -90,6 +96,14 @@ class Output:
             return
         finally:
             os.close(null)
+
+
+def _takes(stream: TextIO) -> bool:
+    """Whether a line that is shorter than a page can be written without waiting."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except ValueError:  # It has no descriptor, like a captured stream of a test, or it was closed.
+        return True
 
 
 def is_a_terminal(stream: TextIO) -> bool:

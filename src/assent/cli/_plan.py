@@ -9,6 +9,7 @@ from assent.cli._completion import complete_workflow
 from assent.cli._door import Door
 from assent.cli._exit import OK, plan_exit_code
 from assent.cli._json import objects, text
+from assent.cli._progress import Progress
 from assent.cli._workflow import workflow_fields
 from assent.errors import InputError
 
@@ -43,7 +44,7 @@ def plan(
     """
     fields = workflow_fields(door, file, inputs, plans=False)
     request = door.request("plan", **fields, execute_captured=execute_captured)
-    made = door.facade.plan(request, door.settings)
+    made = door.facade.plan(request, door.settings, on_progress=Progress(door.out))
     if detail is not None and detail not in [text(step, "name") for step in objects(made, "steps")]:
         names = ", ".join(text(step, "name") for step in objects(made, "steps"))
         raise InputError("USAGE_INVALID", f"the plan has no step `{detail}`", hint=f"steps: {names}")

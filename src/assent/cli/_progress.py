@@ -1,4 +1,4 @@
-"""Live progress: one line per change of state, to stderr, the same with and without a terminal."""
+"""Live progress: one line per change of state, and what steps say meanwhile, to stderr, the same with and without a terminal."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ _FOLDED: Final = frozenset({"step.preparing", "step.started", "step.resumed", "s
 """Of an iteration told by the lines of its `foreach`; what goes wrong has its own."""
 
 
+_SAID_CHARACTERS_MAX: Final = 240
+"""Characters of a line that a step says, with what is not safe to show written out."""
+
+
 class Progress:
     """Prints what happens to a run. Called from the thread that drives it, so it only writes."""
 
@@ -64,6 +68,12 @@ class Progress:
         event = mapping(leaf, "event")
         kind = text(event, "kind")
         step = text(event, "step")
+        if kind == "step.said":
+            # INVARIANT: no line of a program looks like one of ours, whatever it prints.
+            line = event.get("line")
+            shown = f"| {safe_line(line, _SAID_CHARACTERS_MAX)}" if isinstance(line, str) else "…"
+            self._out.aside(f"  {'':<18} {safe_line(step):<20} {shown}".rstrip())
+            return
         if kind in _QUIET or self._is_told_with_its_foreach(kind, step):
             return
         detail = event_detail(event)

@@ -9,7 +9,17 @@ from assent.engine._record import RunRecord, StepRecord
 from assent.engine._result import RunResult, StepResult, describe_run
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.engine._values import load_json
-from assent.engine.ports import Catalogue, Catalogues, Driver, Limits, Preparing, Progress, Services, Spawn
+from assent.engine.ports import (
+    Catalogue,
+    Catalogues,
+    Driver,
+    Limits,
+    Preparing,
+    Progress,
+    Said,
+    Services,
+    Spawn,
+)
 from assent.engine.projection import RunProjector, fold
 
 __all__ = [
@@ -39,6 +49,7 @@ __all__ = [
     "RunProjector",
     "RunRecord",
     "RunResult",
+    "Said",
     "Services",
     "Spawn",
     "StepRecord",

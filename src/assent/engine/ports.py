@@ -85,7 +85,19 @@ class Preparing(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step.p
         return "step.preparing"
 
 
-Progress = Callable[[RunId, int | None, int, AnyEvent | Preparing], None]
+class Said(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step.said"):
+    """A line that a step says of its work, or its program prints; None stands for lines that were left out. Never journaled."""
+
+    step: StepKey
+    line: str | None
+
+    @property
+    def kind(self) -> str:
+        """As an event's."""
+        return "step.said"
+
+
+Progress = Callable[[RunId, int | None, int, AnyEvent | Preparing | Said], None]
 """Told of each event once it is durable: run, event number, time in ms, event. Must not block.
 
 What has no number is not on record.

@@ -33,6 +33,7 @@ from assent.invocation.metrics import Metrics
 from assent.invocation.phases import CallPhase, require_entry
 from assent.invocation.ports import Gate
 from assent.invocation.secrets import Secrets
+from assent.invocation.watching import Watched, watch_here
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.ids import RunId, StepKey
 from assent.spec.ports import FineClock, Ids
@@ -143,6 +144,9 @@ class Pipeline:
             life.granted = spec.secrets
         if bound.reach is not None:
             life.reach = bound.reach
+        watch = watch_here()
+        if watch is not None:
+            life.watched = Watched(watch, self._now_us)
         context = LocalContext(
             run=run,
             step=step,

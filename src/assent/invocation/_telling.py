@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from assent.errors import RefusedError
 from assent.invocation._invocation import Invocation
 from assent.invocation.application import GlobalContext
-from assent.invocation.context import BlobStore, CallLife, LocalContext, Surroundings
+from assent.invocation.context import BlobStore, CallLife, LocalContext, Surroundings, life_of
 from assent.invocation.exposure import HINT, UnexposedBlobs, unexposed
 from assent.invocation.lifecycle import CallNames, Lifecycle, LifecycleEvent, Stage, Subject
 from assent.invocation.phases import CallPhase
@@ -161,19 +161,20 @@ class Around(Surroundings):
 
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         lifecycle = self._teller.lifecycle
+        watched = life_of(context).watched if message else None
+        if watched is not None and not watched.has_room(context.run, context.step):
+            watched = None
+        if watched is None and not lifecycle.is_heard:
+            return
+        shown = self.redactor.text(message)
         if lifecycle.is_heard:
             now = self._teller.now_us()
+            names = names_of(context)
             lifecycle.emit(
-                LifecycleEvent(
-                    Subject.CALL,
-                    Stage.PROGRESS,
-                    names_of(context),
-                    now,
-                    self.redactor.text(message),
-                    done=done,
-                    total=total,
-                )
+                LifecycleEvent(Subject.CALL, Stage.PROGRESS, names, now, shown, done=done, total=total)
             )
+        if watched is not None:
+            watched.tell(context.run, context.step, shown)
 
 
 def _require_time(context: LocalContext, name: str) -> None:

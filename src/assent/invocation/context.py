@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from assent.invocation.http import HttpAccess, HttpAnswer, HttpRequest
     from assent.invocation.secrets import Secret, SecretAccess
     from assent.invocation.snapshot import Snapshot
+    from assent.invocation.watching import Watched
     from assent.spec.reach import Reach
 
 Redactable = TypeVar("Redactable", bound="bytes | Json")
@@ -245,6 +246,8 @@ class CallLife:
     """Where a plugin's call may send requests, by its manifest; None for a call that is no plugin's."""
     requests: int = 0
     sending: int = 0
+    watched: Watched | None = None
+    """Takes what the call says of its work to whoever watches; None while nobody does."""
     remote: object = None  # the same call, for the host that has it performed in another process
 
 
@@ -490,7 +493,11 @@ class LocalContext:
         }
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Say how far the work is; told to whoever listens to the lifecycle, and to nobody else. Cheap, from any thread."""
+        """Say how far the work is. Cheap, from any thread.
+
+        It is told to whoever listens to the lifecycle, and the lines of a message also to whoever watches the run, beside the
+        step's name: so many in a second, each cut, with secrets hidden. It is kept nowhere.
+        """
         self._around.progress(self, done, total, message)
 
     # -- being told ---------------------------------------------------------------------------------------------------------

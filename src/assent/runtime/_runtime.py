@@ -29,12 +29,14 @@ from assent.engine import (
     Resolve,
     RunRecord,
     RunResult,
+    Said,
     Services,
     describe_run,
 )
 from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.invocation import Capability, Hook, Invoker, Metrics
+from assent.invocation.watching import watching
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -279,13 +281,19 @@ class Runtime(Planned):
     def telling(self, listener: Progress) -> Iterator[None]:
         """Inside, `listener` is told of each durable event of the runs that are driven from here, and of no others'.
 
-        It is also told, without a number, of a step that is being prepared and takes its time for it (`Preparing`).
+        It is also told, without a number, of a step that is being prepared and takes its time for it (`Preparing`), and of what
+        the calls say of their work and their programs print, also those of a plan (`Said`). A line that it fails at fails alone.
 
         What drives a run is a task that inherits the context it was started in, so several requests do not hear each other.
         """
+
+        def said(run: RunId, step: StepKey, line: str | None) -> None:
+            listener(run, None, system.SystemClock().now_ms(), Said(step=step, line=line))
+
         token = _LISTENER.set(listener)
         try:
-            yield
+            with watching(said):
+                yield
         finally:
             _LISTENER.reset(token)
 
@@ -541,7 +549,7 @@ class Runtime(Planned):
         head = self._ready.journal.head()
         return {"size": head.size, "root": base64.b64encode(head.root).decode()}
 
-    def _tell(self, run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing) -> None:
+    def _tell(self, run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing | Said) -> None:
         listener = _LISTENER.get()
         if listener is not None:
             listener(run, n, at_ms, event)

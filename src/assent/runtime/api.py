@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from assent import system
-from assent.engine import Preparing, Progress
+from assent.engine import Preparing, Progress, Said
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import Health, Snapshot
 from assent.journal import (
@@ -56,7 +56,8 @@ def execute(
 ) -> dict[str, Json]:
     """Perform a request as the owner of the state directory, or have the owner perform it; its answer.
 
-    Progress is told as journal entries; as one without a number, `step.preparing`, when a program runs before its step begins; as
+    Progress is told as journal entries; as ones without a number, `step.preparing`, when a program runs before its step begins,
+    and `step.said` of each line that a step says or its program prints (`line` is null where some were left out); as
     `{"serving": N}` when only the requests of N others keep this process; as `{"stopping_ms": N}` when it waits, at most so long,
     for a call that was asked to stop. Raises `Interrupted` for Ctrl-C and SIGTERM: the run stays where it is, resumable, or goes
     on where another process drives it.
@@ -95,8 +96,10 @@ class _Watched:
         self.run: str | None = None
 
     def __call__(self, report: dict[str, Json]) -> None:
-        run = report.get("run")
-        if self.run is None and isinstance(run, str):
+        run, event = report.get("run"), report.get("event")
+        # What is said may be of a plan that is made once more, and that is no run.
+        is_said = isinstance(event, dict) and event.get("kind") == "step.said"
+        if self.run is None and isinstance(run, str) and not is_said:
             self.run = run
         if self._tell is not None:
             self._tell(report)
@@ -155,7 +158,7 @@ async def _serve(
 
 
 def _reporter(tell: OnProgress) -> Progress:
-    def report(run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing) -> None:
+    def report(run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing | Said) -> None:
         tell({"run": run, "n": n, "at_ms": at_ms, "event": msgspec.to_builtins(event)})
 
     return report
@@ -164,12 +167,19 @@ def _reporter(tell: OnProgress) -> Progress:
 # -- looking ahead ------------------------------------------------------------------------------------------------------
 
 
-def plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Json]:
-    """What a run would do, saved under its `plan_id` so that exactly this can be run; nothing is executed."""
-    return asyncio.run(_plan(request, settings))
+def plan(
+    request: Mapping[str, Json], settings: Settings, *, on_progress: OnProgress | None = None
+) -> dict[str, Json]:
+    """What a run would do, saved under its `plan_id` so that exactly this can be run; nothing is executed.
+
+    Progress is told of what captured programs print, as `execute` tells of it.
+    """
+    return asyncio.run(_plan(request, settings, on_progress))
 
 
-async def _plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Json]:
+async def _plan(
+    request: Mapping[str, Json], settings: Settings, tell: OnProgress | None = None
+) -> dict[str, Json]:
     settings.create_state()
     spec = load_text(request)
     runtime = Runtime(settings)
@@ -185,7 +195,9 @@ async def _plan(request: Mapping[str, Json], settings: Settings) -> dict[str, Js
         environment = str(chosen) if chosen is not None else None
         runtime.prepare_to_plan()
         execute_captured = bool(request.get("execute_captured"))
-        found = await runtime.planner(spec, inputs, principal, environment, execute_captured).plan()
+        planner = runtime.planner(spec, inputs, principal, environment, execute_captured)
+        with runtime.telling(_reporter(tell)) if tell is not None else nullcontext():
+            found = await planner.plan()
         saved = SavedPlan(
             plan_id=system.SystemIds().plan_id(),
             document={"workflow": spec.to_json()},

@@ -166,15 +166,7 @@ class Programs:
             cwd=command.cwd,
             limits=limits,
         )
-        output = Output(folder, context.redactor)
-        counted = 0
-
-        def take(name: str, piece: bytes) -> None:
-            nonlocal counted
-            counted += len(piece)
-            output.take(name, piece)
-            context.progress(counted, None, f"{name}: {len(piece)} bytes")
-
+        output = Output(context, folder)
         loop = asyncio.get_running_loop()
 
         def stoppable(child: Child) -> None:
@@ -186,7 +178,7 @@ class Programs:
                 [allowed.program, *command.argv[1:]],
                 confinement,
                 stdin=None if command.stdin is None else command.stdin.encode(),
-                on_output=take,
+                on_output=output.take,
                 on_start=stoppable,
             )
         except AssentError as error:

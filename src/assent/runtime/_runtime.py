@@ -201,6 +201,8 @@ class Runtime(Planned):
             signer_for=signer.named, clock=system.SystemClock(), entropy=system.SystemEntropy()
         )
         self._services = self.services(journal, MemoryBlobs())
+        # A plan may have programs run to see what they would write, and so have started the sandbox.
+        self._exit.push_async_callback(self.app.shutdown)
 
     def services(self, journal: Journal, blobs: Blobs) -> Services:
         """Everything the engine needs, around a journal; the caller closes the runtime."""

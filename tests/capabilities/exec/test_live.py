@@ -15,6 +15,7 @@ from assent.capabilities.exec._output import Lines
 from assent.errors import Json
 from assent.invocation.watching import LINES_MAX, LINES_PER_S_MAX
 from assent.runtime import api
+from assent.sandbox import Sandbox
 from tests.support.bodies import Place
 from tests.support.watching import Watcher
 
@@ -67,7 +68,16 @@ async def test_a_line_is_told_while_the_program_runs(yard: Place, gate: Path, ca
         assert "step.said" not in rt.kinds(result.run_id)
 
 
-async def test_a_plan_tells_what_the_programs_print_that_it_runs(yard: Place, gate: Path) -> None:
+async def test_a_plan_tells_what_the_programs_print_that_it_runs(
+    yard: Place, gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detect, made = Sandbox.detect, list[Sandbox]()
+
+    def noted(**given: Any) -> Sandbox:
+        made.append(detect(**given))
+        return made[-1]
+
+    monkeypatch.setattr(Sandbox, "detect", noted)
     reports: list[dict[str, Any]] = []
     begun = asyncio.Event()
 
@@ -84,6 +94,7 @@ async def test_a_plan_tells_what_the_programs_print_that_it_runs(yard: Place, ga
         await begun.wait()
     (gate / "open").touch()
     assert (await planning)["summary"]
+    assert [sandbox.launcher_id for sandbox in made] == [None], "what it started for that has ended with it"
     [report] = reports
     assert (report["n"], report["event"]) == (None, {"kind": "step.said", "step": "make", "line": "begun"})
 

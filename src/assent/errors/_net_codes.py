@@ -73,8 +73,8 @@ NET_CODES: Final[dict[str, Explanation]] = {
         "Raise the limit if the service is trusted; the other two stand.",
     ),
     "HTTP_BODY_TOO_LARGE": Explanation(
-        "An answer is larger than `answer_bytes` of `[net]`, or a download larger than `download_bytes`.",
-        "Fetch it with `net.http.download`, or raise the limit.",
+        "An answer is larger than `answer_bytes` of `[net]` (`context.http`: than 64 MiB), or a download than `download_bytes`.",
+        "Fetch it with `net.http.download`, ask for less at a time, or raise the limit.",
     ),
     "HTTP_BOMB": Explanation(
         "An answer unpacks to many times more than what was sent; it was stopped.",

@@ -21,6 +21,9 @@ HEADERS_MAX: Final = 64
 QUERY_MAX: Final = 256
 HEAD_CHARACTERS_MAX: Final = 64 << 10
 
+ANSWER_BYTES_MAX: Final = 64 << 20
+"""The longest body of an answer, whatever the configuration says: it is held in memory, and crosses a pipe in one message."""
+
 STOP_S: Final = 0.1
 """How long a thread that waits for an answer goes on waiting after its part was asked to stop."""
 

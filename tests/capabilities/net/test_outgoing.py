@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
 
-from assent.capabilities.net import Http, NetLimits, Outgoing
+from assent.capabilities.net import Http, NetLimits, Outgoing, _outgoing
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation import LocalContext, NoEffectError, Secret
 from assent.invocation._sending import hidden
@@ -87,7 +88,49 @@ async def test_an_answer_that_can_not_be_read_is_a_failure_of_the_world() -> Non
                         CONTEXT, HttpRequest(method, site.url()), admit=admit, reveal=reveal
                     )
                 assert failed.value.code == "HTTP_BODY_TOO_LARGE"
+                assert (
+                    failed.value.hint
+                    == "ask the service for less at a time, or raise `answer_bytes` in `[net]`"
+                )
         assert [one.method for one in site.asked] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_an_answer_is_counted_unpacked_and_bounded_whatever_is_configured(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """It is held in memory: beyond that bound no setting helps, and the hint names none."""
+    monkeypatch.setattr(_outgoing, "ANSWER_BYTES_MAX", 1000)
+    body = b"x" * 1001
+    packed = body if encoding == "identity" else gzip.compress(body)
+
+    def answer(asked: Asked) -> Reply:
+        fits = asked.path == "/fits"
+        return Reply(200, [] if fits else [("content-encoding", encoding)], b"x" * 1000 if fits else packed)
+
+    with serving(answer) as site:
+        async with client(opened(), answer_bytes=1 << 30) as http:
+            out = Outgoing(http)
+            received = await out.send(
+                CONTEXT, HttpRequest("GET", site.url("/fits")), admit=admit, reveal=reveal
+            )
+            assert len(received.body) == 1000
+            with pytest.raises(WorldError) as failed:
+                await out.send(CONTEXT, HttpRequest("GET", site.url()), admit=admit, reveal=reveal)
+    assert (failed.value.code, failed.value.hint) == (
+        "HTTP_BODY_TOO_LARGE",
+        "ask the service for less at a time",
+    )
+
+
+async def test_an_answer_that_unpacks_to_many_times_its_size_is_stopped() -> None:
+    bomb = gzip.compress(b"\0" * (4 << 20))
+    with serving(lambda asked: Reply(200, [("content-encoding", "gzip")], bomb)) as site:
+        async with client(opened()) as http:
+            with pytest.raises(WorldError) as failed:
+                await Outgoing(http).send(CONTEXT, HttpRequest("GET", site.url()), admit=admit, reveal=reveal)
+    assert failed.value.code == "HTTP_BOMB"
+    assert "`ratio`" in str(failed.value.hint)
 
 
 async def test_who_refuses_is_asked_before_the_host_is_looked_up(names: Any) -> None:

@@ -15,14 +15,18 @@ from assent.errors import AssentError, InputError
 from assent.invocation import CallTimeoutError, LocalContext
 from assent.invocation.context import CallLife
 from assent.invocation.http import HttpAnswer, HttpRequest, require_form
+from assent.plugins.worker import _frames, _process
 from assent.plugins.worker._frames import BrokenFrameError
 from assent.plugins.worker._http import from_args, to_args
+from assent.plugins.worker._places import Places
 from assent.spec.secret_text import SecretText
 from tests.support.plugins import interpreter_kept
 from tests.support.workers import Around, Stage, plugin_of, staged
 
 SOURCE = '''\
 """Sends requests."""
+
+import asyncio
 
 from assent import capability
 from assent.errors import AssentError
@@ -62,6 +66,23 @@ def wait(context: LocalContext, url: str) -> str:
     except AssentError:
         context.http.request_in_thread("GET", url)
     return "answered"
+
+
+@capability("sample.many", operation="READ", risk="MEDIUM", labels=["sends_external"])
+async def many(context: LocalContext, url: str, count: int) -> int:
+    """Ask for many things at once; how much came."""
+    found = await asyncio.gather(*(context.http.request("GET", url) for _ in range(count)))
+    return sum(len(one.body) for one in found)
+
+
+@capability("sample.big", operation="EXECUTE", risk="CRITICAL", labels=["sends_external"])
+async def big(context: LocalContext, url: str, size: int) -> str:
+    """Send what no message holds."""
+    try:
+        await context.http.request("POST", url, body=b"x" * size)
+    except AssentError as error:
+        return error.code
+    return "sent"
 
 
 @capability("sample.odd", operation="READ", risk="MEDIUM", labels=["sends_external"])
@@ -136,6 +157,61 @@ async def test_who_waits_for_an_answer_is_told_when_its_part_is_stopped(stage: S
     assert len(service.requests) <= 1
     (slot,) = stage.host._slots
     assert slot.worker is not None
+
+
+async def test_large_answers_wait_until_the_worker_has_read_those_before(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has asked for much at once is not taken for one that reads nothing."""
+    monkeypatch.setattr(_process, "ROOM_BYTES", 1 << 20)
+    monkeypatch.setattr(_process, "WAITING_BYTES_MAX", 3 << 20)
+    stage.around = Service(*[HttpAnswer(200, "http://a.test/", body=b"x" * (2 << 20))] * 12)
+    assert await stage.execute("sample.many", {"url": "http://a.test/", "count": 12}) == 24 << 20
+    (slot,) = stage.host._slots
+    assert slot.starts == 1
+
+
+async def test_a_request_that_no_message_holds_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.around = service = Service()
+    assert await stage.execute("sample.odd", {"url": "http://a.test/"}) == "HTTP_REQUEST_INVALID", (
+        "it has begun"
+    )
+    monkeypatch.setattr(_frames, "FRAME_BYTES_MAX", 3000)
+    told = await stage.execute("sample.big", {"url": "http://a.test/", "size": 4000})
+    assert told == "PLUGIN_MESSAGE_TOO_LARGE"
+    assert service.requests == []
+
+
+async def test_who_waits_in_line_leaves_it_when_nobody_wants_the_answer() -> None:
+    places = Places(1)
+    inside, all_wait, goes_on = (asyncio.Event() for _ in range(3))
+    line: list[asyncio.Future[None]] = []
+
+    async def wait(place: asyncio.Future[None]) -> None:
+        line.append(place)
+        if len(line) == 3:
+            all_wait.set()
+        await place
+
+    async def stay() -> str:
+        async with places.one(wait):
+            inside.set()
+            await goes_on.wait()
+        return "was inside"
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(stay())
+        await inside.wait()
+        others = [group.create_task(stay()) for _ in range(3)]
+        await all_wait.wait()
+        line[0].cancel()
+        goes_on.set()
+    assert [others[0].cancelled(), first.result(), others[1].result(), others[2].result()] == [
+        True,
+        *["was inside"] * 3,
+    ]
+    async with places.one(wait):
+        assert len(line) == 3, "the place is free again"
 
 
 async def test_a_call_by_hand_sends_nothing(stage: Stage) -> None:

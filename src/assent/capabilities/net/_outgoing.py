@@ -11,7 +11,7 @@ from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._request import Draft, too_large, wire_of
 from assent.errors import InputError, Json, WorldError
 from assent.invocation import LocalContext
-from assent.invocation.http import HttpAnswer, HttpRequest, headers_of
+from assent.invocation.http import ANSWER_BYTES_MAX, HttpAnswer, HttpRequest, headers_of
 from assent.invocation.outbound import Admit, Outbound, Reveal, Shown
 
 MARKS: Final = 2
@@ -44,22 +44,33 @@ class Outgoing(Outbound):
             received = await http.send(
                 wire,
                 principal=str(context.principal),
-                bytes_max=http.limits.answer_bytes,
+                bytes_max=min(http.limits.answer_bytes, ANSWER_BYTES_MAX),
                 follow=request.follow_redirects,
                 admit=admit,
             )
         except HttpFailure as failure:
-            raise WorldError(
-                failure.code, failure.message, hint=failure.hint, details=failure.details
-            ) from failure
+            hint = self._hint(failure.code) or failure.hint
+            raise WorldError(failure.code, failure.message, hint=hint, details=failure.details) from failure
         if received.fault is not None:
             raise WorldError(
                 received.fault,
                 f"`{wire.method} {wire.target.origin}` was answered {received.status}, and the answer's body can't be read",
+                hint=self._hint(received.fault),
                 details={"status": received.status},
             )
         return HttpAnswer(
             received.status, received.url, headers_of(received.headers), received.redirects, received.body
+        )
+
+    def _hint(self, code: str) -> str | None:
+        """What a part can do about an answer that is too much to hold."""
+        if code == "HTTP_BOMB":
+            return "raise `ratio` in `[net]`, if the service is to be trusted with that"
+        if code != "HTTP_BODY_TOO_LARGE":
+            return None
+        may_grow = self._http.limits.answer_bytes < ANSWER_BYTES_MAX
+        return "ask the service for less at a time" + (
+            ", or raise `answer_bytes` in `[net]`" if may_grow else ""
         )
 
     def _draft(self, request: HttpRequest) -> Draft:

@@ -25,7 +25,15 @@ from assent.invocation.secrets import Secret
 from assent.invocation.snapshot import Snapshot
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._errors import cut
-from assent.plugins.worker._frames import CHUNK_BYTES_MAX, About, Kept, Log, Progress, unpack_json
+from assent.plugins.worker._frames import (
+    CHUNK_BYTES_MAX,
+    About,
+    BrokenFrameError,
+    Kept,
+    Log,
+    Progress,
+    unpack_json,
+)
 from assent.plugins.worker._http import QUESTION, answer_from, to_args
 from assent.plugins.worker._kept import keep, kept_of, records_from
 from assent.spec.ids import RunId, StepKey
@@ -256,7 +264,12 @@ class RemoteSurroundings(Surroundings):
 
     def _asked(self, request: HttpRequest) -> HttpAnswer:
         require_form(request)
-        return answer_from(self._channel.ask(self._call, QUESTION, *to_args(request)))
+        try:
+            return answer_from(self._channel.ask(self._call, QUESTION, *to_args(request)))
+        except BrokenFrameError as error:
+            raise InputError(
+                "PLUGIN_MESSAGE_TOO_LARGE", f"the request is too large: {error}", hint="send less at once"
+            ) from None
 
     @property
     def redactor(self) -> Redactor:

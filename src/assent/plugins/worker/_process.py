@@ -46,7 +46,8 @@ from assent.plugins.worker._frames import (
     framed,
     from_worker,
 )
-from assent.plugins.worker._http import QUESTION, from_args
+from assent.plugins.worker._http import QUESTION, answer_to, from_args
+from assent.plugins.worker._places import Places
 from assent.plugins.worker._questions import RemoteCall
 
 LOGGER: Final = logging.getLogger("assent.plugins")
@@ -61,6 +62,9 @@ ASKED_MAX: Final = 64
 
 WAITING_BYTES_MAX: Final = 300 << 20
 """What may wait for a worker to read it; one that lets more come together is stuck."""
+
+ROOM_BYTES: Final = 128 << 20
+"""What may wait for a worker to read it before answers to requests, the largest that it is sent, wait for room."""
 
 TOLD_IDLE_MAX: Final = 10_000
 """Messages about nothing (lines of calls that have ended) that one worker may send."""
@@ -119,6 +123,8 @@ class WorkerProcess:
         self._frames = Frames()
         self._out: deque[memoryview] = deque()
         self._out_bytes = 0
+        self._has_read = asyncio.Event()
+        self._places = Places()
         self._requests: dict[int, _Request] = {}
         self._calls: dict[int, RemoteCall] = {}
         self._numbers = count(1)
@@ -275,6 +281,7 @@ class WorkerProcess:
         if self._failure is not None:
             return
         self._failure = failure
+        self._has_read.set()
         self._pause()
         self._loop.remove_writer(self._child.stdin)
         self._out.clear()
@@ -385,9 +392,12 @@ class WorkerProcess:
         try:
             if ask.op == QUESTION and call is not None:
                 request = await self._loop.run_in_executor(self._threads, from_args, ask.args)
-                value = await call.send(request)
-            else:
-                value = await self._loop.run_in_executor(self._threads, self._asked_of, call, ask)
+                async with self._places.one(call.waited):
+                    answered = await call.send(request)
+                    await self._room_for(len(answered.body))
+                    self._tell(ask, Answer(ask.r, answer_to(answered)))
+                return
+            value = await self._loop.run_in_executor(self._threads, self._asked_of, call, ask)
             answer = Answer(ask.r, value)
         except BrokenFrameError as error:
             self._misbehaved(f"it broke the protocol ({error})")
@@ -398,11 +408,20 @@ class WorkerProcess:
             self._asked -= 1
             if self._asked < ASKED_MAX and self._failure is None:
                 self._resume()
+        self._tell(ask, answer)
+
+    def _tell(self, ask: Ask, answer: Answer) -> None:
         try:
             self._send(answer)
         except (BrokenFrameError, UnicodeEncodeError) as error:
             # Whoever asked waits for an answer, whatever it is.
             self._send(Answer(ask.r, error=to_wire(_unsendable(ask.op, error))))
+
+    async def _room_for(self, size: int) -> None:
+        """Return when so many bytes may wait for the worker too. An honest one that reads slowly is no stuck one."""
+        while self._out and self._out_bytes + size > ROOM_BYTES and self._failure is None:
+            self._has_read.clear()
+            await self._has_read.wait()
 
     def _asked_of(self, call: RemoteCall | None, ask: Ask) -> object:
         if call is None:
@@ -471,6 +490,7 @@ class WorkerProcess:
             before = self._out.popleft()
             left = self._written(before)
             self._out_bytes -= len(before) - len(left)
+            self._has_read.set()
             if left:
                 self._out.appendleft(left)
                 return

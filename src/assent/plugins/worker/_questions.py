@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -31,7 +30,6 @@ from assent.plugins.worker._frames import (
     Progress,
     pack_json,
 )
-from assent.plugins.worker._http import answer_to
 from assent.plugins.worker._kept import keep, kept_of, records_to
 from assent.spec.reach import ASKING
 from assent.spec.secret_text import SecretText, is_secret_name
@@ -61,6 +59,7 @@ TOLD_MAX: Final = 10_000
 """Lines of progress and log that one call may tell; more are dropped."""
 
 Register = Callable[[str, int], None]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -96,7 +95,7 @@ class RemoteCall:
         self._context: LocalContext | None = None
         self._worlds: list[World] = []
         self._put: set[str] = set()
-        self._sending: set[Future[HttpAnswer]] = set()
+        self._waiting: set[asyncio.Future[Any]] = set()  # `Any`: what each waits for
         self._is_stopped = False
         self._next = 1
         self._lock = Lock()
@@ -145,8 +144,8 @@ class RemoteCall:
     def stop(self) -> None:
         """Nobody wants what is under way any more: a thread that waits for an answer to a request is told, and sends no other."""
         self._is_stopped = True
-        for answer in [*self._sending]:
-            answer.cancel()
+        for future in [*self._waiting]:
+            future.cancel()
 
     @property
     def is_under_way(self) -> bool:
@@ -441,7 +440,7 @@ class RemoteCall:
 
     # -- requests ------------------------------------------------------------------------------------------------------------
 
-    async def send(self, request: HttpRequest) -> object:
+    async def send(self, request: HttpRequest) -> HttpAnswer:
         """The answer to a request that a worker asks for, by way of the call's own context.
 
         On the host's loop, and not in one of its threads, which all plugins share: a service may take its time.
@@ -450,14 +449,17 @@ class RemoteCall:
             raise self._ended()
         if request.method not in ASKING:
             self._require_change("send what may change something")
-        answer = self.context.http.begin(request)
-        self._sending.add(answer)
+        return await self.waited(asyncio.wrap_future(self.context.http.begin(request)))
+
+    async def waited(self, future: asyncio.Future[T]) -> T:
+        """What a future gives, as long as somebody wants it; CALL_ENDED from then on."""
+        self._waiting.add(future)
         try:
-            return answer_to(await asyncio.wrap_future(answer))
+            return await future
         except asyncio.CancelledError:
             raise self._ended() from None
         finally:
-            self._sending.discard(answer)
+            self._waiting.discard(future)
 
     def snapshot(self, meta: bytes, flags: list[str], state: bytes) -> bytes:
         self.keep(Kept(meta, flags, state))

@@ -86,6 +86,7 @@ def _checks(door: Door, settings: Settings) -> Iterator[Check]:
     yield from hands.sandbox_checks(settings)
     yield from hands.program_checks(settings)
     yield _guarded("captured writes", lambda: hands.capture_check(settings))
+    yield _guarded("temporary folders", hands.scratch_check)
     yield hands.git_check(settings)
     yield hands.info_check(settings)
     yield from _endpoints(settings)

@@ -96,6 +96,19 @@ def capture_check(settings: Settings) -> Check:
     return Check("captured writes", "warning" if left else "ok", seen, hint)
 
 
+def scratch_check() -> Check:
+    """Folders for temporary files, of programs and plugins, that are in use or that killed commands left."""
+    from assent.sandbox import Scratch
+
+    found = [*Scratch.look()]
+    left = [size for is_used, size in found if not is_used]
+    seen = f"{len(found) - len(left)} in use" if found else "none"
+    if left:
+        seen += f", {len(left)} left by a killed command ({size_text(sum(left))})"
+    hint = "they go when the next program or plugin is started" if left else None
+    return Check("temporary folders", "warning" if left else "ok", seen, hint)
+
+
 def git_check(settings: Settings) -> Check:
     """Who commits where a call does not say it."""
     here = "a repository" if (settings.workspace / ".git").exists() else "no repository here"

@@ -1,4 +1,4 @@
-"""What programs wrote to be shown, and is not applied: kept no longer than somebody may still apply it."""
+"""What programs wrote to be shown, and is not applied: kept no longer than somebody may still apply it; and what was left."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ class Captures:
                 str(row["run_id"]) for row in journal.rows("runs") if RunState(str(row["status"])).is_finished
             }
             await self._sweep(ended.__contains__)
+            from assent.sandbox import Scratch
+
+            await asyncio.get_running_loop().run_in_executor(None, Scratch.sweep)
 
     async def after_run(self, record: RunRecord) -> None:
         """Remove what was shown for a run, once that has ended: applied, rejected or cancelled."""

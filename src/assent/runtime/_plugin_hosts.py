@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from assent.plugins import CheckedPlugin
     from assent.runtime.settings import Settings
     from assent.sandbox import Child as SandboxChild
-    from assent.sandbox import Ended, Sandbox
+    from assent.sandbox import Ended, Sandbox, Scratch
 
 MEMORY_BYTES: Final = 1 << 30
 """Memory of one plugin's worker."""
@@ -93,24 +91,24 @@ class Launcher:
         self._settings = settings
         self._lock = asyncio.Lock()  # several plugins may start at once
         self._sandbox: Sandbox | None = None
-        self._empty: Path | None = None
+        self._empty: Scratch | None = None
 
     async def launch(self, needs: Needs) -> Child:
         """Start one. SANDBOX_UNAVAILABLE where nothing holds and the operator has not switched that off by name."""
-        from assent.sandbox import Confinement, SandboxLimits
+        from assent.sandbox import Confinement, SandboxLimits, Scratch
 
         async with self._lock:
             if self._sandbox is None:
                 self._sandbox = await asyncio.to_thread(self._settings.sandbox.detect)
-        if self._empty is None:
-            # A sandbox shows a workspace. A worker has none: it asks for files by name, and Assent gives them or refuses.
-            self._empty = Path(tempfile.mkdtemp(prefix="assent-plugin-"))
+            if self._empty is None:
+                # A sandbox shows a workspace. A worker has none: it asks for files by name, and Assent gives them or refuses.
+                self._empty = await asyncio.to_thread(Scratch.make)
         settings = self._settings
         places = (sys.prefix, sys.base_prefix, *needs.packages, *needs.readable)
         child = await self._sandbox.start(
             needs.argv,
             Confinement(
-                root=self._empty,
+                root=self._empty.path,
                 hidden=(settings.state, settings.key_path),
                 read_only=tuple(Path(place) for place in dict.fromkeys(places)),
                 environment={
@@ -134,8 +132,7 @@ class Launcher:
         if self._sandbox is not None:
             self._sandbox.close()
         if self._empty is not None:
-            with suppress(OSError):
-                self._empty.rmdir()
+            self._empty.remove()
         self._sandbox = self._empty = None
 
 

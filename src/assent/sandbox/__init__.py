@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from assent.sandbox._confinement import LimitName as LimitName
     from assent.sandbox._confinement import SandboxLimits as SandboxLimits
     from assent.sandbox._confinement import Usage as Usage
+    from assent.sandbox._held import bytes_on_disk as bytes_on_disk
+    from assent.sandbox._held import hold as hold
     from assent.sandbox._programs import forbid_programs as forbid_programs
     from assent.sandbox._sandbox import BackendChoice as BackendChoice
     from assent.sandbox._sandbox import Sandbox as Sandbox
+    from assent.sandbox._scratch import Scratch as Scratch
     from assent.sandbox._walls import Holds as Holds
     from assent.sandbox._walls import Wall as Wall
 
@@ -48,10 +51,13 @@ _HOMES = {
     "Refused": "_capture",
     "Sandbox": "_sandbox",
     "SandboxLimits": "_confinement",
+    "Scratch": "_scratch",
     "Usage": "_confinement",
     "Wall": "_walls",
     "advice": "_advice",
+    "bytes_on_disk": "_held",
     "forbid_programs": "_programs",
+    "hold": "_held",
 }
 
 __all__ = [
@@ -69,10 +75,13 @@ __all__ = [
     "Refused",
     "Sandbox",
     "SandboxLimits",
+    "Scratch",
     "Usage",
     "Wall",
     "advice",
+    "bytes_on_disk",
     "forbid_programs",
+    "hold",
 ]
 
 

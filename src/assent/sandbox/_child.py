@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from typing import Any, Final
 from assent.errors import InputError, WorldError
 from assent.sandbox._confinement import Ended, LimitName, Usage
 from assent.sandbox._launcher import answer_of
+from assent.sandbox._scratch import Scratch
 
 _BLOCK_BYTES: Final = 1 << 16
 OnOutput = Callable[[str, bytes], Awaitable[None] | None]
@@ -37,7 +37,7 @@ class Child:
         stdout: int,
         stderr: int,
         began_s: float,
-        scratch: str | None,
+        scratch: Scratch | None,
     ) -> None:
         control.setblocking(False)
         self._control = control
@@ -85,7 +85,7 @@ class Child:
     def _close(self) -> None:
         self._control.close()
         if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.remove()
 
     def _conclude(self, answer: dict[str, Any]) -> Ended:  # `Any`: JSON
         if "failed" in answer:

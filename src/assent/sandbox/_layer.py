@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import InputError, WorldError
+from assent.sandbox._held import remove_tree
 
 _RECORD: Final = "layer.json"
 _FICLONE: Final = 0x4004_9409
@@ -187,16 +188,4 @@ def discard(folder: Path) -> None:
     for path in (folder, folder / "work" / "work"):
         if path.is_dir():
             path.chmod(0o700)  # overlayfs leaves its own folder closed to everybody
-    shutil.rmtree(folder, onerror=_open_and_retry)
-
-
-def _open_and_retry(_function: object, path: str, _failure: object) -> None:
-    """A program may leave folders that their owner can't list: open them, and go on."""
-    if not os.path.lexists(path):
-        return
-    if os.path.isdir(path) and not os.path.islink(path):
-        os.chmod(path, 0o700)
-        shutil.rmtree(path, ignore_errors=False)
-        return
-    os.chmod(os.path.dirname(path), 0o700)
-    os.unlink(path)
+    remove_tree(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from assent.sandbox._detect import detect
 from assent.sandbox._launcher import Launcher, encode
 from assent.sandbox._layer import Layer, LayerKind
 from assent.sandbox._plan import Machine, Plan, View, overlay_plan, plan_of, unconfined_plan
+from assent.sandbox._scratch import Scratch
 from assent.sandbox._walls import Holds
 
 BackendChoice = Literal["auto", "bubblewrap", "native"]
@@ -135,6 +135,8 @@ class Sandbox:
             control = self._launcher.request(streams.stdin, streams.stdout, streams.stderr)
         except BaseException:
             _close(streams.ours)
+            if scratch is not None:
+                scratch.remove()
             raise
         finally:
             _close((streams.stdin, streams.stdout, streams.stderr))
@@ -153,15 +155,20 @@ class Sandbox:
                 hint=f"{remedy}. `unconfined = true` under `[sandbox]` runs them without walls",
             )
 
-    def _plan(self, argv: Sequence[str], confinement: Confinement) -> tuple[str | None, Plan]:
+    def _plan(self, argv: Sequence[str], confinement: Confinement) -> tuple[Scratch | None, Plan]:
         _check(confinement)
         layer = None if confinement.layer is None else self._layer(confinement, confinement.layer)
         is_plain = not self._machine.namespaces and self._machine.wrapper is None
-        scratch = tempfile.mkdtemp(prefix="assent-scratch-") if is_plain else None
-        view = View.of(confinement, layer, scratch)
-        if not self.holds.is_confined:
-            return scratch, unconfined_plan(view, argv)
-        return scratch, plan_of(view, argv, self._machine)
+        scratch = Scratch.make() if is_plain else None
+        try:
+            view = View.of(confinement, layer, None if scratch is None else str(scratch.path))
+            if not self.holds.is_confined:
+                return scratch, unconfined_plan(view, argv)
+            return scratch, plan_of(view, argv, self._machine)
+        except BaseException:
+            if scratch is not None:
+                scratch.remove()
+            raise
 
     # -- layers ------------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from assent.sandbox import bytes_on_disk, hold
+
 CAPTURES_MAX: Final = 16
 """Captures that are kept until they are applied; the oldest go first."""
 
@@ -28,8 +30,6 @@ LAYER: Final = "layer"
 
 _RUNS: Final = "runs"
 """The runs that a capture was shown for, a line for each."""
-
-_BLOCK_BYTES: Final = 512
 
 
 class FolderState(StrEnum):
@@ -69,14 +69,14 @@ class Folders:
     def make(self, name: str | None = None) -> Path:
         """A new folder, held by this process; one with another name where this one is in use, or none is given."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._alone():
+        with _alone(self._home):
             self._sweep(CAPTURES_MAX - 1)
             folder = self._home / name if name is not None else None
             if folder is None or folder.exists():
                 folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._home))
             else:
                 folder.mkdir(mode=0o700)
-            held = _lock(folder)
+            held = hold(folder)
             assert held is not None  # INVARIANT: nobody else looks at folders now
             self._held[folder] = held
         return folder
@@ -84,7 +84,7 @@ class Folders:
     def hold(self, name: str) -> Path | None:
         """The capture of this name, held by this process; None where there is none, or somebody else holds it."""
         folder = self._home / name
-        held = _lock(folder)
+        held = hold(folder)
         if held is None:
             return None
         if _kept_ns(folder) is None:  # gone, or never finished
@@ -113,7 +113,7 @@ class Folders:
     def sweep(self, has_ended: Callable[[str], bool]) -> None:
         """Remove what ended processes left half-done, captures shown too long ago, and those shown for runs that have ended."""
         if self._home.is_dir():
-            with self._alone():
+            with _alone(self._home):
                 self._sweep(CAPTURES_MAX, has_ended)
 
     def _sweep(self, most: int, has_ended: Callable[[str], bool] = lambda _run: False) -> None:
@@ -132,7 +132,7 @@ class Folders:
 
     def _clear(self, folder: Path) -> None:
         """Remove a folder that nobody holds."""
-        held = _lock(folder)
+        held = hold(folder)
         if held is not None:
             # What can't be removed keeps no program from running; it is tried again with the next one.
             with suppress(OSError):
@@ -144,15 +144,16 @@ class Folders:
         if held is not None:
             os.close(held)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else makes or sweeps meanwhile: a folder that was just made is not locked yet."""
-        home = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(home, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(home)
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Nobody else makes, sweeps or looks meanwhile: a folder that was just made is not locked yet."""
+    held = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def remove(folder: Path) -> None:
@@ -165,16 +166,20 @@ def remove(folder: Path) -> None:
 
 def look(home: Path) -> Iterator[Held]:
     """What is there below `home`, in no order; nothing is changed."""
-    with suppress(FileNotFoundError):
-        for folder in home.iterdir():
-            if _kept_ns(folder) is not None:
-                state = FolderState.KEPT
-            else:
-                held = _lock(folder)
-                state = FolderState.USED if held is None else FolderState.LEFT
-                if held is not None:
-                    os.close(held)
-            yield Held(state, _size(folder))
+    found: list[tuple[Path, FolderState]] = []
+    with suppress(FileNotFoundError), _alone(home):
+        found = [(folder, _state(folder)) for folder in home.iterdir()]
+    yield from (Held(state, bytes_on_disk(folder)) for folder, state in found)
+
+
+def _state(folder: Path) -> FolderState:
+    if _kept_ns(folder) is not None:
+        return FolderState.KEPT
+    held = hold(folder)
+    if held is None:
+        return FolderState.USED
+    os.close(held)
+    return FolderState.LEFT
 
 
 def _kept_ns(folder: Path) -> int | None:
@@ -192,27 +197,3 @@ def _is_over(folder: Path, has_ended: Callable[[str], bool]) -> bool:
     except OSError:
         return False
     return bool(runs) and all(map(has_ended, runs))
-
-
-def _size(folder: Path) -> int:
-    """Bytes on disk of all that may be looked at."""
-    total = 0
-    for place, _, files in os.walk(folder):
-        for name in (*files, "."):
-            with suppress(OSError):
-                total += Path(place, name).lstat().st_blocks * _BLOCK_BYTES
-    return total
-
-
-def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder; None where somebody else does, or it is gone."""
-    try:
-        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(held)
-        return None
-    return held

@@ -272,6 +272,51 @@ def test_doctor_tells_which_services_of_a_plugin_are_shut(terminal: Terminal, pl
     assert checks() == []
 
 
+VALUES = '''\
+"""Uses secrets."""
+
+from assent import capability
+
+
+@capability("plugged.first", operation="READ", risk="LOW", secrets=["own"])
+async def first() -> int:
+    """Use one."""
+    return 1
+
+
+@capability("plugged.second", operation="READ", risk="LOW", secrets=["own", "bound"])
+async def second() -> int:
+    """Use two."""
+    return 2
+'''
+
+
+def test_doctor_names_the_secrets_that_a_trusted_plugin_may_have_by_value(
+    terminal: Terminal, plugged: Path
+) -> None:
+    """What is bound to hosts is put into requests, and nobody's code has it."""
+
+    def secrets() -> dict[str, tuple[str, str]]:
+        found: Any = terminal("doctor", "--json").object["checks"]
+        return {one["name"]: (one["seen"], one["hint"]) for one in found if one["status"] == "warning"}
+
+    bound = '[secrets.bound]\nhosts = ["api.acme.example"]\n'
+    granted = '[secrets.granted]\ncapabilities = ["plugged.first"]\n'
+    write(plugged.parent, {"assent.toml": f'[plugins]\npaths = ["plugged"]\n{bound}{granted}'})
+    declared = 'name = "plugged"\n[permissions]\nsecrets = ["own", "bound"]\n'
+    write(plugged, {"__init__.py": VALUES, "assent-plugin.toml": declared})
+    names = ("secret: own", "secret: granted", "secret: bound")
+    assert not [name for name in names if name in secrets()], "nobody has agreed to it"
+    trust(terminal)
+    told = secrets()
+    assert told["secret: own"] == (
+        "its value may be handed to the code of 1 plugin: `plugged` (plugged.first, plugged.second)",
+        'where it is only sent: `hosts = ["…"]` under `[secrets."own"]`, and Assent puts it into requests to them',
+    )
+    assert "`plugged` (plugged.first)" in told["secret: granted"][0]
+    assert "secret: bound" not in told
+
+
 # -- one's own -------------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assent.cli._check import Check
+from assent.cli._doctor_plugins import value_checks
 from assent.errors import AssentError
 from assent.runtime.settings import Settings
 
@@ -17,6 +18,7 @@ def secret_checks(settings: Settings) -> Iterator[Check]:
     for name in secrets:
         found += _of_file(settings, name)
         found += _of_grant(settings, name)
+    found += value_checks(settings)
     token_file = settings.secrets.vault.token_file
     if token_file is not None:
         found += _readable(

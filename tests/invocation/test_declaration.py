@@ -91,6 +91,16 @@ def test_an_input_may_be_called_like_an_attribute_of_every_model(name: str) -> N
     assert bound(take).revive(plain) is not None
 
 
+def test_inputs_whose_names_differ_by_an_underscore_stay_apart() -> None:
+    @read()
+    def take(copy: str, copy_: int, copy__: bool) -> list[Any]:
+        return [copy, copy_, copy__]
+
+    assert called(take, copy="a", copy_=1, copy__=True) == ["a", 1, True]
+    _, plain = bound(take).parse({"copy": "a", "copy_": 1, "copy__": True})
+    assert plain == {"copy": "a", "copy_": 1, "copy__": True}
+
+
 def test_a_schema_may_stand_in_the_place_of_annotations() -> None:
     schema: dict[str, Any] = {
         "type": "object",

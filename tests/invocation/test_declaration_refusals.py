@@ -62,6 +62,41 @@ def test_a_reason_stands_only_for_a_part_that_is_missing() -> None:
     assert other.without == {}
 
 
+@pytest.mark.parametrize("reasons", [["reconcile"], "reconcile"])
+def test_reasons_have_to_be_given_by_part(reasons: Any) -> None:
+    one = write(without=reasons)(sample)
+    one.compensate(keep)
+    assert faults(one) == ["`without` has to name parts, each with its reason"]
+
+
+def test_a_reason_has_to_be_text() -> None:
+    reasons: Any = {"reconcile": 3}
+    one = write(without=reasons)(sample)
+    one.compensate(keep)
+    assert faults(one) == ["`without` gives no reason for the missing `reconcile`"]
+
+
+class Callbacks:
+    """What is no JSON."""
+
+
+def test_what_prepare_gave_can_only_be_read_as_a_type_that_json_has() -> None:
+    @write()
+    def put(context: LocalContext, key: str) -> None: ...
+
+    @put.compensate
+    def back(prepared: Callbacks) -> None: ...
+
+    assert faults(put) == ["`prepared` of `compensate` is of a type that is not read from JSON"]
+
+
+def test_an_annotation_that_raises_is_told_with_the_other_faults() -> None:
+    @write()
+    def put(context: LocalContext, key: "int | 1 / 0") -> None: ...  # type: ignore[valid-type]  # noqa: UP037
+
+    assert "an annotation of `execute` can't be read: division by zero" in faults(put)
+
+
 def test_a_reason_is_no_part_of_the_fingerprint() -> None:
     told, untold = write(without={"reconcile": "nobody to ask"})(sample), write()(sample)
     for one in (told, untold):

@@ -48,7 +48,7 @@ class Claims:
     returns: Mapping[str, Json] | None
     revision: str | None
     rehearsable: bool
-    without: Mapping[str, str] | str  # as `labels`
+    without: object  # reasons by part; anything else is a mistake, as with `labels`
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,9 @@ class Capability(Generic[P, R]):
     def without(self) -> Mapping[str, str]:
         """Part → why there is none, as the declaration says it to people."""
         said = self.claims.without
-        return {} if isinstance(said, str) else said
+        if not isinstance(said, Mapping):
+            return {}
+        return {part: reason for part, reason in said.items() if isinstance(reason, str)}
 
     @property
     def spec(self) -> CapabilitySpec:

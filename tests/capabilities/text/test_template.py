@@ -286,6 +286,38 @@ def test_a_template_that_would_not_end_is_ended(
 @pytest.mark.parametrize(
     "template",
     [
+        "{% for a in range(50) %}" + "{% with %}{% endwith %}" * 300 + "{% endfor %}",
+        "{% for a in range(10000) if false %}{% endfor %}",
+        "{% set l = [''] %}"
+        + "{% set l = l + l %}" * 12
+        + "{% for a in range(2000) %}{{ l|join }}{% endfor %}",
+        "{% set l = [one] %}"
+        + "{% set l = l + l %}" * 12
+        + "{% for a in range(100) %}{{ l|map(attribute=key)|length }}{% endfor %}",
+        "{% for a in range(5000) %}{% if some == others %}{% endif %}{% endfor %}",
+    ],
+    ids=["blocks", "filtered loop", "joined", "long attribute", "compared keys"],
+)
+def test_what_a_template_looks_at_is_paid_for_though_nothing_is_made_of_it(
+    hands: Hands, template: str
+) -> None:
+    """Each would have taken seconds for a few steps; a longer one, hours."""
+    key = "k" * 10_000
+    names: dict[str, Any] = {f"n{n}": n for n in range(5_000)}
+    values: dict[str, Any] = {
+        "one": {key: 1},
+        "key": key,
+        "some": {**names, "y": 1},
+        "others": {**names, "z": 1},
+    }
+    if "{{" not in template and "==" not in template:
+        values |= names
+    assert refused(hands, template, values=values).code == "TEMPLATE_FAILED"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
         "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
         "{{ 1" + "+1" * 30_000 + " }}",
         "{{ " + "not " * 5000 + "1 }}",

@@ -95,6 +95,7 @@ def same(left: Any, right: Any, budget: Budget) -> bool:
             same(one, other, budget) for one, other in zip(left, right, strict=True)
         )
     if isinstance(left, Mapping) and isinstance(right, Mapping):
+        budget.spend(len(left) // 16)
         return left.keys() == right.keys() and all(same(one, right[key], budget) for key, one in left.items())
     return bool(left == right)
 
@@ -179,11 +180,14 @@ def _end(budget: Budget, value: Any, place: int) -> Any:
     return value[place]
 
 
-def _attribute(value: Any, name: Any) -> Any:
-    """What stands under a name, or a dotted path of names, in each mapping."""
+def _attribute(budget: Budget, value: Any, name: Any) -> Any:
+    """What stands under a name, or a dotted path of names, in each mapping; an entry is paid for also where it is taken whole."""
+    budget.spend(1)
     if name is None:
         return value
-    for part in _text(name).split("."):
+    path = _text(name)
+    budget.spend(len(path) // 64)
+    for part in path.split("."):
         if not isinstance(value, Mapping) or part not in value:
             raise Failure(f"an entry has no `{part[:60]}`")
         value = value[part]
@@ -191,7 +195,7 @@ def _attribute(value: Any, name: Any) -> Any:
 
 
 def _join(budget: Budget, value: Any, between: Any = "", attribute: Any = None) -> str:
-    pieces = [text_of(_attribute(one, attribute), budget) for one in _list(value)]
+    pieces = [text_of(_attribute(budget, one, attribute), budget) for one in _list(value)]
     budget.spend_text(sum(map(len, pieces)) + len(_text(between)) * len(pieces))
     return _text(between).join(map(str, pieces))
 
@@ -243,7 +247,7 @@ def _abs(budget: Budget, value: Any) -> int | float:
 def _sorted(budget: Budget, value: Any, attribute: Any = None) -> list[Any]:
     items = _list(value)
     budget.spend_text(len(items))
-    keys = [_attribute(one, attribute) for one in items]
+    keys = [_attribute(budget, one, attribute) for one in items]
     if not all(is_number(key) for key in keys) and not all(isinstance(key, str) for key in keys):
         raise Failure("only numbers, or only texts, can be put in order")
     # Each key is compared with about log n others, over its length when it is text.
@@ -258,8 +262,7 @@ def _unique(budget: Budget, value: Any, attribute: Any = None) -> list[Any]:
     keys: list[Any] = []
     seen: set[tuple[type, Any]] = set()
     for one in _list(value):
-        key = _attribute(one, attribute)
-        budget.spend(1)
+        key = _attribute(budget, one, attribute)
         if isinstance(key, str | int | float | None):
             mark = (bool if isinstance(key, bool) else str if isinstance(key, str) else float, key)
             if mark in seen:
@@ -290,8 +293,7 @@ def _as_list(budget: Budget, value: Any) -> list[Any]:
 def _sum(budget: Budget, value: Any, attribute: Any = None) -> int | float:
     total: int | float = 0
     for one in _list(value):
-        number = _attribute(one, attribute)
-        budget.spend(1)
+        number = _attribute(budget, one, attribute)
         if not is_number(number):
             raise Failure("only numbers can be added up")
         total = budget.number(total + number)
@@ -320,7 +322,7 @@ def _dictsort(budget: Budget, value: Any) -> list[list[Any]]:
 def _map(budget: Budget, value: Any, attribute: Any = None) -> list[Any]:
     items = _list(value)
     budget.spend_text(len(items))
-    return [_attribute(one, _text(attribute)) for one in items]
+    return [_attribute(budget, one, _text(attribute)) for one in items]
 
 
 def _escape(budget: Budget, value: Any) -> Safe:

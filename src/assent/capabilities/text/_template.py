@@ -195,14 +195,13 @@ class _Renderer:
         if node.test is not None:
             kept = []
             for item in items:
-                inner = dict(names)
+                inner = self._within(names, node.lineno)
                 self._assign(node.target, item, inner)
                 if self.value(node.test, inner):
                     kept.append(item)
             items = kept
         for index, item in enumerate(items):
-            self._budget.spend(1 + len(names) // 16, node.lineno)
-            inner = dict(names)
+            inner = self._within(names, node.lineno)
             self._assign(node.target, item, inner)
             inner["loop"] = {
                 "index": index + 1,
@@ -221,10 +220,15 @@ class _Renderer:
         self._assign(node.target, self.value(node.node, names), names)
 
     def _do_with(self, node: nodes.With, names: _Names) -> None:
-        inner = dict(names)
+        inner = self._within(names, node.lineno)
         for target, value in zip(node.targets, node.values, strict=True):
             self._assign(target, self.value(value, names), inner)
         self.statements(node.body, inner)
+
+    def _within(self, names: _Names, line: int) -> _Names:
+        """The names inside a block, which may set some of their own. To copy them costs their number."""
+        self._budget.spend(1 + len(names) // 16, line)
+        return dict(names)
 
     def _assign(self, target: Any, value: Any, names: _Names) -> None:
         if type(target).__name__ == "Name":

@@ -386,7 +386,7 @@ def test_what_sends_is_tried_when_somebody_says_so(terminal: Terminal, plugged: 
         rule = f'[net.rules.a]\nhosts = ["127.0.0.1"]\nschemes = ["http"]\nports = [{port}]\nprivate = ["127.0.0.1/32"]\n'
         write(plugged.parent, {"assent.toml": f'[plugins]\npaths = ["plugged"]\n{rule}'})
         declared = f'name = "plugged"\n[permissions]\nnetwork = ["http://127.0.0.1:{port}"]\n'
-        cases = "from assent.testing import Case\n\nCASES = {'plugged.ask': [Case()]}\n"
+        cases = "from assent.testing import Case\n\nCASES = {'plugged.ask': [Case(limit_s=120)]}\n"
         write(
             plugged,
             {
@@ -401,7 +401,7 @@ def test_what_sends_is_tried_when_somebody_says_so(terminal: Terminal, plugged: 
         assert "assent plugin test plugged --untrusted --in-process --send" in told.out
         assert "untried  plugged.guess@1.0.0 sends requests, and has no example" in told.out
         assert " untried, by 2 capabilities" in told.out
-        write(plugged, {"contract.py": cases.replace("}", ", 'plugged.guess': [Case()]}")})
+        write(plugged, {"contract.py": cases.replace("}", ", 'plugged.guess': [Case(limit_s=120)]}")})
         kept = terminal("plugin", "test", "plugged", "--untrusted", "--in-process", "--send")
         assert (kept.code, bool(site.asked)) == (0, True), kept.out
         assert f": GET http://127.0.0.1:{port}" in kept.out

@@ -70,7 +70,7 @@ def ask(path):
 
 CASES = {
     "plugged.put": [
-        Case({"name": "tea"}, name="tea", arrange=lambda folder: ask("reset"), observe=lambda: ask("list"))
+        Case({"name": "tea"}, name="tea", arrange=lambda folder: ask("reset"), observe=lambda: ask("list"), limit_s=120)
     ]
 }
 '''

@@ -86,6 +86,7 @@ class _Walk:
         self._root = str(layer.root)
         self._hidden = frozenset(layer.hidden)
         self._is_overlay = layer.kind is LayerKind.OVERLAY
+        self._copied = frozenset() if self._is_overlay else layer.copied()
         self._bytes = limits.bytes
         self._entries = limits.entries
         self.changes: list[Captured] = []
@@ -100,9 +101,11 @@ class _Walk:
         is_opaque = self._is_overlay and not is_new and _is_opaque(above)
         for name in names:
             self._entry(_joined(path, name), below.get(name))
-        if is_opaque or not self._is_overlay:
-            for name in sorted(set(below) - set(names)):
-                self._remove(_joined(path, name), below[name])
+        for name in sorted(set(below) - set(names)):
+            gone = _joined(path, name)
+            # What was never copied came to the workspace since: the program never saw it, so it can't have removed it.
+            if is_opaque or gone in self._copied:
+                self._remove(gone, below[name])
 
     def _entries_of(self, path: str) -> dict[str, os.stat_result]:
         folder = os.path.join(self._root, path)

@@ -19,6 +19,7 @@ from assent.errors import InputError, WorldError
 from assent.sandbox._held import remove_tree
 
 _RECORD: Final = "layer.json"
+_COPIED: Final = "copied"
 _FICLONE: Final = 0x4004_9409
 COPY_ENTRIES_MAX: Final = 200_000
 """Files and folders of a workspace that is copied because no overlay can be laid over it."""
@@ -62,6 +63,11 @@ class Layer:
     def tree(self) -> str:
         """The copy."""
         return str(self.folder / "tree")
+
+    def copied(self) -> frozenset[str]:
+        """What was copied, relative to the workspace, whatever has become of it since."""
+        names = (self.folder / _COPIED).read_bytes().split(b"\0")
+        return frozenset(os.fsdecode(name) for name in names)
 
     @property
     def trial(self) -> str:
@@ -120,23 +126,55 @@ def copy_workspace(layer: Layer, *, bytes_max: int) -> Layer:
     Raises `WorldError` SANDBOX_LAYER_FULL past its bounds, SANDBOX_FAILED for what can't be read.
     """
     copied = replace(layer, kind=LayerKind.COPY)
+    copying = _Copying(copied, bytes_max)
     try:
-        _copy_folder(str(layer.root), copied.tree, copied, _Budget(bytes_max))
+        copying.folder(str(layer.root), copied.tree)
     except PermissionError as error:
         raise WorldError(
             "SANDBOX_FAILED",
             f"`{error.filename}` can't be copied to the private layer: permission denied",
             hint="make it readable, or move it out of the workspace; where an overlay can be laid over that, nothing is copied",
         ) from None
+    (layer.folder / _COPIED).write_bytes(b"\0".join(copying.names))
     return copied
 
 
-class _Budget:
-    def __init__(self, bytes_max: int) -> None:
+class _Copying:
+    """Copies a workspace within its bounds, and notes what it has copied."""
+
+    def __init__(self, layer: Layer, bytes_max: int) -> None:
+        self._layer = layer
         self._bytes = bytes_max
         self._entries = COPY_ENTRIES_MAX
+        self.names: list[bytes] = []
 
-    def take(self, size: int) -> None:
+    def folder(self, source: str, target: str) -> None:
+        status = os.stat(source)
+        os.mkdir(target, 0o700)
+        with os.scandir(source) as entries:
+            for entry in entries:
+                if entry.path in self._layer.hidden or self._layer.passes_over(entry.name):
+                    continue
+                with suppress(FileNotFoundError):
+                    self._entry(entry, os.path.join(target, entry.name))
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.chmod(target, stat.S_IMODE(status.st_mode))
+
+    def _entry(self, entry: os.DirEntry[str], path: str) -> None:
+        if entry.is_symlink():
+            self._take(0)
+            os.symlink(os.readlink(entry.path), path)
+        elif entry.is_dir():
+            self._take(0)
+            self.folder(entry.path, path)
+        elif entry.is_file():
+            self._take(entry.stat().st_size)
+            _copy_file(entry.path, path)
+        else:
+            return
+        self.names.append(os.fsencode(path[len(self._layer.tree) + 1 :]))
+
+    def _take(self, size: int) -> None:
         self._bytes -= size
         self._entries -= 1
         if self._bytes < 0 or self._entries < 0:
@@ -145,31 +183,6 @@ class _Budget:
                 "the workspace is larger than the private layer may be, and no overlay can be laid over it here",
                 hint="raise `layer_bytes` under `[sandbox]`, or keep the state on a file system of its own",
             )
-
-
-def _copy_folder(source: str, target: str, layer: Layer, budget: _Budget) -> None:
-    status = os.stat(source)
-    os.mkdir(target, 0o700)
-    with os.scandir(source) as entries:
-        for entry in entries:
-            if entry.path in layer.hidden or layer.passes_over(entry.name):
-                continue
-            with suppress(FileNotFoundError):
-                _copy_entry(entry, os.path.join(target, entry.name), layer, budget)
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-    os.chmod(target, stat.S_IMODE(status.st_mode))
-
-
-def _copy_entry(entry: os.DirEntry[str], path: str, layer: Layer, budget: _Budget) -> None:
-    if entry.is_symlink():
-        budget.take(0)
-        os.symlink(os.readlink(entry.path), path)
-    elif entry.is_dir():
-        budget.take(0)
-        _copy_folder(entry.path, path, layer, budget)
-    elif entry.is_file():
-        budget.take(entry.stat().st_size)
-        _copy_file(entry.path, path)
 
 
 def _copy_file(source: str, target: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from assent.capabilities.exec import Programs, _output, _stamp
 from assent.engine import RunResult
 from assent.errors import RefusedError
+from assent.sandbox import Sandbox
 from tests.support.bodies import Place, code, policy, user
 from tests.support.hands import tree_of, without_times
 
@@ -370,6 +371,36 @@ async def test_what_somebody_wrote_while_the_program_ran_is_not_overwritten(
     monkeypatch.setattr(_stamp, "STAMPED_ENTRIES_MAX", 1)
     unknown = await run(yard, "echo ready; echo more > src/a.txt")
     assert unknown.status == "succeeded", unknown.error
+
+
+@pytest.mark.parametrize("kind", ["as here", "copy"])
+async def test_what_comes_while_a_program_runs_is_no_change_of_its(
+    yard: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Somebody's new file holds nothing up where the program works on a copy, which lacks it; one in a folder that goes does."""
+    if kind == "copy":
+        monkeypatch.setattr(Sandbox, "_takes_overlay", lambda _self, _layer: False)
+    gate = readable(yard, tmp_path)
+    (yard.workspace / "old").mkdir()
+    (yard.workspace / "old/a.txt").write_text("old\n")
+    ready = f"echo > begun; while [ ! -e {gate}/0 ]; do sleep 0.02; done; rm begun"
+    for line, wanted in ((f"{ready}; echo x > mine.txt", None), (f"{ready}; rm -r old", "FILE_CHANGED")):
+        async with yard.open(box=False) as rt:
+            running = asyncio.ensure_future(rt.run(workflow(line)))
+            await until_begun(yard)
+            for name in (f"theirs{wanted}", f"old/theirs{wanted}"):
+                (yard.workspace / name).write_text("theirs\n")
+            (gate / "0").touch()
+            result = await running
+        error: Any = result.steps[0].error
+        assert (error and error["code"]) == wanted, result.error
+        (gate / "0").unlink()
+    assert (yard.workspace / "mine.txt").read_text() == "x\n"
+    assert sorted(one.name for one in (yard.workspace / "old").iterdir()) == [
+        "a.txt",
+        "theirsFILE_CHANGED",
+        "theirsNone",
+    ]
 
 
 async def test_the_same_program_takes_turns_with_itself(yard: Place) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
 
-from assent import __version__
+from assent import __version__, capability
 from assent.capabilities import builtin_catalog
 from assent.errors import InputError, Json
+from assent.invocation import Transformer
 from assent.journal import SqliteJournal
 from assent.runtime._recording import gone_specs
 from assent.spec import CapabilitySpec, create_read_capability
@@ -227,6 +229,43 @@ async def test_replaced_spec_is_the_one_that_counts(place: Place) -> None:
     async with place.open(box=False) as rt:
         assert refused(rt, spec("1.1.0", "text")).code == "VERSION_BREAKING"
         rt.register(spec("1.1.0", "other"), echo)
+
+
+async def test_a_module_is_registered_whole_or_not_at_all(place: Place) -> None:
+    module = ModuleType("letters")
+    for name in ("first", "second"):
+
+        def look() -> int:
+            return 1
+
+        look.__module__ = "letters"
+        described = capability(f"letters.{name}", operation="READ", risk="LOW", description="Look.")(look)
+        setattr(module, name, described)
+    second = create_read_capability("letters.second", parameters={}, returns={})
+    async with place.open(box=False) as rt:
+        rt.register(second, echo)
+        with pytest.raises(InputError) as caught:
+            rt.register(module)
+        assert caught.value.code == "CAPABILITY_DUPLICATE"
+        assert rt.registry.get("letters.first") is None
+        rt.register(module.first)
+
+
+@pytest.mark.parametrize(
+    ("said", "version", "code"),
+    [({"replace": True}, "1.0.0", "VERSION_CHANGED"), ({"breaking": True}, "1.1.0", "VERSION_BREAKING")],
+)
+async def test_what_is_said_of_a_version_that_is_refused_is_said_of_no_other(
+    place: Place, said: Any, version: str, code: str
+) -> None:
+    """It was meant for what did not come in."""
+    await recorded(place, ONE)
+    other = spec(version, "other")
+    async with place.open(box=False) as rt:
+        with pytest.raises(InputError) as caught:
+            rt.register(other, echo, transformers=[Transformer(older="0.1.0", newer="0.2.0")], **said)
+        assert caught.value.code == "TRANSFORMER_INVALID"
+        assert refused(rt, other).code == code
 
 
 # -- what the record may lack ---------------------------------------------------------------------------------------------

@@ -1,281 +1,38 @@
-"""Which capability a reference means and who performs it: the registry's specs, each bound to its handler.
+"""What is registered now and what the record says of it: the registry's specs, each bound to its handler.
 
-A run's catalogue is fixed when it begins. `find` is asked for every step, so what a reference means is looked up once for each
-catalogue and is one look-up in a dictionary from then on.
+Of this every run's catalogue is made (`_run_catalogue.py`), and kept as long as runs go on with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, TypedDict, Unpack
 
 from assent.engine import CAPABILITY_TABLES
-from assent.errors import AssentError, InputError, Json
+from assent.errors import AssentError, InputError
 from assent.invocation import (
     BoundCapability,
     Capability,
     DeferredHandler,
     Handler,
     Transformer,
-    TranslatedCapability,
     VersionChain,
     described,
 )
 from assent.invocation.transformers import compatible_range
 from assent.journal import PROJECTIONS, JournalReader
 from assent.journal.ports import Cell, Row
-from assent.registry import (
-    CapabilityRegistry,
-    CapabilityVersion,
-    RegistrySnapshot,
-    chosen,
-    sharing,
-    spoken,
-)
+from assent.registry import CapabilityRegistry, RegistrySnapshot, sharing
 from assent.runtime._recording import BUILT_IN, activation_of, gone_specs, label_of, number_of, version_of
+from assent.runtime._run_catalogue import FrozenCatalogue, RunCatalogue
 from assent.spec.capability import CapabilitySpec
-from assent.spec.ids import Fingerprint, RunId
-from assent.spec.reference import CapabilityReference, How
-from assent.spec.secret_inputs import SecretStep, require_secret_references, secret_steps
+from assent.spec.ids import RunId
 from assent.spec.semver import is_release, precedence
-from assent.spec.workflow import WorkflowSpec, check_capabilities
-
-CHECKED_MAX: Final = 1_000
-"""Workflows that are remembered to fit a catalogue."""
-
-FOUND_MAX: Final = 4_096
-"""References that a catalogue remembers; callers may write as many different ones as they like."""
 
 EARLIER_MAX: Final = 64
 """Catalogues of earlier revisions that are kept for runs which go on."""
-
-
-class FrozenCatalogue:
-    """The capabilities of one run: what was registered when it began, whatever is registered later."""
-
-    def __init__(
-        self,
-        snapshot: RegistrySnapshot,
-        bound: Mapping[str, BoundCapability],
-        chains: Mapping[str, VersionChain],
-        *,
-        revision: int,
-        used: set[BoundCapability],
-        recorded: RegistrySnapshot | None = None,
-    ) -> None:
-        """`used` is shared: whatever is found is put there, for who recycles what is idle. `recorded` is what follows from the
-        record alone, where that may be something else.
-        """
-        self.snapshot = snapshot
-        self.revision = revision
-        self._bound = bound
-        self._chains = chains
-        self._used = used
-        self._recorded = recorded
-        self._found: dict[str, BoundCapability] = {}
-        self._shared: dict[str, tuple[str, Mapping[str, int]]] = {}
-        self._translated: dict[tuple[str, str, str], BoundCapability] = {}
-        self._checked: dict[Fingerprint, tuple[SecretStep, ...]] = {}
-
-    def check(self, spec: WorkflowSpec) -> None:
-        """Raise whatever of a workflow these capabilities do not allow; one that passed is not looked at again."""
-        self._check(spec)
-
-    def check_inputs(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> None:
-        """The same, and INVALID_INPUT for complete inputs that hold a value where a step takes only references to secrets."""
-        steps = self._check(spec)
-        if steps:
-            require_secret_references(steps, inputs)
-
-    def _check(self, spec: WorkflowSpec) -> tuple[SecretStep, ...]:
-        """The steps with fields for secrets that the run's inputs could reach."""
-        known = self._checked.get(spec.fingerprint)
-        if known is not None:
-            return known
-        check_capabilities(spec, _Spoken(self))
-        if len(self._checked) >= CHECKED_MAX:
-            self._checked.clear()
-        found = self._checked[spec.fingerprint] = secret_steps(spec, _Spoken(self))
-        return found
-
-    def find(self, reference: str, run: RunId | None = None) -> BoundCapability:
-        """The capability that a reference means for a run, as its callers see it.
-
-        Without a run, of several versions that share the calls the one with the greatest share. Raises `CAPABILITY_UNKNOWN`,
-        `VERSION_NOT_FOUND`, `HANDLER_MISSING`, `TRANSFORM_MISSING`.
-        """
-        known = self._found.get(reference)
-        if known is None:
-            known = self._find(reference, run)
-        self._used.add(known.performer)
-        return known
-
-    def _find(self, reference: str, run: RunId | None) -> BoundCapability:
-        shared = self._shared.get(reference)
-        if shared is None:
-            asked, weights = self._spoken(reference)
-            if weights:
-                if len(self._shared) >= FOUND_MAX:
-                    self._shared.clear()
-                shared = self._shared[reference] = (asked, weights)
-            else:
-                found = self.exact(reference.partition("@")[0], asked)
-                if len(self._found) >= FOUND_MAX:
-                    self._found.clear()
-                self._found[reference] = found
-                return found
-        asked, weights = shared
-        ident = reference.partition("@")[0]
-        if run is None:
-            return self.exact(ident, max(sharing(weights), key=weights.__getitem__), asked)
-        served = chosen(weights, run, ident)
-        assert served is not None, "somebody has a share"
-        return self.exact(ident, served, asked)
-
-    def _spoken(self, reference: str) -> tuple[str, Mapping[str, int]]:
-        """The version that callers who write this speak, and the shares of those that may serve them; none: itself alone."""
-        parsed = CapabilityReference.parse(reference)
-        index = self.snapshot.index(parsed.id)
-        weights = index.weights if sharing(index.weights) else {}
-        if parsed.how is How.LATEST:
-            asked = spoken(weights)
-            return (asked, weights) if asked is not None else (self.snapshot.resolve(reference).version, {})
-        # A version that others were pinned to may be retired, switched off, or be known by its spec alone.
-        pinned = index.spoken(parsed)
-        if pinned is None:
-            return self.snapshot.resolve(reference).version, {}
-        is_off = weights.get(pinned.version) == 0
-        if not is_off and not pinned.is_retired and pinned.reference in self._bound:
-            return pinned.version, {}
-        latest = index.latest
-        serving = weights or ({latest.version: 1} if latest is not None else {})
-        try:
-            for version in sharing(serving):
-                self.exact(parsed.id, version, pinned.version)
-        except InputError as error:
-            if is_off:
-                return pinned.version, {}  # Nobody else can speak to its callers, so it goes on doing so.
-            return self._not_served(reference, pinned, error)
-        return pinned.version, serving
-
-    def _not_served(
-        self, reference: str, pinned: CapabilityVersion, why: InputError
-    ) -> tuple[str, Mapping[str, int]]:
-        """What is wrong with a version that nobody can serve."""
-        if pinned.gone is not None:
-            raise InputError(
-                "VERSION_NOT_FOUND",
-                f"`{pinned.reference}` is not installed here any more, and no other version serves its callers",
-                hint=f"install it again, or write the call for another one: assent capability history {pinned.id}",
-                details={"reference": reference[:200], "version": pinned.version, "why": why.message},
-            )
-        spec = self.snapshot.resolve(reference)  # Raises, for a retired one.
-        raise InputError(
-            "HANDLER_MISSING",
-            f"capability `{spec.reference}` is registered without a handler, and no other version serves its callers",
-            hint="register it with its handler, or a newer version with `transformers=[…]`",
-            details={"version": pinned.version, "why": why.message},
-        )
-
-    def pins(self, references: Iterable[str]) -> tuple[str, ...]:
-        """Those of the references, as `reference=version`, whose meaning does not follow from what is recorded by `revision`.
-
-        The record does not say what is installed. When the run goes on, these keep the meaning that they have now.
-        """
-        if self._recorded is None:
-            return ()
-        pins: list[str] = []
-        for reference in references:
-            known = self._meant_by(self.snapshot, reference)
-            if known is None or self.snapshot.index(known.id).weights:
-                continue  # Weights are on the record, and so is who gets which share.
-            if self._meant_by(self._recorded, reference) is not known:
-                pins.append(f"{reference}={known.version}")
-        return tuple(pins)
-
-    @staticmethod
-    def _meant_by(snapshot: RegistrySnapshot, reference: str) -> CapabilitySpec | None:
-        try:
-            return snapshot.resolve(reference)
-        except InputError:
-            return None
-
-    def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
-        """The version that the journal names, also one that was retired since; `VERSION_NOT_FOUND` when it is not installed.
-
-        `asked`: as callers of that version see it.
-        """
-        if asked is not None and asked != version:
-            return self._translate(capability, version, asked)
-        known = self._bound.get(f"{capability}@{version}")
-        if known is None:
-            raise InputError(
-                "VERSION_NOT_FOUND",
-                f"`{capability}@{version}`, which the journal names, is not installed here",
-                hint="install it again, or settle the step with `assent resolve`",
-                details={"reference": f"{capability}@{version}"},
-            )
-        self._used.add(known)
-        return known
-
-    def _translate(self, capability: str, version: str, asked: str) -> BoundCapability:
-        key = (capability, version, asked)
-        known = self._translated.get(key)
-        if known is None:
-            served = self.exact(capability, version)
-            chain = self._chains.get(capability) or VersionChain(capability)
-            gone = self.snapshot.index(capability).version(asked)
-            if gone is not None and gone.gone is not None:
-                chain = chain.knowing(gone.gone)
-            route = chain.route(asked, version)
-            known = TranslatedCapability(served, route, self._bound.get(f"{capability}@{asked}"))
-            self._translated[key] = known
-        return known
-
-
-class RunCatalogue:
-    """The catalogue of one run, for which it is settled which of several versions serves it."""
-
-    __slots__ = ("_frozen", "_pinned", "_run")
-
-    def __init__(self, frozen: FrozenCatalogue, run: RunId, pins: Iterable[str] = ()) -> None:
-        """`pins`: references that keep the meaning which they had when the run began."""
-        self._frozen = frozen
-        self._run = run
-        self._pinned = {reference: version for reference, _, version in (pin.rpartition("=") for pin in pins)}
-
-    @property
-    def revision(self) -> int:
-        """See `Catalogue.revision`."""
-        return self._frozen.revision
-
-    def find(self, reference: str) -> BoundCapability:
-        """See `FrozenCatalogue.find`."""
-        version = self._pinned.get(reference) if self._pinned else None
-        if version is not None:
-            return self._frozen.exact(reference.partition("@")[0], version)
-        return self._frozen.find(reference, self._run)
-
-    def pins(self, references: Iterable[str]) -> tuple[str, ...]:
-        """See `FrozenCatalogue.pins`."""
-        return self._frozen.pins(references)
-
-    def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
-        """See `FrozenCatalogue.exact`."""
-        return self._frozen.exact(capability, version, asked)
-
-
-class _Spoken:
-    """The specs that callers of a catalogue speak: a workflow is checked against these, whoever serves it."""
-
-    def __init__(self, frozen: FrozenCatalogue) -> None:
-        self._frozen = frozen
-
-    def resolve(self, reference: str) -> CapabilitySpec:
-        """The spec that a reference is written for."""
-        bound = self._frozen.find(reference)
-        return bound.asked or bound.spec
 
 
 class Registration(TypedDict, total=False):
@@ -316,23 +73,49 @@ class Capabilities:
         A handler is a `Handler`, an object with its parts, or a function (its `execute`); a spec without one is a version whose
         callers others serve.
         """
-        origin, replace = how.get("origin", "python"), how.get("replace", False)
         transformers = [*how.get("transformers", ())]
-        if how.get("breaking", False):
-            self._may_break.update(_references(source))
+        pairs: list[tuple[CapabilitySpec, Handler | DeferredHandler | None]]
         if isinstance(source, CapabilitySpec):
-            parts = handler if isinstance(handler, DeferredHandler | None) else Handler.of(handler)
-            self._add(source, parts, origin, replace=replace, transformers=transformers)
-            return
-        if transformers and not isinstance(source, Capability):
+            pairs = [
+                (source, handler if isinstance(handler, DeferredHandler | None) else Handler.of(handler))
+            ]
+        elif transformers and not isinstance(source, Capability):
             raise InputError(
                 "TRANSFORMER_INVALID",
                 "transformers belong to one capability, and a module may hold several",
                 hint="register that capability by itself: `rt.register(module.name, transformers=[…])`",
             )
-        # Everything is built before anything is added: a module is registered whole or not at all.
-        for spec, parts in [(one.spec, one.handler) for one in described(source)]:
-            self._add(spec, parts, origin, replace=replace, transformers=transformers)
+        else:
+            pairs = [(one.spec, one.handler) for one in described(source)]
+        with self._as_one() as done:
+            for spec, parts in pairs:
+                self._add(
+                    spec,
+                    parts,
+                    how.get("origin", "python"),
+                    replace=how.get("replace", False),
+                    breaking=how.get("breaking", False),
+                    transformers=transformers,
+                )
+                done.append(spec.reference)
+
+    def register_all(self, pairs: Sequence[tuple[CapabilitySpec, Handler]], *, origin: str) -> None:
+        """Add several as one, and refuse them when one of them refers to what is not there: now, and not when a run begins."""
+        with self._as_one() as done:
+            for spec, handler in pairs:
+                self._add(spec, handler, origin)
+                done.append(spec.reference)
+            self.registry.snapshot()
+
+    @contextmanager
+    def _as_one(self) -> Iterator[list[str]]:
+        """What is added inside, to be listed as it comes: when anything is refused, none of it stays."""
+        done: list[str] = []
+        try:
+            yield done
+        except AssentError:
+            self.unregister(done)
+            raise
 
     def _add(
         self,
@@ -340,40 +123,35 @@ class Capabilities:
         handler: Handler | DeferredHandler | None,
         origin: str,
         *,
-        replace: bool,
-        transformers: Iterable[Transformer],
+        replace: bool = False,
+        breaking: bool = False,
+        transformers: Iterable[Transformer] = (),
     ) -> None:
         bound = BoundCapability(spec, handler) if handler is not None else None
-        if replace or origin == BUILT_IN:
-            self._replaced.add(spec.reference)
-        self._require_unchanged(spec)
+        replace = replace or origin == BUILT_IN
+        self._require_unchanged(spec, is_meant=replace or spec.reference in self._replaced)
         # The version joins its chain only together with the registry, which refuses one that is there already.
         chain = self._chains.get(spec.id) or VersionChain(spec.id)
         joined = chain.joined(spec, transformers)
-        self._require_served(spec, joined)
+        self._require_served(spec, joined, is_meant=breaking or spec.reference in self._may_break)
         self.registry.register_capability(spec, origin=origin)
         self._chains[spec.id] = joined
         if bound is not None:
             self._bound[spec.reference] = bound
+        # What was said holds until it is recorded, and only for what was taken in.
+        if replace:
+            self._replaced.add(spec.reference)
+        if breaking:
+            self._may_break.add(spec.reference)
         self._earlier.clear()
-
-    def register_all(self, pairs: Sequence[tuple[CapabilitySpec, Handler]], *, origin: str) -> None:
-        """Add several as one: when one is refused, none of them stays."""
-        done: list[str] = []
-        try:
-            for spec, handler in pairs:
-                self._add(spec, handler, origin, replace=False, transformers=())
-                done.append(spec.reference)
-            self.registry.snapshot()  # what refers to others finds them, now and not when a run begins
-        except AssentError:
-            self.unregister(done)
-            raise
 
     def unregister(self, references: Iterable[str]) -> None:
         """Take capabilities out for runs that begin from now on; those under way keep what they hold."""
         for reference in references:
             self.registry.unregister_capability(reference)
             self._bound.pop(reference, None)
+            self._replaced.discard(reference)
+            self._may_break.discard(reference)
             ident, _, version = reference.partition("@")
             if ident in self._chains:
                 self._chains[ident] = self._chains[ident].without(version)
@@ -392,13 +170,13 @@ class Capabilities:
         for version in versions[1:]:
             self._chains[capability].route(versions[0], version)
 
-    def _require_served(self, spec: CapabilitySpec, chain: VersionChain) -> None:
+    def _require_served(self, spec: CapabilitySpec, chain: VersionChain, *, is_meant: bool) -> None:
         """Refuse a release that breaks the release before it while that one has callers: `VERSION_BREAKING`.
 
         Under the same major number the chain has refused it already. Another major number may break, but not whom it meets:
         as the latest version it would get every call of the bare id at once.
         """
-        if spec.reference in self._may_break or not is_release(precedence(spec.version)):
+        if is_meant or not is_release(precedence(spec.version)):
             return
         if self.registry.recorded(spec.id, spec.version) is not None:
             return  # It was accepted once.
@@ -520,12 +298,12 @@ class Capabilities:
 
     def require_recordable(self, spec: CapabilitySpec) -> None:
         """Refuse an installed spec that the record can't take in: VERSION_CHANGED, VERSION_BREAKING."""
-        self._require_unchanged(spec)
-        self._require_served(spec, self._chains[spec.id])
+        self._require_unchanged(spec, is_meant=spec.reference in self._replaced)
+        self._require_served(spec, self._chains[spec.id], is_meant=spec.reference in self._may_break)
 
-    def _require_unchanged(self, spec: CapabilitySpec) -> None:
+    def _require_unchanged(self, spec: CapabilitySpec, *, is_meant: bool) -> None:
         fact = self.registry.recorded(spec.id, spec.version)
-        if fact is None or fact.fingerprint == spec.fingerprint or spec.reference in self._replaced:
+        if fact is None or fact.fingerprint == spec.fingerprint or is_meant:
             return
         raise InputError(
             "VERSION_CHANGED",
@@ -554,8 +332,3 @@ class Capabilities:
             case _:
                 for row in rows:
                     registry.remember_activation(activation_of(row))
-
-
-def _references(source: object) -> set[str]:
-    specs = [source] if isinstance(source, CapabilitySpec) else [one.spec for one in described(source)]
-    return {spec.reference for spec in specs}

@@ -158,6 +158,72 @@ def test_what_came_to_a_copied_workspace_since_is_not_taken_for_removed(ground: 
     assert found.refused == ()
 
 
+@pytest.mark.parametrize("how", ["times tell", "times stand still", "the owner was changed"])
+def test_what_somebody_changed_since_it_was_copied_is_told_by_times(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Where these tell nothing, what is not as in the workspace is a change of the program's; what it did change always is."""
+    for name in ("same.txt", "mine.txt", "gone.txt"):
+        (ground.root / name).write_text("before")
+    (ground.root / "link").symlink_to("a.txt")
+    if how == "times stand still":
+        monkeypatch.setattr(_layer, "_LOOKS_MAX", 0)
+    layer = copy_workspace(new_layer(ground.layer, ground.root, (str(ground.state),)), bytes_max=1 << 20)
+    record(layer)
+    tree = Path(layer.tree)
+    if how == "the owner was changed":
+        for name in ("a.txt", "src/b.txt", "gone.txt", "link"):
+            os.chown(tree / name, os.geteuid(), os.getegid(), follow_symlinks=False)
+    (ground.root / "a.txt").write_text("theirs")
+    (ground.root / "src" / "b.txt").chmod(0o600)
+    (ground.root / "gone.txt").unlink()
+    (ground.root / "link").unlink()
+    (ground.root / "link").symlink_to("same.txt")
+    times = (tree / "mine.txt").stat()
+    (tree / "mine.txt").write_text("MINE..")
+    os.utime(tree / "mine.txt", ns=(times.st_atime_ns, times.st_mtime_ns))
+    mine = {("mine.txt", "changed", "file")}
+    theirs = {
+        ("a.txt", "changed", "file"),
+        ("src/b.txt", "changed", "file"),
+        ("gone.txt", "added", "file"),
+        ("link", "changed", "link"),
+    }
+    found = told(captured(read_layer(ground.layer), CaptureLimits()).changes)
+    assert found == (mine if how == "times tell" else mine | theirs)
+
+
+async def test_what_somebody_changed_is_no_change_of_a_confined_program(
+    sandbox: Sandbox, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind each kind of wall, on a copy; as root behind Landlock alone the copy gets another owner, and so another time."""
+    monkeypatch.setattr(Sandbox, "_takes_overlay", lambda _self, _layer: False)
+    ended = await sandbox.run(
+        ["sh", "-c", "cat a.txt; echo more >> src/b.txt; echo > n"], ground.confinement(layer=True)
+    )
+    assert ended.is_success, ended.stderr
+    assert not sandbox.is_overlay(ground.layer)
+    (ground.root / "a.txt").write_text("theirs")
+    (ground.root / "new.txt").write_text("theirs")
+    is_given = os.getuid() == 0 and not sandbox._machine.namespaces and not sandbox._machine.wrapper
+    mine = {("src/b.txt", "changed", "file"), ("n", "added", "file")}
+    theirs = {("a.txt", "changed", "file")} if is_given else set()
+    assert told(sandbox.captured(ground.layer).changes) == mine | theirs
+
+
+def test_what_stands_in_a_folder_that_somebody_removed_is_told_whole(ground: Ground) -> None:
+    """Half of it would be put in place else; whoever applies it sees that it met somebody's removal."""
+    layer = copy_workspace(new_layer(ground.layer, ground.root, (str(ground.state),)), bytes_max=1 << 20)
+    record(layer)
+    shutil.rmtree(ground.root / "src")
+    Path(layer.tree, "src", "mine.txt").write_text("mine")
+    assert told(captured(layer, CaptureLimits()).changes) == {
+        ("src", "added", "folder"),
+        ("src/b.txt", "added", "file"),
+        ("src/mine.txt", "added", "file"),
+    }
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="modes keep root from nothing")
 def test_copy_names_what_it_can_not_read(ground: Ground) -> None:
     (ground.root / "src" / "b.txt").chmod(0)

@@ -86,7 +86,7 @@ class _Walk:
         self._root = str(layer.root)
         self._hidden = frozenset(layer.hidden)
         self._is_overlay = layer.kind is LayerKind.OVERLAY
-        self._copied = frozenset() if self._is_overlay else layer.copied()
+        self._copied = {} if self._is_overlay else layer.copied()
         self._bytes = limits.bytes
         self._entries = limits.entries
         self.changes: list[Captured] = []
@@ -100,7 +100,7 @@ class _Walk:
         below = {} if is_new else self._entries_of(path)
         is_opaque = self._is_overlay and not is_new and _is_opaque(above)
         for name in names:
-            self._entry(_joined(path, name), below.get(name))
+            self._entry(_joined(path, name), below.get(name), is_new=is_new)
         for name in sorted(set(below) - set(names)):
             gone = _joined(path, name)
             # What was never copied came to the workspace since: the program never saw it, so it can't have removed it.
@@ -117,7 +117,7 @@ class _Walk:
                         found[entry.name] = entry.stat(follow_symlinks=False)
         return found
 
-    def _entry(self, path: str, before: os.stat_result | None) -> None:
+    def _entry(self, path: str, before: os.stat_result | None, *, is_new: bool) -> None:
         status = os.lstat(os.path.join(self._top, path))
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFCHR and self._is_overlay and status.st_rdev == 0:
@@ -128,6 +128,8 @@ class _Walk:
             return  # the folder on which nothing was shown
         if kind == stat.S_IFDIR:
             self._folder_entry(path, status, before)
+        elif not is_new and self._copied.get(path) == (status.st_ino, status.st_ctime_ns):
+            return  # as it was copied: whatever stands in the workspace by now is not the program's doing
         elif kind == stat.S_IFREG:
             self._file_entry(path, status, before)
         elif kind == stat.S_IFLNK:

@@ -9,11 +9,13 @@ import os
 import re
 import shutil
 import stat
+import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from assent.errors import InputError, WorldError
 from assent.sandbox._held import remove_tree
@@ -23,6 +25,12 @@ _COPIED: Final = "copied"
 _FICLONE: Final = 0x4004_9409
 COPY_ENTRIES_MAX: Final = 200_000
 """Files and folders of a workspace that is copied because no overlay can be laid over it."""
+_LOOKS_MAX: Final = 3000
+"""Looks at the clock of a file system, a millisecond apart: some count in whole seconds."""
+
+Made: TypeAlias = tuple[int, int]
+"""Inode and time of change of what was copied, as nobody can put them back; zeros where that is not known."""
+_UNKNOWN: Final[Made] = (0, 0)
 
 
 class LayerKind(StrEnum):
@@ -64,10 +72,13 @@ class Layer:
         """The copy."""
         return str(self.folder / "tree")
 
-    def copied(self) -> frozenset[str]:
+    def copied(self) -> Mapping[str, Made]:
         """What was copied, relative to the workspace, whatever has become of it since."""
-        names = (self.folder / _COPIED).read_bytes().split(b"\0")
-        return frozenset(os.fsdecode(name) for name in names)
+        fields = (self.folder / _COPIED).read_bytes().split(b"\0")
+        return {
+            os.fsdecode(name): (int(inode), int(time_ns))
+            for name, inode, time_ns in zip(fields[::3], fields[1::3], fields[2::3], strict=False)
+        }
 
     @property
     def trial(self) -> str:
@@ -135,7 +146,7 @@ def copy_workspace(layer: Layer, *, bytes_max: int) -> Layer:
             f"`{error.filename}` can't be copied to the private layer: permission denied",
             hint="make it readable, or move it out of the workspace; where an overlay can be laid over that, nothing is copied",
         ) from None
-    (layer.folder / _COPIED).write_bytes(b"\0".join(copying.names))
+    copying.note(layer.folder / _COPIED)
     return copied
 
 
@@ -146,7 +157,18 @@ class _Copying:
         self._layer = layer
         self._bytes = bytes_max
         self._entries = COPY_ENTRIES_MAX
-        self.names: list[bytes] = []
+        self._made: dict[str, Made] = {}
+
+    def note(self, path: Path) -> None:
+        """Keep a list of what was copied. A write is told by its time, so the clock goes on before there can be one."""
+        latest_ns = max((time_ns for _, time_ns in self._made.values()), default=0)
+        _write_list(path, self._made)
+        for _ in range(_LOOKS_MAX):
+            if path.stat().st_ctime_ns > latest_ns:
+                return
+            threading.Event().wait(0.001)
+            os.utime(path)
+        _write_list(path, dict.fromkeys(self._made, _UNKNOWN))
 
     def folder(self, source: str, target: str) -> None:
         status = os.stat(source)
@@ -172,7 +194,8 @@ class _Copying:
             _copy_file(entry.path, path)
         else:
             return
-        self.names.append(os.fsencode(path[len(self._layer.tree) + 1 :]))
+        made = os.lstat(path)
+        self._made[path[len(self._layer.tree) + 1 :]] = made.st_ino, made.st_ctime_ns
 
     def _take(self, size: int) -> None:
         self._bytes -= size
@@ -183,6 +206,11 @@ class _Copying:
                 "the workspace is larger than the private layer may be, and no overlay can be laid over it here",
                 hint="raise `layer_bytes` under `[sandbox]`, or keep the state on a file system of its own",
             )
+
+
+def _write_list(path: Path, made: Mapping[str, Made]) -> None:
+    fields = (b"%s\0%d\0%d" % (os.fsencode(name), *known) for name, known in made.items())
+    path.write_bytes(b"\0".join(fields))
 
 
 def _copy_file(source: str, target: str) -> None:

@@ -77,6 +77,7 @@ def test_what_is_refused_exits_with_2_and_changes_nothing(real: Terminal) -> Non
         (("label", f"{ID}@v1.0.0", "stable"), "INVALID_VERSION"),
         (("unlabel", "no.such", "stable"), "CAPABILITY_UNKNOWN"),
         (("activate", ID, "1.0.0=0"), "WEIGHTS_INVALID"),
+        (("activate", ID, "^1=1"), "WEIGHTS_INVALID"),
         (("activate", ID, "9.0.0=1"), "VERSION_NOT_FOUND"),
         (("activate", ID), "USAGE_INVALID"),
         (("activate", ID, "1.0.0=1", "--end"), "USAGE_INVALID"),

@@ -18,7 +18,7 @@ from assent.registry import (
     RecordedVersion,
     Resolution,
 )
-from assent.registry._registry import RESOLUTIONS_MAX
+from assent.registry._snapshot import RESOLUTIONS_MAX
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.reference import How
 from assent.spec.semver import VersionRange, precedence
@@ -446,7 +446,15 @@ def test_weights_name_versions_that_can_be_used() -> None:
     with pytest.raises(InputError) as caught:
         registry.check_weights(ID, {"1.0.0": 1, "3.0.0": 1})
     assert caught.value.code == "VERSION_NOT_FOUND"
-    for weights in ({"1.0.0": 0}, {"1.0.0": -1}):
+    for weights in (
+        {"1.0.0": 0},
+        {"1.0.0": -1},
+        {"^1": 1},
+        {"1.x": 1},
+        {"*": 1},
+        {"stable": 1},
+        {"sha256:0123456789ab": 1},
+    ):
         with pytest.raises(InputError) as caught:
             registry.check_weights(ID, weights)
         assert caught.value.code == "WEIGHTS_INVALID"

@@ -445,6 +445,16 @@ async def test_a_version_cools_while_nobody_calls_it_and_a_call_warms_it(place: 
         assert versions.recycle(dry_run=True) == []
 
 
+async def test_what_serves_callers_of_another_version_counts_as_called_each_time(place: Place) -> None:
+    """As recovery asks for it, by both versions."""
+    async with opened(place, "1.0.0", "1.1.0") as rt:
+        capabilities = rt._capabilities
+        for _ in range(2):
+            capabilities.used.clear()
+            capabilities.current().exact(ID, "1.1.0", "1.0.0")
+            assert [one.spec.version for one in capabilities.used] == ["1.1.0"]
+
+
 async def test_what_is_idle_is_recycled_when_a_run_begins(place: Place) -> None:
     async with opened(place, "1.0.0", "2.0.0") as rt:
         await said(rt, f"{ID}@1.0.0")

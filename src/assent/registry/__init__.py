@@ -1,7 +1,8 @@
 """Which capabilities exist, in which versions, and what a reference such as `io.fs.write_file@1.0.0` means."""
 
-from assent.registry._registry import CapabilityRegistry, RegistrySnapshot
+from assent.registry._registry import CapabilityRegistry
 from assent.registry._resolution import CapabilityVersion, Resolution, VersionIndex, instant
+from assent.registry._snapshot import RegistrySnapshot
 from assent.registry._timeline import Activation, LabelChange, RecordedVersion
 from assent.registry._traffic import (
     HealthLimits,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from assent.capabilities.notify import Delivery, Endpoint
 from assent.capabilities.notify._delivery import DeliveryFiles
@@ -95,6 +97,31 @@ async def test_an_end_that_was_not_put_aside_is_told_once(office: Office, was_to
             assert (await ended(office)).status == "delivered"
     assert len(office.ledger.ended()) == 1
     assert len(site.asked) == 1
+
+
+async def test_one_that_was_queued_again_has_no_end_left_from_before(office: Office) -> None:
+    """A kill may come between the two files; which one counts is not told by where it stands."""
+    files, delivery = DeliveryFiles(office.home), office.delivery()
+    files.write(structs.replace(delivery, status="failed", ended_ms=1))
+    files.put_aside(delivery.id)
+    files.write(delivery)
+    with serving(answering(200)) as site:
+        async with office.open(ops(site, is_paused=True)):
+            assert [one.status for one in files.all()] == ["pending"]
+
+
+async def test_of_each_free_endpoint_the_first_that_is_due_is_sent(office: Office) -> None:
+    with serving(answering(200)) as site:
+        paused = ops(site, is_paused=True)
+        async with office.open(paused, replace(paused, name="a"), replace(paused, name="b")) as outbox:
+            at_ms = office.clock.at_ms
+            for number, (endpoint, next_ms) in enumerate(
+                [("a", at_ms + 2), ("a", at_ms + 1), ("b", at_ms + 3), ("gone", at_ms + 9), ("ops", at_ms)]
+            ):
+                await outbox.put(structs.replace(office.delivery(number, endpoint=endpoint), next_ms=next_ms))
+            free = {name: replace(one, is_paused=name == "ops") for name, one in outbox.endpoints.items()}
+            outbox.endpoints = free  # type: ignore[misc]  # as if nobody had paused the others
+            assert [one.id[-1] for one in outbox._next_of_each()] == ["1", "2", "3"]
 
 
 async def test_a_full_ledger_keeps_the_end_for_later_and_sends_nothing_twice(office: Office) -> None:

@@ -123,11 +123,15 @@ class DeliveryFiles:
     def taken_up(self) -> list[Delivery]:
         """What stands in the outbox itself, the oldest first: pending, or ended and not put aside yet. For a new owner.
 
-        What a kill left half-written is removed.
+        What a kill left half-written is removed, and the end of one that was queued again after it.
         """
         for rest in self.home.glob(".msg_*.tmp"):
             rest.unlink(missing_ok=True)
-        return sorted(_all(self.home), key=lambda one: (one.queued_ms, one.id))
+        found = sorted(_all(self.home), key=lambda one: (one.queued_ms, one.id))
+        for one in found:
+            if one.is_pending:
+                self.drop(one.id)
+        return found
 
     def all(self) -> list[Delivery]:
         """Every delivery that is kept, the oldest first."""

@@ -264,31 +264,36 @@ class Outbox:
             self._pump = None
 
     def _wait_s(self) -> float:
-        waiting = [one.next_ms for one in self._pending.values() if self._may_be_sent(one)]
-        if not waiting or len(self._attempts) >= SENDING_MAX:
+        ahead = self._next_of_each()
+        if not ahead or len(self._attempts) >= SENDING_MAX:
             return LOOK_S_MAX
-        return min(LOOK_S_MAX, max(0.0, (min(waiting) - self.clock.now_ms()) / 1000))
+        return min(LOOK_S_MAX, max(0.0, (ahead[0].next_ms - self.clock.now_ms()) / 1000))
 
-    def _may_be_sent(self, delivery: Delivery) -> bool:
-        """Whether nothing but the time keeps it from being attempted. One whose endpoint is gone is tried, and told of."""
-        endpoint = self.endpoints.get(delivery.endpoint)
-        is_paused = endpoint is not None and endpoint.is_paused
-        return not is_paused and delivery.id not in self._unwanted and delivery.endpoint not in self._busy()
+    def _next_of_each(self) -> list[Delivery]:
+        """What nothing but the time keeps from being attempted: one for each endpoint that is free, in the order of their times.
 
-    def _busy(self) -> set[str]:
-        return {self._pending[name].endpoint for name in self._attempts if name in self._pending}
+        One whose endpoint is gone is tried, and told of.
+        """
+        busy = {self._pending[name].endpoint for name in self._attempts if name in self._pending}
+        busy |= {name for name, endpoint in self.endpoints.items() if endpoint.is_paused}
+        first: dict[str, Delivery] = {}
+        for one in self._pending.values():
+            if one.endpoint in busy or one.id in self._unwanted:
+                continue
+            if one.endpoint not in first or one.next_ms < first[one.endpoint].next_ms:
+                first[one.endpoint] = one
+        return sorted(first.values(), key=lambda found: found.next_ms)
 
     def _start_due(self) -> bool:
         """Begin what is due; whether anything is under way."""
         assert self._post is not None  # INVARIANT: only called while it is open
         now_ms = self.clock.now_ms()
-        for one in sorted(self._pending.values(), key=lambda found: found.next_ms):
+        for one in self._next_of_each():
             if one.next_ms > now_ms or len(self._attempts) >= SENDING_MAX:
                 break
-            if self._may_be_sent(one):
-                task = self._post.spawn(self._attempt(one.id, self._post), name=f"deliver {one.id}")
-                self._attempts[one.id] = task
-                task.add_done_callback(partial(self._attempted, one.id))
+            task = self._post.spawn(self._attempt(one.id, self._post), name=f"deliver {one.id}")
+            self._attempts[one.id] = task
+            task.add_done_callback(partial(self._attempted, one.id))
         return bool(self._attempts)
 
     def _attempted(self, delivery: str, task: asyncio.Task[None]) -> None:

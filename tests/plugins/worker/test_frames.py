@@ -16,6 +16,7 @@ from assent import system
 from assent.errors import AssentError, InputError, RefusedError, WorldError
 from assent.invocation import CallState, NoEffectError, StateKey
 from assent.invocation.context import CallLife
+from assent.plugins.worker import _questions
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.plugins.worker._frames import (
     FRAME_BYTES_MAX,
@@ -40,6 +41,7 @@ from assent.plugins.worker._frames import (
 from assent.plugins.worker._kept import keep, kept_of
 from assent.plugins.worker._process import WorkerProcess
 from assent.plugins.worker._questions import RemoteCall
+from assent.spec import create_read_capability
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=5))
@@ -278,6 +280,21 @@ async def test_an_answer_too_large_for_the_pipe_is_told_and_keeps_nobody_waiting
         assert told.error is not None
         assert told.error.code == "PLUGIN_MESSAGE_TOO_LARGE"
         await worker.end()
+
+
+def test_what_one_call_writes_at_once_is_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not each of its many files for itself."""
+    monkeypatch.setattr(_questions, "GATHERED_BYTES_MAX", 1000)
+    call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample")
+    first, second = call.open_bytes(), call.open_bytes()
+    call.add_bytes(first, bytes(600))
+    with pytest.raises(RefusedError, match="at most 1000 bytes that it is writing"):
+        call.add_bytes(second, bytes(600))
+    call.close_bytes(first)
+    call.close_bytes(second)
+    third = call.open_bytes()
+    call.add_bytes(third, bytes(1000))
+    call.close_bytes(third)
 
 
 def test_a_call_that_is_not_under_way_is_not_answered() -> None:

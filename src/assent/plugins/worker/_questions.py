@@ -48,7 +48,7 @@ CALLBACKS_MAX: Final = 1000
 """Callbacks that one call registers."""
 
 GATHERED_BYTES_MAX: Final = 4 << 30
-"""Bytes of the files and blobs that one call writes, which are gathered before they are put in place."""
+"""Bytes of the files and blobs that one call writes at once, which are gathered before they are put in place."""
 
 GATHERED_IN_MEMORY: Final = 1 << 20
 
@@ -354,10 +354,12 @@ class RemoteCall:
         opened = self._opened.get(number)
         if opened is None or opened.gathered is None:
             raise _unknown("bytes", number)
-        with opened.lock:
+        with self._lock:
             opened.size += len(data)
-            if len(data) > CHUNK_BYTES_MAX or opened.size > GATHERED_BYTES_MAX:
-                raise _too_much("bytes of one file or blob", GATHERED_BYTES_MAX)
+            size = sum(one.size for one in self._opened.values())
+        if len(data) > CHUNK_BYTES_MAX or size > GATHERED_BYTES_MAX:
+            raise _too_much("bytes that it is writing", GATHERED_BYTES_MAX)
+        with opened.lock:
             opened.gathered.write(data)
 
     def next_bytes(self, number: int) -> bytes:

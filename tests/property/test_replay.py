@@ -87,13 +87,19 @@ ITERATIONS_BESIDE_A_FAILURE: Scene = {
     "stuck": set(),
     "then": "nothing",
 }
-"""Outcomes of iterations arrive with the failure that stops the run, all at once."""
+"""Outcomes of iterations arrive after the failure that stops the run, all at once."""
+
+ITERATIONS_BEFORE_A_FAILURE: Scene = ITERATIONS_BESIDE_A_FAILURE | {
+    "steps": [*reversed(ITERATIONS_BESIDE_A_FAILURE["steps"])]
+}
+"""The same, and those of one step arrive before it."""
 
 
 @holds("replay")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SCENES)
 @example(ITERATIONS_BESIDE_A_FAILURE)
+@example(ITERATIONS_BEFORE_A_FAILURE)
 def test_a_run_replayed_against_its_record_comes_to_the_same_and_touches_nothing(
     scene: Scene,
 ) -> None:

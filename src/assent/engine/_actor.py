@@ -305,6 +305,7 @@ class RunActor:
                 self.values.forget(output)
             case _:
                 pass
+        self._gather_above(getattr(command, "step", None))
 
     def _apply(self, command: Command) -> bool:
         """Let the machine decide; true when anything came of it."""
@@ -423,10 +424,7 @@ class RunActor:
         return False
 
     def _gather(self, step: StepRecord) -> bool:
-        """A `foreach` step whose iterations have all passed has their outputs as its own; in a run that stops it ends with it.
-
-        Which of the two came first would otherwise depend on how many outcomes arrived at once, which no record tells.
-        """
+        """A `foreach` step whose iterations have all passed has their outputs as its own; in a run that stops it ends with it."""
         if self.record.is_stopping:
             return False
         keys = iterations(step.key, step.children or 0)
@@ -437,6 +435,17 @@ class RunActor:
         output: Json = [steps[key]["output"] for key in keys]
         self.values.put_output(step.key, output)
         return self._apply(Succeeded(step.key, 0, self._outbox.bind(output), Effect.NONE))
+
+    def _gather_above(self, key: StepKey | None) -> None:
+        """Gather what an iteration was the last of, before anything else is taken.
+
+        What became of the `foreach` step would otherwise depend on how many outcomes arrived at once, which no record tells.
+        """
+        if key is None or iteration_of(key) is None:
+            return
+        step = self.record.steps[StepKey(key.partition("[")[0])]
+        if step.state is _RUNNING and step_task(step) is Work.GATHER:
+            self._gather(step)
 
     def _admit_more(self) -> bool:
         moved = False

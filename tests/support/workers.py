@@ -75,7 +75,10 @@ class ThreadChild:
             channel = Channel(self._theirs[0].fileno(), self._theirs[1].fileno())
             await Serving(channel, system.spawn).run()
 
-        asyncio.run(work())
+        try:
+            asyncio.run(work())
+        finally:
+            self.kill()  # as the end of a process closes its pipes: whoever waits for an answer is told
 
     def kill(self) -> None:
         for one in self._theirs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
@@ -265,11 +266,56 @@ async def test_a_worker_that_died_between_two_words_is_asked_for_nothing() -> No
         assert raised[0] is not raised[1]
 
 
+class Dying(Mouth):
+    """A child that says when it is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_gone = asyncio.Event()
+
+    async def wait(self) -> str:
+        how = await super().wait()
+        self.is_gone.set()
+        return how
+
+
+async def test_nobody_is_told_of_a_workers_end_while_what_it_asked_for_is_being_done() -> None:
+    """A file that is being written for it would appear after its call had been taken back."""
+    mouth, goes_on, asked = Dying(), threading.Event(), list[str]()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def perform(op: str, *_: object) -> None:
+        asked.append(op)
+        loop.call_soon_threadsafe(begun.set)
+        assert goes_on.wait(30)
+
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
+        call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample")
+        call.answer = perform  # type: ignore[method-assign,assignment]  # a question that takes its time
+        asking = asyncio.ensure_future(worker.perform(Begin(1, 1, "part"), call, grace_s=0, part="execute"))
+        await asyncio.sleep(0)
+        for number, op in enumerate(("files.write", "files.rename")):
+            os.write(mouth.says, framed(Ask(number, 1, op, [])))
+        await begun.wait()
+        mouth.fall_silent()
+        await mouth.is_gone.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        was_told = worker.ended.is_set() or asking.done()
+        goes_on.set()
+        with pytest.raises(WorldError, match="its process is gone"):
+            await asking
+    assert not was_told
+    assert asked == ["files.write"], "what was not begun yet is not begun any more"
+
+
 async def test_an_answer_too_large_for_the_pipe_is_told_and_keeps_nobody_waiting() -> None:
     mouth = Mouth()
     with ThreadPoolExecutor(max_workers=1) as threads:
         worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
-        call = RemoteCall.__new__(RemoteCall)
+        call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample")
         call.answer = lambda *_: bytes(FRAME_BYTES_MAX)  # type: ignore[method-assign]  # no file is that large
         worker._calls[1] = call
         asked = Ask(7, 1, "bytes.next", [1])

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from itertools import count
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation import CancelToken
@@ -77,8 +77,6 @@ PRINTED_MAX: Final = 4096
 
 _READ_BYTES: Final = 1 << 20
 
-T = TypeVar("T")
-
 
 class Child(Protocol):
     """A process that was started, with its ends of three pipes."""
@@ -136,7 +134,7 @@ class WorkerProcess:
         self._printed = bytearray()
         self._failure: AssentError | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._questions: set[asyncio.Task[None]] = set()
         self.ended = asyncio.Event()
         self.register: Callable[[WorkerProcess, RemoteCall, str, int], None] | None = None
         for descriptor in (child.stdin, child.stdout, child.stderr):
@@ -273,7 +271,7 @@ class WorkerProcess:
     # -- the end -------------------------------------------------------------------------------------------------------------
 
     async def end(self, failure: AssentError | None = None) -> None:
-        """End the process; what is under way there fails with `failure`. When this returns the process is gone."""
+        """End the process; what is under way there fails with `failure`. When this returns nothing of it changes anything."""
         self._fail(failure or self._died("it was ended"))
         await self.ended.wait()
 
@@ -296,6 +294,12 @@ class WorkerProcess:
             how = error.message
             if not self._was_ready:
                 self._failure = error
+        # What it had asked for may be changing the world still: a file that is being written. No more of that is begun, and
+        # nobody is told of the end before that has ended too.
+        for call in self._calls.values():
+            call.stop()
+        if self._questions:
+            await asyncio.wait(self._questions)
         self._printed_more()
         self._loop.remove_reader(self._child.stderr)
         for descriptor in (self._child.stdin, self._child.stdout, self._child.stderr):
@@ -361,7 +365,9 @@ class WorkerProcess:
                 self._asked += 1
                 if self._asked >= ASKED_MAX:
                     self._pause()
-                self._keep(self._spawn(self._answer(message), name=f"question {message.op[:40]}"))
+                question = self._spawn(self._answer(message), name=f"question {message.op[:40]}")
+                self._questions.add(question)
+                question.add_done_callback(self._questions.discard)
             case Progress() | Log():
                 call = self._calls.get(message.call)
                 if call is not None and call.is_under_way:
@@ -424,7 +430,7 @@ class WorkerProcess:
             await self._has_read.wait()
 
     def _asked_of(self, call: RemoteCall | None, ask: Ask) -> object:
-        if call is None:
+        if call is None or self._failure is not None:
             raise InputError("CALL_ENDED", "the call has ended and answers nothing any more")
 
         def register(kind: str, number: int) -> None:
@@ -495,10 +501,6 @@ class WorkerProcess:
                 self._out.appendleft(left)
                 return
         self._loop.remove_writer(self._child.stdin)
-
-    def _keep(self, task: asyncio.Task[T]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _anew(failure: AssentError) -> AssentError:

@@ -19,10 +19,10 @@ from assent.errors import InputError
 from assent.plugins.manifest import Capability, Declaration, File, Manifest, Module, SourceKind, Use, UseKind
 from assent.plugins.scan._capabilities import Found, find
 from assent.plugins.scan._describe import describe
+from assent.plugins.scan._models import is_model, model_of
 from assent.plugins.scan._names import ROUNDABOUT, Names, Package, TangledError
 from assent.plugins.scan._reach import Graph, functions_of, graph, reach, run_on_import
 from assent.plugins.scan._table import runs_something
-from assent.plugins.scan._types import is_model, model_of
 from assent.plugins.scan._uses import Uses
 from assent.plugins.scan._values import fold
 from assent.plugins.scan._walk import AT_IMPORT, Facts, walk

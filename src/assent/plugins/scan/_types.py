@@ -1,4 +1,4 @@
-"""Annotations and classes, as text and as the JSON types that they take.
+"""Annotations as text and as the JSON types that they take.
 
 Types are written in their modern spelling with aliases followed: `Optional[List[int]]` is `list[int] | None`, and a module's
 `Count = Annotated[int, Field(ge=0)]` is `int`. A class of the plugin is its name; what is somebody else's is its full name.
@@ -10,7 +10,6 @@ import ast
 from dataclasses import dataclass
 from typing import Final
 
-from assent.plugins.manifest import Field, Model
 from assent.plugins.scan._names import ROUNDABOUT, Names
 from assent.plugins.scan._values import fold
 from assent.plugins.scan._walk import AT_IMPORT
@@ -71,29 +70,12 @@ _SPELLINGS: Final = {
     "assent.errors.Json": "Json",
     "assent.spec.frozen.FrozenJson": "dict",
 }
-_ENUM_BASES: Final = {
+ENUM_BASES: Final = {
     "enum.StrEnum": "string",
     "enum.IntEnum": "integer",
     "builtins.str": "string",
     "builtins.int": "integer",
 }
-_MODEL_BASES: Final = frozenset(
-    {
-        "pydantic.BaseModel",
-        "assent.spec.capability.SpecModel",
-        "assent.spec.SpecModel",
-        "assent.SpecModel",
-        "typing.TypedDict",
-        "typing.NamedTuple",
-        "typing.Generic",
-        "typing.Protocol",
-        "abc.ABC",
-        "builtins.object",
-        "builtins.Exception",
-        "msgspec.Struct",
-    }
-)
-_DATACLASSES: Final = ("dataclasses.dataclass", "pydantic.dataclasses.dataclass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +130,7 @@ def _union(members: list[TypeText]) -> TypeText:
 
 
 def _subscript(names: Names, node: ast.Subscript, scope: str, depth: int) -> TypeText:
-    base = _spelling(names, node.value, scope)
+    base = spelling(names, node.value, scope)
     inner = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
     if base in ("typing.Optional", "typing.Union"):
         members = [type_of(names, part, scope, depth + 1) for part in inner]
@@ -159,7 +141,7 @@ def _subscript(names: Names, node: ast.Subscript, scope: str, depth: int) -> Typ
         return _literal(names, inner, scope)
     if base in ("typing.ClassVar", "typing.Final", "typing.Required", "typing.NotRequired") and inner:
         return type_of(names, inner[0], scope, depth + 1)
-    own = _own_class(names, node.value, scope)
+    own = own_class(names, node.value, scope)
     if own is not None:
         return _class(own)
     parts = ", ".join(
@@ -174,7 +156,7 @@ def _subscript(names: Names, node: ast.Subscript, scope: str, depth: int) -> Typ
 def _annotated(names: Names, inner: list[ast.expr], scope: str, depth: int) -> TypeText:
     found = type_of(names, inner[0], scope, depth + 1)
     for note in inner[1:]:
-        value = _field_call(names, note, scope)
+        value = field_call(names, note, scope)
         if value is not None and value.description:
             found = TypeText(found.text, found.json, found.model, value.description)
         elif value is None:
@@ -206,17 +188,18 @@ def _kind_of(value: object) -> str | None:
 
 
 def _named(names: Names, node: ast.Name | ast.Attribute, scope: str, depth: int) -> TypeText:
-    own = _own_class(names, node, scope)
+    own = own_class(names, node, scope)
     if own is not None:
         return _class(own)
     alias = _alias(names, node, scope)
     if alias is not None:
         return type_of(alias[0], alias[1], AT_IMPORT, depth + 1)
-    text = _spelling(names, node, scope)
+    text = spelling(names, node, scope)
     return TypeText(text, _JSON.get(text, ()))
 
 
-def _spelling(names: Names, node: ast.expr, scope: str) -> str:
+def spelling(names: Names, node: ast.expr, scope: str) -> str:
+    """The one real name of a type, in its modern spelling; the source where it may mean several."""
     meanings = names.of(node, scope)
     if len(meanings) != 1:
         return source_of(node)
@@ -224,7 +207,8 @@ def _spelling(names: Names, node: ast.expr, scope: str) -> str:
     return _SPELLINGS.get(real, real.removeprefix("builtins."))
 
 
-def _own_class(names: Names, node: ast.expr, scope: str) -> tuple[Names, str] | None:
+def own_class(names: Names, node: ast.expr, scope: str) -> tuple[Names, str] | None:
+    """The class of the plugin that an expression names: its module's names and its own; None for anything else."""
     meanings = names.of(node, scope)
     if len(meanings) != 1:
         return None
@@ -253,7 +237,7 @@ def _class(own: tuple[Names, str]) -> TypeText:
         kind
         for base in names.facts.classes[name].bases
         for meaning in names.of(base, AT_IMPORT)
-        if (kind := _ENUM_BASES.get(meaning)) is not None
+        if (kind := ENUM_BASES.get(meaning)) is not None
     }
     if kinds:
         return TypeText(name, tuple(sorted(kinds)))
@@ -261,110 +245,8 @@ def _class(own: tuple[Names, str]) -> TypeText:
     return TypeText(name, () if is_enum else ("object",), None if is_enum else own)
 
 
-# -- classes -----------------------------------------------------------------------------------------------------------
-
-
-def model_of(names: Names, name: str, depth: int = 0) -> Model:
-    """A class with its fields, those of its own bases first. Of two bases with one field the first one says what it is."""
-    names.package.spend()
-    node = names.facts.classes[name]
-    fields: dict[str, Field] = {}
-    bases: list[str] = []
-    complete = depth <= DEPTH_MAX
-    for base in node.bases:
-        found = _own_class(names, base.value if isinstance(base, ast.Subscript) else base, AT_IMPORT)
-        if found is not None and depth <= DEPTH_MAX and found != (names, name):
-            above = model_of(*found, depth + 1)
-            fields |= {one.name: one for one in above.fields if one.name not in fields}
-            complete = complete and above.is_complete
-            bases.append(found[1])
-        else:
-            text = _spelling(names, base.value if isinstance(base, ast.Subscript) else base, AT_IMPORT)
-            known = text if "." in text else f"builtins.{text}"
-            complete = complete and (
-                known in _MODEL_BASES or known in _ENUM_BASES or known.startswith("enum.")
-            )
-            bases.append(text)
-    for statement in node.body:
-        field = _field(names, statement)
-        if field is not None:
-            fields[field.name] = field
-    return Model(
-        name=f"{names.facts.module}:{name}",
-        bases=tuple(bases),
-        docstring=ast.get_docstring(node) or "",
-        fields=tuple(fields.values()),
-        is_complete=complete,
-        at=f"{names.facts.path}:{node.lineno}",
-    )
-
-
-def is_model(names: Names, name: str) -> bool:
-    """Whether a class stands for data: a pydantic model, a dataclass, a typed dictionary, or a child of one."""
-    names.package.spend()
-    node = names.facts.classes[name]
-    for decorator in node.decorator_list:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if set(names.of(target, AT_IMPORT)) & set(_DATACLASSES):
-            return True
-    data = _MODEL_BASES - {
-        "typing.Generic",
-        "typing.Protocol",
-        "abc.ABC",
-        "builtins.object",
-        "builtins.Exception",
-    }
-    for base in node.bases:
-        inner = base.value if isinstance(base, ast.Subscript) else base
-        own = _own_class(names, inner, AT_IMPORT)
-        if own is not None and own != (names, name) and is_model(*own):
-            return True
-        if set(names.of(inner, AT_IMPORT)) & data:
-            return True
-    return False
-
-
-def _field(names: Names, statement: ast.stmt) -> Field | None:
-    """The field that a statement of a class body declares."""
-    if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-        return None
-    name, note = statement.target.id, statement.annotation
-    is_class_variable = (
-        isinstance(note, ast.Subscript) and _spelling(names, note.value, AT_IMPORT) == "typing.ClassVar"
-    )
-    if is_class_variable or name.startswith("_"):
-        return None
-    found = type_of(names, note)
-    field = parameter(name, found, statement.value)
-    if statement.value is None:
-        return field
-    call = _field_call(names, statement.value, AT_IMPORT)
-    if call is None:
-        return field
-    return Field(
-        name=call.alias or name,
-        type=found.text,
-        json=found.json,
-        required=call.required,
-        default=call.default,
-        description=call.description or found.description,
-    )
-
-
-def parameter(name: str, found: TypeText, default: ast.expr | None) -> Field:
-    """One parameter of a function, or one plain field."""
-    return Field(
-        name=name,
-        type=found.text,
-        json=found.json,
-        required=default is None,
-        default=source_of(default) if default is not None else None,
-        description=found.description,
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class _FieldCall:
+class FieldCall:
     """What a call of `Field(…)` or `field(…)` says."""
 
     required: bool
@@ -373,7 +255,8 @@ class _FieldCall:
     alias: str | None
 
 
-def _field_call(names: Names, node: ast.expr, scope: str) -> _FieldCall | None:
+def field_call(names: Names, node: ast.expr, scope: str) -> FieldCall | None:
+    """What an expression says of a field; None when it is no such call."""
     if not isinstance(node, ast.Call):
         return None
     meanings = names.of(node.func, scope)
@@ -401,36 +284,12 @@ def _field_call(names: Names, node: ast.expr, scope: str) -> _FieldCall | None:
     # An input is validated, so where both are given it goes by the second.
     named = given.get("validation_alias", given.get("alias"))
     alias = fold(names, named, scope) if named is not None else None
-    return _FieldCall(
+    return FieldCall(
         required=text is None,
         default=text,
         description=description if isinstance(description, str) else "",
         alias=alias if isinstance(alias, str) else None,
     )
-
-
-def fields_of_schema(schema: object) -> tuple[Field, ...] | None:
-    """The fields of a JSON Schema that is written out in the code; None when it does not list them."""
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
-        return None
-    required = schema.get("required", ())
-    fields: list[Field] = []
-    for name, part in schema["properties"].items():
-        kind = part.get("type") if isinstance(part, dict) else None
-        kinds = tuple(sorted(map(str, kind if isinstance(kind, list | tuple) else [kind] if kind else [])))
-        default = repr(part["default"])[:TEXT_MAX] if isinstance(part, dict) and "default" in part else None
-        description = part.get("description") if isinstance(part, dict) else None
-        fields.append(
-            Field(
-                name=str(name),
-                type=" | ".join(kinds)[:TEXT_MAX] or "Any",
-                json=kinds,
-                required=name in required if isinstance(required, list | tuple) else False,
-                default=default,
-                description=description if isinstance(description, str) else "",
-            )
-        )
-    return tuple(fields)
 
 
 def source_of(node: ast.expr) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from assent.errors import AssentError, WorldError
-from assent.sandbox import Holds, Sandbox, SandboxLimits, Wall
+from assent.sandbox import Confinement, Holds, Sandbox, SandboxLimits, Scratch, Wall, _sandbox
 from assent.sandbox._launcher import Launcher
-from assent.sandbox._plan import Machine
+from assent.sandbox._plan import Machine, Plan
 from tests.sandbox.conftest import Ground
 
 
@@ -98,3 +100,66 @@ async def test_nothing_runs_where_nothing_holds(launcher: Launcher, ground: Grou
     assert "get a newer kernel" in str(caught.value.hint)
     ended = await Sandbox(launcher, machine, holds, unconfined=True).run(["true"], ground.confinement())
     assert ended.is_success
+
+
+async def test_who_gives_up_while_the_walls_are_planned_leaves_nothing(
+    sandbox: Sandbox, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copying a workspace takes long, and its folder for temporary files was made by then."""
+    made: list[Scratch] = []
+    reached, go_on = threading.Event(), threading.Event()
+    plan = Sandbox._plan
+
+    def slow(self: Sandbox, argv: Sequence[str], confinement: Confinement) -> tuple[Scratch | None, Plan]:
+        scratch, found = plan(self, argv, confinement)
+        made.append(scratch or Scratch.make())
+        reached.set()
+        go_on.wait(60)
+        return made[0], found
+
+    monkeypatch.setattr(Sandbox, "_plan", slow)
+    running = asyncio.ensure_future(sandbox.run(["true"], ground.confinement(layer=True)))
+    assert await asyncio.to_thread(reached.wait, 60)
+    running.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not made[0].path.exists()
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(BrokenPipeError, WorldError), (asyncio.CancelledError, asyncio.CancelledError)],
+)
+async def test_a_plan_that_can_not_be_handed_over_leaves_no_pipe_open(
+    sandbox: Sandbox,
+    ground: Ground,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: type[BaseException],
+    told: type[BaseException],
+) -> None:
+    opened: list[int] = []
+    closed: list[int] = []
+    open_streams, close = _sandbox._open_streams, _sandbox._close
+
+    def opening(*, with_input: bool) -> _sandbox._Streams:
+        found = open_streams(with_input=with_input)
+        opened.extend((found.stdin, found.stdout, found.stderr, *found.ours))
+        return found
+
+    def closing(descriptors: Sequence[int]) -> None:
+        closed.extend(descriptors)
+        close(descriptors)
+
+    async def fails(*_: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as broken:
+        broken.setattr(_sandbox, "_open_streams", opening)
+        broken.setattr(_sandbox, "_close", closing)
+        broken.setattr(asyncio.get_running_loop(), "sock_sendall", fails)
+        with pytest.raises(told):
+            await sandbox.run(["true"], ground.confinement(), stdin=b"")
+    assert sorted(closed) == sorted(opened)
+    assert len(opened) == 6
+    assert (await sandbox.run(["true"], ground.confinement())).exit_code == 0

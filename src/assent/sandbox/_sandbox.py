@@ -6,12 +6,13 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from assent.errors import InputError, WorldError
+from assent.errors import AssentError, InputError, WorldError
 from assent.sandbox import _layer
 from assent.sandbox._capture import Capture, CaptureLimits, captured
 from assent.sandbox._child import Child, OnOutput, Pump
@@ -128,8 +129,7 @@ class Sandbox:
         if confinement.layer is None and (self._machine.namespaces or self._machine.wrapper):
             scratch, plan = self._plan(argv, confinement)
         else:
-            # Copying a workspace takes its time.
-            scratch, plan = await loop.run_in_executor(None, partial(self._plan, argv, confinement))
+            scratch, plan = await self._planned(argv, confinement)
         streams = _open_streams(with_input=with_input)
         try:
             control = self._launcher.request(streams.stdin, streams.stdout, streams.stderr)
@@ -142,7 +142,18 @@ class Sandbox:
             _close((streams.stdin, streams.stdout, streams.stderr))
         stdin, stdout, stderr = streams.ours
         child = Child(control, stdin=stdin, stdout=stdout, stderr=stderr, began_s=began_s, scratch=scratch)
-        await loop.sock_sendall(control, encode(plan))
+        try:
+            await loop.sock_sendall(control, encode(plan))
+        except BaseException as error:
+            child.kill()
+            _close(streams.ours)
+            with suppress(AssentError):
+                await child.wait()
+            if isinstance(error, OSError):
+                raise WorldError(
+                    "SANDBOX_FAILED", "what starts a program ended before it was told which"
+                ) from error
+            raise
         return child
 
     def require(self) -> None:
@@ -154,6 +165,22 @@ class Sandbox:
                 "programs can't be confined on this machine",
                 hint=f"{remedy}. `unconfined = true` under `[sandbox]` runs them without walls",
             )
+
+    async def _planned(self, argv: Sequence[str], confinement: Confinement) -> tuple[Scratch | None, Plan]:
+        """The plan, made in a thread: copying a workspace takes its time.
+
+        Whoever gives up waits for it, since nobody else would remove what it makes until the process ends.
+        """
+        planning = asyncio.get_running_loop().run_in_executor(None, partial(self._plan, argv, confinement))
+        try:
+            return await asyncio.shield(planning)
+        except asyncio.CancelledError:
+            await asyncio.wait({planning})
+            if not planning.cancelled() and planning.exception() is None:
+                scratch, _ = planning.result()
+                if scratch is not None:
+                    scratch.remove()
+            raise
 
     def _plan(self, argv: Sequence[str], confinement: Confinement) -> tuple[Scratch | None, Plan]:
         _check(confinement)

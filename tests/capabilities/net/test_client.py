@@ -14,8 +14,9 @@ import httpcore2
 import pytest
 from backports import zstd
 
-from assent.capabilities.net._client import HEAD_BYTES_MAX, HEADERS_MAX, Header
+from assent.capabilities.net._client import HEAD_BYTES_MAX, HEADERS_MAX, Header, headers_too_large
 from assent.capabilities.net._failure import HttpFailure
+from assent.capabilities.net._limits import HEADER_BYTES_MAX
 from assent.invocation import NoEffectError
 from tests.capabilities.net.conftest import Names, client, opened, wire
 from tests.support.web import Asked, Reply, authority, serving, talking
@@ -426,12 +427,14 @@ async def test_an_answer_that_breaks_the_protocol_is_none(said: bytes, code: str
 
 
 async def test_headers_have_their_own_limit() -> None:
-    """Below what the parser itself would take."""
+    """Below what the parser itself would take; the most that may be set is told as such."""
     with serving(says(x_long="x" * 3000)) as site:
         assert await code_of(site.url(), header_bytes=2048) == "HTTP_HEADERS_TOO_LARGE"
         async with client(header_bytes=2048) as http:
             told = await http.send(wire(site.url(), "POST"), principal=ADA, bytes_max=MIB)
             assert (told.status, told.headers, told.fault) == (200, (), "HTTP_HEADERS_TOO_LARGE")
+    assert "raise `header_bytes`" in str(headers_too_large(HEADER_BYTES_MAX - 1).hint)
+    assert headers_too_large(HEADER_BYTES_MAX).hint is None
 
 
 async def test_headers_that_are_too_many_or_too_long_for_the_library_are_told_as_such() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from assent.capabilities.net import Egress, EgressRule
+from assent.capabilities.net._client import HEAD_BYTES_MAX
+from assent.capabilities.net._limits import HEADER_BYTES_MAX
 from assent.capabilities.net._url import parse_url
 from assent.errors import InputError
 from assent.invocation import NoEffectError
@@ -100,6 +102,15 @@ def test_rules_and_limits_are_read_from_the_configuration(tmp_path: Path) -> Non
     shown = {one.name: one for one in found.effective}
     assert shown["net.rules.api"].source == f"{tmp_path / 'assent.toml'}:5"
     assert shown["net.timeout"].value == 5000
+
+
+def test_headers_may_be_as_long_as_the_library_reads_and_no_longer(tmp_path: Path) -> None:
+    """What would have no effect is refused."""
+    most = f"[net]\nheader_bytes = {HEADER_BYTES_MAX}\n"
+    assert http_of(settings(tmp_path, most).net).limits.header_bytes == HEADER_BYTES_MAX < HEAD_BYTES_MAX
+    with pytest.raises(InputError) as refusal:
+        settings(tmp_path, most.replace(str(HEADER_BYTES_MAX), str(HEADER_BYTES_MAX + 1)))
+    assert refusal.value.code == "CONFIG_INVALID"
 
 
 def test_without_rules_the_default_is_shown(tmp_path: Path) -> None:

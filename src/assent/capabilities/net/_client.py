@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from assent.capabilities.net._addresses import Address
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._limits import NetLimits
+from assent.capabilities.net._limits import HEADER_BYTES_MAX, NetLimits
 from assent.capabilities.net._resolver import Resolver, SystemResolver
 from assent.capabilities.net._rules import Egress
 from assent.capabilities.net._unpacking import ACCEPTED, Unpacker, too_large
@@ -167,18 +167,21 @@ class Http:
         principal: str,
         bytes_max: int,
         follow: bool = False,
+        timeout_ms: int | None = None,
         take: Sink | None = None,
         admit: Admit | None = None,
     ) -> Received:
         """The answer, whatever its status. `take` gets the bytes of a success piece by piece; otherwise they are in the answer.
 
-        `admit` is asked about each address on the way before the rules are, and may raise.
+        `admit` is asked about each address on the way before the rules are, and may raise. `timeout_ms` is how long it may
+        take where that is less than `[net]` allows.
 
         Raises `NoEffectError` EGRESS_DENIED, URL_INVALID (a redirect's too) and `HttpFailure` for everything else.
         """
         progress = _Progress()
+        limit_ms = min(self.limits.timeout_ms, timeout_ms or self.limits.timeout_ms)
         try:
-            async with asyncio.timeout(self.limits.timeout_ms / 1000):
+            async with asyncio.timeout(limit_ms / 1000):
                 return await self._follow(
                     wire,
                     progress,
@@ -193,7 +196,7 @@ class Http:
                 return replace(progress.answered, fault="HTTP_TIMEOUT")
             raise HttpFailure(
                 "HTTP_TIMEOUT",
-                f"`{wire.method} {wire.target.origin}` took longer than {self.limits.timeout_ms / 1000:g} s",
+                f"`{wire.method} {wire.target.origin}` took longer than {limit_ms / 1000:g} s",
                 hint="try again later, or raise `timeout` in `[net]`",
                 was_sent=progress.was_sent,
             ) from None
@@ -408,7 +411,7 @@ def _be_quiet() -> None:
 
 def headers_too_large(bytes_max: int) -> HttpFailure:
     """The failure of an answer with more in its head than it may have."""
-    can_be_more = bytes_max < HEAD_BYTES_MAX
+    can_be_more = bytes_max < HEADER_BYTES_MAX
     return HttpFailure(
         "HTTP_HEADERS_TOO_LARGE",
         f"the answer's headers are larger than {bytes_max} bytes",

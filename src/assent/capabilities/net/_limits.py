@@ -9,6 +9,9 @@ from typing import Final
 RATIO_FREE_BYTES: Final = 1 << 20
 """What an answer may unpack to before the ratio is looked at: small texts may repeat themselves."""
 
+HEADER_BYTES_MAX: Final = 96 << 10
+"""As much as `header_bytes` may say: the library reads a little more before it gives up by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class NetLimits:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 import threading
 from typing import Any
 
 import pytest
 
 from assent.capabilities.net import Egress
-from assent.capabilities.notify import Endpoint
+from assent.capabilities.notify import Delivery, Endpoint
 from assent.capabilities.notify._schedule import ATTEMPTS_MAX, DELAYS_MS
 from assent.spec.events import DeliveryAttempted
 from tests.capabilities.net.conftest import opened
 from tests.capabilities.notify.conftest import SECRET, Office, answering, ended, ops, state_of, tried
 from tests.capabilities.notify.test_signature import verifies
-from tests.support.web import Asked, Reply, serving
+from tests.support.web import Asked, Reply, serving, talking
 
 # -- sending -----------------------------------------------------------------------------------------------------------------
 
@@ -188,6 +189,28 @@ async def test_a_receiver_that_hangs_is_given_up_and_may_have_it(office: Office)
             found = await tried(office, 1)
         over.set()
     assert (found.code, found.http_status, found.may_have_arrived) == ("HTTP_TIMEOUT", None, True)
+
+
+async def test_a_receiver_that_has_answered_and_then_dawdles_has_it(office: Office) -> None:
+    """Its status says so; sent again, it would have it twice."""
+    over = threading.Event()
+
+    def dawdle(connection: socket.socket, head: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfo")
+        over.wait()
+
+    async def sent(port: int, number: int, timeout_ms: int) -> Delivery:
+        endpoint = Endpoint("ops", f"http://127.0.0.1:{port}/in", "hooks/ops", timeout_ms=timeout_ms)
+        async with office.open(endpoint) as outbox:
+            await outbox.put(office.delivery(number))
+            return await tried(office, 1, number)
+
+    with talking(dawdle) as port:
+        found = await sent(port, 1, 200)
+        if found.http_status is None:  # A busy machine may take longer than that to answer.
+            found = await sent(port, 2, 5_000)
+        over.set()
+    assert (found.status, found.http_status) == ("delivered", 200)
 
 
 async def test_a_paused_endpoint_is_sent_nothing(office: Office) -> None:

@@ -120,10 +120,12 @@ async def attempt(
         return Outcome(code=error.code, may_have_arrived=False)
     await reach()
     try:
-        async with asyncio.timeout(endpoint.timeout_ms / 1000):
-            answer = await post.http.send(wire, principal=delivery.principal, bytes_max=ANSWER_BYTES_MAX)
-    except TimeoutError:
-        return Outcome(code="HTTP_TIMEOUT")
+        answer = await post.http.send(
+            wire,
+            principal=delivery.principal,
+            bytes_max=ANSWER_BYTES_MAX,
+            timeout_ms=endpoint.timeout_ms,
+        )
     except HttpFailure as failure:
         return Outcome(code=failure.code, may_have_arrived=failure.was_sent)
     except AssentError as error:  # an address that may not be reached: found out before anything is sent

@@ -6,7 +6,7 @@ busy event loop the writer would then wait for it hundreds of times per commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Final
 
@@ -74,10 +74,17 @@ class LedgerStore:
             newest = self._connection.execute("SELECT max(n) FROM events WHERE run = ?", (run,)).get
         return 0 if newest is None else newest + 1
 
-    def write(self, draft: Draft, *, erased: Sequence[Commitment] = ()) -> None:
+    def write(
+        self,
+        draft: Draft,
+        *,
+        erased: Sequence[Commitment] = (),
+        before_wait: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make the draft durable, all or nothing; delete the payloads `erased` with it.
 
-        Raises `WorldError`; `is_sound` then says whether the ledger is known to be as before.
+        `before_wait` is called when all rows are in and nothing is left but to commit, which waits for the disk. Raises
+        `WorldError`; `is_sound` then says whether the ledger is known to be as before.
         """
         connection = self._connection
         try:
@@ -87,6 +94,7 @@ class LedgerStore:
                 self._delete_payload(commitment)
             if draft.entries:  # A signature alone comes when a timer says so, and loses nothing.
                 FAILPOINTS.hit("ledger.before")
+            before_wait()
         except BaseException as error:
             self._roll_back()
             if isinstance(error, apsw.Error):

@@ -4,6 +4,10 @@ Theory of operation. Whoever appends puts a request into the inbox and waits for
 there, drafts it as one transaction, commits, and tells each waiter its outcome. While a commit waits for the disk, the next
 group gathers: the busier the ledger, the larger its groups, and nobody ever waits for a timer. A loop that has waiters in a group
 is woken once for all of them.
+
+Whoever is told goes to work, and takes the interpreter's lock for it. So when another group waits already, its rows go in first,
+and the group before it is told right before the commit, the one long stretch in which the thread needs no lock: the loop works
+while the thread waits for the disk. Told earlier, it would work while the thread waits for the lock, and sleep while it commits.
 """
 
 from __future__ import annotations
@@ -60,6 +64,7 @@ class Writer:
         self._blobs = blobs
         self._clock = clock
         self._inbox: SimpleQueue[_Append | _Job] = SimpleQueue()
+        self._untold: list[_Outcome] = []
         self._failure: WorldError | None = None
         self._unsigned_since_ms = clock.monotonic_ms()
         # A daemon: an application that ends without closing the journal must not hang, and a ledger survives worse than that.
@@ -115,7 +120,7 @@ class Writer:
         if draft.is_empty:
             return self._tail.head
         try:
-            self._store.write(draft, erased=erased)
+            self._store.write(draft, erased=erased, before_wait=self._tell)
         except WorldError as error:
             if not self._store.is_sound:
                 self._failure = error
@@ -144,6 +149,8 @@ class Writer:
         request: _Append | _Job | None = None
         while True:
             if request is None:
+                if self._inbox.empty():
+                    self._tell()
                 request = self._next()
             if request is None:
                 self._seal()
@@ -183,31 +190,45 @@ class Writer:
         return group, None
 
     def _settle_group(self, group: Sequence[_Append]) -> None:
-        outcomes: list[_Outcome] = []
+        refused: list[_Outcome] = []
         joined: list[_Waiter] = []
         draft = Draft(self._tail)
         for batch, waiter in group:
             try:
                 draft.add(batch)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one batch, its neighbours go on
-                outcomes.append(_Outcome(waiter, None, error))
+                refused.append(_Outcome(waiter, None, error))
             else:
                 joined.append(waiter)
         if joined:
             try:
                 head = self.commit(draft, seal=self._is_tail_old())
             except Exception as error:  # noqa: BLE001 - a waiter that is never told would hang for ever
-                outcomes += [_Outcome(waiter, None, _own_copy(error)) for waiter in joined]
+                self._untold += [_Outcome(waiter, None, _own_copy(error)) for waiter in joined]
             else:
-                outcomes += [_Outcome(waiter, head, None) for waiter in joined]
-        _tell(outcomes)
+                self._untold += [_Outcome(waiter, head, None) for waiter in joined]
+        self._untold += refused
 
     def _do(self, job: _Job) -> None:
+        # Nobody waits for a job who did not ask for it: some take long.
+        self._tell()
         try:
             outcome = _Outcome(job.waiter, job.work(), None)
         except Exception as error:  # noqa: BLE001 - handed to whoever asked for the job
             outcome = _Outcome(job.waiter, None, error)
-        _tell([outcome])
+        self._untold.append(outcome)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell those who wait what came of what they asked for, each loop once for all its waiters."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+        for outcome in self._untold:
+            by_loop.setdefault(outcome.waiter.loop, []).append(outcome)
+        self._untold = []
+        for loop, told in by_loop.items():
+            # A loop that was closed meanwhile has nobody left to tell.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_resolve, told)
 
     def _seal(self) -> None:
         try:
@@ -226,16 +247,6 @@ def _own_copy(error: Exception) -> Exception:
     if isinstance(error, AssentError):
         return type(error).from_dict(error.to_dict())
     return InternalError("INTERNAL_ERROR", "the ledger's writer failed", details={"cause": repr(error)})
-
-
-def _tell(outcomes: Sequence[_Outcome]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
-    for outcome in outcomes:
-        by_loop.setdefault(outcome.waiter.loop, []).append(outcome)
-    for loop, told in by_loop.items():
-        # A loop that was closed meanwhile has nobody left to tell.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_resolve, told)
 
 
 def _resolve(outcomes: Sequence[_Outcome]) -> None:

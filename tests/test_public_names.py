@@ -32,14 +32,15 @@ def loaded_by(module: str, env: dict[str, str]) -> list[str]:
 def test_importing_the_package_loads_nothing_but_the_standard_library(clean_env: dict[str, str]) -> None:
     added = loaded_by("assent", clean_env)
     assert "assent" in added
-    assert [n for n in added if n != "assent" and n.split(".")[0] not in sys.stdlib_module_names] == []
+    ours = {"assent", "assent._lazy"}
+    assert [n for n in added if n not in ours and n.split(".")[0] not in sys.stdlib_module_names] == []
 
 
 def test_importing_the_law_loads_no_other_floor(clean_env: dict[str, str]) -> None:
     added = loaded_by("assent.spec", clean_env)
     floors = {name.split(".")[1] for name in added if name.startswith("assent.")}
     assert "spec" in floors
-    assert floors <= {"spec", "errors"}, "the law is `spec` and `errors` alone"
+    assert floors <= {"spec", "errors", "_lazy"}, "the law is `spec` and `errors` alone"
 
 
 @pytest.mark.parametrize("name", assent.__all__)
@@ -51,6 +52,12 @@ def test_every_public_name_resolves_and_is_listed(name: str) -> None:
 def test_a_public_name_is_the_one_of_its_home() -> None:
     """Reached from the front or from its floor, it is the same object: `except` and `isinstance` agree."""
     assert assent.AssentError is importlib.import_module("assent.errors").AssentError
+
+
+def test_a_name_that_was_asked_for_is_kept() -> None:
+    """The next look-up finds it in the package itself."""
+    asked = assent.Runtime
+    assert vars(assent)["Runtime"] is asked
 
 
 def test_an_unknown_name_is_refused_by_its_name() -> None:

@@ -7,8 +7,9 @@ The public names are resolved when they are first asked for, so that importing o
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.errors import AssentError as AssentError
@@ -28,17 +29,4 @@ _HOMES = {
 
 __all__ = ["AssentError", "LocalContext", "Runtime", "__version__", "capability"]
 
-
-def __getattr__(name: str) -> object:
-    """The public name, from the floor where it lives."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module `assent` has no attribute `{name}`")
-    value: object = getattr(import_module(home), name)
-    globals()[name] = value  # the next look-up finds it without asking here
-    return value
-
-
-def __dir__() -> list[str]:
-    """The public names, also those not yet resolved."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

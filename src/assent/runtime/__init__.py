@@ -1,26 +1,27 @@
-"""The roof: where everything is wired together."""
+"""The roof: where everything is wired together.
+
+Its names are resolved when they are first asked for: every command reads settings, which live here as well, and most need none
+of the rest.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.engine import RunResult, StepResult
     from assent.runtime._runtime import Runtime
     from assent.runtime._session import Session
 
+_HOMES = {
+    "RunResult": "assent.engine",
+    "Runtime": "._runtime",
+    "Session": "._session",
+    "StepResult": "assent.engine",
+}
+
 __all__ = ["RunResult", "Runtime", "Session", "StepResult"]
 
-
-def __getattr__(name: str) -> Any:  # `Any`: whatever the module holds under that name
-    # Settings are read by every command, also by those that need none of the rest: only who asks pays for it.
-    if name in ("Runtime", "Session"):
-        from assent.runtime import _runtime  # see above
-
-        return getattr(_runtime, name)
-    if name in ("RunResult", "StepResult"):
-        from assent import engine  # see above
-
-        return getattr(engine, name)
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+__getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

@@ -10,8 +10,9 @@ else.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.sandbox._advice import Advice as Advice
@@ -37,27 +38,27 @@ if TYPE_CHECKING:
     from assent.sandbox._walls import Wall as Wall
 
 _HOMES = {
-    "Advice": "_advice",
-    "BackendChoice": "_sandbox",
-    "Capture": "_capture",
-    "CaptureLimits": "_capture",
-    "Captured": "_capture",
-    "Child": "_child",
-    "Confinement": "_confinement",
-    "Ended": "_confinement",
-    "Holds": "_walls",
-    "LimitName": "_confinement",
-    "OnOutput": "_child",
-    "Refused": "_capture",
-    "Sandbox": "_sandbox",
-    "SandboxLimits": "_confinement",
-    "Scratch": "_scratch",
-    "Usage": "_confinement",
-    "Wall": "_walls",
-    "advice": "_advice",
-    "bytes_on_disk": "_held",
-    "forbid_programs": "_programs",
-    "hold": "_held",
+    "Advice": "._advice",
+    "BackendChoice": "._sandbox",
+    "Capture": "._capture",
+    "CaptureLimits": "._capture",
+    "Captured": "._capture",
+    "Child": "._child",
+    "Confinement": "._confinement",
+    "Ended": "._confinement",
+    "Holds": "._walls",
+    "LimitName": "._confinement",
+    "OnOutput": "._child",
+    "Refused": "._capture",
+    "Sandbox": "._sandbox",
+    "SandboxLimits": "._confinement",
+    "Scratch": "._scratch",
+    "Usage": "._confinement",
+    "Wall": "._walls",
+    "advice": "._advice",
+    "bytes_on_disk": "._held",
+    "forbid_programs": "._programs",
+    "hold": "._held",
 }
 
 __all__ = [
@@ -84,12 +85,4 @@ __all__ = [
     "hold",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """The public name, from the module where it lives."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module `assent.sandbox` has no attribute `{name}`")
-    value: object = getattr(import_module(f"assent.sandbox.{home}"), name)
-    globals()[name] = value  # the next look-up finds it without asking here
-    return value
+__getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

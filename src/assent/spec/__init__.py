@@ -6,8 +6,9 @@ times in tests and at every start, and must not pay for pydantic, which only wha
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.spec.capability import (
@@ -27,47 +28,33 @@ if TYPE_CHECKING:
     from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo, Verdict
     from assent.spec.workflow import StepSpec, WorkflowSpec
 
-_HOME: Final = {
-    "Approvers": "decision",
-    "CapabilitySpec": "capability",
-    "Compensation": "capability",
-    "Decision": "decision",
-    "Document": "documents",
-    "Effect": "states",
-    "Mode": "states",
-    "OperationType": "capability",
-    "PolicyDecision": "decision",
-    "Principal": "principal",
-    "PrincipalKind": "principal",
-    "Resolution": "states",
-    "Risk": "capability",
-    "RiskLevel": "capability",
-    "RunState": "states",
-    "SideEffects": "capability",
-    "StepSpec": "workflow",
-    "StepState": "states",
-    "Undo": "states",
-    "Verdict": "states",
-    "WorkflowSpec": "workflow",
-    "create_delete_capability": "capability",
-    "create_read_capability": "capability",
-    "create_write_capability": "capability",
-    "load_yaml": "documents",
+_HOMES = {
+    "Approvers": ".decision",
+    "CapabilitySpec": ".capability",
+    "Compensation": ".capability",
+    "Decision": ".decision",
+    "Document": ".documents",
+    "Effect": ".states",
+    "Mode": ".states",
+    "OperationType": ".capability",
+    "PolicyDecision": ".decision",
+    "Principal": ".principal",
+    "PrincipalKind": ".principal",
+    "Resolution": ".states",
+    "Risk": ".capability",
+    "RiskLevel": ".capability",
+    "RunState": ".states",
+    "SideEffects": ".capability",
+    "StepSpec": ".workflow",
+    "StepState": ".states",
+    "Undo": ".states",
+    "Verdict": ".states",
+    "WorkflowSpec": ".workflow",
+    "create_delete_capability": ".capability",
+    "create_read_capability": ".capability",
+    "create_write_capability": ".capability",
+    "load_yaml": ".documents",
 }
-
-
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
-
 
 __all__ = [
     "Approvers",
@@ -96,3 +83,5 @@ __all__ = [
     "create_write_capability",
     "load_yaml",
 ]
+
+__getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

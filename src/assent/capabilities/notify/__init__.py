@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assent._lazy import resolved_when_asked
+
 if TYPE_CHECKING:
     from assent.capabilities.notify._delivery import Delivery as Delivery
     from assent.capabilities.notify._delivery import DeliveryFiles as DeliveryFiles
@@ -13,21 +15,14 @@ if TYPE_CHECKING:
     from assent.capabilities.notify._outbox import Post as Post
 
 _HOMES = {
-    "Asker": "_outbox",
-    "Delivery": "_delivery",
-    "DeliveryFiles": "_delivery",
-    "Endpoint": "_endpoint",
-    "Outbox": "_outbox",
-    "Post": "_outbox",
+    "Asker": "._outbox",
+    "Delivery": "._delivery",
+    "DeliveryFiles": "._delivery",
+    "Endpoint": "._endpoint",
+    "Outbox": "._outbox",
+    "Post": "._outbox",
 }
 
 __all__ = ["Asker", "Delivery", "DeliveryFiles", "Endpoint", "Outbox", "Post"]
 
-
-def __getattr__(name: str) -> object:
-    """The public name, from the module where it lives: a command that looks at no delivery imports none of them."""
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+__getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

@@ -1,0 +1,32 @@
+"""Public names that are imported when somebody asks for them, so that a command pays at its start for what it uses only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TypeAlias
+
+_Resolve: TypeAlias = Callable[[str], object]
+_List: TypeAlias = Callable[[], list[str]]
+
+
+def resolved_when_asked(package: str, homes: Mapping[str, str]) -> tuple[_Resolve, _List]:
+    """The `__getattr__` and `__dir__` (PEP 562) of a package whose public names are defined in the modules `homes`.
+
+    A module is named as in an import statement of the package: `._child` is its own, `assent.errors` another's. Asking for
+    a name that is in no module raises `AttributeError`, as for any other module.
+    """
+
+    def resolve(name: str) -> object:
+        home = homes.get(name)
+        if home is None:
+            raise AttributeError(f"module `{package}` has no attribute `{name}`")
+        value: object = getattr(import_module(home, package), name)
+        setattr(sys.modules[package], name, value)  # the next look-up finds it without asking here
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes})
+
+    return resolve, names

@@ -11,18 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from assent.sandbox import Sandbox
-from tests.support.own_places import own_places
-from tests.support.terminals import Terminals
-
-PATIENCE_S = 60
-
-_POLICY = """\
-version: 1
-default: DENY
-rules:
-  - {id: all, decision: ALLOW, when: {capability: "*"}, without_approval: true, reason: nobody is there to be asked}
-"""
+from tests.support.terminals import PATIENCE_S, Terminals, terminals_with_programs
 
 _WORKFLOW = """\
 name: {name}
@@ -52,17 +41,8 @@ def marker() -> str:
 
 @pytest.fixture
 def terminals(tmp_path: Path, clean_env: dict[str, str], marker: str) -> Iterator[Terminals]:
-    with Sandbox.detect() as sandbox:
-        if not sandbox.holds.is_confined:
-            pytest.skip("nothing on this machine confines programs")
-    workspace = tmp_path / "ws"
-    workspace.mkdir()
-    with own_places(tmp_path, clean_env) as env, Terminals.at(workspace, env) as terminals:
-        terminals.write("policy.yaml", _POLICY)
-        terminals.write(
-            "assent.toml",
-            'policy = "policy.yaml"\n[exec.rules.all]\nprograms = ["sh"]\n[sandbox]\nwall = "1h"\n',
-        )
+    config = '[exec.rules.all]\nprograms = ["sh"]\n[sandbox]\nwall = "1h"\n'
+    with terminals_with_programs(tmp_path, clean_env, config) as terminals:
         for name in ("run", "run_captured"):
             terminals.write(f"{name}.yaml", _WORKFLOW.format(name=name, marker=marker))
         yield terminals

@@ -10,16 +10,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from assent.sandbox import Sandbox
-from tests.support.own_places import own_places
-from tests.support.terminals import PATIENCE_S, Terminals
-
-_POLICY = """\
-version: 1
-default: DENY
-rules:
-  - {id: all, decision: ALLOW, when: {capability: "*"}, without_approval: true, reason: nobody is there to be asked}
-"""
+from tests.support.terminals import PATIENCE_S, Terminals, terminals_with_programs
 
 # Each ends only when somebody has seen what it printed first.
 _WORKFLOW = """\
@@ -41,17 +32,8 @@ def gate(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def terminals(tmp_path: Path, clean_env: dict[str, str], gate: Path) -> Iterator[Terminals]:
-    with Sandbox.detect() as sandbox:
-        if not sandbox.holds.is_confined:
-            pytest.skip("nothing on this machine confines programs")
-    workspace = tmp_path / "ws"
-    workspace.mkdir()
-    with own_places(tmp_path, clean_env) as env, Terminals.at(workspace, env) as terminals:
-        terminals.write("policy.yaml", _POLICY)
-        terminals.write(
-            "assent.toml",
-            f'policy = "policy.yaml"\n[exec.rules.all]\nprograms = ["sh"]\nread_only = ["{gate}"]\n',
-        )
+    config = f'[exec.rules.all]\nprograms = ["sh"]\nread_only = ["{gate}"]\n'
+    with terminals_with_programs(tmp_path, clean_env, config) as terminals:
         for name in ("run", "run_captured"):
             terminals.write(f"{name}.yaml", _WORKFLOW.format(name=name, gate=gate))
         yield terminals

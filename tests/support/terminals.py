@@ -14,7 +14,11 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, Any, Final
 
+import pytest
+
+from assent.sandbox import Sandbox
 from tests.support.nursery import Ended
+from tests.support.own_places import own_places
 
 PATIENCE_S: Final = 120
 """How long a signal that must come is waited for: two cores run many tests at once."""
@@ -156,3 +160,25 @@ class Terminals:
         path.write_text(text, encoding="utf-8")
         path.chmod(0o600)
         return path
+
+
+_NOBODY_IS_ASKED: Final = """\
+version: 1
+default: DENY
+rules:
+  - {id: all, decision: ALLOW, when: {capability: "*"}, without_approval: true, reason: nobody is there to be asked}
+"""
+
+
+@contextmanager
+def terminals_with_programs(folder: Path, environ: Mapping[str, str], config: str) -> Iterator[Terminals]:
+    """Terminals where everything is allowed and `config` says which programs; the test is skipped where none can be confined."""
+    with Sandbox.detect() as sandbox:
+        if not sandbox.holds.is_confined:
+            pytest.skip("nothing on this machine confines programs")
+    workspace = folder / "ws"
+    workspace.mkdir()
+    with own_places(folder, environ) as env, Terminals.at(workspace, env) as terminals:
+        terminals.write("policy.yaml", _NOBODY_IS_ASKED)
+        terminals.write("assent.toml", f'policy = "policy.yaml"\n{config}')
+        yield terminals

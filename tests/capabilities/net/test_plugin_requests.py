@@ -19,6 +19,7 @@ from assent.spec.events import HttpAnswered, HttpRequested, SecretAccessed
 from assent.spec.ids import RunId
 from tests.support.hostile import Workshop
 from tests.support.plugins import interpreter_kept
+from tests.support.services import EVERYTHING, SECRET
 from tests.support.web import Asked, Reply, Site, serving
 
 SOURCE = '''\
@@ -123,19 +124,6 @@ async def flood(context: LocalContext, url: str, count: int) -> list[str]:
     found = await asyncio.gather(*(context.http.request("GET", url) for _ in range(count)), return_exceptions=True)
     return sorted({getattr(one, "code", None) or str(one.status) for one in found})
 '''
-EVERYTHING: dict[str, Any] = {
-    "version": 1,
-    "rules": [
-        {
-            "id": "everything",
-            "when": {"principal": "user:*"},
-            "decision": "ALLOW",
-            "without_approval": True,
-            "reason": "what leaves is tried here",
-        }
-    ],
-}
-VALUE = "correct-horse-battery-staple"
 Answer = Callable[[Asked], Reply]
 
 
@@ -176,7 +164,7 @@ class Net:
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ASSENT_SECRET_TOKEN", VALUE)
+    monkeypatch.setenv("ASSENT_SECRET_TOKEN", SECRET)
     with interpreter_kept():
         yield
 
@@ -289,7 +277,7 @@ async def test_a_secret_goes_only_where_it_is_granted_and_its_value_never_comes_
     bearer: dict[str, Json] = {"Authorization": "Bearer secret://token"}
     async with net.open(more=grant) as rt:
         sent = await rt.call("plugged.ask", {"url": net.url("a.test"), "headers": bearer})
-        assert net.site.asked[-1].headers["authorization"] == f"Bearer {VALUE}"
+        assert net.site.asked[-1].headers["authorization"] == f"Bearer {SECRET}"
         told: Any = sent.steps[0].output
         assert told["headers"] == {"x-echo": "Bearer ***"}
         assert told["text"].endswith("Bearer ***")
@@ -297,7 +285,7 @@ async def test_a_secret_goes_only_where_it_is_granted_and_its_value_never_comes_
         assert elsewhere["code"] == "SECRET_NOT_GRANTED"
         literal = {"X-Text": "secret://token"}
         await output(rt, "plugged.ask", url=net.url("a.test"), query=literal)
-        assert VALUE in net.site.asked[-1].path
+        assert SECRET in net.site.asked[-1].path
         assert await output(rt, "plugged.give", what="secret://token", host="a.test") == "SECRET_NOT_GRANTED"
         leaves = rt._ready.journal.run_leaves(RunId(sent.run_id))
         kinds = [leaf.event.kind for leaf in leaves]
@@ -312,7 +300,7 @@ async def test_a_secret_goes_only_where_it_is_granted_and_its_value_never_comes_
         assert report.is_equal, json.dumps(report.to_json()["differences"])
     assert len(net.site.asked) == 2
     for path in net.shop.folder.rglob("*"):
-        assert not path.is_file() or VALUE.encode() not in path.read_bytes()
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes()
 
 
 async def test_each_request_is_on_the_record_before_it_leaves(net: Net) -> None:

@@ -345,6 +345,11 @@ def test_a_broken_promise_is_told(terminal: Terminal, plugged: Path) -> None:
     assert answer.code == 1
     assert "a READ changes nothing" in answer.out
     assert "may not change the world here" in answer.out
+    told = terminal("plugin", "test", "plugged", "--untrusted", "--json").object
+    outcomes: Any = told["outcomes"]
+    hints = {one["hint"] for one in outcomes if one["fault"] and "may not change" in one["fault"]}
+    assert len(hints) == 1
+    assert f"  help: {hints.pop()}\n" in answer.out
     answer = terminal("plugin", "test", "plugged", "--untrusted", "--in-process")
     assert "a READ changed the world" in answer.out
 

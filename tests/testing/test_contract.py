@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from assent import LocalContext, capability
+from assent import AssentError, LocalContext, capability
 from assent.invocation import BoundCapability, Capability, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.states import Verdict
-from assent.testing import Case, Outcome, check_capability, clauses_of
+from assent.testing import Case, Outcome, check_capability, clauses_of, run_clause
+from assent.testing._clauses import BrokenError
 
 BOX: dict[str, str] = {}
 NUMBERS: Iterator[int] = itertools.count()
@@ -174,6 +175,29 @@ def test_an_execute_that_does_not_do_what_it_says_is_found(execute: Callable[...
     assert {"output", "restore", "twice", "reconcile"} <= broken(
         check_capability(make(execute=execute), [CASE])
     )
+
+
+def hinting(key: str, text: str) -> Any:
+    raise AssentError("BOX_LOCKED", "the box is locked", path=key, hint="unlock it: `box unlock`")
+
+
+@pytest.mark.parametrize(
+    ("part", "clause"), [("execute", "output"), ("prepare", "prepare"), ("reconcile", "reconcile")]
+)
+def test_a_broken_promise_keeps_the_hint_of_what_broke_it(part: str, clause: str, tmp_path: Path) -> None:
+    """For programs and people as a field of its own, for pytest as a note."""
+    made = make(**{part: hinting})
+    found = next(one for one in check_capability(made, [CASE]) if one.clause == clause)
+    assert found.fault == f"`{part}` failed: the box is locked at there [BOX_LOCKED]"
+    assert found.hint == "unlock it: `box unlock`"
+    with pytest.raises(BrokenError) as raised:
+        run_clause(made, next(one for one in clauses_of(made) if one.name == clause), CASE, tmp_path)
+    assert raised.value.__notes__ == ["help: unlock it: `box unlock`"]
+
+
+def test_what_nobody_knows_a_mend_for_has_no_hint() -> None:
+    outcomes = check_capability(make(reconcile=raising), [CASE])
+    assert {one.hint for one in outcomes} == {None}
 
 
 def test_a_thread_that_does_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,8 @@ def _tell(door: Door, answer: Mapping[str, Json], send: str) -> None:
         place = f"{text(one, 'capability')}, {text(one, 'clause')}, {text(one, 'case')}"
         door.out.answer(f"{paint('broken', 'red')}  {safe_line(text(one, 'promise'))}  ({safe_line(place)})")
         door.out.answer(f"  {safe(text(one, 'fault'))}")
+        if one.get("hint") is not None:
+            door.out.answer(f"  {paint('help:', 'cyan')} {safe(text(one, 'hint'))}")
     for capability, needs in dict.fromkeys((text(one, "capability"), text(one, "needs")) for one in held):
         mark = paint("untried", "yellow")
         if needs == "send":

@@ -19,7 +19,13 @@ STOP_S: Final = 0.05
 
 
 class BrokenError(AssertionError):
-    """A clause is broken; the message says how."""
+    """A clause is broken; the message says how, and `hint` what whoever wrote the part can do about it."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        if hint:
+            self.add_note(f"help: {hint}")  # pytest shows it under the message
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +38,14 @@ class Clause:
     needs: str = "execute"
 
 
-def _require(fits: object, message: str) -> None:
+def _require(fits: object, message: str, *, hint: str | None = None) -> None:
     if not fits:
-        raise BrokenError(message)
+        raise BrokenError(message, hint=hint)
+
+
+def _expected(error: AssentError, part: str, bench: Bench) -> None:
+    """A part failed: as the case says, or the promise is broken, with the hint of the error."""
+    _require(error.code == bench.case.fails, f"`{part}` failed: {error}", hint=error.hint)
 
 
 async def _executed(bench: Bench) -> Trial:
@@ -50,7 +61,7 @@ async def _prepared(bench: Bench, trial: Trial) -> bool:
     try:
         await trial.prepare()
     except AssentError as error:
-        _require(error.code == bench.case.fails, f"`prepare` failed: {error}")
+        _expected(error, "prepare", bench)
         return False
     return True
 
@@ -60,7 +71,7 @@ async def _execute(bench: Bench, trial: Trial) -> Json:
     try:
         output = await trial.execute()
     except AssentError as error:
-        _require(error.code == wanted, f"`execute` failed: {error}")
+        _expected(error, "execute", bench)
         return None
     _require(wanted is None, f"`execute` succeeded, and the case says that it fails with {wanted}")
     return output
@@ -146,7 +157,7 @@ async def _prepare_reads_only(bench: Bench) -> None:
     try:
         prepared = await bench.call().prepare()
     except AssentError as error:
-        _require(error.code == bench.case.fails, f"`prepare` failed: {error}")
+        _expected(error, "prepare", bench)
         prepared = None
     _require(bench.see() == before, "`prepare` changed the world")
     if prepared is not None:
@@ -187,6 +198,8 @@ async def _reconcile_knows(bench: Bench) -> None:
 async def _answer(trial: Trial) -> Reconciliation:
     try:
         answer = await trial.part("reconcile")
+    except AssentError as error:
+        raise BrokenError(f"`reconcile` failed: {error}", hint=error.hint) from error
     except Exception as error:
         raise BrokenError(f"`reconcile` raised {type(error).__name__}: {error}") from error
     if not isinstance(answer, Reconciliation):

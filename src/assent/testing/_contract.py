@@ -25,7 +25,7 @@ Source: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one clause on one case; `fault` is None when it holds.
+    """What came of one clause on one case; `fault` is None when it holds, and `hint` what its author can do about it, if known.
 
     `needs`: a request was held back, so that the promise was not tried, whatever came of it; and what would have it sent: the
     word (`send`), or before that an example of the call that its author wrote (`example`).
@@ -36,6 +36,7 @@ class Outcome:
     case: str
     fault: str | None = None
     needs: Needs | None = None
+    hint: str | None = None
 
     @property
     def holds(self) -> bool:
@@ -105,25 +106,26 @@ def check_capability(
         for clause in clauses_of(bound):
             name = case.name or f"case {number}"
             with tempfile.TemporaryDirectory(prefix="assent-contract-") as folder:
-                fault = _fault(
+                fault, hint = _fault(
                     partial(run_clause, bound, clause, case, Path(folder), app=app, requests=requests)
                 )
             # A case that says that nothing can be sent was tried as it stands.
             was_held = requests.was_held and case.fails != UNAVAILABLE
             found.append(
-                Outcome(clause.name, clause.promise, name, fault, requests.needs if was_held else None)
+                Outcome(clause.name, clause.promise, name, fault, requests.needs if was_held else None, hint)
             )
     return found
 
 
-def _fault(run: Callable[[], None]) -> str | None:
+def _fault(run: Callable[[], None]) -> tuple[str | None, str | None]:
+    """What is broken and what to do about it; neither when the clause holds."""
     try:
         run()
     except (BrokenError, AssentError) as error:
-        return str(error)
+        return str(error), error.hint
     except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises breaks the clause
-        return f"{type(error).__name__}: {error}"
-    return None
+        return f"{type(error).__name__}: {error}", None
+    return None, None
 
 
 class CapabilityContract:

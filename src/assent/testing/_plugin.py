@@ -114,6 +114,7 @@ def _outcomes(
             "promise": one.promise,
             "case": one.case,
             "fault": one.fault,
+            "hint": one.hint,
             "needs": one.needs,
         }
         for spec, handler in loaded.capabilities

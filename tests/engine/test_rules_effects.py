@@ -321,6 +321,22 @@ async def test_rule_3_the_files_of_the_workspace_are_checked_before_a_rollback(p
         assert (place.workspace / "f").read_text() == "theirs"
 
 
+async def test_rule_3_two_people_who_try_again_at_once_have_everything_taken_back_once(place: Place) -> None:
+    """Both runs of `assent resume` come to the same end, and so does one after a restart."""
+    place.box.on_compensate |= {"a": boom, "b": boom}
+    async with place.open() as rt:
+        parked = await rt.run(workflow(put("a"), put("b"), fail()))
+        place.box.on_compensate.clear()
+        place.box.log.clear()
+        both = await asyncio.gather(rt.resume(parked.run_id), rt.resume(parked.run_id))
+        assert [result.status for [result] in both] == [RunState.ROLLED_BACK, RunState.ROLLED_BACK]
+        assert place.box.log == ["compensate b", "compensate a"]
+        assert place.box.values == {}
+        rt.require_sound_rows()
+    async with place.open() as rt:
+        assert rt.show(parked.run_id).status is RunState.ROLLED_BACK
+
+
 async def test_rule_3_a_compensation_that_fails_is_tried_again_before_a_person_is_asked(place: Place) -> None:
     """Three times in all; what it says then is kept, and a later success needs no person."""
     place.box.on_compensate["a"] = boom

@@ -480,7 +480,8 @@ def _recover(record: RunRecord, *, retry: bool) -> None:
             step.task, step.was_interrupted = Task.RECONCILE, True
         elif retry and step.state is StepState.COMPENSATION_FAILED and not step.is_abandoned:
             step.compensation_attempt = 0
-            record.rollback.append(step.key)
+            if step.key not in record.rollback:  # Two people may ask for another try at the same time.
+                record.rollback.append(step.key)
     record.rollback.sort(key=lambda key: -(record.steps[key].order or 0))
     if retry and record.state is RunState.NEEDS_ATTENTION:
         record.state = _moving_state(record.phase)

@@ -445,6 +445,30 @@ async def test_rule_7_a_compensation_waits_for_its_thread_and_is_not_begun_besid
             release.set()
 
 
+async def test_rule_7_an_offsetting_call_is_not_begun_beside_its_own_living_thread(place: Place) -> None:
+    """A step's own way back, another capability, holds to the same: past the grace it is parked, and not begun again."""
+    release, begun = threading.Event(), []
+
+    def stubborn(context: LocalContext, parameters: dict[str, Any]) -> dict[str, Any]:
+        begun.append(parameters["key"])
+        assert release.wait(20)
+        return {}
+
+    place.grace_s = 0.02
+    place.root.joinpath("work").mkdir()
+    place.workspace.joinpath("assent.toml").write_text('[limits]\nstep_timeout = "500ms"\n')
+    way_back = {"capability": "box.stubborn", "inputs": {"key": "a"}}
+    async with place.open() as rt:
+        rt.register(put_spec("box.stubborn", idempotent=True), place.box.handler(execute=stubborn))
+        result = await rt.run(workflow(put("a", compensation=way_back), fail()))
+        try:
+            assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "STEP_TIMEOUT")
+            [again] = await rt.resume(result.run_id)
+            assert (code(again), begun) == ("EFFECT_ALIVE", ["a"])
+        finally:
+            release.set()
+
+
 async def test_rule_7_a_cancel_waits_for_the_effect_under_way(place: Place) -> None:
     """A sync part sees the cancel token at once; the run is taken back only after the part has ended."""
     order: list[str] = []

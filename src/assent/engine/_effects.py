@@ -59,6 +59,9 @@ from assent.spec.states import Effect, StepState, Undo, Verdict
 _NOT_NEEDED: Final = Undo.NOT_NEEDED
 _NONE: Final = Effect.NONE
 
+_UNDOING: Final = "-undo"
+"""What the key of an offsetting call ends with: it is another call than the one that it offsets."""
+
 
 class Effects:
     """Performs the effects of one run."""
@@ -323,13 +326,14 @@ class Effects:
         world: World,
     ) -> None:
         """Take a step back by calling another capability; it must be idempotent, as every compensation is."""
-        call = self._continued(step, intent, other, CallPhase.COMPENSATING, world=world, suffix="-undo")
+        call = self._continued(step, intent, other, CallPhase.COMPENSATING, world=world, suffix=_UNDOING)
         self._pipeline.validate(call, inputs)
         await self._pipeline.compensate(call, timeout_s=self._services.limits.step_timeout_s, by_execute=True)
 
     def _is_alive(self, step: StepRecord) -> bool:
-        """A thread of an earlier call of this step has not ended, in spite of its limit and the grace after it."""
-        return self._pipeline.is_alive(idempotency_key(self._record, step.key))
+        """A thread of an earlier call of this step, or of one that takes it back, has outlived its limit and the grace."""
+        key = idempotency_key(self._record, step.key)
+        return self._pipeline.is_alive(key) or self._pipeline.is_alive(key + _UNDOING)
 
     def _bound(self, intent: ev.StepStarted) -> BoundCapability | None:
         """The capability that the intent was made for; None when what is registered now is another one."""

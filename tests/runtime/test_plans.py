@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,23 @@ async def test_making_a_plan_removes_those_that_expired(tmp_path: Path) -> None:
     (folder / f"plan_{'0' * 26}.json").write_text("made in 1970")
     made = str((await api._plan(_request(place.workspace), settings))["plan_id"])
     assert [path.name for path in folder.iterdir()] == [f"{made}.json"]
+
+
+async def test_a_plan_that_two_people_run_at_once_runs_once(tmp_path: Path) -> None:
+    """The second is refused while the first is still looking whether the plan would do what it showed."""
+    place = Place(tmp_path)
+    plan_id = str((await api._plan(_request(place.workspace), place.settings()))["plan_id"])
+    async with place.open() as rt:
+        actor = rt.actor(None)
+        both = await asyncio.gather(
+            rt.run_plan(plan_id, actor), rt.run_plan(plan_id, actor), return_exceptions=True
+        )
+        [refused] = [answer for answer in both if isinstance(answer, BaseException)]
+        assert isinstance(refused, AssentError)
+        assert refused.code == "PLAN_USED"
+        assert len(rt._ready.journal.rows("runs")) == 1
+        with pytest.raises(AssentError, match="was run already, as"):
+            await rt.run_plan(plan_id, actor)
 
 
 @pytest.mark.parametrize("plan_id", ["plan_x", "plan_" + "u" * 26, "plan_" + "z" * 26, "../plan", ""])

@@ -91,6 +91,10 @@ class Planned(Replays):
 
     async def run_plan(self, plan_id: str, actor: Actor) -> RunResult:
         """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""
+        with self._plans.claimed(plan_id):
+            return await self._run_claimed(plan_id, actor)
+
+    async def _run_claimed(self, plan_id: str, actor: Actor) -> RunResult:
         # The journal is asked first: the file of a plan that was run may have been erased with its run.
         runs = self._ready.journal.rows("runs", {"plan_id": plan_id})
         if runs:

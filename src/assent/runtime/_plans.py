@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,22 @@ class PlanStore:
     def __init__(self, state: Path, *, expiry_ms: int) -> None:
         self._folder = state / "plans"
         self._expiry_ms = expiry_ms
+        self._under_way: set[str] = set()
+
+    @contextmanager
+    def claimed(self, plan_id: str) -> Iterator[None]:
+        """Inside, nobody else runs the plan: that it was run is in the journal only once its run has begun. `PLAN_USED`."""
+        if plan_id in self._under_way:
+            raise InputError(
+                "PLAN_USED",
+                f"plan `{plan_id}` is being run already",
+                hint="`assent runs` shows its run; make a new one with `assent plan FILE`",
+            )
+        self._under_way.add(plan_id)
+        try:
+            yield
+        finally:
+            self._under_way.remove(plan_id)
 
     def save(self, plan: SavedPlan) -> None:
         """Keep a plan; its file is readable by its owner only."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from assent.engine._actor import RunActor
-from tests.support.bodies import Place, boom, put, workflow
+from assent.errors import InputError
+from tests.support.bodies import Pause, Place, boom, put, workflow
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "is rolled back"])
@@ -39,3 +40,23 @@ async def test_ended_run_is_freed_without_the_collector(
         finally:
             if was_enabled:
                 gc.enable()
+
+
+async def test_a_run_whose_caller_left_is_let_go_of_once_it_has_ended(place: Place) -> None:
+    """A program that gives up waiting, and one that tells an ended run something, leave nothing behind."""
+    pause = place.box.before["a"] = Pause()
+    async with place.open() as rt:
+        waiting = asyncio.ensure_future(rt.run(workflow(put("a"))))
+        await pause.reached.wait()
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        [run] = rt.unfinished()
+        assert rt._running.under_way() == [run]
+        pause.go_on.set()
+        async with asyncio.timeout(30):
+            while rt.unfinished():  # noqa: ASYNC110 - it goes on by itself, and nobody is told when it ends
+                await asyncio.sleep(0.001)
+        with pytest.raises(InputError, match="has already ended"):
+            await rt.cancel(run)
+        await rt.run(workflow(put("b")))
+        assert rt._running._actors == {}

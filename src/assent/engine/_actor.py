@@ -99,7 +99,16 @@ class RunActor:
     @property
     def is_broken(self) -> bool:
         """Something stopped the run that is no outcome of its steps (a full disk, a bug); the journal says where it stands."""
-        return self._failure is not None
+        return self._failure is not None and not self._is_driven
+
+    @property
+    def is_over(self) -> bool:
+        """The run has ended, and nothing of it moves any more."""
+        return self.record.state.is_finished and not self.is_at_work and not self._is_driven
+
+    @property
+    def _is_driven(self) -> bool:
+        return self._driving is not None and not self._driving.done()
 
     @property
     def has_begun(self) -> bool:
@@ -165,7 +174,7 @@ class RunActor:
 
     def start(self) -> None:
         """Let the run go on by itself."""
-        if self._driving is None or self._driving.done():
+        if not self._is_driven:
             self._driving = self._services.spawn(self._run(), name=f"run {self.record.run}")
 
     def wake(self) -> None:
@@ -182,21 +191,23 @@ class RunActor:
 
     async def stop(self) -> None:
         """Stop where it is, as a crash would, but after every effect under way has ended or was cancelled."""
-        for token in self._effects.tokens.values():
-            token.cancel()
         self._is_stopped = True
-        tasks = [
-            task for task in (self._driving, *self._busy.values()) if task is not None and not task.done()
-        ]
+        await self._end_all(_stopped(), self._driving)
+
+    async def _end_all(self, why: BaseException, *others: Task[None] | None) -> None:
+        """Cancel every effect under way, and these tasks, and wait until they have ended; `why` is what callers are told."""
+        self._effects.cancel()
+        tasks = [task for task in (*others, *self._busy.values()) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
         self._preparing.withdraw()
         # A thread that waits for an answer would be waited for.
-        self._refuse_all(_stopped())
+        self._refuse_all(why)
         if tasks:
             await asyncio.wait(tasks)
         await self._preparing.end()
-        self._drop_launches()
+        while self._launches:
+            self._launches.pop()[1].close()
         await self._scope.abandon()
 
     def let_go(self) -> None:
@@ -206,11 +217,6 @@ class RunActor:
         memory that no cache held, which cost a run 5 % of its processor time.
         """
         self._effects.let_go()
-
-    def _drop_launches(self) -> None:
-        for _, launch in self._launches:
-            launch.close()
-        self._launches.clear()
 
     # -- the loop ---------------------------------------------------------------------------------------------------------
 
@@ -246,10 +252,7 @@ class RunActor:
             return waits.with_traceback(None)  # its frames are not kept for as long as it waits
         except BaseException as error:  # noqa: BLE001  # whoever waits for the run must learn why it stopped
             self._failure = error
-            self._drop_launches()
-            self._refuse_all(error)
-            await self._preparing.end()
-            await self._scope.abandon(self._busy)
+            await self._end_all(error)
             return None
 
     @property
@@ -295,8 +298,7 @@ class RunActor:
                 self._callers.add(answer)
         match command:
             case Cancel():
-                for token in self._effects.tokens.values():
-                    token.cancel()
+                self._effects.cancel()
             case Recover():
                 self._touched |= dict.fromkeys(self.record.steps)
             case Resolve(resolution=Resolution.HAPPENED, step=key):
@@ -452,7 +454,7 @@ class RunActor:
         if self._is_held:
             return moved
         for due in self._due():
-            if self._is_full:
+            if self._is_full or self.record.is_stopping:
                 return moved
             del self._retries[due]
             moved |= self._admit(due)
@@ -522,12 +524,7 @@ class RunActor:
         if self.is_at_work or record.phase is not _FORWARD or record.is_stopping:
             return False
         if record.mode is Mode.SESSION:
-            unsettled = (
-                StepState.PENDING,
-                StepState.RUNNING,
-                StepState.AWAITING_APPROVAL,
-                StepState.IN_DOUBT,
-            )
+            unsettled = (StepState.PENDING, _RUNNING, StepState.AWAITING_APPROVAL, _IN_DOUBT)
             if not record.is_closed or record.count(*unsettled):
                 return False
         elif not self._readiness.is_exhausted:

@@ -81,7 +81,12 @@ class Effects:
         self._catalogue = scope.catalogue
         self._values = scope.values
         self._record = scope.record
-        self.tokens: dict[str, CancelToken] = {}
+        self._tokens: dict[StepKey, CancelToken] = {}
+
+    def cancel(self) -> None:
+        """Tell every effect under way to end; that a thread does is up to itself."""
+        for token in self._tokens.values():
+            token.cancel()
 
     def let_go(self) -> None:
         """The run is over: what a call of it still has to say, nobody hears."""
@@ -103,7 +108,7 @@ class Effects:
         if call is None:
             call = self._continued(step, intent, bound, CallPhase.EXECUTING)
         call.life.journal = self._journal
-        self.tokens[step.key] = call.context.cancel
+        self._tokens[step.key] = call.context.cancel
         try:
             self._revive(call, intent)
             prepared = self._prepared(intent, call)
@@ -122,7 +127,7 @@ class Effects:
             await self._pipeline.fail(call, error)
             raise
         finally:
-            self.tokens.pop(step.key, None)
+            self._tokens.pop(step.key, None)
             self._values.forget(intent.inputs, intent.prepared)
         self._values.put_output(step.key, told)
         effect = _NONE if intent.undo is _NOT_NEEDED else Effect.DONE

@@ -37,6 +37,9 @@ class Engine:
         self._catalogues = catalogues
         self._progress = progress
         self._actors: dict[RunId, RunActor] = {}
+        # Runs that somebody stopped waiting for, or could not tell anything: nobody else lets go of them.
+        self._left: set[RunId] = set()
+        self._is_closed = False
 
     async def start(
         self,
@@ -48,6 +51,11 @@ class Engine:
         plan: PlanId | None = None,
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
+        self._require_open()
+        for left in [*self._left]:
+            actor_left = self._actors.get(left)
+            if actor_left is None or self._let_go(left, actor_left):
+                self._left.remove(left)
         redactor = self._services.pipeline.redactor
         if redactor.is_active:
             # Nothing of such a run may reach the journal, not even that it was asked for.
@@ -84,7 +92,11 @@ class Engine:
     async def deliver(self, run: RunId, command: Command) -> RunRecord:
         """Give a command to a run and wait until its events are durable."""
         actor = self.actor(run)
-        await actor.deliver(command)
+        try:
+            await actor.deliver(command)
+        except BaseException:
+            self._left.add(run)
+            raise
         return actor.record
 
     async def drive(self, run: RunId) -> RunRecord:
@@ -97,13 +109,24 @@ class Engine:
         actor.start()
         try:
             await actor.rest()
+        except BaseException:
+            self._left.add(run)
+            raise
         finally:
-            is_over = actor.record.state.is_finished and not actor.is_at_work
-            if is_over or actor.is_broken:
-                self._actors.pop(run, None)
-            if is_over:
-                actor.let_go()
+            self._let_go(run, actor)
         return actor
+
+    def _let_go(self, run: RunId, actor: RunActor) -> bool:
+        """Forget a run that has ended, or is broken; false while it is neither."""
+        is_over = actor.is_over
+        if not is_over and not actor.is_broken:
+            return False
+        # Somebody may have had the run made anew meanwhile, and that one goes on.
+        if self._actors.get(run) is actor:
+            del self._actors[run]
+        if is_over:
+            actor.let_go()
+        return True
 
     def wake(self) -> None:
         """Let every run of this process look again at what it may do: the gate opened."""
@@ -211,6 +234,7 @@ class Engine:
 
     def actor(self, run: RunId) -> RunActor:
         """The run's actor, made from the journal when this process has none. `RUN_UNKNOWN` when there is no such run."""
+        self._require_open()
         known = self._actors.get(run)
         if known is not None and not known.is_broken:
             return known
@@ -286,7 +310,14 @@ class Engine:
         return used
 
     async def close(self) -> None:
-        """Stop every run where it is; each can be resumed."""
+        """Stop every run where it is; each can be resumed. From now on none begins, and none is told anything."""
+        self._is_closed = True
         for actor in list(self._actors.values()):
             await actor.stop()
         self._actors.clear()
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise InputError(
+                "RUNTIME_CLOSED", "the runtime is not open", hint="open it anew, then resume the run"
+            )

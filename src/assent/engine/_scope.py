@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
@@ -64,9 +63,9 @@ class RunScope:
             is_silent=is_silent,
         )
 
-    async def abandon(self, busy: Container[StepKey] = ()) -> None:
-        """End the calls whose effect will not begin, because the run stopped or turned back; not those of `busy` steps."""
-        for key in [key for key in self.calls if key not in busy]:
+    async def abandon(self) -> None:
+        """End the calls whose effect will not begin, because the run stopped or turned back."""
+        for key in list(self.calls):
             await self.services.pipeline.abandon(self.calls.pop(key))
 
 

@@ -128,6 +128,14 @@ def test_leftovers_of_a_crash_are_removed_by_the_next_owner(blobs: BlobStore, tm
     assert b"".join(blobs.read(kept)) == b"content"
 
 
+def test_a_collection_whose_folder_is_gone_is_no_fault_of_ours(blobs: BlobStore, tmp_path: Path) -> None:
+    """Somebody moved the state away while its owner was at work."""
+    (tmp_path / "blobs").rename(tmp_path / "elsewhere")
+    with pytest.raises(WorldError) as caught:
+        blobs.collect(set())
+    assert caught.value.code == "STORAGE_FAILED"
+
+
 def test_collection_spares_what_is_used_or_just_put(blobs: BlobStore, tmp_path: Path) -> None:
     """A blob goes when nothing refers to it; one that was just put waits for its event, once per `put`."""
     used, fresh, twice = blobs.put([b"used"]), blobs.put([b"fresh"]), blobs.put([b"twice"])

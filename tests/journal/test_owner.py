@@ -107,6 +107,17 @@ def test_lock_and_folder_are_the_owners_alone(state: Path) -> None:
     assert refused.value.code == "STATE_UNSAFE"
 
 
+def test_a_state_that_can_not_be_written_is_told_why(state: Path) -> None:
+    """As on a disk that is read-only: whoever may not write its lock can't be its owner."""
+    (state / LOCK_FILE).mkdir(parents=True)
+    state.chmod(0o700)
+    with pytest.raises(WorldError) as caught:
+        Ownership.acquire(state)
+    assert caught.value.code == "STATE_UNUSABLE"
+    assert str(state) in caught.value.message
+    assert caught.value.hint is not None
+
+
 # -- forwarding --------------------------------------------------------------------------------------------------------
 
 

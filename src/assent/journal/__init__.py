@@ -4,7 +4,7 @@ from assent.journal._audit import LogLine, ProvenEntry, audit_log, prove, verify
 from assent.journal._blobs import BlobStore
 from assent.journal._checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from assent.journal._cosignature import verifier_from_vkey
-from assent.journal._export import Exported, export_ledger, verify_export
+from assent.journal._export import Exported, export_key, export_ledger, verify_export
 from assent.journal._frames import Peer
 from assent.journal._keys import Ed25519FileSigner
 from assent.journal._memory import MemoryBlobs, MemoryJournal
@@ -69,6 +69,7 @@ __all__ = [
     "VerifyReport",
     "acquire_or_forward",
     "audit_log",
+    "export_key",
     "export_ledger",
     "forward",
     "is_owned",

@@ -121,7 +121,11 @@ class BlobStore:
 
     def collect(self, in_use: Collection[str]) -> int:
         """Remove every blob that is neither in use nor just put; how many."""
-        return self.discard([digest for digest in self._stored() if digest not in in_use])
+        try:
+            unused = [digest for digest in self._stored() if digest not in in_use]
+        except OSError as error:
+            raise _failed(error) from error
+        return self.discard(unused)
 
     def forget_fresh(self) -> None:
         """No event will refer to the blobs put so far unless one does already: for the owner's last collection."""

@@ -113,6 +113,23 @@ def export_ledger(record: Record, folder: Path, *, vkey: str, payloads: bool = F
     return exported
 
 
+def export_key(folder: Path) -> str:
+    """The public key inside an export; whether to trust it is the caller's to say. Raises `InputError` `EXPORT_INVALID`."""
+    try:
+        return (folder / KEY).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise _not_an_export(folder, KEY) from None
+
+
+def _not_an_export(folder: Path, missing: str) -> InputError:
+    return InputError(
+        "EXPORT_INVALID",
+        f"`{folder}` is not an export of a ledger: it has no `{missing}` that can be read",
+        path=str(folder),
+        hint="name a folder that `assent audit export DIR` wrote",
+    )
+
+
 def verify_export(folder: Path, keys: Sequence[Verifier], *, kept: bytes | str | None = None) -> VerifyReport:
     """What `verify` says of an export; `kept` is a checkpoint that was kept elsewhere.
 
@@ -121,9 +138,7 @@ def verify_export(folder: Path, keys: Sequence[Verifier], *, kept: bytes | str |
     """
     missing = [name for name in (LEAVES, CHECKPOINTS) if not (folder / name).is_file()]
     if missing:
-        raise InputError(
-            "EXPORT_INVALID", f"`{folder}` is not an export of a ledger: it has no `{missing[0]}`"
-        )
+        raise _not_an_export(folder, missing[0])
     return verify(ExportRecord(folder), keys, projector=None, kept=kept)
 
 

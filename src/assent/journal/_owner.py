@@ -64,12 +64,16 @@ class Ownership:
     def acquire(cls, state_dir: Path) -> Self | None:
         """Become the owner, without waiting; None when another process is. Makes the directory if it is missing.
 
-        Raises `InputError` `STATE_UNSAFE` for a directory that others may enter.
+        Raises `InputError` `STATE_UNSAFE` for a directory that others may enter, `WorldError` `DISK_FULL` or `STATE_UNUSABLE` for
+        one that can't be written.
         """
-        ensure_private_dir(state_dir)
-        lock = os.open(
-            state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
-        )
+        try:
+            ensure_private_dir(state_dir)
+            lock = os.open(
+                state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
+            )
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -150,15 +154,19 @@ def _announce(state_dir: Path, socket: Path) -> None:
             file.write(os.fsencode(socket))
         draft.rename(state_dir / SOCKET_FILE)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorldError(
-                "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"
-            ) from error
-        raise WorldError(
-            "STATE_UNUSABLE",
-            f"the state directory `{state_dir}` can't be written: {os.strerror(error.errno or 0).lower()}",
-            hint="check the disk and who may write there",
-        ) from error
+        raise _unusable(state_dir, error) from error
+
+
+def _unusable(state_dir: Path, error: OSError) -> WorldError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WorldError(
+            "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"
+        )
+    return WorldError(
+        "STATE_UNUSABLE",
+        f"the state directory `{state_dir}` can't be written: {os.strerror(error.errno or 0).lower()}",
+        hint="check the disk and who may write there",
+    )
 
 
 def _address(state_dir: Path, runtime_dir: Path) -> Path:

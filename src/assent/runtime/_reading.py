@@ -32,6 +32,7 @@ from assent.journal import (
     TrustPolicy,
     Verifier,
     audit_log,
+    export_key,
     export_ledger,
     is_owned,
     prove,
@@ -296,7 +297,7 @@ def verify_proof(text: str, key: str) -> dict[str, Json]:
 
 def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
     """Whether an export is what was recorded; the key that came with it is used when no other is given."""
-    vkey = key if key is not None else (folder / "ledger.vkey").read_text(encoding="ascii").strip()
+    vkey = key if key is not None else export_key(folder)
     return _verify_export(folder, [verifier_from_vkey(vkey)]).to_json()
 
 

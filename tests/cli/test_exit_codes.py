@@ -182,6 +182,14 @@ def test_an_undo_that_was_not_begun_needs_a_person(terminal: Terminal, name: str
     assert terminal("undo", RUN, "--json").code == 5
 
 
+@pytest.mark.parametrize(("name", "code"), [("UNDO_IMPOSSIBLE", 5), ("POLICY_DENIED", 3)])
+def test_an_undo_that_was_allowed_and_not_begun_needs_a_person(
+    terminal: Terminal, name: str, code: int
+) -> None:
+    terminal.runtime = failing(RefusedError(name, "x"))
+    assert terminal("approve", RUN, "--json").code == code
+
+
 def test_a_fault_of_ours_is_logged_with_its_id_and_nothing_else_leaks(terminal: Terminal) -> None:
     terminal.runtime = failing(ZeroDivisionError("a detail for us"))
     (terminal.folder / ".assent").mkdir(mode=0o700)

@@ -44,7 +44,8 @@ _UNVERIFIED_CODES: Final = frozenset(
     """RECORD_CORRUPT SIGNATURE_INVALID SIGNATURE_MISSING NOTE_MALFORMED CHECKPOINT_MALFORMED PROOF_MALFORMED PROOF_INVALID
     QUORUM_MISSING""".split()
 )
-_UNDO_REFUSALS: Final = _REFUSALS | {"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"}
+_NOT_UNDOABLE: Final = frozenset({"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"})
+_UNDO_REFUSALS: Final = _REFUSALS | _NOT_UNDOABLE
 SETTLING: Final = frozenset({"reject", "cancel", "undo", "resolve"})
 """Operations that ask for one thing, which was done or was not."""
 
@@ -110,4 +111,6 @@ def error_exit_code(error: AssentError, operation: str | None = None) -> int:
         return UNVERIFIED
     if operation == "undo" and error.code in _UNDO_REFUSALS:
         return ATTENTION
+    if operation == "approve" and error.code in _NOT_UNDOABLE:
+        return ATTENTION  # The undo that was agreed to could not begin.
     return {"input": USAGE, "refused": REFUSED, "world": FAILED}.get(error.family, INTERNAL)

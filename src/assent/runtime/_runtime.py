@@ -379,11 +379,14 @@ class Runtime(Planned):
         return await self.approve_as(run, step, digest, self.actor(principal))
 
     async def approve_as(self, run: str, step: str | None, digest: str | None, actor: Actor) -> RunResult:
-        """The same for somebody. `digest`: what was shown; None is journaled as not confirmed."""
+        """The same for somebody. `digest`: what was shown; None is journaled as not confirmed.
+
+        Raises what refused an undo that was agreed to, as `undo_as` does.
+        """
         now = self._clock_ms()
         key = StepKey(step) if step is not None else None
         await self._running.deliver(RunId(run), Approve(actor, key, digest, now))
-        return await self._drive(RunId(run))
+        return self._undone_or_raise(RunId(run), await self._drive(RunId(run)))
 
     async def reject(
         self, run: str, step: str | None = None, *, reason: str = "", principal: Principal | str | None = None
@@ -416,8 +419,10 @@ class Runtime(Planned):
     async def undo_as(self, run: str, actor: Actor, *, partial: bool) -> RunResult:
         """The same for somebody. Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …"""
         await self._running.request_undo(RunId(run), actor, partial=partial)
-        result = await self._drive(RunId(run))
-        refusal = undo_refusal(self._ready.journal, RunId(run))
+        return self._undone_or_raise(RunId(run), await self._drive(RunId(run)))
+
+    def _undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
+        refusal = undo_refusal(self._ready.journal, run) if result.status == "succeeded" else None
         if refusal is not None:
             raise refusal
         return result

@@ -24,6 +24,7 @@ _PERHAPS_OF_A_PLUGIN: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUN
 
 def entry() -> NoReturn:
     """The whole process: `main`, then its end."""
+    _open_streams()
     code = main()
     if code == INTERRUPTED:
         # Python would wait for the thread of a call that does not end. Nothing is left to do for it: what the call comes to is
@@ -33,6 +34,21 @@ def entry() -> NoReturn:
                 stream.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Give a process that was started without one of the three streams (`>&-`) one that nobody reads.
+
+    Python would have none then, and the next file that is opened, such as the ledger's, would get its number.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # The lowest free number is this one.
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8"))
 
 
 def main(argv: Sequence[str] | None = None, *, facade: Facade | None = None) -> int:
@@ -72,10 +88,13 @@ def _fail(door: Door, error: AssentError, code: int) -> int:
         from assent.cli._plugin_trust import left_out
 
         missed = left_out(door, error)
-    if door.out.is_json:
+    if door.out.is_json and not door.out.is_closed:
         if missed:
             error.details["left_out"] = [one.to_dict() for one in missed]
-        door.out.object({"error": error.to_dict()})
+        try:
+            door.out.object({"error": error.to_dict()})
+        except AssentError as lost:
+            return _fail(door, lost, code)
     else:
         from assent.cli._error_text import error_text, left_out_text
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from assent.cli._json import Object, compact
 from assent.cli._style import Paint, safe, wants_colour
-from assent.errors import Json
+from assent.errors import Json, WorldError
 
 
 class Output:
@@ -52,6 +52,8 @@ class Output:
             sys.stdout.flush()
         except BrokenPipeError:
             self._close()
+        except OSError as error:
+            raise self._lost(error) from error
 
     def data(self, chunks: Iterable[bytes]) -> None:
         """Bytes as they are: the answer for a file or another program. Escapes reach a terminal harmless."""
@@ -66,6 +68,8 @@ class Output:
             sys.stdout.flush()
         except BrokenPipeError:
             self._close()
+        except OSError as error:
+            raise self._lost(error) from error
 
     def object(self, value: Json | Object) -> None:
         """One compact line of JSON, the answer for programs."""
@@ -76,15 +80,21 @@ class Output:
         try:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
-        except (
-            BrokenPipeError
-        ):  # Nobody listens: the command still does its work and its exit code tells how it went.
+        except OSError:
+            # Nobody listens, or it can't be kept: the command still does its work and its exit code tells how it went.
             return
 
     def aside(self, text: str) -> None:
         """A note that nobody must wait for: left out while stderr takes none, as a stopped terminal does, or a full pipe."""
         if _takes(sys.stderr):
             self.note(text)
+
+    def _lost(self, error: OSError) -> WorldError:
+        """The answer can't be written, as on a full disk. Nothing more is tried, so that this is told once, on stderr."""
+        self._close()
+        reason = os.strerror(error.errno or 0).lower()
+        hint = "what the command did stands: `assent runs` shows it"
+        return WorldError("ANSWER_LOST", f"the answer can't be written: {reason}", hint=hint)
 
     def _close(self) -> None:
         self.is_closed = True

@@ -61,12 +61,14 @@ def ask(door: Door, approval: Object) -> Answer:
     door.out.note("")
     door.out.note(approval_text(approval, paint=paint, now_ms=SystemClock().now_ms()))
     while True:
-        match _line(QUESTION).strip().lower():
+        said = _line(door, QUESTION)
+        match "later" if said is None else said.strip().lower():
             case "a" | "approve":
                 if text(approval, "risk_level") != "CRITICAL" or _confirms_target(door, approval):
                     return Answer("approve")
             case "r" | "reject":
-                return Answer("reject", _line("reason: ").strip())
+                reason = _line(door, "reason: ")
+                return LATER if reason is None else Answer("reject", reason.strip())
             case "d" | "diff":
                 diff = _diff(approval)
                 door.out.note(
@@ -80,19 +82,21 @@ def ask(door: Door, approval: Object) -> Answer:
                 door.out.note("  nothing was decided: type a, r, d, w or l")
 
 
-def _line(question: str) -> str:
-    """A line from the person; the end of the input means later."""
+def _line(door: Door, question: str) -> str | None:
+    """A line from the person; None at the end of the input, which means later."""
     try:
         return str(click.prompt(question, prompt_suffix="", default="", show_default=False, err=True))
     except click.Abort as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        return "later"
+        door.out.note("")  # What comes next does not stand behind the question.
+        return None
 
 
 def _confirms_target(door: Door, approval: Object) -> bool:
     target = target_of(approval)
-    if _line(f"this is CRITICAL: type `{safe_line(target)}` to approve: ").strip() == target:
+    said = _line(door, f"this is CRITICAL: type `{safe_line(target)}` to approve: ")
+    if said is not None and said.strip() == target:
         return True
     door.out.note("  that is another name: nothing was decided")
     return False

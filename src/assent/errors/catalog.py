@@ -506,6 +506,10 @@ CATALOG: dict[str, Explanation] = {
         "The command line is not one that the command understands.",
         "`assent COMMAND --help` shows what it takes.",
     ),
+    "ANSWER_LOST": Explanation(
+        "What a command wrote to stdout could not be kept, as in a file on a full disk. What the command did stands.",
+        "Make room, or write somewhere else, and look with `assent runs` before doing it again.",
+    ),
     "ARGUMENT_INVALID": Explanation(
         "A `name=value` on the command line has another shape, is said twice, or holds JSON that is none.",
         "Write `name=value`, `name:=JSON` or `name=@FILE`, each name once.",

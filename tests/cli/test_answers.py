@@ -404,6 +404,16 @@ def test_doctor_asks_the_living_owner_how_it_is(
     }
 
 
+def test_doctor_says_where_a_policy_is_at_fault(terminal: Terminal) -> None:
+    terminal("init")
+    policy = terminal.folder / "policy.yaml"
+    policy.write_text("version: 1\nrules:\n  - idd: low\n")
+    policy.chmod(0o600)
+    answer = terminal("doctor")
+    assert answer.code == 1
+    assert f"unknown key `idd` at {policy}:3:5 [POLICY_INVALID]" in answer.out
+
+
 def test_doctor_starts_nobody_to_ask_how_it_is(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal("init")
     assert "nobody to ask: no process serves this state" in terminal("doctor").out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assent.cli._arguments import read_arguments
+from assent.cli._arguments import read_arguments, read_text
 from assent.cli._workflow import Inputs
 from assent.errors import AssentError, Json
 from tests.support.door import ScriptedRuntime, Terminal, run_object
@@ -74,6 +74,10 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AssentError) as raised:
         read("text=@f", cwd=tmp_path)
     assert (raised.value.code, "byte 1" in raised.value.message) == ("FILE_UNREADABLE", True)
+    assert "base64" in str(raised.value.hint)
+    with pytest.raises(AssentError) as raised:
+        read_text(tmp_path / "f", what="the workflow")
+    assert raised.value.hint == "save the file as UTF-8", "a workflow is no parameter that takes base64"
 
 
 def test_the_inputs_of_a_workflow_declare_their_types() -> None:

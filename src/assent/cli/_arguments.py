@@ -55,7 +55,8 @@ def _read(word: str, schemas: Schemas, cwd: Path) -> tuple[str, Json]:
             hint = f"for plain text write `{name}={value[:40]}`"
             raise InputError("ARGUMENT_INVALID", f"`{name}`: {error.message}", path=name, hint=hint) from None
     if value.startswith("@"):
-        value = read_text(cwd / value[1:], what=f"the value of `{name}`")
+        otherwise = "bytes go in as base64, to a parameter that takes it"
+        value = read_text(cwd / value[1:], what=f"the value of `{name}`", otherwise=otherwise)
     return name, read_argument(schemas(name) or {}, value, name=name)
 
 
@@ -79,8 +80,8 @@ def parameter_schemas(spec: CapabilitySpec) -> Schemas:
     return find
 
 
-def read_text(path: Path, *, what: str) -> str:
-    """A text file's content; FILE_MISSING, FILE_UNREADABLE."""
+def read_text(path: Path, *, what: str, otherwise: str = "save the file as UTF-8") -> str:
+    """A text file's content; FILE_MISSING, FILE_UNREADABLE. `otherwise`: what to do with one that is no text."""
     try:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
@@ -98,10 +99,9 @@ def read_text(path: Path, *, what: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        hint = "bytes go in as base64, to a parameter that takes it"
         raise InputError(
             "FILE_UNREADABLE",
             f"{what}: byte {error.start} of `{path}` is not UTF-8",
             path=str(path),
-            hint=hint,
+            hint=otherwise,
         ) from None

@@ -101,7 +101,7 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
     except AssentError as error:
-        return Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
+        return Check(name, "fault", str(error), error.hint)
 
 
 def _sqlite() -> Check:

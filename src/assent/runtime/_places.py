@@ -68,7 +68,8 @@ def read_policy_file(path: Path) -> bytes:
             "POLICY_MISSING",
             "the configured policy file does not exist",
             path=str(path),
-            hint="restore it, or take the `policy` line out of assent.toml to use the built-in policy",
+            hint="restore it, or name another; where none is named (by `--policy`, `ASSENT_POLICY` or `policy` in assent.toml) "
+            "the built-in policy holds",
         ) from None
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()

@@ -57,3 +57,14 @@ async def test_inputs_of_a_run_past_the_limit_are_refused_before_it_exists(limit
             await rt.run(document, {"text": "x" * 3000})
         assert refused.value.code == "PAYLOAD_TOO_LARGE"
         assert rt.unfinished() == []
+
+
+async def test_the_outputs_of_a_foreach_past_the_limit_fail_it_and_are_taken_back(limited: Place) -> None:
+    """Each of them was small enough; together they can't be kept, and the run ends instead of stopping there."""
+    each = put("each", foreach="${{ [1, 2, 3] }}", value="x" * 1000)
+    async with limited.open() as rt:
+        result = await rt.run(workflow(put("a"), each, put("b")))
+        assert (result.status, code(result)) == (RunState.ROLLED_BACK, "PAYLOAD_TOO_LARGE")
+        assert states(result)["each"] == "failed"
+        assert limited.box.values == {}
+        rt.require_sound_rows()

@@ -30,6 +30,7 @@ from assent.engine._commands import (
     Command,
     Compensating,
     Expire,
+    Failed,
     Finish,
     Recover,
     Resolve,
@@ -435,8 +436,12 @@ class RunActor:
         steps = self.values.context["steps"]
         assert isinstance(steps, Mapping)  # INVARIANT: `Values.context` builds it so
         output: Json = [steps[key]["output"] for key in keys]
+        try:
+            bound = self._outbox.bind(output)
+        except AssentError as error:
+            return self._apply(Failed(step.key, 0, error.code, Effect.NONE, self._outbox.bind_error(error)))
         self.values.put_output(step.key, output)
-        return self._apply(Succeeded(step.key, 0, self._outbox.bind(output), Effect.NONE))
+        return self._apply(Succeeded(step.key, 0, bound, Effect.NONE))
 
     def _gather_above(self, key: StepKey | None) -> None:
         """Gather what an iteration was the last of, before anything else is taken.
@@ -453,7 +458,7 @@ class RunActor:
         moved = False
         if self._is_held:
             return moved
-        for due in self._due():
+        for due in self._due() if self._retries else ():
             if self._is_full or self.record.is_stopping:
                 return moved
             del self._retries[due]
@@ -510,8 +515,6 @@ class RunActor:
 
     def _due(self) -> list[StepKey]:
         """The steps whose pause before another attempt is over."""
-        if not self._retries:
-            return []
         now = self._services.clock.now_ms()
         return [key for key, due in self._retries.items() if due <= now]
 
@@ -533,7 +536,7 @@ class RunActor:
             outputs = self.blueprint.render_outputs(record, self.values.context)
             bound = self._outbox.bind(outputs)
         except AssentError as error:
-            return self._apply(Abort(error.code, self._outbox.bind(dict(error.to_dict()))))
+            return self._apply(Abort(error.code, self._outbox.bind_error(error)))
         self.values.outputs = outputs
         return self._apply(Finish(bound))
 

@@ -132,7 +132,7 @@ class Admission:
                 attempt=0,
                 code=error.code,
                 effect=Effect.NONE,
-                error=outbox.bind(dict(error.to_dict())),
+                error=outbox.bind_error(error),
             )
 
     def still_holds(self, key: StepKey, command: Command) -> bool:

@@ -157,7 +157,7 @@ class Effects:
             attempt=intent.attempt,
             code=failure.code,
             effect=effect,
-            error=outbox.bind_told(dict(failure.to_dict()), attached),
+            error=outbox.bind_error(failure, attached),
             retry_at_ms=self._not_before(failure, self._retry_at(step, failure.code)),
             is_alive=isinstance(failure, CallTimeoutError) and failure.is_alive,
         )
@@ -222,7 +222,7 @@ class Effects:
             return NotCompensated(
                 step=step.key,
                 code=failure.code if isinstance(error, AssentError) else "COMPENSATION_FAILED",
-                error=outbox.bind(dict(failure.to_dict())),
+                error=outbox.bind_error(failure),
                 may_repeat=not isinstance(error, RefusedError) and not self._is_alive(step),
             )
         FAILPOINTS.hit("compensate.after")
@@ -258,7 +258,7 @@ class Effects:
                     self._require_payloads(step, intent)
             except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has been touched
                 failure = as_error(error, intent.capability, self._pipeline.redactor)
-                found = outbox.bind(dict(failure.to_dict()))
+                found = outbox.bind_error(failure)
                 return ev.UndoRefused(code=_undo_code(failure), step=step.key, error=found)
         return None
 

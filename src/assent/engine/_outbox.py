@@ -10,7 +10,7 @@ import msgspec
 from assent.engine._record import RunRecord
 from assent.engine.ports import Services
 from assent.engine.projection import changed_rows
-from assent.errors import InputError, Json
+from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Batch, Payload
 from assent.spec import events as ev
@@ -18,6 +18,9 @@ from assent.spec.canonical import commit
 from assent.spec.ids import Commitment
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+_KEPT_CHARACTERS: Final = 300
+"""What is kept of each text of an error that can't be kept whole."""
 
 
 class Outbox:
@@ -58,16 +61,43 @@ class Outbox:
         return self._opened_at_ms
 
     def bind(self, value: Json, blobs: tuple[str, ...] = ()) -> Commitment:
-        """Keep a payload for the next append; the commitment that an event binds it with."""
+        """Keep a payload for the next append; the commitment that an event binds it with.
+
+        `InputError`: JSON_INVALID for what has no JSON form, PAYLOAD_TOO_LARGE past the configured limit.
+        """
         # INVARIANT: no payload holds a secret that was handed out. Inputs and what `prepare` captured were refused with one, so
         # that what is journaled of them is what runs; of all others the mask stands in the journal.
-        return self.bind_bytes(_encode(self._redactor.json(value)), blobs)
+        return self.bind_bytes(self._encoded(value), blobs)
 
     def bind_told(self, value: Json, attached: tuple[str, ...]) -> Commitment:
         """The same for what a call tells at its end: of the bytes that it attached, those are kept that are spoken of."""
-        body = _encode(self._redactor.json(value))
+        body = self._encoded(value)
         spoken_of = tuple(digest for digest in attached if digest.encode() in body) if attached else ()
         return self.bind_bytes(body, spoken_of)
+
+    def bind_error(self, error: AssentError, attached: tuple[str, ...] = ()) -> Commitment:
+        """The same for an error. One that can't be kept as it is loses its details and the end of its texts.
+
+        INVARIANT: this does not fail. A run that could not record that something failed could neither go on nor end.
+        """
+        told = error.to_dict()
+        try:
+            return self.bind_told(dict(told), attached)
+        except InputError:
+            texts: dict[str, Json] = {
+                name: _plain(told[name]) for name in ("code", "message", "path", "hint")
+            }
+            return self._keep(_encode(self._redactor.json({**texts, "details": {}})), ())
+
+    def _encoded(self, value: Json) -> bytes:
+        try:
+            return _encode(self._redactor.json(value))
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+            raise InputError(
+                "JSON_INVALID",
+                "what would be journaled has no JSON form",
+                hint="texts need a UTF-8 form, keys must be texts, and only lists and objects hold others",
+            ) from None
 
     def bind_bytes(self, body: bytes, blobs: tuple[str, ...] = ()) -> Commitment:
         """The same for a payload that is JSON text already; `InputError` PAYLOAD_TOO_LARGE past the configured limit."""
@@ -78,6 +108,9 @@ class Outbox:
                 hint="hand on a path or a digest instead of the content, or raise `payload_bytes` under `[limits]`",
                 details={"size": len(body), "limit": self._size_max},
             )
+        return self._keep(body, blobs)
+
+    def _keep(self, body: bytes, blobs: tuple[str, ...]) -> Commitment:
         salt = self._salt()
         commitment = commit(salt, body)
         self._payloads[commitment] = Payload(commitment, salt, body, blobs)
@@ -124,3 +157,11 @@ class Outbox:
         FAILPOINTS.hit("commit.after")
         self._durable_n += len(events)
         return events
+
+
+def _plain(text: object) -> str | None:
+    return (
+        str(text).encode("utf-8", "backslashreplace").decode()[:_KEPT_CHARACTERS]
+        if text is not None
+        else None
+    )

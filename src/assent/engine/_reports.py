@@ -98,10 +98,11 @@ def _is_expected(
 
 
 def _not_begun(record: RunRecord, step: StepRecord | None, report: Failed) -> Sequence[ev.AnyEvent]:
-    """A step that could not begin: its inputs, its capability or its preparation failed. Nothing happened now."""
+    """A step that could not begin, or a `foreach` step whose outputs can't be kept. Nothing happened now."""
     if record.is_stopping or record.phase is not Phase.FORWARD:
         return ()
-    if step is not None and step.state not in (StepState.PENDING, StepState.AWAITING_APPROVAL):
+    waits = (StepState.PENDING, StepState.AWAITING_APPROVAL)
+    if step is not None and step.state not in waits and step.task is not Task.GATHER:
         return ()
     # What an earlier attempt may have left is still there.
     effect = step.effect if step is not None else Effect.NONE

@@ -11,6 +11,7 @@ from assent.invocation.context import CallLife, LocalContext
 from assent.invocation.hooks import Hook
 from assent.invocation.lifecycle import CallNames, Subject
 from assent.invocation.redaction import Redactor
+from assent.spec.ids import LABEL
 
 if TYPE_CHECKING:
     from assent.invocation._bound import BoundCapability
@@ -48,8 +49,13 @@ class Invocation:
 
 
 def as_error(error: BaseException, capability: str, redactor: Redactor) -> AssentError:
-    """A handler's exception as one of ours; a foreign one keeps the beginning of its text, never its traceback."""
+    """A handler's exception as one of ours; a foreign one keeps the beginning of its text, never its traceback.
+
+    A code that could not stand in the ledger, where only names may, is replaced.
+    """
     if isinstance(error, AssentError):
+        if not LABEL.match(str(error.code)):
+            error.code = "HANDLER_FAILED"
         return error
     if isinstance(error, asyncio.CancelledError):
         return AssentError("STEP_INTERRUPTED", f"the call of `{capability}` was interrupted")

@@ -59,6 +59,7 @@ _VALIDATION: Final = Subject.VALIDATION
 _COMPENSATION: Final = Subject.COMPENSATION
 _POLICY: Final = Subject.POLICY
 _END: Final = Stage.END
+_VERDICTS: Final = tuple(Verdict)
 
 
 class Pipeline:
@@ -400,7 +401,7 @@ class Pipeline:
             return None
         finally:
             await self._ending.clean_up(call)
-        if not isinstance(answer, Reconciliation):
+        if not isinstance(answer, Reconciliation) or answer.verdict not in _VERDICTS:
             return None
         if answer.verdict is not Verdict.YES:
             return answer

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from assent.engine._callers import Callers
 from assent.errors import InputError
 from assent.invocation import LocalContext
 from assent.policy import PolicyEngine
-from assent.spec.ids import RunId
+from assent.spec.ids import RunId, StepKey
 from assent.spec.states import RunState
 from tests.support.bodies import FakeClock, Pause, Place, no_effect, policy, put, rule, states, workflow
 
@@ -100,3 +101,17 @@ async def test_a_run_that_stops_prepares_no_further_attempt(place: Place) -> Non
         assert states(result) == {"a": "denied", "b": "failed", "held": "compensated"}
         assert place.box.count("prepare", "b") == 1
         rt.require_sound_rows()
+
+
+async def test_a_caller_that_left_is_no_exception_that_nobody_looked_at() -> None:
+    """asyncio would write it, with its traceback, to the standard error of whoever closes the runtime."""
+    told: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    callers = Callers()
+    stays, leaves = callers.watch(StepKey("a")), callers.watch(StepKey("b"))
+    callers.refuse(InputError("RUNTIME_CLOSED", "the runtime is closing"))
+    del leaves
+    assert told == []
+    with pytest.raises(InputError, match="is closing"):
+        await stays

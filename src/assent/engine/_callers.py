@@ -68,3 +68,4 @@ def settle(waiter: Future[None], error: BaseException | None) -> None:
         waiter.set_result(None)
     else:
         waiter.set_exception(error)
+        waiter.exception()  # looked at, so that asyncio does not report one whose caller was cancelled

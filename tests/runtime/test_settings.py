@@ -498,6 +498,14 @@ def test_a_state_that_others_may_enter_is_refused(root: Path) -> None:
     assert refused(lambda: create_state(state)).code == "STATE_PERMISSIONS"
 
 
+def test_a_state_whose_path_is_no_utf_8_is_refused_before_anything_is_made(root: Path) -> None:
+    """SQLite could not open the ledger there; the refusal itself can be printed anywhere."""
+    folder = root / "half \udcff"
+    fault = refused(lambda: create_state(folder / ".assent"))
+    assert (fault.code, fault.path) == ("STATE_UNUSABLE", f"{root}/half \\udcff/.assent")
+    assert not folder.exists()
+
+
 def test_a_state_that_cannot_be_made_is_told(root: Path) -> None:
     (root / ".assent").write_text("")
     assert refused(lambda: create_state(root / ".assent")).code == "STATE_UNUSABLE"

@@ -33,6 +33,14 @@ def create_state(path: Path) -> None:
 
     Raises `InputError` STATE_PERMISSIONS when others may enter it, `WorldError` STATE_UNUSABLE when it can't be made.
     """
+    written = str(path).encode("utf-8", "backslashreplace").decode()
+    if written != str(path):
+        raise WorldError(
+            "STATE_UNUSABLE",
+            "the state directory can't be used: its path is no UTF-8, and SQLite takes no other",
+            path=written,
+            hint="rename the folder, or keep the state elsewhere with `--state DIR`",
+        )
     try:
         path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         status = path.stat()

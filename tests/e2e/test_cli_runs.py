@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import apsw
 import pexpect
 import pytest
 
@@ -189,6 +191,16 @@ def test_an_undo_asks_restores_every_byte_and_the_ledger_proves_it(shell: Shell)
     proof = (shell.folder / "p").read_text()
     (shell.folder / "p").write_text(proof.replace("1", "2", 1))
     assert shell("audit", "verify-proof", "p", "--key", "x/ledger.vkey").returncode == 6
+
+
+def test_a_row_that_nobody_recorded_is_a_finding_and_no_fault_of_ours(shell: Shell) -> None:
+    """`audit verify` exits 6, whatever else reads the row on the way; so does what can't show it."""
+    assert shell("call", "sys.noop").returncode == 0
+    with closing(apsw.Connection(str(shell.folder / ".assent" / "ledger.db"))) as db:
+        db.execute("UPDATE runs SET status = 'lost', started_at_ms = 1 << 62")
+    code, report = shell.json("audit", "verify")
+    assert (code, report["ok"]) == (6, False)
+    assert shell("runs").returncode == 6
 
 
 def test_a_denied_run_exits_three_and_explains_itself(shell: Shell) -> None:

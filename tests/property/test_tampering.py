@@ -21,10 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assent.engine.projection import RunProjector
-from assent.errors import AssentError
+from assent.errors import AssentError, WorldError
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Verifier
 from assent.journal._report import VerifyReport
+from assent.journal._schema import check_ledger
 from assent.journal._verify import verify_ledger
 from assent.spec.canonical import commit
 from assent.spec.events import RunRecovered, decode_leaf
@@ -111,6 +112,38 @@ def test_a_changed_cell_of_an_event_names_its_entry(
         assert report is not None
         assert report.first_bad is not None, (seq, column, before, after)
         assert report.first_bad.seq == seq, (seq, column, before, after)
+
+
+def test_a_text_that_is_no_utf8_is_found_like_any_other_change(
+    state: State, copy: Callable[[], Path]
+) -> None:
+    """SQLite keeps whatever bytes a text has: one in each column of text is found, and beside an entry it names that entry."""
+    broken = b"\xffrun"
+    with closing(apsw.Connection(str(state.path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        texts = [
+            (table, column[1])
+            for table in (*RECORD, *PROJECTIONS)
+            for column in db.execute(f"PRAGMA table_info({table})")
+            if column[2] == "TEXT" and db.execute(f"SELECT count(*) FROM {table}").get
+        ]
+    assert {("events", "run"), ("checkpoints", "note"), ("runs", "status")} <= {*texts}
+    for table, column in texts:
+        path = copy()
+        with changing(path) as db:
+            where = "seq = 9" if table == "events" else "true"
+            db.execute(f"UPDATE OR IGNORE {table} SET {column} = CAST(? AS TEXT) WHERE {where}", (broken,))
+            assert db.changes(), (table, column)
+        if table == "migrations":
+            with pytest.raises(WorldError) as refused:
+                check_ledger(path)
+            assert refused.value.code == "RECORD_CORRUPT"
+        report = verified(path, state)
+        assert report is not None
+        assert report.first_bad is not None, (table, column)
+        if table == "events":
+            assert report.first_bad.seq == 9
+        if table == "checkpoints":
+            assert (report.first_bad.code, report.first_bad.seq) == ("CHECKPOINT_INVALID", 0)
 
 
 @pytest.mark.parametrize("seed", range(4))

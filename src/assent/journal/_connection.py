@@ -62,11 +62,13 @@ def _opened(path: Path, *, flags: int, vfs: str | None = None) -> Iterator[apsw.
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """SQLite's failures as `WorldError`s."""
+    """SQLite's failures as `WorldError`s; a text that is no UTF-8 as well, which SQLite gives out as it stands in the file."""
     try:
         yield
     except apsw.Error as error:
         raise translate(error) from error
+    except UnicodeDecodeError as error:
+        raise _damaged() from error
 
 
 def _is_full(error: apsw.Error) -> bool:
@@ -85,9 +87,7 @@ def translate(error: apsw.Error) -> WorldError:
             )
         # Our statements fit our schema: one that SQLite can't make sense of means that the schema is not ours any more.
         case apsw.CorruptError() | apsw.NotADBError() | apsw.SQLError():
-            return WorldError(
-                "RECORD_CORRUPT", "the ledger's file is damaged", hint="run `assent audit verify`"
-            )
+            return _damaged()
         case apsw.BusyError() | apsw.LockedError():
             return WorldError(
                 "STORAGE_BUSY",
@@ -101,3 +101,7 @@ def translate(error: apsw.Error) -> WorldError:
                 hint="check the disk, then run `assent audit verify`",
                 details={"cause": str(error)},
             )
+
+
+def _damaged() -> WorldError:
+    return WorldError("RECORD_CORRUPT", "the ledger's file is damaged", hint="run `assent audit verify`")

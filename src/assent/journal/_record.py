@@ -28,6 +28,9 @@ _SEQ_MIN: Final = -(2**63)  # Not 0: a row that somebody numbered -1 must be met
 _SEQ_MAX: Final = 2**63 - 1
 
 
+_EVENTS: Final = "SELECT seq, {}, n, hash, leaf FROM events WHERE seq >= ? ORDER BY seq LIMIT ?"
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """What stands beside each leaf of a chunk; a record that stores leaves alone has none."""
@@ -146,10 +149,7 @@ class SqliteRecord:
         start = _SEQ_MIN
         while True:
             with translated():
-                rows = self._connection.execute(
-                    "SELECT seq, run, n, hash, leaf FROM events WHERE seq >= ? ORDER BY seq LIMIT ?",
-                    (start, CHUNK_ROWS),
-                ).fetchall()
+                rows = self._events(start)
             if not rows:
                 return
             seqs, runs, ns, hashes, leaves = zip(*rows, strict=True)
@@ -158,8 +158,18 @@ class SqliteRecord:
                 return
             start = seqs[-1] + 1
 
+    def _events(self, start: int) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(_EVENTS.format("run"), (start, CHUNK_ROWS)).fetchall()
+        except UnicodeDecodeError:
+            # One of these runs is no UTF-8. Read once more, as bytes: the entry shall be named that it stands beside.
+            rows = self._connection.execute(_EVENTS.format("CAST(run AS BLOB)"), (start, CHUNK_ROWS))
+            return [(seq, _readable(run), *rest) for seq, run, *rest in rows]
+
     def checkpoints(self) -> Iterator[tuple[int, str]]:
-        return self._select("SELECT size, note FROM checkpoints ORDER BY size")
+        # As bytes: a note that is no UTF-8 is one bad checkpoint, not the end of the check.
+        for size, note in self._select("SELECT size, CAST(note AS BLOB) FROM checkpoints ORDER BY size"):
+            yield size, _readable(note) or ""
 
     def tree(self) -> StoredTree | None:
         with translated():
@@ -191,6 +201,11 @@ class SqliteRecord:
     def _select(self, sql: str) -> Iterator[tuple[Any, ...]]:
         with translated():
             yield from self._connection.execute(sql)
+
+
+def _readable(text: bytes | None) -> str | None:
+    """A text of the file, with a mark in the place of what is no UTF-8; such a text equals none that we wrote."""
+    return None if text is None else text.decode(errors="replace")
 
 
 def _expected_schema(version: int) -> list[tuple[Any, ...]]:

@@ -10,8 +10,8 @@ from assent import system
 from assent.engine import RunRecord
 from assent.journal import Journal
 from assent.runtime._application import programs_home
+from assent.runtime._runs import state_of
 from assent.runtime.settings import Settings
-from assent.spec.states import RunState
 
 
 class Captures:
@@ -24,9 +24,7 @@ class Captures:
     async def sweep(self, journal: Journal) -> None:
         """Remove what expired, what is for runs that have ended, and what a killed process left."""
         if self._home.is_dir():
-            ended = {
-                str(row["run_id"]) for row in journal.rows("runs") if RunState(str(row["status"])).is_finished
-            }
+            ended = {str(row["run_id"]) for row in journal.rows("runs") if state_of(row).is_finished}
             await self._sweep(ended.__contains__)
             from assent.sandbox import Scratch
 

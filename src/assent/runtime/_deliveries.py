@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from assent.engine import Actor, Services
 from assent.errors import InputError, Json
 from assent.journal import Batch
+from assent.runtime._runs import state_of
 from assent.spec.events import AnyEvent, DeliveryEnded
 from assent.spec.ids import RunId
-from assent.spec.states import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,4 +185,4 @@ class _Ledger:
 
     def is_finished(self, run: str) -> bool:
         rows = self._services.journal.rows("runs", {"run_id": RunId(run)})
-        return all(RunState(str(row["status"])).is_finished for row in rows)
+        return all(state_of(row).is_finished for row in rows)

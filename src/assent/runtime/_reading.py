@@ -46,7 +46,7 @@ from assent.journal import (
     verify_proof as _verify_proof,
 )
 from assent.runtime._deliveries import deliveries_in
-from assent.runtime._runs import find_run, unknown_run
+from assent.runtime._runs import changed_row, find_run, state_of, unknown_run
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
 from assent.spec.ids import RunId
@@ -90,9 +90,9 @@ class Reader:
             "workflow": row["workflow"],
             "capability": called.get(row["run_id"]) if is_call else None,
             "status": self._shown_status(str(row["status"])),
-            "started_at": _instant(row["started_at_ms"]),
+            "started_at": _instant_in(row, "started_at_ms"),
             "started_at_ms": row["started_at_ms"],
-            "updated_at": _instant(row["updated_at_ms"]),
+            "updated_at": _instant_in(row, "updated_at_ms"),
             "updated_at_ms": row["updated_at_ms"],
             "principal": row["principal"],
             "mode": row["mode"],
@@ -111,7 +111,7 @@ class Reader:
         """How many runs have not ended and wait for `assent resume`; those that wait for a person are not counted."""
         if self._journal is None:
             return 0
-        states = [RunState(str(row["status"])) for row in self._journal.rows("runs")]
+        states = [state_of(row) for row in self._journal.rows("runs")]
         idle = sum(not state.is_finished and state is not RunState.WAITING for state in states)
         return 0 if idle and self.owner_alive() else idle
 
@@ -304,3 +304,10 @@ def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
 def _instant(at_ms: Any) -> str:
     moment = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _instant_in(row: Mapping[str, Any], column: str) -> str:
+    try:
+        return _instant(row[column])
+    except (TypeError, ValueError, OverflowError):
+        raise changed_row(row) from None

@@ -1,12 +1,34 @@
-"""Finding a run by what a person types, and why an undo of it did not begin."""
+"""Finding a run by what a person types, where it stands, and why an undo of it did not begin."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from assent.engine import load_json
-from assent.errors import AssentError, InputError, RefusedError
+from assent.errors import AssentError, InputError, RefusedError, WorldError
 from assent.journal import JournalReader
+from assent.journal.ports import Cell
 from assent.spec import events as ev
 from assent.spec.ids import RunId
+from assent.spec.states import RunState
+
+
+def state_of(row: Mapping[str, Cell]) -> RunState:
+    """Where a run stands, by its row; `WorldError` `RECORD_CORRUPT` when the row says something that no run can be."""
+    try:
+        return RunState(str(row["status"]))
+    except ValueError:
+        raise changed_row(row) from None
+
+
+def changed_row(row: Mapping[str, Cell]) -> WorldError:
+    """The error of a row of `runs` that Assent can't have written."""
+    return WorldError(
+        "RECORD_CORRUPT",
+        f"the row of `{row['run_id']}` is not one that was recorded",
+        hint="run `assent audit verify`; nothing more is done with this record",
+        details={"run_id": row["run_id"]},
+    )
 
 
 def find_run(reader: JournalReader, beginning: str) -> RunId:

@@ -60,7 +60,7 @@ from assent.runtime._planned import Planned
 from assent.runtime._plans import PlanStore
 from assent.runtime._plugins import Plugins
 from assent.runtime._recording import BUILT_IN
-from assent.runtime._runs import find_run, undo_refusal
+from assent.runtime._runs import find_run, state_of, undo_refusal
 from assent.runtime._session import Session
 from assent.runtime._versions import Versions
 from assent.runtime.settings import Settings
@@ -465,7 +465,7 @@ class Runtime(Planned):
     def unfinished(self) -> list[RunId]:
         """The runs that have not ended, oldest first; those that only wait for a person included."""
         rows = self._ready.journal.rows("runs")
-        return [RunId(str(row["run_id"])) for row in rows if not RunState(str(row["status"])).is_finished]
+        return [RunId(str(row["run_id"])) for row in rows if not state_of(row).is_finished]
 
     async def erase(self, run: str, actor: Actor) -> int:
         """Erase a finished run's payloads and pre-images; how many. `RUN_UNFINISHED` while it is under way.

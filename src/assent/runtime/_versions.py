@@ -33,6 +33,7 @@ from assent.registry import (
 )
 from assent.runtime._catalogue import Capabilities
 from assent.runtime._recording import registrations
+from assent.runtime._runs import state_of
 from assent.runtime._temperature import Cooling, Temperatures
 from assent.runtime._traffic import ERROR_RATE, Traffic
 from assent.runtime.settings import Limits, Settings
@@ -42,7 +43,6 @@ from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Commitment, RunId
 from assent.spec.principal import Principal
 from assent.spec.reference import CapabilityReference, How
-from assent.spec.states import RunState
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
@@ -404,9 +404,7 @@ class Versions:
         assert engine is not None  # INVARIANT: `_append` and this are for an owner
         assert services is not None
         rows = services.journal.rows("runs")
-        unfinished = {
-            RunId(str(row["run_id"])) for row in rows if not RunState(str(row["status"])).is_finished
-        }
+        unfinished = {RunId(str(row["run_id"])) for row in rows if not state_of(row).is_finished}
         using = sorted(
             run
             for run in unfinished.union(engine.under_way())

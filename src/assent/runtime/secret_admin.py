@@ -18,12 +18,12 @@ from assent import system
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import Secret, Secrets, secret_binding
 from assent.journal import Ed25519FileSigner, SqliteReader, forward
+from assent.runtime._runs import state_of
 from assent.runtime._runtime import Runtime
 from assent.runtime._secrets import SECRET_BINDING, configured_secrets
 from assent.runtime.settings import Settings
 from assent.spec.events import DeliveryAttempted, SecretAccessed, StepStarted
 from assent.spec.secret_text import SecretText, is_secret_name
-from assent.spec.states import RunState
 
 FILES_MAX: Final = 5000
 """Files of the workspace that are searched for references."""
@@ -220,7 +220,7 @@ def _unfinished(settings: Settings, name: str, value: Secret | None) -> Iterator
     """The accesses of runs that have not ended, and whether each gave this value."""
     with _reader(settings) as reader:
         rows = reader.rows("runs") if reader is not None else []
-    going_on = {str(row["run_id"]) for row in rows if not RunState(str(row["status"])).is_finished}
+    going_on = {str(row["run_id"]) for row in rows if not state_of(row).is_finished}
     key = _binding_key(settings) if going_on else None
     for one in _accesses(settings) if going_on else []:
         if one.run in going_on and one.event.secret == name and one.event.outcome in _GIVEN:

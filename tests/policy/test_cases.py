@@ -62,6 +62,8 @@ def test_given_is_completed_from_the_registered_capability() -> None:
         ("cases: [{given: {}, expect: DENY}]", "needs a `capability`"),
         ("cases: [{given: {capability: a.b}, expect: deny}]", "`deny` is no decision"),
         ("cases: [{given: {capability: a.b}, expect: 5}]", "`5` is no decision"),
+        ("cases: [{given: {capability: a.b}, expect: [DENY]}]", "is no decision"),
+        ("cases: [{given: {capability: a.b}, expect: {is: DENY}}]", "is no decision"),
         ("cases: [{given: {capability: a.b, risk_level: X}, expect: DENY}]", "`X` is no risk level"),
         ("cases: [{given: {capability: a.b, now: soon}, expect: DENY}]", "`soon` is no time"),
         ("cases: [{given: {capability: a.b, now: '2026-01-01'}, expect: DENY}]", "has no time zone"),

@@ -70,6 +70,10 @@ def refused(text: str) -> InputError:
         ),
         (HEAD + "    when: {not: {}}", "p.yaml:5:12", "exclude everything", None),
         (HEAD + "    when: [a]", "p.yaml:5:11", "`when` must be an object", None),
+        (HEAD + "    when:", "p.yaml:5:5", "nothing stands behind `when`", "leave the key out"),
+        (HEAD + "    if:\n      # inputs.a > 1", "p.yaml:5:5", "nothing stands behind `if`", None),
+        (HEAD + "    approvers: ~", "p.yaml:5:5", "nothing stands behind `approvers`", None),
+        (HEAD + "    approvers: {expires: }", "p.yaml:5:17", "nothing stands behind `expires`", None),
         (
             HEAD + "    when: {risk_level: high}",
             "p.yaml:5:24",

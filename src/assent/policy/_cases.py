@@ -133,7 +133,7 @@ class _CaseReader:
             if key not in data:
                 raise self.fault(f"a case needs `{key}`", path)
         expect = data["expect"]
-        if expect not in set(PolicyDecision):
+        if not isinstance(expect, str) or expect not in set(PolicyDecision):
             names = [decision.value for decision in PolicyDecision]
             hint = did_you_mean(str(expect).upper(), names, otherwise="one of: " + ", ".join(names))
             raise self.fault(f"`{expect}` is no decision", (*path, "expect"), hint=hint)
@@ -141,7 +141,7 @@ class _CaseReader:
         return Case(
             name=name,
             context=self.context(data["given"], (*path, "given")),
-            expect=PolicyDecision(str(expect)),
+            expect=PolicyDecision(expect),
             rule=self.text(data, "rule", path),
             code=self.text(data, "code", path),
             position=self.document.position(path),

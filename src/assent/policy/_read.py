@@ -160,10 +160,14 @@ class _Reader:
             lambda: self.choice(data["decision"], (*path, "decision"), PolicyDecision), PolicyDecision.DENY
         )
         nothing: tuple[Match, Match | None] = Match(), None
-        when, unless = self.attempt(lambda: self.when(data.get("when"), (*path, "when")), nothing)
-        condition = self.attempt(lambda: self.condition(data.get("if"), (*path, "if")), None)
+        when, unless = self.attempt(
+            lambda: self.when(self.given(data, "when", path), (*path, "when")), nothing
+        )
+        condition = self.attempt(lambda: self.condition(self.given(data, "if", path), (*path, "if")), None)
         reason = self.attempt(lambda: self.reason(data, path), "")
-        approvers = self.attempt(lambda: self.approvers(data.get("approvers"), (*path, "approvers")), None)
+        approvers = self.attempt(
+            lambda: self.approvers(self.given(data, "approvers", path), (*path, "approvers")), None
+        )
         without = self.attempt(lambda: self.flag(data, "without_approval", path), otherwise=False)
         if len(self.faults) == before:
             self._require_consistent(decision, reason, approvers, path, without=without)
@@ -307,7 +311,7 @@ class _Reader:
             roles=tuple(sorted(roles)),
             count=count,
             not_requester=self.flag(data, "not_requester", path),
-            expires_ms=self.duration_ms(data.get("expires"), (*path, "expires")),
+            expires_ms=self.duration_ms(self.given(data, "expires", path), (*path, "expires")),
             kinds=tuple(sorted(kind.value for kind in kinds)),
         )
 
@@ -339,6 +343,17 @@ class _Reader:
                     hint=did_you_mean(key, keys, otherwise="known here: " + ", ".join(keys)),
                 )
         return value
+
+    def given(self, data: Mapping[str, Json], key: str, path: Path) -> Json:
+        """What stands behind a key; None when the key was left out.
+
+        A key with nothing behind it was not left out: taken so, an `if` whose lines were all commented out would hold for
+        every call.
+        """
+        if key in data and data[key] is None:
+            hint = "write what it shall be, or leave the key out"
+            raise self.fail(f"nothing stands behind `{key}`", (*path, key), key=True, hint=hint)
+        return data.get(key)
 
     def text(self, value: Json, path: Path) -> str:
         if not isinstance(value, str):

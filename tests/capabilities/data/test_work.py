@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assent.capabilities.data import _query, _sizes
+from assent.capabilities.data import _query, _sizes, _validate
 from assent.capabilities.data._merge import deep_merge, merge_patch
 from assent.invocation import NoEffectError
 from tests.support.hands import Hands
@@ -380,3 +380,41 @@ def test_circles_are_no_harm(hands: Hands, schema: dict[str, Any]) -> None:
     for _ in range(60):
         value = {"c": value}
     hands.read("data.json.validate", value=value, json_schema=schema)
+
+
+def test_faults_beyond_what_can_be_made_are_told_by_their_first(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand names that a thousand objects lack would be a million faults, of a kilobyte each, for a hundred that are told."""
+    schema = {"items": {"required": [str(number) for number in range(20)]}}
+    whole = hands.read("data.json.validate", value=[{}] * 20, json_schema=schema)
+    monkeypatch.setattr(_validate, "FAULTS_MADE_MAX", 400)
+    first = hands.read("data.json.validate", value=[{}] * 20, json_schema=schema)
+    assert (whole["valid"], len(whole["faults"])) == (False, 100)
+    assert (first["valid"], first["faults"]) == (False, whole["faults"][:1])
+    assert hands.read("data.json.validate", value=[1] * 1000, json_schema=schema) == {
+        "valid": True,
+        "faults": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        ([{}] * 300, {"items": {"required": ["x" * number for number in range(300)]}}),
+        (
+            [{"a": 1}] * 300,
+            {"items": {"dependentRequired": {"a": ["x" * number for number in range(300)]}}},
+        ),
+        ("x" * 100_000, {"allOf": [{"pattern": "b|c$"}] * 20}),
+        ({"x" * 100_000: 1}, {"patternProperties": {f"{number}$": {} for number in range(20)}}),
+        ({"x" * 100_000: 1}, {"propertyNames": {"allOf": [{"pattern": "b|c$"}] * 20}}),
+    ],
+    ids=["required", "dependentRequired", "pattern", "patternProperties", "propertyNames"],
+)
+def test_names_and_patterns_are_work_that_is_counted(
+    hands: Hands, value: object, schema: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checking can't be stopped, so what costs much in few lines is refused before it begins."""
+    monkeypatch.setattr(_validate, "VISITS_MAX", 50_000)
+    assert refused(hands, "data.json.validate", value=value, json_schema=schema).code == "SCHEMA_INVALID"

@@ -47,7 +47,7 @@ class Fault(SpecModel):
 
 
 class Validated(SpecModel):
-    """Whether data is as the schema asks; the faults are complete up to a hundred."""
+    """Whether data is as the schema asks; the faults are complete up to a hundred, and one where there may be 250 000."""
 
     valid: bool
     faults: list[Fault]

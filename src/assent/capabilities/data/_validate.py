@@ -2,13 +2,15 @@
 
 A schema of strangers can take exponential time in few lines: `n` that asks twice for `n` of a child doubles its work with each
 level. The validator holds the interpreter's lock and can't be stopped, so the work is counted beforehand: how often each part of
-the schema is applied on each level of the data, at most.
+the schema is applied on each level of the data, at most. A name that must be there and a text that a pattern goes through are
+work too. What it finds it makes all at once, also where a hundred faults are told: a thousand names that a thousand objects must
+have are a million. So where there may be too many to be made, data that is not as the schema asks is told by its first fault.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from assent.capabilities.data._formats import Loaded
@@ -19,6 +21,12 @@ from assent.invocation import NoEffectError
 
 VISITS_MAX: Final = 5_000_000
 """Parts of a schema, times the values that they are applied to."""
+
+FAULTS_MADE_MAX: Final = 250_000
+"""Faults that may be found at once. Each costs a kilobyte and some microseconds, also when it is not told."""
+
+_CHARACTERS_OF_A_VISIT: Final = 16
+"""Characters that a pattern reads in the time of a visit."""
 
 _HERE: Final = ("not", "if", "then", "else")
 _HERE_LIST: Final = ("allOf", "anyOf", "oneOf")
@@ -43,12 +51,18 @@ def validate(loaded: Loaded, schema: dict[str, Json]) -> Validated:
 
     _, widths = measured(loaded.value)
     measured(schema, code="SCHEMA_INVALID")
-    _require_affordable(schema, widths)
+    visits = _require_affordable(schema, widths, _characters(loaded.value))
     try:
         validator = compile_schema(schema, "`json_schema`")
     except InputError as error:
         raise NoEffectError.from_dict(error.to_dict()) from None
-    told = Telling(schema, shows_values=True).of_schema(validator.iter_errors(loaded.value))
+    if visits <= FAULTS_MADE_MAX:
+        errors: Iterable[Any] = validator.iter_errors(
+            loaded.value
+        )  # `Any`: its library is imported where schemas are compiled
+    else:
+        errors = _first_of(validator, loaded.value)
+    told = Telling(schema, shows_values=True).of_schema(errors)
     paths = [_path(fault["path"]) for fault in told]
     places = loaded.places(paths)
     return Validated(
@@ -66,6 +80,15 @@ def validate(loaded: Loaded, schema: dict[str, Json]) -> Validated:
     )
 
 
+def _first_of(validator: Any, value: Json) -> Iterator[Any]:  # `Any`: as above
+    from jsonschema_rs import ValidationError
+
+    try:
+        validator.validate(value)
+    except ValidationError as error:
+        yield error
+
+
 def _path(path: Json) -> tuple[str | int, ...]:
     assert isinstance(path, list), "a fault's path is a list"
     return tuple(part if isinstance(part, int) else str(part) for part in path)
@@ -74,14 +97,51 @@ def _path(path: Json) -> tuple[str | int, ...]:
 # -- what it costs ------------------------------------------------------------------------------------------------------------
 
 
-def _require_affordable(schema: Mapping[str, Json], widths: list[int]) -> None:
-    """Refuse a schema that could visit its parts too often. `widths` are the numbers of values on each level of the data."""
+def _characters(value: Json) -> list[int]:
+    """How many characters there are on each level: of its texts, and of the keys of its objects, which patterns read as well.
+
+    Keys count on their own level and on the one below, since a schema may speak of them in either place.
+    """
+    found: list[int] = []
+    level: list[Json] = [value]
+    above = 0
+    while level:
+        keys = sum(len(key) for one in level if isinstance(one, dict) for key in one)
+        found.append(above + keys + sum(len(one) for one in level if isinstance(one, str)))
+        above = keys
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+        ]
+    return found
+
+
+def _weight(part: Mapping[str, Any], width: int, characters: int) -> int:  # `Any`: a schema of strangers
+    """The visits that a part is worth on a level with so many values and characters: itself, each name, each pattern's reading."""
+    names = _count(part.get("required"))
+    dependent = part.get("dependentRequired")
+    if isinstance(dependent, Mapping):
+        names += sum(map(_count, dependent.values()))
+    patterns = ("pattern" in part) + ("format" in part) + _count(part.get("patternProperties"))
+    return (1 + names) * width + patterns * characters // _CHARACTERS_OF_A_VISIT
+
+
+def _count(some: object) -> int:
+    return len(some) if isinstance(some, list | Mapping) else 0
+
+
+def _require_affordable(schema: Mapping[str, Json], widths: list[int], characters: list[int]) -> int:
+    """The visits that checking may take; SCHEMA_INVALID when they are too many.
+
+    `widths` are the numbers of values on each level of the data, `characters` those of its texts.
+    """
     graph = _Graph(schema)
     counts: dict[int, int] = {id(schema): 1}
     visits = 0
-    for width in widths:
+    for width, size in zip(widths, characters, strict=True):
         counts = graph.spread(counts)
-        visits += sum(counts.values()) * width
+        visits += sum(count * _weight(graph.part(one), width, size) for one, count in counts.items())
         if visits > VISITS_MAX:
             raise NoEffectError(
                 "SCHEMA_INVALID",
@@ -94,6 +154,7 @@ def _require_affordable(schema: Mapping[str, Json], widths: list[int]) -> None:
             for other in graph.below(one):
                 below[other] += count
         counts = below
+    return visits
 
 
 class _Graph:
@@ -104,6 +165,11 @@ class _Graph:
         self._parts: dict[int, Any] = {id(schema): schema}
         self._here: dict[int, list[int]] = {}
         self._order: dict[int, int] = {}
+
+    def part(self, one: int) -> Mapping[str, Any]:  # `Any`: a schema of strangers
+        """The part itself."""
+        found: Mapping[str, Any] = self._parts[one]
+        return found
 
     def _known(self, part: object) -> Iterator[int]:
         if isinstance(part, Mapping):

@@ -207,6 +207,16 @@ JSON = st.recursive(
 )
 
 
+def test_what_stands_in_both_lists_is_kept_once() -> None:
+    """Equal is what JSON takes for equal, and a long list takes no longer for each of its entries."""
+    base: list[Any] = [1, True, None, {"a": [1, {}]}, [[]], "1"]
+    same: list[Any] = [1.0, True, None, {"a": [1.0, {}]}, [[]], "1"]
+    other: list[Any] = [False, 0, {"a": [True, {}]}, [{}], [], {}, "true", {"a": None}]
+    assert deep_merge(base, [*same, *other, *other], "unique") == [*base, *other]
+    many: list[Any] = list(range(100_000))
+    assert deep_merge(many, [*many, -1], "unique") == [*many, -1]
+
+
 @given(JSON, JSON)
 @settings(max_examples=150, deadline=None)
 def test_merging_twice_is_merging_once(target: Any, patch: Any) -> None:
@@ -385,7 +395,7 @@ def test_circles_are_no_harm(hands: Hands, schema: dict[str, Any]) -> None:
 def test_faults_beyond_what_can_be_made_are_told_by_their_first(
     hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand names that a thousand objects lack would be a million faults, of a kilobyte each, for a hundred that are told."""
+    """A thousand names that a thousand objects lack would be a million faults, and a hundred of them are told."""
     schema = {"items": {"required": [str(number) for number in range(20)]}}
     whole = hands.read("data.json.validate", value=[{}] * 20, json_schema=schema)
     monkeypatch.setattr(_validate, "FAULTS_MADE_MAX", 400)

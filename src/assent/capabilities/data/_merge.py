@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Literal
 
 from assent.errors import Json
-from assent.spec.json_patch import copied, is_equal
+from assent.spec.json_patch import copied
 
 Lists = Literal["replace", "append", "unique", "by_index"]
 
@@ -37,14 +38,21 @@ def deep_merge(base: Json, overlay: Json, lists: Lists) -> Json:
             both = [deep_merge(one, other, lists) for one, other in zip(base, overlay, strict=False)]
             return [*both, *base[len(both) :], *overlay[len(both) :]]
         merged_list = list(base)
-        seen = {one for one in base if isinstance(one, str)}
+        seen = set(map(_identity, base))
         for one in overlay:
-            known = (
-                one in seen if isinstance(one, str) else any(is_equal(one, other) for other in merged_list)
-            )
-            if not known:
+            known = _identity(one)
+            if known not in seen:
                 merged_list.append(one)
-                if isinstance(one, str):
-                    seen.add(one)
+                seen.add(known)
         return merged_list
     return copied(overlay)
+
+
+def _identity(value: Json) -> Hashable:
+    """The same for two values that are equal as JSON is, and for no others: looking each up takes no look at all the rest."""
+    if isinstance(value, dict):
+        return dict, frozenset((key, _identity(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return list, tuple(map(_identity, value))
+    # Python takes true for 1, which JSON does not; 1 and 1.0 are one number for both.
+    return isinstance(value, bool), value

@@ -118,7 +118,7 @@ def _characters(value: Json) -> list[int]:
 
 
 def _weight(part: Mapping[str, Any], width: int, characters: int) -> int:  # `Any`: a schema of strangers
-    """The visits that a part is worth on a level with so many values and characters: itself, each name, each pattern's reading."""
+    """The visits that a part is worth on a level with so many values and characters: itself, names, and patterns."""
     names = _count(part.get("required"))
     dependent = part.get("dependentRequired")
     if isinstance(dependent, Mapping):

@@ -7,6 +7,7 @@ import functools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,70 @@ async def test_a_part_that_cancels_itself_has_failed(invoker: Invoker, context: 
     with pytest.raises(AssentError) as caught:
         await invoker.invoke(give_up, context, None)
     assert caught.value.code == "HANDLER_FAILED"
+
+
+@pytest.mark.parametrize("raised", [StopIteration, SystemExit, KeyboardInterrupt])
+async def test_what_no_future_can_hold_fails_the_call_at_once(
+    invoker: Invoker, context: LocalContext, raised: type[BaseException]
+) -> None:
+    """`next` of nothing, or `sys.exit`, in a sync part ends the part: not the wait for it never, and not the loop."""
+
+    def part(context: LocalContext, parameters: Any) -> None:
+        raise raised
+
+    with pytest.raises(RuntimeError, match=raised.__name__):
+        await invoker.invoke(part, context, None)
+    assert not invoker.is_alive(context.key)
+
+
+async def test_what_no_thread_has_begun_when_its_time_is_up_never_begins(context: LocalContext) -> None:
+    """A call that others kept from its thread has no effect after its end was told."""
+    release, performed = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        invoker = Invoker(threads, grace_s=30)
+        holding = threads.submit(release.wait, 30)
+        with pytest.raises(CallTimeoutError) as caught:
+            await invoker.invoke(lambda c, p: performed.set(), context, None, timeout_s=0.01)
+        assert not caught.value.is_alive
+        waiting = asyncio.ensure_future(invoker.invoke(lambda c, p: performed.set(), context, None))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        release.set()
+        assert holding.result()
+    assert (performed.is_set(), invoker.is_alive(context.key)) == (False, False)
+
+
+async def test_a_context_variable_that_a_sync_part_sets_is_gone_with_its_call(context: LocalContext) -> None:
+    """Calls that share a thread share nothing else, and a part sees the variables of its caller."""
+    seen: ContextVar[str] = ContextVar("seen", default="nothing")
+    seen.set("the caller's")
+
+    def part(context: LocalContext, parameters: Any) -> str:
+        found = seen.get()
+        seen.set("another call's")
+        return found
+
+    with ThreadPoolExecutor(1) as threads:
+        invoker = Invoker(threads)
+        assert [await invoker.invoke(part, context, None) for _ in range(2)] == ["the caller's"] * 2
+
+
+async def test_a_coroutine_that_a_sync_part_hands_back_has_what_is_left_of_its_time(
+    invoker: Invoker, context: LocalContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One limit holds for both: what the thread took is gone."""
+    limits: list[float | None] = []
+
+    async def within(work: Any, timeout_s: float | None) -> Any:
+        limits.append(timeout_s)
+        return await work
+
+    def part(context: LocalContext, parameters: Any) -> Any:
+        threading.Event().wait(0.02)
+        return a_coroutine(context, parameters)
+
+    monkeypatch.setattr("assent.invocation._invoker.within", within)
+    await invoker.invoke(part, context, None, timeout_s=30)
+    assert [limit is not None and 0 < limit <= 30 - 0.02 for limit in limits] == [True]

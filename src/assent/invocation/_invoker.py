@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any
 
 from assent.errors import AssentError, WorldError
@@ -18,6 +18,7 @@ from assent.invocation._waiting import LimitReachedError, is_own_cancel, within
 from assent.invocation.context import CancelToken, LocalContext
 from assent.invocation.handler import Part
 from assent.invocation.hooks import is_async
+from assent.invocation.threads import for_thread
 
 
 class CallTimeoutError(WorldError):
@@ -85,29 +86,40 @@ class Invoker:
         try:
             if is_async(function):
                 return await within(function(*arguments), timeout_s)
-            thread = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-            result = await self._threaded(thread, token, key, timeout_s)
-            # A sync function may hand back a coroutine (a lambda around an async one): nothing of it has run yet.
-            return await within(result, timeout_s) if inspect.isawaitable(result) else result
+            now = asyncio.get_running_loop().time
+            begun = now()
+            result = await self._threaded(
+                self._threads.submit(for_thread(function, arguments)), token, key, timeout_s
+            )
+            if not inspect.isawaitable(result):
+                return result
+            # A sync function may hand back a coroutine (a lambda around an async one): it has what is left of the same time.
+            left_s = None if timeout_s is None else max(0.0, begun + timeout_s - now())
+            return await within(result, left_s)
         except LimitReachedError:
             raise CallTimeoutError.after(timeout_s or 0.0, is_alive=False) from None
 
     async def _threaded(
-        self, thread: asyncio.Future[Any], token: CancelToken, key: str, timeout_s: float | None
-    ) -> Any:
+        self, work: Future[Any], token: CancelToken, key: str, timeout_s: float | None
+    ) -> Any:  # `Any`: as above
+        thread = asyncio.wrap_future(work)
         try:
             await asyncio.wait({thread}, timeout=timeout_s)
         except asyncio.CancelledError:
-            await self._end(thread, token, key)
+            await self._end(work, thread, token, key)
             raise
         if thread.done():
             return thread.result()
-        await self._end(thread, token, key)
-        raise CallTimeoutError.after(timeout_s or 0.0, is_alive=not thread.done())
+        await self._end(work, thread, token, key)
+        raise CallTimeoutError.after(timeout_s or 0.0, is_alive=not (thread.done() or work.cancelled()))
 
-    async def _end(self, thread: asyncio.Future[Any], token: CancelToken, key: str) -> None:
-        """Ask the thread to end and wait for it, as long as the grace lasts."""
+    async def _end(
+        self, work: Future[Any], thread: asyncio.Future[Any], token: CancelToken, key: str
+    ) -> None:
+        """Ask the thread to end and wait for it, as long as the grace lasts. What no thread has begun never begins."""
         token.cancel()
+        if work.cancel():
+            return
         try:
             await asyncio.wait({thread}, timeout=self._grace_s)
         finally:

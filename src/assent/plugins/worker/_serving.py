@@ -28,6 +28,7 @@ from assent.invocation import (
     Reconciliation,
 )
 from assent.invocation.hooks import is_async
+from assent.invocation.threads import for_thread
 from assent.plugins._code import PluginCode
 from assent.plugins._importing import capabilities_of, health_of, import_plugin
 from assent.plugins.ports import HealthCheck, Spawn
@@ -267,7 +268,7 @@ class Serving:
         self, function: Callable[..., Any], arguments: tuple[object, ...], token: CancelToken
     ) -> Any:  # `Any`: as above
         """What a thread gives. It is waited for whatever happens: who gave up on it is told when it has ended, and not before."""
-        thread = asyncio.get_running_loop().run_in_executor(self._threads, _guarded, function, arguments)
+        thread = asyncio.get_running_loop().run_in_executor(self._threads, for_thread(function, arguments))
         cancelled: asyncio.CancelledError | None = None
         while not thread.done():
             try:
@@ -279,16 +280,6 @@ class Serving:
             thread.exception()  # looked at, so that asyncio does not report it as never retrieved
             raise cancelled
         return thread.result()
-
-
-def _guarded(function: Callable[..., Any], arguments: tuple[object, ...]) -> Any:  # `Any`: as above
-    try:
-        return function(*arguments)
-    except StopIteration as error:
-        # A future can't hold one: whoever waits for it would wait for ever.
-        raise RuntimeError("it raised StopIteration") from error
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"it raised {type(error).__name__}") from error
 
 
 def _described(spec: CapabilitySpec, handler: Handler) -> DescribedCapability:

@@ -51,6 +51,27 @@ def test_faults_are_errors_with_places() -> None:
     assert check("a: [", "p.yaml")[0].severity == "error"
 
 
+def test_an_unknown_key_hides_no_other_fault() -> None:
+    """A file is mended in one go; a key that is missing because it is misspelt is told once."""
+    rules_of = (
+        "{id: a, when: {risk_levl: LOW, capabilty: x}, decison: ALLOW, approvers: {rols: [b]}}",
+        "{idd: b, decision: ALOW}",
+        "{when: {}}",
+        "text",
+    )
+    found = check("version: 1\nrules:\n" + "".join(f"  - {rule}\n" for rule in rules_of))
+    assert [finding.message for finding in found] == [
+        "unknown key `risk_levl`",
+        "unknown key `capabilty`",
+        "unknown key `decison`",
+        "unknown key `rols`",
+        "unknown key `idd`",
+        "`ALOW` is no decision",
+        "a rule needs `id`",
+        "a rule must be an object with keys",
+    ]
+
+
 @pytest.mark.parametrize(
     ("above", "below"),
     [

@@ -143,22 +143,26 @@ class _Reader:
         return Policy(tuple(rules), default)
 
     def rule(self, item: Json, path: Path) -> Rule:
-        data = self.mapping(item, path, _RULE_KEYS)
+        # Each part is read even if another is at fault, so that one look at the file shows all of them.
+        before = len(self.faults)
+        data = item if isinstance(item, dict) else self.mapping(item, path, _RULE_KEYS)
+        self.attempt(lambda: self.mapping(data, path, _RULE_KEYS), data)
+        # A key that is missing may be the one that nobody knows, written wrongly: that is told already.
         for key in ("id", "decision"):
-            if key not in data:
+            if key not in data and len(self.faults) == before:
                 raise self.fail(f"a rule needs `{key}`", path, hint=self._rule_hint(data, key))
-        ident = self.text(data["id"], (*path, "id"))
+        ident = self.text(data.get("id", "unnamed"), (*path, "id"))
         if not LABEL.match(ident) or ident == DEFAULT_RULE or ident.startswith(BUILTIN_PREFIX):
             raise self.fail(
                 f"`{ident}` cannot be the id of a rule",
                 (*path, "id"),
                 hint=f"letters, digits and `. _ / : @ + -`; not `{DEFAULT_RULE}`, and not beginning with `{BUILTIN_PREFIX}`",
             )
-        # Each part is read even if another is at fault, so that one look at the file shows all of them.
-        before = len(self.faults)
-        decision = self.attempt(
-            lambda: self.choice(data["decision"], (*path, "decision"), PolicyDecision), PolicyDecision.DENY
-        )
+        decision = PolicyDecision.DENY
+        if "decision" in data:
+            decision = self.attempt(
+                lambda: self.choice(data["decision"], (*path, "decision"), PolicyDecision), decision
+            )
         nothing: tuple[Match, Match | None] = Match(), None
         when, unless = self.attempt(
             lambda: self.when(self.given(data, "when", path), (*path, "when")), nothing
@@ -334,14 +338,18 @@ class _Reader:
                 f"`{path[-1]}`" if path and isinstance(path[-1], str) else "a rule" if path else "the policy"
             )
             raise self.fail(f"{name} must be an object with keys", path)
-        for key in value:
-            if key not in keys:
-                raise self.fail(
-                    f"unknown key `{key}`",
-                    (*path, key),
-                    key=True,
-                    hint=did_you_mean(key, keys, otherwise="known here: " + ", ".join(keys)),
-                )
+        unknown = [
+            self.fail(
+                f"unknown key `{key}`",
+                (*path, key),
+                key=True,
+                hint=did_you_mean(key, keys, otherwise="known here: " + ", ".join(keys)),
+            )
+            for key in value
+            if key not in keys
+        ]
+        if unknown:
+            raise unknown[0]
         return value
 
     def given(self, data: Mapping[str, Json], key: str, path: Path) -> Json:

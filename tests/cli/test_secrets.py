@@ -119,6 +119,14 @@ def test_a_value_is_stored_used_listed_and_replaced_and_never_shown(here: Path, 
     assert (code, "did you mean `mail/token`? Else set `ASSENT_SECRET_MAIL_TOKN`" in text) == (2, True), text
 
 
+@pytest.mark.parametrize("verb", ["set", "rotate"])
+@pytest.mark.usefixtures("here")
+def test_what_to_type_where_nobody_can_be_asked_is_the_command_itself(shell: Shell, verb: str) -> None:
+    ended, text = shell(verb, "mail/token", stdin=b"")
+    assert ended != 0
+    assert f"… | assent secrets {verb} mail/token --from-stdin" in text
+
+
 @pytest.mark.parametrize(
     ("words", "stdin", "code"),
     [

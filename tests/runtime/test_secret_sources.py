@@ -327,8 +327,9 @@ def test_a_rotated_secret_can_be_taken_back_until_it_is_confirmed(
     source.store("a", "one")
     assert not source.is_rotating("a")
     assert not source.confirm("a")
-    with pytest.raises(InputError, match="no earlier value"):
+    with pytest.raises(InputError, match="no earlier value") as refused:
         source.undo("a")
+    assert "assent secrets rotate a" in str(refused.value.hint)
     source.rotate("a", "two")
     assert (now(), source.is_rotating("a")) == ("two", True)
     with pytest.raises(InputError, match="nobody has said yet"):

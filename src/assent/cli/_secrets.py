@@ -38,7 +38,7 @@ def set_(door: Door, name: str, *, from_stdin: bool, rest: tuple[str, ...]) -> N
     secret_admin.require_name(name)
     _require_nothing(rest)
     secret_admin.require_writable(door.settings, name)
-    value = _value(door, name, from_stdin=from_stdin)
+    value = _value(door, "set", name, from_stdin=from_stdin)
     data = secret_admin.store(door.settings, name, value)
     if door.out.is_json:
         door.out.object(data)
@@ -101,7 +101,7 @@ def rotate(
         data = secret_admin.undo(door.settings, name)
     else:
         secret_admin.require_writable(door.settings, name)
-        data = secret_admin.rotate(door.settings, name, _value(door, name, from_stdin=from_stdin))
+        data = secret_admin.rotate(door.settings, name, _value(door, "rotate", name, from_stdin=from_stdin))
     if door.out.is_json:
         door.out.object(data)
         return
@@ -164,7 +164,7 @@ def _require_nothing(rest: tuple[str, ...]) -> None:
         )
 
 
-def _value(door: Door, name: str, *, from_stdin: bool) -> str:
+def _value(door: Door, verb: str, name: str, *, from_stdin: bool) -> str:
     if from_stdin:
         value = _read_stdin()
     elif door.can_ask:
@@ -173,7 +173,7 @@ def _value(door: Door, name: str, *, from_stdin: bool) -> str:
         raise InputError(
             "SECRET_VALUE_MISSING",
             f"no value was given for `{name}`, and there is nobody to ask",
-            hint=f"pipe it in: `… | {door.command('secrets', 'set', name, '--from-stdin')}`",
+            hint=f"pipe it in: `… | {door.command('secrets', verb, name, '--from-stdin')}`",
         )
     if not value or "\0" in value or len(value.encode(errors="replace")) > BYTES_MAX:
         raise InputError(

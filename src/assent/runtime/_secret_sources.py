@@ -121,7 +121,8 @@ class ConfiguredSecrets:
         source = self._writable(name)
         old = _read(name, _previous(source))
         if old is None:
-            raise InputError("SECRET_MISSING", f"no earlier value of `{name}` is kept", hint=self.hint(name))
+            hint = f"one is kept from `assent secrets rotate {name}` on, until `--confirm` forgets it"
+            raise InputError("SECRET_MISSING", f"no earlier value of `{name}` is kept", hint=hint)
         _write(name, source, old)
         _erase(name, _previous(source))
 

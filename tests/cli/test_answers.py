@@ -33,6 +33,12 @@ def test_the_log_is_a_stream_of_objects(terminal: Terminal, runtime: ScriptedRun
     assert terminal("audit", "log").out.count("step.started") == 3
 
 
+def test_a_kind_of_event_that_there_is_not_is_no_empty_log(terminal: Terminal) -> None:
+    error = terminal("audit", "log", "--kind", "step.succeded", "--json").error
+    assert (error["code"], error["hint"]) == ("USAGE_INVALID", "did you mean `step.succeeded`?")
+    assert "step.denied" in str(terminal("audit", "log", "--kind", "zzz", "--json").error["hint"])
+
+
 def test_the_log_hands_its_filters_on(terminal: Terminal, runtime: ScriptedRuntime) -> None:
     words = (
         "--run",

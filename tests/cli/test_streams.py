@@ -74,11 +74,14 @@ def test_the_end_of_the_input_decides_nothing(folder: Path) -> None:
     assert (folder / "a.txt").exists()
 
 
-def test_a_folder_that_is_no_export_is_told_as_such(folder: Path) -> None:
+def test_what_is_not_there_is_told_as_such(folder: Path) -> None:
     done = shell("assent audit verify --export nowhere --json", folder)
     error = json.loads(done.stdout)["error"]
     assert (done.returncode, error["code"]) == (2, "EXPORT_INVALID")
     assert "assent audit export DIR" in error["hint"]
+    done = shell("assent audit log --run run_none --json", folder)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (2, "RUN_UNKNOWN"), "a run that there is not is no empty log"
 
 
 def test_an_undo_that_a_person_allowed_and_that_cannot_begin_says_so(folder: Path) -> None:

@@ -49,8 +49,16 @@ def log(
 ) -> None:
     """Print the events of the ledger, oldest first, one line each."""
     from assent.journal.ports import EventFilter
+    from assent.spec.documents import did_you_mean
+    from assent.spec.events import EVENT_TYPES
     from assent.spec.ids import RunId
 
+    for kind in kinds:
+        if kind not in EVENT_TYPES:
+            hint = did_you_mean(
+                kind, EVENT_TYPES, otherwise="docs/ledger.md lists them, such as `step.denied`"
+            )
+            raise InputError("USAGE_INVALID", f"`{kind}` is no kind of event", hint=hint)
     wanted = EventFilter(
         run=None if run_id is None else RunId(run_id),
         principal=actor,

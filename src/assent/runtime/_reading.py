@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -223,7 +224,9 @@ class Reader:
         return deliveries_in(self._settings.state, status=status, limit=limit)
 
     def audit_log(self, wanted: EventFilter) -> Iterator[dict[str, Json]]:
-        """The entries that pass a filter, in log order."""
+        """The entries that pass a filter, in log order. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`: a run is named as for `show`."""
+        if wanted.run is not None:
+            wanted = replace(wanted, run=find_run(self._recorded(wanted.run), wanted.run))
         if self._journal is None:
             return
         for line in audit_log(self._journal.leaves(), wanted):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assent.errors import AssentError
+from assent.errors import AssentError, InputError
 from assent.journal._export import export_ledger, verify_export
 from assent.journal._export_verifier import ed25519_verifies
 from assent.journal._keys import Ed25519FileSigner
@@ -152,6 +152,28 @@ def test_an_export_overwrites_nothing_and_a_leftover_draft_does_not_matter(tmp_p
         export_ledger(record, tmp_path / "fresh", vkey=SIGNER.vkey)
     assert verify_export(tmp_path / "fresh", KEYS).is_good
     assert not (tmp_path / "fresh.new").exists()
+
+
+def test_a_folder_of_somebody_elses_beside_the_export_is_left_alone(tmp_path: Path) -> None:
+    """What bears the name of the draft and is none is never removed, whatever stands in it."""
+    make_ledger(tmp_path / "ledger.db", runs=1)
+    beside = tmp_path / "fresh.new"
+    others = tmp_path / "others"
+    others.mkdir()
+    for name in ("notes.txt", "README.md"):
+        beside.mkdir()
+        (beside / name).write_text("mine")
+        with SqliteRecord.open(tmp_path / "ledger.db") as record, pytest.raises(InputError) as caught:
+            export_ledger(record, tmp_path / "fresh", vkey=SIGNER.vkey)
+        assert caught.value.code == "EXPORT_EXISTS"
+        assert caught.value.hint
+        assert (beside / name).read_text() == "mine"
+        (beside / name).unlink()
+        beside.rmdir()
+    beside.symlink_to(others)
+    with SqliteRecord.open(tmp_path / "ledger.db") as record, pytest.raises(InputError):
+        export_ledger(record, tmp_path / "fresh", vkey=SIGNER.vkey)
+    assert beside.is_symlink()
 
 
 def test_a_folder_that_is_no_export_says_so(tmp_path: Path) -> None:

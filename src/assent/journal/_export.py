@@ -33,6 +33,10 @@ CHECKPOINTS: Final = "checkpoints.jsonl"
 NEWEST: Final = "checkpoint"
 PAYLOADS: Final = "payloads.jsonl"
 KEY: Final = "ledger.vkey"
+CHECKER: Final = "verify.py"
+README: Final = "README.md"
+
+_FILES: Final = frozenset({LEAVES, CHECKPOINTS, NEWEST, PAYLOADS, KEY, CHECKER, README})
 
 _README: Final = """\
 # An exported Assent ledger
@@ -86,8 +90,8 @@ def export_ledger(record: Record, folder: Path, *, vkey: str, payloads: bool = F
     """Write the record into a new folder that only its owner can read; what it holds.
 
     `vkey` is the ledger's public key. The folder is durable when this returns; a crash half-way leaves at most a folder
-    `NAME.new`, which the next try replaces. Raises `InputError` `EXPORT_EXISTS`, and `WorldError` `RECORD_CORRUPT` for entries
-    that can't be exported and `EXPORT_FAILED` when the disk fails.
+    `NAME.new`, which the next try replaces. Raises `InputError` `EXPORT_EXISTS`, also for a `NAME.new` that is something else,
+    and `WorldError` `RECORD_CORRUPT` for entries that can't be exported and `EXPORT_FAILED` when the disk fails.
     """
     if folder.exists():
         raise InputError(
@@ -97,8 +101,8 @@ def export_ledger(record: Record, folder: Path, *, vkey: str, payloads: bool = F
         )
     draft = folder.with_name(f"{folder.name}.new")
     try:
-        if draft.exists():
-            shutil.rmtree(draft)
+        if draft.is_symlink() or draft.exists():
+            _remove_draft(draft)
         ensure_private_dir(draft)
         exported = _write(record, draft, vkey, payloads=payloads)
         fsync_dir(draft)
@@ -130,6 +134,19 @@ def _not_an_export(folder: Path, missing: str) -> InputError:
     )
 
 
+def _remove_draft(draft: Path) -> None:
+    # Somebody's own folder may bear this name. A draft of ours is empty, or begins with the entries.
+    is_ours = draft.is_dir() and not draft.is_symlink()
+    names = {path.name for path in draft.iterdir()} if is_ours else set()
+    if not is_ours or not names <= _FILES or (names and LEAVES not in names):
+        raise InputError(
+            "EXPORT_EXISTS",
+            f"`{draft}` is in the way: an export is written there first, and this is no export that was left unfinished",
+            hint="move it away, or name another folder",
+        )
+    shutil.rmtree(draft)
+
+
 def verify_export(folder: Path, keys: Sequence[Verifier], *, kept: bytes | str | None = None) -> VerifyReport:
     """What `verify` says of an export; `kept` is a checkpoint that was kept elsewhere.
 
@@ -151,8 +168,8 @@ def _write(record: Record, folder: Path, vkey: str, *, payloads: bool) -> Export
     if payloads and (rows := record.payloads()) is not None:
         count = _write_lines(folder / PAYLOADS, (_payload_line(row) for row in rows))
     _write_bytes(folder / KEY, [vkey.encode(), b"\n"])
-    _write_bytes(folder / "verify.py", [files("assent.journal").joinpath("_export_verifier.py").read_bytes()])
-    _write_bytes(folder / "README.md", [_README.encode()])
+    _write_bytes(folder / CHECKER, [files("assent.journal").joinpath("_export_verifier.py").read_bytes()])
+    _write_bytes(folder / README, [_README.encode()])
     return Exported(entries, len(checkpoints), count)
 
 

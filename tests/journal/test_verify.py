@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -94,8 +95,8 @@ class ListedRecord:
     def blob_refs(self) -> Iterator[tuple[bytes, str]]:
         return iter(self.refs)
 
-    def has_payload(self, commitment: Commitment) -> bool:
-        return any(row.commitment.hex() == commitment for row in self.stored)
+    def with_payload(self, commitments: AbstractSet[Commitment]) -> set[Commitment]:
+        return {Commitment(row.commitment.hex()) for row in self.stored} & commitments
 
     @property
     def has_projections(self) -> bool:

@@ -11,6 +11,7 @@ import os
 import shutil
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -252,8 +253,9 @@ class ExportRecord:
     def blob_refs(self) -> Iterator[tuple[bytes, str]]:
         return iter(())
 
-    def has_payload(self, commitment: Commitment) -> bool:
-        return any(row.commitment.hex() == commitment for row in self.payloads() or ())
+    def with_payload(self, commitments: AbstractSet[Commitment]) -> set[Commitment]:
+        found = self.payloads() or ()
+        return {known for row in found if (known := Commitment(row.commitment.hex())) in commitments}
 
     @property
     def has_projections(self) -> bool:

@@ -7,6 +7,7 @@ nothing is trusted, because finding out whether it may be is the purpose.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import apsw
 
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT, Frontier
-from assent.journal._rows import find_payload, has_table
+from assent.journal._rows import has_table
 from assent.journal._schema import MIGRATIONS, PROJECTIONS, check_ledger
 from assent.journal.ports import Cell
 from assent.spec.ids import Commitment
@@ -94,8 +95,8 @@ class Record(Protocol):
         """Which payload (its commitment) refers to which blob (its digest)."""
         ...
 
-    def has_payload(self, commitment: Commitment) -> bool:
-        """Whether a payload with this commitment is stored; whether it is the right one is not looked at."""
+    def with_payload(self, commitments: AbstractSet[Commitment]) -> set[Commitment]:
+        """Those of which a payload is stored, in one pass; whether it is the right one is not looked at."""
         ...
 
     @property
@@ -183,9 +184,10 @@ class SqliteRecord:
     def blob_refs(self) -> Iterator[tuple[bytes, str]]:
         return self._select("SELECT commitment, digest FROM blob_refs")
 
-    def has_payload(self, commitment: Commitment) -> bool:
-        with translated():
-            return find_payload(self._connection, commitment) is not None
+    def with_payload(self, commitments: AbstractSet[Commitment]) -> set[Commitment]:
+        # By no index: looking one up goes through all epochs of the ledger, and there may be as many as there are runs.
+        found = self._select("SELECT commitment FROM payloads")
+        return {known for row in found if (known := Commitment(row[0].hex())) in commitments}
 
     @property
     def has_projections(self) -> bool:

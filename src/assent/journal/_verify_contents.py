@@ -158,12 +158,16 @@ class ContentsCheck:
             self._add("BLOB_REF_FOREIGN", f"the blob `{digest[:16]}…` of entry {seq} {what}", seq)
 
     def _settle(self, record: Record) -> None:
-        for commitment, (seq, run) in self._bound.items():
-            if run is not None and self._erasures.get(run, -1) > seq:
-                self.erased += 1
-            elif self.is_whole and not record.has_payload(
-                commitment
-            ):  # Else a later entry bound it once more.
+        left = {
+            commitment: seq
+            for commitment, (seq, run) in self._bound.items()
+            if run is None or self._erasures.get(run, -1) <= seq
+        }
+        self.erased += len(self._bound) - len(left)
+        if left and self.is_whole:
+            # Those that are stored were bound once more by a later entry.
+            for commitment in left.keys() - record.with_payload(left.keys()):
+                seq = left[commitment]
                 self._add(
                     "PAYLOAD_MISSING",
                     f"a payload of entry {seq} is gone, and no entry says that it was erased",

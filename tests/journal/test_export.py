@@ -112,6 +112,26 @@ def test_a_line_cut_in_the_middle_is_found_by_both_checkers(exported: Path) -> N
     assert standalone(exported, "--key", SIGNER.vkey)[0] == 6
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("leaves.jsonl", b"[]"),
+        ("leaves.jsonl", b'{"seq":3,"event":[]}'),
+        ("leaves.jsonl", b"[" * 100_000),
+        ("checkpoints.jsonl", b'{"note":5}'),
+        ("payloads.jsonl", b'{"seq":1,"commitment":"x","salt":5,"body":""}'),
+    ],
+)
+def test_a_line_of_another_shape_is_a_finding_of_both_checkers(
+    exported: Path, name: str, line: bytes
+) -> None:
+    lines = (exported / name).read_bytes().splitlines(keepends=True)
+    lines[3] = line + b"\n"
+    (exported / name).write_bytes(b"".join(lines))
+    assert not verify_export(exported, KEYS).is_good
+    assert standalone(exported, "--key", SIGNER.vkey)[0] == 6
+
+
 def test_a_key_that_travels_with_the_export_is_not_believed_silently(exported: Path) -> None:
     """Another key: refused. The key in the folder: used by the checker, which says what that is worth."""
     assert not verify_export(exported, [Ed25519Verifier.from_vkey(STRANGER.vkey)]).is_good

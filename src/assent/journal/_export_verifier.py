@@ -42,7 +42,7 @@ def main(arguments: list[str], folder: Path) -> int:
     except MismatchError as error:
         sys.stdout.write(f"NOT what was recorded: {error}\n")
         return 6
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         sys.stdout.write(f"NOT an export of a ledger: {error!r}\n")
         return 6
     if "--key" not in options:

@@ -75,6 +75,7 @@ def test_a_waiting_run_prints_the_exact_commands_that_go_on(
     assert answer.code == 4
     assert f"assent approve {RUN} publish --digest d1gest --state 'my state'" in answer.err
     assert f"assent reject {RUN} publish --reason" in answer.err
+    assert "waiting for approval of `publish` by 2 of role operator, not the requester" in answer.err
     assert "another" not in answer.err
     assert "d1gest" not in answer.out
     assert [request["op"] for request in runtime.requests] == ["call"]

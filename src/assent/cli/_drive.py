@@ -8,7 +8,7 @@ from typing import Final
 from assent.cli._door import Door
 from assent.cli._exit import exit_code
 from assent.cli._facade import Result
-from assent.cli._json import Object, text
+from assent.cli._json import Object, mapping, text
 from assent.cli._progress import Progress
 from assent.cli._prompt import Answer, ask
 from assent.cli._result_text import is_cut, result_text
@@ -73,9 +73,14 @@ def tell_next(door: Door, run: Object) -> None:
     """The exact commands that would go on, to stderr."""
     status, run_id = text(run, "status"), text(run, "run_id")
     if status == "waiting":
+        from assent.cli._plan_text import approvers_text
+
         for approval in pending(door, run_id):
             step, digest = text(approval, "step"), text(approval, "digest")
-            door.out.note(f"waiting for approval of `{step}`:")
+            who = approvers_text(mapping(approval, "approvers"))
+            # Who typed the command may be nobody who may type the next one.
+            by = "" if who == "any user" else f" by {who}"
+            door.out.note(f"waiting for approval of `{step}`{by}:")
             door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest)}")
             door.out.note(f"  {door.command('reject', run_id, step, '--reason', '…')}")
     elif status == "needs_attention":

@@ -102,6 +102,8 @@ def test_a_key_that_is_no_file_or_not_there_says_so(tmp_path: Path) -> None:
         with pytest.raises(AssentError) as caught:
             Ed25519FileSigner.open(path)
         codes[path.name] = caught.value.code
+        if path.name == "absent":
+            assert "`--key`" in str(caught.value.hint), "verifying needs no key file at all"
     assert codes["absent"] == codes["key"] == "KEY_UNREADABLE"
     assert codes["fifo"] == codes[tmp_path.name] == "KEY_INVALID"
     with pytest.raises(AssentError) as caught:

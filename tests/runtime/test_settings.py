@@ -276,7 +276,14 @@ def test_plugins_are_named_by_the_workspace_and_nowhere_else(
         ("policy = 3", "1:1", "`policy` must be text", None),
         ("limits = 3", "1:1", "`limits` must be a table: `[limits]`", None),
         ('a = """\nstrict\n"""\n[identity]\nstric = 1', "1:1", "the file has no key `a`", None),
-        ("x = ", "1:5", "this is not TOML: invalid value", None),
+        ("x = ", "1:5", "this is not TOML: invalid value", "text stands in quotes"),
+        ("[limits]\n[limits]", "2:8", "this is not TOML: cannot declare `limits` twice", None),
+        (
+            "[limits.rate]\n[limits.rate]",
+            "2:13",
+            "this is not TOML: cannot declare `limits.rate` twice",
+            None,
+        ),
         ("\n[identity\n", "2:10", "this is not TOML: expected", None),
     ],
 )

@@ -84,7 +84,8 @@ class Ed25519FileSigner:
         try:
             return cls._open(path)
         except FileNotFoundError as error:
-            raise _unreadable(path, error) from error
+            hint = "say where the key is: `[ledger] key` in assent.toml; to verify, the public key is enough: `--key`"
+            raise _unreadable(path, error, hint) from error
 
     @classmethod
     def _open(cls, path: Path) -> Ed25519FileSigner:
@@ -205,9 +206,10 @@ def _create_private(path: Path, text: str) -> None:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> WorldError:
+def _unreadable(path: Path, error: OSError, hint: str | None = None) -> WorldError:
     return WorldError(
         "KEY_UNREADABLE",
         f"the key file can't be used: {(error.strerror or 'unknown').lower()}",
         path=str(path),
+        hint=hint,
     )

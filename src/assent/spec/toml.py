@@ -28,8 +28,11 @@ def parse_toml(data: bytes, source: str, *, code: str) -> tuple[dict[str, object
         problem = found[1] if found else "the file is nested too deeply"
         end = (str(text.count("\n") + 1), str(len(text) - text.rfind("\n")))
         line, column = (found[2], found[3]) if found and found[2] else end
+        # A table's name comes as Python writes it: ('limits', 'rate').
+        problem = _TUPLE.sub(lambda key: f"`{'.'.join(_QUOTED.findall(key[0]))}`", problem)
         message = f"this is not TOML: {problem[:1].lower()}{problem[1:]}"
-        raise InputError(code, message, path=f"{source}:{line}:{column}") from None
+        hint = "text stands in quotes" if problem == "Invalid value" else None
+        raise InputError(code, message, path=f"{source}:{line}:{column}", hint=hint) from None
 
 
 def _decode(data: bytes, source: str, code: str) -> str:
@@ -46,6 +49,8 @@ def _decode(data: bytes, source: str, code: str) -> str:
 
 
 _AT: Final = re.compile(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)\Z", re.DOTALL)
+_TUPLE: Final = re.compile(r"\('[^']*',(?: '[^']*',?)*\)")
+_QUOTED: Final = re.compile(r"'([^']*)'")
 _PART: Final = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*""")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Lock, shield, wait
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict
@@ -433,8 +434,11 @@ class Versions:
         try:
             await shield(work)
         except CancelledError:
-            # INVARIANT: the changes are numbered by what is known to be recorded, so who gives up waits until that is known.
-            await wait({work})
+            # INVARIANT: the changes are numbered by what is known to be recorded, so who gives up waits until that is known,
+            # however often they are told to give up.
+            while not work.done():
+                with suppress(CancelledError):
+                    await wait({work})
             if not work.cancelled():
                 work.exception()  # Nobody else will ask what became of it.
             raise

@@ -115,3 +115,19 @@ async def test_a_caller_that_left_is_no_exception_that_nobody_looked_at() -> Non
     assert told == []
     with pytest.raises(InputError, match="is closing"):
         await stays
+
+
+async def test_a_step_that_was_not_begun_yet_is_put_away_without_a_warning(place: Place) -> None:
+    """Its effect is due, and the runtime closes before the loop comes to it; the next owner begins it."""
+    async with place.open() as rt:
+        running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b"))))
+        async with asyncio.timeout(30):
+            while not (actors := [*rt._running._actors.values()]) or not actors[0]._busy:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await rt.close()
+        await asyncio.wait({running})
+        assert running.exception() is not None
+    del running, actors  # Where a coroutine is freed that never ran, Python warns, and the test fails.
+    async with place.open() as rt:
+        [result] = await rt.resume()
+        assert (result.status, place.box.count("execute", "a")) == (RunState.SUCCEEDED, 1)

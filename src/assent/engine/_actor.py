@@ -344,7 +344,8 @@ class RunActor:
             self._launch(key, work)
 
     def _launch(self, key: StepKey, work: Coroutine[Any, Any, Command]) -> None:
-        self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
+        task = self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
+        task.add_done_callback(lambda _: work.close())  # one that is cancelled before it begins never ran it
 
     @property
     def _is_full(self) -> bool:
@@ -360,8 +361,7 @@ class RunActor:
         """
         if self.record.mode is not _WORKFLOW:
             return False
-        is_paused = self._was_gate_open and not self._services.gate.is_open
-        return is_paused or self.record.has(_IN_DOUBT)
+        return (self._was_gate_open and not self._services.gate.is_open) or self.record.has(_IN_DOUBT)
 
     async def _decide_more(self) -> bool:
         moved = False

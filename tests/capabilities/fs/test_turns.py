@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assent.capabilities.fs._turns import in_turn
+from assent.capabilities.fs._turns import in_turn, whole
 from assent.invocation import CancelToken, NoEffectError
 
 HERE, THERE = object(), object()
@@ -73,3 +74,27 @@ def test_who_is_not_wanted_any_more_gives_up_its_turn() -> None:
     assert caught.value.code == "CALL_CANCELLED"
     with in_turn(context(), ["a"]):
         pass
+
+
+async def test_an_async_part_that_is_ended_twice_still_waits_for_its_thread() -> None:
+    """Nothing goes on behind the back of whoever ended it, who may give the files up next."""
+    begun, release, ended = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        assert release.wait(PATIENCE_S)
+        ended.append("thread")
+
+    part = asyncio.ensure_future(whole(context(), work))
+    async with asyncio.timeout(PATIENCE_S):
+        while not begun.is_set():  # noqa: ASYNC110 - a thread says so
+            await asyncio.sleep(0.001)
+    for _ in range(2):
+        part.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not part.done()
+    release.set()
+    await asyncio.wait({part})
+    assert part.cancelled()
+    assert ended == ["thread"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -89,7 +89,9 @@ async def whole(context: LocalContext, function: Callable[[], T]) -> T:
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
         context.cancel.cancel()
-        await asyncio.wait({thread})
+        while not thread.done():  # It may be ended twice: by a run that broke, and then by the close.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({thread})
         if not thread.cancelled():
             thread.exception()  # looked at, so that asyncio does not report it as never retrieved
         raise

@@ -92,7 +92,11 @@ async def test_one_that_fails_at_import_is_told_too(shop: Workshop) -> None:
 
 def test_a_required_plugin_that_cannot_be_loaded_keeps_the_runtime_shut(shop: Workshop) -> None:
     require(shop)
-    assert refused(lambda: Runtime.open(shop.folder)).code == "PLUGIN_UNTRUSTED"
+    error = refused(lambda: Runtime.open(shop.folder))
+    assert error.code == "PLUGIN_UNTRUSTED"
+    assert "`[plugins] required`" in str(error.hint), (
+        "why nothing opens, though the call is of something else"
+    )
     shop.trust()
     runtime = Runtime.open(shop.folder)
     runtime.plugins.close()

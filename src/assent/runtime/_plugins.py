@@ -96,6 +96,8 @@ class Plugins:
             except AssentError as error:
                 if name in settings.required_plugins:
                     self.close()
+                    why = "this workspace does not open without it: `[plugins] required` in assent.toml"
+                    error.hint = f"{error.hint}; {why}" if error.hint else why
                     raise
                 self._faults[name] = error
 

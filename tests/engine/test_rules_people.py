@@ -391,6 +391,7 @@ async def test_rule_6_who_may_decide(
         with pytest.raises(RefusedError) as caught:
             await rt.approve(waiting.run_id, principal=refused)
         assert caught.value.code == "APPROVER_REFUSED"
+        assert "`assent approvals --diff`" in str(caught.value.hint), "the list alone does not name them"
         assert (await rt.approve(waiting.run_id, principal=accepted)).status is RunState.SUCCEEDED
 
 

@@ -104,7 +104,7 @@ def check_approver(asked: ApprovalRecord, principal: Principal) -> None:
             "APPROVER_REFUSED",
             f"`{who}` may not decide on step `{request.step}`: {why}",
             path=request.step,
-            hint="ask somebody whom the rule names; `assent approvals` shows it",
+            hint="ask somebody whom the rule names; `assent approvals --diff` shows whom",
             details={"rule": request.rule, "requester": request.requester},
         )
 

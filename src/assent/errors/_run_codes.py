@@ -105,7 +105,7 @@ RUN_CODES: Final[dict[str, Explanation]] = {
     ),
     "APPROVER_REFUSED": Explanation(
         "This principal may not decide: the wrong kind or role, the requester, or one who already did.",
-        "Ask somebody whom the rule names; `assent approvals` shows it.",
+        "Ask somebody whom the rule names; `assent approvals --diff` shows whom.",
     ),
     "RUN_UNKNOWN": Explanation(
         "There is no run of that id in this state directory.",

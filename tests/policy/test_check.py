@@ -6,15 +6,19 @@ import stat
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from assent.errors import InputError
+from assent.errors import InputError, Json
 from assent.policy import DEFAULT_POLICY_YAML, PolicyEngine, check, require_private
+from assent.policy._cover import Earlier, covers
 from assent.spec.capability import (
     RiskLevel,
     create_delete_capability,
     create_read_capability,
     create_write_capability,
 )
+from assent.spec.policy import Rule
 from tests.support.policy import context
 
 READ = create_read_capability("io.fs.read_file", parameters={"type": "object", "properties": {"path": {}}})
@@ -111,6 +115,58 @@ def test_shadowed_rule_is_found_and_really_never_decides(above: str, below: str)
 def test_reachable_rule_is_not_accused(above: str, below: str) -> None:
     text = rules(f"id: above, decision: DENY, {above}", f"id: below, decision: ALLOW, {below}".rstrip(", "))
     assert check(text) == []
+
+
+_PATTERNS = st.lists(st.sampled_from(["*", "a.*", "a.b", "*.b", "a.b.*", "c.d"]), max_size=2)
+_WORDS = st.lists(st.sampled_from(["x", "y", "z"]), min_size=1, max_size=2, unique=True)
+
+
+@st.composite
+def _whens(draw: st.DrawFn) -> dict[str, Json]:
+    when: dict[str, Json] = {}
+    for key in ("capability", "workflow"):
+        if patterns := draw(_PATTERNS):
+            when[key] = [*patterns]
+    for key in ("roles", "labels"):
+        if draw(st.booleans()):
+            when[key] = {draw(st.sampled_from(["any", "all"])): [*draw(_WORDS)]}
+    return when
+
+
+@given(st.lists(_whens(), min_size=2, max_size=8))
+def test_no_rule_that_covers_another_is_passed_over(whens: list[dict[str, Json]]) -> None:
+    """What the tables leave out really covers nothing: the answers are those of comparing each rule with each."""
+    rules = (
+        PolicyEngine.from_dict(
+            {
+                "version": 1,
+                "rules": [{"id": f"r{i}", "when": when, "decision": "DENY"} for i, when in enumerate(whens)],
+            }
+        )
+    ).policy.rules
+    earlier = Earlier(rules)
+    for i, rule in enumerate(rules):
+        found = [other.id for other in earlier.of(i) if covers(other, rule)]
+        assert found == [other.id for other in rules[:i] if covers(other, rule)]
+
+
+def test_rules_that_have_nothing_to_do_with_each_other_are_not_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or checking the 10 000 rules that a policy may have would take minutes."""
+    compared: list[str] = []
+
+    def counted(wide: Rule, narrow: Rule) -> bool:
+        compared.append(narrow.id)
+        return covers(wide, narrow)
+
+    monkeypatch.setattr("assent.policy._check.covers", counted)
+    text = "version: 1\nrules:\n" + "".join(
+        f"  - {{id: r{i}, when: {{capability: a.b{i}.*, roles: role-{i}}}, decision: DENY}}\n"
+        for i in range(200)
+    )
+    assert check(text) == []
+    assert compared == []
 
 
 def test_several_rules_together_make_one_unreachable() -> None:

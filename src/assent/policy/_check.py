@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
 from assent.errors import InputError, Json
-from assent.policy._cover import cells, covers, is_contradictory, may_match
+from assent.policy._cover import Earlier, cells, covers, is_contradictory, may_match
 from assent.policy._read import read_faults
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.documents import Document, did_you_mean, load_yaml
@@ -92,13 +92,14 @@ def _line(path: str | None) -> tuple[int, int]:
 
 def _unreachable(policy: Policy, document: Document, places: dict[str, int]) -> list[Finding]:
     found: list[Finding] = []
+    earlier = Earlier(policy.rules)
     for i, rule in enumerate(policy.rules):
         path = document.position(("rules", places[rule.id], "id"))
         if is_contradictory(rule):
             message = f"rule `{rule.id}` can never hold: its `not` takes away all that its `when` matches"
             found.append(Finding("warning", "unreachable", message, path, rule.id))
             continue
-        blockers = _blockers(rule, policy.rules[:i])
+        blockers = _blockers(rule, earlier.of(i))
         if len(blockers) == 1:
             first = blockers[0]
             same = (
@@ -118,7 +119,7 @@ def _unreachable(policy: Policy, document: Document, places: dict[str, int]) -> 
     return found
 
 
-def _blockers(rule: Rule, earlier: Sequence[Rule]) -> list[Rule]:
+def _blockers(rule: Rule, earlier: Iterable[Rule]) -> list[Rule]:
     """The earlier rules that together leave nothing to this one, or none when something is left."""
     left: set[tuple[OperationType, RiskLevel]] = set(cells(rule.when))
     blockers: list[Rule] = []

@@ -5,12 +5,56 @@ The answers are sound, not complete: a "yes" is certain, a "no" may be a "cannot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
+from assent.policy._index import Numbered, any_table, pattern_table
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.globs import glob_matches
 from assent.spec.policy import Match, Rule
+
+
+class Earlier:
+    """For each rule of a policy the earlier ones that may cover it, found by tables: comparing each with each is dear."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        numbered: Numbered = [(1 << i, rule.when) for i, rule in enumerate(rules) if rule.condition is None]
+        self._patterns = tuple(
+            (pattern_table(numbered, wanted), wanted)
+            for wanted in (_principals, _capabilities, _workflows, _environments)
+        )
+        self._roles = any_table(numbered, lambda match: match.roles_any)
+        self._labels = any_table(numbered, lambda match: match.labels_any)
+
+    def of(self, i: int) -> Iterator[Rule]:
+        """The rules above rule `i` that may cover it, in file order: every one that does, and few others."""
+        when = self._rules[i].when
+        left = (1 << i) - 1
+        for table, wanted in self._patterns:
+            for pattern in wanted(when) or ("",):
+                left &= table(_narrow(pattern))
+        left &= self._roles(when.roles_any | when.roles_all) & self._labels(when.labels_any | when.labels_all)
+        while left:
+            lowest = left & -left
+            yield self._rules[lowest.bit_length() - 1]
+            left ^= lowest
+
+
+def _principals(match: Match) -> tuple[str, ...]:
+    return match.principals
+
+
+def _capabilities(match: Match) -> tuple[str, ...]:
+    return match.capabilities
+
+
+def _workflows(match: Match) -> tuple[str, ...]:
+    return match.workflows
+
+
+def _environments(match: Match) -> tuple[str, ...]:
+    return match.environments
 
 
 def covers(wide: Rule, narrow: Rule) -> bool:
@@ -64,12 +108,16 @@ def _patterns(wide: Iterable[str], narrow: Iterable[str]) -> bool:
     if not wanted:
         return True
     patterns = tuple(narrow)
-    # A `*` of the narrow pattern stands for anything, so only a `*` of the wide one may swallow it: it is replaced by a
-    # character that no pattern can hold otherwise.
     return bool(patterns) and all(
-        any(pattern == other or glob_matches(other, pattern.replace("*", "\0")) for other in wanted)
+        any(pattern == other or glob_matches(other, _narrow(pattern)) for other in wanted)
         for pattern in patterns
     )
+
+
+def _narrow(pattern: str) -> str:
+    # A `*` of the narrow pattern stands for anything, so only a `*` of the wide one may swallow it: it is replaced by a
+    # character that no pattern can hold otherwise.
+    return pattern.replace("*", "\0")
 
 
 def _some(wide: frozenset[str], narrow_any: frozenset[str], narrow_all: frozenset[str]) -> bool:

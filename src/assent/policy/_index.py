@@ -23,7 +23,8 @@ REMEMBERED_MAX: Final = 4096
 """Distinct values kept per table; a table that is full starts again empty."""
 
 
-_Numbered: TypeAlias = list[tuple[int, Match]]
+Numbered: TypeAlias = list[tuple[int, Match]]
+"""What rules match, each with the bit that stands for the rule."""
 
 _Both: TypeAlias = tuple[int, int]
 """The rules whose `when` one value satisfies, and those whose `not` it satisfies."""
@@ -70,16 +71,16 @@ class _Layer:
 
     def __init__(self, matches: Iterable[tuple[int, Match]]) -> None:
         numbered = list(matches)
-        self._principals = _patterns(numbered, lambda m: m.principals)
-        self._roles_any = _some(numbered, lambda m: m.roles_any)
+        self._principals = pattern_table(numbered, lambda m: m.principals)
+        self._roles_any = any_table(numbered, lambda m: m.roles_any)
         self._roles_all = _every(numbered, lambda m: m.roles_all)
-        self.what = _patterns(numbered, lambda m: m.capabilities)
-        self._operation_types = _some(numbered, lambda m: m.operation_types)
-        self._risk_levels = _some(numbered, lambda m: m.risk_levels)
-        self._labels_any = _some(numbered, lambda m: m.labels_any)
+        self.what = pattern_table(numbered, lambda m: m.capabilities)
+        self._operation_types = any_table(numbered, lambda m: m.operation_types)
+        self._risk_levels = any_table(numbered, lambda m: m.risk_levels)
+        self._labels_any = any_table(numbered, lambda m: m.labels_any)
         self._labels_all = _every(numbered, lambda m: m.labels_all)
-        self._workflows = _patterns(numbered, lambda m: m.workflows)
-        self._environments = _patterns(numbered, lambda m: m.environments)
+        self._workflows = pattern_table(numbered, lambda m: m.workflows)
+        self._environments = pattern_table(numbered, lambda m: m.environments)
 
     def who(self, principal: Principal) -> int:
         roles = principal.roles
@@ -106,7 +107,7 @@ def _remember(table: dict[_Key, _Both], key: _Key, value: _Both) -> _Both:
 # -- tables, one per key -----------------------------------------------------------------------------------------------
 
 
-def _patterns(numbered: _Numbered, wanted: Callable[[Match], tuple[str, ...]]) -> Callable[[str], int]:
+def pattern_table(numbered: Numbered, wanted: Callable[[Match], tuple[str, ...]]) -> Callable[[str], int]:
     """The rules of which one pattern fits the value: by look-up when exact or a prefix (`io.fs.*`), the others one by one."""
     free, exact = _collect(numbered, wanted)
     prefixes = {
@@ -128,7 +129,7 @@ def _patterns(numbered: _Numbered, wanted: Callable[[Match], tuple[str, ...]]) -
     return table
 
 
-def _some(numbered: _Numbered, wanted: Callable[[Match], Iterable[str]]) -> Callable[[Iterable[str]], int]:
+def any_table(numbered: Numbered, wanted: Callable[[Match], Iterable[str]]) -> Callable[[Iterable[str]], int]:
     """The rules that want one of the values."""
     free, exact = _collect(numbered, wanted)
 
@@ -141,7 +142,7 @@ def _some(numbered: _Numbered, wanted: Callable[[Match], Iterable[str]]) -> Call
     return table
 
 
-def _every(numbered: _Numbered, wanted: Callable[[Match], frozenset[str]]) -> Callable[[frozenset[str]], int]:
+def _every(numbered: Numbered, wanted: Callable[[Match], frozenset[str]]) -> Callable[[frozenset[str]], int]:
     """The rules that want no more than the values."""
     sets: dict[frozenset[str], int] = {}
     for bit, match in numbered:
@@ -158,7 +159,7 @@ def _every(numbered: _Numbered, wanted: Callable[[Match], frozenset[str]]) -> Ca
     return table
 
 
-def _collect(numbered: _Numbered, wanted: Callable[[Match], Iterable[str]]) -> tuple[int, dict[str, int]]:
+def _collect(numbered: Numbered, wanted: Callable[[Match], Iterable[str]]) -> tuple[int, dict[str, int]]:
     free, exact = 0, dict[str, int]()
     for bit, match in numbered:
         values = tuple(wanted(match))

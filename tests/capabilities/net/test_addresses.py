@@ -71,3 +71,10 @@ def test_a_network_opens_its_own_kind_only() -> None:
     assert is_opened_by(ipaddress.ip_address("10.1.2.3"), ipaddress.ip_network("10.0.0.0/8"))
     assert not is_opened_by(ipaddress.ip_address("::a01:203"), ipaddress.ip_network("10.0.0.0/8"))
     assert not is_opened_by(ipaddress.ip_address("11.1.2.3"), ipaddress.ip_network("10.0.0.0/8"))
+
+
+def test_a_network_does_not_open_the_metadata_service_in_it_whatever_interface_is_named() -> None:
+    network = ipaddress.ip_network("fe80::/10")
+    for written in ("fe80::a9fe:a9fe", "fe80::a9fe:a9fe%eth0"):
+        assert not is_opened_by(ipaddress.ip_address(written), network)
+    assert is_opened_by(ipaddress.ip_address("fe80::1%eth0"), network)

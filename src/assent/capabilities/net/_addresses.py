@@ -80,7 +80,7 @@ def _tables() -> tuple[list[tuple[Network, str]], list[tuple[Network, str]]]:
 
 def why_not_public(address: Address) -> str | None:
     """What an address is in a few words, unless it is public: then None."""
-    if str(address).partition("%")[0] in METADATA:
+    if _hands_out_credentials(address):
         return "a cloud's metadata service"
     ipv4, ipv6 = _tables()
     if isinstance(address, ipaddress.IPv4Address):
@@ -100,4 +100,9 @@ def is_opened_by(address: Address, network: Network) -> bool:
     if address.version != network.version or address not in network:
         return False
     is_alone = network.num_addresses == 1
-    return is_alone or str(address) not in METADATA
+    return is_alone or not _hands_out_credentials(address)
+
+
+def _hands_out_credentials(address: Address) -> bool:
+    # The resolver may name the interface as well, behind a percent sign.
+    return str(address).partition("%")[0] in METADATA

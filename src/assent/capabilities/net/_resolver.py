@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -30,16 +32,23 @@ class SystemResolver:
         self._free = asyncio.Semaphore(LOOKUPS_MAX)
 
     async def addresses(self, host: str, port: int) -> list[Address]:
-        async with self._free:
-            return await _in_thread(host, port)
+        await self._free.acquire()
+        try:
+            found = _in_thread(host, port, self._free.release)
+        except RuntimeError as error:  # there can be no other thread now
+            self._free.release()
+            raise OSError(errno.EAGAIN, "no thread is left to ask the resolver") from error
+        return await found
 
 
-def _in_thread(host: str, port: int) -> asyncio.Future[list[Address]]:
+def _in_thread(host: str, port: int, over: Callable[[], None]) -> asyncio.Future[list[Address]]:
+    """The addresses to come. `over` is called when the thread ends, which may be long after nobody waits for it."""
     # The loop's own pool would be waited for when the process ends, and a lookup may take as long as the resolver likes.
     loop = asyncio.get_running_loop()
     future: asyncio.Future[list[Address]] = loop.create_future()
 
     def settle(found: list[Address], error: OSError | None) -> None:
+        over()
         if future.done():
             return
         if error is None:

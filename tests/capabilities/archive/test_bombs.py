@@ -47,3 +47,26 @@ def test_a_quine_is_one_layer_like_any_other(hands: Hands) -> None:
     """An archive in itself would unpack for ever; nobody unpacks what comes out."""
     inner = zip_of(ZipEntry(name=b"r.zip", data=b"PK"))
     assert unpacked(hands, "x.zip", inner) == {"r.zip"}
+
+
+def test_a_directory_of_records_is_counted_while_it_is_read(hands: Hands) -> None:
+    """Each record is kept until all are there: a file of nothing but records would fill memory before an entry is met."""
+    entries = [ZipEntry(name=b"%d" % number, data=b"") for number in range(10)]
+    (hands.root / "ten.zip").write_bytes(zip_of(*entries))
+    assert (
+        hands.do("sys.archive.unpack", source="ten.zip", destination="ten", entries_max=10).execute()["files"]
+        == 10
+    )
+    # The last record is damaged, and is not come to.
+    data = zip_of(*entries, ZipEntry(name=b"x" * 90, data=b"")).replace(b"PK\1\2", b"PK\1\3")
+    data = data.replace(b"PK\1\3", b"PK\1\2", 10)
+    (hands.root / "many.zip").write_bytes(data)
+    assert refusal(hands, "many.zip", entries_max=10).code == "ARCHIVE_QUOTA"
+    assert refusal(hands, "many.zip", entries_max=11).code == "ARCHIVE_INVALID"
+
+
+def test_a_record_with_a_name_of_no_file_is_refused_while_the_directory_is_read(hands: Hands) -> None:
+    whole = zip_of(ZipEntry(name=b"x" * 5000, data=b""), ZipEntry(name=b"y", data=b""))
+    broken = whole.replace(b"PK\1\2", b"PK\1\3").replace(b"PK\1\3", b"PK\1\2", 1)
+    (hands.root / "long.zip").write_bytes(broken)
+    assert refusal(hands, "long.zip").code == "ARCHIVE_NAME_REFUSED"

@@ -80,14 +80,18 @@ class Meter:
 
     def met(self, depth: int) -> None:
         """One more entry, that many folders deep. Raises ARCHIVE_QUOTA, CALL_CANCELLED."""
-        self.check()
         self.entries += 1
-        if self.entries > self._limits.entries_max:
+        self.require_room(self.entries)
+        if depth > self._limits.depth_max:
+            raise quota("is nested too deeply", self._limits.depth_max, "folders", "depth_max")
+
+    def require_room(self, entries: int) -> None:
+        """Do nothing where so many may come out. Raises ARCHIVE_QUOTA, CALL_CANCELLED."""
+        self.check()
+        if entries > self._limits.entries_max:
             raise quota(
                 "holds too many files and folders", self._limits.entries_max, "entries", "entries_max"
             )
-        if depth > self._limits.depth_max:
-            raise quota("is nested too deeply", self._limits.depth_max, "folders", "depth_max")
 
     def check(self) -> None:
         """Stop when nobody wants the result any more."""

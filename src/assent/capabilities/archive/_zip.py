@@ -28,7 +28,7 @@ from assent.capabilities.archive._faults import (
 from assent.capabilities.archive._limits import Meter
 from assent.capabilities.archive._names import checked
 from assent.capabilities.archive._zip_end import Directory, find_directory
-from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs._paths import PATH_BYTES_MAX, shown
 
 _CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
 _LOCAL: Final = struct.Struct("<4s5H3I2H")
@@ -110,7 +110,8 @@ def _records(source: IO[bytes], directory: Directory, meter: Meter) -> Iterator[
     for number in range(directory.count):
         if left < _CENTRAL.size:
             raise ambiguous(f"its directory has room for {number} entries and claims {directory.count}")
-        meter.check()
+        # All records are kept before the first entry is met, so they are counted here: each is an entry, or comes twice.
+        meter.require_room(number + 1)
         fields = _CENTRAL.unpack(_exactly(source, _CENTRAL.size))
         signature, made_by, _, flags, method, _, _, crc, packed, size = fields[:10]
         name_length, extra_length, comment_length, disk, _, attributes, offset = fields[10:]
@@ -124,6 +125,8 @@ def _records(source: IO[bytes], directory: Directory, meter: Meter) -> Iterator[
             raise unsupported("several disks")
         raw = _exactly(source, name_length)
         name = _decoded(raw, flags)
+        if name_length > PATH_BYTES_MAX + 1:  # a folder's has a final slash
+            raise name_refused(name, f"has a name of more than {PATH_BYTES_MAX} bytes")
         extra = _extras(_exactly(source, extra_length), name)
         source.seek(comment_length, 1)
         size, packed, offset = _wide(extra.get(_EXTRA_ZIP64), name, (size, packed, offset, disk))

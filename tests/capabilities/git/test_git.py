@@ -6,7 +6,11 @@ import os
 from pathlib import Path
 
 import pygit2
+import pytest
 
+from assent.capabilities.git._index import left_alone, read_index
+from assent.capabilities.git._layout import find_repository
+from assent.invocation import NoEffectError
 from assent.spec.states import Verdict
 from tests.support.hands import Hands
 from tests.support.repositories import commit_all, says
@@ -269,3 +273,75 @@ def test_previews_build_on_each_other(hands: Hands) -> None:
     second = hands.step("sys.git.commit", message="m").on(world).preview()
     assert "-two" in second.diff
     assert "new tag v2" in hands.step("sys.git.tag", name="v2").on(world).preview().diff
+
+
+# -- what git was told to leave alone -----------------------------------------------------------------------------------------
+
+
+@needs_git
+@pytest.mark.parametrize("version", ["2", "4"])
+def test_files_that_git_was_told_to_leave_alone_are_left_alone(hands: Hands, version: str) -> None:
+    """A file that is not checked out was not deleted, and one that is assumed to be unchanged is committed by nobody's `-a`."""
+    git(hands.root, "update-index", "--index-version", version)
+    git(hands.root, "update-index", "--skip-worktree", "docs/c.txt")
+    git(hands.root, "update-index", "--assume-unchanged", "a.txt")
+    (hands.root / "docs/b.bin").write_bytes(b"other")
+    assert hands.read("sys.git.status")["unstaged"] == [{"path": "docs/b.bin", "change": "modified"}]
+    flags = git(hands.root, "ls-files", "-v")
+    assert flags == "h a.txt\nH docs/b.bin\nS docs/c.txt\n"
+    for number, paths in enumerate((None, ["docs/b.bin", "docs/c.txt"], ["."])):
+        (hands.root / "docs/b.bin").write_bytes(b"%d" % number)
+        step = hands.do("sys.git.commit", message="m", paths=paths)
+        step.execute()
+        told = git(hands.root, "show", "--name-status", "--format=", "HEAD").splitlines()
+        assert [line for line in told if not line.startswith("A")] == ["M\tdocs/b.bin"], paths
+        assert set(flags.splitlines()) <= set(git(hands.root, "ls-files", "-v").splitlines())
+        step.compensate()
+        assert git(hands.root, "ls-files", "-v") == flags
+    hands.do("sys.git.commit", message="by its name", paths=["a.txt"]).execute()
+    assert git(hands.root, "show", "--name-status", "--format=", "HEAD") == "M\ta.txt\n"
+
+
+@needs_git
+def test_flags_are_found_behind_names_of_every_length(hands: Hands) -> None:
+    """Names are padded in one version of the index and share their beginnings in another."""
+    names = ["n" * length for length in range(1, 20)] + ["x/" + "y" * 200, "x/" + "y" * 190 + "z", "x/a"]
+    for name in names:
+        (hands.root / name).parent.mkdir(exist_ok=True)
+        (hands.root / name).touch()
+    git(hands.root, "add", "-A")
+    git(hands.root, "update-index", "--skip-worktree", *names[::2])
+    git(hands.root, "update-index", "--assume-unchanged", *names[::3])
+    repository = find_repository(hands.step("sys.git.status").context, ".")
+    for version in ("3", "4"):
+        git(hands.root, "update-index", "--index-version", version)
+        data = read_index(repository.files, ".git")
+        assert data is not None
+        assert left_alone(repository, data) == {*names[::2], *names[::3]}
+        with pytest.raises(NoEffectError) as caught:
+            left_alone(repository, data[: len(data) // 3])
+        assert caught.value.code == "GIT_UNREADABLE"
+    assert left_alone(repository, None) == frozenset()
+
+
+# -- what is missing ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["the tree", "a folder in it", "a file in it"])
+def test_an_object_that_is_missing_is_told(hands: Hands, what: str) -> None:
+    """A clone may have been made without all contents, and a disk may have lost some."""
+    tree = pygit2.Repository(str(hands.root)).head.peel(pygit2.Commit).tree
+    name = str({"the tree": tree, "a folder in it": tree["docs"], "a file in it": tree["a.txt"]}[what].id)
+    (hands.root / ".git/objects" / name[:2] / name[2:]).unlink()
+    assert refusal(hands, "sys.git.commit", message="m").code == "GIT_UNREADABLE"
+    with pytest.raises(NoEffectError) as caught:
+        hands.preview("sys.git.commit", message="m")
+    assert caught.value.code == "GIT_UNREADABLE"
+
+
+@pytest.mark.parametrize(
+    "name", ["refs/heads/main\n\nmore", "refs/heads/../../x", "refs/heads/a..b", "refs/"]
+)
+def test_a_head_that_names_what_is_no_reference_is_not_followed(hands: Hands, name: str) -> None:
+    (hands.root / ".git/HEAD").write_text(f"ref: {name}\n")
+    assert refusal(hands, "sys.git.commit", message="m").code == "GIT_UNREADABLE"

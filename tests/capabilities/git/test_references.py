@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pygit2
 import pytest
 
@@ -186,3 +188,19 @@ def test_a_lock_of_somebody_else_is_respected(hands: Hands, lock: str) -> None:
     assert (found.code, found.path) == ("GIT_LOCKED", f".git/{lock}")
     path.unlink()
     hands.do("sys.git.commit", message="m")
+
+
+@needs_git
+@pytest.mark.parametrize(
+    "how", [{"action": "delete", "force": True}, {"action": "rename", "new_name": "next"}]
+)
+def test_a_branch_of_another_work_tree_stays(hands: Hands, how: dict[str, object], tmp_path: Path) -> None:
+    """Its files would be of a branch that is not there any more."""
+    repo = pygit2.Repository(str(hands.root))
+    repo.branches.create("spare", repo.head.peel(pygit2.Commit))
+    git(hands.root, "worktree", "add", "-q", str(tmp_path / "other"), "topic")
+    git(hands.root, "worktree", "add", "-q", "--detach", str(tmp_path / "loose"))
+    (hands.root / ".git/worktrees/stray").touch()
+    found = refusal(hands, "sys.git.branch", name="topic", **how)
+    assert (found.code, "`other`" in found.message) == ("GIT_BRANCH_IN_USE", True)
+    hands.do("sys.git.branch", name="spare", **how).execute()

@@ -24,6 +24,7 @@ from assent.capabilities.git._index import (
     digest_of,
     edited,
     entries_of,
+    left_alone,
     read_index,
 )
 from assent.capabilities.git._layout import Repository, find_repository
@@ -55,7 +56,8 @@ class CommitEffect(GitEffect[Commit, Committed]):
         index_entry = repository.files.stat(f"{repository.git}/index")
         old_index = read_index(repository.files, repository.git)
         staged = entries_of(repository, old_index)
-        edits = dict(_Look(context, repository, bench, staged).edits(parameters.paths))
+        look = _Look(context, repository, bench, staged, left_alone(repository, old_index))
+        edits = dict(look.edits(parameters.paths))
         new_index = edited(repository, old_index, edits.items()) if edits else old_index
         head = refs.head
         require_countable(repository, bench.repo, head)
@@ -142,20 +144,27 @@ class _Look:
     """Compares the workspace's files with the index, and makes blobs of what differs."""
 
     def __init__(
-        self, context: LocalContext, repository: Repository, bench: Workbench, staged: dict[str, Entry]
+        self,
+        context: LocalContext,
+        repository: Repository,
+        bench: Workbench,
+        staged: dict[str, Entry],
+        left_alone: frozenset[str],
     ) -> None:
+        """`left_alone` are paths that are looked at only where they are named themselves, and that are gone for no reason."""
         self._context = context
         self._repository = repository
         self._files = repository.files
         self._bench = bench
         self._staged = staged
+        self._left_alone = left_alone
         self._attributes: pygit2.Repository | None = None
         self._count = 0
 
     def edits(self, paths: list[str] | None) -> Iterator[tuple[str, Entry | None]]:
         """Each path that differs, with what the index will say; None for what is gone."""
         if paths is None:
-            wanted = dict.fromkeys(self._staged)
+            wanted = dict.fromkeys(name for name in self._staged if name not in self._left_alone)
         else:
             wanted = {}
             for path in map(place, paths):
@@ -170,7 +179,11 @@ class _Look:
         inner = self._repository.inside(path)
         below = f"{inner}/" if inner else ""
         entry = self._files.stat(path)
-        tracked = [name for name in self._staged if name == inner or name.startswith(below)]
+        tracked = [
+            name
+            for name in self._staged
+            if name == inner or (name.startswith(below) and name not in self._left_alone)
+        ]
         if entry is None and not tracked:
             raise missing(path)
         yield from tracked
@@ -225,7 +238,8 @@ class _Look:
                 raise
             entry = None
         if entry is None or entry.kind is EntryKind.DIRECTORY:
-            return None
+            # What was not checked out was not deleted either.
+            return known if inner in self._left_alone else None
         if entry.kind is EntryKind.SYMLINK:
             target = self._files.read_link(path).encode("utf-8", "surrogateescape")
             return Entry(self._blob(target, known), LINK)

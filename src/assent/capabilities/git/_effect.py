@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from assent.capabilities.fs._parameters import place
 from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._snapshot import changed
 from assent.capabilities.fs._turns import in_turn
 from assent.capabilities.git._apply import Hand, logs_back
 from assent.capabilities.git._change import GitChange
+from assent.capabilities.git._faults import unreadable
 from assent.capabilities.git._layout import Repository, find_repository
 from assent.errors import AssentError, Json, WorldError
 from assent.invocation import LocalContext, Prepared, Preview, Reconciliation
@@ -37,7 +41,8 @@ class GitEffect(ABC, Generic[P, R]):
 
     def prepare(self, context: LocalContext, parameters: P) -> Prepared:
         """Read the state before, build everything that is new, and say what will have changed."""
-        return self.plan(context, parameters).to_prepared(context.blobs)
+        with _readable(parameters):
+            return self.plan(context, parameters).to_prepared(context.blobs)
 
     def execute(self, context: LocalContext, parameters: P) -> R:
         """Make the change. Run again after a crash, it completes what was begun; run a third time, it does nothing."""
@@ -101,8 +106,9 @@ class GitEffect(ABC, Generic[P, R]):
     def preview(self, context: LocalContext, parameters: P) -> Preview:
         """What the call would change; the change is made to the call's simulated world."""
         assert context.world.is_simulated, "a preview must not touch the real world"
-        change = self.plan(context, parameters)
-        text = self.show(context, change)
+        with _readable(parameters):
+            change = self.plan(context, parameters)
+            text = self.show(context, change)
         repository = find_repository(context, change.repository)
         Hand(context, repository, change).make(lambda: self._changed(change, repository))
         return Preview("unified", text, base_of(change))
@@ -119,6 +125,17 @@ class GitEffect(ABC, Generic[P, R]):
             path=shown(repository.git),
             hint="look at it, then settle the step with `assent resolve`",
         )
+
+
+@contextmanager
+def _readable(parameters: SpecModel) -> Iterator[None]:
+    """Inside, an object that is missing or damaged is told as such: a clone may be shallow, or without all contents."""
+    import pygit2
+
+    try:
+        yield
+    except pygit2.GitError as error:
+        raise unreadable(place(str(getattr(parameters, "repository", "."))), str(error).strip("'")) from error
 
 
 def base_of(change: GitChange) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,16 @@ SUBMODULE = 0o160000
 LINK = 0o120000
 FILE = 0o100644
 PROGRAM = 0o100755
+
+_HEAD_BYTES = 12
+_FIXED_BYTES = 60
+"""Times, numbers and the content's id, before the flags of an entry."""
+_COMPRESSED = 4
+"""The version of the format that says of each name only what differs from the one before."""
+_ASSUMED_VALID = 0x8000
+_IS_EXTENDED = 0x4000
+_SKIPS_WORKTREE = 0x4000
+"""Of the further flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,52 @@ def entries_of(repository: Repository, data: bytes | None) -> dict[str, Entry]:
         if index.conflicts is not None:
             raise conflict_state("has conflicts that nobody has resolved")
         return {entry.path: Entry(str(entry.id), int(entry.mode)) for entry in index}
+
+
+def left_alone(repository: Repository, data: bytes | None) -> frozenset[str]:
+    """The paths whose files git does not look at: not checked out (`skip-worktree`), or as they were (`assume-unchanged`).
+
+    Libgit2 does not tell them through its binding. Format: gitformat-index(5), versions 2 to 4. GIT_UNREADABLE.
+    """
+    if data is None:
+        return frozenset()
+    try:
+        return frozenset(_left_alone(data))
+    except (struct.error, ValueError, IndexError):
+        raise unreadable(repository.top, "its index is damaged") from None
+
+
+def _left_alone(data: bytes) -> Iterator[str]:
+    version, count = struct.unpack_from(">II", data, 4)
+    at, name = _HEAD_BYTES, b""
+    for _ in range(count):
+        (flags,) = struct.unpack_from(">H", data, at + _FIXED_BYTES)
+        start = at + _FIXED_BYTES + 2
+        more = 0
+        if flags & _IS_EXTENDED:
+            (more,) = struct.unpack_from(">H", data, start)
+            start += 2
+        kept = b""
+        if version >= _COMPRESSED:
+            drop, start = _number(data, start)
+            kept = name[: len(name) - drop]
+        end = data.index(0, start)
+        name = kept + data[start:end]
+        # Before names were compressed, each entry ended with one to eight zeros, at a multiple of eight.
+        at = end + 1 if version >= _COMPRESSED else at + (end - at + 8) // 8 * 8
+        if flags & _ASSUMED_VALID or more & _SKIPS_WORKTREE:
+            yield name.decode("utf-8", "surrogateescape")
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A number of varying length, as packs have it for offsets, and where it ends."""
+    byte = data[at]
+    value = byte & 0x7F
+    while byte & 0x80:
+        at += 1
+        byte = data[at]
+        value = ((value + 1) << 7) | (byte & 0x7F)
+    return value, at + 1
 
 
 def digest_of(top: str, data: bytes | None) -> str:

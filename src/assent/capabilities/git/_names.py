@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pygit2
 
+from assent.capabilities.fs._paths import shown
 from assent.capabilities.git._change import GitChange, LogEdit, RefEdit
 from assent.capabilities.git._effect import GitEffect
 from assent.capabilities.git._faults import ref_missing
@@ -14,7 +17,7 @@ from assent.capabilities.git._refs import HEAD, HEADS, TAGS, Refs, full_name
 from assent.capabilities.git._results import Branched, Tagged
 from assent.capabilities.git._story import Author, log_of
 from assent.errors import Json
-from assent.invocation import LocalContext, NoEffectError
+from assent.invocation import EntryKind, LocalContext, NoEffectError
 
 
 class TagEffect(GitEffect[Tag, Tagged]):
@@ -83,6 +86,7 @@ class BranchEffect(GitEffect[Branch, Branched]):
                 f"`{parameters.name}` is the branch that the files are of",
                 hint="switch to another branch first, with git itself",
             )
+        _require_free_of_others(repository, full, parameters.name)
         if not parameters.force and not _holds(repository, refs.head, commit):
             raise NoEffectError(
                 "GIT_BRANCH_UNMERGED",
@@ -102,6 +106,7 @@ class BranchEffect(GitEffect[Branch, Branched]):
             raise NoEffectError(
                 "GIT_NAME_INVALID", "a rename needs a `new_name`", path="new_name", hint="pass `new_name`"
             )
+        _require_free_of_others(repository, full, parameters.name)
         new = full_name(parameters.new_name, HEADS)
         refs.require_free(new)
         story = log_of(repository, full)
@@ -148,6 +153,23 @@ def _existing(refs: Refs, full: str) -> str:
     if said is None or said.startswith("ref: "):
         raise ref_missing(full)
     return said
+
+
+def _require_free_of_others(repository: Repository, full: str, name: str) -> None:
+    """Do nothing, or raise GIT_BRANCH_IN_USE: the files of another work tree of this repository are of the branch."""
+    files, folder = repository.files, f"{repository.git}/worktrees"
+    if files.stat(folder) is None:
+        return
+    for other in files.list(folder):
+        entry = files.stat(f"{folder}/{other}")
+        if entry is None or entry.kind is not EntryKind.DIRECTORY:
+            continue
+        if Refs(replace(repository, git=f"{folder}/{other}")).get(HEAD) == f"ref: {full}":
+            raise NoEffectError(
+                "GIT_BRANCH_IN_USE",
+                f"`{name}` is the branch that the files of the work tree `{shown(other)}` are of",
+                hint="switch that one to another branch first, with git itself; `git worktree list` tells where it is",
+            )
 
 
 def _holds(repository: Repository, head: str | None, commit: str) -> bool:

@@ -33,7 +33,9 @@ class Refs:
         if entry is None or entry.kind is not EntryKind.FILE:
             return self.packed().get(name)
         text = _read(self._files, f"{self._git}/{name}", _REF_BYTES_MAX).strip()
-        if not _ID.match(text) and not text.startswith("ref: refs/"):
+        if not _ID.match(text) and not (
+            text.startswith("ref: refs/") and is_name(text.removeprefix("ref: "))
+        ):
             raise unreadable(self._top, f"`{name}` says neither an id nor a name")
         return text
 

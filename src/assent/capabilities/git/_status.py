@@ -8,7 +8,7 @@ import pygit2
 
 from assent.capabilities.git._bombs import require_countable
 from assent.capabilities.git._faults import refused_layout, unreadable
-from assent.capabilities.git._index import SUBMODULE, entries_of, read_index
+from assent.capabilities.git._index import SUBMODULE, entries_of, left_alone, read_index
 from assent.capabilities.git._layout import Repository, find_repository
 from assent.capabilities.git._parameters import Status
 from assent.capabilities.git._refs import HEADS, Refs
@@ -45,6 +45,7 @@ def status(context: LocalContext, parameters: Status) -> GitStatus:
         found = repo.status(untracked_files="all", ignored=True)
     except (pygit2.GitError, OSError) as error:
         raise unreadable(repository.top, str(error)) from None
+    alone = left_alone(repository, read_index(repository.files, repository.git))
     staged: list[Change] = []
     unstaged: list[Change] = []
     untracked: list[str] = []
@@ -53,7 +54,8 @@ def status(context: LocalContext, parameters: Status) -> GitStatus:
         if not _is_visible(repository, path):
             continue
         staged += [_change(path, word) for flag, word in _STAGED.items() if flags & flag]
-        unstaged += [_change(path, word) for flag, word in _UNSTAGED.items() if flags & flag]
+        if path not in alone:
+            unstaged += [_change(path, word) for flag, word in _UNSTAGED.items() if flags & flag]
         if flags & _Flags.WT_NEW:
             untracked.append(path)
         ignored += bool(flags & _Flags.IGNORED)

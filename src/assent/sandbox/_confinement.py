@@ -29,7 +29,7 @@ class SandboxLimits:
     """Files, folders and links in the private layer."""
     processes: int = 64
     """Processes and threads at one time."""
-    wall_s: int = 120
+    wall_s: float = 120
     output_bytes: int = 16 * MIB
     """Standard output and standard error together."""
     open_files: int = 1024

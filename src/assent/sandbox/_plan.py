@@ -163,7 +163,7 @@ def overlay_plan(layer: Layer, machine: Machine) -> Plan:
         "processes_more": None,
         "become": None,
         "watch": _watch(limits, ()),
-        "wall_ms": limits.wall_s * 1000,
+        "wall_ms": int(limits.wall_s * 1000),
         "forgo": True,
         "landlock": None,
         "filter": None,

@@ -75,12 +75,15 @@ async def test_a_program_that_fails_without_a_network_has_had_no_effect(yard: Pl
 
 
 async def test_a_program_that_takes_too_long_is_ended(yard: Place) -> None:
-    result = await run(yard, "sh", "-c", "sleep 600", timeout="1s")
+    """After the time that the call sets, to the millisecond, and not before."""
+    result = await run(yard, "sh", "-c", "sleep 600", timeout="1400ms")
     assert (code(result), (result.error or {})["message"]) == (
         "PROGRAM_LIMIT",
         "the program was ended by its limit `wall`",
     )
     assert str((result.error or {})["hint"]).startswith("give it more time with `timeout`")
+    details: Any = (result.error or {})["details"]
+    assert details["used"]["wall_ms"] >= 1400
 
 
 @pytest.mark.parametrize(

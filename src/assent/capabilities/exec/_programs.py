@@ -154,7 +154,7 @@ class Programs:
         layer.mkdir()
         limits = self._limits()
         if command.timeout_s is not None:
-            limits = replace(limits, wall_s=min(limits.wall_s, max(1, round(command.timeout_s))))
+            limits = replace(limits, wall_s=min(limits.wall_s, command.timeout_s))
         confinement = Confinement(
             root=self.workspace,
             layer=layer,

@@ -303,6 +303,14 @@ def test_a_word_that_is_no_command_gets_a_suggestion(terminal: Terminal) -> None
     assert terminal("audit", "verfy", "--json").error["hint"] == "did you mean `verify`?"
 
 
+@pytest.mark.parametrize("words", [(), ("audit",)])
+def test_a_command_that_is_missing_is_no_help_text_to_a_program(
+    terminal: Terminal, words: tuple[str, ...]
+) -> None:
+    answer = terminal("--json", *words)
+    assert (answer.code, answer.error["code"], answer.err) == (2, "USAGE_INVALID", "")
+
+
 def test_flags_work_before_and_after_the_command(terminal: Terminal) -> None:
     assert terminal("--json", "version").object == terminal("version", "--json").object
     assert terminal("--version").out == terminal("version").out

@@ -153,6 +153,10 @@ def test_requests_carry_what_was_said(terminal: Terminal, runtime: ScriptedRunti
     [
         ("resolve", "R", "s"),
         ("resolve", "R", "s", "--abandon", "--output", "1"),
+        ("resolve", "R", "s", "--happened", "--not-happened"),
+        ("show", "R", "--output", "s", "--attachment", "ab"),
+        ("show", "R", "--output", "s", "--snapshot", "f"),
+        ("runs", "--status", "rolled back"),
         ("run", "plan_1", "--wait=soon"),
         ("audit", "log", "--since", "yesterday"),
         ("explain", "NO_SUCH_CODE"),

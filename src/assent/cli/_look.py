@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,6 +15,10 @@ from assent.cli._drive import tell_next
 from assent.cli._json import Object, indented, number, objects, text
 from assent.cli._style import STATUS_STYLE, safe_line
 from assent.errors import InputError, WorldError
+from assent.spec.states import RunState
+
+STATUSES: Final = (*(state.value for state in RunState), "interrupted")
+"""What a run can be shown as."""
 
 
 def _unnamed(run: Object) -> str:
@@ -23,7 +28,11 @@ def _unnamed(run: Object) -> str:
 
 @command("runs", short_help="List the runs.")
 @click.option(
-    "--status", metavar="STATUS", multiple=True, help="Only runs with this status; may be given again."
+    "--status",
+    type=click.Choice(STATUSES),
+    metavar="STATUS",
+    multiple=True,
+    help="Only runs with this status; may be given again.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 def runs(door: Door, status: tuple[str, ...], limit: int | None) -> None:
@@ -89,6 +98,12 @@ def started(run: Object) -> str:
 )
 def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None, step: str | None) -> None:
     """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
+    if sum(wanted is not None for wanted in (snapshot, step, attachment)) > 1:
+        raise InputError(
+            "USAGE_INVALID",
+            "say one of `--snapshot`, `--output` and `--attachment`",
+            hint="call `assent show` once for each",
+        )
     with door.reader() as reader:
         if attachment is not None:
             door.out.data(reader.attachment(run_id, attachment))

@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None, *, facade: Facade | None = None) -> 
     try:
         code = build().main(arguments, prog_name="assent", standalone_mode=False, obj=door)
     except click.exceptions.NoArgsIsHelpError as error:
+        if door.out.is_json:
+            return _fail(door, _usage_error(click.UsageError("missing command", error.ctx)), USAGE)
         door.out.note(error.format_message())
         return USAGE
     except click.ClickException as error:

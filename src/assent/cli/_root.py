@@ -53,8 +53,12 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> No
 
 
 def _help_when_alone(ctx: click.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+    if ctx.invoked_subcommand is not None:
+        return
+    door = ctx.find_object(Door)
+    if door is not None and door.out.is_json:
+        raise click.UsageError("missing command", ctx)  # Help is no JSON.
+    click.echo(ctx.get_help())
 
 
 def build() -> Group:

@@ -124,20 +124,23 @@ def undo(door: Door, *, run_id: str, partial: bool) -> int:
 @command("resolve", short_help="Say what happened to a step that is in doubt.")
 @run_argument
 @click.argument("step")
-@click.option("--happened", "resolution", flag_value="happened", help="The effect happened.")
-@click.option("--not-happened", "resolution", flag_value="not_happened", help="The effect did not happen.")
-@click.option(
-    "--compensated", "resolution", flag_value="compensated", help="Somebody has taken the effect back."
-)
-@click.option(
-    "--abandon", "resolution", flag_value="abandon", help="Leave the world as it is and end the run."
-)
+@click.option("--happened", is_flag=True, help="The effect happened.")
+@click.option("--not-happened", is_flag=True, help="The effect did not happen.")
+@click.option("--compensated", is_flag=True, help="Somebody has taken the effect back.")
+@click.option("--abandon", is_flag=True, help="Leave the world as it is and end the run.")
 @click.option("--output", metavar="JSON", help="With `--happened`: what the step gave.")
-def resolve(door: Door, run_id: str, step: str, resolution: str | None, output: str | None) -> int:
+def resolve(door: Door, /, *, run_id: str, step: str, output: str | None, **said: bool) -> int:
     """Settle STEP of RUN, which the runtime can't: whether its effect happened, or was taken back by somebody."""
-    if resolution is None:
+    resolutions = [name for name, is_said in said.items() if is_said]
+    if len(resolutions) != 1:
         hint = "one of: --happened, --not-happened, --compensated, --abandon"
-        raise InputError("USAGE_INVALID", "say what happened to the step", hint=hint)
+        what = (
+            "say one thing that happened to the step, not several"
+            if resolutions
+            else "say what happened to the step"
+        )
+        raise InputError("USAGE_INVALID", what, hint=hint)
+    resolution = resolutions[0]
     value: Json = None
     if output is not None:
         from assent.spec.canonical import parse_json

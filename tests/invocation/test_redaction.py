@@ -68,6 +68,24 @@ def test_a_value_is_hidden_in_every_form_that_programs_write_it_in(value: str) -
         assert not any(made.name_in(part) for part in hidden.split("***")), text
 
 
+@pytest.mark.parametrize(
+    "value", ['d"9/4g>c&%87~', '9*=60> j\\"$g', "8c'%/j/(\\#g38e=%", ">0%a\\~i%$9\\=", "&lt;&%3c'\\x41\"/"]
+)
+def test_a_value_with_what_looks_like_an_escape_is_hidden_where_it_was_escaped(value: str) -> None:
+    """Neither an escape of its own nor one that it makes with what follows it keeps a value from being found."""
+    made = redactor(value)
+    for text in (
+        json.dumps(f"x{value}B1 x"),
+        json.dumps({"a": f"{value}41"}).replace("/", "\\/"),
+        html.escape(f"<{value}3c;"),
+        html.escape(f"<{value}3c;", quote=False),
+        repr([f"{value}41"]),
+    ):
+        hidden = made.text(text)
+        assert "***" in hidden, text
+        assert made.name_in(hidden) is None
+
+
 def test_nothing_is_touched_where_nothing_stands() -> None:
     made = redactor(*VALUES)
     value: Json = {"a": ["plain", 1, None, {"b": True}], "c": "text"}

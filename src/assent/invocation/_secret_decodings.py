@@ -40,7 +40,9 @@ _BITS_MAX: Final = 6
 _DECODED_BITS_MIN: Final = 8 * 4
 _MIXED_MIN: Final = 32
 _SHORT: Final = 4096
-_MARKS: Final = (b"\\", b"%", b"&")
+MARKS: Final = (b"\\", b"%", b"&")
+"""What every escape begins with."""
+
 _CONTROLS: Final = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _OF_URLS: Final = bytes.maketrans(b"-_", b"+/")
 _OF_DIGITS: Final = bytes.maketrans(
@@ -86,7 +88,7 @@ def decodings(data: bytes, *, is_decoded: bool = False) -> Iterator[Decoding]:
 
 def unescaped(data: bytes) -> bytes:
     """The bytes with one level of escapes read; the same object when there are none."""
-    if not any(mark in data for mark in _MARKS):
+    if not any(mark in data for mark in MARKS):
         return data
     plain, count = _ESCAPES.subn(_meant, data)
     return plain if count else data

@@ -12,13 +12,15 @@ be told from words; of them the forms are written down.
 from __future__ import annotations
 
 import base64
+import html
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from assent.invocation._secret_decodings import DEPTH, ENCODED_BYTES_MIN, decodings, unescaped
+from assent.invocation._secret_decodings import DEPTH, ENCODED_BYTES_MIN, MARKS, decodings, unescaped
 
 LOOPED_MAX: Final = 16
 """Needles that are looked for one by one; of more an automaton is made."""
@@ -138,6 +140,9 @@ def _needles(value: str) -> Iterator[bytes]:
         yield data.replace(b" ", b"+")
     # All escapes are read at once, so that those of the value itself are gone where it was escaped once more.
     plain = unescaped(data)
+    if any(mark in data for mark in MARKS):
+        # What of the value looks like the beginning of an escape goes on in what it is written in: one level is written down.
+        yield from (form.encode() for form in _escaped(value))
     for _ in range(DEPTH):
         if sum(map(bytes.isalnum, (plain[at : at + 1] for at in range(len(plain))))) >= _PLAIN_MIN:
             yield plain
@@ -154,6 +159,15 @@ def _needles(value: str) -> Iterator[bytes]:
         yield from _inner(data, base64.standard_b64encode, 6)
         yield from _inner(data, base64.urlsafe_b64encode, 6)
         yield from _inner(data, base64.b32encode, 5)
+
+
+def _escaped(value: str) -> Iterator[str]:
+    """The value as JSON, HTML, and Python or C have it within quotes."""
+    for quoted in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+        yield from (quoted, quoted.replace("/", "\\/"))
+    yield from (html.escape(value), html.escape(value, quote=False))
+    doubled = value.replace("\\", "\\\\")
+    yield from (doubled, doubled.replace("'", "\\'"))
 
 
 def _inner(data: bytes, encode: Callable[[bytes], bytes], bits: int) -> Iterator[bytes]:

@@ -268,18 +268,34 @@ async def test_a_subscriber_waits_for_events_also_from_other_threads_and_ends_wh
     assert not lifecycle.is_heard
 
 
+async def test_who_gave_up_waiting_is_woken_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that waits with a limit, again and again, costs the next call nothing and keeps nothing."""
+    lifecycle, loop, woken = Lifecycle(), asyncio.get_running_loop(), []
+    with lifecycle.subscribe() as events:
+        for _ in range(3):
+            waiting = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+        monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *call: woken.append(call))
+        lifecycle.emit(event(1))
+        monkeypatch.undo()
+        assert (woken, (await anext(events)).at_us) == ([], 1)
+
+
 def test_a_listener_whose_loop_is_gone_harms_nobody() -> None:
     lifecycle = Lifecycle()
     events = lifecycle.subscribe()
 
-    async def leave() -> None:
-        waiting = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0)
-        waiting.cancel()
+    async def leave() -> Any:
+        waiting = anext(events)
+        waiting.send(None)  # No task: its loop ends without ending it.
+        return waiting
 
-    asyncio.run(leave())
+    waiting = asyncio.run(leave())
     lifecycle.emit(event(1))
     assert events.pending == 1
+    waiting.close()
 
 
 def test_a_subscription_that_nobody_holds_closes_itself() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from itertools import count
 from types import TracebackType
@@ -141,9 +142,14 @@ class _Queue:
             arrived = asyncio.Event()
             waiter = (asyncio.get_running_loop(), arrived)
             self._waiting.append(waiter)
-            # Another thread may have put one, or closed, between the look and the waiter.
-            if not self._events and not self.is_closed:
-                await arrived.wait()
+            try:
+                # Another thread may have put one, or closed, between the look and the waiter.
+                if not self._events and not self.is_closed:
+                    await arrived.wait()
+            finally:
+                # Who gives up (a wait with a limit, again and again) must not be woken for ever by whoever puts the next one.
+                with suppress(ValueError):
+                    self._waiting.remove(waiter)
 
 
 def _wake(waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:

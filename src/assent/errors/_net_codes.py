@@ -77,7 +77,7 @@ NET_CODES: Final[dict[str, Explanation]] = {
         "Fetch it with `net.http.download`, ask for less at a time, or raise the limit.",
     ),
     "HTTP_BOMB": Explanation(
-        "An answer unpacks to many times more than what was sent; it was stopped.",
+        "An answer unpacks to many times more than what was sent, or is packed in thousands of empty parts; it was stopped.",
         "If the service is trusted, raise `ratio` in `[net]`.",
     ),
     "HTTP_ENCODING": Explanation(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator
+from io import BytesIO
 
 import pytest
+from backports import zstd
 
+from assent.capabilities.archive._limits import Limits, Meter
+from assent.capabilities.archive._streams import gunzipped, unzstd
+from assent.invocation import CancelToken, NoEffectError
 from tests.support.archives import ZipEntry, zip_of
 from tests.support.hands import Hands
 from tests.support.hostile_bombs import BOMBS, Bomb
@@ -70,3 +76,18 @@ def test_a_record_with_a_name_of_no_file_is_refused_while_the_directory_is_read(
     broken = whole.replace(b"PK\1\2", b"PK\1\3").replace(b"PK\1\3", b"PK\1\2", 1)
     (hands.root / "long.zip").write_bytes(broken)
     assert refusal(hands, "long.zip").code == "ARCHIVE_NAME_REFUSED"
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("zst", zstd.compress)])
+def test_members_without_content_are_given_up_when_nobody_waits(
+    ending: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """Millions of them take hours, and of what never comes out nothing is counted."""
+    meter = Meter(Limits(), CancelToken())
+    unpack = gunzipped if ending == "gz" else unzstd
+    assert b"".join(unpack(BytesIO(pack(b"") * 2000), meter)) == b""
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(NoEffectError) as caught:
+        b"".join(unpack(BytesIO(pack(b"") * 2000), Meter(Limits(), token)))
+    assert caught.value.code == "CALL_CANCELLED"

@@ -7,6 +7,7 @@ import gzip
 import socket
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from assent.capabilities.net import _resolver
 from assent.capabilities.net._client import HEAD_BYTES_MAX, HEADERS_MAX, Header, headers_too_large
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._limits import HEADER_BYTES_MAX
+from assent.capabilities.net._unpacking import PARTS_FREE, Unpacker
 from assent.invocation import NoEffectError
 from tests.capabilities.net.conftest import Names, client, opened, wire
 from tests.support.web import Asked, Reply, authority, serving, talking
@@ -146,6 +148,26 @@ async def test_a_name_that_nobody_knows_was_sent_nothing(
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     assert await code_of("http://hanging.test/", connect_ms=20) == "HTTP_DNS_FAILED"
     ending.set()
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+def test_packed_parts_that_hold_next_to_nothing_are_counted(
+    encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """To begin a part takes thousands of times as long as to send an empty one, and nobody else is served meanwhile."""
+
+    def given(data: bytes) -> int:
+        unpacker = Unpacker(encoding, bytes_max=1 << 24, ratio=100)
+        return sum(
+            len(piece) for at in range(0, len(data), 4096) for piece in unpacker.feed(data[at : at + 4096])
+        )
+
+    assert given(pack(b"") * PARTS_FREE) == 0
+    with pytest.raises(HttpFailure) as caught:
+        given(pack(b"") * (PARTS_FREE + 1))
+    assert (caught.value.code, caught.value.details["parts"]) == ("HTTP_BOMB", PARTS_FREE)
+    full = pack(bytes(range(256)))
+    assert given(full * (PARTS_FREE + 50)) == 256 * (PARTS_FREE + 50)
 
 
 async def test_a_lookup_that_nobody_waits_for_keeps_its_place_until_it_ends(

@@ -82,6 +82,8 @@ def _members(
         if not pending.startswith(magic):
             # A skippable frame, or anything else: programs differ in whether they look behind it.
             raise invalid(f"something that is no {name} follows its end")
+        # Of a member without content nothing comes out, so nothing would be counted: there may be millions of them.
+        meter.check()
         inflater = start()
         while not inflater.is_over:
             if inflater.wants:

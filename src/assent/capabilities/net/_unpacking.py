@@ -13,6 +13,13 @@ ACCEPTED: Final = "gzip, zstd"
 """What we ask for. Brotli is not among it: its decoder would be one more library in C for the same texts."""
 
 _PIECE_BYTES: Final = 64 << 10
+
+PARTS_FREE: Final = 1000
+"""Packed parts that one answer may have, whatever is in them."""
+
+PART_BYTES: Final = 256
+"""What the parts beyond these have to give on average: to begin one takes fifty microseconds, to send one next to nothing."""
+
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -27,6 +34,7 @@ class Unpacker:
         self._decoder = self._make() if self._make is not None else None
         self._bytes_max, self._ratio = bytes_max, ratio
         self._received = 0
+        self._parts = 1
         self._is_inside = False
         self.counted = 0
 
@@ -41,6 +49,7 @@ class Unpacker:
                 # Several packed parts, one after the other, are one answer (RFC 1952 §2.2, RFC 8878 §3.1).
                 assert self._make is not None
                 self._decoder = self._make()
+                self._count_part()
             try:
                 piece, data = self._decoder.unpack(data)
             except Exception as error:
@@ -56,6 +65,17 @@ class Unpacker:
 
     def _is_full(self) -> bool:
         return self._decoder is not None and self._decoder.has_more
+
+    def _count_part(self) -> None:
+        self._parts += 1
+        most = PARTS_FREE + self.counted // PART_BYTES
+        if self._parts > most:
+            raise HttpFailure(
+                "HTTP_BOMB",
+                f"the answer is packed in more than {most} parts, with little or nothing in them",
+                hint="have the service pack its answer in one part, or not at all",
+                details={"received_bytes": self._received, "parts": most},
+            )
 
     def _count(self, piece: bytes) -> bytes:
         self.counted += len(piece)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -47,11 +47,14 @@ from assent.journal import (
     verify_proof as _verify_proof,
 )
 from assent.runtime._deliveries import deliveries_in
-from assent.runtime._runs import changed_row, find_run, state_of, unknown_run
+from assent.runtime._runs import changed_row, find_run, unknown_run
 from assent.runtime.settings import Settings
 from assent.spec import events as ev
 from assent.spec.ids import RunId
 from assent.spec.states import Mode, RunState
+
+_IDLE: Final = tuple(state for state in RunState if not state.is_finished and state is not RunState.WAITING)
+"""Where a run stands that nobody drives and that waits for nobody."""
 
 
 class Reader:
@@ -112,8 +115,8 @@ class Reader:
         """How many runs have not ended and wait for `assent resume`; those that wait for a person are not counted."""
         if self._journal is None:
             return 0
-        states = [state_of(row) for row in self._journal.rows("runs")]
-        idle = sum(not state.is_finished and state is not RunState.WAITING for state in states)
+        # Every command asks, and most runs have ended: reading their rows too would cost more than the command itself.
+        idle = sum(len(self._journal.rows("runs", {"status": state.value})) for state in _IDLE)
         return 0 if idle and self.owner_alive() else idle
 
     def show(self, run_id: str) -> dict[str, Json]:

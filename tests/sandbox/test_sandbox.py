@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from assent.errors import AssentError, WorldError
 from assent.sandbox import Confinement, Holds, Sandbox, SandboxLimits, Scratch, Wall, _sandbox
+from assent.sandbox._child import Child
 from assent.sandbox._launcher import Launcher
 from assent.sandbox._plan import Machine, Plan
 from tests.sandbox.conftest import Ground
@@ -58,6 +60,23 @@ async def test_output_past_its_bound_ends_the_program(sandbox: Sandbox, ground: 
     ended = await sandbox.run(["sh", "-c", "yes"], ground.confinement(limits=limits))
     assert ended.limit == "output_bytes"
     assert len(ended.stdout) == 100_000
+
+
+async def test_output_past_its_bound_is_told_of_a_program_that_was_faster(
+    sandbox: Sandbox, ground: Ground
+) -> None:
+    """It had ended by itself before anybody read what it left in the pipe; of that a part was lost all the same."""
+    limits = replace(ground.limits, output_bytes=1000)
+
+    def wait_for_its_end(child: Child) -> None:
+        assert select.select([child._control], [], [], 30)[0]
+
+    for size, limit in ((1000, None), (1001, "output_bytes")):
+        line = f"head -c {size} /dev/zero"
+        ended = await sandbox.run(
+            ["sh", "-c", line], ground.confinement(limits=limits), on_start=wait_for_its_end
+        )
+        assert (ended.limit, len(ended.stdout), ended.is_success) == (limit, 1000, limit is None)
 
 
 async def test_callback_gets_output_as_it_comes(sandbox: Sandbox, ground: Ground) -> None:

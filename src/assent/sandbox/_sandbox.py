@@ -106,8 +106,12 @@ class Sandbox:
             await child.wait()
             raise
         ended = await child.wait()
+        limit = ended.limit
+        if limit is None and pump.count > confinement.limits.output_bytes:
+            limit = "output_bytes"  # It ended by itself while too much of it was still in the pipes, and that is lost.
         return replace(
             ended,
+            limit=limit,
             stdout=bytes(pump.kept["stdout"]),
             stderr=bytes(pump.kept["stderr"]),
             output_bytes=pump.count,

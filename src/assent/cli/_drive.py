@@ -29,7 +29,7 @@ def read_wait(value: str | None) -> int | None:
     if value == FOREVER:
         return -1
     try:
-        return parse_duration_ms(int(value) if value.isdigit() else value)
+        return parse_duration_ms(int(value) if value.isdecimal() else value)
     except ValueError as error:
         raise InputError("USAGE_INVALID", f"`--wait` {error}", hint="for example `--wait=30m`") from None
 

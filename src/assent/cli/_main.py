@@ -73,8 +73,20 @@ def main(argv: Sequence[str] | None = None, *, facade: Facade | None = None) -> 
     except AssentError as error:
         return _fail(door, error, error_exit_code(error, door.operation))
     except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a user
+        odd = next((word for word in arguments if not _is_text(word)), None)
+        if odd is not None and isinstance(error, UnicodeEncodeError):
+            # Only the name of a file may have such bytes. Where another word is looked up or kept, this is how it is noticed.
+            return _fail(door, InputError("USAGE_INVALID", f"`{odd}` is no text in UTF-8"), USAGE)
         return _fail(door, _internal(door, error), INTERNAL)
     return code if isinstance(code, int) else 0
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _current_folder() -> Path:

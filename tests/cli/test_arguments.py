@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,29 @@ def test_what_a_command_does_not_understand_is_a_usage_error(
     answer = terminal(*words, "--json")
     assert (answer.code, answer.error["code"]) == (2, "USAGE_INVALID")
     assert answer.error["hint"]
+
+
+@pytest.mark.parametrize("words", [("show",), ("cancel",), ("audit", "log", "--run")])
+def test_a_word_that_is_no_text_is_refused_where_it_is_looked_up(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """Bytes of another encoding are no fault of Assent's own."""
+    real = Terminal(folder, capsys, None)
+    assert real("init").code == 0
+    assert real("call", "sys.noop").code == 0
+    answer = real(*words, "\udcff", "--json")
+    assert (answer.code, answer.error["code"]) == (2, "USAGE_INVALID")
+
+
+def test_a_rejection_of_what_is_not_asked_by_now_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever rejects with a digest rejects what was shown, as whoever approves with one."""
+    real = Terminal(folder, capsys, None)
+    assert real("init").code == 0
+    real.write("x", "x")
+    assert real("call", "io.fs.delete", "path=x").code == 4
+    [asked] = json.loads(real("approvals", "--json").out)
+    stale = real("reject", asked["run_id"], "--digest", "0" * 64, "--json")
+    assert (stale.code, stale.error["code"]) == (3, "APPROVAL_STALE")
+    assert real("reject", asked["run_id"], "--digest", asked["digest"]).code == 0

@@ -155,12 +155,13 @@ class Approve(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reject(msgspec.Struct, frozen=True, gc=False):
-    """A principal refuses."""
+    """A principal refuses. `digest` and `step` as in `Approve`."""
 
     actor: Actor
     step: StepKey | None
     reason: Commitment | None
     now_ms: int
+    digest: str | None = None
 
 
 class Expire(msgspec.Struct, frozen=True, gc=False):

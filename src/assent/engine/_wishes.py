@@ -28,6 +28,14 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
         return _end_of_question(key, rejection)
     actor = command.actor
     check_approver(asked, actor.principal)
+    if command.digest is not None and command.digest != request.digest:
+        raise RefusedError(
+            "APPROVAL_STALE",
+            f"`{command.digest}` is not what waits for approval",
+            path=key,
+            hint=f"look again: `assent show {record.run}`; the digest is now {request.digest}",
+            details={"digest": request.digest},
+        )
     if isinstance(command, Reject):
         rejection = ev.ApprovalRejected(
             step=key,
@@ -39,14 +47,6 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
             reason=command.reason,
         )
         return _end_of_question(key, rejection)
-    if command.digest is not None and command.digest != request.digest:
-        raise RefusedError(
-            "APPROVAL_STALE",
-            f"`{command.digest}` is not what waits for approval",
-            path=key,
-            hint=f"look again: `assent show {record.run}`; the digest is now {request.digest}",
-            details={"digest": request.digest},
-        )
     return [
         ev.ApprovalGranted(
             step=key,

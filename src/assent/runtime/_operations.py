@@ -109,7 +109,11 @@ async def _approve(runtime: Runtime, request: Request, actor: Actor) -> Answer:
 async def _reject(runtime: Runtime, request: Request, actor: Actor) -> Answer:
     return (
         await runtime.reject_as(
-            _run_id(runtime, request), _text(request, "step"), _text(request, "reason") or "", actor
+            _run_id(runtime, request),
+            _text(request, "step"),
+            _text(request, "digest"),
+            _text(request, "reason") or "",
+            actor,
         )
     ).to_json()
 

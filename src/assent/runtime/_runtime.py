@@ -389,16 +389,24 @@ class Runtime(Planned):
         return self._undone_or_raise(RunId(run), await self._drive(RunId(run)))
 
     async def reject(
-        self, run: str, step: str | None = None, *, reason: str = "", principal: Principal | str | None = None
+        self,
+        run: str,
+        step: str | None = None,
+        *,
+        reason: str = "",
+        principal: Principal | str | None = None,
+        digest: str | None = None,
     ) -> RunResult:
         """Refuse what waits; the run ends as by a denial."""
-        return await self.reject_as(run, step, reason, self.actor(principal))
+        return await self.reject_as(run, step, digest, reason, self.actor(principal))
 
-    async def reject_as(self, run: str, step: str | None, reason: str, actor: Actor) -> RunResult:
-        """The same for somebody."""
+    async def reject_as(
+        self, run: str, step: str | None, digest: str | None, reason: str, actor: Actor
+    ) -> RunResult:
+        """The same for somebody. `digest`: what was shown; APPROVAL_STALE when something else is asked by now."""
         engine, key = self._running, StepKey(step) if step is not None else None
         commitment = engine.actor(RunId(run)).bind({"reason": reason}) if reason else None
-        await engine.deliver(RunId(run), Reject(actor, key, commitment, self._clock_ms()))
+        await engine.deliver(RunId(run), Reject(actor, key, commitment, self._clock_ms(), digest))
         return await self._drive(RunId(run))
 
     async def cancel(self, run: str, *, principal: Principal | str | None = None) -> RunResult:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import click
 import pytest
@@ -343,3 +345,20 @@ def test_every_code_is_explained_in_the_help_topic(terminal: Terminal) -> None:
     assert isinstance(answer.json, list)
     assert [row["code"] for row in answer.json if isinstance(row, dict)] == sorted(MEANINGS)
     assert set(MEANINGS) == {0, 1, 2, 3, 4, 5, 6, 10, 11, 70, 75, 130}
+
+
+def test_ctrl_c_while_the_command_still_loads_is_an_interruption_and_no_traceback() -> None:
+    """Importing takes the first tenth of a second, in which nobody would look for a traceback."""
+    program = (
+        "import builtins\n"
+        "load = builtins.__import__\n"
+        "def loads(name, *rest):\n"
+        "    if name == 'click':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = loads\n"
+        "from assent.cli import entry\n"
+        "entry()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")

@@ -8,6 +8,26 @@ Commands are loaded when they are called, so that `assent version` costs no more
 
 from __future__ import annotations
 
-from assent.cli._main import entry, main
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+from assent._lazy import resolved_when_asked
+
+if TYPE_CHECKING:
+    from assent.cli._main import main
 
 __all__ = ["entry", "main"]
+
+__getattr__, __dir__ = resolved_when_asked(__name__, {"main": "._main"})
+
+
+def entry() -> NoReturn:
+    """The whole process, from its imports on: Ctrl-C may come while these still load."""
+    try:
+        from assent.cli._main import run_process
+
+        run_process()
+    except KeyboardInterrupt:
+        os._exit(
+            130
+        )  # as `_exit.INTERRUPTED`, which may not be loaded yet; nothing has begun, or it is left as by a crash

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PERHAPS_OF_A_PLUGIN: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
 
 
-def entry() -> NoReturn:
+def run_process() -> NoReturn:
     """The whole process: `main`, then its end."""
     _open_streams()
     code = main()

@@ -6,13 +6,17 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test lint format crash explore bench lock clean
+.PHONY: help setup demo test lint format crash load explore mutate bench lock dist clean
 
 VENV := .venv
 BENCH_VENV := .venv-bench
+RUN_VENV := .venv-run
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.assent-ready
 BENCH_STAMP := $(BENCH_VENV)/.assent-ready
+RUN_STAMP := $(RUN_VENV)/.assent-ready
+# Who only looks gets what runs, without the packages of the tests; who has those already needs no second environment.
+DEMO_VENV := $(if $(wildcard $(STAMP)),$(VENV),$(RUN_VENV))
 
 # The first interpreter that is new enough, unless the caller names one: make PYTHON=/path/to/python3.12 test
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -53,9 +57,12 @@ $(STAMP): pyproject.toml requirements/test.txt
 $(BENCH_STAMP): pyproject.toml requirements/bench.txt
 	$(call install,$(BENCH_VENV),requirements/bench.txt)
 
-demo: $(STAMP) ## one governed run on real files: planned, stopped, approved, killed, resumed, undone, proved
-	$(COMPILE)
-	@if [ -t 0 ]; then $(BIN)/assent demo; else $(BIN)/assent demo --yes-demo; fi
+$(RUN_STAMP): pyproject.toml requirements/run.txt
+	$(call install,$(RUN_VENV),requirements/run.txt)
+
+demo: $(DEMO_VENV)/.assent-ready ## one governed run on real files: planned, stopped, approved, killed, resumed, undone, proved
+	@$(DEMO_VENV)/bin/python -m compileall -q src
+	@if [ -t 0 ]; then $(DEMO_VENV)/bin/assent demo; else $(DEMO_VENV)/bin/assent demo --yes-demo; fi
 
 test: lint ## everything a change must pass: lint, types, floors, tests with coverage
 	$(COMPILE)
@@ -81,14 +88,21 @@ format: $(STAMP) ## rewrite the sources in the house's format and mend what can 
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-crash: $(STAMP) ## the complete crash matrix: every pair of failpoints and every capability, not a sample
+crash: $(STAMP) ## the complete crash matrix: every pair of failpoints and every capability, not a sample, and long series
 	$(COMPILE)
-	@$(BIN)/python -m pytest tests/crash -n auto --complete-crash </dev/null
+	@$(BIN)/python -m pytest tests/crash tests/conformance tests/engine/test_calls.py -n auto --complete-crash </dev/null
+
+load: $(STAMP) ## 2 000 slow calls at once, 10 000 waiting runs, a ledger of 200 000 entries: nothing in doubt, and what they take
+	$(COMPILE)
+	@$(BIN)/python -m pytest tests/load --load -s -q </dev/null
 
 explore: $(STAMP) ## search with other dice than `make test` throws: every example and every sampled kill (SEED=n repeats one)
 	$(COMPILE)
 	@seed=$${SEED:-$$RANDOM}; echo "== seed $$seed"; \
 		ASSENT_TEST_SEED=$$seed $(BIN)/python -m pytest -n auto --hypothesis-seed=$$seed </dev/null
+
+mutate: $(STAMP) ## change the rules one operator at a time; the tests of each floor have to notice (COUNT=n, SEED=n, AREA=name)
+	@$(BIN)/python -m tools.mutate --count $${COUNT:-100} --seed $${SEED:-0} $${AREA:-}
 
 bench: $(BENCH_STAMP) ## figures beside the peers and the raw limit of the disk; peers live in .venv-bench
 	@$(BENCH_VENV)/bin/python -m compileall -q src
@@ -100,9 +114,13 @@ LOCK = "$(UV)" pip compile --quiet --upgrade --universal --python-version 3.11 -
 lock: ## write requirements/*.txt anew from the ranges in pyproject.toml (needs uv)
 	@test -n "$(UV)" || { echo "make lock needs uv on PATH" >&2; exit 1; }
 	@$(LOCK) --group test -o requirements/test.txt
+	@$(LOCK) --group run -c requirements/test.txt -o requirements/run.txt
 	@$(LOCK) --group bench -c requirements/test.txt -o requirements/bench.txt
 
+dist: $(STAMP) ## a wheel and an sdist of what is committed, and the tag of its version
+	@$(BIN)/python -m tools.make_dist
+
 clean: ## remove environments, caches and build results
-	@rm -rf $(VENV) $(BENCH_VENV) dist build htmlcov .coverage .coverage.* \
+	@rm -rf $(VENV) $(BENCH_VENV) $(RUN_VENV) dist build htmlcov .coverage .coverage.* \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks._assent import assent
+from benchmarks._assent import assent, assent_reads
 from benchmarks._contender import Contender, Evidence, Load
 from benchmarks._dbos import dbos
 from benchmarks._langgraph import langgraph_async, langgraph_sync
@@ -26,6 +26,7 @@ from benchmarks._syncs import syncs_so_far
 CONTENDERS: dict[str, Contender] = {
     "raw sqlite": raw_sqlite,
     "assent": assent,
+    "assent, five reads": assent_reads,
     "dbos": dbos(wal=False),
     "dbos, wal": dbos(wal=True),
     "dbos, wal, pool 1": dbos(wal=True, pool_size=1),
@@ -33,7 +34,7 @@ CONTENDERS: dict[str, Contender] = {
     "langgraph sync": langgraph_sync,
 }
 
-PEERS = tuple(name for name in CONTENDERS if name not in ("raw sqlite", "assent"))
+PEERS = tuple(name for name in CONTENDERS if name not in ("raw sqlite", "assent", "assent, five reads"))
 
 WARM_UP_SHARE = 0.25
 """Warm-up, as a share of the measured time."""

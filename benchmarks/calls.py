@@ -34,7 +34,7 @@ from assent.invocation import (
     World,
 )
 from assent.policy import PolicyContext, PolicyEngine
-from assent.runtime._gate import ReloadableGate
+from assent.runtime.wiring._gate import ReloadableGate
 from assent.spec import create_read_capability
 from assent.spec.capability import schema_of
 from assent.spec.ids import RunId, StepKey

@@ -22,8 +22,8 @@ from assent.journal import MemoryBlobs
 from assent.plugins import CheckedPlugin, Declaration, InProcessHost, PluginHost, SourceKind, scan
 from assent.plugins._code import PluginCode
 from assent.plugins.worker import KnownRegistrations, WorkerHost
-from assent.runtime._plugin_hosts import Launcher
-from assent.runtime.settings import Settings
+from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring._plugin_hosts import Launcher
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 from benchmarks._part import Part, run_part

@@ -16,7 +16,7 @@ from assent.errors import Json
 from assent.policy import PolicyContext, PolicyEngine
 from assent.policy._match import matches
 from assent.spec.capability import OperationType, RiskLevel
-from assent.spec.expression import Expression
+from assent.spec.language.expression import Expression
 from assent.spec.policy import Policy
 from assent.spec.principal import Principal
 

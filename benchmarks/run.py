@@ -34,6 +34,7 @@ PARTS = (
     "snapshots",
     "plugins",
     "ledger",
+    "growth",
     "workflows",
     "versions",
     "http",

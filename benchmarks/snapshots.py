@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from assent.invocation import LocalContext, StateKey, World
-from assent.invocation.context import BlobStore
+from assent.invocation.context.local import BlobStore
 from assent.spec.ids import RunId, StepKey
 from assent.spec.json_patch import diff
 from assent.spec.principal import Principal

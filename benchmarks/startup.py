@@ -35,12 +35,12 @@ def measure(folder: Path, *, quick: bool) -> Part:
     used = folder / "used"
     used.mkdir()
     (folder / "one.yaml").write_text(_WORKFLOW_YAML, encoding="utf-8")
-    program = _program()
-    run = [*program, "run", str(folder / "one.yaml"), "--workspace"]
+    assent = program()
+    run = [*assent, "run", str(folder / "one.yaml"), "--workspace"]
     commands: dict[str, list[str]] = {
         BASELINE: [sys.executable, "-c", "pass"],
         CLICK: [sys.executable, "-c", "import click"],
-        VERSION: [*program, "version"],
+        VERSION: [*assent, "version"],
         RUN_NEW: [*run, str(folder / "new")],
         RUN_AGAIN: [*run, str(used)],
     }
@@ -49,7 +49,7 @@ def measure(folder: Path, *, quick: bool) -> Part:
         for name, command in commands.items():
             shutil.rmtree(folder / "new", ignore_errors=True)
             (folder / "new").mkdir()
-            took = _time(command, environment, folder)
+            took = time_command(command, environment, folder)
             if turn >= 2:  # Two turns to warm up: bytecode, the disk's cache.
                 times[name].append(took)
     rows, data = [], {}
@@ -72,13 +72,13 @@ def measure(folder: Path, *, quick: bool) -> Part:
     return Part("startup", {"commands": data}, targets)
 
 
-def _program() -> list[str]:
+def program() -> list[str]:
     """The installed `assent`, as a shell would find it beside this interpreter."""
     script = Path(sys.executable).with_name("assent")
     return [str(script)] if script.exists() else [sys.executable, "-m", "assent"]
 
 
-def _time(command: list[str], environment: dict[str, str], folder: Path) -> tuple[float, float]:
+def time_command(command: list[str], environment: dict[str, str], folder: Path) -> tuple[float, float]:
     """Wall and processor seconds of one process."""
     out = os.open(folder / "out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     actions: list[Any] = [(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, out, 2)]

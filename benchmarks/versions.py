@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assent.invocation import Handler
 from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion
-from assent.runtime._catalogue import Capabilities, FrozenCatalogue
+from assent.runtime.capabilities._registered import Capabilities, FrozenCatalogue
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.reference import CapabilityReference
 from benchmarks._part import Part, run_part

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.disk import waits_for_the_disk, without_waiting
 from tests.support.nursery import Nursery
-from tests.support.seeds import IS_EXPLORING
+from tests.support.seeds import EXAMPLES, IS_EXPLORING
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # No deadline: two cores run many tests at once, and a slow example is no wrong example. Generation is slow for the same
 # reason, so the health check that measures it would report the machine and not the strategy.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.register_profile("gate", _PATIENT, derandomize=True)
+settings.register_profile("gate", _PATIENT, derandomize=True, max_examples=EXAMPLES)
 settings.register_profile("search", _PATIENT)
 settings.load_profile("search" if IS_EXPLORING else "gate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--complete-crash`: kill at every pair of failpoints instead of a sample of them (`make crash`)."""
+    """`--complete-crash`: kill at every pair of failpoints, not a sample of them (`make crash`). `--load`: `make load`."""
     parser.addoption(
         "--complete-crash",
         action="store_true",
@@ -31,6 +33,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="crash_complete",
         help="run the whole crash matrix instead of a sample",
     )
+    parser.addoption(
+        "--load",
+        action="store_true",
+        default=False,
+        dest="load_full",
+        help="try the load of a busy installation instead of a small one, and print what it takes (with -s)",
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _disk(request: pytest.FixtureRequest) -> Iterator[None]:
+    with nullcontext() if waits_for_the_disk(request.path, ROOT) else without_waiting():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,8 @@ def test_a_tree_without_a_breach_is_accepted(tree: Path, clean_env: dict[str, st
         pytest.param("floors", "policy", "import assent.registry", id="siblings-see-each-other"),
         pytest.param("floors", "journal", "import assent.engine", id="record-asks-the-body"),
         pytest.param("floors", "engine", "import assent.system", id="body-fetches-the-clock"),
+        pytest.param("floors", "secrets", "import assent.invocation", id="secrets-know-a-call"),
+        pytest.param("floors", "registry", "import assent.versions", id="registry-compares-versions"),
         pytest.param("floors", "engine", "import assent.runtime", id="body-knows-the-roof"),
         pytest.param("floors", "runtime", "import assent.cli", id="roof-knows-a-door"),
         pytest.param("floors", "server", "import assent.cli", id="door-knows-a-door"),

@@ -12,14 +12,15 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 import assent
-from assent.errors.catalog import CATALOG
+from assent.errors.explanations import explanations
+from tools import write_sizes
 
 ROOT = Path(__file__).resolve().parent.parent
-CATALOG_FOLDER = "src/assent/errors/"
 CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 
 # Written in parts, so that this file does not break its own rules.
@@ -116,7 +117,7 @@ def test_every_code_that_is_raised_is_explained() -> None:
     """`assent explain CODE` has an answer for whatever a user may have met."""
     codes = raised_codes()
     assert codes, "no error is raised anywhere: the search is broken"
-    assert {code: place for code, place in codes.items() if code not in CATALOG} == {}
+    assert {code: place for code, place in codes.items() if code not in explanations()} == {}
 
 
 def test_every_code_that_is_explained_can_be_met() -> None:
@@ -124,19 +125,32 @@ def test_every_code_that_is_explained_can_be_met() -> None:
     literals = {
         node.value
         for name, tree in modules("src/")
-        if not name.startswith(CATALOG_FOLDER)
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value)
     }
-    assert sorted(set(CATALOG) - literals) == []
+    assert sorted(set(explanations()) - literals) == []
 
 
-@pytest.mark.parametrize("code", sorted(CATALOG))
-def test_an_explanation_says_what_it_means_and_what_to_do(code: str) -> None:
-    entry = CATALOG[code]
-    assert CODE.fullmatch(code)
-    assert entry.meaning.strip().endswith(".")
-    assert entry.remedy.strip().endswith(".")
+def test_an_explanation_says_what_it_means_and_what_to_do() -> None:
+    wrong = {
+        code
+        for code, entry in explanations().items()
+        if not (
+            CODE.fullmatch(code)
+            and entry.meaning.strip().endswith(".")
+            and entry.remedy.strip().endswith(".")
+        )
+    }
+    assert wrong == set()
+
+
+def test_a_code_is_explained_in_one_file_with_two_sentences() -> None:
+    """Anything else in a file of explanations is a slip that no reader of it would see."""
+    files = [n for n in tracked() if n.startswith("src/assent/errors/codes/") or n.endswith("/errors.toml")]
+    codes = [code for name in files for code in re.findall(r"^\[(\w+)\]$", text(name) or "", re.MULTILINE)]
+    entries = [entry for name in files for entry in tomllib.loads(text(name) or "").values()]
+    assert sorted(codes) == list(explanations())
+    assert [entry for entry in entries if set(entry) != {"meaning", "remedy"}] == []
 
 
 def test_nothing_is_left_unfinished() -> None:
@@ -157,12 +171,65 @@ def test_every_text_file_ends_with_one_newline() -> None:
     assert [n for n, t in texts.items() if t and (not t.endswith("\n") or t.endswith("\n\n"))] == []
 
 
-def test_no_module_grows_past_six_hundred_lines() -> None:
-    """Near that length two ideas share a file; one that must be longer says at its top why it is one thing."""
-    long = {
-        n: len((text(n) or "").splitlines()) for n in tracked() if n.startswith("src/") and n.endswith(".py")
+SMALL_LINES: Final = 60
+_LOADED_LATER: Final = "loaded when it is needed, and by most commands never"
+_SUBJECT: Final = "a subject of its own, with rules that its importer need not know"
+SMALL: Final = {
+    "__main__": "the entry point",
+    "capabilities.data._merge": _SUBJECT,
+    "capabilities.fs._trees": _SUBJECT,
+    "capabilities.info._machine": _LOADED_LATER,
+    "capabilities.info.area": "an area's part of the roof, like those of the larger areas",
+    "capabilities.notify._capabilities": "where the catalogue looks for an area's descriptions",
+    "cli.demo.files.edits": "copied into the demo's folder",
+    "cli.demo.files.flip": "copied into the demo's folder",
+    "cli.plugins._group": _LOADED_LATER,
+    "cli.runs._plan": _LOADED_LATER,
+    "engine._inbox": "hides why a queue of the library is not used",
+    "engine._retry": "a rule without a shell, tried alone",
+    "invocation.context._logger": _LOADED_LATER,
+    "journal._own_key": "joins keys and reading, which know nothing of each other",
+    "plugins._trial": _LOADED_LATER,
+    "plugins.worker._loop": _SUBJECT,
+    "plugins.worker._places": _SUBJECT,
+    "plugins.worker.process": "the first lines of a process of its own",
+    "policy._joint_conditions": _SUBJECT,
+    "policy._permissions": "asked before the gate is loaded",
+    "runtime.runs._captured_changes": _SUBJECT,
+    "runtime.service.schema": _LOADED_LATER,
+    "sandbox._programs": "runs in processes in which nothing else of the house is loaded",
+    "spec.events._calls": "the events of one subject, beside those of others",
+    "spec.events._deliveries": "the events of one subject, beside those of others",
+    "spec.language._cel": "hides how the binding is loaded",
+    "versions._older_reader": _LOADED_LATER,
+}
+"""Small modules with one importer or none, and why each is no part of it."""
+
+
+def test_a_small_module_with_one_importer_has_a_reason() -> None:
+    """Otherwise it belongs to its importer: a file of its own costs every reader a look."""
+    trees = dict(modules("src/assent/"))
+    importers: dict[str, set[str]] = {}
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for found in (node.module, *(f"{node.module}.{one.name}" for one in node.names)):
+                    importers.setdefault(found, set()).add(name)
+    small = {
+        dotted
+        for name in trees
+        if not name.endswith("/__init__.py") and len((text(name) or "").splitlines()) < SMALL_LINES
+        for dotted in [name.removeprefix("src/").removesuffix(".py").replace("/", ".")]
+        if len(importers.get(dotted, ())) <= 1
     }
-    assert {name: count for name, count in long.items() if count > 600} == {}
+    kept = {name.removeprefix("assent.") for name in small}
+    assert kept - SMALL.keys() == set(), "join these to who imports them, or say here why not"
+    assert SMALL.keys() - kept == set(), "these have grown, or have more importers: take them out of the list"
+
+
+def test_the_page_says_how_large_the_house_is() -> None:
+    """Within a tenth: every change would have to write the page anew if it were exact."""
+    assert write_sizes.old() == []
 
 
 def test_the_changelog_tells_what_is_new() -> None:
@@ -170,6 +237,15 @@ def test_the_changelog_tells_what_is_new() -> None:
     versions = [heading.split()[0].strip("[]") for heading in headings]
     assert versions
     assert versions[0] in {"Unreleased", assent.__version__}
+
+
+def asked_by(groups: dict[str, list[str | dict[str, str]]], name: str) -> Iterator[str]:
+    """What a group of dependencies asks for, those that it includes too."""
+    for one in groups[name]:
+        if isinstance(one, str):
+            yield one
+        else:
+            yield from asked_by(groups, one["include-group"])
 
 
 def test_every_dependency_is_locked_within_its_range() -> None:
@@ -181,7 +257,7 @@ def test_every_dependency_is_locked_within_its_range() -> None:
             re.fullmatch(r"[A-Za-z0-9._-]+==\S+", pin) for pin in pins if pin and not pin.startswith("#")
         )
         locked = {pin.split("==")[0].lower() for pin in pins}
-        asked = [*project["project"]["dependencies"], *project["dependency-groups"][group]]
+        asked = [*project["project"]["dependencies"], *asked_by(project["dependency-groups"], group)]
         # A dot and a hyphen in a project's name mean the same to an installer.
         assert {re.split(r"[<>=]", entry)[0].lower().replace(".", "-") for entry in asked} - locked == set()
 
@@ -224,3 +300,16 @@ def test_every_link_in_a_document_leads_somewhere(name: str) -> None:
         ):
             broken.append(target)
     assert broken == []
+
+
+def test_one_module_of_the_roof_says_that_the_ledger_is_a_file() -> None:
+    """Everything else takes the journal's port, so that another journal can stand behind it."""
+    naming = {
+        str(path.relative_to(ROOT / "src" / "assent"))
+        for path in (ROOT / "src" / "assent").rglob("*.py")
+        if path.parent.name != "journal"
+        and re.search(
+            r"\b(SqliteJournal|SqliteReader|SqliteRecord|LEDGER_FILE)\b", path.read_text(encoding="utf-8")
+        )
+    }
+    assert naming == {"runtime/_ledger.py"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from assent.spec.frozen import thaw
-from assent.spec.schemas import schema_of
+from assent.spec.schemas.schema import schema_of
 from assent.spec.types import Duration, Size
 
 Schema: TypeAlias = "Mapping[str, Any]"  # `Any`: whatever JSON Schema allows

@@ -9,7 +9,6 @@ what it would write. After a merge that met in such a file: take either side, an
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -22,27 +21,27 @@ from assent.invocation import capabilities_in
 HINT = "python -m tools.write_catalog"
 
 
-def catalog_text(modules: Iterable[str]) -> str:
-    """What the file of an area has to hold: an entry for each capability that these modules describe.
+def catalog_text(name: str) -> str:
+    """What the file of an area has to hold: an entry for each capability that its module describes.
 
     Raises what registering one of them would raise. One that has no `revision`, or has hooks, can't be written down:
     the bytecode of a handler differs with each release of Python, and what a hook would do nobody knows before it is imported.
     """
     found: dict[str, Json] = {}
-    for module in map(import_module, modules):
-        for one in capabilities_in(module):
-            spec, handler = one.spec, one.handler
-            assert handler.revision is not None, f"`{spec.id}` needs a `revision`"
-            assert not handler.hooks, f"`{spec.id}` is built in and has hooks"
-            found[spec.reference] = {
-                "module": module.__name__,
-                "name": next(name for name, thing in vars(module).items() if thing is one),
-                "fingerprint": spec.fingerprint,
-                "handler": handler.fingerprint(),
-                "parts": [*sorted(handler.parts)],
-                "rehearsable": handler.rehearsable,
-                "spec": spec.to_json(),
-            }
+    module = import_module(name)
+    for one in capabilities_in(module):
+        spec, handler = one.spec, one.handler
+        assert handler.revision is not None, f"`{spec.id}` needs a `revision`"
+        assert not handler.hooks, f"`{spec.id}` is built in and has hooks"
+        found[spec.reference] = {
+            "module": module.__name__,
+            "name": next(known for known, thing in vars(module).items() if thing is one),
+            "fingerprint": spec.fingerprint,
+            "handler": handler.fingerprint(),
+            "parts": [*sorted(handler.parts)],
+            "rehearsable": handler.rehearsable,
+            "spec": spec.to_json(),
+        }
     # Only the capabilities are sorted: the order of a schema's properties is that in which people are asked for them.
     text = msgspec.json.format(msgspec.json.encode(dict(sorted(found.items()))), indent=1)
     return f"{text.decode()}\n"
@@ -50,7 +49,7 @@ def catalog_text(modules: Iterable[str]) -> str:
 
 def old() -> list[tuple[Path, str]]:
     """The files that do not hold what they have to, each with what that is."""
-    wanted = [(path, catalog_text(modules)) for path, modules in catalogs().items()]
+    wanted = [(path, catalog_text(module)) for path, module in catalogs().items()]
     return [
         (path, text)
         for path, text in wanted

@@ -29,7 +29,17 @@ def outcomes(areas: Sequence[str]) -> dict[tuple[str, str], str]:
     named = [case.capability for area in areas for case in AREAS[area]]
     with tempfile.TemporaryDirectory(prefix="assent-conformance-") as folder:
         report = Path(folder) / "report.xml"
-        words = ["-m", "pytest", "-q", "-n", "auto", "--no-cov", f"--junitxml={report}", TESTS]
+        words = [
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            "auto",
+            "--no-cov",
+            "--complete-crash",
+            f"--junitxml={report}",
+            TESTS,
+        ]
         # The test that compares the page with the cases is about the page that this run is to write.
         words += ["--deselect", f"{TESTS}::test_page_is_what_the_cases_say", "-k", " or ".join(named)]
         subprocess.run([sys.executable, *words], cwd=ROOT, check=False)

@@ -1,4 +1,4 @@
-"""Writes `docs/errors.md` from the catalogue of error codes, so that the page cannot say anything else.
+"""Writes `docs/errors.md` from the explanations of error codes, so that the page cannot say anything else.
 
     python -m tools.write_errors [--check]
 
@@ -11,14 +11,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from assent.errors.catalog import CATALOG, Explanation
+from assent.errors.explanations import Explanation, explanations
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 
 HEAD = """\
 # Error codes
 
-<!-- Written by `python -m tools.write_errors` from `assent.errors.catalog`. Change it there. -->
+<!-- Written by `python -m tools.write_errors` from `src/assent/errors/codes/` and each area's `errors.toml`. Change it there. -->
 
 An error is one object everywhere: `{"error": {"code", "message", "path", "hint", "details"}}`. The code is stable, and people
 script against it; message and hint are for reading and may be improved. `path` says where (`FILE:LINE:COLUMN` for files), and
@@ -31,18 +31,17 @@ report it.
 """
 
 
-def page(catalog: Mapping[str, Explanation]) -> str:
+def page(explained: Mapping[str, Explanation]) -> str:
     """The page: a section per code, by name."""
     sections = [
-        f"## {code}\n\n{entry.meaning}\n\n*What to do:* {entry.remedy}\n"
-        for code, entry in sorted(catalog.items())
+        f"## {code}\n\n{entry.meaning}\n\n*What to do:* {entry.remedy}\n" for code, entry in explained.items()
     ]
     return "\n".join([HEAD, *sections])
 
 
 def main(arguments: list[str]) -> int:
     """Write the page, or compare it."""
-    wanted = page(CATALOG)
+    wanted = page(explanations())
     if arguments == ["--check"]:
         same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted
         print(
@@ -50,7 +49,7 @@ def main(arguments: list[str]) -> int:
         )
         return 0 if same else 1
     PAGE.write_text(wanted, encoding="utf-8")
-    print(f"wrote {len(CATALOG)} codes")
+    print(f"wrote {len(explanations())} codes")
     return 0
 
 

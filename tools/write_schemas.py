@@ -15,10 +15,14 @@ from typing import Final
 
 from assent.errors import Json
 from assent.plugins import manifest_schema
+from assent.runtime.service.schema import service_schema
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 
-SCHEMAS: Final[Mapping[str, Callable[[], dict[str, Json]]]] = {"manifest-1.json": manifest_schema}
+SCHEMAS: Final[Mapping[str, Callable[[], dict[str, Json]]]] = {
+    "manifest-1.json": manifest_schema,
+    "service-1.json": service_schema,
+}
 
 
 def text(name: str) -> str:

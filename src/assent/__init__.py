@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assent.invocation import capability as capability
     from assent.runtime import Runtime as Runtime
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The one place each public name is reached from.
 _HOMES = {

@@ -11,8 +11,8 @@ import pytest
 from assent.cli._command import Group, shared_options
 from assent.cli._exit import MEANINGS
 from assent.cli._root import COMMANDS, build
-from assent.runtime._configuration import PROJECT_SCHEMA
-from assent.runtime.settings import VARIABLES
+from assent.runtime.settings._configuration import PROJECT_SCHEMA
+from assent.runtime.settings.effective import VARIABLES
 
 
 def commands(group: Group, *path: str) -> dict[str, click.Command]:

@@ -184,7 +184,7 @@ async def test_a_living_owner_gets_the_new_value_and_unfinished_runs_are_told(
     async def send(context: LocalContext, parameters: Any) -> None:
         seen.append(await context.reveal(SecretText("secret://mail/token"), host="mail.example.org"))
 
-    shell("set", "mail/token", "--from-stdin", stdin=VALUE.encode())
+    await asyncio.to_thread(shell, "set", "mail/token", "--from-stdin", stdin=VALUE.encode())
     flow: Any = {
         "name": "w",
         "version": "1.0.0",
@@ -206,7 +206,7 @@ async def test_a_living_owner_gets_the_new_value_and_unfinished_runs_are_told(
         ]
         code, text = await asyncio.to_thread(shell, "rotate", "mail/token", "--undo")
         assert (code, "was given another value" in text) == (0, True), text
-        shell("set", "mail/token", "--from-stdin", stdin=OTHER.encode())
+        await asyncio.to_thread(shell, "set", "mail/token", "--from-stdin", stdin=OTHER.encode())
         rt.secrets.forget("mail/token")  # what the owner does when it is told; this one does not listen
         await rt.approve(waiting.run_id)
     assert seen == [VALUE, OTHER]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assent.cli._json import objects
+from assent.cli.terminal._json import objects
 from assent.errors import InputError
 from tests.support.door import ScriptedRuntime, Terminal, failing
 from tests.support.plugins import interpreter_kept
@@ -32,8 +32,8 @@ def test_a_label_is_put_moved_shown_used_and_taken_away(real: Terminal) -> None:
     assert shown["how"] == "label"
     standing = shown["standing"]
     assert isinstance(standing, dict)
-    assert set(standing) == {"state", "latest", "labels", "weight", "created_at", "created_at_ms"}
-    assert (standing["state"], standing["latest"], standing["labels"]) == ("hot", True, ["stable"])
+    assert set(standing) == {"state", "latest", "labels", "created_at", "created_at_ms"}
+    assert (standing["state"], standing["latest"], standing["labels"]) == ("installed", True, ["stable"])
     assert "found by label" in real("capability", "show", f"{ID}@stable").out
     assert real("call", f"{ID}@stable", "path=a.txt", "content=x", "--json").object["status"] == "succeeded"
     gone = real("capability", "unlabel", ID, "stable", "--json")
@@ -45,29 +45,30 @@ def test_a_label_is_put_moved_shown_used_and_taken_away(real: Terminal) -> None:
     assert (missing.code, missing.error["code"]) == (2, "VERSION_NOT_FOUND")
 
 
-def test_the_history_tells_versions_labels_and_weights(real: Terminal) -> None:
+def test_the_history_tells_versions_and_labels(real: Terminal) -> None:
     before = real("capability", "history", ID, "--json").object
     versions = before["versions"]
     assert isinstance(versions, list)
     (version,) = versions
     assert isinstance(version, dict)
-    assert (version["version"], version["state"]) == ("1.0.0", "hot")
-    assert (before["labels"], before["weights"]) == ([], [])
+    assert (version["version"], version["state"]) == ("1.0.0", "installed")
+    assert before["labels"] == []
     real("capability", "label", ID, "stable")
     real("capability", "unlabel", ID, "stable")
-    real("capability", "activate", ID, "1.0.0=80")
-    told = real("capability", "activate", ID, "--end", "--json")
-    assert (told.code, told.object) == (0, {"capability": ID, "weights": {}})
     after = real("capability", "history", ID, "--json").object
-    labels, weights = after["labels"], after["weights"]
+    labels = after["labels"]
     assert isinstance(labels, list)
-    assert isinstance(weights, list)
     assert [change["version"] for change in labels if isinstance(change, dict)] == [None, "1.0.0"]
-    assert [change["weights"] for change in weights if isinstance(change, dict)] == [{}, {"1.0.0": 80}]
-    text = real("capability", "history", ID).out
-    assert "(removed)" in text
-    assert "1.0.0=80" in text
-    assert "ended" in text
+    assert "(removed)" in real("capability", "history", ID).out
+
+
+def test_a_removed_command_names_what_replaces_it(real: Terminal) -> None:
+    """Whatever it was given; and it is not shown among the others."""
+    for words in ((ID, "1.0.0=80"), (ID, "--end"), ()):
+        answer = real("capability", "activate", *words, "--json")
+        assert (answer.code, answer.error["code"]) == (2, "COMMAND_REMOVED")
+        assert "assent capability label" in str(answer.error["hint"])
+    assert "activate" not in real("capability", "--help").out
 
 
 def test_what_is_refused_exits_with_2_and_changes_nothing(real: Terminal) -> None:
@@ -76,13 +77,6 @@ def test_what_is_refused_exits_with_2_and_changes_nothing(real: Terminal) -> Non
         (("label", ID, "latest"), "LABEL_INVALID"),
         (("label", f"{ID}@v1.0.0", "stable"), "INVALID_VERSION"),
         (("unlabel", "no.such", "stable"), "CAPABILITY_UNKNOWN"),
-        (("activate", ID, "1.0.0=0"), "WEIGHTS_INVALID"),
-        (("activate", ID, "^1=1"), "WEIGHTS_INVALID"),
-        (("activate", ID, "9.0.0=1"), "VERSION_NOT_FOUND"),
-        (("activate", ID), "USAGE_INVALID"),
-        (("activate", ID, "1.0.0=1", "--end"), "USAGE_INVALID"),
-        (("activate", ID, "1.0.0"), "USAGE_INVALID"),
-        (("activate", ID, "1.0.0=1", "1.0.0=2"), "USAGE_INVALID"),
         (("retire", f"{ID}@1.0.0"), "VERSION_NEWEST"),
         (("retire", ID, "--dry-run"), "VERSION_NEWEST"),
         (("history", "no.such"), "CAPABILITY_UNKNOWN"),
@@ -91,7 +85,7 @@ def test_what_is_refused_exits_with_2_and_changes_nothing(real: Terminal) -> Non
         answer = real("capability", *words, "--json")
         assert (answer.code, answer.error["code"]) == (2, code), words
     data = real("capability", "history", ID, "--json").object
-    assert (data["labels"], data["weights"]) == ([], [])
+    assert data["labels"] == []
 
 
 def test_a_workflow_asks_for_versions_in_every_way(real: Terminal) -> None:
@@ -169,12 +163,6 @@ def test_what_was_changed_is_told_in_one_line(terminal: Terminal, runtime: Scrip
     )
     runtime.answers["unlabel"] = {"capability": ID, "label": "s", "removed": True}
     assert terminal("capability", "unlabel", ID, "s").out == f"`s` is no label of {ID} any more\n"
-    runtime.answers["activate"] = {"capability": ID, "weights": {"1.0.0": 80, "2.0.0": 20}}
-    assert (
-        terminal("capability", "activate", ID, "1.0.0=80", "2.0.0=20").out
-        == f"{ID} is shared: 1.0.0=80 2.0.0=20\n"
-    )
-    assert terminal("capability", "activate", ID, "--end").out == f"{ID} means its latest version\n"
     runtime.answers["retire"] = {"capability": ID, "version": "1.0.0", "retired": True}
     assert terminal("capability", "retire", f"{ID}@1.0.0").out == f"{ID}@1.0.0 is retired\n"
     assert (

@@ -13,13 +13,13 @@ import pytest
 
 from assent.capabilities import builtin_capabilities
 from assent.capabilities.fs import Workspace
-from assent.cli._json import mapping
+from assent.cli.terminal._json import mapping
 from assent.engine import RunResult, StepResult
 from assent.errors import Json
 from assent.failpoints import VARIABLE, Failpoints
 from assent.invocation import CancelToken, Capability, Files, Invocation, Pipeline
 from assent.runtime import Runtime
-from assent.runtime.settings import Settings
+from assent.runtime.settings.effective import Settings
 from assent.spec.frozen import thaw
 from assent.spec.states import StepState
 from tests.conformance.case import CANARY, Case, Cell, Stage, control, given

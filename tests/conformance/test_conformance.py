@@ -18,6 +18,7 @@ from tests.conformance.case import Case, Cell, Stage
 from tests.conformance.table import AREAS, CASES, KILLED, marks, page, untried
 from tests.conformance.turns import TAKES_NONE
 from tests.support.nursery import Nursery
+from tests.support.seeds import dice
 from tools import write_conformance
 
 LANDING: Final[frozenset[str]] = frozenset()
@@ -48,7 +49,23 @@ async def test_undo_restores(case: Case, stage: Stage, monkeypatch: pytest.Monke
     await cells.undo_restores(case, stage, monkeypatch)
 
 
-@pytest.mark.parametrize("case", KILLED.values(), ids=KILLED)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Of the calls that are killed, one of each class of effect on every change, and all with `--complete-crash`."""
+    if metafunc.function is test_reconcile_settles_a_killed_call:
+        names = [*KILLED] if metafunc.config.getoption("crash_complete") else one_of_each_class()
+        metafunc.parametrize("case", [KILLED[name] for name in names], ids=names)
+
+
+def one_of_each_class() -> list[str]:
+    """A killed call for each area, kind of operation, and whether it ends in doubt; which one the dice choose."""
+    classes: dict[tuple[str, str, bool], list[str]] = {}
+    for name, case in KILLED.items():
+        operation = cells.BUILTIN[case.capability].spec.operation_type.value
+        area = case.capability.rpartition(".")[0]
+        classes.setdefault((area, operation, bool(cells.doubt(case))), []).append(name)
+    return [dice(f"killed call of {of}").choice(names) for of, names in classes.items()]
+
+
 def test_reconcile_settles_a_killed_call(case: Case, stage: Stage, nursery: Nursery) -> None:
     cells.reconciles(case, stage, nursery)
 

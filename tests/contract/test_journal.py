@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.journal_contract import CompleteJournal, JournalContract
-from tests.support.journals import new_memory, open_sqlite
+from tests.support.journals import TALLY, new_memory, open_sqlite
 
 
 class TestSqliteJournal(JournalContract):
@@ -16,7 +16,7 @@ class TestSqliteJournal(JournalContract):
 
     @pytest.fixture
     async def journal(self, tmp_path: Path) -> AsyncIterator[CompleteJournal]:
-        journal = open_sqlite(tmp_path / "state")
+        journal = open_sqlite(tmp_path / "state", areas=[TALLY])
         yield journal
         await journal.close()
 
@@ -26,6 +26,6 @@ class TestMemoryJournal(JournalContract):
 
     @pytest.fixture
     async def journal(self) -> AsyncIterator[CompleteJournal]:
-        journal = new_memory()
+        journal = new_memory(areas=[TALLY])
         yield journal
         await journal.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assent.journal import Ed25519Verifier, Ownership, SqliteReader, verify_ledger
+from assent.journal import Ed25519Verifier, Ownership, SqliteReader, leaves_at_once, verify_ledger
 from assent.journal._schema import LEDGER_FILE
 from tests.support.journals import KEY, SimpleProjector, open_sqlite
 
@@ -66,7 +66,7 @@ def _append_and_die(state: Path, repository: Path, *, first: int, lines: int) ->
 
 async def _require_all(state: Path, acknowledged: set[tuple[str, int]]) -> None:
     with SqliteReader.open(state) as reader:
-        before = {(leaf.run, leaf.n) for leaf in reader.leaves()}
+        before = {(leaf.run, leaf.n) for leaf in leaves_at_once(reader)}
     assert acknowledged <= before
     ownership = Ownership.acquire(state)
     assert ownership is not None

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from assent.errors import AssentError
-from assent.journal import Ed25519Verifier, SqliteJournal, SqliteReader, verify_ledger
+from assent.journal import Ed25519Verifier, SqliteJournal, SqliteReader, leaves_at_once, verify_ledger
 from assent.journal._blobs import BlobStore
 from assent.journal._connection import connect_reader, connect_writer
 from assent.journal._files import ensure_private_dir
@@ -23,6 +23,7 @@ from tests.support.faulty_disk import (
     after_power_loss,
 )
 from tests.support.journals import (
+    ADA,
     KEY,
     CountedEntropy,
     SimpleProjector,
@@ -68,14 +69,14 @@ async def _workload(
             writer.close()
             raise
         try:
-            acknowledge(journal.head().size)
+            acknowledge((await journal.head()).size)
             for number in range(runs):
                 run = run_id(10 * session + number)
                 acknowledge((await journal.append(created(run))).size)
                 acknowledge((await journal.append(progressed(run, 1))).size)
                 acknowledge((await journal.append(succeeded(run, 2))).size)
-            await journal.erase(run_id(10 * session), by="user:ada", os_uid=None, at_ms=1)
-            acknowledge(journal.head().size)
+            await journal.erase(run_id(10 * session), who=ADA, at_ms=1)
+            acknowledge((await journal.head()).size)
         finally:
             await journal.close()
 
@@ -112,7 +113,7 @@ def _leave(folder: Path, files: dict[str, bytes]) -> Path:
 
 def _leaves(state: Path) -> list[bytes]:
     with SqliteReader.open(state) as reader:
-        return [leaf.encode() for leaf in reader.leaves()]
+        return [leaf.encode() for leaf in leaves_at_once(reader)]
 
 
 def _require_whole(state: Path, *, acknowledged: int, whole: list[bytes]) -> None:

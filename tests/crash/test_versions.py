@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import pytest
 
-from assent.runtime.api import Reader
-from assent.spec import events as ev
-from assent.spec.events import EVENT_TYPES
+from assent.journal import leaves_at_once
+from assent.runtime.service._reading import Reader
+from assent.spec.events import kinds as ev
+from assent.spec.events.kinds import EVENT_TYPES
 from tests.support.crashing import KILLED, Scene, noted
 
 ID: Final = "io.fs.write_file"
@@ -16,19 +17,11 @@ COMMANDS: Final = {
     "label": ("capability", "label", f"{ID}@^1", "stable"),
     "call": ("call", f"{ID}@stable", "path=new.txt", "content=x"),
     "unlabel": ("capability", "unlabel", ID, "stable"),
-    "activate": ("capability", "activate", ID, "1.0.0=80"),
-    "end": ("capability", "activate", ID, "--end"),
 }
 """A story, each part of which relies on those before it."""
 
-STANDS: Final = {
-    "label": (["stable"], None),
-    "call": (["stable"], None),
-    "unlabel": ([], None),
-    "activate": ([], 80),
-    "end": ([], None),
-}
-"""The labels and the weight of the only version after each part."""
+LABELS: Final = {"label": ["stable"], "call": ["stable"], "unlabel": []}
+"""The labels of the only version after each part."""
 
 
 def history(scene: Scene) -> Any:  # `Any`: what the command prints
@@ -39,7 +32,7 @@ def recorded(scene: Scene) -> list[tuple[str, str]]:
     """Kind and capability of each change; what comes with Assent is a change for each of its versions."""
     with Reader.open(scene._settings) as reader:
         assert reader._journal is not None
-        events = [leaf.event for leaf in reader._journal.leaves()]
+        events = [leaf.event for leaf in leaves_at_once(reader._journal)]
     kinds = tuple(kind for name, kind in EVENT_TYPES.items() if name.startswith("capability."))
     changes: list[tuple[str, str]] = []
     for event in events:
@@ -73,7 +66,7 @@ def test_a_change_that_is_killed_anywhere_happens_once_and_wholly(scene: Scene, 
                 assert scene.assent(*words[at]).code == 0
             assert recorded(scene) == whole
             (version,) = history(scene)["versions"]
-            assert (version["labels"], version["weight"]) == STANDS[part]
+            assert version["labels"] == LABELS[part]
             scene.assert_sound()
 
 
@@ -87,6 +80,6 @@ def test_the_first_event_of_a_run_counts_what_was_recorded_before_it(scene: Scen
     with Reader.open(scene._settings) as reader:
         assert reader._journal is not None
         (created,) = [
-            leaf.event for leaf in reader._journal.leaves() if isinstance(leaf.event, ev.RunCreated)
+            leaf.event for leaf in leaves_at_once(reader._journal) if isinstance(leaf.event, ev.RunCreated)
         ]
     assert created.catalogue == count == len(recorded(scene))

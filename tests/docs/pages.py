@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +76,7 @@ def links(page: Path) -> list[str]:
     return _LINK.findall(prose(page))
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """The names by which headings can be linked to, as Git hosts make them."""
     headings = _HEADING.findall(prose(page))

@@ -15,6 +15,7 @@ import pexpect
 import pytest
 
 from assent.errors import Json
+from assent.system import SystemIds
 
 ASSENT = [sys.executable, "-m", "assent"]
 
@@ -230,7 +231,7 @@ def test_a_denied_run_exits_three_and_explains_itself(shell: Shell) -> None:
         (("run", "w.yaml", "who=x", "--policy", "w.yaml"), "POLICY_INVALID"),
         (("show", "run_none"), "RUN_UNKNOWN"),
         (("approve", "run_none"), "RUN_UNKNOWN"),
-        (("run", "plan_7zzzzzzzzzzzzzzzzzzzzzzzzz"), "PLAN_UNKNOWN"),
+        (("run", SystemIds().plan_id()), "PLAN_UNKNOWN"),
         (("run", "plan_00000000000000000000000000"), "PLAN_EXPIRED"),
     ],
 )
@@ -343,6 +344,22 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(shell: Shell) -> None:
     [run] = shell.list("runs")
     assert f"assent resume {run['run_id']}" in rest
     assert run["status"] == "interrupted"
+
+
+def test_resume_says_how_to_end_a_session_that_its_program_left_open(shell: Shell) -> None:
+    """Nothing of it is left to be driven on; cancelling takes back what it did."""
+    program = """
+from assent.sync import Runtime
+with Runtime.open(".") as rt:
+    rt.session().call("io.fs.write_file", {"path": "left.txt", "content": "left"})
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=shell.folder, env=shell.env, check=True, timeout=120)
+    [run] = shell.list("runs")
+    command = f"assent cancel {run['run_id']}"
+    assert f"an open session; to end it and take back what it did: {command}" in shell("resume").stderr
+    assert (shell.folder / "left.txt").exists()
+    assert shell(*command.split()[1:]).returncode == 0
+    assert not (shell.folder / "left.txt").exists()
 
 
 def test_while_a_person_is_asked_somebody_else_may_decide(shell: Shell) -> None:

@@ -11,6 +11,22 @@ from pathlib import Path
 import pytest
 
 HEAVY = {"pydantic", "msgspec", "asyncio", "apsw", "yaml", "rich", "cryptography", "jsonschema_rs", "tomllib"}
+NOT_FOR_READING = {
+    "assent.engine._actor",
+    "assent.engine._engine",
+    "assent.invocation.call._pipeline",
+    "assent.journal._writer",
+    "assent.policy._engine",
+    "assent.runtime._runtime",
+    "asyncio",
+    "cryptography",
+    "jsonschema_rs",
+    "pydantic",
+    "ssl",
+    "yaml",
+}
+"""What costs a start its time and nothing that only reads needs: pydantic, the event loop, the keys, and what drives a run."""
+
 PROBE = "import sys; from assent.cli import main; code = main({words}); print('\\n' + ' '.join(sys.modules), file=sys.stderr)"
 
 
@@ -46,6 +62,31 @@ def test_rich_and_asyncio_are_left_alone_by_commands_that_only_look(
     compiled: dict[str, str], tmp_path: Path
 ) -> None:
     assert {"rich", "cryptography"} & loaded(compiled, "explain", "POLICY_DENIED", cwd=tmp_path) == set()
+
+
+@pytest.mark.parametrize("command", ["runs", "show", "approvals", "audit log", "audit log --run"])
+def test_looking_back_loads_neither_pydantic_nor_what_drives_a_run(
+    compiled: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    """Also for a run of a workflow, whose document is read again to tell its steps in their order."""
+    (tmp_path / "two.yaml").write_text(
+        "name: two\nsteps:\n  - {name: a, capability: sys.noop}\n  - {name: b, capability: sys.noop}\n",
+        encoding="utf-8",
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "assent", "run", "two.yaml", "--json"],
+        env=compiled,
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    run = [json.loads(ran.stdout)["run_id"]] if command in ("show", "audit log --run") else []
+    modules = loaded(compiled, *command.split(), *run, cwd=tmp_path)
+    assert "assent.runtime.service._reading" in modules
+    assert NOT_FOR_READING & modules == set()
+    hands = {name for name in modules if name.startswith("assent.capabilities.") and name.count(".") > 2}
+    assert {name for name in hands if not name.endswith(".area")} == set(), "of an area its settings are read"
 
 
 def test_python_m_assent_and_the_command_are_one_door(compiled: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pexpect
@@ -16,7 +17,7 @@ from assent.cli.demo._stage import Fold
 
 ASSENT = str(Path(sys.executable).with_name("assent"))
 QUESTION = "Your decision"
-TREE = "find src notes CHANGELOG.md -type f"
+TREE = "sh ../digest.sh"
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
     """The environment of somebody with a home of their own and no colour."""
-    dropped = ("ASSENT_", "CLICOLOR", "XDG_")
+    dropped = ("ASSENT_", "CLICOLOR", "COLUMNS", "XDG_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return {**kept, "HOME": str(tmp_path / "home"), "NO_COLOR": "1", "ASSENT_STATE": str(tmp_path / "theirs")}
 
@@ -95,14 +96,15 @@ def test_reader_approves_with_a_key_and_can_type_every_line_again(
     ][:4]
     assert shell([*entering, lines[-1]], home).returncode == 0
 
-    typed = [line.removeprefix("$ ") for line in told.splitlines() if line.startswith(("$ assent", "$ find"))]
-    again = [line for line in typed if line.startswith(("find", "assent runs", "assent audit verify"))]
-    assert len(again) == 10
+    typed = [line.removeprefix("$ ") for line in told.splitlines() if line.startswith(("$ assent", "$ sh"))]
+    again = [line for line in typed if line.startswith(("sh", "assent runs", "assent audit verify"))]
+    assert len(again) == 9
     for line in again:
         ended = shell([*entering, line], home)
         assert ended.returncode == (6 if "tampered" in line else 0), line
         printed = told[told.rindex(f"$ {line}\n") :]
-        assert ended.stdout.splitlines()[0] in printed, "it is what was printed the first time"
+        told_again = {*ended.stdout.splitlines()} & {*printed.splitlines()}
+        assert told_again, f"it is what was printed the first time: {line}\n{ended.stdout}\n{printed[:600]}"
     assert not (tmp_path / "home").exists(), "the reader's own configuration is not touched"
     assert not (tmp_path / "theirs").exists(), "nor a state that the reader's environment names"
 
@@ -183,11 +185,22 @@ def test_demo_that_goes_wrong_says_so(tmp_path: Path, home: dict[str, str]) -> N
     assert f"left as it stands: {tmp_path}/demo" in ended.stderr
 
 
-def test_fold_says_how_much_it_leaves_out() -> None:
-    """What is shown and what is counted as left out add up to the whole, and no note stands for a single line."""
+def test_unattended_it_prints_little_leaves_nothing_and_fits_a_terminal(home: dict[str, str]) -> None:
+    """At most 120 lines of 80 columns, a long command over two counted as two; the folder is gone afterwards."""
+    # A short name, as the folder for temporary files has: sockets and commands hold it.
+    with tempfile.TemporaryDirectory(prefix="t") as temporary:
+        ended = shell([f"{ASSENT} demo --yes-demo"], {**home, "TMPDIR": temporary, "COLUMNS": "80"})
+        left = [*Path(temporary).glob("assent-demo*")]
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    lines = ended.stdout.splitlines()
+    assert sum(max(1, -(-len(line) // 80)) for line in lines) <= 120
+    assert all(len(line) <= 80 for line in lines if not line.startswith(("$", "  ")))
+    assert lines[-1] == "  assent demo --keep DIR"
+    assert left == []
+
+
+def test_fold_shows_the_beginning_and_what_is_named() -> None:
     lines = [f"line {number}" for number in range(100)]
-    shown = Fold(3, 2, (("line 50", 4), ("line 98", 9), ("no such line", 5))).apply(lines)
-    assert shown == [*lines[:3], 47, *lines[50:54], 44, *lines[98:]]
-    assert Fold(1, 1).apply(lines[:3]) == lines[:3]
-    assert Fold(1, 1).apply(lines[:4]) == ["line 0", 2, "line 3"]
-    assert Fold(10, 10).apply(lines[:12]) == lines[:12]
+    shown = Fold(3, (("line 50", 4), ("line 98", 9), ("no such line", 5))).apply(lines)
+    assert shown == [*lines[:3], *lines[50:54], *lines[98:]]
+    assert Fold(10).apply(lines[:4]) == lines[:4]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from assent.runtime.api import Reader
-from assent.spec import events as ev
+from assent.runtime.service._reading import Reader
+from assent.spec.events import kinds as ev
 from assent.spec.states import RunState
 from tests.support.bodies import Place, code, policy, put, rule, states, workflow
 from tests.support.hands import tree_of
@@ -57,7 +57,7 @@ async def test_a_denied_step_never_runs_and_everything_before_it_is_taken_back(p
         assert states(result) == {"one": "compensated", "two": "compensated", "danger": "denied"}
         assert (result.status, code(result)) == (RunState.ROLLED_BACK, "POLICY_DENIED")
         assert result.step("danger").rule == "no-high"
-        [denied] = [event for event in rt.events(result.run_id) if isinstance(event, ev.StepDenied)]
+        [denied] = [event for event in rt.recorded(result.run_id) if isinstance(event, ev.StepDenied)]
         assert (denied.rule, denied.decision, denied.risk) == ("no-high", "DENY", "HIGH")
         rt.require_sound_rows()
     assert place.box.log == [], "not even prepared"
@@ -132,7 +132,7 @@ async def test_a_process_killed_while_waiting_leaves_the_question_where_it_is(
     written = (place.workspace / "new/one.txt").stat().st_mtime_ns
     place.policy = ASK
     async with place.open() as rt:
-        shown = rt.show(run)
+        shown = await rt.show(run)
         assert shown.status is RunState.WAITING
         assert states(shown) == {"one": "succeeded", "two": "succeeded", "danger": "awaiting_approval"}
         result = await (rt.approve(run) if answer == "approve" else rt.reject(run))

@@ -22,9 +22,9 @@ from assent import Runtime
 from assent.engine import RunResult
 from assent.errors import Json
 from assent.invocation import Handler, LocalContext, NoEffectError, Prepared
-from assent.invocation.exposure import unexposed
-from assent.invocation.redaction import Redactor
+from assent.invocation.call.exposure import unexposed
 from assent.sandbox import Sandbox
+from assent.secrets.redaction import Redactor
 from assent.spec import create_read_capability, create_write_capability
 from assent.spec.secret_text import TEXT_FORMAT
 from tests.support.web import Asked, Reply, Site, serving

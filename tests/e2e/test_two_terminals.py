@@ -211,6 +211,20 @@ def test_waiting_for_a_person_holds_no_lock(terminals: Terminals) -> None:
     assert not (terminals.workspace / "old.txt").exists()
 
 
+def test_a_wait_ends_when_who_drives_the_run_is_killed(terminals: Terminals) -> None:
+    """A killed process writes nothing; whoever waits is woken by its end, and says how to go on."""
+    terminals.write("asks.yaml", _DELETES + _NAPS.partition("steps:\n")[2])
+    waiting = terminals.begin("run", "asks.yaml", "--wait")
+    waiting.wait_for("waiting; Ctrl-C")
+    (run,) = terminals.answer("runs")
+    owner = terminals.begin("approve", run["run_id"])
+    waiting.wait_for("started", "nap")
+    owner.send(signal.SIGKILL)
+    ended = waiting.end()
+    assert ended.code == 5
+    assert terminals.answer("runs")[0]["status"] == "interrupted"
+
+
 def test_a_wait_that_is_interrupted_leaves_the_run_waiting(terminals: Terminals) -> None:
     waiting = terminals.begin("run", "deletes.yaml", "--wait")
     waiting.wait_for("waiting; Ctrl-C")

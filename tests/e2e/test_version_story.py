@@ -11,13 +11,13 @@ from typing import Any, Final
 import pytest
 
 from assent.failpoints import VARIABLE
-from assent.journal import SqliteReader
-from assent.runtime.api import Reader
-from assent.runtime.settings import Settings
-from assent.spec import events as ev
+from assent.journal import SqliteReader, leaves_at_once
+from assent.runtime.service._reading import Reader
+from assent.runtime.settings.effective import Settings
+from assent.spec.events import kinds as ev
 from tests.support.orders import ID, ONE, TWO
 from tests.support.own_places import own_places
-from tests.support.version_story import CHAPTERS, SETTINGS
+from tests.support.version_story import CHAPTERS
 
 KILLED: Final = -9
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ def places(tmp_path: Path, clean_env: dict[str, str]) -> Iterator[tuple[Path, di
     """A workspace and the environment of its processes."""
     workspace = tmp_path / "ws"
     (workspace / "orders").mkdir(parents=True)
-    (workspace / "assent.toml").write_text(SETTINGS, encoding="utf-8")
+    (workspace / "assent.toml").touch()
     with own_places(tmp_path, clean_env) as env:
         yield workspace, env
 
@@ -50,7 +50,7 @@ def told(chapter: str, workspace: Path, env: dict[str, str], *, killed_at: str |
 def changes(workspace: Path, env: dict[str, str]) -> list[Any]:
     """What the ledger says of the capability, in order."""
     with SqliteReader.open(settings(workspace, env).state) as journal:
-        found = [leaf.event for leaf in journal.leaves()]
+        found = [leaf.event for leaf in leaves_at_once(journal)]
     return [
         event
         for event in found
@@ -68,28 +68,23 @@ def check_the_story(workspace: Path, env: dict[str, str]) -> None:
     assert [type(event) for event in story] == [
         ev.CapabilityRegistered,
         ev.CapabilityRegistered,
-        ev.CapabilityActivated,
-        ev.CapabilitySwitched,
-        ev.CapabilityActivated,
-        ev.CapabilityActivated,
+        ev.CapabilityLabelled,
+        ev.CapabilityLabelled,
         ev.CapabilityRetired,
     ]
-    first, second, canary, switched, back, moved, retired = story
+    first, second, labelled, moved, retired = story
     assert (first.version, first.fingerprint) == ("1.0.0", ONE.fingerprint)
     assert (second.version, second.fingerprint) == ("2.0.0", TWO.fingerprint)
-    assert dict(zip(canary.versions, canary.weights, strict=True)) == {"1.0.0": 80, "2.0.0": 20}
-    assert (switched.version, switched.errors) == ("2.0.0", switched.calls)
-    assert switched.calls >= 3
-    assert (back.code, back.by) == ("ERROR_RATE", None)
-    assert dict(zip(back.versions, back.weights, strict=True)) == {"1.0.0": 100, "2.0.0": 0}
-    assert dict(zip(moved.versions, moved.weights, strict=True)) == {"1.0.0": 0, "2.0.0": 100}
-    assert moved.by is not None
+    assert [(one.label, one.version) for one in (labelled, moved)] == [
+        ("stable", "1.0.0"),
+        ("stable", "2.0.0"),
+    ]
     assert retired.version == "1.0.0"
     placed = [path.name.partition(".")[0] for path in (workspace / "orders").iterdir()]
-    once = ("early-0", "early-1", "after-refusal", "pinned", "kept", "old-caller", "last")
+    once = ("early-0", "early-1", "after-refusal", "pinned", "kept", "kept-stable", "moved", "last")
     assert {name: placed.count(name) for name in once} == dict.fromkeys(once, 1)
-    [moved_order] = (workspace / "orders").glob("old-caller.*")
-    assert moved_order.read_text(encoding="utf-8") == "2.0.0"
+    [last_order] = (workspace / "orders").glob("last.*")
+    assert last_order.read_text(encoding="utf-8") == "2.0.0"
     with Reader.open(settings(workspace, env)) as reader:
         assert reader.unfinished() == 0
         assert reader.verify()["ok"] is True
@@ -99,7 +94,7 @@ def check_the_story(workspace: Path, env: dict[str, str]) -> None:
 def test_a_second_version_comes_fails_comes_again_and_the_first_one_goes(
     places: tuple[Path, dict[str, str]],
 ) -> None:
-    """1.0 in use, 2.0 refused, accepted with transformers, tried on a fifth, switched back, moved to, and 1.0 retired."""
+    """1.0 in use, 2.0 refused, accepted with transformers, tried, labelled instead of 1.0, and 1.0 retired."""
     for chapter in CHAPTERS:
         assert told(chapter, *places) == 0
     check_the_story(*places)

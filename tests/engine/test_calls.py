@@ -26,7 +26,6 @@ from tests.support.properties import holds
 ANYTHING: dict[str, Any] = {"type": "object"}
 MINE = StateKey("mine", int)
 
-CALLS = 10_000
 AT_ONCE = 50
 THREADED_EVERY = 100
 """One call in so many runs in a worker thread: threads are slow to start, and two of them tell as much as a thousand."""
@@ -121,7 +120,7 @@ async def test_what_is_continued_after_a_crash_was_let_in_before_it(place: Place
         attach(rt)
         running = asyncio.ensure_future(rt.run(workflow(put("a"))))
         await pause.reached.wait()
-        run = rt.unfinished()[-1]
+        run = (await rt.unfinished())[-1]
     await asyncio.wait({running})
     running.exception()
     del place.box.before["a"]
@@ -206,7 +205,7 @@ async def test_every_call_leaves_its_decision_its_intent_and_its_outcome(
             inputs: dict[str, Any] = {"kind": 7 if kind == "bad input" else kind}
             await session.call("box.denied" if kind == "denied" else "box.run", inputs, hooks=hooks)
         await session.close()
-        events = [event for event in rt.events(session.run_id) if getattr(event, "step", None)]
+        events = [event for event in rt.recorded(session.run_id) if getattr(event, "step", None)]
         decisions = rt.metrics.snapshot()["decisions"]
     trail: dict[str, list[str]] = {}
     for event in events:
@@ -277,10 +276,11 @@ async def no_context_lives(but: Iterable[LocalContext]) -> None:
 
 
 @pytest.mark.slow
-async def test_ten_thousand_calls_leave_nothing_behind(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_thousands_of_calls_leave_nothing_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, crash_complete: bool
 ) -> None:
     """Half of them fail, time out or are cancelled; no task, timer, thread, file or listener stays, and no state is shared."""
+    count = 10_000 if crash_complete else 1_000
     # What pytest keeps of a log has the tracebacks of failed handlers in it, and with them their calls.
     caplog.set_level(logging.CRITICAL + 1, logger="assent.call")
     earlier, others = living_contexts(), hand_threads()
@@ -347,7 +347,7 @@ async def test_ten_thousand_calls_leave_nothing_behind(
         await call(0)
         await call(3)
         files, tasks = open_files(), len(asyncio.all_tasks())
-        await asyncio.gather(*(call(number) for number in range(1, CALLS)))
+        await asyncio.gather(*(call(number) for number in range(1, count)))
         await asyncio.gather(*cancels)
         cancels.clear()
         gc.collect()
@@ -358,12 +358,13 @@ async def test_ten_thousand_calls_leave_nothing_behind(
         timers = [timer for timer in vars(loop)["_scheduled"] if not timer.cancelled()]
         assert timers == []
         hands = [thread for thread in hand_threads() if thread not in others]
-        assert len(hands) <= max(4, rt.settings.limits.concurrency)
-        assert (rt.lifecycle.subscribers, rt.hooks.all, rt.unfinished()) == (0, (), [])
+        # As many again may settle what others had begun.
+        assert len(hands) <= 2 * max(4, rt.settings.limits.concurrency)
+        assert (rt.lifecycle.subscribers, rt.hooks.all, await rt.unfinished()) == (0, (), [])
         await no_context_lives(but=earlier)
         counted: Any = rt.metrics.snapshot()["calls"]
-        assert sum(entry["count"] for entry in counted.values()) == CALLS + 1
+        assert sum(entry["count"] for entry in counted.values()) == count + 1
     assert strangers == []
     assert set(cleaned.values()) == {1, 2}
     assert [number for number, times in cleaned.items() if times == 2] == [3]
-    assert len(cleaned) == CALLS
+    assert len(cleaned) == count

@@ -23,14 +23,14 @@ async def test_ended_run_is_freed_without_the_collector(
         place.box.before["b"] = boom
     async with place.open() as rt:
         made: list[weakref.ref[RunActor]] = []
-        make = rt._running.make_actor
+        make = rt.engine.make_actor
 
         def remembered(*args: Any, **named: Any) -> RunActor:
             actor = make(*args, **named)
             made.append(weakref.ref(actor))
             return actor
 
-        monkeypatch.setattr(rt._running, "make_actor", remembered)
+        monkeypatch.setattr(rt.engine, "make_actor", remembered)
         was_enabled = gc.isenabled()
         gc.disable()
         try:
@@ -50,13 +50,13 @@ async def test_a_run_whose_caller_left_is_let_go_of_once_it_has_ended(place: Pla
         await pause.reached.wait()
         waiting.cancel()
         await asyncio.wait({waiting})
-        [run] = rt.unfinished()
+        [run] = await rt.unfinished()
         assert rt._running.under_way() == [run]
         pause.go_on.set()
         async with asyncio.timeout(30):
-            while rt.unfinished():  # noqa: ASYNC110 - it goes on by itself, and nobody is told when it ends
+            while await rt.unfinished():  # noqa: ASYNC110 - it goes on by itself, and nobody is told when it ends
                 await asyncio.sleep(0.001)
         with pytest.raises(InputError, match="has already ended"):
             await rt.cancel(run)
         await rt.run(workflow(put("b")))
-        assert rt._running._actors == {}
+        assert rt.engine._actors == {}

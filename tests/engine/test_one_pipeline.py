@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from assent import Runtime
 from assent.cli import main
 from assent.errors import Json
 from assent.invocation import BoundCapability, HookedCall, LifecycleEvent, Subscription
+from assent.journal import at_once, rows_at_once
 from assent.policy import PolicyEngine
+from assent.runtime._runtime import Runtime
 from assent.spec.ids import RunId
 from tests.support.bodies import Place
 
@@ -96,7 +97,7 @@ def journal_of(rt: Runtime) -> Any:
 
 def kinds_of(rt: Runtime, run: str) -> list[str]:
     """What kinds of events a run has."""
-    return [leaf.event.kind for leaf in journal_of(rt).run_leaves(RunId(run))]
+    return [leaf.event.kind for leaf in at_once(journal_of(rt).events(RunId(run)))]
 
 
 def one_step(capability: str) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def typed(place: Place, watch: Watch, words: list[str], monkeypatch: pytest.Monk
         watch.attach(self)
 
     async def closed(self: Runtime) -> None:
-        runs = journal_of(self).rows("runs")
+        runs = list(rows_at_once(journal_of(self), "runs"))
         ended.append(watch.end(str(runs[-1]["run_id"])))
         await close(self)
 

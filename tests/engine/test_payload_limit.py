@@ -56,7 +56,7 @@ async def test_inputs_of_a_run_past_the_limit_are_refused_before_it_exists(limit
         with pytest.raises(InputError) as refused:
             await rt.run(document, {"text": "x" * 3000})
         assert refused.value.code == "PAYLOAD_TOO_LARGE"
-        assert rt.unfinished() == []
+        assert await rt.unfinished() == []
 
 
 async def test_the_outputs_of_a_foreach_past_the_limit_fail_it_and_are_taken_back(limited: Place) -> None:

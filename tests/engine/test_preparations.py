@@ -17,7 +17,7 @@ from assent.errors import InputError, WorldError
 from assent.invocation import LocalContext, Reconciliation
 from assent.policy import PolicyEngine
 from assent.spec import CapabilitySpec, OperationType
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.states import Resolution, RunState, Verdict
 from tests.support.bodies import (
@@ -213,7 +213,7 @@ async def test_whatever_turns_out_long_is_told_of_and_no_longer_waited_for(
         with rt.telling(told):
             running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.slow"))))
             await told.until("step.preparing", "b")
-        assert rt.kinds(rt.unfinished()[0])[-1] == "step.succeeded"
+        assert rt.kinds((await rt.unfinished())[0])[-1] == "step.succeeded"
         pause.go_on.set()
         assert (await running).status is RunState.SUCCEEDED
 
@@ -300,7 +300,7 @@ async def test_a_runtime_that_closes_ends_it_and_another_prepares_it_afresh(plac
         with rt.telling(told):
             running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.slow"))))
             await told.until("step.preparing", "b")
-        run = rt.unfinished()[0]
+        run = (await rt.unfinished())[0]
     assert slow.ended == ["b"]
     await asyncio.wait({running})
     running.exception()
@@ -341,7 +341,7 @@ async def test_a_failure_of_our_own_stops_the_run_where_it_is(place: Place, slow
         with pytest.raises(BrokenError):
             await rt.run(workflow(put("a"), put("b", "box.slow")))
         del slow.hooks["b"]
-        [result] = await rt.resume(rt.unfinished()[0])
+        [result] = await rt.resume((await rt.unfinished())[0])
         assert result.status is RunState.SUCCEEDED
 
 
@@ -405,7 +405,7 @@ async def test_what_was_prepared_while_the_gate_was_shut_is_prepared_again_after
         slow.hooks["a"] = again
         rt.gate.replace(PolicyEngine.from_dict(ALLOW))
         again.go_on.set()
-        [result] = await rt.resume(rt.unfinished()[0])
+        [result] = await rt.resume((await rt.unfinished())[0])
         assert (result.status, slow.ended) == (RunState.SUCCEEDED, ["a", "a"])
 
 
@@ -486,7 +486,7 @@ async def test_a_retry_whose_policy_changed_while_it_was_prepared_is_tried_again
         pause.go_on.set()
         result = await running
         assert (result.status, len(slow.ended)) == (RunState.SUCCEEDED, 3)
-        last = [event for event in rt.events(result.run_id) if isinstance(event, ev.StepStarted)][-1]
+        last = [event for event in rt.recorded(result.run_id) if isinstance(event, ev.StepStarted)][-1]
         assert (last.attempt, last.rule) == (2, "another")
 
 

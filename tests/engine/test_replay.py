@@ -188,7 +188,7 @@ async def test_an_unknown_run_is_refused(place: Place) -> None:
 async def test_a_run_whose_data_was_erased_is_refused(place: Place) -> None:
     async with place.open() as rt:
         run = (await rt.run(workflow(put("a")))).run_id
-        await rt.erase(run, rt.actor(None))
+        await rt.erase(run)
         with pytest.raises(AssentError) as caught:
             await rt.replay(run)
     assert caught.value.code == "PAYLOAD_ERASED"
@@ -315,7 +315,7 @@ async def test_a_thread_that_lived_on_is_told_of_as_it_was(place: Place) -> None
         try:
             result = await rt.run(workflow(put("a", "box.hang")))
             await rt.resume(result.run_id)
-            assert any("EFFECT_ALIVE" in str(event) for event in rt.events(result.run_id))
+            assert any("EFFECT_ALIVE" in str(event) for event in rt.recorded(result.run_id))
         finally:
             go_on.set()
         report = await rt.replay(result.run_id)

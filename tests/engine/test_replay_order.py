@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assent.engine._outbox import Outbox
+from assent.engine._pending_events import PendingEvents
 from assent.spec.states import RunState
 from tests.support.bodies import Pause, Place, no_effect, put, workflow
 
@@ -25,16 +25,16 @@ class HeldFlush:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_armed = False
         self.reached, self.go_on = asyncio.Event(), asyncio.Event()
-        flush = Outbox.flush
+        flush = PendingEvents.flush
 
-        async def held(outbox: Outbox) -> Any:
+        async def held(outbox: PendingEvents) -> Any:
             if self.is_armed:
                 self.is_armed = False
                 self.reached.set()
                 await self.go_on.wait()
             return await flush(outbox)
 
-        monkeypatch.setattr(Outbox, "flush", held)
+        monkeypatch.setattr(PendingEvents, "flush", held)
 
 
 @pytest.mark.parametrize("order", [["ax", "ay", "b"], ["ax", "b", "ay"], ["b", "ax", "ay"]])

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from assent.errors import RefusedError
+from assent.errors import InputError, RefusedError
 from assent.invocation import LocalContext, Reconciliation
-from assent.spec import events as ev
 from assent.spec.capability import OperationType
+from assent.spec.events import kinds as ev
 from assent.spec.states import RunState, Verdict
 from tests.support.bodies import (
     Place,
@@ -140,7 +140,7 @@ async def test_rule_2_recovery_asks_first_and_yes_is_the_outcome(place: Place) -
     """The effect happened before the process ended: it is not done again, and the run goes on."""
     run = await interrupted(place, workflow(put("a"), put("b")), "a", happened=True)
     async with place.open() as rt:
-        assert rt.show(run).status is RunState.RUNNING
+        assert (await rt.show(run)).status is RunState.RUNNING
         [result] = await rt.resume()
         assert (result.status, states(result)) == (RunState.SUCCEEDED, {"a": "succeeded", "b": "succeeded"})
         assert (place.box.count("execute", "a"), place.box.count("reconcile", "a")) == (1, 1)
@@ -224,7 +224,20 @@ async def test_rule_2_a_read_is_simply_run_again(place: Place) -> None:
         assert place.box.log == ["execute a", "execute a"]
 
 
-@pytest.mark.parametrize("what", ["handler", "spec", "gone"])
+async def test_rule_2_a_run_whose_capability_is_gone_stays_as_it_is(place: Place) -> None:
+    """Nobody is asked about it, and nothing of it is recorded, until somebody who has the capability drives it on."""
+    run = await interrupted(place, ONE, "a", happened=False)
+    async with place.open(box=False) as rt:
+        before = rt.kinds(run)
+        with pytest.raises(InputError) as refused:
+            await rt.resume(run)
+        assert (refused.value.code, rt.kinds(run)) == ("CAPABILITY_ABSENT", before)
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert result.status is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("what", ["handler", "spec"])
 async def test_rule_2_another_capability_than_the_intents_is_in_doubt_as_changed(
     place: Place, what: str
 ) -> None:
@@ -233,7 +246,7 @@ async def test_rule_2_another_capability_than_the_intents_is_in_doubt_as_changed
     async with place.open(box=False) as rt:
         if what == "handler":
             rt.register(put_spec(), place.box.handler(revision="box/2"))
-        elif what == "spec":
+        else:
             rt.register(put_spec(description="another"), place.box.handler(), replace=True)
         [result] = await rt.resume(run)
         assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "CAPABILITY_CHANGED")
@@ -273,7 +286,7 @@ async def test_rule_2_a_rollback_that_was_interrupted_goes_on(place: Place) -> N
     async with place.open() as rt:
         running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b"), fail())))
         await reached.wait()
-        [run] = rt.unfinished()
+        [run] = await rt.unfinished()
     await asyncio.wait({running})
     running.exception()
     box.on_compensate.clear()
@@ -334,7 +347,7 @@ async def test_rule_3_two_people_who_try_again_at_once_have_everything_taken_bac
         assert place.box.values == {}
         rt.require_sound_rows()
     async with place.open() as rt:
-        assert rt.show(parked.run_id).status is RunState.ROLLED_BACK
+        assert (await rt.show(parked.run_id)).status is RunState.ROLLED_BACK
 
 
 async def test_rule_3_a_compensation_that_fails_is_tried_again_before_a_person_is_asked(place: Place) -> None:
@@ -439,7 +452,7 @@ async def test_rule_7_a_compensation_waits_for_its_thread_and_is_not_begun_besid
             assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "STEP_TIMEOUT")
             [again] = await rt.resume(result.run_id)
             assert code(again) == "EFFECT_ALIVE"
-            started = [e for e in rt.events(result.run_id) if isinstance(e, ev.CompensationStarted)]
+            started = [e for e in rt.recorded(result.run_id) if isinstance(e, ev.CompensationStarted)]
             assert [event.attempt for event in started] == [1, 1]
         finally:
             release.set()
@@ -485,7 +498,7 @@ async def test_rule_7_a_cancel_waits_for_the_effect_under_way(place: Place) -> N
         place.box.on_compensate["a"] = lambda context: order.append("taken back")
         running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.polite"))))
         await asyncio.to_thread(started.wait)
-        result = await rt.cancel(rt.unfinished()[0])
+        result = await rt.cancel((await rt.unfinished())[0])
         assert (result.status, order) == (RunState.CANCELLED, ["ended", "taken back"])
         assert (await running).status is RunState.CANCELLED
 
@@ -512,7 +525,7 @@ async def test_rule_7_a_cancel_does_not_wait_for_a_step_that_has_not_begun(place
         with rt.telling(lambda run, n, at_ms, event: told.set() if event.kind == "step.preparing" else None):
             running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b", "box.build"), put("c"))))
             await told.wait()
-        run = rt.unfinished()[0]
+        run = (await rt.unfinished())[0]
         assert rt.kinds(run)[-1] == "step.succeeded"
         results = await asyncio.gather(rt.cancel(run), rt.cancel(run), rt.cancel(run))
         assert [result.status for result in [*results, await running]] == [RunState.CANCELLED] * 4
@@ -531,3 +544,48 @@ async def test_rule_7_a_handler_that_cancels_itself_has_failed(place: Place) -> 
     async with place.open() as rt:
         result = await rt.run(ONE)
         assert (result.status, code(result)) == (RunState.FAILED, "HANDLER_FAILED")
+
+
+# -- a loop in doubt -----------------------------------------------------------------------------------------------------
+
+
+def each(count: int) -> dict[str, Any]:
+    """A step that goes over so many keys."""
+    return {
+        "name": "each",
+        "capability": "box.put",
+        "foreach": [f"k{index}" for index in range(count)],
+        "inputs": {"key": "${{ item }}", "value": "${{ item }}"},
+    }
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+async def test_a_loop_whose_iterations_are_in_doubt_asks_a_person_like_any_step(
+    place: Place, count: int
+) -> None:
+    """The `foreach` step that waits for them moves nothing, so nobody waits for it; each iteration can be settled."""
+    keys = [f"k{index}" for index in range(count)]
+    place.box.after |= dict.fromkeys(keys, boom)
+    place.box.on_reconcile |= dict.fromkeys(keys, Reconciliation(Verdict.UNKNOWN))
+    async with place.open() as rt:
+        result = await rt.run(workflow(each(count), put("last")))
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "EFFECT_UNKNOWN")
+        assert result.error is not None
+        assert result.error["path"] == "each[0]"
+        assert rt.kinds(result.run_id).count("run.needs_attention") == 1
+        for index in range(count):
+            assert result.status is RunState.NEEDS_ATTENTION
+            result = await rt.resolve(result.run_id, f"each[{index}]", "happened", output={"n": index})
+        assert result.status is RunState.SUCCEEDED
+        assert result.step("each").output == [{"n": index} for index in range(count)]
+        rt.require_sound_rows()
+
+
+@pytest.mark.parametrize("happened", [True, False])
+async def test_a_loop_that_was_killed_in_an_iteration_asks_a_person(place: Place, *, happened: bool) -> None:
+    run = await interrupted(place, workflow(each(1)), "k0", happened=happened)
+    place.box.on_reconcile["k0"] = Reconciliation(Verdict.UNKNOWN)
+    async with place.open() as rt:
+        (result,) = await rt.resume(run)
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "EFFECT_UNKNOWN")
+        assert (await rt.resolve(run, "each[0]", "not_happened")).status is RunState.SUCCEEDED

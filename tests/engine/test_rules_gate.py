@@ -75,7 +75,7 @@ async def test_rule_9_a_configured_policy_that_is_missing_or_broken_stops_everyt
     assert caught.value.hint
     written.write()
     async with place.open() as rt:
-        shown = rt.show(waiting.run_id)
+        shown = await rt.show(waiting.run_id)
         assert (shown.status, shown.ledger["size"]) == (RunState.WAITING, size)
 
 

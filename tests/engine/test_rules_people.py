@@ -8,7 +8,7 @@ import pytest
 
 from assent.errors import InputError, RefusedError
 from assent.invocation import Reconciliation
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.principal import Principal
 from assent.spec.states import RunState, Verdict
 from tests.support.bodies import (
@@ -36,7 +36,7 @@ def asking(**approvers: Any) -> dict[str, Any]:
 
 
 async def digest_of(rt: Any, run: str) -> str:
-    asked = [event for event in rt.events(run) if isinstance(event, ev.ApprovalRequested)]
+    asked = [event for event in rt.recorded(run) if isinstance(event, ev.ApprovalRequested)]
     return str(asked[-1].digest)
 
 
@@ -54,7 +54,7 @@ async def test_rule_4_undo_is_a_phase_of_the_same_run_gated_once(place: Place) -
         assert result.status is RunState.SUCCEEDED
         waiting = await rt.undo(result.run_id, principal="user:bob")
         assert (waiting.status, place.box.count("compensate", "c")) == (RunState.WAITING, 0)
-        [asked] = [event for event in rt.events(result.run_id) if isinstance(event, ev.UndoRequested)]
+        [asked] = [event for event in rt.recorded(result.run_id) if isinstance(event, ev.UndoRequested)]
         assert (asked.by, asked.risk, asked.rule) == ("user:bob", "HIGH", "ask")
         undone = await rt.approve(result.run_id)
         assert (undone.status, place.box.values) == (RunState.UNDONE, {})
@@ -70,7 +70,7 @@ async def test_rule_4_a_denied_undo_touches_nothing(place: Place) -> None:
         with pytest.raises(RefusedError) as caught:
             await rt.undo(result.run_id)
         assert caught.value.code == "POLICY_DENIED"
-        assert rt.show(result.run_id).status is RunState.SUCCEEDED
+        assert (await rt.show(result.run_id)).status is RunState.SUCCEEDED
         assert place.box.values == {"a": "a"}
 
 
@@ -122,7 +122,7 @@ async def test_rule_4_an_offsetting_call_that_can_not_be_made_stops_an_undo_befo
 async def test_rule_4_an_erased_run_can_not_be_undone(place: Place) -> None:
     async with place.open() as rt:
         result = await rt.run(workflow(put("a")))
-        await rt.erase(result.run_id, rt.actor(None))
+        await rt.erase(result.run_id)
         with pytest.raises(RefusedError) as caught:
             await rt.undo(result.run_id)
         assert caught.value.code == "UNDO_ERASED"
@@ -247,8 +247,8 @@ async def test_rule_5_approving_runs_exactly_that_call_once(place: Place) -> Non
         digest = await digest_of(rt, waiting.run_id)
         result = await rt.approve(waiting.run_id, digest=digest)
         assert (result.status, place.box.count("execute", "b")) == (RunState.SUCCEEDED, 1)
-        [granted] = [event for event in rt.events(result.run_id) if isinstance(event, ev.ApprovalGranted)]
-        intents = [event for event in rt.events(result.run_id) if isinstance(event, ev.StepStarted)]
+        [granted] = [event for event in rt.recorded(result.run_id) if isinstance(event, ev.ApprovalGranted)]
+        intents = [event for event in rt.recorded(result.run_id) if isinstance(event, ev.StepStarted)]
         assert (granted.confirmed, [intent.grant for intent in intents]) == (True, [None, digest, None])
         with pytest.raises(InputError) as caught:
             await rt.approve(waiting.run_id)
@@ -260,7 +260,7 @@ async def test_rule_5_without_a_digest_it_is_recorded_that_it_was_not_confirmed(
     async with place.open() as rt:
         waiting = await rt.run(HIGH)
         await rt.approve(waiting.run_id)
-        [granted] = [event for event in rt.events(waiting.run_id) if isinstance(event, ev.ApprovalGranted)]
+        [granted] = [event for event in rt.recorded(waiting.run_id) if isinstance(event, ev.ApprovalGranted)]
         assert not granted.confirmed
 
 
@@ -270,7 +270,7 @@ async def test_rule_5_another_digest_is_refused(place: Place) -> None:
         with pytest.raises(RefusedError) as caught:
             await rt.approve(waiting.run_id, digest="0" * 64)
         assert caught.value.code == "APPROVAL_STALE"
-        assert rt.show(waiting.run_id).status is RunState.WAITING
+        assert (await rt.show(waiting.run_id)).status is RunState.WAITING
 
 
 async def test_rule_5_another_base_state_voids_the_grant_and_asks_again(place: Place) -> None:
@@ -281,7 +281,7 @@ async def test_rule_5_another_base_state_voids_the_grant_and_asks_again(place: P
         place.box.values["b"] = "somebody else"
         again = await rt.approve(waiting.run_id, digest=first)
         assert (again.status, place.box.count("execute", "b")) == (RunState.WAITING, 0)
-        [voided] = [event for event in rt.events(again.run_id) if isinstance(event, ev.ApprovalVoided)]
+        [voided] = [event for event in rt.recorded(again.run_id) if isinstance(event, ev.ApprovalVoided)]
         assert (voided.code, voided.digest) == ("APPROVAL_STALE", first)
         assert await digest_of(rt, again.run_id) != first
         assert (await rt.approve(again.run_id)).status is RunState.SUCCEEDED
@@ -407,7 +407,7 @@ async def test_rule_6_one_of_the_roles_is_needed(place: Place) -> None:
 async def test_rule_6_an_asserted_identity_is_recorded_as_asserted_beside_the_user_id(place: Place) -> None:
     async with place.open() as rt:
         result = await rt.run(workflow(put("a")), principal="agent:bot")
-        created = rt.events(result.run_id)[0]
+        created = rt.recorded(result.run_id)[0]
         assert isinstance(created, ev.RunCreated)
         assert (created.principal, created.asserted, created.os_uid) == (
             "agent:bot",

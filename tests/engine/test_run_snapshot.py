@@ -11,6 +11,7 @@ from pydantic import Field
 
 from assent.errors import AssentError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext, Snapshot, StateKey, restore_call
+from assent.journal import rows_at_once
 from assent.spec import create_read_capability
 from assent.spec.canonical import canonical_json, fingerprint
 from assent.spec.capability import SpecModel
@@ -36,7 +37,7 @@ async def failed(place: Place) -> tuple[str, Snapshot]:
     place.box.before["b"] = no_effect
     async with place.open() as rt:
         result = await rt.run(workflow(put("a"), put("b"), put("c")))
-        return result.run_id, rt.snapshot(result.run_id)
+        return result.run_id, await rt.snapshot(result.run_id)
 
 
 def elsewhere(tmp_path: Path) -> Place:
@@ -53,8 +54,8 @@ async def test_a_failed_run_fails_again_from_its_snapshot_on_a_machine_that_neve
     other = elsewhere(tmp_path)
     async with other.open() as rt:
         report = await rt.replay(Snapshot.load(snapshot.dump()))
-        assert rt.unfinished() == []
-        assert list(rt._ready.journal.rows("runs")) == []
+        assert await rt.unfinished() == []
+        assert list(rows_at_once(rt._ready.journal, "runs")) == []
     assert report.is_equal, report.to_json()["differences"]
     assert (report.recorded_status, report.replayed_status) == ("rolled_back", "rolled_back")
     assert (other.box.values, other.box.log) == ({}, [])
@@ -73,7 +74,7 @@ async def test_a_snapshot_tells_where_a_run_stands(place: Place) -> None:
     place.policy = policy(rule("ask", "REQUIRE_APPROVAL", when={"risk_level": "HIGH"}), rule("all"))
     async with place.open() as rt:
         run = (await rt.run(workflow(put("a"), put("b", "box.put_high")))).run_id
-        waiting = rt.snapshot(run)
+        waiting = await rt.snapshot(run)
         document: Any = waiting.document
         assert (document["snapshot"], document["kind"], waiting.kind) == (1, "run", "run")
         assert (document["run"], document["status"], document["phase"]) == (run, "waiting", "forward")
@@ -81,7 +82,7 @@ async def test_a_snapshot_tells_where_a_run_stands(place: Place) -> None:
         assert [*document["versions"]["capabilities"]] == ["box.put@1.0.0", "box.put_high@1.0.0"]
         assert document["versions"]["policy"] == rt.gate.digest
         await rt.approve(run, principal=user("bob"))
-        done = rt.snapshot(run)
+        done = await rt.snapshot(run)
         assert waiting.document == document, "what came later does not show in it"
     patch = waiting.diff(done)
     assert {"op": "replace", "path": "/status", "value": "succeeded"} in patch
@@ -92,7 +93,7 @@ async def test_a_snapshot_tells_where_a_run_stands(place: Place) -> None:
 async def test_two_snapshots_of_the_same_moment_are_equal(place: Place) -> None:
     async with place.open() as rt:
         run = (await rt.run(workflow(put("a")))).run_id
-        one, two = rt.snapshot(run), rt.snapshot(run)
+        one, two = await rt.snapshot(run), await rt.snapshot(run)
     assert (one, one.content_hash, hash(one)) == (two, two.content_hash, hash(two))
     assert one != "something else"
     assert Snapshot.load(one.dump()) == one
@@ -110,7 +111,7 @@ def earlier(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def logged_in(rt: Bench, place: Place, document: dict[str, Any], inputs: dict[str, Json]) -> Snapshot:
     rt.register(put_spec("box.login", parameters=LOGIN), place.box.handler(reconcile=None))
-    return rt.snapshot((await rt.run(document, inputs)).run_id)
+    return await rt.snapshot((await rt.run(document, inputs)).run_id)
 
 
 @pytest.mark.usefixtures("earlier")
@@ -143,7 +144,7 @@ async def test_a_secret_of_a_call_and_of_a_session_is_hidden_in_what_was_asked(p
         await session.call("box.login", {"key": "k", "token": SECRET})
         await session.close()
         for run in (called.run_id, session.run_id):
-            snapshot = rt.snapshot(run)
+            snapshot = await rt.snapshot(run)
             assert SECRET not in snapshot.dump().decode()
             assert (await rt.replay(snapshot)).is_equal
 
@@ -154,7 +155,7 @@ async def test_without_its_schema_what_is_named_like_a_secret_is_hidden(place: P
         rt.register(put_spec("box.login", parameters=LOGIN), place.box.handler())
         run = (await rt.call("box.login", {"key": "k", "token": SECRET})).run_id
     async with place.open() as rt:
-        snapshot = rt.snapshot(run)
+        snapshot = await rt.snapshot(run)
     assert SECRET not in snapshot.dump().decode()
     assert snapshot.document["masked"] == ["box.login /token"]
 
@@ -255,7 +256,7 @@ async def test_defaults_of_a_type_that_is_not_here_come_from_the_record(place: P
         async with place.open() as rt:
             rt.register(spec, Handler(greet, parameters=Greeting, revision="greet/1"))
             run = (await rt.call("demo.greet", inputs)).run_id  # type: ignore[arg-type]  # text and lists of it are JSON
-            snapshot = rt.snapshot(run)
+            snapshot = await rt.snapshot(run)
         assert SECRET not in snapshot.dump().decode()
         async with elsewhere(tmp_path / str(len(inputs))).open() as other:
             report = await other.replay(snapshot)

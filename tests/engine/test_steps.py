@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from assent.errors import InputError
 from assent.invocation import Reconciliation
-from assent.runtime.api import Reader
+from assent.runtime.service._reading import Reader
 from assent.spec import Compensation, OperationType, Risk, RiskLevel, SideEffects
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.states import RunState, Verdict
 from tests.support.bodies import (
     FakeClock,
@@ -72,7 +74,7 @@ async def test_a_retry_survives_the_process(place: Place) -> None:
         ):
             running = asyncio.ensure_future(rt.run(workflow(step)))
         await failed.wait()
-        [run] = rt.unfinished()
+        [run] = await rt.unfinished()
     place.clock.ms += 3_600_000
     await asyncio.wait({running})
     running.exception()
@@ -253,7 +255,7 @@ async def test_outputs_that_can_not_be_computed_take_the_run_back(place: Place) 
         assert code(result) not in (None, "STEP_FAILED")
         assert result.error is not None
         assert "steps.a.output.value[0]" in str(result.error)
-        assert rt.show(result.run_id).error == result.error
+        assert (await rt.show(result.run_id)).error == result.error
 
 
 async def test_an_output_that_its_type_refuses_is_a_failed_effect_and_is_taken_back(place: Place) -> None:
@@ -303,13 +305,14 @@ async def test_a_session_goes_on_after_a_denied_or_failed_step(place: Place) -> 
     place.box.before["bad"] = no_effect
     async with place.open() as rt:
         session = await rt.session()
-        await session.call("box.put", {"key": "a"})
-        await session.call("box.put", {"key": "bad"})
-        result = await session.call("box.put", {"key": "b"})
-        assert (result.status, states(result)) == (
-            RunState.RUNNING,
-            {"step_1": "succeeded", "step_2": "failed", "step_3": "succeeded"},
-        )
+        for key, step, state in (("a", 1, "succeeded"), ("bad", 2, "failed"), ("b", 3, "succeeded")):
+            result = await session.call("box.put", {"key": key})
+            assert (result.status, states(result)) == (RunState.RUNNING, {f"step_{step}": state})
+        assert states(await rt.show(session.run_id)) == {
+            "step_1": "succeeded",
+            "step_2": "failed",
+            "step_3": "succeeded",
+        }
         closed = await session.close()
         assert closed.status is RunState.SUCCEEDED
         with pytest.raises(InputError) as caught:
@@ -325,10 +328,59 @@ async def test_in_a_session_waiting_blocks_only_its_own_step(place: Place) -> No
         session = await rt.session()
         asked = await session.call("box.put_high", {"key": "a"})
         assert states(asked) == {"step_1": "awaiting_approval"}
-        assert states(await session.call("box.put", {"key": "b"}))["step_2"] == "succeeded"
+        assert states(await session.call("box.put", {"key": "b"})) == {"step_2": "succeeded"}
         result = await rt.approve(session.run_id)
         assert states(result) == {"step_1": "succeeded", "step_2": "succeeded"}
         assert (await session.close()).status is RunState.SUCCEEDED
+
+
+async def test_each_call_of_a_session_answers_for_its_own_step_when_many_run_at_once(place: Place) -> None:
+    """Whichever ends first, nobody is told of another's step."""
+    keys = [f"k{index}" for index in range(20)]
+    pauses = {key: Pause() for key in keys}
+    place.box.before |= pauses
+    place.concurrency = len(keys)
+    async with place.open() as rt:
+        session = await rt.session()
+        calls = [asyncio.ensure_future(session.call("box.put", {"key": key, "value": key})) for key in keys]
+        for key, call in reversed([*zip(keys, calls, strict=True)]):
+            await pauses[key].reached.wait()
+            pauses[key].go_on.set()
+            [step] = (await call).steps
+            assert step.output == {"key": key, "value": key}
+
+
+async def test_a_call_of_a_session_costs_the_same_however_long_the_session_is(place: Place) -> None:
+    """Also while a step of it waits for a person and another is in doubt: no step but its own is looked at."""
+    place.box.after["odd"] = boom
+    place.box.on_reconcile["odd"] = Reconciliation(Verdict.UNKNOWN)
+    async with place.open() as rt:
+        session = await rt.session()
+        await session.call("box.put_high", {"key": "asked"})
+        await session.call("box.put", {"key": "odd"})
+        assert (await rt.show(session.run_id)).step("step_2").status == "in_doubt"
+
+        async def lines() -> int:
+            seen = 0
+
+            def count(frame: FrameType, event: str, _: object) -> Any:
+                nonlocal seen
+                seen += event == "line"
+                return count
+
+            before = sys.gettrace()
+            sys.settrace(count)
+            try:
+                await session.call("sys.noop")
+            finally:
+                sys.settrace(before)
+            return seen
+
+        await session.call("sys.noop")
+        early = await lines()
+        for _ in range(150):
+            await session.call("sys.noop")
+        assert await lines() < early * 1.25
 
 
 async def test_cancelling_a_session_takes_everything_back(place: Place) -> None:
@@ -361,7 +413,7 @@ async def test_every_effect_is_recorded_before_it_happens(place: Place) -> None:
     async with place.open() as rt:
 
         def look(call: Any) -> None:
-            started = [event for event in rt.events(call.run) if isinstance(event, ev.StepStarted)]
+            started = [event for event in rt.recorded(call.run) if isinstance(event, ev.StepStarted)]
             seen.append(any(event.step == call.step for event in started))
 
         place.box.before.update(a=look, b=look)
@@ -372,8 +424,8 @@ async def test_every_effect_is_recorded_before_it_happens(place: Place) -> None:
 async def test_a_run_that_was_interrupted_is_shown_as_running_until_somebody_resumes_it(place: Place) -> None:
     run = await interrupted(place, workflow(put("a")), "a", happened=False)
     async with place.open() as rt:
-        assert rt.show(run).status is RunState.RUNNING
-        assert rt.unfinished() == [run]
+        assert (await rt.show(run)).status is RunState.RUNNING
+        assert await rt.unfinished() == [run]
 
 
 def test_risk_may_be_missing_nowhere() -> None:

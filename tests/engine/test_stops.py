@@ -7,13 +7,26 @@ from typing import Any
 
 import pytest
 
-from assent.engine._callers import Callers
-from assent.errors import InputError
-from assent.invocation import LocalContext
+from assent.engine import Driven, Engine, Wish
+from assent.engine._waiters import Callers
+from assent.errors import InputError, WorldError
+from assent.invocation import LocalContext, Reconciliation
 from assent.policy import PolicyEngine
 from assent.spec.ids import RunId, StepKey
-from assent.spec.states import RunState
-from tests.support.bodies import FakeClock, Pause, Place, no_effect, policy, put, rule, states, workflow
+from assent.spec.states import RunState, Verdict
+from tests.support.bodies import (
+    FakeClock,
+    Pause,
+    Place,
+    boom,
+    code,
+    no_effect,
+    policy,
+    put,
+    rule,
+    states,
+    workflow,
+)
 
 
 async def test_no_effect_of_a_run_that_broke_lives_on(place: Place) -> None:
@@ -87,7 +100,10 @@ async def test_a_run_that_stops_prepares_no_further_attempt(place: Place) -> Non
     async with place.open() as rt:
         running = asyncio.ensure_future(rt.run(workflow(*steps, put("held", depends_on=[]))))
         async with asyncio.timeout(30):
-            while not rt.unfinished() or rt.kinds(rt.unfinished()[0]).count("step.attempt_failed") < 2:  # noqa: ASYNC110
+            while (  # noqa: ASYNC110 - it goes on by itself, and nobody is told of an attempt
+                not await rt.unfinished()
+                or rt.kinds((await rt.unfinished())[0]).count("step.attempt_failed") < 2
+            ):
                 await asyncio.sleep(0.001)
         rt.gate.replace(
             PolicyEngine.from_dict(
@@ -122,7 +138,7 @@ async def test_a_step_that_was_not_begun_yet_is_put_away_without_a_warning(place
     async with place.open() as rt:
         running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b"))))
         async with asyncio.timeout(30):
-            while not (actors := [*rt._running._actors.values()]) or not actors[0]._busy:  # noqa: ASYNC110
+            while not (actors := [*rt.engine._actors.values()]) or not actors[0]._busy:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         await rt.close()
         await asyncio.wait({running})
@@ -131,3 +147,69 @@ async def test_a_step_that_was_not_begun_yet_is_put_away_without_a_warning(place
     async with place.open() as rt:
         [result] = await rt.resume()
         assert (result.status, place.box.count("execute", "a")) == (RunState.SUCCEEDED, 1)
+
+
+async def test_a_loop_in_doubt_that_an_earlier_version_left_running_asks_a_person_when_resumed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What such a version did not conclude is concluded when the run is driven again."""
+    place.box.after["k0"] = boom
+    place.box.on_reconcile["k0"] = Reconciliation(Verdict.UNKNOWN)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("assent.engine._machine.conclude", lambda record: ())
+        async with place.open() as rt:
+            result = await rt.run(workflow(put("each", foreach=["k0"], inputs={"key": "${{ item }}"})))
+            assert (result.status, states(result)["each[0]"]) == (RunState.RUNNING, "in_doubt")
+    async with place.open() as rt:
+        (result,) = await rt.resume(result.run_id)
+        assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "EFFECT_UNKNOWN")
+
+
+async def test_resuming_all_runs_drives_them_at_once(place: Place) -> None:
+    """Each gets as far as it can while the others are under way; the results keep the order of the runs."""
+    keys = [f"k{index}" for index in range(5)]
+    runs: list[str] = []
+    async with place.open() as rt:
+        for key in keys:
+            begun = Pause()
+            place.box.before[key] = begun
+            running = asyncio.ensure_future(rt.run(workflow(put(key))))
+            await begun.reached.wait()
+            running.cancel()
+            await asyncio.wait({running})
+            runs.append((await rt.unfinished())[-1])
+    barrier = asyncio.Barrier(len(keys))
+    place.box.before |= {key: lambda context: barrier.wait() for key in keys}
+    async with place.open() as rt:
+        results = await rt.resume()
+        assert [(result.run_id, result.status) for result in results] == [
+            (run, RunState.SUCCEEDED) for run in runs
+        ]
+
+
+async def test_a_run_that_can_not_be_driven_keeps_no_other_from_being_resumed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error is raised when the others have been driven."""
+    async with place.open() as rt:
+        first, second = [await rt.call("box.put_high", {"key": key}) for key in ("a", "b")]
+    look = Engine.look
+
+    async def torn(engine: Engine, run: RunId) -> Driven:
+        if run == first.run_id:
+            raise WorldError("RECORD_CORRUPT", "for the test")
+        return await look(engine, run)
+
+    resumed: list[str] = []
+    async with place.open() as rt:
+        monkeypatch.setattr(Engine, "look", torn)
+        drive = Engine.drive
+
+        async def noted(engine: Engine, run: RunId, wish: Wish | None = None) -> Driven:
+            resumed.append(run)
+            return await drive(engine, run, wish)
+
+        monkeypatch.setattr(Engine, "drive", noted)
+        with pytest.raises(WorldError) as caught:
+            await rt.resume()
+    assert (caught.value.code, resumed) == ("RECORD_CORRUPT", [second.run_id])

@@ -24,7 +24,7 @@ from pydantic import (
 from assent.errors import InputError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext
 from assent.spec.capability import SpecModel, create_read_capability
-from assent.spec.faults import Telling
+from assent.spec.documents.faults import Telling
 from assent.spec.types import SecretReference
 from tests.support.properties import holds
 
@@ -533,7 +533,7 @@ def test_places_that_callers_name_are_remembered_up_to_a_limit(monkeypatch: pyte
     class Prices(BaseModel):
         by_name: dict[str, float]
 
-    monkeypatch.setattr("assent.spec.faults.PLACES_REMEMBERED_MAX", 2)
+    monkeypatch.setattr("assent.spec.documents.faults.PLACES_REMEMBERED_MAX", 2)
     telling = Telling({"type": "object"}, shows_values=True)
 
     def told(name: str) -> Json:

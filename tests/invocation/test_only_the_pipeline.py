@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from assent.invocation.handler import PART_NAMES
+from assent.invocation.describe.handler import PART_NAMES
 
-PIPELINE: Final = "invocation/_pipeline.py"
+PIPELINE: Final = "invocation/call/_pipeline.py"
 BENCH: Final = "testing/_bench.py"
 """The contract suite tries one part at a time, in a world of its own; no call comes through it."""
 WORKER: Final = "plugins/worker/_serving.py"

@@ -16,8 +16,8 @@ from assent.journal._proof import InclusionProof
 from assent.journal._record import Chunk, SqliteRecord
 from assent.journal._trust import TrustPolicy
 from assent.journal.ports import Batch, EventFilter
-from assent.spec import events as ev
-from assent.spec.events import Leaf, decode_leaf
+from assent.spec.events import kinds as ev
+from assent.spec.events.kinds import Leaf, decode_leaf
 from assent.spec.ids import Fingerprint, RunId, StepKey
 from tests.support.ledgers import ORIGIN, SIGNER, START_MS, LedgerFile, make_ledger, run_batch
 
@@ -46,7 +46,7 @@ def test_every_entry_can_be_proved_and_the_proof_carries_it(path: Path) -> None:
             text = prove(record, seq)
         proven = verify_proof(text, TRUST)
         assert (proven.index, proven.data, proven.checkpoint.size) == (seq, data, 21)
-        assert proven.leaf == decode_leaf(data)
+        assert proven.leaf == decode_leaf(data, seq)
         assert proven.checkpoint.origin == ORIGIN
 
 
@@ -143,6 +143,8 @@ def log_leaves() -> list[Leaf]:
         (EventFilter(principal="user:eve"), [8]),
         (EventFilter(capability="net.http.get"), [5, 6, 8]),
         (EventFilter(capability="io.fs.*"), [1, 2]),
+        # A pattern means here what it means to the gate: nothing but `*` stands for anything else.
+        (EventFilter(capability="io.[f]s.*"), []),
         (EventFilter(capability="text.replace"), [10]),
         (EventFilter(decision="ALLOW"), [1, 5]),
         (EventFilter(decision="DENY"), []),

@@ -81,7 +81,8 @@ def test_payloads_are_left_out_unless_they_are_asked_for(tmp_path: Path) -> None
     ("name", "old", "new"),
     [
         ("leaves.jsonl", b'"attempt":1', b'"attempt":2'),
-        ("leaves.jsonl", b'"seq":9', b'"seq":8'),
+        ("leaves.jsonl", b'"n":3', b'"n":4'),
+        ("checkpoint", b"\n", b"\n\n"),
         ("checkpoints.jsonl", b'"note":"' + ORIGIN.encode(), b'"note":"' + ORIGIN.encode() + b"x"),
         ("payloads.jsonl", b'"salt":"', b'"salt":"AA'),
         ("payloads.jsonl", b'{"body":"', b'{"body":"AAAA'),

@@ -2,59 +2,116 @@
 
 from __future__ import annotations
 
+import gzip
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from assent.engine import CapabilityRows, RunProjector
-from assent.errors import InternalError
-from assent.journal import Batch, Ed25519Verifier, SqliteReader, verify_ledger
+from assent.errors import InputError, InternalError, WorldError
+from assent.journal import (
+    Batch,
+    Ed25519Verifier,
+    SqliteJournal,
+    SqliteReader,
+    VerifyReport,
+    leaves_at_once,
+    rows_at_once,
+    verify_ledger,
+)
 from assent.journal import _schema as schema
-from assent.journal._schema import LEDGER_FILE, check_ledger, prepare_ledger
-from assent.spec import events as ev
+from assent.journal._schema import LEDGER_FILE, check_ledger
 from assent.spec.canonical import INTEGER_MAX
-from tests.support.journals import NOW_MS, new_memory
+from assent.spec.events import kinds as ev
+from assent.spec.ids import RunId
+from tests.support.journals import NOW_MS, CountedEntropy, StillClock, new_memory
 from tests.support.ledgers import SIGNER
-from tests.support.living_ledger import LivingLedger
+
+STATES = Path(__file__).parent.parent / "golden" / "state"
 
 
-@pytest.fixture(params=range(1, schema.newest_format()))
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+@pytest.fixture(params=range(1, 4))
+def state(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A state directory with a ledger of an older format, in which a run succeeded and another waits."""
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
-    with monkeypatch.context() as patched:
-        patched.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[: request.param])
-        ledger = LivingLedger(state / LEDGER_FILE)
-        ledger.run("run_one")
-        ledger.waiting("run_two")
-        ledger.close()
-        assert check_ledger(state / LEDGER_FILE) == request.param
+    packed = STATES / f"format-{request.param}.db.gz"
+    (state / LEDGER_FILE).write_bytes(gzip.decompress(packed.read_bytes()))
+    assert check_ledger(state / LEDGER_FILE) == request.param
     return state
 
 
-def verified(state: Path) -> int:
-    """How many rows were checked against the events."""
+def opened(state: Path) -> SqliteJournal:
+    """The journal, as its owner opens it; the older one is brought up to date by that."""
+    return SqliteJournal.open(state, signer_for=SIGNER.named, clock=StillClock(), entropy=CountedEntropy())
+
+
+def verified(state: Path) -> VerifyReport:
+    """What the ledger's owner finds."""
     keys = [Ed25519Verifier.from_vkey(SIGNER.vkey)]
-    report = verify_ledger(state / LEDGER_FILE, keys, projector=RunProjector())
+    report = verify_ledger(state / LEDGER_FILE, keys, projector=RunProjector(), signer=SIGNER)
     assert report.is_good, report.first_bad
-    assert report.rows is not None
-    return report.rows
+    return report
 
 
-def test_older_format_is_read_verified_migrated_and_verified_again(state: Path) -> None:
+async def test_older_format_is_read_verified_migrated_and_verified_again(state: Path) -> None:
     before = (state / LEDGER_FILE).read_bytes()
     with SqliteReader.open(state) as reader:
-        assert [row["run_id"] for row in reader.rows("runs")] == ["run_one", "run_two"]
+        assert [row["run_id"] for row in list(rows_at_once(reader, "runs"))] == ["run_one", "run_two"]
         for table in schema.SINCE:
-            assert reader.rows(table) == []
-    rows = verified(state)
+            assert list(rows_at_once(reader, table)) == []
+        older = list(leaves_at_once(reader))
+    found = verified(state)
+    assert (found.size, found.is_tail_proven) == (len(older), True)
     assert (state / LEDGER_FILE).read_bytes() == before, "reading changes nothing"
-    prepare_ledger(state / LEDGER_FILE)
+    journal = opened(state)
+    assert [leaf.event for leaf in await journal.events(RunId("run_two"))] == [
+        leaf.event for leaf in older if leaf.run == "run_two"
+    ]
+    await journal.append(
+        Batch(run=RunId("run_two"), expected_n=2, at_ms=NOW_MS, events=(ev.CancelRequested(by="user:ada"),))
+    )
+    await journal.close()
     assert check_ledger(state / LEDGER_FILE) == schema.newest_format()
-    assert verified(state) == rows
     with SqliteReader.open(state) as reader:
-        assert [row["run_id"] for row in reader.rows("runs")] == ["run_one", "run_two"]
+        newer = list(leaves_at_once(reader))
+    assert [leaf.encode() for leaf in newer[:-1]] == [leaf.encode() for leaf in older], (
+        "older entries stay as they are"
+    )
+    assert [leaf.v for leaf in newer] == [1] * len(older) + [2]
+    keys = [Ed25519Verifier.from_vkey(SIGNER.vkey)]
+    record = verify_ledger(state / LEDGER_FILE, keys, projector=None, signer=SIGNER)
+    assert (record.faults, record.size) == ((), len(newer))
+
+
+def test_an_older_tail_that_nobody_signed_is_refused_untouched(state: Path) -> None:
+    """What no checkpoint covers could be anybody's: it is for the Assent that wrote it to seal."""
+    with closing(apsw.Connection(str(state / LEDGER_FILE))) as db:
+        db.pragma("journal_mode", "delete")
+        db.execute("DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)")
+    before = (state / LEDGER_FILE).read_bytes()
+    with pytest.raises(InputError) as caught:
+        opened(state)
+    assert caught.value.code == "LEDGER_TAIL_UNSEALED"
+    assert (state / LEDGER_FILE).read_bytes() == before
+
+
+def test_an_older_ledger_that_its_last_checkpoint_was_not_signed_for_is_refused_untouched(
+    state: Path,
+) -> None:
+    """What the key vouches for from now on was looked at first."""
+    with closing(apsw.Connection(str(state / LEDGER_FILE))) as db:
+        db.pragma("journal_mode", "delete")
+        db.execute(
+            "UPDATE events SET leaf = CAST(replace(leaf, 'user:ada', 'user:eve') AS BLOB) WHERE seq = 1"
+        )
+    before = (state / LEDGER_FILE).read_bytes()
+    with pytest.raises(WorldError) as caught:
+        opened(state)
+    assert caught.value.code == "RECORD_CORRUPT"
+    assert (state / LEDGER_FILE).read_bytes() == before
 
 
 def test_every_table_that_came_later_says_when() -> None:
@@ -79,7 +136,7 @@ async def test_rows_come_in_the_order_of_their_numbers() -> None:
         event = ev.CapabilityActivated(capability="a.b", versions=("1.0.0",), weights=(number + 1,))
         rows = fold.apply(event, NOW_MS)
         await journal.append(Batch(run=None, expected_n=0, at_ms=NOW_MS, events=(event,), rows=rows))
-    assert [row["change"] for row in journal.rows("capability_weights")] == list(range(12))
+    assert [row["change"] for row in list(rows_at_once(journal, "capability_weights"))] == list(range(12))
 
 
 def test_an_event_about_something_else_makes_no_row() -> None:
@@ -88,3 +145,16 @@ def test_an_event_about_something_else_makes_no_row() -> None:
     # A ledger that somebody with the key wrote by hand: it folds, and the row says what is known.
     (retired,) = fold.apply(ev.CapabilityRetired(capability="a.b", version="1.0.0", by="user:ada"), NOW_MS)
     assert retired.values == ("a.b", "1.0.0", None, None, None, 0, 0, NOW_MS)
+
+
+async def test_an_older_assent_refuses_a_state_that_was_brought_up_to_date(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no way back, and nothing is harmed by trying: what knows less formats touches nothing."""
+    await opened(state).close()
+    before = (state / LEDGER_FILE).read_bytes()
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:3])
+    with pytest.raises(InputError) as caught:
+        opened(state)
+    assert caught.value.code == "STATE_NEWER"
+    assert (state / LEDGER_FILE).read_bytes() == before

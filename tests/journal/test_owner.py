@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import stat
@@ -16,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from assent import system
 from assent.errors import InputError, InternalError, RefusedError, WorldError
-from assent.journal import Ownership, Peer, acquire_or_forward, forward, is_owned
+from assent.journal import Asked, Home, Ownership, Request, acquire_or_forward, forward, is_owned
 from assent.journal import _frames as frames
-from assent.journal._owner import LOCK_FILE, Emit, socket_path
+from assent.journal._owner import LOCK_FILE, socket_path
+from assent.journal._serving import Handler
 
 
 @pytest.fixture
@@ -50,13 +53,58 @@ async def owner(state: Path) -> AsyncIterator[Ownership]:
     await ownership.close()
 
 
-async def _ask(state: Path, sockets: Path, request: dict[str, Any], **options: Any) -> dict[str, Any] | None:
+HOME = Home(system.spawn, system.SystemClock())
+
+
+def request(body: dict[str, Any], **how: Any) -> Request:
+    return Request(
+        **{"id": system.SystemIds().request_id(), "clock": system.SystemClock(), "body": body, **how}
+    )
+
+
+async def _ask(state: Path, sockets: Path, body: dict[str, Any], **how: Any) -> dict[str, Any] | None:
     """`forward` from a thread of its own, as another process would call it."""
-    return await asyncio.to_thread(forward, state, request, runtime_dir=sockets, **options)
+    return await asyncio.to_thread(forward, state, request(body, **how), runtime_dir=sockets)
 
 
-async def _echo(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
-    return {"echo": request, "uid": peer.uid}
+def serve(owner: Ownership, handler: Handler, sockets: Path) -> None:
+    owner.serve(handler, runtime_dir=sockets, home=HOME)
+
+
+async def _echo(asked: Asked) -> dict[str, Any]:
+    return {"echo": asked.body, "uid": asked.peer.uid}
+
+
+class Client:
+    """The other end of a connection, message by message."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def of(cls, state: Path, sockets: Path) -> Client:
+        self = cls(*await asyncio.open_unix_connection(socket_path(state, sockets)))
+        self.say(frames.Hello(protocol=frames.PROTOCOL))
+        assert isinstance(await self.hear(), frames.Welcome)
+        return self
+
+    def say(self, message: frames.Message) -> None:
+        self.writer.write(frames.encode_message(message))
+
+    def ask(self, ident: str, **body: Any) -> None:
+        self.say(frames.Ask(id=ident, until_ms=system.SystemClock().monotonic_ms() + 60_000, body=body))
+
+    async def hear_object(self) -> dict[str, Any]:
+        size = int.from_bytes(await self.reader.readexactly(4), "big")
+        found = json.loads(await self.reader.readexactly(size))
+        assert isinstance(found, dict)
+        return found
+
+    async def hear(self) -> frames.FromOwner:
+        return frames.from_owner(await self.hear_object())
+
+    def close(self) -> None:
+        self.writer.close()
 
 
 # -- the lock ----------------------------------------------------------------------------------------------------------
@@ -94,6 +142,51 @@ def test_lock_of_a_killed_process_is_free(state: Path) -> None:
     taken.release()
 
 
+async def test_a_fork_of_the_owner_owns_nothing(state: Path, sockets: Path) -> None:
+    """What a program forked (a pool's workers) and what outlives it keeps neither lock nor connections: whoever asked is told."""
+    script = (
+        "import asyncio, os, sys, pathlib\n"
+        "from assent import system\n"
+        "from assent.journal import Home, Ownership\n"
+        "async def fork_and_hang(asked):\n"
+        "    if os.fork() == 0:\n"
+        "        held.release()\n"
+        "        print('forked', flush=True)\n"
+        "        sys.stdin.read()\n"
+        "        os._exit(0)\n"
+        "    await asyncio.Event().wait()\n"
+        "async def main():\n"
+        "    global held\n"
+        "    held = Ownership.acquire(pathlib.Path(sys.argv[1]))\n"
+        "    home = Home(system.spawn, system.SystemClock())\n"
+        "    held.serve(fork_and_hang, runtime_dir=pathlib.Path(sys.argv[2]), home=home)\n"
+        "    print('serving', flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(state), str(sockets)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "serving\n"
+        asking = asyncio.gather(_ask(state, sockets, {}, silence_s=60.0))
+        assert await asyncio.to_thread(holder.stdout.readline) == "forked\n"
+        # That the fork lets go changes nothing for the owner.
+        assert Ownership.acquire(state) is None
+        assert is_owned(state, runtime_dir=sockets)
+        holder.kill()
+        holder.wait()
+        with pytest.raises(WorldError) as lost:
+            await asking
+        assert lost.value.code == "OWNER_LOST"
+        taken = Ownership.acquire(state)
+        assert taken is not None
+        taken.release()
+
+
 def test_lock_and_folder_are_the_owners_alone(state: Path) -> None:
     """The state directory is 0700 and its lock 0600; a folder that others may enter is refused."""
     ownership = Ownership.acquire(state)
@@ -127,7 +220,7 @@ async def test_an_owner_that_can_not_say_where_it_listens_is_told_why(state: Pat
     assert ownership is not None
     (state / ".socket").symlink_to(state / "elsewhere")
     with pytest.raises(WorldError) as caught:
-        await ownership.serve(_echo, runtime_dir=sockets)
+        serve(ownership, _echo, sockets)
     assert caught.value.code == "STATE_UNUSABLE"
     assert not (state / "elsewhere").exists()
     ownership.release()
@@ -135,7 +228,7 @@ async def test_an_owner_that_can_not_say_where_it_listens_is_told_why(state: Pat
 
 async def test_request_is_answered_by_the_owner(owner: Ownership, state: Path, sockets: Path) -> None:
     """The owner's handler gets the request and the asking user, and its answer comes back."""
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     assert await _ask(state, sockets, {"do": "run"}) == {"echo": {"do": "run"}, "uid": os.geteuid()}
 
 
@@ -144,12 +237,12 @@ async def test_progress_arrives_in_order_before_the_answer(
 ) -> None:
     """What the handler emits is shown to the asker as it comes."""
 
-    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+    async def handler(asked: Asked) -> dict[str, Any]:
         for number in range(5):
-            emit({"step": number})
+            asked.mention({"step": number})
         return {"done": True}
 
-    await owner.serve(handler, runtime_dir=sockets)
+    serve(owner, handler, sockets)
     seen: list[dict[str, Any]] = []
     assert await _ask(state, sockets, {}, on_progress=seen.append) == {"done": True}
     assert seen == [{"step": number} for number in range(5)]
@@ -158,10 +251,10 @@ async def test_progress_arrives_in_order_before_the_answer(
 async def test_owners_error_is_the_askers_error(owner: Ownership, state: Path, sockets: Path) -> None:
     """An error of ours crosses the socket with all its fields and its family."""
 
-    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+    async def handler(asked: Asked) -> dict[str, Any]:
         raise RefusedError("POLICY_DENIED", "no", path="a:1:2", hint="ask", details={"rule": "r"})
 
-    await owner.serve(handler, runtime_dir=sockets)
+    serve(owner, handler, sockets)
     with pytest.raises(RefusedError) as refused:
         await _ask(state, sockets, {})
     assert refused.value.to_dict() == {
@@ -178,10 +271,10 @@ async def test_unexpected_failure_ends_the_request_and_not_the_owner(
 ) -> None:
     """A handler's bug is told as an internal error, and the next request is served."""
 
-    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
-        return {"answer": 1 // int(request["by"])}
+    async def handler(asked: Asked) -> dict[str, Any]:
+        return {"answer": 1 // int(asked.body["by"])}
 
-    await owner.serve(handler, runtime_dir=sockets)
+    serve(owner, handler, sockets)
     with pytest.raises(InternalError) as failed:
         await _ask(state, sockets, {"by": 0})
     assert failed.value.code == "INTERNAL_ERROR"
@@ -192,14 +285,14 @@ async def test_several_requests_are_served_at_once(owner: Ownership, state: Path
     """One request may wait for another: approving reaches a run that is under way."""
     approved = asyncio.Event()
 
-    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
-        if request["do"] == "approve":
+    async def handler(asked: Asked) -> dict[str, Any]:
+        if asked.body["do"] == "approve":
             approved.set()
         else:
             await approved.wait()
-        return request
+        return asked.body
 
-    await owner.serve(handler, runtime_dir=sockets)
+    serve(owner, handler, sockets)
     requests: list[dict[str, Any]] = [{"do": "run"}, {"do": "approve"}]
     answers = await asyncio.gather(*[_ask(state, sockets, request) for request in requests])
     assert answers == requests
@@ -209,21 +302,21 @@ async def test_work_goes_on_when_the_asker_goes_away(owner: Ownership, state: Pa
     """Closing a terminal does not cancel the run that it asked for."""
     begun, gone, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+    async def handler(asked: Asked) -> dict[str, Any]:
         begun.set()
         await gone.wait()
         for _ in range(10):
-            emit({"still": "working"})
+            asked.mention({"still": "working"})
             await asyncio.sleep(0)
         ended.set()
         return {}
 
-    await owner.serve(handler, runtime_dir=sockets)
-    _, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
-    writer.write(frames.encode_frame({"do": "run"}))
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    client.ask("req_1", do="run")
     await begun.wait()
-    writer.close()
-    await writer.wait_closed()
+    client.close()
+    await client.writer.wait_closed()
     gone.set()
     async with asyncio.timeout(30):
         await ended.wait()
@@ -236,12 +329,12 @@ async def test_closing_owner_serves_until_nobody_asks(owner: Ownership, state: P
     """
     begun, finish = asyncio.Event(), asyncio.Event()
 
-    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+    async def handler(asked: Asked) -> dict[str, Any]:
         begun.set()
         await finish.wait()
         return {"done": True}
 
-    await owner.serve(handler, runtime_dir=sockets)
+    serve(owner, handler, sockets)
     asking = asyncio.create_task(_ask(state, sockets, {}))
     await begun.wait()
     closing = asyncio.gather(owner.close())
@@ -266,7 +359,7 @@ async def test_silent_client_does_not_hold_up_a_closing_owner(
     owner: Ownership, state: Path, sockets: Path
 ) -> None:
     """Whoever connected and never asked is not waited for."""
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     _, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
     assert await _ask(state, sockets, {}) is not None  # By now the silent one was let in, too.
     async with asyncio.timeout(30):
@@ -280,7 +373,7 @@ async def test_silent_client_does_not_hold_up_a_closing_owner(
 async def test_only_a_listening_owner_counts_as_one(owner: Ownership, state: Path, sockets: Path) -> None:
     """`is_owned` is true from serving to closing."""
     assert not is_owned(state, runtime_dir=sockets)
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     assert is_owned(state, runtime_dir=sockets)
     await owner.close()
     assert not is_owned(state, runtime_dir=sockets)
@@ -288,14 +381,14 @@ async def test_only_a_listening_owner_counts_as_one(owner: Ownership, state: Pat
 
 async def test_socket_is_the_owners_alone(owner: Ownership, state: Path, sockets: Path) -> None:
     """The socket is 0600 in a 0700 folder; a folder that others may enter is refused."""
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     assert stat.S_IMODE(socket_path(state, sockets).stat().st_mode) == 0o600
 
 
 async def test_open_folder_for_sockets_is_refused(owner: Ownership, sockets: Path, open_folder: Path) -> None:
     """Nobody listens where others could put a socket in our place."""
     with pytest.raises(InputError) as refused:
-        await owner.serve(_echo, runtime_dir=open_folder)
+        serve(owner, _echo, open_folder)
     assert refused.value.code == "STATE_UNSAFE"
 
 
@@ -305,20 +398,20 @@ async def test_other_users_are_refused_on_both_ends(
     """The kernel's word on who is at the other end counts; another user gets a refusal, and no handler runs for them."""
     called = threading.Event()
 
-    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+    async def handler(asked: Asked) -> dict[str, Any]:
         called.set()
         return {}
 
-    await owner.serve(handler, runtime_dir=sockets)
+    serve(owner, handler, sockets)
     monkeypatch.setattr(os, "geteuid", lambda: 4_294_967)
     with pytest.raises(InputError) as refused:
         await _ask(state, sockets, {})
     assert refused.value.code == "PEER_REFUSED"
-    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
-    writer.write(frames.encode_frame({}))
-    answer = await frames.read_frame(reader)
-    writer.close()
-    assert answer["error"]["code"] == "PEER_REFUSED"
+    client = Client(*await asyncio.open_unix_connection(socket_path(state, sockets)))
+    answer = await client.hear()
+    client.close()
+    assert isinstance(answer, frames.Failed)
+    assert answer.error["code"] == "PEER_REFUSED"
     assert not called.is_set()
 
 
@@ -326,31 +419,31 @@ async def test_working_owner_says_that_it_lives(
     owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a request takes long the asker hears from the owner, so that it can tell work from silence."""
-    monkeypatch.setattr("assent.journal._owner.ALIVE_S", 0.001)
+    monkeypatch.setattr("assent.journal._lines.ALIVE_S", 0.001)
     finish = asyncio.Event()
 
-    async def handler(request: dict[str, Any], peer: Peer, emit: Emit) -> dict[str, Any]:
+    async def handler(asked: Asked) -> dict[str, Any]:
         await finish.wait()
         return {"done": True}
 
-    await owner.serve(handler, runtime_dir=sockets)
-    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
-    writer.write(frames.encode_frame({}))
-    assert await frames.read_frame(reader) == {"accepted": 1}
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    client.ask("req_1")
+    assert await client.hear() == frames.Accepted(id="req_1")
     for _ in range(3):
-        assert await frames.read_frame(reader) == {"alive": 1}
+        assert isinstance(await client.hear(), frames.Alive)
     finish.set()
-    while (last := await frames.read_frame(reader)) == {"alive": 1}:
+    while isinstance(last := await client.hear(), frames.Alive):
         pass
-    assert last == {"result": {"done": True}}
-    writer.close()
+    assert last == frames.Result(id="req_1", answer={"done": True})
+    client.close()
 
 
 async def test_a_process_with_another_socket_folder_reaches_the_owner(
     owner: Ownership, state: Path, sockets: Path
 ) -> None:
     """Terminals may differ in `XDG_RUNTIME_DIR` or `TMPDIR`: the state directory says where its owner listens."""
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     answer = await _ask(state, sockets / "elsewhere", {"op": "look"})
     assert answer is not None
     assert answer["echo"] == {"op": "look"}
@@ -358,7 +451,7 @@ async def test_a_process_with_another_socket_folder_reaches_the_owner(
 
 async def test_links_to_a_state_reach_its_owner(owner: Ownership, state: Path, sockets: Path) -> None:
     """The socket's name follows from the real path, whatever way the folder is named."""
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     link = state.with_name("link")
     link.symlink_to(state)
     assert await _ask(link, sockets, {"a": 1}) is not None
@@ -371,19 +464,21 @@ async def test_oversized_request_is_refused_before_it_is_sent(
     owner: Ownership, state: Path, sockets: Path
 ) -> None:
     """A request beyond the limit fails here, with the limit's name; one announced to the owner is refused there."""
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     with pytest.raises(InputError) as refused:
         await _ask(state, sockets, {"content": "x" * frames.FRAME_BYTES_MAX})
     assert refused.value.code == "FRAME_TOO_LARGE"
-    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
-    writer.write((frames.FRAME_BYTES_MAX + 1).to_bytes(4, "big"))
-    assert (await frames.read_frame(reader))["error"]["code"] == "FRAME_TOO_LARGE"
-    writer.close()
+    client = await Client.of(state, sockets)
+    client.writer.write((frames.FRAME_BYTES_MAX + 1).to_bytes(4, "big"))
+    told = await client.hear()
+    assert isinstance(told, frames.Failed)
+    assert (told.id, told.error["code"]) == (None, "FRAME_TOO_LARGE")
+    client.close()
 
 
 async def test_largest_request_passes(owner: Ownership, state: Path, sockets: Path) -> None:
     """Requests and answers up to the limit come through whole."""
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     content = "x" * (frames.FRAME_BYTES_MAX - 200)
     answer = await _ask(state, sockets, {"content": content})
     assert answer is not None
@@ -395,7 +490,7 @@ async def test_nonsense_does_not_disturb_the_owner(
     owner: Ownership, state: Path, sockets: Path, sent: bytes
 ) -> None:
     """Whatever a process of ours sends, the next request is served."""
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     _, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
     writer.write(sent)
     writer.write_eof()
@@ -403,15 +498,33 @@ async def test_nonsense_does_not_disturb_the_owner(
     writer.close()
 
 
+NESTED = '{"a":' * 100_000
+
+
+@pytest.mark.parametrize(
+    "said", [NESTED, '{"kind":"\\ud800","protocol":2}', '{"kind":"hello","protocol":"\\ud800"}']
+)
+async def test_what_can_not_be_read_is_told_so(
+    owner: Ownership, state: Path, sockets: Path, said: str
+) -> None:
+    """Nesting that no reader follows, and halves of surrogate pairs, are nonsense like any other: the client hears of it."""
+    serve(owner, _echo, sockets)
+    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    writer.write(len(said).to_bytes(4, "big") + said.encode())
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    assert json.loads(await reader.readexactly(size))["error"]["code"] == "FRAME_INVALID"
+    writer.close()
+
+
 def test_nobody_is_forwarded_to_without_an_owner(state: Path, sockets: Path) -> None:
     """Without a socket, or with one that a killed owner left, there is nobody to ask: the caller becomes the owner."""
-    assert forward(state, {}, runtime_dir=sockets) is None
+    assert forward(state, request({}), runtime_dir=sockets) is None
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(socket_path(state, sockets)))
     stale.close()
-    assert forward(state, {}, runtime_dir=sockets) is None
+    assert forward(state, request({}), runtime_dir=sockets) is None
     assert not is_owned(state, runtime_dir=sockets)
-    owner = acquire_or_forward(state, {}, runtime_dir=sockets)
+    owner = acquire_or_forward(state, request({}), runtime_dir=sockets)
     assert isinstance(owner, Ownership)
     owner.release()
 
@@ -421,7 +534,7 @@ async def test_stale_socket_is_replaced(owner: Ownership, state: Path, sockets: 
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(socket_path(state, sockets)))
     stale.close()
-    await owner.serve(_echo, runtime_dir=sockets)
+    serve(owner, _echo, sockets)
     assert await _ask(state, sockets, {}) is not None
 
 
@@ -433,11 +546,43 @@ def _listening(state: Path, sockets: Path) -> socket.socket:
     return listener
 
 
+def _greet(connection: socket.socket) -> frames.Ask:
+    """Play the owner until the client has asked."""
+    _hear(connection)
+    connection.sendall(frames.encode_message(frames.Welcome(protocol=frames.PROTOCOL, pid=1, digests={})))
+    ask = frames.from_client(_hear(connection))
+    assert isinstance(ask, frames.Ask)
+    return ask
+
+
+def _hear(connection: socket.socket) -> dict[str, Any]:
+    stream = connection.makefile("rb")
+    found = json.loads(stream.read(int.from_bytes(stream.read(4), "big")))
+    assert isinstance(found, dict)
+    return found
+
+
 def test_silent_owner_is_given_up(state: Path, sockets: Path) -> None:
     """An owner that takes connections and says nothing is `STATE_OWNED` after the time limit."""
     with _listening(state, sockets), pytest.raises(WorldError) as silent:
-        forward(state, {}, runtime_dir=sockets, silence_s=0.05)
+        forward(state, request({}, silence_s=0.05), runtime_dir=sockets)
     assert silent.value.code == "STATE_OWNED"
+
+
+def test_an_owner_whose_queue_is_full_is_given_up(state: Path, sockets: Path) -> None:
+    """As one that is stopped while many ask: nobody can even connect."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(socket_path(state, sockets)))
+    listener.listen(0)
+    waiting = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(str(socket_path(state, sockets)))
+    with listener, pytest.raises(WorldError) as full:
+        forward(state, request({}, silence_s=0.05), runtime_dir=sockets)
+    assert full.value.code == "STATE_OWNED"
+    for one in waiting:
+        one.close()
 
 
 def test_lock_held_without_a_listener_is_given_up(state: Path, sockets: Path) -> None:
@@ -445,7 +590,7 @@ def test_lock_held_without_a_listener_is_given_up(state: Path, sockets: Path) ->
     owner = Ownership.acquire(state)
     assert owner is not None
     with pytest.raises(WorldError) as silent:
-        acquire_or_forward(state, {}, runtime_dir=sockets, silence_s=0.1)
+        acquire_or_forward(state, request({}, silence_s=0.1), runtime_dir=sockets)
     assert silent.value.code == "STATE_OWNED"
     owner.release()
 
@@ -460,18 +605,18 @@ def test_owner_that_dies_is_told_apart_from_one_that_was_gone(
         def die() -> None:
             connection, _ = listener.accept()
             with connection:
-                frames.receive_frame(connection)
+                ask = _greet(connection)
                 if accepts:
-                    connection.sendall(frames.encode_frame({"accepted": 1}))
+                    connection.sendall(frames.encode_message(frames.Accepted(id=ask.id)))
 
         dying = threading.Thread(target=die)
         dying.start()
         if accepts:
             with pytest.raises(WorldError) as lost:
-                forward(state, {}, runtime_dir=sockets)
+                forward(state, request({}), runtime_dir=sockets)
             assert lost.value.code == "OWNER_LOST"
         else:
-            assert forward(state, {}, runtime_dir=sockets) is None
+            assert forward(state, request({}), runtime_dir=sockets) is None
         dying.join()
 
 
@@ -479,7 +624,7 @@ async def test_forwarding_starts_again_when_owners_change(state: Path, sockets: 
     """A process that meets a closing owner becomes the owner as soon as the lock is free."""
     first = Ownership.acquire(state)
     assert first is not None
-    waiting = asyncio.gather(asyncio.to_thread(acquire_or_forward, state, {}, runtime_dir=sockets))
+    waiting = asyncio.gather(asyncio.to_thread(acquire_or_forward, state, request({}), runtime_dir=sockets))
     await asyncio.sleep(0)
     first.release()
     (second,) = await waiting
@@ -493,5 +638,5 @@ def test_serving_needs_the_lock(state: Path, sockets: Path) -> None:
     assert ownership is not None
     ownership.release()
     with pytest.raises(InternalError) as refused:
-        asyncio.run(ownership.serve(_echo, runtime_dir=sockets))
+        serve(ownership, _echo, sockets)
     assert refused.value.code == "OWNERSHIP_MISUSED"

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
-import threading
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apsw
 import pytest
 
 from assent.errors import AssentError, InputError, WorldError
-from assent.journal import Batch, Ed25519FileSigner, SqliteJournal, SqliteReader
+from assent.journal import (
+    Batch,
+    Ed25519FileSigner,
+    SqliteJournal,
+    SqliteReader,
+    at_once,
+    leaves_at_once,
+    rows_at_once,
+)
 from assent.journal import _schema as schema
 from assent.journal._connection import connect_reader, connect_writer
 from assent.journal._schema import LEDGER_FILE, PROJECTION_KEYS, PROJECTIONS, check_ledger, prepare_ledger
 from assent.journal._store import LedgerStore
-from assent.journal._tail import Draft
-from assent.spec.events import LedgerRecovered
-from assent.spec.ids import Commitment
+from assent.spec.events.kinds import LedgerRecovered
 from tests.support.journals import (
+    ADA,
     KEY,
     NOW_MS,
     CountedEntropy,
@@ -40,42 +45,6 @@ from tests.support.journals import (
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-class _SlowDisk:
-    """A disk that each commit waits for until the test lets it go on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._waits = threading.Semaphore(0)
-        self._done = threading.Semaphore(0)
-        self.before_telling: list[Callable[[], None]] = []
-        write = LedgerStore.write
-
-        def write_slowly(
-            store: LedgerStore,
-            draft: Draft,
-            *,
-            erased: Sequence[Commitment] = (),
-            before_wait: Callable[[], None],
-        ) -> None:
-            def wait() -> None:
-                for look in self.before_telling:
-                    look()
-                before_wait()
-                self._waits.release()
-                assert self._done.acquire(timeout=60)
-
-            write(store, draft, erased=erased, before_wait=wait)
-
-        monkeypatch.setattr(LedgerStore, "write", write_slowly)
-
-    async def is_waited_for(self) -> bool:
-        """Wait until the rows of a commit are in, and nothing is left but the disk; whether that came."""
-        return await asyncio.to_thread(self._waits.acquire, timeout=60)
-
-    def go_on(self, commits: int = 1) -> None:
-        """Let this many commits have their disk."""
-        self._done.release(commits)
 
 
 def _ledger(state: Path) -> apsw.Connection:
@@ -112,14 +81,14 @@ async def test_reader_beside_a_living_writer_sees_what_is_durable(state: Path) -
     journal = open_sqlite(state)
     with SqliteReader.open(state) as reader:
         await journal.append(created(run_id(1)))
-        assert reader.head() == journal.head()
+        assert await reader.head() == await journal.head()
         with reader.snapshot() as frozen:
             await journal.append(progressed(run_id(1), 1))
-            assert reader.head() == frozen != journal.head()
-            assert len(reader.run_leaves(run_id(1))) == 1
-        assert len(reader.run_leaves(run_id(1))) == 2
+            assert await reader.head() == frozen != await journal.head()
+            assert len(at_once(reader.events(run_id(1)))) == 1
+        assert len(at_once(reader.events(run_id(1)))) == 2
         await journal.close()
-        assert reader.rows("runs")[0]["events"] == 2
+        assert next(rows_at_once(reader, "runs"))["events"] == 2
 
 
 async def test_reader_who_pauses_does_not_hold_up_the_writer(state: Path) -> None:
@@ -128,53 +97,10 @@ async def test_reader_who_pauses_does_not_hold_up_the_writer(state: Path) -> Non
     for number in range(3):
         await journal.append(created(run_id(number)))
     with SqliteReader.open(state) as reader:
-        leaves = reader.leaves()
+        leaves = leaves_at_once(reader)
         next(leaves)
-        assert await journal.erase(run_id(1), by="user:ada", os_uid=None, at_ms=NOW_MS) == 2
+        assert await journal.erase(run_id(1), who=ADA, at_ms=NOW_MS) == 2
         assert len(list(leaves)) == 3
-    await journal.close()
-
-
-async def test_group_is_told_once_the_next_one_only_waits_for_the_disk(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those told go to work while the next commit waits for the disk: not while its rows go in, and not after it is durable."""
-    journal = open_sqlite(state)
-    disk = _SlowDisk(monkeypatch)
-    first = asyncio.create_task(journal.append(created(run_id(1))))
-    assert await disk.is_waited_for()
-    second = asyncio.create_task(journal.append(created(run_id(2))))
-    await asyncio.sleep(0)
-
-    told: list[bool] = []
-    disk.before_telling = [lambda: time.sleep(0.05), lambda: told.append(first.done())]
-    disk.go_on()
-    assert await disk.is_waited_for()
-    await asyncio.wait_for(first, timeout=60)
-    assert told == [False]
-    assert not second.done()
-
-    disk.go_on(commits=9)
-    await second
-    await journal.close()
-
-
-async def test_group_with_nobody_behind_it_is_told_at_once(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who is alone waits for no other commit; and a job that was asked for meanwhile holds nobody up."""
-    journal = open_sqlite(state)
-    disk = _SlowDisk(monkeypatch)
-    alone = asyncio.create_task(journal.append(created(run_id(1))))
-    assert await disk.is_waited_for()
-    erasure = asyncio.create_task(journal.erase(run_id(1), by="user:ada", os_uid=None, at_ms=NOW_MS))
-    await asyncio.sleep(0)
-    disk.go_on()
-    assert await disk.is_waited_for()
-    await asyncio.wait_for(alone, timeout=60)
-    assert not erasure.done()
-    disk.go_on(commits=9)
-    await erasure
     await journal.close()
 
 
@@ -185,7 +111,7 @@ async def test_reader_works_without_an_owner_and_changes_nothing(state: Path) ->
     await journal.close()
     before = _contents(state)
     with SqliteReader.open(state) as reader:
-        assert reader.head().size == 2
+        assert (await reader.head()).size == 2
     assert _contents(state).items() >= before.items()
 
 
@@ -219,7 +145,7 @@ async def test_damaged_leaf_is_not_handed_out(state: Path) -> None:
     with SqliteReader.open(state) as reader:
         for seq in (1, 2):
             with pytest.raises(WorldError) as damaged:
-                list(reader.leaves(start=seq))
+                list(leaves_at_once(reader, start=seq))
             assert (damaged.value.code, damaged.value.details) == ("RECORD_CORRUPT", {"seq": seq})
 
 
@@ -237,7 +163,7 @@ async def test_payload_is_checked_before_every_use(state: Path) -> None:
     with SqliteReader.open(state) as reader:
         for commitment in (first, second):
             with pytest.raises(WorldError) as damaged:
-                reader.payload(commitment)
+                at_once(reader.payload(commitment))
             assert damaged.value.code == "RECORD_CORRUPT"
 
 
@@ -251,7 +177,7 @@ async def test_old_payloads_are_found_in_any_epoch(state: Path) -> None:
     late = created(run_id(2))
     await journal.append(late)
     for found in (*batch.payloads, *late.payloads):
-        assert journal.payload(found.commitment) == found.body
+        assert at_once(journal.payload(found.commitment)) == found.body
     await journal.close()
 
 
@@ -262,10 +188,10 @@ async def test_next_owner_goes_on_where_the_last_one_stopped(state: Path) -> Non
     """Leaves, origin, tree and run numbers survive closing and opening, without an event of their own."""
     first = open_sqlite(state)
     await first.append(created(run_id(1)))
-    head, origin = first.head(), first.origin
+    head, origin = await first.head(), first.origin
     await first.close()
     second = open_sqlite(state)
-    assert (second.head(), second.origin) == (head, origin)
+    assert (await second.head(), second.origin) == (head, origin)
     with pytest.raises(InputError):
         await second.append(created(run_id(1)))
     await second.append(progressed(run_id(1), 1))
@@ -281,11 +207,11 @@ async def test_unsigned_tail_of_a_dead_owner_is_sealed_by_the_next(state: Path) 
     copy = _copy(state)
     await first.close()
     second = open_sqlite(copy)
-    *_, last = second.leaves()
+    *_, last = leaves_at_once(second)
     assert last.event == LedgerRecovered(signed=1, size=3)
     newest = second.newest_checkpoint()
     assert newest is not None
-    assert newest[0] == second.head().size == 4
+    assert newest[0] == (await second.head()).size == 4
     await second.close()
 
 
@@ -417,7 +343,7 @@ async def test_erased_bytes_are_in_no_file_any_more(state: Path) -> None:
     await journal.append(created(run_id(1)))
     await journal.append(created(run_id(2), body=secret, blobs=(digest,)))
     assert _files_with(state, secret[:24]) != []
-    assert await journal.erase(run_id(2), by="user:ada", os_uid=1000, at_ms=NOW_MS) == 2
+    assert await journal.erase(run_id(2), who=ADA, at_ms=NOW_MS) == 2
     assert _files_with(state, secret[:24]) == []
     await journal.close()
 
@@ -432,10 +358,10 @@ async def test_erasure_that_a_reader_holds_up_says_so_and_can_be_finished(
     await journal.append(created(run_id(1), body=secret))
     with SqliteReader.open(state) as reader, reader.snapshot():
         with pytest.raises(WorldError) as held_up:
-            await journal.erase(run_id(1), by="user:ada", os_uid=None, at_ms=NOW_MS)
+            await journal.erase(run_id(1), who=ADA, at_ms=NOW_MS)
         assert held_up.value.code == "ERASE_UNFINISHED"
-    assert journal.payload(payload(secret).commitment) is None
-    assert await journal.erase(run_id(1), by="user:ada", os_uid=None, at_ms=NOW_MS) == 0
+    assert at_once(journal.payload(payload(secret).commitment)) is None
+    assert await journal.erase(run_id(1), who=ADA, at_ms=NOW_MS) == 0
     assert _files_with(state, secret) == []
     await journal.close()
 
@@ -455,6 +381,42 @@ async def test_orphaned_blobs_are_collected(state: Path) -> None:
     assert b"".join(second.blobs.read(kept)) == b"kept"
     with pytest.raises(AssentError):
         list(second.blobs.read(orphan))
+    await second.close()
+
+
+async def test_blobs_that_a_killed_owner_left_are_collected_when_the_next_one_ends(state: Path) -> None:
+    """Whoever was killed between a blob and its event left an orphan that no process remembers."""
+    journal = open_sqlite(state)
+    kept, orphan = journal.blobs.put([b"kept"]), journal.blobs.put([b"orphan"])
+    await journal.append(created(run_id(1), blobs=(kept,)))
+    copy = Path(shutil.copytree(state, state.with_name("copy")))
+    await journal.close()
+    second = open_sqlite(copy)
+    assert b"".join(second.blobs.read(orphan)) == b"orphan", (
+        "nobody knows yet that it is none of a living process"
+    )
+    await second.close()
+    third = open_sqlite(copy)
+    assert b"".join(third.blobs.read(kept)) == b"kept"
+    with pytest.raises(AssentError):
+        list(third.blobs.read(orphan))
+    await third.close()
+
+
+async def test_a_clean_end_does_not_look_at_the_blobs_that_are_kept(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be as many as there were runs, and every command ends."""
+    journal = open_sqlite(state)
+    await journal.append(created(run_id(1), blobs=(journal.blobs.put([b"kept"]),)))
+
+    def asked(store: LedgerStore) -> set[str]:
+        raise AssertionError(store)
+
+    monkeypatch.setattr(LedgerStore, "blobs_in_use", asked)
+    await journal.close()
+    second = open_sqlite(state)
+    await second.append(created(run_id(2), blobs=(second.blobs.put([b"more"]),)))
     await second.close()
 
 
@@ -520,7 +482,7 @@ async def test_older_ledger_is_migrated_by_an_owner_only(
     assert refused.value.code == "STATE_OLDER"
     for _ in range(2):
         journal = open_sqlite(state)
-        assert journal.head().size == 2
+        assert (await journal.head()).size == 2
         await journal.close()
     assert check_ledger(state / LEDGER_FILE) == later.number
 
@@ -616,11 +578,11 @@ async def test_rebuilt_projections_equal_the_live_ones(state: Path) -> None:
     for number in range(5):
         await journal.append(created(run_id(number)))
         await journal.append(succeeded(run_id(number), 1))
-    live = journal.rows("runs")
+    live = list(rows_at_once(journal, "runs"))
     with connect_writer(state / LEDGER_FILE) as vandal:
         vandal.execute("UPDATE runs SET status = 'failed'")
     vandal.close()
-    assert journal.rows("runs") != live
+    assert list(rows_at_once(journal, "runs")) != live
     assert await journal.rebuild(SimpleProjector()) == 5
-    assert journal.rows("runs") == live
+    assert list(rows_at_once(journal, "runs")) == live
     await journal.close()

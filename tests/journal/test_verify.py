@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import apsw
 import pytest
@@ -18,20 +19,24 @@ from hypothesis import strategies as st
 
 from assent.engine.projection import RunProjector
 from assent.errors import InputError
+from assent.journal._commits import Commit
 from assent.journal._merkle import leaf_hash
 from assent.journal._note import Ed25519Verifier, Verifier
+from assent.journal._projections import Tables
 from assent.journal._record import Chunk, Columns, PayloadRow, SqliteRecord, StoredTree
 from assent.journal._schema import PROJECTIONS
 from assent.journal._tail import SEAL_EVENTS_MAX
 from assent.journal._verify import verify, verify_ledger
 from assent.journal._verify_record import decode_leaves
-from assent.journal.ports import Batch, Cell
-from assent.spec.events import (
+from assent.journal.ports import Batch, Cell, Row
+from assent.spec.events.kinds import (
     ApprovalRequested,
+    Leaf,
     LedgerRecovered,
     RunCreated,
     RunRecovered,
     decode_leaf,
+    decode_stored,
     is_sealed,
 )
 from assent.spec.ids import Commitment, RunId, StepKey
@@ -51,7 +56,8 @@ class ListedRecord:
     head: StoredTree | None
     stored: tuple[PayloadRow, ...]
     refs: tuple[tuple[bytes, str], ...]
-    tables: dict[str, tuple[tuple[Cell, ...], ...]]
+    lists: dict[str, tuple[tuple[Cell, ...], ...]]
+    vouched: tuple[Commit, ...] = ()
     keys: Sequence[Verifier] = field(default=(), compare=False)
     chunk: int = 1_000
 
@@ -72,6 +78,7 @@ class ListedRecord:
                 tuple(record.payloads() or ()),
                 tuple(record.blob_refs()),
                 {table: tuple(record.rows(table)) for table in PROJECTIONS},
+                tuple(record.commits() or ()),
                 keys,
             )
 
@@ -89,6 +96,9 @@ class ListedRecord:
     def tree(self) -> StoredTree | None:
         return self.head
 
+    def commits(self) -> Iterator[Commit]:
+        return iter(self.vouched)
+
     def payloads(self) -> Iterator[PayloadRow]:
         return iter(self.stored)
 
@@ -99,11 +109,11 @@ class ListedRecord:
         return {Commitment(row.commitment.hex()) for row in self.stored} & commitments
 
     @property
-    def has_projections(self) -> bool:
-        return True
+    def tables(self) -> Tables:
+        return Tables()
 
-    def rows(self, table: str) -> Iterator[tuple[Cell, ...]]:
-        return iter(self.tables[table])
+    def rows(self, table: str, run: str | None = None) -> Iterator[tuple[Cell, ...]]:
+        return (row for row in self.lists[table] if run is None or row[0] == run)
 
     def with_event(self, seq: int, change: Callable[[EventRow], EventRow]) -> ListedRecord:
         """The same record with one event changed."""
@@ -131,9 +141,9 @@ PIECES = st.sampled_from(LEAVES).flatmap(
     lambda leaf: st.sampled_from(
         [
             leaf, leaf, leaf, leaf + b" ", b" " + leaf, leaf + b"\n", b"\n", b"", leaf + b"\n" + leaf, leaf[: len(leaf) // 2],
-            leaf[len(leaf) // 2 :], b"{}", leaf.replace(b'"v":1', b'"v":1.0'), leaf.replace(b'"v":1', b'"v":1,"w":1'),
+            leaf[len(leaf) // 2 :], b"{}", leaf.replace(b'"v":2', b'"v":2.0'), leaf.replace(b'"v":2', b'"v":2,"w":1'),
             leaf.replace(b'"run', b'"\\u0072un'), leaf.replace(b"ada", "adá".encode()), leaf.replace(b"ada", b"a\x7fa"),
-            leaf.replace(b'"seq":', b'"n":null,"seq":'),
+            leaf.replace(b'"stream":', b'"seq":null,"stream":'), leaf.replace(b'"v":2', b'"v":1'),
         ]
     )
 )  # fmt: skip
@@ -145,7 +155,7 @@ def test_leaves_checked_together_pass_exactly_when_each_passes_alone(pieces: lis
     alone = [decode_leaves([piece]) for piece in pieces]
     together = decode_leaves(pieces)
     if all(found is not None for found in alone):
-        assert together == [decode_leaf(piece) for piece in pieces]
+        assert together == [decode_stored(piece) for piece in pieces]
     else:
         assert together is None
 
@@ -154,7 +164,7 @@ def test_leaves_checked_together_pass_exactly_when_each_passes_alone(pieces: lis
 
 
 def renumber_leaf(row: EventRow) -> EventRow:
-    return (*row[:4], row[4].replace(b'"seq":4,', b'"seq":5,'))
+    return (*row[:4], row[4].replace(b'"n":3,', b'"n":4,'))
 
 
 RUN_1_END = 8
@@ -240,7 +250,7 @@ FAULTS: dict[str, tuple[Callable[[ListedRecord], ListedRecord], str, int | None]
         2,
     ),
     "row": (
-        lambda record: replace(record, tables={**record.tables, "runs": record.tables["runs"][1:]}),
+        lambda record: replace(record, lists={**record.lists, "runs": record.lists["runs"][1:]}),
         "PROJECTION_MISMATCH",
         None,
     ),
@@ -260,7 +270,7 @@ def test_first_fault_and_its_entry_do_not_depend_on_chunks(name: str, chunk: int
 def test_a_change_that_was_hashed_anew_is_narrowed_to_what_one_checkpoint_covers() -> None:
     """Signed roots can't tell more: the first run's end was signed, so the change lies within that run."""
     record = listed()
-    leaf = decode_leaf(record.events[4][4])
+    leaf = decode_leaf(record.events[4][4], 4)
     data = record.events[4][4].replace(str(leaf.at_ms).encode(), str(leaf.at_ms + 1).encode())
     report = verify(
         record.with_event(4, lambda row: (*row[:3], leaf_hash(data), data)),
@@ -304,10 +314,12 @@ def test_good_ledger_reports_what_was_checked() -> None:
         "checkpoints": len(record.notes),
         "signed": len(record.events),
         "unsigned": 0,
+        "tail": {"entries": 0, "authenticated": True},
         "kept_size": None,
         "payloads": len(record.stored),
+        "blobs": None,
         "erased": 9,
-        "rows": sum(len(rows) for rows in record.tables.values()),
+        "rows": sum(len(rows) for rows in record.lists.values()),
         "seconds": None,
     }
 
@@ -408,6 +420,36 @@ def test_erasing_one_run_does_not_excuse_another_runs_payload() -> None:
     assert [(fault.code, fault.seq) for fault in report.faults] == [("PAYLOAD_MISSING", waiting.seq)]
 
 
+def test_runs_are_folded_one_after_the_other_and_let_go_of() -> None:
+    """What verification keeps does not grow with the number of runs: each is folded by itself, when its last entry came by."""
+
+    class Counting(RunProjector):
+        folded: ClassVar[list[set[RunId | None]]] = []
+
+        def replay(self, leaves: Iterable[Leaf]) -> Iterator[Row]:
+            given = list(leaves)
+            self.folded.append({leaf.run for leaf in given})
+            return super().replay(given)
+
+    report = verify(listed(), listed().keys, projector=Counting())
+    assert report.is_good
+    runs = [RunId("run_01"), RunId("run_02"), RunId("run_03"), RunId("run_04")]
+    assert Counting.folded == [*({run} for run in runs), {None}]
+
+
+def test_a_row_that_lies_about_the_length_of_its_run_is_found() -> None:
+    """The row says when a run is whole, and is itself held against the entries."""
+    record = listed()
+    place = RunProjector.tables["runs"].index("events")
+    for change in (-1, 1, 10**6, None):
+        first, *others = record.lists["runs"]
+        cell = None if change is None else int(first[place] or 0) + change
+        lying = (*first[:place], cell, *first[place + 1 :])
+        changed = replace(record, lists={**record.lists, "runs": (lying, *others)})
+        report = verify(changed, record.keys, projector=RunProjector())
+        assert [fault.code for fault in report.faults] == ["PROJECTION_MISMATCH"], change
+
+
 # -- what may stand unsigned -------------------------------------------------------------------------------------------
 
 
@@ -425,7 +467,7 @@ def test_end_of_a_run_without_its_checkpoint_is_found() -> None:
         report = verify(unsign(record, size), record.keys, projector=RunProjector())
         assert report.first_bad is not None, size
         assert report.first_bad.code == "CHECKPOINT_MISSING", size
-        assert is_sealed(decode_leaf(record.events[report.first_bad.seq or 0][4]).event)
+        assert is_sealed(decode_stored(record.events[report.first_bad.seq or 0][4]).event)
 
 
 def test_a_forged_erasure_excuses_no_missing_payload(tmp_path: Path) -> None:

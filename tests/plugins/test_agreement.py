@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from assent.invocation import Handler, capabilities_in
-from assent.invocation._hook_records import HookKind
-from assent.invocation.declaration import Capability
-from assent.invocation.hooks import Hook
+from assent.invocation.context._hook_records import HookKind
+from assent.invocation.describe.declaration import Capability
+from assent.invocation.hooks.hook import Hook
 from assent.plugins import Declaration, Manifest, SourceKind, agree, scan
 from assent.plugins._agreement import ANY, json_kinds
 from assent.spec.capability import CapabilitySpec

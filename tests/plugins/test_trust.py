@@ -17,6 +17,7 @@ from assent.errors import AssentError
 from assent.plugins import PluginState
 from tests.support.hostile import EFFECT, FILES, HONEST, Workshop
 from tests.support.plugins import install, interpreter_kept, refused, write
+from tests.support.seeds import examples
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +100,7 @@ def test_a_plugin_that_is_gone_is_told(shop: Workshop) -> None:
 # -- changed after trust -------------------------------------------------------------------------------------------------
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(40))
 @given(file=st.sampled_from(sorted(FILES)), data=st.data())
 def test_any_changed_byte_of_any_file_is_refused(tmp_path: Path, file: str, data: st.DataObject) -> None:
     """Whether or not the manifest can tell, and data too."""

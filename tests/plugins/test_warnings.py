@@ -8,7 +8,7 @@ from textwrap import dedent
 import msgspec
 import pytest
 
-from assent.errors.catalog import CATALOG
+from assent.errors.explanations import explanations
 from assent.plugins import Declaration, Permissions, PluginWarning, SourceKind, scan, warnings_of
 from assent.plugins._warnings import ORDER
 
@@ -175,7 +175,7 @@ def test_a_source_without_declaration_or_capability_is_told() -> None:
 
 
 def test_every_warning_is_explained_and_the_gravest_come_first() -> None:
-    assert set(ORDER) <= set(CATALOG)
+    assert set(ORDER) <= set(explanations())
     found = codes("import os\nos.system('ls')\ndef f(): getattr(os, 'po' + 'pen')('x')")
     assert found == sorted(found, key=ORDER.index)
     assert found[0] == "PLUGIN_CALL_HIDDEN"

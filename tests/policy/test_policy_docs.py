@@ -13,8 +13,8 @@ from assent.policy import DEFAULT_POLICY_YAML, PolicyEngine, check, load_cases, 
 from assent.policy._conditions import VARIABLES
 from assent.policy._read import _APPROVER_KEYS, _MATCH_KEYS, _RULE_KEYS, _TOP_KEYS
 from assent.spec.capability import OperationType, RiskLevel
-from assent.spec.expression import FUNCTIONS
-from assent.spec.syntax import MACROS
+from assent.spec.language.expression import FUNCTIONS
+from assent.spec.language.syntax import MACROS
 from tests.support.policy import context
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")

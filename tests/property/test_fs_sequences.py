@@ -17,6 +17,7 @@ from assent.errors import RefusedError
 from assent.invocation import EntryKind, Files, NoEffectError
 from tests.support.hands import Hands, Step
 from tests.support.properties import holds
+from tests.support.seeds import examples
 
 Action: TypeAlias = tuple[str, dict[str, Any]]
 
@@ -75,7 +76,7 @@ def _furnished() -> Iterator[Hands]:
 
 @holds("undo")
 @given(_SEQUENCES)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_done_and_taken_back_in_reverse_leaves_no_trace(sequence: list[Action]) -> None:
     """Contents, modes, times, links and empty folders are as before; a refused call changes nothing at all."""
     with _furnished() as hands:
@@ -105,7 +106,7 @@ def test_what_is_done_and_taken_back_in_reverse_leaves_no_trace(sequence: list[A
         ("io.fs.write_file", {"path": "b/a/a", "content": "", "create_dirs": False}),
     ]
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 def test_an_imagined_sequence_equals_the_real_one(sequence: list[Action]) -> None:
     """Each preview sees the ones before it; it refuses what the real call refuses, with the same code, and ends the same."""
     with _furnished() as hands:
@@ -130,7 +131,7 @@ def test_an_imagined_sequence_equals_the_real_one(sequence: list[Action]) -> Non
 
 @holds("simulation")
 @given(_SEQUENCES)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 def test_a_rehearsed_undo_ends_where_the_real_one_does(sequence: list[Action]) -> None:
     """All compensations, in reverse order on one imaginary world, restore contents and modes there as well."""
     with _furnished() as hands:
@@ -144,7 +145,7 @@ def test_a_rehearsed_undo_ends_where_the_real_one_does(sequence: list[Action]) -
 
 @holds("foreign_changes")
 @given(_SEQUENCES, _SEQUENCES, _PATHS)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 def test_what_others_wrote_before_a_call_comes_back_with_its_undo(
     first: list[Action], then: list[Action], path: str
 ) -> None:
@@ -160,7 +161,7 @@ def test_what_others_wrote_before_a_call_comes_back_with_its_undo(
 
 @holds("foreign_changes")
 @given(_SEQUENCES, _PATHS)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 def test_a_file_written_after_the_last_call_is_never_overwritten(sequence: list[Action], path: str) -> None:
     """An undo stops with COMPENSATION_CONFLICT where it would, and the foreign bytes stand somewhere in the workspace."""
     with _furnished() as hands:

@@ -52,11 +52,12 @@ from assent.engine._readiness import Readiness
 from assent.engine._record import UNDO_STEP, Phase, RunRecord, StepRecord, Task, begin, evolve
 from assent.engine.projection import RunProjector, changed_rows
 from assent.errors import InputError, RefusedError
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Verdict
 from tests.support.machine import BOUND, PEOPLE, REQUESTER, RUN, denied, question, started
 from tests.support.properties import holds
+from tests.support.seeds import examples
 
 PARKED = {StepState.COMPENSATION_FAILED, StepState.IN_DOUBT}
 ENDED_BADLY = {RunState.ROLLED_BACK, RunState.FAILED, RunState.CANCELLED}
@@ -308,9 +309,9 @@ class MachineRules(RuleBasedStateMachine):
         asked = data.draw(st.sampled_from(self.record.open_approvals()), label="question")
         key = asked.request.step
         if what == "yes":
-            self.give(Approve(who, key, asked.request.digest, next(self.ticks)))
+            self.give(Approve(who, key, asked.request.digest))
         elif what == "no":
-            self.give(Reject(who, key, None, next(self.ticks)))
+            self.give(Reject(who, key, None))
         else:
             self.give(Expire(key))
         assert len(asked.granted_by) == len(set(asked.granted_by))
@@ -429,5 +430,5 @@ def without_notes(record: RunRecord) -> RunRecord:
     return copied
 
 
-MachineRules.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+MachineRules.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=40)
 TestMachine = MachineRules.TestCase

@@ -14,6 +14,7 @@ from assent.errors import InputError
 from assent.invocation import capabilities_in
 from assent.plugins import Declaration, Manifest, ManifestCache, PluginText, SourceKind, agree, scan
 from tests.support.properties import holds
+from tests.support.seeds import examples
 
 LABELS = st.lists(st.sampled_from(["reads_private", "sends_external", "a-b", "x.y"]), unique=True, max_size=3)
 _TAKEN: Final = frozenset(
@@ -260,7 +261,9 @@ def check(one: Declared, manifest: Manifest, module: str) -> None:
 
 @holds("manifest_completeness")
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 @given(PLUGINS, st.sampled_from(IMPORTS), st.booleans())
 def test_a_manifest_names_all_that_the_code_declares_and_nothing_else(
@@ -299,7 +302,7 @@ FILES = st.dictionaries(
 
 
 @holds("manifest_caching")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(FILES, st.data())
 def test_a_cached_manifest_equals_a_fresh_one_and_changes_with_any_byte(
     files: dict[str, bytes], data: st.DataObject

@@ -17,7 +17,7 @@ from assent.errors import InputError
 from assent.policy import PolicyContext, PolicyEngine, check
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
-from assent.spec.expression import Expression, ExpressionError
+from assent.spec.language.expression import Expression, ExpressionError
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 from tests.support.properties import holds
@@ -198,7 +198,7 @@ def test_index_decides_as_a_naive_scan_does(
 
     Nor may it matter whether the `if`s are asked one by one or together.
     """
-    with patch("assent.policy._together.ALONE", alone):
+    with patch("assent.policy._joint_conditions.ALONE", alone):
         engine = PolicyEngine.from_dict(policy)
         for one in asked + asked:
             assert essence(engine.decide(one)) == oracle(policy, one)

@@ -15,6 +15,7 @@ from assent.invocation import Reconciliation
 from assent.spec.states import RunState, Verdict
 from tests.support.bodies import Bench, Hook, Place, boom, no_effect, policy, put, rule, workflow
 from tests.support.properties import holds
+from tests.support.seeds import examples
 
 KEYS = ["a", "b", "c", "d"]
 CAPABILITIES = ["box.put", "box.put_low", "box.put_high", "box.set", "box.burn", "box.look"]
@@ -96,7 +97,7 @@ ITERATIONS_BEFORE_A_FAILURE: Scene = ITERATIONS_BESIDE_A_FAILURE | {
 
 
 @holds("replay")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SCENES)
 @example(ITERATIONS_BESIDE_A_FAILURE)
 @example(ITERATIONS_BEFORE_A_FAILURE)
@@ -136,14 +137,14 @@ async def _play(place: Place, scene: Scene) -> None:
 async def _answer(rt: Bench, run: str, answer: str) -> Any:
     if answer == "cancel":
         return await rt.cancel(run)
-    asked = next(step.name for step in rt.show(run).steps if step.status.value == "awaiting_approval")
+    asked = next(step.name for step in (await rt.show(run)).steps if step.status.value == "awaiting_approval")
     if answer == "reject":
         return await rt.reject(run, asked, reason="not today", principal="user:bob")
     return await rt.approve(run, asked, principal="user:bob")
 
 
 async def _then(rt: Bench, run: str, then: str) -> None:
-    result = rt.show(run)
+    result = await rt.show(run)
     try:
         if then == "undo" and result.status is RunState.SUCCEEDED:
             await rt.undo(run, principal="user:carol")

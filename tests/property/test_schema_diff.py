@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from assent.spec.schema_diff import Direction, diff_schemas
+from assent.versions.schema_diff import Direction, diff_schemas
 from tests.support.properties import holds
 from tests.support.schemas import Schema, all_values, fits, pairs, roots, small_objects, values
+from tests.support.seeds import examples
 
 
 def is_breaking(old: Schema, new: Schema, direction: Direction) -> bool:
@@ -36,7 +37,9 @@ def suits_reader(schema: Schema, value: Any) -> bool:
 
 @pytest.mark.slow
 @holds("breaking_change_detection")
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(pair=pairs(), data=st.data())
 def test_what_a_caller_of_the_old_may_send_is_accepted_when_no_input_change_breaks(
     pair: tuple[Schema, Schema], data: st.DataObject
@@ -54,7 +57,9 @@ def test_what_a_caller_of_the_old_may_send_is_accepted_when_no_input_change_brea
 
 @pytest.mark.slow
 @holds("breaking_change_detection")
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(pair=pairs(), data=st.data())
 def test_what_the_new_may_give_suits_a_reader_of_the_old_when_no_output_change_breaks(
     pair: tuple[Schema, Schema], data: st.DataObject
@@ -69,7 +74,7 @@ def test_what_the_new_may_give_suits_a_reader_of_the_old_when_no_output_change_b
 
 
 @holds("breaking_change_detection")
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(old=small_objects(), new=small_objects(), is_closed=st.booleans())
 def test_a_change_of_a_small_object_is_breaking_exactly_when_some_value_is_refused(
     old: Schema, new: Schema, *, is_closed: bool

@@ -28,12 +28,14 @@ from assent.journal._report import VerifyReport
 from assent.journal._schema import check_ledger
 from assent.journal._verify import verify_ledger
 from assent.spec.canonical import commit
-from assent.spec.events import RunRecovered, decode_leaf
+from assent.spec.events.kinds import RunRecovered, decode_leaf, decode_stored
 from assent.spec.ids import RunId
+from tests.support.ledgers import SIGNER
 from tests.support.living_ledger import LivingLedger, other_signer
 from tests.support.properties import holds
+from tests.support.seeds import examples
 
-RECORD = ("events", "payloads", "blob_refs", "checkpoints", "tree", "migrations")
+RECORD = ("events", "payloads", "blob_refs", "checkpoints", "commits", "tree", "migrations")
 PROJECTIONS = ("runs", "steps", "approvals")
 Value: TypeAlias = "apsw.SQLiteValue"  # known to type checkers only
 
@@ -82,7 +84,7 @@ def copy(state: State, tmp_path: Path) -> Callable[[], Path]:
 
 
 @holds("tamper_detection")
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_any_changed_cell_of_any_table_is_found(state: State, copy: Callable[[], Path], seed: int) -> None:
     """One flipped bit, one lost byte or one other value, in any column of any row: 300 of them."""
@@ -222,20 +224,21 @@ def test_a_dropped_swapped_inserted_truncated_or_rewritten_event_is_found(
 def test_a_forged_event_at_the_end_is_never_taken_for_a_signed_one(
     state: State, copy: Callable[[], Path]
 ) -> None:
-    """Nobody needs a key to add entries that no checkpoint covers; the report says how many there are."""
+    """Nobody needs a key to add entries that no checkpoint covers; the report says how many there are, and the key tells."""
     path = copy()
     with changing(path) as db:
         events = list(db.execute("SELECT seq, run, n, hash, leaf FROM events ORDER BY seq"))
-        last = decode_leaf(events[-1][4])
-        forged = msgspec.structs.replace(
-            last, seq=last.seq + 1, run=None, n=None, event=decode_leaf(events[0][4]).event
-        )
-        events.append((forged.seq, None, None, leaf_hash(forged.encode()), forged.encode()))
+        last = decode_leaf(events[-1][4], len(events) - 1)
+        forged = msgspec.structs.replace(last, seq=last.seq + 1, run=None, n=2, event=RunRecovered())
+        events.append((forged.seq, None, 2, leaf_hash(forged.encode()), forged.encode()))
         db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", events[-1])
         mend_tree(db, events)
-    report = verified(path, state)
-    assert report is not None
+    report = verify_ledger(path, state.keys, projector=RunProjector())
     assert (report.size, report.signed, report.unsigned) == (state.size + 1, state.size, 1)
+    assert (report.is_good, report.is_tail_proven) == (True, None)
+    with_key = verify_ledger(path, state.keys, projector=RunProjector(), signer=SIGNER)
+    assert (with_key.is_good, with_key.is_tail_proven) == (False, False)
+    assert [(fault.code, fault.seq) for fault in with_key.faults] == [("COMMIT_INVALID", state.size)]
 
 
 # -- payloads, checkpoints, projections --------------------------------------------------------------------------------
@@ -379,7 +382,7 @@ def test_the_unchanged_state_verifies(state: State) -> None:
 def verified(path: Path, state: State, *, kept: str | None = None) -> VerifyReport | None:
     """The report; None when the file is refused as no ledger at all, which is a finding as well."""
     try:
-        return verify_ledger(path, state.keys, projector=RunProjector(), kept=kept)
+        return verify_ledger(path, state.keys, projector=RunProjector(), signer=SIGNER, kept=kept)
     except AssentError as error:
         assert error.code in {"STATE_FOREIGN", "STATE_NEWER"}  # noqa: PT017  # the refusal is the result here
         return None
@@ -478,7 +481,7 @@ def harm_events(events: list[Event], harm: str, seq: int) -> list[Event]:
             later = [(number + 1, *rest) for number, *rest in events[seq:]]
             return [*events[:seq], (seq, None, None, *events[0][3:]), *later]  # type: ignore[list-item]  # rows, re-cut
         case "rewrite":
-            leaf = decode_leaf(events[seq][4])
+            leaf = decode_leaf(events[seq][4], seq)
             data = msgspec.structs.replace(leaf, at_ms=leaf.at_ms + 1).encode()
             return [*events[:seq], (*events[seq][:3], leaf_hash(data), data), *events[seq + 1 :]]
         case _:
@@ -488,26 +491,26 @@ def harm_events(events: list[Event], harm: str, seq: int) -> list[Event]:
 
 def mended(events: list[Event]) -> list[Event]:
     """The same events with everything put right that needs no key: numbers, run numbers, columns, hashes."""
-    counts: dict[RunId, int] = {}
+    counts: dict[RunId | None, int] = {}
     right: list[Event] = []
     for seq, (_, _, _, _, data) in enumerate(events):
-        leaf = decode_leaf(data)
-        n = None
-        if leaf.run is not None:
-            n = counts.get(leaf.run, 0)
-            counts[leaf.run] = n + 1
-        event = leaf.event if seq == 0 or leaf.event != decode_leaf(events[0][4]).event else RunRecovered()
+        leaf = decode_leaf(data, seq)
+        event = leaf.event if seq == 0 or leaf.event != decode_stored(events[0][4]).event else RunRecovered()
         run = leaf.run if event is leaf.event else None
+        n = counts.get(run, 0)
+        counts[run] = n + 1
         mended_leaf = msgspec.structs.replace(leaf, seq=seq, run=run, n=n, event=event).encode()
         right.append((seq, run, n, leaf_hash(mended_leaf), mended_leaf))
     return right
 
 
 def mend_tree(db: apsw.Connection, events: list[Event]) -> None:
-    """Make the stored head and the checkpoints' sizes fit the events; the signatures can't be made to."""
+    """Make the stored head and the newest commit fit the events; signatures and MACs can't be made to."""
     tree = Frontier()
     tree.extend([hash_ for _, _, _, hash_, _ in events])
     db.execute("UPDATE tree SET size = ?, frontier = ?, root = ?", (tree.size, tree.to_bytes(), tree.root()))
+    db.execute("DELETE FROM commits WHERE size >= ?", (tree.size,))
+    db.execute("INSERT INTO commits VALUES (?, ?, ?)", (tree.size, tree.root(), bytes(32)))
 
 
 def delete(db: apsw.Connection, table: str, row: tuple[Value, ...]) -> None:

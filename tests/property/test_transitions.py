@@ -33,7 +33,7 @@ from assent.engine._readiness import Readiness
 from assent.engine._record import UNDO_STEP, Phase, RunRecord, begin, evolve
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.errors import InputError, InternalError, RefusedError
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Verdict
 from tests.support.machine import BOUND, PEOPLE, RUN, denied, question, started
@@ -73,8 +73,8 @@ def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> lis
         Failed(key, attempt, "F", effect, None, retry, is_alive=choose.random() < 0.3),
         Failed(key, 0, "F", Effect.NONE),
         Reconciled(key, attempt, verdict, choose.random() < 0.3, True, BOUND, retry),
-        Approve(ann, None, None, at_ms),
-        Reject(ann, None, None, at_ms),
+        Approve(ann, None, None),
+        Reject(ann, None, None),
         Compensating(key, compensation + 1),
         Compensated(key),
         NotCompensated(key, "COMPENSATION_CONFLICT", None, may_repeat=False),

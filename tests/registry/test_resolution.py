@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from assent.errors import InputError
-from assent.registry import (
-    Activation,
-    CapabilityRegistry,
-    LabelChange,
-    RecordedVersion,
-    Resolution,
-)
-from assent.registry._snapshot import RESOLUTIONS_MAX
+from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion, Resolution
+from assent.registry._view import RESOLUTIONS_MAX
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.reference import How
 from assent.spec.semver import VersionRange, precedence
@@ -168,7 +162,7 @@ def test_versions_stand_side_by_side_in_their_order(versions: list[str], random:
 
 @holds("version_resolution")
 class ResolutionMachine(RuleBasedStateMachine):
-    """Registers, labels, weights and retires in any order; every reference means what a plain search finds."""
+    """Registers, labels and retires in any order; every reference means what a plain search finds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,7 +175,6 @@ class ResolutionMachine(RuleBasedStateMachine):
         self.created: dict[str, int] = {}
         self.retired: set[str] = set()
         self.labels: dict[str, str] = {}
-        self.weights: dict[str, int] = {}
 
     def next_change(self) -> int:
         self.change += 1
@@ -216,17 +209,6 @@ class ResolutionMachine(RuleBasedStateMachine):
         self.registry.remember_label(LabelChange(ID, label, self.next_change(), None, self.at_ms))
         del self.labels[label]
 
-    @precondition(lambda self: self.live)
-    @rule(data=st.data())
-    def activate(self, data: st.DataObject) -> None:
-        weights = data.draw(st.dictionaries(st.sampled_from(self.live), st.integers(0, 5), max_size=3))
-        refused = code_of(lambda: self.registry.check_weights(ID, weights))
-        assert refused == ("WEIGHTS_INVALID" if weights and not sum(weights.values()) else None)
-        if refused is not None:
-            return
-        self.registry.remember_activation(Activation(ID, self.next_change(), weights, self.at_ms))
-        self.weights = weights
-
     @precondition(lambda self: self.created)
     @rule(data=st.data())
     def retire(self, data: st.DataObject) -> None:
@@ -236,7 +218,6 @@ class ResolutionMachine(RuleBasedStateMachine):
             "VERSION_NOT_FOUND": version in self.retired,
             "VERSION_NEWEST": version == newest,
             "VERSION_LABELLED": version in self.labels.values(),
-            "VERSION_ACTIVE": self.weights.get(version, 0) > 0,
         }
         expected = next((code for code, holds_ in reasons.items() if holds_), None)
         assert code_of(lambda: self.registry.check_retirement(ID, version)) == expected
@@ -384,20 +365,17 @@ def test_a_version_that_was_recorded_and_is_gone_is_never_replaced_by_another() 
 
 
 def test_a_snapshot_of_an_earlier_revision_knows_nothing_of_what_came_later() -> None:
-    """Versions, labels, weights and retirements since do not show; what was removed from the machine is missed by its name."""
+    """Versions, labels and retirements since do not show; what was removed from the machine is missed by its name."""
     registry = registry_of("1.0.0", "1.1.0")
     registry.remember_label(LabelChange(ID, "stable", 2, "1.0.0", START_MS))
-    registry.remember_activation(Activation(ID, 3, {"1.0.0": 1}, START_MS))
-    registry.remember_label(LabelChange(ID, "stable", 4, "1.1.0", START_MS))
-    record(registry, "2.0.0", 5, START_MS)
-    assert registry.revision == 6
-    before = registry.snapshot_at(4)
+    registry.remember_label(LabelChange(ID, "stable", 3, "1.1.0", START_MS))
+    record(registry, "2.0.0", 4, START_MS)
+    assert registry.revision == 5
+    before = registry.snapshot_at(3)
     assert before.resolve(ID).version == "1.1.0"
     assert before.resolve(f"{ID}@stable").version == "1.0.0"
-    assert dict(before.index(ID).weights) == {"1.0.0": 1}
-    assert dict(registry.snapshot_at(3).index(ID).weights) == {}
     with pytest.raises(InputError) as caught:
-        registry.snapshot_at(6).resolve(ID)
+        registry.snapshot_at(5).resolve(ID)
     assert "`net.mail@2.0.0`, which `latest` means, is not installed here" in caught.value.message
     with pytest.raises(InputError) as caught:
         registry.snapshot_at(0).resolve(ID)
@@ -441,35 +419,13 @@ def test_what_could_be_read_in_another_way_can_be_no_label(label: str) -> None:
     assert caught.value.code == "LABEL_INVALID"
 
 
-def test_weights_name_versions_that_can_be_used() -> None:
-    registry = registry_of("1.0.0")
-    with pytest.raises(InputError) as caught:
-        registry.check_weights(ID, {"1.0.0": 1, "3.0.0": 1})
-    assert caught.value.code == "VERSION_NOT_FOUND"
-    for weights in (
-        {"1.0.0": 0},
-        {"1.0.0": -1},
-        {"^1": 1},
-        {"1.x": 1},
-        {"*": 1},
-        {"stable": 1},
-        {"sha256:0123456789ab": 1},
-    ):
-        with pytest.raises(InputError) as caught:
-            registry.check_weights(ID, weights)
-        assert caught.value.code == "WEIGHTS_INVALID"
-
-
-def test_callers_speak_the_version_that_they_name_though_it_is_retired_and_the_oldest_that_share() -> None:
+def test_callers_speak_the_version_that_they_name_though_it_is_retired() -> None:
     registry = registry_of("1.0.0", "1.1.0")
     with pytest.raises(InputError):
         registry.snapshot().spoken("net.nothing")
     assert registry.snapshot().spoken(ID).version == "1.1.0"
-    registry.remember_activation(Activation(ID, 2, {"1.0.0": 80, "1.1.0": 20}, START_MS))
-    assert registry.snapshot().spoken(ID).version == "1.0.0"
-    registry.remember_activation(Activation(ID, 3, {}, START_MS))
     registry.remember_version(
-        RecordedVersion(ID, "1.0.0", spec("1.0.0").fingerprint, 0, START_MS, 4, START_MS)
+        RecordedVersion(ID, "1.0.0", spec("1.0.0").fingerprint, 0, START_MS, 2, START_MS)
     )
     assert registry.snapshot().spoken(f"{ID}@1.0.0").version == "1.0.0"
     with pytest.raises(InputError):

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assent.errors import RefusedError
-from assent.runtime.settings import Identities, Settings, own_name
+from assent.runtime.settings.effective import Identities, Settings, own_name
 from tests.support.properties import holds
+from tests.support.seeds import examples
 
 UIDS = st.sampled_from([0, 1, 1000, 4242, 65534, os.getuid()])
 NAMES = st.sampled_from(
@@ -72,7 +73,7 @@ def test_strict_mode_gives_no_account_another_accounts_name(
     assert len(holders) <= 1
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.booleans(), st.dictionaries(NAMES, st.tuples(st.none() | UIDS, ROLES)), NAMES)
 def test_the_table_of_a_workspace_says_the_same(
     strict: bool, table: dict[str, tuple[int | None, frozenset[str]]], name: str

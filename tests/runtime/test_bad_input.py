@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from assent.errors import InputError
+from assent.runtime.runs._loading import sibling_reader
 from tests.support.bodies import Place, put, workflow
 
 NOOP = "- {name: a, capability: sys.noop, inputs: {}}\n"
@@ -121,3 +122,24 @@ async def test_a_call_of_an_unknown_capability_never_becomes_a_run(place: Place)
             await rt.call("sys.nop", {})
         assert (caught.value.code, digest_of(place.root)) == ("CAPABILITY_UNKNOWN", before)
         assert "sys.noop" in (caught.value.hint or "")
+
+
+async def test_parameters_that_nobody_can_follow_never_become_a_run(place: Place) -> None:
+    """Nested deeper than the interpreter's own stack goes."""
+    deep: Any = 1
+    for _ in range(5_000):
+        deep = [deep]
+    async with place.open() as runtime:
+        with pytest.raises(InputError) as refused:
+            await runtime.call("sys.noop", {"x": deep})
+        assert refused.value.code == "JSON_INVALID"
+        assert refused.value.hint
+        assert await runtime.unfinished() == []
+
+
+@pytest.mark.parametrize("name", ["a\0b.yaml", "\ud800.yaml"])
+def test_a_name_that_no_file_can_have_is_of_no_file(place: Place, name: str) -> None:
+    """A workflow that inlines it, asked for over a wire, is refused as for any other file that is not there."""
+    with pytest.raises(InputError) as refused:
+        sibling_reader(place.workspace)(name)
+    assert refused.value.code == "FILE_MISSING"

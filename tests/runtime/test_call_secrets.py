@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from assent import Runtime
 from assent.errors import InputError, Json
 from assent.invocation import Fetched, Handler, LocalContext, Prepared, Secret
-from assent.invocation._telling import Around
-from assent.invocation.context import Surroundings
+from assent.invocation.call._lifecycle_events import Around
+from assent.invocation.context.local import Surroundings
 from assent.spec import create_read_capability, create_write_capability
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
-from assent.spec.schemas import schema_of
+from assent.spec.schemas.schema import schema_of
 from assent.spec.types import SecretJson, SecretReference, SecretText
 from tests.support.bodies import Place, code, policy
 

@@ -15,12 +15,13 @@ import pytest
 from assent import Runtime
 from assent.errors import InputError
 from assent.invocation import Fetched, Handler, LocalContext, Secret, SecretAccess, secret_binding
-from assent.journal import Ed25519FileSigner, SqliteReader
-from assent.runtime._operations import perform
-from assent.runtime._reading import Reader
-from assent.runtime._secrets import SECRET_BINDING
+from assent.journal import Ed25519FileSigner, SqliteReader, at_once, rows_at_once
+from assent.runtime.service import answers, requests
+from assent.runtime.service._reading import Reader
+from assent.runtime.service.service import Service
+from assent.runtime.wiring._secrets import SECRET_BINDING
 from assent.spec import create_read_capability, create_write_capability
-from assent.spec.events import SecretAccessed
+from assent.spec.events.kinds import SecretAccessed
 from assent.spec.ids import RunId
 from assent.spec.secret_text import SecretText
 from tests.support.bodies import Place, code, policy
@@ -44,7 +45,7 @@ class Vault:
 
 
 def accesses(rt: Runtime, run: RunId) -> list[SecretAccessed]:
-    leaves = rt._ready.journal.run_leaves(run)  # the record itself
+    leaves = at_once(rt._ready.journal.events(run))  # the record itself
     return [leaf.event for leaf in leaves if isinstance(leaf.event, SecretAccessed)]
 
 
@@ -82,7 +83,7 @@ async def test_each_access_is_in_the_ledger_before_the_value_is_handed_out(place
         again = [(step, name, "cached", attempt, by) for step, name, _, attempt, by in both]
         assert brief(accesses(rt, refused.run_id)) == [*again, ("call", "other", "refused", 1, None)]
         assert brief(accesses(rt, odd.run_id)) == again
-        verified = rt.show(missing.run_id)
+        verified = await rt.show(missing.run_id)
         assert verified.status == "failed"
 
 
@@ -228,8 +229,8 @@ def test_a_kill_right_after_the_value_was_handed_out_leaves_the_access_and_not_t
     )
     assert ended.returncode == -9, ended.stderr
     with SqliteReader.open(state) as reader:
-        [row] = reader.rows("runs")
-        leaves = reader.run_leaves(RunId(str(row["run_id"])))
+        [row] = list(rows_at_once(reader, "runs"))
+        leaves = at_once(reader.events(RunId(str(row["run_id"]))))
     kinds = [leaf.event.kind for leaf in leaves]
     assert kinds == ["run.created", "step.started", "secret.accessed"]
     assert "correct horse" not in json.dumps([leaf.encode().decode() for leaf in leaves])
@@ -248,14 +249,15 @@ async def test_an_owner_that_is_told_to_forget_fetches_the_secret_anew(place: Pl
     async with place.open() as rt:
         rt.register(spec, send)
         rt.secrets.add(vault)
-        await perform(rt, {"op": "call", "capability": "mail.send"})
+        service = Service(rt.settings, rt)
+        await service.perform(requests.Call(capability="mail.send"))
         vault.value = "another value altogether"
-        await perform(rt, {"op": "call", "capability": "mail.send"})
-        assert await perform(rt, {"op": "forget_secret", "name": "a"}) == {"forgotten": True}
-        await perform(rt, {"op": "call", "capability": "mail.send"})
+        await service.perform(requests.Call(capability="mail.send"))
+        assert await service.perform(requests.ForgetSecret(name="a")) == answers.Forgotten(forgotten=True)
+        await service.perform(requests.Call(capability="mail.send"))
         assert seen == [VALUE, VALUE, vault.value]
         with pytest.raises(InputError) as unknown:
-            await perform(rt, {"op": "call", "capability": f"mail.{VALUE}"})
+            await service.perform(requests.Call(capability=f"mail.{VALUE}"))
         assert VALUE not in str(unknown.value.to_dict())
 
 
@@ -271,7 +273,7 @@ async def test_a_run_that_used_secrets_replays_verifies_and_snapshots_like_any_o
         rt.register(spec, send)
         rt.secrets.add(Vault())
         done = await rt.call("mail.send", {})
-        for report in (await rt.replay(done.run_id), await rt.replay(rt.snapshot(done.run_id))):
+        for report in (await rt.replay(done.run_id), await rt.replay(await rt.snapshot(done.run_id))):
             assert report.is_equal, report.to_json()["differences"]
         assert len(accesses(rt, done.run_id)) == 1, "a replay asks for none"
     with Reader.open(settings) as reader:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from assent.cli._check import Check
-from assent.cli._doctor_hands import scratch_check
+from assent.capabilities.area import Check
+from assent.capabilities.exec.area import home_in
+from assent.cli.doctor._hands import scratch_check
 from assent.errors import WorldError
-from assent.runtime._application import programs_home
 from assent.sandbox import Confinement, Sandbox, Scratch, _scratch, hold
 from assent.sandbox._detect import detect
 from assent.sandbox._launcher import Launcher
@@ -83,7 +83,7 @@ async def test_what_a_killed_command_left_goes_with_the_next(temporary: Path, tm
         assert check.seen.startswith("1 in use, 1 left by a killed command (")
         async with place.open(box=False):
             assert its.is_dir()
-        programs_home(place.settings()).mkdir(mode=0o700)
+        home_in(place.settings().state).mkdir(mode=0o700)
         async with place.open(box=False):
             assert folders(temporary) == {used.parent}
         assert (used / "a/b/c").read_text() == "much\n"

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from assent.errors import InputError, Json
 from assent.invocation import BoundCapability, Handler
-from assent.invocation._shape import Shape
+from assent.invocation.call._shape import Shape
 from assent.spec import create_read_capability
-from assent.spec.schemas import schema_of
+from assent.spec.schemas.schema import schema_of
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.secret_text import SecretText
 from assent.spec.types import SecretReference

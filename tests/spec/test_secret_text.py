@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from assent.errors import InputError
-from assent.invocation._shape import Shape
-from assent.spec.schemas import schema_of
+from assent.invocation.call._shape import Shape
+from assent.spec.schemas.schema import schema_of
 from assent.spec.secret_text import SecretText, is_secret_name
 from assent.spec.types import SecretJson
 from assent.spec.types import SecretText as FromTypes

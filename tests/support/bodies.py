@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from assent import Runtime
-from assent.engine import RunProjector, RunResult, Services
+from assent.engine import Engine, RunProjector, RunResult, Services
 from assent.errors import Json, RefusedError
 from assent.invocation import Handler, Invoker, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
-from assent.journal import Blobs, Journal
+from assent.journal import Blobs, Journal, at_once, leaves_at_once, rows_at_once
 from assent.policy import PolicyEngine
-from assent.runtime.settings import Settings
+from assent.runtime.settings.effective import Settings
 from assent.spec import (
     CapabilitySpec,
     Compensation,
@@ -28,8 +28,8 @@ from assent.spec import (
     SideEffects,
     create_read_capability,
 )
-from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
+from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.principal import Principal
 from assent.spec.states import Verdict
@@ -182,28 +182,34 @@ class Bench(Runtime):
             limits = dataclasses.replace(services.limits, concurrent_steps=self.concurrency)
             services = dataclasses.replace(services, limits=limits)
         if self.grace_s is not None:
-            threads = ThreadPoolExecutor(max_workers=4)
+            threads = ThreadPoolExecutor(max_workers=16)
             self._exit.callback(threads.shutdown, wait=False)
             pipeline = self.calling.pipeline(Invoker(threads, grace_s=self.grace_s), self.clock)
             services = dataclasses.replace(services, pipeline=pipeline)
         return services
 
-    def events(self, run: str) -> list[ev.AnyEvent]:
+    @property
+    def engine(self) -> Engine:
+        """What drives the runs."""
+        assert isinstance(self._driver, Engine)
+        return self._driver
+
+    def recorded(self, run: str) -> list[ev.AnyEvent]:
         """The run's events, oldest first."""
-        return [leaf.event for leaf in self._ready.journal.run_leaves(RunId(run))]
+        return [leaf.event for leaf in at_once(self._ready.journal.events(RunId(run)))]
 
     def kinds(self, run: str) -> list[str]:
         """What kinds of events the run has."""
-        return [event.kind for event in self.events(run)]
+        return [event.kind for event in self.recorded(run)]
 
     def require_sound_rows(self) -> None:
         """Every row of the projections is what the events alone make of it."""
         journal, projector = self._ready.journal, RunProjector()
         replayed: dict[str, list[tuple[Any, ...]]] = {table: [] for table in projector.tables}
-        for row in projector.replay(journal.leaves()):
+        for row in projector.replay(leaves_at_once(journal)):
             replayed[row.table].append(row.values)
         for table, columns in projector.tables.items():
-            live = [tuple(row[column] for column in columns) for row in journal.rows(table)]
+            live = [tuple(row[column] for column in columns) for row in rows_at_once(journal, table)]
             assert sorted(map(repr, live)) == sorted(map(repr, replayed[table]))
 
 
@@ -335,7 +341,7 @@ async def interrupted(place: Place, document: dict[str, Any], key: str, *, happe
     async with place.open() as rt:
         running = asyncio.ensure_future(rt.run(document))
         await pause.reached.wait()
-        run = rt.unfinished()[-1]
+        run = (await rt.unfinished())[-1]
     await asyncio.wait({running})
     running.exception()
     del hooks[key]

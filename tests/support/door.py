@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 import pytest
 
+from assent.capabilities import builtin_capabilities
 from assent.cli import main
 from assent.errors import AssentError, InputError, Json
+from assent.registry import CapabilityRegistry
+from assent.runtime.service import process
+from assent.runtime.service import requests as ask
+from assent.runtime.service.codec import answer_type
+from assent.runtime.service.requests import Driving, OnProgress, Request, Stream, operation_of
+from assent.runtime.settings.effective import Settings
+from assent.spec.frozen import thaw
 
-if TYPE_CHECKING:
-    from assent.cli._facade import Catalogue, OnProgress, ReaderType, Result
-    from assent.journal.ports import EventFilter
-    from assent.policy import PolicyEngine
-    from assent.runtime.settings import Settings
+A = TypeVar("A")
+Result: TypeAlias = "dict[str, Json]"
 
 RUN = "run_01jd0000000000000000000000"
 
@@ -38,7 +43,7 @@ def run_object(status: str = "succeeded", **fields: Json) -> dict[str, Json]:
 
 
 def approval_object(**fields: Json) -> dict[str, Json]:
-    """An approval of the façade's shape."""
+    """An approval as the service tells it."""
     approval: dict[str, Json] = {
         "run_id": RUN,
         "step": "publish",
@@ -81,150 +86,169 @@ class ScriptedRuntime:
     shown: list[Result] = field(default_factory=list)
     report: Result = field(default_factory=lambda: {"ok": True, "size": 3, "root": "AAAA", "faults": []})
     lines: list[Result] = field(default_factory=list)
+    coming: list[Result] = field(default_factory=list)
+    """What happens to a run that is waited for."""
     unfinished_count: int = 0
-    owner_health: Result | None = None
+    owner_health: Result | AssentError | None = None
     progress: list[Result] = field(default_factory=list)
-    requests: list[Mapping[str, Json]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    looks: list[str | None] = field(default_factory=list)
+    """Each look at what waits for an approval: of which run, or of all."""
 
-    # -- the façade ---------------------------------------------------------------------------------------------------
+    def perform(self, request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
+        """What was scripted. The real one answers anything else: what is true of the machine, and calls that it refuses."""
+        script = self._scripts().get(type(request))
+        is_told = isinstance(request, Driving) and operation_of(type(request)) in self.answers
+        if script is None and not is_told:
+            return process.perform(request, settings, on_progress=on_progress)
+        if not isinstance(request, _ASIDE):
+            self.requests.append({"op": operation_of(type(request)), **_given(request)})
+        if on_progress is not None:
+            for leaf in self.progress:
+                on_progress(leaf)
+        said = script(request) if script is not None else self._driven(operation_of(type(request)))
+        answer: A = filled(answer_type(type(request)), said)
+        return answer
 
-    @property
-    def Reader(self) -> ReaderType:  # noqa: N802 - the façade's own name
-        return self
-
-    def execute(
-        self, request: Mapping[str, Json], settings: Settings, *, on_progress: OnProgress | None = None
-    ) -> Result:
-        self._tell(request, on_progress)
-        answer = self.answers[str(request["op"])]
+    def _driven(self, name: str) -> Result:
+        answer = self.answers[name]
         if isinstance(answer, list):
             answer = answer.pop(0)
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    def _tell(self, request: Mapping[str, Json], on_progress: OnProgress | None) -> None:
-        self.requests.append(request)
-        if on_progress is not None:
-            for leaf in self.progress:
-                on_progress(leaf)
+    # `Any`: each takes its own kind of request, and gives what `filled` makes an answer of.
+    def _scripts(self) -> Mapping[type[Request[Any]], Callable[[Any], Any]]:
+        return {
+            ask.Plan: lambda _: _known(self.planned),
+            ask.Replay: lambda _: _known(self.replayed),
+            ask.Snapshot: lambda asked: {"data": f"the snapshot of {asked.run}".encode()},
+            ask.VerifyProof: self._proof,
+            ask.VerifyExport: lambda _: self.report,
+            ask.VerifyLedger: lambda _: self.report,
+            ask.Health: self._health,
+            ask.Parameters: _parameters,
+            ask.Runs: self._runs,
+            ask.Show: self._show,
+            ask.Deliveries: self._deliveries,
+            ask.Approvals: self._approvals,
+            ask.Prove: lambda asked: {"seq": asked.seq, "proof": f"proof of {asked.seq}\n"},
+            ask.Export: lambda asked: {"path": asked.folder, "entries": 3},
+            ask.Unfinished: lambda _: {"count": self.unfinished_count},
+            ask.PublicKey: lambda _: {"key": "assent.test+0000+KEY"},
+        }
 
-    def plan(
-        self, request: Mapping[str, Json], settings: Settings, *, on_progress: OnProgress | None = None
-    ) -> Result:
-        self._tell(request, on_progress)
-        assert self.planned is not None
-        return self.planned
+    def stream(self, request: Stream[A], settings: Settings) -> Iterator[A]:
+        parts: list[Any] = [*self.lines]
+        if isinstance(request, ask.Events):
+            parts = [*self.coming]
+        else:
+            self.requests.append({"op": operation_of(type(request)), **_given(request)})
+        if isinstance(request, ask.Attachment):
+            said = (f"what {request.run} ", f"attached as {request.digest}")
+            parts = [{"data": text.encode()} for text in said]
+        for part in parts:
+            yield filled(answer_type(type(request)), part)
 
-    def replay(
-        self, settings: Settings, *, run: str, snapshot: bytes | None, capability_version: str | None
-    ) -> Result:
-        self.requests.append(
-            {
-                "op": "replay",
-                "run": run,
-                "snapshot": snapshot.decode() if snapshot is not None else None,
-                "capability_version": capability_version,
-            }
-        )
-        assert self.replayed is not None
-        return self.replayed
+    def _approvals(self, asked: ask.Approvals) -> Result:
+        self.looks.append(asked.run)
+        return {"approvals": [one for one in self.waiting if asked.run in (None, one["run_id"])]}
 
-    def snapshot(self, settings: Settings, run: str) -> bytes:
-        return f"the snapshot of {run}".encode()
-
-    def verify_proof(self, text: str, key: str) -> Result:
-        if text != "good":
-            raise InputError("PROOF_INVALID", "the proof does not lead to the root")
-        return {"index": 4, "size": 9, "root": "AAAA", "origin": "o", "entry": {}, "key": key}
-
-    def verify_export(self, folder: Path, key: str | None) -> Result:
-        return {**self.report, "folder": str(folder), "key": key}
-
-    def capabilities(self, settings: Settings) -> Catalogue:
-        from assent.capabilities import builtin_capabilities
-        from assent.registry import CapabilityRegistry
-
-        registry = CapabilityRegistry()
-        for one in builtin_capabilities():
-            registry.register_capability(one.spec)
-        return registry.snapshot()
-
-    def capability_list(self, settings: Settings) -> list[Result]:
-        from assent.runtime import api
-
-        return api.capability_list(settings)
-
-    def capability(self, settings: Settings, reference: str) -> Result:
-        from assent.runtime import api
-
-        return api.capability(settings, reference)
-
-    def capability_diff(self, settings: Settings, name: str, old: str, new: str) -> Result:
-        from assent.runtime import api
-
-        return api.capability_diff(settings, name, old, new)
-
-    def capability_history(self, settings: Settings, name: str) -> Result:
-        from assent.runtime import api
-
-        return api.capability_history(settings, name)
-
-    def policy(self, settings: Settings) -> PolicyEngine:
-        from assent.policy import PolicyEngine
-
-        text = settings.policy_bytes()
-        return (
-            PolicyEngine.builtin()
-            if text is None
-            else PolicyEngine.load(text, source=str(settings.policy_path))
-        )
-
-    def health(self, request: Mapping[str, Json], settings: Settings) -> Result | None:
+    def _health(self, asked: ask.Health) -> Result | None:
+        del asked
+        if isinstance(self.owner_health, AssentError):
+            raise self.owner_health
         return self.owner_health
 
-    # -- the reader ---------------------------------------------------------------------------------------------------
+    def _proof(self, asked: ask.VerifyProof) -> Result:
+        if asked.proof != "good":
+            raise InputError("PROOF_INVALID", "the proof does not lead to the root")
+        return {"index": 4, "size": 9, "root": "AAAA", "origin": "o", "entry": {}}
 
-    @contextmanager
-    def open(self, settings: Settings) -> Iterator[ScriptedRuntime]:
-        yield self
+    def _runs(self, asked: ask.Runs) -> Result:
+        chosen = [one for one in self.known_runs if not asked.status or one["status"] in asked.status]
+        if asked.before is not None:
+            chosen = chosen[: [one["run_id"] for one in chosen].index(asked.before)]
+        told = chosen if asked.limit is None else chosen[-asked.limit :]
+        return {"runs": [*told], "before": told[0]["run_id"] if len(told) < len(chosen) else None}
 
-    def runs(self) -> list[Result]:
-        return self.known_runs
-
-    def show(self, run_id: str) -> Result:
+    def _show(self, asked: ask.Show) -> Result:
         if not self.shown:
-            raise InputError("RUN_UNKNOWN", f"there is no run `{run_id}`")
+            raise InputError("RUN_UNKNOWN", f"there is no run `{asked.run}`")
         return self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
 
-    def attachment(self, run_id: str, digest: str) -> Iterator[bytes]:
-        yield from (f"what {run_id} ".encode(), f"attached as {digest}".encode())
+    def _deliveries(self, asked: ask.Deliveries) -> Result:
+        found = [one for one in self.sent if asked.status in (None, one["status"])]
+        return {"deliveries": [*(found if asked.limit is None else found[-asked.limit :])]}
 
-    def deliveries(self, *, status: str | None = None, limit: int | None = None) -> list[Result]:
-        found = [one for one in self.sent if status in (None, one["status"])]
-        return found if limit is None else found[-limit:]
 
-    def approvals(self) -> list[Result]:
-        return self.waiting
+_ASIDE = (ask.Approvals, ask.Unfinished, ask.Show, ask.Runs, ask.PublicKey, ask.Parameters)
+"""What is asked beside what a command is about."""
 
-    def audit_log(self, wanted: EventFilter) -> Iterator[Result]:
-        self.requests.append({"filter": repr(wanted)})
-        yield from self.lines
 
-    def verify(self, checkpoint: str | None = None, key: str | None = None) -> Result:
-        return {**self.report, "checkpoint": checkpoint, "key": key}
+def _parameters(asked: ask.Parameters) -> Result:
+    """Those of the built-in capabilities alone."""
+    registry = CapabilityRegistry()
+    for one in builtin_capabilities():
+        registry.register_capability(one.spec)
+    spec = registry.snapshot().spoken(asked.reference)
+    return {"id": spec.id, "schema": thaw(spec.parameters)}
 
-    def prove(self, seq: int) -> str:
-        return f"proof of {seq}\n"
 
-    def export(self, folder: Path) -> Result | None:
-        return {"entries": 3}
+def _known(result: Result | None) -> Result:
+    assert result is not None
+    return result
 
-    def unfinished(self) -> int:
-        return self.unfinished_count
 
-    def vkey(self) -> str:
-        return "assent.test+0000+KEY"
+def _given(request: Request[Any]) -> dict[str, Any]:
+    """The fields of a request, the defaults included."""
+    return {name: getattr(request, name) for name in request.__struct_fields__}
+
+
+def filled(kind: Any, data: Any) -> Any:
+    """An answer of this type from what a test cares about: whatever else it has is empty."""
+    found = msgspec.inspect.type_info(kind)
+    return msgspec.convert(_filled(found, data), kind)
+
+
+def _filled(kind: Any, data: Any) -> Any:
+    match kind:
+        case msgspec.inspect.UnionType():
+            struct = next((one for one in kind.types if isinstance(one, msgspec.inspect.StructType)), None)
+            return _filled(struct, data) if isinstance(data, dict) and struct is not None else data
+        case msgspec.inspect.StructType() if isinstance(data, dict):
+            known = {one.encode_name: one for one in kind.fields}
+            blank = {name: _blank(one.type) for name, one in known.items() if one.required}
+            return blank | {name: _filled(known[name].type, data[name]) for name in data if name in known}
+        case msgspec.inspect.ListType() if isinstance(data, list):
+            return [_filled(kind.item_type, one) for one in data]
+        case msgspec.inspect.DictType() if isinstance(data, dict):
+            return {name: _filled(kind.value_type, one) for name, one in data.items()}
+        case msgspec.inspect.StrType():
+            return data if isinstance(data, str) else "" if data is None else str(data)
+        case _:
+            return data
+
+
+def _blank(kind: Any) -> Any:
+    match kind:
+        case msgspec.inspect.UnionType() if kind.includes_none:
+            return None
+        case msgspec.inspect.StructType():
+            return _filled(kind, {})
+        case msgspec.inspect.ListType():
+            return []
+        case msgspec.inspect.DictType():
+            return {}
+        case msgspec.inspect.StrType():
+            return ""
+        case msgspec.inspect.BoolType():
+            return False
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            return 0
+        case _:
+            return None
 
 
 @dataclass(frozen=True)
@@ -268,7 +292,7 @@ class Terminal:
 
     def __call__(self, *words: str) -> Answer:
         self.capture.readouterr()
-        code = main(list(words), facade=self.runtime)
+        code = main(list(words), service=self.runtime)
         out, err = self.capture.readouterr()
         return Answer(code, out, err)
 
@@ -294,7 +318,6 @@ def failing(error: AssentError | BaseException) -> ScriptedRuntime:
         "erase",
         "label",
         "unlabel",
-        "activate",
         "retire",
     )
     return ScriptedRuntime(answers=dict.fromkeys(operations, error))

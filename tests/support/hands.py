@@ -25,7 +25,7 @@ from assent.invocation import (
     Reconciliation,
     World,
 )
-from assent.invocation.context import CallLife, Surroundings
+from assent.invocation.context.local import CallLife, Surroundings
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal, PrincipalKind
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assent.journal import Batch, Ed25519FileSigner, MemoryJournal, Payload, Row, SqliteJournal
-from assent.journal._schema import PROJECTION_KEYS, PROJECTIONS
+from assent.journal._projections import Projection, Stored
+from assent.journal._schema import PROJECTION_KEYS, PROJECTIONS, Migration
 from assent.spec.canonical import commit
-from assent.spec.events import Leaf, RunCreated, RunSucceeded, StepSucceeded
+from assent.spec.events.kinds import Leaf, RunCreated, RunSucceeded, StepSucceeded, Who
 from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.states import Mode
 
 NOW_MS = 1_700_000_000_000
+ADA: Who = {"by": "user:ada", "asserted": False, "os_uid": 1000, "identified_by": "process_uid"}
 KEY = Ed25519FileSigner("assent.local/test", bytes(range(32)))
 """A test key; never trust it."""
 
@@ -45,16 +47,18 @@ class CountedEntropy:
         return 0.5
 
 
-def open_sqlite(state_dir: Path, *, clock: StillClock | None = None) -> SqliteJournal:
+def open_sqlite(
+    state_dir: Path, *, clock: StillClock | None = None, areas: Sequence[Projection] = ()
+) -> SqliteJournal:
     """The journal of a state directory."""
     return SqliteJournal.open(
-        state_dir, signer_for=KEY.named, clock=clock or StillClock(), entropy=CountedEntropy()
+        state_dir, signer_for=KEY.named, clock=clock or StillClock(), entropy=CountedEntropy(), areas=areas
     )
 
 
-def new_memory() -> MemoryJournal:
+def new_memory(*, areas: Sequence[Projection] = ()) -> MemoryJournal:
     """An empty journal in memory."""
-    return MemoryJournal(signer_for=KEY.named, clock=StillClock(), entropy=CountedEntropy())
+    return MemoryJournal(signer_for=KEY.named, clock=StillClock(), entropy=CountedEntropy(), areas=areas)
 
 
 def run_id(number: int) -> RunId:
@@ -116,3 +120,27 @@ class SimpleProjector:
         for run, leaf in last.items():
             status = "succeeded" if isinstance(leaf.event, RunSucceeded) else "running"
             yield run_row(run, status, (leaf.n or 0) + 1)
+
+
+def _counted(leaf: Leaf, stored: Stored) -> Iterator[Row]:
+    key = (leaf.event.kind,)
+    before = stored("tally_kinds", key)
+    count = int(str(before[1])) if before is not None else 0
+    yield Row("tally_kinds", key, (*key, count + 1, leaf.seq))
+
+
+TALLY = Projection(
+    area="tally",
+    tables={"tally_kinds": ("kind", "events", "newest")},
+    keys={"tally_kinds": 1},
+    migrations=(
+        Migration(
+            1,
+            "kinds",
+            "CREATE TABLE tally_kinds(kind TEXT NOT NULL, events INTEGER, newest INTEGER, PRIMARY KEY(kind)) STRICT;",
+        ),
+    ),
+    kinds=frozenset({"run.created", "step.succeeded"}),
+    fold=_counted,
+)
+"""A small area: how many events of two kinds there are, and where the newest stands."""

@@ -13,8 +13,8 @@ from assent.journal._schema import prepare_ledger
 from assent.journal._store import LedgerStore
 from assent.journal._tail import Draft, Tail
 from assent.journal.ports import Batch, Payload
-from assent.spec import events as ev
 from assent.spec.canonical import commit
+from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
 from assent.spec.states import Mode
 

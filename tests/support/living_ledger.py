@@ -17,7 +17,7 @@ from assent.journal._store import LedgerStore
 from assent.journal._tail import Draft, Tail
 from assent.journal.ports import Batch, Payload, Row
 from assent.spec.canonical import commit
-from assent.spec.events import (
+from assent.spec.events.kinds import (
     AnyEvent,
     ApprovalRequested,
     Leaf,
@@ -91,7 +91,7 @@ class LivingLedger:
         rows: list[Row] = []
         for offset, event in enumerate(events):
             if run is not None:
-                leaf = Leaf(v=1, seq=0, at_ms=self.at_ms, run=run, n=first + offset, event=event)
+                leaf = Leaf(v=2, seq=0, at_ms=self.at_ms, run=run, n=first + offset, event=event)
                 record = fold(self._records.get(run), leaf)
                 assert record is not None
                 self._records[run] = record

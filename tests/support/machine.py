@@ -6,7 +6,7 @@ from assent.engine._commands import (
     Actor,
 )
 from assent.engine._record import StepRecord
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Undo

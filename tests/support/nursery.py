@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,10 +74,15 @@ class Nursery:
 
 
 def _serve() -> None:
-    import assent.cli._run
-    import assent.cli._settle
-    import assent.runtime.api  # noqa: F401 - loaded here, so that no child has to
-
+    # Loaded here, so that no child has to.
+    for name in (
+        "cli.runs._interventions",
+        "cli.runs._run",
+        "runtime.service._informed",
+        "runtime.service._owner",
+    ):
+        import_module(f"assent.{name}")
+    import_module("assent.runtime.service._recorded")
     orders, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)

@@ -13,7 +13,7 @@ import pytest
 from assent.capabilities.git import GitHome
 from assent.errors import AssentError
 from assent.invocation import GlobalContext, NoEffectError
-from assent.invocation.context import Surroundings
+from assent.invocation.context.local import Surroundings
 from assent.system import spawn
 from tests.support.hands import Hands, tree_of, without_times
 from tests.support.repositories import GIT, repository

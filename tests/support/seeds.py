@@ -14,6 +14,15 @@ IS_EXPLORING: Final = "ASSENT_TEST_SEED" in os.environ
 SEED: Final = os.environ.get("ASSENT_TEST_SEED", "0")
 
 
+EXAMPLES: Final = 25
+"""What Hypothesis makes up for one property on every change."""
+
+
+def examples(searched: int) -> int:
+    """How many examples of a property are tried: as many as `searched` by `make explore`, and a bounded number by the gate."""
+    return searched if IS_EXPLORING else min(searched, EXAMPLES)
+
+
 def dice(purpose: str) -> Random:
     """A source of choices for one purpose; two tests with purposes of their own do not choose alike."""
     return Random(f"{SEED} {purpose}")

@@ -69,8 +69,15 @@ class Running:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def close_stdin(self) -> None:
+        """Tell a program that reads its stdin to the end that this is it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
     def kill(self) -> None:
         """End it now, in whatever state it is."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         self.process.kill()
         self.process.wait()
         for reader in self._readers:
@@ -124,12 +131,14 @@ class Terminals:
         """Type a command with `&` behind it, as a script would: it does not mind Ctrl-C."""
         return self._start(["sh", "-c", 'trap "" INT; exec "$@"', "sh", *_COMMAND, *words], {})
 
-    def _start(self, command: list[str], env: Mapping[str, str]) -> Running:
+    def _start(
+        self, command: list[str], env: Mapping[str, str], *, stdin: int = subprocess.DEVNULL
+    ) -> Running:
         process = subprocess.Popen(
             command,
             cwd=self.workspace,
             env={**self.env, **env, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -137,6 +146,10 @@ class Terminals:
         running = Running(process)
         self._running.append(running)
         return running
+
+    def run_python(self, *words: str) -> Running:
+        """A Python program in the workspace; its stdin stays open until `Running.close_stdin`."""
+        return self._start([sys.executable, *words], {}, stdin=subprocess.PIPE)
 
     def type(self, *words: str, **env: str) -> Ended:
         """Type a command and wait for its end."""

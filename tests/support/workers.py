@@ -17,14 +17,14 @@ from assent import system
 from assent.capabilities.fs import Workspace
 from assent.errors import Json
 from assent.invocation import BoundCapability, CancelToken, Invoker, LocalContext, Secret, World
-from assent.invocation.context import CallLife, Surroundings
-from assent.invocation.revealing import filled, names_in
+from assent.invocation.context.local import CallLife, Surroundings
 from assent.journal import MemoryBlobs
 from assent.plugins import CheckedPlugin, Declaration, LoadedPlugin, Permissions, SourceKind, scan
 from assent.plugins._code import PluginCode
 from assent.plugins.worker import Child, KnownRegistrations, Needs, WorkerHost
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._serving import Serving
+from assent.secrets.revealing import filled, names_in
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal, PrincipalKind
 

@@ -8,7 +8,7 @@ from assent.errors import InputError
 from assent.spec import (
     WorkflowSpec,
 )
-from assent.spec.documents import Document, load_yaml
+from assent.spec.documents.document import Document, load_yaml
 
 RELEASE = """\
 name: release

@@ -12,9 +12,9 @@ import pytest
 
 from assent import LocalContext, capability
 from assent.errors import InputError, Json
-from assent.invocation.context import CallLife
-from assent.invocation.http import HttpRequest
-from assent.runtime.settings import Settings
+from assent.invocation.context.http import HttpRequest
+from assent.invocation.context.local import CallLife
+from assent.runtime.settings.effective import Settings
 from assent.testing import Case, check_capability
 from assent.testing._plugin import trial
 from assent.testing._requests import Requests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assent.spec.frozen import thaw
-from assent.spec.schemas import schema_of
+from assent.spec.schemas.schema import schema_of
 from assent.spec.types import Duration, Size
 from tools._schema_rows import Row, rows
 

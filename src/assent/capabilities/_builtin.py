@@ -21,20 +21,6 @@ from assent.invocation import Capability, DeferredHandler, Handler, capabilities
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
 
-BUILTIN_MODULES: Final[tuple[str, ...]] = (
-    "assent.capabilities.archive._capabilities",
-    "assent.capabilities.data._capabilities",
-    "assent.capabilities.exec._capabilities",
-    "assent.capabilities.fs._capabilities",
-    "assent.capabilities.git._capabilities",
-    "assent.capabilities.net._capabilities",
-    "assent.capabilities.info._capabilities",
-    "assent.capabilities.notify._capabilities",
-    "assent.capabilities.sys._capabilities",
-    "assent.capabilities.text._capabilities",
-)
-"""The modules that describe them; each area, which is a package, has one or more."""
-
 _HOME: Final = Path(__file__).parent
 
 
@@ -55,7 +41,7 @@ _DECODER: Final = msgspec.json.Decoder(dict[str, CatalogEntry])
 
 def builtin_capabilities() -> list[Capability[..., Any]]:  # `Any`: each has its own result
     """All of them as they are described: every module is imported, which a start does without (see `builtin_catalog`)."""
-    return [one for module in BUILTIN_MODULES for one in capabilities_in(import_module(module))]
+    return [one for module in catalogs().values() for one in capabilities_in(import_module(module))]
 
 
 def builtin_catalog() -> list[tuple[CapabilitySpec, DeferredHandler]]:
@@ -63,13 +49,13 @@ def builtin_catalog() -> list[tuple[CapabilitySpec, DeferredHandler]]:
     return [_read(entry) for path in catalogs() for entry in _DECODER.decode(path.read_bytes()).values()]
 
 
-def catalogs() -> Mapping[Path, list[str]]:
-    """The file of each area, and the modules that it is written from."""
-    found: dict[Path, list[str]] = {}
-    for module in BUILTIN_MODULES:
-        area = module.removeprefix(f"{__package__}.").partition(".")[0]
-        found.setdefault(_HOME / area / "catalog.json", []).append(module)
-    return found
+def catalogs() -> Mapping[Path, str]:
+    """The file of each area, and the module that it is written from. A folder with `_capabilities.py` is an area."""
+    modules = sorted(_HOME.glob("*/_capabilities.py"))
+    return {
+        module.with_name("catalog.json"): f"{__package__}.{module.parent.name}.{module.stem}"
+        for module in modules
+    }
 
 
 def _read(entry: CatalogEntry) -> tuple[CapabilitySpec, DeferredHandler]:

@@ -28,6 +28,5 @@ def entry() -> NoReturn:
 
         run_process()
     except KeyboardInterrupt:
-        os._exit(
-            130
-        )  # as `_exit.INTERRUPTED`, which may not be loaded yet; nothing has begun, or it is left as by a crash
+        # As `_exit.INTERRUPTED`, which may not be loaded yet. Nothing has begun, or it is left as by a crash.
+        os._exit(130)

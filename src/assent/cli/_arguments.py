@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from assent.errors import InputError, Json
 
 if TYPE_CHECKING:
-    from assent.spec.capability import CapabilitySpec
+    from assent.runtime.service.answers import Parameters
 
 FILE_BYTES_MAX: Final = 64 << 20
 """A value that is read from a file."""
@@ -23,25 +23,39 @@ _SHAPE: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)(?P<sign>:=|=)(?P
 
 
 def read_arguments(words: Iterable[str], schemas: Schemas, *, cwd: Path) -> dict[str, Json]:
-    """The values of a command line, by name.
+    """The values of a command line, by name. Raises what `split_arguments` does, and INPUT_INVALID for one of another type."""
+    from assent.spec.workflow.inputs import read_argument
 
-    Raises `InputError`: ARGUMENT_INVALID for a word of another shape, a name said twice or JSON that is none, INPUT_INVALID for a
-    value that its parameter can't have, FILE_MISSING and FILE_UNREADABLE.
+    given, texts = split_arguments(words, cwd=cwd)
+    return {
+        **given,
+        **{name: read_argument(schemas(name) or {}, value, name=name) for name, value in texts.items()},
+    }
+
+
+def split_arguments(words: Iterable[str], *, cwd: Path) -> tuple[dict[str, Json], dict[str, str]]:
+    """The values of a command line, by name: those that are JSON, and those whose type is the parameter's affair.
+
+    Raises `InputError`: ARGUMENT_INVALID for a word of another shape, a name said twice or JSON that is none, FILE_MISSING and
+    FILE_UNREADABLE.
     """
     given: dict[str, Json] = {}
+    texts: dict[str, str] = {}
     for word in words:
-        name, value = _read(word, schemas, cwd)
-        if name in given:
+        name, value, is_text = _read(word, cwd)
+        if name in given or name in texts:
             raise InputError(
                 "ARGUMENT_INVALID", f"`{name}` is given twice", path=name, hint="keep one of the two"
             )
-        given[name] = value
-    return given
+        if is_text:
+            texts[name] = str(value)
+        else:
+            given[name] = value
+    return given, texts
 
 
-def _read(word: str, schemas: Schemas, cwd: Path) -> tuple[str, Json]:
+def _read(word: str, cwd: Path) -> tuple[str, Json, bool]:
     from assent.spec.canonical import parse_json
-    from assent.spec.inputs import read_argument
 
     found = _SHAPE.match(word)
     if found is None:
@@ -50,34 +64,21 @@ def _read(word: str, schemas: Schemas, cwd: Path) -> tuple[str, Json]:
     name, value = found["name"], found["value"]
     if found["sign"] == ":=":
         try:
-            return name, parse_json(value)
+            return name, parse_json(value), False
         except InputError as error:
             hint = f"for plain text write `{name}={value[:40]}`"
             raise InputError("ARGUMENT_INVALID", f"`{name}`: {error.message}", path=name, hint=hint) from None
     if value.startswith("@"):
         otherwise = "bytes go in as base64, to a parameter that takes it"
         value = read_text(cwd / value[1:], what=f"the value of `{name}`", otherwise=otherwise)
-    return name, read_argument(schemas(name) or {}, value, name=name)
+    return name, value, True
 
 
-def parameter_schemas(spec: CapabilitySpec) -> Schemas:
+def parameter_schemas(asked: Parameters) -> Schemas:
     """The schemas of a capability's parameters; INPUT_UNKNOWN, with a suggestion, for a name that it does not have."""
-    from assent.spec.documents import did_you_mean
-    from assent.spec.frozen import thaw
+    from assent.spec.workflow.inputs import parameter_schema
 
-    declared: Json = thaw(spec.parameters)
-    schema = declared if isinstance(declared, dict) else {}
-    properties = schema.get("properties")
-    known = properties if isinstance(properties, dict) else {}
-
-    def find(name: str) -> Mapping[str, Json] | None:
-        if name not in known and schema.get("additionalProperties") is False:
-            hint = did_you_mean(name, known, otherwise=f"parameters: {', '.join(known) or 'none'}")
-            raise InputError("INPUT_UNKNOWN", f"`{spec.id}` has no parameter `{name}`", path=name, hint=hint)
-        found = known.get(name)
-        return found if isinstance(found, dict) else None
-
-    return find
+    return lambda name: parameter_schema(asked.id, asked.schema, name)
 
 
 def read_text(path: Path, *, what: str, otherwise: str = "save the file as UTF-8") -> str:

@@ -7,13 +7,13 @@ import click
 from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
-from assent.cli._json import Object, compact, mapping, text
-from assent.cli._style import RISK_STYLE, safe, safe_line
-from assent.cli._table import table
 from assent.cli._versions import activate, diff, history, label, retire, standing_words, unlabel
+from assent.cli.terminal._json import Object, compact, mapping, plain, text
+from assent.cli.terminal._style import RISK_STYLE, safe, safe_line
+from assent.cli.terminal._table import table
 from assent.errors import Json
+from assent.runtime import service
 from assent.spec.frozen import thaw
-from assent.spec.globs import glob_matches
 
 
 @command("list", watches=False, short_help="List the capabilities.")
@@ -23,10 +23,7 @@ def list_(door: Door, pattern: str | None) -> None:
 
     In PATTERN `*` stands for any characters (`net.http.*`); without one it is a part of the id (`git`).
     """
-    found = door.facade.capability_list(door.settings)
-    if pattern is not None:
-        glob = pattern if "*" in pattern else f"*{pattern}*"
-        found = [data for data in found if glob_matches(glob, text(data, "id"))]
+    found = [plain(one) for one in door.perform(service.requests.Capabilities(pattern=pattern)).capabilities]
     if door.out.is_json:
         door.out.object([*found])
         return
@@ -55,7 +52,7 @@ def list_(door: Door, pattern: str | None) -> None:
 @click.argument("capability", shell_complete=complete_capability)
 def show(door: Door, capability: str) -> None:
     """Show one CAPABILITY (`id`, or a version of it as in `id@^1.2`): risk, undo, parameters and what it gives."""
-    data = door.facade.capability(door.settings, capability)
+    data = plain(door.perform(service.requests.Capability(reference=capability)))
     if door.out.is_json:
         door.out.object(data)
         return
@@ -109,7 +106,7 @@ def _parameters(schema: Object) -> str:
         default = f"default {compact(part['default'])}" if "default" in part else ""
         need = "required" if name in required else default
         rows.append([safe_line(name), _type(part), need, safe_line(text(part, "description"), 80)])
-    from assent.cli._style import PLAIN
+    from assent.cli.terminal._style import PLAIN
 
     return table(rows, paint=PLAIN, indent="  ") if rows else "  none"
 

@@ -11,8 +11,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from assent.cli._door import Door
-from assent.cli._units import count_text
 from assent.errors import AssentError
+from assent.spec.sizes import count_text
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -162,9 +162,10 @@ def _tell_of_unfinished_runs(door: Door) -> None:
     """One line about runs that nobody drives. It must never change how the command itself ended."""
     if not door.has_resolved or not door.settings.state.is_dir():
         return
+    from assent.runtime.service.requests import Unfinished
+
     try:
-        with door.reader() as reader:
-            count = reader.unfinished()
+        count = door.perform(Unfinished()).count
     except AssentError:
         return
     if count:
@@ -193,7 +194,10 @@ class Group(click.Group):
         self.params += shared_options()
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.lazy, *super().list_commands(ctx)]
+        return [*self.lazy, *self._shown(ctx)]
+
+    def _shown(self, ctx: click.Context) -> list[str]:
+        return [name for name in super().list_commands(ctx) if not self.commands[name].hidden]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         found = self.lazy.get(cmd_name)
@@ -207,7 +211,7 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command_name(args[0]) is None and not args[0].startswith("-"):
-            from assent.spec.documents import suggest
+            from assent.spec.documents.document import suggest
 
             known = self.list_commands(ctx)
             near = suggest(args[0], known)
@@ -221,7 +225,7 @@ class Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, entry.summary) for name, entry in self.lazy.items()]
-        rows += [(name, self.commands[name].get_short_help_str(100)) for name in super().list_commands(ctx)]
+        rows += [(name, self.commands[name].get_short_help_str(100)) for name in self._shown(ctx)]
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)

@@ -10,10 +10,13 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli._json import text
 from assent.errors import AssentError
+from assent.runtime import service
 
 SHELLS: Final = ("bash", "zsh", "fish")
+RUNS_MAX: Final = 100
+"""Runs that are offered."""
+
 VARIABLE: Final = "_ASSENT_COMPLETE"
 """How the script asks: click answers when this variable is set."""
 
@@ -47,10 +50,8 @@ def complete_run(ctx: click.Context, _parameter: click.Parameter, start: str) ->
     """Run ids, newest first, with workflow and status."""
 
     def give(door: Door) -> Iterable[tuple[str, str]]:
-        with door.reader() as reader:
-            found = reader.runs()
-        for run in reversed(found):
-            yield text(run, "run_id"), f"{text(run, 'workflow') or 'call'} {text(run, 'status')}"
+        for run in reversed(door.perform(service.requests.Runs(limit=RUNS_MAX)).runs):
+            yield run.run_id, f"{run.workflow or 'call'} {run.status}"
 
     return _items(ctx, start, give)
 
@@ -59,8 +60,8 @@ def complete_capability(ctx: click.Context, _parameter: click.Parameter, start: 
     """Capability ids, with their names; behind an `@`, each with its versions."""
 
     def give(door: Door) -> Iterable[tuple[str, str]]:
-        found = door.facade.capabilities(door.settings).list()
-        return {spec.reference if "@" in start else spec.id: spec.name for spec in found}.items()
+        found = door.perform(service.requests.Capabilities()).capabilities
+        return {f"{one.id}@{one.version}" if "@" in start else one.id: one.name for one in found}.items()
 
     return _items(ctx, start, give)
 
@@ -69,8 +70,8 @@ def complete_version(ctx: click.Context, _parameter: click.Parameter, start: str
     """The versions of the capability that stands before."""
 
     def give(door: Door) -> Iterable[tuple[str, str]]:
-        found = door.facade.capabilities(door.settings).list()
-        return [(spec.version, spec.name) for spec in found if spec.id == ctx.params.get("capability")]
+        found = door.perform(service.requests.Capabilities()).capabilities
+        return [(one.version, one.name) for one in found if one.id == ctx.params.get("capability")]
 
     return _items(ctx, start, give)
 
@@ -79,8 +80,8 @@ def complete_input(ctx: click.Context, _parameter: click.Parameter, start: str) 
     """The parameters of the capability that stands before, as `NAME=`."""
 
     def give(door: Door) -> Iterable[tuple[str, str]]:
-        spec = door.facade.capabilities(door.settings).spoken(str(ctx.params.get("capability")))
-        properties = spec.parameters.get("properties")
+        asked = service.requests.Parameters(reference=str(ctx.params.get("capability")))
+        properties = door.perform(asked).schema.get("properties")
         return [(f"{name}=", "") for name in properties] if isinstance(properties, Mapping) else []
 
     return _items(ctx, start, give)
@@ -90,9 +91,7 @@ def complete_plugin(ctx: click.Context, _parameter: click.Parameter, start: str)
     """The plugins of the workspace, with how each stands; nothing of them is imported."""
 
     def give(door: Door) -> Iterable[tuple[str, str]]:
-        from assent.runtime import api
-
-        return [(one.name, one.state.value) for one in api.plugins(door.settings).list()]
+        return [(one.name, one.status) for one in door.perform(service.requests.Plugins()).plugins]
 
     return _items(ctx, start, give)
 
@@ -101,9 +100,9 @@ def complete_code(ctx: click.Context, _parameter: click.Parameter, start: str) -
     """Error codes."""
 
     def give(_door: Door) -> Iterable[tuple[str, str]]:
-        from assent.errors.catalog import CATALOG
+        from assent.errors.explanations import explanations
 
-        for code, entry in CATALOG.items():
+        for code, entry in explanations().items():
             yield code, entry.meaning
 
     return _items(ctx, start.upper(), give)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from assent.cli._facade import Facade, OnProgress, Reading, Result
-from assent.cli._output import Output, is_a_terminal
-from assent.errors import Json
+from assent.cli.terminal._output import Output, is_a_terminal
 
 if TYPE_CHECKING:
-    from assent.runtime.settings import Settings
+    from assent.runtime.service.requests import OnProgress, Request, Stream
+    from assent.runtime.settings.effective import Settings
+
+A = TypeVar("A")
+
+
+class Service(Protocol):
+    """What the door asks: the application service, as `assent.runtime.service.process` is; tests can stand in for it."""
+
+    def perform(
+        self, request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None
+    ) -> A: ...
+
+    def stream(self, request: Stream[A], settings: Settings) -> Iterator[A]: ...
 
 
 @dataclass(slots=True)
@@ -43,21 +53,21 @@ class Flags:
 
 
 class Door:
-    """One invocation. `operation` is what it asks of a run, for the exit code."""
+    """One invocation. `operation` is what it asked of a run last, for the exit code."""
 
-    def __init__(self, environ: Mapping[str, str], cwd: Path, facade: Facade | None = None) -> None:
+    def __init__(self, environ: Mapping[str, str], cwd: Path, service: Service | None = None) -> None:
         self.environ = environ
         self.cwd = cwd
         self.flags = Flags()
         self.out = Output(environ)
         self.operation: str | None = None
         self.interrupted_run: str | None = None
-        self._facade = facade
+        self._service = service
 
     @cached_property
     def settings(self) -> Settings:
         """The resolved settings; CONFIG_INVALID, WORKSPACE_MISSING, IDENTITY_REFUSED."""
-        from assent.runtime.settings import Settings
+        from assent.runtime.settings.effective import Settings
 
         return Settings.resolve(
             workspace=self.flags.workspace,
@@ -73,40 +83,31 @@ class Door:
         """The settings are known, so that asking for them costs and raises nothing."""
         return "settings" in self.__dict__
 
-    @cached_property
-    def facade(self) -> Facade:
-        """The runtime."""
-        if self._facade is not None:
-            return self._facade
-        from assent.runtime import api
+    @property
+    def service(self) -> Service:
+        """The application service."""
+        if self._service is None:
+            from assent.runtime.service import process
 
-        facade: Facade = api
-        return facade
+            self._service = process
+        return self._service
 
     @property
     def can_ask(self) -> bool:
         """A person is there to answer, and the answer is not for a program."""
         return not self.out.is_json and is_a_terminal(sys.stdin) and is_a_terminal(sys.stderr)
 
-    def request(self, operation: str, **fields: Json) -> dict[str, Json]:
-        """A request to the runtime, with who asks for it."""
-        self.operation = operation
-        settings = self.settings
-        return {
-            "op": operation,
-            **fields,
-            "principal": str(settings.principal),
-            "asserted": settings.asserted,
-            "environment": settings.environment,
-        }
+    def perform(self, request: Request[A], on_progress: OnProgress | None = None) -> A:
+        """What the service answers to a request."""
+        from assent.runtime.service.requests import Driving, operation_of
 
-    def execute(self, request: Mapping[str, Json], on_progress: OnProgress | None = None) -> Result:
-        """What the runtime answers to a request."""
-        return self.facade.execute(request, self.settings, on_progress=on_progress)
+        if isinstance(request, Driving):
+            self.operation = operation_of(type(request))
+        return self.service.perform(request, self.settings, on_progress=on_progress)
 
-    def reader(self) -> AbstractContextManager[Reading]:
-        """The state, for reading."""
-        return self.facade.Reader.open(self.settings)
+    def stream(self, request: Stream[A]) -> Iterator[A]:
+        """The parts of an answer that has many."""
+        return self.service.stream(request, self.settings)
 
     def command(self, *words: str) -> str:
         """A command line that can be typed again, with the flags that lead to the same state."""

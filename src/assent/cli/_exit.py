@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from assent.cli._json import Object, mapping, objects, text
+from assent.cli.terminal._json import Object, mapping, objects, text
 from assent.errors import AssentError
 
 OK: Final = 0
@@ -41,7 +41,8 @@ MEANINGS: Final = {
 
 _REFUSALS: Final = frozenset({"POLICY_DENIED", "POLICY_ERROR", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"})
 _UNVERIFIED_CODES: Final = frozenset(
-    """RECORD_CORRUPT SIGNATURE_INVALID SIGNATURE_MISSING NOTE_MALFORMED CHECKPOINT_MALFORMED PROOF_MALFORMED PROOF_INVALID
+    """RECORD_CORRUPT LEDGER_TAIL_CHANGED
+    SIGNATURE_INVALID SIGNATURE_MISSING NOTE_MALFORMED CHECKPOINT_MALFORMED PROOF_MALFORMED PROOF_INVALID
     QUORUM_MISSING""".split()
 )
 _NOT_UNDOABLE: Final = frozenset({"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"})
@@ -71,8 +72,9 @@ def _settled(operation: str, status: str) -> int:
     done = {
         "reject": status not in ("needs_attention", "interrupted"),
         "resolve": status not in ("needs_attention", "interrupted"),
-        # The owner drives it: the request is recorded and honoured between effects.
-        "cancel": status in ("cancelled", "running", "rolling_back"),
+        # One that is being taken back anyway ends as what it was. Else the owner drives it: the request is recorded and
+        # honoured between effects.
+        "cancel": status in ("cancelled", "running", "rolling_back", "rolled_back", "failed", "undone"),
         "undo": status == "undone",
     }
     return OK if done[operation] else ATTENTION
@@ -105,7 +107,7 @@ def is_unknown(step: Object) -> bool:
 
 def error_exit_code(error: AssentError, operation: str | None = None) -> int:
     """The code for an error that kept a command from giving its answer."""
-    if error.code == "STATE_OWNED":
+    if error.code in ("STATE_OWNED", "PROTOCOL_MISMATCH"):
         return OWNED
     if error.code in _UNVERIFIED_CODES:
         return UNVERIFIED

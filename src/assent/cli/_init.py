@@ -28,7 +28,8 @@ roles = ["operator"]
 # roles = ["agent"]
 
 [limits]
-# concurrency = 8                   # steps at a time
+# concurrency = 8                   # steps of one run at a time
+# concurrency_of_all = 256          # steps of all runs at a time
 # step_timeout = "5m"               # where a step does not say its own
 # grace = "10s"                     # how long a cancelled step may take to end
 # max_pre_image_bytes = 67108864    # what one step may keep for its undo
@@ -74,7 +75,7 @@ def init(door: Door) -> None:
     Writes `assent.toml`, a commented `policy.yaml` and `.assent/`, the state, which only you can read. Refuses to overwrite.
     """
     from assent.policy import DEFAULT_POLICY_YAML
-    from assent.runtime.settings import PROJECT_FILE, STATE_NAME, create_state, login_of
+    from assent.runtime.settings.effective import PROJECT_FILE, STATE_NAME, create_state, login_of
 
     root = door.cwd / (door.flags.workspace or Path())
     table = f'[identity.users."{login_of(os.getuid())}"]'

@@ -17,7 +17,7 @@ from assent.cli._root import build
 from assent.errors import AssentError, InputError, InternalError
 
 if TYPE_CHECKING:
-    from assent.cli._facade import Facade
+    from assent.cli._door import Service
 
 _PERHAPS_OF_A_PLUGIN: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
 
@@ -51,12 +51,12 @@ def _open_streams() -> None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8"))
 
 
-def main(argv: Sequence[str] | None = None, *, facade: Facade | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, service: Service | None = None) -> int:
     """Run one command line; the exit code. Nothing but `SystemExit` of shell completion escapes."""
     from assent.system import environment
 
     arguments = list(sys.argv[1:] if argv is None else argv)
-    door = Door(environment(), _current_folder(), facade)
+    door = Door(environment(), _current_folder(), service)
     # A usage error may come before `--json` was parsed, and a program must be able to read that too.
     door.out.is_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
     try:
@@ -99,7 +99,7 @@ def _current_folder() -> Path:
 def _fail(door: Door, error: AssentError, code: int) -> int:
     missed: list[AssentError] = []
     if error.code in _PERHAPS_OF_A_PLUGIN:
-        from assent.cli._plugin_trust import left_out
+        from assent.cli.plugins._trust import left_out
 
         missed = left_out(door, error)
     if door.out.is_json and not door.out.is_closed:
@@ -110,7 +110,7 @@ def _fail(door: Door, error: AssentError, code: int) -> int:
         except AssentError as lost:
             return _fail(door, lost, code)
     else:
-        from assent.cli._error_text import error_text, left_out_text
+        from assent.cli.terminal._error_text import error_text, left_out_text
 
         paint = door.out.paint(stderr=True)
         door.out.note(error_text(error, paint=paint))

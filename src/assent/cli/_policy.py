@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import click
 
@@ -12,14 +12,12 @@ from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, USAGE
-from assent.cli._json import Object, mapping, objects, text, texts
-from assent.cli._plan_text import approvers_text
-from assent.cli._style import DECISION_STYLE, Paint, safe, safe_line
-from assent.cli._table import table
+from assent.cli.runs._plan_text import approvers_text
+from assent.cli.terminal._json import Object, mapping, objects, plain, text, texts
+from assent.cli.terminal._style import DECISION_STYLE, Paint, safe, safe_line
+from assent.cli.terminal._table import table
 from assent.errors import InputError
-
-if TYPE_CHECKING:
-    from assent.spec.capability import CapabilitySpec
+from assent.runtime import service
 
 file_argument = click.argument("file", type=click.Path(path_type=Path), required=False)
 
@@ -30,24 +28,18 @@ file_argument = click.argument("file", type=click.Path(path_type=Path), required
 @file_argument
 def check(door: Door, file: Path | None) -> int:
     """Find mistakes in FILE (by default the configured policy), and rules that can never decide. Exit 2 when it can't be used."""
-    from assent.policy import check as check_policy
-
     path = _policy_file(door, file)
     content = read_text(door.cwd / path, what="the policy")
-    findings = [found.to_json() for found in check_policy(content, str(path), _known(door))]
-    broken = any(text(found, "severity") == "error" for found in findings)
+    checked = door.perform(service.requests.CheckPolicy(text=content, path=str(path)))
+    findings = [plain(found) for found in checked.findings]
     if door.out.is_json:
-        door.out.object({"path": str(path), "ok": not broken, "findings": [*findings]})
+        door.out.object(plain(checked))
     elif not findings:
         door.out.answer(f"{path}: nothing found")
     else:
         paint = door.out.paint()
         door.out.answer("\n\n".join(_finding(found, paint) for found in findings))
-    return USAGE if broken else OK
-
-
-def _known(door: Door) -> list[CapabilitySpec]:
-    return door.facade.capabilities(door.settings).list()
+    return OK if checked.ok else USAGE
 
 
 def _policy_file(door: Door, file: Path | None) -> Path:
@@ -85,6 +77,13 @@ def _finding(found: Object, paint: Paint) -> str:
     multiple=True,
     help="After a call with this label in the same run, such as `reads_private`; may be given again.",
 )
+@click.option("--session", is_flag=True, help="As a call in an agent's session.")
+@click.option(
+    "--risk-level",
+    type=click.Choice(["LOW", "MEDIUM", "HIGH", "CRITICAL"], case_sensitive=False),
+    help="As a step whose `risk_level` raises the risk to this.",
+)
+@click.option("--no-undo", is_flag=True, help="As a step with `undo: none`.")
 def explain(
     door: Door,
     capability: str,
@@ -93,28 +92,32 @@ def explain(
     workflow: str | None,
     environment: str | None,
     labels: tuple[str, ...],
+    session: bool,
+    risk_level: Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"] | None,
+    no_undo: bool,
 ) -> None:
     """Show which rule decides a call of CAPABILITY with these parameters, and why each earlier rule did not."""
-    from assent.policy import PolicyContext
-    from assent.system import SystemClock
-
-    settings = door.settings
-    spec = door.facade.capabilities(settings).resolve(capability)
-    given = read_arguments(parameters, parameter_schemas(spec), cwd=door.cwd)
-    context = PolicyContext.of(
-        spec,
-        settings.principal,
-        given,
-        workflow=workflow,
-        environment=environment or settings.environment,
-        run_labels=frozenset(labels),
-        now_ms=SystemClock().now_ms(),
+    schemas = parameter_schemas(door.perform(service.requests.Parameters(reference=capability)))
+    explained = plain(
+        door.perform(
+            service.requests.ExplainPolicy(
+                capability=capability,
+                parameters=read_arguments(parameters, schemas, cwd=door.cwd),
+                workflow=workflow,
+                environment=environment,
+                run_labels=labels,
+                mode="session" if session else "workflow",
+                risk_level=risk_level,
+                keeps_undo=not no_undo,
+            )
+        )
     )
-    explained = door.facade.policy(settings).explain(context)
     if door.out.is_json:
-        door.out.object(explained.to_json())
+        door.out.object(explained)
     else:
-        door.out.answer(explanation_text(explained.to_json(), paint=door.out.paint()))
+        door.out.answer(explanation_text(explained, paint=door.out.paint()))
+        if explained["complete"] is not True:
+            door.out.note("no call has just these parameters: a rule that reads others may answer otherwise")
 
 
 def explanation_text(data: Object, *, paint: Paint) -> str:
@@ -156,23 +159,18 @@ def explanation_text(data: Object, *, paint: Paint) -> str:
 @click.argument("file", type=click.Path(path_type=Path))
 def test(door: Door, file: Path) -> int:
     """Put the cases in FILE to the policy in force: given this call, expect that decision. Exit 1 when one differs."""
-    from assent.policy import load_cases, run_cases
-
-    specs = {spec.id: spec for spec in _known(door)}
-    cases = load_cases(read_text(door.cwd / file, what="the cases"), source=str(file), capabilities=specs)
-    results = [result.to_json() for result in run_cases(door.facade.policy(door.settings), cases)]
-    failed = [result for result in results if result["passed"] is not True]
+    cases = read_text(door.cwd / file, what="the cases")
+    tested = door.perform(service.requests.TestPolicy(text=cases, path=str(file)))
+    failed = [result for result in tested.cases if not result.passed]
     if door.out.is_json:
-        door.out.object({"path": str(file), "ok": not failed, "cases": [*results]})
+        door.out.object(plain(tested))
     else:
         paint = door.out.paint()
         for result in failed:
-            door.out.answer(
-                f"{paint('failed', 'red')}  {safe_line(text(result, 'name'))}  {safe_line(text(result, 'path'))}"
-            )
-            door.out.answer(f"  {safe(text(result, 'fault'))}")
-        door.out.answer(f"{len(results) - len(failed)} of {len(results)} cases as expected")
-    return FAILED if failed else OK
+            door.out.answer(f"{paint('failed', 'red')}  {safe_line(result.name)}  {safe_line(result.path)}")
+            door.out.answer(f"  {safe(result.fault or '')}")
+        door.out.answer(f"{len(tested.cases) - len(failed)} of {len(tested.cases)} cases as expected")
+    return OK if tested.ok else FAILED
 
 
 policy = group("policy", check, explain, test, help="Check, explain and test the policy.")

@@ -9,10 +9,11 @@ import click
 
 from assent.cli._command import command, group
 from assent.cli._door import Door
-from assent.cli._json import Object, mapping, number, objects, text, texts
-from assent.cli._style import safe_line
-from assent.cli._table import table
+from assent.cli.terminal._json import Object, mapping, number, objects, plain, text, texts
+from assent.cli.terminal._style import safe_line
+from assent.cli.terminal._table import table
 from assent.errors import InputError
+from assent.runtime import service
 
 BYTES_MAX: Final = 64 * 1024
 SHORT: Final = 8
@@ -33,13 +34,11 @@ def set_(door: Door, name: str, *, from_stdin: bool, rest: tuple[str, ...]) -> N
     The value is asked for without showing it, or read from standard input. It never stands on a command line, where other
     processes and the shell's history would see it.
     """
-    from assent.runtime import secret_admin
-
-    secret_admin.require_name(name)
+    door.perform(service.requests.RequireSecret(name=name, is_written=False))
     _require_nothing(rest)
-    secret_admin.require_writable(door.settings, name)
+    door.perform(service.requests.RequireSecret(name=name))
     value = _value(door, "set", name, from_stdin=from_stdin)
-    data = secret_admin.store(door.settings, name, value)
+    data = plain(door.perform(service.requests.SetSecret(name=name, value=value)))
     if door.out.is_json:
         door.out.object(data)
     else:
@@ -49,9 +48,7 @@ def set_(door: Door, name: str, *, from_stdin: bool, rest: tuple[str, ...]) -> N
 @command("list", watches=False, short_help="List secrets, where they are kept and who may have them.")
 def list_(door: Door) -> None:
     """List every secret that assent.toml, a capability or the ledger names; no values."""
-    from assent.runtime import secret_admin
-
-    data = secret_admin.listed(door.settings)
+    data = [plain(one) for one in door.perform(service.requests.Secrets()).secrets]
     if door.out.is_json:
         door.out.object([*data])
         return
@@ -89,19 +86,19 @@ def rotate(
 
     Tells which unfinished runs were given the value that is replaced. A living owner forgets what it kept.
     """
-    from assent.runtime import secret_admin
-
-    secret_admin.require_name(name)
+    door.perform(service.requests.RequireSecret(name=name, is_written=False))
     _require_nothing(rest)
     if confirm + undo + from_stdin > 1:
         raise click.UsageError("say one of `--from-stdin`, `--confirm` and `--undo`")
     if confirm:
-        data = secret_admin.confirm(door.settings, name)
+        rotated = door.perform(service.requests.ConfirmSecret(name=name))
     elif undo:
-        data = secret_admin.undo(door.settings, name)
+        rotated = door.perform(service.requests.UndoSecret(name=name))
     else:
-        secret_admin.require_writable(door.settings, name)
-        data = secret_admin.rotate(door.settings, name, _value(door, "rotate", name, from_stdin=from_stdin))
+        door.perform(service.requests.RequireSecret(name=name))
+        value = _value(door, "rotate", name, from_stdin=from_stdin)
+        rotated = door.perform(service.requests.RotateSecret(name=name, value=value))
+    data = plain(rotated)
     if door.out.is_json:
         door.out.object(data)
         return
@@ -126,9 +123,7 @@ _USED: Final[dict[bool | None, str]] = {
 @name_argument
 def who_uses(door: Door, name: str) -> None:
     """Show which capabilities, files and runs use the secret NAME, and whether each run had the value that is stored now."""
-    from assent.runtime import secret_admin
-
-    data = secret_admin.users(door.settings, name)
+    data = plain(door.perform(service.requests.SecretUsers(name=name)))
     if door.out.is_json:
         door.out.object(data)
         return

@@ -1,22 +1,18 @@
-"""`assent capability history|label|unlabel|activate|retire`: the versions of a capability over time."""
+"""`assent capability history|label|unlabel|retire`: the versions of a capability over time."""
 
 from __future__ import annotations
-
-import re
-from typing import Final
 
 import click
 
 from assent.cli._command import command
 from assent.cli._completion import complete_capability, complete_version
 from assent.cli._door import Door
-from assent.cli._json import Object, mapping, number, text
-from assent.cli._style import Paint, safe_line
-from assent.cli._table import table
-from assent.cli._units import count_text
-from assent.errors import InputError, Json
-
-_SHARE: Final = re.compile(r"([^=]+)=([0-9]{1,7})")
+from assent.cli.terminal._json import Object, mapping, number, plain, text
+from assent.cli.terminal._style import Paint, safe_line
+from assent.cli.terminal._table import table
+from assent.errors import InputError
+from assent.runtime import service
+from assent.spec.sizes import count_text
 
 capability_argument = click.argument("capability", shell_complete=complete_capability)
 
@@ -24,8 +20,8 @@ capability_argument = click.argument("capability", shell_complete=complete_capab
 @command("history", watches=False, short_help="Show a capability's versions over time.")
 @capability_argument
 def history(door: Door, capability: str) -> None:
-    """Show every version of CAPABILITY (an `id`), the newest first, and every change of its labels and weights."""
-    data = door.facade.capability_history(door.settings, capability)
+    """Show every version of CAPABILITY (an `id`), the newest first, and every change of its labels."""
+    data = plain(door.perform(service.requests.CapabilityHistory(capability=capability)))
     if door.out.is_json:
         door.out.object(data)
         return
@@ -49,14 +45,6 @@ def history(door: Door, capability: str) -> None:
         blocks.append(
             "labels\n" + table([[*map(safe_line, row)] for row in changes], paint=paint, indent="  ")
         )
-    shares = [
-        [text(entry, "at"), _weights(mapping(entry, "weights")), text(entry, "by") or text(entry, "code")]
-        for entry in _objects(data, "weights")
-    ]
-    if shares:
-        blocks.append(
-            "weights\n" + table([[*map(safe_line, row)] for row in shares], paint=paint, indent="  ")
-        )
     door.out.answer("\n\n".join(blocks))
 
 
@@ -69,7 +57,7 @@ def diff(door: Door, capability: str, old: str, new: str) -> None:
 
     OLD and NEW are what may stand behind the `@` of a reference: `1.2.0`, `^1`, `stable` …
     """
-    data = door.facade.capability_diff(door.settings, capability, old, new)
+    data = plain(door.perform(service.requests.CapabilityDiff(capability=capability, old=old, new=new)))
     if door.out.is_json:
         door.out.object(data)
     else:
@@ -107,7 +95,7 @@ def diff_words(data: Object, paint: Paint) -> str:
 @click.argument("label")
 def label(door: Door, reference: str, label: str) -> None:
     """Put LABEL on the version that REFERENCE means (`id@1.2.0`, `id@^1` …), or move it there from another version."""
-    answer = door.execute(door.request("label", reference=reference, label=label))
+    answer = plain(door.perform(service.requests.Label(reference=reference, label=label)))
     if door.out.is_json:
         door.out.object(answer)
         return
@@ -122,7 +110,7 @@ def label(door: Door, reference: str, label: str) -> None:
 @click.argument("label")
 def unlabel(door: Door, capability: str, label: str) -> None:
     """Take LABEL away from CAPABILITY, whichever version it names."""
-    answer = door.execute(door.request("unlabel", capability=capability, label=label))
+    answer = plain(door.perform(service.requests.Unlabel(capability=capability, label=label)))
     if door.out.is_json:
         door.out.object(answer)
     elif answer.get("removed") is True:
@@ -131,35 +119,17 @@ def unlabel(door: Door, capability: str, label: str) -> None:
         door.out.answer(safe_line(f"{capability} had no label `{label}`"))
 
 
-@command("activate", short_help="Share the calls of a capability between versions.")
-@capability_argument
-@click.argument("weights", nargs=-1, metavar="[VERSION=WEIGHT]...")
-@click.option("--end", is_flag=True, help="Let the bare id mean the latest version again.")
-def activate(door: Door, capability: str, weights: tuple[str, ...], *, end: bool) -> None:
-    """Let versions share the calls that name CAPABILITY without a version, by weight: `1.0.0=80 2.0.0=20`."""
-    if bool(weights) == end:
-        raise InputError(
-            "USAGE_INVALID",
-            "give weights, or `--end`, and not both",
-            hint=f"for example `assent capability activate {capability} 1.0.0=80 2.0.0=20`",
-        )
-    shares: dict[str, Json] = {}
-    for word in weights:
-        found = _SHARE.fullmatch(word)
-        if found is None or found[1] in shares:
-            raise InputError(
-                "USAGE_INVALID",
-                f"`{word}` gives no version its weight",
-                hint="write `VERSION=WEIGHT`, each version once",
-            )
-        shares[found[1]] = int(found[2])
-    answer = door.execute(door.request("activate", capability=capability, weights=shares))
-    if door.out.is_json:
-        door.out.object(answer)
-    elif end:
-        door.out.answer(safe_line(f"{capability} means its latest version"))
-    else:
-        door.out.answer(safe_line(f"{capability} is shared: {_weights(mapping(answer, 'weights'))}"))
+@command("activate", hidden=True, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def activate(door: Door, arguments: tuple[str, ...]) -> None:
+    """Name what replaces sharing calls between versions by weight."""
+    del door, arguments
+    raise InputError(
+        "COMMAND_REMOVED",
+        "versions don't share calls by weight any more: the bare id means the latest version",
+        hint="let callers try a version by a label (`assent capability label ID@2.0.0 canary`, then `ID@canary`), "
+        "and say in the policy who may",
+    )
 
 
 @command("retire", short_help="Let no new run use a version.")
@@ -167,7 +137,7 @@ def activate(door: Door, capability: str, weights: tuple[str, ...], *, end: bool
 @click.option("--dry-run", is_flag=True, help="Only say whether it could be retired.")
 def retire(door: Door, reference: str, *, dry_run: bool) -> None:
     """Retire the version that REFERENCE means: no new run can use it. Refused while anything still needs it."""
-    answer = door.execute(door.request("retire", reference=reference, dry_run=dry_run))
+    answer = plain(door.perform(service.requests.Retire(reference=reference, dry_run=dry_run)))
     if door.out.is_json:
         door.out.object(answer)
         return
@@ -176,18 +146,11 @@ def retire(door: Door, reference: str, *, dry_run: bool) -> None:
 
 
 def standing_words(standing: Object) -> str:
-    """By what else than its number a version is named: `latest`, its labels, its share."""
+    """By what else than its number a version is named: `latest` and its labels."""
     labels = standing.get("labels")
     words = ["latest"] if standing.get("latest") is True else []
     words += [str(label) for label in labels] if isinstance(labels, list) else []
-    weight = number(standing, "weight")
-    if weight is not None:
-        words.append(f"weight {weight}")
     return " ".join(words)
-
-
-def _weights(weights: Object) -> str:
-    return " ".join(f"{version}={weight}" for version, weight in weights.items()) or "ended"
 
 
 def _objects(data: Object, key: str) -> list[Object]:

@@ -15,12 +15,13 @@ from assent.errors import InputError
 @click.argument("code", shell_complete=complete_code)
 def explain(door: Door, code: str) -> None:
     """Explain an error CODE: what it means, and what to do about it."""
-    from assent.errors.catalog import CATALOG
-    from assent.spec.documents import did_you_mean
+    from assent.errors.explanations import explanations
+    from assent.spec.documents.document import did_you_mean
 
-    entry = CATALOG.get(code.upper())
+    known = explanations()
+    entry = known.get(code.upper())
     if entry is None:
-        hint = did_you_mean(code.upper(), CATALOG, otherwise="codes stand in brackets at the end of an error")
+        hint = did_you_mean(code.upper(), known, otherwise="codes stand in brackets at the end of an error")
         raise InputError("USAGE_INVALID", f"there is no error code `{code}`", hint=hint)
     if door.out.is_json:
         door.out.object({"code": code.upper(), "meaning": entry.meaning, "remedy": entry.remedy})
@@ -63,7 +64,7 @@ def help_topics(door: Door, words: tuple[str, ...]) -> None:
 
 def _exit_codes(door: Door) -> None:
     from assent.cli._exit import MEANINGS
-    from assent.cli._table import table
+    from assent.cli.terminal._table import table
 
     if door.out.is_json:
         door.out.object([{"code": code, "meaning": meaning} for code, meaning in MEANINGS.items()])
@@ -73,8 +74,8 @@ def _exit_codes(door: Door) -> None:
 
 
 def _environment(door: Door) -> None:
-    from assent.cli._table import table
-    from assent.runtime.settings import VARIABLES
+    from assent.cli.terminal._table import table
+    from assent.runtime.settings.effective import VARIABLES
 
     told = {variable: f"the setting `{name}`" for name, variable in VARIABLES.items()}
     told |= {

@@ -2,7 +2,9 @@
 
 The record in memory runs ahead of the journal by what stands in the outbox. Two rules keep that safe: no effect begins and nobody
 is answered before everything decided so far is durable. So the outcome of one step and the decision and intent of the next share
-one commit.
+one commit. What is no effect (`BoundCapability.leaves_no_trace`) begins at once, and what was decided with it becomes durable
+with what comes next, or while it works: a crash in between leaves a run that has yet to read, and a failed append drops what was
+read.
 
 What waits is never waited for here: effects, and admissions that came to wait (`_preparations.py`), are tasks of their own, and
 what comes of them is a message like any other. An admission counts when its message is taken, if it still holds by then.
@@ -11,20 +13,21 @@ what comes of them is a message like any other. An admission counts when its mes
 from __future__ import annotations
 
 import asyncio
-from asyncio import Future, Task
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from asyncio import Future, Task, TimerHandle
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from msgspec.structs import replace
 
 from assent.engine._admission import Admission
-from assent.engine._blueprint import iteration_of
-from assent.engine._callers import Callers, settle
 from assent.engine._commands import (
     Abort,
     AddStep,
     Admit,
+    Approve,
+    AskUndo,
     BeginUndo,
     Cancel,
     Command,
@@ -33,26 +36,38 @@ from assent.engine._commands import (
     Failed,
     Finish,
     Recover,
+    Reject,
     Resolve,
     Succeeded,
+    Wish,
 )
+from assent.engine._conclusions import conclude
 from assent.engine._effects import Effects
 from assent.engine._inbox import Inbox
 from assent.engine._machine import advance, can_begin_undo, next_compensation, step_task
-from assent.engine._outbox import Outbox
+from assent.engine._pending_events import PendingEvents
 from assent.engine._preparations import AdmissionWaitsError, Admitted, Preparations, ended
 from assent.engine._readiness import PASSABLE, Readiness, iterations
-from assent.engine._record import UNDO_STEP, Phase, StepRecord, to_take_back
+from assent.engine._record import (
+    SETTLED,
+    UNDO_STEP,
+    Phase,
+    RunRecord,
+    StepRecord,
+    to_take_back,
+)
 from assent.engine._record import Task as Work
 from assent.engine._scope import RunScope
+from assent.engine._turns import INSIDE, Turns
+from assent.engine._waiters import Callers, settle
 from assent.engine.ports import Progress
 from assent.errors import AssentError, InputError, Json, RefusedError
-from assent.invocation import Hook, Rest, require_unexposed
-from assent.spec import events as ev
-from assent.spec.ids import Commitment, StepKey
+from assent.invocation import Hook, Rest, Share, require_unexposed
+from assent.spec.events import kinds as ev
+from assent.spec.ids import Commitment, StepKey, iteration_of
 from assent.spec.states import Effect, Mode, Resolution, StepState
 
-Message: TypeAlias = "tuple[Command | Admitted | BaseException | None, Future[None] | None]"
+Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None] | None]"
 """What the run is told, and who waits until that is durable. None: only that it has to look again."""
 
 # Asked for each step several times; see `_record.py` for what a look-up in the class costs.
@@ -63,11 +78,25 @@ _SKIPPED: Final = StepState.SKIPPED
 _WORKFLOW: Final = Mode.WORKFLOW
 _EXECUTE: Final = Work.EXECUTE
 
+AHEAD_S: Final = 0.005
+"""How often it is looked whether a step that went ahead is at work: then it is put on record, within twice this."""
+
+AHEAD_LOOKS_MAX: Final = 20
+"""After so many looks all is put on record, whatever the steps wait for: a thread, or a loop that has much to do."""
+
 
 class RunActor:
     """Drives one run. Everything on it happens in one event loop; `deliver` may be called from any task of it."""
 
-    def __init__(self, scope: RunScope, *, durable_n: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        scope: RunScope,
+        *,
+        durable_n: int,
+        progress: Progress | None = None,
+        on_pause: Callable[[RunActor], None] = lambda _: None,
+    ) -> None:
+        """`on_pause` is told whenever nothing moves any more, or nobody waits for it any more."""
         self.record = scope.record
         self.blueprint = scope.blueprint
         self.values = scope.values
@@ -78,7 +107,7 @@ class RunActor:
         self._look_again = partial(self._inbox.put, (None, None))
         self._preparing = Preparations(scope, progress, self._look_again)
         self._admission = Admission(scope, self._preparing.announce)
-        self._outbox = Outbox(scope.services, scope.record, durable_n)
+        self._outbox = PendingEvents(scope.services, scope.record, durable_n)
         self._effects = Effects(scope, self._hear, self._outbox.bind)
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
         self._busy: dict[StepKey, Task[None]] = {}
@@ -86,16 +115,24 @@ class RunActor:
         self._waiting: dict[StepKey, None] = {}
         # A run that begins while the gate is shut is denied; one under way when it shuts pauses.
         self._was_gate_open = durable_n > 0 or scope.services.gate.is_open
-        self._is_interrupted = durable_n > 0 and any(
-            step.state is StepState.RUNNING and step.task is Work.EXECUTE
-            for step in scope.record.steps.values()
-        )
+        self._is_interrupted = durable_n > 0 and _was_interrupted(scope.record)
         self._launches: list[tuple[StepKey, Coroutine[Any, Any, Command]]] = []
-        self._retries: dict[StepKey, int] = {}
+        self._ahead: TimerHandle | None = None
+        self._is_overdue = False
+        self._timers = scope.timers
+        self._timed: set[StepKey] = set()
+        self._retries: dict[StepKey, None] = {}
         self._driving: Task[None] | None = None
+        self._begun = asyncio.Event()
+        self._on_pause = on_pause
+        self._awaited = 0
+        self._added = 0
         self._callers = Callers()
         self._failure: BaseException | None = None
         self._is_stopped = False
+        share = Share(str(scope.requester), scope.record.run)
+        self._forward = Turns(scope.bound.forward, share, self._look_again)
+        self._settling = Turns(scope.bound.settling, share, self._look_again)
 
     @property
     def is_broken(self) -> bool:
@@ -106,6 +143,16 @@ class RunActor:
     def is_over(self) -> bool:
         """The run has ended, and nothing of it moves any more."""
         return self.record.state.is_finished and not self.is_at_work and not self._is_driven
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing moves, nobody waits for that to change, and the journal tells all of it, as it does not of a call's hooks."""
+        return not (self._is_driven or self.is_at_work or self._awaited or self.blueprint.hooks)
+
+    @property
+    def is_paused(self) -> bool:
+        """The run would go on if the policy could be read."""
+        return self.record.mode is _WORKFLOW and not self.record.state.is_finished and self._is_shut
 
     @property
     def _is_driven(self) -> bool:
@@ -142,7 +189,7 @@ class RunActor:
         self.values.remember(commitment, value)
         return commitment
 
-    async def deliver(self, command: Command) -> None:
+    async def deliver(self, command: Wish) -> None:
         """Give the run a command; returns when its events are durable. Raises the machine's refusal."""
         if self._failure is not None:
             raise self._failure
@@ -158,42 +205,108 @@ class RunActor:
         await self.deliver(command)
 
     async def add_step(
-        self, key: StepKey, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
-    ) -> None:
-        """Add a session's next step and wait until there is an answer about it."""
+        self, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+    ) -> StepKey:
+        """Add a session's next step and wait until there is an answer about it; the key that it got."""
         require_unexposed(self._services.pipeline.redactor, dict(parameters), "the inputs", capability)
+        self._added = max(self._added, len(self.record.steps)) + 1
+        key = StepKey(f"step_{self._added}")
+        call = self._outbox.bind({"capability": capability})
+        inputs = self._outbox.bind(dict(parameters))
         self.blueprint.add_call(key, capability, parameters, hooks)
-        call = self._outbox.bind({"capability": capability, "parameters": dict(parameters)})
         answer = self._callers.watch(key)
         try:
-            await self.deliver(AddStep(ev.StepAdded(step=key, call=call)))
+            await self.deliver(AddStep(ev.StepAdded(step=key, call=call, inputs=inputs)))
         except AssentError:
             self._callers.forget(key)
             del self.blueprint.steps[key]
             raise
         await answer
+        return key
 
     def start(self) -> None:
         """Let the run go on by itself."""
         if not self._is_driven:
-            self._driving = self._services.spawn(self._run(), name=f"run {self.record.run}")
+            self._drive_on()
+
+    def _drive_on(self) -> None:
+        driving = self._driving = self._services.spawn(self._run(), name=f"run {self.record.run}")
+        driving.add_done_callback(self._end_driving)
+        self._begun.set()
+
+    def _end_driving(self, driving: Task[None]) -> None:
+        fault = None if driving.cancelled() else driving.exception()
+        if fault is not None:
+            # Our own, outside of everything that is looked after: who waits for the run is told of it, as of any other.
+            self._inbox.put((fault, None))
+            self.start()
+        self._on_pause(self)
 
     def wake(self) -> None:
         """Let the run look again at what it may do."""
         self._look_again()
-        self.start()
+        if self._awaited:
+            # Who waits for the run drives it on, and is told what happens in it.
+            self._begun.set()
+        else:
+            self.start()
 
-    async def rest(self) -> None:
-        """Wait until nothing moves any more: the run ended, or waits for a person. Raises what stopped it otherwise."""
-        while self._driving is not None and not self._driving.done():
-            await asyncio.wait({self._driving})
-        if self._failure is not None:
-            raise self._failure
+    async def rest(self, wish: Wish | None = None) -> None:
+        """Give the run a wish, if any, and drive it until it ends or waits for a person. Raises what stopped it otherwise."""
+        self._awaited += 1
+        try:
+            if wish is not None:
+                await self.deliver(wish)
+            self.start()
+            while True:
+                while self._driving is not None and not self._driving.done():
+                    await asyncio.wait({self._driving})
+                if self._failure is not None:
+                    raise self._failure
+                if self._is_stopped:
+                    return
+                if self._inbox:
+                    self.start()
+                    continue
+                if not self._goes_on:
+                    return
+                self._begun.clear()
+                await self._begun.wait()
+        finally:
+            self._awaited -= 1
+            if not self._awaited:
+                self._on_pause(self)
+
+    async def pause(self, limit_s: float) -> None:
+        """Wait until nothing moves for now, at most so long."""
+        if self._driving is not None:
+            await asyncio.wait({self._driving}, timeout=limit_s)
 
     async def stop(self) -> None:
         """Stop where it is, as a crash would, but after every effect under way has ended or was cancelled."""
         self._is_stopped = True
+        self._begun.set()
+        await self._leave_record()
         await self._end_all(_stopped(), self._driving)
+
+    async def _leave_record(self) -> None:
+        """Make durable what is ahead, and that what only waits for its turn did not begin: nobody could tell it later."""
+        tasks = self._cancel_waiting(self._effects.stop())
+        if tasks:
+            await asyncio.wait(tasks)
+        if tasks or self._ahead is not None:
+            durable: Future[None] = asyncio.get_running_loop().create_future()
+            self._inbox.put((None, durable))
+            self.start()
+            # What keeps it from the record keeps the run where it is, as a crash would.
+            with suppress(Exception):
+                await durable
+
+    def _cancel_waiting(self, keys: Iterable[StepKey]) -> list[Task[None]]:
+        tasks = [self._busy[key] for key in keys]
+        for task in tasks:
+            task.cancel()
+        return tasks
 
     async def _end_all(self, why: BaseException, *others: Task[None] | None) -> None:
         """Cancel every effect under way, and these tasks, and wait until they have ended; `why` is what callers are told."""
@@ -210,6 +323,8 @@ class RunActor:
         while self._launches:
             self._launches.pop()[1].close()
         await self._scope.abandon()
+        self._forward.end()
+        self._settling.end()
 
     def let_go(self) -> None:
         """The run is over here. Its parts forget the way back to it, so that it is freed at once.
@@ -223,13 +338,14 @@ class RunActor:
 
     async def _run(self) -> None:
         """Drive the run; when an admission comes to wait, this task is its own from then on, and another drives the run."""
+        INSIDE.set(True)
         waits = await self._drive()
         if waits is not None:
             task = asyncio.current_task()
             assert task is not None  # INVARIANT: only a task runs this
             task.set_name(f"admission {waits.key}")
             self._preparing.add(waits.key, task)
-            self._driving = self._services.spawn(self._run(), name=f"run {self.record.run}")
+            self._drive_on()
             await self._hear_admission(waits.key, waits.rest)
 
     async def _drive(self) -> AdmissionWaitsError | None:
@@ -240,13 +356,15 @@ class RunActor:
                 self._apply(Recover(retry=False))
             while True:
                 while self._inbox:
-                    self._take(self._inbox.take())
+                    await self._take(self._inbox.take())
                 await self._move()
                 message = await self._next_message()
                 if message is not None:
-                    self._take(message)
-                elif not self._goes_on:
+                    await self._take(message)
+                elif self._outbox.is_empty:
                     return None
+                else:
+                    await self._flush()
         except asyncio.CancelledError:
             raise
         except AdmissionWaitsError as waits:
@@ -258,28 +376,25 @@ class RunActor:
 
     @property
     def _goes_on(self) -> bool:
-        """There is more to do although no message came: another attempt is due, or will be."""
+        """The run goes on by itself although nothing of it moves: the time for another attempt will come."""
         return bool(self._retries) and not self._is_held
 
     async def _next_message(self) -> Message | None:
-        """The next message; None when a retry is due, or when nothing will come by itself."""
+        """The next message; None when none will come, unless somebody says something or a time comes that is waited for."""
         if self._inbox:
             return self._inbox.take()
         if self.record.is_stopping:
             self._retries.clear()
-        if not self._retries or self._is_held or self._is_full:
-            return await self._inbox.get() if self._busy or self._preparing.tasks else None
-        delay_s = (min(self._retries.values()) - self._services.clock.now_ms()) / 1000
-        try:
-            async with asyncio.timeout(max(0.0, delay_s)):
-                return await self._inbox.get()
-        except TimeoutError:
-            return None
+        is_in_line = self._forward.is_waiting or self._settling.is_waiting
+        return await self._inbox.get() if self._busy or self._preparing.tasks or is_in_line else None
 
-    def _take(self, message: Message) -> None:
+    async def _take(self, message: Message) -> None:
         command, answer = message
         self._preparing.is_fresh = False
         if command is None:
+            self._touched |= self.record.awaiting  # the time may have come for an answer
+            if answer is not None:
+                self._callers.add(answer)
             return
         if isinstance(command, BaseException):
             raise command
@@ -287,7 +402,7 @@ class RunActor:
             self._take_admission(*command)
             return
         try:
-            self._apply(command)
+            self._apply(self._made_ready(command))
         except (InputError, RefusedError) as refusal:
             if answer is None:
                 raise
@@ -299,12 +414,12 @@ class RunActor:
                 self._callers.add(answer)
         match command:
             case Cancel():
-                self._effects.cancel()
+                self._cancel_waiting(self._effects.cancel())
             case Recover():
                 self._touched |= dict.fromkeys(self.record.steps)
             case Resolve(resolution=Resolution.HAPPENED, step=key):
                 output = self.record.steps[key].output
-                self.values.put_output(key, self.values.load(output) if output is not None else None)
+                self.values.put_output(key, await self.values.load(output) if output is not None else None)
                 self.values.forget(output)
             case _:
                 pass
@@ -332,16 +447,37 @@ class RunActor:
             # While a step is about to begin, neither the end of the run nor an undo can be due.
             if self._launches and not self._touched and not self._readiness.ready:
                 break
+        self._forward.sweep(self._is_under_way)
+        self._settling.sweep(self._is_under_way)
         preparing = self._preparing
         if preparing.tasks:
             if self.record.is_stopping or self._is_held:
                 preparing.withdraw()
             elif preparing.is_fresh and not self._launches:
                 return  # What comes of it goes into the same commit, if it comes soon.
-        await self._flush()
+        if not self._goes_ahead:
+            await self._flush()
+        elif self._ahead is None:
+            self._ahead = asyncio.get_running_loop().call_later(AHEAD_S, self._look_ahead, 1)
         launches, self._launches = self._launches, []
         for key, work in launches:
             self._launch(key, work)
+
+    @property
+    def _goes_ahead(self) -> bool:
+        """Steps are about to begin, and all of them may before what led to them is durable."""
+        if self._is_overdue or not self._launches:
+            return False
+        calls = self._scope.calls
+        return all(key in calls and calls[key].goes_ahead for key, _ in self._launches)
+
+    def _look_ahead(self, looks: int) -> None:
+        """Have what is ahead made durable once a step of it is at work, or has waited long."""
+        if self._effects.is_performing or looks >= AHEAD_LOOKS_MAX:
+            self._is_overdue = True
+            self._look_again()
+        else:
+            self._ahead = asyncio.get_running_loop().call_later(AHEAD_S, self._look_ahead, looks + 1)
 
     def _launch(self, key: StepKey, work: Coroutine[Any, Any, Command]) -> None:
         task = self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
@@ -355,13 +491,17 @@ class RunActor:
 
     @property
     def _is_held(self) -> bool:
-        """No step may begin now: a person has to say what became of one, or the policy can't be read.
+        """No step may begin now: the run is stopped, a person has to say what became of one, or the policy can't be read.
 
-        A session goes on in both cases: a step in doubt concerns that step alone, and a shut gate denies what is asked of it.
+        A session goes on in the last two cases: a step in doubt concerns that step alone, a shut gate denies what is asked of it.
         """
-        if self.record.mode is not _WORKFLOW:
-            return False
-        return (self._was_gate_open and not self._services.gate.is_open) or self.record.has(_IN_DOUBT)
+        if self._is_stopped:
+            return True
+        return self.record.mode is _WORKFLOW and (self._is_shut or self.record.has(_IN_DOUBT))
+
+    @property
+    def _is_shut(self) -> bool:
+        return self._was_gate_open and not self._services.gate.is_open
 
     async def _decide_more(self) -> bool:
         moved = False
@@ -383,7 +523,11 @@ class RunActor:
     def _look_at(self, step: StepRecord) -> bool:
         """What a step that had an event leads to."""
         key = step.key
-        self._retries.pop(key, None)
+        if key in self._timed:
+            self._retries.pop(key, None)
+            if step.state in SETTLED:
+                self._timed.remove(key)
+                self._timers.clear(key)
         if key in self._preparing.tasks:
             return False
         if step.state is _RUNNING:
@@ -392,22 +536,24 @@ class RunActor:
         if step.state in PASSABLE:
             if step.state is _SKIPPED:
                 self.values.put_output(key, None)
-            if iteration_of(key) is None:
+            iteration = iteration_of(key)
+            if iteration is None:
                 return False
-            self._touched[StepKey(key.partition("[")[0])] = None
+            self._touched[iteration[0]] = None
             return True
         match step.state:
             case StepState.AWAITING_APPROVAL if step.approval is not None and not self.record.is_stopping:
                 if step.approval.has_quorum:
-                    if self._is_held or self._is_full:
+                    if self._is_held or self._is_full or not self._forward.take(key):
                         self._waiting[key] = None
                         return False
                     return self._admit(key)
-                expires_at_ms = step.approval.request.expires_at_ms
-                if expires_at_ms is not None and self._services.clock.now_ms() >= expires_at_ms:
+                self._timed.add(key)
+                if self._timers.has_expired(step.approval):
                     return self._apply(Expire(key))
             case StepState.PENDING if step.retry_at_ms is not None:
-                self._retries[key] = step.retry_at_ms
+                self._timed.add(key)
+                self._retries[key] = None
             case _:
                 pass
         return False
@@ -415,9 +561,14 @@ class RunActor:
     def _continue(self, step: StepRecord) -> bool:
         work = step_task(step)
         if work is _EXECUTE:
-            self._launches.append((step.key, self._effects.execute(step, self._outbox)))
+            if self._forward.take(step.key):
+                self._launches.append((step.key, self._effects.execute(step, self._outbox)))
+            else:
+                self._waiting[step.key] = None
             return False
         match work:
+            case Work.RECONCILE if not self._settling.take(step.key):
+                self._waiting[step.key] = None
             case Work.RECONCILE:
                 self._launches.append((step.key, self._effects.reconcile(step, self._outbox)))
             case Work.GATHER:
@@ -448,9 +599,10 @@ class RunActor:
 
         What became of the `foreach` step would otherwise depend on how many outcomes arrived at once, which no record tells.
         """
-        if key is None or iteration_of(key) is None:
+        iteration = iteration_of(key) if key is not None else None
+        if iteration is None:
             return
-        step = self.record.steps[StepKey(key.partition("[")[0])]
+        step = self.record.steps[iteration[0]]
         if step.state is _RUNNING and step_task(step) is Work.GATHER:
             self._gather(step)
 
@@ -459,19 +611,21 @@ class RunActor:
         if self._is_held:
             return moved
         for due in self._due() if self._retries else ():
-            if self._is_full or self.record.is_stopping:
+            if self._is_full or self.record.is_stopping or not self._forward.take(due):
                 return moved
             del self._retries[due]
             moved |= self._admit(due)
         while not self.record.is_stopping and not self._is_full:
             key = self._next_ready()
-            if key is None:
+            if key is None or not self._forward.take(key):
                 break
             del self._readiness.ready[key]
             moved |= self._admit(key)
             step = self.record.steps[key]
             self._touched.pop(key, None)
             self._look_at(step)
+            if not self._is_launched(key):
+                self._forward.give_back(key)
         return moved
 
     # -- admissions -------------------------------------------------------------------------------------------------------
@@ -515,8 +669,27 @@ class RunActor:
 
     def _due(self) -> list[StepKey]:
         """The steps whose pause before another attempt is over."""
-        now = self._services.clock.now_ms()
-        return [key for key, due in self._retries.items() if due <= now]
+        return [key for key in self._retries if self._timers.may_try_again(self.record.steps[key])]
+
+    def _made_ready(self, wish: Wish) -> Command:
+        """A wish as the machine takes it: the gate is asked, what was said is bound, an answer that comes too late is none."""
+        match wish:
+            case AskUndo():
+                return self._admission.request_undo(wish, self._outbox)
+            case Approve(step=step) | Reject(step=step) if (late := self._expired(step)) is not None:
+                return Expire(late)
+            case Reject(text=text) if text:
+                return replace(wish, reason=self.bind({"reason": text}))
+            case Resolve(resolution=Resolution.HAPPENED, output=None, value=value):
+                return replace(wish, output=self.bind(value))
+            case _:
+                return wish
+
+    def _expired(self, step: StepKey | None) -> StepKey | None:
+        """The question that is answered, if the time for that has passed."""
+        found = [asked for asked in self.record.open_approvals() if step in (None, asked.request.step)]
+        is_late = len(found) == 1 and self._timers.has_expired(found[0])
+        return found[0].request.step if is_late else None
 
     def _next_ready(self) -> StepKey | None:
         """The step that is admitted next, of those that may begin."""
@@ -542,7 +715,7 @@ class RunActor:
 
     def _take_back_next(self) -> bool:
         key = next_compensation(self.record)
-        if key is None or self.is_at_work:
+        if key is None or self.is_at_work or not self._settling.take(key):
             return False
         step = self.record.steps[key]
         self._apply(Compensating(key, step.compensation_attempt + 1))
@@ -555,14 +728,15 @@ class RunActor:
         if undo is None or undo.is_over:
             return False
         if undo.approval is not None and undo.approval.is_open:
-            expires_at_ms = undo.approval.request.expires_at_ms
-            expired = expires_at_ms is not None and self._services.clock.now_ms() >= expires_at_ms
-            return self._apply(Expire(UNDO_STEP)) if expired else False
+            return self._apply(Expire(UNDO_STEP)) if self._timers.has_expired(undo.approval) else False
         if not can_begin_undo(self.record) or self.is_at_work:
             return False
         steps = [self.record.steps[key] for key in to_take_back(self.record)]
         refusal = await self._effects.rehearse(steps, self._outbox, partial=undo.request.partial)
         return self._apply(BeginUndo(refusal))
+
+    def _is_under_way(self, key: StepKey) -> bool:
+        return key in self._busy or key in self._preparing.tasks or self._is_launched(key)
 
     def _is_launched(self, key: StepKey) -> bool:
         return bool(self._launches) and any(launched == key for launched, _ in self._launches)
@@ -575,11 +749,16 @@ class RunActor:
         except BaseException as error:  # noqa: BLE001  # our own failure: it stops the run where it is
             report = error
         del self._busy[key]
+        self._forward.give_back(key)
+        self._settling.give_back(key)
         self._inbox.put((report, None))
 
     # -- durability -------------------------------------------------------------------------------------------------------
 
     async def _flush(self) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead, self._is_overdue = None, False
         last, at_ms = self.record.n, self._outbox.stamp()
         events = await self._outbox.flush()
         if self._progress is not None:
@@ -594,6 +773,13 @@ class RunActor:
             if answer is not None:
                 self._callers.add(answer)
         self._callers.refuse(error)
+
+
+def _was_interrupted(record: RunRecord) -> bool:
+    """Another process began what nobody knows the outcome of, or it left a conclusion undrawn, as earlier versions did."""
+    return any(step.state is _RUNNING and step.task is _EXECUTE for step in record.steps.values()) or bool(
+        conclude(record)
+    )
 
 
 def _stopped() -> InputError:

@@ -12,23 +12,25 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
-from assent.engine._blueprint import iteration_of
-from assent.engine._commands import Admit, Command, Failed, Succeeded
-from assent.engine._outbox import Outbox
-from assent.engine._record import ApprovalRecord, RunRecord, StepRecord
+from assent.engine._approvals import approval_digest, approval_request
+from assent.engine._commands import Admit, AskUndo, Command, Failed, RequestUndo, Succeeded
+from assent.engine._pending_events import PendingEvents
+from assent.engine._record import UNDO_STEP, ApprovalRecord, StepRecord, to_take_back
 from assent.engine._scope import RunScope
+from assent.engine._terms import RunFacts, effective_risk, undo_of
 from assent.engine.ports import Services
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview
 from assent.policy import PolicyContext
-from assent.spec import events as ev
-from assent.spec.canonical import fingerprint
 from assent.spec.capability import FLOWS, OperationType, RiskLevel
-from assent.spec.decision import Approvers, Decision, PolicyDecision
-from assent.spec.ids import Commitment, StepKey
+from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.events import kinds as ev
+from assent.spec.ids import Commitment, StepKey, iteration_of
+from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.states import Effect, StepState, Undo
-from assent.spec.workflow import StepSpec
+from assent.spec.workflow.definition import StepSpec
 
 APPROVAL_CAPABILITY: Final = "assent.approval"
 """What an `approval` step asks for: no capability, only a person's word."""
@@ -39,7 +41,7 @@ _ANSWERS: Final = ("granted", "used")
 # Asked for each step; see `_record.py` for what a look-up in the class costs.
 _DENY: Final = PolicyDecision.DENY
 _ALLOW: Final = PolicyDecision.ALLOW
-_NO_UNDO: Final = Undo.NONE
+_REQUIRE_APPROVAL: Final = PolicyDecision.REQUIRE_APPROVAL
 _EXECUTE: Final = OperationType.EXECUTE
 _UNKNOWN: Final = Effect.UNKNOWN
 
@@ -56,6 +58,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """What it is called with, validated and complete."""
     risk: RiskLevel
     undo: Undo
+    handed: tuple[Commitment, Json]
+    """What the run has bound already that may be the same as the inputs, and what that is."""
 
     @property
     def asked_version(self) -> str | None:
@@ -77,6 +81,10 @@ class Admission:
         self._values = scope.values
         self._record = scope.record
         self._requester = scope.requester
+        created = scope.record.created
+        self._facts = RunFacts(
+            scope.requester, created.workflow, created.environment, scope.record.run, created.mode
+        )
         self._labels: frozenset[str] | None = None
         # Whose each label is: of two steps that have it, one is another's, whoever asks.
         self._sources: dict[str, set[StepKey]] = {}
@@ -109,12 +117,12 @@ class Admission:
         except AssentError:  # It was removed since; nobody can say what it did not read.
             return FLOWS
 
-    async def admit(self, key: StepKey, outbox: Outbox) -> Command:
+    async def admit(self, key: StepKey, outbox: PendingEvents) -> Command:
         """The command that says what comes of the step."""
         step = self._blueprint.step_of(key)
         record = self._record.steps.get(key)
         try:
-            context = self._context(key)
+            context = await self._context(key)
             if step.when is not None and record_is_new(record) and not step.when.holds(context):
                 return Admit((ev.StepSkipped(step=key),))
             if step.foreach is not None and iteration_of(key) is None:
@@ -122,10 +130,9 @@ class Admission:
             if step.capability is None:
                 return self._ask_only(key, step, record, outbox)
             asked = record.approval if record is not None else None
-            now = self._services.clock.now_ms()
-            if asked is not None and asked.status in _ANSWERS and _has_expired(asked, now):
+            if asked is not None and asked.status in _ANSWERS and self._scope.timers.has_expired(asked):
                 return Admit((_expired(key, asked),))
-            return await self._gate(self._candidate(key, step, context, record), record, outbox)
+            return await self._gate(self._candidate(key, step, context, record, outbox), record, outbox)
         except AssentError as error:
             return Failed(
                 step=key,
@@ -151,7 +158,6 @@ class Admission:
             return False
         if not isinstance(event, ev.StepStarted):
             return True
-        now = self._services.clock.now_ms()
         others = frozenset(label for label, of in self._sources.items() if of != {key})
         if not others <= asked_with:
             call = self._scope.calls[key]
@@ -163,27 +169,30 @@ class Admission:
                 call.inputs,
                 RiskLevel(event.risk),
                 event.undo,
+                (event.inputs, call.inputs),
             )
-            decision = gate.decide(self._question(candidate, now, asked_with | others))
+            decision = gate.decide(
+                self._question(candidate, self._services.clock.now_ms(), asked_with | others)
+            )
             if (decision.effect.value, decision.rule) != (event.decision, event.rule):
                 return False
         record = self._record.steps.get(key)
         asked = record.approval if record is not None else None
-        return event.grant is None or asked is None or not _has_expired(asked, now)
+        return event.grant is None or asked is None or not self._scope.timers.has_expired(asked)
 
     def waits(self, key: StepKey) -> None:
         """The admission that was begun last waits for something: what the gate was told then is remembered."""
         self._waiting[key] = self._asked_with
 
-    def _context(self, key: StepKey) -> Mapping[str, object]:
-        index = iteration_of(key)
-        if index is None:
+    async def _context(self, key: StepKey) -> Mapping[str, object]:
+        iteration = iteration_of(key)
+        if iteration is None:
             return self._values.context
-        parent = self._record.steps[StepKey(key.partition("[")[0])]
+        parent, index = self._record.steps[iteration[0]], iteration[1]
         assert parent.items is not None  # INVARIANT: iterations exist only after `step.expanded`
-        return self._values.iteration(parent.key, parent.items, index)
+        return await self._values.iteration(parent.key, parent.items, index)
 
-    def _expand(self, key: StepKey, step: StepSpec, outbox: Outbox) -> Admit:
+    def _expand(self, key: StepKey, step: StepSpec, outbox: PendingEvents) -> Admit:
         assert step.foreach is not None  # INVARIANT: the caller looked
         items = step.foreach.render(self._values.context)
         limit = self._services.limits.foreach_items
@@ -199,20 +208,24 @@ class Admission:
         return Admit((ev.StepsExpanded(step=key, count=len(items), items=commitment),))
 
     def _candidate(
-        self, key: StepKey, step: StepSpec, context: Mapping[str, object], record: StepRecord | None
+        self,
+        key: StepKey,
+        step: StepSpec,
+        context: Mapping[str, object],
+        record: StepRecord | None,
+        outbox: PendingEvents,
     ) -> Candidate:
         rendered = step.inputs.render(context)
         if not isinstance(rendered, dict):
             raise InputError("INVALID_INPUT", f"the inputs of step `{key}` are no object", path=key)
         assert step.capability is not None  # INVARIANT: approval steps go another way
         bound = self._bound(key, step.capability)
-        undo = Undo.COMPENSATION if step.compensation is not None and bound.spec.has_effect else bound.undo
-        if not step.keeps_undo and bound.spec.has_effect:
-            undo = Undo.NONE
+        undo = undo_of(step, bound)
         attempt = (record.attempt if record is not None else 0) + 1
         call = self._scope.receive(bound, key, attempt=attempt, undo=undo, is_retry=attempt > 1)
         self._pipeline.validate(call, rendered)
-        return Candidate(key, step, call, bound, call.inputs, effective_risk(step, bound, undo), undo)
+        handed = self._handed_over(record, rendered, call, outbox)
+        return Candidate(key, step, call, bound, call.inputs, effective_risk(step, bound, undo), undo, handed)
 
     def _bound(self, key: StepKey, reference: str) -> BoundCapability:
         """What a step's reference means. Once an attempt or a question is journaled that is settled, also across a crash."""
@@ -221,7 +234,7 @@ class Admission:
             return self._catalogue.find(reference)
         return self._catalogue.exact(record.capability, record.version, record.asked_version)
 
-    async def _gate(self, candidate: Candidate, record: StepRecord | None, outbox: Outbox) -> Command:
+    async def _gate(self, candidate: Candidate, record: StepRecord | None, outbox: PendingEvents) -> Command:
         """Once the gate has answered, whatever goes wrong ends the call, and its hooks and callbacks with it."""
         now = self._services.clock.now_ms()
         asked = record.approval if record is not None else None
@@ -243,22 +256,9 @@ class Admission:
 
     def _question(self, candidate: Candidate, now_ms: int, labels: frozenset[str]) -> PolicyContext:
         """What the gate is asked about a call of a run that has read and sent what its `labels` say."""
-        created = self._record.created
-        return PolicyContext.of(
-            candidate.bound.spec,
-            self._requester,
-            candidate.inputs,
-            risk_level=candidate.risk,
-            workflow=created.workflow,
-            environment=created.environment,
-            run_id=self._record.run,
-            mode=created.mode,
-            requester=self._requester,
-            run_labels=labels,
-            now_ms=now_ms,
-        )
+        return self._facts.question(candidate.bound.spec, candidate.inputs, candidate.risk, labels, now_ms)
 
-    def _denied(self, candidate: Candidate, decision: Decision, outbox: Outbox) -> ev.StepDenied:
+    def _denied(self, candidate: Candidate, decision: Decision, outbox: PendingEvents) -> ev.StepDenied:
         spec = candidate.bound.spec
         return ev.StepDenied(
             step=candidate.key,
@@ -274,7 +274,12 @@ class Admission:
         )
 
     async def _with_approval(
-        self, candidate: Candidate, decision: Decision, record: StepRecord | None, outbox: Outbox, now_ms: int
+        self,
+        candidate: Candidate,
+        decision: Decision,
+        record: StepRecord | None,
+        outbox: PendingEvents,
+        now_ms: int,
     ) -> Command:
         asked = record.approval if record is not None else None
         world = self._services.world.simulate()
@@ -284,41 +289,60 @@ class Admission:
         )
         preview = shown if shown is not None else Preview()
         if asked is not None and asked.status in _ANSWERS:
-            same_inputs = self._values.load(asked.request.inputs) == candidate.inputs
+            same_inputs = await self._values.load(asked.request.inputs) == candidate.inputs
             digest = self._digest(candidate, decision, preview, asked.request.inputs) if same_inputs else None
             if digest == asked.request.digest:
                 return await self._prepare(candidate, decision, record, outbox, (), grant=digest)
-        inputs = outbox.bind(candidate.inputs)
-        approvers = decision.approvers or Approvers()
+        inputs = outbox.bind_again(candidate.inputs, await self._bound_before(candidate, record))
         spec = candidate.bound.spec
-        request = ev.ApprovalRequested(
-            step=candidate.key,
-            digest=self._digest(candidate, decision, preview, inputs),
+        request = approval_request(
+            self._record,
+            candidate.key,
+            str(self._requester),
+            decision,
+            outbox,
             capability=spec.id,
             version=spec.version,
+            fingerprint=spec.fingerprint,
             risk=candidate.risk.value,
-            decision=decision.effect.value,
-            rule=decision.rule,
-            policy=decision.policy_digest,
             inputs=inputs,
-            preview=outbox.bind(
-                {
-                    "kind": preview.kind,
-                    "diff": preview.diff,
-                    "undo": candidate.undo.value,
-                    "reason": decision.reason,
-                }
-            ),
-            roles=approvers.roles,
-            kinds=approvers.kinds,
-            count=approvers.count,
-            not_requester=approvers.not_requester,
-            requester=str(self._requester),
-            expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
+            preview=preview,
+            undo=candidate.undo,
+            now_ms=now_ms,
             asked_version=candidate.asked_version,
         )
         self._pipeline.pause(candidate.call)
         return Admit((*_voided(asked), request))
+
+    def _handed_over(
+        self, record: StepRecord | None, rendered: Json, call: Invocation, outbox: PendingEvents
+    ) -> tuple[Commitment, Json]:
+        """What a call or a session was handed, as the run has bound it; of a workflow, the run's own inputs.
+
+        While that is not durable yet, what the step is called with takes its place, so that it is journaled once. Not where
+        another version serves: that one's defaults are not the caller's.
+        """
+        created, known = self._record.created, self._values.inputs
+        is_asked = record is not None and record.asked is not None
+        if self._blueprint.workflow is not None or (known != rendered and not is_asked):
+            return created.inputs, known
+        earlier = record.asked if record is not None and record.asked is not None else created.inputs
+        completed = outbox.rebind(earlier, call.inputs) if call.bound.asked is None else None
+        if completed is None:
+            return earlier, rendered
+        if record is not None and record.asked is not None:
+            record.asked = completed
+        else:
+            self._record.created = replace(created, inputs=completed)
+            self._values.inputs = call.inputs
+        return completed, call.inputs
+
+    async def _bound_before(self, candidate: Candidate, record: StepRecord | None) -> tuple[Commitment, Json]:
+        """What the run has bound that may be the step's inputs: what was approved, or what was handed over."""
+        if record is not None and record.approval is not None and record.approval.status in _ANSWERS:
+            approved = record.approval.request.inputs
+            return approved, await self._values.load(approved)
+        return candidate.handed
 
     def _digest(self, candidate: Candidate, decision: Decision, preview: Preview, inputs: Commitment) -> str:
         return approval_digest(
@@ -336,7 +360,7 @@ class Admission:
         candidate: Candidate,
         decision: Decision,
         record: StepRecord | None,
-        outbox: Outbox,
+        outbox: PendingEvents,
         voided: tuple[ev.ApprovalVoided, ...],
         *,
         grant: str | None,
@@ -355,7 +379,7 @@ class Admission:
             kept: dict[str, Json] = {"state": dict(found.state), "blobs": [*found.blobs]}
             prepared = outbox.bind(kept, found.blobs)
             self._values.remember(prepared, kept)
-        inputs = outbox.bind(candidate.inputs)
+        inputs = outbox.bind_again(candidate.inputs, await self._bound_before(candidate, record))
         self._values.remember(inputs, candidate.inputs)
         bound = candidate.bound
         spec, asked = bound.spec, bound.asked
@@ -377,21 +401,24 @@ class Admission:
             asked_version=asked.version if asked is not None else None,
             asked_fingerprint=asked.fingerprint if asked is not None else None,
         )
+        call.goes_ahead = (
+            grant is None and bound.leaves_no_trace and (call.chain is None or not call.chain.before)
+        )
         self._scope.calls[candidate.key] = call
         return Admit((*voided, started))
 
-    def _ask_only(self, key: StepKey, step: StepSpec, record: StepRecord | None, outbox: Outbox) -> Command:
+    def _ask_only(
+        self, key: StepKey, step: StepSpec, record: StepRecord | None, outbox: PendingEvents
+    ) -> Command:
         """An `approval` step: ask, and pass with the answer."""
         asked = record.approval if record is not None else None
-        now = self._services.clock.now_ms()
         if asked is not None and asked.has_quorum:
-            if _has_expired(asked, now):
+            if self._scope.timers.has_expired(asked):
                 return Admit((_expired(key, asked),))
             output: Json = {"approved_by": [*asked.granted_by]}
             return Succeeded(key, 1, outbox.bind(output), Effect.NONE)
         assert step.approval is not None  # INVARIANT: a step has a capability or an approval
         approvers = step.approval.approvers
-        inputs = outbox.bind({})
         decision = Decision(
             PolicyDecision.REQUIRE_APPROVAL,
             "workflow",
@@ -399,29 +426,64 @@ class Admission:
             self._services.gate.digest,
             approvers,
         )
-        request = ev.ApprovalRequested(
-            step=key,
-            digest=approval_digest(
-                self._record, key, str(self._requester), decision, capability="", inputs=inputs, base=None
-            ),
+        request = approval_request(
+            self._record,
+            key,
+            str(self._requester),
+            decision,
+            outbox,
             capability=APPROVAL_CAPABILITY,
             version="1.0.0",
+            fingerprint="",
             risk=RiskLevel.HIGH.value,
+            inputs=outbox.bind({}),
+            preview=Preview(),
+            undo=Undo.NOT_NEEDED,
+            now_ms=self._services.clock.now_ms(),
+        )
+        return Admit((request,))
+
+    def request_undo(self, wish: AskUndo, outbox: PendingEvents) -> RequestUndo:
+        """The gate's one answer about undoing the whole run, and the question to people where it wants one."""
+        record, actor = self._record, wish.actor
+        steps = [record.steps[key] for key in to_take_back(record)]
+        risk = max(
+            (RiskLevel(step.risk) for step in steps if step.risk),
+            key=lambda level: level.rank,
+            default=RiskLevel.LOW,
+        )
+        now_ms = self._services.clock.now_ms()
+        created = record.created
+        facts = RunFacts(actor.principal, created.workflow, created.environment, record.run, record.mode)
+        decision = self._services.gate.decide(facts.undo_question(risk, now_ms, partial=wish.partial))
+        request = ev.UndoRequested(
+            partial=wish.partial,
             decision=decision.effect.value,
             rule=decision.rule,
             policy=decision.policy_digest,
-            inputs=inputs,
-            preview=outbox.bind(
-                {"kind": "none", "diff": "", "undo": Undo.NOT_NEEDED.value, "reason": decision.reason}
-            ),
-            roles=approvers.roles,
-            kinds=approvers.kinds,
-            count=approvers.count,
-            not_requester=approvers.not_requester,
-            requester=str(self._requester),
-            expires_at_ms=now + approvers.expires_ms if approvers.expires_ms is not None else None,
+            risk=risk.value,
+            code=decision.code,
+            **actor.who(),
         )
-        return Admit((request,))
+        if decision.effect is not _REQUIRE_APPROVAL:
+            return RequestUndo(request)
+        keys: list[Json] = [str(step.key) for step in steps]
+        approval = approval_request(
+            record,
+            UNDO_STEP,
+            str(actor.principal),
+            decision,
+            outbox,
+            capability=UNDO_CAPABILITY,
+            version="1.0.0",
+            fingerprint=UNDO_CAPABILITY,
+            risk=risk.value,
+            inputs=outbox.bind({"run": record.run, "steps": keys}),
+            preview=Preview("text", "\n".join(f"takes back {key}" for key in keys)),
+            undo=Undo.NONE,
+            now_ms=now_ms,
+        )
+        return RequestUndo(request, approval)
 
     def _timeout(self, candidate: Candidate) -> float | None:
         return timeout_of(candidate.step, candidate.bound, self._services)
@@ -437,46 +499,11 @@ def record_is_new(record: StepRecord | None) -> bool:
     return record is None or (record.attempt == 0 and record.approval is None)
 
 
-def effective_risk(step: StepSpec, bound: BoundCapability, undo: Undo) -> RiskLevel:
-    """The spec's risk, raised by the step's author, and CRITICAL when no pre-image is kept."""
-    risk = bound.spec.risk.level
-    if undo is _NO_UNDO and not step.keeps_undo:
-        return RiskLevel.CRITICAL
-    if step.risk_level is not None and step.risk_level.rank > risk.rank:
-        return step.risk_level
-    return risk
-
-
 def timeout_of(step: StepSpec, bound: BoundCapability, services: Services) -> float | None:
     """Seconds that one attempt may take: the step's own limit, else the capability's, else the configured one."""
     if step.timeout_ms is not None:
         return step.timeout_ms / 1000
     return bound.spec.timeout if bound.spec.timeout is not None else services.limits.step_timeout_s
-
-
-def approval_digest(
-    record: RunRecord,
-    key: StepKey,
-    principal: str,
-    decision: Decision,
-    *,
-    capability: str,
-    inputs: Commitment,
-    base: str | None,
-) -> str:
-    """What an approval binds: run, step, who asks, the exact call, policy and rule, and the world it was shown on."""
-    return fingerprint(
-        {
-            "run": record.run,
-            "step": key,
-            "principal": principal,
-            "capability": capability,
-            "inputs": inputs,
-            "policy": decision.policy_digest,
-            "rule": decision.rule,
-            "base": base,
-        }
-    )
 
 
 def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
@@ -494,11 +521,6 @@ def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
             ],
         },
     }
-
-
-def _has_expired(asked: ApprovalRecord, now_ms: int) -> bool:
-    expires = asked.request.expires_at_ms
-    return expires is not None and now_ms >= expires
 
 
 def _expired(key: StepKey, asked: ApprovalRecord) -> ev.ApprovalRejected:

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from assent.engine._record import RunRecord
-from assent.errors import InternalError, Json
+from assent.errors import InputError, InternalError, Json
 from assent.invocation import Hook, HookLevel, Hooks
-from assent.spec.documents import Document
+from assent.spec.documents.document import Document
 from assent.spec.frozen import freeze
-from assent.spec.ids import StepKey
+from assent.spec.ids import CALL_STEP, StepKey, name_of
+from assent.spec.language.template import Template
 from assent.spec.states import Mode
-from assent.spec.template import Template
-from assent.spec.workflow import Place, StepSpec, WorkflowSpec, capabilities_of
-
-CALL_STEP: Final = "call"
-"""The name of the only step of a single call."""
+from assent.spec.workflow.definition import Place, StepSpec, WorkflowSpec, capabilities_of
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 _NOWHERE: Final = Place(Document.of({}), ())
@@ -63,14 +61,17 @@ class Blueprint:
     def of_call(
         cls, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
     ) -> Blueprint:
-        """One step; its parameters are literal and never scanned for references. HOOK_INVALID: two hooks have one id."""
+        """One step; its parameters are literal and never scanned for references. HOOK_INVALID: two hooks have one id.
+
+        They are the run's inputs: the document only says what is called, so that they are journaled once.
+        """
         step = literal_step(CALL_STEP, capability, parameters)
         local = Hooks(HookLevel.LOCAL, hooks).all
         return cls(
             mode=Mode.WORKFLOW,
-            document=_encode({"call": {"capability": capability, "parameters": dict(parameters)}}),
-            steps={StepKey(CALL_STEP): step},
-            hooks={StepKey(CALL_STEP): local} if local else {},
+            document=_encode({"call": {"capability": capability}}),
+            steps={CALL_STEP: step},
+            hooks={CALL_STEP: local} if local else {},
         )
 
     @classmethod
@@ -79,13 +80,17 @@ class Blueprint:
         return cls(mode=Mode.SESSION, document=_encode({"session": {}}))
 
     @classmethod
-    def of_document(cls, document: Mapping[str, Json]) -> Blueprint:
-        """The blueprint that was journaled."""
+    def of_document(
+        cls, document: Mapping[str, Json], inputs: Mapping[str, Json] = MappingProxyType({})
+    ) -> Blueprint:
+        """The blueprint that was journaled; `inputs` are the run's, for whoever is going to drive it."""
         match document:
             case {"workflow": dict() as data}:
                 return cls.of_workflow(WorkflowSpec.from_dict(data))
             case {"call": {"capability": str() as capability, "parameters": dict() as parameters}}:
-                return cls.of_call(capability, parameters)
+                return cls.of_call(capability, parameters)  # as before format 4
+            case {"call": {"capability": str() as capability}}:
+                return cls.of_call(capability, inputs)
             case {"session": dict()}:
                 return cls.of_session()
             case _:
@@ -107,7 +112,7 @@ class Blueprint:
     def step_of(self, key: StepKey) -> StepSpec:
         """The step of a key; an iteration's is that of its `foreach` step."""
         step = self.steps.get(key)
-        return step if step is not None else self.steps[StepKey(key.partition("[")[0])]
+        return step if step is not None else self.steps[name_of(key)]
 
     def render_outputs(self, record: RunRecord, context: Mapping[str, object]) -> Json:
         """The run's outputs: what the workflow declares, or a single call's output."""
@@ -121,13 +126,14 @@ class Blueprint:
         return output
 
 
-def iteration_of(key: StepKey) -> int | None:
-    """The index of an iteration's key; None for a step that is none."""
-    return int(key.partition("[")[2][:-1]) if "[" in key else None
-
-
 def literal_step(name: str, capability: str, parameters: Mapping[str, Json]) -> StepSpec:
-    """A step that calls one capability with literal parameters."""
-    return StepSpec(
-        name=name, capability=capability, inputs=Template(freeze(parameters)), depends_on=(), place=_NOWHERE
-    )
+    """A step that calls one capability with literal parameters; `InputError` JSON_INVALID when they are nested too deeply."""
+    try:
+        inputs = freeze(parameters)
+    except RecursionError:
+        raise InputError(
+            "JSON_INVALID",
+            f"the parameters of `{capability}` are nested too deeply",
+            hint="hand on a path of a file instead of the content",
+        ) from None
+    return StepSpec(name=name, capability=capability, inputs=Template(inputs), depends_on=(), place=_NOWHERE)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from assent.journal.ports import Cell, Row
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint
 
 CapabilityEvent: TypeAlias = (

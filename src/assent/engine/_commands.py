@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from assent.spec import events as ev
+from assent.errors import Json
+from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Resolution, Verdict
@@ -19,11 +20,24 @@ from assent.spec.states import Effect, Resolution, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who gives a command: the principal, whether it was merely asserted (`--as`), and the operating system's user id."""
+    """Who gives a command: the principal, whether it was merely asserted (`--as`), and the operating system's user id.
+
+    `identified_by`: what says that it is this principal (`assent.spec.principal`).
+    """
 
     principal: Principal
     asserted: bool = False
     os_uid: int | None = None
+    identified_by: str | None = None
+
+    def who(self) -> ev.Who:
+        """The same as an event's fields."""
+        return {
+            "by": str(self.principal),
+            "asserted": self.asserted,
+            "os_uid": self.os_uid,
+            "identified_by": self.identified_by,
+        }
 
 
 StepEvent: TypeAlias = (
@@ -151,21 +165,20 @@ class Approve(msgspec.Struct, frozen=True, gc=False):
     actor: Actor
     step: StepKey | None
     digest: str | None
-    now_ms: int
 
 
 class Reject(msgspec.Struct, frozen=True, gc=False):
-    """A principal refuses. `digest` and `step` as in `Approve`."""
+    """A principal refuses. `digest` and `step` as in `Approve`; the run binds the `text` that says why as its `reason`."""
 
     actor: Actor
     step: StepKey | None
-    reason: Commitment | None
-    now_ms: int
+    reason: Commitment | None = None
     digest: str | None = None
+    text: str = ""
 
 
 class Expire(msgspec.Struct, frozen=True, gc=False):
-    """The clock passed an approval's limit."""
+    """The time for an answer has passed; whoever gives one afterwards leads to this."""
 
     step: StepKey
 
@@ -186,6 +199,13 @@ class Recover(msgspec.Struct, frozen=True, gc=False):
     retry: bool
 
 
+class AskUndo(msgspec.Struct, frozen=True, gc=False):
+    """A principal wants a succeeded run taken back: the gate is asked, and what it answers is a `RequestUndo`."""
+
+    actor: Actor
+    partial: bool
+
+
 class RequestUndo(msgspec.Struct, frozen=True, gc=False):
     """A principal wants a succeeded run taken back, and the gate answered; `approval` is set when people must be asked."""
 
@@ -200,12 +220,13 @@ class BeginUndo(msgspec.Struct, frozen=True, gc=False):
 
 
 class Resolve(msgspec.Struct, frozen=True, gc=False):
-    """A person says what became of a step."""
+    """A person says what became of a step. What it gave, a `value`, is bound by the run as its `output`."""
 
     actor: Actor
     step: StepKey
     resolution: Resolution
     output: Commitment | None = None
+    value: Json = None
 
 
 Command: TypeAlias = (
@@ -231,3 +252,6 @@ Command: TypeAlias = (
     | BeginUndo
     | Resolve
 )
+
+Wish: TypeAlias = Command | AskUndo
+"""What may be delivered to a run: plain values, which the run itself binds, and asks the gate about."""

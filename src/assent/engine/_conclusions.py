@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from assent.engine._record import Phase, RunRecord, Task, to_take_back
-from assent.spec import events as ev
+from assent.engine._record import Phase, RunRecord, to_take_back
+from assent.spec.events import kinds as ev
 from assent.spec.states import Effect, Mode, RunState, StepState, Undo
 
 # Asked after each event; see `_record.py` for what a look-up in the class costs.
@@ -26,14 +26,18 @@ def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
     in_doubt = record.has(_IN_DOUBT)
     if not in_doubt and not record.is_stopping:
         return ()
-    busy = record.count(StepState.RUNNING)
+    if record.is_moving:
+        return ()
     if not record.is_stopping:
         asks = record.mode is Mode.WORKFLOW or record.is_closed
-        if asks and not busy and record.state is not RunState.NEEDS_ATTENTION:
+        if asks and record.state is not RunState.NEEDS_ATTENTION:
             return [_needs_attention(record)]
         return ()
-    if busy:
-        return _conclude_gathering(record, busy)
+    gathering = [step for step in record.steps.values() if step.state is StepState.RUNNING]
+    if gathering:
+        # A stopping run's `foreach` steps end with it once none of their iterations runs any more.
+        code = "RUN_CANCELLED" if record.is_cancelling else "ITERATION_FAILED"
+        return [ev.StepFailed(step=step.key, attempt=0, code=code, effect=Effect.NONE) for step in gathering]
     unused = [
         step.approval.request
         for step in record.steps.values()
@@ -64,17 +68,6 @@ def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
     if record.is_cancelling:
         return [ev.RunCancelled()]
     return [ev.RunFailed(code=code, step=record.failed_step)]
-
-
-def _conclude_gathering(record: RunRecord, busy: int) -> Sequence[ev.AnyEvent]:
-    """A stopping run's `foreach` steps end with it once none of their iterations runs any more."""
-    gathering = [
-        step for step in record.steps.values() if step.state is StepState.RUNNING and step.task is Task.GATHER
-    ]
-    if len(gathering) < busy:
-        return ()
-    code = "RUN_CANCELLED" if record.is_cancelling else "ITERATION_FAILED"
-    return [ev.StepFailed(step=step.key, attempt=0, code=code, effect=Effect.NONE) for step in gathering]
 
 
 def _conclude_taking_back(record: RunRecord) -> Sequence[ev.AnyEvent]:

@@ -28,7 +28,7 @@ from assent.engine._commands import (
     Reconciled,
     Succeeded,
 )
-from assent.engine._outbox import Outbox
+from assent.engine._pending_events import PendingEvents
 from assent.engine._record import StepRecord
 from assent.engine._reports import call_ended
 from assent.engine._retry import retry_at
@@ -38,9 +38,9 @@ from assent.failpoints import FAILPOINTS
 from assent.invocation import (
     AnswerNote,
     BoundCapability,
+    CallNotBegunError,
     CallPhase,
     CallTimeoutError,
-    CancelToken,
     Invocation,
     NoEffectError,
     RateLimited,
@@ -50,7 +50,7 @@ from assent.invocation import (
     World,
     as_error,
 )
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import LABEL, Commitment, StepKey
 from assent.spec.secret_text import is_secret_name
 from assent.spec.states import Effect, StepState, Undo, Verdict
@@ -81,18 +81,30 @@ class Effects:
         self._catalogue = scope.catalogue
         self._values = scope.values
         self._record = scope.record
-        self._tokens: dict[StepKey, CancelToken] = {}
+        self._calls: dict[StepKey, Invocation] = {}
+        self._is_stopped = False
 
-    def cancel(self) -> None:
-        """Tell every effect under way to end; that a thread does is up to itself."""
-        for token in self._tokens.values():
-            token.cancel()
+    def cancel(self) -> list[StepKey]:
+        """Tell every effect under way to end, which is up to itself; those that have not begun are to be cancelled."""
+        for call in self._calls.values():
+            call.context.cancel.cancel()
+        return [key for key, call in self._calls.items() if not call.has_begun]
+
+    @property
+    def is_performing(self) -> bool:
+        """A handler is at work."""
+        return any(call.is_performing for call in self._calls.values())
+
+    def stop(self) -> list[StepKey]:
+        """No effect begins any more; those that have not begun, and are to be cancelled. They begin anew when the run goes on."""
+        self._is_stopped = True
+        return [key for key, call in self._calls.items() if not call.has_begun]
 
     def let_go(self) -> None:
         """The run is over: what a call of it still has to say, nobody hears."""
         self._deliver = _refuse
 
-    async def execute(self, step: StepRecord, outbox: Outbox) -> Command:
+    async def execute(self, step: StepRecord, outbox: PendingEvents) -> Command:
         """Run the journaled intent of a running step."""
         intent = _intent(step)
         call = self._scope.calls.pop(step.key, None)
@@ -108,10 +120,11 @@ class Effects:
         if call is None:
             call = self._continued(step, intent, bound, CallPhase.EXECUTING)
         call.life.journal = self._journal
-        self._tokens[step.key] = call.context.cancel
+        self._calls[step.key] = call
         try:
-            self._revive(call, intent)
-            prepared = self._prepared(intent, call)
+            await self._revive(call, intent)
+            prepared = await self._prepared(intent, call)
+            self._require_going_on(intent, call)
             FAILPOINTS.hit("effect.before")
             output = await self._pipeline.execute(call, timeout_s=timeout_s, prepared=prepared)
             FAILPOINTS.hit("effect.after")
@@ -122,19 +135,26 @@ class Effects:
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
             effect = _effect_of(error, bound, has_returned=call.has_returned)
             failure = await self._pipeline.fail(call, error)
-            return self._failure(step, intent, failure, effect, outbox, attached=call.context.attached)
+            return self._failed(
+                step,
+                intent,
+                failure,
+                effect,
+                outbox.bind_error(failure, call.context.attached),
+                begins_anew=isinstance(error, CallNotBegunError),
+            )
         except asyncio.CancelledError as error:
             await self._pipeline.fail(call, error)
             raise
         finally:
-            self._tokens.pop(step.key, None)
+            del self._calls[step.key]
             self._values.forget(intent.inputs, intent.prepared)
         self._values.put_output(step.key, told)
         effect = _NONE if intent.undo is _NOT_NEEDED else Effect.DONE
         return Succeeded(step.key, intent.attempt, commitment, effect, served)
 
     def _told(
-        self, intent: ev.StepStarted, output: Json, outbox: Outbox, attached: tuple[str, ...]
+        self, intent: ev.StepStarted, output: Json, outbox: PendingEvents, attached: tuple[str, ...]
     ) -> tuple[Json, Commitment | None]:
         """The output as the caller's version gives it, and where that is another version, what the serving one gave."""
         if intent.asked_version is None:
@@ -142,27 +162,36 @@ class Effects:
         bound = self._catalogue.exact(intent.capability, intent.version, intent.asked_version)
         return bound.told(output), outbox.bind_told(output, attached)
 
-    def _failure(
+    def _require_going_on(self, intent: ev.StepStarted, call: Invocation) -> None:
+        """Raise `CallNotBegunError` when the run was stopped; when it was cancelled, the handler is told so at once."""
+        if self._is_stopped:
+            raise CallNotBegunError.of(intent.capability)
+        if self._record.is_cancelling:
+            call.context.cancel.cancel()
+
+    def _failed(  # what is told of a failure, each by itself
         self,
         step: StepRecord,
         intent: ev.StepStarted,
         failure: AssentError,
         effect: Effect,
-        outbox: Outbox,
+        error: Commitment,
         *,
-        attached: tuple[str, ...],
+        begins_anew: bool,
     ) -> Failed:
+        """`begins_anew`: where the run was stopped and not cancelled, the step goes on as if it had not been launched."""
+        retry_at_ms = self._not_before(failure, self._retry_at(step, failure.code))
         return Failed(
             step=step.key,
             attempt=intent.attempt,
             code=failure.code,
             effect=effect,
-            error=outbox.bind_error(failure, attached),
-            retry_at_ms=self._not_before(failure, self._retry_at(step, failure.code)),
+            error=error,
+            retry_at_ms=self._services.clock.now_ms() if begins_anew else retry_at_ms,
             is_alive=isinstance(failure, CallTimeoutError) and failure.is_alive,
         )
 
-    async def reconcile(self, step: StepRecord, outbox: Outbox) -> Command:
+    async def reconcile(self, step: StepRecord, outbox: PendingEvents) -> Command:
         """Ask the capability whether the effect of an unsettled attempt happened. A READ had none."""
         intent = _intent(step)
         bound = self._bound(intent)
@@ -203,8 +232,8 @@ class Effects:
             return Reconciliation(Verdict.UNKNOWN), ()
         call = self._continued(step, intent, bound, CallPhase.EXECUTING, is_silent=True)
         try:
-            self._revive(call, intent)
-            prepared = self._prepared(intent, call)
+            await self._revive(call, intent)
+            prepared = await self._prepared(intent, call)
         except AssentError:
             # What the capability would need to tell is not there any more.
             return Reconciliation(Verdict.UNKNOWN), ()
@@ -212,7 +241,7 @@ class Effects:
         answer = await self._pipeline.reconcile(call, timeout_s=timeout_s, prepared=prepared)
         return answer or Reconciliation(Verdict.UNKNOWN), call.context.attached
 
-    async def compensate(self, step: StepRecord, outbox: Outbox) -> Command:
+    async def compensate(self, step: StepRecord, outbox: PendingEvents) -> Command:
         """Take a step's effect back, from what was journaled only."""
         FAILPOINTS.hit("compensate.before")
         try:
@@ -229,7 +258,7 @@ class Effects:
         return Compensated(step.key)
 
     async def rehearse(
-        self, steps: list[StepRecord], outbox: Outbox, *, partial: bool
+        self, steps: list[StepRecord], outbox: PendingEvents, *, partial: bool
     ) -> ev.UndoRefused | None:
         """Look for everything that would stop an undo, before anything is touched; None when nothing does.
 
@@ -249,24 +278,24 @@ class Effects:
             if bound is None:
                 return ev.UndoRefused(code="CAPABILITY_CHANGED", step=step.key)
             try:
-                offset = self._offset(step, intent, bound)
+                offset = await self._offset(step, intent, bound)
                 if offset is not None:
                     offset[0].parse(offset[1])
                 elif bound.rehearsable:
                     await self._take_back(step, world)
                 else:
-                    self._require_payloads(step, intent)
+                    await self._require_payloads(step, intent)
             except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has been touched
                 failure = as_error(error, intent.capability, self._pipeline.redactor)
                 found = outbox.bind_error(failure)
                 return ev.UndoRefused(code=_undo_code(failure), step=step.key, error=found)
         return None
 
-    def _require_payloads(self, step: StepRecord, intent: ev.StepStarted) -> None:
+    async def _require_payloads(self, step: StepRecord, intent: ev.StepStarted) -> None:
         """Raise PAYLOAD_ERASED or RECORD_CORRUPT when what a compensation needs is not there."""
         for commitment in (intent.inputs, intent.prepared, step.output, step.served):
             if commitment is not None:
-                self._values.load(commitment)
+                await self._values.load(commitment)
 
     async def _take_back(self, step: StepRecord, world: World) -> None:
         intent = _intent(step)
@@ -283,26 +312,26 @@ class Effects:
                 f"a thread of step `{step.key}` still runs, and nothing is taken back under a living effect",
                 hint="wait for it to end, or restart the process, then `assent resume`",
             )
-        offset = self._offset(step, intent, bound)
+        offset = await self._offset(step, intent, bound)
         if offset is not None:
             await self._run_other(*offset, step, intent, world)
         else:
             call = self._continued(step, intent, bound, CallPhase.COMPENSATING, world=world)
-            self._revive(call, intent)
+            await self._revive(call, intent)
             await self._pipeline.compensate(
                 call,
                 timeout_s=self._services.limits.step_timeout_s,
-                prepared=self._prepared(intent, call),
-                output=self._served(step, intent),
+                prepared=await self._prepared(intent, call),
+                output=await self._served(step, intent),
             )
 
-    def _offset(
+    async def _offset(
         self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability
     ) -> tuple[BoundCapability, dict[str, Json]] | None:
         """The other capability that takes a step back, and what it is called with; None when its own handler does."""
         override = self._blueprint.step_of(step.key).compensation
         if override is not None:
-            output = self._values.load(step.output) if step.output is not None else None
+            output = await self._values.load(step.output) if step.output is not None else None
             inputs = override.inputs.render(self._values.for_compensation(step.key, output))
             if not isinstance(inputs, dict):
                 raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
@@ -313,14 +342,14 @@ class Effects:
         if named is None:
             raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
         return self._catalogue.find(named), {
-            "inputs": self._values.load(intent.inputs),
-            "output": self._served(step, intent),
+            "inputs": await self._values.load(intent.inputs),
+            "output": await self._served(step, intent),
         }
 
-    def _served(self, step: StepRecord, intent: ev.StepStarted) -> Json:
+    async def _served(self, step: StepRecord, intent: ev.StepStarted) -> Json:
         """What the version that performed a step returned: what takes its effect back can read no other's."""
         commitment = step.output if intent.asked_version is None else step.served
-        return self._values.load(commitment) if commitment is not None else None
+        return await self._values.load(commitment) if commitment is not None else None
 
     async def _run_other(
         self,
@@ -414,16 +443,16 @@ class Effects:
                     binding=one.binding,
                 )
 
-    def _revive(self, call: Invocation, intent: ev.StepStarted) -> None:
+    async def _revive(self, call: Invocation, intent: ev.StepStarted) -> None:
         """Give a call that another process, or an earlier moment, began its inputs back."""
         if not call.is_validated:
-            self._pipeline.validate(call, self._values.load_object(intent.inputs))
+            self._pipeline.validate(call, await self._values.load_object(intent.inputs))
 
-    def _prepared(self, intent: ev.StepStarted, call: Invocation) -> dict[str, Json] | None:
+    async def _prepared(self, intent: ev.StepStarted, call: Invocation) -> dict[str, Json] | None:
         """What `prepare` captured, as it was journaled; the call knows the blobs that it kept."""
         if intent.prepared is None:
             return None
-        kept = self._values.load_object(intent.prepared)
+        kept = await self._values.load_object(intent.prepared)
         state, blobs = kept["state"], kept["blobs"]
         assert isinstance(state, dict)  # INVARIANT: admission binds an object with both
         assert isinstance(blobs, Sequence)

@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import logging
+from asyncio import Task
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
 from assent.engine._actor import RunActor
-from assent.engine._admission import approval_digest
 from assent.engine._blueprint import Blueprint
-from assent.engine._commands import Actor, Command, Recover, RequestUndo
-from assent.engine._record import UNDO_STEP, RunRecord, begin, to_take_back
+from assent.engine._commands import Actor, AskUndo, Wish
+from assent.engine._record import RunRecord, begin
 from assent.engine._scope import RunScope
+from assent.engine._timers import RunTimers, Timers
+from assent.engine._together import together
+from assent.engine._turns import Bound
 from assent.engine._values import Values, load_json
-from assent.engine.ports import Catalogues, Progress, Services
+from assent.engine.ports import Catalogues, Driven, Progress, Services
 from assent.engine.projection import fold
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.invocation import require_unexposed
-from assent.policy import PolicyContext
-from assent.spec import events as ev
-from assent.spec.capability import OperationType, RiskLevel
-from assent.spec.decision import Approvers, Decision, PolicyDecision
-from assent.spec.ids import Commitment, PlanId, RunId
-from assent.spec.policy import UNDO_CAPABILITY
+from assent.invocation import Hook, require_unexposed
+from assent.journal import each_row
+from assent.spec.events import kinds as ev
+from assent.spec.ids import Commitment, PlanId, RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
+
+WOKEN_AT_ONCE: Final = 32
+"""Runs whose time has come that are made anew from the journal at once."""
+
+TURN_S: Final = 1.0
+"""So long one of them keeps others from their turn at most."""
+
+LOOK_AGAIN_MS: Final = 60_000
+"""After this a run is looked at again that uses what is not registered here, or not yet."""
+
+LOGGER: Final = logging.getLogger("assent.engine")
 
 _UNBOUND: Final = Commitment("")
 
 
 class Engine:
-    """Starts, recovers and drives runs in this process; a `Driver`."""
+    """The `Driver` of the embedded form: runs of this process, each with an actor while anything of it moves."""
 
     def __init__(self, services: Services, catalogues: Catalogues, progress: Progress | None = None) -> None:
         self._services = services
         self._catalogues = catalogues
         self._progress = progress
+        self._bound = Bound.of(services.limits.concurrent_steps_of_all)
         self._actors: dict[RunId, RunActor] = {}
-        # Runs that somebody stopped waiting for, or could not tell anything: nobody else lets go of them.
-        self._left: set[RunId] = set()
+        self._held: set[RunId] = set()
+        self._paused: set[RunId] = set()
+        self._timers = Timers(services.clock, self._wake)
+        self._woken: dict[RunId, None] = {}
+        self._waking: Task[None] | None = None
         self._is_closed = False
 
     async def start(
@@ -52,10 +69,6 @@ class Engine:
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
         self._require_open()
-        for left in [*self._left]:
-            actor_left = self._actors.get(left)
-            if actor_left is None or self._let_go(left, actor_left):
-                self._left.remove(left)
         redactor = self._services.pipeline.redactor
         if redactor.is_active:
             # Nothing of such a run may reach the journal, not even that it was asked for.
@@ -63,7 +76,7 @@ class Engine:
             of = blueprint.workflow.name if blueprint.workflow is not None else "the call"
             require_unexposed(redactor, asked, "the inputs", of)
         run = self._services.ids.run_id()
-        catalogue = self._catalogues.of_run(run, None)
+        catalogue = self._catalogues.of_run(None)
         workflow = blueprint.workflow
         created = ev.RunCreated(
             workflow=workflow.name if workflow is not None else None,
@@ -72,6 +85,7 @@ class Engine:
             principal=str(actor.principal),
             asserted=actor.asserted,
             os_uid=actor.os_uid,
+            identified_by=actor.identified_by,
             environment=environment or (workflow.environment if workflow is not None else None),
             document=_UNBOUND,
             inputs=_UNBOUND,
@@ -82,172 +96,169 @@ class Engine:
         )
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
-        scope = RunScope(self._services, blueprint, catalogue, values, record, actor.principal)
+        timers = self.make_timers(run)
+        scope = RunScope(
+            self._services, blueprint, catalogue, values, record, actor.principal, self._bound, timers
+        )
         running = self.make_actor(scope, durable_n=0)
         running.begin(created, dict(inputs))
         self._actors[run] = running
         running.start()
         return run
 
-    async def deliver(self, run: RunId, command: Command) -> RunRecord:
-        """Give a command to a run and wait until its events are durable."""
-        actor = self.actor(run)
+    async def deliver(self, run: RunId, wish: Wish) -> RunRecord:
+        """Give a run a wish and wait until what comes of it is durable."""
+        actor = await self._actor_for(run, wish)
         try:
-            await actor.deliver(command)
-        except BaseException:
-            self._left.add(run)
-            raise
+            await actor.deliver(wish)
+        finally:
+            self._let_go(actor)
         return actor.record
 
-    async def drive(self, run: RunId) -> RunRecord:
-        """Let a run go on until it ends or waits for a person."""
-        return (await self.rest(run)).record
+    async def drive(self, run: RunId, wish: Wish | None = None) -> Driven:
+        """The same, if there is a wish, and let the run go on until it ends or waits for a person."""
+        actor = await self._actor_for(run, wish)
+        await actor.rest(wish)
+        return Driven(actor.record, actor.blueprint, actor.values)
 
-    async def rest(self, run: RunId) -> RunActor:
-        """The same; the actor, which still knows the run's values. An ended run's actor is let go of."""
-        actor = self.actor(run)
-        actor.start()
+    async def call(
+        self, run: RunId, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+    ) -> tuple[StepKey, Driven]:
+        """Add a step to a session and wait until there is an answer about it; its key."""
+        actor = await self.actor(run)
         try:
-            await actor.rest()
-        except BaseException:
-            self._left.add(run)
-            raise
+            key = await actor.add_step(capability, parameters, hooks)
         finally:
-            self._let_go(run, actor)
-        return actor
+            self._let_go(actor)
+        return key, Driven(actor.record, actor.blueprint, actor.values)
 
-    def _let_go(self, run: RunId, actor: RunActor) -> bool:
-        """Forget a run that has ended, or is broken; false while it is neither."""
-        is_over = actor.is_over
-        if not is_over and not actor.is_broken:
-            return False
-        # Somebody may have had the run made anew meanwhile, and that one goes on.
-        if self._actors.get(run) is actor:
-            del self._actors[run]
-        if is_over:
-            actor.let_go()
-        return True
+    async def look(self, run: RunId) -> Driven:
+        """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
+        record = await self._load(run)
+        return Driven(record, await self._blueprint(record))
 
-    def wake(self) -> None:
-        """Let every run of this process look again at what it may do: the gate opened."""
-        for actor in self._actors.values():
-            if actor.has_begun and not actor.is_broken:
-                actor.wake()
-
-    async def retry(self, run: RunId) -> RunRecord:
-        """Try again what needs a person's attention: ask about steps in doubt, compensate what could not be taken back."""
-        return await self.deliver(run, Recover(retry=True))
-
-    async def request_undo(self, run: RunId, actor: Actor, *, partial: bool) -> RunRecord:
-        """Ask the gate once for the whole undo and begin it, or ask people first."""
+    async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:
-            running = self.actor(run)
+            return await self.actor(run)
         except WorldError as error:
-            if error.code != "PAYLOAD_ERASED":
+            if error.code != "PAYLOAD_ERASED" or not isinstance(wish, AskUndo):
                 raise
             raise RefusedError(
                 "UNDO_ERASED",
                 f"run `{run}` can't be undone: the data that this needs was erased",
                 hint="take its effects back by other means",
             ) from None
-        record = running.record
-        steps = [record.steps[key] for key in to_take_back(record)]
-        risk = max(
-            (RiskLevel(step.risk) for step in steps if step.risk),
-            key=lambda level: level.rank,
-            default=RiskLevel.LOW,
-        )
-        now = self._services.clock.now_ms()
-        decision = self._services.gate.decide(
-            PolicyContext(
-                principal=actor.principal,
-                capability=UNDO_CAPABILITY,
-                risk_level=risk,
-                operation_type=OperationType.EXECUTE,
-                version="1.0.0",
-                inputs={"run": run, "partial": partial},
-                workflow=record.created.workflow or "",
-                environment=record.created.environment or "",
-                run_id=run,
-                mode=record.mode,
-                requester=actor.principal,
-                now_ms=now,
-            )
-        )
-        request = ev.UndoRequested(
-            by=str(actor.principal),
-            asserted=actor.asserted,
-            os_uid=actor.os_uid,
-            partial=partial,
-            decision=decision.effect.value,
-            rule=decision.rule,
-            policy=decision.policy_digest,
-            risk=risk.value,
-            code=decision.code,
-        )
-        approval = None
-        if decision.effect is PolicyDecision.REQUIRE_APPROVAL:
-            approval = self._undo_approval(running, actor.principal, decision, risk, now)
-        await running.deliver(RequestUndo(request, approval))
-        return record
 
-    def _undo_approval(
-        self, running: RunActor, principal: Principal, decision: Decision, risk: RiskLevel, now_ms: int
-    ) -> ev.ApprovalRequested:
-        record = running.record
-        steps: list[Json] = [str(key) for key in to_take_back(record)]
-        inputs = running.bind({"run": record.run, "steps": steps})
-        approvers = decision.approvers or Approvers()
-        return ev.ApprovalRequested(
-            step=UNDO_STEP,
-            digest=approval_digest(
-                record,
-                UNDO_STEP,
-                str(principal),
-                decision,
-                capability=UNDO_CAPABILITY,
-                inputs=inputs,
-                base=None,
-            ),
-            capability=UNDO_CAPABILITY,
-            version="1.0.0",
-            risk=risk.value,
-            decision=decision.effect.value,
-            rule=decision.rule,
-            policy=decision.policy_digest,
-            inputs=inputs,
-            preview=running.bind(
-                {
-                    "kind": "text",
-                    "diff": "\n".join(f"takes back {step}" for step in steps),
-                    "undo": "none",
-                    "reason": decision.reason,
-                }
-            ),
-            roles=approvers.roles,
-            kinds=approvers.kinds,
-            count=approvers.count,
-            not_requester=approvers.not_requester,
-            requester=str(principal),
-            expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
-        )
+    def _let_go(self, actor: RunActor) -> None:
+        """Forget a run that has ended or broken, or of which nothing moves: the journal tells where it stands.
 
-    def actor(self, run: RunId) -> RunActor:
+        A run that waits, for a person or a time, is a few entries of the journal. What comes to it later makes it anew.
+        """
+        run = actor.record.run
+        is_over = actor.is_over
+        if not is_over and not actor.is_broken and (run in self._held or not actor.is_idle):
+            return
+        # Somebody may have had the run made anew meanwhile, and that one goes on.
+        if self._actors.get(run) is not actor:
+            return
+        del self._actors[run]
+        if is_over:
+            self._timers.forget(run)
+        elif actor.is_paused:
+            self._paused.add(run)
+        if not actor.is_broken:
+            actor.let_go()
+
+    def hold(self, run: RunId) -> None:
+        """Keep a run in memory also while nothing of it moves: more is coming soon."""
+        self._held.add(run)
+
+    def release(self, run: RunId) -> None:
+        """Nothing more is coming. Harmless when it is said twice, or too late."""
+        self._held.discard(run)
+        actor = self._actors.get(run)
+        if actor is not None:
+            self._let_go(actor)
+
+    def wake(self) -> None:
+        """Let every run of this process look again at what it may do: the gate opened."""
+        for actor in self._actors.values():
+            if actor.has_begun and not actor.is_broken:
+                actor.wake()
+        paused, self._paused = self._paused, set()
+        for run in paused:
+            self._wake(run)
+
+    async def watch(self) -> None:
+        """Have the runs that wait for an answer look again when the time for it has passed, those of earlier owners too."""
+        async for row in each_row(self._services.journal, "approvals", {"status": "pending"}):
+            if row["expires_at_ms"] is not None:
+                run = RunId(str(row["run_id"]))
+                set_ms, due_ms = int(row["requested_at_ms"] or 0), int(row["expires_at_ms"])
+                if self._timers.is_due(run, StepKey(str(row["step"])), set_ms=set_ms, due_ms=due_ms):
+                    self._wake(run)
+
+    def _wake(self, run: RunId) -> None:
+        """Let a run look again at what it may do, made anew from the journal when it left memory."""
+        actor = self._actors.get(run)
+        if actor is not None and not actor.is_broken:
+            actor.wake()
+            return
+        self._woken[run] = None
+        if self._waking is None or self._waking.done():
+            self._waking = self._services.spawn(self._drive_woken(), name="timers")
+
+    async def _drive_woken(self) -> None:
+        while self._woken and not self._is_closed:
+            runs, self._woken = [*self._woken], {}
+            await together(runs, self._drive_one, self._services.spawn, at_once=WOKEN_AT_ONCE)
+
+    async def _drive_one(self, run: RunId) -> None:
+        """Drive a run that nobody asked for. One that this process can't drive stays as it is, and is looked at again later."""
+        try:
+            record = await self._load(run)
+            if record.state.is_finished and not record.open_approvals():
+                return
+            if not self._knows_all(record):
+                self._timers.wake_in(run, LOOK_AGAIN_MS)
+                return
+            actor = await self.actor(run)
+            actor.wake()
+            # Others wait for their turn; a run that takes long does not keep them.
+            await actor.pause(TURN_S)
+        except AssentError as error:
+            LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
+
+    def _knows_all(self, record: RunRecord) -> bool:
+        """Whether what the run has used is registered here: taking it back may need it."""
+        catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
+        try:
+            for step in record.steps.values():
+                if step.intent is not None and step.capability is not None and step.version is not None:
+                    catalogue.exact(step.capability, step.version, step.asked_version)
+        except AssentError:
+            return False
+        return True
+
+    async def actor(self, run: RunId) -> RunActor:
         """The run's actor, made from the journal when this process has none. `RUN_UNKNOWN` when there is no such run."""
         self._require_open()
         known = self._actors.get(run)
         if known is not None and not known.is_broken:
             return known
-        record = self.load(run)
+        record = await self._load(run)
         values = Values(self._services.journal, {})
-        blueprint = Blueprint.of_document(values.load_object(record.created.document))
-        values = Values(self._services.journal, values.load_object(record.created.inputs))
-        values.restore(record)
+        inputs = await values.load_object(record.created.inputs)
+        blueprint = Blueprint.of_document(await values.load_object(record.created.document), inputs)
+        values = Values(self._services.journal, inputs)
+        await values.restore(record)
         if record.mode is Mode.SESSION:
             for step in record.steps.values():
                 if step.call is not None:
-                    call = values.load_object(step.call)
-                    parameters = call["parameters"]
+                    call = await values.load_object(step.call)
+                    parameters = (
+                        call["parameters"] if step.asked is None else await values.load_object(step.asked)
+                    )
                     assert isinstance(parameters, dict)  # INVARIANT: `add_step` binds an object
                     blueprint.add_call(step.key, str(call["capability"]), parameters)
         requester = Principal.parse(record.created.principal)
@@ -255,20 +266,29 @@ class Engine:
             requester.type, requester.id, self._services.roles.get(str(requester), frozenset())
         )
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
-        catalogue = self._catalogues.of_run(run, record.created.catalogue, record.created.pins)
-        scope = RunScope(self._services, blueprint, catalogue, values, record, requester)
+        catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
+        timers = self.make_timers(run)
+        scope = RunScope(self._services, blueprint, catalogue, values, record, requester, self._bound, timers)
+        # What was read may have been waited for, and somebody else have made it meanwhile: a run has one.
+        known = self._actors.get(run)
+        if known is not None and not known.is_broken:
+            return known
         actor = self.make_actor(scope, durable_n=record.n)
         self._actors[run] = actor
         return actor
 
     def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
         """What drives one run here; a replay has its own."""
-        return RunActor(scope, durable_n=durable_n, progress=self._progress)
+        return RunActor(scope, durable_n=durable_n, progress=self._progress, on_pause=self._let_go)
 
-    def load(self, run: RunId) -> RunRecord:
+    def make_timers(self, run: RunId) -> RunTimers:
+        """What wakes one run here."""
+        return RunTimers(self._timers, run)
+
+    async def _load(self, run: RunId) -> RunRecord:
         """The record that the journal's events make, whether or not the run is under way here."""
         record: RunRecord | None = None
-        for leaf in self._services.journal.run_leaves(run):
+        for leaf in await self._services.journal.events(run):
             record = fold(record, leaf)
         if record is None:
             raise InputError(
@@ -277,31 +297,31 @@ class Engine:
         record.dirty.clear()
         return record
 
-    def blueprint(self, record: RunRecord) -> Blueprint | None:
+    async def _blueprint(self, record: RunRecord) -> Blueprint | None:
         """What a run was going to do; None when that was erased."""
         known = self._actors.get(record.run)
         if known is not None:
             return known.blueprint
-        document = load_json(self._services.journal, record.created.document)
+        document = await load_json(self._services.journal, record.created.document)
         return Blueprint.of_document(document) if document is not None else None
 
     def under_way(self) -> list[RunId]:
         """The runs that this process drives, those included of which nothing is durable yet."""
         return [run for run, actor in self._actors.items() if not actor.record.state.is_finished]
 
-    def versions_of(self, run: RunId) -> set[tuple[str, str]]:
+    async def versions_of(self, run: RunId) -> set[tuple[str, str]]:
         """Every capability with its version that a run has used or, as far as can be told, will use."""
         known = self._actors.get(run)
-        record = known.record if known is not None else self.load(run)
+        record = known.record if known is not None else await self._load(run)
         used = {
             (step.capability, step.version)
             for step in record.steps.values()
             if step.capability is not None and step.version is not None
         }
-        blueprint = self.blueprint(record)
+        blueprint = await self._blueprint(record)
         if blueprint is None:
             return used
-        catalogue = self._catalogues.of_run(run, record.created.catalogue, record.created.pins)
+        catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
         for reference in blueprint.references():
             # A reference that means nothing uses nothing.
             with suppress(AssentError):
@@ -312,8 +332,11 @@ class Engine:
     async def close(self) -> None:
         """Stop every run where it is; each can be resumed. From now on none begins, and none is told anything."""
         self._is_closed = True
-        for actor in list(self._actors.values()):
-            await actor.stop()
+        self._timers.stop()
+        if self._waking is not None:
+            self._waking.cancel()
+            await asyncio.wait({self._waking})
+        await asyncio.gather(*(actor.stop() for actor in self._actors.values()))
         self._actors.clear()
 
     def _require_open(self) -> None:

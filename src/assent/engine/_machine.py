@@ -6,7 +6,7 @@ inside commands). `advance` applies the events and then asks `conclude` what fol
 leads to a rollback once nothing is running, an empty rollback to the end of the run, a step in doubt to a person. `step_task`
 says what the shell has to do next for one step, `next_compensation` which effect is to be taken back next.
 
-The rules stand by who speaks: `_reports` (the shell), `_wishes` (people), `_conclusions` (what nobody has to say).
+The rules stand by who speaks: `_reports` (the shell), `_interventions` (people), `_conclusions` (what nobody has to say).
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from assent.engine._commands import (
     Succeeded,
 )
 from assent.engine._conclusions import conclude
-from assent.engine._readiness import Readiness
+from assent.engine._interventions import decide_approval, decide_cancel, decide_resolution, decide_undo
+from assent.engine._readiness import Readiness, iterations
 from assent.engine._record import Phase, RunRecord, StepRecord, Task, evolve, to_take_back
 from assent.engine._reports import decide_access, decide_compensation, decide_report
-from assent.engine._wishes import decide_approval, decide_cancel, decide_resolution, decide_undo
 from assent.errors import InputError
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.states import Mode, StepState
 
@@ -65,8 +65,8 @@ def advance(record: RunRecord, readiness: Readiness, command: Command, at_ms: in
             if step is not None:
                 readiness.observe(record, step)
                 if isinstance(event, ev.StepsExpanded):
-                    for index in range(event.count):
-                        readiness.observe(record, StepKey(f"{event.step}[{index}]"))
+                    for key in iterations(event.step, event.count):
+                        readiness.observe(record, key)
         events += following
         following = conclude(record)
     return events

@@ -12,24 +12,25 @@ from typing import Any
 
 import msgspec
 
-from assent.engine._admission import APPROVAL_CAPABILITY, effective_risk
+from assent.engine._admission import APPROVAL_CAPABILITY
 from assent.engine._blueprint import Blueprint
 from assent.engine._record import begin
 from assent.engine._scope import idempotency_key
+from assent.engine._terms import RunFacts, effective_risk, undo_of
 from assent.engine.ports import Catalogue, Services
 from assent.errors import AssentError, Json
 from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview, World
 from assent.policy import PolicyContext
-from assent.spec import events as ev
 from assent.spec.canonical import fingerprint
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
-from assent.spec.ids import Commitment, RunId, StepKey
+from assent.spec.events import kinds as ev
+from assent.spec.ids import Commitment, RunId, StepKey, iteration_key
+from assent.spec.language.template import Name
 from assent.spec.principal import Principal
 from assent.spec.states import Undo
 from assent.spec.targets import target_of
-from assent.spec.template import Name
-from assent.spec.workflow import StepSpec
+from assent.spec.workflow.definition import StepSpec
 
 UNKNOWN = "UNKNOWN"
 
@@ -100,7 +101,7 @@ class _Target(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, key: StepKey, step: StepSpec, bound: BoundCapability) -> _Target:
-        return cls(key, step, bound, _undo(step, bound))
+        return cls(key, step, bound, undo_of(step, bound))
 
     @property
     def risk(self) -> RiskLevel:
@@ -129,6 +130,7 @@ class Planner:
         workflow = blueprint.workflow
         self._workflow = workflow.name if workflow is not None else None
         self._environment = environment or (workflow.environment if workflow is not None else None)
+        self._facts = RunFacts(principal, self._workflow, self._environment, mode=blueprint.mode)
         self._context: Mapping[str, object] = {"inputs": inputs, "steps": {}}
         self._inputs = inputs
         self._world: World = services.world.simulate()
@@ -180,7 +182,7 @@ class Planner:
         planned: list[PlannedStep] = []
         for index, item in enumerate(items if isinstance(items, list) else []):
             context = {**self._context, "item": item, "index": index}
-            name = StepKey(f"{key}[{index}]")
+            name = iteration_key(key, index)
             planned.append(await self._plan_call(name, step, context, known=not conditional))
         return planned
 
@@ -241,18 +243,8 @@ class Planner:
         )
 
     def _question(self, target: _Target, inputs: Mapping[str, Json]) -> PolicyContext:
-        return PolicyContext.of(
-            target.bound.spec,
-            self._principal,
-            inputs,
-            risk_level=target.risk,
-            workflow=self._workflow,
-            environment=self._environment,
-            mode=self._blueprint.mode,
-            requester=self._principal,
-            run_labels=self._labels,
-            now_ms=self._services.clock.now_ms(),
-        )
+        now = self._services.clock.now_ms()
+        return self._facts.question(target.bound.spec, inputs, target.risk, self._labels, now)
 
     def _unknown(self, target: _Target) -> PlannedStep:
         inputs = target.step.inputs
@@ -337,11 +329,3 @@ def summarise(steps: list[PlannedStep]) -> dict[str, Json]:
 def _depends(names: frozenset[Name]) -> bool:
     """Whether any of these is an output, which nobody knows before the run."""
     return any(name[0] == "steps" for name in names)
-
-
-def _undo(step: StepSpec, bound: BoundCapability) -> Undo:
-    if not bound.spec.has_effect:
-        return Undo.NOT_NEEDED
-    if not step.keeps_undo:
-        return Undo.NONE
-    return Undo.COMPENSATION if step.compensation is not None else bound.undo

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from assent.engine._record import RunRecord
-from assent.spec.ids import StepKey
+from assent.spec.ids import StepKey, iteration_key
 from assent.spec.states import StepState
 
 PASSABLE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
@@ -70,4 +70,4 @@ def _has_begun(record: RunRecord, key: StepKey) -> bool:
 
 def iterations(step: StepKey, count: int) -> list[StepKey]:
     """The keys of a `foreach` step's iterations."""
-    return [StepKey(f"{step}[{index}]") for index in range(count)]
+    return [iteration_key(step, index) for index in range(count)]

@@ -18,8 +18,8 @@ import msgspec
 
 from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.errors import InternalError
-from assent.spec import events as ev
-from assent.spec.ids import Commitment, PlanId, RunId, StepKey
+from assent.spec.events import kinds as ev
+from assent.spec.ids import Commitment, PlanId, RunId, StepKey, iteration_key
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo, Verdict
 
 UNDO_STEP: Final = StepKey("@undo")
@@ -94,6 +94,8 @@ class ApprovalRecord:
 class StepRecord(msgspec.Struct):
     """Where one step stands and what was journaled about it. `order` is the event number of its outcome.
 
+    `failed_at_ms`: when its last attempt did, if another one is to come.
+
     `has_older_effect`: an attempt before the current one may have left something, whatever the current one does.
     """
 
@@ -114,10 +116,12 @@ class StepRecord(msgspec.Struct):
     served: Commitment | None = None
     error: Commitment | None = None
     call: Commitment | None = None
+    asked: Commitment | None = None
     items: Commitment | None = None
     code: str | None = None
     order: int | None = None
     retry_at_ms: int | None = None
+    failed_at_ms: int = 0
     approval: ApprovalRecord | None = None
     settled_approvals: list[ApprovalRecord] = msgspec.field(default_factory=list)
     was_interrupted: bool = False
@@ -137,7 +141,11 @@ class UndoRecord:
 
 
 class RunRecord(msgspec.Struct):
-    """Everything that a run's events say. `n` is the number of its next event; `dirty` holds steps changed since last asked."""
+    """Everything that a run's events say. `n` is the number of its next event; `dirty` holds steps changed since last asked.
+
+    `counts`, `gathering` and `awaiting` (the steps that wait for an approval, or have it and have not begun) are what each event
+    asks about all steps: looking at them would make a session's call cost as much as the session is long.
+    """
 
     run: RunId
     created: ev.RunCreated
@@ -157,6 +165,8 @@ class RunRecord(msgspec.Struct):
     rollback: list[StepKey] = msgspec.field(default_factory=list)
     dirty: set[StepKey] = msgspec.field(default_factory=set)
     counts: dict[StepState, int] = msgspec.field(default_factory=dict)
+    gathering: int = 0
+    awaiting: dict[StepKey, None] = msgspec.field(default_factory=dict)
 
     @property
     def mode(self) -> Mode:
@@ -182,6 +192,11 @@ class RunRecord(msgspec.Struct):
         """Whether any step is in this state."""
         return self.counts.get(state, 0) > 0
 
+    @property
+    def is_moving(self) -> bool:
+        """A step is under way. A `foreach` step that gathers waits for its iterations and moves nothing by itself."""
+        return self.counts.get(_RUNNING, 0) > self.gathering
+
     def step(self, key: StepKey) -> StepRecord:
         """The step's record; an empty one is added for a step that had no event yet."""
         record = self.steps.get(key)
@@ -193,7 +208,7 @@ class RunRecord(msgspec.Struct):
 
     def open_approvals(self) -> list[ApprovalRecord]:
         """The questions that wait for a person, in the order asked."""
-        asked = [step.approval for step in self.steps.values() if step.state is StepState.AWAITING_APPROVAL]
+        asked = [self.steps[key].approval for key in self.awaiting]
         if self.undo is not None and self.undo.approval is not None:
             asked.append(self.undo.approval)
         return [approval for approval in asked if approval is not None and approval.is_open]
@@ -226,7 +241,7 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
         case ev.AttemptFailed():
             step = _move(record, event.step, StepState.PENDING)
             step.effect, step.code, step.error = event.effect, event.code, event.error
-            step.retry_at_ms, step.task = event.retry_at_ms, None
+            step.retry_at_ms, step.failed_at_ms, step.task = event.retry_at_ms, at_ms, None
         case (
             ev.StepAdded()
             | ev.StepsExpanded()
@@ -296,12 +311,14 @@ def _evolve_step(
 ) -> None:
     match event:
         case ev.StepAdded():
-            record.step(event.step).call = event.call
+            step = record.step(event.step)
+            step.call, step.asked = event.call, event.inputs
         case ev.StepsExpanded():
             step = _move(record, event.step, StepState.RUNNING)
             step.children, step.items, step.task = event.count, event.items, Task.GATHER
+            record.gathering += 1
             for index in range(event.count):
-                record.step(StepKey(f"{event.step}[{index}]"))
+                record.step(iteration_key(event.step, index))
         case ev.StepResumed():
             step = _move(record, event.step, StepState.RUNNING)
             step.task, step.was_interrupted = Task.EXECUTE, False
@@ -525,6 +542,12 @@ def _move(record: RunRecord, key: StepKey, target: StepState) -> StepRecord:
         record.counts[current] -= 1
         record.counts[target] = record.counts.get(target, 0) + 1
         step.state = target
+        if target is _AWAITING_APPROVAL:
+            record.awaiting[key] = None
+        elif current is _AWAITING_APPROVAL:
+            del record.awaiting[key]
+        elif current is _RUNNING and step.task is Task.GATHER:
+            record.gathering -= 1
     return step
 
 
@@ -543,12 +566,5 @@ def _derive_state(record: RunRecord) -> None:
         return
     record.state = _RUN_RUNNING
     waiting = record.counts.get(_AWAITING_APPROVAL, 0)
-    if waiting and not _is_busy(record) and len(record.open_approvals()) == waiting:
+    if waiting and not record.is_moving and len(record.open_approvals()) == waiting:
         record.state = RunState.WAITING
-
-
-def _is_busy(record: RunRecord) -> bool:
-    # A `foreach` step that gathers waits for its iterations and moves nothing by itself.
-    return bool(record.counts.get(StepState.RUNNING, 0)) and any(
-        step.state is StepState.RUNNING and step.task is not Task.GATHER for step in record.steps.values()
-    )

@@ -20,7 +20,7 @@ from assent.engine._commands import (
 )
 from assent.engine._record import Phase, RunRecord, StepRecord, Task
 from assent.errors import InputError
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.states import Effect, StepState, Verdict
 

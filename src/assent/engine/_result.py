@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -39,6 +39,11 @@ class StepResult(msgspec.Struct, frozen=True):
     output: Json = None
     error: dict[str, Json] | None = None
     asked_version: str | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The step that `to_json` told of, by another process of this release."""
+        return cls(**{**data, "status": StepState(data["status"])})
 
     def to_json(self) -> dict[str, Json]:
         """The step's object: `output` when it has one, else `error` when it has one."""
@@ -79,6 +84,13 @@ class RunResult(msgspec.Struct, frozen=True):
                 return step
         raise KeyError(name)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The result that `to_json` told of, by another process of this release; what else is in the object is left out."""
+        known = {name: data[name] for name in cls.__struct_fields__}
+        steps = tuple(StepResult.from_json(step) for step in data["steps"])
+        return cls(**{**known, "status": RunState(data["status"]), "steps": steps})
+
     def to_json(self) -> dict[str, Json]:
         """The run object."""
         return {
@@ -92,25 +104,28 @@ class RunResult(msgspec.Struct, frozen=True):
         }
 
 
-def describe_run(
+async def describe_run(
     record: RunRecord,
     blueprint: Blueprint | None,
     reader: JournalReader,
     ledger: Mapping[str, Json],
     values: Values | None = None,
+    *,
+    only: StepKey | None = None,
 ) -> RunResult:
-    """The run's object. Steps come in the workflow's order; iterations follow their step.
+    """The run's object. Steps come in the workflow's order; iterations follow their step. `only` leaves out all others.
 
     `values` are those of the actor that just drove the run: what it still knows is not read from the journal again.
     """
-    ordered: dict[StepKey, None] = {}
-    for name in blueprint.steps if blueprint is not None else ():
+    ordered: dict[StepKey, None] = {only: None} if only is not None else {}
+    for name in blueprint.steps if blueprint is not None and only is None else ():
         ordered[name] = None
         parent = record.steps.get(name)
         if parent is not None and parent.children:
             ordered |= dict.fromkeys(iterations(name, parent.children))
-    ordered |= dict.fromkeys(record.steps)
-    steps = tuple(_step(name, record, blueprint, reader, values) for name in ordered)
+    if only is None:
+        ordered |= dict.fromkeys(record.steps)
+    steps = tuple([await _step(name, record, blueprint, reader, values) for name in ordered])
     return RunResult(
         run_id=record.run,
         workflow=record.created.workflow,
@@ -118,13 +133,13 @@ def describe_run(
         steps=steps,
         outputs=values.outputs
         if values is not None and values.outputs is not None
-        else load_json(reader, record.outputs),
-        error=_run_error(record, steps, reader),
+        else await load_json(reader, record.outputs),
+        error=await _run_error(record, steps, reader),
         ledger=ledger,
     )
 
 
-def _step(
+async def _step(
     name: StepKey,
     record: RunRecord,
     blueprint: Blueprint | None,
@@ -140,12 +155,12 @@ def _step(
     error: Any = None
     has_succeeded = step.state is _SUCCEEDED
     if step.state in _FAILED or (step.error is not None and not has_succeeded):
-        error = _step_error(step, reader)
+        error = await _step_error(step, reader)
     output: Json = None
     if has_succeeded:
         known, output = values.output(name) if values is not None else (False, None)
         if not known:
-            output = load_json(reader, step.output)
+            output = await load_json(reader, step.output)
     return StepResult(
         name=name,
         # One that failed before it began has no capability on the record, and yet was asked for one.
@@ -162,8 +177,8 @@ def _step(
     )
 
 
-def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:
-    found = load_json(reader, step.error)
+async def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:
+    found = await load_json(reader, step.error)
     if isinstance(found, dict) and "message" in found:
         return {**found, "code": step.code or found.get("code")}
     reason = found.get("reason") if isinstance(found, dict) else None
@@ -177,7 +192,7 @@ def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:
     }
 
 
-def _run_error(
+async def _run_error(
     record: RunRecord, steps: tuple[StepResult, ...], reader: JournalReader
 ) -> dict[str, Json] | None:
     if record.state in _WITHOUT_ERROR:
@@ -193,7 +208,7 @@ def _run_error(
         return None
     failed = next((step for step in steps if step.name == record.failed_step), None)
     if failed is None:
-        told = load_json(reader, record.error)
+        told = await load_json(reader, record.error)
         if isinstance(told, dict):
             return told
         return _error(record.failure_code, record.failure_code.lower().replace("_", " "), record.failed_step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assent.spec.ports import Clock, Entropy
-from assent.spec.workflow import Retry
+from assent.spec.workflow.definition import Retry
 
 
 def retry_at(policy: Retry, attempt: int, code: str, clock: Clock, entropy: Entropy) -> int | None:

@@ -8,6 +8,8 @@ from typing import Final
 
 from assent.engine._blueprint import Blueprint
 from assent.engine._record import RunRecord
+from assent.engine._timers import RunTimers
+from assent.engine._turns import Bound
 from assent.engine._values import Values
 from assent.engine.ports import Catalogue, Services
 from assent.invocation import BoundCapability, CallPhase, Invocation, World
@@ -22,7 +24,7 @@ _NO_UNDO: Final = Undo.NONE  # see `_record.py` for what a look-up in the class 
 class RunScope:
     """One run: what it was to do, what became of it so far, on whose behalf, with which capabilities and services.
 
-    `calls` are prepared and wait for their effect to begin.
+    `bound` is that of all runs together; `calls` are prepared and wait for their effect to begin.
     """
 
     services: Services
@@ -31,6 +33,8 @@ class RunScope:
     values: Values
     record: RunRecord
     requester: Principal
+    bound: Bound
+    timers: RunTimers
     calls: dict[StepKey, Invocation] = field(default_factory=dict)
 
     def receive(

@@ -10,7 +10,7 @@ import msgspec
 from assent.engine._record import RunRecord
 from assent.errors import InternalError, Json, WorldError
 from assent.journal.ports import JournalReader
-from assent.spec.ids import Commitment, StepKey
+from assent.spec.ids import Commitment, StepKey, name_of
 from assent.spec.states import StepState
 
 
@@ -25,6 +25,8 @@ class Values:
         self._steps: dict[str, dict[str, Json]] = {}
         self._known: dict[Commitment, Json] = {}
         self._context: dict[str, object] = {"inputs": inputs, "steps": self._steps}
+        self.inputs = dict(inputs)
+        """The run's own."""
         self.outputs: Json = None
         self._items: dict[StepKey, list[Json]] = {}
 
@@ -33,18 +35,18 @@ class Values:
         """`inputs` and `steps` (name → `{"output": …}`), as expressions see them."""
         return self._context
 
-    def iteration(self, parent: StepKey, items: Commitment, index: int) -> Mapping[str, object]:
+    async def iteration(self, parent: StepKey, items: Commitment, index: int) -> Mapping[str, object]:
         """The same with `item` and `index` of one iteration; the items of its `foreach` step are read once."""
         found = self._items.get(parent)
         if found is None:
-            loaded = self.load(items)
+            loaded = await self.load(items)
             assert isinstance(loaded, list)  # INVARIANT: only lists are expanded
             found = self._items[parent] = loaded
         return {**self._context, "item": found[index], "index": index}
 
     def for_compensation(self, key: StepKey, output: Json) -> Mapping[str, object]:
         """The same, in which a step's name means that step, or that iteration, with its own output."""
-        return {**self._context, "steps": {**self._steps, key.partition("[")[0]: {"output": output}}}
+        return {**self._context, "steps": {**self._steps, name_of(key): {"output": output}}}
 
     def put_output(self, key: StepKey, output: Json) -> None:
         """A step has its output."""
@@ -65,33 +67,33 @@ class Values:
             if commitment is not None:
                 self._known.pop(commitment, None)
 
-    def load(self, commitment: Commitment) -> Json:
+    async def load(self, commitment: Commitment) -> Json:
         """A payload's value. `PAYLOAD_ERASED` when it was erased, `RECORD_CORRUPT` when it is not what was committed to."""
         if commitment in self._known:
             return self._known[commitment]
-        body = self._reader.payload(commitment)
+        body = await self._reader.payload(commitment)
         if body is None:
             raise WorldError("PAYLOAD_ERASED", "the data that this needs was erased from the journal")
         return cast("Json", msgspec.json.decode(body))
 
-    def load_object(self, commitment: Commitment) -> dict[str, Json]:
+    async def load_object(self, commitment: Commitment) -> dict[str, Json]:
         """The same, for a payload that is a JSON object."""
-        value = self.load(commitment)
+        value = await self.load(commitment)
         if not isinstance(value, dict):
             raise InternalError("RECORD_CORRUPT", "a journaled payload is no object")
         return value
 
-    def restore(self, record: RunRecord) -> None:
+    async def restore(self, record: RunRecord) -> None:
         """Load the outputs of every step that has one: a run goes on after its process ended."""
         for step in record.steps.values():
             if step.state is StepState.SKIPPED:
                 self.put_output(step.key, None)
             elif step.output is not None:
                 # Also of a step that is being taken back: how that is done may refer to outputs.
-                self.put_output(step.key, self.load(step.output))
+                self.put_output(step.key, await self.load(step.output))
 
 
-def load_json(reader: JournalReader, commitment: Commitment | None) -> Any:
+async def load_json(reader: JournalReader, commitment: Commitment | None) -> Any:
     """A payload for showing: None when there is none or it was erased."""
-    body = reader.payload(commitment) if commitment is not None else None
+    body = await reader.payload(commitment) if commitment is not None else None
     return msgspec.json.decode(body) if body is not None else None

@@ -1,8 +1,9 @@
 """What the engine asks of the floors around it, and what drives a run.
 
 `Driver` is the seam between one process and many: the embedded driver is the owning process itself; a distributed one delivers
-the same commands to one run at a time from elsewhere. Whoever drives a run must deliver each command at least once, one run's
-commands one at a time, and again after a crash; it may deliver one twice.
+the same wishes to one run at a time from elsewhere. Whoever drives a run must deliver each wish at least once, one run's
+wishes one at a time, and again after a crash; it may deliver one twice. When a run is to be woken is told to its `RunTimers`
+(`_timers.py`), by which a distributed driver learns the same.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from assent.engine._commands import Command
+from assent.engine._blueprint import Blueprint
+from assent.engine._commands import Actor, Wish
 from assent.engine._record import RunRecord
-from assent.invocation import BlobStore, BoundCapability, Gate, Pipeline, World
+from assent.engine._values import Values
+from assent.errors import Json
+from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, World
 from assent.journal.ports import Journal
-from assent.spec.events import AnyEvent
-from assent.spec.ids import RunId, StepKey
+from assent.spec.events.kinds import AnyEvent
+from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Clock, Entropy, Ids
 
 
@@ -58,17 +62,18 @@ class Catalogue(Protocol):
 class Catalogues(Protocol):
     """Hands out the catalogue of each run."""
 
-    def of_run(self, run: RunId, revision: int | None, pins: tuple[str, ...] = ()) -> Catalogue:
+    def of_run(self, revision: int | None, pins: tuple[str, ...] = ()) -> Catalogue:
         """What the run may call: what holds now when it begins (None), what held before that many changes when it goes on."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the body, each with its unit."""
+    """Bounds of the body, each with its unit; `concurrent_steps` is for one run."""
 
     concurrent_steps: int = 8
-    step_timeout_s: float | None = None
+    concurrent_steps_of_all: int = 256
+    step_timeout_s: float = 7200.0
     foreach_items: int = 10_000
     payload_bytes: int = 64 * 1024 * 1024
 
@@ -121,13 +126,77 @@ class Services:
     roles: Mapping[str, frozenset[str]]
 
 
-class Driver(Protocol):
-    """Delivers commands to runs, one at a time for each, keeps their timers, and survives crashes."""
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """How a run stands. `blueprint` is None when its document was erased; `values` are those that whoever drives it knows."""
 
-    async def deliver(self, run: RunId, command: Command) -> RunRecord:
-        """Give a command to a run and wait until its events are durable; the record after it."""
+    record: RunRecord
+    blueprint: Blueprint | None
+    values: Values | None = None
+
+
+class Driver(Protocol):
+    """Delivers wishes to runs, one at a time for each, wakes them when their time has come, and survives crashes.
+
+    This is all that the roof asks of whatever drives runs. A wish is plain data, so that it can come from another process, and it
+    may be delivered twice. What of a run is kept between two wishes is the driver's affair: everything that counts is in the
+    journal, and an append under an event number that is taken is refused.
+    """
+
+    async def start(
+        self,
+        blueprint: Blueprint,
+        inputs: Mapping[str, Json],
+        actor: Actor,
+        *,
+        environment: str | None = None,
+        plan: PlanId | None = None,
+    ) -> RunId:
+        """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
         ...
 
-    async def drive(self, run: RunId) -> RunRecord:
-        """Let a run go on until it ends or waits for a person; the record then."""
+    async def deliver(self, run: RunId, wish: Wish) -> RunRecord:
+        """Give a run a wish and wait until what comes of it is durable; the record then. Raises the machine's refusal."""
+        ...
+
+    async def drive(self, run: RunId, wish: Wish | None = None) -> Driven:
+        """The same, if there is a wish, and let the run go on until it ends or waits for a person."""
+        ...
+
+    async def call(
+        self, run: RunId, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+    ) -> tuple[StepKey, Driven]:
+        """Add a step to a session and wait until there is an answer about it; its key. `SESSION_CLOSED`."""
+        ...
+
+    async def look(self, run: RunId) -> Driven:
+        """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
+        ...
+
+    def hold(self, run: RunId) -> None:
+        """More is coming to a run soon: what is known of it is worth keeping."""
+        ...
+
+    def release(self, run: RunId) -> None:
+        """Nothing more is coming. Harmless when it is said twice, or too late."""
+        ...
+
+    def wake(self) -> None:
+        """Let every run under way look again at what it may do: the gate opened."""
+        ...
+
+    async def watch(self) -> None:
+        """From now on wake the runs that wait for an answer when the time for it has passed, those of earlier owners too."""
+        ...
+
+    def under_way(self) -> list[RunId]:
+        """The runs that are driven now, those included of which nothing is durable yet."""
+        ...
+
+    async def versions_of(self, run: RunId) -> set[tuple[str, str]]:
+        """Every capability with its version that a run has used or, as far as can be told, will use."""
+        ...
+
+    async def close(self) -> None:
+        """Stop every run where it is; each can be resumed. From now on none begins, and none is told anything."""
         ...

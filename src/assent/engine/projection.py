@@ -15,7 +15,7 @@ from assent.engine._record import UNDO_STEP, ApprovalRecord, RunRecord, StepReco
 from assent.errors import InternalError
 from assent.journal import PROJECTION_KEYS, PROJECTIONS
 from assent.journal.ports import Row
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 
 
@@ -56,6 +56,8 @@ class RunProjector:
             record = fold(records.get(leaf.run), leaf)
             assert record is not None, "every entry of a run makes or changes its record"
             records[record.run] = record
+        # A row is the record's state, so that only the last one of each key has to be made.
+        for record in records.values():
             for row in changed_rows(record):
                 rows[(row.table, *row.key)] = row
         yield from rows.values()

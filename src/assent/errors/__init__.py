@@ -6,8 +6,8 @@
     ├── WorldError             the world's side: a file, a disk, another process; a retry may help
     └── InternalError          our side: a bug, please report it
 
-Codes are stable and listed in `assent.errors.catalog`; people script against them. Doors alone turn an error into JSON or an
-exit code. Every error survives a round trip through `to_dict` and `from_dict`, because errors are journaled and sent.
+Codes are stable and explained in `assent.errors.explanations`; people script against them. Doors alone turn an error into JSON
+or an exit code. Every error survives a round trip through `to_dict` and `from_dict`, because errors are journaled and sent.
 """
 
 from __future__ import annotations

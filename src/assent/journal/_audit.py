@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -15,7 +14,8 @@ from assent.journal._proof import InclusionProof
 from assent.journal._record import Record
 from assent.journal._trust import TrustPolicy
 from assent.journal.ports import EventFilter
-from assent.spec.events import Leaf, ReleaseRegistered, RunCreated, decode_leaf
+from assent.spec.events.kinds import Leaf, ReleaseRegistered, RunCreated, decode_leaf
+from assent.spec.globs import glob_matches
 from assent.spec.ids import RunId
 
 # -- the log ------------------------------------------------------------------------------------------------------------
@@ -43,6 +43,7 @@ class LogLine(msgspec.Struct, frozen=True):
             "seq": leaf.seq,
             "at_ms": leaf.at_ms,
             "run_id": leaf.run,
+            "stream": leaf.stream,
             "n": leaf.n,
             "kind": leaf.event.kind,
             "principal": self.principal,
@@ -52,7 +53,8 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 def audit_log(leaves: Iterable[Leaf], wanted: EventFilter) -> Iterator[LogLine]:
-    """The entries that pass a filter, in log order. `leaves` must begin with the ledger's first.
+    """The entries that pass a filter, in log order. `leaves` must be all of them, or, where a run is wanted, all of that run and
+    all of no run.
 
     `wanted.capability` may be a pattern (`io.fs.*`); the others are compared as they are.
     """
@@ -85,7 +87,7 @@ def _passes(line: LogLine, wanted: EventFilter) -> bool:
         and (not wanted.kinds or leaf.event.kind in wanted.kinds)
         and (
             wanted.capability is None
-            or any(fnmatchcase(capability, wanted.capability) for capability in _capabilities(line))
+            or any(glob_matches(wanted.capability, capability) for capability in _capabilities(line))
         )
     )
 
@@ -177,15 +179,15 @@ def verify_proof(text: bytes | str, trust: TrustPolicy, *, entry: bytes | None =
             details={"index": proof.index},
         )
     opened = proof.verify(leaf_hash(data), trust)
-    leaf = _decoded(data)
+    leaf = _decoded(data, proof.index)
     if leaf is not None and leaf.seq != proof.index:
         # Only the keeper of the key can make such a ledger; its own `verify` would refuse it.
         raise InputError("PROOF_INVALID", f"the entry at index {proof.index} calls itself entry {leaf.seq}")
     return ProvenEntry(proof.index, data, leaf, opened.checkpoint)
 
 
-def _decoded(data: bytes) -> Leaf | None:
+def _decoded(data: bytes, index: int) -> Leaf | None:
     try:
-        return decode_leaf(data)
+        return decode_leaf(data, index)
     except (ValueError, RecursionError):
         return None

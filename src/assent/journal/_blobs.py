@@ -2,6 +2,7 @@
 
 blobs/ab/cdef…      one file per content, 0600
 blobs/tmp/…         what is being written; leftovers of a crash are removed by the next owner
+blobs/tmp/open      an owner puts blobs here and has not closed: what no event took up is still to be looked for
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from errno import EDQUOT, ENOSPC
 from hashlib import sha256
@@ -25,6 +26,8 @@ from assent.journal._files import create_private_file, ensure_private_dir, fsync
 BLOBS_DIR: Final = "blobs"
 CHUNK_BYTES: Final = 1 << 20
 
+_OPEN: Final = "open"
+
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -38,13 +41,18 @@ class BlobStore:
         # each `put` counts as one use until the journal reports it as referred to.
         self._fresh: Counter[str] = Counter()
         self._lock = Lock()
+        self._is_marked = False
+        self.was_left = False
+        """Whether an owner before this one was killed that may have put blobs which no event refers to."""
 
     def prepare(self) -> None:
         """Make the folders and remove what a crash left half-written. For the owner, before the first `put`."""
         ensure_private_dir(self._root)
         ensure_private_dir(self._root / "tmp")
         for leftover in (self._root / "tmp").iterdir():
-            leftover.unlink()
+            self.was_left = True
+            if leftover.name != _OPEN:
+                leftover.unlink()
 
     def put(self, chunks: Iterable[bytes]) -> str:
         """Store bytes and return their address, 64 hex digits of SHA-256; durable (file and folder) when it returns.
@@ -55,6 +63,7 @@ class BlobStore:
         temporary = self._root / "tmp" / f"{os.getpid()}-{next(self._numbers)}"
         try:
             try:
+                self._mark()
                 digest = _write(temporary, chunks)
                 FAILPOINTS.hit("blob.before")
                 with self._lock:
@@ -119,6 +128,24 @@ class BlobStore:
             raise _failed(error) from error
         return removed
 
+    def unsettled(self) -> set[str]:
+        """The blobs that were put here and that no durable event has taken up."""
+        with self._lock:
+            return {digest for digest, count in self._fresh.items() if count > 0}
+
+    def close(self, in_use: Callable[[], Collection[str]]) -> None:
+        """Remove what no event took up: of the blobs put here, or of all when an owner was killed before.
+
+        `in_use` is asked only where there may be any, so that a clean end costs the same however many blobs are kept.
+        """
+        left = self.unsettled()
+        self.forget_fresh()
+        if self.was_left:
+            self.collect(in_use())
+        elif left:
+            self.discard(left.difference(in_use()))
+        (self._root / "tmp" / _OPEN).unlink(missing_ok=True)
+
     def collect(self, in_use: Collection[str]) -> int:
         """Remove every blob that is neither in use nor just put; how many."""
         try:
@@ -131,6 +158,13 @@ class BlobStore:
         """No event will refer to the blobs put so far unless one does already: for the owner's last collection."""
         with self._lock:
             self._fresh.clear()
+
+    def _mark(self) -> None:
+        # Before the first blob: an orphan that nobody knows of would be kept for ever. One that is lost with the power is found
+        # with the next one.
+        if not self._is_marked:
+            os.close(os.open(self._root / "tmp" / _OPEN, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            self._is_marked = True
 
     def _stored(self) -> Iterator[str]:
         for folder in sorted(self._root.iterdir()):

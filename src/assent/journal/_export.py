@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from assent.errors import InputError, WorldError
+from assent.journal._commits import Commit
 from assent.journal._files import create_private_file, ensure_private_dir, fsync_dir
 from assent.journal._note import Verifier
 from assent.journal._record import CHUNK_ROWS, Chunk, PayloadRow, Record, StoredTree
@@ -213,7 +214,13 @@ class ExportRecord:
         self._folder = folder
 
     def damage(self) -> str | None:
-        return None
+        # What people are told to keep elsewhere has to be the right thing on the day when it is needed.
+        newest = max(self.checkpoints(), default=(0, ""))[1]
+        try:
+            kept = (self._folder / NEWEST).read_bytes()
+        except OSError:
+            kept = None
+        return None if kept == newest.encode() else f"the file `{NEWEST}` is not the newest signed checkpoint"
 
     def chunks(self) -> Iterator[Chunk]:
         leaves: list[bytes] = []
@@ -234,6 +241,9 @@ class ExportRecord:
             yield checkpoint.size, checkpoint.note
 
     def tree(self) -> StoredTree | None:
+        return None
+
+    def commits(self) -> Iterator[Commit] | None:
         return None
 
     def payloads(self) -> Iterator[PayloadRow] | None:
@@ -258,10 +268,11 @@ class ExportRecord:
         return {known for row in found if (known := Commitment(row.commitment.hex())) in commitments}
 
     @property
-    def has_projections(self) -> bool:
-        return False
+    def tables(self) -> None:
+        return None
 
-    def rows(self, table: str) -> Iterator[tuple[Cell, ...]]:
+    def rows(self, table: str, run: str | None = None) -> Iterator[tuple[Cell, ...]]:
+        del run
         raise InputError("EXPORT_INVALID", f"an export has no projection `{table}`")
 
     def _lines(self, name: str) -> Iterator[bytes]:

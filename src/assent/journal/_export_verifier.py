@@ -19,6 +19,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from hashlib import sha256, sha512
 from pathlib import Path
+from typing import Any
 
 Point = tuple[int, int, int, int]
 
@@ -55,18 +56,20 @@ def check(folder: Path, vkey: str, kept: str | None) -> str:
     signed = [open_checkpoint(json.loads(line)["note"], vkey) for line in lines(folder / "checkpoints.jsonl")]
     if kept is not None:
         signed.append(open_checkpoint(kept, vkey))
+    check_newest(folder)
     roots: dict[int, bytes] = {}
     for size, root in signed:
         if roots.setdefault(size, root) != root:
             raise MismatchError(f"two signed checkpoints of size {size} differ: the ledger's keeper has lied")
     peaks: list[bytes] = []
     bound: set[str] = set()
-    count = 0
+    count, version = 0, 1
+    numbers: dict[str, int] = {}
     for leaf in lines(folder / "leaves.jsonl"):
         peaks = grown(peaks, count, sha256(b"\x00" + leaf).digest())
         entry = json.loads(leaf)
-        if entry["seq"] != count:
-            raise MismatchError(f"entry {count} calls itself {entry['seq']}")
+        check_place(entry, count, version, numbers)
+        version = entry["v"]
         bound.update(
             value for value in entry["event"].values() if isinstance(value, str) and len(value) == 64
         )
@@ -82,6 +85,26 @@ def check(folder: Path, vkey: str, kept: str | None) -> str:
         f"root {b64encode(root_of(peaks)).decode()}\n"
         f"{count - newest} entries at the end are not signed yet\n"
     )
+
+
+def check_newest(folder: Path) -> None:
+    """The file to be kept elsewhere is the newest of the checkpoints."""
+    notes = [json.loads(line)["note"] for line in lines(folder / "checkpoints.jsonl")]
+    if (folder / "checkpoint").read_text(encoding="utf-8") != (notes[-1] if notes else ""):
+        raise MismatchError("the file `checkpoint` is not the newest signed checkpoint")
+
+
+def check_place(entry: dict[str, Any], place: int, version: int, numbers: dict[str, int]) -> None:
+    """An entry is the next one of its stream (a run, or the ledger's own); one of format 1 says its place in the log as well."""
+    if entry["v"] not in (version, 2):
+        raise MismatchError(f"entry {place} is of an older format than one before it")
+    stream = entry["stream"] if entry["v"] == 2 else entry.get("run", "ledger")
+    number = numbers.get(stream, 0)
+    numbers[stream] = number + 1
+    if entry["v"] == 1 and entry["seq"] != place:
+        raise MismatchError(f"entry {place} calls itself {entry['seq']}")
+    if entry.get("n", number) != number:
+        raise MismatchError(f"entry {place} is number {entry['n']} of {stream}, not {number}")
 
 
 def check_payloads(path: Path, bound: set[str]) -> int:

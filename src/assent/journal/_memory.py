@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from assent.errors import InternalError, WorldError
+from assent.journal._followers import Followers
 from assent.journal._merkle import Frontier
 from assent.journal._note import Signer
+from assent.journal._projections import Folding, Projection, Tables
 from assent.journal._reader import decode_entry
-from assent.journal._rows import checked_body, projection_columns
-from assent.journal._schema import PROJECTION_KEYS, PROJECTIONS
+from assent.journal._rows import Selection, checked_body
 from assent.journal._sqlite import commitments_of, new_origin
 from assent.journal._tail import Draft, Entry, Tail
-from assent.journal.ports import Batch, Cell, Head, Payload, Projector
+from assent.journal.ports import Batch, Cell, Head, Payload, Projector, Where
 from assent.spec.canonical import INTEGER_MAX
-from assent.spec.events import Leaf, LedgerCreated, PayloadErased
+from assent.spec.events.kinds import Leaf, LedgerCreated, PayloadErased, Who
 from assent.spec.ids import Commitment, RunId
 from assent.spec.ports import Clock, Entropy
 
@@ -23,14 +24,25 @@ from assent.spec.ports import Clock, Entropy
 class MemoryJournal:
     """A `Journal` that lives as long as its object. Each append is done when the call begins to wait."""
 
-    def __init__(self, *, signer_for: Callable[[str], Signer], clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        *,
+        signer_for: Callable[[str], Signer],
+        clock: Clock,
+        entropy: Entropy,
+        areas: Sequence[Projection] = (),
+    ) -> None:
+        self._tables = tables = Tables(areas)
         self.blobs = MemoryBlobs()
         self._entries: list[Entry] = []
-        self._runs: dict[RunId, list[Entry]] = {}
+        self._runs: dict[RunId | None, list[Entry]] = {}
         self._payloads: dict[Commitment, Payload] = {}
         self._blob_refs: set[tuple[Commitment, str]] = set()
         self._checkpoints: list[tuple[int, str]] = []
-        self._rows: dict[str, dict[tuple[Cell, ...], tuple[Cell, ...]]] = {table: {} for table in PROJECTIONS}
+        self._rows: dict[str, dict[tuple[Cell, ...], tuple[Cell, ...]]] = {
+            table: {} for table in tables.columns
+        }
+        self._followers = Followers()
         self._is_closed = False
         origin = new_origin(entropy)
         self._tail = Tail(
@@ -39,6 +51,8 @@ class MemoryJournal:
             frontier=Frontier(),
             signed=0,
             count_events=lambda run: len(self._runs.get(run, ())),
+            tables=tables,
+            stored=lambda table, key: self._rows[table].get(key),
         )
         created = LedgerCreated(origin=origin)
         self._commit(Batch(run=None, expected_n=0, at_ms=clock.now_ms(), events=(created,), seal=True))
@@ -55,14 +69,14 @@ class MemoryJournal:
         self._refuse_if_closed()
         return self._commit(batch)
 
-    async def erase(self, run: RunId, *, by: str, os_uid: int | None, at_ms: int) -> int:
+    async def erase(self, run: RunId, *, who: Who, at_ms: int) -> int:
         """Erase a finished run's payloads and blobs; how many payloads."""
         self._refuse_if_closed()
-        bound = commitments_of(leaf.event for leaf in self.run_leaves(run))
+        bound = commitments_of(leaf.event for leaf in await self.events(run))
         erased = [commitment for commitment in bound if commitment in self._payloads]
         if not erased:
             return 0
-        event = PayloadErased(target=run, count=len(erased), by=by, os_uid=os_uid)
+        event = PayloadErased(target=run, count=len(erased), **who)
         self._commit(Batch(run=None, expected_n=0, at_ms=at_ms, events=(event,), seal=True))
         for commitment in erased:
             del self._payloads[commitment]
@@ -73,44 +87,71 @@ class MemoryJournal:
     async def rebuild(self, projector: Projector) -> int:
         """Drop all projections and fold them from the events again; how many rows."""
         self._refuse_if_closed()
-        rows = list(projector.replay(self.leaves()))
-        self._rows = {table: {} for table in PROJECTIONS}
+        folding = Folding(self._tables)
+        rows = list(projector.replay(folding.passing(map(decode_entry, self._entries))))
+        self._rows = {table: {} for table in self._tables.columns}
         for row in rows:
             self._rows[row.table][row.key] = row.values
-        return len(rows)
+        self._rows |= folding.rows
+        return len(rows) + sum(map(len, folding.rows.values()))
 
     async def close(self) -> None:
         """Seal what is unsigned. Calling it twice is harmless; reading goes on."""
         if not self._is_closed:
             self._is_closed = True
             self._settle(Draft(self._tail), seal=True)
+            self._followers.close()
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def head(self) -> Head:
+    @property
+    def keys(self) -> Mapping[str, int]:
+        """How many of the first columns of each projection are its key."""
+        return self._tables.keys
+
+    async def head(self) -> Head:
         """Where the ledger stands."""
         return self._tail.head
 
-    def leaves(self, *, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
-        """Leaves in log order, `start` included, `stop` not."""
-        return map(decode_entry, self._entries[start:stop])
+    async def leaves(self, *, start: int = 0, limit: int) -> list[Leaf]:
+        """At most so many leaves in log order, from entry `start` on; fewer only at the end of the log."""
+        return [decode_entry(entry) for entry in self._entries[start : start + limit]]
 
-    def run_leaves(self, run: RunId) -> list[Leaf]:
-        """The leaves of one run, oldest first; empty for an unknown run."""
-        return [decode_entry(entry) for entry in self._runs.get(run, ())]
+    async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
+        """The leaves of one run from its event number `since` on, oldest first; empty for an unknown run."""
+        stop = None if limit is None else since + limit
+        return [decode_entry(entry) for entry in self._runs.get(run, ())[since:stop]]
 
-    def payload(self, commitment: Commitment) -> bytes | None:
+    async def payload(self, commitment: Commitment) -> bytes | None:
         """The payload's bytes after checking them; None when it was erased."""
         stored = self._payloads.get(commitment)
         return None if stored is None else checked_body(commitment, stored.salt, stored.body)
 
-    def rows(self, table: str, where: Mapping[str, Cell] | None = None) -> list[dict[str, Cell]]:
-        """Rows of a projection whose columns equal `where`, ordered by key."""
-        columns = projection_columns(table, where)
-        width = PROJECTION_KEYS[table]
-        rows = [dict(zip(columns, values, strict=True)) for values in self._rows[table].values()]
-        rows.sort(key=lambda row: [_sortable(row[column]) for column in columns[:width]])
-        return [row for row in rows if all(row[column] == value for column, value in (where or {}).items())]
+    async def rows(
+        self,
+        table: str,
+        where: Where | None = None,
+        *,
+        after: tuple[Cell, ...] | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> list[dict[str, Cell]]:
+        """At most so many rows of a projection, ordered by key, or by key backwards: those that come after the key `after`."""
+        chosen = Selection.of(self._tables, table, where, after, limit, newest_first=newest_first)
+        stored = self._rows[table]
+        found: list[dict[str, Cell]] = []
+        bound = None if after is None else _sortable(after)
+        for key in sorted(stored, key=_sortable, reverse=newest_first):
+            if bound is not None and (_sortable(key) >= bound if newest_first else _sortable(key) <= bound):
+                continue
+            row = dict(zip(chosen.columns, stored[key], strict=True))
+            if len(found) < limit and chosen.matches(row):
+                found.append(row)
+        return found
+
+    def follow(self, run: RunId, *, since: int = 0) -> AsyncIterator[Leaf]:
+        """Every event of a run from number `since` on, in order, those to come as they are taken; ends when this closes."""
+        return self._followers.follow(self, run, since)
 
     def newest_checkpoint(self) -> tuple[int, str] | None:
         """Size and signed note of the largest checkpoint; None when nothing was signed."""
@@ -128,8 +169,7 @@ class MemoryJournal:
         self._tail.accept(draft)
         self._entries += draft.entries
         for entry in draft.entries:
-            if entry.run is not None:
-                self._runs.setdefault(entry.run, []).append(entry)
+            self._runs.setdefault(entry.run, []).append(entry)
         for _, payload in draft.payloads:
             self._payloads[payload.commitment] = payload
             self._blob_refs.update((payload.commitment, digest) for digest in payload.blobs)
@@ -137,6 +177,7 @@ class MemoryJournal:
             self._rows[table].update(rows)
         if draft.note is not None:
             self._checkpoints.append((draft.head.size, draft.note))
+        self._followers.tell(draft.runs)
         return draft.head
 
     def _refuse_if_closed(self) -> None:
@@ -144,9 +185,9 @@ class MemoryJournal:
             raise InternalError("JOURNAL_CLOSED", "the journal was closed")
 
 
-def _sortable(cell: Cell) -> tuple[int, str]:
+def _sortable(key: tuple[Cell, ...]) -> list[tuple[int, str]]:
     """Numbers before texts, as SQLite has it; a column holds one kind."""
-    return (cell, "") if isinstance(cell, int) else (INTEGER_MAX, str(cell))
+    return [(cell, "") if isinstance(cell, int) else (INTEGER_MAX, str(cell)) for cell in key]
 
 
 class MemoryBlobs:

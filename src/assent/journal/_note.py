@@ -78,6 +78,10 @@ class Signer(Protocol):
 
     def sign(self, message: bytes) -> bytes: ...
 
+    def derive(self, purpose: bytes) -> bytes:
+        """32 bytes that follow from the key and the purpose, and that nobody without the key can know."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:

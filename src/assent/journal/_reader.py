@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from threading import Lock
+from types import NoneType, TracebackType
 from typing import Any, Final, Self
 
 import apsw
@@ -15,29 +16,30 @@ from assent.errors import InputError, WorldError
 from assent.journal._blobs import BLOBS_DIR, BlobStore
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT
-from assent.journal._rows import checked_body, find_payload, has_table, projection_columns
-from assent.journal._schema import LEDGER_FILE, PROJECTION_KEYS, can_be_read, check_ledger, newest_format
+from assent.journal._projections import Projection, Tables
+from assent.journal._rows import Selection, checked_body, commitment_bytes, find_payload, has_table
+from assent.journal._schema import COMMITS_SINCE, LEDGER_FILE, can_be_read, check_ledger, newest_format
 from assent.journal._tail import Entry
-from assent.journal.ports import Cell, Head
-from assent.spec.events import Leaf, decode_leaf
+from assent.journal.ports import Cell, Head, Where
+from assent.spec.events.kinds import Leaf, decode_leaf
 from assent.spec.ids import Commitment, RunId
-
-_ENTRIES_PER_QUERY: Final = 1_024
 
 
 class SqliteReader:
     """A `JournalReader` over the ledger's file. Each call sees what is durable at that moment; `snapshot` freezes a moment.
 
-    Long readings are cut into short queries, so that a reader who pauses never keeps the write-ahead log from being emptied.
-    For one thread at a time.
+    Every reading is one short query, so that a reader who pauses never keeps the write-ahead log from being emptied. Any thread
+    may read; they take turns.
     """
 
-    def __init__(self, connection: apsw.Connection, blobs: BlobStore) -> None:
+    def __init__(self, connection: apsw.Connection, blobs: BlobStore, tables: Tables | None = None) -> None:
+        self._tables = tables or Tables()
         self._connection = connection
         self._blobs = blobs
+        self._lock = Lock()
 
     @classmethod
-    def open(cls, state_dir: Path) -> Self:
+    def open(cls, state_dir: Path, *, areas: Sequence[Projection] = ()) -> Self:
         """A reader of the ledger in this state directory.
 
         Raises `InputError` `STATE_MISSING` when there is none, `STATE_FOREIGN`, `STATE_NEWER`, and `STATE_OLDER` when only an
@@ -57,7 +59,7 @@ class SqliteReader:
                 f"`{path}` was written by an older Assent (format {version}, this one needs {newest_format()})",
                 hint="run `assent doctor`, or anything that writes: it brings the file up to date",
             )
-        return cls(connect_reader(path), BlobStore(state_dir / BLOBS_DIR))
+        return cls(connect_reader(path), BlobStore(state_dir / BLOBS_DIR), Tables(areas))
 
     def close(self) -> None:
         """Release the file. Calling it twice is harmless."""
@@ -72,6 +74,11 @@ class SqliteReader:
     ) -> None:
         self.close()
 
+    @property
+    def blobs(self) -> BlobStore:
+        """Where the pre-images and attachments of this ledger are."""
+        return self._blobs
+
     def blob(self, digest: str) -> Iterator[bytes]:
         """A blob's bytes in chunks; `RECORD_CORRUPT` before the last one when they are missing or not the right ones."""
         return self._blobs.read(digest)
@@ -82,90 +89,118 @@ class SqliteReader:
         with translated():
             self._connection.execute("BEGIN")
         try:
-            yield self.head()
+            yield self._head()
         finally:
             with translated():
                 self._connection.execute("ROLLBACK")
 
+    @property
+    def keys(self) -> Mapping[str, int]:
+        """How many of the first columns of each projection are its key."""
+        return self._tables.keys
+
     # -- the port ------------------------------------------------------------------------------------------------------
 
-    def head(self) -> Head:
+    async def head(self) -> Head:
         """Where the ledger stands."""
-        with translated():
-            row = self._connection.execute("SELECT size, root FROM tree").fetchone()
-        return Head(0, EMPTY_ROOT) if row is None else Head(row[0], row[1])
+        return self._head()
 
-    def leaves(self, *, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
-        """Leaves in log order, `start` included, `stop` not."""
-        for entry in self._entries(start, stop):
-            yield decode_entry(entry)
+    async def leaves(self, *, start: int = 0, limit: int) -> list[Leaf]:
+        """At most so many leaves in log order, from entry `start` on; fewer only at the end of the log."""
+        return [decode_entry(entry) for entry in self._entries(start, limit)]
 
-    def run_leaves(self, run: RunId) -> list[Leaf]:
-        """The leaves of one run, oldest first; empty for an unknown run."""
-        with translated():
-            rows = self._connection.execute(
-                "SELECT seq, run, n, hash, leaf FROM events WHERE run = ? ORDER BY n", (run,)
-            ).fetchall()
-        return [decode_entry(Entry._make(row)) for row in rows]
+    async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
+        """The leaves of one run from its event number `since` on, oldest first; empty for an unknown run."""
+        return self.run_leaves(run, since=since, limit=limit)
 
-    def payload(self, commitment: Commitment) -> bytes | None:
+    async def payload(self, commitment: Commitment) -> bytes | None:
         """The payload's bytes after checking them; None when it was erased."""
-        with translated():
+        with self._lock, translated():
             row = find_payload(self._connection, commitment)
         return None if row is None else checked_body(commitment, row[1], row[2])
 
+    async def rows(
+        self,
+        table: str,
+        where: Where | None = None,
+        *,
+        after: tuple[Cell, ...] | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> list[dict[str, Cell]]:
+        """At most so many rows of a projection, ordered by key, or by key backwards: those that come after the key `after`."""
+        chosen = Selection.of(self._tables, table, where, after, limit, newest_first=newest_first)
+        with self._lock, translated():
+            if not has_table(self._connection, table, self._tables):
+                return []
+        return [dict(zip(chosen.columns, row, strict=True)) for row in self.select(*chosen.sql())]
+
+    # -- what only a file has --------------------------------------------------------------------------------------------
+
+    def run_leaves(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
+        """The same as `events`, for who reads on a thread of its own."""
+        return list(map(decode_entry, self.run_entries(run, since=since, limit=limit)))
+
+    def run_entries(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Entry]:
+        """The same as they are stored, unchecked."""
+        most = -1 if limit is None else limit
+        if run is None and self._has_numbers():
+            rows = self.select(
+                "SELECT seq, run, n, hash, leaf FROM events WHERE run IS NULL AND n >= ? ORDER BY n LIMIT ?",
+                (since, most),
+            )
+        elif run is None:
+            rows = self.select(
+                "SELECT seq, run, n, hash, leaf FROM events WHERE run IS NULL ORDER BY seq LIMIT ? OFFSET ?",
+                (most, since),
+            )
+        else:
+            rows = self.select(
+                "SELECT seq, run, n, hash, leaf FROM events WHERE run = ? AND n >= ? ORDER BY n LIMIT ?",
+                (run, since, most),
+            )
+        return list(map(Entry._make, rows))
+
+    def _has_numbers(self) -> bool:
+        """Whether entries of no run are numbered, and so found without a look at all others."""
+        with self._lock, translated():
+            return int(self._connection.pragma("user_version")) >= COMMITS_SINCE
+
     def blobs_of(self, commitment: Commitment) -> set[str]:
         """The digests of the blobs that were kept for a payload; empty when it was erased."""
-        with translated():
-            rows = self._connection.execute(
-                "SELECT digest FROM blob_refs WHERE commitment = ?", (bytes.fromhex(commitment),)
-            ).fetchall()
+        rows = self.select(
+            "SELECT digest FROM blob_refs WHERE commitment = ?", (commitment_bytes(commitment),)
+        )
         return {str(row[0]) for row in rows}
-
-    def rows(self, table: str, where: Mapping[str, Cell] | None = None) -> list[dict[str, Cell]]:
-        """Rows of a projection whose columns equal `where` (None matches an empty column), ordered by key."""
-        columns = projection_columns(table, where)
-        # Table and columns are names of our own schema, checked just now; values are bound.
-        sql = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - see above
-        if where:
-            sql += f" WHERE {' AND '.join(f'{column} IS ?' for column in where)}"
-        sql += f" ORDER BY {', '.join(columns[: PROJECTION_KEYS[table]])}"
-        with translated():
-            if not has_table(self._connection, table):
-                return []
-            # The tables are STRICT and hold text and integers alone, which apsw's types can't say.
-            rows: list[tuple[Any, ...]] = self._connection.execute(
-                sql, tuple((where or {}).values())
-            ).fetchall()
-        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def newest_checkpoint(self) -> tuple[int, str] | None:
         """Size and signed note of the largest checkpoint; None when nothing was signed."""
-        with translated():
-            row = self._connection.execute(
-                "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
-            ).fetchone()
-        return None if row is None else (int(row[0]), row[1])
+        rows = self.select("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1")
+        return (int(rows[0][0]), rows[0][1]) if rows else None
 
-    def _entries(self, start: int, stop: int | None) -> Iterator[Entry]:
-        at, end = start, (1 << 63) - 1 if stop is None else stop
-        while True:
-            with translated():
-                rows = self._connection.execute(
-                    "SELECT seq, run, n, hash, leaf FROM events WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?",
-                    (at, end, _ENTRIES_PER_QUERY),
-                ).fetchall()
-            entries = list(map(Entry._make, rows))
-            yield from entries
-            if len(entries) < _ENTRIES_PER_QUERY:
-                return
-            at = entries[-1].seq + 1
+    def _head(self) -> Head:
+        rows = self.select("SELECT size, root FROM tree")
+        return Head(rows[0][0], rows[0][1]) if rows else Head(0, EMPTY_ROOT)
+
+    def _entries(self, start: int, limit: int) -> list[Entry]:
+        sql = "SELECT seq, run, n, hash, leaf FROM events WHERE seq >= ? ORDER BY seq LIMIT ?"
+        return list(map(Entry._make, self.select(sql, (start, limit))))
+
+    # `Any`: the columns' types are the schema's, which apsw can't know.
+    def select(self, sql: str, bound: Sequence[Cell | bytes] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, translated():
+            return self._connection.execute(sql, bound).fetchall()
+
+
+_NUMBERS: Final = (int, NoneType)
 
 
 def decode_entry(entry: Entry) -> Leaf:
     """The leaf of a stored entry; `WorldError` `RECORD_CORRUPT` when it is none, or not the one of its place."""
     try:
-        leaf = decode_leaf(entry.data)
+        if type(entry.data) is not bytes or type(entry.n) not in _NUMBERS:
+            raise _corrupt(entry)  # A damaged page has cells of any kind.
+        leaf = decode_leaf(entry.data, entry.seq, entry.n)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _corrupt(entry) from error
     if (leaf.seq, leaf.run, leaf.n) != (entry.seq, entry.run, entry.n):

@@ -6,7 +6,7 @@ nothing is trusted, because finding out whether it may be is the purpose.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +15,13 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 
 import apsw
 
+from assent.errors import WorldError
+from assent.journal._commits import Commit
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT, Frontier
+from assent.journal._projections import Projection, Tables, applied_areas
 from assent.journal._rows import has_table
-from assent.journal._schema import MIGRATIONS, PROJECTIONS, check_ledger
+from assent.journal._schema import COMMITS_SINCE, MIGRATIONS, check_ledger
 from assent.journal.ports import Cell
 from assent.spec.ids import Commitment
 
@@ -87,6 +90,10 @@ class Record(Protocol):
         """The stored head; None when this record is of a kind that has none."""
         ...
 
+    def commits(self) -> Iterator[Commit] | None:
+        """What vouches for the entries, oldest first; None when this record is of a kind, or a format, that has no such rows."""
+        ...
+
     def payloads(self) -> Iterator[PayloadRow] | None:
         """Payloads, oldest first; None when this record carries none at all."""
         ...
@@ -100,25 +107,28 @@ class Record(Protocol):
         ...
 
     @property
-    def has_projections(self) -> bool:
-        """Whether this record carries projections at all."""
+    def tables(self) -> Tables | None:
+        """The projections that this record carries; None when it carries none at all."""
         ...
 
-    def rows(self, table: str) -> Iterator[tuple[Cell, ...]]:
-        """All rows of a projection, columns in the order of `PROJECTIONS`."""
+    def rows(self, table: str, run: str | None = None) -> Iterator[tuple[Cell, ...]]:
+        """All rows of a projection, or those whose first column is `run`; columns in the order of `tables`."""
         ...
 
 
 class SqliteRecord:
     """The raw content of a ledger file, in one snapshot: a writer may go on meanwhile."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, areas: Sequence[Projection] = ()) -> None:
         """`connection` is in a read transaction; `open` makes one."""
         self._connection = connection
+        self._applied = applied_areas(connection)
+        # Those of an area that no owner has brought yet are none of them.
+        self.tables = Tables([area for area in areas if self._applied.get(area.area) == area.applied])
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[Self]:
+    def open(cls, path: Path, *, areas: Sequence[Projection] = ()) -> Iterator[Self]:
         """The record of the ledger at `path`, without taking the owner's lock.
 
         Raises `InputError` `STATE_FOREIGN` or `STATE_NEWER`, and `WorldError` `RECORD_CORRUPT` when the file is past reading.
@@ -129,7 +139,8 @@ class SqliteRecord:
             with translated():
                 # The snapshot begins with the first read, not with BEGIN.
                 connection.execute("BEGIN; SELECT count(*) FROM sqlite_schema")
-            yield cls(connection)
+                record = cls(connection, areas)
+            yield record
         finally:
             connection.close()
 
@@ -138,7 +149,10 @@ class SqliteRecord:
             found = self._connection.execute(
                 "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
             ).fetchall()
-            if found != _expected_schema(int(self._connection.pragma("user_version"))):
+            strange = sorted(self._applied.keys() - {area.area for area in self.tables.areas})
+            if strange:
+                return f"the ledger's file has tables of `{strange[0]}` that this Assent does not make"
+            if found != _expected_schema(int(self._connection.pragma("user_version")), self.tables):
                 return "the tables of the ledger's file are not those that its migrations made"
             # Also compares every index with its table: a run's events are found through one, so a changed index could hide them.
             (fault,) = self._connection.execute("PRAGMA integrity_check(1)").fetchall()[0]
@@ -173,48 +187,62 @@ class SqliteRecord:
             yield size, _readable(note) or ""
 
     def tree(self) -> StoredTree | None:
-        with translated():
-            row = self._connection.execute("SELECT size, frontier, root FROM tree").fetchone()
+        row = next(self._select("SELECT size, frontier, root FROM tree", int, bytes, bytes), None)
         return StoredTree(0, Frontier().to_bytes(), EMPTY_ROOT) if row is None else StoredTree(*row)
 
+    def commits(self) -> Iterator[Commit] | None:
+        with translated():
+            if int(self._connection.pragma("user_version")) < COMMITS_SINCE:
+                return None
+        rows = self._select("SELECT size, root, mac FROM commits ORDER BY size", int, bytes, bytes)
+        return map(Commit._make, rows)
+
     def payloads(self) -> Iterator[PayloadRow] | None:
-        rows = self._select("SELECT seq, tag, commitment, salt, body FROM payloads ORDER BY rowid")
-        return (PayloadRow(*row) for row in rows)
+        sql = "SELECT seq, tag, commitment, salt, body FROM payloads ORDER BY rowid"
+        return map(PayloadRow._make, self._select(sql, int, int, bytes, bytes, bytes))
 
     def blob_refs(self) -> Iterator[tuple[bytes, str]]:
-        return self._select("SELECT commitment, digest FROM blob_refs")
+        return self._select("SELECT commitment, digest FROM blob_refs", bytes, str)
 
     def with_payload(self, commitments: AbstractSet[Commitment]) -> set[Commitment]:
         # By no index: looking one up goes through all epochs of the ledger, and there may be as many as there are runs.
-        found = self._select("SELECT commitment FROM payloads")
+        found = self._select("SELECT commitment FROM payloads", bytes)
         return {known for row in found if (known := Commitment(row[0].hex())) in commitments}
 
-    @property
-    def has_projections(self) -> bool:
-        return True
-
-    def rows(self, table: str) -> Iterator[tuple[Cell, ...]]:
+    def rows(self, table: str, run: str | None = None) -> Iterator[tuple[Cell, ...]]:
         with translated():
-            if not has_table(self._connection, table):
+            if not has_table(self._connection, table, self.tables):
                 return iter(())
         # Table and column names come from our own literal, never from data.
-        return self._select(f"SELECT {', '.join(PROJECTIONS[table])} FROM {table}")  # noqa: S608  # see above
+        columns = self.tables.columns[table]
+        sql = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608  # see above
+        if run is None:
+            return self._select(sql)
+        return self._select(f"{sql} WHERE {columns[0]} = ?", bound=(run,))
 
-    def _select(self, sql: str) -> Iterator[tuple[Any, ...]]:
+    def _select(self, sql: str, *kinds: type, bound: tuple[str, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows; `RECORD_CORRUPT` for a cell of another kind than its column, as a page in another's place has them."""
         with translated():
-            yield from self._connection.execute(sql)
+            for row in self._connection.execute(sql, bound):
+                if kinds and tuple(map(type, row)) != kinds:
+                    raise WorldError(
+                        "RECORD_CORRUPT",
+                        f"a row of the ledger's file does not have the form of its table ({sql.split(' FROM ')[1]})",
+                    )
+                yield row
 
 
-def _readable(text: bytes | None) -> str | None:
+def _readable(text: object) -> str | None:
     """A text of the file, with a mark in the place of what is no UTF-8; such a text equals none that we wrote."""
-    return None if text is None else text.decode(errors="replace")
+    return text.decode(errors="replace") if isinstance(text, bytes) else None if text is None else repr(text)
 
 
-def _expected_schema(version: int) -> list[tuple[Any, ...]]:
+def _expected_schema(version: int, tables: Tables) -> list[tuple[Any, ...]]:
     """The schema that our migrations up to a version make, taken from a database that they just made."""
     connection = apsw.Connection(":memory:")
     try:
-        for migration in MIGRATIONS[:version]:
+        own = [migration for area in tables.areas for migration in area.migrations]
+        for migration in (*MIGRATIONS[:version], *own):
             connection.execute(migration.sql)
         return connection.execute(
             "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"

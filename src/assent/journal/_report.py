@@ -54,10 +54,14 @@ class VerifyReport:
     """Good signed checkpoints."""
     signed: int
     """Leaves that the newest good checkpoint covers."""
+    is_tail_proven: bool | None
+    """Whether the key vouches for the leaves after that; None where it was not there to ask."""
     kept_size: int | None
     """Leaves that the checkpoint kept elsewhere covers; None when none was given."""
     payloads: int | None
     """Payloads that match their commitments; None when the record carries none."""
+    blobs: int | None
+    """Pre-images and attachments that are what was kept; None when they were not looked at."""
     erased: int
     """Payloads that are gone, as a `payload.erased` event says."""
     rows: int | None
@@ -71,7 +75,7 @@ class VerifyReport:
 
     @property
     def unsigned(self) -> int:
-        """Leaves at the end that no checkpoint covers: somebody without the key could have changed or added them."""
+        """Leaves at the end that no checkpoint covers: only the private key can tell whether somebody changed or added them."""
         return self.size - self.signed
 
     @property
@@ -92,8 +96,10 @@ class VerifyReport:
             "checkpoints": self.checkpoints,
             "signed": self.signed,
             "unsigned": self.unsigned,
+            "tail": {"entries": self.unsigned, "authenticated": self.is_tail_proven},
             "kept_size": self.kept_size,
             "payloads": self.payloads,
+            "blobs": self.blobs,
             "erased": self.erased,
             "rows": self.rows,
             "seconds": None

@@ -7,7 +7,7 @@ Only `events`, `payloads` and `checkpoints` are the record. `tree` is where it s
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -34,7 +34,8 @@ class Migration:
     name: str
     sql: str
     is_optional_to_read: bool = False
-    """It only added projection tables, which stand in `SINCE`: a reader takes a file without them as one without rows in them."""
+    """What it added a reader can do without: projection tables, which stand in `SINCE` and are taken as empty, and what vouches
+    for commits."""
 
     @property
     def checksum(self) -> str:
@@ -99,10 +100,41 @@ CREATE TABLE capability_specs(
 ) STRICT, WITHOUT ROWID;
 """
 
+_COMMITS: Final = """
+-- What vouches for the entries of each transaction, before a checkpoint covers them: see `_commits.py`.
+CREATE TABLE commits(size INTEGER PRIMARY KEY, root BLOB NOT NULL, mac BLOB NOT NULL) STRICT;
+
+-- Events of no run are a stream like a run's. Those of format 1 do not say their number, which is their place among their like.
+UPDATE events SET n = numbered.n
+FROM (SELECT seq, row_number() OVER (ORDER BY seq) - 1 AS n FROM events WHERE run IS NULL) AS numbered
+WHERE events.seq = numbered.seq;
+CREATE UNIQUE INDEX events_of_ledger ON events(n) WHERE run IS NULL;
+"""
+
+COMMITS_SINCE: Final = 4
+"""The format from which on each commit is vouched for, and what is written are leaves of version 2."""
+
+_AREAS: Final = """
+-- What commands look for without knowing a run: those that have not ended, those of a plan, what waits for a person.
+CREATE INDEX runs_by_status ON runs(status);
+CREATE INDEX runs_of_plan ON runs(plan_id) WHERE plan_id IS NOT NULL;
+CREATE INDEX approvals_by_status ON approvals(status);
+
+-- Areas bring tables of their own (see `_projections.py`): which of their migrations made those that are here.
+CREATE TABLE areas(
+  area TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL, PRIMARY KEY(area, number)
+) STRICT, WITHOUT ROWID;
+"""
+
+AREAS_SINCE: Final = 5
+"""The format from which on areas may have tables of their own."""
+
 MIGRATIONS: Final = (
     Migration(1, "first", _FIRST),
     Migration(2, "capabilities", _CAPABILITIES, is_optional_to_read=True),
     Migration(3, "capability specs", _SPECS, is_optional_to_read=True),
+    Migration(COMMITS_SINCE, "commits", _COMMITS, is_optional_to_read=True),
+    Migration(AREAS_SINCE, "areas", _AREAS, is_optional_to_read=True),
 )
 
 SINCE: Final[Mapping[str, int]] = MappingProxyType(
@@ -192,10 +224,12 @@ def can_be_read(version: int) -> bool:
     return all(migration.is_optional_to_read for migration in MIGRATIONS[version:])
 
 
-def prepare_ledger(path: Path) -> None:
+def prepare_ledger(path: Path, adopt: Callable[[apsw.Connection], None] | None = None) -> None:
     """See to it that `path` is a ledger of this version: create it, migrate an older one, refuse everything else untouched.
 
-    A crash at any moment leaves either no file or a whole one. Raises what `check_ledger` raises.
+    `adopt` vouches for the entries of a ledger that is older than commits are; it is called in the transaction that migrates, and
+    what it raises leaves the file as it was. A crash at any moment leaves either no file or a whole one. Raises what
+    `check_ledger` raises, and `InputError` `LEDGER_TAIL_UNSEALED` for an older ledger whose last entries nothing vouches for.
     """
     if not path.exists():
         if path.with_name(path.name + "-wal").exists():
@@ -212,7 +246,8 @@ def prepare_ledger(path: Path) -> None:
             connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
                 connection.set_busy_timeout(BUSY_MS_MAX)
-                _migrate(connection, version)
+                connection.pragma("secure_delete", "on")
+                _migrate(connection, version, adopt)
             finally:
                 connection.close()
 
@@ -274,7 +309,7 @@ def _create(path: Path) -> None:
         try:
             connection.pragma("secure_delete", "on")
             connection.pragma("application_id", APPLICATION_ID)
-            _migrate(connection, 0)
+            _migrate(connection, 0, None)
             # Here and not by the first writer: a crash while the mode changes would leave a journal that no reader may roll back.
             connection.pragma("journal_mode", "wal")
         finally:
@@ -283,18 +318,39 @@ def _create(path: Path) -> None:
     fsync_dir(path.parent)
 
 
-def _migrate(connection: apsw.Connection, version: int) -> None:
-    for migration in MIGRATIONS[version:]:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+def _migrate(
+    connection: apsw.Connection, version: int, adopt: Callable[[apsw.Connection], None] | None
+) -> None:
+    # All of them in one transaction: a file is of an older version, or of this one.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if 0 < version < COMMITS_SINCE:
+            _refuse_unsealed(connection)
+        for migration in MIGRATIONS[version:]:
             connection.execute(migration.sql)
             connection.execute(
                 "INSERT INTO migrations(number, name, checksum) VALUES (?, ?, ?)",
                 (migration.number, migration.name, migration.checksum),
             )
             connection.pragma("user_version", migration.number)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+        if adopt is not None and version < COMMITS_SINCE <= newest_format():
+            adopt(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _refuse_unsealed(connection: apsw.Connection) -> None:
+    newest = connection.execute("SELECT max(seq) FROM events").get
+    signed = connection.execute("SELECT max(size) FROM checkpoints").get or 0
+    size = 0 if newest is None else newest + 1
+    if size > signed:
+        raise InputError(
+            "LEDGER_TAIL_UNSEALED",
+            f"the ledger is of an older format, and no checkpoint covers its last {size - signed} entries:"
+            " nobody can tell who wrote them",
+            hint="run `assent resume` once with the Assent that wrote it, which signs them; this file was not touched",
+            details={"size": size, "signed": signed},
+        )

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 import apsw
 
-from assent.errors import InputError, InternalError, WorldError
+from assent.errors import InternalError, WorldError
+from assent.journal._at_once import leaves_at_once
 from assent.journal._blobs import BLOBS_DIR, BlobStore
-from assent.journal._checkpoint import open_checkpoint
-from assent.journal._connection import connect_reader, connect_writer
+from assent.journal._commits import CommitKey
+from assent.journal._connection import connect_reader, connect_writer, translated
 from assent.journal._files import ensure_private_dir
-from assent.journal._note import Ed25519Verifier, Signer
-from assent.journal._reader import SqliteReader
+from assent.journal._followers import Followers
+from assent.journal._note import Signer
+from assent.journal._projections import Folding, Projection, Tables, bring_areas
+from assent.journal._proven import ProvenEntries, adopt, own_checkpoint
+from assent.journal._reader import SqliteReader, decode_entry
 from assent.journal._schema import LEDGER_FILE, prepare_ledger
 from assent.journal._store import LedgerStore
 from assent.journal._tail import Draft, Tail
 from assent.journal._writer import Writer
-from assent.journal.ports import Batch, Cell, Head, Projector
-from assent.spec.events import Event, Leaf, LedgerCreated, LedgerRecovered, PayloadErased
+from assent.journal.ports import Batch, Cell, Head, Projector, Row, Where
+from assent.spec.events.kinds import Event, Leaf, LedgerCreated, LedgerRecovered, PayloadErased, Who
 from assent.spec.ids import Commitment, RunId
 from assent.spec.ports import Clock, Entropy
 
@@ -40,28 +45,40 @@ class SqliteJournal:
         signer_for: Callable[[str], Signer],
         clock: Clock,
         entropy: Entropy,
+        areas: Sequence[Projection] = (),
     ) -> None:
         """Takes over both connections. See `open`."""
+        tables = Tables(areas)
         self.blobs = blobs
         self._clock = clock
-        self._reader = SqliteReader(reader, blobs)
-        self._store = LedgerStore(writer)
+        self._reader = SqliteReader(reader, blobs, tables)
+        self._store = LedgerStore(writer, tables)
         # The same connection as the store's: for the writer's thread alone.
-        self._thread_reader = SqliteReader(writer, blobs)
+        self._thread_reader = SqliteReader(writer, blobs, tables)
         self._is_closed = False
-        frontier, signed = self._store.load()
         stored_origin = self._store.origin()
         origin = new_origin(entropy) if stored_origin is None else stored_origin
         signer = signer_for(origin)
-        self._require_own_key(signer)
+        key = CommitKey(signer.derive, origin)
+        newest = own_checkpoint(self._reader.newest_checkpoint(), signer)
+        last = ProvenEntries(self._thread_reader.select, key).require_tail(newest)
+        frontier, signed = self._store.load(last)
+        self._proven = ProvenEntries(self._reader.select, key)
         self._tail = Tail(
             origin=origin,
             signer=signer,
             frontier=frontier,
             signed=signed,
             count_events=self._store.count_events,
+            tables=tables,
+            stored=self._store.stored_row,
+            mac=last.mac,
         )
-        self._writer = Writer(self._store, self._tail, blobs=blobs, clock=clock)
+        with translated():
+            bring_areas(writer, tables, lambda: leaves_at_once(self._thread_reader))
+        self._tables = tables
+        self._followers = Followers()
+        self._writer = Writer(self._store, self._tail, blobs=blobs, clock=clock, told=self._followers.tell)
         if stored_origin is None:
             self._record(LedgerCreated(origin=origin))
         elif self._tail.unsigned:
@@ -70,18 +87,25 @@ class SqliteJournal:
 
     @classmethod
     def open(
-        cls, state_dir: Path, *, signer_for: Callable[[str], Signer], clock: Clock, entropy: Entropy
+        cls,
+        state_dir: Path,
+        *,
+        signer_for: Callable[[str], Signer],
+        clock: Clock,
+        entropy: Entropy,
+        areas: Sequence[Projection] = (),
     ) -> Self:
         """The journal of this state directory, which is made if it is missing.
 
-        `signer_for` gives the key that signs for the log of a name. What a kill left unsigned is sealed with a
+        `signer_for` gives the key that signs for the log of a name; `areas` are the projections that areas bring, made here if
+        they are new or changed. What a kill left unsigned is sealed with a
         `ledger.recovered` event. Raises `InputError` `STATE_UNSAFE`, `STATE_FOREIGN`, `STATE_NEWER`,
-        `KEY_FOREIGN`; `WorldError` `RECORD_CORRUPT`,
-        `DISK_FULL`, `STORAGE_FAILED`.
+        `KEY_FOREIGN`, `LEDGER_TAIL_UNSEALED`; `WorldError` `LEDGER_TAIL_CHANGED` when what was left unsigned is not what was
+        written, `RECORD_CORRUPT`, `DISK_FULL`, `STORAGE_FAILED`.
         """
         ensure_private_dir(state_dir)
         path = state_dir / LEDGER_FILE
-        prepare_ledger(path)
+        prepare_ledger(path, partial(adopt, signer_for))
         blobs = BlobStore(state_dir / BLOBS_DIR)
         blobs.prepare()
         writer = connect_writer(path)
@@ -95,6 +119,7 @@ class SqliteJournal:
                     signer_for=signer_for,
                     clock=clock,
                     entropy=entropy,
+                    areas=areas,
                 )
             except BaseException:
                 reader.close()
@@ -121,7 +146,7 @@ class SqliteJournal:
         self._refuse_if_closed()
         return await self._writer.append(batch)
 
-    async def erase(self, run: RunId, *, by: str, os_uid: int | None, at_ms: int) -> int:
+    async def erase(self, run: RunId, *, who: Who, at_ms: int) -> int:
         """Erase a finished run's payloads and blobs for good; how many payloads. The caller has checked that it is finished.
 
         The bytes are overwritten in the file and gone from its log when this returns; copies that a file system or a backup
@@ -129,7 +154,7 @@ class SqliteJournal:
         are erased from the record then, and from the disk at the latest when the journal is closed. Calling it twice is harmless.
         """
         self._refuse_if_closed()
-        return await self._writer.call(lambda: self._erase(run, by=by, os_uid=os_uid, at_ms=at_ms))
+        return await self._writer.call(lambda: self._erase(run, who, at_ms))
 
     async def rebuild(self, projector: Projector) -> int:
         """Drop all projections and fold them from the events again; how many rows."""
@@ -146,30 +171,54 @@ class SqliteJournal:
         if self._is_closed:
             return
         self._is_closed = True
+        self._followers.close()
+        # Before the writer's connection: the last one to close is the one that empties the log.
         self._reader.close()
         await self._writer.stop(self._close)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def head(self) -> Head:
+    @property
+    def keys(self) -> Mapping[str, int]:
+        """How many of the first columns of each projection are its key."""
+        return self._tables.keys
+
+    async def head(self) -> Head:
         """Where the ledger stands."""
         return self._writer.head
 
-    def leaves(self, *, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
-        """Leaves in log order, `start` included, `stop` not."""
-        return self._reader.leaves(start=start, stop=stop)
+    async def leaves(self, *, start: int = 0, limit: int) -> list[Leaf]:
+        """At most so many leaves in log order, from entry `start` on; fewer only at the end of the log."""
+        return await self._reader.leaves(start=start, limit=limit)
 
-    def run_leaves(self, run: RunId) -> list[Leaf]:
-        """The leaves of one run, oldest first; empty for an unknown run."""
-        return self._reader.run_leaves(run)
+    async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
+        """The leaves of one run from its event number `since` on, oldest first; empty for an unknown run.
 
-    def payload(self, commitment: Commitment) -> bytes | None:
+        `RECORD_CORRUPT` for an entry that the ledger's key does not vouch for: the ledger's owner acts on what it reads here.
+        """
+        entries = self._reader.run_entries(run, since=since, limit=limit)
+        self._proven.require(entries)
+        return [decode_entry(entry) for entry in entries]
+
+    async def payload(self, commitment: Commitment) -> bytes | None:
         """The payload's bytes after checking them; None when it was erased; `RECORD_CORRUPT` when they do not match."""
-        return self._reader.payload(commitment)
+        return await self._reader.payload(commitment)
 
-    def rows(self, table: str, where: Mapping[str, Cell] | None = None) -> list[dict[str, Cell]]:
-        """Rows of a projection whose columns equal `where`, ordered by key."""
-        return self._reader.rows(table, where)
+    async def rows(
+        self,
+        table: str,
+        where: Where | None = None,
+        *,
+        after: tuple[Cell, ...] | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> list[dict[str, Cell]]:
+        """At most so many rows of a projection, ordered by key, or by key backwards: those that come after the key `after`."""
+        return await self._reader.rows(table, where, after=after, limit=limit, newest_first=newest_first)
+
+    def follow(self, run: RunId, *, since: int = 0) -> AsyncIterator[Leaf]:
+        """Every event of a run from number `since` on, in order, those to come as they become durable; ends when this closes."""
+        return self._followers.follow(self, run, since)
 
     def newest_checkpoint(self) -> tuple[int, str] | None:
         """Size and signed note of the largest checkpoint; None when nothing was signed."""
@@ -180,20 +229,6 @@ class SqliteJournal:
         """The reader that serves the methods above, with what verification and export need besides."""
         return self._reader
 
-    def _require_own_key(self, signer: Signer) -> None:
-        """Refuse a key that did not sign the newest checkpoint: a ledger that goes on with another one would look forged."""
-        newest = self._reader.newest_checkpoint()
-        if newest is None:
-            return
-        try:
-            open_checkpoint(newest[1], [Ed25519Verifier.from_vkey(signer.vkey)])
-        except InputError as error:
-            raise InputError(
-                "KEY_FOREIGN",
-                f"the key `{signer.vkey}` is not the one that signed this ledger so far",
-                hint="put the ledger's own key back, or begin a new ledger with another `--state`",
-            ) from error
-
     # -- on the writer's thread, or before it was started --------------------------------------------------------------
 
     def _record(self, event: LedgerCreated | LedgerRecovered) -> None:
@@ -201,13 +236,13 @@ class SqliteJournal:
         draft.add(Batch(run=None, expected_n=0, at_ms=self._clock.now_ms(), events=(event,)))
         self._writer.commit(draft, seal=True)
 
-    def _erase(self, run: RunId, *, by: str, os_uid: int | None, at_ms: int) -> int:
+    def _erase(self, run: RunId, who: Who, at_ms: int) -> int:
         erased = self._store.stored(
             commitments_of(leaf.event for leaf in self._thread_reader.run_leaves(run))
         )
         if erased:
             blobs = self._store.blobs_of(erased)
-            event = PayloadErased(target=run, count=len(erased), by=by, os_uid=os_uid)
+            event = PayloadErased(target=run, count=len(erased), **who)
             draft = Draft(self._tail)
             draft.add(Batch(run=None, expected_n=0, at_ms=at_ms, events=(event,)))
             self._writer.commit(draft, seal=True, erased=erased)
@@ -223,7 +258,9 @@ class SqliteJournal:
 
     def _rebuild(self, projector: Projector) -> int:
         self._writer.refuse_if_failed()
-        rows = list(projector.replay(self._thread_reader.leaves()))
+        folding = Folding(self._tables)
+        rows = list(projector.replay(folding.passing(leaves_at_once(self._thread_reader))))
+        rows += [Row(table, key, row) for table, of in folding.rows.items() for key, row in of.items()]
         self._store.replace_projections(rows)
         return len(rows)
 
@@ -232,8 +269,7 @@ class SqliteJournal:
             if not self._writer.has_failed:
                 self._writer.commit(Draft(self._tail), seal=True)
                 # Nobody puts blobs any more, so those that no event took up are orphans.
-                self.blobs.forget_fresh()
-                self.blobs.collect(self._store.blobs_in_use())
+                self.blobs.close(self._store.blobs_in_use)
         finally:
             self._store.close()
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 from assent.errors import WorldError
 from assent.failpoints import FAILPOINTS
+from assent.journal._commits import Commit
 from assent.journal._connection import translate, translated
 from assent.journal._merkle import Frontier
+from assent.journal._projections import Tables
 from assent.journal._rows import find_payload, payload_tag
-from assent.journal._schema import PROJECTIONS
 from assent.journal._tail import Draft
 from assent.journal.ports import Cell, Row
-from assent.spec.events import LedgerCreated, decode_leaf
+from assent.spec.events.kinds import LedgerCreated, decode_stored
 from assent.spec.ids import Commitment, RunId
 
 _ROWS_MAX: Final = 16
@@ -34,12 +35,16 @@ class LedgerStore:
     then on: the next owner reads the file and knows.
     """
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, tables: Tables | None = None) -> None:
+        self._tables = tables or Tables()
         self._connection = connection
         self.is_sound = True
 
-    def load(self) -> tuple[Frontier, int]:
-        """The tree, and the size of the newest checkpoint. `RECORD_CORRUPT` when what stands in the file disagrees."""
+    def load(self, last: Commit) -> tuple[Frontier, int]:
+        """The tree, and the size of the newest checkpoint. `RECORD_CORRUPT` when what stands in the file disagrees.
+
+        `last`: the newest commit, which the key vouches for.
+        """
         with translated():
             row = self._connection.execute("SELECT size, frontier, root FROM tree").fetchone()
             newest = self._connection.execute("SELECT max(seq) FROM events").get
@@ -52,6 +57,10 @@ class LedgerStore:
         stated = (0, Frontier().root()) if row is None else (row[0], row[2])
         if stated != (size, frontier.root()) or frontier.size != size or (signed or 0) > size:
             raise _disagreement()
+        if size != last.size or (size > 0 and frontier.root() != last.root):
+            # INVARIANT: only a tree that the key vouches for grows. The next checkpoint signs all of it, entries that nobody
+            # reads again too: a tree of other entries would make a forged history a signed one.
+            raise _disagreement()
         return frontier, signed or 0
 
     def origin(self) -> str | None:
@@ -61,17 +70,31 @@ class LedgerStore:
         if data is None:
             return None
         try:
-            event = decode_leaf(data).event
+            event = decode_stored(data).event
         except ValueError as error:  # msgspec's errors are ValueErrors.
             raise _disagreement() from error
         if not isinstance(event, LedgerCreated):
             raise _disagreement()
         return event.origin
 
-    def count_events(self, run: RunId) -> int:
-        """How many events the run has."""
+    def stored_row(self, table: str, key: tuple[Cell, ...]) -> tuple[Cell, ...] | None:
+        """The row of a projection under its key; None when there is none."""
+        columns = self._tables.columns[table]
+        where = " AND ".join(f"{column} IS ?" for column in columns[: len(key)])
+        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {where}"  # noqa: S608 - names of our own schema
         with translated():
-            newest = self._connection.execute("SELECT max(n) FROM events WHERE run = ?", (run,)).get
+            # `Any`: the columns' types are the schema's, which apsw can't know.
+            row: Any = self._connection.execute(sql, key).fetchone()
+        found: tuple[Cell, ...] | None = row
+        return found
+
+    def count_events(self, run: RunId | None) -> int:
+        """How many events the run has; of None, how many belong to no run."""
+        with translated():
+            if run is None:
+                newest = self._connection.execute("SELECT max(n) FROM events WHERE run IS NULL").get
+            else:
+                newest = self._connection.execute("SELECT max(n) FROM events WHERE run = ?", (run,)).get
         return 0 if newest is None else newest + 1
 
     def write(
@@ -149,7 +172,7 @@ class LedgerStore:
         with translated():
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                for table in PROJECTIONS:
+                for table in self._tables.columns:
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of our own schema
                     self._insert_many(f"INSERT OR REPLACE INTO {table}", by_table.get(table, ()))
                 connection.execute("COMMIT")
@@ -201,6 +224,8 @@ class LedgerStore:
                 "INSERT OR REPLACE INTO tree VALUES (0, ?, ?, ?)",
                 (draft.head.size, draft.frontier.to_bytes(), draft.head.root),
             )
+        if draft.commit is not None:
+            execute("INSERT INTO commits VALUES (?, ?, ?)", draft.commit)
         if draft.note is not None:
             execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (draft.head.size, draft.note))
 

@@ -15,17 +15,22 @@ import msgspec
 
 from assent.errors import AssentError, InputError, InternalError
 from assent.journal._checkpoint import Checkpoint, sign_checkpoint
+from assent.journal._commits import NO_MAC, Commit, CommitKey
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Signer
+from assent.journal._projections import Key, Stored, Tables, Values
 from assent.journal.ports import Batch, Cell, Head, Payload
 from assent.spec.canonical import INTEGER_MAX
-from assent.spec.events import (
+from assent.spec.events.kinds import (
     EVENT_TYPES,
     LEAF_VERSION,
+    LEDGER_STREAM,
     AnyEvent,
     Event,
     Leaf,
-    decode_leaf,
+    StoredLeaf2,
+    decode_stored,
+    encode_stored,
     fields_naming,
     is_sealed,
 )
@@ -41,7 +46,7 @@ _RUNS_REMEMBERED_MAX: Final = 16_384
 
 
 class Entry(NamedTuple):
-    """One leaf as it is stored."""
+    """One leaf as it is stored. `n` is None where an event of no run stands in a file that was not brought up to format 4."""
 
     seq: int
     run: RunId | None
@@ -53,7 +58,19 @@ class Entry(NamedTuple):
 class Tail:
     """What is durable: the tree, how much of it is signed, and where each run stands."""
 
-    __slots__ = ("_count_events", "_next_n", "frontier", "head", "origin", "signed", "signer")
+    __slots__ = (
+        "_count_events",
+        "_next_n",
+        "frontier",
+        "head",
+        "key",
+        "mac",
+        "origin",
+        "signed",
+        "signer",
+        "stored",
+        "tables",
+    )
 
     def __init__(
         self,
@@ -62,24 +79,34 @@ class Tail:
         signer: Signer,
         frontier: Frontier,
         signed: int,
-        count_events: Callable[[RunId], int],
+        count_events: Callable[[RunId | None], int],
+        mac: bytes = NO_MAC,
+        tables: Tables | None = None,
+        stored: Stored = lambda _table, _key: None,
     ) -> None:
-        """`signed`: the size of the newest checkpoint. `count_events`: how many durable events a run has."""
+        """`signed`: the size of the newest checkpoint. `mac`: that of the newest commit. `stored`: the rows of `tables`.
+
+        `count_events`: how many durable events a run has; of None, how many belong to no run.
+        """
         self.origin = origin
         self.signer = signer
         self.frontier = frontier
         self.head = Head(frontier.size, frontier.root())
         self.signed = signed
+        self.key = CommitKey(signer.derive, origin)
+        self.mac = mac
+        self.tables = tables or Tables()
+        self.stored = stored
         self._count_events = count_events
-        self._next_n: dict[RunId, int] = {}
+        self._next_n: dict[RunId | None, int] = {}
 
     @property
     def unsigned(self) -> int:
         """How many of the newest events no checkpoint covers."""
         return self.head.size - self.signed
 
-    def next_n(self, run: RunId) -> int:
-        """The number of the run's next event."""
+    def next_n(self, run: RunId | None) -> int:
+        """The number of the next event of a run; of None, of those that belong to no run."""
         known = self._next_n.get(run)
         return self._count_events(run) if known is None else known
 
@@ -87,6 +114,8 @@ class Tail:
         """The draft is durable now."""
         self.frontier = draft.frontier
         self.head = draft.head
+        if draft.commit is not None:
+            self.mac = draft.commit.mac
         if draft.note is not None:
             self.signed = draft.head.size
         remembered = self._next_n
@@ -104,6 +133,7 @@ class Draft:
         "_seal",
         "_size",
         "_tail",
+        "commit",
         "entries",
         "frontier",
         "head",
@@ -120,7 +150,7 @@ class Draft:
         self._seal = False
         self.frontier = tail.frontier
         self.head = tail.head
-        self.next_n: dict[RunId, int] = {}
+        self.next_n: dict[RunId | None, int] = {}
         self.entries: list[Entry] = []
         self.payloads: list[tuple[int, Payload]] = []
         """Payloads, each with the number of the leaf that binds it."""
@@ -128,6 +158,8 @@ class Draft:
         """Projection rows by table and key: of several for one key, the last."""
         self.note: str | None = None
         """The signed checkpoint, when this draft is sealed."""
+        self.commit: Commit | None = None
+        """What vouches for the entries of this draft, once it is finished."""
 
     def add(self, batch: Batch) -> None:
         """Take a batch in, wholly or not at all.
@@ -135,42 +167,67 @@ class Draft:
         Raises `STALE_WRITER` when the batch does not continue its run, `LEAF_PROFILE` when an event holds what a leaf may not,
         `PAYLOAD_UNBOUND` when a payload belongs to none of the events.
         """
-        run, n = batch.run, None
-        if run is not None:
-            known = self.next_n.get(run)
-            n = self._tail.next_n(run) if known is None else known
-            if n != batch.expected_n:
-                raise InputError(
-                    "STALE_WRITER",
-                    f"the run `{run}` stands at event {n}, not {batch.expected_n}: somebody else went on with it",
-                    hint=f"look at it with `assent show {run}`",
-                    details={"run_id": run, "expected": batch.expected_n, "actual": n},
-                )
+        run = batch.run
+        known = self.next_n.get(run)
+        n = self._tail.next_n(run) if known is None else known
+        # The ledger's own events are of many things at once, so whoever adds one can't know the number of the next.
+        if run is not None and n != batch.expected_n:
+            raise InputError(
+                "STALE_WRITER",
+                f"the run `{run}` stands at event {n}, not {batch.expected_n}: somebody else went on with it",
+                hint=f"look at it with `assent show {run}`",
+                details={"run_id": run, "expected": batch.expected_n, "actual": n},
+            )
+        stream = LEDGER_STREAM if run is None else run
         seq, at_ms, seal = self._size, batch.at_ms, self._seal or batch.seal
         entries: list[Entry] = []
         bound: dict[str, int] = {}
         for event in batch.events:
-            leaf = Leaf(v=LEAF_VERSION, seq=seq, at_ms=at_ms, run=run, n=n, event=event)
-            data = encode_checked(leaf)
+            data = encode_checked(StoredLeaf2(at_ms=at_ms, stream=stream, n=n, event=event))
             entries.append(Entry(seq, run, n, leaf_hash(data), data))
             for name in event.commitment_fields:
                 bound.setdefault(getattr(event, name), seq)
             seal = seal or is_sealed(event)
             seq += 1
-            if n is not None:
-                n += 1
+            n += 1
         payloads = [(_binding(bound, payload.commitment), payload) for payload in batch.payloads]
+        folded = self._fold(batch, entries) if self._tail.tables.areas else {}
 
         # Nothing was changed so far; nothing can fail from here on.
         self._size = seq
         self.entries += entries
         self._hashes += [entry.hash for entry in entries]
         self.payloads += payloads
-        if run is not None and n is not None:
-            self.next_n[run] = n
+        self.next_n[run] = n
         for row in batch.rows:
             self.rows.setdefault(row.table, {})[row.key] = row.values
+        for table, rows in folded.items():
+            self.rows.setdefault(table, {}).update(rows)
         self._seal = seal
+
+    def _fold(self, batch: Batch, entries: list[Entry]) -> dict[str, dict[Key, Values]]:
+        """The rows of areas that a batch changes, over those of the batches before it and what is stored."""
+        folded: dict[str, dict[Key, Values]] = {}
+
+        def stored(table: str, key: Key) -> Values | None:
+            for rows in (folded, self.rows):
+                found = rows.get(table, {}).get(key)
+                if found is not None:
+                    return found
+            return self._tail.stored(table, key)
+
+        for entry, event in zip(entries, batch.events, strict=True):
+            leaf = Leaf(
+                v=LEAF_VERSION, seq=entry.seq, at_ms=batch.at_ms, run=entry.run, n=entry.n, event=event
+            )
+            for row in self._tail.tables.folded(leaf, stored):
+                folded.setdefault(row.table, {})[row.key] = row.values
+        return folded
+
+    @property
+    def runs(self) -> list[RunId]:
+        """The runs that have events in this draft."""
+        return [run for run in self.next_n if run is not None]
 
     @property
     def is_empty(self) -> bool:
@@ -183,11 +240,13 @@ class Draft:
         return self._size - self._tail.signed
 
     def finish(self, *, seal: bool = False) -> None:
-        """Grow the tree; sign it when a batch asked for it, when `seal` says so, or when the unsigned tail is long enough."""
+        """Grow the tree and vouch for it; sign it when a batch asked for it, or `seal` says so, or the unsigned tail is long."""
         if self._hashes:
             self.frontier = self._tail.frontier.copy()
             self.frontier.extend(self._hashes)
             self.head = Head(self.frontier.size, self.frontier.root())
+            mac = self._tail.key.mac(self._tail.mac, self.head.size, self.head.root, self._hashes)
+            self.commit = Commit(self.head.size, self.head.root, mac)
         if self.unsigned > 0 and (seal or self._seal or self.unsigned >= SEAL_EVENTS_MAX):
             checkpoint = Checkpoint(self._tail.origin, self.head.size, self.head.root)
             self.note = sign_checkpoint(checkpoint, self._tail.signer)
@@ -214,7 +273,7 @@ _INTEGER_LISTS: Final = {
 }
 
 
-def encode_checked(leaf: Leaf) -> bytes:
+def encode_checked(leaf: StoredLeaf2) -> bytes:
     """The leaf's bytes, after checking that they keep the restricted profile and can be read back.
 
     Raises `InternalError` LEAF_PROFILE. The bytes are looked at instead of the values, because that is several times cheaper: in
@@ -230,7 +289,7 @@ def encode_checked(leaf: Leaf) -> bytes:
             raise _out_of_profile(leaf, f"`{name}` holds something else than integers within 2^53")
     if not 0 <= leaf.at_ms <= INTEGER_MAX:
         raise _out_of_profile(leaf, "its time is out of range")
-    data = leaf.encode()
+    data = encode_stored(leaf)
     if not data.isascii() or b"\\" in data or b"\x7f" in data:
         raise _out_of_profile(
             leaf,
@@ -239,13 +298,13 @@ def encode_checked(leaf: Leaf) -> bytes:
     try:
         # INVARIANT: what is appended can be read back. A value of another type than its field's would make the ledger unreadable
         # for ever; finding that out here costs a microsecond.
-        decode_leaf(data)
+        decode_stored(data)
     except msgspec.MsgspecError as error:
         raise _out_of_profile(leaf, str(error)) from error
     return data
 
 
-def _out_of_profile(leaf: Leaf, fault: str) -> AssentError:
+def _out_of_profile(leaf: StoredLeaf2, fault: str) -> AssentError:
     return InternalError(
         "LEAF_PROFILE", f"an event of kind `{leaf.event.kind}` can't stand in the ledger: {fault}"
     )

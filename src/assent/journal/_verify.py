@@ -1,9 +1,9 @@
 """`verify`: is the ledger what was recorded? Answered from the stored bytes, the key and, best, a checkpoint kept elsewhere.
 
 Whoever lacks the signing key can't change, drop, insert or reorder an entry that a checkpoint covers, nor a payload, nor a row
-that is shown, without being found here. What this can't find: entries without a checkpoint yet (`unsigned`, at most a second's
-worth after a kill), the whole state put back to an earlier one (unless a newer checkpoint was kept elsewhere), and anything
-done by whoever has the key.
+that is shown, without being found here. Entries that no checkpoint covers yet (`unsigned`, at most a second's worth after a kill)
+are checked where the private key is. What this can't find: the whole state put back to an earlier one (unless a newer checkpoint
+was kept elsewhere), and anything done by whoever has the key.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from pathlib import Path
 
 from assent.errors import WorldError
 from assent.journal._checkpoint import open_checkpoint
-from assent.journal._note import Verifier
+from assent.journal._note import Signer, Verifier
+from assent.journal._projections import Projection
 from assent.journal._record import Record, SqliteRecord
 from assent.journal._report import Fault, Seconds, VerifyReport, by_place
 from assent.journal._verify_contents import ContentsCheck
 from assent.journal._verify_record import RecordCheck
-from assent.journal.ports import Projector
+from assent.journal.ports import Blobs, Projector
 
 
 def verify_ledger(
@@ -27,16 +28,23 @@ def verify_ledger(
     *,
     projector: Projector | None,
     kept: bytes | str | None = None,
+    signer: Signer | None = None,
+    blobs: Blobs | None = None,
     cpu_s: Callable[[], float] | None = None,
+    areas: Sequence[Projection] = (),
 ) -> VerifyReport:
     """What `verify` says of the ledger file at `path`. Takes no lock; a writer may go on meanwhile.
+
+    `areas` bring projections of their own, which are checked as well.
 
     Raises `InputError` `STATE_FOREIGN` or `STATE_NEWER` for a file that is no ledger of this version; a ledger that is damaged
     past opening gives a report with that fault.
     """
     try:
-        with SqliteRecord.open(path) as record:
-            return verify(record, keys, projector=projector, kept=kept, cpu_s=cpu_s)
+        with SqliteRecord.open(path, areas=areas) as record:
+            return verify(
+                record, keys, projector=projector, kept=kept, signer=signer, blobs=blobs, cpu_s=cpu_s
+            )
     except WorldError as error:
         if error.code != "RECORD_CORRUPT":
             raise
@@ -51,13 +59,16 @@ def verify(
     *,
     projector: Projector | None,
     kept: bytes | str | None = None,
+    signer: Signer | None = None,
+    blobs: Blobs | None = None,
     cpu_s: Callable[[], float] | None = None,
 ) -> VerifyReport:
     """Check everything that the record carries and report what was found; changes nothing.
 
     `keys` are the ledger's public keys. `kept` is a checkpoint of this ledger that was kept elsewhere: with it, a state that was
-    rolled back or rewritten is found as well. `projector` is needed to check projections. `cpu_s` (the process's CPU seconds)
-    fills in what the checks cost.
+    rolled back or rewritten is found as well. `signer` has the ledger's private key: with it, what no checkpoint covers yet is
+    checked, too. `blobs`: where those are that payloads need, to be read as well. `projector` is needed to check projections.
+    `cpu_s` (the process's CPU seconds) fills in what the checks cost.
 
     Raises `InputError` when `kept` itself is not a checkpoint signed with one of `keys`.
     """
@@ -72,7 +83,7 @@ def verify(
         faults.append(_corrupt(error, None))
 
     opened = clock()
-    main = RecordCheck(keys, checkpoint)
+    main = RecordCheck(keys, checkpoint, signer)
     try:
         main.run(record)
     except WorldError as error:
@@ -85,7 +96,7 @@ def verify(
         )
 
     checked = clock()
-    contents = ContentsCheck(main.frontier.size, is_whole=main.fault is None)
+    contents = ContentsCheck(main.frontier.size, is_whole=main.fault is None, blobs=blobs)
     try:
         contents.run(record, projector)
     except WorldError as error:
@@ -112,12 +123,21 @@ def _report(
         faults=by_place(faults),
         checkpoints=main.checkpoints,
         signed=main.signed,
+        is_tail_proven=_is_tail_proven(main),
         kept_size=kept_size,
         payloads=contents.payloads,
+        blobs=contents.found_blobs,
         erased=contents.erased,
         rows=contents.rows,
         seconds=seconds,
     )
+
+
+def _is_tail_proven(main: RecordCheck) -> bool | None:
+    """Whether the entries that no checkpoint covers are those that were written; None where nobody here can tell."""
+    if main.fault is None and main.signed == main.frontier.size:
+        return True
+    return None if main.key is None else main.fault is None
 
 
 def _corrupt(error: WorldError, seq: int | None) -> Fault:

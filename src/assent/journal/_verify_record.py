@@ -8,7 +8,7 @@ fails is gone through leaf by leaf, to name the first bad one.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
@@ -17,19 +17,30 @@ import msgspec
 
 from assent.errors import AssentError
 from assent.journal._checkpoint import Checkpoint, open_checkpoint
+from assent.journal._commits import NO_MAC, Commit, CommitKey
 from assent.journal._merkle import Frontier, leaf_hash
-from assent.journal._note import Verifier
-from assent.journal._record import Chunk, Record
+from assent.journal._note import Signer, Verifier
+from assent.journal._record import Chunk, Columns, Record
 from assent.journal._report import Fault
 from assent.journal._tail import SEAL_EVENTS_MAX
-from assent.spec.events import LEAF_VERSION, Leaf, LedgerCreated, LedgerRecovered, is_sealed
-from assent.spec.ids import RunId
+from assent.spec.events.kinds import (
+    LEDGER_STREAM,
+    Event,
+    LedgerCreated,
+    LedgerRecovered,
+    StoredLeaf,
+    StoredLeaf1,
+    is_sealed,
+)
 
-_decoder: Final = msgspec.json.Decoder(Leaf)
+_decoder: Final = msgspec.json.Decoder(StoredLeaf)
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 
 
-def decode_leaves(leaves: Sequence[bytes]) -> list[Leaf] | None:
+_START: Final = Commit(0, b"", NO_MAC)
+
+
+def decode_leaves(leaves: Sequence[bytes]) -> list[StoredLeaf] | None:
     """The leaves, if each is exactly the bytes that its typed value is written as, in the restricted profile; else None.
 
     Encoded leaves have no newline in them, so equal text with as many lines as leaves means that each leaf equals its line.
@@ -53,23 +64,44 @@ class RecordCheck:
     keys: Sequence[Verifier]
     kept: Checkpoint | None = None
     """A checkpoint that was kept elsewhere, its signature already checked."""
+    signer: Signer | None = None
+    """The ledger's own key, with which commits are checked; None where nobody here has it."""
     frontier: Frontier = field(default_factory=Frontier)
     origin: str | None = None
     fault: Fault | None = None
     checkpoints: int = 0
     signed: int = 0
-    _next_n: dict[RunId, int] = field(default_factory=dict)
-    _unsigned: list[Leaf] = field(default_factory=list)
-    """The leaves after the newest good checkpoint, as many of them as there may be."""
+    unvouched: Fault | None = None
+    """The first commit that the key does not vouch for; told where nothing else is wrong."""
+    key: CommitKey | None = None
+    """Made once the log's name is known."""
+    _next_n: dict[str, int] = field(default_factory=dict)
+    """The number of the next event of each stream."""
+    _version: int = 1
+    """The format of the newest entry: none comes before one of an older format."""
+    _is_numbered: bool = False
+    """Whether the columns give a number to what belongs to no run, also where its own bytes don't."""
+    _unsigned: list[tuple[int, Event]] = field(default_factory=list)
+    """The events after the newest good checkpoint, as many of them as there may be."""
     _sizes: list[int] = field(default_factory=list)
     """What the stored checkpoints cover, the smallest first."""
     _pending: list[tuple[int, str]] = field(default_factory=list)
     """Checkpoints that the tree has not reached yet, the largest first."""
+    _commits: Iterator[Commit] = field(default_factory=lambda: iter(()))
+    _commit: Commit | None = None
+    """The commit that the tree has not reached yet."""
+    _vouched: Commit = _START
+    """The newest commit that the tree has reached; where there is a key, that it vouches for."""
+    _added: list[bytes] = field(default_factory=list)
+    """The entries after the newest commit that the tree has reached."""
 
     def run(self, record: Record) -> None:
         """Check everything; stops at the first fault."""
         self._pending = sorted(record.checkpoints(), reverse=True)
         self._sizes = [size for size, _ in reversed(self._pending)]
+        if (commits := record.commits()) is not None:
+            self._is_numbered, self._commits = True, commits
+            self._commit = next(commits, None)
         self._reach(0)
         for chunk in record.chunks():
             if self.fault is not None:
@@ -87,48 +119,72 @@ class RecordCheck:
         fault = None
         if leaves is None or not _columns_fit(chunk, start, leaves, hashes):
             leaves, hashes, fault = _leaf_by_leaf(chunk, start)
-        count, order_fault = self._follow_runs(start, leaves)
+        count, order_fault = self._follow_streams(start, leaves, chunk.columns)
         fault = order_fault or fault
         self._grow(hashes[:count])
         if self.signed > start:
             self._unsigned.clear()
         if len(self._unsigned) <= SEAL_EVENTS_MAX:
-            self._unsigned += leaves[max(self.signed - start, 0) : count]
+            first = max(self.signed - start, 0)
+            self._unsigned += [(start + index, leaves[index].event) for index in range(first, count)]
         self.fault = self.fault or fault
 
-    def _follow_runs(self, start: int, leaves: list[Leaf]) -> tuple[int, Fault | None]:
+    def _follow_streams(
+        self, start: int, leaves: Sequence[StoredLeaf], columns: Columns | None
+    ) -> tuple[int, Fault | None]:
         """How many leaves are in order, and what is wrong with the next one."""
         next_n = self._next_n
-        seq = start
-        for leaf in leaves:
-            run, n = leaf.run, leaf.n
-            if leaf.seq != seq or leaf.v != LEAF_VERSION:
-                return seq - start, Fault(
-                    "ENTRY_INVALID", f"entry {seq} calls itself entry {leaf.seq}, version {leaf.v}", seq
-                )
-            if run is not None:
-                known = next_n.get(run, 0)
-                if n != known:
-                    return seq - start, Fault(
-                        "ENTRY_OUT_OF_ORDER", f"entry {seq} is event {n} of `{run}`, not {known}", seq
-                    )
-                next_n[run] = known + 1
-            elif n is not None:
-                return seq - start, Fault("ENTRY_INVALID", f"entry {seq} numbers an event of no run", seq)
-            elif isinstance(leaf.event, LedgerRecovered) and (fault := self._recovered(seq, leaf.event)):
-                return seq - start, fault
-            seq += 1
         if start == 0 and leaves:
             # The first entry names the log, so that a checkpoint of another log can't be put under this one.
             if not isinstance(leaves[0].event, LedgerCreated):
                 return 0, Fault("ENTRY_INVALID", "the first entry does not say which ledger this is", 0)
             self.origin = leaves[0].event.origin
-        return seq - start, None
+            if self.signer is not None and self._is_numbered:
+                self.key = CommitKey(self.signer.derive, self.origin)
+        version = self._version
+        for index, leaf in enumerate(leaves):
+            stream = leaf.stream
+            n = next_n.get(stream, 0)
+            next_n[stream] = n + 1
+            if type(leaf) is StoredLeaf1:
+                fault = self._follow_older(start + index, leaf, n, version)
+                if fault is None and leaf.run is None and columns is not None:
+                    fault = self._number(start + index, columns.ns[index], n)
+            else:
+                version = 2
+                fault = _out_of_order(start + index, leaf.n, stream, n) if leaf.n != n else None
+            if fault is None and stream == LEDGER_STREAM and isinstance(leaf.event, LedgerRecovered):
+                fault = self._recovered(start + index, leaf.event)
+            if fault is not None:
+                return index, fault
+        self._version = version
+        return len(leaves), None
+
+    def _follow_older(self, seq: int, leaf: StoredLeaf1, n: int, version: int) -> Fault | None:
+        """What is wrong with an entry of format 1, which names its own place, and gives no number to what belongs to no run."""
+        if version != 1:
+            return Fault("ENTRY_INVALID", f"entry {seq} is of an older format than one before it", seq)
+        if leaf.seq != seq:
+            return Fault("ENTRY_INVALID", f"entry {seq} calls itself entry {leaf.seq}", seq)
+        if leaf.run is None:
+            return (
+                None
+                if leaf.n is None
+                else Fault("ENTRY_INVALID", f"entry {seq} numbers an event of no run", seq)
+            )
+        return _out_of_order(seq, leaf.n, leaf.run, n) if leaf.n != n else None
+
+    def _number(self, seq: int, found: int | None, n: int) -> Fault | None:
+        """What is wrong with the number under which an entry stands that does not say its own."""
+        if found == (n if self._is_numbered else None):
+            return None
+        return Fault("ENTRY_INVALID", f"entry {seq} is filed under another run or number than its own", seq)
 
     # -- tree and checkpoints ------------------------------------------------------------------------------------------
 
     def _grow(self, hashes: list[bytes]) -> None:
         """Append to the tree, stopping at each size that a checkpoint speaks of."""
+        self._vouch(hashes)
         done, start = 0, self.frontier.size
         while self.fault is None and done < len(hashes):
             stops = [self._pending[-1][0]] if self._pending else []
@@ -190,6 +246,37 @@ class RecordCheck:
             self.checkpoints += 1
             self.signed = size
 
+    def _vouch(self, hashes: list[bytes]) -> None:
+        """Hold the entries that come next against the commits that added them."""
+        added, size, done = self._added, self.frontier.size, 0
+        while (commit := self._commit) is not None and commit.size <= size + len(hashes):
+            upto = max(commit.size - size, done)
+            added += hashes[done:upto]
+            done = upto
+            if self.key is not None and self.unvouched is None and not self._is_vouched(commit, added):
+                first = self._vouched.size
+                self.unvouched = Fault(
+                    "COMMIT_INVALID",
+                    f"the ledger's key does not vouch for entries {first} to {max(commit.size - 1, first)}",
+                    first,
+                    max(commit.size - 1, first),
+                )
+            if self.unvouched is None:
+                self._vouched = commit
+            added.clear()
+            self._commit = next(self._commits, None)
+        added += hashes[done:]
+
+    def _is_vouched(self, commit: Commit, added: list[bytes]) -> bool:
+        # A tampered file may hold text in the place of bytes.
+        return (
+            self.key is not None
+            and bool(added)
+            and type(commit.root) is bytes
+            and type(commit.mac) is bytes
+            and self.key.covers(self._vouched.mac, commit, added)
+        )
+
     def _recovered(self, seq: int, event: LedgerRecovered) -> Fault | None:
         """A new owner wrote down which checkpoint was the newest: one that was dropped since is missed here."""
         at = bisect_right(self._sizes, seq) - 1
@@ -207,12 +294,12 @@ class RecordCheck:
 
     def _require_signatures(self) -> Fault | None:
         """What may not stand unsigned: kinds that are sealed when they are recorded, and more entries than a tail may have."""
-        for leaf in self._unsigned:
-            if is_sealed(leaf.event):
+        for seq, event in self._unsigned:
+            if is_sealed(event):
                 return Fault(
                     "CHECKPOINT_MISSING",
-                    f"entry {leaf.seq}, `{leaf.event.kind}`, is signed when it is recorded; its checkpoint is gone",
-                    leaf.seq,
+                    f"entry {seq}, `{event.kind}`, is signed when it is recorded; its checkpoint is gone",
+                    seq,
                 )
         if len(self._unsigned) >= SEAL_EVENTS_MAX:
             last = self.signed + SEAL_EVENTS_MAX - 1
@@ -240,6 +327,22 @@ class RecordCheck:
             self.fault = _missing(size, tree.size, "the ledger's own head")
         elif tree is not None and tree != (size, self.frontier.to_bytes(), self.frontier.root()):
             self.fault = Fault("TREE_MISMATCH", "the ledger's stored head is not that of its entries")
+        elif self._commit is not None:
+            self.fault = _missing(size, self._commit.size, "a commit")
+        elif self.unvouched is not None:
+            self.fault = self.unvouched
+        elif self._is_numbered and size:
+            self._require_whole(size)
+
+    def _require_whole(self, size: int) -> None:
+        """The newest commit is that of the newest entries."""
+        first = self._vouched.size
+        if first != size:
+            self.fault = Fault(
+                "COMMIT_INVALID", f"no commit added entries {first} to {size - 1}", first, size - 1
+            )
+        elif self._vouched.root != self.frontier.root():
+            self.fault = Fault("COMMIT_INVALID", "the newest commit is not of the ledger's tree")
 
 
 def _missing(size: int, expected: int, witness: str) -> Fault:
@@ -251,21 +354,30 @@ def _missing(size: int, expected: int, witness: str) -> Fault:
     )
 
 
-def _columns_fit(chunk: Chunk, start: int, leaves: list[Leaf], hashes: list[bytes]) -> bool:
+def _out_of_order(seq: int, found: int | None, stream: str, n: int) -> Fault:
+    return Fault("ENTRY_OUT_OF_ORDER", f"entry {seq} is event {found} of `{stream}`, not {n}", seq)
+
+
+def _columns_fit(chunk: Chunk, start: int, leaves: list[StoredLeaf], hashes: list[bytes]) -> bool:
     columns = chunk.columns
     if columns is None:
         return True
     return (
         columns.seqs == tuple(range(start, start + len(leaves)))
         and columns.hashes == tuple(hashes)
-        and columns.runs == tuple([leaf.run for leaf in leaves])
+        and columns.runs == tuple([_run_of(leaf) for leaf in leaves])
         and columns.ns == tuple([leaf.n for leaf in leaves])
     )
 
 
-def _leaf_by_leaf(chunk: Chunk, start: int) -> tuple[list[Leaf], list[bytes], Fault | None]:
+def _run_of(leaf: StoredLeaf) -> str | None:
+    stream = leaf.stream
+    return None if stream == LEDGER_STREAM else stream
+
+
+def _leaf_by_leaf(chunk: Chunk, start: int) -> tuple[list[StoredLeaf], list[bytes], Fault | None]:
     """The leaves and hashes before the first bad one of a chunk that is not all good, and what is wrong with that one."""
-    leaves: list[Leaf] = []
+    leaves: list[StoredLeaf] = []
     hashes: list[bytes] = []
     for index, data in enumerate(chunk.leaves):
         seq = start + index
@@ -294,7 +406,9 @@ def _leaf_by_leaf(chunk: Chunk, start: int) -> tuple[list[Leaf], list[bytes], Fa
                 Fault("ENTRY_INVALID", f"the bytes of entry {seq} are not how an entry is written", seq),
             )
         leaf = decoded[0]
-        if columns is not None and (columns.runs[index], columns.ns[index]) != (leaf.run, leaf.n):
+        # An event of no run does not say its number in format 1; that one is looked at where streams are followed.
+        n = columns.ns[index] if columns is not None and leaf.n is None else leaf.n
+        if columns is not None and (columns.runs[index], columns.ns[index]) != (_run_of(leaf), n):
             return (
                 leaves,
                 hashes,

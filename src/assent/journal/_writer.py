@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ from assent.journal._blobs import BlobStore
 from assent.journal._store import LedgerStore
 from assent.journal._tail import SEAL_EVENTS_MAX, SEAL_MS_MAX, Draft, Tail
 from assent.journal.ports import Batch, Head
-from assent.spec.ids import Commitment
+from assent.spec.ids import Commitment, RunId
 from assent.spec.ports import Clock
 
 GROUP_BATCHES_MAX: Final = 1_024
@@ -58,7 +58,18 @@ class _Job(NamedTuple):
 class Writer:
     """Owns the tail and the store: after `start`, only its thread touches them."""
 
-    def __init__(self, store: LedgerStore, tail: Tail, *, blobs: BlobStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        tail: Tail,
+        *,
+        blobs: BlobStore,
+        clock: Clock,
+        told: Callable[[Collection[RunId]], None],
+    ) -> None:
+        """`told` is told, on the thread, which runs have new events that are durable; with those who wait for them."""
+        self._told = told
+        self._moved: set[RunId] = set()
         self._store = store
         self._tail = tail
         self._blobs = blobs
@@ -126,6 +137,7 @@ class Writer:
                 self._failure = error
             raise
         self._tail.accept(draft)
+        self._moved.update(draft.runs)
         self._blobs.settle(digest for _, payload in draft.payloads for digest in payload.blobs)
         if was_signed:
             self._unsigned_since_ms = self._clock.monotonic_ms()
@@ -229,6 +241,9 @@ class Writer:
             # A loop that was closed meanwhile has nobody left to tell.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_resolve, told)
+        if self._moved:
+            self._told(self._moved)
+            self._moved.clear()
 
     def _seal(self) -> None:
         try:

@@ -6,16 +6,32 @@ returns; a batch is all or nothing; batches of one run are refused unless they n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import msgspec
 
-from assent.spec.events import AnyEvent, Leaf
+from assent.spec.events.kinds import AnyEvent, Leaf, Who
 from assent.spec.ids import Commitment, RunId
 
 Cell: TypeAlias = "str | int | None"
+
+
+class OneOf(msgspec.Struct, frozen=True, gc=False):
+    """A column whose cell is one of these; none of them may be None."""
+
+    cells: tuple[str | int, ...]
+
+
+class Begins(msgspec.Struct, frozen=True, gc=False):
+    """A column whose text begins so, in ASCII."""
+
+    text: str
+
+
+Where: TypeAlias = "Mapping[str, Cell | OneOf | Begins]"
+"""What columns have to be: equal to a cell (None matches an empty column), or what a condition says."""
 
 
 class Payload(msgspec.Struct, frozen=True, gc=False):
@@ -74,24 +90,44 @@ class Projector(Protocol):
 
 
 class JournalReader(Protocol):
-    """Reading: never takes the lock, never writes, sees only what is durable."""
+    """Reading: never takes the lock, never writes, sees only what is durable.
 
-    def head(self) -> Head: ...
+    Everything is ordered and can be limited, and goes on where the caller says: after a key or from a number, which no insert
+    moves. Journals on this machine answer at once, without giving way to another task; who has no loop asks with `at_once`.
+    """
 
-    def leaves(self, *, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
-        """Leaves in log order, `start` included, `stop` not."""
+    @property
+    def keys(self) -> Mapping[str, int]:
+        """How many of the first columns of each projection are its key."""
         ...
 
-    def run_leaves(self, run: RunId) -> list[Leaf]:
-        """The leaves of one run, oldest first; empty for an unknown run."""
+    async def head(self) -> Head: ...
+
+    async def leaves(self, *, start: int = 0, limit: int) -> list[Leaf]:
+        """At most so many leaves in log order, from entry `start` on; fewer only at the end of the log."""
         ...
 
-    def payload(self, commitment: Commitment) -> bytes | None:
+    async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
+        """The leaves of one run from its event number `since` on, oldest first; empty for an unknown run.
+
+        None means the events of no run, which tell of the ledger, capabilities and deliveries; they are counted from 0 likewise.
+        """
+        ...
+
+    async def payload(self, commitment: Commitment) -> bytes | None:
         """The payload's bytes after checking them; None when it was erased; `RECORD_CORRUPT` when they do not match."""
         ...
 
-    def rows(self, table: str, where: Mapping[str, Cell] | None = None) -> list[dict[str, Cell]]:
-        """Rows of a projection whose columns equal `where`, ordered by key."""
+    async def rows(
+        self,
+        table: str,
+        where: Where | None = None,
+        *,
+        after: tuple[Cell, ...] | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> list[dict[str, Cell]]:
+        """At most so many rows of a projection, ordered by key, or by key backwards: those that come after the key `after`."""
         ...
 
 
@@ -102,7 +138,15 @@ class Journal(JournalReader, Protocol):
         """Make a batch durable. `STALE_WRITER` when `expected_n` is not the run's next event number."""
         ...
 
-    async def erase(self, run: RunId, *, by: str, os_uid: int | None, at_ms: int) -> int:
+    def follow(self, run: RunId, *, since: int = 0) -> AsyncIterator[Leaf]:
+        """Every event of a run from number `since` on, in order, those to come as they become durable.
+
+        What is appended wakes it; nothing asks again and again. It ends when the journal closes, and not with the run: the
+        caller knows which event is the last one. Any number may follow, from any event loop.
+        """
+        ...
+
+    async def erase(self, run: RunId, *, who: Who, at_ms: int) -> int:
         """Erase a finished run's payloads and blobs; how many. The caller has checked that the run is finished."""
         ...
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json
-from assent.invocation.handler import PART_NAMES, Handler
+from assent.invocation.describe.handler import PART_NAMES, Handler
 from assent.plugins._differences import Difference
 from assent.plugins.manifest import Capability, Field, Manifest, Shape
 from assent.spec.frozen import thaw
 
 if TYPE_CHECKING:
-    from assent.invocation.hooks import Hook
+    from assent.invocation.hooks.hook import Hook
     from assent.spec.capability import CapabilitySpec
 
 ANY: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})

@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
 from assent.errors import AssentError, InputError, RefusedError
-from assent.invocation.declaration import capabilities_in
+from assent.invocation.describe.declaration import capabilities_in
 from assent.plugins._guard import InterpreterGuard
 from assent.plugins._importer import CheckedImporter
 
 if TYPE_CHECKING:
-    from assent.invocation.handler import Handler
+    from assent.invocation.describe.handler import Handler
     from assent.plugins._code import PluginCode
     from assent.plugins.ports import HealthCheck
     from assent.spec.capability import CapabilitySpec

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from fnmatch import fnmatchcase
 from typing import Final
 
 from assent.plugins.manifest import HTTP, Capability, Manifest, Permissions, PluginWarning, Use, UseKind
+from assent.spec.globs import glob_matches
 from assent.spec.reach import ANY, Reach
 
 BUILTIN_NAMESPACES: Final = ("assent.", "data.", "io.fs.", "net.http.", "notify.", "sys.", "text.")
@@ -168,7 +168,7 @@ def _is_covered(use: Use, permissions: Permissions) -> bool:
 
 def _is_among(target: str | None, asked: Iterable[str]) -> bool:
     patterns = [*asked]
-    return bool(patterns) and (target is None or any(fnmatchcase(target, pattern) for pattern in patterns))
+    return bool(patterns) and (target is None or any(glob_matches(pattern, target) for pattern in patterns))
 
 
 def _about_files(manifest: Manifest) -> Iterator[PluginWarning]:

@@ -13,7 +13,7 @@ from assent.policy._context import PolicyContext
 from assent.policy._engine import PolicyEngine
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
-from assent.spec.documents import Document, Path, did_you_mean, load_yaml
+from assent.spec.documents.document import Document, Path, did_you_mean, load_yaml
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 

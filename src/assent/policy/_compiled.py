@@ -10,7 +10,7 @@ from assent.policy._builtin import builtin_approvers
 from assent.policy._context import PolicyContext
 from assent.spec.capability import RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
-from assent.spec.expression import Expression
+from assent.spec.language.expression import Expression
 from assent.spec.policy import DEFAULT_RULE, Rule
 
 DENIED: Final = "POLICY_DENIED"

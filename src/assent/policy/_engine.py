@@ -1,9 +1,9 @@
 """The gate: one context in, one decision out. Pure, deterministic, and closed when in doubt.
 
 Theory of operation. The index gives the rules whose `when` matches, as bits of an integer. They are taken in file order: the
-first without an `if` decides, the first whose `if` is true decides, and the first whose `if` fails denies (`_together.py` finds
-them quickly). What a rule decides depends only on the rule and on how much care the call needs, so the answers exist before
-anybody asks.
+first without an `if` decides, the first whose `if` is true decides, and the first whose `if` fails denies (`_joint_conditions.py`
+finds them quickly). What a rule decides depends only on the rule and on how much care the call needs, so the answers exist
+before anybody asks.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from assent.policy._conditions import compile_condition
 from assent.policy._context import PolicyContext
 from assent.policy._explain import PolicyExplanation, Trace, explain, not_boolean
 from assent.policy._index import Index
+from assent.policy._joint_conditions import Asked
 from assent.policy._read import read_policy
-from assent.policy._together import Asked
 from assent.spec.decision import Decision, PolicyDecision
-from assent.spec.documents import Document, load_yaml
-from assent.spec.expression import Bindings, Expression, ExpressionError
+from assent.spec.documents.document import Document, load_yaml
+from assent.spec.language.expression import Bindings, Expression, ExpressionError
 from assent.spec.policy import Policy
 
 ASKED_MAX: Final = 512

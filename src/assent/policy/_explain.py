@@ -12,7 +12,7 @@ from assent.policy._compiled import CompiledRule, care_for
 from assent.policy._context import PolicyContext
 from assent.policy._match import matches, misses
 from assent.spec.decision import Decision, PolicyDecision, Tried
-from assent.spec.expression import ExpressionError
+from assent.spec.language.expression import ExpressionError
 
 
 class Look(msgspec.Struct, frozen=True):

@@ -10,9 +10,9 @@ from assent.errors import InputError, Json
 from assent.policy._conditions import compile_condition
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
-from assent.spec.documents import Document, Path, did_you_mean
-from assent.spec.expression import Expression
+from assent.spec.documents.document import Document, Path, did_you_mean
 from assent.spec.ids import LABEL
+from assent.spec.language.expression import Expression
 from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RULES_MAX, Match, Policy, Rule
 from assent.spec.principal import PrincipalKind
 

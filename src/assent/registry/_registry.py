@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from assent.errors import InputError
 from assent.registry._resolution import CapabilityVersion, Resolution
-from assent.registry._snapshot import RegistrySnapshot, check_compensations, unknown_capability
-from assent.registry._timeline import Activation, LabelChange, RecordedVersion, Timeline
+from assent.registry._timeline import LabelChange, RecordedVersion, Timeline
+from assent.registry._view import RegistryView, check_compensations, unknown_capability
 from assent.spec.ids import CAPABILITY_ID
-from assent.spec.reference import CapabilityReference, How, is_label
+from assent.spec.reference import CapabilityReference, is_label
 from assent.spec.semver import precedence
 
 if TYPE_CHECKING:
@@ -20,22 +20,18 @@ if TYPE_CHECKING:
 CAPABILITIES_MAX: Final = 100_000
 """Specs in one registry."""
 
-WEIGHT_MAX: Final = 1_000_000
-
 
 class CapabilityRegistry:
     """The capabilities that are registered now, and what was recorded of them. Written by one thread; runs read snapshots."""
 
     def __init__(self) -> None:
         self._timelines: dict[str, Timeline] = {}
-        # Asked for several times in every run, and nearly always empty.
-        self._activated: dict[str, None] = {}
         self._origins: dict[str, str] = {}
         self._unrecorded_at_ms: int | None = None
         self._revision = 0
         self._sealed = False
         # What is registered; `_checked` when the references between specs are known to hold.
-        self._index: RegistrySnapshot | None = None
+        self._index: RegistryView | None = None
         self._checked = False
 
     def register_capability(self, spec: CapabilitySpec, *, origin: str = "python") -> None:
@@ -92,7 +88,7 @@ class CapabilityRegistry:
         """Where the spec of `id@version` was registered from."""
         return self._origins.get(reference)
 
-    def snapshot(self) -> RegistrySnapshot:
+    def snapshot(self) -> RegistryView:
         """What is registered now, checked as by `seal` and immutable; the same object until something changes."""
         index = self._current()
         if not self._checked:
@@ -100,10 +96,10 @@ class CapabilityRegistry:
             self._checked = True
         return index
 
-    def _current(self) -> RegistrySnapshot:
+    def _current(self) -> RegistryView:
         """What is registered now, whether or not all that it refers to is there yet."""
         if self._index is None:
-            self._index = RegistrySnapshot(
+            self._index = RegistryView(
                 {
                     ident: timeline.now(self._unrecorded_at_ms)
                     for ident, timeline in self._timelines.items()
@@ -112,12 +108,12 @@ class CapabilityRegistry:
             )
         return self._index
 
-    def snapshot_at(self, revision: int) -> RegistrySnapshot:
+    def snapshot_at(self, revision: int) -> RegistryView:
         """What was registered and labelled before change number `revision`, whatever changed since.
 
         A reference that means a version which is not installed any more is refused.
         """
-        return RegistrySnapshot(
+        return RegistryView(
             {
                 ident: timeline.at(revision)
                 for ident, timeline in self._timelines.items()
@@ -125,7 +121,7 @@ class CapabilityRegistry:
             }
         )
 
-    def seal(self) -> RegistrySnapshot:
+    def seal(self) -> RegistryView:
         """Check what holds between specs and refuse everything later; calling it twice is safe.
 
         Raises COMPENSATION_INVALID when a spec is taken back by a capability that does not exist or is itself
@@ -141,19 +137,19 @@ class CapabilityRegistry:
         return self._sealed
 
     def get(self, id: str) -> CapabilitySpec | None:  # noqa: A002  # the spec's own field name
-        """See `RegistrySnapshot.get`."""
+        """See `RegistryView.get`."""
         return self._current().get(id)
 
     def resolve(self, reference: str) -> CapabilitySpec:
-        """See `RegistrySnapshot.resolve`."""
+        """See `RegistryView.resolve`."""
         return self._current().resolve(reference)
 
     def resolution(self, reference: str) -> Resolution:
-        """See `RegistrySnapshot.resolution`."""
+        """See `RegistryView.resolution`."""
         return self._current().resolution(reference)
 
     def list(self) -> list[CapabilitySpec]:
-        """See `RegistrySnapshot.list`."""
+        """See `RegistryView.list`."""
         return self._current().list()
 
     def __len__(self) -> int:
@@ -179,9 +175,7 @@ class CapabilityRegistry:
             timeline.recorded.clear()
             timeline.gone.clear()
             timeline.labels.clear()
-            timeline.activations.clear()
             timeline.changed()
-        self._activated.clear()
         self._index, self._revision = None, 0
 
     def remember_version(self, fact: RecordedVersion) -> None:
@@ -199,12 +193,6 @@ class CapabilityRegistry:
     def remember_label(self, fact: LabelChange) -> None:
         """A change of a label; changes of one capability come in their order."""
         self._timeline(fact.capability).labels.append(fact)
-        self._revise(fact.change)
-
-    def remember_activation(self, fact: Activation) -> None:
-        """A change of weights; changes of one capability come in their order."""
-        self._timeline(fact.capability).activations.append(fact)
-        self._activated[fact.capability] = None
         self._revise(fact.change)
 
     @contextmanager
@@ -275,14 +263,6 @@ class CapabilityRegistry:
         """Every change of the capability's labels, the newest first."""
         return self._known(id).labels[::-1]
 
-    def activation_history(self, id: str) -> Sequence[Activation]:  # noqa: A002  # the spec's own field name
-        """Every change of the capability's weights, the newest first."""
-        return self._known(id).activations[::-1]
-
-    def activated(self) -> Sequence[str]:
-        """The capabilities whose calls were ever shared by weight."""
-        return [*self._activated]
-
     # -- what may be changed ----------------------------------------------------------------------------------------------
 
     def check_label(self, id: str, label: str) -> str | None:  # noqa: A002  # the spec's own field name
@@ -296,28 +276,9 @@ class CapabilityRegistry:
             )
         return index.labels.get(label)
 
-    def check_weights(self, id: str, weights: Mapping[str, int]) -> None:  # noqa: A002  # the spec's own field name
-        """Raise CAPABILITY_UNKNOWN, VERSION_NOT_FOUND, or WEIGHTS_INVALID for what versions can't be weighted with."""
-        for version in weights:
-            reference = CapabilityReference.parse(f"{id}@{version}")
-            if reference.how is not How.EXACT:
-                raise InputError(
-                    "WEIGHTS_INVALID",
-                    f"`{version[:80]}` may mean several versions of `{id}`, and each gets a weight of its own",
-                    hint="for example `1.0.0=80 2.0.0=20`",
-                )
-            self._current().index(id).find(reference)
-        total = sum(weights.values())
-        if weights and (total <= 0 or any(not 0 <= weight <= WEIGHT_MAX for weight in weights.values())):
-            raise InputError(
-                "WEIGHTS_INVALID",
-                f"the weights of `{id}` are not whole numbers from 0 to {WEIGHT_MAX} with one above 0",
-                hint="for example `1.0.0=80 2.0.0=20`",
-            )
-
     def check_retirement(self, id: str, version: str) -> None:  # noqa: A002  # the spec's own field name
         """Raise what forbids that a version is retired: CAPABILITY_UNKNOWN, VERSION_NOT_FOUND (also for one that is retired
-        already), VERSION_NEWEST, VERSION_LABELLED, VERSION_ACTIVE.
+        already), VERSION_NEWEST, VERSION_LABELLED.
         """
         # Also one that nothing is installed of any more.
         index = self._known(id).now(self._unrecorded_at_ms)
@@ -336,13 +297,6 @@ class CapabilityRegistry:
                 reference,
                 f"is labelled {named}",
                 f"move the label first: assent capability label {id}@VERSION {labels[0]}",
-            )
-        if index.weights.get(version, 0) > 0:
-            raise _kept(
-                "VERSION_ACTIVE",
-                reference,
-                "gets a share of the calls",
-                "give its share to others first: assent capability activate",
             )
 
     # -- inside -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import msgspec
 
 from assent.errors import InputError
 from assent.spec.capability import CapabilitySpec
-from assent.spec.documents import did_you_mean
+from assent.spec.documents.document import did_you_mean
 from assent.spec.ids import Fingerprint
 from assent.spec.reference import FINGERPRINT_PREFIX, CapabilityReference, How
 from assent.spec.semver import Precedence, VersionRange, is_release, precedence
@@ -68,7 +68,7 @@ class Resolution(msgspec.Struct, frozen=True):
 
 
 class VersionIndex:
-    """The versions of one capability, with the labels and weights in force."""
+    """The versions of one capability, with the labels in force."""
 
     def __init__(
         self,
@@ -76,15 +76,13 @@ class VersionIndex:
         versions: Iterable[CapabilityVersion],
         *,
         labels: Mapping[str, str],
-        weights: Mapping[str, int],
         needs_installed: bool = True,
     ) -> None:
-        """`labels` and `weights` name versions. Without `needs_installed`, versions that are not installed are candidates too:
+        """`labels` name versions. Without `needs_installed`, versions that are not installed are candidates too:
         a reference that means one of them is then refused instead of meaning another version.
         """
         self.id = ident
         self.labels: Mapping[str, str] = MappingProxyType(dict(labels))
-        self.weights: Mapping[str, int] = MappingProxyType(dict(weights))
         self._by_version = {entry.version: entry for entry in versions}
         ordered = _ordered(self._by_version.values(), needs_installed=needs_installed)
         self._keys: list[Precedence] = [key for key, _ in ordered]
@@ -116,10 +114,6 @@ class VersionIndex:
     def labels_of(self, version: str) -> list[str]:
         """The labels that name a version, sorted."""
         return sorted(label for label, named in self.labels.items() if named == version)
-
-    def is_pinned(self, version: str) -> bool:
-        """A label or an active weight names it."""
-        return version in self.labels.values() or self.weights.get(version, 0) > 0
 
     # -- what a reference means -------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What is known of one capability over time: its installed specs, and what was recorded of its versions, labels and weights.
+"""What is known of one capability over time: its installed specs, and what was recorded of its versions and labels.
 
 Every recorded fact has the number of its change: the first that any ledger recorded of capabilities is 0. What held at some
 change can therefore be told exactly, which moments in milliseconds could not.
@@ -6,7 +6,7 @@ change can therefore be told exactly, which moments in milliseconds could not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -39,17 +39,6 @@ class LabelChange(msgspec.Struct, frozen=True):
     by: str | None = None
 
 
-class Activation(msgspec.Struct, frozen=True):
-    """Versions share the calls of the bare id by weight; an empty one ends that. `code` says why, where nobody asked for it."""
-
-    capability: str
-    change: int
-    weights: Mapping[str, int]
-    at_ms: int
-    by: str | None = None
-    code: str | None = None
-
-
 @dataclass(slots=True)
 class Timeline:
     """One capability. The index of what holds now is made when it is asked for, and again after a change."""
@@ -60,7 +49,6 @@ class Timeline:
     gone: dict[str, CapabilitySpec] = field(default_factory=dict)
     """The specs of recorded versions that are not installed, where they are known."""
     labels: list[LabelChange] = field(default_factory=list)
-    activations: list[Activation] = field(default_factory=list)
     withheld: dict[str, int] = field(default_factory=dict)
     """Versions that are being retired, with the time: for everybody else they are retired already."""
     _now: VersionIndex | None = None
@@ -73,9 +61,7 @@ class Timeline:
         """What holds now. `unrecorded_at_ms`: since when versions count that are installed and not recorded yet."""
         if self._now is None:
             versions = [self._entry(version, unrecorded_at_ms) for version in {**self.specs, **self.recorded}]
-            self._now = VersionIndex(
-                self.id, versions, labels=_standing(self.labels), weights=_newest(self.activations)
-            )
+            self._now = VersionIndex(self.id, versions, labels=_standing(self.labels))
         return self._now
 
     def at(self, revision: int) -> VersionIndex:
@@ -89,7 +75,6 @@ class Timeline:
             self.id,
             versions,
             labels=_standing(entry for entry in self.labels if entry.change < revision),
-            weights=_newest([entry for entry in self.activations if entry.change < revision]),
             needs_installed=False,
         )
 
@@ -123,7 +108,3 @@ def _standing(changes: Iterable[LabelChange]) -> dict[str, str]:
         else:
             labels[entry.label] = entry.version
     return labels
-
-
-def _newest(activations: list[Activation]) -> Mapping[str, int]:
-    return activations[-1].weights if activations else {}

@@ -12,13 +12,13 @@ from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.engine import RunResult, StepResult
-    from assent.runtime._runtime import Runtime
-    from assent.runtime._session import Session
+    from assent.runtime._program import Runtime
+    from assent.runtime.runs._session import Session
 
 _HOMES = {
     "RunResult": "assent.engine",
-    "Runtime": "._runtime",
-    "Session": "._session",
+    "Runtime": "._program",
+    "Session": ".runs._session",
     "StepResult": "assent.engine",
 }
 

@@ -5,14 +5,18 @@ A runtime that is open owns its state directory. The command line, programs and 
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any, Final, Self, Unpack, overload
+from types import ModuleType
+from typing import Any, Final, Self, TypeAlias, Unpack, overload
 
 from assent import system
 from assent.capabilities import builtin_catalog
@@ -20,68 +24,83 @@ from assent.capabilities.fs import Workspace
 from assent.engine import (
     Actor,
     Approve,
+    AskUndo,
     Blueprint,
     Cancel,
+    Close,
+    Driven,
+    Driver,
     Engine,
     Preparing,
     Progress,
+    Recover,
     Reject,
     Resolve,
-    RunRecord,
     RunResult,
     Said,
     Services,
+    Wish,
     describe_run,
+    together,
 )
 from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.invocation import Capability, Hook, Invoker, Metrics
-from assent.invocation.watching import watching
+from assent.invocation.context.watching import watching
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
+    Handler,
+    Home,
     Journal,
+    JournalReader,
     MemoryBlobs,
     MemoryJournal,
     Ownership,
-    SqliteJournal,
+    each_row,
     ledger_signer,
 )
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
-from assent.runtime._application import application
-from assent.runtime._calling import Calling, bounds
-from assent.runtime._captures import Captures
-from assent.runtime._catalogue import Capabilities, Registration
-from assent.runtime._deliveries import Deliveries
-from assent.runtime._gate import ReloadableGate
-from assent.runtime._loading import WorkflowSource, load_policy, load_workflow
-from assent.runtime._planned import Planned
-from assent.runtime._plans import PlanStore
-from assent.runtime._plugins import Plugins
-from assent.runtime._recording import BUILT_IN
-from assent.runtime._runs import find_run, state_of, undo_refusal
-from assent.runtime._session import Session
-from assent.runtime._versions import Versions
-from assent.runtime.settings import Settings
-from assent.spec import events as ev
+from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
+from assent.runtime._ledger import open_ledger
+from assent.runtime.capabilities._capability_record import BUILT_IN
+from assent.runtime.capabilities._registered import Capabilities, Registration
+from assent.runtime.capabilities._versions import Versions
+from assent.runtime.runs._captured_changes import Captures
+from assent.runtime.runs._deliveries import Deliveries
+from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
+from assent.runtime.runs._planned import Planned
+from assent.runtime.runs._saved_plans import PlanStore
+from assent.runtime.runs._session import Session
+from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring._application import application
+from assent.runtime.wiring._call_pipeline import Calling, bounds
+from assent.runtime.wiring._gate import ReloadableGate
+from assent.runtime.wiring._plugins import Plugins
 from assent.spec.capability import CapabilitySpec
+from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
-from assent.spec.principal import Principal
+from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Resolution, RunState
-from assent.spec.workflow import WorkflowSpec, bind_inputs
+from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
+
+RESUMED_AT_ONCE: Final = 32
+"""Runs that `resume` drives at the same time."""
+
+Who: TypeAlias = "Actor | Principal | str | None"
+"""Who asks: nobody in particular is the configured principal."""
+
+SESSIONS_KEPT_MAX: Final = 64
+"""Sessions of other processes that stay in memory; an older one is read from the journal when it is called again."""
 
 _LISTENER: Final[ContextVar[Progress | None]] = ContextVar("listener", default=None)
 
 
 class Runtime(Planned):
-    """Everything that governs and performs runs in one workspace, while its state directory is owned.
+    """Everything that governs and performs runs in one workspace, in the process that owns its state directory.
 
-        async with Runtime.open(workspace="project") as rt:
-            result = await rt.run("release.yaml", {"version": "1.2.0"})
-
-    `run`, `call`, `approve` … raise only what is the caller's to mend (an unknown run, a workflow that can't be loaded); how
-    a run ended, denied and failed ones included, is in the `RunResult`.
+    What a program opens is made of this: the `Runtime` of `_program.py`, which is a client where another process is the owner.
     """
 
     def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
@@ -94,10 +113,10 @@ class Runtime(Planned):
         for spec, handler in builtin_catalog():
             self._capabilities.register(spec, handler, origin=BUILT_IN)
         self.plugins = Plugins.trusted(settings, self._capabilities)
-        self.versions = Versions.of(self._capabilities, self.actor, settings.limits)
+        self.versions = Versions(self._capabilities, self.actor)
         self._exit = AsyncExitStack()
         self._exit.callback(self.plugins.close)
-        self._engine: Engine | None = None
+        self._driver: Driver | None = None
         self._services: Services | None = None
         self.calling = Calling(self.gate, self.app, self.metrics, settings)
         self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
@@ -105,6 +124,8 @@ class Runtime(Planned):
         self.deliveries = Deliveries(self.app, self.secrets, settings, self.actor)
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
         self._captures = Captures(settings)
+        self._ownership: Ownership | None = None
+        self._kept: OrderedDict[RunId, Session] = OrderedDict()
 
     @classmethod
     def open(
@@ -135,31 +156,22 @@ class Runtime(Planned):
 
     # -- start and stop -----------------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Self:
-        """Take the state directory. `STATE_OWNED` when another process has it."""
-        ownership = Ownership.acquire(self._created_state())
-        if ownership is None:
-            raise AssentError(
-                "STATE_OWNED",
-                f"the state directory `{self.settings.state}` is in use by another process",
-                hint="end it, or give this one its own with `state=`",
-            )
-        self._exit.callback(ownership.release)
-        try:
-            await self._start()
-        except BaseException:
-            await self._exit.aclose()
-            raise
-        return self
-
-    async def start(self, ownership: Ownership) -> None:
-        """The same, for a caller that has the state directory already and releases it itself."""
-        del ownership
+    async def start(self, ownership: Ownership, perform: Handler) -> None:
+        """Open everything as the owner, and have others' requests performed; the caller releases the state directory."""
         await self._start()
+        home = Home(system.spawn, system.SystemClock(), self.digests)
+        ownership.serve(perform, runtime_dir=self.settings.runtime_dir(), home=home)
+        self._ownership = ownership
 
-    def _created_state(self) -> Path:
-        self.settings.create_state()
-        return self.settings.state
+    def digests(self) -> dict[str, str]:
+        """What governs the runs that begin here: two processes with the same would decide alike."""
+        return {"policy": self.gate.digest, **self.settings.digests()}
+
+    def digests_elsewhere(self) -> dict[str, str]:
+        """The same of a runtime that is not open, and would read its policy first. `POLICY_MISSING`, `POLICY_INVALID`."""
+        if self._policy is None:
+            self.gate.replace(load_policy(self.settings))
+        return self.digests()
 
     async def _start(self) -> None:
         if self._policy is None:
@@ -169,27 +181,22 @@ class Runtime(Planned):
             FAILPOINTS.arm(armed)
         settings = self.settings
         signer = ledger_signer(settings.state, settings.key_path)
-        journal = SqliteJournal.open(
-            settings.state,
-            signer_for=signer.named,
-            clock=system.SystemClock(),
-            entropy=system.SystemEntropy(),
-        )
+        journal = open_ledger(settings.state, signer.named)
         self._exit.push_async_callback(journal.close)
         services = self.services(journal, journal.blobs)
         self._services = services
-        self.calling.open(services, signer)
+        await self.calling.open(services, signer)
         self._plans.sweep(services.clock.now_ms())
         await self._captures.sweep(journal)
         # The modules outlive every call that may use them, and the journal outlives the modules.
         self._exit.push_async_callback(self.app.shutdown)
         await self.app.start()
-        self._capabilities.load(journal, now_ms=services.clock.now_ms())
+        await self._capabilities.load(journal, now_ms=services.clock.now_ms())
         self.plugins.leave_out_unrecordable()
-        self._engine = Engine(services, self._capabilities, self._tell)
-        self.versions.attach(services, self._engine)
+        self._driver = Engine(services, self._capabilities, self._tell)
+        self.versions.attach(services, self._driver)
         await self.deliveries.open(services)
-        self._exit.push_async_callback(self._engine.close)
+        self._exit.push_async_callback(self._driver.close)
 
     def prepare_to_plan(self) -> None:
         """Make planning possible without owning the state directory: nothing is journaled, so nothing is opened."""
@@ -207,7 +214,9 @@ class Runtime(Planned):
     def services(self, journal: Journal, blobs: Blobs) -> Services:
         """Everything the engine needs, around a journal; the caller closes the runtime."""
         settings, limits = self.settings, self.settings.limits
-        threads = ThreadPoolExecutor(max_workers=max(4, limits.concurrency), thread_name_prefix="assent-hand")
+        at_once = max(4, limits.concurrency)
+        # A thread for each sync part that the invoker lets run: none waits in a queue of the pool's.
+        threads = ThreadPoolExecutor(max_workers=2 * at_once, thread_name_prefix="assent-hand")
         self._exit.callback(threads.shutdown, wait=False)
         world = Workspace.open(
             settings.workspace,
@@ -222,7 +231,7 @@ class Runtime(Planned):
             blobs=blobs,
             gate=self.gate,
             world=world,
-            pipeline=self.calling.pipeline(Invoker(threads, grace_s=limits.grace_ms / 1000)),
+            pipeline=self.calling.pipeline(Invoker(threads, at_once=at_once, grace_s=limits.grace_ms / 1000)),
             clock=system.SystemClock(),
             ids=system.SystemIds(),
             entropy=system.SystemEntropy(),
@@ -231,15 +240,18 @@ class Runtime(Planned):
             roles=settings.roles,
         )
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop every run where it is, seal the ledger, release the state directory."""
-        await self.close()
-
     async def close(self) -> None:
-        """The same, without a context manager."""
-        self._engine = self._services = None
+        """Stop every run where it is, seal the ledger, release the state directory.
+
+        Who asked from elsewhere is waited for, for the time that a call has to end; then it is told `OWNER_LOST`.
+        """
+        if self._ownership is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.limits.grace_ms / 1000):
+                    await self._ownership.drain()
+            self._ownership.hang_up()
+            self._ownership = None
+        self._driver = self._services = None
         self.versions.attach(None, None)
         await self._exit.aclose()
 
@@ -272,8 +284,8 @@ class Runtime(Planned):
         except AssentError as fault:
             self.gate.shut(fault)
             raise
-        if self._engine is not None:
-            self._engine.wake()
+        if self._driver is not None:
+            self._driver.wake()
 
     async def reload_configuration(self) -> None:
         """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
@@ -299,6 +311,11 @@ class Runtime(Planned):
         finally:
             _LISTENER.reset(token)
 
+    @property
+    def listener(self) -> Progress | None:
+        """Who is told of what happens, here and now."""
+        return _LISTENER.get()
+
     # -- runs -----------------------------------------------------------------------------------------------------------------
 
     async def run(
@@ -306,7 +323,7 @@ class Runtime(Planned):
         workflow: WorkflowSource,
         inputs: Mapping[str, Json] | None = None,
         *,
-        principal: Principal | str | None = None,
+        principal: Who = None,
         environment: str | None = None,
     ) -> RunResult:
         """Run a workflow until it ends or waits for a person. Raises only for a workflow or inputs that can't be used."""
@@ -334,59 +351,70 @@ class Runtime(Planned):
         capability: str,
         parameters: Mapping[str, Json] | None = None,
         *,
-        principal: Principal | str | None = None,
+        principal: Who = None,
         environment: str | None = None,
         hooks: Iterable[Hook] = (),
     ) -> RunResult:
         """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone."""
-        blueprint = Blueprint.of_call(capability, parameters or {}, hooks)
-        return await self._call(capability, blueprint, self.actor(principal), environment)
-
-    async def call_as(
-        self, capability: str, parameters: Mapping[str, Json], actor: Actor, *, environment: str | None = None
-    ) -> RunResult:
-        """The same for somebody."""
-        return await self._call(capability, Blueprint.of_call(capability, parameters), actor, environment)
-
-    async def _call(
-        self, capability: str, blueprint: Blueprint, actor: Actor, environment: str | None
-    ) -> RunResult:
-        given = next(iter(blueprint.steps.values())).inputs.literals()
+        given = parameters or {}
         self._capabilities.current().find(capability).require_references(given)
-        return await self._begin(blueprint, {}, actor, environment=environment or self.settings.environment)
+        blueprint = Blueprint.of_call(capability, given, hooks)
+        environment = environment or self.settings.environment
+        return await self._begin(blueprint, dict(given), self.actor(principal), environment=environment)
 
-    async def session(
-        self, *, principal: Principal | str | None = None, environment: str | None = None
-    ) -> Session:
+    async def session(self, *, principal: Who = None, environment: str | None = None) -> Session:
         """A run whose steps arrive one at a time."""
         actor = self.actor(principal)
-        await self.versions.before_run()
+        await self.versions.record()
         run = await self._running.start(
             Blueprint.of_session(), {}, actor, environment=environment or self.settings.environment
         )
         await self._running.drive(run)
-        return Session(run, self._running, self._capabilities.current().find, self.result, self.cancel)
+        session = Session(
+            run, partial(self.add_step, run), partial(self.close_session, run), partial(self.cancel, run)
+        )
+        # The run stays in memory until the session is closed, or nobody can call it any more.
+        driver = self._running
+        driver.hold(run)
+        weakref.finalize(session, driver.release, run)
+        return session
+
+    def keep(self, session: Session) -> None:
+        """A session that another process calls, and which nothing here refers to: it stays in memory beside the newest others."""
+        self._kept[session.run_id] = session
+        while len(self._kept) > SESSIONS_KEPT_MAX:
+            self._kept.popitem(last=False)
+
+    async def add_step(
+        self, run: str, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+    ) -> RunResult:
+        """What `Session.call` does."""
+        self._capabilities.current().find(capability).require_references(parameters)
+        key, driven = await self._running.call(RunId(run), capability, parameters, hooks)
+        return await self._result(driven, key)
+
+    async def close_session(self, run: str) -> RunResult:
+        """What `Session.close` does."""
+        return await self._drive(RunId(run), Close())
 
     async def approve(
         self,
         run: str,
         step: str | None = None,
         *,
-        principal: Principal | str | None = None,
+        principal: Who = None,
         digest: str | None = None,
     ) -> RunResult:
-        """Agree to what waits, and drive the run on, as its requester, until it ends or waits again."""
-        return await self.approve_as(run, step, digest, self.actor(principal))
+        """Agree to what waits, and drive the run on, as its requester, until it ends or waits again.
 
-    async def approve_as(self, run: str, step: str | None, digest: str | None, actor: Actor) -> RunResult:
-        """The same for somebody. `digest`: what was shown; None is journaled as not confirmed.
-
-        Raises what refused an undo that was agreed to, as `undo_as` does.
+        `digest`: what was shown; None is journaled as not confirmed. Raises what refused an undo that was agreed to, and
+        `CAPABILITY_ABSENT` for a run that this process can't drive on.
         """
-        now = self._clock_ms()
+        await self._require_present(RunId(run))
+        actor = self.actor(principal)
         key = StepKey(step) if step is not None else None
-        await self._running.deliver(RunId(run), Approve(actor, key, digest, now))
-        return self._undone_or_raise(RunId(run), await self._drive(RunId(run)))
+        result = await self._drive(RunId(run), Approve(actor, key, digest))
+        return await self._undone_or_raise(RunId(run), result)
 
     async def reject(
         self,
@@ -394,43 +422,30 @@ class Runtime(Planned):
         step: str | None = None,
         *,
         reason: str = "",
-        principal: Principal | str | None = None,
+        principal: Who = None,
         digest: str | None = None,
     ) -> RunResult:
-        """Refuse what waits; the run ends as by a denial."""
-        return await self.reject_as(run, step, digest, reason, self.actor(principal))
+        """Refuse what waits; the run ends as by a denial.
 
-    async def reject_as(
-        self, run: str, step: str | None, digest: str | None, reason: str, actor: Actor
-    ) -> RunResult:
-        """The same for somebody. `digest`: what was shown; APPROVAL_STALE when something else is asked by now."""
-        engine, key = self._running, StepKey(step) if step is not None else None
-        commitment = engine.actor(RunId(run)).bind({"reason": reason}) if reason else None
-        await engine.deliver(RunId(run), Reject(actor, key, commitment, self._clock_ms(), digest))
-        return await self._drive(RunId(run))
+        `digest`: what was shown; APPROVAL_STALE when something else is asked by now.
+        """
+        key = StepKey(step) if step is not None else None
+        return await self._drive(RunId(run), Reject(self.actor(principal), key, digest=digest, text=reason))
 
-    async def cancel(self, run: str, *, principal: Principal | str | None = None) -> RunResult:
+    async def cancel(self, run: str, *, principal: Who = None) -> RunResult:
         """Stop a run between effects and take its effects back."""
-        return await self.cancel_as(run, self.actor(principal))
+        return await self._drive(RunId(run), Cancel(self.actor(principal)))
 
-    async def cancel_as(self, run: str, actor: Actor) -> RunResult:
-        """The same for somebody."""
-        await self._running.deliver(RunId(run), Cancel(actor))
-        return await self._drive(RunId(run))
+    async def undo(self, run: str, *, partial: bool = False, principal: Who = None) -> RunResult:
+        """Take a succeeded run back. Nothing is touched unless everything can be; `partial` leaves out what can't.
 
-    async def undo(
-        self, run: str, *, partial: bool = False, principal: Principal | str | None = None
-    ) -> RunResult:
-        """Take a succeeded run back. Nothing is touched unless everything can be; `partial` leaves out what can't."""
-        return await self.undo_as(run, self.actor(principal), partial=partial)
+        Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …
+        """
+        result = await self._drive(RunId(run), AskUndo(self.actor(principal), partial))
+        return await self._undone_or_raise(RunId(run), result)
 
-    async def undo_as(self, run: str, actor: Actor, *, partial: bool) -> RunResult:
-        """The same for somebody. Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …"""
-        await self._running.request_undo(RunId(run), actor, partial=partial)
-        return self._undone_or_raise(RunId(run), await self._drive(RunId(run)))
-
-    def _undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
-        refusal = undo_refusal(self._ready.journal, run) if result.status == "succeeded" else None
+    async def _undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
+        refusal = await undo_refusal(self._ready.journal, run) if result.status == "succeeded" else None
         if refusal is not None:
             raise refusal
         return result
@@ -442,45 +457,56 @@ class Runtime(Planned):
         resolution: Resolution | str,
         *,
         output: Json = None,
-        principal: Principal | str | None = None,
+        principal: Who = None,
     ) -> RunResult:
         """Say what became of a step that the runtime could not settle."""
-        return await self.resolve_as(run, step, Resolution(resolution), output, self.actor(principal))
-
-    async def resolve_as(
-        self, run: str, step: str, resolution: Resolution, output: Json, actor: Actor
-    ) -> RunResult:
-        """The same for somebody."""
-        engine = self._running
-        commitment = engine.actor(RunId(run)).bind(output) if resolution is Resolution.HAPPENED else None
-        await engine.deliver(RunId(run), Resolve(actor, StepKey(step), resolution, commitment))
-        return await self._drive(RunId(run))
+        settled = Resolve(self.actor(principal), StepKey(step), Resolution(resolution), value=output)
+        return await self._drive(RunId(run), settled)
 
     async def resume(self, run: str | None = None) -> list[RunResult]:
-        """Drive one unfinished run on, or all of them; what needs attention is tried again."""
+        """Drive one unfinished run on, or all of them, many at once; what needs attention is tried again.
+
+        The results are in the order of `unfinished`. When one can't be driven the others are, and then its error is raised:
+        `CAPABILITY_ABSENT` for one that this process lacks a capability for, which stays as it is.
+        """
         if run is not None:
             return [await self._resume(RunId(run))]
-        return [await self._resume(unfinished) for unfinished in self.unfinished()]
+        return await together(
+            await self.unfinished(), self._resume, self._ready.spawn, at_once=RESUMED_AT_ONCE
+        )
 
     async def _resume(self, run: RunId) -> RunResult:
-        record = self._running.load(run)
-        if record.state.is_finished:
-            return self.result(record)
-        if record.state is RunState.NEEDS_ATTENTION:
-            await self._running.retry(run)
-        return await self._drive(run)
+        found = await self._running.look(run)
+        state = found.record.state
+        if state.is_finished:
+            return await self._result(found)
+        await self._require_present(run)
+        return await self._drive(run, Recover(retry=True) if state is RunState.NEEDS_ATTENTION else None)
 
-    def unfinished(self) -> list[RunId]:
+    async def _require_present(self, run: RunId) -> None:
+        """`CAPABILITY_ABSENT` unless this process has what a run that it does not drive yet may go on to call."""
+        if run in self._running.under_way():
+            return
+        found = await self._running.look(run)
+        if found.record.state.is_finished or found.blueprint is None:
+            return
+        # Another version than the run's is no absence: it may serve the run, or the step fails, or a person settles it.
+        registered = {spec.id for spec in self.registry.list()}
+        for reference in found.blueprint.references():
+            if reference.partition("@")[0] not in registered:
+                raise absent(f"run `{run}` calls `{reference}`, which is not registered here")
+
+    async def unfinished(self) -> list[RunId]:
         """The runs that have not ended, oldest first; those that only wait for a person included."""
-        rows = self._ready.journal.rows("runs")
-        return [RunId(str(row["run_id"])) for row in rows if not state_of(row).is_finished]
+        going_on = each_row(self._reader, "runs", {"status": UNFINISHED})
+        return [RunId(str(row["run_id"])) async for row in going_on]
 
-    async def erase(self, run: str, actor: Actor) -> int:
+    async def erase(self, run: str, *, principal: Who = None) -> int:
         """Erase a finished run's payloads and pre-images; how many. `RUN_UNFINISHED` while it is under way.
 
         The saved plan that it came from goes first, because it holds the same inputs; a failure after it can be tried again.
         """
-        record = self._running.load(RunId(run))
+        record, actor = (await self._running.look(RunId(run))).record, self.actor(principal)
         if not record.state.is_finished:
             raise InputError(
                 "RUN_UNFINISHED",
@@ -490,34 +516,30 @@ class Runtime(Planned):
         if record.created.plan is not None:
             self._plans.discard(record.created.plan)
         await self.deliveries.forget(run)
-        return await self._ready.journal.erase(
-            RunId(run), by=str(actor.principal), os_uid=actor.os_uid, at_ms=self._clock_ms()
-        )
+        return await self._ready.journal.erase(RunId(run), who=actor.who(), at_ms=self._clock_ms())
 
     # -- what is told of a run ------------------------------------------------------------------------------------------------
 
-    def show(self, run: str) -> RunResult:
+    async def show(self, run: str) -> RunResult:
         """How a run stands, from the journal."""
-        return self.result(self._running.load(RunId(run)))
-
-    def result(self, record: RunRecord) -> RunResult:
-        """The result for a run's record."""
-        ledger = self._ledger()
-        return describe_run(record, self._running.blueprint(record), self._ready.journal, ledger)
+        return await self._result(await self._running.look(RunId(run)))
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 
-    def actor(self, principal: Principal | str | None) -> Actor:
-        """Who acts: the configured principal, or another one that is merely asserted."""
+    def actor(self, principal: Who) -> Actor:
+        """Who acts: the configured principal, or another one that is merely asserted; an actor is who they are."""
         settings = self.settings
+        if isinstance(principal, Actor):
+            return principal
         if principal is None:
-            return Actor(settings.principal, settings.asserted, settings.os_uid)
+            by = identified(BY_PROCESS, asserted=settings.asserted)
+            return Actor(settings.principal, settings.asserted, settings.os_uid, by)
         text = str(principal)
         asserted = text != str(settings.principal)
         found = settings.principal_of(text, asserted=asserted, os_uid=settings.os_uid)
         if isinstance(principal, Principal) and principal.roles:
             found = principal
-        return Actor(found, asserted, settings.os_uid)
+        return Actor(found, asserted, settings.os_uid, identified(BY_PROCESS, asserted=asserted))
 
     def check_spec(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> dict[str, Json]:
         """The workflow's inputs, complete; raises whatever of the workflow or the inputs can't be used here."""
@@ -532,9 +554,14 @@ class Runtime(Planned):
         found = self._capabilities.current().find(reference)
         found.require_references(found.parse(parameters)[1])
 
-    def find(self, beginning: str) -> RunId:
+    @property
+    def journal(self) -> Journal:
+        """The journal of the open runtime."""
+        return self._ready.journal
+
+    async def find(self, beginning: str) -> RunId:
         """The run whose id begins so; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
-        return find_run(self._ready.journal, beginning)
+        return await find_run(self._reader, beginning)
 
     def load_workflow(self, workflow: WorkflowSource) -> WorkflowSpec:
         """The workflow that a path, data or a parsed one is."""
@@ -549,19 +576,26 @@ class Runtime(Planned):
         environment: str | None,
         plan: PlanId | None = None,
     ) -> RunResult:
-        await self.versions.before_run()
+        await self.versions.record()
         run = await self._running.start(blueprint, inputs, actor, environment=environment, plan=plan)
         return await self._drive(run)
 
-    async def _drive(self, run: RunId) -> RunResult:
-        actor = await self._running.rest(run)
-        await self.versions.after_run(actor.record)
-        await self._captures.after_run(actor.record)
-        found = describe_run(actor.record, actor.blueprint, self._ready.journal, self._ledger(), actor.values)
-        return self.gate.explain_pause(found, actor.record.mode)
+    async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:
+        driven = await self._running.drive(run, wish)
+        if driven.record.state.is_finished:
+            self._kept.pop(run, None)
+        await self._captures.after_run(driven.record)
+        return self.gate.explain_pause(await self._result(driven), driven.record.mode)
 
-    def _ledger(self) -> dict[str, Json]:
-        head = self._ready.journal.head()
+    async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
+        """What is told of a run, or of its step `only`."""
+        ledger = await self._ledger()
+        return await describe_run(
+            driven.record, driven.blueprint, self._ready.journal, ledger, driven.values, only=only
+        )
+
+    async def _ledger(self) -> dict[str, Json]:
+        head = await self._ready.journal.head()
         return {"size": head.size, "root": base64.b64encode(head.root).decode()}
 
     def _tell(self, run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing | Said) -> None:
@@ -573,10 +607,14 @@ class Runtime(Planned):
         return self._ready.clock.now_ms()
 
     @property
-    def _running(self) -> Engine:
-        if self._engine is None:
+    def _running(self) -> Driver:
+        if self._driver is None:
             raise _closed()
-        return self._engine
+        return self._driver
+
+    @property
+    def _reader(self) -> JournalReader:
+        return self._ready.journal
 
     @property
     def _ready(self) -> Services:
@@ -588,4 +626,14 @@ class Runtime(Planned):
 def _closed() -> InputError:
     return InputError(
         "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
+    )
+
+
+def absent(fault: str) -> InputError:
+    """The refusal of what a process would need a capability for that it does not have."""
+    return InputError(
+        "CAPABILITY_ABSENT",
+        fault,
+        hint="register it in the process that owns the state, or make it a plugin, or end that process and let this one own it; "
+        "`state=` gives a program a state of its own",
     )

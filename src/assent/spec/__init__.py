@@ -23,17 +23,17 @@ if TYPE_CHECKING:
         create_write_capability,
     )
     from assent.spec.decision import Approvers, Decision, PolicyDecision
-    from assent.spec.documents import Document, load_yaml
+    from assent.spec.documents.document import Document, load_yaml
     from assent.spec.principal import Principal, PrincipalKind
     from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo, Verdict
-    from assent.spec.workflow import StepSpec, WorkflowSpec
+    from assent.spec.workflow.definition import StepSpec, WorkflowSpec
 
 _HOMES = {
     "Approvers": ".decision",
     "CapabilitySpec": ".capability",
     "Compensation": ".capability",
     "Decision": ".decision",
-    "Document": ".documents",
+    "Document": ".documents.document",
     "Effect": ".states",
     "Mode": ".states",
     "OperationType": ".capability",
@@ -45,15 +45,15 @@ _HOMES = {
     "RiskLevel": ".capability",
     "RunState": ".states",
     "SideEffects": ".capability",
-    "StepSpec": ".workflow",
+    "StepSpec": ".workflow.definition",
     "StepState": ".states",
     "Undo": ".states",
     "Verdict": ".states",
-    "WorkflowSpec": ".workflow",
+    "WorkflowSpec": ".workflow.definition",
     "create_delete_capability": ".capability",
     "create_read_capability": ".capability",
     "create_write_capability": ".capability",
-    "load_yaml": ".documents",
+    "load_yaml": ".documents.document",
 }
 
 __all__ = [

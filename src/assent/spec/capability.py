@@ -26,11 +26,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from assent.errors import InputError, Json
+from assent.spec import risk as risks
 from assent.spec.canonical import fingerprint
-from assent.spec.faults import EXPECTED, Telling, invalid
+from assent.spec.documents.faults import EXPECTED, Telling, invalid
 from assent.spec.frozen import FrozenJson, thaw
 from assent.spec.ids import CAPABILITY_ID, LABEL, SEMVER, Fingerprint
-from assent.spec.schemas import schema_of
+from assent.spec.schemas.schema import schema_of
 
 
 class OperationType(StrEnum):
@@ -43,22 +44,7 @@ class OperationType(StrEnum):
     NETWORK = "NETWORK"
 
 
-class RiskLevel(StrEnum):
-    """How much harm an act can do, from LOW to CRITICAL. Compare by `rank`, never as text."""
-
-    LOW = "LOW"
-    MEDIUM = "MEDIUM"
-    HIGH = "HIGH"
-    CRITICAL = "CRITICAL"
-
-    @property
-    def rank(self) -> int:
-        """0 for LOW … 3 for CRITICAL."""
-        return _RANKS[self]
-
-
-_RANKS: Final = {level: rank for rank, level in enumerate(RiskLevel)}
-
+RiskLevel = risks.RiskLevel
 
 Flag = Annotated[bool, Field(strict=True)]
 """`"yes"` and 1 are mistakes, not consent."""

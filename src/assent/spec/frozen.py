@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType, NoneType
-from typing import Annotated, Any, Final, TypeAlias
-
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from assent.errors import Json
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 Frozen: TypeAlias = "None | bool | int | float | str | tuple[Frozen, ...] | Mapping[str, Frozen]"
 
@@ -51,6 +52,8 @@ class _FrozenJsonSchema:
     """Teaches pydantic to accept any JSON object and keep it frozen."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema  # whoever asks for a schema has loaded it
+
         return core_schema.no_info_plain_validator_function(
             _accept, serialization=core_schema.plain_serializer_function_ser_schema(thaw)
         )

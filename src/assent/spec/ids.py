@@ -12,7 +12,10 @@ RunId = NewType("RunId", str)
 PlanId = NewType("PlanId", str)
 CapabilityId = NewType("CapabilityId", str)
 StepKey = NewType("StepKey", str)
-"""A step's name, or `name[3]` for the fourth iteration of a `foreach`."""
+"""A step's name, or `name[3]` for the fourth iteration of a `foreach`; `name[3][0]` is an iteration of that one."""
+
+CALL_STEP: Final = StepKey("call")
+"""The name of the only step of a single call."""
 
 Commitment = NewType("Commitment", str)
 """64 hex digits that bind a payload without revealing it: SHA-256 over a salt and the payload's bytes."""
@@ -33,3 +36,21 @@ LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+-]{0,127}\Z")
 PRINCIPAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\-/]{0,127}\Z")
 
 NAME_LENGTH_MAX: Final = 64
+
+
+def iteration_key(key: StepKey, index: int) -> StepKey:
+    """The key of one iteration of a `foreach` step."""
+    return StepKey(f"{key}[{index}]")
+
+
+def iteration_of(key: StepKey) -> tuple[StepKey, int] | None:
+    """The `foreach` step that a key is an iteration of, and which one it is; None for a step that is none."""
+    if not key.endswith("]"):
+        return None
+    step, _, index = key[:-1].rpartition("[")
+    return StepKey(step), int(index)
+
+
+def name_of(key: StepKey) -> StepKey:
+    """The name that a key has in its workflow: that of its `foreach` step, for an iteration."""
+    return StepKey(key.partition("[")[0])

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from assent.errors import InputError
 from assent.spec.ids import PRINCIPAL_ID
+
+BY_PROCESS: Final = "process_uid"
+"""The principal is the account that this very process runs as, or one that the configuration maps to it."""
+
+BY_PEER: Final = "peer_uid"
+"""The same of the process at the other end of the owner's socket, as the kernel names it."""
+
+BY_ASSERTION: Final = "asserted"
+"""Nothing but the caller's own word (`--as`). Doors to come write `api_key:ID`, `jwt:ISSUER` and `mtls:SUBJECT`."""
+
+
+def identified(by: str, *, asserted: bool) -> str:
+    """What identifies whoever acts: `by`, or nothing but an assertion."""
+    return BY_ASSERTION if asserted else by
 
 
 class PrincipalKind(StrEnum):

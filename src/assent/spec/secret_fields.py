@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from assent.errors import Json
-from assent.spec.documents import dotted
-from assent.spec.faults import FAULTS_MAX, Fault, invalid
+from assent.spec.documents.document import dotted
+from assent.spec.documents.faults import FAULTS_MAX, Fault, invalid
 from assent.spec.masking import hides, places
 from assent.spec.secret_text import REFERENCE_FORMAT, SCHEME, TEXT_FORMAT, marked
 

@@ -103,7 +103,7 @@ def _references(text: str) -> Iterator[str]:
 def _marked(value: Any) -> Any:  # `Any`: as above
     from pydantic_core import PydanticCustomError
 
-    from assent.spec.faults import EXPECTED
+    from assent.spec.documents.faults import EXPECTED
 
     try:
         return marked(value)

@@ -31,7 +31,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_core import Url as ParsedUrl
 
 from assent.spec.canonical import INTEGER_MAX
-from assent.spec.faults import EXPECTED
+from assent.spec.documents.faults import EXPECTED
+from assent.spec.documents.sections import DURATION_MAX_MS, parse_duration_ms
 from assent.spec.ids import SEMVER
 from assent.spec.secret_text import (
     NAME_PATTERN,
@@ -41,7 +42,6 @@ from assent.spec.secret_text import (
     SecretText,
     is_secret_name,
 )
-from assent.spec.sections import DURATION_MAX_MS, parse_duration_ms
 
 EMAIL_CHARACTERS_MAX: Final = 254
 URL_CHARACTERS_MAX: Final = 2048

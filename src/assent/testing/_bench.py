@@ -13,8 +13,8 @@ from typing import Any, Final
 from assent.capabilities.fs import Workspace
 from assent.errors import Json
 from assent.invocation import BoundCapability, CancelToken, Invoker, LocalContext, Prepared, World
-from assent.invocation.context import CallLife
-from assent.invocation.phases import CallPhase
+from assent.invocation.context.local import CallLife
+from assent.invocation.context.phases import CallPhase
 from assent.journal import MemoryBlobs
 from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.ids import RunId, StepKey

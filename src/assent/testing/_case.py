@@ -10,7 +10,7 @@ from typing import Final
 
 from assent.errors import InputError, Json
 from assent.invocation import BoundCapability
-from assent.invocation.samples import samples
+from assent.versions.samples import samples
 
 LIMIT_S: Final = 20.0
 """How long a whole clause may take."""

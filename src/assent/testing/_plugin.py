@@ -30,8 +30,8 @@ from assent.plugins import (
     read_candidate,
     sources_at,
 )
-from assent.runtime._plugin_hosts import PluginHosts
-from assent.runtime.settings import Settings
+from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring._plugin_hosts import PluginHosts
 from assent.testing._case import Case
 from assent.testing._contract import check_capability
 from assent.testing._requests import Requests

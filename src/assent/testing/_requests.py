@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import GlobalContext, LocalContext, Metrics, NoEffectError
-from assent.invocation._sending import Sending
-from assent.invocation.context import CallLife, Surroundings
-from assent.invocation.outbound import Admit, Outbound, Reveal, Shown
+from assent.invocation.call._sending import Sending
+from assent.invocation.context.local import CallLife, Surroundings
+from assent.invocation.context.outbound import Admit, Outbound, Reveal, Shown
 from assent.spec.principal import Principal, PrincipalKind
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from assent.invocation import Secret, Secrets
-    from assent.invocation.http import HttpAnswer, HttpRequest
-    from assent.runtime.settings import Settings
+    from assent.invocation.context.http import HttpAnswer, HttpRequest
+    from assent.runtime.settings.effective import Settings
 
 UNAVAILABLE: Final = "HTTP_UNAVAILABLE"
 
@@ -64,9 +64,9 @@ class Requests:
             yield self._last
             return
         from assent.capabilities.net import Outgoing
-        from assent.runtime._net_settings import http_of
+        from assent.capabilities.net.area import http_of
 
-        http = http_of(self.settings.net)
+        http = http_of(self.settings.areas["net"])
         try:
             self._last = TrialSurroundings(app, self.settings, Way(Outgoing(http), self))
             yield self._last
@@ -114,7 +114,7 @@ class TrialSurroundings(Surroundings):
 
     async def _read(self, name: str, host: str, context: LocalContext, life: CallLife) -> Secret:
         """A secret for a request. Nobody may have agreed to the plugin yet, so no secret goes where nobody said that it may."""
-        from assent.runtime._secrets import runtime_secrets
+        from assent.runtime.wiring._secrets import runtime_secrets
 
         assert self._settings is not None  # INVARIANT: what sends is made of them
         settings = self._settings.secrets

@@ -21,6 +21,7 @@ from assent.capabilities.data._formats import (
 )
 from assent.invocation import NoEffectError
 from tests.support.hands import Hands
+from tests.support.seeds import examples
 
 FORMATS = ("json", "yaml", "toml")
 
@@ -83,13 +84,13 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_json_is_read_back(value: Any) -> None:
     assert write_json(read_json(write_json(value), "t").value) == write_json(value)
 
 
 @given(VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_yaml_is_read_back(value: Any) -> None:
     """Also texts that older readers take for numbers, dates or truth."""
     found = read_yaml(write_yaml(value), "t").value
@@ -104,7 +105,7 @@ def without_null(value: Any) -> Any:
 
 
 @given(st.dictionaries(TEXTS, VALUES, max_size=4).map(without_null))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_toml_is_read_back(value: Any) -> None:
     # TOML reads every line break of a text alike.
     if "\r" not in json.dumps(value).replace("\\r", "\r"):
@@ -112,7 +113,7 @@ def test_toml_is_read_back(value: Any) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_no_text_makes_a_reader_fail_otherwise(text: str) -> None:
     for read in (read_json, read_yaml, read_toml):
         with suppress(NoEffectError):
@@ -365,7 +366,7 @@ def test_rows_are_of_one_shape(hands: Hands) -> None:
 
 
 @given(st.lists(st.lists(TEXTS, min_size=2, max_size=2), min_size=1, max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_csv_is_read_back(rows: list[list[str]]) -> None:
     from assent.capabilities.data._csv import read_csv, write_csv
     from assent.capabilities.data._parameters import CsvPlace, RenderCsv

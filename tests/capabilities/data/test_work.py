@@ -14,6 +14,7 @@ from assent.capabilities.data import _query, _sizes, _validate
 from assent.capabilities.data._merge import deep_merge, merge_patch
 from assent.invocation import NoEffectError
 from tests.support.hands import Hands
+from tests.support.seeds import examples
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +219,7 @@ def test_what_stands_in_both_lists_is_kept_once() -> None:
 
 
 @given(JSON, JSON)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_merging_twice_is_merging_once(target: Any, patch: Any) -> None:
     once = merge_patch(target, patch)
     assert merge_patch(once, patch) == once

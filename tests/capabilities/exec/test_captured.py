@@ -135,7 +135,7 @@ async def test_what_is_shown_is_what_is_approved_and_applied(yard: Place) -> Non
         waiting = await rt.run(workflow(line))
         assert waiting.status == "waiting"
         assert not (yard.workspace / "out.txt").exists()
-        asked = rt.show(waiting.run_id)
+        asked = await rt.show(waiting.run_id)
         del asked
         result = await rt.approve(waiting.run_id, principal=user("boss"))
         assert result.status == "succeeded", result.error
@@ -169,9 +169,9 @@ async def test_a_run_whose_program_still_runs_is_there_and_ends_when_it_is_cance
         )
         await until_begun(yard)
         async with asyncio.timeout(60):
-            while rt.kinds(rt.unfinished()[0])[-1] != "step.succeeded":  # noqa: ASYNC110  # another task records it
+            while rt.kinds((await rt.unfinished())[0])[-1] != "step.succeeded":  # noqa: ASYNC110  # another task records it
                 await asyncio.sleep(0.01)
-        result = await rt.cancel(rt.unfinished()[0])
+        result = await rt.cancel((await rt.unfinished())[0])
         assert result.status == "cancelled"
         assert (await running).status == "cancelled"
         assert rt.kinds(result.run_id)[-4:] == [

@@ -90,6 +90,17 @@ def test_a_capture_goes_when_it_was_last_shown_too_long_ago(home: Path) -> None:
     assert [*home.iterdir()] == []
 
 
+def test_a_capture_of_a_clock_far_in_the_future_goes_and_is_not_kept_until_then(home: Path) -> None:
+    folders = folders_in(home)
+    CLOCK.now_ms += 400 * 86_400_000
+    folders.keep(folders.make("wrong"), "{}", run="plan")
+    CLOCK.now_ms -= 400 * 86_400_000 - 999
+    folders.keep(folders.make("soon"), "{}", run="plan")
+    CLOCK.now_ms -= 999
+    folders_in(home).sweep(lambda _run: False)
+    assert {one.name for one in home.iterdir()} == {"soon"}
+
+
 def test_a_capture_goes_with_the_last_run_that_it_was_shown_for(home: Path) -> None:
     """What was shown in a plan may be run until the plan expires, and what somebody uses now stays with him."""
     folders = folders_in(home)

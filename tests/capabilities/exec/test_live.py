@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent.capabilities.exec._output import Lines
-from assent.errors import Json
-from assent.invocation.watching import LINES_MAX, LINES_PER_S_MAX
-from assent.runtime import api
+from assent.invocation.context.watching import LINES_MAX, LINES_PER_S_MAX
+from assent.runtime.service import requests
+from assent.runtime.service.service import Service
 from assent.sandbox import Sandbox
 from tests.support.bodies import Place
 from tests.support.watching import Watcher
@@ -87,13 +87,13 @@ async def test_a_plan_tells_what_the_programs_print_that_it_runs(
 
     step = f'argv: [sh, -c, "echo begun; {waits(gate)}; echo one > made"]'
     text = f"name: w\nsteps:\n  - name: make\n    capability: sys.exec.run_captured\n    inputs: {{{step}}}\n"
-    request: dict[str, Json] = {"op": "plan", "text": text, "source": "w.yaml", "execute_captured": True}
+    request = requests.Plan(text=text, source="w.yaml", execute_captured=True)
     settings = yard.settings()
-    planning = asyncio.ensure_future(api._plan(request, settings, tell))
+    planning = asyncio.ensure_future(Service(settings).perform(request, tell=tell))
     async with asyncio.timeout(60):
         await begun.wait()
     (gate / "open").touch()
-    assert (await planning)["summary"]
+    assert (await planning).plan_id
     assert [sandbox.launcher_id for sandbox in made] == [None], "what it started for that has ended with it"
     [report] = reports
     assert (report["n"], report["event"]) == (None, {"kind": "step.said", "step": "make", "line": "begun"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from assent.engine import RunResult
-from assent.runtime.api import Reader
+from assent.runtime.service._reading import Reader
 from assent.sandbox import Holds, Sandbox
 from tests.support.bodies import Place, code, policy, rule
 

@@ -16,7 +16,7 @@ from assent.capabilities import builtin_capabilities
 from assent.capabilities.fs._read import READ_BYTES_MAX
 from assent.errors import AssentError, RefusedError
 from assent.invocation import NoEffectError
-from assent.invocation._bound import BoundCapability
+from assent.invocation.call._bound import BoundCapability
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.states import Verdict
 from tests.support.hands import HANDLERS, Hands, tree_of, without_times

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from assent.capabilities.fs import _find, _search
 from assent.capabilities.fs._globs import rules_of
 from assent.invocation import GlobalContext, NoEffectError
-from assent.invocation.context import Surroundings
+from assent.invocation.context.local import Surroundings
 from assent.system import SystemClock, spawn
 from tests.support.hands import Hands, PlainWorld
+from tests.support.seeds import examples
 
 FILES = {
     ".gitignore": "*.log\n/build/\n!keep.log\nnode_modules\n",
@@ -217,7 +218,7 @@ def git_environment(home: Path) -> dict[str, str]:
 
 
 @given(st.text(max_size=30), st.text(alphabet="ab/*x.", max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_no_glob_makes_it_fail_otherwise(glob: str, path: str) -> None:
     with suppress(NoEffectError):
         rules_of([glob], source="globs").verdict(path, is_directory=False)
@@ -329,7 +330,9 @@ TEXTS = st.lists(st.text(alphabet="ab ü", max_size=6), max_size=6)
     ends=st.booleans(),
     pattern=st.sampled_from(["a", "^a", "b$", "a+b?", "ü", "^$", "a|b", "[^b]"]),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_the_lines_are_those_that_the_standard_library_finds(
     tmp_path: Path, lines: list[str], pattern: str, ends: bool
 ) -> None:

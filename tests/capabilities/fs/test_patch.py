@@ -21,6 +21,7 @@ from assent.errors import RefusedError, WorldError
 from assent.invocation import NoEffectError
 from assent.spec.states import Verdict
 from tests.support.hands import Hands, PlainWorld
+from tests.support.seeds import examples
 
 POEM = "".join(f"line {number}\n" for number in range(1, 41))
 
@@ -436,7 +437,7 @@ LINES = st.lists(
 
 
 @given(old=LINES, new=LINES, ends=st.tuples(st.booleans(), st.booleans()), context=st.integers(0, 4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_diff_of_two_texts_makes_the_one_of_the_other(
     old: list[str], new: list[str], ends: tuple[bool, bool], context: int
 ) -> None:
@@ -511,7 +512,7 @@ def test_what_git_writes_is_applied_as_git_means_it(
 
 
 @given(st.text(alphabet=st.sampled_from('@-+ \\\nab/0123,dif"tgnewrml\t\r'), max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_text_makes_the_reader_fail_otherwise(text: str) -> None:
     with suppress(NoEffectError):
         read_diff(HEAD + text)

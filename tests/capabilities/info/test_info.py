@@ -10,7 +10,7 @@ import pytest
 from assent.capabilities.info import Machine
 from assent.capabilities.info._capabilities import VALUE_CHARACTERS_MAX
 from assent.invocation import GlobalContext, NoEffectError
-from assent.invocation.context import Surroundings
+from assent.invocation.context.local import Surroundings
 from assent.system import spawn
 from tests.support.hands import Hands
 

@@ -7,20 +7,16 @@ import gzip
 import socket
 import threading
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpcore2
 import pytest
 from backports import zstd
 
-from assent.capabilities.net import _resolver
 from assent.capabilities.net._client import HEAD_BYTES_MAX, HEADERS_MAX, Header, headers_too_large
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._limits import HEADER_BYTES_MAX
-from assent.capabilities.net._unpacking import PARTS_FREE, Unpacker
 from assent.invocation import NoEffectError
 from tests.capabilities.net.conftest import Names, client, opened, wire
 from tests.support.web import Asked, Reply, authority, serving, talking
@@ -146,72 +142,8 @@ async def test_a_name_that_nobody_knows_was_sent_nothing(
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    assert await code_of("http://hanging.test/", connect_ms=20) == "HTTP_DNS_FAILED"
+    assert await code_of("http://hanging.test/", connect_timeout_ms=20) == "HTTP_DNS_FAILED"
     ending.set()
-
-
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
-def test_packed_parts_that_hold_next_to_nothing_are_counted(
-    encoding: str, pack: Callable[[bytes], bytes]
-) -> None:
-    """To begin a part takes thousands of times as long as to send an empty one, and nobody else is served meanwhile."""
-
-    def given(data: bytes) -> int:
-        unpacker = Unpacker(encoding, bytes_max=1 << 24, ratio=100)
-        return sum(
-            len(piece) for at in range(0, len(data), 4096) for piece in unpacker.feed(data[at : at + 4096])
-        )
-
-    assert given(pack(b"") * PARTS_FREE) == 0
-    with pytest.raises(HttpFailure) as caught:
-        given(pack(b"") * (PARTS_FREE + 1))
-    assert (caught.value.code, caught.value.details["parts"]) == ("HTTP_BOMB", PARTS_FREE)
-    full = pack(bytes(range(256)))
-    assert given(full * (PARTS_FREE + 50)) == 256 * (PARTS_FREE + 50)
-
-
-async def test_a_lookup_that_nobody_waits_for_keeps_its_place_until_it_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A resolver that hangs holds so many threads and no more: whoever comes next is not given another one."""
-    monkeypatch.setattr(_resolver, "LOOKUPS_MAX", 2)
-    ending, asked = threading.Event(), threading.Semaphore(0)
-
-    def hang(*_: Any, **__: Any) -> list[Any]:
-        asked.release()
-        ending.wait(30)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    resolver = _resolver.SystemResolver()
-    begun: list[asyncio.Task[Any]] = []
-    for _ in range(2):
-        task = asyncio.ensure_future(resolver.addresses("hanging.test", 80))
-        begun.append(task)
-        await asyncio.to_thread(asked.acquire, timeout=30)
-        task.cancel()
-        await asyncio.wait({task})
-    later = asyncio.ensure_future(resolver.addresses("later.test", 80))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert not asked.acquire(blocking=False)
-    ending.set()
-    assert [str(address) for address in await asyncio.wait_for(later, 30)] == ["192.0.2.1"]
-    assert all(task.cancelled() for task in begun)
-
-
-async def test_no_thread_for_the_resolver_is_a_failure_to_find_the_host(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class NoThread(threading.Thread):
-        def start(self) -> None:
-            raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(_resolver, "threading", SimpleNamespace(Thread=NoThread))
-    resolver = _resolver.SystemResolver()
-    for _ in range(_resolver.LOOKUPS_MAX + 1):
-        with pytest.raises(OSError, match="no thread is left"):
-            await resolver.addresses("some.test", 80)
 
 
 async def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -534,9 +466,9 @@ async def test_a_service_that_goes_silent_is_left(said: bytes) -> None:
 
     with talking(talk) as port:
         url = f"http://127.0.0.1:{port}/"
-        assert await code_of(url, idle_ms=50) == "HTTP_TIMEOUT"
+        assert await code_of(url, idle_timeout_ms=50) == "HTTP_TIMEOUT"
         assert await code_of(url, timeout_ms=50) == "HTTP_TIMEOUT"
-        async with client(idle_ms=50) as http:
+        async with client(idle_timeout_ms=50) as http:
             sending = http.send(wire(url, "PUT"), principal=ADA, bytes_max=MIB)
             if said:
                 told = await sending

@@ -10,10 +10,10 @@ import pytest
 from assent.capabilities.net import Http, NetLimits, Outgoing, _outgoing
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation import LocalContext, NoEffectError, Secret
-from assent.invocation._sending import hidden
-from assent.invocation.http import HttpAnswer, HttpRequest
-from assent.invocation.redaction import Redactor
+from assent.invocation.call._sending import hidden
+from assent.invocation.context.http import HttpAnswer, HttpRequest
 from assent.journal import MemoryBlobs
+from assent.secrets.redaction import Redactor
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.secret_text import SecretText

@@ -14,8 +14,8 @@ import pytest
 
 from assent import Runtime
 from assent.errors import Json
-from assent.journal import SqliteReader
-from assent.spec.events import HttpAnswered, HttpRequested, SecretAccessed
+from assent.journal import SqliteReader, at_once, leaves_at_once
+from assent.spec.events.kinds import HttpAnswered, HttpRequested, SecretAccessed
 from assent.spec.ids import RunId
 from tests.support.hostile import Workshop
 from tests.support.plugins import interpreter_kept
@@ -287,7 +287,7 @@ async def test_a_secret_goes_only_where_it_is_granted_and_its_value_never_comes_
         await output(rt, "plugged.ask", url=net.url("a.test"), query=literal)
         assert SECRET in net.site.asked[-1].path
         assert await output(rt, "plugged.give", what="secret://token", host="a.test") == "SECRET_NOT_GRANTED"
-        leaves = rt._ready.journal.run_leaves(RunId(sent.run_id))
+        leaves = at_once(rt._ready.journal.events(RunId(sent.run_id)))
         kinds = [leaf.event.kind for leaf in leaves]
         assert kinds[1:-1] == [
             "step.started",
@@ -308,7 +308,7 @@ async def test_each_request_is_on_the_record_before_it_leaves(net: Net) -> None:
 
     def look(asked: Asked) -> Reply:
         with SqliteReader.open(net.shop.folder / ".assent") as reader:
-            recorded.append(sum(isinstance(leaf.event, HttpRequested) for leaf in reader.leaves()))
+            recorded.append(sum(isinstance(leaf.event, HttpRequested) for leaf in leaves_at_once(reader)))
         return Reply(200, body=b"seen")
 
     with serving(look) as site:
@@ -319,7 +319,7 @@ async def test_each_request_is_on_the_record_before_it_leaves(net: Net) -> None:
             lost = await rt.call("plugged.ask", {"url": "http://a.test:1/"})
     assert recorded == [1, 2]
     with SqliteReader.open(net.shop.folder / ".assent") as reader:
-        leaves = reader.run_leaves(RunId(sent.run_id))
+        leaves = at_once(reader.events(RunId(sent.run_id)))
         asked = [leaf.event for leaf in leaves if isinstance(leaf.event, HttpRequested)]
         answered = [leaf.event for leaf in leaves if isinstance(leaf.event, HttpAnswered)]
         assert [(one.step, one.attempt, one.number, one.method) for one in asked] == [
@@ -328,11 +328,13 @@ async def test_each_request_is_on_the_record_before_it_leaves(net: Net) -> None:
         ]
         assert [(one.number, one.status, one.code) for one in answered] == [(1, 200, None), (2, 200, None)]
         assert all(one.size > 0 for one in answered)
-        body = reader.payload(asked[0].request)
+        body = at_once(reader.payload(asked[0].request))
         assert body is not None
         assert json.loads(body)["request"].startswith(f"GET {net.url('a.test', '/q?token=abc')}")
         assert not [
-            leaf for leaf in reader.run_leaves(RunId(lost.run_id)) if isinstance(leaf.event, HttpRequested)
+            leaf
+            for leaf in at_once(reader.events(RunId(lost.run_id)))
+            if isinstance(leaf.event, HttpRequested)
         ], "what is not declared is not even about to be sent"
         assert not [leaf for leaf in leaves if isinstance(leaf.event, SecretAccessed)]
 
@@ -370,7 +372,7 @@ async def test_a_refusal_says_nothing_of_an_effect_that_went_before(net: Net) ->
 async def test_a_call_has_so_many_requests(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     async with net.open() as rt:
         with monkeypatch.context() as fewer:
-            fewer.setattr("assent.invocation._sending.REQUESTS_MAX", 3)
+            fewer.setattr("assent.invocation.call._sending.REQUESTS_MAX", 3)
             assert (await output(rt, "plugged.ask", url=net.url("a.test"), times=3))["status"] == 200
             assert (await output(rt, "plugged.ask", url=net.url("a.test"), times=4))[
                 "code"

@@ -11,10 +11,10 @@ from assent.capabilities.net import Egress, EgressRule
 from assent.capabilities.net._client import HEAD_BYTES_MAX
 from assent.capabilities.net._limits import HEADER_BYTES_MAX
 from assent.capabilities.net._url import parse_url
+from assent.capabilities.net.area import http_of
 from assent.errors import InputError
 from assent.invocation import NoEffectError
-from assent.runtime._net_settings import http_of
-from assent.runtime.settings import Settings
+from assent.runtime.settings.effective import Settings
 from tests.support.web import authority
 
 
@@ -85,7 +85,7 @@ def test_rules_and_limits_are_read_from_the_configuration(tmp_path: Path) -> Non
         '[net.rules.api]\nhosts = ["API.Example.org.", "[::1]"]\nmethods = ["POST", "GET"]\n'
         '[net.rules.inside]\nhosts = ["*"]\nschemes = ["http", "https"]\nprivate = ["10.0.0.0/8"]\nprincipals = ["user:ada"]\n',
     )
-    http = http_of(found.net)
+    http = http_of(found.areas["net"])
     assert (http.limits.timeout_ms, http.limits.redirects) == (5000, 2)
     assert http.limits.ca_bundle == ca_file
     api, inside = http.egress.rules
@@ -107,7 +107,11 @@ def test_rules_and_limits_are_read_from_the_configuration(tmp_path: Path) -> Non
 def test_headers_may_be_as_long_as_the_library_reads_and_no_longer(tmp_path: Path) -> None:
     """What would have no effect is refused."""
     most = f"[net]\nheader_bytes = {HEADER_BYTES_MAX}\n"
-    assert http_of(settings(tmp_path, most).net).limits.header_bytes == HEADER_BYTES_MAX < HEAD_BYTES_MAX
+    assert (
+        http_of(settings(tmp_path, most).areas["net"]).limits.header_bytes
+        == HEADER_BYTES_MAX
+        < HEAD_BYTES_MAX
+    )
     with pytest.raises(InputError) as refusal:
         settings(tmp_path, most.replace(str(HEADER_BYTES_MAX), str(HEADER_BYTES_MAX + 1)))
     assert refusal.value.code == "CONFIG_INVALID"

@@ -18,7 +18,7 @@ from assent.capabilities.notify import Asker, Delivery, Endpoint, Outbox, Post
 from assent.capabilities.notify._delivery import DeliveryFiles
 from assent.errors import WorldError
 from assent.invocation import EnvironmentSecrets, SecretGrant, Secrets
-from assent.spec.events import AnyEvent, DeliveryEnded
+from assent.spec.events.kinds import AnyEvent, DeliveryEnded
 from tests.capabilities.net.conftest import opened
 from tests.support.web import Asked, Reply, Site
 
@@ -29,12 +29,13 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @dataclass
 class FakeClock:
-    """The time that a test says it is."""
+    """The time that a test says it is; `wrong_ms` is by how much the clock that people can set is off."""
 
     at_ms: int = NOW_MS
+    wrong_ms: int = 0
 
     def now_ms(self) -> int:
-        return self.at_ms
+        return self.at_ms + self.wrong_ms
 
     def monotonic_ms(self) -> int:
         return self.at_ms
@@ -54,13 +55,13 @@ class FakeLedger:
             raise WorldError("DISK_FULL", "the disk that holds the ledger is full")
         self.events += events
 
-    def size(self) -> int:
+    async def size(self) -> int:
         return len(self.events)
 
-    def has_ended(self, delivery: str, since: int) -> bool:
+    async def has_ended(self, delivery: str, since: int) -> bool:
         return any(isinstance(one, DeliveryEnded) and one.delivery == delivery for one in self.events[since:])
 
-    def is_finished(self, run: str) -> bool:
+    async def is_finished(self, run: str) -> bool:
         return run not in self.unfinished
 
     def ended(self) -> list[tuple[str, str, int, int | None, str | None]]:

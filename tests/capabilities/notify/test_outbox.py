@@ -14,7 +14,7 @@ import pytest
 from assent.capabilities.net import Egress
 from assent.capabilities.notify import Delivery, Endpoint
 from assent.capabilities.notify._schedule import ATTEMPTS_MAX, DELAYS_MS
-from assent.spec.events import DeliveryAttempted
+from assent.spec.events.kinds import DeliveryAttempted
 from tests.capabilities.net.conftest import opened
 from tests.capabilities.notify.conftest import SECRET, Office, answering, ended, ops, state_of, tried
 from tests.capabilities.notify.test_signature import verifies
@@ -87,6 +87,40 @@ async def test_the_schedule_is_kept_and_then_it_has_failed(office: Office) -> No
     assert (final.status, final.attempts, final.code) == ("failed", ATTEMPTS_MAX, "HTTP_STATUS")
     assert final.body is not None, "it may be tried again"
     assert office.ledger.ended() == [(final.id, "failed", ATTEMPTS_MAX, 500, "HTTP_STATUS")]
+
+
+DAYS_400_MS = 400 * 24 * 3_600_000
+
+
+@pytest.mark.parametrize("wrong_ms", [-DAYS_400_MS, DAYS_400_MS])
+async def test_a_clock_that_is_set_changes_no_schedule_of_a_living_outbox(
+    office: Office, wrong_ms: int
+) -> None:
+    with serving(answering(500, 200)) as site:
+        async with office.open(ops(site)) as outbox:
+            await outbox.put(office.delivery())
+            await tried(office, 1)
+            office.clock.wrong_ms = wrong_ms
+            office.clock.at_ms += DELAYS_MS[0] - 1
+            outbox.wake()
+            await asyncio.sleep(0)
+            assert len(site.asked) == 1, "it is tried before its time"
+            office.clock.at_ms += 1
+            outbox.wake()
+            assert (await ended(office)).status == "delivered"
+
+
+async def test_a_clock_that_was_set_back_makes_no_delay_longer_than_it_was_set_to(office: Office) -> None:
+    """The next owner knows the time of the next attempt from its file alone, and that time may be far away by then."""
+    with serving(answering(500, 200)) as site:
+        async with office.open(ops(site)) as outbox:
+            await outbox.put(office.delivery())
+            await tried(office, 1)
+        office.clock.wrong_ms = -DAYS_400_MS
+        async with office.open(ops(site)) as outbox:
+            office.clock.at_ms += DELAYS_MS[0]
+            outbox.wake()
+            assert (await ended(office)).status == "delivered"
 
 
 async def test_410_ends_it_at_once(office: Office) -> None:

@@ -15,7 +15,7 @@ from assent.capabilities.notify._delivery import ENDED_AGE_MS_MAX, ENDED_MAX, De
 from assent.capabilities.notify._outbox import PENDING_MAX
 from assent.errors import AssentError, WorldError
 from assent.invocation import NoEffectError
-from assent.spec.events import AnyEvent
+from assent.spec.events.kinds import AnyEvent
 from tests.capabilities.notify.conftest import ADA, WAIT_S, Office, answering, ended, ops, state_of, until
 from tests.support.web import Asked, Reply, serving
 

@@ -16,6 +16,7 @@ from assent.capabilities.text import _extract
 from assent.capabilities.text._regex import Flags, compile_pattern
 from assent.invocation import CancelToken, NoEffectError
 from tests.support.hands import Hands
+from tests.support.seeds import examples
 
 HOSTILE = json.loads((Path(__file__).parent / "data" / "redos.json").read_text())["patterns"]
 
@@ -145,7 +146,7 @@ def test_a_call_that_nobody_waits_for_ends_within_one_match(
     text=st.text(alphabet="ab \nü", max_size=40),
     pattern=st.sampled_from(["a", "a+", "(a)(b)?", "b| ", "[^a]", "ü", "(?:ab)+", "(?m)^a", "(?m)b$", "a.b"]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_matches_are_those_of_the_standard_library(text: str, pattern: str) -> None:
     """On patterns that both know, and that match no empty text, the engines agree about every group."""
     found = list(compile_pattern(pattern, Flags()).matches(text, CancelToken()))

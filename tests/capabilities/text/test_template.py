@@ -17,6 +17,7 @@ from assent.capabilities.text._filters import FILTERS, NAMED
 from assent.capabilities.text._template import _ALLOWED, _TESTS, _Renderer
 from assent.invocation import NoEffectError
 from tests.support.hands import Hands
+from tests.support.seeds import examples
 
 PAYLOADS = json.loads((Path(__file__).parent / "data" / "ssti.json").read_text())["payloads"]
 VALUES: dict[str, Any] = {
@@ -382,7 +383,7 @@ WORDS = st.sampled_from(
 
 
 @given(st.lists(WORDS, max_size=25))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_no_template_makes_it_fail_otherwise(hands: Hands, words: list[str]) -> None:
     with suppress(NoEffectError):
         filled(hands, "{{ " + " ".join(words) + " }}")

@@ -1,7 +1,7 @@
-"""Made `v3/` once: a ledger with every kind of event, each with all its fields and with as few as it may (as `v1/`, `v2/`).
+"""Made `v4/` once: a ledger with every kind of event, each with all its fields and with as few as it may (as `v1/` to `v3/`).
 
 Kept to show how the files came about. Never run over a released folder: a sample that changes is a format that changed, and
-that needs a `v4/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
+that needs a `v5/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,23 @@ from assent.journal._audit import prove
 from assent.journal._export import export_ledger
 from assent.journal._record import SqliteRecord
 from assent.journal.ports import Batch, Payload
-from assent.spec.events import EVENT_TYPES, AnyEvent, Event, LedgerCreated, LedgerRecovered
+from assent.spec.events.kinds import EVENT_TYPES, AnyEvent, Event, LedgerCreated, LedgerRecovered
 from assent.spec.ids import RunId
 from tests.support.ledgers import SIGNER, START_MS, LedgerFile, payload
 
 RUN = RunId("run_01JD0000000000000000000000")
 PROVED = 7
+_ALONE = (
+    "ledger.",
+    "payload.",
+    "capability.",
+    "release.",
+    "delivery.",
+    "policy.",
+    "plan.",
+    "identity.",
+    "key.",
+)
 
 
 def events_of(kind: type[Event]) -> list[tuple[Event, list[Payload]]]:
@@ -76,7 +87,7 @@ def make(folder: Path) -> None:
                 event = made
                 if isinstance(made, LedgerRecovered):
                     event = LedgerRecovered(signed=ledger.tail.signed, size=ledger.tail.head.size)
-                stands_alone = event.kind.startswith(("ledger.", "payload.", "capability.", "release."))
+                stands_alone = event.kind.startswith(_ALONE) or event.kind == "approval.refused"
                 events: tuple[AnyEvent, ...] = (event,)  # type: ignore[assignment]  # made from the union's own members
                 batch = Batch(None if stands_alone else RUN, n, START_MS + n, events, tuple(payloads))
                 ledger.commit([batch], seal=event.kind.startswith("run."))

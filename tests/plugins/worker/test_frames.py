@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from assent import system
 from assent.errors import AssentError, InputError, RefusedError, WorldError
 from assent.invocation import CallState, NoEffectError, StateKey
-from assent.invocation.context import CallLife
+from assent.invocation.context.local import CallLife
 from assent.plugins.worker import _questions
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.plugins.worker._frames import (
@@ -43,6 +43,7 @@ from assent.plugins.worker._kept import keep, kept_of
 from assent.plugins.worker._process import WorkerProcess
 from assent.plugins.worker._questions import RemoteCall
 from assent.spec import create_read_capability
+from tests.support.seeds import examples
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=5))
@@ -181,7 +182,7 @@ class Mouth:
         return "it was killed"
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.binary(max_size=400), st.booleans())
 def test_whatever_a_worker_says_its_host_ends_it_and_whoever_waits_is_told(
     data: bytes, is_framed: bool

@@ -14,7 +14,7 @@ import pytest
 
 from assent.errors import AssentError, RefusedError, WorldError
 from assent.invocation import CallTimeoutError
-from assent.invocation.context import CallLife
+from assent.invocation.context.local import CallLife
 from assent.plugins.worker._slot import WorkerMissingError
 from tests.support.workers import Stage, plugin_of, staged
 
@@ -294,7 +294,7 @@ async def test_dying_in_any_part_is_told(stage: Stage, part: str, how: str) -> N
 
 
 async def test_dying_in_a_hook_is_told(stage: Stage) -> None:
-    from assent.invocation.hooks import HookedCall
+    from assent.invocation.hooks.hook import HookedCall
 
     call = stage.call("sample.act")
     with pytest.raises(WorldError, match="ended"):

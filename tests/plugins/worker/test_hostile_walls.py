@@ -13,8 +13,8 @@ import pydantic
 import pytest
 
 from assent.plugins import Permissions
-from assent.runtime._plugin_hosts import Launcher
-from assent.runtime.settings import Settings
+from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring._plugin_hosts import Launcher
 from assent.sandbox import Sandbox
 from tests.support.workers import Stage, plugin_of, staged
 

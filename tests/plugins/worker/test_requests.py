@@ -13,8 +13,8 @@ from msgspec.msgpack import Ext
 
 from assent.errors import AssentError, InputError
 from assent.invocation import CallTimeoutError, LocalContext
-from assent.invocation.context import CallLife
-from assent.invocation.http import HttpAnswer, HttpRequest, require_form
+from assent.invocation.context.http import HttpAnswer, HttpRequest, require_form
+from assent.invocation.context.local import CallLife
 from assent.plugins.worker import _frames, _process
 from assent.plugins.worker._frames import BrokenFrameError
 from assent.plugins.worker._http import from_args, to_args

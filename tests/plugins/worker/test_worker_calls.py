@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import CallPhase, CallTimeoutError, NoEffectError, Reconciliation, StateKey
-from assent.invocation.context import CallLife
+from assent.invocation.context.local import CallLife
 from assent.plugins.worker._questions import OPENED_MAX
 from assent.spec.states import Verdict
 from tests.support.plugins import interpreter_kept
-from tests.support.workers import Stage, plugin_of, staged
+from tests.support.workers import Call, Stage, plugin_of, staged
 
 SOURCE = '''\
 """A sample of everything."""
@@ -516,7 +520,7 @@ async def test_health_is_asked_there(stage: Stage) -> None:
 
 
 async def test_hooks_run_there(stage: Stage) -> None:
-    from assent.invocation.hooks import HookedCall
+    from assent.invocation.hooks.hook import HookedCall
 
     call = stage.call("sample.hooked")
     before, after = call.bound.handler.hooks
@@ -532,3 +536,73 @@ async def test_hooks_run_there(stage: Stage) -> None:
 
 def test_one_process_did_all_of_it(stage: Stage) -> None:
     assert len(stage.nursery.children) == 1
+
+
+QUEUE = '''\
+"""A part that holds its thread until its token is set, and one that needs a thread for a moment."""
+
+from assent import capability
+from assent.invocation import LocalContext
+
+
+@capability("sample.hold", operation="READ", risk="LOW")
+def hold(context: LocalContext) -> bool:
+    """Hold a thread."""
+    return context.cancel.wait(60)
+
+
+@capability("sample.quick", operation="READ", risk="LOW")
+def quick(context: LocalContext) -> bool:
+    """Need a thread for a moment."""
+    return True
+'''
+
+
+@dataclass
+class Begun:
+    """Hears that a part begins."""
+
+    begin: Callable[[], None]
+
+    def end(self) -> None:
+        pass
+
+
+async def test_a_part_that_waits_for_a_thread_of_its_worker_has_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the queue is, the part's time begins with the part."""
+    ahead_s, loop = 0.0, asyncio.get_running_loop()
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead_s)
+    monkeypatch.setattr("assent.plugins.worker._host.FORWARD_MAX", 1)
+    # The stage that the other tests share may have a plugin of this name in the same process.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sample"]:
+        monkeypatch.delitem(sys.modules, name)
+    with interpreter_kept():
+        stage = Stage(tmp_path, plugin_of(QUEUE), in_thread=True)
+        try:
+            stage.load()
+            begun: list[str] = []
+            held_now = asyncio.Event()
+
+            def perform(name: str, told: Callable[[], None]) -> tuple[Call, asyncio.Future[Any]]:
+                call = stage.call(name)
+                parameters, _ = call.bound.parse({})
+                part = call.bound.handler.execute
+                limit_s = 60 if name == "sample.quick" else None
+                work = stage.invoker.invoke(part, call.context, parameters, timeout_s=limit_s, at=Begun(told))
+                return call, asyncio.ensure_future(work)
+
+            holding, held = perform("sample.hold", held_now.set)
+            await held_now.wait()
+            _, waiting = perform("sample.quick", lambda: begun.append("quick"))
+            for jump_s in (0, 600):
+                ahead_s += jump_s
+                for _ in range(5):
+                    await asyncio.sleep(0)
+            assert not begun
+            holding.cancel.cancel()
+            assert (await held, await waiting, begun) == (True, True, ["quick"])
+        finally:
+            stage.close()

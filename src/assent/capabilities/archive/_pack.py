@@ -20,8 +20,8 @@ from assent.capabilities.fs._change import Change, Expected, Target, made_dirs
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import missing
 from assent.capabilities.fs._parameters import place
+from assent.capabilities.fs._path_state import NODES_MAX, Node, PathState, changed, survey
 from assent.capabilities.fs._paths import ROOT, shown
-from assent.capabilities.fs._snapshot import NODES_MAX, Node, Snapshot, changed, survey
 from assent.capabilities.fs._write import room_for_file
 from assent.errors import Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
@@ -43,7 +43,7 @@ class PackEffect(FileEffect[Pack, Packed]):
         with scratch() as into:
             bytes_in = _write(context, parameters, members, into)
             digest, size = _digest(into)
-        new = Snapshot((Node("", EntryKind.FILE, mode, 0, size, digest),))
+        new = PathState((Node("", EntryKind.FILE, mode, 0, size, digest),))
         before = Expected.of(old, hashed=context.keep_pre_image)
         notes: dict[str, Json] = {
             "entries": len(members),

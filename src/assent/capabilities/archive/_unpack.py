@@ -25,8 +25,8 @@ from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import exists, whole_root
 from assent.capabilities.fs._git_guard import forbid_programs_of_git
 from assent.capabilities.fs._parameters import place
+from assent.capabilities.fs._path_state import Node, PathState, changed
 from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
-from assent.capabilities.fs._snapshot import Node, Snapshot, changed
 from assent.capabilities.fs._write import dirs_to_make
 from assent.errors import Json
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
@@ -55,7 +55,7 @@ class UnpackEffect(FileEffect[Unpack, Unpacked]):
         made = [node.under(path) for node in tree.nodes]
         forbid_programs_of_git(files, made, made)
         after = Expected.of(tree, hashed=True)
-        target = Target(path, Snapshot(), NOTHING, after)
+        target = Target(path, PathState(), NOTHING, after)
         folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=True)
         archive = Expected(digest, hashed=True, text=f"archive, {size} bytes, sha256 {digest[:12]}")
         return Change((target,), new_dirs, (folder,), archive, notes=survey.notes)
@@ -138,9 +138,9 @@ class _Survey:
         return self._file_mode | (self._folder_mode & _EXECUTABLE if entry.is_executable else 0)
 
     @property
-    def tree(self) -> Snapshot:
+    def tree(self) -> PathState:
         """All of it in walking order."""
-        return Snapshot(tuple(sorted(self._nodes.values(), key=lambda node: node.path.split("/"))))
+        return PathState(tuple(sorted(self._nodes.values(), key=lambda node: node.path.split("/"))))
 
     @property
     def notes(self) -> dict[str, Json]:

@@ -19,8 +19,8 @@ from assent.capabilities.data._sizes import measured
 from assent.errors import InputError, Json
 from assent.invocation import NoEffectError
 from assent.spec.canonical import INTEGER_MAX, parse_json
-from assent.spec.documents import Document, load_yaml, plain_scalar
-from assent.spec.toml import locate, parse_toml
+from assent.spec.documents.document import Document, load_yaml, plain_scalar
+from assent.spec.documents.toml import locate, parse_toml
 
 _TOML_BYTES_MAX: Final = 1 << 20
 _TOML_DEPTH_MAX: Final = 64

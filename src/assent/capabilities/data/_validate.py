@@ -46,8 +46,8 @@ _DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
 
 def validate(loaded: Loaded, schema: dict[str, Json]) -> Validated:
     """Whether the data is as the schema asks. `NoEffectError`: SCHEMA_INVALID, DATA_TOO_LARGE."""
-    from assent.spec.faults import Telling
-    from assent.spec.schemas import compile_schema
+    from assent.spec.documents.faults import Telling
+    from assent.spec.schemas.schema import compile_schema
 
     _, widths = measured(loaded.value)
     measured(schema, code="SCHEMA_INVALID")
@@ -56,10 +56,9 @@ def validate(loaded: Loaded, schema: dict[str, Json]) -> Validated:
         validator = compile_schema(schema, "`json_schema`")
     except InputError as error:
         raise NoEffectError.from_dict(error.to_dict()) from None
+    errors: Iterable[Any]  # `Any`: their library is imported where schemas are compiled
     if visits <= FAULTS_MADE_MAX:
-        errors: Iterable[Any] = validator.iter_errors(
-            loaded.value
-        )  # `Any`: its library is imported where schemas are compiled
+        errors = validator.iter_errors(loaded.value)
     else:
         errors = _first_of(validator, loaded.value)
     told = Telling(schema, shows_values=True).of_schema(errors)

@@ -19,8 +19,8 @@ from assent.capabilities.exec._results import RanCaptured
 from assent.capabilities.exec._run import command_line, command_of, require_success
 from assent.capabilities.fs._change import Change
 from assent.capabilities.fs._globs import Rules, rules_of
+from assent.capabilities.fs._path_state import Node, PathState, changed
 from assent.capabilities.fs._paths import is_temporary, shown
-from assent.capabilities.fs._snapshot import Node, Snapshot, changed
 from assent.capabilities.fs._write_set import Entry, WriteSet, WriteSetEffect
 from assent.errors import Json
 from assent.invocation import (
@@ -215,7 +215,7 @@ def _tops(changes: Sequence[Captured]) -> Iterator[tuple[str, list[Captured]]]:
         yield path, groups[path]
 
 
-def _snapshot(context: LocalContext, top: str, group: Sequence[Captured], capture: Capture) -> Snapshot:
+def _snapshot(context: LocalContext, top: str, group: Sequence[Captured], capture: Capture) -> PathState:
     """What is to stand at one path, its files' contents in the blob store; without nodes, nothing."""
     now = [one for one in group if one.change != "removed"]
     # In the order in which a walk finds them: each folder's entries by name, a folder before what is in it.
@@ -238,9 +238,9 @@ def _snapshot(context: LocalContext, top: str, group: Sequence[Captured], captur
             nodes.append(Node(inner, kind, one.mode, 0, size, digest.hexdigest()))
 
     if not now:
-        return Snapshot()
+        return PathState()
     pack = context.blobs.put(contents())
-    return Snapshot(tuple(nodes), pack)
+    return PathState(tuple(nodes), pack)
 
 
 def _opened(capture: Capture, one: Captured) -> BinaryIO:

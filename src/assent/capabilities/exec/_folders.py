@@ -54,7 +54,8 @@ class Held:
 class Folders:
     """The folders below `home`, made with the first. `remove` takes one away, with all that is in it. All of it blocks.
 
-    A capture goes once it was last shown `expiry_ms` ago, by `now_ms`, in milliseconds since 1970.
+    A capture goes once it was last shown `expiry_ms` ago, by `now_ms`, in milliseconds since 1970; also one that was shown so far
+    in the future of that clock, which was set back since.
     """
 
     def __init__(
@@ -110,6 +111,10 @@ class Folders:
         finally:
             self._let_go(folder)
 
+    def runs(self) -> set[str]:
+        """The runs that captures which are kept were shown for; a plan that nobody has run yet stands for its own."""
+        return {run for folder in self._home.glob("*/") for run in _shown_for(folder)}
+
     def sweep(self, has_ended: Callable[[str], bool]) -> None:
         """Remove what ended processes left half-done, captures shown too long ago, and those shown for runs that have ended."""
         if self._home.is_dir():
@@ -118,12 +123,12 @@ class Folders:
 
     def _sweep(self, most: int, has_ended: Callable[[str], bool] = lambda _run: False) -> None:
         kept: list[tuple[int, Path]] = []
-        oldest_ns = (self._now_ms() - self._expiry_ms) * 1_000_000
+        now_ns, expiry_ns = self._now_ms() * 1_000_000, self._expiry_ms * 1_000_000
         for folder in self._home.iterdir():
             if folder in self._held:
                 continue
             shown_ns = _kept_ns(folder)
-            if shown_ns is None or shown_ns <= oldest_ns or _is_over(folder, has_ended):
+            if shown_ns is None or abs(now_ns - shown_ns) >= expiry_ns or _is_over(folder, has_ended):
                 self._clear(folder)
             else:
                 kept.append((shown_ns, folder))
@@ -192,8 +197,12 @@ def _kept_ns(folder: Path) -> int | None:
 
 def _is_over(folder: Path, has_ended: Callable[[str], bool]) -> bool:
     """Whether all runs that a capture was shown for have ended. A plan that nobody has run yet may still want it."""
-    try:
-        runs = (folder / _RUNS).read_text(encoding="utf-8").split()
-    except OSError:
-        return False
+    runs = _shown_for(folder)
     return bool(runs) and all(map(has_ended, runs))
+
+
+def _shown_for(folder: Path) -> list[str]:
+    try:
+        return (folder / _RUNS).read_text(encoding="utf-8").split()
+    except OSError:
+        return []

@@ -9,8 +9,8 @@ from typing import Final
 
 from assent.errors import Json
 from assent.invocation import LocalContext
-from assent.invocation.redaction import RedactingStream
-from assent.invocation.watching import LINE_CHARACTERS_MAX, LINES_PER_S_MAX
+from assent.invocation.context.watching import LINE_CHARACTERS_MAX, LINES_PER_S_MAX
+from assent.secrets.redaction import RedactingStream
 
 STREAMS: Final = ("stdout", "stderr")
 TEXT_BYTES_MAX: Final = 64 << 10

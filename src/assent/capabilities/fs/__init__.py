@@ -3,7 +3,7 @@
 from assent.capabilities.fs._confined import ConfinedFiles
 from assent.capabilities.fs._control import ControlFiles
 from assent.capabilities.fs._overlay import OverlayFiles
-from assent.capabilities.fs._snapshot import PRE_IMAGE_BYTES_MAX
+from assent.capabilities.fs._path_state import PRE_IMAGE_BYTES_MAX
 from assent.capabilities.fs._workspace import Workspace
 
 __all__ = [

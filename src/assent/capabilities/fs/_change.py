@@ -17,8 +17,8 @@ from enum import Enum, auto
 from typing import Final
 
 from assent.capabilities.fs._faults import not_a_directory
+from assent.capabilities.fs._path_state import PathState, fingerprinted, survey
 from assent.capabilities.fs._paths import parent_of, shown
-from assent.capabilities.fs._snapshot import Snapshot, fingerprinted, survey
 from assent.errors import AssentError, InternalError, Json, RefusedError, WorldError
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError, Prepared
 
@@ -42,7 +42,7 @@ class Expected:
     text: str
 
     @classmethod
-    def of(cls, snapshot: Snapshot, *, hashed: bool) -> Expected:
+    def of(cls, snapshot: PathState, *, hashed: bool) -> Expected:
         """The expectation that `snapshot` is found."""
         return cls(snapshot.identity(hashed=hashed), hashed, snapshot.describe())
 
@@ -59,7 +59,7 @@ class Expected:
                 raise _corrupt()
 
 
-NOTHING: Final = Expected.of(Snapshot(), hashed=True)
+NOTHING: Final = Expected.of(PathState(), hashed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +67,20 @@ class Target:
     """One path that changes. `old` is what undo puts back; `before` and `after` are how the two states are recognised."""
 
     path: str
-    old: Snapshot
+    old: PathState
     before: Expected
     after: Expected
 
-    def found(self, files: Files) -> Snapshot:
+    def found(self, files: Files) -> PathState:
         """What stands at the path now, read as deeply as the two states ask for."""
         reads = (self.before.hashed and bool(self.old.nodes)) or (self.after.hashed and self.after != NOTHING)
         return fingerprinted(files, self.path) if reads else survey(files, self.path)
 
-    def is_before(self, found: Snapshot) -> bool:
+    def is_before(self, found: PathState) -> bool:
         """Whether `found` is the state before."""
         return found.identity(hashed=self.before.hashed) == self.before.identity
 
-    def is_after(self, found: Snapshot) -> bool:
+    def is_after(self, found: PathState) -> bool:
         """Whether `found` is the state after."""
         return found.identity(hashed=self.after.hashed) == self.after.identity
 
@@ -134,11 +134,11 @@ class Change:
         """What a call takes its turn at."""
         return tuple(target.path for target in self.targets) or self.new_dirs
 
-    def find(self, files: Files) -> list[Snapshot]:
+    def find(self, files: Files) -> list[PathState]:
         """What stands at each target now."""
         return [target.found(files) for target in self.targets]
 
-    def position(self, found: list[Snapshot]) -> Position:
+    def position(self, found: list[PathState]) -> Position:
         """Where the world stands. Without targets there was nothing to do, so it is done."""
         pairs = list(zip(self.targets, found, strict=True))
         if all(target.is_after(state) for target, state in pairs):
@@ -167,7 +167,7 @@ class Change:
         seen += [list(self.new_dirs), self.source.identity if self.source else None]
         return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
-    def conflict(self, found: list[Snapshot]) -> RefusedError:
+    def conflict(self, found: list[PathState]) -> RefusedError:
         """The refusal to take back what somebody else has built upon; both states are shown."""
         pairs = list(zip(self.targets, found, strict=True))
         strange = [(target, state) for target, state in pairs if not target.is_after(state)] or pairs
@@ -289,7 +289,7 @@ def remove_empty_dirs(files: Files, paths: tuple[str, ...]) -> None:
 def _target(data: Json, blobs: BlobStore) -> Target:
     match data:
         case [str(path), old, before, after] if isinstance(old, Mapping):
-            kept = Snapshot.from_json(old, blobs)
+            kept = PathState.from_json(old, blobs)
             return Target(path, kept, Expected.from_json(before), Expected.from_json(after))
         case _:
             raise _corrupt()

@@ -42,7 +42,7 @@ from assent.capabilities.fs._written import to_write
 from assent.errors import InputError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import Entry, EntryKind, NoEffectError
-from assent.invocation.redaction import Redactor
+from assent.secrets.redaction import Redactor
 
 CHUNK_BYTES: Final = 1 << 20
 """Size of the pieces that files are read and copied in."""

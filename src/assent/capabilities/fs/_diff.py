@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from assent.capabilities.fs._path_state import survey
 from assent.capabilities.fs._paths import shown
-from assent.capabilities.fs._snapshot import survey
 from assent.invocation import EntryKind, Files
 
 FILE_BYTES_MAX: Final = 512 << 10

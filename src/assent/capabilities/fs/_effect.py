@@ -11,14 +11,14 @@ from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import NOTHING, Change, Position, Target, remove_empty_dirs
 from assent.capabilities.fs._git_guard import forbid_programs_of_git
-from assent.capabilities.fs._paths import shown
-from assent.capabilities.fs._snapshot import (
-    Snapshot,
+from assent.capabilities.fs._path_state import (
+    PathState,
     changed,
     keep,
     put_back,
     survey,
 )
+from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._turns import in_turn
 from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
@@ -58,17 +58,17 @@ class FileEffect(ABC, Generic[P, R]):
         """Do what is left to do after the effect; harmless when nothing is."""
         self.remove_temporaries(context, change)
 
-    def is_half_done(self, change: Change, found: list[Snapshot]) -> bool:
+    def is_half_done(self, change: Change, found: list[PathState]) -> bool:
         """Whether `found` is a state that only an interrupted `apply` leaves; applying again must complete it."""
         del change, found
         return False
 
-    def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
+    def is_half_undone(self, change: Change, found: list[PathState]) -> bool:
         """Whether `found` is a state that only an interrupted `take_back` leaves."""
         del change, found
         return False
 
-    def take_back(self, context: LocalContext, change: Change, found: list[Snapshot]) -> None:
+    def take_back(self, context: LocalContext, change: Change, found: list[PathState]) -> None:
         """Restore every target; the world is in the state after."""
         for target, state in zip(change.targets, found, strict=True):
             require_pre_image(target)
@@ -215,14 +215,14 @@ class FileEffect(ABC, Generic[P, R]):
 
     # -- for plans ----------------------------------------------------------------------------------------------------
 
-    def pre_image(self, context: LocalContext, path: str, *, keeps: bool) -> Snapshot:
+    def pre_image(self, context: LocalContext, path: str, *, keeps: bool) -> PathState:
         """What stands at `path`: in the blob store when undo will need it, else only hashed (`undo: none`, previews)."""
         if context.keep_pre_image:
             return keep(context, path, bytes_max=context.world.pre_image_bytes_max, store=keeps)
         return survey(context.world.files, path)
 
 
-def restore(context: LocalContext, target: Target, state: Snapshot) -> None:
+def restore(context: LocalContext, target: Target, state: PathState) -> None:
     """Put back what stood at one path; `state` is what stands there now."""
     files = context.world.files
     if target.old.nodes:

@@ -35,7 +35,7 @@ from assent.capabilities.fs._paths import (
 )
 from assent.capabilities.fs._written import to_write
 from assent.invocation import Entry, EntryKind, Files, NoEffectError
-from assent.invocation.redaction import Redactor
+from assent.secrets.redaction import Redactor
 
 IMAGINED_BYTES_MAX: Final = 256 << 20
 """Bytes of written contents that one overlay holds in memory. Copies share theirs and count once."""

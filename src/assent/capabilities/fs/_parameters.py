@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from assent.capabilities.fs._paths import is_temporary, normal, protected, split
 from assent.spec.capability import SpecModel
@@ -36,7 +39,28 @@ class ListDir(SpecModel):
     include_hidden: Annotated[bool, Field(description="also names that start with a dot")] = False
 
 
-class WriteFile(SpecModel):
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes that a file will have, and their digest in hex."""
+
+    data: bytes
+    sha256: str
+
+
+class _HasContent(SpecModel):
+    """What a file will hold is made of the parameters once, however many parts of a call ask for it."""
+
+    _content: Content | None = PrivateAttr(default=None)
+
+    def made_of(self, data: Callable[[], bytes]) -> Content:
+        """The content, whose bytes `data` makes."""
+        if self._content is None:
+            made = data()
+            self._content = Content(made, sha256(made).hexdigest())
+        return self._content
+
+
+class WriteFile(_HasContent):
     """Text to put into a file; an existing one is replaced."""
 
     path: WorkspacePath
@@ -45,7 +69,7 @@ class WriteFile(SpecModel):
     create_dirs: CreateDirs = False
 
 
-class WriteBytes(SpecModel):
+class WriteBytes(_HasContent):
     """Bytes to put into a file."""
 
     path: WorkspacePath

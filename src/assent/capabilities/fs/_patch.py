@@ -17,9 +17,9 @@ from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Ta
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import exists, missing
 from assent.capabilities.fs._parameters import Patch, place
+from assent.capabilities.fs._path_state import Node, PathState, changed
 from assent.capabilities.fs._paths import ROOT, join, normal, parent_of, shown
 from assent.capabilities.fs._results import Patched, PatchedFile, PatchedHunk
-from assent.capabilities.fs._snapshot import Node, Snapshot, changed
 from assent.capabilities.fs._unified import FileDiff, apply_hunks, read_diff
 from assent.capabilities.fs._write import writable
 from assent.errors import Json
@@ -117,7 +117,7 @@ class PatchEffect(FileEffect[Patch, Patched]):
             planned.targets.append(Target(edit.source, old, before, wanted))
         if edit.destination is not None and edit.destination != edit.source:
             wanted = _expected(after, _mode(files, edit, mode))
-            planned.targets.append(Target(edit.destination, Snapshot(), NOTHING, wanted))
+            planned.targets.append(Target(edit.destination, PathState(), NOTHING, wanted))
         digest = None if edit.destination is None else hashlib.sha256(after).hexdigest()
         planned.told.append([digest, [[line, offset] for line, offset in places]])
 
@@ -158,13 +158,13 @@ class PatchEffect(FileEffect[Patch, Patched]):
 
         self.all_or_none(context, change, [partial(put, target) for target in waiting])
 
-    def is_half_done(self, change: Change, found: list[Snapshot]) -> bool:
+    def is_half_done(self, change: Change, found: list[PathState]) -> bool:
         return all(
             target.is_before(state) or target.is_after(state)
             for target, state in zip(change.targets, found, strict=True)
         )
 
-    def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
+    def is_half_undone(self, change: Change, found: list[PathState]) -> bool:
         return self.is_half_done(change, found)
 
     def output(self, parameters: Patch, change: Change) -> Patched:
@@ -315,8 +315,8 @@ def _executable(mode: int) -> int:
     return mode | (mode & 0o444) >> 2
 
 
-def _file(content: bytes, mode: int) -> Snapshot:
-    return Snapshot((Node("", EntryKind.FILE, mode, 0, len(content), hashlib.sha256(content).hexdigest()),))
+def _file(content: bytes, mode: int) -> PathState:
+    return PathState((Node("", EntryKind.FILE, mode, 0, len(content), hashlib.sha256(content).hexdigest()),))
 
 
 def _expected(content: bytes, mode: int) -> Expected:

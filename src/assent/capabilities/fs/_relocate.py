@@ -11,9 +11,17 @@ from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Ta
 from assent.capabilities.fs._effect import FileEffect, require_pre_image
 from assent.capabilities.fs._faults import exists, missing, not_a_directory, not_empty, whole_root
 from assent.capabilities.fs._parameters import Delete, TwoPaths, place
+from assent.capabilities.fs._path_state import (
+    Node,
+    PathState,
+    build,
+    changed,
+    fingerprinted,
+    put_back,
+    survey,
+)
 from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
 from assent.capabilities.fs._results import Copied, Deleted, Moved
-from assent.capabilities.fs._snapshot import Node, Snapshot, build, changed, fingerprinted, put_back, survey
 from assent.errors import WorldError
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
@@ -120,12 +128,12 @@ class MoveEffect(FileEffect[TwoPaths, Moved]):
             replaced=bool(there.old.nodes),
         )
 
-    def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
+    def is_half_undone(self, change: Change, found: list[PathState]) -> bool:
         # Moved back already, but what it had replaced is not in its place again.
         away, there = change.targets
         return away.is_before(found[0]) and not found[1].nodes and bool(there.old.nodes)
 
-    def take_back(self, context: LocalContext, change: Change, found: list[Snapshot]) -> None:
+    def take_back(self, context: LocalContext, change: Change, found: list[PathState]) -> None:
         away, there = change.targets
         require_pre_image(there)
         if not away.is_before(found[0]):
@@ -173,7 +181,7 @@ class CopyEffect(FileEffect[TwoPaths, Copied]):
             contents = _expected(_contents(context, source), mode, target.after, source)
             files.write(destination, contents, key=context.key, mode=mode, replace=bool(target.old.nodes))
             return
-        plain = Snapshot(tuple(replace(node, mode=node.mode & _PERMISSIONS) for node in found.nodes))
+        plain = PathState(tuple(replace(node, mode=node.mode & _PERMISSIONS) for node in found.nodes))
         aside = files.temporary(destination, key=context.key)
         try:
             build(context, aside, plain, lambda node: _contents(context, node.under(source)), restores=False)
@@ -196,7 +204,7 @@ class CopyEffect(FileEffect[TwoPaths, Copied]):
         )
 
 
-def guard_tree(files: Files, path: str, found: Snapshot) -> None:
+def guard_tree(files: Files, path: str, found: PathState) -> None:
     """Refuse (PATH_PROTECTED) when the path, or anything beneath it, is a control file."""
     for node in found.nodes:
         # A folder's guard looks at the names in it; a file needs a look of its own only when it has other names elsewhere.
@@ -218,7 +226,7 @@ def _ends(parameters: TwoPaths) -> tuple[str, str]:
     return source, destination
 
 
-def _require_free(files: Files, source: Snapshot, destination: str, *, overwrite: bool) -> None:
+def _require_free(files: Files, source: PathState, destination: str, *, overwrite: bool) -> None:
     """A file may take the place of a file when that is asked for; a folder is never replaced: that would be a delete."""
     files.guard(destination)
     above = files.stat(parent_of(destination))
@@ -260,7 +268,7 @@ def _expected(chunks: Iterator[bytes], mode: int, expected: Expected, path: str)
         digest.update(chunk)
         size += len(chunk)
         yield chunk
-    copied = Snapshot((Node("", EntryKind.FILE, mode, 0, size, digest.hexdigest()),))
+    copied = PathState((Node("", EntryKind.FILE, mode, 0, size, digest.hexdigest()),))
     if copied.identity(hashed=True) != expected.identity:
         raise changed(path)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from assent.capabilities.fs._paths import ROOT, parent_of, shown
 from assent.invocation import Files, LocalContext, NoEffectError
+from assent.invocation.call.threads import outlast
 
 T = TypeVar("T")
 
@@ -89,9 +90,5 @@ async def whole(context: LocalContext, function: Callable[[], T]) -> T:
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
         context.cancel.cancel()
-        while not thread.done():  # It may be ended twice: by a run that broke, and then by the close.
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({thread})
-        if not thread.cancelled():
-            thread.exception()  # looked at, so that asyncio does not report it as never retrieved
+        await outlast(thread)  # It may be ended twice: by a run that broke, and then by the close.
         raise

@@ -9,9 +9,9 @@ from typing import Self
 from assent.capabilities.fs._confined import ConfinedFiles
 from assent.capabilities.fs._control import ControlFiles
 from assent.capabilities.fs._overlay import OverlayFiles
-from assent.capabilities.fs._snapshot import PRE_IMAGE_BYTES_MAX
+from assent.capabilities.fs._path_state import PRE_IMAGE_BYTES_MAX
 from assent.invocation import Files
-from assent.invocation.redaction import Redactor
+from assent.secrets.redaction import Redactor
 
 
 class Workspace:

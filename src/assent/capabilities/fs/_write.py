@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from abc import abstractmethod
+from functools import partial
 from typing import Generic, TypeVar
 
 from assent.capabilities.fs._change import Change, Expected, Folder, Target, made_dirs, missing_dirs
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import exists, is_a_directory, missing, whole_root
-from assent.capabilities.fs._parameters import MakeDir, WriteBytes, WriteFile, place
+from assent.capabilities.fs._parameters import Content, MakeDir, WriteBytes, WriteFile, place
+from assent.capabilities.fs._path_state import Node, PathState
 from assent.capabilities.fs._paths import ROOT, escapes, parent_of, refusal
 from assent.capabilities.fs._results import Made, Written
-from assent.capabilities.fs._snapshot import Node, Snapshot
 from assent.capabilities.fs._text import encode
 from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError
 
@@ -28,18 +28,22 @@ class _Write(FileEffect[W, Written], Generic[W]):
     def data(self, parameters: W) -> bytes:
         """The bytes that the file will have."""
 
+    def content(self, parameters: W) -> Content:
+        """The same with their digest, made once for all parts of a call."""
+        return parameters.made_of(partial(self.data, parameters))
+
     @abstractmethod
     def may_replace(self, parameters: W) -> bool:
         """Whether an existing file may be replaced."""
 
     def plan(self, context: LocalContext, parameters: W, *, keeps: bool) -> Change:
-        path, files, data = place(parameters.path), context.world.files, self.data(parameters)
+        path, files, content = place(parameters.path), context.world.files, self.content(parameters)
         entry, new_dirs, folder = room_for_file(
             files, path, overwrite=self.may_replace(parameters), create_dirs=parameters.create_dirs
         )
         old = self.pre_image(context, path, keeps=keeps)
         mode = files.new_mode(EntryKind.FILE) if entry is None else entry.mode
-        new = Snapshot((Node("", EntryKind.FILE, mode, 0, len(data), hashlib.sha256(data).hexdigest()),))
+        new = PathState((Node("", EntryKind.FILE, mode, 0, len(content.data), content.sha256),))
         # Only a hashed pre-image can be found equal to the new content; without one the file is written in any case.
         before = Expected.of(old, hashed=context.keep_pre_image)
         return Change((Target(path, old, before, Expected.of(new, hashed=True)),), new_dirs, (folder,))
@@ -48,14 +52,14 @@ class _Write(FileEffect[W, Written], Generic[W]):
         files, target = context.world.files, change.targets[0]
         with made_dirs(files, change.new_dirs):
             is_new = not target.old.nodes
-            files.write(target.path, [self.data(parameters)], key=context.key, replace=not is_new)
+            files.write(target.path, [self.content(parameters).data], key=context.key, replace=not is_new)
 
     def output(self, parameters: W, change: Change) -> Written:
-        data, target = self.data(parameters), change.targets[0]
+        content, target = self.content(parameters), change.targets[0]
         return Written(
             path=target.path,
-            size=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
+            size=len(content.data),
+            sha256=content.sha256,
             created=not target.old.nodes,
             changed=not change.is_nothing,
             created_dirs=list(change.new_dirs),
@@ -108,8 +112,8 @@ class MakeDirEffect(FileEffect[MakeDir, Made]):
             )
         files.guard(path)
         new_dirs = dirs_to_make(files, path, allowed=parameters.parents)
-        new = Snapshot((Node("", EntryKind.DIRECTORY, files.new_mode(EntryKind.DIRECTORY), 0, 0),))
-        nothing = Snapshot()
+        new = PathState((Node("", EntryKind.DIRECTORY, files.new_mode(EntryKind.DIRECTORY), 0, 0),))
+        nothing = PathState()
         target = Target(path, nothing, Expected.of(nothing, hashed=False), Expected.of(new, hashed=False))
         folder = Folder.of(files, parent_of(new_dirs[0] if new_dirs else path), names=True)
         return Change((target,), new_dirs, (folder,))

@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 from assent.capabilities.fs._change import Change, Expected, Folder, Target
 from assent.capabilities.fs._effect import FileEffect, require_pre_image, restore
 from assent.capabilities.fs._git_guard import forbid_programs_of_git
+from assent.capabilities.fs._path_state import PathState, Unpacker, build
 from assent.capabilities.fs._paths import parent_of
-from assent.capabilities.fs._snapshot import Snapshot, Unpacker, build
 from assent.errors import AssentError, InternalError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
 from assent.spec.capability import SpecModel
@@ -31,7 +31,7 @@ class Entry:
     """One path and what shall stand there: a snapshot whose contents are in the blob store, or nothing (no nodes)."""
 
     path: str
-    new: Snapshot
+    new: PathState
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
                 self.remove_temporaries(context, change)
             raise
 
-    def take_back(self, context: LocalContext, change: Change, found: list[Snapshot]) -> None:
+    def take_back(self, context: LocalContext, change: Change, found: list[PathState]) -> None:
         """Restore every path, in the opposite order; what is of another kind than before makes room first."""
         files = context.world.files
         for target, state in reversed([*zip(change.targets, found, strict=True)]):
@@ -111,7 +111,7 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
             kinds = {state.kind, target.old.kind}
             if state.nodes and target.old.nodes and kinds != {EntryKind.FILE}:
                 files.rename(target.path, files.temporary(target.path, key=_aside(context)), replace=False)
-                state = Snapshot()  # noqa: PLW2901  # what stands there now
+                state = PathState()  # noqa: PLW2901  # what stands there now
             if state.nodes or target.old.nodes:
                 restore(context, target, state)
             files.remove_temporary(target.path, key=_aside(context))
@@ -130,14 +130,14 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
             for target in change.targets
         )
 
-    def is_half_done(self, change: Change, found: list[Snapshot]) -> bool:
+    def is_half_done(self, change: Change, found: list[PathState]) -> bool:
         # A path whose kind changes is empty for a moment.
         return all(
             target.is_before(state) or target.is_after(state) or not state.nodes
             for target, state in zip(change.targets, found, strict=True)
         )
 
-    def is_half_undone(self, change: Change, found: list[Snapshot]) -> bool:
+    def is_half_undone(self, change: Change, found: list[PathState]) -> bool:
         return self.is_half_done(change, found)
 
 
@@ -145,7 +145,7 @@ def _aside(context: LocalContext) -> str:
     return f"{context.key}-aside"
 
 
-def _stage(context: LocalContext, path: str, new: Snapshot) -> None:
+def _stage(context: LocalContext, path: str, new: PathState) -> None:
     files, top = context.world.files, new.top
     assert top is not None, "what is staged stands somewhere"
     place, contents = files.temporary(path, key=context.key), Unpacker(context.blobs, new)
@@ -156,7 +156,7 @@ def _stage(context: LocalContext, path: str, new: Snapshot) -> None:
         build(context, place, new, contents.of, restores=False)
 
 
-def _replace(context: LocalContext, path: str, new: Snapshot) -> None:
+def _replace(context: LocalContext, path: str, new: PathState) -> None:
     """Put what was staged in place of what stands there; a tree goes and comes in one rename each."""
     files = context.world.files
     entry = files.stat(path)
@@ -169,11 +169,11 @@ def _replace(context: LocalContext, path: str, new: Snapshot) -> None:
     files.remove_temporary(path, key=_aside(context))
 
 
-def _news(context: LocalContext, change: Change) -> Iterator[Snapshot]:
+def _news(context: LocalContext, change: Change) -> Iterator[PathState]:
     for item in _items(change, "new"):
         if not isinstance(item, Mapping):
             raise _corrupt()
-        yield Snapshot.from_json(item, context.blobs)
+        yield PathState.from_json(item, context.blobs)
 
 
 def _items(change: Change, name: str) -> list[Json]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from assent.capabilities.fs._paths import is_temporary, shown, split
-from assent.invocation.exposure import HINT, unexposed
-from assent.invocation.redaction import Redactor
+from assent.invocation.call.exposure import HINT, unexposed
+from assent.secrets.redaction import Redactor
 
 
 def to_write(redactor: Redactor, path: str, chunks: Iterable[bytes]) -> Iterable[bytes]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from assent.capabilities.net import _ask
+from assent.capabilities.net._answer import attached, head_of, refused
+from assent.capabilities.net._client import Http, Received
 from assent.capabilities.net._download import DownloadEffect
+from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._parameters import Ask, Download, Send, SendCompensated
+from assent.capabilities.net._request import Draft, wire_of
 from assent.capabilities.net._results import Answer, Downloaded, Head
 from assent.capabilities.net._send import Sending, SendingCompensated
 from assent.invocation import LocalContext, Preview, capability
@@ -43,13 +46,14 @@ _OFFSET: Final = "the request that offsets it is sent, which need not bring ever
 )
 async def get(context: LocalContext, parameters: Ask) -> Answer:
     """Ask a web service for something, and get its answer"""
-    return await _ask.get(context, parameters)
+    received = await _asked(context, parameters, "GET")
+    return await attached(context, received, context.app.get(Http).limits.inline_bytes)
 
 
 @get.preview
 def get_preview(parameters: Ask) -> Preview:
     """The request as text."""
-    return _ask.preview(parameters, "GET")
+    return _preview(parameters, "GET")
 
 
 @get.compensate
@@ -73,18 +77,45 @@ async def get_undo() -> None:
 )
 async def head(context: LocalContext, parameters: Ask) -> Head:
     """Ask a web service for the head of an answer"""
-    return await _ask.head(context, parameters)
+    return head_of(await _asked(context, parameters, "HEAD"))
 
 
 @head.preview
 def head_preview(parameters: Ask) -> Preview:
     """The request as text."""
-    return _ask.preview(parameters, "HEAD")
+    return _preview(parameters, "HEAD")
 
 
 @head.compensate
 async def head_undo() -> None:
     """Nothing was changed."""
+
+
+def _draft(parameters: Ask, method: str) -> Draft:
+    return Draft(method, parameters.url, parameters.headers, parameters.query)
+
+
+def _preview(parameters: Ask, method: str) -> Preview:
+    draft = _draft(parameters, method)
+    draft.require_sound()
+    return Preview("text", draft.show(), changes=False)
+
+
+async def _asked(context: LocalContext, parameters: Ask, method: str) -> Received:
+    http = context.app.get(Http)
+    wire = await wire_of(context, http, _draft(parameters, method))
+    try:
+        received = await http.send(
+            wire,
+            principal=str(context.principal),
+            bytes_max=http.limits.answer_bytes,
+            follow=parameters.follow_redirects,
+        )
+        if received.status >= 400 and received.status not in parameters.accept_status:
+            raise refused(context, received, was_sent=True)
+    except HttpFailure as failure:
+        raise failure.to_error(is_safe=True) from failure
+    return received
 
 
 # -- fetching a file -------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from assent.invocation import NoEffectError
 if TYPE_CHECKING:
     import httpx2
 
-    from assent.invocation.outbound import Admit
+    from assent.invocation.context.outbound import Admit
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -141,7 +141,7 @@ class Http:
             self._resolver = SystemResolver()
         found: list[Address] = []
         try:
-            async with asyncio.timeout(self.limits.connect_ms / 1000):
+            async with asyncio.timeout(self.limits.connect_timeout_ms / 1000):
                 found = await self._resolver.addresses(target.host, target.port)
         except TimeoutError:
             why = "the resolver took too long"
@@ -180,6 +180,8 @@ class Http:
         """
         progress = _Progress()
         limit_ms = min(self.limits.timeout_ms, timeout_ms or self.limits.timeout_ms)
+        if self._client is None:
+            self._open()  # the library loads for the first request, which is no part of that request's time
         try:
             async with asyncio.timeout(limit_ms / 1000):
                 return await self._follow(
@@ -281,9 +283,9 @@ class Http:
 
         limits = self.limits
         timeout = {
-            "connect": limits.connect_ms / 1000,
-            "read": limits.idle_ms / 1000,
-            "write": limits.idle_ms / 1000,
+            "connect": limits.connect_timeout_ms / 1000,
+            "read": limits.idle_timeout_ms / 1000,
+            "write": limits.idle_timeout_ms / 1000,
             "pool": limits.timeout_ms / 1000,
         }
         # The library logs this address and is told no more than may stand in a log.

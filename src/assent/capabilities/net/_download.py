@@ -29,7 +29,7 @@ from assent.capabilities.fs._change import (
 )
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._parameters import place
-from assent.capabilities.fs._snapshot import Node, Snapshot, changed, fingerprinted
+from assent.capabilities.fs._path_state import Node, PathState, changed, fingerprinted
 from assent.capabilities.fs._turns import in_turn, whole
 from assent.capabilities.fs._write import room_for_file
 from assent.capabilities.net._answer import excerpt_of, refused
@@ -174,7 +174,7 @@ def _mark(context: LocalContext) -> int:
     return int.from_bytes(hashlib.sha256(f"{context.key}\0download".encode()).digest()[:8], "big") % SECOND_NS
 
 
-def _is_ours(context: LocalContext, found: Snapshot) -> bool:
+def _is_ours(context: LocalContext, found: PathState) -> bool:
     """Whether what stands there is what this call put there: by its mark, or by the digest that it answered with."""
     top = found.top
     if top is None or top.kind is not EntryKind.FILE:
@@ -185,7 +185,7 @@ def _is_ours(context: LocalContext, found: Snapshot) -> bool:
     return top.mtime_ns % SECOND_NS == (context.prepared or {}).get(_MARK)
 
 
-def _holds(old: Snapshot, size: int, sha256: str) -> bool:
+def _holds(old: PathState, size: int, sha256: str) -> bool:
     top: Node | None = old.top
     return top is not None and top.size == size and top.content == sha256
 

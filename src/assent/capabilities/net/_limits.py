@@ -17,14 +17,15 @@ HEADER_BYTES_MAX: Final = 96 << 10
 class NetLimits:
     """Bounds of each request; times in milliseconds.
 
-    `timeout_ms` is for all of it, redirects included; `connect_ms` for one connection with its TLS; `idle_ms` for one wait for
-    the other side. `answer_bytes` bounds what an answer is after unpacking, `download_bytes` the same for a file; `ratio` how
-    many times more that may be than what came over the wire. From `inline_bytes` on, an answer's body is kept beside the output.
+    `timeout_ms` is for all of it, redirects included; `connect_timeout_ms` for one connection with its TLS; `idle_timeout_ms` for
+    one wait for the other side. `answer_bytes` bounds what an answer is after unpacking, `download_bytes` the same for a file;
+    `ratio` how many times more that may be than what came over the wire. From `inline_bytes` on, an answer's body is kept beside
+    the output.
     """
 
     timeout_ms: int = 60_000
-    connect_ms: int = 10_000
-    idle_ms: int = 30_000
+    connect_timeout_ms: int = 10_000
+    idle_timeout_ms: int = 30_000
     redirects: int = 5
     header_bytes: int = 64 << 10
     request_bytes: int = 16 << 20

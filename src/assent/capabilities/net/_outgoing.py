@@ -11,8 +11,8 @@ from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._request import Draft, too_large, wire_of
 from assent.errors import InputError, Json, WorldError
 from assent.invocation import LocalContext
-from assent.invocation.http import ANSWER_BYTES_MAX, HttpAnswer, HttpRequest, headers_of
-from assent.invocation.outbound import Admit, Outbound, Reveal, Shown
+from assent.invocation.context.http import ANSWER_BYTES_MAX, HttpAnswer, HttpRequest, headers_of
+from assent.invocation.context.outbound import Admit, Outbound, Reveal, Shown
 
 MARKS: Final = 2
 """The quotes around a text, which are not sent with it."""

@@ -19,12 +19,12 @@ from assent.capabilities.net._client import Header, Http, Wire
 from assent.capabilities.net._url import Target, parse_url, with_query
 from assent.errors import AssentError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
-from assent.invocation.revealing import names_in
+from assent.secrets.revealing import names_in
 from assent.spec.masking import MASK, masked_by_name, names_secret
 from assent.spec.secret_text import SecretText
 
 if TYPE_CHECKING:
-    from assent.invocation.outbound import Reveal
+    from assent.invocation.context.outbound import Reveal
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 SHOWN_CHARACTERS: Final = 4000

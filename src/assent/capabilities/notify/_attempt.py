@@ -17,7 +17,7 @@ from assent.capabilities.notify._schedule import asked_ms
 from assent.capabilities.notify._signature import signed_headers
 from assent.errors import AssentError
 from assent.invocation import SecretAccess, Secrets
-from assent.spec.events import AnyEvent, DeliveryAttempted, DeliveryEnded
+from assent.spec.events.kinds import AnyEvent, DeliveryAttempted, DeliveryEnded
 from assent.spec.ids import RunId, StepKey
 from assent.spec.ports import Clock
 
@@ -35,15 +35,15 @@ class Ledger(Protocol):
         """Make events durable that stand in no run."""
         ...
 
-    def size(self) -> int:
+    async def size(self) -> int:
         """How many entries there are."""
         ...
 
-    def has_ended(self, delivery: str, since: int) -> bool:
+    async def has_ended(self, delivery: str, since: int) -> bool:
         """Whether an entry from `since` on says that the delivery has ended."""
         ...
 
-    def is_finished(self, run: str) -> bool:
+    async def is_finished(self, run: str) -> bool:
         """Whether a run has ended, so that nothing asks any more what became of its effects."""
         ...
 
@@ -185,4 +185,5 @@ def ended(delivery: Delivery) -> DeliveryEnded:
         by=delivery.by,
         asserted=delivery.asserted,
         os_uid=delivery.os_uid,
+        identified_by=delivery.identified_by,
     )

@@ -61,6 +61,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str | None = None
     asserted: bool = False
     os_uid: int | None = None
+    identified_by: str | None = None
 
     @property
     def is_pending(self) -> bool:

@@ -29,9 +29,10 @@ from assent.capabilities.notify._schedule import delay_ms
 from assent.errors import AssentError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import NoEffectError
-from assent.spec.documents import did_you_mean
-from assent.spec.events import DeliveryRetried
+from assent.spec.documents.document import did_you_mean
+from assent.spec.events.kinds import DeliveryRetried
 from assent.spec.ids import RunId, StepKey
+from assent.spec.moments import Moments
 from assent.spec.ports import Clock
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Asker:
     by: str
     asserted: bool = False
     os_uid: int | None = None
+    identified_by: str | None = None
 
 
 class Outbox:
@@ -84,6 +86,7 @@ class Outbox:
         self._grace_s = grace_ms / 1000
         self._post: Post | None = None
         self._pending: dict[str, Delivery] = {}
+        self._moments = Moments[str](clock)
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._sending: dict[str, asyncio.Task[Outcome]] = {}
         self._unwanted: set[str] = set()
@@ -109,7 +112,8 @@ class Outbox:
             else:
                 # An attempt whose end nobody noted, because its process died, is made again at once.
                 next_ms = 0 if found.is_under_way else found.next_ms
-                self._pending[found.id] = structs.replace(found, body=None, next_ms=next_ms)
+                self._pending[found.id] = kept = structs.replace(found, body=None, next_ms=next_ms)
+                self._due_ms(kept)  # from now on
         self._kick()
 
     async def close(self) -> None:
@@ -218,6 +222,7 @@ class Outbox:
                 by=asker.by,
                 asserted=asker.asserted,
                 os_uid=asker.os_uid,
+                identified_by=asker.identified_by,
             )
             await self._whole(self._requeue(delivery, event))
         self._kick()
@@ -267,7 +272,12 @@ class Outbox:
         ahead = self._next_of_each()
         if not ahead or len(self._attempts) >= SENDING_MAX:
             return LOOK_S_MAX
-        return min(LOOK_S_MAX, max(0.0, (ahead[0].next_ms - self.clock.now_ms()) / 1000))
+        return min(LOOK_S_MAX, max(0.0, (self._due_ms(ahead[0]) - self.clock.monotonic_ms()) / 1000))
+
+    def _due_ms(self, one: Delivery) -> int:
+        """When it is to be tried, by the monotonic clock."""
+        set_ms = one.tried_ms if one.tried_ms is not None else one.queued_ms
+        return self._moments.at_ms(one.id, set_ms=set_ms, due_ms=one.next_ms)
 
     def _next_of_each(self) -> list[Delivery]:
         """What nothing but the time keeps from being attempted: one for each endpoint that is free, in the order of their times.
@@ -280,16 +290,16 @@ class Outbox:
         for one in self._pending.values():
             if one.endpoint in busy or one.id in self._unwanted:
                 continue
-            if one.endpoint not in first or one.next_ms < first[one.endpoint].next_ms:
+            if one.endpoint not in first or self._due_ms(one) < self._due_ms(first[one.endpoint]):
                 first[one.endpoint] = one
-        return sorted(first.values(), key=lambda found: found.next_ms)
+        return sorted(first.values(), key=self._due_ms)
 
     def _start_due(self) -> bool:
         """Begin what is due; whether anything is under way."""
         assert self._post is not None  # INVARIANT: only called while it is open
-        now_ms = self.clock.now_ms()
+        now_ms = self.clock.monotonic_ms()
         for one in self._next_of_each():
-            if one.next_ms > now_ms or len(self._attempts) >= SENDING_MAX:
+            if self._due_ms(one) > now_ms or len(self._attempts) >= SENDING_MAX:
                 break
             task = self._post.spawn(self._attempt(one.id, self._post), name=f"deliver {one.id}")
             self._attempts[one.id] = task
@@ -313,7 +323,7 @@ class Outbox:
         async with self._turn:
             before = await self.find(name)
             if before is None or not before.is_pending:
-                self._pending.pop(name, None)
+                self._drop(name)
                 return
             now_ms = self.clock.now_ms()
             begun = structs.replace(
@@ -376,7 +386,12 @@ class Outbox:
         else:
             await self._write(structs.replace(known, next_ms=now_ms + wait_ms))
 
+    def _drop(self, delivery: str) -> None:
+        self._pending.pop(delivery, None)
+        self._moments.forget(delivery)
+
     async def _write(self, delivery: Delivery) -> None:
+        self._due_ms(delivery)  # from now on, and not once the disk is done
         await _in_thread(partial(self.files.write, delivery))
         self._pending[delivery.id] = structs.replace(delivery, body=None)
 
@@ -409,14 +424,15 @@ class Outbox:
             code=code,
             is_under_way=False,
             ended_ms=self.clock.now_ms(),
-            ledger_size=self._post.ledger.size(),
+            ledger_size=await self._post.ledger.size(),
             body=delivery.body if status == "failed" else None,
             by=asker.by if asker is not None else None,
             asserted=asker is not None and asker.asserted,
             os_uid=asker.os_uid if asker is not None else None,
+            identified_by=asker.identified_by if asker is not None else None,
         )
         await _in_thread(partial(self.files.write, final))
-        self._pending.pop(final.id, None)
+        self._drop(final.id)
         FAILPOINTS.hit("delivery.ended")
         await self._tell(final)
         return final
@@ -425,12 +441,12 @@ class Outbox:
         """Put the end of a delivery on the record, once, and its file aside."""
         assert self._post is not None  # INVARIANT: as above
         ledger = self._post.ledger
-        if not ledger.has_ended(final.id, final.ledger_size or 0):
+        if not await ledger.has_ended(final.id, final.ledger_size or 0):
             await ledger.append(ended(final))
         await _in_thread(partial(self.files.put_aside, final.id))
         # A run that has not ended may still ask what became of its effects.
         for old in await _in_thread(partial(self.files.old, self.clock.now_ms())):
-            if ledger.is_finished(old.run):
+            if await ledger.is_finished(old.run):
                 await _in_thread(partial(self.files.drop, old.id))
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:

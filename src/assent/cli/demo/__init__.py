@@ -25,7 +25,7 @@ def demo(door: Door, *, yes_demo: bool, keep: Path | None) -> int:
     """Release a copy of Assent's own sources: planned, stopped, approved, killed, resumed, rolled back, undone, proved.
 
     Needs no network, no account and no server, and touches nothing outside a new folder. In a terminal it waits for your own
-    approval; `--yes-demo` gives it. Exits 0 only if everything happened as it says.
+    approval; `--yes-demo` gives it, and removes the folder unless `--keep` names it. Exits 0 only if all happened as it says.
     """
     from assent.cli.demo._folder import make_folder
     from assent.cli.demo._stage import Stage
@@ -40,6 +40,8 @@ def demo(door: Door, *, yes_demo: bool, keep: Path | None) -> int:
     folder = make_folder(None if keep is None else door.cwd / keep, door.environ)
     stage = Stage(door.out, folder.project, folder.environ)
     story = Story(stage, folder, _agree if yes_demo else lambda: ask(door))
+    # Nobody who is not there looks around in it; where something goes wrong it stays as it is.
+    is_kept = keep is not None or not yes_demo
     code = OK
     try:
         story.play()
@@ -53,13 +55,16 @@ def demo(door: Door, *, yes_demo: bool, keep: Path | None) -> int:
         door.out.object(
             {
                 "folder": str(folder.root),
+                "kept": is_kept,
                 "completed": code == OK,
                 "facts": facts,
                 "commands": [*stage.commands],
             }
         )
     else:
-        stage.say(story.last_words(code == OK))
+        stage.say(story.last_words(is_complete=code == OK, is_kept=is_kept))
+    if not is_kept:
+        folder.remove()
     return code
 
 

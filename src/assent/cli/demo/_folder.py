@@ -17,7 +17,7 @@ import assent
 from assent.errors import InputError, WorldError
 
 _PROJECT_FILES: Final = ("assent.toml", "policy.yaml", "release.yaml")
-_SCRIPTS: Final = ("edits.py", "flip.py")
+_SCRIPTS: Final = ("digest.sh", "edits.py", "flip.py")
 _NOTES: Final = ("install.md", "upgrade.md", "known-issues.md")
 _OWN_VARIABLES: Final = ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
@@ -37,6 +37,14 @@ class Folder:
     def project(self) -> Path:
         """The workspace: the copied sources, the workflow and the policy."""
         return self.root / "project"
+
+    def bytes_used(self) -> int:
+        """What its files take on the disk."""
+        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        shutil.rmtree(self.root)
 
 
 def make_folder(keep: Path | None, environ: Mapping[str, str]) -> Folder:

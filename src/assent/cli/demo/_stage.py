@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from assent.cli._output import Output
+from assent.cli.terminal._output import Output
 from assent.errors import Json, WorldError
 
 KILLED: Final = 128 + 9
@@ -20,35 +21,20 @@ _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Which lines of a long output are shown: the first, the last, and windows of so many lines from where a text begins."""
+    """Which lines of a long output are shown: the first, and windows of so many lines from where a text begins."""
 
-    head: int = 40
-    tail: int = 10
+    head: int = 30
     windows: tuple[tuple[str, int], ...] = ()
 
-    def apply(self, lines: Sequence[str]) -> list[str | int]:
-        """The lines to show; a number stands for so many lines left out."""
-        kept = set(range(min(self.head, len(lines)))) | set(range(max(0, len(lines) - self.tail), len(lines)))
+    def apply(self, lines: Sequence[str]) -> list[str]:
+        """The lines to show, in order."""
+        kept = set(range(self.head))
         plain = [_COLOUR.sub("", line) for line in lines]
         for text, count in self.windows:
             start = next((at for at, line in enumerate(plain) if text in line), None)
             if start is not None:
-                kept |= set(range(start, min(start + count, len(lines))))
-        shown: list[str | int] = []
-        for at, line in enumerate(lines):
-            if at in kept:
-                shown.append(line)
-            elif shown and isinstance(shown[-1], int):
-                shown[-1] += 1
-            else:
-                shown.append(1)
-        # A note about one line would take the place of that line.
-        at = 0
-        return [
-            lines[at - 1] if isinstance(entry, int) and entry == 1 else entry
-            for entry in shown
-            if (at := at + (entry if isinstance(entry, int) else 1))
-        ]
+                kept |= set(range(start, start + count))
+        return [line for at, line in enumerate(lines) if at in kept]
 
 
 WHOLE: Final = Fold()
@@ -60,6 +46,7 @@ class Stage:
     def __init__(self, out: Output, folder: Path, environ: Mapping[str, str]) -> None:
         self._out = out
         self._paint = out.paint()
+        self._width = shutil.get_terminal_size().columns
         self._folder = folder
         self._environ = dict(environ)
         if self._paint.enabled:
@@ -68,7 +55,7 @@ class Stage:
 
     def title(self, text: str) -> None:
         """The heading of a scene."""
-        self._answer(f"{self._paint(f'== {text}', 'bold')}\n")
+        self._answer(self._paint(f"\n== {text}", "bold"))
 
     def say(self, text: str) -> None:
         """A sentence between the commands."""
@@ -80,7 +67,10 @@ class Stage:
             self._answer(self._paint(f"$ {line}", "cyan"))
 
     def run(self, line: str, *, expect: int = 0, fold: Fold = WHOLE) -> str:
-        """Show the line, run it and show its output; both streams together, without colour. `DEMO_FAILED` for another code."""
+        """Show the line, run it and show what `fold` leaves of its output, both streams together; all of it, without colour.
+
+        `DEMO_FAILED` for another code.
+        """
         self._answer(self._paint(f"$ {line}", "cyan"))
         ended = subprocess.run(  # noqa: S603 - the demo's own lines, shown before they run
             ["/bin/sh", "-c", line],
@@ -94,16 +84,12 @@ class Stage:
             check=False,
         )
         code = 128 - ended.returncode if ended.returncode < 0 else ended.returncode
-        for entry in fold.apply(ended.stdout.splitlines()):
-            self._answer(
-                self._paint(f"  [{entry} lines are left out here]", "dim")
-                if isinstance(entry, int)
-                else entry
-            )
+        lines = [line for line in ended.stdout.splitlines() if line.strip()]
+        for one in fold.apply(lines):
+            self._answer(self._clipped(one))
         if code:
             killed = ", killed by SIGKILL" if code == KILLED else ""
             self._answer(self._paint(f"  [exit code {code}{killed}]", "dim"))
-        self._answer("")
         self.commands.append({"command": line, "exit_code": code, "expected": expect})
         output = _COLOUR.sub("", ended.stdout)
         if code != expect:
@@ -114,6 +100,11 @@ class Stage:
         """`DEMO_FAILED` unless the condition holds."""
         if not holds:
             raise failed(otherwise)
+
+    def _clipped(self, line: str) -> str:
+        """A line as wide as the terminal at most, so that none takes two; what is typed again is never cut."""
+        plain = _COLOUR.sub("", line)
+        return line if len(plain) <= self._width else f"{plain[: self._width - 1]}…"
 
     def _answer(self, text: str) -> None:
         if not self._out.is_json:

@@ -13,8 +13,8 @@ from assent.engine._commands import Noted
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import BoundCapability
 from assent.journal.ports import JournalReader
-from assent.spec import events as ev
 from assent.spec.capability import CapabilitySpec
+from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, RunId
 from assent.spec.json_patch import is_equal
 from assent.spec.masking import MASK
@@ -78,17 +78,17 @@ class Recording:
     masked: tuple[str, ...] = ()
 
     @classmethod
-    def of_journal(cls, reader: JournalReader, run: RunId) -> Recording:
+    async def of_journal(cls, reader: JournalReader, run: RunId) -> Recording:
         """A run of this ledger. `RUN_UNKNOWN`; `PAYLOAD_ERASED` when some of its data is gone."""
         # A replay asks for no secret and sends nothing, so that a call did is no part of what it plays.
-        leaves = [leaf for leaf in reader.run_leaves(run) if not isinstance(leaf.event, Noted)]
+        leaves = [leaf for leaf in await reader.events(run) if not isinstance(leaf.event, Noted)]
         if not leaves:
             raise InputError(
                 "RUN_UNKNOWN", f"there is no run `{run}`", hint="list what there is with `assent runs`"
             )
         payloads: dict[Commitment, Json] = {}
         for commitment in bound_by(leaf.event for leaf in leaves):
-            body = reader.payload(commitment)
+            body = await reader.payload(commitment)
             if body is None:
                 raise WorldError(
                     "PAYLOAD_ERASED",
@@ -109,7 +109,7 @@ class Recording:
 
     def blueprint(self) -> Blueprint:
         """What the run was going to do."""
-        return Blueprint.of_document(self.object(self.created.document))
+        return Blueprint.of_document(self.object(self.created.document), self.object(self.created.inputs))
 
     def value(self, commitment: Commitment | None) -> Json:
         """A payload's value; None when there is none."""

@@ -18,6 +18,7 @@ from assent.engine._commands import (
     Actor,
     AddStep,
     Approve,
+    AskUndo,
     Cancel,
     Close,
     Command,
@@ -27,18 +28,20 @@ from assent.engine._commands import (
     Resolve,
 )
 from assent.engine._engine import Engine
+from assent.engine._record import ApprovalRecord, StepRecord
 from assent.engine._scope import RunScope
+from assent.engine._timers import RunTimers, Timers
 from assent.engine.ports import Services
-from assent.engine.replay._catalogue import ReplayCatalogue
 from assent.engine.replay._recording import Recording
+from assent.engine.replay._replayed_capabilities import ReplayCatalogue
 from assent.engine.replay._script import Script
 from assent.errors import AssentError, Json
 from assent.invocation import Invocation, Pipeline
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Ids
 from assent.spec.principal import Principal
-from assent.spec.states import Resolution, StepState
+from assent.spec.states import StepState
 
 STEPS_MAX = 1_000_000
 """Steps under way at once: the record says how many there were, so the limit of today does not count."""
@@ -73,7 +76,7 @@ async def replay(
         pipeline=pipeline,
         clock=_RecordedClock(script),
         ids=_RecordedIds(services.ids, recording.run),
-        limits=replace(services.limits, concurrent_steps=STEPS_MAX),
+        limits=replace(services.limits, concurrent_steps=STEPS_MAX, concurrent_steps_of_all=STEPS_MAX),
     )
     engine = _ReplayEngine(simulated, catalogue, script, live)
     try:
@@ -81,7 +84,7 @@ async def replay(
         journal = services.journal
         stopped = engine.waiting(recording.run)
         return Replayed(
-            Recording.of_journal(journal, recording.run),
+            await Recording.of_journal(journal, recording.run),
             script.is_off,
             stopped,
             tuple(script.assumed),
@@ -135,6 +138,20 @@ class _ReplayPipeline(Pipeline):
         return self.script.is_doubted("EFFECT_ALIVE")
 
 
+class _RecordedTimers(RunTimers):
+    """A time has come when the record says that it had."""
+
+    def __init__(self, timers: Timers, run: RunId, script: Script) -> None:
+        super().__init__(timers, run)
+        self._script = script
+
+    def may_try_again(self, step: StepRecord) -> bool:
+        return self._script.may_begin(step.key)
+
+    def has_expired(self, asked: ApprovalRecord) -> bool:
+        return self._script.is_expiry(asked.request.step)
+
+
 class _ReplayActor(RunActor):
     """Drives a replayed run: nothing begins and nothing answers before its turn. `may_rest` is all it does of itself."""
 
@@ -162,9 +179,6 @@ class _ReplayActor(RunActor):
     def _goes_on(self) -> bool:
         # Another attempt comes when it is its turn; no time has to pass for it.
         return False
-
-    def _due(self) -> list[StepKey]:
-        return [key for key in self._retries if self._script.may_begin(key)]
 
     def _next_ready(self) -> StepKey | None:
         return next((key for key in self._readiness.ready if self._script.may_begin(key)), None)
@@ -219,6 +233,9 @@ class _ReplayEngine(Engine):
         self._script = script
         self._live = live
 
+    def make_timers(self, run: RunId) -> RunTimers:
+        return _RecordedTimers(self._timers, run, self._script)
+
     def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
         return _ReplayActor(scope, self._script, self._live, durable_n=durable_n)
 
@@ -250,13 +267,13 @@ class _Director:
         run = await self._engine.start(
             self._recording.blueprint(),
             self._recording.object(created.inputs),
-            self._actor(created.principal, asserted=created.asserted, os_uid=created.os_uid),
+            self._actor(created.principal, created),
             environment=created.environment,
             plan=created.plan,
         )
         last: ev.AnyEvent | None = None
         while True:
-            await self._engine.rest(run)
+            await self._engine.drive(run)
             expected = self._script.expected
             if self._script.is_off:
                 if not await self._answer_as_recorded():
@@ -276,10 +293,10 @@ class _Director:
                 case ev.StepAdded():
                     await self._add_step(event)
                 case ev.UndoRequested():
-                    actor = self._actor(event.by, asserted=event.asserted, os_uid=event.os_uid)
-                    await self._engine.request_undo(self._run, actor, partial=event.partial)
+                    actor = self._actor(event.by, event)
+                    await self._engine.deliver(self._run, AskUndo(actor, event.partial))
                 case _:
-                    command = self._command(event)
+                    command = await self._command(event)
                     if command is None:
                         return False
                     await self._engine.deliver(self._run, command)
@@ -287,72 +304,65 @@ class _Director:
             return False
         return True
 
-    def _command(self, event: ev.AnyEvent) -> Command | None:
+    async def _command(self, event: ev.AnyEvent) -> Command | None:
         match event:
             case ev.RunRecovered():
                 return Recover(retry=True)
             case ev.CancelRequested():
-                return Cancel(self._actor(event.by, os_uid=event.os_uid))
+                return Cancel(self._actor(event.by, event))
             case ev.SessionClosed():
                 return Close()
             case ev.ApprovalGranted():
-                asked = self._open(event.step)
-                actor = self._approver(event)
-                return Approve(actor, event.step, asked if event.confirmed else None, self._script.now_ms)
+                asked = await self._open(event.step)
+                actor = await self._approver(event)
+                return Approve(actor, event.step, asked if event.confirmed else None)
             case ev.ApprovalRejected(by=None):
                 return Expire(event.step)
             case ev.ApprovalRejected():
-                reason = self._recording.value(event.reason)
-                bound = self._engine.actor(self._run).bind(reason) if event.reason is not None else None
-                return Reject(self._approver(event), event.step, bound, self._script.now_ms)
+                said = self._recording.value(event.reason)
+                text = str(said["reason"]) if isinstance(said, dict) else ""
+                return Reject(await self._approver(event), event.step, text=text)
             case ev.StepResolved():
-                output = None
-                if event.resolution is Resolution.HAPPENED:
-                    output = self._engine.actor(self._run).bind(self._recording.value(event.output))
-                actor = self._actor(event.by, asserted=event.asserted, os_uid=event.os_uid)
-                return Resolve(actor, event.step, event.resolution, output)
+                value = self._recording.value(event.output)
+                return Resolve(self._actor(event.by, event), event.step, event.resolution, value=value)
             case _:
                 return None
 
     async def _add_step(self, event: ev.StepAdded) -> None:
         call = self._recording.object(event.call)
-        parameters = call.get("parameters")
-        actor = self._engine.actor(self._run)
+        asked = event.inputs
+        parameters = call.get("parameters") if asked is None else self._recording.object(asked)
+        actor = await self._engine.actor(self._run)
         actor.blueprint.add_call(
             event.step, str(call.get("capability")), parameters if isinstance(parameters, dict) else {}
         )
-        await actor.deliver(AddStep(ev.StepAdded(step=event.step, call=actor.bind(call))))
+        inputs = None if asked is None else actor.bind(parameters)
+        await actor.deliver(AddStep(ev.StepAdded(step=event.step, call=actor.bind(call), inputs=inputs)))
 
     async def _answer_as_recorded(self) -> bool:
         """Off the script: whoever was asked about a step then gives the same answer about it now, once."""
-        record = self._engine.load(self._run)
+        record = (await self._engine.look(self._run)).record
         open_now = {asked.request.step for asked in record.open_approvals()}
         for event in self._script.unsaid(open_now):
             if await self._prompt(event):
                 return True
         return False
 
-    def _open(self, step: StepKey) -> str | None:
-        record = self._engine.actor(self._run).record
+    async def _open(self, step: StepKey) -> str | None:
+        record = (await self._engine.actor(self._run)).record
         return next(
             (asked.request.digest for asked in record.open_approvals() if asked.request.step == step), None
         )
 
-    def _approver(self, event: ev.ApprovalGranted | ev.ApprovalRejected) -> Actor:
+    async def _approver(self, event: ev.ApprovalGranted | ev.ApprovalRejected) -> Actor:
         """Who answered, with the roles that the question asked for: the runtime accepted them then."""
         roles: frozenset[str] = frozenset()
-        for asked in self._engine.actor(self._run).record.open_approvals():
+        for asked in (await self._engine.actor(self._run)).record.open_approvals():
             if asked.request.step == event.step:
                 roles = frozenset(asked.request.roles)
-        return self._actor(str(event.by), asserted=event.asserted, os_uid=event.os_uid, roles=roles)
+        return self._actor(str(event.by), event, roles)
 
-    def _actor(
-        self,
-        principal: str,
-        *,
-        asserted: bool = False,
-        os_uid: int | None = None,
-        roles: frozenset[str] = frozenset(),
-    ) -> Actor:
+    def _actor(self, principal: str, act: ev.Act, roles: frozenset[str] = frozenset()) -> Actor:
         known = self._services.roles.get(principal, frozenset())
-        return Actor(Principal.parse(principal, roles=known | roles), asserted, os_uid)
+        who = Principal.parse(principal, roles=known | roles)
+        return Actor(who, act.asserted, act.os_uid, act.identified_by)

@@ -12,10 +12,10 @@ import msgspec
 from assent.engine._record import RunRecord
 from assent.engine.replay._recording import Recording, is_alike
 from assent.engine.replay._replay import Replayed
+from assent.engine.replay._run_snapshot import fold_recording
 from assent.engine.replay._script import RUN, subject_of
-from assent.engine.replay._snapshot import fold_recording
 from assent.errors import Json
-from assent.spec import events as ev
+from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.json_patch import diff, is_equal
 

@@ -14,8 +14,15 @@ from typing import Final
 
 from assent.engine.replay._recording import Recording
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.invocation import CallTimeoutError, NoEffectError, Prepared, Preview, Reconciliation
-from assent.spec import events as ev
+from assent.invocation import (
+    CallNotBegunError,
+    CallTimeoutError,
+    NoEffectError,
+    Prepared,
+    Preview,
+    Reconciliation,
+)
+from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Effect, Verdict
 
@@ -116,6 +123,11 @@ class Script:
             expected = self.expected
             return expected is not None and subject_of(expected) == key
         return is_live or part == "compensate" or bool(getattr(self._of(key), part))
+
+    def is_expiry(self, key: StepKey) -> bool:
+        """Whether what is expected is that the time for an answer about a step has passed."""
+        expected = self.expected
+        return isinstance(expected, ev.ApprovalRejected) and expected.by is None and expected.step == key
 
     def is_doubted(self, code: str) -> bool:
         """Whether what is expected is that an effect can't be told, for this reason."""
@@ -306,7 +318,8 @@ class _StepReader:
         elif self._part == "execute" and event.effect is Effect.DONE:
             self.answers.execute.append(Reply(refused=error))
         elif self._part == "execute":
-            self.answers.execute.append(Reply(error=NoEffectError.from_dict(error.to_dict())))
+            kind = CallNotBegunError if event.code == "CALL_NOT_BEGUN" else NoEffectError
+            self.answers.execute.append(Reply(error=kind.from_dict(error.to_dict())))
         self._part = None
 
     def _doubt(self, event: ev.StepInDoubt) -> None:

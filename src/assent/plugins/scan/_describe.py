@@ -1,7 +1,7 @@
 """What one capability says, field by field: what is stated, and what its form derives from what is not.
 
 Each form has rules of its own for that (a READ is reversible; `create_delete_capability` is HIGH and asks). They are those of
-`assent.invocation.declaration` and `assent.spec.capability`, and a test holds both against what is really registered.
+`assent.invocation.describe.declaration` and `assent.spec.capability`, and a test holds both against what is really registered.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from assent.plugins.scan._table import runs_something
 from assent.plugins.scan._uses import Uses
 from assent.plugins.scan._values import fold
 from assent.plugins.scan._walk import AT_IMPORT, Facts, walk
-from assent.spec.sections import Faults
+from assent.spec.documents.sections import Faults
 
 SOURCE_BYTES_MAX: Final = 1 << 20
 """One Python file. Its tree takes about a hundred times as much memory."""

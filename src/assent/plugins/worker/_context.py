@@ -14,15 +14,12 @@ from itertools import count
 from typing import Any, Final
 
 from assent.errors import InputError
-from assent.invocation.application import GlobalContext
-from assent.invocation.context import Attachment, CallLife, CancelToken, LocalContext, Surroundings
-from assent.invocation.files import Entry, EntryKind
-from assent.invocation.http import HttpAnswer, HttpRequest, require_form
-from assent.invocation.phases import CallPhase
-from assent.invocation.redaction import Redactor
-from assent.invocation.revealing import filled, names_in
-from assent.invocation.secrets import Secret
-from assent.invocation.snapshot import Snapshot
+from assent.invocation.app.application import GlobalContext
+from assent.invocation.context.files import Entry, EntryKind
+from assent.invocation.context.http import HttpAnswer, HttpRequest, require_form
+from assent.invocation.context.local import Attachment, CallLife, CancelToken, LocalContext, Surroundings
+from assent.invocation.context.phases import CallPhase
+from assent.invocation.context.snapshot import Snapshot
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._errors import cut
 from assent.plugins.worker._frames import (
@@ -36,6 +33,9 @@ from assent.plugins.worker._frames import (
 )
 from assent.plugins.worker._http import QUESTION, answer_from, to_args
 from assent.plugins.worker._kept import keep, kept_of, records_from
+from assent.secrets.access import Secret
+from assent.secrets.redaction import Redactor
+from assent.secrets.revealing import filled, names_in
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 

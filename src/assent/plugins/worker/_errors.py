@@ -8,7 +8,7 @@ import traceback
 from typing import Final
 
 from assent.errors import AssentError, InputError, InternalError, Json, RefusedError, WorldError
-from assent.invocation.handler import NoEffectError
+from assent.invocation.describe.handler import NoEffectError
 from assent.plugins.worker._frames import (
     TEXT_MAX,
     BrokenFrameError,

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """The version of this conversation; both ends are of one installation, so another number is refused."""
 
 FRAME_BYTES_MAX: Final = 66 << 20
@@ -29,6 +29,12 @@ TEXT_MAX: Final = 16_384
 
 CALLS_MAX: Final = 100_000
 """Requests, questions and calls under way are numbered below this many at once."""
+
+FORWARD_MAX: Final = 32
+"""Sync parts of one plugin that run at once; more wait, which is none of their time."""
+
+SETTLING_MAX: Final = 16
+"""The same of those that take back, or ask about, what others began; hooks and callbacks have as many threads again."""
 
 _HEAD: Final = 4
 
@@ -185,13 +191,20 @@ class DescribedHook(Struct, array_like=True, frozen=True):
     backoff_s: float
 
 
+PartNames: TypeAlias = Annotated[
+    list[Literal["execute", "prepare", "compensate", "reconcile", "preview"]], Meta(max_length=5)
+]
+
+
 class DescribedCapability(Struct, array_like=True, frozen=True):
-    """A capability that the plugin registers: its spec as JSON, its parts, and what else a handler says of itself."""
+    """A capability that the plugin registers: its spec as JSON, its parts, and what else a handler says of itself.
+
+    `threaded` are the parts that take a thread of the worker's.
+    """
 
     spec: Annotated[bytes, Meta(max_length=4 << 20)]
-    parts: Annotated[
-        list[Literal["execute", "prepare", "compensate", "reconcile", "preview"]], Meta(max_length=5)
-    ]
+    parts: PartNames
+    threaded: PartNames
     fingerprint: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     revision: Name | None
     rehearsable: bool

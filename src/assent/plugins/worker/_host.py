@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from assent.invocation import CallPhase, LocalContext
-from assent.invocation.context import life_of
+from assent.invocation import CallPhase, LocalContext, Places, Share
+from assent.invocation.context.local import life_of
 from assent.plugins._registrations import require_agreement
 from assent.plugins.ports import LoadedPlugin, Spawn
 from assent.plugins.worker._errors import to_wire
-from assent.plugins.worker._frames import Begin, Done, Loaded, RequestKind, Turned, WireError
+from assent.plugins.worker._frames import (
+    FORWARD_MAX,
+    SETTLING_MAX,
+    Begin,
+    Done,
+    Loaded,
+    RequestKind,
+    Turned,
+    WireError,
+)
 from assent.plugins.worker._known import KnownRegistrations
 from assent.plugins.worker._loop import HostLoop
 from assent.plugins.worker._needs import Launch, Needs
@@ -205,11 +215,28 @@ class _Performer:
     def __init__(self, host: WorkerHost, slot: Slot) -> None:
         self._host = host
         self._slot = slot
+        # As many as the worker has threads for: in its own queue a part's time would run already.
+        self._forward = Places(FORWARD_MAX)
+        self._settling = Places(SETTLING_MAX)
 
     async def ready(self) -> None:
         """See `Performer.ready`."""
         if self._slot.worker is None:
             await self._host.within(self._slot.running)
+
+    @asynccontextmanager
+    async def turn(self, context: LocalContext, *, threaded: bool) -> AsyncIterator[None]:
+        """See `Performer.turn`."""
+        await self.ready()
+        if not threaded:
+            yield
+            return
+        places = self._settling if life_of(context).settles else self._forward
+        await places.taken(Share(str(context.principal), context.run))
+        try:
+            yield
+        finally:
+            places.give_back()
 
     async def part(self, spec: CapabilitySpec, name: str, context: LocalContext, inputs: bytes) -> Done:
         """See `Performer.part`."""

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec.msgpack import Ext
 
-from assent.invocation.http import HttpAnswer, HttpRequest
+from assent.invocation.context.http import HttpAnswer, HttpRequest
 from assent.plugins.worker._frames import BrokenFrameError
 from assent.spec.secret_text import SecretText
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from assent.invocation import CallState, HookKind, HookLevel, HookRecord, StateKey
-from assent.invocation.context import CallLife
-from assent.invocation.state import PLAIN_TYPES
+from assent.invocation.context.local import CallLife
+from assent.invocation.context.state import PLAIN_TYPES
 from assent.plugins.worker._frames import BrokenFrameError, Kept, pack_json, unpack_json
 
 _NAMES: Final[dict[type, str]] = {kind: name for name, kind in PLAIN_TYPES.items()}

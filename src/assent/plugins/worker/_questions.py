@@ -18,9 +18,9 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from assent.errors import InputError, RefusedError
-from assent.invocation.context import CallLife, LocalContext, World, life_of
-from assent.invocation.files import EntryKind
-from assent.invocation.phases import CallPhase
+from assent.invocation.context.files import EntryKind
+from assent.invocation.context.local import CallLife, LocalContext, World, life_of
+from assent.invocation.context.phases import CallPhase
 from assent.plugins.worker._frames import (
     CHUNK_BYTES_MAX,
     About,
@@ -35,7 +35,7 @@ from assent.spec.reach import ASKING
 from assent.spec.secret_text import SecretText, is_secret_name
 
 if TYPE_CHECKING:
-    from assent.invocation.http import HttpAnswer, HttpRequest
+    from assent.invocation.context.http import HttpAnswer, HttpRequest
     from assent.spec.capability import CapabilitySpec
 
 OPENED_MAX: Final = 64

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from assent.errors import AssentError, InputError, Json
@@ -19,8 +20,8 @@ from assent.invocation import (
     Preview,
     Reconciliation,
 )
-from assent.invocation.handler import UnfitOutput
-from assent.invocation.hooks import context_of
+from assent.invocation.describe.handler import UnfitOutput
+from assent.invocation.hooks.hook import context_of
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.plugins.worker._frames import (
     BrokenFrameError,
@@ -47,6 +48,10 @@ class Performer(Protocol):
 
     async def ready(self) -> None:
         """Return when there is a worker. Raises what keeps it from being there; nothing has happened then."""
+        ...
+
+    def turn(self, context: LocalContext, *, threaded: bool) -> AbstractAsyncContextManager[None]:
+        """Entered when there is a worker, with a thread to spare where the part needs one. Raises what `ready` does."""
         ...
 
     async def part(self, spec: CapabilitySpec, name: str, context: LocalContext, inputs: bytes) -> Done:
@@ -86,13 +91,13 @@ class RemoteHandler(Handler):
 
 
 class RemotePart:
-    """One part, to be called as `part(context, parameters)`. `ready` has the worker started, outside of the part's time."""
+    """One part, to be called as `part(context, parameters)` in its `turn`, for which it waits outside of its own time."""
 
-    def __init__(self, performer: Performer, spec: CapabilitySpec, name: str) -> None:
+    def __init__(self, performer: Performer, spec: CapabilitySpec, name: str, *, threaded: bool) -> None:
         self._performer = performer
         self._spec = spec
         self._name = name
-        self.ready: Final[Callable[[], Awaitable[None]]] = performer.ready
+        self.turn: Final = partial(performer.turn, threaded=threaded)
 
     async def __call__(self, context: LocalContext, parameters: Any) -> Any:  # `Any`: as of every part
         done = await self._performer.part(self._spec, self._name, context, pack_json(parameters))
@@ -146,7 +151,8 @@ def registration(performer: Performer, described: DescribedCapability) -> tuple[
     parts: dict[
         str, Any
     ] = {  # `Any`: keyword arguments of one type would be taken for all of the handler's fields
-        name: RemotePart(performer, spec, name) for name in described.parts
+        name: RemotePart(performer, spec, name, threaded=name in described.threaded)
+        for name in described.parts
     }
     if "execute" not in parts:
         raise InputError("HANDLER_INVALID", f"the handler of `{spec.id}` has no `execute` part")

@@ -27,8 +27,8 @@ from assent.invocation import (
     Preview,
     Reconciliation,
 )
-from assent.invocation.hooks import is_async
-from assent.invocation.threads import for_thread
+from assent.invocation.call.threads import for_thread, outlast
+from assent.invocation.hooks.hook import is_async
 from assent.plugins._code import PluginCode
 from assent.plugins._importing import capabilities_of, health_of, import_plugin
 from assent.plugins.ports import HealthCheck, Spawn
@@ -36,7 +36,9 @@ from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._context import RemoteContext, TellingHandler
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.plugins.worker._frames import (
+    FORWARD_MAX,
     PROTOCOL,
+    SETTLING_MAX,
     Answer,
     Begin,
     BrokenFrameError,
@@ -61,8 +63,8 @@ from assent.plugins.worker._frames import (
 from assent.spec.capability import CapabilitySpec
 from assent.spec.states import Verdict
 
-THREADS_MAX: Final = 32
-"""Sync parts that run at once; more wait."""
+THREADS_MAX: Final = FORWARD_MAX + 2 * SETTLING_MAX
+"""What is sync and runs at once: parts, of which the other end sends no more, and hooks and callbacks, of which more wait."""
 
 CALLS_KEPT_MAX: Final = 4096
 """Calls whose memory is kept without word that they have ended."""
@@ -269,23 +271,19 @@ class Serving:
     ) -> Any:  # `Any`: as above
         """What a thread gives. It is waited for whatever happens: who gave up on it is told when it has ended, and not before."""
         thread = asyncio.get_running_loop().run_in_executor(self._threads, for_thread(function, arguments))
-        cancelled: asyncio.CancelledError | None = None
-        while not thread.done():
-            try:
-                await asyncio.wait({thread})
-            except asyncio.CancelledError as error:
-                token.cancel()
-                cancelled = error
-        if cancelled is not None:
-            thread.exception()  # looked at, so that asyncio does not report it as never retrieved
-            raise cancelled
-        return thread.result()
+        try:
+            return await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            token.cancel()
+            await outlast(thread)
+            raise
 
 
 def _described(spec: CapabilitySpec, handler: Handler) -> DescribedCapability:
     return DescribedCapability(
         spec=pack_json(spec.to_json()),
         parts=sorted(handler.parts),  # type: ignore[arg-type]  # the names are those of the protocol
+        threaded=sorted(name for name in handler.parts if not is_async(getattr(handler, name))),  # type: ignore[misc]  # as above
         fingerprint=handler.fingerprint(),
         revision=handler.revision,
         rehearsable=handler.rehearsable,

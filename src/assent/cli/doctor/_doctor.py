@@ -1,0 +1,222 @@
+"""`assent doctor`: what holds and why, and whether what it stands on is sound."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from assent.capabilities.area import Check
+from assent.cli._command import command
+from assent.cli._door import Door
+from assent.cli._exit import FAILED, OK
+from assent.cli.doctor import _hands as hands
+from assent.cli.doctor._plugins import reach_checks
+from assent.cli.doctor._secrets import is_within, secret_checks
+from assent.cli.terminal._json import compact, plain
+from assent.cli.terminal._style import safe, safe_line
+from assent.cli.terminal._table import table
+from assent.cli.terminal._units import duration_setting
+from assent.errors import AssentError, Json
+from assent.runtime import service
+from assent.runtime.settings.effective import Effective, Settings
+from assent.spec.sizes import size_text
+
+
+@command("doctor", short_help="Show every setting with its source, and the health of the state.")
+def doctor(door: Door) -> int:
+    """Show every setting as it holds, with its source, and whether configuration, keys and state are sound."""
+    settings = door.settings
+    checks = list(_checks(door, settings))
+    health, seen = _application(door)
+    checks.append(seen)
+    if door.out.is_json:
+        door.out.object(
+            {
+                "settings": [setting.to_json() for setting in settings.effective],
+                "checks": [check.to_json() for check in checks],
+                "health": health,
+            }
+        )
+    else:
+        paint = door.out.paint()
+        shown = [[one.name, safe_line(_shown(one)), safe_line(one.source)] for one in settings.effective]
+        styles = {"ok": "green", "warning": "yellow", "fault": "red"}
+        rows = [
+            [paint(check.status, styles[check.status]), check.name, safe(check.seen), safe(check.hint or "")]
+            for check in checks
+        ]
+        door.out.answer(table(shown, head=["setting", "value", "from"], paint=paint))
+        door.out.answer("")
+        door.out.answer(table(rows, head=["", "check", "seen", "to do"], paint=paint))
+    return FAILED if any(check.status == "fault" for check in checks) else OK
+
+
+def _shown(setting: Effective) -> str:
+    """A value for people, with its unit. Durations stand as in the file, whatever else is said beside them."""
+    value = setting.value
+    if isinstance(value, int) and setting.unit == "ms":
+        return duration_setting(value)
+    if isinstance(value, int) and setting.unit == "bytes":
+        return size_text(value)
+    if isinstance(value, dict):
+        value = {
+            name.removesuffix("_ms"): duration_setting(one)
+            if isinstance(one, int) and name in _TIMES
+            else one
+            for name, one in value.items()
+        }
+    return "-" if value is None else value if isinstance(value, str) else compact(value)
+
+
+_TIMES: Final = frozenset({"window_ms", "timeout"})
+"""Durations within the tables that users name: of rate limits and of endpoints."""
+
+
+def _checks(door: Door, settings: Settings) -> Iterator[Check]:
+    yield Check("python", "ok", sys.version.split()[0])
+    yield _guarded("sqlite", _sqlite)
+    yield _guarded("path resolution", lambda: _openat2(settings))
+    yield _guarded("policy", lambda: _policy(door))
+    yield _guarded("state directory", lambda: _state(settings))
+    yield _guarded("signing key", lambda: _key(settings))
+    yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
+    yield _guarded("plugins", lambda: _plugins(door))
+    yield from reach_checks(settings)
+    yield from hands.sandbox_checks(settings)
+    yield _guarded("temporary folders", hands.scratch_check)
+    yield from hands.area_checks(settings)
+    yield from secret_checks(settings)
+    if settings.state.is_dir():
+        yield _guarded("runs", lambda: _runs(door))
+        yield _guarded("deliveries", lambda: _deliveries(door))
+        yield _guarded("public key", lambda: _public_key(door))
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except AssentError as error:
+        return Check(name, "fault", str(error), error.hint)
+
+
+def _sqlite() -> Check:
+    import apsw
+
+    return Check("sqlite", "ok", f"{apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
+
+
+def _openat2(settings: Settings) -> Check:
+    from assent.capabilities.fs._syscalls import has_openat2
+
+    folder = os.open(settings.workspace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        is_there = has_openat2(folder)
+    finally:
+        os.close(folder)
+    if is_there:
+        return Check("path resolution", "ok", "openat2: the kernel keeps paths inside the workspace")
+    return Check("path resolution", "ok", "component walk: this kernel has no openat2")
+
+
+def _policy(door: Door) -> Check:
+    settings = door.settings
+    if settings.policy_path is None:
+        return Check("policy", "ok", "built-in")
+    held = door.perform(service.requests.PolicyInForce())
+    return Check("policy", "ok", f"{held.path}, {held.rules} rules, sha256 {held.digest}")
+
+
+def _plugins(door: Door) -> Check:
+    """Nothing is imported for this: whether a trusted plugin loads shows when a runtime opens."""
+    settings = door.settings
+    if not settings.plugin_lock.exists() and not settings.plugin_paths and not settings.required_plugins:
+        return Check("plugins", "ok", "none is named or trusted")
+    from assent.plugins import PluginState
+
+    found = door.perform(service.requests.Plugins()).plugins
+    counts = {state.value: sum(one.status == state.value for one in found) for state in PluginState}
+    seen = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none was found"
+    inside = ", ".join(f"`{one.name}`" for one in found if one.in_process)
+    seen += f"; in Assent's own process: {inside}" if inside else ""
+    hint = door.command("plugin", "list")
+    wrong = [one for one in found if one.status not in ("trusted", "untrusted")]
+    if any(one.required and one.status != "trusted" for one in found):
+        return Check("plugins", "fault", f"{seen}; a required one is not loaded", hint)
+    return Check("plugins", "warning" if wrong else "ok", seen, hint if wrong else None)
+
+
+def _deliveries(door: Door) -> Check:
+    found = [one.status for one in door.perform(service.requests.Deliveries()).deliveries]
+    failed, waiting = found.count("failed"), found.count("pending")
+    seen = f"{waiting} pending, {failed} failed" if found else "none"
+    hint = door.command("deliveries", "--status", "failed") if failed else None
+    return Check("deliveries", "warning" if failed else "ok", seen, hint)
+
+
+def _state(settings: Settings) -> Check:
+    try:
+        mode = stat.S_IMODE(settings.state.stat().st_mode)
+    except FileNotFoundError:
+        return Check("state directory", "ok", "not there yet: the first run makes it")
+    except OSError as error:
+        return Check("state directory", "fault", f"can't be looked at: {error.strerror}")
+    if mode & 0o077:
+        return Check(
+            "state directory", "fault", f"mode {mode:04o}: others may enter", f"chmod 700 {settings.state}"
+        )
+    return Check("state directory", "ok", f"mode {mode:04o}")
+
+
+def _key(settings: Settings) -> Check:
+    path = settings.key_path
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return Check("signing key", "ok", "not there yet: the first run makes it")
+    except OSError as error:
+        return Check("signing key", "fault", f"can't be looked at: {error.strerror}")
+    if mode & 0o077:
+        return Check("signing key", "fault", f"mode {mode:04o}: others may use it", f"chmod 600 {path}")
+    if is_within(path, settings.state):
+        return Check(
+            "signing key",
+            "warning",
+            "lies beside the ledger it signs",
+            "move it, and set `key` under `[ledger]`",
+        )
+    return Check("signing key", "ok", f"mode {mode:04o}")
+
+
+def _public_key(door: Door) -> Check:
+    """Copied elsewhere, it lets anybody check the ledger and its proofs without trusting this machine."""
+    try:
+        return Check("public key", "ok", door.perform(service.requests.PublicKey()).key)
+    except AssentError as error:
+        if error.code != "STATE_MISSING":
+            raise
+        return Check("public key", "ok", "not there yet: the first run makes it")
+
+
+def _application(door: Door) -> tuple[dict[str, Json] | None, Check]:
+    """How the process that owns the state says it is, as data and as a check. Nobody is started to be asked."""
+    name = "application"
+    try:
+        found = door.perform(service.requests.Health()) if door.settings.state.is_dir() else None
+    except AssentError as error:
+        return None, Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
+    if found is None:
+        return None, Check(name, "ok", "nobody to ask: no process serves this state")
+    ill = [f"{part}: {one.detail or one.status}" for part, one in found.parts.items() if one.status != "ok"]
+    status = {"ok": "ok", "degraded": "warning"}.get(found.status, "fault")
+    return plain(found), Check(name, status, "; ".join(ill) or f"all {len(found.parts)} ok")
+
+
+def _runs(door: Door) -> Check:
+    count = len(door.perform(service.requests.Runs()).runs)
+    unfinished = door.perform(service.requests.Unfinished()).count
+    if unfinished:
+        return Check("runs", "warning", f"{count}, {unfinished} unfinished", door.command("resume"))
+    return Check("runs", "ok", f"{count}, none unfinished")

@@ -1,0 +1,253 @@
+"""`assent plugin list|trust|untrust|health`: which plugins there are, which are trusted, and how they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from assent.cli._command import command
+from assent.cli._completion import complete_plugin
+from assent.cli._door import Door
+from assent.cli._exit import FAILED, OK, REFUSED
+from assent.cli.plugins._inspect import manifest_text
+from assent.cli.terminal._json import plain
+from assent.cli.terminal._style import Paint, safe_line
+from assent.cli.terminal._table import table
+from assent.errors import AssentError, InputError, RefusedError
+from assent.runtime import service
+
+if TYPE_CHECKING:
+    from assent.plugins import Candidate, Difference, PluginLoader, PluginSource
+
+_STYLES: Final = {
+    "trusted": "green",
+    "loaded": "green",
+    "untrusted": "yellow",
+    "changed": "red",
+    "refused": "red",
+    "missing": "red",
+}
+
+
+@command("list", watches=False, short_help="List the plugins that were found, and how far each is trusted.")
+def list_(door: Door) -> None:
+    """List the plugins that were found or are trusted, and how each stands. Nothing of them is imported here."""
+    found = door.perform(service.requests.Plugins(with_ledger=True)).plugins
+    if door.out.is_json:
+        door.out.object([plain(one) for one in found])
+        return
+    if not found:
+        door.out.note("no plugin was found: name one under `[plugins] paths` in assent.toml, or install one")
+        return
+    paint = door.out.paint()
+    rows = [
+        [
+            safe_line(one.name),
+            paint(one.status, _STYLES.get(one.status)),
+            safe_line(one.version or ""),
+            safe_line(one.origin or ""),
+            safe_line(", ".join(one.capabilities), 80),
+            ", ".join(
+                word for word, holds in (("required", one.required), ("in process", one.in_process)) if holds
+            ),
+            safe_line(one.error.message, 120) if one.error is not None else "",
+        ]
+        for one in found
+    ]
+    head = ["plugin", "status", "version", "from", "capabilities", "", ""]
+    door.out.answer(table(rows, head=head, paint=paint))
+
+
+@command("trust", watches=False, short_help="Look at a plugin, and trust exactly what is there.")
+@click.argument("plugin", metavar="NAME|PATH", shell_complete=complete_plugin)
+@click.option("--digest", metavar="D", help="The fingerprint that was looked at; it answers the question.")
+@click.option(
+    "--native", is_flag=True, help="Also trust code that nobody can read: compiled, or made while it runs."
+)
+@click.option(
+    "--in-process",
+    is_flag=True,
+    help="Let it run in Assent's own process, with all that Assent may do: no walls.",
+)
+def trust(door: Door, plugin: str, digest: str | None, *, native: bool, in_process: bool) -> int:
+    """Show what the plugin NAME (or the one at PATH) is, can do and wants, and ask whether to trust exactly that.
+
+    What was agreed to is pinned in `assent-plugins.lock`: any later change asks again. Without a terminal it takes `--digest`,
+    as `assent plugin inspect` prints it. `--yes` does not answer this. Its code runs in a process of its own, confined to what it
+    declares; `--in-process` lets it into Assent's own.
+    """
+    loader = plugins_of(door)
+    candidate = loader.read(configured(door, loader, plugin).name)
+    candidate.require_trustworthy(native=native)
+    entry = loader.lock().plugins.get(candidate.name)
+    differences = candidate.differences(entry) if entry is not None else []
+    if entry is not None and not differences and (entry.native, entry.in_process) == (native, in_process):
+        return _told(door, candidate, differences, note="is trusted already, exactly as it is")
+    if digest is not None:
+        if digest != candidate.digest:
+            raise RefusedError(
+                "PLUGIN_CHANGED",
+                f"plugin `{candidate.name}` is not what `{digest[:64]}` names",
+                hint=f"look again: {door.command('plugin', 'inspect', str(plugin))}",
+                details={"digest": candidate.digest},
+            )
+    elif not door.can_ask:
+        raise RefusedError(
+            "PLUGIN_UNTRUSTED",
+            f"plugin `{candidate.name}` was not trusted: there is nobody to ask",
+            hint=f"look at it, then: {door.command('plugin', 'trust', candidate.name, '--digest', candidate.digest)}",
+            details={"digest": candidate.digest},
+        )
+    elif not _agrees(door, candidate, differences, is_new=entry is None, in_process=in_process):
+        door.out.note("nothing was trusted")
+        return REFUSED
+    loader.trust(candidate, native=native, trusted_by=str(door.settings.principal), in_process=in_process)
+    return _told(door, candidate, differences, note="is trusted now")
+
+
+def _told(door: Door, candidate: Candidate, differences: list[Difference], *, note: str) -> int:
+    if door.out.is_json:
+        door.out.object(
+            {
+                "name": candidate.name,
+                "digest": candidate.digest,
+                "trusted": True,
+                "lock": str(door.settings.plugin_lock),
+                "differences": [one.to_json() for one in differences],
+                "warnings": [one.to_json() for one in candidate.warnings],
+            }
+        )
+    else:
+        door.out.answer(f"plugin `{candidate.name}` {note}: {candidate.digest}")
+    from assent.runtime.wiring._plugin_reach import shut_services
+
+    declared = candidate.manifest.declaration.permissions.network
+    for one in shut_services(candidate.name, declared, door.settings):
+        door.out.note(safe_line(f"`{one.what}` would be refused: {one.why}"))
+        door.out.note(f"  {safe_line(one.hint)}")
+    return OK
+
+
+def _agrees(
+    door: Door, candidate: Candidate, differences: list[Difference], *, is_new: bool, in_process: bool
+) -> bool:
+    paint = door.out.paint(stderr=True)
+    door.out.note(manifest_text(candidate.manifest, candidate.warnings, paint=paint))
+    if candidate.dependencies:
+        rows = [
+            [safe_line(name), version or "not installed"] for name, version in candidate.dependencies.items()
+        ]
+        door.out.note("\nimports from\n" + table(rows, paint=paint, indent="  "))
+    if not is_new:
+        door.out.note(f"\n{differences_text(differences, paint)}")
+    if in_process:
+        door.out.note("\nit will run in Assent's own process: no walls, whatever it declares")
+    question = f"\ntrust exactly this, with the permissions that it asks for? type `{candidate.name}`"
+    answer = click.prompt(question, default="", show_default=False, err=True)
+    return str(answer).strip() == candidate.name
+
+
+def differences_text(differences: list[Difference], paint: Paint) -> str:
+    """What changed since it was trusted, a line for each."""
+    styles = {"added": "green", "removed": "red", "changed": "yellow"}
+    lines = [f"  {paint(safe_line(str(one), 200), styles[one.change])}" for one in differences]
+    return "\n".join(
+        ["changed since it was trusted", *(lines or ["  nothing but the word on code that can't be read"])]
+    )
+
+
+@command("untrust", watches=False, short_help="Trust a plugin no more.")
+@click.argument("plugin", metavar="NAME", shell_complete=complete_plugin)
+def untrust(door: Door, plugin: str) -> int:
+    """Take the plugin NAME out of the lock: from the next start on it is not imported."""
+    was_trusted = plugins_of(door).untrust(plugin)
+    if door.out.is_json:
+        door.out.object({"name": plugin, "trusted": False, "was_trusted": was_trusted})
+    elif was_trusted:
+        door.out.answer(f"plugin `{plugin}` is not trusted any more")
+    else:
+        door.out.note(f"plugin `{plugin}` was not trusted")
+    return OK
+
+
+@command("health", watches=False, short_help="Ask the trusted plugins how they are.")
+@click.argument("plugin", metavar="[NAME]", required=False, shell_complete=complete_plugin)
+def health(door: Door, plugin: str | None) -> int:
+    """Load the trusted plugins (or the one called NAME) and ask each how it is; it has 5 seconds. Exit 1 when one failed."""
+    found = door.perform(service.requests.PluginsHealth(name=plugin)).plugins
+    if door.out.is_json:
+        door.out.object([plain(one) for one in found])
+    else:
+        paint = door.out.paint()
+        styles = {"ok": "green", "degraded": "yellow", "failed": "red"}
+        rows = [
+            [safe_line(one.name), paint(one.status, styles[one.status]), safe_line(one.detail)]
+            for one in found
+        ]
+        door.out.answer(table(rows, paint=paint)) if rows else door.out.note("no plugin is trusted")
+    return FAILED if any(one.status == "failed" for one in found) else OK
+
+
+def plugins_of(door: Door) -> PluginLoader:
+    """The plugins of the workspace."""
+    from assent.runtime.wiring._plugins import plugin_loader
+
+    return plugin_loader(door.settings)
+
+
+def configured(door: Door, loader: PluginLoader, plugin: str) -> PluginSource:
+    """The plugin of this name, or at this path, among those that the workspace names or that are installed."""
+    sources = loader.sources()
+    if plugin in sources.plugins or plugin in sources.faults:
+        return sources.get(plugin)
+    place = door.cwd / plugin
+    if not place.exists():
+        return sources.get(plugin)
+    here = [one for one in sources.plugins.values() if one.path is not None and one.path.samefile(place)]
+    if len(here) == 1:
+        return here[0]
+    raise InputError(
+        "PLUGIN_UNKNOWN",
+        f"no plugin of this workspace is at `{plugin}`",
+        hint=f'name it in assent.toml: `[plugins]`, `paths = ["{_relative(place, door.settings.workspace)}"]`',
+    )
+
+
+def _relative(place: Path, workspace: Path) -> str:
+    return str(place.relative_to(workspace) if place.is_relative_to(workspace) else place)
+
+
+def left_out(door: Door, error: AssentError) -> list[AssentError]:
+    """Why each plugin that is trusted or required is not loaded, or would have brought what `error` misses, were it trusted."""
+    settings = door.settings if door.has_resolved else None
+    if settings is None or not (settings.plugin_lock.exists() or settings.plugin_paths):
+        return []
+    try:
+        found = door.perform(service.requests.Plugins()).plugins
+        faults = door.perform(service.requests.PluginFaults()).faults
+    except AssentError as fault:
+        return [_reworded(fault, f"no plugin was loaded: {fault.message}")]
+    known = {one.name for one in found}
+    missed = [
+        error_of(fault)
+        if f"`{name}`" in fault.message or name not in known
+        else _reworded(error_of(fault), f"plugin `{name}`: {fault.message}")
+        for name, fault in faults.items()
+    ]
+    untrusted = [one for one in found if one.error is not None and one.status == "untrusted"]
+    return missed + [
+        error_of(one.error)
+        for one in untrusted
+        if one.error is not None and any(f"`{id_}" in error.message for id_ in one.capabilities)
+    ]
+
+
+def error_of(fault: service.answers.Fault) -> AssentError:
+    """An error that the service told of."""
+    return AssentError.from_dict(plain(fault))
+
+
+def _reworded(fault: AssentError, message: str) -> AssentError:
+    return AssentError(fault.code, message, path=fault.path, hint=fault.hint, details=fault.details)

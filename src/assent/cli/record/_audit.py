@@ -1,0 +1,304 @@
+"""`assent audit`: the ledger read, verified, proved, exported and, payload by payload, erased."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from assent.cli._arguments import read_text
+from assent.cli._command import command, group
+from assent.cli._completion import complete_run
+from assent.cli._door import Door
+from assent.cli._exit import OK, UNVERIFIED
+from assent.cli.terminal._json import Object, mapping, number, objects, plain, text, texts
+from assent.cli.terminal._style import Paint, safe, safe_line
+from assent.errors import AssentError, InputError, WorldError
+from assent.runtime import service
+
+_DURATION: Final = re.compile(r"(\d{1,6})(s|m|h|d)\Z")
+_UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+@command("log", short_help="Print the events of the ledger.")
+@click.option("--run", "run_id", metavar="RUN", shell_complete=complete_run, help="Only of this run.")
+@click.option("--principal", "actor", metavar="PRINCIPAL", help="Only by this principal.")
+@click.option("--capability", metavar="PATTERN", help="Only about this capability; `io.fs.*` works.")
+@click.option(
+    "--decision",
+    type=click.Choice(["ALLOW", "DENY", "REQUIRE_APPROVAL"], case_sensitive=False),
+    metavar="DECISION",
+    help="Only with this decision: ALLOW, DENY or REQUIRE_APPROVAL.",
+)
+@click.option(
+    "--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind of event; may be given again."
+)
+@click.option("--since", metavar="TIME", help="Only since then: `2h`, `3d`, or `2026-11-21[T07:00]` in UTC.")
+def log(
+    door: Door,
+    *,
+    run_id: str | None,
+    actor: str | None,
+    capability: str | None,
+    decision: str | None,
+    kinds: tuple[str, ...],
+    since: str | None,
+) -> None:
+    """Print the events of the ledger, oldest first, one line each."""
+    from assent.spec.documents.document import did_you_mean
+    from assent.spec.events.kinds import EVENT_TYPES
+
+    for kind in kinds:
+        if kind not in EVENT_TYPES:
+            hint = did_you_mean(
+                kind, EVENT_TYPES, otherwise="docs/ledger.md lists them, such as `step.denied`"
+            )
+            raise InputError("USAGE_INVALID", f"`{kind}` is no kind of event", hint=hint)
+    wanted = service.requests.AuditLog(
+        run=run_id,
+        principal=actor,
+        capability=capability,
+        decision=decision,
+        since_ms=None if since is None else _since_ms(since),
+        kinds=frozenset(kinds),
+    )
+    paint = door.out.paint()
+    for entry in door.stream(wanted):
+        line = plain(entry)
+        if door.out.is_json:
+            door.out.object(line)
+        else:
+            door.out.answer(_log_line(line, paint))
+        if door.out.is_closed:
+            return
+
+
+def _since_ms(value: str) -> int:
+    from assent.system import SystemClock
+
+    found = _DURATION.match(value)
+    if found is not None:
+        return SystemClock().now_ms() - int(found[1]) * _UNIT_MS[found[2]]
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        hint = "for example `2h`, `3d` or `2026-11-21T07:00`"
+        raise InputError("USAGE_INVALID", f"`{value}` is no time", hint=hint) from None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1000)
+
+
+def _log_line(line: Object, paint: Paint) -> str:
+    from assent.cli.runs._timeline import time_text
+
+    event = mapping(line, "event")
+    rule = text(event, "rule")
+    said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
+    if text(event, "kind").startswith("capability."):
+        said += [text(event, "version"), text(event, "label")]
+    if text(event, "kind").startswith("delivery."):
+        said += [text(event, "delivery"), text(event, "outcome"), text(event, "status")]
+    if text(event, "kind") == "release.registered":
+        said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
+    columns = [
+        f"{number(line, 'seq') or 0:>6}",
+        paint(time_text(number(line, "at_ms") or 0), "dim"),
+        f"{text(line, 'run_id') or '-':<30}",
+        f"{safe_line(text(line, 'kind')):<22}",
+        f"{safe_line(text(event, 'step')):<12}",
+        f"{safe_line(text(line, 'principal')):<12}",
+        f"{safe_line(text(line, 'capability')):<16}",
+        safe_line(" ".join(word for word in (*said, f"rule {rule}" if rule else "") if word)),
+    ]
+    return "  ".join(columns).rstrip()
+
+
+@command("verify", short_help="Recompute and check the whole ledger.")
+@click.option(
+    "--checkpoint", metavar="FILE", help="Against a checkpoint kept elsewhere: also finds a rewritten ledger."
+)
+@click.option(
+    "--key", metavar="KEY", help="The public key, or a file with it; by default that of this ledger."
+)
+@click.option(
+    "--export",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="An export instead of the state.",
+)
+def verify(door: Door, checkpoint: str | None, key: str | None, folder: Path | None) -> int:
+    """Recompute every entry, the tree, every signature, payload and projection. Exit 6 when anything is not as recorded."""
+    kept = None if checkpoint is None else read_text(door.cwd / checkpoint, what="the checkpoint")
+    if folder is not None:
+        if kept is not None:
+            raise InputError(
+                "USAGE_INVALID", "an export has its own checkpoint", hint="leave `--checkpoint` out"
+            )
+        report = plain(
+            door.perform(service.requests.VerifyExport(folder=str(door.cwd / folder), key=_key(door, key)))
+        )
+    else:
+        report = plain(door.perform(service.requests.VerifyLedger(checkpoint=kept, key=_key(door, key))))
+    is_good = report.get("ok") is True
+    if door.out.is_json:
+        door.out.object(report)
+    else:
+        door.out.answer(verify_text(report, paint=door.out.paint()))
+    return OK if is_good else UNVERIFIED
+
+
+def _key(door: Door, key: str | None) -> str | None:
+    """The text of a key that is given as such or as a file: keys have a `+`, and no folder separator before it."""
+    if key is None:
+        return None
+    path = door.cwd / key
+    return read_text(path, what="the key").strip() if path.is_file() else key
+
+
+def verify_text(report: Object, *, paint: Paint) -> str:
+    """What was checked, and first of all what is wrong."""
+    size = text(report, "size", "0")
+    if report.get("ok") is True:
+        lines = [f"{paint('verified', 'green')}  {size} entries, root {text(report, 'root')}"]
+    else:
+        lines = [f"{paint('NOT VERIFIED', 'red')}"]
+        for fault in objects(report, "faults"):
+            seq, last = number(fault, "seq"), number(fault, "last")
+            place = (
+                ""
+                if seq is None
+                else f"entry {seq}"
+                if last in (None, seq)
+                else f"between entries {seq} and {last}"
+            )
+            lines.append(
+                f"  {place + ': ' if place else ''}{safe(text(fault, 'message'))}   [{text(fault, 'code')}]"
+            )
+        lines.append(f"  before that: {size} as recorded")
+    facts = [
+        ("origin", text(report, "origin")),
+        ("checkpoints", text(report, "checkpoints")),
+        ("signed", f"{text(report, 'signed')} entries" if text(report, "signed") else ""),
+        ("unsigned", _tail_text(report)),
+        (
+            "kept elsewhere",
+            f"{text(report, 'kept_size')} entries are the same" if text(report, "kept_size") else "",
+        ),
+        ("payloads", text(report, "payloads")),
+        ("blobs", text(report, "blobs")),
+        ("erased", text(report, "erased") if number(report, "erased") else ""),
+        ("rows", text(report, "rows")),
+    ]
+    lines += [paint(f"  {name:<15} {safe_line(value)}", "dim") for name, value in facts if value]
+    return "\n".join(lines)
+
+
+def _tail_text(report: Object) -> str:
+    """What is known of the entries that no checkpoint covers."""
+    newer = number(report, "unsigned")
+    if not newer:
+        return ""
+    match mapping(report, "tail").get("authenticated"):
+        case True:
+            return f"{newer} newer entries: the ledger's key vouches for them; sealed by the next owner"
+        case None:
+            return f"{newer} newer entries: not checked here"
+        case _:
+            return f"{newer} newer entries"
+
+
+@command("prove", short_help="Prove that an entry is in the ledger.")
+@click.argument("seq", type=click.IntRange(min=0))
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the proof there.")
+def prove(door: Door, seq: int, output: Path | None) -> None:
+    """Give a proof that entry SEQ is in the ledger, which anybody can check offline with the public key alone."""
+    proof = door.perform(service.requests.Prove(seq=seq)).proof
+    try:
+        key = door.perform(service.requests.PublicKey()).key
+    except AssentError:
+        key = "KEY"  # A proof needs no key to be made; it may lie where only the runtime may read it.
+    if output is not None:
+        try:
+            (door.cwd / output).write_text(proof, encoding="utf-8")
+        except OSError as error:
+            reason = (error.strerror or "failed").lower()
+            raise WorldError(
+                "FILE_UNWRITABLE", f"`{output}` can't be written: {reason}", path=str(output)
+            ) from None
+        door.out.note(f"wrote {output}")
+    # Who checks it needs no state of ours, so neither does the command.
+    check = f"assent audit verify-proof {shlex.quote(str(output or 'FILE'))} --key {shlex.quote(key)}"
+    door.out.note(f"check it anywhere: {check}")
+    if door.out.is_json:
+        door.out.object({"seq": seq, "proof": proof})
+    elif output is None:
+        door.out.answer(proof.rstrip("\n"))
+
+
+@command("verify-proof", watches=False, short_help="Check a proof, offline.")
+@click.argument("file")
+@click.option("--key", metavar="KEY", required=True, help="The ledger's public key, or a file with it.")
+def verify_proof(door: Door, file: str, key: str) -> None:
+    """Check the proof in FILE with the ledger's public key, and print the entry that it proves. No state is needed."""
+    proof = read_text(door.cwd / file, what="the proof")
+    proved = plain(door.perform(service.requests.VerifyProof(proof=proof, key=_key(door, key) or "")))
+    if door.out.is_json:
+        door.out.object(proved)
+        return
+    where = f"entry {text(proved, 'index')} of {text(proved, 'size')} in {safe_line(text(proved, 'origin'))}"
+    stream, n = text(proved, "stream"), number(proved, "n")
+    if stream and n is not None:
+        where += f", number {n} of {safe_line(stream)}"
+    door.out.answer(f"{door.out.paint()('proved', 'green')}  {where}, root {text(proved, 'root')}")
+    door.out.answer(safe(text(proved, "entry")))
+
+
+@command("export", short_help="Write the ledger out, verifiable elsewhere.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def export(door: Door, folder: Path) -> None:
+    """Write the entries, checkpoints and the public key to DIR; `assent audit verify --export DIR` checks them anywhere."""
+    written = door.perform(service.requests.Export(folder=str(folder), base=str(door.cwd)))
+    if door.out.is_json:
+        door.out.object(plain(written))
+    else:
+        door.out.answer(f"wrote {folder}")
+    door.out.note(f"check it: {door.command('audit', 'verify', '--export', str(folder))}")
+
+
+@command("erase", short_help="Erase the payloads of a finished run.")
+@click.argument("run_id", metavar="RUN", shell_complete=complete_run)
+def erase(door: Door, run_id: str) -> int:
+    """Erase the inputs, outputs and pre-images of the finished RUN for good. The ledger still verifies; the run can't be undone.
+
+    In a terminal this asks first; `--yes` confirms.
+    """
+    if door.can_ask and not door.flags.yes:
+        question = (
+            f"erase the payloads of {run_id}? They can't be brought back, and it can't be undone any more"
+        )
+        if not click.confirm(question, err=True):
+            door.out.note("nothing was erased")
+            return OK
+    result = plain(door.perform(service.requests.Erase(run=run_id)))
+    if door.out.is_json:
+        door.out.object(result)
+    else:
+        door.out.answer(f"erased {text(result, 'erased')} payloads of {run_id}")
+    return OK
+
+
+audit = group(
+    "audit",
+    log,
+    verify,
+    prove,
+    verify_proof,
+    export,
+    erase,
+    help="Read, verify, prove and export the ledger.",
+)

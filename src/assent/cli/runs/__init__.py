@@ -1,0 +1,1 @@
+"""Commands about runs: plan, drive, look back, intervene, replay; and their words on the screen."""

@@ -1,0 +1,176 @@
+"""Driving a run from a terminal: progress, questions on the spot, waiting, and the answer at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from assent.cli._door import Door
+from assent.cli._exit import exit_code
+from assent.cli.runs._progress import Progress
+from assent.cli.runs._prompt import Answer, ask
+from assent.cli.runs._result_text import is_cut, result_text
+from assent.cli.terminal._json import Object, mapping, objects, plain, text
+from assent.errors import AssentError, InputError, RefusedError
+from assent.runtime import service
+
+FOREVER: Final = "forever"
+
+_SHOWN_MAX: Final = 5
+"""Of so many steps that a person has to settle the command is printed."""
+
+
+def read_wait(value: str | None) -> int | None:
+    """`--wait[=30m]` in milliseconds: None for no waiting, -1 for as long as it takes."""
+    from assent.spec.documents.sections import parse_duration_ms
+
+    if value is None:
+        return None
+    if value == FOREVER:
+        return -1
+    try:
+        return parse_duration_ms(int(value) if value.isdecimal() else value)
+    except ValueError as error:
+        raise InputError("USAGE_INVALID", f"`--wait` {error}", hint="for example `--wait=30m`") from None
+
+
+def drive(
+    door: Door, request: service.requests.Driving[service.answers.Run], *, wait_ms: int | None = None
+) -> int:
+    """Execute a request, ask for approvals where a person sits, wait where that was asked for, and answer with the run."""
+    progress = Progress(door.out)
+    result = door.perform(request, progress)
+    operation = door.operation or ""
+    answered: set[str] = set()
+    while result.status == "waiting" and door.can_ask:
+        following = _ask_next(door, result, answered)
+        if following is None:
+            break
+        try:
+            result = door.perform(following, progress)
+        except (InputError, RefusedError) as error:
+            # Somebody else decided meanwhile, or this person may not: how the run stands now says what is left to ask.
+            _note_refusal(door, error)
+            result = as_driven(door.perform(service.requests.Show(run=result.run_id)))
+    door.operation = operation
+    if result.status == "waiting" and wait_ms is not None:
+        result = _follow(door, result.run_id, wait_ms)
+    answer(door, result)
+    return exit_code(plain(result), operation)
+
+
+def answer(door: Door, run: service.answers.Run, asked: Iterable[Object] | None = None) -> None:
+    """The run as the command's answer, and how to go on when it waits or needs somebody; `asked` as for `tell_next`."""
+    result = plain(run)
+    if door.out.is_json:
+        door.out.object(result)
+    else:
+        door.out.answer(result_text(result, paint=door.out.paint()))
+        if is_cut(result):
+            door.out.note(f"all of the outputs: {door.command('show', text(result, 'run_id'), '--json')}")
+    tell_next(door, result, asked)
+
+
+def tell_next(door: Door, run: Object, asked: Iterable[Object] | None = None) -> None:
+    """The exact commands that would go on, to stderr. `asked`: what the run waits for, where that is known already."""
+    status, run_id = text(run, "status"), text(run, "run_id")
+    if status == "waiting":
+        from assent.cli.runs._plan_text import approvers_text
+
+        for approval in pending(door, run_id) if asked is None else asked:
+            step, digest = text(approval, "step"), text(approval, "digest")
+            who = approvers_text(mapping(approval, "approvers"))
+            # Who typed the command may be nobody who may type the next one.
+            by = "" if who == "any user" else f" by {who}"
+            door.out.note(f"waiting for approval of `{step}`{by}:")
+            door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest)}")
+            door.out.note(f"  {door.command('reject', run_id, step, '--reason', '…')}")
+    elif status == "needs_attention":
+        door.out.note(f"to look: {door.command('show', run_id)}")
+        door.out.note(f"to try again: {door.command('resume', run_id)}")
+        unsettled = [
+            text(step, "name")
+            for step in objects(run, "steps")
+            if text(step, "status") in ("in_doubt", "compensation_failed")
+        ]
+        for step in unsettled[:_SHOWN_MAX]:
+            door.out.note(
+                f"to settle it: {door.command('resolve', run_id, step)} --happened|--not-happened|--compensated|--abandon"
+            )
+        if len(unsettled) > _SHOWN_MAX:
+            door.out.note(f"and {len(unsettled) - _SHOWN_MAX} more steps like these")
+    elif status == "running" and run["workflow"] is None and run["error"] is None:
+        # Nothing of an open session is left to resume: it waits for steps that its program may never ask for.
+        door.out.note(
+            f"an open session; to end it and take back what it did: {door.command('cancel', run_id)}"
+        )
+
+
+def pending(door: Door, run_id: str | None = None) -> list[Object]:
+    """What the run waits for, or all that waits. Never fails: it is advice beside an answer."""
+    try:
+        return [plain(item) for item in door.perform(service.requests.Approvals(run=run_id)).approvals]
+    except AssentError:
+        return []
+
+
+# -- asking ------------------------------------------------------------------------------------------------------------
+
+
+def _ask_next(
+    door: Door, result: service.answers.Run, answered: set[str]
+) -> service.requests.Driving[service.answers.Run] | None:
+    """The request that follows from the person's answer to the next question, or None for later."""
+    run_id = result.run_id
+    for approval in pending(door, run_id):
+        digest = text(approval, "digest")
+        if digest in answered:
+            continue
+        answered.add(digest)
+        door.interrupted_run = run_id
+        given = ask(door, approval)
+        door.interrupted_run = None
+        request = _request(run_id, approval, given)
+        if request is not None:
+            return request
+    return None
+
+
+def _request(
+    run_id: str, approval: Object, given: Answer
+) -> service.requests.Driving[service.answers.Run] | None:
+    step, digest = text(approval, "step"), text(approval, "digest")
+    if given.word == "approve":
+        return service.requests.Approve(run=run_id, step=step, digest=digest)
+    if given.word == "reject":
+        return service.requests.Reject(run=run_id, step=step, digest=digest, reason=given.reason)
+    return None
+
+
+def _note_refusal(door: Door, error: AssentError) -> None:
+    from assent.cli.terminal._error_text import error_text
+
+    door.out.note(error_text(error, paint=door.out.paint(stderr=True)))
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------------
+
+
+def _follow(door: Door, run_id: str, wait_ms: int) -> service.answers.Run:
+    """The run once it neither waits nor runs, or when the time is up. The state is only read meanwhile."""
+    progress = Progress(door.out)
+    shown = door.perform(service.requests.Show(run=run_id))
+    door.out.note(f"waiting; Ctrl-C leaves the run as it is ({door.command('show', run_id)})")
+    within_ms = wait_ms if wait_ms >= 0 else None
+    for event in door.stream(
+        service.requests.Events(run=run_id, since=len(shown.events), within_ms=within_ms)
+    ):
+        progress(plain(event))
+    return as_driven(door.perform(service.requests.Show(run=run_id)))
+
+
+def as_driven(shown: service.answers.ShownRun) -> service.answers.Run:
+    """The run as the command that drives it gives it."""
+    return service.answers.Run(
+        **{name: getattr(shown, name) for name in service.answers.Run.__struct_fields__}
+    )

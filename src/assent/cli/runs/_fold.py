@@ -1,0 +1,41 @@
+"""A `foreach` on a screen: neighbouring iterations that are alike share a row, everything else keeps its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from itertools import groupby
+from typing import Final
+
+from assent.cli.terminal._json import Object, text
+
+_ITERATION: Final = re.compile(r"(?P<step>[^\[\]]+)\[(?P<index>[0-9]+)\]\Z")
+
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
+"""Stands between how many there are and what they are."""
+
+
+def iterated(name: str) -> str:
+    """The step that `name` is an iteration of; empty when it is none."""
+    found = _ITERATION.match(name)
+    return found["step"] if found else ""
+
+
+def folded(steps: list[Object], alike: Callable[[Object], Hashable | None]) -> list[list[Object]]:
+    """The steps in their order, those together that are iterations of one step and `alike`; None is like nothing."""
+
+    def key(numbered: tuple[int, Object]) -> Hashable:
+        number, step = numbered
+        likeness = alike(step)
+        step_name = iterated(text(step, "name"))
+        return number if likeness is None or not step_name else (step_name, likeness)
+
+    return [[step for _number, step in group] for _key, group in groupby(enumerate(steps), key)]
+
+
+def folded_name(group: list[Object]) -> str:
+    """`stamp[0..180]`, or the name of the one step."""
+    first, last = text(group[0], "name"), text(group[-1], "name")
+    if len(group) == 1:
+        return first
+    return f"{first.removesuffix(']')}..{last.rpartition('[')[2]}"

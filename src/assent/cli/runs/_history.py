@@ -1,0 +1,166 @@
+"""`assent runs` and `show`: reading what happened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+
+from assent.cli._command import command
+from assent.cli._completion import complete_run
+from assent.cli._door import Door
+from assent.cli.runs._drive import tell_next
+from assent.cli.terminal._json import Object, indented, number, objects, plain, text
+from assent.cli.terminal._style import STATUS_STYLE, safe_line
+from assent.errors import InputError, WorldError
+from assent.runtime import service
+from assent.spec.states import RunState
+
+STATUSES: Final = (*(state.value for state in RunState), "interrupted")
+"""What a run can be shown as."""
+
+
+RUNS_SHOWN: Final = 50
+"""Runs that are listed when nobody says how many."""
+
+
+def _unnamed(run: Object) -> str:
+    """What stands for a run that no workflow names: a session, or a call that ended before its step began."""
+    return "session" if text(run, "mode") == "session" else "call"
+
+
+@command("runs", short_help="List the runs.")
+@click.option(
+    "--status",
+    type=click.Choice(STATUSES),
+    metavar="STATUS",
+    multiple=True,
+    help="Only runs with this status; may be given again.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=RUNS_SHOWN,
+    show_default=True,
+    metavar="N",
+    help="Only the newest N.",
+)
+@click.option("--before", metavar="RUN", shell_complete=complete_run, help="Only runs older than RUN.")
+def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) -> None:
+    """List the runs, newest last."""
+    answer = door.perform(service.requests.Runs(status=status, limit=limit, before=before))
+    found = [plain(run) for run in answer.runs]
+    if answer.before is not None:
+        asked = [word for one in status for word in ("--status", one)]
+        if limit != RUNS_SHOWN:
+            asked += ["--limit", str(limit)]
+        door.out.note(f"there are older ones: {door.command('runs', *asked, '--before', answer.before)}")
+    if door.out.is_json:
+        door.out.object([*found])
+        return
+    if not found:
+        door.out.note("no runs")
+        return
+    from assent.cli.terminal._table import table
+
+    paint = door.out.paint()
+    rows = [
+        [
+            text(run, "run_id"),
+            paint(text(run, "status").replace("_", " "), STATUS_STYLE.get(text(run, "status"))),
+            safe_line(text(run, "workflow") or text(run, "capability") or _unnamed(run)),
+            started(run),
+            safe_line(text(run, "principal")),
+            text(run, "code"),
+        ]
+        for run in found
+    ]
+    head = ["run", "status", "workflow or call", "started", "principal", "code"]
+    door.out.answer(table(rows, head=head, paint=paint))
+
+
+def started(run: Object) -> str:
+    """When the run began, as text: the runtime says it as text, or in milliseconds."""
+    from assent.cli.runs._timeline import time_text
+
+    ms = number(run, "started_at")
+    if ms is None:
+        ms = number(run, "started_at_ms")
+    return time_text(ms) if ms is not None else text(run, "started_at")
+
+
+@command("show", short_help="Show a run: failure first, then its timeline.")
+@click.argument("run_id", metavar="RUN", shell_complete=complete_run)
+@click.option(
+    "--snapshot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the run to FILE (`-`: standard output, instead of the rest), without its secrets, for `assent replay`.",
+)
+@click.option(
+    "--output",
+    "step",
+    metavar="STEP",
+    help="Write the whole output of STEP as JSON to standard output, and nothing else.",
+)
+@click.option(
+    "--attachment",
+    metavar="DIGEST",
+    help="Write the bytes that an output or error names as `blob` to standard output, and nothing else.",
+)
+def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None, step: str | None) -> None:
+    """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
+    if sum(wanted is not None for wanted in (snapshot, step, attachment)) > 1:
+        raise InputError(
+            "USAGE_INVALID",
+            "say one of `--snapshot`, `--output` and `--attachment`",
+            hint="call `assent show` once for each",
+        )
+    if attachment is not None:
+        parts = door.stream(service.requests.Attachment(run=run_id, digest=attachment))
+        door.out.data(part.data for part in parts)
+        return
+    found = plain(door.perform(service.requests.Show(run=run_id)))
+    if step is not None:
+        _show_output(door, found, step)
+        return
+    if snapshot is not None:
+        data = door.perform(service.requests.Snapshot(run=text(found, "run_id"))).data
+        if str(snapshot) == "-":
+            door.out.answer(data.decode())
+            return
+        _write(door, snapshot, data)
+    if door.out.is_json:
+        door.out.object(found)
+    else:
+        from assent.cli.runs._timeline import show_text
+
+        door.out.answer(show_text(found, paint=door.out.paint()))
+    tell_next(door, found)
+
+
+def _show_output(door: Door, run: Object, name: str) -> None:
+    """One step's output and nothing else: indented for a person, in one line for a program."""
+    steps = {text(one, "name"): one for one in objects(run, "steps")}
+    if name not in steps:
+        names = ", ".join(f"`{known}`" for known in steps) or "none"
+        raise InputError("USAGE_INVALID", f"the run has no step `{name}`", hint=f"steps: {names}")
+    output = steps[name].get("output")
+    if door.out.is_json:
+        door.out.object(output)
+    else:
+        door.out.answer(indented(output))
+
+
+def _write(door: Door, path: Path, data: bytes) -> None:
+    """A run's data is for its owner's eyes, wherever the file is put."""
+    try:
+        descriptor = os.open(door.cwd / path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        reason = (error.strerror or "failed").lower()
+        raise WorldError("FILE_UNWRITABLE", f"`{path}` can't be written: {reason}", path=str(path)) from None
+    door.out.note(f"wrote {path}; replay it anywhere: {door.command('replay', str(path))}")

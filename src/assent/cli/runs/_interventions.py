@@ -1,0 +1,165 @@
+"""What people decide about runs: `approvals`, `approve`, `reject`, `resolve`, `cancel`, `undo`."""
+
+from __future__ import annotations
+
+import click
+
+from assent.cli._command import command
+from assent.cli._completion import complete_run
+from assent.cli._door import Door
+from assent.cli._exit import exit_code
+from assent.cli.runs._drive import answer, drive, pending, read_wait
+from assent.cli.runs._progress import Progress
+from assent.cli.runs._run import wait_option
+from assent.cli.terminal._json import Object, number, plain, text
+from assent.cli.terminal._style import RISK_STYLE, safe_line
+from assent.errors import InputError, Json
+from assent.runtime import service
+
+run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
+
+
+@command("approvals", short_help="List what waits for an approval.")
+@click.option("--diff", is_flag=True, help="Show what each would change.")
+def approvals(door: Door, *, diff: bool) -> None:
+    """List what waits for a person, with the digest that binds what would run."""
+    found = [plain(item) for item in door.perform(service.requests.Approvals()).approvals]
+    if door.out.is_json:
+        door.out.object([*found])
+        return
+    if not found:
+        door.out.note("nothing waits for an approval")
+        return
+    paint = door.out.paint()
+    if diff:
+        from assent.cli.runs._prompt import approval_text
+        from assent.cli.terminal._diff import diff_text
+        from assent.system import SystemClock
+
+        now_ms = SystemClock().now_ms()
+
+        for item in found:
+            preview = item.get("preview")
+            change = text(preview, "diff") if isinstance(preview, dict) else ""
+            door.out.answer(f"{text(item, 'run_id')}\n{approval_text(item, paint=paint, now_ms=now_ms)}")
+            door.out.answer(f"{diff_text(change, paint=paint, indent='  ')}\n")
+        return
+    from assent.cli.terminal._table import table
+
+    rows = [
+        [
+            text(item, "run_id"),
+            safe_line(text(item, "step")),
+            safe_line(text(item, "capability")),
+            paint(text(item, "risk_level"), RISK_STYLE.get(text(item, "risk_level"))),
+            safe_line(text(item, "rule")),
+            safe_line(text(item, "requester")),
+            _expiry(item),
+            text(item, "digest"),
+        ]
+        for item in found
+    ]
+    head = ["run", "step", "capability", "risk", "rule", "requester", "expires", "digest"]
+    door.out.answer(table(rows, head=head, paint=paint))
+    door.out.note(f"to see what each would change: {door.command('approvals', '--diff')}")
+    door.out.note(f"to decide: {door.command('approve', 'RUN', 'STEP', '--digest', 'DIGEST')}")
+
+
+def _expiry(item: Object) -> str:
+    from assent.cli.runs._timeline import time_text
+
+    ms = number(item, "expires_at")
+    if ms is None:
+        ms = number(item, "expires_at_ms")
+    return time_text(ms) if ms is not None else text(item, "expires_at")
+
+
+@command("approve", short_help="Approve a waiting step; the run goes on.")
+@run_argument
+@click.argument("step", required=False)
+@click.option("--digest", metavar="DIGEST", help="What was shown: refused when something else would run now.")
+@wait_option
+def approve(door: Door, run_id: str, step: str | None, digest: str | None, wait: str | None) -> int:
+    """Approve the waiting STEP of RUN (it may be left out when only one waits) and let the run go on, as its requester.
+
+    Without `--digest` the digest is printed, and the journal keeps that it was not confirmed.
+    """
+    wait_ms = read_wait(wait)
+    if digest is None:
+        for item in pending(door, run_id):
+            if step in (None, text(item, "step")):
+                door.out.note(
+                    f"approving `{safe_line(text(item, 'step'))}`, digest {text(item, 'digest')} (not confirmed)"
+                )
+    return drive(door, service.requests.Approve(run=run_id, step=step, digest=digest), wait_ms=wait_ms)
+
+
+@command("reject", short_help="Reject a waiting step; the run rolls back.")
+@run_argument
+@click.argument("step", required=False)
+@click.option("--reason", metavar="TEXT", default="", help="Why; it goes back to who asked.")
+@click.option(
+    "--digest", metavar="DIGEST", help="What was shown: refused when something else is asked by now."
+)
+def reject(door: Door, run_id: str, step: str | None, reason: str, digest: str | None) -> int:
+    """Reject the waiting STEP of RUN; what the run did so far is taken back."""
+    return _settle(door, service.requests.Reject(run=run_id, step=step, digest=digest, reason=reason))
+
+
+@command("cancel", short_help="Stop a run between effects and roll it back.")
+@run_argument
+def cancel(door: Door, run_id: str) -> int:
+    """Stop RUN between two effects and take back what it did."""
+    return _settle(door, service.requests.Cancel(run=run_id))
+
+
+@command("undo", short_help="Take back everything a finished run did.")
+@run_argument
+@click.option("--partial", is_flag=True, help="Also when a step can't be undone: take back the others.")
+def undo(door: Door, *, run_id: str, partial: bool) -> int:
+    """Take back everything the finished RUN did. Conflicts with later changes are found before anything is touched."""
+    return _settle(door, service.requests.Undo(run=run_id, partial=partial))
+
+
+@command("resolve", short_help="Say what happened to a step that is in doubt.")
+@run_argument
+@click.argument("step")
+@click.option("--happened", is_flag=True, help="The effect happened.")
+@click.option("--not-happened", is_flag=True, help="The effect did not happen.")
+@click.option("--compensated", is_flag=True, help="Somebody has taken the effect back.")
+@click.option("--abandon", is_flag=True, help="Leave the world as it is and end the run.")
+@click.option("--output", metavar="JSON", help="With `--happened`: what the step gave.")
+def resolve(door: Door, /, *, run_id: str, step: str, output: str | None, **said: bool) -> int:
+    """Settle STEP of RUN, which the runtime can't: whether its effect happened, or was taken back by somebody."""
+    resolutions = [name for name, is_said in said.items() if is_said]
+    if len(resolutions) != 1:
+        hint = "one of: --happened, --not-happened, --compensated, --abandon"
+        what = (
+            "say one thing that happened to the step, not several"
+            if resolutions
+            else "say what happened to the step"
+        )
+        raise InputError("USAGE_INVALID", what, hint=hint)
+    resolution = resolutions[0]
+    value: Json = None
+    if output is not None:
+        from assent.spec.canonical import parse_json
+
+        if resolution != "happened":
+            raise InputError(
+                "USAGE_INVALID", "there is an output only if it happened", hint="`--happened --output JSON`"
+            )
+        try:
+            value = parse_json(output)
+        except InputError as error:
+            raise InputError("ARGUMENT_INVALID", f"`--output`: {error.message}", hint="write JSON") from None
+    return _settle(
+        door,
+        service.requests.Resolve(run=run_id, step=step, resolution=resolution, output=value),  # type: ignore[arg-type]  # one of its words
+    )
+
+
+def _settle(door: Door, request: service.requests.Driving[service.answers.Run]) -> int:
+    result = door.perform(request, Progress(door.out))
+    answer(door, result)
+    return exit_code(plain(result), door.operation or "")

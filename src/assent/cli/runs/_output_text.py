@@ -1,0 +1,258 @@
+"""What a step gave, in a few words for people. The whole of it is one command away (`assent show RUN --output STEP`).
+
+An output is known by its fields and not by its capability, so that a plugin's capability that answers alike reads alike. What
+has no words of its own is told field by field. None of this may fail: an output comes from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from assent.cli.terminal._json import Object, compact, mapping, number, objects, text
+from assent.errors import Json
+from assent.spec.sizes import count_text, size_text
+
+FIELD_WIDTH: Final = 32
+FIELDS_MAX: Final = 6
+FEW: Final = 2
+"""So many plain values are told, of more only how many."""
+ID_WIDTH: Final = 12
+"""Characters of a digest or commit that are enough to recognise it by."""
+
+
+def output_text(output: Json) -> str:
+    """A line about an output, empty for none; the caller makes it safe to show."""
+    if output is None or output == {}:
+        return ""
+    if isinstance(output, dict):
+        for needed, told in _SHAPES:
+            if needed <= output.keys():
+                return told(output)
+        return _fields(output)
+    return _value(output)
+
+
+# -- what is told of anything ------------------------------------------------------------------------------------------
+
+
+def _fields(output: Object) -> str:
+    if len(output) == 1 and not (output.keys() - _ALONE):
+        return _value(next(iter(output.values())))
+    told = [f"{name} {_value(value, FIELD_WIDTH)}" for name, value in output.items()]
+    return ", ".join(told[:FIELDS_MAX]) + (", …" if len(told) > FIELDS_MAX else "")
+
+
+_ALONE: Final = frozenset({"value", "result", "text", "content", "values"})
+"""Names that say nothing about a single value."""
+
+
+def _value(value: Json, width: int | None = None) -> str:
+    match value:
+        case dict():
+            short = [f"{name}: {_value(one, FIELD_WIDTH)}" for name, one in value.items() if _is_plain(one)]
+            return (
+                ", ".join(short) if 0 < len(short) == len(value) <= FEW else count_text(len(value), "field")
+            )
+        case list():
+            short = [_value(one, FIELD_WIDTH) for one in value if _is_plain(one)]
+            return (
+                ", ".join(short)
+                if 0 < len(short) == len(value) <= FEW
+                else count_text(len(value), "entry", "entries")
+            )
+        case str():
+            return _said(value, width)
+        case None:
+            return "nothing" if width is None else "-"
+        case _:
+            return compact(value)
+
+
+def _is_plain(value: Json) -> bool:
+    return not isinstance(value, (dict, list))
+
+
+def _said(value: str, width: int | None) -> str:
+    """A short text as it is, a long one by its beginning and its length."""
+    first, _, rest = value.rstrip("\n").partition("\n")
+    if rest:
+        return f"{_lines(value)}: {first}" if width is None else _lines(value)
+    return first if width is None or len(first) <= width else f"{first[: width - 1]}…"
+
+
+def _lines(value: str) -> str:
+    return count_text(len(value.splitlines()), "line")
+
+
+def _length(output: Object, key: str) -> int:
+    value = output.get(key)
+    return len(value) if isinstance(value, (list, dict, str)) else 0
+
+
+def _size(output: Object, key: str = "size") -> str:
+    return size_text(number(output, key) or 0)
+
+
+def _more(output: Object) -> str:
+    return ", and more" if output.get("truncated") else ""
+
+
+# -- what is told of one kind ------------------------------------------------------------------------------------------
+
+
+def _program(output: Object) -> str:
+    code = number(output, "exit_code")
+    said = [f"exit {code}" if code is not None else f"ended by signal {text(output, 'signal', '?')}"]
+    for name, words in (("stdout", ""), ("stderr", " of errors")):
+        stream = mapping(output, name)
+        if stream.get("is_cut"):
+            said.append(_size(stream, "bytes") + words)
+        elif text(stream, "text"):
+            said.append(_lines(text(stream, "text")) + words)
+    if "changes" in output:
+        said.append(count_text(number(output, "count") or 0, "path") + " changed")
+    return ", ".join(said)
+
+
+def _answer(output: Object) -> str:
+    from http import HTTPStatus
+
+    status = number(output, "status") or 0
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+    said = f"{status} {phrase}".rstrip()
+    kind = text(output, "body_type")
+    if kind in ("", "none"):
+        return said
+    words = {"json": " of JSON", "text": " of text"}
+    return f"{said}, {_size(output)}{words.get(kind, '')}"
+
+
+def _file(output: Object) -> str:
+    verb = "fetched" if "url" in output else "wrote"
+    if output.get("changed") is False:
+        return f"{text(output, 'path')} is as it was, {_size(output)}"
+    return f"{verb} {_size(output)} to {text(output, 'path')}"
+
+
+def _packed(output: Object) -> str:
+    entries = count_text(number(output, "entries") or 0, "entry", "entries")
+    return f"packed {entries} into {text(output, 'path')}, {_size(output)}"
+
+
+def _unpacked(output: Object) -> str:
+    files = count_text(number(output, "files") or 0, "file")
+    return f"unpacked {files} into {text(output, 'path')}, {_size(output)}"
+
+
+def _deleted(output: Object) -> str:
+    entries = count_text(number(output, "entries") or 0, "entry", "entries")
+    return f"deleted {text(output, 'path')}: {entries}, {_size(output)}"
+
+
+def _made(output: Object) -> str:
+    return f"made {text(output, 'path')}" if output.get("created") else f"{text(output, 'path')} was there"
+
+
+def _exists(output: Object) -> str:
+    kind = text(output, "kind", "something")
+    return f"{text(output, 'path')} is a {kind}" if output.get("exists") else f"no {text(output, 'path')}"
+
+
+def _patched(output: Object) -> str:
+    files = objects(output, "files")
+    added = sum(number(one, "added_lines") or 0 for one in files)
+    removed = sum(number(one, "removed_lines") or 0 for one in files)
+    gone = sum(text(one, "change") == "deleted" for one in files)
+    deleted = f", {gone} deleted" if gone else ""
+    return f"{count_text(len(files), 'file')}, +{added} -{removed}{deleted}"
+
+
+def _searched(output: Object) -> str:
+    hits = count_text(_length(output, "hits"), "line")
+    return f"{hits} found in {count_text(number(output, 'files') or 0, 'file')}{_more(output)}"
+
+
+def _committed(output: Object) -> str:
+    files = count_text(number(output, "files_changed") or 0, "file")
+    added, removed = number(output, "insertions") or 0, number(output, "deletions") or 0
+    branch = text(output, "branch", "no branch")
+    return f"{text(output, 'commit')[:ID_WIDTH]} on {branch}: {files}, +{added} -{removed}"
+
+
+def _standing(output: Object) -> str:
+    counts = {
+        name: amount for name, amount in mapping(output, "counts").items() if amount and name != "ignored"
+    }
+    told = ", ".join(f"{compact(amount)} {name}" for name, amount in counts.items())
+    return f"on {text(output, 'branch', 'no branch')}: {told or 'clean'}"
+
+
+def _validated(output: Object) -> str:
+    if output.get("valid"):
+        return "valid"
+    faults = objects(output, "faults")
+    first = text(faults[0], "message") if faults else ""
+    return f"{count_text(len(faults), 'fault')}: {first}"
+
+
+_SHAPES: Final[tuple[tuple[frozenset[str], Callable[[Object], str]], ...]] = (
+    (frozenset({"exit_code", "stdout", "stderr"}), _program),
+    (frozenset({"url", "status", "headers"}), _answer),
+    (frozenset({"path", "format", "bytes_in", "size"}), _packed),
+    (frozenset({"path", "format", "files", "folders", "size"}), _unpacked),
+    (frozenset({"path", "size", "sha256", "changed"}), _file),
+    (
+        frozenset({"path", "content", "size"}),
+        lambda found: f"{_lines(text(found, 'content'))}, {_size(found)}",
+    ),
+    (
+        frozenset({"path", "algorithm", "sha256", "size"}),
+        lambda found: f"{text(found, 'algorithm')} {text(found, 'sha256')[:ID_WIDTH]}…, {_size(found)}",
+    ),
+    (frozenset({"path", "exists", "kind"}), _exists),
+    (frozenset({"path", "created", "created_dirs"}), _made),
+    (
+        frozenset({"entries", "truncated"}),
+        lambda found: count_text(_length(found, "entries"), "entry", "entries") + _more(found),
+    ),
+    (frozenset({"path", "entries", "size"}), _deleted),
+    (
+        frozenset({"source", "destination", "replaced"}),
+        lambda found: f"{text(found, 'source')} -> {text(found, 'destination')}",
+    ),
+    (frozenset({"hits", "files", "truncated"}), _searched),
+    (frozenset({"files", "created_dirs"}), _patched),
+    (frozenset({"commit", "files_changed"}), _committed),
+    (
+        frozenset({"name", "commit", "annotated"}),
+        lambda found: f"{text(found, 'name')} at {text(found, 'commit')[:ID_WIDTH]}",
+    ),
+    (
+        frozenset({"action", "name", "commit"}),
+        lambda found: f"{text(found, 'action')} {text(found, 'name')} at {text(found, 'commit')[:ID_WIDTH]}",
+    ),
+    (frozenset({"branch", "head", "counts"}), _standing),
+    (frozenset({"valid", "faults"}), _validated),
+    (
+        frozenset({"columns", "rows"}),
+        lambda found: (
+            f"{count_text(_length(found, 'rows'), 'row')} of {count_text(_length(found, 'columns'), 'column')}"
+        ),
+    ),
+    (
+        frozenset({"matches", "truncated"}),
+        lambda found: count_text(_length(found, "matches"), "match", "matches") + _more(found),
+    ),
+    (frozenset({"value", "text"}), lambda found: _value(found["value"])),
+    (
+        frozenset({"text", "count"}),
+        lambda found: f"{text(found, 'count')} replaced: {_said(text(found, 'text'), None)}",
+    ),
+    (
+        frozenset({"id", "endpoint", "queued_at"}),
+        lambda found: f"queued for {text(found, 'endpoint')}: {text(found, 'id')}",
+    ),
+    (frozenset({"unix_ms", "iso", "zone"}), lambda found: f"{text(found, 'iso')} {text(found, 'zone')}"),
+)
+"""Each kind of output by the fields that it has at least; the first one that fits is told so."""

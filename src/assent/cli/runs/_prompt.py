@@ -1,0 +1,118 @@
+"""Asking for an approval on the spot: an answer has to be typed, and CRITICAL asks for the name of the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from assent.cli._door import Door
+from assent.cli.runs._plan_text import approvers_text
+from assent.cli.terminal._diff import diff_text, size_words
+from assent.cli.terminal._json import Object, mapping, number, text, written
+from assent.cli.terminal._style import RISK_STYLE, Paint, safe, safe_line
+from assent.cli.terminal._units import duration_text
+from assent.spec.targets import name_of
+
+QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the person said: `approve`, `reject` with a reason, or `later`."""
+
+    word: str
+    reason: str = ""
+
+
+LATER: Final = Answer("later")
+
+
+def approval_text(approval: Object, *, paint: Paint, now_ms: int) -> str:
+    """What is asked: the step, its risk, what it acts on, who may answer and until when, and the size of the change."""
+    risk = text(approval, "risk_level")
+    size = size_words([_diff(approval)])
+    what = f"step `{safe_line(text(approval, 'step'))}`  {safe_line(text(approval, 'capability'))}"
+    lines = [
+        f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{f'  {size}' if size else ''}"
+    ]
+    inputs = mapping(approval, "inputs")
+    lines += [f"  {safe_line(name)}: {safe_line(written(inputs[name]), 100)}" for name in inputs]
+    lines.append(
+        f"  asked by {safe_line(text(approval, 'requester'))}, rule {safe_line(text(approval, 'rule'))}"
+    )
+    approvers = mapping(approval, "approvers")
+    if approvers:
+        lines.append(f"  may be approved by {approvers_text(approvers)}")
+    expires_ms = number(approval, "expires_at_ms")
+    if expires_ms is not None:
+        left_ms = expires_ms - now_ms
+        lines.append(f"  expires in {duration_text(left_ms)}" if left_ms > 0 else "  has expired")
+    lines.append(f"  digest {text(approval, 'digest')}")
+    return "\n".join(lines)
+
+
+def ask(door: Door, approval: Object) -> Answer:
+    """The person's answer; an empty line, a word that is none and the end of the input decide nothing."""
+    from assent.system import SystemClock
+
+    paint = door.out.paint(stderr=True)
+    door.out.note("")
+    door.out.note(approval_text(approval, paint=paint, now_ms=SystemClock().now_ms()))
+    while True:
+        said = _line(door, QUESTION)
+        match "later" if said is None else said.strip().lower():
+            case "a" | "approve":
+                if text(approval, "risk_level") != "CRITICAL" or _confirms_target(door, approval):
+                    return Answer("approve")
+            case "r" | "reject":
+                reason = _line(door, "reason: ")
+                return LATER if reason is None else Answer("reject", reason.strip())
+            case "d" | "diff":
+                diff = _diff(approval)
+                door.out.note(
+                    diff_text(diff, paint=paint, indent="  ") if diff else "  there is no diff to show"
+                )
+            case "w" | "why":
+                door.out.note(_why(door, approval))
+            case "l" | "later" | "\x04":
+                return LATER
+            case _:
+                door.out.note("  nothing was decided: type a, r, d, w or l")
+
+
+def _line(door: Door, question: str) -> str | None:
+    """A line from the person; None at the end of the input, which means later."""
+    try:
+        return str(click.prompt(question, prompt_suffix="", default="", show_default=False, err=True))
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        door.out.note("")  # What comes next does not stand behind the question.
+        return None
+
+
+def _confirms_target(door: Door, approval: Object) -> bool:
+    target = target_of(approval)
+    said = _line(door, f"this is CRITICAL: type `{safe_line(target)}` to approve: ")
+    if said is not None and said.strip() == target:
+        return True
+    door.out.note("  that is another name: nothing was decided")
+    return False
+
+
+def target_of(approval: Object) -> str:
+    """The name of what the call acts on: the input that tells most, else the step."""
+    inputs = mapping(approval, "inputs")
+    return name_of(inputs) or text(approval, "step")
+
+
+def _why(door: Door, approval: Object) -> str:
+    reason = safe(text(mapping(approval, "preview"), "reason")) or "it asks for a person's decision"
+    more = door.command("policy", "explain", text(approval, "capability"))
+    return f"  rule {safe_line(text(approval, 'rule'))}: {reason}\n  more: {more}"
+
+
+def _diff(approval: Object) -> str:
+    return text(mapping(approval, "preview"), "diff")

@@ -1,0 +1,134 @@
+"""A run as it stands, for people: how it ended, the failure first, then its steps and what to do next."""
+
+from __future__ import annotations
+
+from assent.cli.runs._fold import TIMES, folded, folded_name
+from assent.cli.runs._output_text import output_text
+from assent.cli.terminal._json import Object, compact, mapping, number, objects, text, written
+from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint, safe, safe_line
+from assent.cli.terminal._table import table
+
+OUTPUT_WIDTH = 72
+OUTPUTS_MAX = 4_000
+"""Characters of a run's outputs that are shown: a few screens, and not a file in base64."""
+DETAIL_LINES_MAX = 40
+
+
+def headline(run: Object, *, paint: Paint) -> str:
+    """`failed  release  run_01…`"""
+    status = text(run, "status")
+    name = text(run, "workflow") or _only_capability(run)
+    return f"{paint(status.replace('_', ' '), STATUS_STYLE.get(status))}  {safe_line(name)}  {text(run, 'run_id')}"
+
+
+def _only_capability(run: Object) -> str:
+    steps = objects(run, "steps")
+    return (text(steps[0], "capability") if steps else "") or "call"
+
+
+def failure(run: Object, *, paint: Paint) -> str:
+    """Why the run is as it is, both states of the world included where one could not be taken back; empty when nothing failed."""
+    error = mapping(run, "error")
+    if not error:
+        return ""
+    where = text(error, "path")
+    message = f"step `{safe_line(where)}`: " if where else ""
+    message += f"{safe(text(error, 'message'))}   [{safe_line(text(error, 'code'))}]"
+    lines = [f"{paint('error:', 'red')} {message}"]
+    step = next((one for one in objects(run, "steps") if text(one, "name") == where), {})
+    place = text(mapping(step, "error"), "path")
+    if place not in ("", where) and f"`{place}`" not in message:
+        lines.append(f"  {paint('-->', 'blue')} {safe_line(place)}")
+    lines += details_lines(mapping(error, "details"), most=DETAIL_LINES_MAX)
+    hint = text(error, "hint")
+    if hint:
+        lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")
+    return "\n".join(lines)
+
+
+def details_lines(details: Object, *, most: int) -> list[str]:
+    """The details of an error that say something, indented; of a text with many lines the last `most`."""
+    return [
+        line
+        for key in sorted(details)
+        if details[key] not in (None, "")
+        for line in _detail(key, written(details[key]), most)
+    ]
+
+
+def _detail(key: str, value: str, most: int) -> list[str]:
+    """A detail on a line, or a text of several lines, such as what a compiler said, with its end on lines of its own."""
+    said = value.rstrip("\n").split("\n")
+    if len(said) == 1:
+        return [f"  {safe_line(key)}: {safe_line(said[0], 400)}"]
+    cut = [f"    … {len(said) - most} lines before"] if len(said) > most else []
+    return [f"  {safe_line(key)}:", *cut, *(f"    {safe_line(one, 400)}" for one in said[-most:])]
+
+
+def steps_table(run: Object, *, paint: Paint) -> str:
+    """One line per step, in the workflow's order; those that went wrong are marked.
+
+    Iterations of a `foreach` that went alike share a line.
+    """
+    rows = []
+    for group in folded(objects(run, "steps"), _likeness):
+        step = group[0]
+        status, decision, risk = text(step, "status"), text(step, "decision"), text(step, "risk_level")
+        attempts = number(step, "attempts") or 0
+        wrong = STATUS_STYLE.get(status) == "red"
+        error = mapping(step, "error")
+        times = f"{len(group)} {TIMES} " if len(group) > 1 else ""
+        output = "" if len(group) > 1 else _output(step)
+        rows.append(
+            [
+                paint("!", "red") if wrong else " ",
+                safe_line(folded_name(group)),
+                times + paint(status.replace("_", " "), STATUS_STYLE.get(status)),
+                safe_line(text(step, "capability")),
+                paint(risk, RISK_STYLE.get(risk)),
+                paint(decision, DECISION_STYLE.get(decision)),
+                safe_line(text(step, "rule")),
+                str(attempts) if attempts > 1 else "",
+                safe_line(text(error, "message"), OUTPUT_WIDTH) if error else output,
+            ]
+        )
+    head = [" ", "step", "status", "capability", "risk", "decision", "rule", "attempts", "output"]
+    return table(rows, head=head, paint=paint, indent="  ")
+
+
+def _likeness(step: Object) -> tuple[str, ...] | None:
+    """What iterations have to share to be told in one line. What went wrong is told on its own."""
+    if STATUS_STYLE.get(text(step, "status")) == "red" or mapping(step, "error"):
+        return None
+    told = ("status", "capability", "risk_level", "decision", "rule", "attempts")
+    return tuple(text(step, key) for key in told)
+
+
+def _output(step: Object) -> str:
+    return safe_line(output_text(step.get("output")), OUTPUT_WIDTH)
+
+
+def is_cut(run: Object) -> bool:
+    """Whether more came out of the run than `result_text` shows."""
+    return len(compact(run.get("outputs"))) > OUTPUTS_MAX
+
+
+def result_text(run: Object, *, paint: Paint) -> str:
+    """Everything about the run that fits a screen."""
+    blocks = [headline(run, paint=paint)]
+    wrong = failure(run, paint=paint)
+    if wrong:
+        blocks.append(wrong)
+    steps = steps_table(run, paint=paint)
+    if steps:
+        blocks.append(steps)
+    tail = []
+    outputs = run.get("outputs")
+    if outputs not in (None, {}):
+        tail.append(f"outputs  {safe_line(compact(outputs), OUTPUTS_MAX)}")
+    ledger = mapping(run, "ledger")
+    if ledger:
+        tail.append(paint(f"ledger   {text(ledger, 'size')} entries, root {text(ledger, 'root')}", "dim"))
+    if tail:
+        blocks.append("\n".join(tail))
+    return "\n\n".join(blocks)

@@ -1,0 +1,79 @@
+"""`assent run`, `call` and `resume`: the commands that drive runs."""
+
+from __future__ import annotations
+
+import click
+
+from assent.cli._arguments import split_arguments
+from assent.cli._command import command
+from assent.cli._completion import complete_capability, complete_input, complete_run, complete_workflow
+from assent.cli._door import Door
+from assent.cli._exit import exit_code, worst
+from assent.cli.runs._drive import answer, drive, pending, read_wait, tell_next
+from assent.cli.runs._progress import Progress
+from assent.cli.runs._workflow import run_request
+from assent.cli.terminal._json import Object, plain, text
+from assent.runtime import service
+
+wait_option = click.option(
+    "--wait",
+    is_flag=False,
+    flag_value="forever",
+    metavar="[=DURATION]",
+    help="Where it waits for an approval, follow it until it is decided (`--wait=30m`: at most so long).",
+)
+
+
+@command("run", short_help="Run a workflow file or a saved plan.")
+@click.argument("target", metavar="FILE|PLAN", shell_complete=complete_workflow)
+@click.argument("inputs", nargs=-1, metavar="[NAME=VALUE]...")
+@wait_option
+def run(door: Door, target: str, inputs: tuple[str, ...], wait: str | None) -> int:
+    """Run the workflow in FILE, or exactly what PLAN showed.
+
+    Inputs are `name=value` (read by the input's declared type), `name:=JSON` or `name=@FILE`. In a terminal, pending approvals
+    are asked for on the spot; elsewhere the command stops with exit code 4 and prints the commands that go on.
+    """
+    wait_ms = read_wait(wait)
+    return drive(door, run_request(door, target, inputs), wait_ms=wait_ms)
+
+
+@command("call", short_help="Call one capability.")
+@click.argument("capability", shell_complete=complete_capability)
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_input)
+@wait_option
+def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | None) -> int:
+    """Call one CAPABILITY (`id` or `id@version`) as a run of one step: gated, recorded, and undone by `assent undo`."""
+    wait_ms = read_wait(wait)
+    given, texts = split_arguments(parameters, cwd=door.cwd)
+    environment = door.settings.environment
+    request = service.requests.Call(
+        capability=capability, parameters=given, words=texts, environment=environment
+    )
+    return drive(door, request, wait_ms=wait_ms)
+
+
+@command("resume", watches=False, short_help="Go on with unfinished runs.")
+@click.argument("run_id", metavar="[RUN]", required=False, shell_complete=complete_run)
+def resume(door: Door, run_id: str | None) -> int:
+    """Go on with RUN, or with every run that was interrupted; what needed attention is tried again."""
+    runs = door.perform(service.requests.Resume(run=run_id), Progress(door.out)).results
+    # Read once for all of them: each run's own reading made a thousand waiting runs a matter of hours.
+    asked: dict[str, list[Object]] = {run.run_id: [] for run in runs}
+    if any(run.status == "waiting" for run in runs):
+        for item in pending(door, run_id=None if len(runs) > 1 else runs[0].run_id):
+            asked.setdefault(text(item, "run_id"), []).append(item)
+    results = [plain(run) for run in runs]
+    if door.out.is_json:
+        if run_id is not None and len(results) == 1:
+            door.out.object(results[0])
+        else:
+            door.out.object([*results])
+        for result in results:
+            tell_next(door, result, asked[text(result, "run_id")])
+    else:
+        for run in runs:
+            answer(door, run, asked[run.run_id])
+        if not results:
+            door.out.note("nothing to resume")
+    return worst(exit_code(result, "resume") for result in results)

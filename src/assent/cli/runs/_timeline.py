@@ -1,0 +1,128 @@
+"""A run's timeline as plain text: a bar per step, then every event with its time since the start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from assent.cli.runs._progress import event_detail, event_words
+from assent.cli.runs._result_text import failure, headline, steps_table
+from assent.cli.terminal._json import Object, mapping, number, objects, text
+from assent.cli.terminal._style import Paint, safe, safe_line
+from assent.cli.terminal._table import table
+from assent.cli.terminal._units import duration_text
+
+BAR_COLUMNS: Final = 48
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+# What a step does between one event and the next, by the event that begins it.
+_BEGINS: Final = {
+    "step.started": "=",
+    "step.resumed": "=",
+    "approval.requested": ".",
+    "approval.granted": "=",
+    "step.attempt_failed": "~",
+    "compensation.started": "<",
+    "step.unsettled": "?",
+    "step.in_doubt": "?",
+}
+_ENDS: Final = frozenset(
+    """step.succeeded step.failed step.denied step.skipped step.resolved approval.rejected compensation.succeeded
+    compensation.failed""".split()
+)
+LEGEND: Final = (
+    "= running   . waiting for approval   ~ before a retry   < taking back   ? in doubt   | crash or restart"
+)
+
+
+def time_text(ms: int) -> str:
+    """`2026-11-21 07:00:00Z`, in UTC, to the second."""
+    return (_EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def show_text(run: Object, *, paint: Paint) -> str:
+    """The whole page of one run: how it stands, what failed, its steps, bars, events, ledger."""
+    events = objects(run, "events")
+    blocks = [_head(run, events, paint)]
+    wrong = failure(run, paint=paint)
+    if wrong:
+        blocks.append(wrong)
+    steps = steps_table(run, paint=paint)
+    if steps:
+        blocks.append(steps)
+    bars = _bars(events, paint)
+    if bars:
+        blocks.append(bars)
+    if events:
+        blocks.append(_events(events, paint))
+    ledger = mapping(run, "ledger")
+    if ledger:
+        blocks.append(paint(f"ledger  {text(ledger, 'size')} entries, root {text(ledger, 'root')}", "dim"))
+    return "\n\n".join(blocks)
+
+
+def _head(run: Object, events: list[Object], paint: Paint) -> str:
+    words = [headline(run, paint=paint)]
+    if text(run, "principal"):
+        words.append(f"by {safe_line(text(run, 'principal'))}")
+    times = [at for event in events if (at := number(event, "at_ms")) is not None]
+    if times:
+        words.append(f"started {time_text(times[0])}, took {duration_text(max(0, times[-1] - times[0]))}")
+    if text(run, "status") == "interrupted" or (
+        text(run, "status") == "running" and run.get("owner_alive") is False
+    ):
+        words.append("interrupted: nobody drives it")
+    return "  ".join(words)
+
+
+def _bars(events: list[Object], paint: Paint) -> str:
+    times = [number(leaf, "at_ms") or 0 for leaf in events]
+    if not times or times[-1] <= times[0]:
+        return ""
+    start, span = times[0], times[-1] - times[0]
+
+    def column(at: int) -> int:
+        return min(BAR_COLUMNS - 1, max(0, (at - start) * BAR_COLUMNS // span))
+
+    bars: dict[str, list[str]] = {}
+    open_: dict[str, tuple[int, str]] = {}
+    for leaf, at in zip(events, times, strict=True):
+        event = mapping(leaf, "event")
+        kind, step = text(event, "kind"), text(event, "step")
+        if kind == "run.recovered":
+            for bar in bars.values():
+                bar[column(at)] = "|"
+        if not step:
+            continue
+        bar = bars.setdefault(step, [" "] * BAR_COLUMNS)
+        if step in open_ and (kind in _BEGINS or kind in _ENDS):
+            _fill(bar, column(open_[step][0]), column(at), open_.pop(step)[1])
+        if kind in _BEGINS:
+            open_[step] = (at, _BEGINS[kind])
+    for step, (at, sign) in open_.items():
+        _fill(bars[step], column(at), BAR_COLUMNS - 1, sign)
+    rows = [
+        [safe_line(step), f"|{''.join(bar)}|"]
+        for step, bar in bars.items()
+        if any(char != " " for char in bar)
+    ]
+    if not rows:
+        return ""
+    scale = f"{'0':<{BAR_COLUMNS // 2}}{duration_text(span):>{BAR_COLUMNS // 2 + 1}}"
+    return f"{table([*rows, ['', scale]], paint=paint, indent='  ')}\n  {paint(LEGEND, 'dim')}"
+
+
+def _fill(bar: list[str], first: int, last: int, sign: str) -> None:
+    for at in range(first, max(first, last) + 1):
+        if bar[at] != "|":
+            bar[at] = sign
+
+
+def _events(events: list[Object], paint: Paint) -> str:
+    start = number(events[0], "at_ms") or 0
+    rows = []
+    for leaf in events:
+        event = mapping(leaf, "event")
+        since = ((number(leaf, "at_ms") or start) - start) / 1000
+        rows.append([f"{since:>10.3f} s", safe(text(event, "step")), event_words(event), event_detail(event)])
+    return table(rows, paint=paint, indent="  ")

@@ -1,0 +1,124 @@
+"""What goes out: the answer to stdout, everything else to stderr, and a reader who left is no failure."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import select
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TextIO
+
+from assent.cli.terminal._json import Object, compact
+from assent.cli.terminal._style import Paint, safe, wants_colour
+from assent.errors import Json, WorldError
+
+
+class Output:
+    """The two streams of one command. `is_json`: the answer is for a program."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.is_json = False
+        self.is_closed = False
+        """Nobody reads stdout any more (`assent audit log | head`): streams stop early."""
+        self._colour = "auto"
+        self._environ = environ
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:  # A captured stream of a test has none.
+                reconfigure(errors="backslashreplace")
+
+    def set_colour(self, choice: str) -> None:
+        """`auto`, `always` or `never`."""
+        self._colour = choice
+
+    def paint(self, *, stderr: bool = False) -> Paint:
+        """How to put words in colour on a stream."""
+        is_terminal = is_a_terminal(sys.stderr if stderr else sys.stdout)
+        return Paint(enabled=wants_colour(self._colour, self._environ, is_terminal=is_terminal))
+
+    @property
+    def width(self) -> int:
+        """Columns to write in; a pipe has no edge to meet."""
+        return shutil.get_terminal_size((100, 24)).columns if is_a_terminal(sys.stdout) else 200
+
+    def answer(self, text: str) -> None:
+        """A line of the answer for people."""
+        if self.is_closed:
+            return
+        try:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._close()
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def data(self, chunks: Iterable[bytes]) -> None:
+        """Bytes as they are: the answer for a file or another program. Escapes reach a terminal harmless."""
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        is_shown = is_a_terminal(sys.stdout)
+        try:
+            for chunk in chunks:
+                if is_shown:
+                    sys.stdout.write(safe(decode(chunk)))
+                else:
+                    sys.stdout.buffer.write(chunk)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._close()
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def object(self, value: Json | Object) -> None:
+        """One compact line of JSON, the answer for programs."""
+        self.answer(compact(value))
+
+    def note(self, text: str) -> None:
+        """A line of everything that is not the answer."""
+        try:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        except OSError:
+            # Nobody listens, or it can't be kept: the command still does its work and its exit code tells how it went.
+            return
+
+    def aside(self, text: str) -> None:
+        """A note that nobody must wait for: left out while stderr takes none, as a stopped terminal does, or a full pipe."""
+        if _takes(sys.stderr):
+            self.note(text)
+
+    def _lost(self, error: OSError) -> WorldError:
+        """The answer can't be written, as on a full disk. Nothing more is tried, so that this is told once, on stderr."""
+        self._close()
+        reason = os.strerror(error.errno or 0).lower()
+        hint = "what the command did stands: `assent runs` shows it"
+        return WorldError("ANSWER_LOST", f"the answer can't be written: {reason}", hint=hint)
+
+    def _close(self) -> None:
+        self.is_closed = True
+        # The interpreter flushes stdout once more at exit and would complain about the same pipe.
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, sys.stdout.fileno())
+        except OSError:
+            return
+        finally:
+            os.close(null)
+
+
+def _takes(stream: TextIO) -> bool:
+    """Whether a line that is shorter than a page can be written without waiting."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except ValueError:  # It has no descriptor, like a captured stream of a test, or it was closed.
+        return True
+
+
+def is_a_terminal(stream: TextIO) -> bool:
+    """A person is at the other end."""
+    try:
+        return stream.isatty()
+    except ValueError:  # It was closed.
+        return False

@@ -1,0 +1,81 @@
+"""The question that people are asked, of whatever it is about, and what binds their answer to it."""
+
+from __future__ import annotations
+
+from assent.engine._pending_events import PendingEvents
+from assent.engine._record import RunRecord
+from assent.invocation import Preview
+from assent.spec.canonical import fingerprint
+from assent.spec.decision import Approvers, Decision
+from assent.spec.events import kinds as ev
+from assent.spec.ids import Commitment, StepKey
+from assent.spec.states import Undo
+
+
+def approval_request(
+    record: RunRecord,
+    key: StepKey,
+    requester: str,
+    decision: Decision,
+    outbox: PendingEvents,
+    *,
+    capability: str,
+    version: str,
+    fingerprint: str,
+    risk: str,
+    inputs: Commitment,
+    preview: Preview,
+    undo: Undo,
+    now_ms: int,
+    asked_version: str | None = None,
+) -> ev.ApprovalRequested:
+    """What is asked about a call that is fully known, with all that its approvers are shown."""
+    approvers = decision.approvers or Approvers()
+    return ev.ApprovalRequested(
+        step=key,
+        digest=approval_digest(
+            record, key, requester, decision, capability=fingerprint, inputs=inputs, base=preview.base
+        ),
+        capability=capability,
+        version=version,
+        risk=risk,
+        decision=decision.effect.value,
+        rule=decision.rule,
+        policy=decision.policy_digest,
+        inputs=inputs,
+        preview=outbox.bind(
+            {"kind": preview.kind, "diff": preview.diff, "undo": undo.value, "reason": decision.reason}
+        ),
+        roles=approvers.roles,
+        kinds=approvers.kinds,
+        count=approvers.count,
+        not_requester=approvers.not_requester,
+        requester=requester,
+        expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
+        asked_version=asked_version,
+    )
+
+
+def approval_digest(
+    record: RunRecord,
+    key: StepKey,
+    principal: str,
+    decision: Decision,
+    *,
+    capability: str,
+    inputs: Commitment,
+    base: str | None,
+) -> str:
+    """What an approval binds: run, step, who asks, the exact call, policy and rule, and the world it was shown on."""
+    return fingerprint(
+        {
+            "run": record.run,
+            "step": key,
+            "principal": principal,
+            "capability": capability,
+            "inputs": inputs,
+            "policy": decision.policy_digest,
+            "rule": decision.rule,
+            "base": base,
+        }
+    )

@@ -1,0 +1,178 @@
+"""What follows from what people want: approving, refusing, cancelling, undoing, settling what could not be settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assent.engine._commands import Actor, Approve, Expire, Reject, RequestUndo, Resolve
+from assent.engine._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
+from assent.errors import InputError, RefusedError
+from assent.spec.events import kinds as ev
+from assent.spec.ids import StepKey
+from assent.spec.principal import Principal
+from assent.spec.states import Effect, Resolution, RunState, StepState
+
+
+def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Sequence[ev.AnyEvent]:
+    """A person's answer to a question, or none in time.
+
+    `APPROVAL_NOT_OPEN`, `APPROVAL_AMBIGUOUS`, `APPROVAL_STALE`, `APPROVER_REFUSED`.
+    """
+    key, asked = _open_approval(record, command.step)
+    request = asked.request
+    if isinstance(command, Expire):
+        rejection = ev.ApprovalRejected(step=key, digest=request.digest, code="APPROVAL_EXPIRED")
+        return _end_of_question(key, rejection)
+    actor = command.actor
+    check_approver(asked, actor.principal)
+    if command.digest is not None and command.digest != request.digest:
+        raise RefusedError(
+            "APPROVAL_STALE",
+            f"`{command.digest}` is not what waits for approval",
+            path=key,
+            hint=f"look again: `assent show {record.run}`; the digest is now {request.digest}",
+            details={"digest": request.digest},
+        )
+    if isinstance(command, Reject):
+        rejection = ev.ApprovalRejected(
+            step=key,
+            digest=request.digest,
+            code="APPROVAL_REJECTED",
+            reason=command.reason,
+            **actor.who(),
+        )
+        return _end_of_question(key, rejection)
+    return [
+        ev.ApprovalGranted(
+            step=key,
+            digest=request.digest,
+            confirmed=command.digest is not None,
+            **actor.who(),
+        )
+    ]
+
+
+def _end_of_question(key: StepKey, rejection: ev.ApprovalRejected) -> Sequence[ev.AnyEvent]:
+    if key == UNDO_STEP:
+        return [rejection, ev.UndoRefused(code=rejection.code)]
+    return [rejection]
+
+
+def _open_approval(record: RunRecord, key: StepKey | None) -> tuple[StepKey, ApprovalRecord]:
+    waiting = record.open_approvals()
+    found = [asked for asked in waiting if key is None or asked.request.step == key]
+    if len(found) == 1:
+        return found[0].request.step, found[0]
+    if not found:
+        about = f"step `{key}` of run `{record.run}`" if key is not None else f"run `{record.run}`"
+        raise InputError(
+            "APPROVAL_NOT_OPEN",
+            f"{about} does not wait for an approval",
+            hint="list what waits with `assent approvals`",
+            details={"open": [asked.request.step for asked in waiting]},
+        )
+    steps = ", ".join(f"`{asked.request.step}`" for asked in found)
+    raise InputError(
+        "APPROVAL_AMBIGUOUS",
+        f"run `{record.run}` waits for several approvals: {steps}",
+        hint=f"name the step: `assent approve {record.run} {found[0].request.step}`",
+        details={"open": [asked.request.step for asked in found]},
+    )
+
+
+def check_approver(asked: ApprovalRecord, principal: Principal) -> None:
+    """Refuse a principal that may not decide this question: wrong kind or role, the requester, or one who already did."""
+    request, who = asked.request, str(principal)
+    why = None
+    if principal.type.value not in request.kinds:
+        why = f"only {' or '.join(request.kinds)} may decide"
+    elif request.roles and not principal.roles.intersection(request.roles):
+        why = f"one of the roles {', '.join(request.roles)} is needed"
+    elif request.not_requester and who == request.requester:
+        why = "somebody other than the requester must decide"
+    elif who in asked.granted_by:
+        why = "each principal counts once"
+    if why is not None:
+        raise RefusedError(
+            "APPROVER_REFUSED",
+            f"`{who}` may not decide on step `{request.step}`: {why}",
+            path=request.step,
+            hint="ask somebody whom the rule names; `assent approvals --diff` shows whom",
+            details={"rule": request.rule, "requester": request.requester},
+        )
+
+
+def decide_cancel(record: RunRecord, actor: Actor) -> Sequence[ev.AnyEvent]:
+    """Stopping a run that still goes forward; one that is being taken back already needs no wish. `RUN_FINISHED`."""
+    if record.phase is not Phase.FORWARD:
+        if record.phase is Phase.DONE:
+            raise InputError(
+                "RUN_FINISHED",
+                f"run `{record.run}` has already ended: {record.state.value}",
+                hint=f"take its effects back with `assent undo {record.run}`"
+                if record.state is RunState.SUCCEEDED
+                else None,
+            )
+        return ()
+    if record.is_cancelling:
+        return ()
+    return [ev.CancelRequested(**actor.who())]
+
+
+def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent]:
+    """Beginning an undo, refusing it, or asking people, as the gate answered. `RUN_NOT_UNDOABLE`."""
+    if record.state is not RunState.SUCCEEDED:
+        raise InputError(
+            "RUN_NOT_UNDOABLE",
+            f"run `{record.run}` is {record.state.value}; only a succeeded run can be undone",
+            hint=f"`assent show {record.run}` tells where it stands",
+        )
+    events: list[ev.AnyEvent] = [command.request]
+    if command.approval is not None:
+        events.append(command.approval)
+    elif command.request.decision == "DENY":
+        events.append(ev.UndoRefused(code=command.request.code or "POLICY_DENIED"))
+    return events
+
+
+def decide_resolution(record: RunRecord, command: Resolve) -> Sequence[ev.AnyEvent]:
+    """Settling a step by a person's word. `RESOLUTION_INVALID` when there is nothing of that kind to settle."""
+    step = record.steps.get(command.step)
+    allowed = {
+        StepState.IN_DOUBT: frozenset(Resolution),
+        StepState.COMPENSATION_FAILED: frozenset({Resolution.COMPENSATED, Resolution.ABANDON}),
+    }.get(step.state if step is not None and not step.is_abandoned else StepState.PENDING, frozenset())
+    if step is None or command.resolution not in allowed:
+        state = step.state.value if step is not None else "not begun"
+        choices = ", ".join(
+            f"--{choice.value.replace('_', '-')}" for choice in Resolution if choice in allowed
+        )
+        raise InputError(
+            "RESOLUTION_INVALID",
+            f"step `{command.step}` is {state} and can't be resolved as {command.resolution.value}",
+            hint=f"possible: {choices}"
+            if choices
+            else f"`assent show {record.run}` tells what needs attention",
+        )
+    events: list[ev.AnyEvent] = [
+        ev.StepResolved(
+            step=command.step,
+            resolution=command.resolution,
+            output=command.output,
+            **command.actor.who(),
+        )
+    ]
+    if command.resolution is Resolution.NOT_HAPPENED:
+        if record.is_stopping or record.phase is not Phase.FORWARD:
+            events.append(
+                ev.StepFailed(
+                    step=step.key,
+                    attempt=step.attempt,
+                    code=step.code or "STEP_INTERRUPTED",
+                    effect=Effect.NONE,
+                    error=step.error,
+                )
+            )
+        else:
+            events.append(ev.StepResumed(step=command.step, attempt=step.attempt))
+    return events

@@ -1,0 +1,103 @@
+"""On what terms a step is done: how it can be taken back, how dangerous that makes it, and what the gate is therefore asked.
+
+A plan, `policy explain` and the run itself ask here, so that none of them can answer otherwise than another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from assent.errors import Json
+from assent.invocation import BoundCapability
+from assent.policy import PolicyContext
+from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
+from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.principal import Principal
+from assent.spec.states import Mode, Undo
+from assent.spec.workflow.definition import StepSpec
+
+# Asked for each step; see `_record.py` for what a look-up in the class costs.
+_NO_UNDO = Undo.NONE
+
+
+def undo_of(step: StepSpec, bound: BoundCapability) -> Undo:
+    """How the effect of a step can be taken back: by its own compensation, by its capability's, or not at all."""
+    if not bound.spec.has_effect:
+        return bound.undo
+    if not step.keeps_undo:
+        return _NO_UNDO
+    return Undo.COMPENSATION if step.compensation is not None else bound.undo
+
+
+def effective_risk(step: StepSpec, bound: BoundCapability, undo: Undo) -> RiskLevel:
+    """The spec's risk, raised by the step's author, and CRITICAL when no pre-image is kept."""
+    risk = bound.spec.risk.level
+    if undo is _NO_UNDO and not step.keeps_undo:
+        return RiskLevel.CRITICAL
+    if step.risk_level is not None and step.risk_level.rank > risk.rank:
+        return step.risk_level
+    return risk
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the gate is told of a run with every question: for whom it is, of which workflow, where."""
+
+    requester: Principal
+    workflow: str | None = None
+    environment: str | None = None
+    run: str = ""
+    mode: Mode = Mode.WORKFLOW
+
+    def question(
+        self,
+        spec: CapabilitySpec,
+        inputs: Mapping[str, Json],
+        risk: RiskLevel,
+        labels: frozenset[str],
+        now_ms: int,
+    ) -> PolicyContext:
+        """The question about one call, its inputs complete. `labels` tell what the run has read and sent before."""
+        return PolicyContext.of(
+            spec,
+            self.requester,
+            inputs,
+            risk_level=risk,
+            workflow=self.workflow,
+            environment=self.environment,
+            run_id=self.run,
+            mode=self.mode,
+            requester=self.requester,
+            run_labels=labels,
+            now_ms=now_ms,
+        )
+
+    def step_question(
+        self,
+        step: StepSpec,
+        bound: BoundCapability,
+        inputs: Mapping[str, Json],
+        labels: frozenset[str],
+        now_ms: int,
+    ) -> PolicyContext:
+        """The same about a step's call, on the step's terms."""
+        risk = effective_risk(step, bound, undo_of(step, bound))
+        return self.question(bound.spec, inputs, risk, labels, now_ms)
+
+    def undo_question(self, risk: RiskLevel, now_ms: int, *, partial: bool) -> PolicyContext:
+        """The one question about undoing the whole run; the requester is who wants it undone."""
+        return PolicyContext(
+            principal=self.requester,
+            capability=UNDO_CAPABILITY,
+            risk_level=risk,
+            operation_type=OperationType.EXECUTE,
+            version="1.0.0",
+            inputs={"run": self.run, "partial": partial},
+            workflow=self.workflow or "",
+            environment=self.environment or "",
+            run_id=self.run,
+            mode=self.mode,
+            requester=self.requester,
+            now_ms=now_ms,
+        )

@@ -1,0 +1,1 @@
+"""What lives as long as an application: its modules, configuration, shared state, health and metrics."""

@@ -1,0 +1,1 @@
+"""One call, from start to end: bound, validated, gated, performed, ended."""

@@ -1,0 +1,168 @@
+"""A capability ready to be called: its spec and handler, and the validators that stand at both ends of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from assent.errors import InputError, Json
+from assent.invocation.call._shape import Shape
+from assent.invocation.context._hook_records import HookLevel
+from assent.invocation.describe.handler import DeferredHandler, Handler, UnfitOutput
+from assent.invocation.hooks.hook import Hooks
+from assent.spec.capability import CapabilitySpec
+from assent.spec.ids import Fingerprint
+from assent.spec.secret_fields import SecretFields
+from assent.spec.states import Undo
+
+
+class BoundCapability:
+    """One capability version with the handler that performs it.
+
+    Both ends validate strictly: nothing is coerced from another type, NaN and infinity are refused. Validators are built at
+    their first use, because most runs call few of the capabilities that exist.
+    """
+
+    def __init__(
+        self,
+        spec: CapabilitySpec,
+        handler: Handler | DeferredHandler,
+        *,
+        is_proved: bool = False,
+        is_own: bool = False,
+    ) -> None:
+        """`is_proved`: the handler's types are known to be those of the spec's schemas, as a deferred one's always are.
+
+        `is_own`: it comes with Assent, so that it does what its spec says and no more.
+        """
+        self.parts = handler.parts
+        _check_parts(spec, self.parts)
+        self.spec = spec
+        self.given = handler
+        self.is_proved = is_proved or isinstance(handler, DeferredHandler)
+        self.is_own = is_own
+        self.rehearsable = handler.rehearsable
+        self.fingerprint = handler.fingerprint()
+        self.reach = handler.reach if isinstance(handler, Handler) else None
+        if isinstance(handler, DeferredHandler):
+            return
+        Hooks(HookLevel.CAPABILITY, handler.hooks)  # refuses two with one id
+        if handler.parameters is None and spec.parameters:
+            # A schema from outside is proved to be one before anybody can call it; types prove theirs when they are first used.
+            _ = self._takes
+        if handler.returns is None and spec.returns:
+            _ = self._gives
+
+    @cached_property
+    def handler(self) -> Handler:
+        """The parts themselves; asking for them imports their code, which `parts` and `rehearsable` do not."""
+        return self.given.loaded() if isinstance(self.given, DeferredHandler) else self.given
+
+    @cached_property
+    def leaves_no_trace(self) -> bool:
+        """It only looks, uses no secret, and nobody outside learns of it: having done it twice, or in vain, changes nothing."""
+        spec = self.spec
+        return (
+            self.is_own and not spec.has_effect and not spec.secrets and "sends_external" not in spec.labels
+        )
+
+    @property
+    def asked(self) -> CapabilitySpec | None:
+        """The version that callers speak, where this one serves them in its place."""
+        return None
+
+    @property
+    def performer(self) -> BoundCapability:
+        """The version that does the work."""
+        return self
+
+    @property
+    def handler_fingerprint(self) -> Fingerprint:
+        """Names the handler's behaviour; an intent is only continued by the same one."""
+        return self.fingerprint
+
+    @cached_property
+    def undo(self) -> Undo:
+        """How the effect can be taken back."""
+        if not self.spec.has_effect:
+            return Undo.NOT_NEEDED
+        if "compensate" in self.parts:
+            return Undo.AUTOMATIC if self.spec.side_effects.reversible else Undo.COMPENSATION
+        return Undo.COMPENSATION if self.spec.compensation.capability_id else Undo.NONE
+
+    def parse(self, inputs: Mapping[str, Json]) -> tuple[Any, dict[str, Json]]:
+        """The parameters as the handler takes them, and as JSON with every default filled in.
+
+        `InputError` INVALID_INPUT lists every fault.
+        """
+        return self._takes.read(inputs)
+
+    def require_references(self, inputs: Mapping[str, Json]) -> None:
+        """Raise INVALID_INPUT for a value that stands where only a reference to a secret may; nothing of it is repeated.
+
+        What the journal gives back is not held to this: an earlier version took it.
+        """
+        if self._secrets.hides:
+            self._secrets.require_references(dict(inputs), self.spec.id)
+
+    @cached_property
+    def _secrets(self) -> SecretFields:
+        return SecretFields(self.spec.parameters)
+
+    def revive(self, inputs: Mapping[str, Json]) -> Any:
+        """The parameters of a journaled call, as the handler takes them."""
+        return self.parse(inputs)[0]
+
+    def result(self, output: object) -> Json:
+        """What `execute` returned, as JSON; `InputError` INVALID_OUTPUT lists every fault.
+
+        The faults tell no values: the error is kept in the ledger, where an erased payload must not live on.
+        """
+        if isinstance(output, UnfitOutput):
+            raise output.error
+        return self._gives.write(output)
+
+    @cached_property
+    def _takes(self) -> Shape:
+        return Shape(
+            self.spec.parameters,
+            self.handler.parameters,
+            code="INVALID_INPUT",
+            of=f"the inputs of `{self.spec.id}`",
+            shows_values=True,
+            is_proved=self.is_proved,
+            completes=self.handler.completes,
+        )
+
+    def told(self, output: Json) -> Json:
+        """A valid output as callers get it."""
+        return output
+
+    @cached_property
+    def _gives(self) -> Shape:
+        return Shape(
+            self.spec.returns,
+            self.handler.returns,
+            code="INVALID_OUTPUT",
+            of=f"the outputs of `{self.spec.id}`",
+            shows_values=False,
+            is_proved=self.is_proved,
+        )
+
+
+def _check_parts(spec: CapabilitySpec, parts: frozenset[str]) -> None:
+    claims = spec.has_effect and spec.compensation.supported and spec.compensation.capability_id is None
+    if claims and "compensate" not in parts:
+        raise InputError(
+            "HANDLER_INVALID",
+            f"capability `{spec.id}` claims the compensation `{spec.compensation.strategy}`, but its handler has no "
+            "`compensate` part",
+            hint="give the handler a `compensate`, or name a compensating capability in the spec",
+        )
+    if "compensate" in parts and not spec.compensation.supported:
+        raise InputError(
+            "HANDLER_INVALID",
+            f"the handler of `{spec.id}` has a `compensate` part that the spec does not claim",
+            hint="set `compensation.supported` and name its strategy",
+        )

@@ -1,0 +1,520 @@
+"""The one way of a call, stage by stage. Whoever makes a call, from whichever door or step, goes through here.
+
+    receive → validate → authorize → allow (`before` hooks) → prepare → execute (`after` hooks) → succeed
+       any stage may end in `fail` (`catch` hooks); both ends run the `finally` hooks, then the cleanups
+
+The stages are separate calls, because the engine makes things durable between them: the decision and the intent after `prepare`,
+the outcome after `execute`. A stage out of order is refused by the table of phases. A call that nobody attached anything to
+pays for none of this: without hooks, callbacks and listeners each stage is what it does and a look at a flag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Coroutine, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from assent.errors import AssentError, InputError, Json
+from assent.invocation.app.application import GlobalContext
+from assent.invocation.app.metrics import Metrics
+from assent.invocation.call._ending import Ending, enter
+from assent.invocation.call._hook_runs import Chain, HookRunner, Round, Standing
+from assent.invocation.call._invocation import Invocation, as_error, redacted
+from assent.invocation.call._invoker import CallNotBegunError, Invoker
+from assent.invocation.call._lifecycle_events import Around, Teller
+from assent.invocation.call.exposure import require_unexposed
+from assent.invocation.call.limits import RateLimiter
+from assent.invocation.call.ports import Gate
+from assent.invocation.context._hook_records import HookLevel
+from assent.invocation.context.local import BlobStore, CallLife, LocalContext, World
+from assent.invocation.context.phases import CallPhase, require_entry
+from assent.invocation.context.watching import Watched, watch_here
+from assent.invocation.describe.handler import Prepared, Preview, Reconciliation
+from assent.invocation.hooks.hook import Hook, HookedCall, Hooks
+from assent.invocation.hooks.lifecycle import Lifecycle, Stage, Subject
+from assent.secrets.access import Secrets
+from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.ids import RunId, StepKey
+from assent.spec.ports import FineClock, Ids
+from assent.spec.principal import Principal
+from assent.spec.states import Verdict
+
+if TYPE_CHECKING:
+    from assent.invocation.call._bound import BoundCapability
+    from assent.policy import PolicyContext
+
+P = TypeVar("P", bound="Pipeline")
+
+# Looked up in its class, a member of an enum costs as much as the event that it goes into.
+_RECEIVED: Final = CallPhase.RECEIVED
+_VALIDATED: Final = CallPhase.VALIDATED
+_AUTHORIZED: Final = CallPhase.AUTHORIZED
+_PREPARED: Final = CallPhase.PREPARED
+_EXECUTING: Final = CallPhase.EXECUTING
+_COMPENSATING: Final = CallPhase.COMPENSATING
+_SUCCEEDED: Final = CallPhase.SUCCEEDED
+_DENY: Final = PolicyDecision.DENY
+_VALIDATION: Final = Subject.VALIDATION
+_COMPENSATION: Final = Subject.COMPENSATION
+_POLICY: Final = Subject.POLICY
+_END: Final = Stage.END
+_VERDICTS: Final = tuple(Verdict)
+
+
+class Pipeline:
+    """Takes calls through their stages. One for each runtime; it keeps nothing of a call that has ended."""
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        gate: Gate,
+        *,
+        clock: FineClock,
+        ids: Ids,
+        hooks: Hooks | None = None,
+        lifecycle: Lifecycle | None = None,
+        metrics: Metrics | None = None,
+        app: GlobalContext | None = None,
+        secrets: Secrets | None = None,
+        rates: RateLimiter | None = None,
+    ) -> None:
+        self.hooks: Final = hooks if hooks is not None else Hooks(HookLevel.GLOBAL)
+        self.lifecycle: Final = lifecycle if lifecycle is not None else Lifecycle()
+        self.metrics: Final = metrics if metrics is not None else Metrics()
+        self.rates: Final = rates if rates is not None and rates.limits else None
+        self._invoker = invoker
+        self._gate = gate
+        self._clock = clock
+        self._now_us: Final = clock.monotonic_us
+        self._request_id: Final = ids.request_id
+        self._teller = Teller(self.lifecycle, clock)
+        self._runner = HookRunner(invoker, clock, self.lifecycle)
+        self._ending = Ending(invoker, self._runner, self._teller)
+        self._ids = ids
+        self._app, self._secrets = app, secrets
+        self._around = Around(self._teller, app, secrets)
+        self.redactor: Final = self._around.redactor
+        self._chains: dict[tuple[Hook, ...], Chain] = {}
+        self._chained_for: tuple[Hook, ...] = ()
+
+    def apart(self, kind: type[P]) -> P:
+        """A pipeline of this kind that is this one in all but its limits: for calls that have no effect."""
+        return kind(
+            self._invoker,
+            self._gate,
+            clock=self._clock,
+            ids=self._ids,
+            hooks=self.hooks,
+            lifecycle=self.lifecycle,
+            metrics=self.metrics,
+            app=self._app,
+            secrets=self._secrets,
+        )
+
+    # -- received -------------------------------------------------------------------------------------------------------------
+
+    def receive(
+        self,
+        bound: BoundCapability,
+        *,
+        run: RunId,
+        step: StepKey,
+        attempt: int,
+        principal: Principal,
+        key: str,
+        world: World,
+        blobs: BlobStore,
+        keep_pre_image: bool = True,
+        local: tuple[Hook, ...] = (),
+        entry: CallPhase = CallPhase.RECEIVED,
+        is_retry: bool = False,
+        is_silent: bool = False,
+    ) -> Invocation:
+        """A call at its beginning. `entry`: what the journal tells of goes on from there; `local`: hooks of this call alone.
+
+        A silent one (of a plan, a preview, a question about an effect) has no beginning and no end that anybody is told of.
+        """
+        life = CallLife()
+        life.bound = bound
+        if entry is not _RECEIVED:
+            require_entry(entry)
+            life.phase = entry
+            life.settles = is_silent or entry is _COMPENSATING
+        spec = bound.spec
+        if spec.secrets:
+            life.granted = spec.secrets
+        if bound.reach is not None:
+            life.reach = bound.reach
+        watch = watch_here()
+        if watch is not None:
+            life.watched = Watched(watch, self._now_us)
+        context = LocalContext(
+            run=run,
+            step=step,
+            attempt=attempt,
+            principal=principal,
+            key=key,
+            world=world,
+            blobs=blobs,
+            keep_pre_image=keep_pre_image,
+            request_id=self._request_id(),
+            capability=spec.id,
+            version=spec.version,
+            life=life,
+            around=self._around,
+        )
+        call = Invocation(bound, context, life, self._now_us())
+        if entry is _COMPENSATING:
+            call.subject = _COMPENSATION
+        if local:
+            call.local = local
+        if is_silent:
+            call.is_silent = True
+        elif self.lifecycle.is_heard:
+            self._teller.tell(call, call.subject, Stage.START)
+            if is_retry:
+                self._teller.tell(call, call.subject, Stage.RETRY)
+        return call
+
+    # -- validated ------------------------------------------------------------------------------------------------------------
+
+    def validate(self, call: Invocation, inputs: Mapping[str, Json]) -> None:
+        """Check the inputs; afterwards the call has its parameters. INVALID_INPUT lists every fault and ends the call.
+
+        Inputs that the journal gave back are checked like any others.
+        """
+        heard = self.lifecycle.is_heard
+        started = self._teller.begin(call, _VALIDATION, "input") if heard else 0
+        try:
+            call.parameters, call.inputs = call.bound.parse(inputs)
+            if call.life.phase is _RECEIVED:
+                call.bound.require_references(call.inputs)
+                # What the journal gives back was looked at when it came, and must be taken back whatever is known by now.
+                require_unexposed(self.redactor, call.inputs, "the inputs", call.context.capability)
+        except InputError as error:
+            self.metrics.validation("input", passed=False)
+            if heard:
+                self._teller.tell(
+                    call, _VALIDATION, Stage.ERROR, name="input", started_us=started, code=error.code
+                )
+            self._end(call, CallPhase.FAILED, "failed", error.code)
+            raise
+        call.is_validated = True
+        self.metrics.validation("input", passed=True)
+        if heard:
+            self._teller.tell(call, _VALIDATION, _END, name="input", started_us=started)
+        if call.life.phase is _RECEIVED:
+            enter(call, _VALIDATED)
+
+    # -- authorized -----------------------------------------------------------------------------------------------------------
+
+    def authorize(self, call: Invocation, question: PolicyContext) -> Decision:
+        """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`."""
+        heard = self.lifecycle.is_heard
+        started = self._teller.begin(call, _POLICY) if heard else 0
+        decision = self._gate.decide(question)
+        self.metrics.decision(decision.effect._value_)
+        denied = decision.effect is _DENY
+        code = decision.code or "POLICY_DENIED" if denied else None
+        if heard:
+            stage = Stage.ERROR if denied else _END
+            self._teller.tell(call, _POLICY, stage, name=decision.effect.value, started_us=started, code=code)
+        if denied:
+            self._end(call, CallPhase.FAILED, "denied", code)
+        return decision
+
+    def pause(self, call: Invocation) -> None:
+        """A person is asked. Everything is done afresh after the answer, so this call is over."""
+        self._end(call, None, "waiting", None)
+
+    async def allow(self, call: Invocation) -> None:
+        """The gate's answer stands, or a person's grant with it: the call is authorized and the `before` hooks may refuse it."""
+        enter(call, _AUTHORIZED)
+        chain = self._chain(call)
+        if chain is not None and chain.before:
+            waits = self._ask_hooks(call, chain.before, HookedCall(call.context, call.inputs))
+            if waits is not None:
+                await waits
+
+    # -- prepared and executed ------------------------------------------------------------------------------------------------
+
+    async def prepare(
+        self, call: Invocation, *, timeout_s: float | None, may_look: bool = True
+    ) -> Prepared | None:
+        """What `prepare` captured of the world; None when the handler has no such part.
+
+        `may_look` false: an earlier attempt may have changed the world, and what it had captured is kept.
+        """
+        part = call.bound.handler.prepare
+        found: Prepared | None = None
+        if may_look and part is not None:
+            try:
+                answer = await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
+                assert isinstance(answer, Prepared)  # the contract suite holds handlers to it
+            except Exception as error:  # a handler may raise anything; nothing has happened yet
+                raise as_error(error, call.context.capability, self.redactor) from error
+            require_unexposed(
+                self.redactor, dict(answer.state), "what its undo would need", call.context.capability
+            )
+            found = answer
+        enter(call, _PREPARED)
+        return found
+
+    async def execute(
+        self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None
+    ) -> Json:
+        """Perform the effect: its output, valid and as JSON. RATE_LIMITED, INVALID_OUTPUT and the handler's own pass through.
+
+        `Invocation.has_returned` tells afterwards whether the handler came to its end: then the effect is done, whatever follows.
+        Cancelled while it waits for its turn, the call fails with `CallNotBegunError`: nothing of it has happened.
+        """
+        life = call.life
+        if life.phase is not _EXECUTING:
+            enter(call, _EXECUTING)
+            chain = call.chain
+        else:
+            chain = self._chain(call)
+        life.prepared = prepared
+        # Here, and not before the intent: this is what has an effect, and a refusal is an attempt that a `retry` may repeat.
+        if self.rates is not None and not call.context.world.is_simulated:
+            self.rates.admit(call.context.capability, str(call.context.principal))
+        try:
+            returned = await self._invoker.invoke(
+                call.bound.handler.execute,
+                call.context,
+                call.parameters,
+                timeout_s=timeout_s,
+                at=_Performance(call, timeout_s, self._clock),
+            )
+        except asyncio.CancelledError:
+            if call.has_begun:
+                raise
+            raise CallNotBegunError.of(call.context.capability) from None
+        call.has_returned = True
+        output = self._checked(call, returned)
+        if chain is not None and chain.after:
+            waits = self._ask_hooks(call, chain.after, HookedCall(call.context, call.inputs, output=output))
+            if waits is not None:
+                await waits
+        return output
+
+    def _checked(self, call: Invocation, returned: object) -> Json:
+        """What a handler returned, or said it had returned, as valid JSON; INVALID_OUTPUT."""
+        heard = self.lifecycle.is_heard
+        started = self._teller.begin(call, _VALIDATION, "output") if heard else 0
+        try:
+            # INVARIANT: nobody behind the handler, the journal and later steps included, sees a secret that it returned.
+            output = self.redactor.output(call.bound.result(returned))
+        except InputError as error:
+            self.metrics.validation("output", passed=False)
+            if heard:
+                self._teller.tell(
+                    call, _VALIDATION, Stage.ERROR, name="output", started_us=started, code=error.code
+                )
+            raise
+        self.metrics.validation("output", passed=True)
+        if heard:
+            self._teller.tell(call, _VALIDATION, _END, name="output", started_us=started)
+        return output
+
+    # -- the ends -------------------------------------------------------------------------------------------------------------
+
+    async def succeed(self, call: Invocation, output: Json = None) -> None:
+        """The effect is done and its output is good. Nothing that still runs can change that."""
+        enter(call, _SUCCEEDED)
+        if call.life.callbacks is not None or (call.chain is not None and call.chain.finally_):
+            try:
+                await self._ending.finish(call, output=output, error=None)
+            finally:
+                self._end(call, None, "succeeded", None)
+        else:
+            self._end(call, None, "succeeded", None)
+
+    async def fail(self, call: Invocation, error: BaseException) -> AssentError:
+        """The call ends with an error: `catch` hooks, callbacks, `finally` hooks, cleanups. The error, as it is to be recorded.
+
+        Of a cancellation nobody is told but `finally` hooks and cleanups: what became of the effect is not known yet.
+        """
+        failure = redacted(as_error(error, call.context.capability, self.redactor), self.redactor)
+        if call.life.is_over:
+            return failure  # a stage that ends calls by itself said so already
+        if failure.code == "HANDLER_FAILED":
+            # The record keeps what failed; where it did is for the log of whoever wrote the handler.
+            call.context.logger.error("the handler failed", exc_info=failure.__cause__)
+        enter(call, CallPhase.FAILED)
+        try:
+            if call.chain is not None or call.life.callbacks is not None:
+                failure = await self._ending.finish(call, output=None, error=error) or failure
+        finally:
+            self._end(call, None, "failed", failure.code)
+        return failure
+
+    async def abandon(self, call: Invocation) -> None:
+        """A call that was prepared is not going to be executed: the run stopped."""
+        await self.fail(call, asyncio.CancelledError())
+
+    # -- beside the way -------------------------------------------------------------------------------------------------------
+
+    async def preview(
+        self, call: Invocation, world: World, *, timeout_s: float | None, flags: Collection[str] = ()
+    ) -> Preview | None:
+        """What a validated call would change, on a simulated world; None when the handler can't tell.
+
+        The part gets a context of its own, with these flags, so that nothing of the rehearsal shows in the call.
+        """
+        part = call.bound.handler.preview
+        if part is None:
+            return None
+        real = call.context
+        shown = self.receive(
+            call.bound,
+            run=real.run,
+            step=real.step,
+            attempt=0,
+            principal=real.principal,
+            key=real.key,
+            world=world,
+            blobs=real.blobs,
+            keep_pre_image=real.keep_pre_image,
+            is_silent=True,
+        )
+        if flags:
+            shown.context.flags.update(flags)
+        try:
+            answer = await self._invoker.invoke(part, shown.context, call.parameters, timeout_s=timeout_s)
+            assert isinstance(answer, Preview)  # the contract suite holds handlers to it
+        except Exception as error:  # a handler may raise anything; nothing has happened
+            raise as_error(error, call.context.capability, self.redactor) from error
+        finally:
+            await self._ending.clean_up(shown)
+        if not self.redactor.is_active:
+            return answer
+        return replace(answer, diff=self.redactor.text(answer.diff))
+
+    async def reconcile(
+        self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None
+    ) -> Reconciliation | None:
+        """What the capability says about an unsettled effect; None when it can't be asked, or fails.
+
+        An output that it tells of is checked like any other (INVALID_OUTPUT). No hooks: the attempt that is asked about had its
+        own, and their process may have died long ago.
+        """
+        part = call.bound.handler.reconcile
+        call.life.prepared = prepared
+        answer: Any = None
+        try:
+            if part is not None:
+                answer = await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
+        except Exception:  # noqa: BLE001  # a capability that can't tell has told us nothing
+            return None
+        finally:
+            await self._ending.clean_up(call)
+        if not isinstance(answer, Reconciliation) or answer.verdict not in _VERDICTS:
+            return None
+        if answer.verdict is not Verdict.YES:
+            return answer
+        return replace(answer, output=self._checked(call, answer.output))
+
+    async def compensate(
+        self,
+        call: Invocation,
+        *,
+        timeout_s: float | None,
+        prepared: Mapping[str, Json] | None = None,
+        output: Json = None,
+        by_execute: bool = False,
+    ) -> None:
+        """Take an effect back with the handler's `compensate`, or (`by_execute`) by an offsetting call of another capability.
+
+        Neither gated nor hooked: what was allowed to happen must always be allowed to be taken back.
+        """
+        handler = call.bound.handler
+        part = handler.execute if by_execute else handler.compensate
+        assert part is not None  # the engine looked
+        call.life.prepared, call.life.output = prepared, output
+        try:
+            await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
+        except BaseException as error:
+            await self.fail(call, error)
+            raise
+        await self.succeed(call)
+
+    def is_alive(self, key: str) -> bool:
+        """A thread of a call with this idempotency key has not ended, in spite of its limit and the grace after it."""
+        return self._invoker.is_alive(key)
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    def _chain(self, call: Invocation) -> Chain | None:
+        """The call's hooks, or None. Remembered for each capability until a global hook comes or goes."""
+        everybody, own, local = self.hooks.all, call.bound.handler.hooks, call.local
+        if not everybody and not own and not local:
+            return None
+        if local:
+            call.chain = Chain.of(everybody, own, local, self.metrics)
+            return call.chain
+        if self._chained_for is not everybody:
+            self._chains.clear()
+            self._chained_for = everybody
+        chain = self._chains.get(own)
+        if chain is None:
+            chain = self._chains[own] = Chain.of(everybody, own, (), self.metrics)
+        call.chain = chain
+        return chain
+
+    def _ask_hooks(
+        self, call: Invocation, hooks: tuple[Standing, ...], seen: HookedCall
+    ) -> Coroutine[Any, Any, None] | None:
+        """Ask hooks whether the call may go on. None when all agreed at once, else what is to be awaited and raises a refusal."""
+        now = Round(seen, self._teller.names(call) if self.lifecycle.is_heard else None)
+        rest = self._runner.run_until_refused(hooks, now)
+        if rest is not None:
+            return self._answered(call, rest, now)
+        call.life.hooks_run += tuple(now.records)
+        return None
+
+    async def _answered(
+        self, call: Invocation, rest: Coroutine[Any, Any, AssentError | None], now: Round
+    ) -> None:
+        try:
+            refusal = await rest
+        finally:
+            call.life.hooks_run += tuple(now.records)
+        if refusal is not None:
+            raise refusal
+
+    def _end(self, call: Invocation, phase: CallPhase | None, outcome: str, code: str | None) -> None:
+        if phase is not None:
+            enter(call, phase)
+        call.life.is_over = True
+        if call.is_silent:
+            return
+        duration = self._now_us() - call.started_us
+        if call.subject is _COMPENSATION:
+            outcome = "compensated" if code is None else "compensation_failed"
+        self.metrics.call(call.context.capability, outcome, duration, code)
+        if self.lifecycle.is_heard:
+            stage = _END if code is None else Stage.ERROR
+            self._teller.tell(call, call.subject, stage, name=outcome, started_us=call.started_us, code=code)
+
+
+class _Performance:
+    """Notes on a call that its handler begins, in whichever thread, and that it has ended; in between its time runs."""
+
+    __slots__ = ("_call", "_clock", "_timeout_s")
+
+    def __init__(self, call: Invocation, timeout_s: float | None, clock: FineClock) -> None:
+        self._call = call
+        self._timeout_s = timeout_s
+        self._clock = clock
+
+    def begin(self) -> None:
+        """See `Turning`."""
+        if self._timeout_s is not None:
+            self._call.life.deadline_ms = self._clock.now_ms() + round(self._timeout_s * 1000)
+        self._call.has_begun = self._call.is_performing = True
+
+    def end(self) -> None:
+        """See `Turning`."""
+        self._call.is_performing = False

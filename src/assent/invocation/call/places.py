@@ -1,0 +1,85 @@
+"""So many at once, and whoever finds no place free waits in a line that is fair: in turn among principals, then among runs.
+
+A place is asked for, used and given back on one event loop. Whoever waits is a function in a queue: no thread, no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+
+class Share(NamedTuple):
+    """On whose behalf a place is wanted, and for which run."""
+
+    principal: str
+    run: str
+
+
+class Places:
+    """`count` places. What is given back goes to the next principal in turn, there to the next run, there to who came first."""
+
+    def __init__(self, count: int) -> None:
+        # INVARIANT: nobody waits while a place is free.
+        self._free = count
+        # Both levels are rings: the first is next, and who was served goes to the end, if more of it waits.
+        self._lines: dict[str, dict[str, deque[Callable[[], None]]]] = {}
+
+    def take(self) -> bool:
+        """Have a place, if there is one now."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    def wait(self, share: Share, give: Callable[[], None]) -> None:
+        """Have `give` called when a place is there; it is then had."""
+        runs = self._lines.setdefault(share.principal, {})
+        runs.setdefault(share.run, deque()).append(give)
+
+    def leave(self, share: Share, give: Callable[[], None]) -> None:
+        """Wait no longer. Nothing is changed where nobody waited."""
+        runs = self._lines.get(share.principal, {})
+        line = runs.get(share.run)
+        if line is None or give not in line:
+            return
+        line.remove(give)
+        if not line:
+            del runs[share.run]
+        if not runs:
+            del self._lines[share.principal]
+
+    def give_back(self) -> None:
+        """Let the next one have the place."""
+        if not self._lines:
+            self._free += 1
+            return
+        principal = next(iter(self._lines))
+        runs = self._lines.pop(principal)
+        run = next(iter(runs))
+        line = runs.pop(run)
+        give = line.popleft()
+        if line:
+            runs[run] = line
+        if runs:
+            self._lines[principal] = runs
+        give()
+
+    async def taken(self, share: Share) -> None:
+        """Return with a place. Whoever is cancelled while it waits has none."""
+        if self.take():
+            return
+        place = asyncio.get_running_loop().create_future()
+        give = partial(place.set_result, None)
+        self.wait(share, give)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.cancelled():
+                self.leave(share, give)
+            else:
+                self.give_back()
+            raise

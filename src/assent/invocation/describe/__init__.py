@@ -1,0 +1,1 @@
+"""From an author's functions to a spec and a handler."""

@@ -1,0 +1,25 @@
+"""The areas of capabilities that bring something along: each is named here and nowhere else above its own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from assent.capabilities.area import Area
+from assent.capabilities.exec import area as programs
+from assent.capabilities.git import area as git
+from assent.capabilities.info import area as info
+from assent.capabilities.net import area as net
+from assent.capabilities.notify import area as notify
+
+AREAS: Final[Mapping[str, Area]] = {
+    "exec": programs,
+    "git": git,
+    "info": info,
+    "net": net,
+    "notify": notify,
+}
+"""By the name of their table in `assent.toml`, in the order in which `assent doctor` looks at them."""
+
+OF_THE_USER: Final = frozenset({"info"})
+"""Those that the user's own configuration may speak of too; what may be run and reached is the workspace's affair."""

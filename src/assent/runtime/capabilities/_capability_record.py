@@ -1,0 +1,114 @@
+"""What of capabilities goes on the record, and what comes back from it of those that are not installed any more."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from assent import __version__
+from assent.errors import InputError, Json
+from assent.journal import JournalReader, Where
+from assent.journal.ports import Cell
+from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion
+from assent.spec.capability import CapabilitySpec
+from assent.spec.events import kinds as ev
+from assent.spec.ids import Commitment, Fingerprint
+
+BUILT_IN: Final = "built in"
+"""The origin of the capabilities that come with Assent."""
+
+
+def registrations(
+    specs: Sequence[CapabilitySpec], registry: CapabilityRegistry, bind: Callable[[Json], Commitment]
+) -> list[ev.AnyEvent]:
+    """The events that put these specs on the record. `bind` keeps a payload and gives its commitment.
+
+    What comes with Assent is one entry, without the specs: they stand in the release, whose versions Assent itself keeps
+    compatible. What others wrote may be replaced on the machine; then only the record still knows what it was.
+    """
+    events: list[ev.AnyEvent] = []
+    whole: list[CapabilitySpec] = []
+    for spec in specs:
+        is_own = registry.origin(spec.reference) == BUILT_IN
+        fact = registry.recorded(spec.id, spec.version)
+        if is_own and fact is None:
+            whole.append(spec)
+            continue
+        event = ev.CapabilityRegistered(
+            capability=spec.id,
+            version=spec.version,
+            fingerprint=spec.fingerprint,
+            replaces=fact.fingerprint if fact is not None else None,
+            spec=None if is_own else bind(spec.to_json()),
+        )
+        events.append(event)
+    if whole:
+        release = ev.ReleaseRegistered(
+            release=__version__,
+            versions=tuple(spec.reference for spec in whole),
+            fingerprints=tuple(spec.fingerprint for spec in whole),
+        )
+        events.insert(0, release)
+    return events
+
+
+async def gone_specs(
+    journal: JournalReader, missing: Iterable[RecordedVersion]
+) -> AsyncIterator[CapabilitySpec]:
+    """The specs that a journal keeps of versions that are not installed; none of those that it never had.
+
+    A ledger of an earlier format has none, and neither has one for what comes with Assent. Raises RECORD_CORRUPT for a
+    payload that is not the one that was recorded.
+    """
+    for fact in missing:
+        version: Where = {"capability": fact.capability, "version": fact.version}
+        rows = await journal.rows("capability_specs", version, limit=1)
+        body = await journal.payload(Commitment(str(rows[0]["spec"]))) if rows else None
+        if body is None:
+            continue
+        try:
+            yield CapabilitySpec.from_json(msgspec.json.decode(body))
+        except InputError:
+            continue  # A later Assent wrote it, and knows fields that this one does not.
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def version_of(row: Mapping[str, Cell]) -> RecordedVersion:
+    """The fact that a row of `capabilities` holds."""
+    return RecordedVersion(
+        capability=str(row["capability"]),
+        version=str(row["version"]),
+        fingerprint=Fingerprint(str(row["fingerprint"])),
+        registered=number_of(row, "registered"),
+        registered_at_ms=number_of(row, "registered_at_ms"),
+        retired=number_of(row, "retired") if row["retired"] is not None else None,
+        retired_at_ms=number_of(row, "retired_at_ms") if row["retired_at_ms"] is not None else None,
+    )
+
+
+def label_of(row: Mapping[str, Cell]) -> LabelChange:
+    """The fact that a row of `capability_labels` holds."""
+    return LabelChange(
+        capability=str(row["capability"]),
+        label=str(row["label"]),
+        change=number_of(row, "change"),
+        version=_text(row, "version"),
+        at_ms=number_of(row, "at_ms"),
+        by=_text(row, "principal"),
+    )
+
+
+def number_of(row: Mapping[str, Cell], column: str) -> int:
+    """A number of a row."""
+    value = row[column]
+    assert isinstance(value, int)  # INVARIANT: the fold writes a number there
+    return value
+
+
+def _text(row: Mapping[str, Cell], column: str) -> str | None:
+    value = row[column]
+    return None if value is None else str(value)

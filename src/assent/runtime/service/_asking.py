@@ -1,0 +1,38 @@
+"""Asking the process that owns the state directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from assent import system
+from assent.journal import Request as OwnerRequest
+from assent.journal import forward
+from assent.runtime.service.codec import decode_answer, encode
+from assent.runtime.service.requests import Asker, Asking, Beginning, OnProgress, Request, asker_of
+from assent.runtime.settings.effective import Settings
+
+A = TypeVar("A")
+
+
+def to_owner(
+    request: Request[A],
+    by: Asker,
+    tell: OnProgress | None = None,
+    under: Callable[[], Mapping[str, str]] | None = None,
+) -> OwnerRequest:
+    """A request as it goes to the owner, under an id of its own. `under` gives the digests that hold where it is asked."""
+    return OwnerRequest(
+        id=system.SystemIds().request_id(),
+        body=encode(request, by),
+        clock=system.SystemClock(),
+        under=under if isinstance(request, Beginning) else None,
+        on_progress=tell,
+    )
+
+
+def ask(request: Asking[A], settings: Settings) -> A:
+    """What the living owner says; None when there is none, and nobody is started to be asked."""
+    asked = to_owner(request, asker_of(settings))
+    answer = forward(settings.state, asked, runtime_dir=settings.runtime_dir())
+    return decode_answer(request, answer)

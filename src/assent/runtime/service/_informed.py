@@ -1,0 +1,343 @@
+"""What is answered from what is installed, configured and in force here: plans, replays, capabilities, policy, plugins, secrets.
+
+Nothing is owned. Where a runtime is open, its own capabilities and policy are asked; else one is made that opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from assent import system
+from assent.errors import AssentError, InputError
+from assent.runtime._runtime import Runtime
+from assent.runtime.runs._loading import load_policy
+from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
+from assent.runtime.service import answers, requests, secret_admin
+from assent.runtime.service._owning import actor_of, telling, workflow_of
+from assent.runtime.service.requests import OnProgress
+from assent.runtime.settings.effective import Settings
+from assent.spec.capability import CapabilitySpec, RiskLevel
+from assent.spec.frozen import thaw
+from assent.spec.globs import glob_matches
+from assent.spec.states import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where something is asked, by whom, and the runtime that is open there."""
+
+    settings: Settings
+    by: requests.Asker
+    runtime: Runtime | None = None
+    tell: OnProgress | None = None
+
+    @asynccontextmanager
+    async def planning(self) -> AsyncIterator[Runtime]:
+        """A runtime that can look ahead and owns nothing: what it works with is in memory, and is gone afterwards."""
+        runtime = Runtime(self.settings)
+        try:
+            runtime.prepare_to_plan()
+            with telling(runtime, self.tell):
+                yield runtime
+        finally:
+            await runtime.close()
+
+    @asynccontextmanager
+    async def informed(self) -> AsyncIterator[Runtime]:
+        """A runtime that knows what the ledger says of capabilities."""
+        if self.runtime is not None:
+            yield self.runtime
+            return
+        runtime = Runtime(self.settings)
+        try:
+            runtime.versions.consult(self.settings)
+            yield runtime
+        finally:
+            await runtime.close()
+
+
+# -- looking ahead, and once more -----------------------------------------------------------------------------------------
+
+
+async def _plan(scene: Scene, request: requests.Plan) -> answers.Plan:
+    settings = scene.settings
+    settings.create_state()
+    spec = workflow_of(request)
+    async with scene.planning() as runtime:
+        principal = actor_of(settings, scene.by).principal
+        planner = runtime.planner(
+            spec, request.inputs, principal, request.environment, request.execute_captured
+        )
+        found = await planner.plan()
+    saved = SavedPlan(
+        plan_id=system.SystemIds().plan_id(),
+        document={"workflow": spec.to_json()},
+        inputs=request.inputs,
+        principal=str(principal),
+        environment=request.environment,
+        digest=found.digest,
+        execute_captured=request.execute_captured,
+        steps=[step.to_json() for step in found.steps],
+    )
+    plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
+    plans.sweep(system.SystemClock().now_ms())
+    plans.save(saved)
+    return msgspec.convert({"plan_id": saved.plan_id, **found.to_json()}, answers.Plan)
+
+
+async def _replay(scene: Scene, request: requests.Replay) -> answers.Replayed:
+    from assent.engine.replay import Recording, recording_of
+    from assent.invocation import Snapshot
+    from assent.runtime._find_run import find_run, unknown_run
+    from assent.runtime._ledger import open_reader
+
+    async with scene.planning() as runtime:
+        if request.snapshot is not None:
+            recording = recording_of(Snapshot.load(request.snapshot))
+        else:
+            try:
+                journal = open_reader(scene.settings.state)
+            except InputError as error:
+                raise (unknown_run(request.run) if error.code == "STATE_MISSING" else error) from None
+            with journal:
+                recording = await Recording.of_journal(journal, await find_run(journal, request.run))
+        report = await runtime.replay_recording(recording, request.capability_version)
+    return msgspec.convert(report.to_json(), answers.Replayed)
+
+
+async def _snapshot(scene: Scene, request: requests.Snapshot) -> answers.Snapshot:
+    from assent.engine.replay import Recording  # a run does not pay for what only a replay needs
+    from assent.runtime._find_run import find_run
+    from assent.runtime._ledger import open_reader
+
+    async with scene.informed() as runtime:
+        with open_reader(scene.settings.state) as journal:
+            recording = await Recording.of_journal(journal, await find_run(journal, request.run))
+            return answers.Snapshot(data=runtime.snapshot_of(recording).dump())
+
+
+# -- what can be called ---------------------------------------------------------------------------------------------------
+
+
+async def _capabilities(scene: Scene, request: requests.Capabilities) -> answers.Capabilities:
+    pattern = request.pattern
+    glob = "*" if pattern is None else pattern if "*" in pattern else f"*{pattern}*"
+    async with scene.informed() as runtime:
+        specs = [spec for spec in runtime.registry.list() if glob_matches(glob, spec.id)]
+        return answers.Capabilities(capabilities=[_described(runtime, spec) for spec in specs])
+
+
+async def _capability(scene: Scene, request: requests.Capability) -> answers.Capability:
+    async with scene.informed() as runtime:
+        found = runtime.registry.resolution(request.reference)
+        return _described(runtime, found.spec, how=found.how.value)
+
+
+def _described(runtime: Runtime, spec: CapabilitySpec, **how: str) -> answers.Capability:
+    standing = runtime.versions.status(spec.id, spec.version).to_json()
+    # The spec has labels of its own, which say what information flows.
+    told = {**spec.to_json(), "fingerprint": spec.fingerprint, "standing": standing, **how}
+    return msgspec.convert(told, answers.Capability)
+
+
+async def _parameters(scene: Scene, request: requests.Parameters) -> answers.Parameters:
+    async with scene.informed() as runtime:
+        spec = runtime.registry.snapshot().spoken(request.reference)
+    return msgspec.convert({"id": spec.id, "schema": thaw(spec.parameters)}, answers.Parameters)
+
+
+async def _history(scene: Scene, request: requests.CapabilityHistory) -> answers.CapabilityHistory:
+    async with scene.informed() as runtime:
+        told = runtime.versions.told(request.capability)
+    return msgspec.convert(told, answers.CapabilityHistory)
+
+
+async def _diff(scene: Scene, request: requests.CapabilityDiff) -> answers.CapabilityDiff:
+    async with scene.informed() as runtime:
+        told = runtime.versions.diff_told(request.capability, request.old, request.new)
+    return msgspec.convert(told, answers.CapabilityDiff)
+
+
+# -- the policy -----------------------------------------------------------------------------------------------------------
+
+
+async def _explain(scene: Scene, request: requests.ExplainPolicy) -> answers.Explained:
+    async with scene.informed() as runtime:
+        if scene.runtime is None:
+            runtime.reload_policy()
+        explained, is_whole = runtime.explain(
+            request.capability,
+            request.parameters,
+            principal=actor_of(scene.settings, scene.by),
+            environment=request.environment,
+            workflow=request.workflow,
+            mode=Mode(request.mode),
+            run_labels=frozenset(request.run_labels),
+            risk_level=None if request.risk_level is None else RiskLevel(request.risk_level),
+            keeps_undo=request.keeps_undo,
+        )
+    return msgspec.convert({**explained.to_json(), "complete": is_whole}, answers.Explained)
+
+
+async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.PolicyChecked:
+    from assent.policy import check
+
+    async with scene.informed() as runtime:
+        findings = check(request.text, request.path, runtime.registry.list())
+    told = [finding.to_json() for finding in findings]
+    is_sound = not any(finding.severity == "error" for finding in findings)
+    return msgspec.convert({"path": request.path, "ok": is_sound, "findings": told}, answers.PolicyChecked)
+
+
+async def _test_policy(scene: Scene, request: requests.TestPolicy) -> answers.PolicyTested:
+    from assent.policy import load_cases, run_cases
+
+    async with scene.informed() as runtime:
+        specs = {spec.id: spec for spec in runtime.registry.list()}
+    cases = load_cases(request.text, source=request.path, capabilities=specs)
+    results = run_cases(load_policy(scene.settings), cases)
+    told = {
+        "path": request.path,
+        "ok": all(result.passed for result in results),
+        "cases": [result.to_json() for result in results],
+    }
+    return msgspec.convert(told, answers.PolicyTested)
+
+
+async def _policy(scene: Scene, request: requests.PolicyInForce) -> answers.PolicyInForce:
+    del request
+    engine, path = load_policy(scene.settings), scene.settings.policy_path
+    return answers.PolicyInForce(
+        path=None if path is None else str(path), rules=len(engine.policy.rules), digest=engine.digest
+    )
+
+
+# -- plugins --------------------------------------------------------------------------------------------------------------
+
+
+async def _plugins(scene: Scene, request: requests.Plugins) -> answers.Plugins:
+    from assent.plugins import PluginState
+    from assent.runtime.wiring._plugins import plugin_loader
+
+    found = [msgspec.convert(one.to_json(), answers.Plugin) for one in plugin_loader(scene.settings).list()]
+    trusted = [one for one in found if one.status == PluginState.TRUSTED.value]
+    # What a trusted one brings is known from its last load, or asked of its worker; one that would be imported into this process
+    # is not asked, nor is anybody where nothing was recorded yet.
+    is_asked = request.with_ledger and trusted and scene.settings.state.is_dir()
+    if not is_asked or any(one.in_process for one in trusted):
+        return answers.Plugins(plugins=found)
+    faults = await _faults(scene, trusted)
+    return answers.Plugins(
+        plugins=[
+            msgspec.structs.replace(one, status=PluginState.REFUSED.value, error=_fault(faults[one.name]))
+            if one in trusted and one.name in faults
+            else one
+            for one in found
+        ]
+    )
+
+
+async def _faults(scene: Scene, trusted: list[answers.Plugin]) -> Mapping[str, AssentError]:
+    try:
+        return await _left_out(scene)
+    except AssentError as fault:
+        # A required one keeps everything shut, so it is raised; what it says names what it would bring.
+        told = {one.name for one in trusted if any(f"`{id_}" in fault.message for id_ in one.capabilities)}
+        return dict.fromkeys(told, fault)
+
+
+async def _left_out(scene: Scene) -> Mapping[str, AssentError]:
+    async with scene.informed() as runtime:
+        runtime.plugins.leave_out_unrecordable()
+        return dict(runtime.plugins.faults)
+
+
+def _fault(error: AssentError) -> answers.Fault:
+    return msgspec.convert(error.to_dict(), answers.Fault)
+
+
+async def _plugin_faults(scene: Scene, request: requests.PluginFaults) -> answers.PluginFaults:
+    del request
+    faults = await _left_out(scene)
+    return answers.PluginFaults(faults={name: _fault(fault) for name, fault in faults.items()})
+
+
+async def _plugins_health(scene: Scene, request: requests.PluginsHealth) -> answers.PluginsHealth:
+    async with scene.informed() as runtime:
+        runtime.plugins.leave_out_unrecordable()
+        found = await runtime.plugins.healths(request.name)
+    return answers.PluginsHealth(
+        plugins=[
+            answers.PluginHealth(name=name, status=one.status.value, detail=one.detail)
+            for name, one in found.items()
+        ]
+    )
+
+
+# -- secrets --------------------------------------------------------------------------------------------------------------
+
+
+async def _secrets(scene: Scene, request: requests.Secrets) -> answers.Secrets:
+    del request
+    return msgspec.convert({"secrets": await secret_admin.listed(scene.settings)}, answers.Secrets)
+
+
+async def _secret_users(scene: Scene, request: requests.SecretUsers) -> answers.SecretUsers:
+    return msgspec.convert(await secret_admin.users(scene.settings, request.name), answers.SecretUsers)
+
+
+async def _require_secret(scene: Scene, request: requests.RequireSecret) -> answers.SecretWritable:
+    secret_admin.require_name(request.name)
+    if request.is_written:
+        secret_admin.require_writable(scene.settings, request.name)
+    return answers.SecretWritable(name=request.name)
+
+
+async def _set_secret(scene: Scene, request: requests.SetSecret) -> answers.SecretStored:
+    stored = secret_admin.store(scene.settings, request.name, request.value)
+    return msgspec.convert(stored, answers.SecretStored)
+
+
+async def _rotate_secret(scene: Scene, request: requests.RotateSecret) -> answers.SecretRotated:
+    rotated = await secret_admin.rotate(scene.settings, request.name, request.value)
+    return msgspec.convert(rotated, answers.SecretRotated)
+
+
+async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answers.SecretRotated:
+    return msgspec.convert(secret_admin.confirm(scene.settings, request.name), answers.SecretRotated)
+
+
+async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
+    return msgspec.convert(await secret_admin.undo(scene.settings, request.name), answers.SecretRotated)
+
+
+# `Any`: each function takes its own kind of request; a test holds the table to their annotations.
+HANDLERS: Final[Mapping[type[requests.Informed[Any]], Callable[[Scene, Any], Awaitable[Any]]]] = {
+    requests.Plan: _plan,
+    requests.Replay: _replay,
+    requests.Snapshot: _snapshot,
+    requests.Capabilities: _capabilities,
+    requests.Capability: _capability,
+    requests.Parameters: _parameters,
+    requests.CapabilityHistory: _history,
+    requests.CapabilityDiff: _diff,
+    requests.ExplainPolicy: _explain,
+    requests.CheckPolicy: _check_policy,
+    requests.TestPolicy: _test_policy,
+    requests.PolicyInForce: _policy,
+    requests.Plugins: _plugins,
+    requests.PluginsHealth: _plugins_health,
+    requests.PluginFaults: _plugin_faults,
+    requests.Secrets: _secrets,
+    requests.SecretUsers: _secret_users,
+    requests.RequireSecret: _require_secret,
+    requests.SetSecret: _set_secret,
+    requests.RotateSecret: _rotate_secret,
+    requests.ConfirmSecret: _confirm_secret,
+    requests.UndoSecret: _undo_secret,
+}

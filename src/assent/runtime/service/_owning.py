@@ -1,0 +1,264 @@
+"""What the owner of a state directory does: one function for each request that changes the record or asks the owner itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from assent.engine import Actor, Preparing, RunResult, Said
+from assent.journal import PAGE
+from assent.runtime._find_run import get_run, state_of
+from assent.runtime._runtime import Runtime
+from assent.runtime.runs._loading import sibling_reader
+from assent.runtime.service import answers, requests
+from assent.runtime.service._recorded import follow
+from assent.runtime.service.requests import OnProgress
+from assent.runtime.settings.effective import Settings
+from assent.spec.events.kinds import AnyEvent, Leaf
+from assent.spec.ids import RunId
+from assent.spec.principal import BY_PEER, BY_PROCESS, identified
+from assent.spec.states import RunState
+from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
+from assent.spec.workflow.inputs import parameter_schema, read_argument
+
+NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
+"""The refusals of a capability that another process may have."""
+
+
+def actor_of(settings: Settings, by: requests.Asker) -> Actor:
+    """Who acts, with the roles that the workspace gives them. `IDENTITY_REFUSED`."""
+    uid = settings.os_uid if by.os_uid is None else by.os_uid
+    how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
+    return Actor(settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid), by.asserted, uid, how)
+
+
+def telling(runtime: Runtime, tell: OnProgress | None) -> AbstractContextManager[None]:
+    """Inside, `tell` is told of every durable event of the runs that are driven from here, and of what steps say, as JSON."""
+    if tell is None:
+        return nullcontext()
+
+    def report(run: RunId, n: int | None, at_ms: int, event: AnyEvent | Preparing | Said) -> None:
+        tell({"run": run, "n": n, "at_ms": at_ms, "event": msgspec.to_builtins(event)})
+
+    return runtime.telling(report)
+
+
+def check(runtime: Runtime, request: requests.Request[Any]) -> None:
+    """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability."""
+    match request:
+        case requests.Run(plan=None):
+            spec = workflow_of(request)
+            _consult(runtime, capabilities_of(spec.steps))
+            runtime.check_spec(spec, request.inputs)
+        case requests.Call():
+            _consult(runtime, [request.capability])
+            runtime.check_call(request.capability, _read(runtime, request).parameters)
+        case _:
+            pass
+
+
+def _read(runtime: Runtime, request: requests.Call) -> requests.Call:
+    """The call with its words read, each by the type that its parameter declares."""
+    if not request.words:
+        return request
+    spec = runtime.registry.snapshot().spoken(request.capability)
+    read = {
+        name: read_argument(parameter_schema(spec.id, spec.parameters, name) or {}, text, name=name)
+        for name, text in request.words.items()
+    }
+    return msgspec.structs.replace(request, parameters={**request.parameters, **read}, words={})
+
+
+def _consult(runtime: Runtime, references: Iterable[str]) -> None:
+    """Learn from the ledger what the references depend on, and which plugins it refuses; nothing without a need."""
+    plugins = runtime.plugins
+    runtime.versions.consult(runtime.settings, None if plugins.loaded else references)
+    plugins.leave_out_unrecordable()
+
+
+def workflow_of(request: requests.Run | requests.Plan) -> WorkflowSpec:
+    """The workflow of a request: its text, with the name and folder of the file it came from."""
+    folder = Path(request.base)
+    return WorkflowSpec.load(request.text, source=request.source, resolve=sibling_reader(folder))
+
+
+def _told(result: RunResult) -> answers.Run:
+    return msgspec.convert(result.to_json(), answers.Run)
+
+
+async def _run(runtime: Runtime, request: requests.Run, actor: Actor) -> answers.Run:
+    if request.plan is not None:
+        return _told(await runtime.run_plan(request.plan, actor))
+    spec = workflow_of(request)
+    return _told(await runtime.run(spec, request.inputs, principal=actor, environment=request.environment))
+
+
+async def _call(runtime: Runtime, request: requests.Call, actor: Actor) -> answers.Run:
+    request = _read(runtime, request)
+    result = await runtime.call(
+        request.capability, request.parameters, principal=actor, environment=request.environment
+    )
+    return _told(result)
+
+
+async def _session(runtime: Runtime, request: requests.OpenSession, actor: Actor) -> answers.Session:
+    session = await runtime.session(principal=actor, environment=request.environment)
+    runtime.keep(session)
+    return answers.Session(run_id=session.run_id)
+
+
+async def _add_step(runtime: Runtime, request: requests.AddStep, actor: Actor) -> answers.Run:
+    del actor  # a session acts as who began it
+    run = await runtime.find(request.run)
+    return _told(await runtime.add_step(run, request.capability, request.parameters))
+
+
+async def _close(runtime: Runtime, request: requests.CloseSession, actor: Actor) -> answers.Run:
+    del actor
+    return _told(await runtime.close_session(await runtime.find(request.run)))
+
+
+async def _approve(runtime: Runtime, request: requests.Approve, actor: Actor) -> answers.Run:
+    run = await runtime.find(request.run)
+    return _told(await runtime.approve(run, request.step, digest=request.digest, principal=actor))
+
+
+async def _reject(runtime: Runtime, request: requests.Reject, actor: Actor) -> answers.Run:
+    result = await runtime.reject(
+        await runtime.find(request.run),
+        request.step,
+        digest=request.digest,
+        reason=request.reason,
+        principal=actor,
+    )
+    return _told(result)
+
+
+async def _cancel(runtime: Runtime, request: requests.Cancel, actor: Actor) -> answers.Run:
+    return _told(await runtime.cancel(await runtime.find(request.run), principal=actor))
+
+
+async def _resume(runtime: Runtime, request: requests.Resume, actor: Actor) -> answers.Resumed:
+    del actor  # a run goes on as its requester, whoever resumes it
+    run = await runtime.find(request.run) if request.run is not None else None
+    return answers.Resumed(results=[_told(result) for result in await runtime.resume(run)])
+
+
+async def _undo(runtime: Runtime, request: requests.Undo, actor: Actor) -> answers.Run:
+    run = await runtime.find(request.run)
+    return _told(await runtime.undo(run, partial=request.partial, principal=actor))
+
+
+async def _resolve(runtime: Runtime, request: requests.Resolve, actor: Actor) -> answers.Run:
+    result = await runtime.resolve(
+        await runtime.find(request.run),
+        request.step,
+        request.resolution,
+        output=request.output,
+        principal=actor,
+    )
+    return _told(result)
+
+
+async def _erase(runtime: Runtime, request: requests.Erase, actor: Actor) -> answers.Erased:
+    run = await runtime.find(request.run)
+    return answers.Erased(run_id=run, erased=await runtime.erase(run, principal=actor))
+
+
+async def _label(runtime: Runtime, request: requests.Label, actor: Actor) -> answers.Labelled:
+    moved = await runtime.versions.label(request.reference, request.label, by=actor)
+    return answers.Labelled(
+        capability=moved.capability,
+        label=request.label,
+        version=moved.version,
+        before=moved.before,
+        how=moved.how.value,
+    )
+
+
+async def _unlabel(runtime: Runtime, request: requests.Unlabel, actor: Actor) -> answers.Unlabelled:
+    removed = await runtime.versions.unlabel(request.capability, request.label, by=actor)
+    return answers.Unlabelled(capability=request.capability, label=request.label, removed=removed)
+
+
+async def _retire(runtime: Runtime, request: requests.Retire, actor: Actor) -> answers.Retired:
+    capability, version = await runtime.versions.retire(request.reference, by=actor, dry_run=request.dry_run)
+    return answers.Retired(capability=capability, version=version, retired=not request.dry_run)
+
+
+async def _retry_delivery(
+    runtime: Runtime, request: requests.RetryDelivery, actor: Actor
+) -> answers.Delivery:
+    return msgspec.convert(await runtime.deliveries.retry(request.delivery, by=actor), answers.Delivery)
+
+
+async def _cancel_delivery(
+    runtime: Runtime, request: requests.CancelDelivery, actor: Actor
+) -> answers.Delivery:
+    return msgspec.convert(await runtime.deliveries.cancel(request.delivery, by=actor), answers.Delivery)
+
+
+async def _health(runtime: Runtime, request: requests.Health, actor: Actor) -> answers.Health:
+    del request, actor  # whoever may reach the owner may know how it is
+    health = await runtime.app.health()
+    return msgspec.convert({**health.to_json(), "metrics": runtime.metrics.snapshot()}, answers.Health)
+
+
+async def _forget_secret(runtime: Runtime, request: requests.ForgetSecret, actor: Actor) -> answers.Forgotten:
+    del actor  # to fetch a value anew tells nobody anything
+    runtime.secrets.forget(request.name)
+    return answers.Forgotten(forgotten=True)
+
+
+async def events(runtime: Runtime, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
+    """What the journal of this process makes durable of a run; woken by its writer."""
+    run, journal = await runtime.find(request.run), runtime.journal
+
+    async def read(of: RunId, since: int) -> list[Leaf]:
+        return await journal.events(of, since=since, limit=PAGE)
+
+    async def is_settled() -> bool:
+        row = await get_run(journal, run)
+        state = state_of(row) if row is not None else RunState.FAILED
+        return state.is_finished or state is RunState.NEEDS_ATTENTION
+
+    async def wait(since: int, within_s: float | None) -> None:
+        coming = journal.follow(run, since=since)
+        with suppress(TimeoutError, StopAsyncIteration):
+            await asyncio.wait_for(anext(coming), within_s)
+
+    async for event in follow(read, run, request, is_settled, wait):
+        yield event
+
+
+# `Any`: each function takes its own kind of request; a test holds the table to their annotations.
+HANDLERS: Final[
+    Mapping[
+        type[requests.Driving[Any] | requests.Asking[Any]], Callable[[Runtime, Any, Actor], Awaitable[Any]]
+    ]
+] = {
+    requests.Run: _run,
+    requests.Call: _call,
+    requests.OpenSession: _session,
+    requests.AddStep: _add_step,
+    requests.CloseSession: _close,
+    requests.Approve: _approve,
+    requests.Reject: _reject,
+    requests.Cancel: _cancel,
+    requests.Resume: _resume,
+    requests.Undo: _undo,
+    requests.Resolve: _resolve,
+    requests.Erase: _erase,
+    requests.Health: _health,
+    requests.Label: _label,
+    requests.Unlabel: _unlabel,
+    requests.Retire: _retire,
+    requests.ForgetSecret: _forget_secret,
+    requests.RetryDelivery: _retry_delivery,
+    requests.CancelDelivery: _cancel_delivery,
+}

@@ -1,0 +1,357 @@
+"""Looking back: the runs, approvals and ledger of a workspace, read beside a living owner or without one."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from heapq import merge
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+
+from assent import engine, invocation
+from assent import journal as ledgers
+from assent.errors import InputError, Json
+from assent.journal import PAGE, Begins, OneOf, at_once, is_owned, leaves_at_once, rows_at_once
+from assent.journal.ports import Cell
+from assent.runtime._find_run import changed_row, find_run, get_run, unknown_run
+from assent.runtime._ledger import AREAS, LedgerReader, ledger_file, raw_ledger, reading
+from assent.runtime.settings.effective import Settings
+from assent.spec.events import kinds as ev
+from assent.spec.events.kinds import Leaf
+from assent.spec.ids import CALL_STEP, RunId
+from assent.spec.states import Mode, RunState
+from assent.system import cpu_seconds
+
+_IDLE: Final = OneOf(
+    tuple(state.value for state in RunState if not state.is_finished and state is not RunState.WAITING)
+)
+"""Where a run stands that nobody drives and that waits for nobody."""
+
+_MOVING: Final = frozenset(
+    state.value for state in (RunState.RUNNING, RunState.PENDING, RunState.ROLLING_BACK, RunState.UNDOING)
+)
+"""Where a run stands while somebody drives it; where nobody does, it is shown as `interrupted`."""
+
+
+class Reader:
+    """Reads the state of a workspace beside a living owner or without one; takes no lock, writes nothing."""
+
+    def __init__(self, settings: Settings, journal: LedgerReader | None) -> None:
+        self._settings = settings
+        self._journal = journal
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """A reader. A workspace in which nothing was recorded yet reads as empty."""
+        with reading(settings.state) as journal:
+            yield cls(settings, journal)
+
+    def runs(
+        self, *, status: Collection[str] = (), limit: int | None = None, before: str | None = None
+    ) -> list[dict[str, Json]]:
+        """The newest `limit` runs, or all of them, oldest first; one that is a single call names its capability.
+
+        Only those shown with one of these statuses, and only older ones than the run `before`: `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
+        """
+        where: dict[str, Cell | OneOf | Begins] = {}
+        if status:
+            where["status"] = OneOf(tuple(self._stored_statuses(status)))
+        after: tuple[Cell, ...] | None = None
+        if before is not None:
+            after = (at_once(find_run(self._recorded(before), before)),)
+        found: list[dict[str, Json]] = []
+        while self._journal is not None and (limit is None or len(found) < limit):
+            page = PAGE if limit is None else min(PAGE, limit - len(found))
+            rows = at_once(self._journal.rows("runs", where, after=after, limit=page, newest_first=True))
+            found += self._run_lines(self._journal, rows)
+            if len(rows) < page:
+                break
+            after = (rows[-1]["run_id"],)
+        return found[::-1]
+
+    def _stored_statuses(self, shown: Collection[str]) -> set[str]:
+        is_alive = bool(_MOVING.union({"interrupted"}).intersection(shown)) and self.owner_alive()
+        stored = {
+            status for status in shown if status != "interrupted" and (is_alive or status not in _MOVING)
+        }
+        return stored if is_alive or "interrupted" not in shown else stored | _MOVING
+
+    def _run_lines(self, journal: LedgerReader, rows: list[dict[str, Cell]]) -> list[dict[str, Json]]:
+        calls = OneOf(tuple(str(row["run_id"]) for row in rows if row["workflow"] is None))
+        called = rows_at_once(journal, "steps", {"run_id": calls, "step": CALL_STEP}) if calls.cells else ()
+        capabilities = {row["run_id"]: row["capability"] for row in called}
+        return [self._run_line(row, capabilities) for row in rows]
+
+    def _run_line(self, row: Mapping[str, Any], called: Mapping[Any, Any]) -> dict[str, Json]:
+        is_call = row["workflow"] is None and row["mode"] == Mode.WORKFLOW
+        return {
+            "run_id": row["run_id"],
+            "workflow": row["workflow"],
+            "capability": called.get(row["run_id"]) if is_call else None,
+            "status": self._shown_status(str(row["status"])),
+            "started_at": _instant_in(row, "started_at_ms"),
+            "started_at_ms": row["started_at_ms"],
+            "updated_at": _instant_in(row, "updated_at_ms"),
+            "updated_at_ms": row["updated_at_ms"],
+            "principal": row["principal"],
+            "mode": row["mode"],
+            "code": row["code"],
+        }
+
+    def _shown_status(self, status: str) -> str:
+        return "interrupted" if status in _MOVING and not self.owner_alive() else status
+
+    def owner_alive(self) -> bool:
+        """Whether a process owns the state directory now."""
+        return is_owned(self._settings.state, runtime_dir=self._settings.runtime_dir())
+
+    def unfinished(self) -> int:
+        """How many runs have not ended and wait for `assent resume`; those that wait for a person are not counted."""
+        if self._journal is None:
+            return 0
+        # Every command asks, and most runs have ended: reading their rows too would cost more than the command itself.
+        idle = sum(1 for _ in rows_at_once(self._journal, "runs", {"status": _IDLE}))
+        return 0 if idle and self.owner_alive() else idle
+
+    def find(self, run_id: str) -> RunId:
+        """The run whose id begins so. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+        return at_once(find_run(self._recorded(run_id), run_id))
+
+    async def events(self, run: RunId, since: int) -> list[Leaf]:
+        """The next events of a run from number `since` on; none when there are no more yet."""
+        assert self._journal is not None  # INVARIANT: the run was found in it
+        return await self._journal.events(run, since=since, limit=PAGE)
+
+    def is_settled(self, run: RunId) -> bool:
+        """Nothing more comes of the run by itself: it has ended, needs attention, or nobody drives it."""
+        assert self._journal is not None  # INVARIANT: the run was found in it
+        row = at_once(get_run(self._journal, run))
+        shown = self._shown_status(str(row["status"])) if row is not None else ""
+        return shown not in _MOVING and shown != RunState.WAITING
+
+    def show(self, run_id: str) -> dict[str, Json]:
+        """A run with its events; an unambiguous beginning of its id is enough. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+        journal = self._recorded(run_id)
+        run = at_once(find_run(journal, run_id))
+        record: engine.RunRecord | None = None
+        events: list[Json] = []
+        for leaf in journal.run_leaves(run):
+            record = engine.fold(record, leaf)
+            events.append(
+                {"seq": leaf.seq, "n": leaf.n, "at_ms": leaf.at_ms, "event": msgspec.to_builtins(leaf.event)}
+            )
+        assert record is not None  # INVARIANT: a row of `runs` has events
+        head = at_once(journal.head())
+        document = at_once(engine.load_json(journal, record.created.document))
+        blueprint = engine.Blueprint.of_document(document) if document is not None else None
+        ledger: dict[str, Json] = {"size": head.size, "root": base64.b64encode(head.root).decode()}
+        shown = at_once(engine.describe_run(record, blueprint, journal, ledger)).to_json()
+        return {
+            **shown,
+            "status": self._shown_status(record.state.value),
+            "started_at": _instant(record.started_at_ms),
+            "started_at_ms": record.started_at_ms,
+            "principal": record.created.principal,
+            "owner_alive": self.owner_alive(),
+            "inputs": at_once(engine.load_json(journal, record.created.inputs)),
+            "events": events,
+        }
+
+    def attachment(self, run_id: str, digest: str) -> Iterator[bytes]:
+        """The bytes beside an output or an error of a run, in chunks; the beginning of their digest is enough.
+
+        Raises `InputError` RUN_UNKNOWN, RUN_AMBIGUOUS, ATTACHMENT_UNKNOWN, and `RECORD_CORRUPT` before the last chunk.
+        """
+        journal = self._recorded(run_id)
+        run = at_once(find_run(journal, run_id))
+        told = {commitment for leaf in journal.run_leaves(run) for commitment in leaf.event.commitments()}
+        # What an output says is a stranger's word: a service may name what another run has kept. Only what was kept for this
+        # payload is its attachment.
+        known = sorted(
+            {
+                name
+                for commitment in told
+                for name in journal.blobs_of(commitment).intersection(
+                    invocation.attached_in(at_once(engine.load_json(journal, commitment)))
+                )
+            }
+        )
+        found = [name for name in known if digest and name.startswith(digest)]
+        if len(found) != 1:
+            what = "more than one attachment begins" if found else "nothing is attached"
+            raise InputError(
+                "ATTACHMENT_UNKNOWN",
+                f"{what} with `{digest[:80]}` in `{run}`",
+                hint=f"it has `{'`, `'.join(name[:12] for name in known[:5])}`"
+                if known
+                else "it has none; outputs name theirs as `blob`",
+            )
+        return journal.blob(found[0])
+
+    def approvals(self, run_id: str | None = None) -> list[dict[str, Json]]:
+        """Everything that waits for a person, oldest first, with what would be approved; of one run when it is named."""
+        if self._journal is None:
+            return []
+        of_run = {"run_id": run_id} if run_id is not None else {}
+        asked: dict[str, set[object]] = {}
+        for row in rows_at_once(self._journal, "approvals", {"status": "pending", **of_run}):
+            asked.setdefault(str(row["run_id"]), set()).add(row["digest"])
+        waiting: list[dict[str, Json]] = []
+        for run, digests in asked.items():
+            record: engine.RunRecord | None = None
+            for leaf in self._journal.run_leaves(RunId(run)):
+                record = engine.fold(record, leaf)
+            open_now = record.open_approvals() if record is not None else []
+            waiting += [
+                self._approval(run, approval) for approval in open_now if approval.request.digest in digests
+            ]
+        return sorted(waiting, key=lambda item: str(item["requested_at"]))
+
+    def _approval(self, run_id: str, approval: Any) -> dict[str, Json]:
+        assert self._journal is not None  # INVARIANT: `approvals` looked
+        request: ev.ApprovalRequested = approval.request
+        return {
+            "run_id": run_id,
+            "step": request.step,
+            "capability": request.capability,
+            "version": request.version,
+            "risk_level": request.risk,
+            "rule": request.rule,
+            "requester": request.requester,
+            "digest": request.digest,
+            "preview": at_once(engine.load_json(self._journal, request.preview)),
+            "inputs": at_once(engine.load_json(self._journal, request.inputs)),
+            "approvers": {
+                "roles": [*request.roles],
+                "kinds": [*request.kinds],
+                "count": request.count,
+                "not_requester": request.not_requester,
+            },
+            "requested_at": _instant(approval.requested_at_ms),
+            "requested_at_ms": approval.requested_at_ms,
+            "expires_at_ms": request.expires_at_ms,
+            "expires_at": _instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
+            "granted_by": [*approval.granted_by],
+        }
+
+    def deliveries(self, *, status: str | None = None, limit: int | None = None) -> list[dict[str, Json]]:
+        """Webhooks on their way and those that have ended, newest last; of one status, and at most so many of the newest."""
+        from assent.runtime.runs._deliveries import deliveries_in
+
+        return deliveries_in(self._settings.state, status=status, limit=limit)
+
+    def audit_log(self, wanted: ledgers.EventFilter) -> Iterator[dict[str, Json]]:
+        """The entries that pass a filter, in log order. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`: a run is named as for `show`."""
+        if wanted.run is not None:
+            wanted = replace(wanted, run=at_once(find_run(self._recorded(wanted.run), wanted.run)))
+        if self._journal is None:
+            return
+        leaves = (
+            leaves_at_once(self._journal) if wanted.run is None else self._about(self._journal, wanted.run)
+        )
+        for line in ledgers.audit_log(leaves, wanted):
+            yield line.to_json()
+
+    def _about(self, journal: LedgerReader, run: RunId) -> Iterator[ev.Leaf]:
+        """What may be about a run, in log order: its own entries, and those of no run, which tell of its deliveries."""
+        own, others = journal.run_leaves(run), _each_of_no_run(journal)
+        return merge(own, others, key=attrgetter("seq"))
+
+    def verify(self, checkpoint: str | None = None, key: str | None = None) -> dict[str, Json]:
+        """Whether the ledger is what was recorded: `checkpoint` is the text of one kept elsewhere, `key` a public key.
+
+        With a public key alone, entries that no checkpoint covers yet are not checked.
+        """
+        self._recorded("")
+        signer = self._signer() if key is None else None
+        report = ledgers.verify_ledger(
+            ledger_file(self._settings.state),
+            [ledgers.verifier_from_vkey(signer.vkey if signer is not None else str(key))],
+            projector=engine.RunProjector(),
+            kept=checkpoint,
+            signer=signer,
+            blobs=self._recorded("").blobs,
+            areas=AREAS,
+            cpu_s=cpu_seconds,
+        )
+        return report.to_json()
+
+    def prove(self, seq: int) -> str:
+        """A self-contained proof that an entry is in the ledger."""
+        self._recorded("")
+        with raw_ledger(self._settings.state) as record:
+            return ledgers.prove(record, seq)
+
+    def export(self, folder: Path) -> dict[str, Json]:
+        """Write the whole ledger to a folder, verifiable elsewhere."""
+        self._recorded("")
+        with raw_ledger(self._settings.state) as record:
+            exported = ledgers.export_ledger(record, folder, vkey=self.vkey())
+        return {"folder": str(folder), **msgspec.to_builtins(exported)}
+
+    def vkey(self) -> str:
+        """The public key that the ledger's checkpoints are signed with, under the ledger's own name."""
+        return self._signer().vkey
+
+    def _signer(self) -> ledgers.Ed25519FileSigner:
+        """The key that signs this ledger, under the ledger's own name."""
+        first = at_once(self._recorded("").leaves(limit=1))[0].event
+        assert isinstance(first, ev.LedgerCreated)  # INVARIANT: every ledger begins with it
+        return ledgers.Ed25519FileSigner.open(self._settings.key_path).named(first.origin)
+
+    def _recorded(self, run_id: str) -> LedgerReader:
+        if self._journal is None:
+            if run_id:
+                raise unknown_run(run_id)
+            raise InputError(
+                "STATE_MISSING",
+                f"nothing was recorded yet in `{self._settings.state}`",
+                hint="run something with `assent run` first",
+            )
+        return self._journal
+
+
+def _each_of_no_run(journal: LedgerReader) -> Iterator[ev.Leaf]:
+    since = 0
+    while leaves := journal.run_leaves(None, since=since, limit=PAGE):
+        yield from leaves
+        since += len(leaves)
+
+
+def verify_proof(text: str, key: str) -> dict[str, Json]:
+    """What a proof shows, checked with the ledger's public key alone."""
+    proven = ledgers.verify_proof(text, ledgers.TrustPolicy.of_keys(key))
+    return {
+        "index": proven.index,
+        "stream": None if proven.leaf is None else proven.leaf.stream,
+        "n": None if proven.leaf is None else proven.leaf.n,
+        "size": proven.checkpoint.size,
+        "root": base64.b64encode(proven.checkpoint.root).decode(),
+        "origin": proven.checkpoint.origin,
+        "entry": msgspec.json.decode(proven.data),
+    }
+
+
+def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
+    """Whether an export is what was recorded; the key that came with it is used when no other is given."""
+    vkey = key if key is not None else ledgers.export_key(folder)
+    return ledgers.verify_export(folder, [ledgers.verifier_from_vkey(vkey)]).to_json()
+
+
+def _instant(at_ms: Any) -> str:
+    moment = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _instant_in(row: Mapping[str, Any], column: str) -> str:
+    try:
+        return _instant(row[column])
+    except (TypeError, ValueError, OverflowError):
+        raise changed_row(row) from None

@@ -1,0 +1,796 @@
+"""What every operation is answered with: `msgspec.to_builtins` of an answer is exactly the JSON that the documentation promises.
+
+Fields stand in the order in which `--json` prints them. A field that is only sometimes there is `UNSET` when it is not. What is
+free JSON by its nature (outputs, inputs, events) is that here too; times are given twice, for people and in milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+if TYPE_CHECKING:
+    from assent.errors import Json
+else:
+    Json = Any  # msgspec has no recursive types: what stands here is whatever JSON came out
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one request; which one, its request says."""
+
+
+class Fault(Answer, frozen=True, kw_only=True):
+    """What went wrong, as the one error object that is used everywhere."""
+
+    code: str
+    message: str
+    path: str | None = None
+    hint: str | None = None
+    details: dict[str, Json] = {}
+
+
+# -- runs -----------------------------------------------------------------------------------------------------------------
+
+
+class Step(Answer, frozen=True, kw_only=True):
+    """One step of a run, or one iteration of it."""
+
+    name: str
+    capability: str | None
+    version: str | None
+    status: str
+    risk_level: str | None
+    decision: str | None
+    rule: str | None
+    attempts: int
+    asked_version: str | UnsetType = UNSET
+    """The version that the caller speaks, where `version` served in its place."""
+    error: Fault | UnsetType = UNSET
+    output: Json | UnsetType = UNSET
+    """Not there where there is an error."""
+
+
+class Ledger(Answer, frozen=True, kw_only=True):
+    """The log at that moment: how many entries, and the tree's root in base64."""
+
+    size: int
+    root: str
+
+
+class Run(Answer, frozen=True, kw_only=True):
+    """How a run stands."""
+
+    run_id: str
+    workflow: str | None
+    status: str
+    steps: list[Step]
+    outputs: Json
+    error: Fault | None
+    ledger: Ledger
+
+
+class Session(Answer, frozen=True, kw_only=True):
+    """A session that has begun."""
+
+    run_id: str
+
+
+class Resumed(Answer, frozen=True, kw_only=True):
+    """How each run that was gone on with stands now, in the order in which they began."""
+
+    results: list[Run]
+
+
+class Erased(Answer, frozen=True, kw_only=True):
+    """How many payloads and pre-images of a run were erased."""
+
+    run_id: str
+    erased: int
+
+
+# -- versions -------------------------------------------------------------------------------------------------------------
+
+
+class Labelled(Answer, frozen=True, kw_only=True):
+    """A label's version, the one that it named before, and by what the version was found."""
+
+    capability: str
+    label: str
+    version: str
+    before: str | None
+    how: str
+
+
+class Unlabelled(Answer, frozen=True, kw_only=True):
+    """Whether the capability had the label."""
+
+    capability: str
+    label: str
+    removed: bool
+
+
+class Retired(Answer, frozen=True, kw_only=True):
+    """Whether a version is retired now: not when that was only tried."""
+
+    capability: str
+    version: str
+    retired: bool
+
+
+# -- deliveries and the owner ---------------------------------------------------------------------------------------------
+
+
+class Delivery(Answer, frozen=True, kw_only=True):
+    """One webhook on its way, or ended."""
+
+    id: str
+    endpoint: str
+    type: str
+    status: str
+    attempts: int
+    http_status: int | None
+    code: str | None
+    run_id: str
+    step: str
+    undoes: str | None
+    queued_at: str
+    queued_at_ms: int
+    tried_at: str | None
+    tried_at_ms: int | None
+    next_at: str | None
+    next_at_ms: int | None
+    ended_at: str | None
+    ended_at_ms: int | None
+    by: str | None
+
+
+class PartHealth(Answer, frozen=True, kw_only=True):
+    """How one part is, and what it has to say about that."""
+
+    status: str
+    detail: str
+
+
+class Health(Answer, frozen=True, kw_only=True):
+    """How the owner of the state is: the whole, each part by its name, and what it has counted."""
+
+    status: str
+    parts: dict[str, PartHealth]
+    metrics: dict[str, Json]
+
+
+class Forgotten(Answer, frozen=True, kw_only=True):
+    """The owner has forgotten a secret's value."""
+
+    forgotten: bool
+
+
+class Deliveries(Answer, frozen=True, kw_only=True):
+    """Webhooks on their way and those that have ended, the newest last."""
+
+    deliveries: list[Delivery]
+
+
+# -- looking back ---------------------------------------------------------------------------------------------------------
+
+
+class RunLine(Answer, frozen=True, kw_only=True):
+    """One run in a list. `capability`: what a run that is a single call has called."""
+
+    run_id: str
+    workflow: str | None
+    capability: str | None
+    status: str
+    started_at: str
+    started_at_ms: int
+    updated_at: str
+    updated_at_ms: int
+    principal: str
+    mode: str
+    code: str | None
+
+
+class Runs(Answer, frozen=True, kw_only=True):
+    """Runs, the newest last. Where the limit left older ones out, `before` is what the next request has to say to get them."""
+
+    runs: list[RunLine]
+    before: str | None = None
+
+
+class Unfinished(Answer, frozen=True, kw_only=True):
+    """How many runs have not ended, do not wait for a person, and are driven by nobody."""
+
+    count: int
+
+
+class RunEvent(Answer, frozen=True, kw_only=True):
+    """One event of a run: its number there, and when it was recorded."""
+
+    run: str
+    n: int
+    at_ms: int
+    event: dict[str, Json]
+
+
+class ShownRun(Run, frozen=True, kw_only=True):
+    """A run with what it was given and everything that happened to it, oldest first."""
+
+    started_at: str
+    started_at_ms: int
+    principal: str
+    owner_alive: bool
+    inputs: Json
+    events: list[dict[str, Json]]
+
+
+class Approvers(Answer, frozen=True, kw_only=True):
+    """Who must agree."""
+
+    roles: list[str]
+    kinds: list[str]
+    count: int
+    not_requester: bool
+
+
+class Approval(Answer, frozen=True, kw_only=True):
+    """What waits for a person, with everything that would be approved; its digest binds it."""
+
+    run_id: str
+    step: str
+    capability: str
+    version: str
+    risk_level: str
+    rule: str
+    requester: str
+    digest: str
+    preview: Json
+    inputs: Json
+    approvers: Approvers
+    requested_at: str
+    requested_at_ms: int
+    expires_at_ms: int | None
+    expires_at: str | None
+    granted_by: list[str]
+
+
+class Approvals(Answer, frozen=True, kw_only=True):
+    """Everything that waits for a person, oldest first."""
+
+    approvals: list[Approval]
+
+
+class Chunk(Answer, frozen=True, kw_only=True):
+    """Some of the bytes of an attachment."""
+
+    data: bytes
+
+
+# -- the ledger -----------------------------------------------------------------------------------------------------------
+
+
+class LogLine(Answer, frozen=True, kw_only=True):
+    """One entry of the ledger: its place, who acted on which capability, and the event as it stands in the leaf."""
+
+    seq: int
+    at_ms: int
+    run_id: str | None
+    stream: str
+    n: int | None
+    kind: str
+    principal: str | None
+    capability: str | None
+    event: dict[str, Json]
+
+
+class LedgerFault(Answer, frozen=True, kw_only=True):
+    """One thing that is not as it was recorded, and the first entry that it touches."""
+
+    code: str
+    message: str
+    seq: int | None
+    last: int | None
+
+
+class LedgerTail(Answer, frozen=True, kw_only=True):
+    """Entries that no checkpoint covers yet; `authenticated` is null where the private key was not there to check them."""
+
+    entries: int
+    authenticated: bool | None
+
+
+class Verified(Answer, frozen=True, kw_only=True):
+    """What a verification has found; the ledger is what was recorded where `ok`."""
+
+    ok: bool
+    size: int
+    root: str
+    origin: str | None
+    first_bad: LedgerFault | None
+    faults: list[LedgerFault]
+    checkpoints: int
+    signed: int
+    unsigned: int
+    tail: LedgerTail
+    kept_size: int | None
+    payloads: int | None
+    blobs: int | None
+    erased: int
+    rows: int | None
+    seconds: dict[str, float] | None
+
+
+class Proof(Answer, frozen=True, kw_only=True):
+    """The text of a proof that an entry is in the ledger."""
+
+    seq: int
+    proof: str
+
+
+class Proven(Answer, frozen=True, kw_only=True):
+    """What a proof shows."""
+
+    index: int
+    stream: str | None
+    n: int | None
+    size: int
+    root: str
+    origin: str
+    entry: Json
+
+
+class Exported(Answer, frozen=True, kw_only=True):
+    """What was written to a folder."""
+
+    path: str
+    folder: str
+    entries: int
+    checkpoints: int
+    payloads: int | None
+
+
+class PublicKey(Answer, frozen=True, kw_only=True):
+    """The key that the ledger's checkpoints are signed with, under the ledger's own name."""
+
+    key: str
+
+
+# -- looking ahead --------------------------------------------------------------------------------------------------------
+
+
+class PlanApprovers(Answer, frozen=True, kw_only=True):
+    """Who would have to agree, and within which time."""
+
+    roles: list[str]
+    count: int
+    not_requester: bool
+    expires_ms: int | None
+    kinds: list[str]
+
+
+class Preview(Answer, frozen=True, kw_only=True):
+    """What would change."""
+
+    kind: str
+    diff: str
+
+
+class PlannedStep(Answer, frozen=True, kw_only=True):
+    """What is known of one step beforehand; `decision` is `UNKNOWN` where the gate's answer depends on what is not known yet."""
+
+    name: str
+    capability: str
+    version: str
+    target: str | None
+    operation_type: str
+    risk_level: str
+    decision: str
+    rule: str | None
+    reason: str
+    approvers: PlanApprovers | None
+    undo: str
+    preview: Preview
+    changes: bool
+    known: bool
+    error: Fault | None
+
+
+class PlanSummary(Answer, frozen=True, kw_only=True):
+    """Counts by what would happen, what can't be undone or known, and where the plan would stop."""
+
+    reads: int
+    changes: int
+    deletes: int
+    external: int
+    approvals: list[str]
+    denials: list[str]
+    failures: list[str]
+    not_undoable: list[str]
+    unknown: list[str]
+    stops_at: str | None
+
+
+class Plan(Answer, frozen=True, kw_only=True):
+    """A run that has not happened, kept under its id."""
+
+    plan_id: str
+    workflow: str | None
+    steps: list[PlannedStep]
+    summary: PlanSummary
+
+
+class ReplayedStatus(Answer, frozen=True, kw_only=True):
+    """How the run stood, and how it stands when it is run again."""
+
+    recorded: str
+    replayed: str
+
+
+class PolicyChange(Answer, frozen=True, kw_only=True):
+    """The policy that decided then and the one that decides today, by their digests."""
+
+    recorded: str
+    now: str
+    changed: bool
+
+
+class ReplayDifference(Answer, rename={"where": "in"}, frozen=True, kw_only=True):
+    """One thing that was another: a decision, an output or an event."""
+
+    where: str
+    step: str | None
+    recorded: Json
+    replayed: Json
+    patch: list[dict[str, Json]] | UnsetType = UNSET
+
+
+class Replayed(Answer, frozen=True, kw_only=True):
+    """How a run compares with its record."""
+
+    run_id: str
+    workflow: str | None
+    equal: bool
+    status: ReplayedStatus
+    steps: int
+    differences: list[ReplayDifference]
+    policy: PolicyChange
+    against: dict[str, str]
+    capabilities: list[dict[str, Json]]
+    stopped: list[str]
+    assumed: list[str]
+    masked: list[str]
+
+
+class Snapshot(Answer, frozen=True, kw_only=True):
+    """The file of a run's snapshot."""
+
+    data: bytes
+
+
+# -- what can be called ---------------------------------------------------------------------------------------------------
+
+
+class Standing(Answer, frozen=True, kw_only=True):
+    """How a version stands: whether it can be called, and by what else than its number it is named."""
+
+    state: str
+    latest: bool
+    labels: list[str]
+    created_at: str | None
+    created_at_ms: int | None
+
+
+class SideEffects(Answer, frozen=True, kw_only=True):
+    """What a call changes in the world."""
+
+    reversible: bool
+    scope: str
+    description: str
+
+
+class Compensation(Answer, frozen=True, kw_only=True):
+    """How a call is taken back."""
+
+    supported: bool
+    strategy: str | None
+    capability_id: str | None
+
+
+class Risk(Answer, frozen=True, kw_only=True):
+    """How dangerous a call is."""
+
+    level: str
+    justification: str
+    requires_approval: bool
+
+
+class Capability(Answer, frozen=True, kw_only=True):
+    """One version of a capability: its spec, and how it stands. `how`: by what a reference to it was resolved."""
+
+    id: str
+    version: str
+    name: str
+    description: str
+    operation_type: str
+    side_effects: SideEffects
+    compensation: Compensation
+    risk: Risk
+    idempotent: bool
+    timeout: float | None
+    secrets: list[str]
+    parameters: dict[str, Json]
+    returns: dict[str, Json]
+    sandbox: dict[str, Json] | None
+    labels: list[str]
+    spec_version: int
+    fingerprint: str
+    standing: Standing
+    how: str | UnsetType = UNSET
+
+
+class Capabilities(Answer, frozen=True, kw_only=True):
+    """Every version that can be called, by id and version."""
+
+    capabilities: list[Capability]
+
+
+class Parameters(Answer, frozen=True, kw_only=True):
+    """What callers who write a reference send, as a JSON Schema; `id` is the capability's."""
+
+    id: str
+    schema: dict[str, Json]
+
+
+class VersionLine(Answer, frozen=True, kw_only=True):
+    """One version over time."""
+
+    capability: str
+    version: str
+    fingerprint: str
+    created_at: str | None
+    created_at_ms: int | None
+    state: str
+    labels: list[str]
+    latest: bool
+    retired_at_ms: int | None
+
+
+class LabelChange(Answer, frozen=True, kw_only=True):
+    """A label that was put on a version, or taken away."""
+
+    label: str
+    version: str | None
+    at: str
+    at_ms: int
+    by: str | None
+
+
+class CapabilityHistory(Answer, frozen=True, kw_only=True):
+    """Every version of a capability, and every change of its labels, the newest first."""
+
+    capability: str
+    versions: list[VersionLine]
+    labels: list[LabelChange]
+
+
+class CapabilityDiff(Answer, rename={"old": "from", "new": "to"}, frozen=True, kw_only=True):
+    """What changes from one version to another; `served`: the newer one can serve the older one's callers."""
+
+    capability: str
+    old: str
+    new: str
+    breaking: bool
+    counts: dict[str, int]
+    changes: list[dict[str, Json]]
+    served: bool
+    missing: str | None
+
+
+# -- the policy -----------------------------------------------------------------------------------------------------------
+
+
+class RuleReport(Answer, frozen=True, kw_only=True):
+    """One rule of the policy: whether it holds, and why it was passed over."""
+
+    rule: str
+    decision: str
+    holds: bool | None
+    reached: bool
+    because: str
+
+
+class NearestRule(Answer, frozen=True, kw_only=True):
+    """The rule before the deciding one that would have given another answer, had `missing` held."""
+
+    rule: str
+    effect: str
+    missing: list[str]
+
+
+class Explained(Answer, frozen=True, kw_only=True):
+    """A decision with the whole policy around it."""
+
+    principal: str
+    capability: str
+    risk_level: str
+    decision: str
+    rule: str
+    reason: str
+    code: str | None
+    approvers: PlanApprovers | None
+    policy_digest: str
+    rules: list[RuleReport]
+    nearest: NearestRule | None
+    complete: bool
+    """The parameters are those of a whole call; without all of them a rule that reads one may answer otherwise."""
+
+
+class Finding(Answer, frozen=True, kw_only=True):
+    """A mistake in a policy, or a rule that can never decide."""
+
+    severity: str
+    kind: str
+    message: str
+    path: str | None
+    rule: str | None
+    hint: str | None
+
+
+class PolicyChecked(Answer, frozen=True, kw_only=True):
+    """What was found in a policy; `ok` where it can be used."""
+
+    path: str
+    ok: bool
+    findings: list[Finding]
+
+
+class CaseResult(Answer, frozen=True, kw_only=True):
+    """What the policy answered to one case."""
+
+    name: str
+    passed: bool
+    path: str
+    expect: str
+    decision: str
+    rule: str
+    reason: str
+    fault: str | None
+
+
+class PolicyTested(Answer, frozen=True, kw_only=True):
+    """What the policy answered to the cases of a file; `ok` where each is as expected."""
+
+    path: str
+    ok: bool
+    cases: list[CaseResult]
+
+
+class PolicyInForce(Answer, frozen=True, kw_only=True):
+    """The policy that decides: where it stands (None: built in), how many rules it has, and what names it."""
+
+    path: str | None
+    rules: int
+    digest: str
+
+
+# -- plugins --------------------------------------------------------------------------------------------------------------
+
+
+class Plugin(Answer, frozen=True, kw_only=True):
+    """One plugin, and how far it is trusted."""
+
+    name: str
+    status: str
+    origin: str | None
+    version: str | None
+    digest: str | None
+    required: bool
+    capabilities: list[str]
+    error: Fault | None
+    in_process: bool
+
+
+class Plugins(Answer, frozen=True, kw_only=True):
+    """The plugins that were found or are trusted."""
+
+    plugins: list[Plugin]
+
+
+class PluginHealth(Answer, frozen=True, kw_only=True):
+    """How a trusted plugin says that it is."""
+
+    name: str
+    status: str
+    detail: str
+
+
+class PluginsHealth(Answer, frozen=True, kw_only=True):
+    """The same of several."""
+
+    plugins: list[PluginHealth]
+
+
+class PluginFaults(Answer, frozen=True, kw_only=True):
+    """Why each trusted plugin that can't be loaded is left out, by name."""
+
+    faults: dict[str, Fault]
+
+
+# -- secrets --------------------------------------------------------------------------------------------------------------
+
+
+class SecretAccess(Answer, frozen=True, kw_only=True):
+    """One access to a secret, as the ledger tells of it."""
+
+    run_id: str
+    step: str | None
+    attempt: int
+    capability: str | None
+    outcome: str
+    provider: str | None
+    at_ms: int
+    used_replaced: bool | None | UnsetType = UNSET
+    is_current: bool | None | UnsetType = UNSET
+
+
+class Secret(Answer, frozen=True, kw_only=True):
+    """One secret: where it is kept, how it stands, who may have it. Never its value."""
+
+    name: str
+    source: str
+    status: str
+    code: str | None
+    capabilities: list[str]
+    hosts: list[str]
+    specs: list[str]
+    rotating: bool
+    last_access: SecretAccess | None
+
+
+class Secrets(Answer, frozen=True, kw_only=True):
+    """Every secret that the configuration, a capability or the ledger names."""
+
+    secrets: list[Secret]
+
+
+class SecretWritable(Answer, frozen=True, kw_only=True):
+    """The name is one that a value can be kept under."""
+
+    name: str
+
+
+class SecretStored(Answer, frozen=True, kw_only=True):
+    """Where a value was put, and whether a living owner was told."""
+
+    name: str
+    source: str
+    owner_told: bool
+
+
+class SecretRotated(Answer, frozen=True, kw_only=True):
+    """How a secret stands after its value was replaced, confirmed or put back, and which unfinished runs were given the other."""
+
+    name: str
+    source: str
+    state: str
+    owner_told: bool
+    unfinished: list[SecretAccess] | UnsetType = UNSET
+
+
+class SecretReference(Answer, frozen=True, kw_only=True):
+    """A line of a file that refers to a secret."""
+
+    file: str
+    line: int
+
+
+class SecretUsers(Answer, frozen=True, kw_only=True):
+    """Who uses a secret, and who did."""
+
+    name: str
+    specs: list[str]
+    grants: list[str]
+    hosts: list[str]
+    files: list[SecretReference]
+    accesses: list[SecretAccess]

@@ -1,0 +1,82 @@
+"""The service for a process that carries out one request and ends, such as a command line's. Nothing here prompts or prints.
+
+Only what a request needs is imported for it: one that reads pays for no engine and for no event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from assent.errors import InternalError
+from assent.runtime.service.requests import Asking, Driving, Events, OnProgress, Reading, Request, Stream
+from assent.runtime.service.service import Service
+
+if TYPE_CHECKING:
+    from assent.runtime.settings.effective import Settings
+
+A = TypeVar("A")
+
+
+def perform(request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
+    """The answer to a request of the principal of these settings; what it raises is an `AssentError`, or `Interrupted`.
+
+    A `Driving` one makes the process the owner of the state directory for as long as it takes, or is handed to the living owner.
+    For what `on_progress` is told see `_owner.execute`.
+    """
+    answer: A
+    if isinstance(request, Reading):
+        answer = _at_once(Service(settings).perform(request))
+    elif isinstance(request, Driving):
+        from assent.runtime.service import _owner
+
+        answer = _owner.execute(request, settings, on_progress=on_progress)
+    elif isinstance(request, Asking):
+        from assent.runtime.service import _asking
+
+        answer = _asking.ask(request, settings)
+    else:
+        import asyncio
+
+        answer = asyncio.run(Service(settings).perform(request, tell=on_progress))
+    return answer
+
+
+def stream(request: Stream[A], settings: Settings) -> Iterator[A]:
+    """The parts of the answer to a request that has many."""
+    # What `Service.stream` is declared as leaves out that it can be closed early.
+    parts = cast("AsyncGenerator[A, None]", Service(settings).stream(request))
+    if not isinstance(request, Events):
+        yield from _drawn(parts, _at_once)
+        return
+    import asyncio
+
+    async def waited(work: Awaitable[Any]) -> Any:  # `Any`: as in `_drawn`
+        return await work
+
+    with asyncio.Runner() as runner:
+        yield from _drawn(parts, lambda work: runner.run(waited(work)))
+
+
+def _drawn(parts: AsyncGenerator[A, None], carry_out: Callable[[Awaitable[Any]], Any]) -> Iterator[A]:
+    # `Any`: what is carried out is a part, or the end.
+    try:
+        while True:
+            try:
+                part: A = carry_out(anext(parts))
+            except StopAsyncIteration:
+                return
+            yield part
+    finally:
+        carry_out(parts.aclose())
+
+
+def _at_once(work: Awaitable[A]) -> A:
+    """What comes of something that only reads. INVARIANT: that waits for nobody, so it needs no event loop, which takes 10 ms."""
+    waiting = work.__await__()
+    try:
+        next(waiting)
+    except StopIteration as done:
+        answer: A = done.value
+        return answer
+    raise InternalError("INTERNAL_ERROR", "a request that only reads waits for something")

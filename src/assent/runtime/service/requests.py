@@ -1,0 +1,571 @@
+"""Everything that can be asked of Assent, as one struct for each operation; what it is answered with is its type argument.
+
+A door makes one of these from what it was told and hands it to `service.perform`; on the owner's socket it travels as JSON, with
+its tag under `op`. Nothing here imports anything that costs time: a command that only reads pays for no engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from assent.runtime.service import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from assent.errors import Json
+    from assent.runtime.settings.effective import Settings
+else:
+    Json = Any  # msgspec has no recursive types: what stands here is whatever JSON was given
+
+A = TypeVar("A")
+
+OnProgress: TypeAlias = "Callable[[dict[str, Json]], None]"
+"""Is told what happens while a request is carried out."""
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who asks: a principal, whether it is merely asserted (`--as`), and the user id that the operating system vouches for.
+
+    Whoever takes a request over a wire puts the user id in; what the other end says of itself is not believed.
+    """
+
+    principal: str
+    asserted: bool = False
+    os_uid: int | None = None
+
+
+def asker_of(settings: Settings) -> Asker:
+    """Who asks where nobody else is named: the principal of the settings."""
+    return Asker(principal=str(settings.principal), asserted=settings.asserted)
+
+
+class Request(
+    msgspec.Struct,
+    Generic[A],
+    frozen=True,
+    kw_only=True,
+    tag_field="op",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+):
+    """One operation that is answered with an `A`."""
+
+
+def operation_of(kind: type[Request[A]]) -> str:
+    """The name of the operation that this kind of request asks for: its tag."""
+    return str(kind.__struct_config__.tag)
+
+
+class Driving(Request[A], frozen=True):
+    """It changes the record: the owner of the state performs it, and where there is none, whoever asks becomes it."""
+
+
+class Beginning(Driving[A], frozen=True):
+    """It begins a run, so it is refused by an owner that works under another policy, other roles or other settings."""
+
+
+class Asking(Request[A], frozen=True):
+    """Only the process that owns the state can answer; None where there is no such process. Nobody is started to be asked."""
+
+
+class Informed(Request[A], frozen=True):
+    """It needs what is installed, configured and in force here, and owns nothing."""
+
+
+class Reading(Request[A], frozen=True):
+    """It reads what was recorded, or not even that: no lock, nothing written, and nothing imported but what reads."""
+
+
+class Stream(Reading[A], frozen=True):
+    """It is answered with any number of `A`, one after the other."""
+
+
+# -- what drives runs -----------------------------------------------------------------------------------------------------
+
+
+class Run(Beginning[answers.Run], tag="run", frozen=True):
+    """Run a workflow, or exactly what a saved plan showed."""
+
+    plan: str | None = None
+    """The id of a saved plan; then nothing else is given."""
+    text: str = ""
+    """The workflow's document."""
+    source: str = "<text>"
+    """What the document is called where it is complained about."""
+    base: str = "."
+    """The folder that the workflows it inlines are looked for in."""
+    inputs: dict[str, Json] = {}
+    environment: str | None = None
+
+
+class Call(Beginning[answers.Run], tag="call", frozen=True):
+    """Call one capability: a run of one step."""
+
+    capability: str
+    """`id`, or `id@version`."""
+    parameters: dict[str, Json] = {}
+    words: dict[str, str] = {}
+    """Further parameters as texts, each read by the type that it declares, as on a command line."""
+    environment: str | None = None
+
+
+class OpenSession(Beginning[answers.Session], tag="session", frozen=True):
+    """Begin a run whose steps arrive one at a time."""
+
+    environment: str | None = None
+
+
+class AddStep(Driving[answers.Run], tag="add_step", frozen=True):
+    """Add a step to a session and wait for its outcome; the session with this step alone."""
+
+    run: str
+    capability: str
+    parameters: dict[str, Json] = {}
+
+
+class CloseSession(Driving[answers.Run], tag="close", frozen=True):
+    """Add no more steps to a session: it succeeds once all are settled."""
+
+    run: str
+
+
+class Approve(Driving[answers.Run], tag="approve", frozen=True):
+    """Agree to what waits, and drive the run on."""
+
+    run: str
+    step: str | None = None
+    """May be left out where only one waits."""
+    digest: str | None = None
+    """What was shown; without it the journal keeps that nobody confirmed it."""
+
+
+class Reject(Driving[answers.Run], tag="reject", frozen=True):
+    """Refuse what waits; the run ends as by a denial."""
+
+    run: str
+    step: str | None = None
+    digest: str | None = None
+    reason: str = ""
+
+
+class Cancel(Driving[answers.Run], tag="cancel", frozen=True):
+    """Stop a run between effects and take its effects back."""
+
+    run: str
+
+
+class Resume(Driving[answers.Resumed], tag="resume", frozen=True):
+    """Go on with a run, or with every run that nobody drives."""
+
+    run: str | None = None
+
+
+class Undo(Driving[answers.Run], tag="undo", frozen=True):
+    """Take a finished run back."""
+
+    run: str
+    partial: bool = False
+    """Leave out what can't be taken back."""
+
+
+class Resolve(Driving[answers.Run], tag="resolve", frozen=True):
+    """Say what became of a step that the runtime could not settle."""
+
+    run: str
+    step: str
+    resolution: Literal["happened", "not_happened", "compensated", "abandon"]
+    output: Json = None
+    """What the step gave, where it happened."""
+
+
+class Erase(Driving[answers.Erased], tag="erase", frozen=True):
+    """Erase the payloads and pre-images of a finished run."""
+
+    run: str
+
+
+# -- what else changes the record -----------------------------------------------------------------------------------------
+
+
+class Label(Driving[answers.Labelled], tag="label", frozen=True):
+    """Put a label on the version that a reference means."""
+
+    reference: str
+    label: str
+
+
+class Unlabel(Driving[answers.Unlabelled], tag="unlabel", frozen=True):
+    """Take a label away from a capability."""
+
+    capability: str
+    label: str
+
+
+class Retire(Driving[answers.Retired], tag="retire", frozen=True):
+    """Let no new run use a version."""
+
+    reference: str
+    dry_run: bool = False
+
+
+class RetryDelivery(Driving[answers.Delivery], tag="retry_delivery", frozen=True):
+    """Attempt a delivery now."""
+
+    delivery: str
+
+
+class CancelDelivery(Driving[answers.Delivery], tag="cancel_delivery", frozen=True):
+    """Attempt a delivery no more."""
+
+    delivery: str
+
+
+# -- what only a living owner can answer ----------------------------------------------------------------------------------
+
+
+class Health(Asking[answers.Health | None], tag="health", frozen=True):
+    """How the process that owns the state is, and what it has counted."""
+
+
+class ForgetSecret(Asking[answers.Forgotten | None], tag="forget_secret", frozen=True):
+    """Have the owner fetch a secret's value anew at its next use."""
+
+    name: str
+
+
+# -- what a workspace is asked, with nothing owned ------------------------------------------------------------------------
+
+
+class Plan(Informed[answers.Plan], tag="plan", frozen=True):
+    """What a run of a workflow would do; it is kept, and nothing is executed."""
+
+    text: str
+    source: str = "<text>"
+    base: str = "."
+    inputs: dict[str, Json] = {}
+    environment: str | None = None
+    execute_captured: bool = False
+    """Programs whose writes are captured are run in the sandbox, so that the plan can show what they write."""
+
+
+class Replay(Informed[answers.Replayed], tag="replay", frozen=True):
+    """Run a recorded run again against what was recorded, touching nothing, and tell what differs."""
+
+    run: str
+    """Its id; only a name where a snapshot is given."""
+    snapshot: bytes | None = None
+    capability_version: str | None = None
+    """`VERSION` or `ID@VERSION`, which really runs, on a simulated world."""
+
+
+class Snapshot(Informed[answers.Snapshot], tag="snapshot", frozen=True):
+    """A run as it stands, without its secrets, to be replayed anywhere."""
+
+    run: str
+
+
+class Capabilities(Informed[answers.Capabilities], tag="capabilities", frozen=True):
+    """What can be called; with a pattern, what it matches by id (`*` is any characters, and without one it is a part)."""
+
+    pattern: str | None = None
+
+
+class Capability(Informed[answers.Capability], tag="capability", frozen=True):
+    """The version that a reference means."""
+
+    reference: str
+
+
+class Parameters(Informed[answers.Parameters], tag="parameters", frozen=True):
+    """What callers who write this reference send; also of a retired version whose callers another one serves."""
+
+    reference: str
+
+
+class CapabilityHistory(Informed[answers.CapabilityHistory], tag="capability_history", frozen=True):
+    """The versions of a capability over time."""
+
+    capability: str
+
+
+class CapabilityDiff(Informed[answers.CapabilityDiff], tag="capability_diff", frozen=True):
+    """What changes between two versions; each is what may stand behind the `@` of a reference."""
+
+    capability: str
+    old: str
+    new: str
+
+
+class ExplainPolicy(Informed[answers.Explained], tag="explain_policy", frozen=True):
+    """Which rule decides a call, and why no earlier one did: the very question that the call's admission would ask."""
+
+    capability: str
+    parameters: dict[str, Json] = {}
+    workflow: str | None = None
+    environment: str | None = None
+    run_labels: tuple[str, ...] = ()
+    """What the calls before it in the same run were labelled with."""
+    mode: Literal["workflow", "session"] = "workflow"
+    risk_level: Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"] | None = None
+    """What the step's author raises the risk to."""
+    keeps_undo: bool = True
+    """False: as a step that says `undo: none`."""
+
+
+class CheckPolicy(Informed[answers.PolicyChecked], tag="check_policy", frozen=True):
+    """Find mistakes in a policy's text, and rules that can never decide."""
+
+    text: str
+    path: str
+
+
+class TestPolicy(Informed[answers.PolicyTested], tag="test_policy", frozen=True):
+    """Put cases to the policy in force."""
+
+    __test__ = False
+
+    text: str
+    path: str
+
+
+class PolicyInForce(Informed[answers.PolicyInForce], tag="policy", frozen=True):
+    """The policy that decides here."""
+
+
+class Plugins(Informed[answers.Plugins], tag="plugins", frozen=True):
+    """The plugins of the workspace, and how far each is trusted; nothing of them is imported.
+
+    `with_ledger`: also what only the ledger refuses.
+    """
+
+    with_ledger: bool = False
+
+
+class PluginsHealth(Informed[answers.PluginsHealth], tag="plugins_health", frozen=True):
+    """Load the trusted plugins, or one, and ask each how it is."""
+
+    name: str | None = None
+
+
+class PluginFaults(Informed[answers.PluginFaults], tag="plugin_faults", frozen=True):
+    """Why trusted plugins can't be loaded."""
+
+
+class Secrets(Informed[answers.Secrets], tag="secrets", frozen=True):
+    """Every secret that is named somewhere, without its value."""
+
+
+class SecretUsers(Informed[answers.SecretUsers], tag="secret_users", frozen=True):
+    """Who uses a secret, and who did."""
+
+    name: str
+
+
+class RequireSecret(Informed[answers.SecretWritable], tag="require_secret", frozen=True):
+    """Refuse what can be no secret's name, or one that Assent only reads: to be asked before anybody types a value."""
+
+    name: str
+    is_written: bool = True
+
+
+class SetSecret(Informed[answers.SecretStored], tag="set_secret", frozen=True):
+    """Put a value where the secret is kept."""
+
+    name: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"SetSecret(name={self.name!r}, value=***)"
+
+
+class RotateSecret(Informed[answers.SecretRotated], tag="rotate_secret", frozen=True):
+    """Replace a secret's value, and keep the old one until it is confirmed or undone."""
+
+    name: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"RotateSecret(name={self.name!r}, value=***)"
+
+
+class ConfirmSecret(Informed[answers.SecretRotated], tag="confirm_secret", frozen=True):
+    """The new value works: forget the old one."""
+
+    name: str
+
+
+class UndoSecret(Informed[answers.SecretRotated], tag="undo_secret", frozen=True):
+    """Put the old value back."""
+
+    name: str
+
+
+# -- looking back: nobody is disturbed, and nothing is written ------------------------------------------------------------
+
+
+class Runs(Reading[answers.Runs], tag="runs", frozen=True):
+    """The newest runs, newest last; only those with one of these statuses, and only older ones than the run `before`."""
+
+    status: tuple[str, ...] = ()
+    limit: int | None = None
+    before: str | None = None
+
+
+class Unfinished(Reading[answers.Unfinished], tag="unfinished", frozen=True):
+    """How many runs wait for `resume`."""
+
+
+class Show(Reading[answers.ShownRun], tag="show", frozen=True):
+    """One run with its events; an unambiguous beginning of its id is enough."""
+
+    run: str
+
+
+class Approvals(Reading[answers.Approvals], tag="approvals", frozen=True):
+    """What waits for a person; of one run, or of all."""
+
+    run: str | None = None
+
+
+class Deliveries(Reading[answers.Deliveries], tag="deliveries", frozen=True):
+    """Webhooks, of one status, and at most so many of the newest."""
+
+    status: str | None = None
+    limit: int | None = None
+
+
+class VerifyLedger(Reading[answers.Verified], tag="verify", frozen=True):
+    """Whether the ledger is what was recorded; `checkpoint` is the text of one kept elsewhere, `key` a public key."""
+
+    checkpoint: str | None = None
+    key: str | None = None
+
+
+class Prove(Reading[answers.Proof], tag="prove", frozen=True):
+    """A self-contained proof that an entry is in the ledger."""
+
+    seq: int
+
+
+class Export(Reading[answers.Exported], tag="export", frozen=True):
+    """Write the whole ledger to a folder, verifiable elsewhere."""
+
+    folder: str
+    base: str = "."
+    """What a relative folder is below."""
+
+
+class PublicKey(Reading[answers.PublicKey], tag="public_key", frozen=True):
+    """The ledger's public key."""
+
+
+# -- what needs no state --------------------------------------------------------------------------------------------------
+
+
+class VerifyProof(Reading[answers.Proven], tag="verify_proof", frozen=True):
+    """What a proof shows, checked with the ledger's public key alone."""
+
+    proof: str
+    key: str
+
+
+class VerifyExport(Reading[answers.Verified], tag="verify_export", frozen=True):
+    """Whether an export is what was recorded; without a key the one that came with it is used."""
+
+    folder: str
+    key: str | None = None
+
+
+# -- answers in many parts ------------------------------------------------------------------------------------------------
+
+
+class AuditLog(Stream[answers.LogLine], tag="audit_log", frozen=True):
+    """The entries of the ledger that pass a filter, in log order. `capability` may be a pattern (`io.fs.*`)."""
+
+    run: str | None = None
+    principal: str | None = None
+    capability: str | None = None
+    decision: str | None = None
+    since_ms: int | None = None
+    kinds: frozenset[str] = frozenset()
+
+
+class Attachment(Stream[answers.Chunk], tag="attachment", frozen=True):
+    """The bytes beside an output or an error of a run; the beginning of their digest is enough."""
+
+    run: str
+    digest: str
+
+
+class Events(Stream[answers.RunEvent], tag="events", frozen=True):
+    """What happens to a run from its event number `since` on, each event once it is durable, whoever drives the run.
+
+    Ends when nothing more comes of the run by itself (it has ended, needs attention, or nobody drives it), or after `within_ms`.
+    """
+
+    run: str
+    since: int = 0
+    within_ms: int | None = None
+
+
+AnyRequest: TypeAlias = (
+    Run
+    | Call
+    | OpenSession
+    | AddStep
+    | CloseSession
+    | Approve
+    | Reject
+    | Cancel
+    | Resume
+    | Undo
+    | Resolve
+    | Erase
+    | Label
+    | Unlabel
+    | Retire
+    | RetryDelivery
+    | CancelDelivery
+    | Health
+    | ForgetSecret
+    | Plan
+    | Replay
+    | Snapshot
+    | Capabilities
+    | Capability
+    | Parameters
+    | CapabilityHistory
+    | CapabilityDiff
+    | ExplainPolicy
+    | CheckPolicy
+    | TestPolicy
+    | PolicyInForce
+    | Plugins
+    | PluginsHealth
+    | PluginFaults
+    | Secrets
+    | SecretUsers
+    | RequireSecret
+    | SetSecret
+    | RotateSecret
+    | ConfirmSecret
+    | UndoSecret
+    | Runs
+    | Unfinished
+    | Show
+    | Approvals
+    | Deliveries
+    | VerifyLedger
+    | Prove
+    | Export
+    | PublicKey
+    | VerifyProof
+    | VerifyExport
+)
+"""What is answered with one answer."""
+
+AnyStream: TypeAlias = AuditLog | Attachment | Events
+"""What is answered with many."""

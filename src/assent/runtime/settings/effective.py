@@ -1,0 +1,510 @@
+"""What a command works with: workspace, state, policy, identity and limits, each with the place its value comes from.
+
+Precedence, highest first: flag, `ASSENT_*`, `assent.toml` of the workspace, the user's `config.toml`, default. Nothing heavy is
+imported here: every command resolves settings, and start-up time is a promise.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from assent.errors import InputError, Json
+from assent.runtime._areas import AREAS
+from assent.runtime.settings._configuration import (
+    LIMITS,
+    PLUGINS,
+    PROJECT_FILE,
+    PROJECT_SCHEMA,
+    REMOVED,
+    USER_SCHEMA,
+    Configuration,
+    load_configuration,
+    place_of,
+)
+from assent.runtime.settings._identity import Identities, login_of, own_name
+from assent.runtime.settings._places import (
+    PLUGIN_LOCK,
+    STATE_NAME,
+    create_state,
+    name_of,
+    read_policy_file,
+    runtime_folder,
+)
+from assent.runtime.settings._sandbox import SANDBOX, SandboxSettings, sandbox_settings
+from assent.runtime.settings._secrets import (
+    VAULT,
+    VAULT_TABLE,
+    ConfiguredSecret,
+    SecretSettings,
+    VaultSettings,
+    configured_secret,
+    require_distinct,
+)
+from assent.spec.documents.settings import Named, Setting, Table, fields, listed, tables, unit_of
+from assent.spec.documents.settings import path as path_setting
+from assent.spec.documents.toml import Key
+from assent.spec.ids import LABEL
+from assent.spec.principal import Principal
+
+LOGGER: Final = logging.getLogger("assent.settings")
+
+VARIABLES: Final[Mapping[str, str]] = {
+    "workspace": "ASSENT_WORKSPACE",
+    "state": "ASSENT_STATE",
+    "policy": "ASSENT_POLICY",
+    "principal": "ASSENT_PRINCIPAL",
+    "environment": "ASSENT_ENVIRONMENT",
+    "ledger.key": "ASSENT_LEDGER_KEY",
+}
+"""The environment variable of each setting that has one."""
+
+
+_CHOSEN: Final = frozenset({"state", "policy", "ledger.key", "environment", "principal"})
+"""Settings that do not change what a process does for another; the policy has a digest of its own."""
+
+
+def _digest(value: Json) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `calls` within `window_ms`, for whom the patterns fit; `per` says who has a count of their own."""
+
+    name: str
+    calls: int
+    window_ms: int
+    capability: str
+    principal: str
+    per: tuple[Literal["principal", "capability"], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that the workspace sets, each with its unit; None leaves the part's own default."""
+
+    concurrency: int = 8
+    concurrency_of_all: int = 256
+    step_timeout_ms: int = 2 * 3600 * 1000
+    grace_ms: int = 10_000
+    foreach_items: int = 10_000
+    payload_bytes: int = 64 << 20
+    max_pre_image_bytes: int = 64 << 20
+    plan_expiry_ms: int = 7 * 24 * 3600 * 1000
+    rates: tuple[Rate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting as it holds: its name, its value as JSON, and where that comes from (`--state`, `assent.toml:4` …)."""
+
+    name: str
+    value: Json
+    source: str
+    unit: str | None = None
+    """What a number counts: `ms` or `bytes`; None where it counts itself."""
+
+    def to_json(self) -> dict[str, Json]:
+        """The same as JSON data."""
+        return {"name": self.name, "value": self.value, "source": self.source, "unit": self.unit}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that is configured, resolved once at the door. Paths are absolute; nothing has been created."""
+
+    workspace: Path
+    state: Path
+    policy_path: Path | None
+    key_path: Path
+    config_path: Path | None
+    environment: str | None
+    principal: Principal
+    asserted: bool
+    os_uid: int
+    identities: Identities
+    limits: Limits
+    app: Mapping[str, Json]
+    secrets: SecretSettings
+    areas: Mapping[str, Mapping[str, Json]]
+    """What holds of each area of capabilities: the keys of its table, checked, with defaults where nobody said anything."""
+    plugin_paths: tuple[str, ...]
+    required_plugins: frozenset[str]
+    sandbox: SandboxSettings
+    """Where nothing confines programs, they run all the same."""
+    effective: tuple[Effective, ...]
+    runtime_home: Path | None
+    temporary_home: Path
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        workspace: Path | None = None,
+        state: Path | None = None,
+        policy: Path | None = None,
+        principal: str | None = None,
+        environ: Mapping[str, str],
+        cwd: Path,
+    ) -> Self:
+        """The settings of a command that was given these flags, in this environment and folder.
+
+        Raises `InputError` CONFIG_INVALID (file, line, suggestion), WORKSPACE_MISSING, SPEC_INVALID for a text that is no
+        principal, and `RefusedError` IDENTITY_REFUSED. The policy file is not opened here.
+        """
+        home = _home(environ)
+        root, config, source = _find_workspace(workspace, environ, cwd, home)
+        user_file = _configuration_home(environ, home) / "config.toml"
+        layers = _Layers(environ, cwd, home, config, load_configuration(user_file, USER_SCHEMA, home))
+        layers.note("workspace", str(root), source)
+
+        state_path = layers.path("state", state, "--state", ("workspace", "state"), root / STATE_NAME)
+        policy_path = layers.optional_path("policy", policy, "--policy", ("policy",))
+        default_key = _configuration_home(environ, home) / "keys" / name_of(state_path)
+        key_path = layers.path("ledger.key", None, "", ("ledger", "key"), default_key)
+        environment = layers.text("environment", ("workspace", "environment"))
+
+        os_uid = os.getuid()
+        identities = _identities(config)
+        layers.note("identity.strict", identities.strict, layers.source_of(("identity", "strict")))
+        name, asserted = layers.principal(principal, identities, os_uid)
+        who = identities.principal_of(name, asserted=asserted, os_uid=os_uid)
+        limits = layers.limits()
+        app = _application(config)
+        if app:
+            # Its keys and not its values: what an application is told may be more than `doctor` should show.
+            layers.note("app", [*app], layers.source_of(("app",)))
+        plugins = layers.table(("plugins",), PLUGINS)
+        return cls(
+            workspace=root,
+            state=state_path,
+            policy_path=policy_path,
+            key_path=key_path,
+            config_path=None if config is None else config.path,
+            environment=environment,
+            principal=who,
+            asserted=asserted,
+            os_uid=os_uid,
+            identities=identities,
+            limits=limits,
+            app=app,
+            secrets=layers.secrets(),
+            areas={name: layers.table((name,), area.SECTION) for name, area in AREAS.items()},
+            plugin_paths=listed(plugins, "paths"),
+            required_plugins=frozenset(listed(plugins, "required")),
+            sandbox=sandbox_settings(layers.table(("sandbox",), SANDBOX)),
+            effective=tuple(layers.noted),
+            runtime_home=_folder(environ, "XDG_RUNTIME_DIR"),
+            temporary_home=_folder(environ, "TMPDIR") or Path("/tmp"),  # noqa: S108 - owner and mode are checked on use
+        )
+
+    def digests(self) -> dict[str, str]:
+        """Names `roles`, who is who and may what, and `settings`, everything else that governs a run here.
+
+        What each command chooses for itself (who acts, in which environment) is in neither, and nor is where things are kept.
+        """
+        identities = self.identities
+        roles: Json = {
+            "strict": identities.strict,
+            "roles": {name: [*sorted(roles)] for name, roles in identities.roles.items()},
+            "uids": dict(identities.uids),
+        }
+        settings: Json = {one.name: one.value for one in self.effective if one.name not in _CHOSEN}
+        return {"roles": _digest(roles), "settings": _digest(settings)}
+
+    @property
+    def roles(self) -> Mapping[str, frozenset[str]]:
+        """The roles of every configured principal, keyed by `type:id`."""
+        return self.identities.roles
+
+    @property
+    def control_files(self) -> tuple[Path, ...]:
+        """Files that no capability may change, whether they exist yet or not: configuration, policy, signing key, plugin lock."""
+        configured = (self.config_path, self.policy_path, self.key_path)
+        named = (self.workspace / PROJECT_FILE, self.plugin_lock, *configured)
+        return tuple(dict.fromkeys(path for path in named if path is not None))
+
+    @property
+    def plugin_lock(self) -> Path:
+        """The file that says which plugins are trusted; it need not exist."""
+        return self.workspace / PLUGIN_LOCK
+
+    def principal_of(self, text: str, *, asserted: bool, os_uid: int) -> Principal:
+        """The principal that a process of `os_uid` acts as, with its roles; IDENTITY_REFUSED, SPEC_INVALID."""
+        return self.identities.principal_of(text, asserted=asserted, os_uid=os_uid)
+
+    def policy_bytes(self) -> bytes | None:
+        """The configured policy file, or None where the built-in policy holds.
+
+        Raises `InputError` POLICY_MISSING, POLICY_PERMISSIONS or POLICY_INVALID.
+        """
+        return None if self.policy_path is None else read_policy_file(self.policy_path)
+
+    def read_app(self) -> Mapping[str, Json]:
+        """The `[app]` table as it stands in the file now; `InputError` CONFIG_INVALID."""
+        return _application(
+            None if self.config_path is None else load_configuration(self.config_path, PROJECT_SCHEMA)
+        )
+
+    def create_state(self) -> None:
+        """Make the state directory (0700, with its own ignore file); STATE_PERMISSIONS, STATE_UNUSABLE."""
+        create_state(self.state)
+
+    def runtime_dir(self) -> Path:
+        """The short private folder, made here, in which owners of state directories listen.
+
+        Raises `InputError` RUNTIME_DIR_UNSAFE when that folder is not this user's alone.
+        """
+        return runtime_folder(self.runtime_home, self.temporary_home, self.os_uid)
+
+
+# -- layers ------------------------------------------------------------------------------------------------------------
+
+
+class _Layers:
+    """The sources of values, asked in their order; what is taken is noted with its source."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        cwd: Path,
+        home: Path,
+        project: Configuration | None,
+        user: Configuration | None,
+    ) -> None:
+        self.noted: list[Effective] = []
+        self._environ = environ
+        self._cwd = cwd
+        self._home = home
+        self._files = [file for file in (project, user) if file is not None]
+        for file in self._files:
+            for key in REMOVED & file.values.keys():
+                LOGGER.warning(
+                    "%s: `%s` does nothing any more and will be refused by a later version: take it out",
+                    file.place(key),
+                    ".".join(key),
+                )
+
+    def note(self, name: str, value: Json, source: str) -> None:
+        self.noted.append(Effective(name, value, source, unit_of(tuple(name.split(".")), PROJECT_SCHEMA)))
+
+    def configured(self, key: Key) -> tuple[Json, Configuration] | None:
+        return next(((file.values[key], file) for file in self._files if key in file.values), None)
+
+    def source_of(self, key: Key) -> str:
+        found = self.configured(key)
+        return found[1].place(key) if found else "default"
+
+    def variable(self, name: str) -> tuple[str, str] | None:
+        variable = VARIABLES[name]
+        value = self._environ.get(variable)
+        return (value, variable) if value else None
+
+    def optional_path(self, name: str, flag: Path | None, flag_name: str, key: Key) -> Path | None:
+        path, source = self._path(name, flag, flag_name, key)
+        self.note(name, None if path is None else str(path), source)
+        return path
+
+    def path(self, name: str, flag: Path | None, flag_name: str, key: Key, default: Path) -> Path:
+        path, source = self._path(name, flag, flag_name, key)
+        self.note(name, str(path or default), source)
+        return path or default
+
+    def _path(self, name: str, flag: Path | None, flag_name: str, key: Key) -> tuple[Path | None, str]:
+        if flag is not None:
+            return _absolute(flag, self._cwd), flag_name
+        variable = self.variable(name)
+        if variable is not None:
+            return _absolute(Path(variable[0]), self._cwd), variable[1]
+        found = self.configured(key)
+        if found is not None:
+            return place_of(str(found[0]), found[1].path.parent, self._home), found[1].place(key)
+        return None, "default"
+
+    def text(self, name: str, key: Key) -> str | None:
+        variable = self.variable(name)
+        found = self.configured(key)
+        value: str | None = None
+        source = "default"
+        if variable is not None:
+            value, source = variable
+            if not LABEL.match(value):
+                raise InputError(
+                    "CONFIG_INVALID", f"`{value[:80]}` is no name of an environment", path=source
+                )
+        elif found is not None:
+            value, source = str(found[0]), found[1].place(key)
+        self.note(name, value, source)
+        return value
+
+    def table(self, at: Key, table: Table) -> dict[str, Json]:
+        """What holds of a table, each value noted that somebody said or that is always shown. Paths are absolute."""
+        found: dict[str, Json] = {}
+        for name, one in table.items():
+            key = (*at, name)
+            if isinstance(one, Setting):
+                found[name] = self._setting(key, one)
+            elif isinstance(one, Named):
+                found[name] = self._named(key, one)
+            else:
+                found[name] = self.table(key, one)
+        return found
+
+    def _setting(self, key: Key, setting: Setting) -> Json:
+        configured = self.configured(key)
+        value = setting.default
+        if configured is not None:
+            value, file = configured
+            if setting.read is path_setting:
+                value = str(place_of(str(value), file.path.parent, self._home))
+        if configured is not None or setting.is_always_shown:
+            self.note(".".join(key), value, self.source_of(key))
+        return value
+
+    def _named(self, at: Key, table: Named) -> dict[str, Json]:
+        """The tables that users named; where two files name the same one, the nearer file's holds alone."""
+        found: dict[str, Json] = {}
+        for file in self._files:
+            for name in file.names(*at):
+                if name not in found and name not in table.reserved:
+                    key = (*at, name)
+                    said = {rest[-1]: value for rest, value in file.values.items() if rest[:-1] == key}
+                    found[name] = said
+                    self.note(".".join(key), table.shown(said), file.place(key))
+        if not found and table.unless is not None:
+            self.note(".".join(at), table.unless, "default")
+        return found
+
+    def principal(self, flag: str | None, identities: Identities, os_uid: int) -> tuple[str, bool]:
+        variable = self.variable("principal")
+        if flag is not None:
+            name, source = flag, "--as"
+        elif variable is not None:
+            name, source = variable
+        else:
+            name, source = own_name(os_uid), f"user id {os_uid}"
+        self.note("principal", name, source)
+        # A login that assent.toml maps to another user id is no more than a name here.
+        return name, not identities.is_proven(name, os_uid)
+
+    def limits(self) -> Limits:
+        said = self.table(("limits",), LIMITS)
+        rates = [_rate(name, one) for name, one in tables(said, "rate").items()]
+        return Limits(**fields(said, LIMITS), rates=tuple(rates))
+
+    def secrets(self) -> SecretSettings:
+        """The secrets of all files; where two name the same one, the nearer file's table holds alone."""
+        table = ("secrets",)
+        found: dict[str, ConfiguredSecret] = {}
+        for file in self._files:
+
+            def absolute(written: str, folder: Path = file.path.parent) -> Path:
+                return place_of(written, folder, self._home)
+
+            for name in file.names(*table):
+                if name in found or name == VAULT_TABLE:
+                    continue
+                said = {key[2]: value for key, value in file.values.items() if key[:2] == ("secrets", name)}
+                found[name] = one = configured_secret(name, said, file.place((*table, name)), absolute)
+                self.note(f"secrets.{name}", {"from": str(one.source or "env"), **said}, one.place)
+        require_distinct(found)
+        vault = self.table(("secrets", VAULT_TABLE), VAULT)
+        return SecretSettings(found, VaultSettings(**fields(vault, VAULT)))
+
+
+# -- places ------------------------------------------------------------------------------------------------------------
+
+
+def _find_workspace(
+    flag: Path | None, environ: Mapping[str, str], cwd: Path, home: Path
+) -> tuple[Path, Configuration | None, str]:
+    """The workspace, its configuration, and where it was named: a folder that is named is not searched upwards."""
+    variable = environ.get(VARIABLES["workspace"])
+    named = flag if flag is not None else Path(variable) if variable else None
+    if named is not None:
+        source = "--workspace" if flag is not None else VARIABLES["workspace"]
+        root = _absolute(named, cwd)
+        if not root.is_dir():
+            raise InputError(
+                "WORKSPACE_MISSING", f"`{named}` is no folder", path=source, hint="create it, or name another"
+            )
+        return root, load_configuration(root / PROJECT_FILE, PROJECT_SCHEMA, home), source
+    for folder in (cwd, *cwd.parents):
+        config = load_configuration(folder / PROJECT_FILE, PROJECT_SCHEMA, home)
+        if config is not None:
+            return folder, config, str(config.path)
+    return cwd, None, "current folder"
+
+
+def _identities(config: Configuration | None) -> Identities:
+    if config is None:
+        return Identities()
+    roles: dict[str, frozenset[str]] = {}
+    uids: dict[str, int] = {}
+    for kind in ("user", "agent", "service"):
+        table = ("identity", f"{kind}s")
+        for name in config.names(*table):
+            known = config.values.get((*table, name, "roles"))
+            uid = config.values.get((*table, name, "uid"))
+            roles[f"{kind}:{name}"] = frozenset(map(str, known)) if isinstance(known, list) else frozenset()
+            if isinstance(uid, int):
+                uids[f"{kind}:{name}"] = uid
+    return Identities(strict=config.values.get(("identity", "strict")) is True, roles=roles, uids=uids)
+
+
+def _rate(name: str, said: Mapping[str, Any]) -> Rate:  # `Any`: the table has read each as its field is
+    rest = {key: said[key] for key in ("calls", "capability", "principal")}
+    return Rate(name=name, window_ms=said["window"], per=tuple(said["per"]), **rest)
+
+
+def _application(config: Configuration | None) -> Mapping[str, Json]:
+    found = config.values.get(("app",)) if config is not None else None
+    return found if isinstance(found, dict) else {}
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    named = _folder(environ, "HOME")
+    if named is not None:
+        return named
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return Path("/")
+
+
+def _configuration_home(environ: Mapping[str, str], home: Path) -> Path:
+    return (_folder(environ, "XDG_CONFIG_HOME") or home / ".config") / "assent"
+
+
+def _folder(environ: Mapping[str, str], variable: str) -> Path | None:
+    """The folder that a variable names; a relative one is ignored, as the XDG specification asks."""
+    value = environ.get(variable, "")
+    return Path(value) if value.startswith("/") else None
+
+
+def _absolute(path: Path, base: Path) -> Path:
+    # Not `resolve()`: a link in the path is the user's choice, and errors shall show the path that was written.
+    return Path(os.path.abspath(base / path))  # noqa: PTH100 - as above
+
+
+__all__ = [
+    "PROJECT_FILE",
+    "STATE_NAME",
+    "VARIABLES",
+    "Effective",
+    "Identities",
+    "Limits",
+    "Rate",
+    "Settings",
+    "create_state",
+    "login_of",
+    "own_name",
+]

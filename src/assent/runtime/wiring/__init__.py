@@ -1,0 +1,1 @@
+"""The parts of a runtime, put together from its settings."""

@@ -1,0 +1,47 @@
+"""The application of a runtime, on the machine's own clock, with the configuration that the workspace gives it."""
+
+from __future__ import annotations
+
+from assent import system
+from assent.capabilities.area import Ground
+from assent.invocation import GlobalContext, Health, HealthStatus, SecretGrant
+from assent.runtime._areas import AREAS
+from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring._gate import ReloadableGate
+
+
+def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
+    """The application that a runtime with these settings starts and shuts down."""
+    app = GlobalContext(clock=system.SystemClock(), spawn=system.spawn, config=settings.app)
+
+    async def policy() -> Health:
+        if gate.is_open:
+            return Health(detail=f"sha256 {gate.digest}")
+        return Health(HealthStatus.FAILED, "it could not be reloaded: every new step is denied")
+
+    app.add_health_check("policy", policy)
+    for name, area in AREAS.items():
+        area.offer(app, ground_of(settings, name))
+    return app
+
+
+def ground_of(settings: Settings, area: str) -> Ground:
+    """Where an area stands that serves a runtime with these settings."""
+
+    def grant_of(secret: str) -> SecretGrant | None:
+        said = settings.secrets.secrets.get(secret)
+        return None if said is None else SecretGrant(said.capabilities, said.hosts)
+
+    return Ground(
+        said=settings.areas[area],
+        workspace=settings.workspace,
+        state=settings.state,
+        hidden=(settings.state, settings.key_path),
+        environ=system.environment(),
+        clock=system.SystemClock(),
+        entropy=system.SystemEntropy(),
+        sandbox=settings.sandbox.detect,
+        program_limits=settings.sandbox.default_limits,
+        plan_expiry_ms=settings.limits.plan_expiry_ms,
+        grant_of=grant_of,
+    )

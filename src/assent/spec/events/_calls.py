@@ -1,0 +1,46 @@
+"""What calls ask for while they run: secrets, and requests through `context.http`."""
+
+from __future__ import annotations
+
+from assent.spec.events._event import Event
+from assent.spec.ids import Commitment, StepKey
+
+
+class SecretAccessed(Event, frozen=True, kw_only=True, tag="secret.accessed"):
+    """A call asked for a secret; recorded before it has the value. `outcome` is `fetched`, `cached`, `refused`, `missing` or
+    `failed`.
+
+    `binding` is HMAC-SHA256 over run, step, attempt, name and value under a key that is derived from the ledger's own: whoever
+    has that key can later tell whether a value is the one that was used, and nobody else can guess it.
+    """
+
+    step: StepKey
+    attempt: int
+    secret: str
+    outcome: str
+    provider: str | None = None
+    binding: str | None = None
+
+
+class HttpRequested(Event, frozen=True, kw_only=True, tag="http.requested"):
+    """A call is about to send a request, its `number`-th; recorded before anything is sent.
+
+    `request` binds it as people may see it: credentials masked, secrets by their names.
+    """
+
+    step: StepKey
+    attempt: int
+    number: int
+    method: str
+    request: Commitment
+
+
+class HttpAnswered(Event, frozen=True, kw_only=True, tag="http.answered"):
+    """How a request ended: the answer's `status` and the bytes of its body, or the code of what there was instead."""
+
+    step: StepKey
+    attempt: int
+    number: int
+    status: int | None = None
+    size: int = 0
+    code: str | None = None

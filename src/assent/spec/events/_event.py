@@ -1,0 +1,63 @@
+"""What every event has in common."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Final, TypedDict
+
+import msgspec
+
+from assent.spec.ids import Commitment
+
+_NAMES: Final = re.compile(r"\w+")
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", gc=False):
+    """What every event has in common: its kind (the tag) and the payloads it binds.
+
+    `gc=False`, here and on `Leaf`: frozen values of strings and integers can't form cycles, and a fold over a long ledger would
+    otherwise spend half its time in the collector.
+    """
+
+    commitment_fields: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def kind(self) -> str:
+        """`subject.past_verb`."""
+        return str(self.__struct_config__.tag)
+
+    def commitments(self) -> list[Commitment]:
+        """The payloads that this event binds, in field order."""
+        return [value for name in self.commitment_fields if (value := getattr(self, name)) is not None]
+
+
+class Who(TypedDict):
+    """The fields of an event that say who asked for it."""
+
+    by: str
+    asserted: bool
+    os_uid: int | None
+    identified_by: str | None
+
+
+class Act(Event, frozen=True, kw_only=True):
+    """What every event has in common that somebody caused by asking for it: how it was known who that is.
+
+    `asserted`: the name is the caller's own word (`--as`). `os_uid`: the operating system's user that it came from.
+    `identified_by`: what says who it is (`assent.spec.principal` lists the words); None on entries older than format 4.
+    """
+
+    asserted: bool = False
+    os_uid: int | None = None
+    identified_by: str | None = None
+
+
+def fields_naming(event_type: type[Event], kind: str) -> tuple[str, ...]:
+    """The fields whose annotation names the type `kind`, in their order.
+
+    The annotations are read as the text that they are here: evaluating all of them would cost each start several milliseconds.
+    """
+    written: dict[str, str] = {}
+    for base in reversed(event_type.__mro__):
+        written |= vars(base).get("__annotations__", {})
+    return tuple(name for name in event_type.__struct_fields__ if kind in _NAMES.findall(str(written[name])))

@@ -1,0 +1,1 @@
+"""Expressions and references: parsed, checked and evaluated."""

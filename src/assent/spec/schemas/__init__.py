@@ -1,0 +1,1 @@
+"""JSON Schemas: derived from types, and those that somebody else wrote."""

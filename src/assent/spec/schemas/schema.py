@@ -1,0 +1,202 @@
+"""JSON Schema (2020-12): derived from Python types, which then say all; or from outside, which is not trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import PydanticUserError, TypeAdapter
+
+from assent.errors import InputError, Json
+from assent.spec.frozen import thaw
+from assent.spec.schemas._foreign import validator_of
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
+
+DEPTH_MAX: Final = 20
+"""References and branches that are followed to what a schema says of one value."""
+
+_IN_SCHEMA: Final = (
+    "items",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "contains",
+    "not",
+    "if",
+    "then",
+    "else",
+)
+_IN_LIST: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
+_IN_MAP: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
+
+
+def schema_of(
+    source: Any,  # `Any`: a type expression such as `list[int] | None` has no type of its own
+) -> object:
+    """The JSON Schema of a type, closed where the type does not say that it takes more; or the schema itself when one is given.
+
+    Raises `InputError` SPEC_INVALID when no schema can be derived, when a pattern could take more than linear time, and when one
+    class says that it takes keys it does not know while another leaves that open: which of the two was meant can't be known.
+    """
+    if isinstance(source, Mapping):
+        return source
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(source)
+        schema = adapter.json_schema()
+    except (PydanticUserError, TypeError, NameError, ValueError) as error:
+        raise InputError(
+            "SPEC_INVALID", f"no schema can be derived: {_short(error)}", path="parameters"
+        ) from None
+    if adapter.core_schema["type"] == "call":
+        raise InputError("SPEC_INVALID", "no schema can be derived: a function is no type", path="parameters")
+    _require_linear(adapter.core_schema)
+    _close(schema)
+    return schema
+
+
+def takes_more(schema: Mapping[str, Json]) -> bool:
+    """Whether a schema of `schema_of` has an object that takes keys beyond those it names."""
+    return any(
+        "properties" in one and one.get("additionalProperties") is not False for one in _objects(schema)
+    )
+
+
+def compile_schema(schema: Mapping[str, Json], what: str) -> Draft202012Validator:
+    """The validator of a schema that came from outside. `InputError` SCHEMA_INVALID when it is no schema.
+
+    Nothing is fetched, and patterns run in linear time: look-around and back-references are refused.
+    """
+    import jsonschema_rs  # only schemas from outside need it
+
+    try:
+        return validator_of(thaw(schema))
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        place = getattr(error, "instance_path", [])
+        pattern = bool(place) and place[-1] == "pattern"
+        raise InputError(
+            "SCHEMA_INVALID",
+            f"{what} is no JSON Schema that can be used here: {_short(error)}",
+            path=".".join(map(str, place)) or None,
+            hint="write the pattern without look-around and back-references, so that it takes linear time"
+            if pattern
+            else "JSON Schema 2020-12; `$ref` may only name a part of the same document",
+        ) from None
+
+
+def _short(error: Exception) -> str:
+    flat = " ".join(str(getattr(error, "message", error)).split())
+    return flat if len(flat) <= 200 else f"{flat[:199]}…"
+
+
+def completed(
+    value: Json, schema: Json | Mapping[str, Json], root: Mapping[str, Json] | None = None
+) -> Any:  # `Any`: JSON
+    """A valid value with the defaults of its schema filled in, where it leaves out what has one; `value` itself stays as it is.
+
+    Of several branches (`anyOf`, `oneOf`) the one that takes an object, or a list, is meant when there is but one.
+    """
+    if not isinstance(schema, Mapping) or not isinstance(value, dict | list):
+        return value
+    whole = schema if root is None else root
+    found = _meant(schema, value, whole)
+    if isinstance(value, list):
+        return [completed(item, found.get("items"), whole) for item in value]
+    properties = found.get("properties")
+    known: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}  # `Any`: schemas
+    filled = {name: completed(item, known.get(name), whole) for name, item in value.items()}
+    for name, one in known.items():
+        if name not in filled and isinstance(one, Mapping) and "default" in one:
+            filled[name] = completed(thaw(one["default"]), one, whole)
+    return filled
+
+
+def _meant(
+    schema: Mapping[str, Any], value: object, root: Mapping[str, Any], depth: int = 0
+) -> Mapping[str, Any]:  # `Any`: schemas
+    """The schema that speaks of a value, behind references and branches."""
+    if depth > DEPTH_MAX:
+        return {}
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        target: Any = root
+        for part in reference[2:].split("/"):
+            target = target.get(part) if isinstance(target, Mapping) else None
+        return _meant(target, value, root, depth + 1) if isinstance(target, Mapping) else {}
+    wanted = "object" if isinstance(value, dict) else "array"
+    for word in ("anyOf", "oneOf", "allOf"):
+        branches = [
+            _meant(one, value, root, depth + 1) for one in schema.get(word) or () if isinstance(one, Mapping)
+        ]
+        fitting = [one for one in branches if one.get("type") == wanted]
+        if len(fitting) == 1:
+            return fitting[0]
+    return schema
+
+
+def _close(schema: dict[str, Json]) -> None:
+    # A class that says nothing ignores what it does not know, silently: nobody would learn of a mistyped name.
+    named = [one for one in _objects(schema) if "properties" in one]
+    open_ones = [one for one in named if "additionalProperties" not in one]
+    if open_ones and any(one.get("additionalProperties", False) is not False for one in named):
+        title = str(open_ones[0].get("title", "?"))
+        raise InputError(
+            "SPEC_INVALID",
+            f"`{title}` does not say whether it takes keys that it does not know, while another class does",
+            path="parameters",
+            hint="say `extra='forbid'` or `extra='allow'` in the configuration of every class",
+        )
+    for one in open_ones:
+        one["additionalProperties"] = False
+
+
+def _objects(schema: object) -> Iterator[Any]:  # `Any`: a schema, frozen or not
+    """Every schema within a schema."""
+    if not isinstance(schema, Mapping):
+        return
+    yield schema
+    for key in _IN_SCHEMA:
+        yield from _objects(schema.get(key))
+    for key in _IN_LIST:
+        for one in schema.get(key) or ():
+            yield from _objects(one)
+    for key in _IN_MAP:
+        for one in (schema.get(key) or {}).values():
+            yield from _objects(one)
+
+
+def _require_linear(core: object) -> None:
+    """Refuse a pattern that Python's own engine would run: it takes exponential time for some of them."""
+    waiting = [core]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            # A node has a kind. What has none is a table of a model's fields, and `type` may be the name of one.
+            kind = node.get("type")
+            if not isinstance(kind, str):
+                waiting += node.values()
+                continue
+            pattern, config = node.get("pattern"), node.get("config")
+            engine = node.get("regex_engine") or (
+                config.get("regex_engine") if isinstance(config, Mapping) else None
+            )
+            if kind in {"str", "model", "typed-dict"} and (
+                engine == "python-re" or not isinstance(pattern, str | None)
+            ):
+                raise InputError(
+                    "SPEC_INVALID",
+                    f"a pattern is run by Python's own engine, which may take exponential time{_named(pattern)}",
+                    path="parameters",
+                    hint="give the pattern as text, and leave `regex_engine` at `rust-regex`",
+                )
+            waiting += [value for key, value in node.items() if key not in {"cls", "metadata"}]
+        elif isinstance(node, list | tuple):
+            waiting += node
+
+
+def _named(pattern: object) -> str:
+    text = getattr(pattern, "pattern", pattern)
+    return f": `{text}`" if isinstance(text, str) else ""
+
+
+__all__ = ["compile_schema", "completed", "schema_of", "takes_more"]

@@ -1,0 +1,1 @@
+"""Workflows: their documents, steps, inputs and names."""

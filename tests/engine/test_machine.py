@@ -1,0 +1,261 @@
+"""Single decisions of the machine: what a close, a doubt, a stop and a failed way back lead to, and what they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from assent.engine._commands import (
+    Actor,
+    Admit,
+    BeginUndo,
+    Cancel,
+    Close,
+    Command,
+    Compensated,
+    Compensating,
+    Doubted,
+    Failed,
+    Finish,
+    NotCompensated,
+    RequestUndo,
+    Resolve,
+    Succeeded,
+)
+from assent.engine._machine import advance
+from assent.engine._readiness import Readiness
+from assent.engine._record import Phase, RunRecord, begin
+from assent.engine._timers import Timers
+from assent.spec.events import kinds as ev
+from assent.spec.ids import StepKey
+from assent.spec.principal import Principal
+from assent.spec.states import Effect, Mode, Resolution, RunState, StepState
+from tests.support.bodies import FakeClock
+from tests.support.machine import BOUND, REQUESTER, RUN, question, started
+
+A, B = StepKey("a"), StepKey("b")
+ASKER = Actor(Principal.parse("user:asks"))
+
+
+class Driven:
+    """A run of two independent steps without a shell: commands in, kinds of events out."""
+
+    def __init__(self, mode: Mode = Mode.WORKFLOW) -> None:
+        created = ev.RunCreated(
+            mode=mode, principal=str(REQUESTER), document=BOUND, inputs=BOUND, policy="p" * 64
+        )
+        self.record: RunRecord = begin(RUN, created, 0)
+        self._readiness = Readiness({A: [], B: []}, self.record)
+        self._at_ms = 0
+        self._told: Sequence[ev.AnyEvent] = ()
+
+    def give(self, command: Command) -> list[str]:
+        self._at_ms += 1
+        self._told = advance(self.record, self._readiness, command, self._at_ms)
+        return [event.kind for event in self._told]
+
+    def last(self) -> ev.AnyEvent:
+        """The last event of the last command."""
+        return self._told[-1]
+
+    def start(self, key: StepKey, kind: str = "effect") -> None:
+        self.give(Admit((started(key, self.record.steps.get(key), kind),)))
+        assert self.record.steps[key].state is StepState.RUNNING
+
+    def succeed(self, key: StepKey, kind: str = "effect") -> list[str]:
+        self.start(key, kind)
+        return self.give(Succeeded(key, 1, BOUND, Effect.DONE))
+
+    def doubt(self, key: StepKey) -> list[str]:
+        self.start(key)
+        return self.give(Doubted(key, 1, "EFFECT_UNKNOWN"))
+
+    def fail(self, key: StepKey) -> list[str]:
+        self.start(key)
+        return self.give(Failed(key, 1, "BROKEN", Effect.NONE))
+
+
+# -- a close -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_closed_once_and_only_while_it_goes_forward() -> None:
+    """A second close, or one of a run that has ended, is no event."""
+    run = Driven(Mode.SESSION)
+    assert run.give(Close())[0] == "run.session_closed"
+    assert run.give(Close()) == []
+    ended = Driven(Mode.SESSION)
+    assert ended.give(Cancel(ASKER)) == ["run.cancel_requested", "run.cancelled"]
+    assert ended.record.phase is Phase.DONE
+    assert ended.give(Close()) == []
+
+
+# -- a time --------------------------------------------------------------------------------------------------------------
+
+
+class StoppedClock(FakeClock):
+    """Shows what a test sets."""
+
+    def now_ms(self) -> int:
+        return 1_800_000_000_000 + self.ms
+
+    def monotonic_ms(self) -> int:
+        return 5_000 + self.ms
+
+
+async def test_a_moment_has_come_in_its_very_millisecond_and_not_before() -> None:
+    """An answer to a question is in time until then."""
+    clock = StoppedClock()
+    timers = Timers(clock, lambda _run: None)
+    now = clock.now_ms()
+    assert timers.is_due(RUN, B, set_ms=now - 10, due_ms=now)
+    assert not timers.is_due(RUN, A, set_ms=now, due_ms=now + 10)
+    clock.ms = 9
+    assert not timers.is_due(RUN, A, set_ms=now, due_ms=now + 10)
+    clock.ms = 10
+    assert timers.is_due(RUN, A, set_ms=now, due_ms=now + 10)
+    timers.stop()
+
+
+# -- a doubt -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_doubt_calls_a_person_once_nothing_moves() -> None:
+    """In a workflow; while another step runs, nobody is called yet."""
+    run = Driven()
+    run.start(B)
+    assert run.doubt(A) == ["step.in_doubt"]
+    assert run.give(Succeeded(B, 1, BOUND, Effect.DONE)) == ["step.succeeded", "run.needs_attention"]
+
+
+def test_a_doubt_in_a_session_waits_for_its_close() -> None:
+    """An open session goes on with other calls; a closed one can't end with it."""
+    run = Driven(Mode.SESSION)
+    assert run.doubt(A) == ["step.in_doubt"]
+    assert run.succeed(B) == ["step.succeeded"]
+    assert run.give(Close()) == ["run.session_closed", "run.needs_attention"]
+    closed = Driven(Mode.SESSION)
+    closed.start(A)
+    closed.give(Close())
+    assert closed.give(Doubted(A, 1, "EFFECT_UNKNOWN")) == ["step.in_doubt", "run.needs_attention"]
+
+
+def test_a_stop_beside_a_doubt_calls_a_person_once_and_goes_on_when_it_is_settled() -> None:
+    run = Driven(Mode.SESSION)
+    run.doubt(A)
+    assert run.give(Cancel(ASKER)) == ["run.cancel_requested", "run.needs_attention"]
+    assert run.give(Resolve(ASKER, A, Resolution.NOT_HAPPENED)) == [
+        "step.resolved",
+        "step.failed",
+        "run.cancelled",
+    ]
+    called = Driven()
+    assert called.doubt(A) == ["step.in_doubt", "run.needs_attention"]
+    assert called.give(Cancel(ASKER)) == ["run.cancel_requested"], "a person is called already"
+
+
+# -- a stop --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failure_ends_a_run_that_left_nothing_and_rolls_back_one_that_did() -> None:
+    nothing = Driven()
+    assert nothing.fail(A) == ["step.failed", "run.failed"]
+    assert nothing.record.failure_code == "BROKEN"
+    something = Driven()
+    something.succeed(A)
+    assert something.fail(B) == ["step.failed", "run.rollback_started"]
+    assert something.give(Compensating(A, 1)) == ["compensation.started"]
+    assert something.give(Compensated(A)) == ["compensation.succeeded", "run.rolled_back"]
+
+
+def test_a_stop_voids_a_question_that_is_open() -> None:
+    """Nobody is asked about what will not be done."""
+    run = Driven()
+    run.give(Admit((question(B, "d" * 64),)))
+    assert run.fail(A) == ["step.failed", "approval.voided", "run.failed"]
+
+
+def test_a_stop_fails_what_waits_for_another_attempt() -> None:
+    """What its last attempt left has to be taken back as well."""
+    run = Driven()
+    run.start(B)
+    assert run.give(Failed(B, 1, "SLOW", Effect.NONE, retry_at_ms=99)) == ["step.attempt_failed"]
+    assert run.record.steps[B].state is StepState.PENDING
+    assert run.give(Cancel(ASKER)) == ["run.cancel_requested", "step.failed", "run.cancelled"]
+
+
+# -- the way back --------------------------------------------------------------------------------------------------------
+
+
+def test_what_has_no_way_back_calls_a_person_who_may_give_it_up() -> None:
+    """Then the run has failed; it is not rolled back, because something stays."""
+    run = Driven()
+    run.succeed(A, "irreversible")
+    assert run.fail(B) == [
+        "step.failed",
+        "run.rollback_started",
+        "compensation.failed",
+        "run.needs_attention",
+    ]
+    assert run.record.steps[A].code == "UNDO_IMPOSSIBLE"
+    assert run.give(Resolve(ASKER, A, Resolution.ABANDON)) == ["step.resolved", "run.failed"]
+
+
+@pytest.mark.parametrize(
+    ("is_cancelled", "resolution", "last"),
+    [
+        (False, Resolution.COMPENSATED, "run.rolled_back"),
+        (False, Resolution.ABANDON, "run.failed"),
+        (True, Resolution.COMPENSATED, "run.cancelled"),
+        (True, Resolution.ABANDON, "run.cancelled"),
+    ],
+)
+def test_a_way_back_that_failed_ends_as_a_person_settles_it(
+    *, is_cancelled: bool, resolution: Resolution, last: str
+) -> None:
+    run = Driven()
+    run.succeed(A)
+    if is_cancelled:
+        run.give(Cancel(ASKER))
+    else:
+        run.fail(B)
+    run.give(Compensating(A, 1))
+    failed = NotCompensated(A, "BUSY", None, may_repeat=False)
+    assert run.give(failed) == ["compensation.failed", "run.needs_attention"]
+    assert run.record.state is RunState.NEEDS_ATTENTION
+    assert run.give(Resolve(ASKER, A, resolution)) == ["step.resolved", last]
+
+
+@pytest.mark.parametrize("is_partial", [False, True])
+def test_an_undo_ends_undone_and_says_when_it_was_in_part(*, is_partial: bool) -> None:
+    """Because that was asked for, or because a person gave a step up."""
+    run = finished()
+    run.give(RequestUndo(wish(partial=is_partial)))
+    run.give(BeginUndo())
+    assert run.record.phase is Phase.UNDO
+    run.give(Compensating(A, 1))
+    assert run.give(Compensated(A)) == ["compensation.succeeded", "run.undone"]
+    assert run.last() == ev.RunUndone(partial=is_partial)
+    given_up = finished()
+    given_up.give(RequestUndo(wish(partial=False)))
+    given_up.give(BeginUndo())
+    given_up.give(Compensating(A, 1))
+    given_up.give(NotCompensated(A, "BUSY", None, may_repeat=False))
+    assert given_up.give(Resolve(ASKER, A, Resolution.ABANDON)) == ["step.resolved", "run.undone"]
+    assert given_up.last() == ev.RunUndone(partial=True)
+
+
+def finished() -> Driven:
+    """A run that succeeded, with one effect."""
+    run = Driven()
+    run.succeed(A)
+    run.give(Admit((ev.StepSkipped(step=B),)))
+    assert run.give(Finish(BOUND)) == ["run.succeeded"]
+    return run
+
+
+def wish(*, partial: bool) -> ev.UndoRequested:
+    """The wish to undo, which the policy allows."""
+    return ev.UndoRequested(
+        by="user:asks", partial=partial, decision="ALLOW", rule="r", policy="p", risk="MEDIUM"
+    )

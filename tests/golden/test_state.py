@@ -1,0 +1,95 @@
+"""A state that the release before wrote is taken over whole: what waits, was killed or is in doubt goes on, and is undone."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from assent import Runtime
+from assent.engine import RunProjector
+from assent.invocation import Handler
+from assent.journal import (
+    LEDGER_FILE,
+    Ed25519FileSigner,
+    Ed25519Verifier,
+    SqliteReader,
+    SqliteRecord,
+    rows_at_once,
+    verify_ledger,
+)
+from assent.journal._schema import check_ledger, newest_format
+from assent.spec import create_write_capability
+
+BLIND = create_write_capability("mail.post", parameters={"type": "object"}, idempotent=False)
+"""What the run in doubt has called, as it was registered then."""
+
+
+async def post(context: object, parameters: object) -> object:
+    """Not called again: nobody can tell whether it happened."""
+    raise AssertionError
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """The workspace as it was left, with modes as they have to be: the archive's maker may have had another umask."""
+    with tarfile.open(Path(__file__).parent / "state" / "state.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    workspace = tmp_path / "workspace"
+    (tmp_path / "ledger.key").chmod(0o600)
+    (workspace / "policy.yaml").chmod(0o600)
+    for path in (workspace / ".assent", *(workspace / ".assent").rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return workspace
+
+
+def verified(workspace: Path) -> int:
+    """How many entries of the older format there are, once all of it was found good."""
+    ledger = workspace / ".assent" / LEDGER_FILE
+    with SqliteRecord.open(ledger) as record:
+        leaves = [leaf for chunk in record.chunks() for leaf in chunk.leaves]
+        origin = next(record.checkpoints())[1].partition("\n")[0]
+    signer = Ed25519FileSigner.open(workspace.parent / "ledger.key").named(origin)
+    report = verify_ledger(
+        ledger, [Ed25519Verifier.from_vkey(signer.vkey)], projector=RunProjector(), signer=signer
+    )
+    assert report.is_good, report.first_bad
+    return sum(leaf.endswith(b'"v":1}') for leaf in leaves)
+
+
+def runs_of(workspace: Path) -> dict[str, str]:
+    """The runs by the names of their workflows."""
+    with SqliteReader.open(workspace / ".assent") as reader:
+        return {str(row["workflow"]): str(row["run_id"]) for row in rows_at_once(reader, "runs")}
+
+
+async def test_every_run_of_an_older_state_goes_on_and_is_undone(workspace: Path) -> None:
+    before = verified(workspace)
+    async with Runtime.open(workspace=workspace) as runtime:
+        assert check_ledger(workspace / ".assent" / LEDGER_FILE) == newest_format()
+        runtime.register(BLIND, Handler(post, compensate=post))
+        runs = runs_of(workspace)
+        # The one that was killed under way.
+        (interrupted,) = await runtime.resume(runs["interrupted"])
+        assert interrupted.status == "succeeded"
+        assert (workspace / "after.txt").read_text(encoding="utf-8") == "after\n"
+        # The one that waits for a person.
+        approved = await runtime.approve(runs["waiting"], principal="user:boss")
+        assert approved.status == "succeeded"
+        assert not (workspace / "victim.txt").exists()
+        # The one that nobody can tell about.
+        in_doubt = await runtime.show(runs["in_doubt"])
+        assert in_doubt.status == "needs_attention"
+        resolved = await runtime.resolve(runs["in_doubt"], "post", "abandon")
+        assert resolved.status == "failed"
+        assert not (workspace / "first.txt").exists()
+        for name in ("interrupted", "waiting", "succeeded"):
+            undone = await runtime.undo(runs[name])
+            if undone.status == "waiting":  # What deletes asks, also when that is taken back.
+                undone = await runtime.approve(runs[name], principal="user:boss")
+            assert undone.status == "undone", undone.error
+    assert (workspace / "victim.txt").read_text(encoding="utf-8") == "precious\n"
+    assert (workspace / "note.txt").read_text(encoding="utf-8") == "before\n"
+    assert sorted(path.name for path in workspace.glob("*.txt")) == ["note.txt", "victim.txt"]
+    assert verified(workspace) == before, "entries of the older format stay as they are"

@@ -1,0 +1,49 @@
+"""A saved plan of an earlier format is brought to the current one; what can't be is refused as unreadable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent import system
+from assent.errors import InputError
+from assent.runtime.runs import _saved_plans as _plans
+from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
+from assent.versions.transform import Migrations
+
+
+def saved(folder: Path) -> tuple[PlanStore, SavedPlan, Path]:
+    plan = SavedPlan(system.SystemIds().plan_id(), {"workflow": {}}, {"a": 1}, "user:ann", None, "d", [])
+    store = PlanStore(folder, expiry_ms=10**9)
+    store.save(plan)
+    return store, plan, folder / "plans" / f"{plan.plan_id}.json"
+
+
+def load(store: PlanStore, plan: SavedPlan) -> SavedPlan:
+    return store.load(plan.plan_id, system.SystemClock().now_ms())
+
+
+def test_a_plan_without_a_format_is_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans that were saved before formats had numbers can still be run."""
+    store, plan, file = saved(tmp_path)
+    assert load(store, plan) == plan
+    data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert data.pop("format") == 1
+    file.write_text(json.dumps(data), encoding="utf-8")
+    assert load(store, plan) == plan
+    moved = Migrations("the plan", (lambda old: {**old, "environment": "migrated"},), key="format")
+    monkeypatch.setattr(_plans, "MIGRATIONS", moved)
+    assert load(store, plan).environment == "migrated"
+
+
+@pytest.mark.parametrize("text", ['{"format": 99}', "[]", '{"format": 1}', "no json"])
+def test_a_plan_that_can_not_be_read_says_so(tmp_path: Path, text: str) -> None:
+    """Whatever is wrong with it, another one is made quickly."""
+    store, plan, file = saved(tmp_path)
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load(store, plan)
+    assert caught.value.code == "PLAN_INVALID"

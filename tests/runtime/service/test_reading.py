@@ -1,0 +1,65 @@
+"""Looking back at a workspace: what every command asks of it costs little, however much was recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from assent.journal import Row, SqliteReader
+from assent.journal.ports import Cell
+from assent.runtime.service._reading import Reader
+from assent.runtime.settings.effective import Settings
+from assent.spec.states import RunState
+from tests.support.journals import created, open_sqlite, run_id, run_row
+
+
+async def test_unfinished_runs_are_counted_without_reading_those_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command tells of them when it is done: 100 000 rows of runs that ended would take longer than the command."""
+    settings = Settings.resolve(workspace=tmp_path, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    journal = open_sqlite(settings.state)
+    for number, state in enumerate(RunState):
+        run = run_id(number)
+        await journal.append(replace(created(run), rows=(run_row(run, state.value, 1),)))
+    await journal.close()
+    read: list[Cell] = []
+    rows = SqliteReader.rows
+
+    # `Any`: the limits and cursors of the port, handed on.
+    async def counted(reader: SqliteReader, *asked: Any, **how: Any) -> list[dict[str, Cell]]:
+        found = await rows(reader, *asked, **how)
+        read.extend(row["status"] for row in found)
+        return found
+
+    monkeypatch.setattr(SqliteReader, "rows", counted)
+    with Reader.open(settings) as reader:
+        assert reader.unfinished() == 5
+    assert set(read) == {"pending", "running", "rolling_back", "undoing", "needs_attention"}
+
+
+async def test_a_list_of_runs_reads_no_more_than_it_shows(tmp_path: Path) -> None:
+    """The newest come, oldest of them first, and what was told says where the older ones begin; statuses are those shown."""
+    settings = Settings.resolve(workspace=tmp_path, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    journal = open_sqlite(settings.state)
+    for number in range(30):
+        run, status = run_id(number), ("succeeded", "running", "failed")[number % 3]
+        call = Row("steps", (run, "call"), (run, "call", 0, f"io.fs.call_{number}", *[None] * 8))
+        row = run_row(run, status, 1)
+        listed = replace(row, values=(row.values[0], None, *row.values[2:]))
+        await journal.append(replace(created(run), rows=(listed, call)))
+    await journal.close()
+    with Reader.open(settings) as reader:
+        newest = reader.runs(limit=3)
+        assert [run["run_id"] for run in newest] == [run_id(27), run_id(28), run_id(29)]
+        assert [run["capability"] for run in newest] == ["io.fs.call_27", "io.fs.call_28", "io.fs.call_29"]
+        older = reader.runs(limit=2, before=str(newest[0]["run_id"]))
+        assert [run["run_id"] for run in older] == [run_id(25), run_id(26)]
+        stopped = reader.runs(status=("interrupted", "failed"), limit=4)
+        assert [run["status"] for run in stopped] == ["failed", "interrupted", "failed"][-2:] * 2
+        assert reader.runs(status=("running",)) == [], "nobody drives one"
+        assert len(reader.runs()) == 30
+        assert reader.runs(status=("denied",), limit=1) == []

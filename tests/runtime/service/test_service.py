@@ -1,0 +1,246 @@
+"""One service: every operation has a typed request, a typed answer and one function, and what travels is what the schema says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from assent.errors import InputError
+from assent.runtime.service import (
+    _informed,
+    _owning,
+    _recorded,
+    answers,
+    codec,
+    process,
+    requests,
+)
+from assent.runtime.service.requests import Asker, Request, operation_of
+from assent.runtime.service.schema import service_schema
+from assent.runtime.service.service import Service
+from assent.secrets.redaction import Redactor
+from assent.spec import create_read_capability
+from tests.support.bodies import Place, policy, put, workflow
+
+KINDS = get_args(requests.AnyRequest)
+STREAMS = get_args(requests.AnyStream)
+TABLES: tuple[tuple[Any, Mapping[Any, Any]], ...] = (
+    ((requests.Driving, requests.Asking), _owning.HANDLERS),
+    (requests.Informed, _informed.HANDLERS),
+    (requests.Stream, _recorded.STREAMS),
+    (requests.Reading, _recorded.HANDLERS),
+)
+
+
+def table_of(kind: Any) -> Mapping[Any, Any]:
+    return next(table for base, table in TABLES if issubclass(kind, base))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path, policy=policy())
+
+
+def test_every_operation_has_one_function_that_takes_its_request_and_gives_its_answer() -> None:
+    listed = sum(len(table) for _, table in TABLES)
+    assert listed == len({operation_of(kind) for kind in (*KINDS, *STREAMS)}) == len(KINDS) + len(STREAMS)
+    wrong = []
+    for kind in (*KINDS, *STREAMS):
+        hints = get_type_hints(table_of(kind)[kind])
+        given = hints["return"] if kind in KINDS else hints["return"].__args__[0]
+        answer = codec.answer_type(kind)
+        if hints["request"] is not kind or given not in (answer, *get_args(answer)):
+            wrong.append(operation_of(kind))
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"request": {"op": "no_such"}, "by": {"principal": "user:a"}}, "no_such"),
+        ({"request": {"op": "show"}, "by": {"principal": "user:a"}}, "run"),
+        ({"request": {"op": "show", "run": 3}, "by": {"principal": "user:a"}}, "$.request.run"),
+        ({"request": {"op": "show", "run": "r", "rnu": 1}, "by": {"principal": "user:a"}}, "rnu"),
+        ({"request": {"op": "show", "run": "r"}}, "by"),
+        ({"op": "show", "run": "r"}, "op"),
+        ({"request": {"op": "show", "run": "\ud800"}, "by": {"principal": "user:a"}}, "$.request.run"),
+    ],
+)
+def test_a_bad_request_is_refused_with_what_is_wrong_and_where(body: Any, told: str) -> None:
+    with pytest.raises(InputError) as refused:
+        codec.decode(body, 1000)
+    assert refused.value.code == "REQUEST_INVALID"
+    assert told in refused.value.message
+
+
+def test_the_user_id_is_the_operating_system_s_and_never_the_asker_s() -> None:
+    request = requests.Show(run="r")
+    body = codec.encode(request, Asker(principal="user:a", os_uid=0))
+    assert "os_uid" not in json.dumps(body)
+    forged: Any = {**body, "by": {"principal": "user:a", "os_uid": 0}}
+    assert codec.decode(forged, 1000).by == Asker(principal="user:a", os_uid=1000)
+
+
+def test_a_request_is_the_same_after_its_way_over_a_wire() -> None:
+    given: list[Any] = [
+        requests.Call(capability="box.put", parameters={"key": [1, {"a": None}]}),
+        requests.Replay(run="r", snapshot=b"\x00\xff"),
+        requests.Resolve(run="r", step="s", resolution="happened", output={"a": 1}),
+        requests.ExplainPolicy(capability="box.put", run_labels=("reads_private",), keeps_undo=False),
+    ]
+    for request in given:
+        body = json.loads(json.dumps(codec.encode(request, Asker(principal="user:a"))))
+        assert codec.decode(body, None).request == request
+
+
+def test_a_secret_value_is_no_part_of_what_is_shown_of_a_request() -> None:
+    for kind in (requests.SetSecret, requests.RotateSecret):
+        assert "hunter" not in repr(kind(name="a", value="hunter2hunter2"))
+
+
+def test_secrets_are_hidden_in_texts_and_in_free_json_and_counts_stay() -> None:
+    redactor = Redactor()
+    redactor.add("a", "hunter2hunter2")
+    redactor.add("b", "12345678")
+    step = answers.Step(
+        name="it",
+        capability=None,
+        version=None,
+        status="failed",
+        risk_level=None,
+        decision=None,
+        rule=None,
+        attempts=12345678,
+        error=answers.Fault(code="X", message="it said hunter2hunter2", details={"hunter2hunter2": [1]}),
+    )
+    run = answers.Run(
+        run_id="run_1",
+        workflow=None,
+        status="failed",
+        steps=[step],
+        outputs={"deep": ["hunter2hunter2", 12345678]},
+        error=None,
+        ledger=answers.Ledger(size=1, root="AA"),
+    )
+    shown = codec.hidden(run, redactor)
+    assert "hunter2" not in json.dumps(codec.to_json(shown))
+    assert shown.outputs == {"deep": ["***", "***"]}
+    assert shown.steps[0].attempts == 12345678
+    assert shown.ledger is run.ledger, "what hides nothing stays the same object"
+
+
+async def test_what_is_asked_and_answered_fits_the_published_schema(place: Place) -> None:
+    """Of a run, a plan, what waits, the ledger and what can be called, as they really come."""
+    schema = service_schema()
+    operations: Any = schema["operations"]
+    seen: set[str] = set()
+
+    def fits(request: Request[Any], answer: object) -> None:
+        name = operation_of(type(request))
+        data = json.loads(msgspec.json.encode(answer))
+        for part, instance in (("request", msgspec.to_builtins(request)), ("answer", data)):
+            wanted = {**operations[name][part], "$defs": schema["$defs"]}
+            jsonschema_rs.validator_for(wanted).validate(instance)
+        assert json.loads(msgspec.json.encode(codec.decode_answer(request, data))) == data
+        seen.add(name)
+
+    document = json.dumps(workflow(put("a"), {"name": "ok", "approval": {"reason": "go on?"}}))
+    async with place.open() as rt:
+        service = Service(rt.settings, rt)
+        asked: list[Request[Any]] = [
+            requests.Run(text=document),
+            requests.Call(capability="box.burn", parameters={"key": "k"}),
+            requests.Capabilities(pattern="box.*"),
+            requests.Capability(reference="box.put"),
+            requests.CapabilityHistory(capability="box.put"),
+            requests.Parameters(reference="box.put"),
+            requests.ExplainPolicy(capability="box.put", parameters={"key": "k"}),
+            requests.PolicyInForce(),
+            requests.Health(),
+            requests.Runs(),
+            requests.Approvals(),
+            requests.Unfinished(),
+            requests.VerifyLedger(),
+            requests.Deliveries(),
+            requests.Plugins(),
+        ]
+        for request in asked:
+            fits(request, await service.perform(request))
+        runs = (await service.perform(requests.Runs())).runs
+        waiting = next(run.run_id for run in runs if run.status == "waiting")
+        show, approve = requests.Show(run=waiting), requests.Approve(run=waiting)
+        shown = await service.perform(show)
+        fits(show, shown)
+        approved = await service.perform(approve)
+        fits(approve, approved)
+        parts = [part async for part in service.stream(requests.AuditLog(run=waiting))]
+        assert [part.kind for part in parts][:1] == ["run.created"]
+        fits(requests.AuditLog(run=waiting), parts[0])
+    assert len(seen) == len(asked) + 3
+
+
+async def test_an_open_runtime_is_asked_about_what_only_it_knows(place: Place) -> None:
+    """A capability that a program registered is listed, shown and explained like any other."""
+
+    async def note(_context: object, parameters: object) -> object:
+        return parameters
+
+    spec = create_read_capability("own.note", parameters={"type": "object", "required": ["text"]})
+    async with place.open(box=False) as rt:
+        rt.register(spec, note)
+        service = Service(rt.settings, rt)
+        [found] = (await service.perform(requests.Capabilities(pattern="own.*"))).capabilities
+        assert (found.id, found.standing.latest) == ("own.note", True)
+        explained = await service.perform(requests.ExplainPolicy(capability="own.note"))
+        assert (explained.decision, explained.complete) == ("ALLOW", False)
+
+
+def test_who_only_reads_needs_no_event_loop(place: Place) -> None:
+    """Nothing was recorded yet, and nobody is started to find that out."""
+    settings = place.settings()
+    assert process.perform(requests.Runs(), settings).runs == []
+    assert process.perform(requests.Unfinished(), settings).count == 0
+    assert [*process.stream(requests.AuditLog(), settings)] == []
+    with pytest.raises(InputError) as refused:
+        [*process.stream(requests.Attachment(run="run_1", digest="a"), settings)]
+    assert refused.value.code == "RUN_UNKNOWN"
+    assert not settings.state.exists()
+
+
+async def test_what_changes_the_record_is_for_an_owner(place: Place) -> None:
+    with pytest.raises(InputError) as refused:
+        await Service(place.settings()).perform(requests.Cancel(run="run_1"))
+    assert refused.value.code == "RUNTIME_CLOSED"
+
+
+def test_the_words_of_a_call_are_read_by_what_its_capability_declares(place: Place) -> None:
+    """By whoever carries it out, before there is any state: `7` is text where text is declared, `true` is true where that is."""
+    settings = place.settings()
+    for capability, words, code in (
+        ("io.fs.write_file", {"pth": "x"}, "INPUT_UNKNOWN"),
+        ("io.fs.write_file", {"path": "a", "content": "x", "create_dirs": "perhaps"}, "INPUT_INVALID"),
+        ("io.fs.wrote_file", {"path": "x"}, "CAPABILITY_UNKNOWN"),
+    ):
+        with pytest.raises(InputError) as refused:
+            process.perform(requests.Call(capability=capability, words=words), settings)
+        assert refused.value.code == code
+    assert not settings.state.exists()
+    words = {"path": "7", "create_dirs": "true"}
+    request = requests.Call(capability="io.fs.write_file", parameters={"content": "5"}, words=words)
+    assert process.perform(request, settings).status == "succeeded"
+    assert place.workspace.joinpath("7").read_text() == "5"
+
+
+async def test_an_owner_reads_the_words_of_a_call_too(place: Place) -> None:
+    """However a request came, it means the same."""
+    async with place.open() as rt:
+        words = {"path": "deep/7", "content": "5", "create_dirs": "true"}
+        request = requests.Call(capability="io.fs.write_file", words=words)
+        assert (await Service(rt.settings, rt).perform(request)).status == "succeeded"
+    assert place.workspace.joinpath("deep/7").read_text() == "5"

@@ -1,0 +1,290 @@
+"""A document that can't be meant is refused with every fault, its place and a suggestion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assent.errors import AssentError, InputError
+from assent.spec import (
+    WorkflowSpec,
+)
+from assent.spec.documents.document import Document
+from tests.support.properties import holds
+from tests.support.workflows import INNER, RELEASE, STEP, load, refusal, sequence
+
+BAD = [
+    (
+        "unknown key",
+        sequence(STEP.format("a") + "    depend_on: [b]\n"),
+        "UNKNOWN_KEY",
+        "w.yaml:5:5",
+        "`depends_on`",
+    ),
+    ("unknown top key", sequence(STEP.format("a")) + "step: 1\n", "UNKNOWN_KEY", "w.yaml:5:1", "`steps`"),
+    ("no name", "steps:\n" + STEP.format("a"), "MISSING_KEY", "w.yaml:1:1", "name: "),
+    ("no steps", "name: w\n", "MISSING_KEY", "w.yaml:1:1", "steps:"),
+    ("nothing to do", sequence("  - name: a\n"), "MISSING_KEY", "w.yaml:3:5", "`capability`"),
+    (
+        "mistyped kind",
+        sequence("  - name: a\n    capabilty: sys.noop\n"),
+        "UNKNOWN_KEY",
+        "w.yaml:4:5",
+        "`capability`",
+    ),
+    ("two things", sequence(STEP.format("a") + "    approval: x\n"), "VALUE_INVALID", "w.yaml:5:5", ""),
+    ("twice", sequence(STEP.format("a"), STEP.format("a")), "DUPLICATE_STEP", "w.yaml:5:11", "a_2"),
+    ("odd name", sequence(STEP.format("Build-It")), "NAME_INVALID", "w.yaml:3:11", "`build_it`"),
+    ("a CEL word", sequence(STEP.format("for")), "NAME_INVALID", "w.yaml:3:11", "`for_step`"),
+    (
+        "input name",
+        "inputs: {Odd: string}\n" + sequence(STEP.format("a")),
+        "NAME_INVALID",
+        "w.yaml:1:10",
+        "`odd`",
+    ),
+    (
+        "no such step",
+        sequence(STEP.format("a") + "    depends_on: [aa]\n"),
+        "DEPENDENCY_UNKNOWN",
+        "w.yaml:5:18",
+        "`a`",
+    ),
+    ("itself", sequence(STEP.format("a") + "    depends_on: [a]\n"), "CYCLE", "w.yaml:5:17", "`a`"),
+    ("version", "version: 1.0\n" + sequence(STEP.format("a")), "WRONG_TYPE", "w.yaml:1:10", '"1.0"'),
+    ("capability", sequence("  - {name: a, capability: Write}\n"), "VALUE_INVALID", "w.yaml:3:27", ""),
+    ("timeout", sequence(STEP.format("a") + "    timeout: soon\n"), "VALUE_INVALID", "w.yaml:5:14", "30s"),
+    ("endless", sequence(STEP.format("a") + "    timeout: 32d\n"), "VALUE_INVALID", "w.yaml:5:14", ""),
+    (
+        "attempts",
+        sequence(STEP.format("a") + "    retry: {max_attempts: 0}\n"),
+        "VALUE_INVALID",
+        "w.yaml:5:27",
+        "",
+    ),
+    ("risk", sequence(STEP.format("a") + "    risk_level: HIHG\n"), "VALUE_INVALID", "w.yaml:5:17", "`HIGH`"),
+    ("undo", sequence(STEP.format("a") + "    undo: maybe\n"), "VALUE_INVALID", "w.yaml:5:11", ""),
+    ("foreach", sequence(STEP.format("a") + "    foreach: abc\n"), "WRONG_TYPE", "w.yaml:5:14", ""),
+    (
+        "wrapped when",
+        sequence(STEP.format("a") + "    when: ${{ true }}\n"),
+        "EXPRESSION_INVALID",
+        "w.yaml:5:11",
+        "when: true",
+    ),
+    ("broken when", sequence(STEP.format("a") + "    when: 1 +\n"), "EXPRESSION_INVALID", "w.yaml:5:11", ""),
+    ("no mapping", "- a\n", "WRONG_TYPE", "w.yaml:1:1", ""),
+    (
+        "a type",
+        "inputs: {a: strin}\n" + sequence(STEP.format("a")),
+        "VALUE_INVALID",
+        "w.yaml:1:13",
+        "`string`",
+    ),
+    (
+        "a default",
+        "inputs: {a: {type: integer, default: x}}\n" + sequence(STEP.format("a")),
+        "INPUT_INVALID",
+        "w.yaml:1:38",
+        "",
+    ),
+    (
+        "a schema",
+        "inputs: {a: {pattern: '['}}\n" + sequence(STEP.format("a")),
+        "VALUE_INVALID",
+        "w.yaml:1:23",
+        "",
+    ),
+    (
+        "a far schema",
+        "inputs: {a: {items: {$ref: x}}}\n" + sequence(STEP.format("a")),
+        "VALUE_INVALID",
+        "w.yaml:1:22",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "place", "hint"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
+)
+def test_a_bad_document_is_refused_with_code_place_and_suggestion(
+    text: str, code: str, place: str, hint: str
+) -> None:
+    """One fault each, found when the file is loaded."""
+    error = refusal(text)
+    assert (error.code, error.path) == (code, place)
+    assert hint in (error.hint or "")
+
+
+REFERENCES = [
+    ("${{ inputs.y }}", "REFERENCE_UNKNOWN", "`x`"),
+    ("${{ steps.aa.output }}", "REFERENCE_UNKNOWN", "`a`"),
+    ("${{ steps.c.output }}", "REFERENCE_FORWARD", "depends_on"),
+    ("${{ steps.b.output }}", "REFERENCE_FORWARD", ""),
+    ("${{ steps.aside.output }}", "REFERENCE_FORWARD", "depends_on"),
+    ("${{ steps.a }}", "REFERENCE_UNKNOWN", "steps.a.output"),
+    ("${{ steps.a.result }}", "REFERENCE_UNKNOWN", "steps.a.output"),
+    ("${{ a.output }}", "REFERENCE_UNKNOWN", "`steps.a.output`"),
+    ("${{ x }}", "REFERENCE_UNKNOWN", "`inputs.x`"),
+    ("${{ item }}", "REFERENCE_UNKNOWN", ""),
+    ("${{ inputs.x + steps.c.output }}", "REFERENCE_FORWARD", ""),
+    ("${{ inputs.x", "EXPRESSION_INVALID", "}}"),
+    ("${{ }}", "EXPRESSION_INVALID", ""),
+    ("${{ inputs.x + }}", "EXPRESSION_INVALID", ""),
+    ("${{ now() }}", "EXPRESSION_INVALID", ""),
+]
+
+
+@pytest.mark.parametrize(("reference", "code", "hint"), REFERENCES)
+def test_a_reference_names_only_what_exists_and_comes_before(reference: str, code: str, hint: str) -> None:
+    """Unknown names, later steps, siblings, the step itself and broken expressions are refused at their own place."""
+    text = "inputs: {x: string}\n" + sequence(
+        STEP.format("a"),
+        STEP.format("aside") + "    depends_on: [a]\n",
+        STEP.format("b") + f"    depends_on: [a]\n    inputs: {{path: 'x {reference}'}}\n",
+        STEP.format("c"),
+    )
+    error = refusal(text)
+    assert error.code == code
+    assert error.path is not None
+    assert error.path.startswith("w.yaml:12:")
+    assert int(error.path.rpartition(":")[2]) >= 21
+    assert hint in (error.hint or "")
+
+
+def test_a_cycle_is_named_with_its_steps() -> None:
+    """The message lists the steps of the cycle and no others."""
+    text = sequence(
+        STEP.format("free"),
+        STEP.format("a") + "    depends_on: [c]\n",
+        STEP.format("b") + "    depends_on: [a]\n",
+        STEP.format("c") + "    depends_on: [b]\n",
+    )
+    error = refusal(text)
+    assert error.code == "CYCLE"
+    assert all(f"`{name}`" in error.message for name in "abc")
+    assert "free" not in error.message
+
+
+def test_an_unknown_dependency_is_an_invalid_workflow() -> None:
+    """The sentence that older tools look for stands in the message."""
+    assert "Invalid workflow spec" in refusal(sequence(STEP.format("a") + "    depends_on: [b]\n")).message
+
+
+def test_all_faults_of_a_document_are_reported_together() -> None:
+    """The first is raised and the others stand in its details, each complete."""
+    error = refusal(
+        sequence(STEP.format("A") + "    timeout: x\n    colour: red\n", STEP.format("b") + "    undo: x\n")
+    )
+    others = error.details["faults"]
+    assert isinstance(others, list)
+    codes = [error.code, *(other["code"] for other in others if isinstance(other, dict))]
+    assert sorted(map(str, codes)) == ["NAME_INVALID", "UNKNOWN_KEY", "VALUE_INVALID", "VALUE_INVALID"]
+    assert all(isinstance(other, dict) and str(other["path"]).startswith("w.yaml:") for other in others)
+
+
+def test_a_mistyped_kind_is_one_fault() -> None:
+    """Whoever wrote `capabilty` did say what to do; a second error would send them looking for it."""
+    assert "faults" not in refusal(sequence("  - name: a\n    capabilty: sys.noop\n")).details
+
+
+@pytest.mark.parametrize(
+    ("outer", "files", "code"),
+    [
+        ("sub.yaml", {}, "FILE_MISSING"),
+        ("../sub.yaml", {}, "VALUE_INVALID"),
+        ("/sub.yaml", {}, "VALUE_INVALID"),
+        ("sub.yaml", {"sub": sequence("  - {name: again, workflow: sub.yaml}\n")}, "WORKFLOW_NESTED"),
+        ("sub.yaml", {"sub": sequence("  - {name: a}\n")}, "MISSING_KEY"),
+    ],
+)
+def test_a_workflow_that_cannot_be_inlined_is_refused(outer: str, files: dict[str, str], code: str) -> None:
+    """Missing files, ways out of the folder, loops and faults inside all end in one error."""
+    assert refusal(sequence(f"  - {{name: sub, workflow: {outer}}}\n"), **files).code == code
+
+
+def test_inputs_of_an_inlined_workflow_are_checked() -> None:
+    """An unknown, a missing and a wrongly typed one are refused where they are handed in."""
+    for values, code in (
+        ("{}", "INPUT_MISSING"),
+        ("{target: a, tarbet: b}", "INPUT_UNKNOWN"),
+        ("{target: 5}", "INPUT_INVALID"),
+    ):
+        text = sequence(f"  - {{name: sub, workflow: sub.yaml, inputs: {values}}}\n")
+        assert refusal(text, sub=INNER).code == code
+
+
+def test_inlining_cannot_multiply_without_end() -> None:
+    """Ten times ten times ten … files are refused at the limit of steps, quickly."""
+    files = {
+        f"l{level}": sequence(*(f"  - {{name: s{i}, workflow: l{level + 1}.yaml}}\n" for i in range(10)))
+        for level in range(1, 7)
+    }
+    files["l7"] = sequence(STEP.format("a"))
+    assert refusal(sequence("  - {name: s, workflow: l1.yaml}\n"), **files).code == "WORKFLOW_TOO_LARGE"
+
+
+def test_limits_are_errors_and_large_workflows_are_not() -> None:
+    """Ten thousand steps in a row load; one more, or groups with millions of dependencies, do not."""
+    steps = [{"name": f"s{i}", "capability": "a.b"} for i in range(10_000)]
+    assert len(WorkflowSpec(name="w", steps=steps).steps) == 10_000
+    with pytest.raises(InputError) as caught:
+        WorkflowSpec(name="w", steps=[*steps, {"name": "more", "capability": "a.b"}])
+    assert caught.value.code == "WORKFLOW_TOO_LARGE"
+    with pytest.raises(InputError) as caught:
+        WorkflowSpec(name="w", steps=[{"parallel": steps[:1000]}, {"parallel": steps[1000:2000]}])
+    assert caught.value.code == "WORKFLOW_TOO_LARGE"
+
+
+@holds("documents")
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(RELEASE)), st.sampled_from([*"${}[]:-, \n'\"x5!.", "", "steps", "null"])
+        ),
+        max_size=4,
+    )
+)
+def test_a_mutated_document_gives_a_workflow_or_one_of_our_errors(edits: list[tuple[int, str]]) -> None:
+    """Characters replaced anywhere in a valid document never end in another exception."""
+    text = RELEASE
+    for at, piece in edits:
+        text = text[:at] + piece + text[at + 1 :]
+    try:
+        spec = load(text)
+    except AssentError as error:
+        assert error.path is not None  # noqa: PT017  # either outcome is right; each has its own assertion
+    else:
+        assert WorkflowSpec.from_dict(spec.to_json()) == spec
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-9, 9)
+        | st.sampled_from(["a", "a.b", "${{ inputs.a }}", "5m"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    "name steps inputs outputs capability parallel workflow approval reason when foreach retry backoff "
+                    "depends_on metadata a type default".split()
+                ),
+                inner,
+                max_size=5,
+            )
+        ),
+        max_leaves=25,
+    )
+)
+def test_no_shape_of_data_escapes_the_checks(data: Any) -> None:
+    """Any JSON under any of our keys gives a workflow or an error of ours."""
+    try:
+        WorkflowSpec.from_document(Document.of(data))
+    except AssentError as error:
+        assert error.code  # noqa: PT017  # either outcome is right

@@ -125,6 +125,32 @@ async def test_the_owners_errors_are_the_clients(rt: Runtime, client: Runtime) -
     assert type(theirs.value) is type(own.value)
 
 
+async def test_a_client_governs_versions_and_deliveries_and_lists_runs(rt: Runtime, client: Runtime) -> None:
+    """What the owner changes is known here at once, and what it refuses is raised here."""
+    put = await client.versions.label("io.fs.write_file@1.0.0", "stable")
+    assert put == (put.capability, "1.0.0", None, put.how)
+    assert (await rt.versions.label("io.fs.write_file@1.0.0", "stable")).before == "1.0.0"
+    assert [change.label for change in client.versions.label_history("io.fs.write_file")] == ["stable"]
+    assert (await client.call("io.fs.write_file@stable", {"path": "a", "content": "a"})).error is None
+    assert await client.versions.unlabel("io.fs.write_file", "stable") is True
+    for asking, code in (
+        (client.versions.retire("io.fs.write_file@1.0.0", dry_run=True), "VERSION_NEWEST"),
+        (client.deliveries.retry("msg_nothing"), "DELIVERY_UNKNOWN"),
+        (client.deliveries.cancel("msg_nothing"), "DELIVERY_UNKNOWN"),
+    ):
+        with pytest.raises(AssentError) as refused:
+            await asking
+        assert refused.value.code == code
+    explained, _ = await client.explain("io.fs.delete", {"path": "a"})
+    assert explained.decision.effect == "REQUIRE_APPROVAL"
+    await rt.call("sys.noop")
+    newest = await client.runs(limit=1)
+    assert [run.capability for run in newest.runs] == ["sys.noop"]
+    assert newest.before is not None
+    older = await rt.runs(before=newest.before, status=["succeeded"])
+    assert ([run.capability for run in older.runs], older.before) == (["io.fs.write_file"], None)
+
+
 # -- under what it runs ------------------------------------------------------------------------------------------------
 
 

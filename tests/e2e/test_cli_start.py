@@ -22,6 +22,7 @@ NOT_FOR_READING = {
     "cryptography",
     "jsonschema_rs",
     "pydantic",
+    "pydantic_core",
     "ssl",
     "yaml",
 }

@@ -16,7 +16,7 @@ from assent.journal._checkpoint import Checkpoint, open_checkpoint
 from assent.journal._commits import NO_MAC, Commit, CommitKey
 from assent.journal._merkle import leaf_hash
 from assent.journal._note import Ed25519Verifier, Signer
-from assent.journal._tail import Entry
+from assent.journal._rows import Entry
 from assent.spec.events.kinds import LedgerCreated, decode_stored
 
 # `Any`: the columns' types are the schema's, which apsw can't know.

@@ -20,7 +20,7 @@ from assent.journal import SILENCE_S_MAX, JournalReader, Link, OwnerGoneError, o
 from assent.policy import PolicyEngine
 from assent.runtime._ledger import LedgerReader, open_reader
 from assent.runtime._runtime import Runtime as Owning
-from assent.runtime._runtime import Who, absent
+from assent.runtime._runtime import Who, absent, literal
 from assent.runtime.runs._loading import WorkflowSource, load_workflow
 from assent.runtime.runs._session import Session
 from assent.runtime.service import answers, requests
@@ -35,6 +35,7 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
 from assent.spec.states import Resolution
+from assent.spec.workflow.inputs import json_object
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,11 +47,16 @@ class Client:
     def __init__(self, runtime: Owning, link: Link, reader: LedgerReader) -> None:
         self._runtime = runtime
         self._link = link
+        self._streams: set[Link] = set()
+        self._is_closed = False
         self.reader = reader
 
     async def close(self) -> None:
         """Let go of the owner; what it has begun goes on."""
-        await self._link.close()
+        self._is_closed = True
+        for link in (self._link, *self._streams):
+            await link.close()
+        self.reader.close()
 
     async def run(
         self,
@@ -61,9 +67,10 @@ class Client:
         environment: str | None = None,
     ) -> RunResult:
         """The workflow is read here, and its files with it."""
-        text = json.dumps(load_workflow(workflow).to_json())
+        spec, given = load_workflow(workflow), {} if inputs is None else inputs
+        given = json_object(given, code="INPUT_INVALID", of="the inputs of the workflow")
         environment = environment or self._runtime.settings.environment
-        asked = requests.Run(text=text, inputs=dict(inputs or {}), environment=environment)
+        asked = requests.Run(text=json.dumps(spec.to_json()), inputs=given, environment=environment)
         return await self._run(asked, principal)
 
     async def call(
@@ -79,7 +86,7 @@ class Client:
         _require_no(hooks)
         asked = requests.Call(
             capability=capability,
-            parameters=dict(parameters or {}),
+            parameters=literal(capability, parameters),
             environment=environment or self._runtime.settings.environment,
         )
         try:
@@ -109,7 +116,7 @@ class Client:
         self, run: str, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
     ) -> RunResult:
         _require_no(hooks)
-        asked = requests.AddStep(run=run, capability=capability, parameters=dict(parameters))
+        asked = requests.AddStep(run=run, capability=capability, parameters=literal(capability, parameters))
         return await self._run(asked, None)
 
     async def close_session(self, run: str) -> RunResult:
@@ -179,10 +186,14 @@ class Client:
         )
         if place is None:
             raise OwnerGoneError
+        self._streams.add(place)
         try:
+            if self._is_closed:
+                raise OwnerGoneError
             async for part in place.parts(to_owner(request, requests.asker_of(settings))):
                 yield msgspec.convert(part, RunEvent)
         finally:
+            self._streams.discard(place)
             await place.close()
 
     async def _run(self, request: requests.Request[answers.Run], principal: Who) -> RunResult:
@@ -300,17 +311,21 @@ class Runtime(Owning):
         if isinstance(place, Link):
             self._exit.push_async_callback(place.close)
             self.prepare_to_plan()
-            reader = open_reader(settings.state)
-            self._exit.callback(reader.close)
-            self._client = Client(self, place, reader)
+            self._client = Client(self, place, open_reader(settings.state))
+            self._exit.push_async_callback(self._client.close)
             return
         self._exit.callback(place.release)
         await self.start(place, partial(serve, self))
         await self._running.watch()
         self._client = None
 
+    async def close(self) -> None:
+        """Stop every run where it is, seal the ledger, release the state directory; of a client's runs nothing is stopped."""
+        self._client = None  # whoever is told that its connection has ended looks for no other owner
+        await super().close()
+
     async def _follow(self, client: Client) -> None:
-        """The owner that this was a client of has ended: take its place, or find who did."""
+        """The owner that this was a client of has ended: take its place, or find who did, unless this was closed."""
         async with self._following:
             if self._client is client:
                 await self._take_place()

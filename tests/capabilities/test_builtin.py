@@ -44,7 +44,7 @@ def test_capabilities_are_described_where_the_catalogue_looks_for_them(repositor
     found = {
         ".".join(path.relative_to(source).with_suffix("").parts)
         for path in (source / "assent" / "capabilities").glob("*/*.py")
-        if "\n@capability(" in path.read_text(encoding="utf-8")
+        if "CAPABILITIES: Final = (" in path.read_text(encoding="utf-8")
     }
     assert found == set(catalogs().values())
 

@@ -249,12 +249,13 @@ async def test_a_run_whose_capability_is_not_registered_here_is_left_alone(tmp_p
         before = await size()
         for asking in (
             other.resume(waiting[0].run_id),
-            other.resume(),
             other.approve(waiting[0].run_id),
         ):
             with pytest.raises(AssentError) as absent:
                 await asking
             assert absent.value.code == "CAPABILITY_ABSENT"
+        told = [(run.status, run.error and run.error["code"]) for run in await other.resume()]
+        assert told == [(RunState.WAITING, "CAPABILITY_ABSENT")] * 2
         assert await size() == before
         assert (await other.cancel(waiting[1].run_id)).status is RunState.CANCELLED
     again = Runtime.open(tmp_path, policy=policy)

@@ -28,10 +28,9 @@ from assent.runtime.runs._session import Session
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service._asking import to_owner
 from assent.runtime.service._owner import serve
-from assent.runtime.service._owning import NOT_HERE
 from assent.runtime.service._reading import Reader
 from assent.runtime.service.answers import RunEvent
-from assent.runtime.service.requests import Events, Request
+from assent.runtime.service.requests import NOT_HERE, Events, Request
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
 from assent.spec.events.kinds import AnyEvent

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Self, TypeAlias, Unpack, overload
 
+import msgspec
+
 from assent import system
 from assent.capabilities import builtin_catalog
 from assent.capabilities.fs import Workspace
@@ -466,14 +468,23 @@ class Runtime(Planned):
     async def resume(self, run: str | None = None) -> list[RunResult]:
         """Drive one unfinished run on, or all of them, many at once; what needs attention is tried again.
 
-        The results are in the order of `unfinished`. When one can't be driven the others are, and then its error is raised:
-        `CAPABILITY_ABSENT` for one that this process lacks a capability for, which stays as it is.
+        The results are in the order of `unfinished`. One that this process lacks a capability for stays as it is: where it was
+        named, `CAPABILITY_ABSENT` is raised, and of all of them it is in that run's result. Any other failure of one is raised
+        once the others are done.
         """
         if run is not None:
             return [await self._resume(RunId(run))]
         return await together(
-            await self.unfinished(), self._resume, self._ready.spawn, at_once=RESUMED_AT_ONCE
+            await self.unfinished(), self._resume_or_tell, self._ready.spawn, at_once=RESUMED_AT_ONCE
         )
+
+    async def _resume_or_tell(self, run: RunId) -> RunResult:
+        try:
+            return await self._resume(run)
+        except InputError as error:
+            if error.code != "CAPABILITY_ABSENT":
+                raise
+            return msgspec.structs.replace(await self.show(run), error=error.to_dict())
 
     async def _resume(self, run: RunId) -> RunResult:
         found = await self._running.look(run)

@@ -17,7 +17,7 @@ from assent.runtime._runtime import Runtime
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.service import answers, requests, secret_admin
-from assent.runtime.service._owning import actor_of, telling, workflow_of
+from assent.runtime.service._owning import actor_of, read_words, telling, workflow_of
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
 from assent.spec.capability import CapabilitySpec, RiskLevel
@@ -169,6 +169,7 @@ async def _explain_policy(scene: Scene, request: requests.ExplainPolicy) -> answ
     async with scene.informed() as runtime:
         if scene.runtime is None:
             runtime.reload_policy()
+        request = read_words(runtime, request)
         explained, is_whole = await runtime.explain(
             request.capability,
             request.parameters,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,10 +26,9 @@ from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
 
-Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
+Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
 
-NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
-"""The refusals of a capability that another process may have."""
+Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
 
 
 def actor_of(settings: Settings, by: requests.Asker) -> Actor:
@@ -59,13 +58,13 @@ def check(runtime: Runtime, request: requests.Request[Any]) -> None:
             runtime.check_spec(spec, request.inputs)
         case requests.Call():
             _consult(runtime, [request.capability])
-            runtime.check_call(request.capability, _read(runtime, request).parameters)
+            runtime.check_call(request.capability, read_words(runtime, request).parameters)
         case _:
             pass
 
 
-def _read(runtime: Runtime, request: requests.Call) -> requests.Call:
-    """The call with its words read, each by the type that its parameter declares."""
+def read_words(runtime: Runtime, request: Worded) -> Worded:
+    """The request with its words read, each by the type that its parameter declares."""
     if not request.words:
         return request
     spec = runtime.registry.snapshot().spoken(request.capability)
@@ -101,7 +100,7 @@ async def _run(runtime: Runtime, request: requests.Run, actor: Actor) -> answers
 
 
 async def _call(runtime: Runtime, request: requests.Call, actor: Actor) -> answers.Run:
-    request = _read(runtime, request)
+    request = read_words(runtime, request)
     result = await runtime.call(
         request.capability, request.parameters, principal=actor, environment=request.environment
     )

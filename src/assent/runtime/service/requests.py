@@ -37,6 +37,10 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     os_uid: int | None = None
 
 
+NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
+"""The refusals of a capability that another process may have."""
+
+
 def asker_of(settings: Settings) -> Asker:
     """Who asks where nobody else is named: the principal of the settings."""
     return Asker(principal=str(settings.principal), asserted=settings.asserted)
@@ -304,6 +308,8 @@ class ExplainPolicy(Informed[answers.Explained], tag="explain_policy", frozen=Tr
 
     capability: str
     parameters: dict[str, Json] = {}
+    words: dict[str, str] = {}
+    """As in `Call`."""
     workflow: str | None = None
     environment: str | None = None
     run_labels: tuple[str, ...] = ()

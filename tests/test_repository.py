@@ -190,7 +190,6 @@ SMALL: Final = {
     "journal._own_key": "joins keys and reading, which know nothing of each other",
     "plugins._trial": _LOADED_LATER,
     "plugins.worker._loop": _SUBJECT,
-    "plugins.worker._places": _SUBJECT,
     "plugins.worker.process": "the first lines of a process of its own",
     "policy._joint_conditions": _SUBJECT,
     "policy._permissions": "asked before the gate is loaded",

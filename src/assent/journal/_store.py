@@ -228,7 +228,9 @@ class LedgerStore:
                 (draft.head.size, draft.frontier.to_bytes(), draft.head.root),
             )
         if draft.commit is not None:
-            execute("INSERT INTO commits VALUES (?, ?, ?)", draft.commit)
+            execute("INSERT INTO commits VALUES (?, ?, ?, ?)", draft.commit)
+        if draft.completed is not None:
+            execute("INSERT INTO heads VALUES (?, ?, ?)", draft.completed)
         if draft.note is not None:
             execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (draft.head.size, draft.note))
 

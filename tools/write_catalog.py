@@ -9,14 +9,12 @@ what it would write. After a merge that met in such a file: take either side, an
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import msgspec
 
-from assent.capabilities._builtin import catalogs
+from assent.capabilities._builtin import catalogs, described_in
 from assent.errors import Json
-from assent.invocation import capabilities_in
 
 HINT = "python -m tools.write_catalog"
 
@@ -28,14 +26,12 @@ def catalog_text(name: str) -> str:
     the bytecode of a handler differs with each release of Python, and what a hook would do nobody knows before it is imported.
     """
     found: dict[str, Json] = {}
-    module = import_module(name)
-    for one in capabilities_in(module):
+    for one in described_in(name):
         spec, handler = one.spec, one.handler
         assert handler.revision is not None, f"`{spec.id}` needs a `revision`"
         assert not handler.hooks, f"`{spec.id}` is built in and has hooks"
         found[spec.reference] = {
-            "module": module.__name__,
-            "name": next(known for known, thing in vars(module).items() if thing is one),
+            "module": name,
             "fingerprint": spec.fingerprint,
             "handler": handler.fingerprint(),
             "parts": [*sorted(handler.parts)],

@@ -42,19 +42,6 @@ def _waited(
     return wait
 
 
-def _told(method: Callable[Concatenate[AsyncRuntime, P], T]) -> Callable[Concatenate[Runtime, P], T]:
-    """Of a method that nobody awaits; it is called in the loop all the same, where all that it reads is changed."""
-
-    @wraps(method)
-    def tell(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async def answer() -> T:
-            return method(self.runtime, *args, **kwargs)
-
-        return self._wait(answer())  # a part of the class
-
-    return tell
-
-
 class Runtime:
     """A runtime whose methods wait. Any thread may call them; `runtime` is the awaited one, to register capabilities with."""
 
@@ -131,7 +118,8 @@ class Runtime:
     plan = _waited(AsyncRuntime.plan)
     snapshot = _waited(AsyncRuntime.snapshot)
     replay = _waited(AsyncRuntime.replay)
-    explain = _told(AsyncRuntime.explain)
+    explain = _waited(AsyncRuntime.explain)
+    runs = _waited(AsyncRuntime.runs)
 
     def session(self, *, principal: str | None = None, environment: str | None = None) -> Session:
         """A run whose steps arrive one at a time."""

@@ -104,6 +104,21 @@ def test_a_terminal_works_beside_a_program(terminals: Terminals) -> None:
     assert terminals.answer("audit", "verify")["ok"] is True
 
 
+def test_a_terminal_asks_about_and_calls_what_only_the_program_has(terminals: Terminals) -> None:
+    """Its words are read by the types that are declared there; what nobody has is unknown as ever."""
+    owner = program(terminals, _OWNER, "0")
+    owner.wait_for("open")
+    assert terminals.answer("call", "shop.greet", "name=7")["outputs"] == "hello 7"
+    assert terminals.answer("policy", "explain", "shop.greet", "name=7")["complete"] is True
+    assert terminals.answer("capability", "show", "shop.greet")["description"] == "Greet somebody."
+    for words, code in ((("shop.greet", "nme=7"), "INPUT_UNKNOWN"), (("shop.none",), "CAPABILITY_UNKNOWN")):
+        for command in (("call",), ("policy", "explain")):
+            refused = terminals.type(*command, *words, "--json")
+            assert (refused.code, refused.json()["error"]["code"]) == (2, code)
+    owner.close_stdin()
+    assert owner.end().code == 0
+
+
 def test_a_terminal_is_refused_a_new_run_under_another_policy(terminals: Terminals) -> None:
     """`OWNER_DIFFERS`, and deciding works all the same."""
     terminals.write("strict.yaml", "version: 1\ndefault: DENY\nrules: []\n")

@@ -93,7 +93,7 @@ async def _agree(root: Path, document: dict[str, Any], call: dict[str, Any]) -> 
             [{"name": "look", "capability": "test.private", "inputs": {}}] if labels else []
         )
         flow: dict[str, Any] = {"name": "release", "version": "1.0.0", "steps": [*before, step]}
-        explained, is_whole = rt.explain(
+        explained, is_whole = await rt.explain(
             capability,
             inputs,
             principal=asker,

@@ -125,6 +125,32 @@ async def test_the_owners_errors_are_the_clients(rt: Runtime, client: Runtime) -
     assert type(theirs.value) is type(own.value)
 
 
+async def test_a_client_governs_versions_and_deliveries_and_lists_runs(rt: Runtime, client: Runtime) -> None:
+    """What the owner changes is known here at once, and what it refuses is raised here."""
+    put = await client.versions.label("io.fs.write_file@1.0.0", "stable")
+    assert put == (put.capability, "1.0.0", None, put.how)
+    assert (await rt.versions.label("io.fs.write_file@1.0.0", "stable")).before == "1.0.0"
+    assert [change.label for change in client.versions.label_history("io.fs.write_file")] == ["stable"]
+    assert (await client.call("io.fs.write_file@stable", {"path": "a", "content": "a"})).error is None
+    assert await client.versions.unlabel("io.fs.write_file", "stable") is True
+    for asking, code in (
+        (client.versions.retire("io.fs.write_file@1.0.0", dry_run=True), "VERSION_NEWEST"),
+        (client.deliveries.retry("msg_nothing"), "DELIVERY_UNKNOWN"),
+        (client.deliveries.cancel("msg_nothing"), "DELIVERY_UNKNOWN"),
+    ):
+        with pytest.raises(AssentError) as refused:
+            await asking
+        assert refused.value.code == code
+    explained, _ = await client.explain("io.fs.delete", {"path": "a"})
+    assert explained.decision.effect == "REQUIRE_APPROVAL"
+    await rt.call("sys.noop")
+    newest = await client.runs(limit=1)
+    assert [run.capability for run in newest.runs] == ["sys.noop"]
+    assert newest.before is not None
+    older = await rt.runs(before=newest.before, status=["succeeded"])
+    assert ([run.capability for run in older.runs], older.before) == (["io.fs.write_file"], None)
+
+
 # -- under what it runs ------------------------------------------------------------------------------------------------
 
 
@@ -223,12 +249,13 @@ async def test_a_run_whose_capability_is_not_registered_here_is_left_alone(tmp_p
         before = await size()
         for asking in (
             other.resume(waiting[0].run_id),
-            other.resume(),
             other.approve(waiting[0].run_id),
         ):
             with pytest.raises(AssentError) as absent:
                 await asking
             assert absent.value.code == "CAPABILITY_ABSENT"
+        told = [(run.status, run.error and run.error["code"]) for run in await other.resume()]
+        assert told == [(RunState.WAITING, "CAPABILITY_ABSENT")] * 2
         assert await size() == before
         assert (await other.cancel(waiting[1].run_id)).status is RunState.CANCELLED
     again = Runtime.open(tmp_path, policy=policy)
@@ -378,3 +405,34 @@ async def test_a_watcher_that_leaves_is_forgotten(rt: Runtime, client: Runtime, 
     assert ownership.serving == 0
     await events.aclose()  # type: ignore[attr-defined]  # a generator is more than an iterator
     assert (await client.cancel(run)).status is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("is_owner", [True, False], ids=["owner", "client"])
+@pytest.mark.parametrize("how", ["wait", "events"])
+async def test_watching_ends_with_the_runtime_that_watches(
+    tmp_path: Path, how: str, *, is_owner: bool
+) -> None:
+    """Whoever waits for a run is told that the runtime was closed, and nothing of the state is taken again for it."""
+    (tmp_path / "old.txt").write_text("old")
+    owner, client = Runtime.open(tmp_path), Runtime.open(tmp_path)
+    async with owner:
+        await client.__aenter__()
+        run = (await owner.run(DELETES)).run_id
+        watcher, other = (owner, client) if is_owner else (client, owner)
+        begun = asyncio.Event()
+
+        async def watch() -> None:
+            if how == "wait":
+                asyncio.get_running_loop().call_later(0.05, begun.set)
+                await watcher.wait(run)
+            async for _ in watcher.events(run):
+                begun.set()
+
+        watching = asyncio.gather(watch(), return_exceptions=True)
+        await begun.wait()
+        await watcher.close()
+        (refused,) = await watching
+        assert isinstance(refused, AssentError)
+        assert refused.code == "RUNTIME_CLOSED"
+        assert (await other.show(run)).status is RunState.WAITING
+        await client.close()

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from assent.invocation import Capability, DeferredHandler, Handler, capabilities_in
+from assent.invocation import Capability, DeferredHandler, Handler
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
 
@@ -28,7 +28,6 @@ class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What is written down of one capability: its canonical spec, what is known of its handler, and where that stands."""
 
     module: str
-    name: str
     fingerprint: Fingerprint
     handler: Fingerprint
     parts: tuple[str, ...]
@@ -41,7 +40,13 @@ _DECODER: Final = msgspec.json.Decoder(dict[str, CatalogEntry])
 
 def builtin_capabilities() -> list[Capability[..., Any]]:  # `Any`: each has its own result
     """All of them as they are described: every module is imported, which a start does without (see `builtin_catalog`)."""
-    return [one for module in catalogs().values() for one in capabilities_in(import_module(module))]
+    return [one for module in catalogs().values() for one in described_in(module)]
+
+
+def described_in(module: str) -> tuple[Capability[..., Any], ...]:  # `Any`: as above
+    """Those of one area, in the order of its table."""
+    found: tuple[Capability[..., Any], ...] = import_module(module).CAPABILITIES
+    return found
 
 
 def builtin_catalog() -> list[tuple[CapabilitySpec, DeferredHandler]]:
@@ -59,16 +64,16 @@ def catalogs() -> Mapping[Path, str]:
 
 
 def _read(entry: CatalogEntry) -> tuple[CapabilitySpec, DeferredHandler]:
+    spec = CapabilitySpec.from_json(entry.spec, entry.fingerprint)
     handler = DeferredHandler(
         parts=frozenset(entry.parts),
         rehearsable=entry.rehearsable,
         known_fingerprint=entry.handler,
-        load=partial(_load, entry.module, entry.name),
+        load=partial(_load, entry.module, spec.reference),
     )
-    return CapabilitySpec.from_json(entry.spec, entry.fingerprint), handler
+    return spec, handler
 
 
-def _load(module: str, name: str) -> Handler:
-    described = getattr(import_module(module), name)
-    assert isinstance(described, Capability)  # INVARIANT: the file was written from it
-    return described.handler
+def _load(module: str, reference: str) -> Handler:
+    # INVARIANT: the file was written from the module's table, so it is there.
+    return next(one.handler for one in described_in(module) if f"{one.id}@{one.claims.version}" == reference)

@@ -6,12 +6,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from assent.errors import InputError, Json
-
-if TYPE_CHECKING:
-    from assent.runtime.service.answers import Parameters
 
 FILE_BYTES_MAX: Final = 64 << 20
 """A value that is read from a file."""
@@ -72,13 +69,6 @@ def _read(word: str, cwd: Path) -> tuple[str, Json, bool]:
         otherwise = "bytes go in as base64, to a parameter that takes it"
         value = read_text(cwd / value[1:], what=f"the value of `{name}`", otherwise=otherwise)
     return name, value, True
-
-
-def parameter_schemas(asked: Parameters) -> Schemas:
-    """The schemas of a capability's parameters; INPUT_UNKNOWN, with a suggestion, for a name that it does not have."""
-    from assent.spec.workflow.inputs import parameter_schema
-
-    return lambda name: parameter_schema(asked.id, asked.schema, name)
 
 
 def read_text(path: Path, *, what: str, otherwise: str = "save the file as UTF-8") -> str:

@@ -56,6 +56,8 @@ def exit_code(result: Object, operation: str) -> int:
     status = text(result, "status")
     if operation in SETTLING:
         return _settled(operation, status)
+    if text(mapping(result, "error"), "code") == "CAPABILITY_ABSENT":
+        return USAGE  # It was not driven, and is as it was.
     if status == "waiting":
         return WAITING
     if status in ("succeeded", "undone"):

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from assent.cli._arguments import parameter_schemas, read_arguments, read_text
+from assent.cli._arguments import read_text, split_arguments
 from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
@@ -97,12 +97,13 @@ def explain(
     no_undo: bool,
 ) -> None:
     """Show which rule decides a call of CAPABILITY with these parameters, and why each earlier rule did not."""
-    schemas = parameter_schemas(door.perform(service.requests.Parameters(reference=capability)))
+    given, words = split_arguments(parameters, cwd=door.cwd)
     explained = plain(
         door.perform(
             service.requests.ExplainPolicy(
                 capability=capability,
-                parameters=read_arguments(parameters, schemas, cwd=door.cwd),
+                parameters=given,
+                words=words,
                 workflow=workflow,
                 environment=environment,
                 run_labels=labels,

@@ -4,194 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from functools import partial, wraps
+from inspect import signature
+from operator import itemgetter
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from assent import system
 from assent.engine import Preparing, Progress, RunResult, Said
-from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.invocation import Hook
+from assent.errors import AssentError, InputError, RefusedError, WorldError
 from assent.journal import SILENCE_S_MAX, JournalReader, Link, OwnerGoneError, own_or_link
 from assent.policy import PolicyEngine
 from assent.runtime._ledger import LedgerReader, open_reader
 from assent.runtime._runtime import Runtime as Owning
-from assent.runtime._runtime import Who, absent
-from assent.runtime.runs._loading import WorkflowSource, load_workflow
+from assent.runtime._runtime import Who, absent, literal
+from assent.runtime.capabilities._versions import Labelled
+from assent.runtime.runs._loading import load_workflow
 from assent.runtime.runs._session import Session
-from assent.runtime.service import answers, requests
+from assent.runtime.service import answers, process, requests
 from assent.runtime.service._asking import to_owner
 from assent.runtime.service._owner import serve
-from assent.runtime.service._owning import NOT_HERE
 from assent.runtime.service._reading import Reader
 from assent.runtime.service.answers import RunEvent
-from assent.runtime.service.requests import Events
+from assent.runtime.service.requests import NOT_HERE, Events, Request
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
 from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
+from assent.spec.reference import How
 from assent.spec.states import Resolution
+from assent.spec.workflow.inputs import json_object
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Client:
-    """The methods of a runtime, asked of the owner. Each raises `OwnerGoneError` when there is none any more."""
+    """The way to the owner of a state, for a runtime that is not. `ask` raises `OwnerGoneError` when there is none any more."""
 
     def __init__(self, runtime: Owning, link: Link, reader: LedgerReader) -> None:
         self._runtime = runtime
         self._link = link
+        self._streams: set[Link] = set()
+        self._is_closed = False
         self.reader = reader
 
     async def close(self) -> None:
         """Let go of the owner; what it has begun goes on."""
-        await self._link.close()
+        self._is_closed = True
+        for link in (self._link, *self._streams):
+            await link.close()
+        self.reader.close()
 
-    async def run(
-        self,
-        workflow: WorkflowSource,
-        inputs: Mapping[str, Json] | None = None,
-        *,
-        principal: Who = None,
-        environment: str | None = None,
-    ) -> RunResult:
-        """The workflow is read here, and its files with it."""
-        text = json.dumps(load_workflow(workflow).to_json())
-        environment = environment or self._runtime.settings.environment
-        asked = requests.Run(text=text, inputs=dict(inputs or {}), environment=environment)
-        return await self._run(asked, principal)
-
-    async def call(
-        self,
-        capability: str,
-        parameters: Mapping[str, Json] | None = None,
-        *,
-        principal: Who = None,
-        environment: str | None = None,
-        hooks: Iterable[Hook] = (),
-    ) -> RunResult:
-        """`CAPABILITY_ABSENT` for what is registered here alone."""
-        _require_no(hooks)
-        asked = requests.Call(
-            capability=capability,
-            parameters=dict(parameters or {}),
-            environment=environment or self._runtime.settings.environment,
-        )
-        try:
-            return await self._run(asked, principal)
-        except AssentError as error:
-            if error.code in NOT_HERE and self._is_registered(capability):
-                fault = f"`{capability}` is registered in this process only, and another one owns the state"
-                raise absent(fault) from error
-            raise
-
-    async def session(self, *, principal: Who = None, environment: str | None = None) -> Session:
-        """The owner holds the session; its steps are asked of it."""
-        environment = environment or self._runtime.settings.environment
-        answer = await self._ask(requests.OpenSession(environment=environment), principal)
-        run = RunId(str(answer["run_id"]))
-
-        # Asked of the runtime: the session goes on with the next owner, which may be this process.
-        runtime = self._runtime
-        return Session(
-            run,
-            partial(runtime.add_step, run),
-            partial(runtime.close_session, run),
-            partial(runtime.cancel, run, principal=principal),
-        )
-
-    async def add_step(
-        self, run: str, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
-    ) -> RunResult:
-        _require_no(hooks)
-        asked = requests.AddStep(run=run, capability=capability, parameters=dict(parameters))
-        return await self._run(asked, None)
-
-    async def close_session(self, run: str) -> RunResult:
-        return await self._run(requests.CloseSession(run=run), None)
-
-    async def approve(
-        self, run: str, step: str | None = None, *, principal: Who = None, digest: str | None = None
-    ) -> RunResult:
-        return await self._run(requests.Approve(run=run, step=step, digest=digest), principal)
-
-    async def reject(
-        self,
-        run: str,
-        step: str | None = None,
-        *,
-        reason: str = "",
-        principal: Who = None,
-        digest: str | None = None,
-    ) -> RunResult:
-        return await self._run(requests.Reject(run=run, step=step, digest=digest, reason=reason), principal)
-
-    async def cancel(self, run: str, *, principal: Who = None) -> RunResult:
-        return await self._run(requests.Cancel(run=run), principal)
-
-    async def undo(self, run: str, *, partial: bool = False, principal: Who = None) -> RunResult:
-        return await self._run(requests.Undo(run=run, partial=partial), principal)
-
-    async def resolve(
-        self,
-        run: str,
-        step: str,
-        resolution: Resolution | str,
-        *,
-        output: Json = None,
-        principal: Who = None,
-    ) -> RunResult:
-        word: Any = Resolution(
-            resolution
-        ).value  # `Any`: the request lists the words, which are those of the enum
-        return await self._run(
-            requests.Resolve(run=run, step=step, resolution=word, output=output), principal
-        )
-
-    async def resume(self, run: str | None = None) -> list[RunResult]:
-        answer = await self._ask(requests.Resume(run=run), None)
-        return [RunResult.from_json(result) for result in answer["results"]]
-
-    async def erase(self, run: str, *, principal: Who = None) -> int:
-        answer = await self._ask(requests.Erase(run=run), principal)
-        return int(answer["erased"])
-
-    async def show(self, run: str) -> RunResult:
-        """From the record, which needs no owner's time."""
-        return await asyncio.to_thread(_shown, self._runtime.settings, run)
-
-    # -- inside --------------------------------------------------------------------------------------------------------------
-
-    async def stream(self, request: requests.Events) -> AsyncIterator[RunEvent]:
-        """On a connection of its own: whoever reads slowly holds up nothing else."""
-        runtime = self._runtime
-        settings = runtime.settings
-        place = await Link.open(
-            settings.state,
-            runtime_dir=settings.runtime_dir(),
-            spawn=system.spawn,
-            silence_s=SILENCE_S_MAX,
-        )
-        if place is None:
-            raise OwnerGoneError
-        try:
-            async for part in place.parts(to_owner(request, requests.asker_of(settings))):
-                yield msgspec.convert(part, RunEvent)
-        finally:
-            await place.close()
-
-    async def _run(self, request: requests.Request[answers.Run], principal: Who) -> RunResult:
-        return RunResult.from_json(await self._ask(request, principal))
-
-    async def _ask(self, request: requests.Request[Any], principal: Who) -> dict[str, Any]:
-        """What the owner answers, as it travels (hence `Any`)."""
-        runtime = self._runtime
-        actor = runtime.actor(principal)
+    async def ask(self, kind: type[Request[Any]], said: dict[str, Any]) -> dict[str, Any]:
+        """What the owner answers, as it travels (hence `Any`), to a method's arguments; they are the request's fields."""
+        runtime, capability = self._runtime, said.get("capability")
+        actor = runtime.actor(said.pop("principal", None) or said.pop("by", None))
         if actor.principal.roles != runtime.settings.roles.get(str(actor.principal), frozenset()):
             raise RefusedError(
                 "IDENTITY_REFUSED",
@@ -201,7 +73,34 @@ class Client:
         by = requests.Asker(principal=str(actor.principal), asserted=actor.asserted)
         listener = runtime.listener
         tell = None if listener is None else _heard_by(listener)
-        return await self._link.ask(to_owner(request, by, tell, runtime.digests))
+        try:
+            return await self._link.ask(to_owner(self._request(kind, said), by, tell, runtime.digests))
+        except AssentError as error:
+            if error.code in NOT_HERE and capability is not None and self._is_registered(capability):
+                fault = f"`{capability}` is registered in this process only, and another one owns the state"
+                raise absent(fault) from error
+            raise
+
+    def _request(self, kind: type[Request[Any]], said: dict[str, Any]) -> Request[Any]:
+        """A workflow and its files are read here; functions stay here."""
+        if [*said.pop("hooks", ())]:
+            raise InputError(
+                "HOOKS_LOCAL",
+                "hooks of one call can't be handed to the process that owns the state",
+                hint="register them in that process, with `rt.hooks`",
+            )
+        if "workflow" in said:
+            said["text"] = json.dumps(load_workflow(said.pop("workflow")).to_json())
+        if "environment" in kind.__struct_fields__:
+            said["environment"] = said.get("environment") or self._runtime.settings.environment
+        if "resolution" in said:
+            said["resolution"] = Resolution(said["resolution"]).value
+        if "parameters" in said:
+            said["parameters"] = literal(said["capability"], said["parameters"])
+        if "inputs" in said:
+            inputs = {} if said["inputs"] is None else said["inputs"]
+            said["inputs"] = json_object(inputs, code="INPUT_INVALID", of="the inputs of the workflow")
+        return kind(**said)
 
     def _is_registered(self, reference: str) -> bool:
         try:
@@ -210,19 +109,26 @@ class Client:
             return False
         return True
 
-
-def _shown(settings: Settings, run: str) -> RunResult:
-    with Reader.open(settings) as reader:
-        return RunResult.from_json(reader.show(run))
-
-
-def _require_no(hooks: Iterable[Hook]) -> None:
-    if [*hooks]:
-        raise InputError(
-            "HOOKS_LOCAL",
-            "hooks of one call can't be handed to the process that owns the state",
-            hint="register them in that process, with `rt.hooks`",
+    async def stream(self, request: Events) -> AsyncIterator[RunEvent]:
+        """On a connection of its own: whoever reads slowly holds up nothing else."""
+        settings = self._runtime.settings
+        place = await Link.open(
+            settings.state,
+            runtime_dir=settings.runtime_dir(),
+            spawn=system.spawn,
+            silence_s=SILENCE_S_MAX,
         )
+        if place is None:
+            raise OwnerGoneError
+        self._streams.add(place)
+        try:
+            if self._is_closed:
+                raise OwnerGoneError
+            async for part in place.parts(to_owner(request, requests.asker_of(settings))):
+                yield msgspec.convert(part, RunEvent)
+        finally:
+            self._streams.discard(place)
+            await place.close()
 
 
 def _heard_by(listener: Progress) -> Callable[[dict[str, Any]], None]:
@@ -234,27 +140,28 @@ def _heard_by(listener: Progress) -> Callable[[dict[str, Any]], None]:
     return hear
 
 
-def _or_forwarded(
-    method: Callable[Concatenate[Owning, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Runtime, P], Coroutine[Any, Any, T]]:
-    """A runtime's method that its owner carries out where the runtime is a client; `Client` has it under the same name.
+# What an answer is in Python, from how it travels (hence `Any`).
+_RUN: Final[Callable[[Any], RunResult]] = RunResult.from_json
 
-    An owner that has ended before it took the request is followed by this process, or by another one that was quicker.
-    """
+
+def _forwarded(
+    method: Callable[Concatenate[Owning, P], Coroutine[Any, Any, T]],
+    kind: type[Request[Any]],
+    told: Callable[[Any], T],
+) -> Callable[Concatenate[Runtime, P], Coroutine[Any, Any, T]]:
+    """A runtime's method that its owner carries out where the runtime is a client: its arguments are the fields of a request."""
 
     @wraps(method)
     async def either(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        while True:
-            client = self._client  # the decorator is a part of the class
-            if client is None:
-                return await method(self, *args, **kwargs)
-            forwarded: Callable[P, Awaitable[T]] = getattr(client, method.__name__)
-            try:
-                return await forwarded(*args, **kwargs)
-            except OwnerGoneError:
-                await self._follow(client)
+        own: Callable[P, Coroutine[Any, Any, T]] = partial(method, self)
+        return await self._either(own, kind, told, *args, **kwargs)  # the decorator is a part of the class
 
     return either
+
+
+def _shown(settings: Settings, run: str) -> RunResult:
+    with Reader.open(settings) as reader:
+        return RunResult.from_json(reader.show(run))
 
 
 class Runtime(Owning):
@@ -271,6 +178,20 @@ class Runtime(Owning):
         super().__init__(settings, policy=policy)
         self._client: Client | None = None
         self._following = asyncio.Lock()
+        versions, deliveries = self.versions, self.deliveries
+
+        def labelled(told: Mapping[str, Any]) -> Labelled:
+            return Labelled(told["capability"], told["version"], told["before"], How(told["how"]))
+
+        changes: list[tuple[object, str, type[Request[Any]], Callable[[Any], Any]]] = [
+            (versions, "label", requests.Label, self._learned(labelled)),
+            (versions, "unlabel", requests.Unlabel, self._learned(itemgetter("removed"))),
+            (versions, "retire", requests.Retire, self._learned(itemgetter("capability", "version"))),
+            (deliveries, "retry", requests.RetryDelivery, dict),
+            (deliveries, "cancel", requests.CancelDelivery, dict),
+        ]
+        for part, name, kind, told in changes:
+            setattr(part, name, partial(self._either, getattr(part, name), kind, told))
 
     async def __aenter__(self) -> Self:
         """Take the state directory and serve it, or become a client of the process that has it.
@@ -300,17 +221,21 @@ class Runtime(Owning):
         if isinstance(place, Link):
             self._exit.push_async_callback(place.close)
             self.prepare_to_plan()
-            reader = open_reader(settings.state)
-            self._exit.callback(reader.close)
-            self._client = Client(self, place, reader)
+            self._client = Client(self, place, open_reader(settings.state))
+            self._exit.push_async_callback(self._client.close)
             return
         self._exit.callback(place.release)
         await self.start(place, partial(serve, self))
         await self._running.watch()
         self._client = None
 
+    async def close(self) -> None:
+        """Stop every run where it is, seal the ledger, release the state directory; of a client's runs nothing is stopped."""
+        self._client = None  # whoever is told that its connection has ended looks for no other owner
+        await super().close()
+
     async def _follow(self, client: Client) -> None:
-        """The owner that this was a client of has ended: take its place, or find who did."""
+        """The owner that this was a client of has ended: take its place, or find who did, unless this was closed."""
         async with self._following:
             if self._client is client:
                 await self._take_place()
@@ -319,19 +244,75 @@ class Runtime(Owning):
     def _reader(self) -> JournalReader:
         return self._client.reader if self._client is not None else super()._reader
 
-    run = _or_forwarded(Owning.run)
-    call = _or_forwarded(Owning.call)
-    session = _or_forwarded(Owning.session)
-    add_step = _or_forwarded(Owning.add_step)
-    close_session = _or_forwarded(Owning.close_session)
-    approve = _or_forwarded(Owning.approve)
-    reject = _or_forwarded(Owning.reject)
-    cancel = _or_forwarded(Owning.cancel)
-    undo = _or_forwarded(Owning.undo)
-    resolve = _or_forwarded(Owning.resolve)
-    resume = _or_forwarded(Owning.resume)
-    erase = _or_forwarded(Owning.erase)
-    show = _or_forwarded(Owning.show)
+    async def _either(
+        self,
+        own: Callable[P, Coroutine[Any, Any, T]],
+        kind: type[Request[Any]],
+        told: Callable[[Any], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Carry `own` out, or have the owner do it: the arguments are the fields of a request, `told` reads its answer.
+
+        An owner that has ended before it took the request is followed by this process, or by another one that was quicker.
+        """
+        while (client := self._client) is not None:
+            try:
+                return told(await client.ask(kind, dict(signature(own).bind(*args, **kwargs).arguments)))
+            except OwnerGoneError:
+                await self._follow(client)
+        return await own(*args, **kwargs)
+
+    def _learned(self, told: Callable[[Any], T]) -> Callable[[Any], T]:
+        """`told` once this process has read what changed of versions."""
+
+        def learned(answer: Mapping[str, Any]) -> T:
+            self.versions.consult(self.settings)
+            return told(answer)
+
+        return learned
+
+    run = _forwarded(Owning.run, requests.Run, _RUN)
+    call = _forwarded(Owning.call, requests.Call, _RUN)
+    add_step = _forwarded(Owning.add_step, requests.AddStep, _RUN)
+    close_session = _forwarded(Owning.close_session, requests.CloseSession, _RUN)
+    approve = _forwarded(Owning.approve, requests.Approve, _RUN)
+    reject = _forwarded(Owning.reject, requests.Reject, _RUN)
+    cancel = _forwarded(Owning.cancel, requests.Cancel, _RUN)
+    undo = _forwarded(Owning.undo, requests.Undo, _RUN)
+    resolve = _forwarded(Owning.resolve, requests.Resolve, _RUN)
+    resume = _forwarded(Owning.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
+    erase = _forwarded(Owning.erase, requests.Erase, lambda told: int(told["erased"]))
+
+    async def session(self, *, principal: Who = None, environment: str | None = None) -> Session:
+        """A run whose steps arrive one at a time; where another process owns the state, it holds the session."""
+
+        def opened(told: Mapping[str, Any]) -> Session:
+            run = RunId(told["run_id"])
+            # Asked of the runtime: the session goes on with the next owner, which may be this process.
+            cancel = partial(self.cancel, run, principal=principal)
+            return Session(run, partial(self.add_step, run), partial(self.close_session, run), cancel)
+
+        return await self._either(
+            super().session, requests.OpenSession, opened, principal=principal, environment=environment
+        )
+
+    async def show(self, run: str) -> RunResult:
+        """How a run stands, from the record, which needs no owner's time."""
+        if self._client is None:
+            return await super().show(run)
+        return await asyncio.to_thread(_shown, self.settings, run)
+
+    async def runs(
+        self, *, status: Collection[str] = (), limit: int | None = None, before: str | None = None
+    ) -> answers.Runs:
+        """The newest `limit` runs, or all, oldest first; of these statuses only, and only older ones than the run `before`.
+
+        Where the limit left older ones out, the answer's `before` is what to ask for them with. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
+        """
+        asked = requests.Runs(status=tuple(status), limit=limit, before=before)
+        return await asyncio.to_thread(process.perform, asked, self.settings)
 
     def events(self, run: str, since: int = 0) -> AsyncIterator[RunEvent]:
         """What happens to a run from its event number `since` on, each event once it is durable, whoever drives the run.

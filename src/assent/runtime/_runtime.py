@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Self, TypeAlias, Unpack, overload
 
+import msgspec
+
 from assent import system
 from assent.capabilities import builtin_catalog
 from assent.capabilities.fs import Workspace
@@ -84,6 +86,7 @@ from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Resolution, RunState
 from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
+from assent.spec.workflow.inputs import json_object
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
@@ -328,7 +331,9 @@ class Runtime(Planned):
     ) -> RunResult:
         """Run a workflow until it ends or waits for a person. Raises only for a workflow or inputs that can't be used."""
         spec = self.load_workflow(workflow)
-        return await self.run_spec(spec, inputs or {}, self.actor(principal), environment=environment)
+        return await self.run_spec(
+            spec, {} if inputs is None else inputs, self.actor(principal), environment=environment
+        )
 
     async def run_spec(
         self,
@@ -356,11 +361,11 @@ class Runtime(Planned):
         hooks: Iterable[Hook] = (),
     ) -> RunResult:
         """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone."""
-        given = parameters or {}
+        given = literal(capability, parameters)
         self._capabilities.current().find(capability).require_references(given)
         blueprint = Blueprint.of_call(capability, given, hooks)
         environment = environment or self.settings.environment
-        return await self._begin(blueprint, dict(given), self.actor(principal), environment=environment)
+        return await self._begin(blueprint, given, self.actor(principal), environment=environment)
 
     async def session(self, *, principal: Who = None, environment: str | None = None) -> Session:
         """A run whose steps arrive one at a time."""
@@ -389,8 +394,9 @@ class Runtime(Planned):
         self, run: str, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
     ) -> RunResult:
         """What `Session.call` does."""
-        self._capabilities.current().find(capability).require_references(parameters)
-        key, driven = await self._running.call(RunId(run), capability, parameters, hooks)
+        given = literal(capability, parameters)
+        self._capabilities.current().find(capability).require_references(given)
+        key, driven = await self._running.call(RunId(run), capability, given, hooks)
         return await self._result(driven, key)
 
     async def close_session(self, run: str) -> RunResult:
@@ -466,14 +472,23 @@ class Runtime(Planned):
     async def resume(self, run: str | None = None) -> list[RunResult]:
         """Drive one unfinished run on, or all of them, many at once; what needs attention is tried again.
 
-        The results are in the order of `unfinished`. When one can't be driven the others are, and then its error is raised:
-        `CAPABILITY_ABSENT` for one that this process lacks a capability for, which stays as it is.
+        The results are in the order of `unfinished`. One that this process lacks a capability for stays as it is: where it was
+        named, `CAPABILITY_ABSENT` is raised, and of all of them it is in that run's result. Any other failure of one is raised
+        once the others are done.
         """
         if run is not None:
             return [await self._resume(RunId(run))]
         return await together(
-            await self.unfinished(), self._resume, self._ready.spawn, at_once=RESUMED_AT_ONCE
+            await self.unfinished(), self._resume_or_tell, self._ready.spawn, at_once=RESUMED_AT_ONCE
         )
+
+    async def _resume_or_tell(self, run: RunId) -> RunResult:
+        try:
+            return await self._resume(run)
+        except InputError as error:
+            if error.code != "CAPABILITY_ABSENT":
+                raise
+            return msgspec.structs.replace(await self.show(run), error=error.to_dict())
 
     async def _resume(self, run: RunId) -> RunResult:
         found = await self._running.look(run)
@@ -627,6 +642,11 @@ def _closed() -> InputError:
     return InputError(
         "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
     )
+
+
+def literal(capability: str, parameters: Mapping[str, Json] | None) -> dict[str, Json]:
+    of = f"the inputs of `{capability}`"
+    return json_object({} if parameters is None else parameters, code="INVALID_INPUT", of=of)
 
 
 def absent(fault: str) -> InputError:

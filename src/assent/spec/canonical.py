@@ -48,6 +48,12 @@ def canonical_json(value: object) -> bytes:
     return "".join(out).encode()
 
 
+def require_json(value: object) -> None:
+    """Raise what `canonical_json` raises, but for text without a UTF-8 form, which is found when it is written."""
+    if not _is_plain(value, DEPTH_MAX):
+        canonical_json(value)
+
+
 def parse_json(text: bytes | str) -> Json:
     """The value of one I-JSON document (RFC 7493): nothing is guessed, repaired or dropped.
 
@@ -285,5 +291,6 @@ __all__ = [
     "commit",
     "fingerprint",
     "parse_json",
+    "require_json",
     "require_leaf_profile",
 ]

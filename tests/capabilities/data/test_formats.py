@@ -235,7 +235,7 @@ def test_files_are_read_where_texts_are(hands: Hands) -> None:
 
 
 def test_exactly_one_source_is_needed() -> None:
-    from assent.capabilities.data._parameters import CsvPlace, Place, QueryData
+    from assent.capabilities.data._shapes import CsvPlace, Place, QueryData
 
     for model, given_values in (
         (Place, {}),
@@ -369,7 +369,7 @@ def test_rows_are_of_one_shape(hands: Hands) -> None:
 @settings(max_examples=examples(100), deadline=None)
 def test_csv_is_read_back(rows: list[list[str]]) -> None:
     from assent.capabilities.data._csv import read_csv, write_csv
-    from assent.capabilities.data._parameters import CsvPlace, RenderCsv
+    from assent.capabilities.data._shapes import CsvPlace, RenderCsv
 
     text = write_csv(RenderCsv(rows=[[*row] for row in rows], header=False, guard_formulas=False)).text
     # The reader of the standard library takes a lone carriage return for the end of a record only outside of quotes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 from pydantic import BaseModel
@@ -24,6 +24,8 @@ from assent.spec.capability import SpecModel
 from assent.spec.states import Undo, Verdict
 from assent.spec.types import Size
 from tests.support.declarations import CONTEXT, Answer, Order, Text, bound, called, faults, keep, read, write
+
+T = TypeVar("T")
 
 # -- signatures -------------------------------------------------------------------------------------------------------------
 
@@ -277,6 +279,25 @@ def test_risk_may_be_said_flat() -> None:
         "the function's result has no annotation, so its type is unknown",
         "the compensation `restore_pre_image` is claimed, but no `compensate` is attached",
     ][::-1]  # fmt: skip
+
+
+class Kept(Generic[T]):
+    """Parts whose types a subclass, or an object, says."""
+
+    def execute(self, context: LocalContext, inputs: T) -> T:
+        """Give back what was given."""
+        return inputs
+
+
+class KeptOrder(Kept[Order]):
+    """A subclass says them."""
+
+
+@pytest.mark.parametrize("keeps", [KeptOrder(), Kept[Order]()], ids=["by-a-subclass", "by-an-object"])
+def test_what_a_generic_class_left_open_is_what_its_object_says(keeps: Kept[Order]) -> None:
+    one = read()(keeps.execute)
+    assert (one.handler.parameters, one.handler.returns) == (Order, Order)
+    assert one.spec.parameters["title"] == one.spec.returns["title"] == "Order"
 
 
 # -- modules ----------------------------------------------------------------------------------------------------------------

@@ -15,8 +15,7 @@ from assent.capabilities.archive._entry import ArchiveEntry
 from assent.capabilities.archive._formats import Format, contents, fetch, format_of, holds_one_file, scratch
 from assent.capabilities.archive._limits import Limits, Meter
 from assent.capabilities.archive._names import Names
-from assent.capabilities.archive._parameters import Unpack
-from assent.capabilities.archive._results import Unpacked
+from assent.capabilities.archive._shapes import Unpack, Unpacked
 from assent.capabilities.archive._streams import gunzipped, plain, unzstd
 from assent.capabilities.archive._tar import read_tar
 from assent.capabilities.archive._zip import read_zip
@@ -24,9 +23,9 @@ from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Ta
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import exists, whole_root
 from assent.capabilities.fs._git_guard import forbid_programs_of_git
-from assent.capabilities.fs._parameters import place
 from assent.capabilities.fs._path_state import Node, PathState, changed
 from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
+from assent.capabilities.fs._shapes import place
 from assent.capabilities.fs._write import dirs_to_make
 from assent.errors import Json
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError

@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from assent.capabilities.data._formats import Placing
 from assent.capabilities.data._json_places import Path
-from assent.capabilities.data._parameters import CsvPlace, RenderCsv
-from assent.capabilities.data._results import Rendered, Rows
+from assent.capabilities.data._shapes import CsvPlace, RenderCsv, Rendered, Rows
 from assent.errors import Json
 from assent.invocation import NoEffectError
 from assent.spec.canonical import INTEGER_MAX

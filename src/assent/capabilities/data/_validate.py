@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from assent.capabilities.data._formats import Loaded
-from assent.capabilities.data._results import Fault, Validated
+from assent.capabilities.data._shapes import Fault, Validated
 from assent.capabilities.data._sizes import measured
 from assent.errors import InputError, Json
 from assent.invocation import NoEffectError

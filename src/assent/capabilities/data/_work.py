@@ -6,23 +6,29 @@ import json
 from typing import Final
 
 from assent.capabilities.data._csv import csv_places, read_csv, write_csv
-from assent.capabilities.data._formats import Format, Loaded, nowhere, write_yaml
-from assent.capabilities.data._parameters import (
+from assent.capabilities.data._formats import Format, Loaded, nowhere, write_toml, write_yaml
+from assent.capabilities.data._shapes import (
     TEXT_CHARACTERS_MAX,
+    Changed,
     CsvPlace,
     Merge,
+    Parsed,
     PatchData,
     Place,
+    Queried,
     QueryCsv,
     QueryData,
     RenderCsv,
+    Rendered,
     RenderJson,
+    RenderToml,
     RenderYaml,
+    Rows,
     Source,
     Validate,
     ValidateCsv,
+    Validated,
 )
-from assent.capabilities.data._results import Changed, Parsed, Queried, Rendered, Rows, Validated
 from assent.capabilities.data._sizes import measured
 from assent.errors import InputError, Json
 from assent.invocation import LocalContext, NoEffectError
@@ -40,24 +46,12 @@ def _text(context: LocalContext, source: Source | Place) -> tuple[str, str]:
     return read_text(context, source.path, bytes_max=TEXT_CHARACTERS_MAX), source.path
 
 
-def _load(context: LocalContext, source: Source, form: Format) -> Loaded:
-    if "value" in source.model_fields_set:
-        measured(source.value)
-        return Loaded(source.value, nowhere)
-    return form.read(*_text(context, source))
-
-
 def _small(text: str) -> str:
     if len(text) > OUTPUT_CHARACTERS_MAX:
         raise NoEffectError(
             "OUTPUT_TOO_LARGE", f"the text would have more than {OUTPUT_CHARACTERS_MAX} characters"
         )
     return text
-
-
-def parse(context: LocalContext, source: Place, form: Format) -> Parsed:
-    """The data of a text."""
-    return Parsed(value=form.read(*_text(context, source)).value)
 
 
 def render_json(parameters: RenderJson) -> Rendered:
@@ -86,56 +80,69 @@ def render_yaml(parameters: RenderYaml) -> Rendered:
     return Rendered(text=_small(write_yaml(parameters.value, sort_keys=parameters.sort_keys)))
 
 
-def render(value: Json, form: Format) -> Rendered:
-    """The text of data."""
-    measured(value)
-    return Rendered(text=_small(form.write(value)))
+def render_toml(parameters: RenderToml) -> Rendered:
+    """TOML."""
+    measured(parameters.value)
+    return Rendered(text=_small(write_toml(parameters.value)))
 
 
-def query(context: LocalContext, parameters: QueryData, form: Format) -> Queried:
-    """What a query finds in data."""
-    from assent.capabilities.data._query import query as found
+class Work:
+    """What is done with data of one format."""
 
-    return Queried(result=found(_load(context, parameters, form).value, parameters.query, context.cancel))
+    def __init__(self, form: Format) -> None:
+        self._form = form
 
+    def _load(self, context: LocalContext, source: Source) -> Loaded:
+        if "value" in source.model_fields_set:
+            measured(source.value)
+            return Loaded(source.value, nowhere)
+        return self._form.read(*_text(context, source))
 
-def merge(context: LocalContext, parameters: Merge, form: Format) -> Changed:
-    """Data with other data laid over it."""
-    from assent.capabilities.data._merge import deep_merge, merge_patch
+    def parse(self, context: LocalContext, source: Place) -> Parsed:
+        """The data of a text."""
+        return Parsed(value=self._form.read(*_text(context, source)).value)
 
-    value = _load(context, parameters, form).value
-    for overlay in parameters.overlays:
-        other = _load(context, overlay, form).value
-        if parameters.strategy == "merge_patch":
-            value = merge_patch(value, other)
-        else:
-            value = deep_merge(value, other, parameters.lists)
+    def query(self, context: LocalContext, parameters: QueryData) -> Queried:
+        """What a query finds in data."""
+        from assent.capabilities.data._query import query as found
+
+        return Queried(result=found(self._load(context, parameters).value, parameters.query, context.cancel))
+
+    def merge(self, context: LocalContext, parameters: Merge) -> Changed:
+        """Data with other data laid over it."""
+        from assent.capabilities.data._merge import deep_merge, merge_patch
+
+        value = self._load(context, parameters).value
+        for overlay in parameters.overlays:
+            other = self._load(context, overlay).value
+            if parameters.strategy == "merge_patch":
+                value = merge_patch(value, other)
+            else:
+                value = deep_merge(value, other, parameters.lists)
+            measured(value)
+            if context.cancel.is_cancelled:
+                raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it merged data")
+        return Changed(value=value, text=_small(self._form.write(value)))
+
+    def patch(self, context: LocalContext, parameters: PatchData) -> Changed:
+        """Data after a JSON Patch, all of it or nothing."""
+        from assent.spec.json_patch import apply
+
+        value = self._load(context, parameters).value
+        try:
+            value = apply(value, parameters.patch)
+        except InputError as error:
+            raise NoEffectError.from_dict(error.to_dict()) from None
+        except RecursionError:
+            raise NoEffectError("DATA_TOO_LARGE", "the patch nests the data too deeply") from None
         measured(value)
-        if context.cancel.is_cancelled:
-            raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it merged data")
-    return Changed(value=value, text=_small(form.write(value)))
+        return Changed(value=value, text=_small(self._form.write(value)))
 
+    def validate(self, context: LocalContext, parameters: Validate) -> Validated:
+        """Whether data is as a schema asks."""
+        from assent.capabilities.data._validate import validate as checked
 
-def patch(context: LocalContext, parameters: PatchData, form: Format) -> Changed:
-    """Data after a JSON Patch, all of it or nothing."""
-    from assent.spec.json_patch import apply
-
-    value = _load(context, parameters, form).value
-    try:
-        value = apply(value, parameters.patch)
-    except InputError as error:
-        raise NoEffectError.from_dict(error.to_dict()) from None
-    except RecursionError:
-        raise NoEffectError("DATA_TOO_LARGE", "the patch nests the data too deeply") from None
-    measured(value)
-    return Changed(value=value, text=_small(form.write(value)))
-
-
-def validate(context: LocalContext, parameters: Validate, form: Format) -> Validated:
-    """Whether data is as a schema asks."""
-    from assent.capabilities.data._validate import validate as checked
-
-    return checked(_load(context, parameters, form), parameters.json_schema)
+        return checked(self._load(context, parameters), parameters.json_schema)
 
 
 # -- CSV ----------------------------------------------------------------------------------------------------------------------

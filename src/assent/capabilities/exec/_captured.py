@@ -13,10 +13,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from assent.capabilities.exec._output import told
-from assent.capabilities.exec._parameters import RunCaptured
 from assent.capabilities.exec._programs import Programs, Ran, in_thread
-from assent.capabilities.exec._results import RanCaptured
 from assent.capabilities.exec._run import command_line, command_of, require_success
+from assent.capabilities.exec._shapes import RanCaptured, RunCaptured
 from assent.capabilities.fs._change import Change
 from assent.capabilities.fs._globs import Rules, rules_of
 from assent.capabilities.fs._path_state import Node, PathState, changed

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, Final
 
 from assent.capabilities.exec._output import ends, told
-from assent.capabilities.exec._parameters import Run, RunCaptured
 from assent.capabilities.exec._programs import Command, Programs, Ran, in_thread
-from assent.capabilities.exec._results import Ran as RanResult
 from assent.capabilities.exec._rules import Permit
+from assent.capabilities.exec._shapes import Ran as RanResult
+from assent.capabilities.exec._shapes import Run, RunCaptured
 from assent.capabilities.fs._faults import not_a_directory
 from assent.errors import AssentError, WorldError
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
@@ -19,7 +19,7 @@ from assent.spec.states import Verdict
 SHOWN_CHARACTERS_MAX: Final = 2000
 
 
-async def run(context: LocalContext, parameters: Run) -> RanResult:
+async def execute(context: LocalContext, parameters: Run) -> RanResult:
     """Run it, and tell how it ended and what came out of it."""
     environment: dict[str, str] = await context.reveal(parameters.environment)
     may_act = context.prepared is None or context.prepared.get("may_act") is not False

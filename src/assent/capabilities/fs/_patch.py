@@ -16,10 +16,9 @@ from typing import Final, Literal
 from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target, made_dirs, missing_dirs
 from assent.capabilities.fs._effect import FileEffect
 from assent.capabilities.fs._faults import exists, missing
-from assent.capabilities.fs._parameters import Patch, place
 from assent.capabilities.fs._path_state import Node, PathState, changed
 from assent.capabilities.fs._paths import ROOT, join, normal, parent_of, shown
-from assent.capabilities.fs._results import Patched, PatchedFile, PatchedHunk
+from assent.capabilities.fs._shapes import Patch, Patched, PatchedFile, PatchedHunk, place
 from assent.capabilities.fs._unified import FileDiff, apply_hunks, read_diff
 from assent.capabilities.fs._write import writable
 from assent.errors import Json

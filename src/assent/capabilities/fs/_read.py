@@ -7,11 +7,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from assent.capabilities.fs._faults import missing, not_a_directory
-from assent.capabilities.fs._parameters import ListDir, OnePath, ReadFile, place
 from assent.capabilities.fs._paths import escapes, join, shown
-from assent.capabilities.fs._results import Existence, FileHash, FileText, Listed, Listing
+from assent.capabilities.fs._shapes import (
+    Existence,
+    FileHash,
+    FileText,
+    ListDir,
+    Listed,
+    Listing,
+    OnePath,
+    ReadFile,
+    place,
+)
 from assent.capabilities.fs._text import decode
-from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError, Preview
+from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError
 
 READ_BYTES_MAX: Final = 16 << 20
 """The largest file that is returned as text: outputs are journaled and held in memory."""
@@ -138,9 +147,3 @@ def visible(files: Files, path: str) -> Entry | None:
         if error.code != "PATH_PROTECTED":
             raise
         return None
-
-
-def no_change(context: LocalContext, parameters: object) -> Preview:
-    """The preview of a capability that only reads."""
-    del context, parameters
-    return Preview("none", changes=False)

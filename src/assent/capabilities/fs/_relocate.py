@@ -10,7 +10,6 @@ from typing import Final
 from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target
 from assent.capabilities.fs._effect import FileEffect, require_pre_image
 from assent.capabilities.fs._faults import exists, missing, not_a_directory, not_empty, whole_root
-from assent.capabilities.fs._parameters import Delete, TwoPaths, place
 from assent.capabilities.fs._path_state import (
     Node,
     PathState,
@@ -21,7 +20,7 @@ from assent.capabilities.fs._path_state import (
     survey,
 )
 from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
-from assent.capabilities.fs._results import Copied, Deleted, Moved
+from assent.capabilities.fs._shapes import Copied, Delete, Deleted, Moved, TwoPaths, place
 from assent.errors import WorldError
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 

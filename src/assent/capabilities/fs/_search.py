@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from assent.capabilities.fs._find import Walk
-from assent.capabilities.fs._parameters import Search
 from assent.capabilities.fs._paths import shown
-from assent.capabilities.fs._results import Hit, Position, Searched, Skipped
+from assent.capabilities.fs._shapes import Hit, Position, Search, Searched, Skipped
 from assent.capabilities.text._regex import Flags, Regex, compile_pattern
 from assent.invocation import EntryKind, LocalContext, NoEffectError
 

@@ -8,8 +8,8 @@ from typing import Final
 import pygit2
 
 from assent.capabilities.fs._faults import missing
-from assent.capabilities.fs._parameters import place
 from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs._shapes import place
 from assent.capabilities.git._bombs import require_countable
 from assent.capabilities.git._change import GitChange, IndexEdit, RefEdit
 from assent.capabilities.git._effect import GitEffect
@@ -29,9 +29,8 @@ from assent.capabilities.git._index import (
 )
 from assent.capabilities.git._layout import Repository, find_repository
 from assent.capabilities.git._objects import Workbench
-from assent.capabilities.git._parameters import Commit
 from assent.capabilities.git._refs import HEAD, Refs
-from assent.capabilities.git._results import Committed
+from assent.capabilities.git._shapes import Commit, Committed
 from assent.capabilities.git._story import Author
 from assent.errors import Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from assent.capabilities.fs._parameters import place
 from assent.capabilities.fs._path_state import changed
 from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs._shapes import place
 from assent.capabilities.fs._turns import in_turn
 from assent.capabilities.git._apply import Hand, logs_back
 from assent.capabilities.git._change import GitChange

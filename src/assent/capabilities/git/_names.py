@@ -12,9 +12,8 @@ from assent.capabilities.git._effect import GitEffect
 from assent.capabilities.git._faults import ref_missing
 from assent.capabilities.git._layout import Repository, find_repository
 from assent.capabilities.git._objects import Workbench
-from assent.capabilities.git._parameters import Branch, Tag
 from assent.capabilities.git._refs import HEAD, HEADS, TAGS, Refs, full_name
-from assent.capabilities.git._results import Branched, Tagged
+from assent.capabilities.git._shapes import Branch, Branched, Tag, Tagged
 from assent.capabilities.git._story import Author, log_of
 from assent.errors import Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError

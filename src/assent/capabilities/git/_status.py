@@ -10,9 +10,8 @@ from assent.capabilities.git._bombs import require_countable
 from assent.capabilities.git._faults import refused_layout, unreadable
 from assent.capabilities.git._index import SUBMODULE, entries_of, left_alone, read_index
 from assent.capabilities.git._layout import Repository, find_repository
-from assent.capabilities.git._parameters import Status
 from assent.capabilities.git._refs import HEADS, Refs
-from assent.capabilities.git._results import Change, GitStatus
+from assent.capabilities.git._shapes import Change, GitStatus, Status
 from assent.errors import AssentError
 from assent.invocation import LocalContext, NoEffectError
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import Field
 
+from assent.capabilities.describing import reads
 from assent.capabilities.info import Machine
-from assent.invocation import LocalContext, NoEffectError, Preview, capability
+from assent.invocation import LocalContext, NoEffectError
 from assent.spec.capability import SpecModel
 
 VALUE_CHARACTERS_MAX: Final = 32 << 10
@@ -73,21 +75,6 @@ class Now(SpecModel):
     weekday: Annotated[int, Field(ge=1, le=7, description="1 is Monday")]
 
 
-def no_change(context: LocalContext, parameters: object) -> Preview:
-    """The preview of a capability that only looks."""
-    del context, parameters
-    return Preview("none", changes=False)
-
-
-@capability(
-    "sys.info.os",
-    operation="READ",
-    risk="LOW",
-    justification="reads only",
-    labels=("reads_private",),
-    timeout=30,
-    revision="sys.info.os/1",
-)
 def about_system(context: LocalContext, parameters: AboutSystem) -> System:
     """Which system this is, without names of the machine or the user unless asked"""
     del context
@@ -116,18 +103,6 @@ def _user() -> str:
         return str(os.getuid())
 
 
-about_system.preview(no_change)
-
-
-@capability(
-    "sys.info.env",
-    operation="READ",
-    risk="LOW",
-    justification="reads only, and only variables that assent.toml allows by name",
-    labels=("reads_private",),
-    timeout=30,
-    revision="sys.info.env/1",
-)
 def environment(context: LocalContext, parameters: AboutEnvironment) -> Variables:
     """Environment variables that may be told: those that `[info] env` names, and never one that sounds like a secret"""
     machine = context.app.get(Machine)
@@ -159,17 +134,6 @@ def environment(context: LocalContext, parameters: AboutEnvironment) -> Variable
     )
 
 
-environment.preview(no_change)
-
-
-@capability(
-    "sys.info.time",
-    operation="READ",
-    risk="LOW",
-    justification="reads the clock",
-    timeout=30,
-    revision="sys.info.time/1",
-)
 def now(context: LocalContext, parameters: AboutTime) -> Now:
     """What time it is, in any time zone"""
     zone = _zone(parameters.zone)
@@ -201,4 +165,21 @@ def _zone(name: str) -> tzinfo:
         ) from None
 
 
-now.preview(no_change)
+_looks = partial(reads, labels=("reads_private",), timeout=30)
+
+CAPABILITIES: Final = (
+    _looks(
+        "sys.info.os",
+        "Which system this is, without names of the machine or the user unless asked",
+        about_system,
+    ),
+    _looks(
+        "sys.info.env",
+        "Environment variables that may be told: those that `[info] env` names, and never one that sounds like a secret",
+        environment,
+        justification="reads only, and only variables that assent.toml allows by name",
+    ),
+    reads(
+        "sys.info.time", "What time it is, in any time zone", now, justification="reads the clock", timeout=30
+    ),
+)

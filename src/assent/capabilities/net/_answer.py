@@ -12,7 +12,7 @@ from typing import Final
 
 from assent.capabilities.net._client import Received
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._results import Answer, BodyType, Head
+from assent.capabilities.net._shapes import Answer, AnsweredAs, Head
 from assent.errors import Json
 from assent.invocation import LocalContext
 from assent.spec.masking import MASK, names_secret
@@ -57,7 +57,7 @@ def answer_of(received: Received) -> Answer:
     return _answer(received, *read_body(received))
 
 
-def _answer(received: Received, body: Json, body_type: BodyType) -> Answer:
+def _answer(received: Received, body: Json, body_type: AnsweredAs) -> Answer:
     return Answer(
         **head_of(received).model_dump(),
         body=body,
@@ -77,7 +77,7 @@ def shown_headers(received: Received) -> dict[str, str]:
     return found
 
 
-def read_body(received: Received) -> tuple[Json, BodyType]:
+def read_body(received: Received) -> tuple[Json, AnsweredAs]:
     """The body, and what it is given as."""
     if not received.body:
         return None, "none"

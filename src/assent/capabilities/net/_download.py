@@ -28,17 +28,16 @@ from assent.capabilities.fs._change import (
     remove_empty_dirs,
 )
 from assent.capabilities.fs._effect import FileEffect
-from assent.capabilities.fs._parameters import place
 from assent.capabilities.fs._path_state import Node, PathState, changed, fingerprinted
+from assent.capabilities.fs._shapes import place
 from assent.capabilities.fs._turns import in_turn, whole
 from assent.capabilities.fs._write import room_for_file
 from assent.capabilities.net._answer import excerpt_of, refused
 from assent.capabilities.net._client import Header, Http, Received
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._parameters import Download
 from assent.capabilities.net._pouring import SECOND_NS, pour
 from assent.capabilities.net._request import Draft, wire_of
-from assent.capabilities.net._results import Downloaded
+from assent.capabilities.net._shapes import Download, Downloaded
 from assent.errors import InternalError, Json
 from assent.invocation import EntryKind, LocalContext, Prepared, Preview, Reconciliation
 

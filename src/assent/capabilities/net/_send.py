@@ -15,7 +15,6 @@ from typing import Any, Final, Generic, TypeVar
 from assent.capabilities.net._answer import answer_of, attached, excerpt_of, refused
 from assent.capabilities.net._client import Http, Received
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._parameters import Offset, Send, SendCompensated, Status
 from assent.capabilities.net._request import (
     Draft,
     derived_key,
@@ -24,7 +23,7 @@ from assent.capabilities.net._request import (
     require_sealed,
     wire_of,
 )
-from assent.capabilities.net._results import Answer
+from assent.capabilities.net._shapes import Answer, Offset, Send, SendCompensated, Status
 from assent.capabilities.net._templates import (
     KEY,
     in_json,

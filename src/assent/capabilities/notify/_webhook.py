@@ -10,17 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field, JsonValue
 
 from assent.capabilities.net import Http
 from assent.capabilities.net._url import parse_url
 from assent.capabilities.notify._delivery import FORMAT, Delivery, instant
 from assent.capabilities.notify._endpoint import Endpoint
 from assent.capabilities.notify._outbox import Outbox
-from assent.capabilities.notify._parameters import Notify
-from assent.capabilities.notify._results import Queued
 from assent.errors import AssentError, Json
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.spec.capability import SpecModel
 from assent.spec.frozen import thaw
 from assent.spec.states import Verdict
 
@@ -31,6 +32,43 @@ _VERSION: Final = 1
 _SENT: Final = "send"
 _UNDONE: Final = "undo"
 _SUFFIX: Final = ".undone"
+
+EndpointName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+/-]{0,127}$",
+        description="where it goes: a name under `[notify.endpoints]` of `assent.toml`",
+    ),
+]
+EventType = Annotated[
+    str,
+    Field(
+        max_length=120,
+        pattern=r"^[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*$",
+        description="what happened, in words with full stops between them: `invoice.paid`",
+    ),
+]
+Data = Annotated[
+    dict[str, JsonValue],
+    Field(description="what the receiver is told of it; secrets of this runtime are masked in it"),
+]
+
+
+class Notify(SpecModel):
+    """Whom to tell, and what."""
+
+    endpoint: EndpointName
+    type: EventType
+    data: Data = Field(default_factory=dict)
+
+
+class Queued(SpecModel):
+    """A delivery that stands in the outbox: `id` is what the receiver knows it by (`assent deliveries`)."""
+
+    id: Annotated[str, Field(pattern="^msg_[0-9a-f]{32}$")]
+    endpoint: str
+    type: str
+    queued_at: str
 
 
 def preview(context: LocalContext, parameters: Notify) -> Preview:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from assent.invocation import LocalContext, NoEffectError, Preview, Reconciliation, capability
+from assent.capabilities.describing import describe, no_change
+from assent.invocation import LocalContext, NoEffectError, Reconciliation
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 
@@ -30,43 +32,13 @@ class Fail(SpecModel):
     message: Annotated[str, Field(max_length=1000)] = "asked to fail"
 
 
-# They are EXECUTE, not READ, so that a step goes the whole way of one with an effect: intent, outcome, reconcile, undo.
-
-
-@capability(
-    "sys.noop",
-    operation="EXECUTE",
-    risk="LOW",
-    justification="touches nothing",
-    reversible=True,
-    scope="none",
-    effect="touches nothing",
-    compensation="nothing_to_undo",
-    idempotent=True,
-    revision="sys.noop/1",
-    rehearsable=True,
-)
 async def noop(parameters: Nothing) -> Nothing:
-    """Do nothing"""
+    """Nothing at all."""
     return parameters
 
 
-@capability(
-    "sys.sleep",
-    operation="EXECUTE",
-    risk="LOW",
-    justification="touches nothing",
-    reversible=True,
-    scope="none",
-    effect="touches nothing",
-    compensation="nothing_to_undo",
-    idempotent=True,
-    revision="sys.sleep/1",
-    rehearsable=True,
-)
 async def sleep(context: LocalContext, parameters: Sleep) -> Sleep:
-    """Wait for some seconds"""
-    # CALL_CANCELLED as soon as the run is cancelled, which would otherwise wait for the last second.
+    """CALL_CANCELLED as soon as the run is cancelled, which would otherwise wait for the last second."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     context.cancel.watch(lambda: loop.call_soon_threadsafe(stopped.set))
     try:
@@ -77,21 +49,8 @@ async def sleep(context: LocalContext, parameters: Sleep) -> Sleep:
     raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it waited")
 
 
-@capability(
-    "sys.fail",
-    operation="EXECUTE",
-    risk="LOW",
-    justification="touches nothing",
-    reversible=True,
-    scope="none",
-    effect="touches nothing",
-    compensation="nothing_to_undo",
-    idempotent=True,
-    revision="sys.fail/1",
-    rehearsable=True,
-)
 async def fail(parameters: Fail) -> Nothing:
-    """Fail on purpose"""
+    """What a failure of one's own looks like."""
     raise NoEffectError("STEP_FAILED_ON_PURPOSE", parameters.message or "asked to fail")
 
 
@@ -104,17 +63,25 @@ async def never_happened() -> Reconciliation:
     return Reconciliation(Verdict.NO)
 
 
-async def no_change() -> Preview:
-    """Nothing would change."""
-    return Preview("none", changes=False)
+# They are EXECUTE, not READ, so that a step goes the whole way of one with an effect: intent, outcome, reconcile, undo.
+_tries = partial(
+    describe,
+    operation="EXECUTE",
+    risk="LOW",
+    justification="touches nothing",
+    reversible=True,
+    scope="none",
+    effect="touches nothing",
+    compensate=nothing_to_undo,
+    compensation="nothing_to_undo",
+    reconcile=never_happened,
+    preview=no_change,
+    idempotent=True,
+    rehearsable=True,
+)
 
-
-noop.compensate(nothing_to_undo)
-noop.reconcile(never_happened)
-noop.preview(no_change)
-sleep.compensate(nothing_to_undo)
-sleep.reconcile(never_happened)
-sleep.preview(no_change)
-fail.compensate(nothing_to_undo)
-fail.reconcile(never_happened)
-fail.preview(no_change)
+CAPABILITIES: Final = (
+    _tries("sys.noop", "Do nothing", noop),
+    _tries("sys.sleep", "Wait for some seconds", sleep),
+    _tries("sys.fail", "Fail on purpose", fail),
+)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from assent.capabilities.text._parameters import Extract, Pattern, Replace
 from assent.capabilities.text._regex import Flags, Regex, Span, compile_pattern
-from assent.capabilities.text._results import Extracted, Match, Replaced
+from assent.capabilities.text._shapes import Extract, Extracted, Match, Pattern, Replace, Replaced
 from assent.invocation import LocalContext, NoEffectError
 
 OUTPUT_CHARACTERS_MAX: Final = 8 << 20

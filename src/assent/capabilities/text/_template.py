@@ -20,8 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from assent.capabilities.text._filters import FILTERS, NAMED, Budget, Failure, Safe, is_number, same, text_of
-from assent.capabilities.text._parameters import Template
-from assent.capabilities.text._results import Rendered
+from assent.capabilities.text._shapes import Rendered, Template
 from assent.invocation import LocalContext, NoEffectError
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, REFUSED
 from assent.cli.plugins._inspect import manifest_text
 from assent.cli.terminal._json import plain
+from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import AssentError, InputError, RefusedError
@@ -144,9 +145,8 @@ def _agrees(
         door.out.note(f"\n{differences_text(differences, paint)}")
     if in_process:
         door.out.note("\nit will run in Assent's own process: no walls, whatever it declares")
-    question = f"\ntrust exactly this, with the permissions that it asks for? type `{candidate.name}`"
-    answer = click.prompt(question, default="", show_default=False, err=True)
-    return str(answer).strip() == candidate.name
+    question = f"\ntrust exactly this, with the permissions that it asks for? type `{candidate.name}`: "
+    return (read_line(question) or "").strip() == candidate.name
 
 
 def differences_text(differences: list[Difference], paint: Paint) -> str:

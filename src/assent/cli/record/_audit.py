@@ -16,6 +16,7 @@ from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
 from assent.cli.terminal._json import Object, mapping, number, objects, plain, text, texts
+from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
@@ -281,7 +282,7 @@ def erase(door: Door, run_id: str) -> int:
         question = (
             f"erase the payloads of {run_id}? They can't be brought back, and it can't be undone any more"
         )
-        if not click.confirm(question, err=True):
+        if (read_line(f"{question} [y/N]: ") or "").strip().lower() not in ("y", "yes"):
             door.out.note("nothing was erased")
             return OK
     result = plain(door.perform(service.requests.Erase(run=run_id)))

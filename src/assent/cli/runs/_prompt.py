@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import click
-
 from assent.cli._door import Door
 from assent.cli.runs._plan_text import approvers_text
 from assent.cli.terminal._diff import diff_text, size_words
 from assent.cli.terminal._json import Object, mapping, number, text, written
+from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import RISK_STYLE, Paint, safe, safe_line
 from assent.cli.terminal._units import duration_text
 from assent.spec.targets import name_of
@@ -61,13 +60,13 @@ def ask(door: Door, approval: Object) -> Answer:
     door.out.note("")
     door.out.note(approval_text(approval, paint=paint, now_ms=SystemClock().now_ms()))
     while True:
-        said = _line(door, QUESTION)
+        said = read_line(QUESTION)
         match "later" if said is None else said.strip().lower():
             case "a" | "approve":
                 if text(approval, "risk_level") != "CRITICAL" or _confirms_target(door, approval):
                     return Answer("approve")
             case "r" | "reject":
-                reason = _line(door, "reason: ")
+                reason = read_line("reason: ")
                 return LATER if reason is None else Answer("reject", reason.strip())
             case "d" | "diff":
                 diff = _diff(approval)
@@ -82,20 +81,9 @@ def ask(door: Door, approval: Object) -> Answer:
                 door.out.note("  nothing was decided: type a, r, d, w or l")
 
 
-def _line(door: Door, question: str) -> str | None:
-    """A line from the person; None at the end of the input, which means later."""
-    try:
-        return str(click.prompt(question, prompt_suffix="", default="", show_default=False, err=True))
-    except click.Abort as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        door.out.note("")  # What comes next does not stand behind the question.
-        return None
-
-
 def _confirms_target(door: Door, approval: Object) -> bool:
     target = target_of(approval)
-    said = _line(door, f"this is CRITICAL: type `{safe_line(target)}` to approve: ")
+    said = read_line(f"this is CRITICAL: type `{safe_line(target)}` to approve: ")
     if said is not None and said.strip() == target:
         return True
     door.out.note("  that is another name: nothing was decided")

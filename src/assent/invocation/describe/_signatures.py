@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
@@ -90,7 +90,11 @@ def _hints(
     part: DeclaredPart, faults: DeclarationFaults
 ) -> dict[str, Any] | None:  # `Any`: as in `Signature`
     try:
-        return get_type_hints(part.function, localns=dict(part.names), include_extras=True)
+        hints = get_type_hints(part.function, localns=dict(part.names), include_extras=True)
+        given = _type_arguments(getattr(part.function, "__self__", None))
+        return hints | {
+            name: given[hint] for name, hint in hints.items() if isinstance(hint, TypeVar) and hint in given
+        }
     except NameError as error:
         faults.add(
             part.place,
@@ -100,6 +104,18 @@ def _hints(
     except Exception as error:  # noqa: BLE001  # an annotation is code of its own, and raises whatever it likes
         faults.add(part.place, f"an annotation of `{part.kind}` can't be read: {error}")
     return None
+
+
+def _type_arguments(owner: object) -> dict[TypeVar, Any]:  # `Any`: as in `Signature`
+    """What the type variables of a generic class are for one of its objects, whose method a part is."""
+    found: dict[TypeVar, Any] = {}
+    bases = [getattr(owner, "__orig_class__", None)]
+    bases += [base for one in type(owner).__mro__ for base in vars(one).get("__orig_bases__", ())]
+    for base in bases:
+        variables = getattr(get_origin(base), "__parameters__", ())
+        for variable, said in zip(variables, get_args(base), strict=False):
+            found.setdefault(variable, found.get(said, said) if isinstance(said, TypeVar) else said)
+    return found
 
 
 def _prepared(part: DeclaredPart, hint: Any, faults: DeclarationFaults) -> TypeAdapter[Any] | None:

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from assent.errors import InputError, RefusedError
+from assent.invocation.call.places import Share
 from assent.invocation.context.files import EntryKind
 from assent.invocation.context.local import CallLife, LocalContext, World, life_of
 from assent.invocation.context.phases import CallPhase
@@ -111,6 +112,11 @@ class RemoteCall:
         if self._context is None:
             raise self._ended()
         return self._context
+
+    @property
+    def share(self) -> Share:
+        """On whose behalf it asks for a place; CALL_ENDED as above."""
+        return Share(str(self.context.principal), self.context.run)
 
     def _ended(self) -> InputError:
         return InputError(

@@ -96,7 +96,7 @@ class Planned(Replays):
             execute_captured=execute_captured,
         )
 
-    def explain(
+    async def explain(
         self,
         capability: str,
         parameters: Mapping[str, Json] | None = None,

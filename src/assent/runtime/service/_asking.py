@@ -9,7 +9,7 @@ from assent import system
 from assent.journal import Request as OwnerRequest
 from assent.journal import forward
 from assent.runtime.service.codec import decode_answer, encode
-from assent.runtime.service.requests import Asker, Asking, Beginning, OnProgress, Request, asker_of
+from assent.runtime.service.requests import Asker, Beginning, OnProgress, Request, asker_of
 from assent.runtime.settings.effective import Settings
 
 A = TypeVar("A")
@@ -31,8 +31,8 @@ def to_owner(
     )
 
 
-def ask(request: Asking[A], settings: Settings) -> A:
+def ask(request: Request[A], settings: Settings) -> A | None:
     """What the living owner says; None when there is none, and nobody is started to be asked."""
     asked = to_owner(request, asker_of(settings))
     answer = forward(settings.state, asked, runtime_dir=settings.runtime_dir())
-    return decode_answer(request, answer)
+    return None if answer is None else decode_answer(request, answer)

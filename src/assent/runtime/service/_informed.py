@@ -5,10 +5,9 @@ Nothing is owned. Where a runtime is open, its own capabilities and policy are a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
 
 import msgspec
 
@@ -18,7 +17,7 @@ from assent.runtime._runtime import Runtime
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.service import answers, requests, secret_admin
-from assent.runtime.service._owning import actor_of, telling, workflow_of
+from assent.runtime.service._owning import actor_of, read_words, telling, workflow_of
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
 from assent.spec.capability import CapabilitySpec, RiskLevel
@@ -151,13 +150,13 @@ async def _parameters(scene: Scene, request: requests.Parameters) -> answers.Par
     return msgspec.convert({"id": spec.id, "schema": thaw(spec.parameters)}, answers.Parameters)
 
 
-async def _history(scene: Scene, request: requests.CapabilityHistory) -> answers.CapabilityHistory:
+async def _capability_history(scene: Scene, request: requests.CapabilityHistory) -> answers.CapabilityHistory:
     async with scene.informed() as runtime:
         told = runtime.versions.told(request.capability)
     return msgspec.convert(told, answers.CapabilityHistory)
 
 
-async def _diff(scene: Scene, request: requests.CapabilityDiff) -> answers.CapabilityDiff:
+async def _capability_diff(scene: Scene, request: requests.CapabilityDiff) -> answers.CapabilityDiff:
     async with scene.informed() as runtime:
         told = runtime.versions.diff_told(request.capability, request.old, request.new)
     return msgspec.convert(told, answers.CapabilityDiff)
@@ -166,11 +165,12 @@ async def _diff(scene: Scene, request: requests.CapabilityDiff) -> answers.Capab
 # -- the policy -----------------------------------------------------------------------------------------------------------
 
 
-async def _explain(scene: Scene, request: requests.ExplainPolicy) -> answers.Explained:
+async def _explain_policy(scene: Scene, request: requests.ExplainPolicy) -> answers.Explained:
     async with scene.informed() as runtime:
         if scene.runtime is None:
             runtime.reload_policy()
-        explained, is_whole = runtime.explain(
+        request = read_words(runtime, request)
+        explained, is_whole = await runtime.explain(
             request.capability,
             request.parameters,
             principal=actor_of(scene.settings, scene.by),
@@ -314,30 +314,3 @@ async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answ
 
 async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
     return msgspec.convert(await secret_admin.undo(scene.settings, request.name), answers.SecretRotated)
-
-
-# `Any`: each function takes its own kind of request; a test holds the table to their annotations.
-HANDLERS: Final[Mapping[type[requests.Informed[Any]], Callable[[Scene, Any], Awaitable[Any]]]] = {
-    requests.Plan: _plan,
-    requests.Replay: _replay,
-    requests.Snapshot: _snapshot,
-    requests.Capabilities: _capabilities,
-    requests.Capability: _capability,
-    requests.Parameters: _parameters,
-    requests.CapabilityHistory: _history,
-    requests.CapabilityDiff: _diff,
-    requests.ExplainPolicy: _explain,
-    requests.CheckPolicy: _check_policy,
-    requests.TestPolicy: _test_policy,
-    requests.PolicyInForce: _policy,
-    requests.Plugins: _plugins,
-    requests.PluginsHealth: _plugins_health,
-    requests.PluginFaults: _plugin_faults,
-    requests.Secrets: _secrets,
-    requests.SecretUsers: _secret_users,
-    requests.RequireSecret: _require_secret,
-    requests.SetSecret: _set_secret,
-    requests.RotateSecret: _rotate_secret,
-    requests.ConfirmSecret: _confirm_secret,
-    requests.UndoSecret: _undo_secret,
-}

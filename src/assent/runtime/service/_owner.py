@@ -14,9 +14,9 @@ from assent.journal import Request as OwnerRequest
 from assent.runtime._runtime import Runtime
 from assent.runtime.service._asking import to_owner
 from assent.runtime.service._interrupts import Interrupted, termination_interrupts, wake_for_signals
-from assent.runtime.service._owning import NOT_HERE, actor_of, check
+from assent.runtime.service._owning import actor_of, check
 from assent.runtime.service.codec import decode, decode_answer, to_json
-from assent.runtime.service.requests import Driving, OnProgress, Request, Stream, asker_of
+from assent.runtime.service.requests import NOT_HERE, Driving, OnProgress, Request, Stream, asker_of
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
 

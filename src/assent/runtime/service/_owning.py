@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,8 +26,9 @@ from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
 
-NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
-"""The refusals of a capability that another process may have."""
+Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
+
+Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
 
 
 def actor_of(settings: Settings, by: requests.Asker) -> Actor:
@@ -57,13 +58,13 @@ def check(runtime: Runtime, request: requests.Request[Any]) -> None:
             runtime.check_spec(spec, request.inputs)
         case requests.Call():
             _consult(runtime, [request.capability])
-            runtime.check_call(request.capability, _read(runtime, request).parameters)
+            runtime.check_call(request.capability, read_words(runtime, request).parameters)
         case _:
             pass
 
 
-def _read(runtime: Runtime, request: requests.Call) -> requests.Call:
-    """The call with its words read, each by the type that its parameter declares."""
+def read_words(runtime: Runtime, request: Worded) -> Worded:
+    """The request with its words read, each by the type that its parameter declares."""
     if not request.words:
         return request
     spec = runtime.registry.snapshot().spoken(request.capability)
@@ -99,7 +100,7 @@ async def _run(runtime: Runtime, request: requests.Run, actor: Actor) -> answers
 
 
 async def _call(runtime: Runtime, request: requests.Call, actor: Actor) -> answers.Run:
-    request = _read(runtime, request)
+    request = read_words(runtime, request)
     result = await runtime.call(
         request.capability, request.parameters, principal=actor, environment=request.environment
     )
@@ -123,46 +124,19 @@ async def _close(runtime: Runtime, request: requests.CloseSession, actor: Actor)
     return _told(await runtime.close_session(await runtime.find(request.run)))
 
 
-async def _approve(runtime: Runtime, request: requests.Approve, actor: Actor) -> answers.Run:
-    run = await runtime.find(request.run)
-    return _told(await runtime.approve(run, request.step, digest=request.digest, principal=actor))
+async def _settle(runtime: Runtime, request: Settling, actor: Actor) -> answers.Run:
+    """What a person says of a run: the runtime's method of that name takes the request's fields."""
+    said = msgspec.structs.asdict(request) | {"run": await runtime.find(request.run)}
+    return _told(await getattr(runtime, requests.operation_of(type(request)))(**said, principal=actor))
 
 
-async def _reject(runtime: Runtime, request: requests.Reject, actor: Actor) -> answers.Run:
-    result = await runtime.reject(
-        await runtime.find(request.run),
-        request.step,
-        digest=request.digest,
-        reason=request.reason,
-        principal=actor,
-    )
-    return _told(result)
-
-
-async def _cancel(runtime: Runtime, request: requests.Cancel, actor: Actor) -> answers.Run:
-    return _told(await runtime.cancel(await runtime.find(request.run), principal=actor))
+_approve = _reject = _cancel = _undo = _resolve = _settle
 
 
 async def _resume(runtime: Runtime, request: requests.Resume, actor: Actor) -> answers.Resumed:
     del actor  # a run goes on as its requester, whoever resumes it
     run = await runtime.find(request.run) if request.run is not None else None
     return answers.Resumed(results=[_told(result) for result in await runtime.resume(run)])
-
-
-async def _undo(runtime: Runtime, request: requests.Undo, actor: Actor) -> answers.Run:
-    run = await runtime.find(request.run)
-    return _told(await runtime.undo(run, partial=request.partial, principal=actor))
-
-
-async def _resolve(runtime: Runtime, request: requests.Resolve, actor: Actor) -> answers.Run:
-    result = await runtime.resolve(
-        await runtime.find(request.run),
-        request.step,
-        request.resolution,
-        output=request.output,
-        principal=actor,
-    )
-    return _told(result)
 
 
 async def _erase(runtime: Runtime, request: requests.Erase, actor: Actor) -> answers.Erased:
@@ -217,48 +191,21 @@ async def _forget_secret(runtime: Runtime, request: requests.ForgetSecret, actor
 
 async def events(runtime: Runtime, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
     """What the journal of this process makes durable of a run; woken by its writer."""
-    run, journal = await runtime.find(request.run), runtime.journal
+    run = await runtime.find(request.run)
 
+    # Each asks the runtime for its journal: it may have been closed since.
     async def read(of: RunId, since: int) -> list[Leaf]:
-        return await journal.events(of, since=since, limit=PAGE)
+        return await runtime.journal.events(of, since=since, limit=PAGE)
 
     async def is_settled() -> bool:
-        row = await get_run(journal, run)
+        row = await get_run(runtime.journal, run)
         state = state_of(row) if row is not None else RunState.FAILED
         return state.is_finished or state is RunState.NEEDS_ATTENTION
 
     async def wait(since: int, within_s: float | None) -> None:
-        coming = journal.follow(run, since=since)
+        coming = runtime.journal.follow(run, since=since)
         with suppress(TimeoutError, StopAsyncIteration):
             await asyncio.wait_for(anext(coming), within_s)
 
     async for event in follow(read, run, request, is_settled, wait):
         yield event
-
-
-# `Any`: each function takes its own kind of request; a test holds the table to their annotations.
-HANDLERS: Final[
-    Mapping[
-        type[requests.Driving[Any] | requests.Asking[Any]], Callable[[Runtime, Any, Actor], Awaitable[Any]]
-    ]
-] = {
-    requests.Run: _run,
-    requests.Call: _call,
-    requests.OpenSession: _session,
-    requests.AddStep: _add_step,
-    requests.CloseSession: _close,
-    requests.Approve: _approve,
-    requests.Reject: _reject,
-    requests.Cancel: _cancel,
-    requests.Resume: _resume,
-    requests.Undo: _undo,
-    requests.Resolve: _resolve,
-    requests.Erase: _erase,
-    requests.Health: _health,
-    requests.Label: _label,
-    requests.Unlabel: _unlabel,
-    requests.Retire: _retire,
-    requests.ForgetSecret: _forget_secret,
-    requests.RetryDelivery: _retry_delivery,
-    requests.CancelDelivery: _cancel_delivery,
-}

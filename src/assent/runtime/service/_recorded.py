@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
 
 import msgspec
 
@@ -83,22 +82,6 @@ async def _verify_export(settings: Settings, request: requests.VerifyExport) -> 
     return msgspec.convert(verify_export(Path(request.folder), request.key), answers.Verified)
 
 
-# `Any`: each function takes its own kind of request; a test holds the table to their annotations.
-HANDLERS: Final[Mapping[type[requests.Reading[Any]], Callable[[Settings, Any], Awaitable[Any]]]] = {
-    requests.Runs: _runs,
-    requests.Unfinished: _unfinished,
-    requests.Show: _show,
-    requests.Approvals: _approvals,
-    requests.Deliveries: _deliveries,
-    requests.VerifyLedger: _verify,
-    requests.Prove: _prove,
-    requests.Export: _export,
-    requests.PublicKey: _public_key,
-    requests.VerifyProof: _verify_proof,
-    requests.VerifyExport: _verify_export,
-}
-
-
 async def _audit_log(settings: Settings, request: requests.AuditLog) -> AsyncIterator[answers.LogLine]:
     from assent.journal import EventFilter
 
@@ -164,10 +147,3 @@ async def follow(
             if settled or (left_ms is not None and left_ms <= 0):
                 return
             await wait(since, None if left_ms is None else left_ms / 1000)
-
-
-STREAMS: Final[Mapping[type[requests.Stream[Any]], Callable[[Settings, Any], AsyncIterator[Any]]]] = {
-    requests.AuditLog: _audit_log,
-    requests.Attachment: _attachment,
-    requests.Events: _events,
-}

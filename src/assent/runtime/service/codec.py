@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from assent.errors import InputError, Json
-from assent.runtime.service.requests import AnyRequest, AnyStream, Asker, Request
+from assent.runtime.service.requests import AnyRequest, Asker, Request
 
 A = TypeVar("A")
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request with who asks it, as it travels."""
 
-    request: AnyRequest | AnyStream
+    request: AnyRequest
     by: Asker
 
 
@@ -51,7 +51,7 @@ def decode(body: Mapping[str, Json], os_uid: int | None) -> Asked:
     return msgspec.structs.replace(asked, by=msgspec.structs.replace(asked.by, os_uid=os_uid))
 
 
-def _require_texts(request: AnyRequest | AnyStream) -> None:
+def _require_texts(request: AnyRequest) -> None:
     """ValueError for a field that is text and has no UTF-8 form; only what names files may."""
     for name in {*request.__struct_fields__} - _NAMES_OF_FILES:
         value = getattr(request, name)

@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from assent.errors import InternalError
-from assent.runtime.service.requests import Asking, Driving, Events, OnProgress, Reading, Request, Stream
+from assent.errors import InputError, InternalError
+from assent.runtime.service.requests import (
+    NOT_HERE,
+    Asking,
+    Driving,
+    Events,
+    OnProgress,
+    Reading,
+    Request,
+    Stream,
+)
 from assent.runtime.service.service import Service
 
 if TYPE_CHECKING:
@@ -34,12 +43,28 @@ def perform(request: Request[A], settings: Settings, *, on_progress: OnProgress 
     elif isinstance(request, Asking):
         from assent.runtime.service import _asking
 
-        answer = _asking.ask(request, settings)
+        told: A | None = _asking.ask(request, settings)
+        answer = cast("A", told)  # None is one of its answers
     else:
-        import asyncio
-
-        answer = asyncio.run(Service(settings).perform(request, tell=on_progress))
+        answer = _informed(request, settings, on_progress)
     return answer
+
+
+def _informed(request: Request[A], settings: Settings, on_progress: OnProgress | None) -> A:
+    """Answered from what is here; of a capability that is not, from what the program has that owns the state."""
+    import asyncio
+
+    try:
+        return asyncio.run(Service(settings).perform(request, tell=on_progress))
+    except InputError as error:
+        if error.code not in NOT_HERE:
+            raise
+        from assent.runtime.service._asking import ask
+
+        answer = ask(request, settings)
+        if answer is None:
+            raise
+        return answer
 
 
 def stream(request: Stream[A], settings: Settings) -> Iterator[A]:

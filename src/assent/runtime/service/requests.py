@@ -6,7 +6,7 @@ its tag under `op`. Nothing here imports anything that costs time: a command tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, Union
 
 import msgspec
 
@@ -35,6 +35,10 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     principal: str
     asserted: bool = False
     os_uid: int | None = None
+
+
+NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
+"""The refusals of a capability that another process may have."""
 
 
 def asker_of(settings: Settings) -> Asker:
@@ -304,6 +308,8 @@ class ExplainPolicy(Informed[answers.Explained], tag="explain_policy", frozen=Tr
 
     capability: str
     parameters: dict[str, Json] = {}
+    words: dict[str, str] = {}
+    """As in `Call`."""
     workflow: str | None = None
     environment: str | None = None
     run_labels: tuple[str, ...] = ()
@@ -511,61 +517,14 @@ class Events(Stream[answers.RunEvent], tag="events", frozen=True):
     within_ms: int | None = None
 
 
-AnyRequest: TypeAlias = (
-    Run
-    | Call
-    | OpenSession
-    | AddStep
-    | CloseSession
-    | Approve
-    | Reject
-    | Cancel
-    | Resume
-    | Undo
-    | Resolve
-    | Erase
-    | Label
-    | Unlabel
-    | Retire
-    | RetryDelivery
-    | CancelDelivery
-    | Health
-    | ForgetSecret
-    | Plan
-    | Replay
-    | Snapshot
-    | Capabilities
-    | Capability
-    | Parameters
-    | CapabilityHistory
-    | CapabilityDiff
-    | ExplainPolicy
-    | CheckPolicy
-    | TestPolicy
-    | PolicyInForce
-    | Plugins
-    | PluginsHealth
-    | PluginFaults
-    | Secrets
-    | SecretUsers
-    | RequireSecret
-    | SetSecret
-    | RotateSecret
-    | ConfirmSecret
-    | UndoSecret
-    | Runs
-    | Unfinished
-    | Show
-    | Approvals
-    | Deliveries
-    | VerifyLedger
-    | Prove
-    | Export
-    | PublicKey
-    | VerifyProof
-    | VerifyExport
+OPERATIONS: Final = tuple(
+    kind
+    for kind in [*globals().values()]
+    if isinstance(kind, type) and issubclass(kind, Request) and kind.__struct_config__.tag != kind.__name__
 )
-"""What is answered with one answer."""
+"""Everything that can be asked: each kind of request that has a name of its own."""
 
-AnyStream: TypeAlias = AuditLog | Attachment | Events
-"""What is answered with many."""
+if TYPE_CHECKING:
+    AnyRequest: TypeAlias = Request[Any]
+else:
+    AnyRequest = Union[OPERATIONS]  # noqa: UP007 - of a list there is no other form

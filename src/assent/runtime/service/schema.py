@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Final, get_args
+from typing import Final
 
 import msgspec
 
 from assent.errors import Json
 from assent.runtime.service.codec import Asked, answer_type
-from assent.runtime.service.requests import AnyRequest, AnyStream, Asking, Stream, operation_of
+from assent.runtime.service.requests import OPERATIONS, Asking, Stream, operation_of
 
 _HERE: Final = "assent.runtime.service."
 
@@ -19,7 +19,7 @@ def service_schema() -> dict[str, Json]:
 
     `stream`: it is answered with any number of such answers. `null` stands for the answer where no process owns the state.
     """
-    kinds = [*get_args(AnyRequest), *get_args(AnyStream)]
+    kinds = OPERATIONS
     types = [Asked, *kinds, *(answer_type(kind) for kind in kinds)]
     refs, components = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
     asked, *rest = refs

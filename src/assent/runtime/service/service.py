@@ -9,8 +9,9 @@ record alone. Each kind's functions are imported when the first of them is asked
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import AsyncIterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from assent.errors import InputError, InternalError
 from assent.runtime.service.codec import hidden
@@ -25,6 +26,7 @@ from assent.runtime.service.requests import (
     Request,
     Stream,
     asker_of,
+    operation_of,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 
 
-Streams: TypeAlias = "Mapping[type[Stream[Any]], Callable[[Settings, Any], AsyncIterator[Any]]]"
+# `Any`: it takes its own kind of request and gives that one's answer; a test holds each to it.
+def _function(module: ModuleType, request: Request[Any]) -> Any:
+    """What carries a request out: the function of this module that is named for the operation."""
+    return getattr(module, f"_{operation_of(type(request))}")
 
 
 class Service:
@@ -70,12 +75,12 @@ class Service:
         if isinstance(request, Reading):
             from assent.runtime.service import _recorded
 
-            answer = await _recorded.HANDLERS[type(request)](self._settings, request)
+            answer = await _function(_recorded, request)(self._settings, request)
         elif isinstance(request, Informed):
             from assent.runtime.service import _informed
 
             scene = _informed.Scene(self._settings, by, self._runtime, tell)
-            answer = await _informed.HANDLERS[type(request)](scene, request)
+            answer = await _function(_informed, request)(scene, request)
         elif isinstance(request, Driving | Asking):
             from assent.runtime.service import _owning
 
@@ -87,27 +92,28 @@ class Service:
                 )
             actor = _owning.actor_of(self._settings, by)
             with _owning.telling(self._runtime, tell):
-                answer = await _owning.HANDLERS[type(request)](self._runtime, request, actor)
+                answer = await _function(_owning, request)(self._runtime, request, actor)
         else:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is no kind of request")
         return answer
 
     async def stream(self, request: Stream[A]) -> AsyncIterator[A]:
         """The same for a request that is answered in parts."""
-        from assent.runtime.service import _recorded
-
         redactor = self._runtime.secrets.redactor if self._runtime is not None else None
-        part: Any  # `Any`: an `A`, as its request says
-        async for part in self._parts(request, _recorded.STREAMS):
+        async for part in self._parts(request):
             yield part if redactor is None else hidden(part, redactor)
 
-    # `Any`: an `A` each, as their request says
-    def _parts(self, request: Stream[Any], recorded: Streams) -> AsyncIterator[Any]:
+    def _parts(self, request: Stream[A]) -> AsyncIterator[A]:
+        from assent.runtime.service import _recorded
+
+        parts: AsyncIterator[A]
         if self._runtime is not None and isinstance(request, Events):
             from assent.runtime.service import _owning
 
-            return _owning.events(self._runtime, request)
-        return recorded[type(request)](self._settings, request)
+            parts = _owning.events(self._runtime, request)  # type: ignore[assignment]  # what `Events` is answered with
+        else:
+            parts = _function(_recorded, request)(self._settings, request)
+        return parts
 
     def events(
         self, run: str, since: int = 0, *, within_ms: int | None = None

@@ -1,4 +1,4 @@
-"""The parameters of the archive capabilities, as users write them."""
+"""What the archive capabilities take, as users write it, and what they answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assent.capabilities.archive._limits import (
     RATIO_CEILING,
     RATIO_MAX,
 )
-from assent.capabilities.fs._parameters import CreateDirs, Overwrite
+from assent.capabilities.fs._shapes import Count, CreateDirs, Overwrite, Sha256
 from assent.spec.capability import SpecModel
 from assent.spec.types import Size, WorkspacePath
 
@@ -59,3 +59,29 @@ class Unpack(SpecModel):
     ratio_max: Annotated[
         int, Field(ge=1, le=RATIO_CEILING, description="bytes out for each byte in, once 4 MiB have come out")
     ] = RATIO_MAX
+
+
+# -- what they answer ---------------------------------------------------------------------------------------------------
+
+
+class Packed(SpecModel):
+    """A packed archive: its size and SHA-256, and what went in; `changed` is false when it already held these bytes."""
+
+    path: str
+    format: Format
+    entries: Count
+    bytes_in: Count
+    size: Count
+    sha256: Sha256
+    replaced: bool
+    changed: bool
+
+
+class Unpacked(SpecModel):
+    """What came out of an archive: files, folders (the target itself left out) and bytes in files."""
+
+    path: str
+    format: Format
+    files: Count
+    folders: Count
+    size: Count

@@ -1,4 +1,4 @@
-"""The parameters of the text capabilities, as users write them."""
+"""What the text capabilities take, as users write it, and what they answer."""
 
 from __future__ import annotations
 
@@ -67,3 +67,39 @@ class Template(SpecModel):
     trim: Annotated[bool, Field(description="take blanks before and the line break after `{% … %}` away")] = (
         False
     )
+
+
+# -- what they answer ---------------------------------------------------------------------------------------------------
+
+Count = Annotated[int, Field(ge=0)]
+Place = Annotated[int, Field(ge=1)]
+
+
+class Replaced(SpecModel):
+    """The text afterwards, and how many matches were replaced."""
+
+    text: str
+    count: Count
+
+
+class Match(SpecModel):
+    """One match: its text, where it begins (line and column from 1), and its groups; null for one that took no part."""
+
+    text: str
+    line: Place
+    column: Place
+    groups: list[str | None]
+    named: dict[str, str | None]
+
+
+class Extracted(SpecModel):
+    """The matches in order; `truncated` when there were more."""
+
+    matches: list[Match]
+    truncated: bool
+
+
+class Rendered(SpecModel):
+    """What a template gave."""
+
+    text: str

@@ -139,11 +139,11 @@ class Nursery:
         keyboard = None if typed is None else os.fdopen(typed, "w")
         return Child(connection, keyboard, os.fdopen(out), os.fdopen(err))
 
-    def run(self, *words: str, cwd: Path, env: Mapping[str, str]) -> Ended:
-        """Run `assent WORDS…` to its end; nothing comes from its stdin."""
+    def run(self, *words: str, cwd: Path, env: Mapping[str, str], kind: str = "assent") -> Ended:
+        """Run `assent WORDS…`, or as `python` a program, to its end; nothing comes from its stdin."""
         out, err, trace = (os.memfd_create(name) for name in ("out", "err", "trace"))
         with Path(os.devnull).open() as nothing:
-            order = ("assent", words, str(cwd), dict(env))
+            order = (kind, words, str(cwd), dict(env))
             code = Child(self._order(order, nothing.fileno(), out, err, trace)).wait()
         return Ended(code, _drain(out), _drain(err), tuple(_drain(trace).split()))
 
@@ -185,6 +185,7 @@ os._exit(code) if code >= 0 else os.kill(os.getpid(), -code)
 
 
 def _serve(listening: socket.socket) -> None:
+    del sys.path[0]  # the folder of this file
     # Loaded here, so that no child has to.
     for name in (
         "assent",
@@ -252,6 +253,7 @@ def _live(order: Order, streams: list[int]) -> NoReturn:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    sys.path[:0] = [place for place in env.get("PYTHONPATH", "").split(os.pathsep) if place]
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     sys.stdout.reconfigure(line_buffering="PYTHONUNBUFFERED" in env or os.isatty(1))

@@ -5,7 +5,8 @@
 A copy of `src/` is changed, never the folder itself: one `and`, one boundary, one `not`, one constant, one condition at a time,
 drawn by the seed. A change that no test notices is a survivor. One that can't be noticed, since nothing differs for anybody, is
 answered in `mutants.toml` with its reason; every other one wants a test. Ends with 1 when fewer than `NOTICED_MIN` of 100 are
-noticed or answered. A test that fails without any change would notice everything: it is named, and left out.
+noticed or answered. First all tests run once without any change. One that fails then would notice everything: it is named, and
+left out. The others tell by which lines they pass, so that a change is tried with those that meet it before all the rest.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
+
+from coverage import CoverageData
 
 from tests.support.seeds import dice
 
@@ -32,7 +35,11 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 ANSWERS: Final = Path(__file__).with_name("mutants.toml")
 NOTICED_MIN: Final = 95
 TIMEOUT_S: Final = 900.0
-"""How long the tests of a floor may take; a change with which they never end is noticed."""
+"""How long the tests of a floor may take with a change; one with which they never end is noticed."""
+PYTEST: Final = ("pytest itself",)
+"""What failed where no test of a name did."""
+MEASURED: Final = "[run]\nsource_pkgs = assent\ndata_file = {}\n"
+"""What coverage is asked for: lines of the tests' own process, with the test that passed."""
 
 Verdict = Literal["noticed", "answered", "survived"]
 
@@ -160,63 +167,87 @@ def _is_constant(node: ast.expr) -> bool:
 # -- trying them -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the tests say of the sources as they are."""
+
+    failing: tuple[str, ...] = ()
+    meeting: Mapping[tuple[str, int], Sequence[str]] = field(default_factory=dict)
+    """A line of a module, by its path below `src` → the tests that pass by it."""
+
+
 class Floor:
     """A copy of the sources, in which one change at a time is tried by the tests."""
 
     def __init__(self, root: Path, folder: Path) -> None:
+        self.known = Known()
         self._root = root
-        self.left_out: tuple[str, ...] = ()
+        self._folder = folder
         self._source = folder / "src"
         shutil.copytree(root / "src", self._source, ignore=shutil.ignore_patterns("__pycache__"))
 
     def notices(self, mutant: Mutant, tests: Sequence[str]) -> bool:
-        """Whether a test fails, or none comes to its end, with the change. The copy is as it was afterwards."""
+        """Whether a test fails, or none comes to its end, with the change. The copy is as it was afterwards.
+
+        What a test does in another process is met by no line: so all tests run where those that meet the change pass.
+        """
         path = self._source / mutant.path
         source = path.read_text(encoding="utf-8")
         path.write_text(mutant.applied(source), encoding="utf-8")
+        meeting = self.known.meeting.get((mutant.path, mutant.line), ())
         try:
-            return self.fails(tests)
+            # Names of tests are made from values too: where the change makes others, these can't be asked by name.
+            return (bool(meeting) and self._tried(meeting) not in ((), PYTEST)) or self.fails(tests)
         finally:
             path.write_text(source, encoding="utf-8")
 
     def fails(self, tests: Sequence[str]) -> bool:
         """Whether a test fails as the copy stands, or none comes to its end."""
+        return bool(self._tried(tests))
+
+    def _tried(self, tests: Sequence[str]) -> tuple[str, ...]:
+        left_out = [f"--deselect={name}" for name in self.known.failing]
         try:
-            return bool(self._failed("-x", *(f"--deselect={name}" for name in self.left_out), *tests))
+            return self._failed(["-n", "0", "-x"], [*left_out, *tests])
         except subprocess.TimeoutExpired:
-            return True
+            return ("none ended in time",)
 
-    def failing(self, tests: Sequence[str]) -> tuple[str, ...]:
-        """The tests that fail as the copy stands, all of them."""
-        return self._failed(*tests)
+    def measured(self, tests: Sequence[str], *, jobs: int) -> Known:
+        """All of the tests as the copy stands: which fail, and which lines each passes by."""
+        data, config = self._folder / "coverage", self._folder / "measured.ini"
+        config.write_text(MEASURED.format(data), encoding="utf-8")
+        words = ("--cov", f"--cov-config={config}", "--cov-context=test", "--cov-report=")
+        failing = self._failed(["-n", str(jobs), *words], tests, timeout_s=None)
+        found = CoverageData(str(data))
+        found.read()
+        meeting: dict[tuple[str, int], list[str]] = {}
+        for file in found.measured_files():
+            for line, contexts in found.contexts_by_lineno(file).items():
+                names = dict.fromkeys(name.rpartition("|")[0] for name in contexts)
+                meeting[str(Path(file).relative_to(self._source)), line] = [
+                    name for name in names if name and name not in failing
+                ]
+        return Known(failing, meeting)
 
-    def _failed(self, *words: str) -> tuple[str, ...]:
+    def _failed(
+        self, words: Sequence[str], tests: Sequence[str], *, timeout_s: float | None = TIMEOUT_S
+    ) -> tuple[str, ...]:
         # Before what is installed, for every process that a test starts; bytecode of the file before would be taken for its own.
         env = {**os.environ, "PYTHONPATH": str(self._source), "PYTHONDONTWRITEBYTECODE": "1"}
+        asked = self._folder / "tests"  # Thousands of names are too long for a command line.
+        asked.write_text("\n".join(tests), encoding="utf-8")
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-n",
-                "0",
-                "-p",
-                "no:cacheprovider",
-                "-p",
-                "no:randomly",
-                *words,
-            ],
+            [sys.executable, *"-m pytest -q -p no:cacheprovider -p no:randomly".split(), *words, f"@{asked}"],
             cwd=self._root,
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
         named = tuple(re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE))
-        return named or (("pytest itself",) if done.returncode else ())
+        return named or (PYTEST if done.returncode else ())
 
 
 def ordered(tests: Sequence[str], mutant: Mutant, root: Path) -> list[str]:
@@ -296,11 +327,11 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="assent-mutants-") as folder:
         floors = [Floor(ROOT, Path(folder) / str(number)) for number in range(min(asked.jobs, len(chosen)))]
         every = dict.fromkeys(test for area, _ in chosen for test in area.tests)
-        left_out = floors[0].failing([*every])
-        for name in left_out:
+        known = floors[0].measured([*every], jobs=asked.jobs)
+        for name in known.failing:
             print(f"left out, it fails without any change: {name}", flush=True)
         for floor in floors:
-            floor.left_out = left_out
+            floor.known = known
         found = judged(ROOT, chosen, floors)
     survived = [mutant for mutant, verdict in found if verdict == "survived"]
     print(f"{len(found) - len(survived)} of {len(found)} noticed or answered, seed {asked.seed}")

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 SALT_BYTES: Final = 16
 _SALTS_TOGETHER: Final = 256
+_LASTING: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux stops the monotonic clock in suspend, and has this one; elsewhere that clock goes on."""
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _ULID_LENGTH: Final = 26
 _RANDOM_BITS: Final = 80
@@ -40,11 +42,11 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def monotonic_ms(self) -> int:
-        """Time that never steps backwards, from an arbitrary start; may stand still while the machine sleeps."""
-        return time.monotonic_ns() // 1_000_000
+        """Time that never steps backwards, from an arbitrary start. It goes on while the machine sleeps: what lasts, lasts."""
+        return time.clock_gettime_ns(_LASTING) // 1_000_000
 
     def monotonic_us(self) -> int:
-        """The same in microseconds."""
+        """Time for what is short, in microseconds, from another start; it may stand still while the machine sleeps."""
         return time.monotonic_ns() // 1_000
 
 

@@ -15,6 +15,7 @@ from assent.capabilities import builtin_capabilities, builtin_catalog
 from assent.capabilities._builtin import catalogs
 from assent.errors import InputError, Json
 from assent.invocation import BoundCapability, DeferredHandler, Handler
+from assent.plugins import _scaffold
 from assent.spec.states import Undo
 from tools import write_catalog
 
@@ -70,11 +71,12 @@ print(*sorted(name for name in sys.modules if name.startswith("assent.capabiliti
     assert answer.stdout.split("\n") == ["", "assent.capabilities.sys._capabilities", ""]
 
 
-def test_catalogue_is_part_of_the_wheel(tmp_path: Path, repository: Path) -> None:
+def test_catalogue_and_sample_are_part_of_the_wheel(tmp_path: Path, repository: Path) -> None:
     hatchling = pytest.importorskip("hatchling.builders.wheel")
     made = next(iter(hatchling.WheelBuilder(str(repository)).build(directory=str(tmp_path))))
     inside = zipfile.ZipFile(made).namelist()
     assert {path.relative_to(repository / "src").as_posix() for path in catalogs()} <= set(inside)
+    assert {f"assent/plugins/sample/{path}" for path in _scaffold._FILES} <= set(inside)
 
 
 # -- what stands for a handler until it is needed -------------------------------------------------------------------------

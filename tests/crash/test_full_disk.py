@@ -176,3 +176,40 @@ def test_many_files_that_do_not_fit_leave_none_behind(
         assert ended.json()["error"]["code"] == "DISK_FULL", ended
         assert place.shell("ls -lAR --full-time") == before
         assert place.assent("audit", "verify", "--json").json()["ok"] is True
+
+
+PROGRAM = """\
+import asyncio, os, shutil, sys
+from assent import Runtime
+from assent.errors import AssentError
+
+async def main(workspace):
+    async with Runtime.open(workspace) as rt:
+        await rt.call("sys.noop")
+        with open(os.path.join(os.environ["ASSENT_STATE"], "..", "ballast"), "wb") as ballast:
+            ballast.write(bytes(shutil.disk_usage(ballast.name).free - 40_000))
+        for number in range(100):
+            try:
+                await rt.call("io.fs.write_file", {"path": f"f{number}.txt", "content": "x" * 3000})
+            except AssentError as error:
+                assert error.code == "DISK_FULL", error.to_dict()
+                break
+        os.unlink(ballast.name)
+        for result in await rt.resume():
+            assert result.status == "succeeded", result
+        assert (await rt.call("io.fs.write_file", {"path": "after.txt", "content": "x"})).status == "succeeded"
+        print(number)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_a_program_goes_on_when_its_disk_has_space_again(place: Place) -> None:
+    """It is told DISK_FULL, and need not open its runtime anew; the run that was stopped goes on, or was never there."""
+    ended = place.disk.run(
+        sys.executable, "-c", PROGRAM, str(place.workspace), cwd=place.workspace, env=place.env
+    )
+    assert ended.code == 0, ended
+    assert (place.workspace / "after.txt").exists()
+    assert place.assent("runs", "--json").json()[-1]["status"] == "succeeded"
+    assert place.assent("audit", "verify", "--json").json()["ok"] is True

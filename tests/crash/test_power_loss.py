@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from assent.journal._blobs import BlobStore
 from assent.journal._connection import connect_reader, connect_writer
 from assent.journal._files import ensure_private_dir
 from assent.journal._schema import prepare_ledger
+from tests.support.disk import without_waiting
 from tests.support.faulty_disk import (
     Acknowledged,
     FailingDisk,
@@ -51,23 +52,7 @@ async def _workload(
 ) -> None:
     """Some runs, one erasure and a clean end, by one owner after the other."""
     for session in range(owners):
-        path = state / LEDGER
-        writer = connect_writer(path, vfs=vfs, synchronous=synchronous)
-        try:
-            writer.wal_autocheckpoint(WAL_PAGES)
-            blobs = BlobStore(state / "blobs")
-            blobs.prepare()
-            journal = SqliteJournal(
-                writer=writer,
-                reader=connect_reader(path),
-                blobs=blobs,
-                signer_for=KEY.named,
-                clock=StillClock(),
-                entropy=CountedEntropy(),
-            )
-        except BaseException:
-            writer.close()
-            raise
+        journal = _opened(state, vfs, synchronous=synchronous)
         try:
             acknowledge((await journal.head()).size)
             for number in range(runs):
@@ -79,6 +64,26 @@ async def _workload(
             acknowledge((await journal.head()).size)
         finally:
             await journal.close()
+
+
+def _opened(state: Path, vfs: str, **how: Literal["FULL", "NORMAL"]) -> SqliteJournal:
+    path = state / LEDGER
+    writer = connect_writer(path, vfs=vfs, **how)
+    try:
+        writer.wal_autocheckpoint(WAL_PAGES)
+        blobs = BlobStore(state / "blobs")
+        blobs.prepare()
+        return SqliteJournal(
+            writer=writer,
+            reader=connect_reader(path),
+            blobs=blobs,
+            signer_for=KEY.named,
+            clock=StillClock(),
+            entropy=CountedEntropy(),
+        )
+    except BaseException:
+        writer.close()
+        raise
 
 
 def _state(path: Path) -> Path:
@@ -190,7 +195,7 @@ def test_no_acknowledged_event_is_lost_when_the_disk_fails_at_any_operation(
         counting.unregister()
     whole = _leaves(clean)
     codes: set[str] = set()
-    for fail_at in range(counting.count):
+    for fail_at in counting.writes if is_full else range(counting.count):
         state = _state(tmp_path / f"state-{fail_at}")
         disk = FailingDisk(fail_at=fail_at, for_good=for_good, is_full=is_full)
         acknowledged = 0
@@ -209,3 +214,54 @@ def test_no_acknowledged_event_is_lost_when_the_disk_fails_at_any_operation(
         _require_whole(state, acknowledged=acknowledged, whole=whole)
     assert codes
     assert codes <= {"DISK_FULL"} if is_full else codes <= {"STORAGE_FAILED"}
+
+
+@pytest.fixture
+def _at_once() -> Iterator[None]:
+    with without_waiting():
+        yield
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("_at_once")
+def test_a_journal_goes_on_when_a_full_disk_has_space_again(tmp_path: Path) -> None:
+    """Whichever write found no space: what it was for is not there, and the same journal takes it, and all else, afterwards."""
+    clean = _state(tmp_path / "clean")
+    counting = FailingDisk(fail_at=-1, for_good=False, is_full=True)
+    try:
+        assert asyncio.run(_append_each(clean, counting.name)) == (6, 0)
+    finally:
+        counting.unregister()
+    refusals = 0
+    for fail_at in counting.writes:
+        state = _state(tmp_path / f"state-{fail_at}")
+        disk = FailingDisk(fail_at=fail_at, for_good=False, is_full=True)
+        try:
+            appended, refused = asyncio.run(_append_each(state, disk.name))
+        except AssentError:
+            continue  # It could not even be opened.
+        finally:
+            disk.unregister()
+        assert appended == 6
+        refusals += refused
+        _require_whole(state, acknowledged=len(_leaves(state)), whole=_leaves(state))
+    assert refusals > 5
+
+
+async def _append_each(state: Path, vfs: str) -> tuple[int, int]:
+    """Six batches, each asked again until it is taken: how many, and how many attempts were refused for want of space."""
+    journal, runs, refused = _opened(state, vfs), [run_id(n) for n in range(2)], 0
+    try:
+        for run in runs:
+            for batch in (created(run), progressed(run, 1), succeeded(run, 2)):
+                for _ in range(2):
+                    try:
+                        await journal.append(batch)
+                        break
+                    except AssentError as error:
+                        if error.code != "DISK_FULL":
+                            raise
+                        refused += 1
+        return sum([len(await journal.events(run)) for run in runs]), refused
+    finally:
+        await journal.close()

@@ -13,8 +13,9 @@ import pytest
 
 from assent.engine import RunResult
 from assent.engine._actor import RunActor
+from assent.engine._timers import SETTLED_KEPT, Timers
 from assent.invocation import Hook, HookKind
-from assent.spec.ids import RunId
+from assent.spec.ids import RunId, StepKey
 from assent.spec.states import RunState
 from tests.support.bodies import (
     Bench,
@@ -344,3 +345,22 @@ async def test_a_fault_of_what_drives_a_run_is_raised_to_whoever_waits_for_it(
             await rt.call("box.put", {"key": "a"})
         assert (in_memory(rt), place.box.log) == ([], [])
         assert (await rt.call("box.put", {"key": "a"})).status is RunState.SUCCEEDED
+
+
+async def test_what_was_decided_is_not_kept_until_it_would_have_expired() -> None:
+    """Of a thousand questions that were answered at once next to nothing stays; what is still open wakes its run."""
+    woken: list[RunId] = []
+    clock = FakeClock()
+    timers = Timers(clock, woken.append)
+    key = StepKey("call")
+    for number in range(1000):
+        run = RunId(f"run_{number}")
+        assert not timers.is_due(run, key, set_ms=clock.now_ms(), due_ms=clock.now_ms() + DAYS_400_MS)
+        if number % 100:
+            timers.clear(run, key) if number % 2 else timers.forget(run)
+    assert len(timers._heap) <= 10 + SETTLED_KEPT + 1
+    assert len(timers._moments) == 10
+    clock.ms += DAYS_400_MS
+    timers.wake_in(RunId("run_soon"), 0)
+    await until(lambda: len(woken) == 11)
+    timers.stop()

@@ -96,7 +96,7 @@ def test_a_cell_of_another_kind_is_told_as_damage(copied: Path, seed: int) -> No
         "payloads": ("tag", "commitment", "seq", "salt", "body"),
         "blob_refs": ("commitment", "digest"),
         "checkpoints": ("note",),
-        "commits": ("root", "mac"),
+        "commits": ("root", "mac", "heads"),
         "tree": ("size", "frontier", "root"),
         "runs": ("status", "started_at_ms"),
         "steps": ("attempts", "risk_level"),

@@ -142,7 +142,7 @@ def put(path: Path, rows: list[Row], *, mac: bytes | None = bytes(32)) -> None:
         )
         db.execute("DELETE FROM commits WHERE size > ?", (signed(path),))
         if mac is not None:
-            db.execute("INSERT INTO commits VALUES (?, ?, ?)", (tree.size, tree.root(), mac))
+            db.execute("INSERT INTO commits VALUES (?, ?, ?, x'')", (tree.size, tree.root(), mac))
 
 
 def approval_of(attacked: Attacked) -> ev.Leaf:
@@ -209,8 +209,8 @@ async def test_a_forged_approval_in_the_place_of_a_signed_entry_is_never_acted_o
             "UPDATE events SET run = ?, n = ?, hash = ?, leaf = ? WHERE seq = ?",
             (forged.run, forged.n, leaf_hash(data), data, other[0]),
         )
-    async with Runtime.open(workspace=attacked.workspace) as runtime:
-        with pytest.raises(AssentError) as caught:
+    with pytest.raises(AssentError) as caught:
+        async with Runtime.open(workspace=attacked.workspace) as runtime:
             await runtime.resume(attacked.waiting)
     assert caught.value.code == "RECORD_CORRUPT"
     assert attacked.victim.exists()
@@ -317,14 +317,14 @@ STATEMENTS = {
         DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)""",
     "a commit's root": "UPDATE commits SET root = zeroblob(32) WHERE size = (SELECT max(size) FROM commits)",
     "a commit's size": "UPDATE commits SET size = size + 1 WHERE size = (SELECT max(size) FROM commits)",
-    "a commit of no entries": "INSERT INTO commits SELECT size + 1, root, mac FROM commits ORDER BY size DESC LIMIT 1",
+    "a commit of no entries": "INSERT INTO commits SELECT size + 1, root, mac, heads FROM commits ORDER BY size DESC LIMIT 1",
     "no entries for the newest commit": """
         DELETE FROM events WHERE seq >= (SELECT size FROM commits ORDER BY size DESC LIMIT 1 OFFSET 1)""",
     "one commit for another": """
         UPDATE commits SET mac = (SELECT mac FROM commits ORDER BY size LIMIT 1)
         WHERE size = (SELECT max(size) FROM commits)""",
     "an older format": """
-        DROP TABLE commits; DROP INDEX events_of_ledger; DELETE FROM migrations WHERE number > 3;
+        DROP TABLE commits; DROP TABLE heads; DROP INDEX events_of_ledger; DELETE FROM migrations WHERE number > 3;
         PRAGMA user_version = 3""",
 }
 

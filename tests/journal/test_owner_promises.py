@@ -247,6 +247,35 @@ async def test_leaving_ends_the_waiting_and_not_the_work(
     client.close()
 
 
+async def test_asked_again_after_the_first_asker_left_a_stream_it_is_begun_anew(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """What is only told ends with whoever it is told to; a second attempt under its id does not wait for that one's end."""
+    begun: asyncio.Queue[None] = asyncio.Queue()
+    may_end = asyncio.Event()
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        assert asked.watch is not None
+        asked.watch()
+        begun.put_nowait(None)
+        await may_end.wait()
+        return {}
+
+    serve(owner, handler, sockets)
+    first, second = await Client.of(state, sockets), await Client.of(state, sockets)
+    first.ask("req_1")
+    await begun.get()
+    second.ask("req_1")
+    assert await second.hear() == frames.Accepted(id="req_1")
+    first.say(frames.Leave(id="req_1"))
+    async with asyncio.timeout(30):
+        await begun.get()
+    may_end.set()
+    assert await second.hear() == frames.Result(id="req_1", answer={})
+    first.close()
+    second.close()
+
+
 async def test_what_was_left_before_it_was_taken_is_not_done(
     owner: Ownership, state: Path, sockets: Path
 ) -> None:

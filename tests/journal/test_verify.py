@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from assent.engine.projection import RunProjector
 from assent.errors import InputError
 from assent.journal._commits import Commit
+from assent.journal._heads import HeadList
 from assent.journal._merkle import leaf_hash
 from assent.journal._note import Ed25519Verifier, Verifier
 from assent.journal._projections import Tables
@@ -58,6 +59,7 @@ class ListedRecord:
     refs: tuple[tuple[bytes, str], ...]
     lists: dict[str, tuple[tuple[Cell, ...], ...]]
     vouched: tuple[Commit, ...] = ()
+    head_lists: tuple[HeadList, ...] = ()
     keys: Sequence[Verifier] = field(default=(), compare=False)
     chunk: int = 1_000
 
@@ -79,6 +81,7 @@ class ListedRecord:
                 tuple(record.blob_refs()),
                 {table: tuple(record.rows(table)) for table in PROJECTIONS},
                 tuple(record.commits() or ()),
+                tuple(record.heads()),
                 keys,
             )
 
@@ -98,6 +101,9 @@ class ListedRecord:
 
     def commits(self) -> Iterator[Commit]:
         return iter(self.vouched)
+
+    def heads(self) -> Iterator[HeadList]:
+        return iter(self.head_lists)
 
     def payloads(self) -> Iterator[PayloadRow]:
         return iter(self.stored)

@@ -35,7 +35,7 @@ from tests.support.living_ledger import LivingLedger, other_signer
 from tests.support.properties import holds
 from tests.support.seeds import examples
 
-RECORD = ("events", "payloads", "blob_refs", "checkpoints", "commits", "tree", "migrations")
+RECORD = ("events", "payloads", "blob_refs", "checkpoints", "commits", "heads", "tree", "migrations")
 PROJECTIONS = ("runs", "steps", "approvals")
 Value: TypeAlias = "apsw.SQLiteValue"  # known to type checkers only
 
@@ -510,7 +510,7 @@ def mend_tree(db: apsw.Connection, events: list[Event]) -> None:
     tree.extend([hash_ for _, _, _, hash_, _ in events])
     db.execute("UPDATE tree SET size = ?, frontier = ?, root = ?", (tree.size, tree.to_bytes(), tree.root()))
     db.execute("DELETE FROM commits WHERE size >= ?", (tree.size,))
-    db.execute("INSERT INTO commits VALUES (?, ?, ?)", (tree.size, tree.root(), bytes(32)))
+    db.execute("INSERT INTO commits VALUES (?, ?, ?, x'')", (tree.size, tree.root(), bytes(32)))
 
 
 def delete(db: apsw.Connection, table: str, row: tuple[Value, ...]) -> None:

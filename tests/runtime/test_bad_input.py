@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from assent import Runtime
 from assent.errors import InputError
 from assent.runtime.runs._loading import sibling_reader
 from tests.support.bodies import Place, put, workflow
@@ -143,3 +144,43 @@ def test_a_name_that_no_file_can_have_is_of_no_file(place: Place, name: str) -> 
     with pytest.raises(InputError) as refused:
         sibling_reader(place.workspace)(name)
     assert refused.value.code == "FILE_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ("x", "INVALID_INPUT"),
+        ([1], "INVALID_INPUT"),
+        ([("a", 1)], "INVALID_INPUT"),
+        (0, "INVALID_INPUT"),
+        ({1: 2}, "JSON_INVALID"),
+        ({"x": float("nan")}, "JSON_INVALID"),
+        ({"x": [{"y": float("-inf")}]}, "JSON_INVALID"),
+        ({"x": 2**53}, "JSON_INVALID"),
+        ({"x": "\ud800"}, "JSON_INVALID"),
+        ({"x": b"bytes"}, "JSON_INVALID"),
+    ],
+)
+@pytest.mark.parametrize("who", ["owner", "client"])
+async def test_what_is_no_json_object_calls_nothing(
+    tmp_path: Path, who: str, parameters: Any, code: str
+) -> None:
+    """Neither as a call nor as a step of a session, of the owner or of a client; a workflow's inputs are held to the same."""
+    async with Runtime.open(tmp_path) as owner, Runtime.open(tmp_path) as client:
+        rt = owner if who == "owner" else client
+        session = await rt.session()
+        inputs: Any = {
+            "name": "w",
+            "inputs": {"x": "any"},
+            "steps": [{"name": "a", "capability": "sys.noop"}],
+        }
+        for asked in (rt.call("sys.noop", parameters), session.call("sys.noop", parameters)):
+            with pytest.raises(InputError) as refused:
+                await asked
+            assert refused.value.code == code
+            assert refused.value.hint
+        with pytest.raises(InputError) as refused:
+            await rt.run(inputs, parameters)
+        assert refused.value.code == (code if code == "JSON_INVALID" else "INPUT_INVALID")
+        assert len((await session.close()).steps) == 0
+        assert await owner.unfinished() == []

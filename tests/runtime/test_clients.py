@@ -405,3 +405,34 @@ async def test_a_watcher_that_leaves_is_forgotten(rt: Runtime, client: Runtime, 
     assert ownership.serving == 0
     await events.aclose()  # type: ignore[attr-defined]  # a generator is more than an iterator
     assert (await client.cancel(run)).status is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("is_owner", [True, False], ids=["owner", "client"])
+@pytest.mark.parametrize("how", ["wait", "events"])
+async def test_watching_ends_with_the_runtime_that_watches(
+    tmp_path: Path, how: str, *, is_owner: bool
+) -> None:
+    """Whoever waits for a run is told that the runtime was closed, and nothing of the state is taken again for it."""
+    (tmp_path / "old.txt").write_text("old")
+    owner, client = Runtime.open(tmp_path), Runtime.open(tmp_path)
+    async with owner:
+        await client.__aenter__()
+        run = (await owner.run(DELETES)).run_id
+        watcher, other = (owner, client) if is_owner else (client, owner)
+        begun = asyncio.Event()
+
+        async def watch() -> None:
+            if how == "wait":
+                asyncio.get_running_loop().call_later(0.05, begun.set)
+                await watcher.wait(run)
+            async for _ in watcher.events(run):
+                begun.set()
+
+        watching = asyncio.gather(watch(), return_exceptions=True)
+        await begun.wait()
+        await watcher.close()
+        (refused,) = await watching
+        assert isinstance(refused, AssentError)
+        assert refused.code == "RUNTIME_CLOSED"
+        assert (await other.show(run)).status is RunState.WAITING
+        await client.close()

@@ -200,6 +200,8 @@ class FailingDisk(apsw.VFS):
     def __init__(self, *, fail_at: int, for_good: bool, is_full: bool) -> None:
         self.name = f"failing-{next(_numbers)}"
         self.count = 0
+        self.writes: list[int] = []
+        """Which of the operations take space."""
         self.has_failed = False
         self._fail_at, self._for_good, self._is_full = fail_at, for_good, is_full
         super().__init__(self.name, "")
@@ -210,6 +212,8 @@ class FailingDisk(apsw.VFS):
     def step(self, *, takes_space: bool = False) -> None:
         """One operation; raises when it is to fail."""
         number, self.count = self.count, self.count + 1
+        if takes_space:
+            self.writes.append(number)
         if number == self._fail_at or (self._for_good and number > self._fail_at):
             if self._is_full and not takes_space:
                 return

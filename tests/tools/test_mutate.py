@@ -103,11 +103,34 @@ def test_what_no_test_notices_is_told_and_what_is_answered_is_not_tried(
     monkeypatch.setattr(mutate, "answers", lambda: {"rules.py: 150 -> (151)": "nobody is so old"})
     names = [*wanted, "150 -> (151)"]
     floor = Floor(tmp_path, tmp_path / "copy")
-    assert not floor.fails(area.tests)
+    floor.known = floor.measured(area.tests, jobs=0)
+    assert not floor.known.failing
     found = judged(tmp_path, [(area, every[name]) for name in names], [floor])
     assert [verdict for _, verdict in found] == [*wanted.values(), "answered"]
     assert "survived  rules.py:3  age < 150  ->  (age <= 150)" in capsys.readouterr().out
     assert (tmp_path / "copy" / "src" / "rules.py").read_text(encoding="utf-8") == RULE
+
+
+@pytest.mark.slow
+def test_a_change_is_tried_first_by_the_tests_that_meet_it_and_without_those_that_fail_anyhow(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "src" / "assent").mkdir(parents=True)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "src" / "assent" / "__init__.py").touch()
+    (tmp_path / "src" / "assent" / "rules.py").write_text(RULE, encoding="utf-8")
+    test = (
+        TEST.replace("rules", "assent.rules")
+        + "\n\ndef test_other():\n    pass\n\n\ndef test_bad():\n    assert may(1, 2)\n"
+    )
+    (tmp_path / "tests" / "test_rules.py").write_text(test, encoding="utf-8")
+    floor = Floor(tmp_path, tmp_path / "copy")
+    floor.known = floor.measured(["tests/test_rules.py"], jobs=1)
+    assert floor.known.failing == ("tests/test_rules.py::test_bad",)
+    assert floor.known.meeting["assent/rules.py", 3] == ["tests/test_rules.py::test_of_age"]
+    assert not floor.known.meeting.get(("assent/rules.py", 1)), "what is met by importing is met by no test"
+    (age,) = [one for one in mutants("assent/rules.py", RULE) if one.before == "age >= 18"]
+    assert floor.notices(age, ["tests/test_rules.py::test_other"])
 
 
 def test_every_answer_is_about_a_change_that_there_is() -> None:

@@ -22,7 +22,7 @@ SWEPT_AFTER = 100_000
 
 __all__ = ["entry", "main"]
 
-__getattr__, __dir__ = resolved_when_asked(__name__, {"main": "._main"})
+__getattr__, __dir__ = resolved_when_asked(__name__, {"._main": "main"})
 
 
 def entry() -> NoReturn:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from assent.engine._record import RunRecord
-from assent.errors import InputError, InternalError, Json
+from assent.errors import InternalError, Json
 from assent.invocation import Hook, HookLevel, Hooks
 from assent.spec.documents.document import Document
 from assent.spec.frozen import freeze
@@ -127,13 +127,6 @@ class Blueprint:
 
 
 def literal_step(name: str, capability: str, parameters: Mapping[str, Json]) -> StepSpec:
-    """A step that calls one capability with literal parameters; `InputError` JSON_INVALID when they are nested too deeply."""
-    try:
-        inputs = freeze(parameters)
-    except RecursionError:
-        raise InputError(
-            "JSON_INVALID",
-            f"the parameters of `{capability}` are nested too deeply",
-            hint="hand on a path of a file instead of the content",
-        ) from None
-    return StepSpec(name=name, capability=capability, inputs=Template(inputs), depends_on=(), place=_NOWHERE)
+    """A step that calls one capability with literal parameters."""
+    inputs = Template(freeze(parameters))
+    return StepSpec(name=name, capability=capability, inputs=inputs, depends_on=(), place=_NOWHERE)

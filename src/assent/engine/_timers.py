@@ -14,7 +14,7 @@ import asyncio
 from asyncio import TimerHandle
 from collections.abc import Callable
 from contextvars import Context
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final, TypeAlias
 
 from assent.engine._record import ApprovalRecord, StepRecord
@@ -25,6 +25,8 @@ from assent.spec.ports import Clock
 LOOK_S_MAX: Final = 60.0
 """The clock is looked at so often at least: the loop's own time may stand still while the machine sleeps."""
 
+SETTLED_KEPT: Final = 64
+"""Moments of what was settled that may stand in the heap, however few others do."""
 
 Moment: TypeAlias = tuple[StepKey, int]
 """Of which step, and the time of day that was set for it."""
@@ -43,6 +45,7 @@ class Timers:
         self._wake = wake
         self._moments: dict[RunId, dict[Moment, int]] = {}
         self._heap: list[tuple[int, RunId, Moment]] = []
+        self._settled = 0
         self._handle: TimerHandle | None = None
         self._is_stopped = False
 
@@ -70,10 +73,22 @@ class Timers:
         moments = self._moments.get(run, {})
         for moment in [moment for moment in moments if moment[0] == key]:
             del moments[moment]
+            self._settled += 1
+        if not moments:
+            self._moments.pop(run, None)
+        self._drop_settled()
 
     def forget(self, run: RunId) -> None:
         """Nothing of a run is waited for any more."""
-        self._moments.pop(run, None)
+        self._settled += len(self._moments.pop(run, ()))
+        self._drop_settled()
+
+    def _drop_settled(self) -> None:
+        """Most questions are decided long before they expire: no more than half of the heap is of such."""
+        if self._settled > max(SETTLED_KEPT, len(self._heap) // 2):
+            self._heap = [entry for entry in self._heap if entry[2] in self._moments.get(entry[1], ())]
+            heapify(self._heap)
+            self._settled = 0
 
     def stop(self) -> None:
         """Wake nobody from now on."""

@@ -71,7 +71,8 @@ def translated() -> Iterator[None]:
         raise _damaged() from error
 
 
-def _is_full(error: apsw.Error) -> bool:
+def is_full(error: apsw.Error) -> bool:
+    """Whether a failure says that the disk has no space."""
     # Readers and the writer meet in a small file that is laid out in full: no room for it is told as a failure to do so.
     return (
         isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
@@ -81,7 +82,7 @@ def _is_full(error: apsw.Error) -> bool:
 def translate(error: apsw.Error) -> WorldError:
     """What a failure of SQLite means: the disk is full, the disk fails, the file is damaged, or somebody else holds it."""
     match error:
-        case apsw.FullError() | apsw.IOError() if _is_full(error):
+        case apsw.FullError() | apsw.IOError() if is_full(error):
             return WorldError(
                 "DISK_FULL", "the disk that holds the ledger is full", hint="free some space and try again"
             )

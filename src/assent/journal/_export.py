@@ -22,6 +22,7 @@ import msgspec
 from assent.errors import InputError, WorldError
 from assent.journal._commits import Commit
 from assent.journal._files import create_private_file, ensure_private_dir, fsync_dir
+from assent.journal._heads import HeadList
 from assent.journal._note import Verifier
 from assent.journal._record import CHUNK_ROWS, Chunk, PayloadRow, Record, StoredTree
 from assent.journal._report import VerifyReport
@@ -245,6 +246,9 @@ class ExportRecord:
 
     def commits(self) -> Iterator[Commit] | None:
         return None
+
+    def heads(self) -> Iterator[HeadList]:
+        return iter(())
 
     def payloads(self) -> Iterator[PayloadRow] | None:
         return self._payload_rows() if (self._folder / PAYLOADS).exists() else None

@@ -96,6 +96,9 @@ class Link:
             task.cancel()
         await asyncio.wait(tasks)
         self._connection.close()
+        for mail in self._mail.values():
+            if mail.empty():  # who has something to take finds afterwards that nobody reads
+                mail.put_nowait(None)
 
     async def ask(self, request: Request) -> dict[str, Any]:
         """The owner's answer; raises what `forward` raises, and `OwnerGoneError` where that gives None.

@@ -14,49 +14,86 @@ import apsw
 from assent.errors import InputError, WorldError
 from assent.journal._checkpoint import Checkpoint, open_checkpoint
 from assent.journal._commits import NO_MAC, Commit, CommitKey
-from assent.journal._merkle import leaf_hash
+from assent.journal._heads import HeadList, Heads, streams_of
+from assent.journal._merkle import SIZE_MAX, leaf_hash
 from assent.journal._note import Ed25519Verifier, Signer
 from assent.journal._rows import Entry
 from assent.spec.events.kinds import LedgerCreated, decode_stored
+from assent.spec.ids import RunId
 
 # `Any`: the columns' types are the schema's, which apsw can't know.
 Select: TypeAlias = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
 """What reads rows of the ledger's file."""
 
-_UP_TO: Final = "SELECT size, root, mac FROM commits WHERE size <= ? ORDER BY size DESC LIMIT 1"
-_PAST: Final = "SELECT size, root, mac FROM commits WHERE size > ? ORDER BY size LIMIT 1"
+_COLUMNS: Final = "SELECT size, root, mac, heads FROM commits"
+_UP_TO: Final = f"{_COLUMNS} WHERE size <= ? ORDER BY size DESC LIMIT 1"
+_PAST: Final = f"{_COLUMNS} WHERE size > ? ORDER BY size LIMIT 1"
+_LIST: Final = "SELECT size, before, streams FROM heads WHERE size < ? ORDER BY size DESC LIMIT 1"
 _START: Final = Commit(0, b"", NO_MAC)
 
 
 class ProvenEntries:
-    """Checks entries of one ledger's file against the commits that added them. For one thread at a time."""
+    """Checks entries of one ledger's file against the commits that added them."""
 
     def __init__(self, select: Select, key: CommitKey) -> None:
         self._select = select
         self._key = key
 
-    def require_tail(self, newest: Checkpoint | None) -> Commit:
-        """The last commit, after checking everything behind the newest checkpoint; of an empty ledger, one of size 0.
+    def require_tail(self, newest: Checkpoint | None) -> tuple[Commit, Heads]:
+        """The last commit, and where each run's newest entry stands, after checking all that follows from the newest checkpoint
+        and from the newest list of heads; of an empty ledger, a commit of size 0.
 
-        `WorldError` `LEDGER_TAIL_CHANGED`, with the first entry that nothing vouches for as `seq`.
+        `WorldError` `LEDGER_TAIL_CHANGED`, with the first entry that nothing vouches for as `seq`, or `RECORD_CORRUPT` where a
+        checkpoint covers it.
         """
         signed = 0 if newest is None else newest.size
         head = self._size()
         if head < signed:
             raise _changed(head)
-        anchor = self._find(_UP_TO, signed)
-        if newest is not None:
-            # What the tail hangs on is itself a commit of ours, and of the very tree that was signed.
-            is_ours = self._is_ours(self._find(_UP_TO, signed - 1), anchor)
-            if not is_ours or (anchor.size, anchor.root) != (signed, newest.root):
-                raise tail_changed(signed)
-        while anchor.size < head:
+        listed = self._list_before(SIZE_MAX)
+        start = min(signed, 0 if listed is None else listed.size)
+        before, anchor = self._find(_UP_TO, start - 1), self._find(_UP_TO, start)
+        since: dict[str, int] = {}
+        is_known = listed is None
+        if start and (anchor.size != start or not self._is_ours(before, anchor, {})):
+            raise _unproven(start, signed)
+        while True:
+            if newest is not None and anchor.size == signed and anchor.root != newest.root:
+                raise tail_changed(signed)  # What the tail hangs on is the very tree that was signed.
+            if anchor.heads:
+                since.clear()
+                if listed is None or anchor.size > listed.size:
+                    raise _unproven(anchor.size, signed)  # Its list is gone.
+                is_known = is_known or (anchor.size, anchor.heads) == (listed.size, listed.digest)
+            if anchor.size >= head:
+                break
             before, anchor = anchor, self._find(_PAST, anchor.size)
-            if not self._is_ours(before, anchor):
-                raise tail_changed(before.size)
-        if self._select(_PAST, (head,)):
-            raise tail_changed(head)  # Commits whose entries are gone: the next one would meet them.
-        return anchor
+            if before.size < signed < anchor.size or not self._is_ours(before, anchor, since):
+                raise _unproven(max(before.size, start), signed)
+        if not is_known or self._select(_PAST, (head,)):
+            raise tail_changed(
+                head
+            )  # A list, or commits, whose entries are gone: the next one would meet them.
+        return anchor, Heads(listed, since, self._list_before)
+
+    def require_whole(
+        self, run: RunId | None, entries: Sequence[Entry], *, since: int, newest: int | None
+    ) -> None:
+        """See to it that these entries of a run are its own from event number `since` on, and that none follows.
+
+        `newest`: where its newest entry stood before they were read; None where that doesn't matter, or it had none.
+        """
+        self.require(entries)
+        for n, entry in enumerate(entries, since):
+            if entry.n != n:
+                raise _changed(entry.seq)
+        if newest is not None and (not entries or entries[-1].seq < newest):
+            raise WorldError(
+                "RECORD_CORRUPT",
+                f"entry {newest} is the newest of {'the ledger itself' if run is None else f'`{run}`'}, and is not found there",
+                hint="run `assent audit verify`; nothing more is done with this record",
+                details={"seq": newest},
+            )
 
     def require(self, entries: Sequence[Entry]) -> None:
         """See to it that these entries, in log order, are those that were written at their places.
@@ -73,13 +110,19 @@ class ProvenEntries:
             if leaf_hash(entry.data) != hashes[entry.seq - start]:
                 raise _changed(entry.seq)
 
-    def _is_ours(self, before: Commit, commit: Commit) -> bool:
-        """Whether the key vouches for a commit with the entries that stand there now."""
-        hashes = [leaf_hash(leaf) for leaf in self._cells("leaf", before, commit)]
-        return 0 < len(hashes) == commit.size - before.size and self._covers(before, commit, hashes)
+    def _is_ours(self, before: Commit, commit: Commit, newest: dict[str, int]) -> bool:
+        """Whether the key vouches for a commit with the entries that stand there now; each is then the newest of its streams."""
+        leaves = self._cells("leaf", before, commit)
+        if not 0 < len(leaves) == commit.size - before.size:
+            return False
+        if not self._covers(before, commit, [leaf_hash(leaf) for leaf in leaves]):
+            return False
+        for seq, leaf in enumerate(leaves, before.size):
+            newest.update(dict.fromkeys(streams_of(leaf), seq))
+        return True
 
     def _covers(self, before: Commit, commit: Commit, hashes: Sequence[bytes]) -> bool:
-        return all(commit) and self._key.covers(before.mac, commit, hashes)
+        return commit.size > 0 and self._key.covers(before.mac, commit, hashes)
 
     def _cells(self, column: str, before: Commit, commit: Commit) -> list[bytes]:
         """One column of the entries that a commit added; nothing for a cell that is not of bytes, as in a tampered file."""
@@ -89,8 +132,14 @@ class ProvenEntries:
 
     def _find(self, sql: str, at: int) -> Commit:
         rows = self._select(sql, (at,))
-        is_whole = rows and [type(cell) for cell in rows[0]] == [int, bytes, bytes]
+        is_whole = rows and [type(cell) for cell in rows[0]] == [int, bytes, bytes, bytes]
         return Commit(*rows[0]) if is_whole else _START
+
+    def _list_before(self, size: int) -> HeadList | None:
+        for found in self._select(_LIST, (size,)):
+            if [type(cell) for cell in found] == [int, bytes, bytes]:
+                return HeadList(*found)
+        return None
 
     def _size(self) -> int:
         ((newest,),) = self._select("SELECT max(seq) FROM events", ())
@@ -132,14 +181,27 @@ def adopt(signer_for: Callable[[str], Signer], connection: apsw.Connection) -> N
     note: Any = connection.execute("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
     newest = own_checkpoint(note, signer)
     stored: Any = connection.execute("SELECT leaf FROM events ORDER BY seq")
-    frontier, commits = CommitKey(signer.derive, created.origin).adopt(leaf_hash(leaf) for (leaf,) in stored)
+    key = CommitKey(signer.derive, created.origin)
+    try:
+        frontier, commits, lists = key.adopt((leaf_hash(leaf), streams_of(leaf)) for (leaf,) in stored)
+    except ValueError as error:
+        raise _not_signed() from error
     if newest is None or (newest.size, newest.root) != (frontier.size, frontier.root()):
-        raise WorldError(
-            "RECORD_CORRUPT",
-            "the ledger's entries are not those that its last checkpoint was signed for",
-            hint="run `assent audit verify`; this file was not touched",
-        )
-    connection.executemany("INSERT INTO commits VALUES (?, ?, ?)", commits)
+        raise _not_signed()
+    connection.executemany("INSERT INTO commits VALUES (?, ?, ?, ?)", commits)
+    connection.executemany("INSERT INTO heads VALUES (?, ?, ?)", lists)
+
+
+def _not_signed() -> WorldError:
+    return WorldError(
+        "RECORD_CORRUPT",
+        "the ledger's entries are not those that its last checkpoint was signed for",
+        hint="run `assent audit verify`; this file was not touched",
+    )
+
+
+def _unproven(seq: int, signed: int) -> WorldError:
+    return tail_changed(seq) if seq >= signed else _changed(seq)
 
 
 def tail_changed(seq: int) -> WorldError:

@@ -108,7 +108,7 @@ class SqliteReader:
 
     async def leaves(self, *, start: int = 0, limit: int) -> list[Leaf]:
         """At most so many leaves in log order, from entry `start` on; fewer only at the end of the log."""
-        return [decode_entry(entry) for entry in self._entries(start, limit)]
+        return [decode_entry(entry) for entry in self.entries(start, limit)]
 
     async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
         """The leaves of one run from its event number `since` on, oldest first; empty for an unknown run."""
@@ -183,7 +183,8 @@ class SqliteReader:
         rows = self.select("SELECT size, root FROM tree")
         return Head(rows[0][0], rows[0][1]) if rows else Head(0, EMPTY_ROOT)
 
-    def _entries(self, start: int, limit: int) -> list[Entry]:
+    def entries(self, start: int, limit: int) -> list[Entry]:
+        """At most so many entries from a place on, as they are stored, unchecked."""
         sql = "SELECT seq, run, n, hash, leaf FROM events WHERE seq >= ? ORDER BY seq LIMIT ?"
         return list(map(Entry._make, self.select(sql, (start, limit))))
 

@@ -18,6 +18,7 @@ import apsw
 from assent.errors import WorldError
 from assent.journal._commits import Commit
 from assent.journal._connection import connect_reader, translated
+from assent.journal._heads import HeadList
 from assent.journal._merkle import EMPTY_ROOT, Frontier
 from assent.journal._projections import Projection, Tables, applied_areas
 from assent.journal._rows import has_table
@@ -92,6 +93,10 @@ class Record(Protocol):
 
     def commits(self) -> Iterator[Commit] | None:
         """What vouches for the entries, oldest first; None when this record is of a kind, or a format, that has no such rows."""
+        ...
+
+    def heads(self) -> Iterator[HeadList]:
+        """The lists of newest entries, oldest first; asked for where there are commits."""
         ...
 
     def payloads(self) -> Iterator[PayloadRow] | None:
@@ -194,8 +199,14 @@ class SqliteRecord:
         with translated():
             if int(self._connection.pragma("user_version")) < COMMITS_SINCE:
                 return None
-        rows = self._select("SELECT size, root, mac FROM commits ORDER BY size", int, bytes, bytes)
+        rows = self._select(
+            "SELECT size, root, mac, heads FROM commits ORDER BY size", int, bytes, bytes, bytes
+        )
         return map(Commit._make, rows)
+
+    def heads(self) -> Iterator[HeadList]:
+        sql = "SELECT size, before, streams FROM heads ORDER BY size"
+        return map(HeadList._make, self._select(sql, int, bytes, bytes))
 
     def payloads(self) -> Iterator[PayloadRow] | None:
         sql = "SELECT seq, tag, commitment, salt, body FROM payloads ORDER BY rowid"

@@ -100,8 +100,10 @@ CREATE TABLE capability_specs(
 """
 
 _COMMITS: Final = """
--- What vouches for the entries of each transaction, before a checkpoint covers them: see `_commits.py`.
-CREATE TABLE commits(size INTEGER PRIMARY KEY, root BLOB NOT NULL, mac BLOB NOT NULL) STRICT;
+-- What vouches for the entries of each transaction, before a checkpoint covers them: see `_commits.py`; and for where the
+-- newest entry of each run stands: see `_heads.py`.
+CREATE TABLE commits(size INTEGER PRIMARY KEY, root BLOB NOT NULL, mac BLOB NOT NULL, heads BLOB NOT NULL) STRICT;
+CREATE TABLE heads(size INTEGER PRIMARY KEY, before BLOB NOT NULL, streams BLOB NOT NULL) STRICT;
 
 -- Events of no run are a stream like a run's. Those of format 1 do not say their number, which is their place among their like.
 UPDATE events SET n = numbered.n

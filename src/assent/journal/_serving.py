@@ -140,8 +140,12 @@ class Server:
         asked.watch = partial(self._watch, asked, task)
         if not await asyncio.wrap_future(line.take(ask, asked)):
             return
-        outcome = self._outcomes.find(ask)
-        if outcome is None:
+        frame: bytes | None = None
+        while frame is None:
+            outcome = self._outcomes.find(ask)
+            if outcome is not None:
+                frame = await asyncio.shield(outcome.frame)
+                continue
             outcome = self._outcomes.begin(ask)
             try:
                 frame = await self._perform(asked)
@@ -149,7 +153,7 @@ class Server:
                 self._outcomes.forget(ask)
                 raise
             self._outcomes.end(ask, outcome, frame)
-        await self._send(line, ask, await asyncio.shield(outcome.frame))
+        await self._send(line, ask, frame)
 
     def _refusal(self, ask: Ask) -> AssentError | None:
         """Why a request can't be taken as it is."""
@@ -209,10 +213,12 @@ def _listed(names: list[str]) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Outcome:
-    """What became of a request, or will."""
+    """What became of a request, or will; None when whoever asked it left, and what was told ended with that."""
 
     digest: bytes
-    frame: asyncio.Future[bytes] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    frame: asyncio.Future[bytes | None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
     def is_of(self, ask: Ask) -> bool:
         return self.digest == _digest(ask)
@@ -234,7 +240,7 @@ class _Outcomes:
         return outcome
 
     def forget(self, ask: Ask) -> None:
-        del self._known[ask.id]
+        self._known.pop(ask.id).frame.set_result(None)
 
     def end(self, ask: Ask, outcome: _Outcome, frame: bytes) -> None:
         outcome.frame.set_result(frame)

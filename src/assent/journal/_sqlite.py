@@ -26,7 +26,15 @@ from assent.journal._store import LedgerStore
 from assent.journal._tail import Draft, Tail
 from assent.journal._writer import Writer
 from assent.journal.ports import Batch, Cell, Head, Projector, Row, Where
-from assent.spec.events.kinds import Event, Leaf, LedgerCreated, LedgerRecovered, PayloadErased, Who
+from assent.spec.events.kinds import (
+    LEDGER_STREAM,
+    Event,
+    Leaf,
+    LedgerCreated,
+    LedgerRecovered,
+    PayloadErased,
+    Who,
+)
 from assent.spec.ids import Commitment, RunId
 from assent.spec.ports import Clock, Entropy
 
@@ -61,18 +69,19 @@ class SqliteJournal:
         signer = signer_for(origin)
         key = CommitKey(signer.derive, origin)
         newest = own_checkpoint(self._reader.newest_checkpoint(), signer)
-        last = ProvenEntries(self._thread_reader.select, key).require_tail(newest)
-        frontier, signed = self._store.load(last)
         self._proven = ProvenEntries(self._reader.select, key)
+        last, heads = self._proven.require_tail(newest)
+        frontier, signed = self._store.load(last)
         self._tail = Tail(
             origin=origin,
             signer=signer,
             frontier=frontier,
             signed=signed,
-            count_events=self._store.count_events,
+            count_events=self._count_events,
             tables=tables,
             stored=self._store.stored_row,
             mac=last.mac,
+            heads=heads,
         )
         with translated():
             bring_areas(writer, tables, lambda: leaves_at_once(self._thread_reader))
@@ -194,10 +203,18 @@ class SqliteJournal:
     async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
         """The leaves of one run from its event number `since` on, oldest first; empty for an unknown run.
 
-        `RECORD_CORRUPT` for an entry that the ledger's key does not vouch for: the ledger's owner acts on what it reads here.
+        `RECORD_CORRUPT` for an entry that the ledger's key does not vouch for, and where one is missing: the ledger's owner acts
+        on what it reads here.
         """
+        newest = self._tail.heads.newest(run or LEDGER_STREAM)
         entries = self._reader.run_entries(run, since=since, limit=limit)
-        self._proven.require(entries)
+        is_end = limit is None or len(entries) < limit
+        if is_end and not entries and since and newest is not None:
+            # Nothing from there on is right where the newest has a lower number.
+            last = self._reader.entries(newest, 1)
+            self._proven.require(last)
+            is_end = [entry.seq for entry in last] != [newest] or (decode_entry(last[0]).n or 0) >= since
+        self._proven.require_whole(run, entries, since=since, newest=newest if is_end else None)
         return [decode_entry(entry) for entry in entries]
 
     async def payload(self, commitment: Commitment) -> bytes | None:
@@ -230,6 +247,15 @@ class SqliteJournal:
         return self._reader
 
     # -- on the writer's thread, or before it was started --------------------------------------------------------------
+
+    def _count_events(self, run: RunId | None) -> int:
+        """How many events a run has by its newest entry, which is proven; where the file knows none, it is a new run."""
+        count = self._store.count_events(run)
+        if count:
+            newest = self._tail.heads.newest(run or LEDGER_STREAM)
+            last = self._reader.run_entries(run, since=count - 1, limit=1)
+            self._proven.require_whole(run, last, since=count - 1, newest=newest)
+        return count
 
     def _record(self, event: LedgerCreated | LedgerRecovered) -> None:
         draft = Draft(self._tail)

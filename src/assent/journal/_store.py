@@ -15,7 +15,7 @@ import apsw
 from assent.errors import WorldError
 from assent.failpoints import FAILPOINTS
 from assent.journal._commits import Commit
-from assent.journal._connection import translate, translated
+from assent.journal._connection import is_full, translate, translated
 from assent.journal._merkle import Frontier
 from assent.journal._projections import Tables
 from assent.journal._rows import find_payload, payload_tag
@@ -126,12 +126,15 @@ class LedgerStore:
         try:
             connection.execute("COMMIT")
         except BaseException as error:
-            # The commit mark may have reached the disk although the sync after it failed: nobody can tell any more.
-            self.is_sound = False
+            # The commit mark may have reached the disk although the sync after it failed: nobody can tell any more. Where there
+            # was no space nothing was synced, and the next transaction goes over it; or the commit stands, and what it moves to
+            # the main file afterwards found none.
+            self.is_sound = isinstance(error, apsw.Error) and is_full(error)
             self._roll_back()
-            if isinstance(error, apsw.Error):
-                raise translate(error) from error
-            raise
+            if not (self.is_sound and self._holds(draft)):
+                if isinstance(error, apsw.Error):
+                    raise translate(error) from error
+                raise
         if draft.entries:
             FAILPOINTS.hit("ledger.after")
 
@@ -225,7 +228,9 @@ class LedgerStore:
                 (draft.head.size, draft.frontier.to_bytes(), draft.head.root),
             )
         if draft.commit is not None:
-            execute("INSERT INTO commits VALUES (?, ?, ?)", draft.commit)
+            execute("INSERT INTO commits VALUES (?, ?, ?, ?)", draft.commit)
+        if draft.completed is not None:
+            execute("INSERT INTO heads VALUES (?, ?, ?)", draft.completed)
         if draft.note is not None:
             execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (draft.head.size, draft.note))
 
@@ -242,6 +247,14 @@ class LedgerStore:
         if row is not None:
             self._connection.execute("DELETE FROM payloads WHERE rowid = ?", (row[0],))
         self._connection.execute("DELETE FROM blob_refs WHERE commitment = ?", (bytes.fromhex(commitment),))
+
+    def _holds(self, draft: Draft) -> bool:
+        try:
+            newest = self._connection.execute("SELECT max(seq) FROM events").get
+        except apsw.Error:
+            self.is_sound = False
+            return False
+        return bool(draft.entries) and newest == draft.entries[-1].seq
 
     def _roll_back(self) -> None:
         try:

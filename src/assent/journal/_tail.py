@@ -16,6 +16,13 @@ import msgspec
 from assent.errors import AssentError, InputError, InternalError
 from assent.journal._checkpoint import Checkpoint, sign_checkpoint
 from assent.journal._commits import NO_MAC, Commit, CommitKey
+from assent.journal._heads import (
+    CAPABILITIES_STREAM,
+    NO_DIGEST,
+    HeadList,
+    Heads,
+    is_change_of_capabilities,
+)
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Signer
 from assent.journal._projections import Key, Stored, Tables, Values
@@ -54,6 +61,7 @@ class Tail:
         "_next_n",
         "frontier",
         "head",
+        "heads",
         "key",
         "mac",
         "origin",
@@ -72,6 +80,7 @@ class Tail:
         signed: int,
         count_events: Callable[[RunId | None], int],
         mac: bytes = NO_MAC,
+        heads: Heads | None = None,
         tables: Tables | None = None,
         stored: Stored = lambda _table, _key: None,
     ) -> None:
@@ -86,6 +95,7 @@ class Tail:
         self.signed = signed
         self.key = CommitKey(signer.derive, origin)
         self.mac = mac
+        self.heads = heads or Heads()
         self.tables = tables or Tables()
         self.stored = stored
         self._count_events = count_events
@@ -109,6 +119,7 @@ class Tail:
             self.mac = draft.commit.mac
         if draft.note is not None:
             self.signed = draft.head.size
+        self.heads.add(draft.newest, draft.completed)
         remembered = self._next_n
         remembered.update(draft.next_n)
         while len(remembered) > _RUNS_REMEMBERED_MAX:
@@ -125,9 +136,11 @@ class Draft:
         "_size",
         "_tail",
         "commit",
+        "completed",
         "entries",
         "frontier",
         "head",
+        "newest",
         "next_n",
         "note",
         "payloads",
@@ -142,6 +155,8 @@ class Draft:
         self.frontier = tail.frontier
         self.head = tail.head
         self.next_n: dict[RunId | None, int] = {}
+        self.newest: dict[str, int] = {}
+        """The newest entry of each stream that has one in this draft."""
         self.entries: list[Entry] = []
         self.payloads: list[tuple[int, Payload]] = []
         """Payloads, each with the number of the leaf that binds it."""
@@ -151,6 +166,8 @@ class Draft:
         """The signed checkpoint, when this draft is sealed."""
         self.commit: Commit | None = None
         """What vouches for the entries of this draft, once it is finished."""
+        self.completed: HeadList | None = None
+        """The list of newest entries that this draft completes, once it is finished."""
 
     def add(self, batch: Batch) -> None:
         """Take a batch in, wholly or not at all.
@@ -190,6 +207,12 @@ class Draft:
         self._hashes += [entry.hash for entry in entries]
         self.payloads += payloads
         self.next_n[run] = n
+        if entries:
+            self.newest[stream] = seq - 1
+        if run is None:
+            for entry, event in zip(entries, batch.events, strict=True):
+                if is_change_of_capabilities(event.kind):
+                    self.newest[CAPABILITIES_STREAM] = entry.seq
         for row in batch.rows:
             self.rows.setdefault(row.table, {})[row.key] = row.values
         for table, rows in folded.items():
@@ -236,8 +259,11 @@ class Draft:
             self.frontier = self._tail.frontier.copy()
             self.frontier.extend(self._hashes)
             self.head = Head(self.frontier.size, self.frontier.root())
-            mac = self._tail.key.mac(self._tail.mac, self.head.size, self.head.root, self._hashes)
-            self.commit = Commit(self.head.size, self.head.root, mac)
+            size, root = self.head.size, self.head.root
+            self.completed = self._tail.heads.completed(size, self.newest)
+            heads = NO_DIGEST if self.completed is None else self.completed.digest
+            mac = self._tail.key.mac(self._tail.mac, size, root, self._hashes, heads)
+            self.commit = Commit(size, root, mac, heads)
         if self.unsigned > 0 and (seal or self._seal or self.unsigned >= SEAL_EVENTS_MAX):
             checkpoint = Checkpoint(self._tail.origin, self.head.size, self.head.root)
             self.note = sign_checkpoint(checkpoint, self._tail.signer)

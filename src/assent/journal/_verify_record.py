@@ -18,6 +18,13 @@ import msgspec
 from assent.errors import AssentError
 from assent.journal._checkpoint import Checkpoint, open_checkpoint
 from assent.journal._commits import NO_MAC, Commit, CommitKey
+from assent.journal._heads import (
+    CAPABILITIES_STREAM,
+    NO_DIGEST,
+    HeadList,
+    completes_part,
+    is_change_of_capabilities,
+)
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Signer, Verifier
 from assent.journal._record import Chunk, Columns, Record
@@ -94,13 +101,20 @@ class RecordCheck:
     """The newest commit that the tree has reached; where there is a key, that it vouches for."""
     _added: list[bytes] = field(default_factory=list)
     """The entries after the newest commit that the tree has reached."""
+    _streams: list[str] = field(default_factory=list)
+    """The streams of the entries after the newest list of heads."""
+    _changes: list[int] = field(default_factory=list)
+    """Those of them that change capabilities."""
+    _listed: HeadList | None = None
+    """The newest list of heads that the tree has reached, as its entries come to it."""
+    _lists: Iterator[HeadList] = field(default_factory=lambda: iter(()))
 
     def run(self, record: Record) -> None:
         """Check everything; stops at the first fault."""
         self._pending = sorted(record.checkpoints(), reverse=True)
         self._sizes = [size for size, _ in reversed(self._pending)]
         if (commits := record.commits()) is not None:
-            self._is_numbered, self._commits = True, commits
+            self._is_numbered, self._commits, self._lists = True, commits, record.heads()
             self._commit = next(commits, None)
         self._reach(0)
         for chunk in record.chunks():
@@ -133,7 +147,7 @@ class RecordCheck:
         self, start: int, leaves: Sequence[StoredLeaf], columns: Columns | None
     ) -> tuple[int, Fault | None]:
         """How many leaves are in order, and what is wrong with the next one."""
-        next_n = self._next_n
+        next_n, streams = self._next_n, self._streams
         if start == 0 and leaves:
             # The first entry names the log, so that a checkpoint of another log can't be put under this one.
             if not isinstance(leaves[0].event, LedgerCreated):
@@ -144,6 +158,7 @@ class RecordCheck:
         version = self._version
         for index, leaf in enumerate(leaves):
             stream = leaf.stream
+            streams.append(stream)
             n = next_n.get(stream, 0)
             next_n[stream] = n + 1
             if type(leaf) is StoredLeaf1:
@@ -153,8 +168,11 @@ class RecordCheck:
             else:
                 version = 2
                 fault = _out_of_order(start + index, leaf.n, stream, n) if leaf.n != n else None
-            if fault is None and stream == LEDGER_STREAM and isinstance(leaf.event, LedgerRecovered):
-                fault = self._recovered(start + index, leaf.event)
+            if stream == LEDGER_STREAM:
+                if is_change_of_capabilities(leaf.event.kind):
+                    self._changes.append(start + index)
+                elif fault is None and isinstance(leaf.event, LedgerRecovered):
+                    fault = self._recovered(start + index, leaf.event)
             if fault is not None:
                 return index, fault
         self._version = version
@@ -263,9 +281,33 @@ class RecordCheck:
                 )
             if self.unvouched is None:
                 self._vouched = commit
+            if commit.heads or completes_part(self._listed, commit.size):
+                self._check_heads(commit)
             added.clear()
             self._commit = next(self._commits, None)
         added += hashes[done:]
+        if self._commit is None:
+            self._streams.clear()
+
+    def _check_heads(self, commit: Commit) -> None:
+        """The list of newest entries that a commit completed is the one that its part comes to."""
+        first, before = (0, NO_DIGEST) if self._listed is None else (self._listed.size, self._listed.digest)
+        count = commit.size - first
+        newest = dict(zip(self._streams[:count], range(first, commit.size), strict=False))
+        changes = [seq for seq in self._changes if seq < commit.size]
+        if changes:
+            newest[CAPABILITIES_STREAM] = changes[-1]
+        completed = HeadList.of(commit.size, before, newest)
+        is_due, stored = completes_part(self._listed, commit.size), next(self._lists, None)
+        if not is_due or (stored, commit.heads) != (completed, completed.digest):
+            self.unvouched = self.unvouched or Fault(
+                "COMMIT_INVALID",
+                f"which runs have their newest entry among entries {first} to {commit.size - 1} is not what was recorded",
+                first,
+                commit.size - 1,
+            )
+        self._listed = completed
+        del self._streams[:count], self._changes[: len(changes)]
 
     def _is_vouched(self, commit: Commit, added: list[bytes]) -> bool:
         # A tampered file may hold text in the place of bytes.
@@ -337,7 +379,9 @@ class RecordCheck:
     def _require_whole(self, size: int) -> None:
         """The newest commit is that of the newest entries."""
         first = self._vouched.size
-        if first != size:
+        if next(self._lists, None) is not None:
+            self.fault = Fault("COMMIT_INVALID", "a list of newest entries follows from no commit")
+        elif first != size:
             self.fault = Fault(
                 "COMMIT_INVALID", f"no commit added entries {first} to {size - 1}", first, size - 1
             )

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
 from assent.errors import InputError, WorldError
 from assent.plugins._declaration import PLUGIN_NAME
 from assent.plugins._sources import NAME_LENGTH_MAX
-from assent.plugins._template import FILES
+
+_INSTALLED: Final = Path(__file__).with_name("sample")
+_SAMPLE: Final = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[3] / "examples" / "notes"
+"""A wheel holds the repository's sample (see `pyproject.toml`)."""
+
+_FILES: Final = (
+    "pyproject.toml",
+    "README.md",
+    "src/notes_plugin/__init__.py",
+    "src/notes_plugin/assent-plugin.toml",
+    "src/notes_plugin/capabilities.py",
+    "src/notes_plugin/contract.py",
+    "tests/test_notes.py",
+)
 
 
 def new_plugin(name: str, folder: Path, *, version: str) -> list[Path]:
@@ -44,25 +58,19 @@ def new_plugin(name: str, folder: Path, *, version: str) -> list[Path]:
     return made
 
 
-_MINOR: Final = 2
-
-
 def project_files(name: str, *, version: str) -> dict[str, str]:
-    """The text of each file of a new project, by its path in it."""
+    """The text of each file of a new project, by its path in it: the sample's, under another name."""
     word = name.replace("-", "_").replace(".", "_")
-    module = f"{word}_plugin"
     numbers = version.split(".")
     above = f"{numbers[0]}.{int(numbers[1]) + 1}" if numbers[0] == "0" else str(int(numbers[0]) + 1)
-    replaced = {
-        "@NAME@": name,
-        "@MODULE@": module,
-        "@WORD@": word,
-        "@TITLE@": word.replace("_", " ").capitalize(),
-        "@ASSENT@": f">={'.'.join(numbers[:_MINOR])},<{above}",
-    }
-    files = {}
-    for path, content in FILES.items():
-        for mark, value in replaced.items():
-            path, content = path.replace(mark, value), content.replace(mark, value)  # noqa: PLW2901 - it is filled in
-        files[path] = content
-    return files
+
+    said = {"Notes": word.replace("_", " ").capitalize(), "notes": name}
+
+    def named(text: str) -> str:
+        # Alone it is the plugin's name; in `notes_plugin` and `notes.add` it is what Python can say of it.
+        pattern = r"((?<=[._])notes|notes(?=[._]))|[Nn]otes"
+        text = re.sub(pattern, lambda found: word if found[1] else said[found[0]], text)
+        needs = rf"\g<1>>={'.'.join(numbers[:2])},<{above}"
+        return re.sub(r'(?<=assent)((?: = ")?)>=[\d.]+,<[\d.]+', needs, text)
+
+    return {named(path): named((_SAMPLE / path).read_text(encoding="utf-8")) for path in _FILES}

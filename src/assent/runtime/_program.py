@@ -21,7 +21,7 @@ from assent.journal import SILENCE_S_MAX, JournalReader, Link, OwnerGoneError, o
 from assent.policy import PolicyEngine
 from assent.runtime._ledger import LedgerReader, open_reader
 from assent.runtime._runtime import Runtime as Owning
-from assent.runtime._runtime import Who, absent
+from assent.runtime._runtime import Who, absent, literal
 from assent.runtime.capabilities._versions import Labelled
 from assent.runtime.runs._loading import load_workflow
 from assent.runtime.runs._session import Session
@@ -37,6 +37,7 @@ from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
 from assent.spec.reference import How
 from assent.spec.states import Resolution
+from assent.spec.workflow.inputs import json_object
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +49,16 @@ class Client:
     def __init__(self, runtime: Owning, link: Link, reader: LedgerReader) -> None:
         self._runtime = runtime
         self._link = link
+        self._streams: set[Link] = set()
+        self._is_closed = False
         self.reader = reader
+
+    async def close(self) -> None:
+        """Let go of the owner; what it has begun goes on."""
+        self._is_closed = True
+        for link in (self._link, *self._streams):
+            await link.close()
+        self.reader.close()
 
     async def ask(self, kind: type[Request[Any]], said: dict[str, Any]) -> dict[str, Any]:
         """What the owner answers, as it travels (hence `Any`), to a method's arguments; they are the request's fields."""
@@ -85,8 +95,11 @@ class Client:
             said["environment"] = said.get("environment") or self._runtime.settings.environment
         if "resolution" in said:
             said["resolution"] = Resolution(said["resolution"]).value
-        for name in {"inputs", "parameters"} & said.keys():
-            said[name] = dict(said[name] or {})
+        if "parameters" in said:
+            said["parameters"] = literal(said["capability"], said["parameters"])
+        if "inputs" in said:
+            inputs = {} if said["inputs"] is None else said["inputs"]
+            said["inputs"] = json_object(inputs, code="INPUT_INVALID", of="the inputs of the workflow")
         return kind(**said)
 
     def _is_registered(self, reference: str) -> bool:
@@ -107,10 +120,14 @@ class Client:
         )
         if place is None:
             raise OwnerGoneError
+        self._streams.add(place)
         try:
+            if self._is_closed:
+                raise OwnerGoneError
             async for part in place.parts(to_owner(request, requests.asker_of(settings))):
                 yield msgspec.convert(part, RunEvent)
         finally:
+            self._streams.discard(place)
             await place.close()
 
 
@@ -204,17 +221,21 @@ class Runtime(Owning):
         if isinstance(place, Link):
             self._exit.push_async_callback(place.close)
             self.prepare_to_plan()
-            reader = open_reader(settings.state)
-            self._exit.callback(reader.close)
-            self._client = Client(self, place, reader)
+            self._client = Client(self, place, open_reader(settings.state))
+            self._exit.push_async_callback(self._client.close)
             return
         self._exit.callback(place.release)
         await self.start(place, partial(serve, self))
         await self._running.watch()
         self._client = None
 
+    async def close(self) -> None:
+        """Stop every run where it is, seal the ledger, release the state directory; of a client's runs nothing is stopped."""
+        self._client = None  # whoever is told that its connection has ended looks for no other owner
+        await super().close()
+
     async def _follow(self, client: Client) -> None:
-        """The owner that this was a client of has ended: take its place, or find who did."""
+        """The owner that this was a client of has ended: take its place, or find who did, unless this was closed."""
         async with self._following:
             if self._client is client:
                 await self._take_place()

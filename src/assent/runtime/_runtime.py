@@ -86,6 +86,7 @@ from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Resolution, RunState
 from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
+from assent.spec.workflow.inputs import json_object
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
@@ -330,7 +331,9 @@ class Runtime(Planned):
     ) -> RunResult:
         """Run a workflow until it ends or waits for a person. Raises only for a workflow or inputs that can't be used."""
         spec = self.load_workflow(workflow)
-        return await self.run_spec(spec, inputs or {}, self.actor(principal), environment=environment)
+        return await self.run_spec(
+            spec, {} if inputs is None else inputs, self.actor(principal), environment=environment
+        )
 
     async def run_spec(
         self,
@@ -358,11 +361,11 @@ class Runtime(Planned):
         hooks: Iterable[Hook] = (),
     ) -> RunResult:
         """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone."""
-        given = parameters or {}
+        given = literal(capability, parameters)
         self._capabilities.current().find(capability).require_references(given)
         blueprint = Blueprint.of_call(capability, given, hooks)
         environment = environment or self.settings.environment
-        return await self._begin(blueprint, dict(given), self.actor(principal), environment=environment)
+        return await self._begin(blueprint, given, self.actor(principal), environment=environment)
 
     async def session(self, *, principal: Who = None, environment: str | None = None) -> Session:
         """A run whose steps arrive one at a time."""
@@ -391,8 +394,9 @@ class Runtime(Planned):
         self, run: str, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
     ) -> RunResult:
         """What `Session.call` does."""
-        self._capabilities.current().find(capability).require_references(parameters)
-        key, driven = await self._running.call(RunId(run), capability, parameters, hooks)
+        given = literal(capability, parameters)
+        self._capabilities.current().find(capability).require_references(given)
+        key, driven = await self._running.call(RunId(run), capability, given, hooks)
         return await self._result(driven, key)
 
     async def close_session(self, run: str) -> RunResult:
@@ -638,6 +642,11 @@ def _closed() -> InputError:
     return InputError(
         "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
     )
+
+
+def literal(capability: str, parameters: Mapping[str, Json] | None) -> dict[str, Json]:
+    of = f"the inputs of `{capability}`"
+    return json_object({} if parameters is None else parameters, code="INVALID_INPUT", of=of)
 
 
 def absent(fault: str) -> InputError:

@@ -48,6 +48,12 @@ def canonical_json(value: object) -> bytes:
     return "".join(out).encode()
 
 
+def require_json(value: object) -> None:
+    """Raise what `canonical_json` raises, but for text without a UTF-8 form, which is found when it is written."""
+    if not _is_plain(value, DEPTH_MAX):
+        canonical_json(value)
+
+
 def parse_json(text: bytes | str) -> Json:
     """The value of one I-JSON document (RFC 7493): nothing is guessed, repaired or dropped.
 
@@ -82,7 +88,9 @@ def commit(salt: bytes, body: bytes) -> Commitment:
         raise InternalError(
             "LEAF_PROFILE", f"a commitment needs a salt of {SALT_BYTES} bytes, not {len(salt)}"
         )
-    return Commitment(hashlib.sha256(_COMMITMENT_DOMAIN + salt + body).hexdigest())
+    digest = hashlib.sha256(_COMMITMENT_DOMAIN + salt)
+    digest.update(body)  # not joined with what stands before it: a copy takes as long as the hash
+    return Commitment(digest.hexdigest())
 
 
 def require_leaf_profile(value: object) -> None:
@@ -285,5 +293,6 @@ __all__ = [
     "commit",
     "fingerprint",
     "parse_json",
+    "require_json",
     "require_leaf_profile",
 ]

@@ -487,12 +487,22 @@ def test_the_example_keeps_its_own_tests(repository: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_example_is_what_new_makes(terminal: Terminal, folder: Path, repository: Path) -> None:
+def test_new_makes_the_example_under_another_name(terminal: Terminal, folder: Path, repository: Path) -> None:
     """One set of files, so that what is shown is what is given."""
-    terminal("plugin", "new", "notes")
-    made = {
-        path.relative_to(folder / "notes"): path for path in (folder / "notes").rglob("*") if path.is_file()
-    }
     shown = repository / "examples" / "notes"
-    for name, path in made.items():
-        assert (shown / name).read_text() == path.read_text(), name
+    terminal("plugin", "new", "notes")
+    made = {path.relative_to(folder / "notes") for path in (folder / "notes").rglob("*") if path.is_file()}
+    assert made == {
+        path.relative_to(shown) for path in shown.rglob("*") if path.suffix in {".py", ".toml", ".md"}
+    }
+    for name in made:
+        assert (folder / "notes" / name).read_text() == (shown / name).read_text()
+    terminal("plugin", "new", "my-words")
+    texts = {path: path.read_text() for path in (folder / "my-words").rglob("*") if path.is_file()}
+    assert len(texts) == len(made)
+    assert [
+        path for path, text in texts.items() if "notes" in f"{path.relative_to(folder)}{text}".lower()
+    ] == []
+    project = texts[folder / "my-words" / "pyproject.toml"]
+    assert '"my-words" = "my_words_plugin"' in project
+    assert 'description = "My words: texts' in project

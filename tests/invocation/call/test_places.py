@@ -89,3 +89,50 @@ def test_no_place_is_lost_and_none_is_had_twice(count: int, moves: list[tuple[Sh
         held -= 1
         places.give_back()
     assert [places.take() for _ in range(count + 1)] == [True] * count + [False]
+
+
+async def test_a_place_that_comes_to_who_was_just_cancelled_goes_on_to_the_next() -> None:
+    """Whoever is cancelled stands in line until its task runs; a place that is given back meanwhile is none of its."""
+    places = Places(1)
+    await places.taken(ANN_1)
+    gone, next_one = (asyncio.ensure_future(places.taken(share)) for share in (ANN_2, BOB))
+    await asyncio.sleep(0)
+    gone.cancel()
+    places.give_back()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    await next_one
+    places.give_back()
+    assert places.take()
+
+
+async def test_who_waits_in_line_leaves_it_when_nobody_wants_the_answer() -> None:
+    places = Places(1)
+    inside, all_wait, goes_on = (asyncio.Event() for _ in range(3))
+    line: list[asyncio.Future[None]] = []
+
+    async def wait(place: asyncio.Future[None]) -> None:
+        line.append(place)
+        if len(line) == 3:
+            all_wait.set()
+        await place
+
+    async def stay() -> str:
+        await places.taken(ANN_1, wait)
+        inside.set()
+        await goes_on.wait()
+        places.give_back()
+        return "was inside"
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(stay())
+        await inside.wait()
+        others = [group.create_task(stay()) for _ in range(3)]
+        await all_wait.wait()
+        line[0].cancel()
+        goes_on.set()
+    assert [others[0].cancelled(), first.result(), others[1].result(), others[2].result()] == [
+        True,
+        *["was inside"] * 3,
+    ]
+    assert places.take(), "the place is free again"

@@ -18,7 +18,6 @@ from assent.invocation.context.local import CallLife
 from assent.plugins.worker import _frames, _process
 from assent.plugins.worker._frames import BrokenFrameError
 from assent.plugins.worker._http import from_args, to_args
-from assent.plugins.worker._places import Places
 from assent.spec.secret_text import SecretText
 from tests.support.plugins import interpreter_kept
 from tests.support.workers import Around, Stage, plugin_of, staged
@@ -180,38 +179,6 @@ async def test_a_request_that_no_message_holds_is_told(stage: Stage, monkeypatch
     told = await stage.execute("sample.big", {"url": "http://a.test/", "size": 4000})
     assert told == "PLUGIN_MESSAGE_TOO_LARGE"
     assert service.requests == []
-
-
-async def test_who_waits_in_line_leaves_it_when_nobody_wants_the_answer() -> None:
-    places = Places(1)
-    inside, all_wait, goes_on = (asyncio.Event() for _ in range(3))
-    line: list[asyncio.Future[None]] = []
-
-    async def wait(place: asyncio.Future[None]) -> None:
-        line.append(place)
-        if len(line) == 3:
-            all_wait.set()
-        await place
-
-    async def stay() -> str:
-        async with places.one(wait):
-            inside.set()
-            await goes_on.wait()
-        return "was inside"
-
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(stay())
-        await inside.wait()
-        others = [group.create_task(stay()) for _ in range(3)]
-        await all_wait.wait()
-        line[0].cancel()
-        goes_on.set()
-    assert [others[0].cancelled(), first.result(), others[1].result(), others[2].result()] == [
-        True,
-        *["was inside"] * 3,
-    ]
-    async with places.one(wait):
-        assert len(line) == 3, "the place is free again"
 
 
 async def test_a_call_by_hand_sends_nothing(stage: Stage) -> None:

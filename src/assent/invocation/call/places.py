@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 
@@ -68,16 +67,27 @@ class Places:
             self._lines[principal] = runs
         give()
 
-    async def taken(self, share: Share) -> None:
-        """Return with a place. Whoever is cancelled while it waits has none."""
+    async def taken(
+        self, share: Share, waited: Callable[[asyncio.Future[None]], Awaitable[None]] | None = None
+    ) -> None:
+        """Return with a place. Whoever is cancelled while it waits has none.
+
+        `waited` waits for the future that it is given, and may cancel it and raise instead.
+        """
         if self.take():
             return
-        place = asyncio.get_running_loop().create_future()
-        give = partial(place.set_result, None)
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def give() -> None:
+            if place.cancelled():  # and whoever waited has not run since, to leave the line
+                self.give_back()
+            else:
+                place.set_result(None)
+
         self.wait(share, give)
         try:
-            await place
-        except asyncio.CancelledError:
+            await (place if waited is None else waited(place))
+        except BaseException:
             if place.cancelled():
                 self.leave(share, give)
             else:

@@ -19,7 +19,7 @@ from itertools import count
 from typing import Any, Final, Protocol
 
 from assent.errors import AssentError, InputError, WorldError
-from assent.invocation import CancelToken
+from assent.invocation import CancelToken, Places
 from assent.plugins.ports import Spawn
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.plugins.worker._frames import (
@@ -47,7 +47,6 @@ from assent.plugins.worker._frames import (
     from_worker,
 )
 from assent.plugins.worker._http import QUESTION, answer_to, from_args
-from assent.plugins.worker._places import Places
 from assent.plugins.worker._questions import RemoteCall
 
 LOGGER: Final = logging.getLogger("assent.plugins")
@@ -59,6 +58,9 @@ START_S: Final = 60.0
 
 ASKED_MAX: Final = 64
 """Questions that are being answered at once; while there are so many, nothing more is read."""
+
+REQUESTS_AT_ONCE_MAX: Final = 16
+"""Requests of one plugin that are under way. So many answers are held at most, until its worker has read them."""
 
 WAITING_BYTES_MAX: Final = 300 << 20
 """What may wait for a worker to read it; one that lets more come together is stuck."""
@@ -122,7 +124,7 @@ class WorkerProcess:
         self._out: deque[memoryview] = deque()
         self._out_bytes = 0
         self._has_read = asyncio.Event()
-        self._places = Places()
+        self._places = Places(REQUESTS_AT_ONCE_MAX)
         self._requests: dict[int, _Request] = {}
         self._calls: dict[int, RemoteCall] = {}
         self._numbers = count(1)
@@ -398,10 +400,13 @@ class WorkerProcess:
         try:
             if ask.op == QUESTION and call is not None:
                 request = await self._loop.run_in_executor(self._threads, from_args, ask.args)
-                async with self._places.one(call.waited):
+                await self._places.taken(call.share, call.waited)
+                try:
                     answered = await call.send(request)
                     await self._room_for(len(answered.body))
                     self._tell(ask, Answer(ask.r, answer_to(answered)))
+                finally:
+                    self._places.give_back()
                 return
             value = await self._loop.run_in_executor(self._threads, self._asked_of, call, ask)
             answer = Answer(ask.r, value)

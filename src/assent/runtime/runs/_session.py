@@ -45,7 +45,7 @@ class Session:
 
         `hooks` are this call's alone. `CAPABILITY_UNKNOWN` and `SESSION_CLOSED` are raised before there is a step.
         """
-        return await self._add(capability, parameters or {}, hooks)
+        return await self._add(capability, {} if parameters is None else parameters, hooks)
 
     async def close(self) -> RunResult:
         """No more steps: the session succeeds once all are settled, and can be undone."""

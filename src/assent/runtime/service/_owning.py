@@ -191,18 +191,19 @@ async def _forget_secret(runtime: Runtime, request: requests.ForgetSecret, actor
 
 async def events(runtime: Runtime, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
     """What the journal of this process makes durable of a run; woken by its writer."""
-    run, journal = await runtime.find(request.run), runtime.journal
+    run = await runtime.find(request.run)
 
+    # Each asks the runtime for its journal: it may have been closed since.
     async def read(of: RunId, since: int) -> list[Leaf]:
-        return await journal.events(of, since=since, limit=PAGE)
+        return await runtime.journal.events(of, since=since, limit=PAGE)
 
     async def is_settled() -> bool:
-        row = await get_run(journal, run)
+        row = await get_run(runtime.journal, run)
         state = state_of(row) if row is not None else RunState.FAILED
         return state.is_finished or state is RunState.NEEDS_ATTENTION
 
     async def wait(since: int, within_s: float | None) -> None:
-        coming = journal.follow(run, since=since)
+        coming = runtime.journal.follow(run, since=since)
         with suppress(TimeoutError, StopAsyncIteration):
             await asyncio.wait_for(anext(coming), within_s)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from assent.errors import InputError, Json
-from assent.spec.canonical import canonical_json, parse_json
+from assent.spec.canonical import parse_json, require_json
 from assent.spec.documents.document import Path, dotted
 from assent.spec.documents.sections import Faults, Section
 from assent.spec.frozen import freeze, thaw
@@ -209,12 +209,26 @@ def _short(message: str) -> str:
 # -- binding -------------------------------------------------------------------------------------------------
 
 
+def json_object(given: object, *, code: str, of: str) -> dict[str, Json]:
+    """What somebody hands over, if it can be recorded as it is: an error of this code for what is no object, JSON_INVALID."""
+    if not isinstance(given, Mapping):
+        raise InputError(code, f"{of} must be an object", hint="give each value by its name")
+    try:
+        require_json(given)
+    except InputError as error:
+        error.hint = (
+            "JSON has no such value: give it as text, or hand on a path of a file instead of the content"
+        )
+        raise
+    return dict(given)
+
+
 def bind(inputs: Mapping[str, InputSpec], given: Mapping[str, Json]) -> dict[str, Json]:
     """Every declared input with the value given, its default, or null.
 
-    Raises INPUT_UNKNOWN, INPUT_MISSING or INPUT_INVALID: the first fault, all others in `details.faults`.
+    Raises JSON_INVALID, INPUT_UNKNOWN, INPUT_MISSING or INPUT_INVALID: the first fault, all others in `details.faults`.
     """
-    canonical_json(given)  # JSON_INVALID for what could not be recorded
+    given = json_object(given, code="INPUT_INVALID", of="the inputs of the workflow")
     faults = Faults()
     for name in given:
         if name not in inputs:

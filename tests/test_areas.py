@@ -9,8 +9,12 @@ from typing import Final
 
 import pytest
 
+from assent.capabilities.area import Check, Ground
+from assent.journal import Projection
 from assent.runtime._areas import AREAS
+from assent.runtime._ledger import projections
 from assent.runtime.settings._configuration import PROJECT_SCHEMA
+from assent.testing import area_faults
 
 ROOF: Final = "runtime/_areas.py"
 LEAKS: Final = {
@@ -71,3 +75,36 @@ def test_every_folder_that_has_an_area_is_named_by_the_roof(repository: Path) ->
 @pytest.mark.parametrize("name", AREAS)
 def test_an_area_has_a_table_of_its_own_name(name: str) -> None:
     assert PROJECT_SCHEMA[name] is AREAS[name].SECTION
+
+
+def test_the_words_of_an_areas_outputs_are_its_own() -> None:
+    """Two areas that told of the same kind would do so in the order in which the roof names them."""
+    kinds = [needed for area in AREAS.values() for needed in area.WORDS]
+    assert len(kinds) == len({*kinds})
+
+
+def test_an_areas_projection_is_brought_to_the_ledger_by_the_roof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An area that keeps something at hand says so in its own folder, and nowhere else."""
+    brought = Projection("git", {"git_tags": ("id",)}, {"git_tags": 1}, (), frozenset(), lambda _, __: ())
+    monkeypatch.setattr(AREAS["git"], "PROJECTION", brought)
+    assert projections() == (brought,)
+
+
+@pytest.mark.parametrize("name", AREAS)
+def test_an_area_keeps_the_contract_of_areas(name: str, tmp_path: Path) -> None:
+    assert [*area_faults(name, tmp_path)] == []
+
+
+def test_the_contract_of_areas_tells_what_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def offer(app: object, ground: Ground) -> None:
+        (ground.workspace / "made").touch()
+
+    def checks(ground: Ground) -> Iterator[Check]:
+        yield Check("odd", "fine", ground.workspace.name)
+
+    monkeypatch.setattr(AREAS["git"], "WORDS", {frozenset({"id"}): lambda found: found["id"].upper()})
+    monkeypatch.setattr(AREAS["git"], "offer", offer)
+    monkeypatch.setattr(AREAS["git"], "checks", checks)
+    told = "\n".join(area_faults("git", tmp_path))
+    for wrong in ("fail on None", "has the status `fine`", "makes something"):
+        assert wrong in told

@@ -179,7 +179,6 @@ SMALL: Final = {
     "capabilities.data._merge": _SUBJECT,
     "capabilities.fs._trees": _SUBJECT,
     "capabilities.info._machine": _LOADED_LATER,
-    "capabilities.info.area": "an area's part of the roof, like those of the larger areas",
     "cli.demo.files.edits": "copied into the demo's folder",
     "cli.demo.files.flip": "copied into the demo's folder",
     "cli.plugins._group": _LOADED_LATER,

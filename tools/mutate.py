@@ -208,16 +208,16 @@ class Floor:
     def _tried(self, tests: Sequence[str]) -> tuple[str, ...]:
         left_out = [f"--deselect={name}" for name in self.known.failing]
         try:
-            return self._failed("-n", "0", "-x", *left_out, *tests)
+            return self._failed(["-n", "0", "-x"], [*left_out, *tests])
         except subprocess.TimeoutExpired:
             return ("none ended in time",)
 
     def measured(self, tests: Sequence[str], *, jobs: int) -> Known:
         """All of the tests as the copy stands: which fail, and which lines each passes by."""
-        data, config = self._folder / "coverage", self._folder / "coverage.ini"
+        data, config = self._folder / "coverage", self._folder / "measured.ini"
         config.write_text(MEASURED.format(data), encoding="utf-8")
         words = ("--cov", f"--cov-config={config}", "--cov-context=test", "--cov-report=")
-        failing = self._failed("-n", str(jobs), *words, *tests, timeout_s=None)
+        failing = self._failed(["-n", str(jobs), *words], tests, timeout_s=None)
         found = CoverageData(str(data))
         found.read()
         meeting: dict[tuple[str, int], list[str]] = {}
@@ -229,13 +229,15 @@ class Floor:
                 ]
         return Known(failing, meeting)
 
-    def _failed(self, *words: str, timeout_s: float | None = TIMEOUT_S) -> tuple[str, ...]:
+    def _failed(
+        self, words: Sequence[str], tests: Sequence[str], *, timeout_s: float | None = TIMEOUT_S
+    ) -> tuple[str, ...]:
         # Before what is installed, for every process that a test starts; bytecode of the file before would be taken for its own.
         env = {**os.environ, "PYTHONPATH": str(self._source), "PYTHONDONTWRITEBYTECODE": "1"}
-        asked = self._folder / "words"  # Thousands of names are too long for a command line.
-        asked.write_text("\n".join(words), encoding="utf-8")
+        asked = self._folder / "tests"  # Thousands of names are too long for a command line.
+        asked.write_text("\n".join(tests), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, *"-m pytest -q -p no:cacheprovider -p no:randomly".split(), f"@{asked}"],
+            [sys.executable, *"-m pytest -q -p no:cacheprovider -p no:randomly".split(), *words, f"@{asked}"],
             cwd=self._root,
             env=env,
             stdin=subprocess.DEVNULL,

@@ -125,7 +125,7 @@ def test_a_change_is_tried_first_by_the_tests_that_meet_it_and_without_those_tha
     )
     (tmp_path / "tests" / "test_rules.py").write_text(test, encoding="utf-8")
     floor = Floor(tmp_path, tmp_path / "copy")
-    floor.known = floor.measured(["tests/test_rules.py"], jobs=0)
+    floor.known = floor.measured(["tests/test_rules.py"], jobs=1)
     assert floor.known.failing == ("tests/test_rules.py::test_bad",)
     assert floor.known.meeting["assent/rules.py", 3] == ["tests/test_rules.py::test_of_age"]
     assert not floor.known.meeting.get(("assent/rules.py", 1)), "what is met by importing is met by no test"

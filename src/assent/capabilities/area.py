@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from assent.errors import Json
     from assent.invocation import GlobalContext, SecretGrant
+    from assent.journal import Projection
     from assent.sandbox import Sandbox, SandboxLimits
     from assent.spec.documents.settings import Table
+    from assent.spec.json_fields import Object
     from assent.spec.ports import Clock, Entropy
 
 
@@ -54,12 +56,25 @@ class Check:
         return {"name": self.name, "status": self.status, "seen": self.seen, "hint": self.hint}
 
 
+Words: TypeAlias = "Mapping[frozenset[str], Callable[[Object], str]]"
+"""What is told of an output in a few words, by the fields that it has at least; the first that fits is told. None may fail: an
+output comes from anywhere."""
+
+
 class Area(Protocol):
     """A module that is an area. It is imported at every start, so it imports what it is made of only when that is needed."""
 
     @property
     def SECTION(self) -> Table:  # noqa: N802  # a constant of a module
         """What the table of `assent.toml` with the area's name may hold."""
+
+    @property
+    def WORDS(self) -> Words:  # noqa: N802  # as above
+        """What is told to people of the area's outputs."""
+
+    @property
+    def PROJECTION(self) -> Projection | None:  # noqa: N802  # as above
+        """What it keeps at hand of the events, with its tables and their migrations; None for nothing."""
 
     def offer(self, app: GlobalContext, ground: Ground) -> None:
         """Say how to make what the area's calls share; each thing is made when a call first asks for it."""

@@ -175,7 +175,9 @@ class RunActor:
         event = replace(
             created,
             document=self._outbox.bind_bytes(self.blueprint.document),
-            inputs=self._outbox.bind(inputs),
+            inputs=self._outbox.hand_over(inputs)
+            if self.blueprint.workflow is None
+            else self._outbox.bind(inputs),
         )
         self.record.created = event
         self.record.started_at_ms = self.record.updated_at_ms = self._outbox.stamp()
@@ -188,6 +190,10 @@ class RunActor:
         commitment = self._outbox.bind(value)
         self.values.remember(commitment, value)
         return commitment
+
+    def hand_over(self, parameters: Json, step: StepKey) -> Commitment:
+        """Keep what a step that is about to be added is called with; the name of it until it is bound."""
+        return self._outbox.hand_over(parameters, step)
 
     async def deliver(self, command: Wish) -> None:
         """Give the run a command; returns when its events are durable. Raises the machine's refusal."""
@@ -212,13 +218,14 @@ class RunActor:
         self._added = max(self._added, len(self.record.steps)) + 1
         key = StepKey(f"step_{self._added}")
         call = self._outbox.bind({"capability": capability})
-        inputs = self._outbox.bind(dict(parameters))
+        added = ev.StepAdded(step=key, call=call, inputs=self.hand_over(dict(parameters), key))
         self.blueprint.add_call(key, capability, parameters, hooks)
         answer = self._callers.watch(key)
         try:
-            await self.deliver(AddStep(ev.StepAdded(step=key, call=call, inputs=inputs)))
+            await self.deliver(AddStep(added))
         except AssentError:
             self._callers.forget(key)
+            self._outbox.drop([added])
             del self.blueprint.steps[key]
             raise
         await answer

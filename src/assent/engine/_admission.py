@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from assent.engine._approvals import approval_digest, approval_request
 from assent.engine._commands import Admit, AskUndo, Command, Failed, RequestUndo, Succeeded
@@ -322,18 +321,17 @@ class Admission:
         While that is not durable yet, what the step is called with takes its place, so that it is journaled once. Not where
         another version serves: that one's defaults are not the caller's.
         """
-        created, known = self._record.created, self._values.inputs
+        known = self._values.inputs
         is_asked = record is not None and record.asked is not None
         if self._blueprint.workflow is not None or (known != rendered and not is_asked):
-            return created.inputs, known
-        earlier = record.asked if record is not None and record.asked is not None else created.inputs
-        completed = outbox.rebind(earlier, call.inputs) if call.bound.asked is None else None
+            return self._record.created.inputs, known
+        if call.bound.asked is not None:
+            outbox.settle()
+        earlier = record.asked if record is not None and record.asked is not None else None
+        completed = outbox.replace_handed(earlier or self._record.created.inputs, call.inputs)
         if completed is None:
-            return earlier, rendered
-        if record is not None and record.asked is not None:
-            record.asked = completed
-        else:
-            self._record.created = replace(created, inputs=completed)
+            return earlier or self._record.created.inputs, rendered
+        if earlier is None:
             self._values.inputs = call.inputs
         return completed, call.inputs
 

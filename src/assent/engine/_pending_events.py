@@ -16,9 +16,11 @@ from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Batch, Payload
 from assent.spec.canonical import commit
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment
+from assent.spec.ids import Commitment, StepKey
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+_LONG_CHARACTERS: Final = 1 << 16
 
 _KEPT_CHARACTERS: Final = 300
 """What is kept of each text of an error that can't be kept whole."""
@@ -30,6 +32,8 @@ class PendingEvents:
     __slots__ = (
         "_durable_n",
         "_events",
+        "_handed",
+        "_long",
         "_opened_at_ms",
         "_payloads",
         "_record",
@@ -48,6 +52,8 @@ class PendingEvents:
         self._durable_n = durable_n
         self._events: list[ev.AnyEvent] = []
         self._payloads: dict[Commitment, Payload] = {}
+        self._handed: dict[Commitment, tuple[StepKey | None, list[bytes]]] = {}
+        self._long: tuple[Json, bytes] | None = None
         self._opened_at_ms: int | None = None
 
     @property
@@ -68,33 +74,52 @@ class PendingEvents:
         """
         # INVARIANT: no payload holds a secret that was handed out. Inputs and what `prepare` captured were refused with one, so
         # that what is journaled of them is what runs; of all others the mask stands in the journal.
-        return self.bind_bytes(self._encoded(value), blobs)
+        return self._keep(self._encoded(value), blobs)
 
     def bind_again(self, value: Json, earlier: tuple[Commitment, Json]) -> Commitment:
         """The same, but for what the run has bound already: the commitment of `earlier`, where that is the very same JSON."""
-        if earlier[1] == value:
-            body = self._encoded(value)
-            # Equal is not the same: 1 equals 1.0 and true.
-            return earlier[0] if body == self._encoded(earlier[1]) else self.bind_bytes(body)
-        return self.bind(value)
+        return earlier[0] if _is_same(earlier[1], value) else self.bind(value)
 
-    def rebind(self, earlier: Commitment, value: Json) -> Commitment | None:
-        """Let the events to come bind this in an earlier payload's place; its commitment, None when that is durable already."""
-        if earlier not in self._payloads:
+    def hand_over(self, value: Json, step: StepKey | None = None) -> Commitment:
+        """Keep what somebody calls, or a step of a session, with: what it is completed to takes its place (`replace_handed`).
+
+        Nothing is hashed that will not stay. Until `settle` the commitment is only a name, which no event that stays may hold.
+        """
+        name = Commitment(f"handed {len(self._handed)} {step}")
+        self._handed[name] = (step, self._parts(value))
+        return name
+
+    def replace_handed(self, name: Commitment, value: Json) -> Commitment | None:
+        """Bind this where what was handed over stood; its commitment, None when that is bound already."""
+        handed = self._handed.pop(name, None)
+        if handed is None:
             return None
-        commitment = self.bind(value)
-        del self._payloads[earlier]
-        for index, event in enumerate(self._events):
-            names = [name for name in event.commitment_fields if getattr(event, name) == earlier]
-            if names:
-                self._events[index] = structs.replace(event, **dict.fromkeys(names, commitment))
+        commitment = self._keep(b"".join(self._parts(value)), ())
+        self._rename(name, commitment, handed[0])
         return commitment
+
+    def settle(self) -> None:
+        """Bind what was handed over as it is, but for steps that the run has not taken yet."""
+        for name, (step, parts) in [*self._handed.items()]:
+            if step is None or step in self._record.steps:
+                del self._handed[name]
+                self._rename(name, self._keep(b"".join(parts), ()), step)
+
+    def _rename(self, name: Commitment, commitment: Commitment, step: StepKey | None) -> None:
+        record = self._record
+        if step is None:
+            record.created = structs.replace(record.created, inputs=commitment)
+        elif step in record.steps:
+            record.steps[step].asked = commitment
+        for index, event in enumerate(self._events):
+            if getattr(event, "inputs", None) == name:
+                self._events[index] = structs.replace(event, inputs=commitment)
 
     def bind_told(self, value: Json, attached: tuple[str, ...]) -> Commitment:
         """The same for what a call tells at its end: of the bytes that it attached, those are kept that are spoken of."""
         body = self._encoded(value)
         spoken_of = tuple(digest for digest in attached if digest.encode() in body) if attached else ()
-        return self.bind_bytes(body, spoken_of)
+        return self._keep(body, spoken_of)
 
     def bind_error(self, error: AssentError, attached: tuple[str, ...] = ()) -> Commitment:
         """The same for an error. One that can't be kept as it is loses its details and the end of its texts.
@@ -110,26 +135,48 @@ class PendingEvents:
             }
             return self._keep(_encode(self._redactor.json({**texts, "details": {}})), ())
 
+    def _parts(self, value: Json) -> list[bytes]:
+        """What `_encoded` gives, in parts. A long text is written once, also where it comes again beside other members."""
+        value = self._redactor.json(value)
+        if not isinstance(value, dict) or not any(map(_is_long, value.values())):
+            return [self._encoded(value)]
+        parts: list[bytes] = []
+        for key in sorted(value):
+            item = value[key]
+            written = self._long[1] if self._long is not None and self._long[0] is item else None
+            if written is None:
+                written = self._encoded(item)
+                if _is_long(item):
+                    self._long = (item, written)
+            parts += (b",", self._encoded(key), b":", written)
+        self._require_size(sum(map(len, parts)))
+        return [b"{", *parts[1:], b"}"]
+
     def _encoded(self, value: Json) -> bytes:
         try:
-            return _encode(self._redactor.json(value))
+            body = _encode(self._redactor.json(value))
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
             raise InputError(
                 "JSON_INVALID",
                 "what would be journaled has no JSON form",
                 hint="texts need a UTF-8 form, keys must be texts, and only lists and objects hold others",
             ) from None
+        self._require_size(len(body))
+        return body
 
-    def bind_bytes(self, body: bytes, blobs: tuple[str, ...] = ()) -> Commitment:
-        """The same for a payload that is JSON text already; `InputError` PAYLOAD_TOO_LARGE past the configured limit."""
-        if len(body) > self._size_max:
+    def _require_size(self, size: int) -> None:
+        if size > self._size_max:
             raise InputError(
                 "PAYLOAD_TOO_LARGE",
-                f"{len(body)} bytes of inputs or outputs are more than the {self._size_max} that one may have",
+                f"{size} bytes of inputs or outputs are more than the {self._size_max} that one may have",
                 hint="hand on a path or a digest instead of the content, or raise `payload_bytes` under `[limits]`",
-                details={"size": len(body), "limit": self._size_max},
+                details={"size": size, "limit": self._size_max},
             )
-        return self._keep(body, blobs)
+
+    def bind_bytes(self, body: bytes) -> Commitment:
+        """The same for a payload that is JSON text already; `InputError` PAYLOAD_TOO_LARGE past the configured limit."""
+        self._require_size(len(body))
+        return self._keep(body, ())
 
     def _keep(self, body: bytes, blobs: tuple[str, ...]) -> Commitment:
         salt = self._salt()
@@ -142,6 +189,7 @@ class PendingEvents:
         dropped = [commitment for event in events for commitment in event.commitments()]
         for commitment in dropped:
             self._payloads.pop(commitment, None)
+            self._handed.pop(commitment, None)
         return dropped
 
     def add(self, events: list[ev.AnyEvent]) -> None:
@@ -157,6 +205,8 @@ class PendingEvents:
         if not self._events:
             self._opened_at_ms = None
             return []
+        self.settle()
+        self._long = None
         at_ms = self.stamp()
         events, self._events, self._opened_at_ms = self._events, [], None
         waiting, payloads = self._payloads, []
@@ -178,6 +228,21 @@ class PendingEvents:
         FAILPOINTS.hit("commit.after")
         self._durable_n += len(events)
         return events
+
+
+def _is_long(value: Json) -> bool:
+    return type(value) is str and len(value) > _LONG_CHARACTERS
+
+
+def _is_same(one: Json, other: Json) -> bool:
+    """Whether two values are the same JSON. Equal is not the same: 1 equals 1.0 and true."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return one is other or one == other
 
 
 def _plain(text: object) -> str | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from assent.errors import InputError
 from assent.journal import Projection, SqliteReader, at_once
+from assent.runtime._areas import AREAS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 LedgerReader = SqliteReader
 """A `JournalReader` beside whoever owns the state, with the bytes of its blobs."""
 
-AREAS: Final[tuple[Projection, ...]] = ()
-"""The projections of areas, one line each."""
+
+def projections() -> tuple[Projection, ...]:
+    """Those that areas bring."""
+    return tuple(area.PROJECTION for area in AREAS.values() if area.PROJECTION is not None)
 
 
 def open_ledger(state: Path, signer_for: Callable[[str], Signer]) -> SqliteJournal:
@@ -28,7 +31,7 @@ def open_ledger(state: Path, signer_for: Callable[[str], Signer]) -> SqliteJourn
     from assent.system import SystemClock, SystemEntropy
 
     return SqliteJournal.open(
-        state, signer_for=signer_for, clock=SystemClock(), entropy=SystemEntropy(), areas=AREAS
+        state, signer_for=signer_for, clock=SystemClock(), entropy=SystemEntropy(), areas=projections()
     )
 
 
@@ -61,7 +64,7 @@ def seal_ledger(state: Path, key_path: Path) -> None:
 
 def open_reader(state: Path) -> LedgerReader:
     """A reader beside whoever owns the state; raises what `SqliteReader.open` raises."""
-    return SqliteReader.open(state, areas=AREAS)
+    return SqliteReader.open(state, areas=projections())
 
 
 @contextmanager
@@ -82,7 +85,7 @@ def raw_ledger(state: Path) -> AbstractContextManager[SqliteRecord]:
     """The ledger's bytes in one moment, for proofs and exports."""
     from assent.journal import SqliteRecord
 
-    return SqliteRecord.open(ledger_file(state), areas=AREAS)
+    return SqliteRecord.open(ledger_file(state), areas=projections())
 
 
 def ledger_file(state: Path) -> Path:

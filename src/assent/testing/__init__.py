@@ -7,10 +7,19 @@
         capability = put
         cases = (Case({"key": "a", "text": "one"}),)
 
-pytest finds the class; a program asks `check_capability`.
+pytest finds the class; a program asks `check_capability`. `area_faults` tries what an area of built-in capabilities brings along.
 """
 
+from assent.testing._areas import area_faults
 from assent.testing._case import Case
 from assent.testing._contract import CapabilityContract, Outcome, check_capability, clauses_of, run_clause
 
-__all__ = ["CapabilityContract", "Case", "Outcome", "check_capability", "clauses_of", "run_clause"]
+__all__ = [
+    "CapabilityContract",
+    "Case",
+    "Outcome",
+    "area_faults",
+    "check_capability",
+    "clauses_of",
+    "run_clause",
+]

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from assent.capabilities import builtin_catalog
 from assent.cli.runs._output_text import _ALONE, _SHAPES, output_text
 from assent.errors import Json
+from assent.runtime._areas import AREAS
 from tests.support.door import RUN, ScriptedRuntime, Terminal, run_object
 
 SHA = "4a1e67f2fe1d1cc7b31d0ca2ec441da4778203a036a77da10344c85e24ff0f92"
+KINDS = [*_SHAPES, *(needed for area in AREAS.values() for needed in area.WORDS)]
 TOLD_BY_FIELD = {"sys.info.os", "sys.noop", "sys.sleep", "sys.fail"}
 
 
@@ -137,7 +139,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(st.sampled_from([needed for needed, _ in _SHAPES]), st.data())
+@given(st.sampled_from(KINDS), st.data())
 def test_no_output_whatever_its_fields_hold_keeps_a_run_from_being_shown(
     needed: frozenset[str], data: st.DataObject
 ) -> None:
@@ -149,7 +151,7 @@ def test_whatever_a_built_in_capability_answers_has_words_of_its_own() -> None:
     for spec, _ in builtin_catalog():
         properties = spec.returns.get("properties")
         fields = set(properties) if isinstance(properties, Mapping) else set()
-        known = any(needed <= fields for needed, _ in _SHAPES) or (len(fields) == 1 and fields <= _ALONE)
+        known = any(needed <= fields for needed in KINDS) or (len(fields) == 1 and fields <= _ALONE)
         assert known != (spec.id in TOLD_BY_FIELD), f"{spec.id}: {sorted(fields)}"
 
 

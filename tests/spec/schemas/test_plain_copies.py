@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PrivateAttr,
     RootModel,
     TypeAdapter,
     computed_field,
@@ -24,7 +26,7 @@ from pydantic import (
 )
 
 from assent.errors import Json
-from assent.spec.schemas._plain_copies import copier
+from assent.spec.schemas._plain_copies import copier, flat_reader
 
 
 class Line(BaseModel):
@@ -234,3 +236,56 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
     if kind is float:
         return st.floats(allow_nan=False, allow_infinity=False)
     return st.sampled_from(["a", 2]) if "a" in arguments else st.integers(0, 2**70)
+
+
+class Flat(BaseModel):
+    """A model of every leaf, with something of its own besides."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    text: Annotated[str, Field(max_length=3)] = "a"
+    whole: Annotated[int, Field(le=9)] | None = None
+    part: float = 1.0
+    flag: bool = False
+    kind: Literal["a", 1, True] | None = None
+    _kept: list[int] = PrivateAttr(default_factory=list)
+
+
+LEAF = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-12, 12),
+    st.sampled_from([2**53, -(2**70), 1.0, 1.5, -0.0, math.nan, math.inf, 1e300]),
+    st.text(max_size=4),
+    st.sampled_from(["a", "\ud800", b"a", (1,), [1], {}]),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["text", "whole", "part", "flag", "kind", "other"]), LEAF))
+def test_what_is_read_as_it_stands_is_what_is_read_from_json(value: dict[str, Any]) -> None:
+    """The same model with the same fields, or it is left to JSON; nothing is taken that JSON refuses."""
+    adapter = TypeAdapter(Flat)
+    read = flat_reader(adapter.core_schema)
+    assert read is not None
+    found = read(value, "forbid")
+    if found is not None:
+        other = adapter.validator.validate_json(json.dumps(value), strict=True, extra="forbid")
+        assert repr(found) == repr(other)
+        assert (found.__dict__, found.model_fields_set, found._kept) == (
+            other.__dict__,
+            other.model_fields_set,
+            [],
+        )
+        assert {type(one) for one in found.__dict__.values()} == {
+            type(one) for one in other.__dict__.values()
+        }
+
+
+def test_only_models_of_leaves_are_read_as_they_stand() -> None:
+    """What they hold is read; what holds more, or makes more of it, is left to JSON."""
+    flat = flat_reader(TypeAdapter(Flat).core_schema)
+    assert flat is not None
+    assert flat({"text": "abc", "whole": 3}, "forbid") == Flat(text="abc", whole=3)
+    assert flat({"text": "abcd"}, "forbid") is None
+    for other in (Order, Prepared, Computed, Tree, list[int], int):
+        assert flat_reader(TypeAdapter(other).core_schema) is None

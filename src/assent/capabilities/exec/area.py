@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json
 from assent.spec.documents.settings import PRINCIPALS, Named, Setting, Table, Texts, flag, listed, tables
-from assent.spec.sizes import size_text
+from assent.spec.json_fields import Object, mapping, number, text
+from assent.spec.sizes import count_text, size_text
 
 if TYPE_CHECKING:
-    from assent.capabilities.area import Check, Ground
+    from assent.capabilities.area import Check, Ground, Words
     from assent.capabilities.exec import FolderState, ProgramRule, Programs
     from assent.invocation import GlobalContext
 
@@ -82,6 +83,24 @@ SECTION: Final[Table] = {
         },
     )
 }
+
+
+def _program(output: Object) -> str:
+    code = number(output, "exit_code")
+    said = [f"exit {code}" if code is not None else f"ended by signal {text(output, 'signal', '?')}"]
+    for name, words in (("stdout", ""), ("stderr", " of errors")):
+        stream = mapping(output, name)
+        if stream.get("is_cut"):
+            said.append(size_text(number(stream, "bytes") or 0) + words)
+        elif lines := text(stream, "text").splitlines():
+            said.append(count_text(len(lines), "line") + words)
+    if "changes" in output:
+        said.append(count_text(number(output, "count") or 0, "path") + " changed")
+    return ", ".join(said)
+
+
+WORDS: Final[Words] = {frozenset({"exit_code", "stdout", "stderr"}): _program}
+PROJECTION: Final = None
 
 
 def offer(app: GlobalContext, ground: Ground) -> None:

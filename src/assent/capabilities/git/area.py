@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from assent.spec.documents.settings import Matching, Setting, Table, fields
+from assent.spec.json_fields import Object, compact, mapping, number, text
+from assent.spec.sizes import count_text
 
 if TYPE_CHECKING:
-    from assent.capabilities.area import Check, Ground
+    from assent.capabilities.area import Check, Ground, Words
     from assent.capabilities.git import GitHome
     from assent.invocation import GlobalContext
 
@@ -36,6 +38,36 @@ SECTION: Final[Table] = {
         is_always_shown=True,
     ),
 }
+
+
+def _committed(output: Object) -> str:
+    files = count_text(number(output, "files_changed") or 0, "file")
+    added, removed = number(output, "insertions") or 0, number(output, "deletions") or 0
+    return f"{_id(output)} on {text(output, 'branch', 'no branch')}: {files}, +{added} -{removed}"
+
+
+def _standing(output: Object) -> str:
+    counts = [
+        f"{compact(amount)} {name}"
+        for name, amount in mapping(output, "counts").items()
+        if amount and name != "ignored"
+    ]
+    return f"on {text(output, 'branch', 'no branch')}: {', '.join(counts) or 'clean'}"
+
+
+def _id(output: Object) -> str:
+    return text(output, "commit")[:12]
+
+
+WORDS: Final[Words] = {
+    frozenset({"commit", "files_changed"}): _committed,
+    frozenset({"name", "commit", "annotated"}): lambda found: f"{text(found, 'name')} at {_id(found)}",
+    frozenset({"action", "name", "commit"}): lambda found: (
+        f"{text(found, 'action')} {text(found, 'name')} at {_id(found)}"
+    ),
+    frozenset({"branch", "head", "counts"}): _standing,
+}
+PROJECTION: Final = None
 
 
 def offer(app: GlobalContext, ground: Ground) -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json
 from assent.spec.documents.settings import Setting, Table, Texts, listed
+from assent.spec.json_fields import text
 from assent.spec.masking import names_secret
 
 if TYPE_CHECKING:
-    from assent.capabilities.area import Check, Ground
+    from assent.capabilities.area import Check, Ground, Words
     from assent.capabilities.info import Machine
     from assent.invocation import GlobalContext
 
@@ -38,6 +39,12 @@ SECTION: Final[Table] = {
         is_always_shown=True,
     )
 }
+
+
+WORDS: Final[Words] = {
+    frozenset({"unix_ms", "iso", "zone"}): lambda found: f"{text(found, 'iso')} {text(found, 'zone')}"
+}
+PROJECTION: Final = None
 
 
 def offer(app: GlobalContext, ground: Ground) -> None:

@@ -15,9 +15,11 @@ from assent.capabilities.area import check_authorities
 from assent.errors import Json
 from assent.spec.documents import settings
 from assent.spec.documents.settings import DURATION, Named, Setting, Table, Texts, Whole, listed, some_of
+from assent.spec.json_fields import Object, number, text
+from assent.spec.sizes import size_text
 
 if TYPE_CHECKING:
-    from assent.capabilities.area import Check, Ground
+    from assent.capabilities.area import Check, Ground, Words
     from assent.capabilities.net import EgressRule, Http
     from assent.invocation import GlobalContext
 
@@ -102,6 +104,23 @@ SECTION: Final[Table] = {
     ),
     "rules": _RULES,
 }
+
+
+def _answer(output: Object) -> str:
+    from http import HTTPStatus
+
+    status = number(output, "status") or 0
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+    said = f"{status} {phrase}".rstrip()
+    kind = text(output, "body_type")
+    if kind in {"", "none"}:
+        return said
+    words = {"json": " of JSON", "text": " of text"}
+    return f"{said}, {size_text(number(output, 'size') or 0)}{words.get(kind, '')}"
+
+
+WORDS: Final[Words] = {frozenset({"url", "status", "headers"}): _answer}
+PROJECTION: Final = None
 
 
 def offer(app: GlobalContext, ground: Ground) -> None:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from assent.errors import AssentError, Json
 from assent.spec.documents.settings import Duration, Matching, Named, Setting, Table, fields, flag, tables
+from assent.spec.json_fields import text
 from assent.spec.secret_text import is_secret_name
 
 if TYPE_CHECKING:
-    from assent.capabilities.area import Check, Ground
+    from assent.capabilities.area import Check, Ground, Words
     from assent.capabilities.notify import Endpoint, Outbox
     from assent.invocation import GlobalContext
     from assent.spec.ports import Clock, Entropy
@@ -63,6 +64,14 @@ SECTION: Final[Table] = {
     ),
     "endpoints": Named("name of an endpoint", _ENDPOINT, shown=_shown),
 }
+
+
+WORDS: Final[Words] = {
+    frozenset({"id", "endpoint", "queued_at"}): lambda found: (
+        f"queued for {text(found, 'endpoint')}: {text(found, 'id')}"
+    )
+}
+PROJECTION: Final = None
 
 
 def offer(_app: GlobalContext, _ground: Ground) -> None:

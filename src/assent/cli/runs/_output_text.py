@@ -6,11 +6,12 @@ has no words of its own is told field by field. None of this may fail: an output
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from assent.cli.terminal._json import Object, compact, mapping, number, objects, text
+from assent.capabilities.area import Words
 from assent.errors import Json
+from assent.runtime._areas import AREAS
+from assent.spec.json_fields import Object, compact, number, objects, text
 from assent.spec.sizes import count_text, size_text
 
 FIELD_WIDTH: Final = 32
@@ -26,9 +27,10 @@ def output_text(output: Json) -> str:
     if output is None or output == {}:
         return ""
     if isinstance(output, dict):
-        for needed, told in _SHAPES:
-            if needed <= output.keys():
-                return told(output)
+        for words in (*(area.WORDS for area in AREAS.values()), _SHAPES):
+            for needed, told in words.items():
+                if needed <= output.keys():
+                    return told(output)
         return _fields(output)
     return _value(output)
 
@@ -101,33 +103,6 @@ def _more(output: Object) -> str:
 # -- what is told of one kind ------------------------------------------------------------------------------------------
 
 
-def _program(output: Object) -> str:
-    code = number(output, "exit_code")
-    said = [f"exit {code}" if code is not None else f"ended by signal {text(output, 'signal', '?')}"]
-    for name, words in (("stdout", ""), ("stderr", " of errors")):
-        stream = mapping(output, name)
-        if stream.get("is_cut"):
-            said.append(_size(stream, "bytes") + words)
-        elif text(stream, "text"):
-            said.append(_lines(text(stream, "text")) + words)
-    if "changes" in output:
-        said.append(count_text(number(output, "count") or 0, "path") + " changed")
-    return ", ".join(said)
-
-
-def _answer(output: Object) -> str:
-    from http import HTTPStatus
-
-    status = number(output, "status") or 0
-    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
-    said = f"{status} {phrase}".rstrip()
-    kind = text(output, "body_type")
-    if kind in ("", "none"):
-        return said
-    words = {"json": " of JSON", "text": " of text"}
-    return f"{said}, {_size(output)}{words.get(kind, '')}"
-
-
 def _file(output: Object) -> str:
     verb = "fetched" if "url" in output else "wrote"
     if output.get("changed") is False:
@@ -173,21 +148,6 @@ def _searched(output: Object) -> str:
     return f"{hits} found in {count_text(number(output, 'files') or 0, 'file')}{_more(output)}"
 
 
-def _committed(output: Object) -> str:
-    files = count_text(number(output, "files_changed") or 0, "file")
-    added, removed = number(output, "insertions") or 0, number(output, "deletions") or 0
-    branch = text(output, "branch", "no branch")
-    return f"{text(output, 'commit')[:ID_WIDTH]} on {branch}: {files}, +{added} -{removed}"
-
-
-def _standing(output: Object) -> str:
-    counts = {
-        name: amount for name, amount in mapping(output, "counts").items() if amount and name != "ignored"
-    }
-    told = ", ".join(f"{compact(amount)} {name}" for name, amount in counts.items())
-    return f"on {text(output, 'branch', 'no branch')}: {told or 'clean'}"
-
-
 def _validated(output: Object) -> str:
     if output.get("valid"):
         return "valid"
@@ -196,63 +156,35 @@ def _validated(output: Object) -> str:
     return f"{count_text(len(faults), 'fault')}: {first}"
 
 
-_SHAPES: Final[tuple[tuple[frozenset[str], Callable[[Object], str]], ...]] = (
-    (frozenset({"exit_code", "stdout", "stderr"}), _program),
-    (frozenset({"url", "status", "headers"}), _answer),
-    (frozenset({"path", "format", "bytes_in", "size"}), _packed),
-    (frozenset({"path", "format", "files", "folders", "size"}), _unpacked),
-    (frozenset({"path", "size", "sha256", "changed"}), _file),
-    (
-        frozenset({"path", "content", "size"}),
-        lambda found: f"{_lines(text(found, 'content'))}, {_size(found)}",
+_SHAPES: Final[Words] = {
+    frozenset({"path", "format", "bytes_in", "size"}): _packed,
+    frozenset({"path", "format", "files", "folders", "size"}): _unpacked,
+    frozenset({"path", "size", "sha256", "changed"}): _file,
+    frozenset({"path", "content", "size"}): lambda found: f"{_lines(text(found, 'content'))}, {_size(found)}",
+    frozenset({"path", "algorithm", "sha256", "size"}): lambda found: (
+        f"{text(found, 'algorithm')} {text(found, 'sha256')[:ID_WIDTH]}…, {_size(found)}"
     ),
-    (
-        frozenset({"path", "algorithm", "sha256", "size"}),
-        lambda found: f"{text(found, 'algorithm')} {text(found, 'sha256')[:ID_WIDTH]}…, {_size(found)}",
+    frozenset({"path", "exists", "kind"}): _exists,
+    frozenset({"path", "created", "created_dirs"}): _made,
+    frozenset({"entries", "truncated"}): lambda found: (
+        count_text(_length(found, "entries"), "entry", "entries") + _more(found)
     ),
-    (frozenset({"path", "exists", "kind"}), _exists),
-    (frozenset({"path", "created", "created_dirs"}), _made),
-    (
-        frozenset({"entries", "truncated"}),
-        lambda found: count_text(_length(found, "entries"), "entry", "entries") + _more(found),
+    frozenset({"path", "entries", "size"}): _deleted,
+    frozenset({"source", "destination", "replaced"}): lambda found: (
+        f"{text(found, 'source')} -> {text(found, 'destination')}"
     ),
-    (frozenset({"path", "entries", "size"}), _deleted),
-    (
-        frozenset({"source", "destination", "replaced"}),
-        lambda found: f"{text(found, 'source')} -> {text(found, 'destination')}",
+    frozenset({"hits", "files", "truncated"}): _searched,
+    frozenset({"files", "created_dirs"}): _patched,
+    frozenset({"valid", "faults"}): _validated,
+    frozenset({"columns", "rows"}): lambda found: (
+        f"{count_text(_length(found, 'rows'), 'row')} of {count_text(_length(found, 'columns'), 'column')}"
     ),
-    (frozenset({"hits", "files", "truncated"}), _searched),
-    (frozenset({"files", "created_dirs"}), _patched),
-    (frozenset({"commit", "files_changed"}), _committed),
-    (
-        frozenset({"name", "commit", "annotated"}),
-        lambda found: f"{text(found, 'name')} at {text(found, 'commit')[:ID_WIDTH]}",
+    frozenset({"matches", "truncated"}): lambda found: (
+        count_text(_length(found, "matches"), "match", "matches") + _more(found)
     ),
-    (
-        frozenset({"action", "name", "commit"}),
-        lambda found: f"{text(found, 'action')} {text(found, 'name')} at {text(found, 'commit')[:ID_WIDTH]}",
+    frozenset({"value", "text"}): lambda found: _value(found["value"]),
+    frozenset({"text", "count"}): lambda found: (
+        f"{text(found, 'count')} replaced: {_said(text(found, 'text'), None)}"
     ),
-    (frozenset({"branch", "head", "counts"}), _standing),
-    (frozenset({"valid", "faults"}), _validated),
-    (
-        frozenset({"columns", "rows"}),
-        lambda found: (
-            f"{count_text(_length(found, 'rows'), 'row')} of {count_text(_length(found, 'columns'), 'column')}"
-        ),
-    ),
-    (
-        frozenset({"matches", "truncated"}),
-        lambda found: count_text(_length(found, "matches"), "match", "matches") + _more(found),
-    ),
-    (frozenset({"value", "text"}), lambda found: _value(found["value"])),
-    (
-        frozenset({"text", "count"}),
-        lambda found: f"{text(found, 'count')} replaced: {_said(text(found, 'text'), None)}",
-    ),
-    (
-        frozenset({"id", "endpoint", "queued_at"}),
-        lambda found: f"queued for {text(found, 'endpoint')}: {text(found, 'id')}",
-    ),
-    (frozenset({"unix_ms", "iso", "zone"}), lambda found: f"{text(found, 'iso')} {text(found, 'zone')}"),
-)
-"""Each kind of output by the fields that it has at least; the first one that fits is told so."""
+}
+"""What is told of outputs that belong to no area, or to several."""

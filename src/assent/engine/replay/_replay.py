@@ -336,7 +336,7 @@ class _Director:
         actor.blueprint.add_call(
             event.step, str(call.get("capability")), parameters if isinstance(parameters, dict) else {}
         )
-        inputs = None if asked is None else actor.bind(parameters)
+        inputs = None if asked is None else actor.hand_over(parameters, event.step)
         await actor.deliver(AddStep(ev.StepAdded(step=event.step, call=actor.bind(call), inputs=inputs)))
 
     async def _answer_as_recorded(self) -> bool:

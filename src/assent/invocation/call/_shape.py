@@ -14,7 +14,7 @@ from assent.errors import InputError, Json
 from assent.spec.documents._fault_places import FaultPlaces
 from assent.spec.documents.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
 from assent.spec.frozen import thaw
-from assent.spec.schemas._plain_copies import copier
+from assent.spec.schemas._plain_copies import Read, copier, flat_reader
 from assent.spec.schemas.schema import compile_schema, completed, schema_of, takes_more
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.secret_text import SecretText
@@ -80,6 +80,10 @@ class Shape:
         infinite: Sequence[Fault] = ()
         faults: Sequence[Fault] = ()
         try:
+            if self.is_typed and self._read_flat is not None:
+                python = self._read_flat(value, self._extra)
+                if python is not None:
+                    return python, self._written(python)
             data = _encode(value)
             if _find_null(data):
                 infinite = self._not_finite(data, value)
@@ -108,6 +112,10 @@ class Shape:
     def _written(self) -> Callable[[Any], Any]:
         """What makes JSON of parameters that were read."""
         return copier(self._core) or partial(self._dump, mode="json")
+
+    @cached_property
+    def _read_flat(self) -> Read | None:
+        return flat_reader(self._core)
 
     @cached_property
     def _secrets(self) -> SecretFields:

@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from assent.errors import InputError
 from assent.invocation.app.application import GlobalContext
-from assent.invocation.context.files import Entry, EntryKind
+from assent.invocation.context.files import Entry, EntryKind, Files
 from assent.invocation.context.http import HttpAnswer, HttpRequest, require_form
 from assent.invocation.context.local import Attachment, CallLife, CancelToken, LocalContext, Surroundings
 from assent.invocation.context.phases import CallPhase
 from assent.invocation.context.snapshot import Snapshot
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._errors import cut
+from assent.plugins.worker._files import FILE_QUESTIONS
 from assent.plugins.worker._frames import (
     CHUNK_BYTES_MAX,
     About,
@@ -40,20 +41,21 @@ from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 
 
-class RemoteFiles:
-    """The `Files` of a world, asked for one by one."""
+class RemoteFiles(Files):
+    """The `Files` of a world, asked for one by one; what is not written out here is put in below."""
 
     def __init__(self, channel: Channel, call: int, world: int) -> None:
         self._channel = channel
         self._call = call
         self._world = world
 
-    def _ask(self, op: str, *args: object) -> Any:  # `Any`: as each question has it
+    def ask(self, op: str, *args: object) -> Any:  # `Any`: as each question has it
+        """The answer to a question about this world."""
         return self._channel.ask(self._call, op, self._world, *args)
 
     def stat(self, path: str) -> Entry | None:
         """See `Files.stat`."""
-        found = self._ask("files.stat", path)
+        found = self.ask("files.stat", path)
         if found is None:
             return None
         kind, size, mode, mtime_ns, links = found
@@ -61,11 +63,7 @@ class RemoteFiles:
 
     def read(self, path: str) -> Iterator[bytes]:
         """See `Files.read`."""
-        return _chunks(self._channel, self._call, self._ask("files.read", path))
-
-    def list(self, path: str) -> list[str]:
-        """See `Files.list`."""
-        return [*self._ask("files.list", path)]
+        return _chunks(self._channel, self._call, self.ask("files.read", path))
 
     def write(
         self,
@@ -84,51 +82,11 @@ class RemoteFiles:
         """
         del restores
         gathered = _sent(self._channel, self._call, chunks)
-        self._ask("files.write", path, gathered, key, mode, mtime_ns, replace)
+        self.ask("files.write", path, gathered, key, mode, mtime_ns, replace)
 
-    def make_dir(self, path: str, *, mode: int | None = None) -> None:
-        """See `Files.make_dir`."""
-        self._ask("files.make_dir", path, mode)
 
-    def remove_file(self, path: str) -> None:
-        """See `Files.remove_file`."""
-        self._ask("files.remove_file", path)
-
-    def remove_dir(self, path: str) -> None:
-        """See `Files.remove_dir`."""
-        self._ask("files.remove_dir", path)
-
-    def rename(self, source: str, destination: str, *, replace: bool) -> None:
-        """See `Files.rename`."""
-        self._ask("files.rename", source, destination, replace)
-
-    def read_link(self, path: str) -> str:
-        """See `Files.read_link`."""
-        return str(self._ask("files.read_link", path))
-
-    def make_link(self, path: str, target: str) -> None:
-        """See `Files.make_link`."""
-        self._ask("files.make_link", path, target)
-
-    def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
-        """See `Files.set_attributes`."""
-        self._ask("files.set_attributes", path, mode, mtime_ns)
-
-    def temporary(self, path: str, *, key: str) -> str:
-        """See `Files.temporary`."""
-        return str(self._ask("files.temporary", path, key))
-
-    def remove_temporary(self, path: str, *, key: str) -> None:
-        """See `Files.remove_temporary`."""
-        self._ask("files.remove_temporary", path, key)
-
-    def guard(self, path: str) -> None:
-        """See `Files.guard`."""
-        self._ask("files.guard", path)
-
-    def new_mode(self, kind: EntryKind) -> int:
-        """See `Files.new_mode`."""
-        return int(self._ask("files.new_mode", EntryKind(kind).value))
+for _question, _asked in FILE_QUESTIONS.items():
+    setattr(RemoteFiles, _question.partition(".")[2], _asked.asking())
 
 
 class RemoteWorld:
@@ -142,7 +100,7 @@ class RemoteWorld:
         self._number = number
         self.is_simulated: Final = is_simulated
         self.pre_image_bytes_max: Final = pre_image_bytes_max
-        self.files: Final = RemoteFiles(channel, call, number)
+        self.files: Final = RemoteFiles(channel, call, number)  # type: ignore[abstract]  # nothing of it is
 
     @property
     def is_changed(self) -> bool:

@@ -1,8 +1,9 @@
 """What a worker may ask of a call that is under way, and what it is answered.
 
-The table below is all that reaches out of a worker. Each question names its call; it is answered by that call's own context, so
-the workspace is confined, simulated and protected as it is for everybody, and only while something of the call is performed.
-Arguments are checked like any input from outside. Everything here may block, and runs in threads, but for requests (`send`).
+The table below, and the methods of `Files` (`_files`), are all that reaches out of a worker. Each question names its call; it is
+answered by that call's own context, so the workspace is confined, simulated and protected as it is for everybody, and only while
+something of the call is performed. Arguments are checked like any input from outside. Everything here may block, and runs in
+threads, but for requests (`send`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import msgspec
 
 from assent.errors import InputError, RefusedError
 from assent.invocation.call.places import Share
-from assent.invocation.context.files import EntryKind
 from assent.invocation.context.local import CallLife, LocalContext, World, life_of
 from assent.invocation.context.phases import CallPhase
+from assent.plugins.worker._files import FILE_QUESTIONS
 from assent.plugins.worker._frames import (
     CHUNK_BYTES_MAX,
     About,
@@ -216,6 +217,11 @@ class RemoteCall:
         if op == "on":
             self._on(args, register)
             return None
+        about_files = FILE_QUESTIONS.get(op)
+        if about_files is not None:
+            world, *given = _checked(op, args, (int, *about_files.types))
+            found = self._changing(world) if about_files.changes else self._world(world)
+            return about_files.answered(found.files, tuple(given))
         question = _QUESTIONS.get(op)
         if question is None:
             raise BrokenFrameError(f"there is no question `{op[:80]}`")
@@ -272,9 +278,6 @@ class RemoteCall:
     def read(self, world: int, path: str) -> int:
         return self._open(Opened(reading=iter(self._world(world).files.read(path))))
 
-    def names(self, world: int, path: str) -> list[str]:
-        return self._world(world).files.list(path)
-
     def write(  # noqa: PLR0917  # as the question has them
         self,
         world: int,
@@ -299,39 +302,6 @@ class RemoteCall:
                 )
         finally:
             opened.close()
-
-    def make_dir(self, world: int, path: str, mode: int | None) -> None:
-        self._changing(world).files.make_dir(path, mode=mode)
-
-    def remove_file(self, world: int, path: str) -> None:
-        self._changing(world).files.remove_file(path)
-
-    def remove_dir(self, world: int, path: str) -> None:
-        self._changing(world).files.remove_dir(path)
-
-    def rename(self, world: int, source: str, destination: str, replace: bool) -> None:  # noqa: FBT001  # as above
-        self._changing(world).files.rename(source, destination, replace=replace)
-
-    def read_link(self, world: int, path: str) -> str:
-        return self._world(world).files.read_link(path)
-
-    def make_link(self, world: int, path: str, target: str) -> None:
-        self._changing(world).files.make_link(path, target)
-
-    def set_attributes(self, world: int, path: str, mode: int | None, mtime_ns: int | None) -> None:
-        self._changing(world).files.set_attributes(path, mode=mode, mtime_ns=mtime_ns)
-
-    def temporary(self, world: int, path: str, key: str) -> str:
-        return self._world(world).files.temporary(path, key=key)
-
-    def remove_temporary(self, world: int, path: str, key: str) -> None:
-        self._changing(world).files.remove_temporary(path, key=key)
-
-    def guard(self, world: int, path: str) -> None:
-        self._world(world).files.guard(path)
-
-    def new_mode(self, world: int, kind: str) -> int:
-        return self._world(world).files.new_mode(_kind(kind))
 
     # -- bytes, blobs --------------------------------------------------------------------------------------------------------
 
@@ -481,19 +451,7 @@ _QUESTIONS: Final[Mapping[str, Question]] = {
     "world.is_changed": ((int,), RemoteCall.is_changed),
     "files.stat": ((int, str), RemoteCall.stat),
     "files.read": ((int, str), RemoteCall.read),
-    "files.list": ((int, str), RemoteCall.names),
     "files.write": ((int, str, int, str, int | None, int | None, bool), RemoteCall.write),
-    "files.make_dir": ((int, str, int | None), RemoteCall.make_dir),
-    "files.remove_file": ((int, str), RemoteCall.remove_file),
-    "files.remove_dir": ((int, str), RemoteCall.remove_dir),
-    "files.rename": ((int, str, str, bool), RemoteCall.rename),
-    "files.read_link": ((int, str), RemoteCall.read_link),
-    "files.make_link": ((int, str, str), RemoteCall.make_link),
-    "files.set_attributes": ((int, str, int | None, int | None), RemoteCall.set_attributes),
-    "files.temporary": ((int, str, str), RemoteCall.temporary),
-    "files.remove_temporary": ((int, str, str), RemoteCall.remove_temporary),
-    "files.guard": ((int, str), RemoteCall.guard),
-    "files.new_mode": ((int, str), RemoteCall.new_mode),
     "bytes.open": ((), RemoteCall.open_bytes),
     "bytes.add": ((int, bytes), RemoteCall.add_bytes),
     "bytes.next": ((int,), RemoteCall.next_bytes),
@@ -505,7 +463,7 @@ _QUESTIONS: Final[Mapping[str, Question]] = {
     "reveal": ((list[str], str | None), RemoteCall.reveal),
     "snapshot": ((bytes, list[str], bytes), RemoteCall.snapshot),
 }
-"""Every question with the types of its arguments."""
+"""Every other question with the types of its arguments."""
 
 
 def _checked(op: str, args: list[Any], types: tuple[Any, ...]) -> list[Any]:  # `Any`: as the types say
@@ -515,13 +473,6 @@ def _checked(op: str, args: list[Any], types: tuple[Any, ...]) -> list[Any]:  # 
         return [msgspec.convert(arg, kind) for arg, kind in zip(args, types, strict=True)]
     except (msgspec.ValidationError, ValueError) as error:
         raise BrokenFrameError(f"`{op}` has other arguments: {error}") from None
-
-
-def _kind(text: str) -> EntryKind:
-    try:
-        return EntryKind(text)
-    except ValueError:
-        raise BrokenFrameError("there is no such kind of entry") from None
 
 
 def _pieces(opened: Opened) -> Iterator[bytes]:

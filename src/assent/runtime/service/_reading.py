@@ -20,7 +20,7 @@ from assent.errors import InputError, Json
 from assent.journal import PAGE, Begins, OneOf, at_once, is_owned, leaves_at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, unknown_run
-from assent.runtime._ledger import AREAS, LedgerReader, ledger_file, raw_ledger, reading
+from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
 from assent.runtime.settings.effective import Settings
 from assent.spec.events import kinds as ev
 from assent.spec.events.kinds import Leaf
@@ -278,7 +278,7 @@ class Reader:
             kept=checkpoint,
             signer=signer,
             blobs=self._recorded("").blobs,
-            areas=AREAS,
+            areas=projections(),
             cpu_s=cpu_seconds,
         )
         return report.to_json()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["entry", "main"]
 
-__getattr__, __dir__ = resolved_when_asked(__name__, {"main": "._main"})
+__getattr__, __dir__ = resolved_when_asked(__name__, {"._main": "main"})
 
 
 def entry() -> NoReturn:

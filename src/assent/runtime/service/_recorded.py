@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from assent.runtime._ledger import ledger_file, seal_ledger
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Reader, verify_export, verify_proof
 from assent.runtime.settings.effective import Settings
@@ -64,6 +65,8 @@ async def _prove(settings: Settings, request: requests.Prove) -> answers.Proof:
 
 
 async def _export(settings: Settings, request: requests.Export) -> answers.Exported:
+    if ledger_file(settings.state).exists():
+        seal_ledger(settings.state, settings.key_path)
     with Reader.open(settings) as reader:
         written = reader.export(Path(request.base, request.folder))
     return msgspec.convert({"path": request.folder, **written}, answers.Exported)

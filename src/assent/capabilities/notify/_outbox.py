@@ -28,11 +28,11 @@ from assent.capabilities.notify._endpoint import Endpoint
 from assent.errors import AssentError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import NoEffectError
-from assent.spec.documents.document import did_you_mean
 from assent.spec.events.kinds import DeliveryRetried
 from assent.spec.ids import RunId, StepKey
 from assent.spec.moments import Moments
 from assent.spec.ports import Clock
+from assent.spec.suggestions import did_you_mean
 
 T = TypeVar("T")
 

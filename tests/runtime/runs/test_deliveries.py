@@ -16,7 +16,7 @@ import pytest
 
 from assent import Runtime
 from assent.capabilities.notify import DeliveryFiles
-from assent.capabilities.notify._signature import signed_headers
+from assent.capabilities.notify._attempt import signed_headers
 from assent.cli import main
 from assent.errors import InputError, Json
 from assent.invocation import LocalContext

@@ -22,10 +22,9 @@ from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
-from assent.capabilities.notify._attempt import CAPABILITY, Outcome, Post, attempt, ended
+from assent.capabilities.notify._attempt import CAPABILITY, Outcome, Post, attempt, delay_ms, ended
 from assent.capabilities.notify._delivery import Delivery, DeliveryFiles, Status
 from assent.capabilities.notify._endpoint import Endpoint
-from assent.capabilities.notify._schedule import delay_ms
 from assent.errors import AssentError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import NoEffectError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shlex
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -20,9 +20,9 @@ from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
+from assent.spec.durations import DAY_MS, parse_duration_ms
 
-_DURATION: Final = re.compile(r"(\d{1,6})(s|m|h|d)\Z")
-_UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_AGO_MS_MAX: Final = 1_000_000 * DAY_MS
 
 
 @command("log", short_help="Print the events of the ledger.")
@@ -81,9 +81,8 @@ def log(
 def _since_ms(value: str) -> int:
     from assent.system import SystemClock
 
-    found = _DURATION.match(value)
-    if found is not None:
-        return SystemClock().now_ms() - int(found[1]) * _UNIT_MS[found[2]]
+    with suppress(ValueError):
+        return SystemClock().now_ms() - parse_duration_ms(value, most_ms=_AGO_MS_MAX)
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:

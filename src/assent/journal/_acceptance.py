@@ -21,9 +21,10 @@ from assent.journal._note import Signer
 from assent.journal._projections import Folding, Projection, Tables
 from assent.journal._proven import ProvenEntries, adopt, own_checkpoint
 from assent.journal._reader import SqliteReader, decode_entry
+from assent.journal._rows import Entry
 from assent.journal._schema import LEDGER_FILE, prepare_ledger
 from assent.journal._store import LedgerStore
-from assent.journal._tail import Draft, Entry, Tail
+from assent.journal._tail import Draft, Tail
 from assent.journal.ports import Batch, Projector
 from assent.spec.events.kinds import LEAF_VERSION, LEDGER_STREAM, RunDoubted, TailAccepted, Who
 from assent.spec.ids import RunId

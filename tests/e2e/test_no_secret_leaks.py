@@ -383,7 +383,7 @@ async def _all_of_them(place: Path, state: Path, site: Site, told: Told) -> None
             told((await rt.replay(run)).to_json())
         told(rt.metrics.snapshot())
         # What was used was really used, and stands in the ledger by its name.
-        journal = rt._ready.journal
+        journal = rt._core.ready.journal
         asked_for = {
             leaf.event.secret for leaf in leaves_at_once(journal) if isinstance(leaf.event, SecretAccessed)
         }

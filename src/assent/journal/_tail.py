@@ -9,7 +9,7 @@ journals share it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -22,10 +22,12 @@ from assent.journal._heads import (
     HeadList,
     Heads,
     is_change_of_capabilities,
+    streams_of,
 )
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Signer
 from assent.journal._projections import Key, Stored, Tables, Values
+from assent.journal._rows import Entry
 from assent.journal.ports import Batch, Cell, Head, Payload
 from assent.spec.canonical import INTEGER_MAX
 from assent.spec.events.kinds import (
@@ -50,16 +52,6 @@ SEAL_MS_MAX: Final = 1_000
 """Age of the oldest unsigned event at which a checkpoint is signed."""
 
 _RUNS_REMEMBERED_MAX: Final = 16_384
-
-
-class Entry(NamedTuple):
-    """One leaf as it is stored. `n` is None where an event of no run stands in a file that was not brought up to format 4."""
-
-    seq: int
-    run: RunId | None
-    n: int | None
-    hash: bytes
-    data: bytes
 
 
 class Tail:
@@ -227,6 +219,13 @@ class Draft:
         for table, rows in folded.items():
             self.rows.setdefault(table, {}).update(rows)
         self._seal = seal
+
+    def take_stored(self, entry: Entry) -> None:
+        """Go on from an entry that stands in the file already, and that nothing vouches for yet."""
+        self._hashes.append(leaf_hash(entry.data))
+        self.newest |= dict.fromkeys(streams_of(entry.data), entry.seq)
+        self.next_n[entry.run] = (entry.n or 0) + 1
+        self._size = entry.seq + 1
 
     def _fold(self, batch: Batch, entries: list[Entry]) -> dict[str, dict[Key, Values]]:
         """The rows of areas that a batch changes, over those of the batches before it and what is stored."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assent.errors import InputError
-from assent.journal import Projection, SqliteReader
+from assent.journal import Projection, SqliteReader, at_once
 from assent.runtime._areas import AREAS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from assent.journal import Signer, SqliteJournal, SqliteRecord
+    from assent.spec.events.kinds import Who
+    from assent.spec.ids import RunId
 
 LedgerReader = SqliteReader
 """A `JournalReader` beside whoever owns the state, with the bytes of its blobs."""
@@ -33,6 +35,68 @@ def open_ledger(state: Path, signer_for: Callable[[str], Signer]) -> SqliteJourn
     return SqliteJournal.open(
         state, signer_for=signer_for, clock=SystemClock(), entropy=SystemEntropy(), areas=projections()
     )
+
+
+def seal_ledger(state: Path, key_path: Path) -> None:
+    """Sign what no checkpoint covers yet, where nobody owns the state; an owner signs its own within a second.
+
+    Raises `WorldError` `LEDGER_TAIL_CHANGED` where nothing vouches for that.
+    """
+    with open_reader(state) as reader:
+        newest = reader.newest_checkpoint()
+        if newest is not None and at_once(reader.head()).size <= newest[0]:
+            return
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    from assent.journal import Ed25519FileSigner
+
+    async def seal() -> None:
+        await open_ledger(state, Ed25519FileSigner.open(key_path).named).close()
+
+    # On a thread: who asks may have an event loop or none, and need not know that the journal has one.
+    with _owned(state) as is_owned, ThreadPoolExecutor(1) as pool:
+        if is_owned:
+            pool.submit(lambda: asyncio.run(seal())).result()
+
+
+def accept_tail(state: Path, key_path: Path, start: int, who: Who) -> tuple[int, list[RunId]]:
+    """Take the ledger's entries from `start` on as they are, as `assent.journal.accept_tail` says.
+
+    `TAIL_NOT_IN_DOUBT` also beside an owner, whose ledger is in order.
+    """
+    from assent.engine import RunProjector
+    from assent.journal import Ed25519FileSigner
+    from assent.journal import accept_tail as accept
+    from assent.system import SystemClock
+
+    ledger_exists = ledger_file(state).exists()
+    with _owned(state) if ledger_exists else nullcontext(False) as is_owned:
+        if not is_owned:
+            why = "another process works with it" if ledger_exists else "nothing was recorded yet"
+            raise InputError("TAIL_NOT_IN_DOUBT", f"the ledger has no entries to accept: {why}")
+        return accept(
+            state,
+            start,
+            signer_for=Ed25519FileSigner.open(key_path).named,
+            projector=RunProjector(),
+            who=who,
+            at_ms=SystemClock().now_ms(),
+            areas=projections(),
+        )
+
+
+@contextmanager
+def _owned(state: Path) -> Iterator[bool]:
+    """Own a state directory inside the block; False where somebody else does."""
+    from assent.journal import Ownership
+
+    ownership = Ownership.acquire(state)
+    try:
+        yield ownership is not None
+    finally:
+        if ownership is not None:
+            ownership.release()
 
 
 def open_reader(state: Path) -> LedgerReader:

@@ -13,7 +13,8 @@ import msgspec
 
 from assent import system
 from assent.errors import AssentError, InputError
-from assent.runtime._runtime import Runtime
+from assent.runtime._core import Core
+from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.service import answers, requests, secret_admin
@@ -32,13 +33,13 @@ class Scene:
 
     settings: Settings
     by: requests.Asker
-    runtime: Runtime | None = None
+    runtime: Core | None = None
     tell: OnProgress | None = None
 
     @asynccontextmanager
-    async def planning(self) -> AsyncIterator[Runtime]:
+    async def planning(self) -> AsyncIterator[Core]:
         """A runtime that can look ahead and owns nothing: what it works with is in memory, and is gone afterwards."""
-        runtime = Runtime(self.settings)
+        runtime = Core(self.settings)
         try:
             runtime.prepare_to_plan()
             with telling(runtime, self.tell):
@@ -47,12 +48,12 @@ class Scene:
             await runtime.close()
 
     @asynccontextmanager
-    async def informed(self) -> AsyncIterator[Runtime]:
+    async def informed(self) -> AsyncIterator[Core]:
         """A runtime that knows what the ledger says of capabilities."""
         if self.runtime is not None:
             yield self.runtime
             return
-        runtime = Runtime(self.settings)
+        runtime = Core(self.settings)
         try:
             runtime.versions.consult(self.settings)
             yield runtime
@@ -137,7 +138,7 @@ async def _capability(scene: Scene, request: requests.Capability) -> answers.Cap
         return _described(runtime, found.spec, how=found.how.value)
 
 
-def _described(runtime: Runtime, spec: CapabilitySpec, **how: str) -> answers.Capability:
+def _described(runtime: Core, spec: CapabilitySpec, **how: str) -> answers.Capability:
     standing = runtime.versions.status(spec.id, spec.version).to_json()
     # The spec has labels of its own, which say what information flows.
     told = {**spec.to_json(), "fingerprint": spec.fingerprint, "standing": standing, **how}
@@ -314,3 +315,12 @@ async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answ
 
 async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
     return msgspec.convert(await secret_admin.undo(scene.settings, request.name), answers.SecretRotated)
+
+
+# -- a ledger that its own key does not vouch for -------------------------------------------------------------------------
+
+
+async def _accept_tail(scene: Scene, request: requests.AcceptTail) -> answers.TailAccepted:
+    who = actor_of(scene.settings, scene.by).who()
+    entries, runs = accept_tail(scene.settings.state, scene.settings.key_path, request.start, who)
+    return answers.TailAccepted(start=request.start, entries=entries, runs=[*runs])

@@ -292,10 +292,40 @@ def erase(door: Door, run_id: str) -> int:
     return OK
 
 
+@command("accept", short_help="Take entries as they are that nothing vouches for.")
+@click.option(
+    "--from", "start", type=click.IntRange(min=0), required=True, metavar="SEQ", help="The first of them."
+)
+def accept(door: Door, start: int) -> int:
+    """Take the ledger's last entries as they are, from SEQ on, which `LEDGER_TAIL_CHANGED` names. Everything in them is in doubt.
+
+    A person must look at each step that they speak of, and answer every question again. Who accepted them is on the record.
+    In a terminal SEQ has to be typed once more; `--yes` confirms.
+    """
+    if not door.flags.yes:
+        if not door.can_ask:
+            raise InputError(
+                "USAGE_INVALID", "accepting entries without proof has to be confirmed", hint="add `--yes`"
+            )
+        door.out.note(f"nothing shows who wrote the entries from {start} on: look with `assent audit log`")
+        if (read_line(f"type {start} to accept them as they are: ") or "").strip() != str(start):
+            door.out.note("nothing was accepted")
+            return OK
+    result = plain(door.perform(service.requests.AcceptTail(start=start)))
+    if door.out.is_json:
+        door.out.object(result)
+        return OK
+    door.out.answer(f"accepted {text(result, 'entries')} entries from {start} on, in doubt")
+    for run in texts(result, "runs"):
+        door.out.answer(f"  look at {run}: {door.command('show', run)}")
+    return OK
+
+
 audit = group(
     "audit",
     log,
     verify,
+    accept,
     prove,
     verify_proof,
     export,

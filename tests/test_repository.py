@@ -177,7 +177,6 @@ _SUBJECT: Final = "a subject of its own, with rules that its importer need not k
 SMALL: Final = {
     "__main__": "the entry point",
     "capabilities.data._merge": _SUBJECT,
-    "capabilities.fs._trees": _SUBJECT,
     "capabilities.info._machine": _LOADED_LATER,
     "cli.demo.files.edits": "copied into the demo's folder",
     "cli.demo.files.flip": "copied into the demo's folder",
@@ -188,7 +187,6 @@ SMALL: Final = {
     "invocation.context._logger": _LOADED_LATER,
     "journal._own_key": "joins keys and reading, which know nothing of each other",
     "plugins._trial": _LOADED_LATER,
-    "plugins.worker._loop": _SUBJECT,
     "plugins.worker.process": "the first lines of a process of its own",
     "policy._joint_conditions": _SUBJECT,
     "policy._permissions": "asked before the gate is loaded",
@@ -198,6 +196,7 @@ SMALL: Final = {
     "spec.events._calls": "the events of one subject, beside those of others",
     "spec.events._deliveries": "the events of one subject, beside those of others",
     "spec.language._cel": "hides how the binding is loaded",
+    "testing._areas": _SUBJECT,
     "versions._older_reader": _LOADED_LATER,
 }
 """Small modules with one importer or none, and why each is no part of it."""

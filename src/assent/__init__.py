@@ -21,10 +21,9 @@ __version__ = "0.2.0"
 
 # The one place each public name is reached from.
 _HOMES = {
-    "AssentError": "assent.errors",
-    "LocalContext": "assent.invocation",
-    "Runtime": "assent.runtime",
-    "capability": "assent.invocation",
+    "assent.errors": "AssentError",
+    "assent.invocation": "LocalContext capability",
+    "assent.runtime": "Runtime",
 }
 
 __all__ = ["AssentError", "LocalContext", "Runtime", "__version__", "capability"]

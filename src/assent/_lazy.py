@@ -11,12 +11,13 @@ _Resolve: TypeAlias = Callable[[str], object]
 _List: TypeAlias = Callable[[], list[str]]
 
 
-def resolved_when_asked(package: str, homes: Mapping[str, str]) -> tuple[_Resolve, _List]:
-    """The `__getattr__` and `__dir__` (PEP 562) of a package whose public names are defined in the modules `homes`.
+def resolved_when_asked(package: str, modules: Mapping[str, str]) -> tuple[_Resolve, _List]:
+    """The `__getattr__` and `__dir__` (PEP 562) of a package: `modules` names its public names by where they are defined.
 
     A module is named as in an import statement of the package: `._child` is its own, `assent.errors` another's. Asking for
     a name that is in no module raises `AttributeError`, as for any other module.
     """
+    homes = {name: module for module, names in modules.items() for name in names.split()}
 
     def resolve(name: str) -> object:
         home = homes.get(name)

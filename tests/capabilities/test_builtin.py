@@ -59,7 +59,7 @@ rt = Runtime.open(sys.argv[1])
 rt.prepare_to_plan()
 rt.registry.snapshot().fingerprint
 print(*sorted(name for name in sys.modules if name.startswith("assent.capabilities.") and name in sys.argv[2:]))
-rt._capabilities.current().find("sys.noop").parse({})
+rt._core.capabilities.current().find("sys.noop").parse({})
 print(*sorted(name for name in sys.modules if name.startswith("assent.capabilities.") and name in sys.argv[2:]))
 """
     answer = subprocess.run(

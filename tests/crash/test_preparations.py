@@ -34,7 +34,7 @@ def terminals(scene: Scene) -> Iterator[Terminals]:
             pytest.skip("nothing on this machine confines programs")
     settings = scene.workspace / "assent.toml"
     settings.write_text(f'{settings.read_text()}\n[exec.rules.builds]\nprograms = ["sh"]\n')
-    with Terminals.at(scene.workspace, scene.env) as terminals:
+    with Terminals.at(scene.workspace, scene.env, scene.nursery) as terminals:
         terminals.write("builds.yaml", _WORKFLOW)
         yield terminals
 

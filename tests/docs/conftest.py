@@ -10,20 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.nursery import Nursery
+
 BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of somebody who has just installed Assent."""
+def home(tmp_path: Path, nursery: Nursery) -> Iterator[dict[str, str]]:
+    """The environment of somebody who has just installed Assent; what they type is forked."""
     dropped = ("ASSENT_", "CLICOLOR", "XDG_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     # A socket's path has 108 bytes at most, which pytest's own folders nearly use up.
     with tempfile.TemporaryDirectory(prefix="assent-") as sockets:
-        yield {
-            **kept,
-            "HOME": str(tmp_path / "home"),
-            "XDG_RUNTIME_DIR": sockets,
-            "NO_COLOR": "1",
-            "PATH": f"{BIN}{os.pathsep}{kept['PATH']}",
-        }
+        places = {"HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": sockets}
+        yield nursery.on_path({**kept, **places, "NO_COLOR": "1", "PATH": f"{BIN}{os.pathsep}{kept['PATH']}"})

@@ -16,8 +16,7 @@ import pytest
 
 from assent.errors import Json
 from assent.system import SystemIds
-
-ASSENT = [sys.executable, "-m", "assent"]
+from tests.support.nursery import Nursery
 
 WORKFLOW = """\
 name: release
@@ -57,18 +56,11 @@ class Shell:
 
     folder: Path
     env: dict[str, str]
+    nursery: Nursery
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*ASSENT, *words],
-            timeout=120,
-            cwd=self.folder,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ended = self.nursery.run(*words, cwd=self.folder, env=self.env)
+        return subprocess.CompletedProcess(words, ended.code, ended.out, ended.err)
 
     def json(self, *words: str) -> tuple[int, dict[str, Json]]:
         answer = self(*words, "--json")
@@ -81,11 +73,12 @@ class Shell:
         assert isinstance(value, list)
         return value
 
-    def terminal(self, *words: str) -> pexpect.spawn[str]:
-        """The command with a person at its terminal."""
+    def terminal(self, *words: str, is_forked: bool = True) -> pexpect.spawn[str]:
+        """The command with a person at its terminal, whose Ctrl-C does not reach a forked one."""
+        program, *more = [str(self.nursery.bin / "assent")] if is_forked else [sys.executable, "-m", "assent"]
         return pexpect.spawn(
-            ASSENT[0],
-            [*ASSENT[1:], *words],
+            program,
+            [*more, *words],
             cwd=str(self.folder),
             env=self.env | {"TERM": "dumb", "COLUMNS": "200"},
             encoding="utf-8",
@@ -100,7 +93,7 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path, nursery: Nursery) -> Shell:
     folder, home = tmp_path / "here", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
@@ -108,7 +101,7 @@ def shell(tmp_path: Path) -> Shell:
     (folder / "old.txt").write_text("old\n")
     dropped = ("ASSENT_", "XDG_", "NO_COLOR", "CLICOLOR")
     env = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    return Shell(folder, env | {"HOME": str(home)})
+    return Shell(folder, env | {"HOME": str(home)}, nursery)
 
 
 def finish(child: pexpect.spawn[str]) -> tuple[int | None, str]:
@@ -322,7 +315,7 @@ def test_nobody_approves_their_own_critical_step_at_the_prompt_either(shell: She
 
 
 def test_ctrl_c_at_the_question_leaves_the_run_waiting(shell: Shell) -> None:
-    child = shell.terminal("run", "w.yaml", "who=bob")
+    child = shell.terminal("run", "w.yaml", "who=bob", is_forked=False)
     child.expect_exact("[l]ater: ")
     child.sendintr()
     code, rest = finish(child)
@@ -336,7 +329,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(shell: Shell) -> None:
     (shell.folder / "s.yaml").write_text(
         "name: slow\nsteps:\n  - { name: a, capability: sys.sleep, inputs: { seconds: 3600 } }\n"
     )
-    child = shell.terminal("run", "s.yaml")
+    child = shell.terminal("run", "s.yaml", is_forked=False)
     child.expect_exact("started")
     child.sendintr()
     code, rest = finish(child)
@@ -353,7 +346,7 @@ from assent.sync import Runtime
 with Runtime.open(".") as rt:
     rt.session().call("io.fs.write_file", {"path": "left.txt", "content": "left"})
 """
-    subprocess.run([sys.executable, "-c", program], cwd=shell.folder, env=shell.env, check=True, timeout=120)
+    assert shell.nursery.run("-c", program, cwd=shell.folder, env=shell.env, kind="python").code == 0
     [run] = shell.list("runs")
     command = f"assent cancel {run['run_id']}"
     assert f"an open session; to end it and take back what it did: {command}" in shell("resume").stderr
@@ -376,24 +369,18 @@ def test_while_a_person_is_asked_somebody_else_may_decide(shell: Shell) -> None:
 
 
 def test_wait_follows_until_another_terminal_decides(shell: Shell) -> None:
-    command = [*ASSENT, "run", "w.yaml", "who=bob", "--wait=60s", "--json"]
-    with subprocess.Popen(
-        command,
-        cwd=shell.folder,
-        env=shell.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as waiting:
-        assert waiting.stderr is not None
+    words = ("run", "w.yaml", "who=bob", "--wait=60s", "--json")
+    waiting = shell.nursery.start(*words, cwd=shell.folder, env=shell.env)
+    assert waiting.stderr is not None
+    assert waiting.stdout is not None
+    with waiting.stdout, waiting.stderr:
         for line in waiting.stderr:
             if line.startswith("waiting"):
                 break
         [run] = shell.list("runs")
         assert shell("approve", str(run["run_id"])).returncode == 0
-        out, _ = waiting.communicate(timeout=60)
-    assert (waiting.returncode, json.loads(out)["status"]) == (0, "succeeded")
+        out = waiting.stdout.read()
+    assert (waiting.wait(60), json.loads(out)["status"]) == (0, "succeeded")
 
 
 # -- completion --------------------------------------------------------------------------------------------------------
@@ -405,8 +392,8 @@ def completed(shell: Shell, *words: str) -> list[str]:
         "COMP_WORDS": " ".join(("assent", *words)),
         "COMP_CWORD": str(len(words)),
     }
-    answer = subprocess.run(ASSENT, cwd=shell.folder, env=env, capture_output=True, text=True, check=False)
-    return [line.partition(",")[2] for line in answer.stdout.splitlines()]
+    answer = shell.nursery.run(cwd=shell.folder, env=env)
+    return [line.partition(",")[2] for line in answer.out.splitlines()]
 
 
 def test_the_shell_completes_commands_capabilities_and_runs(shell: Shell) -> None:

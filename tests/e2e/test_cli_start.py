@@ -17,11 +17,12 @@ NOT_FOR_READING = {
     "assent.invocation.call._pipeline",
     "assent.journal._writer",
     "assent.policy._engine",
-    "assent.runtime._runtime",
+    "assent.runtime._core",
     "asyncio",
     "cryptography",
     "jsonschema_rs",
     "pydantic",
+    "pydantic_core",
     "ssl",
     "yaml",
 }

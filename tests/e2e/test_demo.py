@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,18 @@ import pexpect
 import pytest
 
 from assent.cli.demo._stage import Fold
+from tests.support.nursery import Nursery
+from tests.support.plugins import write
 
 ASSENT = str(Path(sys.executable).with_name("assent"))
+_SMALL = """
+import sys
+import assent
+assent.__file__, sys.executable, *words = sys.argv[1:]
+from assent.cli import main
+sys.exit(main(words))
+"""
+"""The demo over another package than Assent's own hundreds of modules, whose commands are forked."""
 QUESTION = "Your decision"
 TREE = "sh ../digest.sh"
 
@@ -30,11 +41,20 @@ def home(tmp_path: Path) -> dict[str, str]:
     return {**kept, "HOME": str(tmp_path / "home"), "NO_COLOR": "1", "ASSENT_STATE": str(tmp_path / "theirs")}
 
 
-def terminal(folder: Path, home: dict[str, str]) -> pexpect.spawn[str]:
+@pytest.fixture
+def demo(tmp_path: Path, nursery: Nursery) -> list[str]:
+    """What is typed for `assent demo`; here it is short, because the package that is released is small."""
+    names = [f"module_{number}" for number in range(63)]  # more than are rewritten at once
+    package = write(tmp_path / "package", {f"{name}.py": "" for name in ("__init__", *names)})
+    return [sys.executable, "-c", _SMALL, str(package / "__init__.py"), str(nursery.bin / "python"), "demo"]
+
+
+def terminal(demo: list[str], folder: Path, home: dict[str, str]) -> pexpect.spawn[str]:
     """The demo in a terminal wide enough that no line is broken."""
+    program, *words = demo
     return pexpect.spawn(
-        ASSENT,
-        ["demo", "--keep", str(folder)],
+        program,
+        [*words, "--keep", str(folder)],
         env=home,
         encoding="utf-8",
         timeout=120,
@@ -62,10 +82,10 @@ def shell(lines: list[str], home: dict[str, str]) -> subprocess.CompletedProcess
 
 
 def test_reader_approves_with_a_key_and_can_type_every_line_again(
-    tmp_path: Path, home: dict[str, str]
+    tmp_path: Path, home: dict[str, str], demo: list[str]
 ) -> None:
     """In a terminal the demo waits for the reader's key; what it printed afterwards works in a shell of the reader's own."""
-    child = terminal(tmp_path / "demo", home)
+    child = terminal(demo, tmp_path / "demo", home)
     told = ""
     for _ in range(2):
         child.expect(QUESTION)
@@ -109,10 +129,10 @@ def test_reader_approves_with_a_key_and_can_type_every_line_again(
     assert not (tmp_path / "theirs").exists(), "nor a state that the reader's environment names"
 
 
-def test_program_gets_one_object(tmp_path: Path, home: dict[str, str]) -> None:
+def test_program_gets_one_object(tmp_path: Path, home: dict[str, str], demo: list[str]) -> None:
     """`--json` tells what happened, command by command; and a careless umask spoils nothing."""
     folder = tmp_path / "demo"
-    words = f"umask 002; exec {ASSENT} demo --yes-demo --json --keep {folder}"
+    words = f"umask 002; exec {shlex.join(demo)} --yes-demo --json --keep {folder}"
     ended = shell([words], home)
     assert (ended.returncode, ended.stderr, ended.stdout.count("\n")) == (0, "", 1)
     told = json.loads(ended.stdout)
@@ -130,12 +150,15 @@ def test_program_gets_one_object(tmp_path: Path, home: dict[str, str]) -> None:
     assert (status[facts["first_run"]], status[facts["second_run"]]) == ("rolled_back", "undone")
 
 
-@pytest.mark.parametrize(("key", "code", "status"), [("r", 3, "failed"), ("l", 4, "waiting")])
-def test_reader_may_say_no(tmp_path: Path, home: dict[str, str], key: str, code: int, status: str) -> None:
+@pytest.mark.parametrize(("key", "end"), [("r", (3, "failed")), ("l", (4, "waiting"))])
+def test_reader_may_say_no(
+    tmp_path: Path, home: dict[str, str], demo: list[str], key: str, end: tuple[int, str]
+) -> None:
     """A rejection is carried out, and neither it nor leaving the question open counts as success."""
-    child = terminal(tmp_path / "demo", home)
+    child = terminal(demo, tmp_path / "demo", home)
     child.expect(QUESTION)
     child.send(key)
+    code, status = end
     exit_code, told = ending(child)
     assert exit_code == code
     assert "by your decision" in told
@@ -144,10 +167,12 @@ def test_reader_may_say_no(tmp_path: Path, home: dict[str, str], key: str, code:
     assert {run["status"] for run in runs if run["workflow"] == "release"} & {status, "rolled_back"}
 
 
-def test_interrupt_is_clean_and_says_where_the_folder_is(tmp_path: Path, home: dict[str, str]) -> None:
+def test_interrupt_is_clean_and_says_where_the_folder_is(
+    tmp_path: Path, home: dict[str, str], demo: list[str]
+) -> None:
     """Ctrl-C at the question ends with 130, and the reader is told where things stand."""
     folder = tmp_path / "demo"
-    child = terminal(folder, home)
+    child = terminal(demo, folder, home)
     child.expect(QUESTION)
     child.sendintr()
     code, told = ending(child)
@@ -172,24 +197,34 @@ def test_folder_of_somebody_is_left_alone(tmp_path: Path, home: dict[str, str]) 
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
-def test_demo_that_goes_wrong_says_so(tmp_path: Path, home: dict[str, str]) -> None:
+def test_demo_that_goes_wrong_says_so(tmp_path: Path, home: dict[str, str], demo: list[str]) -> None:
     """Where a command ends otherwise than told, the demo stops with 1 and names it: here `sha256sum` lies."""
     liar = tmp_path / "bin"
     liar.mkdir()
     (liar / "sha256sum").write_text("#!/bin/sh\ncat >/dev/null\nexit 7\n")
     (liar / "sha256sum").chmod(0o755)
-    words = f"{ASSENT} demo --yes-demo --keep {tmp_path}/demo"
-    ended = shell([words], {**home, "PATH": f"{Path(ASSENT).parent}:{liar}:{home['PATH']}"})
+    words = f"{shlex.join(demo)} --yes-demo --keep {tmp_path}/demo"
+    ended = shell([words], {**home, "PATH": f"{liar}:{home['PATH']}"})
     assert ended.returncode == 1
     assert "DEMO_FAILED" in ended.stderr
     assert f"left as it stands: {tmp_path}/demo" in ended.stderr
 
 
-def test_unattended_it_prints_little_leaves_nothing_and_fits_a_terminal(home: dict[str, str]) -> None:
-    """At most 120 lines of 80 columns, a long command over two counted as two; the folder is gone afterwards."""
+def test_unattended_it_prints_little_leaves_nothing_and_fits_a_terminal(clean_env: dict[str, str]) -> None:
+    """The whole demo, as a reader starts it: at most 120 lines of 80 columns, a long command over two counted as two.
+
+    The folder is gone afterwards.
+    """
     # A short name, as the folder for temporary files has: sockets and commands hold it.
     with tempfile.TemporaryDirectory(prefix="t") as temporary:
-        ended = shell([f"{ASSENT} demo --yes-demo"], {**home, "TMPDIR": temporary, "COLUMNS": "80"})
+        env = {
+            **clean_env,
+            "HOME": f"{temporary}/home",
+            "TMPDIR": temporary,
+            "COLUMNS": "80",
+            "NO_COLOR": "1",
+        }
+        ended = shell([f"{ASSENT} demo --yes-demo"], env)
         left = [*Path(temporary).glob("assent-demo*")]
     assert ended.returncode == 0, ended.stdout + ended.stderr
     lines = ended.stdout.splitlines()

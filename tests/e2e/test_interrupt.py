@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.nursery import Nursery
 from tests.support.own_places import own_places
 from tests.support.terminals import Running, Terminals
 
@@ -66,10 +67,10 @@ steps:
 
 
 @pytest.fixture
-def terminals(tmp_path: Path, clean_env: dict[str, str]) -> Iterator[Terminals]:
+def terminals(tmp_path: Path, clean_env: dict[str, str], nursery: Nursery) -> Iterator[Terminals]:
     workspace = tmp_path / "ws"
     workspace.mkdir()
-    with own_places(tmp_path, clean_env) as env, Terminals.at(workspace, env) as terminals:
+    with own_places(tmp_path, clean_env) as env, Terminals.at(workspace, env, nursery) as terminals:
         for text in (_NAPS, _READS, _ROLLS_BACK, _IS_DEAF):
             terminals.write(f"{text.split()[1]}.yaml", text)
         resize(terminals, HUGE_BYTES)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.nursery import Nursery
 from tests.support.terminals import PATIENCE_S, Terminals, terminals_with_programs
 
 _WORKFLOW = """\
@@ -40,9 +41,11 @@ def marker() -> str:
 
 
 @pytest.fixture
-def terminals(tmp_path: Path, clean_env: dict[str, str], marker: str) -> Iterator[Terminals]:
+def terminals(
+    tmp_path: Path, clean_env: dict[str, str], nursery: Nursery, marker: str
+) -> Iterator[Terminals]:
     config = '[exec.rules.all]\nprograms = ["sh"]\n[sandbox]\nwall = "1h"\n'
-    with terminals_with_programs(tmp_path, clean_env, config) as terminals:
+    with terminals_with_programs(tmp_path, clean_env, nursery, config) as terminals:
         for name in ("run", "run_captured"):
             terminals.write(f"{name}.yaml", _WORKFLOW.format(name=name, marker=marker))
         yield terminals

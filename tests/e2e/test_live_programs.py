@@ -10,6 +10,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.support.nursery import Nursery
 from tests.support.terminals import PATIENCE_S, Terminals, terminals_with_programs
 
 # Each ends only when somebody has seen what it printed first.
@@ -31,9 +32,9 @@ def gate(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def terminals(tmp_path: Path, clean_env: dict[str, str], gate: Path) -> Iterator[Terminals]:
+def terminals(tmp_path: Path, clean_env: dict[str, str], nursery: Nursery, gate: Path) -> Iterator[Terminals]:
     config = f'[exec.rules.all]\nprograms = ["sh"]\nread_only = ["{gate}"]\n'
-    with terminals_with_programs(tmp_path, clean_env, config) as terminals:
+    with terminals_with_programs(tmp_path, clean_env, nursery, config) as terminals:
         for name in ("run", "run_captured"):
             terminals.write(f"{name}.yaml", _WORKFLOW.format(name=name, gate=gate))
         yield terminals

@@ -15,8 +15,6 @@ import logging
 import os
 import random
 import string
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -40,6 +38,7 @@ from assent.spec.frozen import thaw
 from assent.spec.masking import places
 from assent.spec.secret_text import REFERENCE_FORMAT, TEXT_FORMAT
 from assent.versions.samples import samples
+from tests.support.nursery import Nursery
 from tests.support.web import Asked, Reply, Site, serving
 
 COUNT: Final = 500
@@ -384,7 +383,7 @@ async def _all_of_them(place: Path, state: Path, site: Site, told: Told) -> None
             told((await rt.replay(run)).to_json())
         told(rt.metrics.snapshot())
         # What was used was really used, and stands in the ledger by its name.
-        journal = rt._ready.journal
+        journal = rt._core.ready.journal
         asked_for = {
             leaf.event.secret for leaf in leaves_at_once(journal) if isinstance(leaf.event, SecretAccessed)
         }
@@ -411,7 +410,7 @@ def _workflow(names: list[str]) -> Any:
 
 @pytest.mark.parametrize("point", ["effect.after:1", "commit.before:3"])
 def test_a_killed_process_and_its_successor_leave_no_trace(
-    tmp_path: Path, search: Search, point: str
+    tmp_path: Path, search: Search, nursery: Nursery, point: str
 ) -> None:
     """The command line, its output, the logs and the state, killed at three points and resumed."""
     names = [*SECRETS][:TOGETHER]
@@ -432,23 +431,8 @@ def test_a_killed_process_and_its_successor_leave_no_trace(
             (["call", "net.http.post", *words], {VARIABLE: point}),
             (["resume"], {}),
         ):
-            ended = subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "assent",
-                    *command,
-                    "--workspace",
-                    str(place),
-                    "--state",
-                    str(tmp_path / "state"),
-                ],
-                env={**environment, **more},
-                capture_output=True,
-                check=False,
-                timeout=120,
-                stdin=subprocess.DEVNULL,
-            )
-            shown += ended.stdout + ended.stderr
+            places = ("--workspace", str(place), "--state", str(tmp_path / "state"))
+            ended = nursery.run(*command, *places, cwd=tmp_path, env={**environment, **more})
+            shown += (ended.out + ended.err).encode()
     assert not search.found_in(shown), shown
     assert search.files(tmp_path / "state", tmp_path / "config") == []

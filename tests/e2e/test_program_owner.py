@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from tests.support.nursery import Nursery
 from tests.support.own_places import own_places
 from tests.support.terminals import Running, Terminals
 
@@ -70,10 +71,10 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def terminals(tmp_path: Path, clean_env: dict[str, str]) -> Iterator[Terminals]:
+def terminals(tmp_path: Path, clean_env: dict[str, str], nursery: Nursery) -> Iterator[Terminals]:
     workspace = tmp_path / "ws"
     workspace.mkdir()
-    with own_places(tmp_path, clean_env) as env, Terminals.at(workspace, env) as terminals:
+    with own_places(tmp_path, clean_env) as env, Terminals.at(workspace, env, nursery) as terminals:
         terminals.write("deletes.yaml", _DELETES)
         terminals.write("old.txt", "old\n")
         yield terminals

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,22 +157,14 @@ def test_callers_of_what_a_compatible_version_replaced_are_served_by_it(workspac
 
 
 def test_a_program_that_replaces_a_version_is_held_to_the_same(
-    tmp_path: Path, clean_env: dict[str, str]
+    tmp_path: Path, clean_env: dict[str, str], nursery: Nursery
 ) -> None:
     """What leads from the old version to the new one makes the difference."""
     with own_places(tmp_path, clean_env) as env:
 
         def run(what: str) -> list[dict[str, Any]]:
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM, what],
-                cwd=tmp_path,
-                env=env,
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=True,
-            )
-            return [json.loads(line) for line in done.stdout.splitlines()]
+            done = nursery.run("-c", PROGRAM, what, cwd=tmp_path, env=env, kind="python")
+            return [json.loads(line) for line in done.out.splitlines()]
 
         assert [one["outputs"] for one in run("one")] == ["ada", "ada"]
         assert [one["code"] for one in run("two")] == ["VERSION_NOT_FOUND", "VERSION_BREAKING"]

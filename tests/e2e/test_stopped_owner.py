@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.nursery import Nursery
 from tests.support.own_places import own_places
 from tests.support.terminals import Terminals
 
@@ -39,10 +40,10 @@ steps:
 
 
 @pytest.fixture
-def terminals(tmp_path: Path, clean_env: dict[str, str]) -> Iterator[Terminals]:
+def terminals(tmp_path: Path, clean_env: dict[str, str], nursery: Nursery) -> Iterator[Terminals]:
     workspace = tmp_path / "ws"
     workspace.mkdir()
-    with own_places(tmp_path, clean_env) as env, Terminals.at(workspace, env) as terminals:
+    with own_places(tmp_path, clean_env) as env, Terminals.at(workspace, env, nursery) as terminals:
         terminals.write("naps.yaml", _NAPS)
         terminals.write("deletes.yaml", _DELETES)
         terminals.write("writes.yaml", _WRITES)

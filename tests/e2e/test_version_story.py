@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +13,7 @@ from assent.journal import SqliteReader, leaves_at_once
 from assent.runtime.service._reading import Reader
 from assent.runtime.settings.effective import Settings
 from assent.spec.events import kinds as ev
+from tests.support.nursery import Nursery
 from tests.support.orders import ID, ONE, TWO
 from tests.support.own_places import own_places
 from tests.support.version_story import CHAPTERS
@@ -36,15 +35,15 @@ def places(tmp_path: Path, clean_env: dict[str, str]) -> Iterator[tuple[Path, di
         yield workspace, env
 
 
-def told(chapter: str, workspace: Path, env: dict[str, str], *, killed_at: str | None = None) -> int:
+def told(
+    nursery: Nursery, chapter: str, workspace: Path, env: dict[str, str], *, killed_at: str | None = None
+) -> int:
     """Tell a chapter in a process of its own; how that ended."""
     armed = {**env, "PYTHONPATH": str(ROOT), **({VARIABLE: killed_at} if killed_at else {})}
-    command = [sys.executable, "-m", "tests.support.version_story", chapter, str(workspace)]
-    done = subprocess.run(
-        command, env=armed, cwd=workspace, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode in (0, KILLED), done.stderr
-    return done.returncode
+    words = ("-m", "tests.support.version_story", chapter, str(workspace))
+    done = nursery.run(*words, cwd=workspace, env=armed, kind="python")
+    assert done.code in (0, KILLED), done.err
+    return done.code
 
 
 def changes(workspace: Path, env: dict[str, str]) -> list[Any]:
@@ -92,21 +91,23 @@ def check_the_story(workspace: Path, env: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_a_second_version_comes_fails_comes_again_and_the_first_one_goes(
-    places: tuple[Path, dict[str, str]],
+    places: tuple[Path, dict[str, str]], nursery: Nursery
 ) -> None:
     """1.0 in use, 2.0 refused, accepted with transformers, tried, labelled instead of 1.0, and 1.0 retired."""
     for chapter in CHAPTERS:
-        assert told(chapter, *places) == 0
+        assert told(nursery, chapter, *places) == 0
     check_the_story(*places)
 
 
 @pytest.mark.slow
-def test_the_same_story_comes_out_however_often_it_is_killed(places: tuple[Path, dict[str, str]]) -> None:
+def test_the_same_story_comes_out_however_often_it_is_killed(
+    places: tuple[Path, dict[str, str]], nursery: Nursery
+) -> None:
     """Each chapter dies of SIGKILL at one place after another, and goes on."""
     kills = 0
     for chapter in CHAPTERS:
         for place in PLACES:
-            kills += told(chapter, *places, killed_at=place) == KILLED
-        assert told(chapter, *places) == 0
+            kills += told(nursery, chapter, *places, killed_at=place) == KILLED
+        assert told(nursery, chapter, *places) == 0
     assert kills >= len(CHAPTERS), "the story was hardly killed at all"
     check_the_story(*places)

@@ -24,8 +24,8 @@ def every_run_replays_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     close = Bench.close
 
     async def replaying(bench: Bench) -> None:
-        if bench._services is not None:
-            for row in rows_at_once(bench._ready.journal, "runs"):
+        if bench._core._services is not None:
+            for row in rows_at_once(bench._core.ready.journal, "runs"):
                 await _replay(bench, RunId(str(row["run_id"])))
         await close(bench)
 
@@ -33,14 +33,14 @@ def every_run_replays_equal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _replay(bench: Bench, run: RunId) -> None:
-    before = await bench._ready.journal.head()
+    before = await bench._core.ready.journal.head()
     try:
         report = await bench.replay(run)
     except WorldError:  # Its data was erased.
         return
-    assert await bench._ready.journal.head() == before, "a replay writes nothing"
+    assert await bench._core.ready.journal.head() == before, "a replay writes nothing"
     policies = {getattr(event, "policy", report.policy[1]) for event in bench.recorded(run)}
-    is_same = policies == {report.policy[1]} and not report.capabilities and bench.gate.is_open
+    is_same = policies == {report.policy[1]} and not report.capabilities and bench._core.gate.is_open
     was_shut = any(getattr(event, "code", None) == "POLICY_ERROR" for event in bench.recorded(run))
     if is_same and not was_shut:
         assert report.is_equal, report.to_json()

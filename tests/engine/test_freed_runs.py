@@ -51,7 +51,7 @@ async def test_a_run_whose_caller_left_is_let_go_of_once_it_has_ended(place: Pla
         waiting.cancel()
         await asyncio.wait({waiting})
         [run] = await rt.unfinished()
-        assert rt._running.under_way() == [run]
+        assert rt._core.running.under_way() == [run]
         pause.go_on.set()
         async with asyncio.timeout(30):
             while await rt.unfinished():  # noqa: ASYNC110 - it goes on by itself, and nobody is told when it ends

@@ -17,7 +17,7 @@ from assent.errors import Json
 from assent.invocation import BoundCapability, HookedCall, LifecycleEvent, Subscription
 from assent.journal import at_once, rows_at_once
 from assent.policy import PolicyEngine
-from assent.runtime._runtime import Runtime
+from assent.runtime._core import Core
 from assent.spec.ids import RunId
 from tests.support.bodies import Place
 
@@ -48,7 +48,7 @@ class Watch:
         self.counts = Counts()
         self.is_on = False
         self._events: Subscription | None = None
-        self._runtime: Runtime | None = None
+        self._core: Core | None = None
         for cls, name, counter in (
             (BoundCapability, "parse", "parsed"),
             (BoundCapability, "result", "checked"),
@@ -64,40 +64,40 @@ class Watch:
 
         return counted
 
-    def attach(self, rt: Runtime) -> None:
+    def attach(self, core: Core) -> None:
         """Begin to count, with one hook of each kind."""
-        self._runtime, self.is_on = rt, True
-        self._events = rt.lifecycle.subscribe()
+        self._core, self.is_on = core, True
+        self._events = core.lifecycle.subscribe()
 
         def note(kind: str) -> Callable[[HookedCall], None]:
             return lambda call: self.counts.hooks.append(f"{kind} {call.capability}")
 
-        rt.hooks.before(id="b")(note("before"))
-        rt.hooks.after(id="a")(note("after"))
-        rt.hooks.catch(id="c")(note("catch"))
-        rt.hooks.finally_(id="f")(note("finally"))
+        core.hooks.before(id="b")(note("before"))
+        core.hooks.after(id="a")(note("after"))
+        core.hooks.catch(id="c")(note("catch"))
+        core.hooks.finally_(id="f")(note("finally"))
 
     def end(self, run: str | None = None) -> Counts:
         """What was counted; `run`: whose journal is looked at."""
         self.is_on = False
         assert self._events is not None
-        assert self._runtime is not None
+        assert self._core is not None
         told: list[LifecycleEvent] = self._events.take()
         self.counts.told = Counter((event.subject.value, event.stage.value) for event in told)
-        self.counts.metrics = self._runtime.metrics.snapshot()
+        self.counts.metrics = self._core.metrics.snapshot()
         if run is not None:
-            self.counts.journal = kinds_of(self._runtime, run)
+            self.counts.journal = kinds_of(self._core, run)
         return self.counts
 
 
-def journal_of(rt: Runtime) -> Any:
+def journal_of(core: Core) -> Any:
     """The journal that a runtime keeps to itself."""
-    return vars(rt)["_services"].journal
+    return core.ready.journal
 
 
-def kinds_of(rt: Runtime, run: str) -> list[str]:
+def kinds_of(core: Core, run: str) -> list[str]:
     """What kinds of events a run has."""
-    return [leaf.event.kind for leaf in at_once(journal_of(rt).events(RunId(run)))]
+    return [leaf.event.kind for leaf in at_once(journal_of(core).events(RunId(run)))]
 
 
 def one_step(capability: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ Way = Callable[[Place, Watch, str, pytest.MonkeyPatch], Counts]
 def python_call(place: Place, watch: Watch, capability: str, monkeypatch: pytest.MonkeyPatch) -> Counts:
     async def body() -> Counts:
         async with place.open() as rt:
-            watch.attach(rt)
+            watch.attach(rt._core)
             return watch.end((await rt.call(capability, CALLS[capability])).run_id)
 
     return asyncio.run(body())
@@ -121,7 +121,7 @@ def session_call(place: Place, watch: Watch, capability: str, monkeypatch: pytes
     async def body() -> Counts:
         async with place.open() as rt:
             session = await rt.session()
-            watch.attach(rt)
+            watch.attach(rt._core)
             await session.call(capability, CALLS[capability])
             await session.close()
             return watch.end(session.run_id)
@@ -132,7 +132,7 @@ def session_call(place: Place, watch: Watch, capability: str, monkeypatch: pytes
 def workflow_step(place: Place, watch: Watch, capability: str, monkeypatch: pytest.MonkeyPatch) -> Counts:
     async def body() -> Counts:
         async with place.open() as rt:
-            watch.attach(rt)
+            watch.attach(rt._core)
             return watch.end((await rt.run(one_step(capability))).run_id)
 
     return asyncio.run(body())
@@ -142,9 +142,9 @@ def replay(place: Place, watch: Watch, capability: str, monkeypatch: pytest.Monk
     async def body() -> Counts:
         async with place.open() as rt:
             run = (await rt.call(capability, CALLS[capability])).run_id
-            before = kinds_of(rt, run)
+            before = kinds_of(rt._core, run)
         async with place.open() as rt:
-            watch.attach(rt)
+            watch.attach(rt._core)
             report = await rt.replay(run)
             assert report.is_equal, report.to_json()
             counts = watch.end(run)
@@ -169,20 +169,20 @@ def typed(place: Place, watch: Watch, words: list[str], monkeypatch: pytest.Monk
     place.workspace.mkdir(exist_ok=True)
     monkeypatch.setenv("HOME", str(place.root))
     monkeypatch.setenv("ASSENT_LEDGER_KEY", str(place.root / "ledger.key"))
-    start, close = Runtime.start, Runtime.close
+    start, close = Core.start, Core.close
     ended: list[Counts] = []
 
-    async def started(self: Runtime, *args: Any) -> None:
+    async def started(self: Core, *args: Any) -> None:
         await start(self, *args)
         watch.attach(self)
 
-    async def closed(self: Runtime) -> None:
+    async def closed(self: Core) -> None:
         runs = list(rows_at_once(journal_of(self), "runs"))
         ended.append(watch.end(str(runs[-1]["run_id"])))
         await close(self)
 
-    monkeypatch.setattr(Runtime, "start", started)
-    monkeypatch.setattr(Runtime, "close", closed)
+    monkeypatch.setattr(Core, "start", started)
+    monkeypatch.setattr(Core, "close", closed)
     where = ["--workspace", str(place.workspace), "--state", str(place.root / "state")]
     assert main([*words, *where, "--json"]) == 0
     return ended[0]

@@ -160,13 +160,13 @@ async def test_an_outcome_and_the_next_step_share_a_commit_when_that_is_prepared
     slow.hooks["b"] = turn
     async with place.open() as rt:
         slow.register(rt)
-        append = rt._ready.journal.append
+        append = rt._core.ready.journal.append
 
         async def noting(batch: Any) -> Any:
             appended.append([event.kind for event in batch.events])
             return await append(batch)
 
-        monkeypatch.setattr(rt._ready.journal, "append", noting)
+        monkeypatch.setattr(rt._core.ready.journal, "append", noting)
         await rt.run(workflow(put("a"), put("b", "box.slow")))
     assert ["step.succeeded", "step.started"] in appended
 
@@ -261,7 +261,7 @@ async def test_a_preparation_that_will_not_be_stopped_leads_to_nothing(place: Pl
         slow.register(rt)
         running = asyncio.ensure_future(rt.run(workflow(put("a", "box.slow"))))
         await reached.wait()
-        [run] = rt._running.under_way()
+        [run] = rt._core.running.under_way()
         result = await rt.cancel(run)
         assert (result.status, (await running).status) == (RunState.CANCELLED, RunState.CANCELLED)
         assert (cleaned, place.box.values) == (["a"], {})
@@ -279,7 +279,7 @@ async def test_a_thread_that_prepares_is_asked_to_end(place: Place) -> None:
         rt.register(put_spec("box.slow"), place.box.handler(prepare=prepare))
         running = asyncio.ensure_future(rt.run(workflow(put("a", "box.slow"))))
         await asyncio.get_running_loop().run_in_executor(None, reached.wait, 30)
-        await rt.cancel(rt._running.under_way()[0])
+        await rt.cancel(rt._core.running.under_way()[0])
         assert ((await running).status, heard) == (RunState.CANCELLED, [True])
 
 
@@ -357,7 +357,7 @@ async def test_a_run_that_breaks_ends_what_is_being_prepared(
         slow.register(rt)
         await rt.call("box.put", {"key": "first"})  # what is registered is on record
         with monkeypatch.context() as patch:
-            patch.setattr(rt._ready.journal, "append", full)
+            patch.setattr(rt._core.ready.journal, "append", full)
             with pytest.raises(WorldError):
                 await rt.run(workflow(alone("a"), alone("b", "box.put")))
         assert slow.ended == ["a"]
@@ -380,7 +380,7 @@ async def test_a_policy_that_changed_meanwhile_is_asked_afresh(place: Place, slo
         slow.register(rt)
         running = asyncio.ensure_future(rt.run(workflow(put("a", "box.slow"))))
         await pause.reached.wait()
-        rt.gate.replace(PolicyEngine.from_dict(DENY))
+        rt._core.gate.replace(PolicyEngine.from_dict(DENY))
         pause.go_on.set()
         result = await running
         assert (states(result), cleaned, place.box.values) == ({"a": "denied"}, ["a"], {})
@@ -398,12 +398,12 @@ async def test_what_was_prepared_while_the_gate_was_shut_is_prepared_again_after
         slow.register(rt)
         running = asyncio.ensure_future(rt.run(workflow(put("first"), put("a", "box.slow"))))
         await pause.reached.wait()
-        rt.gate.shut(InputError("POLICY_INVALID", "it can't be read"))
+        rt._core.gate.shut(InputError("POLICY_INVALID", "it can't be read"))
         pause.go_on.set()
         assert (await running).status is RunState.RUNNING
         assert place.box.values == {"first": "first"}
         slow.hooks["a"] = again
-        rt.gate.replace(PolicyEngine.from_dict(ALLOW))
+        rt._core.gate.replace(PolicyEngine.from_dict(ALLOW))
         again.go_on.set()
         [result] = await rt.resume((await rt.unfinished())[0])
         assert (result.status, slow.ended) == (RunState.SUCCEEDED, ["a", "a"])
@@ -440,11 +440,11 @@ async def test_a_gate_that_opens_lets_others_begin_while_an_effect_is_under_way(
                 rt.run(workflow(alone("a", "box.put"), alone("b", "box.put"), put("c", depends_on=["b"])))
             )
             await short.reached.wait()
-            rt.gate.shut(InputError("POLICY_INVALID", "it can't be read"))
+            rt._core.gate.shut(InputError("POLICY_INVALID", "it can't be read"))
             short.go_on.set()
             await told.until("step.succeeded", "b")
-            rt.gate.replace(PolicyEngine.from_dict(ALLOW))
-            rt._running.wake()
+            rt._core.gate.replace(PolicyEngine.from_dict(ALLOW))
+            rt._core.running.wake()
             await told.until("step.succeeded", "c")
         long.go_on.set()
         assert (await running).status is RunState.SUCCEEDED
@@ -482,7 +482,7 @@ async def test_a_retry_whose_policy_changed_while_it_was_prepared_is_tried_again
         retry = {"max_attempts": 2, "backoff": {"initial": "1ms"}}
         running = asyncio.ensure_future(rt.run(workflow(put("a", "box.slow", retry=retry))))
         await pause.reached.wait()
-        rt.gate.replace(PolicyEngine.from_dict(policy({"id": "another", "decision": "ALLOW"})))
+        rt._core.gate.replace(PolicyEngine.from_dict(policy({"id": "another", "decision": "ALLOW"})))
         pause.go_on.set()
         result = await running
         assert (result.status, len(slow.ended)) == (RunState.SUCCEEDED, 3)

@@ -35,7 +35,7 @@ def look(key: str, **fields: Any) -> dict[str, Any]:
 
 def counted(rt: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many events each append had, from now on."""
-    journal, sizes = rt._ready.journal, list[int]()
+    journal, sizes = rt._core.ready.journal, list[int]()
     real = journal.append
 
     async def append(batch: Any) -> Any:
@@ -151,7 +151,7 @@ async def test_what_was_read_is_dropped_where_it_can_not_be_kept(
         glance(place, rt)
         assert (await rt.run(workflow(put("first")))).status is RunState.SUCCEEDED
         with monkeypatch.context() as patch:
-            patch.setattr(rt._ready.journal, "append", full)
+            patch.setattr(rt._core.ready.journal, "append", full)
             with pytest.raises(WorldError, match="no space is left"):
                 await rt.run(workflow(look("a")))
         assert place.box.count("execute", "a") == 1

@@ -55,7 +55,7 @@ async def test_a_failed_run_fails_again_from_its_snapshot_on_a_machine_that_neve
     async with other.open() as rt:
         report = await rt.replay(Snapshot.load(snapshot.dump()))
         assert await rt.unfinished() == []
-        assert list(rows_at_once(rt._ready.journal, "runs")) == []
+        assert list(rows_at_once(rt._core.ready.journal, "runs")) == []
     assert report.is_equal, report.to_json()["differences"]
     assert (report.recorded_status, report.replayed_status) == ("rolled_back", "rolled_back")
     assert (other.box.values, other.box.log) == ({}, [])
@@ -80,7 +80,7 @@ async def test_a_snapshot_tells_where_a_run_stands(place: Place) -> None:
         assert (document["run"], document["status"], document["phase"]) == (run, "waiting", "forward")
         assert document["state"]["steps"]["b"]["status"] == "awaiting_approval"
         assert [*document["versions"]["capabilities"]] == ["box.put@1.0.0", "box.put_high@1.0.0"]
-        assert document["versions"]["policy"] == rt.gate.digest
+        assert document["versions"]["policy"] == rt._core.gate.digest
         await rt.approve(run, principal=user("bob"))
         done = await rt.snapshot(run)
         assert waiting.document == document, "what came later does not show in it"
@@ -167,7 +167,7 @@ async def test_a_snapshot_of_a_snapshots_recording_hides_the_same(place: Place) 
     async with place.open() as rt:
         step = {"name": "login", "capability": "box.login", "inputs": {"key": "k", "token": SECRET}}
         snapshot = await logged_in(rt, place, workflow(step), {})
-        again = snapshot_run(recording_of(snapshot), rt._capabilities.current().exact, version="x")
+        again = snapshot_run(recording_of(snapshot), rt._core.capabilities.current().exact, version="x")
     assert again.document["masked"] == snapshot.document["masked"]
 
 
@@ -224,14 +224,14 @@ async def test_a_handlers_call_can_be_frozen_and_restored(place: Place) -> None:
     place.box.before["a"] = freeze
     async with place.open() as rt:
         result = await rt.run(workflow(put("a")))
-        bound = rt._capabilities.current().find("box.put")
+        bound = rt._core.capabilities.current().find("box.put")
         [snapshot] = taken
         document: Any = snapshot.document
         assert (document["run"], document["step"], document["phase"]) == (result.run_id, "a", "executing")
         assert document["tasks"] == {"part": "execute", "cleanups": 0, "is_over": False}
         assert document["prepared"] == {"had": False, "old": None}
-        world = rt._ready.world.simulate()
-        context = restore_call(Snapshot.load(snapshot.dump()), bound, world=world, blobs=rt._ready.blobs)
+        world = rt._core.ready.world.simulate()
+        context = restore_call(Snapshot.load(snapshot.dump()), bound, world=world, blobs=rt._core.ready.blobs)
         assert context.snapshot() == snapshot
         assert (context.state.get(StateKey("seen", int)), context.meta) == (7, {"note": "before the effect"})
         assert context.world.is_simulated

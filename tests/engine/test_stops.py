@@ -105,13 +105,13 @@ async def test_a_run_that_stops_prepares_no_further_attempt(place: Place) -> Non
                 or rt.kinds((await rt.unfinished())[0]).count("step.attempt_failed") < 2
             ):
                 await asyncio.sleep(0.001)
-        rt.gate.replace(
+        rt._core.gate.replace(
             PolicyEngine.from_dict(
                 policy(rule("no", "DENY", **{"if": "inputs.key == 'a'"}), rule("all", without_approval=True))
             )
         )
         place.clock.ms += 3_700_000
-        rt._running.wake()
+        rt._core.running.wake()
         held.go_on.set()
         result = await running
         assert states(result) == {"a": "denied", "b": "failed", "held": "compensated"}

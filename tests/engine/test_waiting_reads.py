@@ -12,7 +12,7 @@ from assent.engine import Services
 from assent.journal import Blobs, Journal
 from assent.policy import PolicyEngine
 from assent.spec.states import RunState
-from tests.support.bodies import Bench, Place, policy, put, rule, states, user, workflow
+from tests.support.bodies import Bench, BenchCore, Place, policy, put, rule, states, user, workflow
 
 _READS = frozenset({"head", "leaves", "events", "payload", "rows"})
 ASKING = policy(
@@ -47,13 +47,19 @@ def _waiting(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
     return read
 
 
-class FarBench(Bench):
-    """A runtime whose journal is far away."""
+class FarCore(BenchCore):
+    """Its journal is far away."""
 
     def services(self, journal: Journal, blobs: Blobs) -> Services:
         services = super().services(journal, blobs)
         far: Any = FarJournal(journal)  # `Any`: it has the journal's methods, which no type says
         return dataclasses.replace(services, journal=far)
+
+
+class FarBench(Bench):
+    """A runtime around such a one."""
+
+    _CORE = FarCore
 
 
 async def _opened(place: Place, stack: AsyncExitStack) -> FarBench:

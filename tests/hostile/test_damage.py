@@ -23,9 +23,11 @@ from assent.journal import (
     rows_at_once,
     verify_ledger,
 )
+from assent.journal._blobs import BlobStore
 from assent.journal._merkle import leaf_hash
 from assent.journal._report import VerifyReport
 from assent.journal._schema import LEDGER_FILE, PROJECTIONS
+from assent.journal._verify import verify
 from tests.support.ledgers import SIGNER
 from tests.support.living_ledger import LivingLedger
 
@@ -188,3 +190,23 @@ async def test_a_pre_image_that_is_lost_or_changed_is_a_finding(tmp_path: Path) 
         assert report.faults[0].seq is not None
         if not blob.exists():
             blob.write_bytes(content)
+
+
+async def test_a_run_that_is_erased_while_its_ledger_is_verified_is_no_damage(tmp_path: Path) -> None:
+    """Verification sees one moment of the ledger; the blobs of a run that is erased meanwhile are gone, and not lost."""
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "assent.toml").write_text(f'[ledger]\nkey = "{tmp_path / "key"}"\n', encoding="utf-8")
+    (workspace / "a.txt").write_text("before\n" * 1000, encoding="utf-8")
+    async with Runtime.open(workspace=workspace) as runtime:
+        written = await runtime.call("io.fs.write_file", {"path": "a.txt", "content": "after"})
+        with SqliteRecord.open(workspace / ".assent" / LEDGER_FILE) as record:
+            with pytest.raises(WorldError, match="keeps the file's log"):
+                await runtime.erase(written.run_id)
+            origin = next(record.checkpoints())[1].partition("\n")[0]
+            key = Ed25519FileSigner.open(tmp_path / "key").named(origin)
+            blobs = BlobStore(workspace / ".assent" / "blobs")
+            verifier = [Ed25519Verifier.from_vkey(key.vkey)]
+            report = verify(record, verifier, projector=RunProjector(), signer=key, blobs=blobs)
+    assert report.is_good, report.faults
+    assert report.blobs == 0

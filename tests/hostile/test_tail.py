@@ -23,6 +23,9 @@ from assent.journal import Ed25519FileSigner, Ed25519Verifier, SqliteReader, ver
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._schema import LEDGER_FILE
 from assent.journal._sqlite import SqliteJournal
+from assent.runtime.service import requests
+from assent.runtime.service.process import perform
+from assent.runtime.settings.effective import Settings
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.system import SystemClock, SystemEntropy
@@ -54,6 +57,12 @@ class Attacked:
             signer_for=Ed25519FileSigner.open(self.key).named,
             clock=SystemClock(),
             entropy=SystemEntropy(),
+        )
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.resolve(
+            workspace=self.workspace, environ={"HOME": str(self.workspace)}, cwd=self.workspace
         )
 
     def copied(self, folder: Path) -> Attacked:
@@ -340,6 +349,24 @@ def test_what_vouches_for_the_tail_can_neither_be_changed_nor_left_out(attacked:
 def test_a_tail_that_nobody_changed_is_sealed(attacked: Attacked) -> None:
     """The benign twin: what a kill left is gone on with."""
     assert refused(attacked) == ""
+
+
+def test_an_export_is_of_a_sealed_ledger(attacked: Attacked, tmp_path: Path) -> None:
+    """Where nobody owns the state the export seals it first, so that whoever gets it can check all of it."""
+    size = len(entries(attacked.ledger))
+    perform(requests.Export(folder="out", base=str(tmp_path)), attacked.settings)
+    report = perform(requests.VerifyExport(folder=str(tmp_path / "out")), attacked.settings)
+    assert (report.ok, report.unsigned, report.size) == (True, 0, size + 1)
+
+
+def test_a_tail_that_fails_is_not_exported(attacked: Attacked, tmp_path: Path) -> None:
+    """What nothing vouches for is neither sealed nor handed on."""
+    rows = entries(attacked.ledger)
+    put(attacked.ledger, [*rows, *written([*map(leaf_of, rows), approval_of(attacked)])[-1:]])
+    with pytest.raises(AssentError) as caught:
+        perform(requests.Export(folder="out", base=str(tmp_path)), attacked.settings)
+    assert caught.value.code == "LEDGER_TAIL_CHANGED"
+    assert not (tmp_path / "out").exists()
 
 
 async def test_a_tail_cut_off_between_commits_is_found_by_a_kept_checkpoint_alone(attacked: Attacked) -> None:

@@ -16,7 +16,7 @@ BENCH: Final = "testing/_bench.py"
 """The contract suite tries one part at a time, in a world of its own; no call comes through it."""
 WORKER: Final = "plugins/worker/_serving.py"
 """The other end of a pipe, in a process of its own, where what the pipeline calls is performed. Nobody else talks to it."""
-ROOF: Final = "runtime/_runtime.py"
+ROOF: Final = "runtime/_core.py"
 """It makes the invoker and hands it to the pipeline."""
 
 

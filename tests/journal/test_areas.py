@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from assent.errors import InternalError
@@ -75,7 +75,7 @@ async def test_an_area_that_changed_its_tables_is_folded_anew(state: Path) -> No
         events = 0 if before is None else int(str(before[1]))
         yield Row("tally_kinds", (leaf.event.kind,), (leaf.event.kind, events + 1, leaf.seq, leaf.at_ms))
 
-    later = dataclasses.replace(
+    later = msgspec.structs.replace(
         TALLY,
         tables={"tally_kinds": ("kind", "events", "newest", "at_ms")},
         migrations=(

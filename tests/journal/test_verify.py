@@ -111,6 +111,9 @@ class ListedRecord:
     def blob_refs(self) -> Iterator[tuple[bytes, str]]:
         return iter(self.refs)
 
+    def is_blob_needed(self, digest: str) -> bool:
+        return any(digest == kept for _, kept in self.refs)
+
     def with_payload(self, commitments: AbstractSet[Commitment]) -> set[Commitment]:
         return {Commitment(row.commitment.hex()) for row in self.stored} & commitments
 

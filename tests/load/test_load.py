@@ -136,7 +136,7 @@ async def test_many_runs_wait_on_disk_and_off_and_go_on_when_they_are_told(place
 async def test_a_long_ledger_verifies_and_what_comes_after_it_is_as_quick(place: Place, size: Size) -> None:
     async with place.open() as rt:
         with timed(f"a ledger of {size.entries} entries written"):
-            while (await rt._ready.journal.head()).size < size.entries:
+            while (await rt._core.ready.journal.head()).size < size.entries:
                 await asyncio.gather(*(rt.call("sys.noop") for _ in range(AT_ONCE)))
     with timed("opened, and a call"):
         async with place.open() as rt:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assent.plugins._candidate import read_candidate
+from assent.plugins._reading import read_candidate
 from assent.plugins._sources import find_sources, sources_at
 from assent.plugins._trust import Candidate
 from tests.support.plugins import install, interpreter_kept, refused, write

@@ -313,7 +313,7 @@ def test_a_cached_manifest_equals_a_fresh_one_and_changes_with_any_byte(
     first = cache.manifest(text)
     again = cache.manifest(PluginText(SourceKind.FOLDER, dict(reversed(files.items())), declaration))
     fresh = scan(files, declaration, SourceKind.FOLDER)
-    assert cache.statistics.hits == 1
+    assert cache.statistics().hits == 1
     assert first.canonical() == again.canonical() == fresh.canonical()
     name = data.draw(st.sampled_from(sorted(files)))
     content = bytearray(files[name])

@@ -83,7 +83,7 @@ async def _agree(root: Path, document: dict[str, Any], call: dict[str, Any]) -> 
     async with Place(root, policy={"version": 1, "default": "ALLOW", "rules": []}).open() as rt:
         (rt.settings.workspace / "made.txt").write_text("old")
         _register_private(rt)
-        rt.gate.replace(PolicyEngine.from_dict(_letting_in(document)))
+        rt._core.gate.replace(PolicyEngine.from_dict(_letting_in(document)))
         step: dict[str, Any] = {"name": "it", "capability": capability, "inputs": inputs}
         if call["risk_level"] is not None:
             step["risk_level"] = call["risk_level"].value

@@ -168,7 +168,7 @@ async def test_a_new_run_under_another_policy_is_refused(rt: Runtime, tmp_path: 
             assert "works under another policy than this one" in refused.value.message
         assert (await other.show(waiting.run_id)).status is RunState.WAITING
         assert (await other.reject(waiting.run_id)).status is RunState.FAILED
-    assert [row["run_id"] for row in await rt._ready.journal.rows("runs", limit=9)] == [waiting.run_id]
+    assert [row["run_id"] for row in await rt._core.ready.journal.rows("runs", limit=9)] == [waiting.run_id]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,9 @@ async def test_a_new_run_under_other_settings_is_refused(
 async def test_a_reloaded_policy_counts_from_then_on(rt: Runtime, client: Runtime, tmp_path: Path) -> None:
     """A client that is connected already is held to what governs the owner by now."""
     assert (await client.call("sys.noop")).status is RunState.SUCCEEDED
-    rt.gate.replace(type(rt.gate.engine).from_dict({"version": 1, "rules": [], "default": "DENY"}))
+    rt._core.gate.replace(
+        type(rt._core.gate.engine).from_dict({"version": 1, "rules": [], "default": "DENY"})
+    )
     with pytest.raises(AssentError) as refused:
         await client.call("sys.noop")
     assert refused.value.code == "OWNER_DIFFERS"
@@ -245,7 +247,7 @@ async def test_a_run_whose_capability_is_not_registered_here_is_left_alone(tmp_p
     async with first:
         waiting = [await first.call("shop.greet", {"name": name}) for name in ("ann", "bob")]
     async with Runtime.open(tmp_path, policy=policy) as other:
-        size = other._ready.journal.head
+        size = other._core.ready.journal.head
         before = await size()
         for asking in (
             other.resume(waiting[0].run_id),
@@ -400,7 +402,7 @@ async def test_a_watcher_that_leaves_is_forgotten(rt: Runtime, client: Runtime, 
     run = (await rt.run(DELETES)).run_id
     events = client.events(run)
     await anext(events)
-    ownership = rt._ownership
+    ownership = rt._core._ownership
     assert ownership is not None
     assert ownership.serving == 0
     await events.aclose()  # type: ignore[attr-defined]  # a generator is more than an iterator

@@ -45,7 +45,7 @@ class Vault:
 
 
 def accesses(rt: Runtime, run: RunId) -> list[SecretAccessed]:
-    leaves = at_once(rt._ready.journal.events(run))  # the record itself
+    leaves = at_once(rt._core.ready.journal.events(run))  # the record itself
     return [leaf.event for leaf in leaves if isinstance(leaf.event, SecretAccessed)]
 
 
@@ -249,7 +249,7 @@ async def test_an_owner_that_is_told_to_forget_fetches_the_secret_anew(place: Pl
     async with place.open() as rt:
         rt.register(spec, send)
         rt.secrets.add(vault)
-        service = Service(rt.settings, rt)
+        service = Service(rt.settings, rt._core)
         await service.perform(requests.Call(capability="mail.send"))
         vault.value = "another value altogether"
         await service.perform(requests.Call(capability="mail.send"))

@@ -18,6 +18,7 @@ from assent.errors import Json, RefusedError
 from assent.invocation import Handler, Invoker, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.journal import Blobs, Journal, at_once, leaves_at_once, rows_at_once
 from assent.policy import PolicyEngine
+from assent.runtime._core import Core
 from assent.runtime.settings.effective import Settings
 from assent.spec import (
     CapabilitySpec,
@@ -167,8 +168,8 @@ class FakeClock:
         return self._system.monotonic_us() + self.ms * 1000
 
 
-class Bench(Runtime):
-    """A runtime whose clock, grace and concurrency a test may choose."""
+class BenchCore(Core):
+    """One whose clock, grace and concurrency a test may choose."""
 
     clock: FakeClock | None = None
     grace_s: float | None = None
@@ -183,20 +184,27 @@ class Bench(Runtime):
             services = dataclasses.replace(services, limits=limits)
         if self.grace_s is not None:
             threads = ThreadPoolExecutor(max_workers=16)
-            self._exit.callback(threads.shutdown, wait=False)
+            self.exit.callback(threads.shutdown, wait=False)
             pipeline = self.calling.pipeline(Invoker(threads, grace_s=self.grace_s), self.clock)
             services = dataclasses.replace(services, pipeline=pipeline)
         return services
 
+
+class Bench(Runtime):
+    """A runtime around such a one."""
+
+    _CORE = BenchCore
+    _core: BenchCore
+
     @property
     def engine(self) -> Engine:
         """What drives the runs."""
-        assert isinstance(self._driver, Engine)
-        return self._driver
+        assert isinstance(self._core.running, Engine)
+        return self._core.running
 
     def recorded(self, run: str) -> list[ev.AnyEvent]:
         """The run's events, oldest first."""
-        return [leaf.event for leaf in at_once(self._ready.journal.events(RunId(run)))]
+        return [leaf.event for leaf in at_once(self._core.ready.journal.events(RunId(run)))]
 
     def kinds(self, run: str) -> list[str]:
         """What kinds of events the run has."""
@@ -204,7 +212,7 @@ class Bench(Runtime):
 
     def require_sound_rows(self) -> None:
         """Every row of the projections is what the events alone make of it."""
-        journal, projector = self._ready.journal, RunProjector()
+        journal, projector = self._core.ready.journal, RunProjector()
         replayed: dict[str, list[tuple[Any, ...]]] = {table: [] for table in projector.tables}
         for row in projector.replay(leaves_at_once(journal)):
             replayed[row.table].append(row.values)
@@ -245,7 +253,8 @@ class Place:
         """A runtime here. Left while a run is under way, it leaves what a crash between two commits would."""
         policy = PolicyEngine.from_dict(self.policy) if isinstance(self.policy, dict) else None
         runtime = Bench(self.settings(), policy=policy)
-        runtime.clock, runtime.grace_s, runtime.concurrency = self.clock, self.grace_s, self.concurrency
+        core = runtime._core
+        core.clock, core.grace_s, core.concurrency = self.clock, self.grace_s, self.concurrency
         async with runtime as rt:
             if box:
                 self.register(rt)

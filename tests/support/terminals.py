@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 import pytest
 
 from assent.sandbox import Sandbox
-from tests.support.nursery import Ended
+from tests.support.nursery import Child, Ended, Nursery
 from tests.support.own_places import own_places
 
 PATIENCE_S: Final = 120
@@ -29,7 +29,7 @@ _COMMAND: Final = (sys.executable, "-m", "assent")
 class Running:
     """A command under way. Its stderr is read line by line while it runs, its stdout at its end."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Child) -> None:
         self.process = process
         self.said: list[str] = []
         self._lines: Queue[str | None] = Queue()
@@ -102,13 +102,14 @@ class Terminals:
 
     workspace: Path
     env: Mapping[str, str]
+    nursery: Nursery
     _running: list[Running] = field(default_factory=list)
 
     @classmethod
     @contextmanager
-    def at(cls, workspace: Path, env: Mapping[str, str]) -> Iterator[Terminals]:
+    def at(cls, workspace: Path, env: Mapping[str, str], nursery: Nursery) -> Iterator[Terminals]:
         """The terminals of a workspace; whatever still runs at the end is killed."""
-        self = cls(workspace, env)
+        self = cls(workspace, env, nursery)
         # A shell's background job ignores Ctrl-C, and so would its children; a handler, even of ours, makes them mind it again.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -125,31 +126,34 @@ class Terminals:
 
     def begin(self, *words: str, **env: str) -> Running:
         """Type a command; it runs on its own."""
-        return self._start([*_COMMAND, *words], env)
+        return self._watched(self.nursery.start(*words, cwd=self.workspace, env=self._environment(env)))
 
     def begin_in_background(self, *words: str) -> Running:
         """Type a command with `&` behind it, as a script would: it does not mind Ctrl-C."""
-        return self._start(["sh", "-c", 'trap "" INT; exec "$@"', "sh", *_COMMAND, *words], {})
-
-    def _start(
-        self, command: list[str], env: Mapping[str, str], *, stdin: int = subprocess.DEVNULL
-    ) -> Running:
         process = subprocess.Popen(
-            command,
+            ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *_COMMAND, *words],
             cwd=self.workspace,
-            env={**self.env, **env, "PYTHONUNBUFFERED": "1"},
-            stdin=stdin,
+            env=self._environment({}),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        return self._watched(process)
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        return {**self.env, **more, "PYTHONUNBUFFERED": "1"}
+
+    def _watched(self, process: subprocess.Popen[str] | Child) -> Running:
         running = Running(process)
         self._running.append(running)
         return running
 
     def run_python(self, *words: str) -> Running:
         """A Python program in the workspace; its stdin stays open until `Running.close_stdin`."""
-        return self._start([sys.executable, *words], {}, stdin=subprocess.PIPE)
+        env = self._environment({})
+        child = self.nursery.start(*words, cwd=self.workspace, env=env, kind="python", is_typed_to=True)
+        return self._watched(child)
 
     def type(self, *words: str, **env: str) -> Ended:
         """Type a command and wait for its end."""
@@ -184,14 +188,16 @@ rules:
 
 
 @contextmanager
-def terminals_with_programs(folder: Path, environ: Mapping[str, str], config: str) -> Iterator[Terminals]:
+def terminals_with_programs(
+    folder: Path, environ: Mapping[str, str], nursery: Nursery, config: str
+) -> Iterator[Terminals]:
     """Terminals where everything is allowed and `config` says which programs; the test is skipped where none can be confined."""
     with Sandbox.detect() as sandbox:
         if not sandbox.holds.is_confined:
             pytest.skip("nothing on this machine confines programs")
     workspace = folder / "ws"
     workspace.mkdir()
-    with own_places(folder, environ) as env, Terminals.at(workspace, env) as terminals:
+    with own_places(folder, environ) as env, Terminals.at(workspace, env, nursery) as terminals:
         terminals.write("policy.yaml", _NOBODY_IS_ASKED)
         terminals.write("assent.toml", f'policy = "policy.yaml"\n{config}')
         yield terminals

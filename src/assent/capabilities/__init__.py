@@ -16,6 +16,4 @@ if TYPE_CHECKING:
 
 __all__ = ["builtin_capabilities", "builtin_catalog"]
 
-__getattr__, __dir__ = resolved_when_asked(
-    __name__, {"builtin_capabilities": "._builtin", "builtin_catalog": "._builtin"}
-)
+__getattr__, __dir__ = resolved_when_asked(__name__, {"._builtin": "builtin_capabilities builtin_catalog"})

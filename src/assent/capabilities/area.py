@@ -7,9 +7,10 @@ The roof names it in one line, and nobody else has to know that it is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from assent.errors import Json
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from assent.spec.ports import Clock, Entropy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """Where a runtime stands, for an area that serves it. Nothing has been made or opened."""
 
     said: Mapping[str, Json]
@@ -42,8 +42,7 @@ class Ground:
     """Who may have a secret and where it may go; None for one that nothing is configured of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One thing that `assent doctor` looked at: `ok`, `warning` or `fault`, what was seen, and what to do."""
 
     name: str

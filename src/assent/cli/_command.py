@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
 
@@ -175,8 +174,7 @@ def _tell_of_unfinished_runs(door: Door) -> None:
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Lazy:
+class Lazy(NamedTuple):
     """A command that is imported when it is called: its module, its name there, and its line in `--help`."""
 
     module: str
@@ -211,7 +209,7 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command_name(args[0]) is None and not args[0].startswith("-"):
-            from assent.spec.documents.document import suggest
+            from assent.spec.suggestions import suggest
 
             known = self.list_commands(ctx)
             near = suggest(args[0], known)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -29,15 +28,15 @@ class Service(Protocol):
     def stream(self, request: Stream[A], settings: Settings) -> Iterator[A]: ...
 
 
-@dataclass(slots=True)
 class Flags:
     """What was said on the command line about where and as whom; the same on every command."""
 
-    workspace: Path | None = None
-    state: Path | None = None
-    policy: Path | None = None
-    principal: str | None = None
-    yes: bool = False
+    def __init__(self) -> None:
+        self.workspace: Path | None = None
+        self.state: Path | None = None
+        self.policy: Path | None = None
+        self.principal: str | None = None
+        self.yes = False
 
     def words(self) -> list[str]:
         """The flags as they have to be typed again to meet the same state."""

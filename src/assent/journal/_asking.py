@@ -10,10 +10,11 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
+
+import msgspec
 
 from assent.errors import WorldError
 from assent.journal._frames import (
@@ -47,8 +48,7 @@ RETRY_S: Final = 0.05
 _PART_BYTES: Final = 1 << 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of the owner. `body` is the doors' JSON (hence `Any`).
 
     Asked twice under one `id` it is one request. With `under` it is refused unless the owner works under these digests.

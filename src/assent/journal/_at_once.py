@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from assent.journal.ports import Cell, JournalReader, Where
-from assent.spec.events.kinds import Leaf
+
+if TYPE_CHECKING:
+    from assent.spec.events.kinds import Leaf
 
 T = TypeVar("T")
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from assent.errors import InputError, Json, WorldError
-from assent.journal._checkpoint import Checkpoint
-from assent.journal._merkle import inclusion_proof, leaf_hash, tree_root
-from assent.journal._note import parse_note
-from assent.journal._proof import InclusionProof
-from assent.journal._record import Record
-from assent.journal._trust import TrustPolicy
 from assent.journal.ports import EventFilter
 from assent.spec.events.kinds import Leaf, ReleaseRegistered, RunCreated, decode_leaf
 from assent.spec.globs import glob_matches
 from assent.spec.ids import RunId
+
+if TYPE_CHECKING:
+    from assent.journal._checkpoint import Checkpoint
+    from assent.journal._record import Record
+    from assent.journal._trust import TrustPolicy
 
 # -- the log ------------------------------------------------------------------------------------------------------------
 
@@ -132,6 +132,11 @@ def prove(record: Record, seq: int) -> str:
     `ENTRY_UNKNOWN`, `ENTRY_UNSIGNED` when no checkpoint covers the entry yet, and `WorldError` `RECORD_CORRUPT` when the
     entries do not fit the checkpoint: nothing is proved then.
     """
+    from assent.journal._checkpoint import Checkpoint
+    from assent.journal._merkle import inclusion_proof, leaf_hash, tree_root
+    from assent.journal._note import parse_note
+    from assent.journal._proof import InclusionProof
+
     newest = max(record.checkpoints(), default=(0, ""))
     size, note = newest
     leaves: list[bytes] = []
@@ -169,6 +174,9 @@ def verify_proof(text: bytes | str, trust: TrustPolicy, *, entry: bytes | None =
     `entry`: the leaf's bytes, for a proof that does not carry them (or to insist on them). Raises `InputError`:
     `PROOF_MALFORMED`, `PROOF_INVALID`, and what `TrustPolicy.open` raises.
     """
+    from assent.journal._merkle import leaf_hash
+    from assent.journal._proof import InclusionProof
+
     proof = InclusionProof.parse(text)
     data = proof.extra if entry is None else entry
     if data is None:

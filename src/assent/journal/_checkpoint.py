@@ -13,8 +13,9 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from assent.errors import InputError
 from assent.journal._merkle import HASH_BYTES, SIZE_MAX
@@ -23,8 +24,7 @@ from assent.journal._note import Note, Signer, Verifier, open_note, sign_note
 _SIZE: Final = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(msgspec.Struct, frozen=True):
     """A ledger's head at one moment. Two checkpoints of one origin must be consistent, or its keeper has lied."""
 
     origin: str
@@ -53,8 +53,7 @@ class Checkpoint:
         return cls(origin, int(size), decode_hash(root), tuple(extensions))
 
 
-@dataclass(frozen=True, slots=True)
-class SignedCheckpoint:
+class SignedCheckpoint(msgspec.Struct, frozen=True):
     """A checkpoint whose log has signed it, with the note that proves it."""
 
     checkpoint: Checkpoint

@@ -14,7 +14,6 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -35,8 +34,7 @@ FAMILIES: Final[Mapping[str, type[AssentError]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True):
     """The process at the other end, as the kernel names it: nobody can claim to be another user here."""
 
     pid: int

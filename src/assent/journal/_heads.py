@@ -2,9 +2,10 @@
 
 Theory of operation. Commits vouch for each entry at its place, which doesn't show that a run has no later one. So the commit that
 completes a part of the ledger, at least `PART_ENTRIES` long, also vouches for a list: of each stream with an entry in that part,
-the newest one's place. Each list hangs on the one before. Nothing in a list ever changes, so there is nothing of it that an
-older state could be put in the place of. The newest entry of a run is the one that the newest list with the run names, unless it
-has one since: those are few, and an owner checks them all when it opens the ledger. An append costs one look-up in a dictionary.
+and of those that every opening asks for (`OWN_STREAMS`), the newest one's place. Each list hangs on the one before. Nothing in a
+list ever changes, so there is nothing of it that an older state could be put in the place of. The newest entry of a run is the
+one that the newest list with the run names, unless it has one since: those are few, and an owner checks them all when it opens
+the ledger. An append costs one look-up in a dictionary.
 
 The changes of capabilities are a stream here too (`CAPABILITIES_STREAM`), besides being events of no run.
 """
@@ -25,6 +26,9 @@ PART_ENTRIES: Final = 512
 """Entries after which a commit completes a part."""
 
 CAPABILITIES_STREAM: Final = f"{LEDGER_STREAM}/capabilities"
+OWN_STREAMS: Final = (LEDGER_STREAM, CAPABILITIES_STREAM)
+"""In every list once they have an entry, so that nobody has to go back through the lists for them."""
+
 NO_DIGEST: Final = b""
 
 _KEY_BYTES: Final = 8
@@ -41,10 +45,15 @@ class HeadList(NamedTuple):
     """Of each stream 8 bytes of its name's SHA-256 and the place of its newest entry in 8, sorted."""
 
     @classmethod
-    def of(cls, size: int, before: bytes, newest: Mapping[str, int]) -> HeadList:
-        """The list of a part in which each of these streams has its newest entry there."""
-        lines = sorted(_key(stream) + seq.to_bytes(8, "big") for stream, seq in newest.items())
-        return cls(size, before, b"".join(lines))
+    def of(cls, size: int, before: HeadList | None, newest: Mapping[str, int]) -> HeadList:
+        """The list after the one `before`, of a part in which each of these streams has its newest entry there."""
+        places = {_key(stream): seq for stream, seq in newest.items()}
+        if before is not None:
+            for key in map(_key, OWN_STREAMS):
+                if key not in places and (seq := _find(before.streams, key)) is not None:
+                    places[key] = seq
+        lines = sorted(key + seq.to_bytes(8, "big") for key, seq in places.items())
+        return cls(size, NO_DIGEST if before is None else before.digest, b"".join(lines))
 
     @property
     def digest(self) -> bytes:
@@ -105,8 +114,7 @@ class Heads:
         """The list of the part that a commit completes, whose streams have these newest entries; None when it completes none."""
         if not completes_part(self._newest, size):
             return None
-        before = NO_DIGEST if self._newest is None else self._newest.digest
-        return HeadList.of(size, before, {**self._since, **newest})
+        return HeadList.of(size, self._newest, {**self._since, **newest})
 
     def add(self, newest: Mapping[str, int], completed: HeadList | None) -> None:
         """A commit is durable, with the list of the part that it completed."""

@@ -11,9 +11,9 @@ from assent.journal._merkle import Frontier
 from assent.journal._note import Signer
 from assent.journal._projections import Folding, Projection, Tables
 from assent.journal._reader import decode_entry
-from assent.journal._rows import Selection, checked_body
+from assent.journal._rows import Entry, Selection, checked_body
 from assent.journal._sqlite import commitments_of, new_origin
-from assent.journal._tail import Draft, Entry, Tail
+from assent.journal._tail import Draft, Tail
 from assent.journal.ports import Batch, Cell, Head, Payload, Projector, Where
 from assent.spec.canonical import INTEGER_MAX
 from assent.spec.events.kinds import Leaf, LedgerCreated, PayloadErased, Who

@@ -14,10 +14,11 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
 from typing import Final, Protocol
+
+import msgspec
 
 from assent.errors import InputError
 
@@ -83,8 +84,7 @@ class Signer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """One signature line. `key_id` is a hint for finding the key, not a proof of anything."""
 
     name: str
@@ -96,16 +96,14 @@ class Signature:
         return f"{_DASH}{self.name} {_b64(self.key_id + self.signature)}\n"
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedNote:
+class UnverifiedNote(msgspec.Struct, frozen=True):
     """A note that is well-formed; nobody has checked who signed it."""
 
     text: str
     signatures: tuple[Signature, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(msgspec.Struct, frozen=True):
     """A note with at least one good signature of a known key. `unverified` are those of keys that nobody gave us."""
 
     text: str
@@ -152,8 +150,7 @@ def is_key_name(name: str) -> bool:
     return bool(name) and "+" not in name and not any(char.isspace() or char < " " for char in name)
 
 
-@dataclass(frozen=True, slots=True)
-class Ed25519Verifier:
+class Ed25519Verifier(msgspec.Struct, frozen=True):
     """Checks plain Ed25519 note signatures (type 0x01)."""
 
     name: str

@@ -10,15 +10,17 @@ dropped. They are folds: nothing is lost with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import apsw
+import msgspec
 
 from assent.errors import WorldError
 from assent.journal._schema import AREAS_SINCE, PROJECTION_KEYS, PROJECTIONS, Migration
 from assent.journal.ports import Cell, Row
-from assent.spec.events.kinds import Leaf
+
+if TYPE_CHECKING:
+    from assent.spec.events.kinds import Leaf
 
 Key: TypeAlias = "tuple[Cell, ...]"
 Values: TypeAlias = "tuple[Cell, ...]"
@@ -26,8 +28,7 @@ Stored: TypeAlias = "Callable[[str, Key], Values | None]"
 """The row of a table under a key, as it stands before the entry; None when there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(msgspec.Struct, frozen=True):
     """What an area keeps at hand of the events. It holds no payload: what may have to be erased stays where it can be.
 
     The names of its tables begin with the area's: `findings_open` of `findings`. `tables` has the columns of each, in the order

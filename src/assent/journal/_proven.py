@@ -17,7 +17,7 @@ from assent.journal._commits import NO_MAC, Commit, CommitKey
 from assent.journal._heads import HeadList, Heads, streams_of
 from assent.journal._merkle import SIZE_MAX, leaf_hash
 from assent.journal._note import Ed25519Verifier, Signer
-from assent.journal._tail import Entry
+from assent.journal._rows import Entry
 from assent.spec.events.kinds import LedgerCreated, decode_stored
 from assent.spec.ids import RunId
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import NoneType, TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import apsw
 import msgspec
@@ -17,12 +17,13 @@ from assent.journal._blobs import BLOBS_DIR, BlobStore
 from assent.journal._connection import connect_reader, translated
 from assent.journal._merkle import EMPTY_ROOT
 from assent.journal._projections import Projection, Tables
-from assent.journal._rows import Selection, checked_body, commitment_bytes, find_payload, has_table
+from assent.journal._rows import Entry, Selection, checked_body, commitment_bytes, find_payload, has_table
 from assent.journal._schema import COMMITS_SINCE, LEDGER_FILE, can_be_read, check_ledger, newest_format
-from assent.journal._tail import Entry
 from assent.journal.ports import Cell, Head, Where
-from assent.spec.events.kinds import Leaf, decode_leaf
 from assent.spec.ids import Commitment, RunId
+
+if TYPE_CHECKING:
+    from assent.spec.events.kinds import Leaf
 
 
 class SqliteReader:
@@ -198,6 +199,8 @@ _NUMBERS: Final = (int, NoneType)
 
 def decode_entry(entry: Entry) -> Leaf:
     """The leaf of a stored entry; `WorldError` `RECORD_CORRUPT` when it is none, or not the one of its place."""
+    from assent.spec.events.kinds import decode_leaf  # who only lists runs decodes none
+
     try:
         if type(entry.data) is not bytes or type(entry.n) not in _NUMBERS:
             raise _corrupt(entry)  # A damaged page has cells of any kind.

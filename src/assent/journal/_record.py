@@ -107,6 +107,10 @@ class Record(Protocol):
         """Which payload (its commitment) refers to which blob (its digest)."""
         ...
 
+    def is_blob_needed(self, digest: str) -> bool:
+        """Whether a payload refers to a blob now, whatever was so in the moment of this record: it may be erased meanwhile."""
+        ...
+
     def with_payload(self, commitments: AbstractSet[Commitment]) -> set[Commitment]:
         """Those of which a payload is stored, in one pass; whether it is the right one is not looked at."""
         ...
@@ -214,6 +218,15 @@ class SqliteRecord:
 
     def blob_refs(self) -> Iterator[tuple[bytes, str]]:
         return self._select("SELECT commitment, digest FROM blob_refs", bytes, str)
+
+    def is_blob_needed(self, digest: str) -> bool:
+        connection = connect_reader(Path(self._connection.filename))
+        try:
+            with translated():
+                sql = "SELECT 1 FROM blob_refs WHERE digest = ? LIMIT 1"
+                return connection.execute(sql, (digest,)).get is not None
+        finally:
+            connection.close()
 
     def with_payload(self, commitments: AbstractSet[Commitment]) -> set[Commitment]:
         # By no index: looking one up goes through all epochs of the ledger, and there may be as many as there are runs.

@@ -12,7 +12,18 @@ from assent.journal._projections import Tables, applied_areas
 from assent.journal._schema import PROJECTIONS, SINCE
 from assent.journal.ports import Begins, Cell, OneOf, Where
 from assent.spec.canonical import SALT_BYTES, commit
-from assent.spec.ids import Commitment
+from assent.spec.ids import Commitment, RunId
+
+
+class Entry(NamedTuple):
+    """One leaf as it is stored. `n` is None where an event of no run stands in a file that was not brought up to format 4."""
+
+    seq: int
+    run: RunId | None
+    n: int | None
+    hash: bytes
+    data: bytes
+
 
 _EPOCH_BITS: Final = 12
 _PREFIX_BITS: Final = 32

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import apsw
+import msgspec
 
 from assent.errors import InputError, WorldError
 from assent.journal._connection import BUSY_MS_MAX, connect_reader, translated
@@ -26,8 +26,7 @@ APPLICATION_ID: Final = int.from_bytes(b"ASNT", "big")
 LEDGER_FILE: Final = "ledger.db"
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True):
     """One step of the schema. Never edited once released: its checksum is in every file it made."""
 
     number: int

@@ -9,7 +9,7 @@ journals share it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -26,6 +26,7 @@ from assent.journal._heads import (
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Signer
 from assent.journal._projections import Key, Stored, Tables, Values
+from assent.journal._rows import Entry
 from assent.journal.ports import Batch, Cell, Head, Payload
 from assent.spec.canonical import INTEGER_MAX
 from assent.spec.events.kinds import (
@@ -50,16 +51,6 @@ SEAL_MS_MAX: Final = 1_000
 """Age of the oldest unsigned event at which a checkpoint is signed."""
 
 _RUNS_REMEMBERED_MAX: Final = 16_384
-
-
-class Entry(NamedTuple):
-    """One leaf as it is stored. `n` is None where an event of no run stands in a file that was not brought up to format 4."""
-
-    seq: int
-    run: RunId | None
-    n: int | None
-    hash: bytes
-    data: bytes
 
 
 class Tail:

@@ -20,7 +20,6 @@ from assent.journal._checkpoint import Checkpoint, open_checkpoint
 from assent.journal._commits import NO_MAC, Commit, CommitKey
 from assent.journal._heads import (
     CAPABILITIES_STREAM,
-    NO_DIGEST,
     HeadList,
     completes_part,
     is_change_of_capabilities,
@@ -291,13 +290,13 @@ class RecordCheck:
 
     def _check_heads(self, commit: Commit) -> None:
         """The list of newest entries that a commit completed is the one that its part comes to."""
-        first, before = (0, NO_DIGEST) if self._listed is None else (self._listed.size, self._listed.digest)
+        first = 0 if self._listed is None else self._listed.size
         count = commit.size - first
         newest = dict(zip(self._streams[:count], range(first, commit.size), strict=False))
         changes = [seq for seq in self._changes if seq < commit.size]
         if changes:
             newest[CAPABILITIES_STREAM] = changes[-1]
-        completed = HeadList.of(commit.size, before, newest)
+        completed = HeadList.of(commit.size, self._listed, newest)
         is_due, stored = completes_part(self._listed, commit.size), next(self._lists, None)
         if not is_due or (stored, commit.heads) != (completed, completed.digest):
             self.unvouched = self.unvouched or Fault(

@@ -7,13 +7,14 @@ returns; a batch is all or nothing; batches of one run are refused unless they n
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
-from assent.spec.events.kinds import AnyEvent, Leaf, Who
 from assent.spec.ids import Commitment, RunId
+
+if TYPE_CHECKING:
+    from assent.spec.events.kinds import AnyEvent, Leaf, Who
 
 Cell: TypeAlias = "str | int | None"
 
@@ -167,8 +168,7 @@ class Blobs(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class EventFilter:
+class EventFilter(msgspec.Struct, frozen=True):
     """Which events of the audit log to show; None means any."""
 
     run: RunId | None = None
@@ -176,4 +176,4 @@ class EventFilter:
     capability: str | None = None
     decision: str | None = None
     since_ms: int | None = None
-    kinds: frozenset[str] = field(default_factory=frozenset)
+    kinds: frozenset[str] = frozenset()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from assent.plugins._agreement import agree
-from assent.plugins._cache import ManifestCache
-from assent.plugins._candidate import read_candidate
 from assent.plugins._declaration import accepts, declared
 from assent.plugins._differences import Difference
 from assent.plugins._host import InProcessHost
 from assent.plugins._loader import PluginLoader, PluginState, PluginStatus
 from assent.plugins._lock import Lock, LockEntry
-from assent.plugins._reading import PluginText, read_plugin
+from assent.plugins._reading import ManifestCache, PluginText, read_candidate, read_plugin
 from assent.plugins._scaffold import new_plugin
 from assent.plugins._sources import PluginSource, Sources, find_sources, sources_at
 from assent.plugins._trial import try_plugin

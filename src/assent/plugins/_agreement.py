@@ -6,17 +6,21 @@ could not be known by reading counts as a difference where safety depends on it,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from assent.errors import Json
+from assent.errors import Json, RefusedError
 from assent.invocation.describe.handler import PART_NAMES, Handler
 from assent.plugins._differences import Difference
 from assent.plugins.manifest import Capability, Field, Manifest, Shape
+from assent.spec.capability import CapabilitySpec
 from assent.spec.frozen import thaw
+from assent.spec.reach import Reach
 
 if TYPE_CHECKING:
     from assent.invocation.hooks.hook import Hook
+    from assent.plugins.manifest import Manifest
     from assent.spec.capability import CapabilitySpec
 
 ANY: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
@@ -240,3 +244,28 @@ def _hooks(manifest: Manifest, hooks: Iterable[tuple[str | None, Hook]]) -> Iter
         text = f"{kind}, {timeout} s, {retries} retries"
         path = f"hook {ident or '?'} of {owner or 'every call'}"
         yield _differs(path, text if key in read else None, text if key in real else None)
+
+
+# -- what a plugin registers --------------------------------------------------------------------------------------------
+
+
+def require_agreement(
+    name: str, manifest: Manifest, found: Sequence[tuple[CapabilitySpec, Handler]]
+) -> tuple[tuple[CapabilitySpec, Handler], ...]:
+    """What plugin `name` brings, by reference, when its manifest says the same; PLUGIN_DIFFERS tells every difference.
+
+    Its calls reach what the manifest declares, whichever host runs them.
+    """
+    differences = agree(manifest, found)
+    if differences:
+        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        listed: list[Json] = [one.to_json() for one in differences]
+        raise RefusedError(
+            "PLUGIN_DIFFERS",
+            f"plugin `{name}` registers what its code does not show: {differences[0]}{more}",
+            hint="nothing of it stays registered; each capability has to be imported by the entry module, and say constants",
+            details={"differences": listed},
+        )
+    reach = Reach.of(name, manifest.declaration.permissions.network)
+    ordered = sorted(found, key=lambda pair: pair[0].reference)
+    return tuple((spec, replace(handler, reach=reach)) for spec, handler in ordered)

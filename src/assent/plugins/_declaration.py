@@ -23,10 +23,10 @@ import msgspec
 
 from assent.errors import InputError
 from assent.plugins.manifest import Declaration, Permissions
-from assent.spec.documents.document import did_you_mean
 from assent.spec.documents.sections import Faults
 from assent.spec.documents.toml import Key, locate, parse_toml
 from assent.spec.reach import Service
+from assent.spec.suggestions import did_you_mean
 
 DECLARATION_FILE: Final = "assent-plugin.toml"
 PROJECT_FILE: Final = "pyproject.toml"

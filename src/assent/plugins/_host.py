@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from assent.errors import RefusedError
+from assent.plugins._agreement import require_agreement
 from assent.plugins._importer import CheckedImporter
 from assent.plugins._importing import capabilities_of, health_of, import_plugin
-from assent.plugins._registrations import require_agreement
 from assent.plugins._trust import CheckedPlugin
 from assent.plugins.ports import LoadedPlugin
 

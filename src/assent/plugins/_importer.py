@@ -22,8 +22,7 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import RefusedError
-from assent.plugins._code import PluginCode
-from assent.plugins._modules import ModuleFile, modules_of
+from assent.plugins._code import ModuleFile, PluginCode, modules_of
 
 if TYPE_CHECKING:
     from assent.plugins.ports import LoadedPlugin

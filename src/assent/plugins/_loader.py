@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from assent.errors import AssentError, Json
-from assent.plugins._candidate import read_candidate
 from assent.plugins._lock import Lock
+from assent.plugins._reading import read_candidate
 from assent.plugins._sources import PluginSource, Sources, find_sources
 from assent.plugins._trust import Candidate, CheckedPlugin
 from assent.plugins.ports import LoadedPlugin, PluginHost

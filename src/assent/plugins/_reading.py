@@ -6,17 +6,25 @@ folder. A project's other files (tests, documentation, its build) are no part of
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from assent.errors import InputError
 from assent.plugins._code import PluginCode
 from assent.plugins._declaration import DECLARATION_FILE, PROJECT_FILE, declared, script_metadata
+from assent.plugins._sources import PluginSource, require_own_modules
+from assent.plugins._trust import Candidate
 from assent.plugins._wheel import TOTAL_BYTES_MAX, read_wheel
-from assent.plugins.manifest import Declaration, SourceKind
+from assent.plugins.manifest import SCANNER_REVISION, Declaration, Manifest, SourceKind
+from assent.plugins.scan import scan
+from assent.spec.canonical import canonical_json
 
 DECLARATION_BYTES_MAX: Final = 1 << 20
 WHEEL_BYTES_MAX: Final = TOTAL_BYTES_MAX
@@ -136,3 +144,75 @@ def _bytes(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise InputError("FILE_UNREADABLE", f"`{path.name}` is larger than {limit >> 20} MiB", path=str(path))
     return data
+
+
+# -- as it was found ----------------------------------------------------------------------------------------------------
+
+
+def read_candidate(source: PluginSource, *, assent: str) -> Candidate:
+    """The plugin as it stands now; nothing of it is imported. `assent` is the version of Assent that it would run with.
+
+    Raises what `read_plugin` raises, PLUGIN_SOURCE_INVALID, and `RefusedError` PLUGIN_SHADOWS when one of its modules takes the
+    name of one that is not its own.
+    """
+    if source.path is None:
+        code = PluginCode.read(source.roots)
+        text = _installed(source, code)
+    else:
+        # What `assent plugin inspect PATH` reads, so that both speak of the same fingerprint.
+        text = read_plugin(source.path)
+        code = PluginCode(text.files, {name: str(source.base / name) for name in text.files})
+    require_own_modules(source, code.tops)
+    return Candidate(source, code, scan(text.files, text.declaration, text.kind), assent)
+
+
+def _installed(source: PluginSource, code: PluginCode) -> PluginText:
+    # Its folder is an unpacked wheel, and reads as the wheel did before it was installed.
+    declaring = {
+        name: data for name, data in code.files.items() if name.rpartition("/")[2] == DECLARATION_FILE
+    }
+    declaration = declared(declaring, name=source.name, metadata=source.metadata)
+    return PluginText(SourceKind.WHEEL, code.files, declaration)
+
+
+# -- manifests that were made already ---------------------------------------------------------------------------------------
+
+MANIFESTS_MAX: Final = 128
+"""Manifests that one cache keeps; the one that was not asked for the longest goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    key: str
+    text: PluginText = field(compare=False)
+
+
+class ManifestCache:
+    """Makes manifests, and keeps the last ones. Safe to share between threads.
+
+    Equal bytes, declaration and kind give the same manifest; any changed byte gives a new one. Faults are not kept.
+    """
+
+    def __init__(self, limit: int = MANIFESTS_MAX) -> None:
+        def made(one: _Keyed) -> Manifest:
+            return scan(one.text.files, one.text.declaration, one.text.kind)
+
+        self._made = lru_cache(maxsize=max(limit, 0))(made)
+        self.statistics: Final = self._made.cache_info
+        """How often it had the answer, and how many it holds."""
+        self.clear: Final = self._made.cache_clear
+        """Forget every manifest, and the counts with them."""
+
+    def manifest(self, text: PluginText) -> Manifest:
+        """The manifest of a plugin; raises what `scan` raises."""
+        return self._made(_Keyed(content_key(text), text))
+
+
+def content_key(text: PluginText) -> str:
+    """64 hex digits that name everything a manifest follows from."""
+    digest = hashlib.sha256(f"{SCANNER_REVISION}\0{text.kind}\0".encode())
+    digest.update(hashlib.sha256(canonical_json(msgspec.to_builtins(text.declaration))).digest())
+    for path in sorted(text.files):
+        digest.update(hashlib.sha256(path.encode()).digest())
+        digest.update(hashlib.sha256(text.files[path]).digest())
+    return digest.hexdigest()

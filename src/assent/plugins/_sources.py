@@ -18,8 +18,8 @@ from typing import Final
 
 from assent.errors import InputError, RefusedError
 from assent.plugins._declaration import GROUP, PLUGIN_NAME, PROJECT_FILE
-from assent.spec.documents.document import did_you_mean
 from assent.spec.documents.toml import parse_toml
+from assent.spec.suggestions import did_you_mean
 
 PROJECT_BYTES_MAX: Final = 1 << 20
 NAME_LENGTH_MAX: Final = 64

@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Final
 
 from assent.errors import InputError, Json, RefusedError
-from assent.plugins._code import PluginCode
+from assent.plugins._code import PluginCode, modules_of, native_files
 from assent.plugins._declaration import accepts
 from assent.plugins._differences import (
     SHOWN_MAX,
@@ -23,7 +23,6 @@ from assent.plugins._differences import (
     manifest_differences,
 )
 from assent.plugins._lock import LockEntry
-from assent.plugins._modules import modules_of, native_files
 from assent.plugins._sources import PluginSource
 from assent.plugins._warnings import warnings_of
 from assent.plugins.manifest import Manifest, PluginWarning, UseKind

@@ -16,41 +16,13 @@ if TYPE_CHECKING:
     from assent.policy._permissions import require_private
 
 _HOMES = {
-    "BUILTIN_POLICY": "._builtin",
-    "Case": "._cases",
-    "CaseResult": "._cases",
-    "DEFAULT_POLICY_YAML": "._builtin",
-    "Finding": "._check",
-    "Nearest": "._explain",
-    "PolicyContext": "._context",
-    "PolicyEngine": "._engine",
-    "PolicyExplanation": "._explain",
-    "Preflight": "._engine",
-    "RuleReport": "._explain",
-    "UnknownInputs": "._engine",
-    "check": "._check",
-    "load_cases": "._cases",
-    "require_private": "._permissions",
-    "run_cases": "._cases",
+    "._builtin": "BUILTIN_POLICY DEFAULT_POLICY_YAML",
+    "._cases": "Case CaseResult load_cases run_cases",
+    "._check": "Finding check",
+    "._context": "PolicyContext",
+    "._engine": "PolicyEngine Preflight UnknownInputs",
+    "._explain": "Nearest PolicyExplanation RuleReport",
+    "._permissions": "require_private",
 }
-
-__all__ = [
-    "BUILTIN_POLICY",
-    "DEFAULT_POLICY_YAML",
-    "Case",
-    "CaseResult",
-    "Finding",
-    "Nearest",
-    "PolicyContext",
-    "PolicyEngine",
-    "PolicyExplanation",
-    "Preflight",
-    "RuleReport",
-    "UnknownInputs",
-    "check",
-    "load_cases",
-    "require_private",
-    "run_cases",
-]
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

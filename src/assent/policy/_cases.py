@@ -13,9 +13,10 @@ from assent.policy._context import PolicyContext
 from assent.policy._engine import PolicyEngine
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
-from assent.spec.documents.document import Document, Path, did_you_mean, load_yaml
+from assent.spec.documents.document import Document, Path, load_yaml
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
+from assent.spec.suggestions import did_you_mean
 
 CASES_MAX: Final = 10_000
 """Cases in one file."""

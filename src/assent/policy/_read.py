@@ -10,11 +10,12 @@ from assent.errors import InputError, Json
 from assent.policy._conditions import compile_condition
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
-from assent.spec.documents.document import Document, Path, did_you_mean
+from assent.spec.documents.document import Document, Path
 from assent.spec.ids import LABEL
 from assent.spec.language.expression import Expression
 from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RULES_MAX, Match, Policy, Rule
 from assent.spec.principal import PrincipalKind
+from assent.spec.suggestions import did_you_mean
 
 APPROVERS_MAX: Final = 100
 """The highest `count` of approvers."""

@@ -13,25 +13,10 @@ if TYPE_CHECKING:
     from assent.registry._view import RegistryView
 
 _HOMES = {
-    "CapabilityRegistry": "._registry",
-    "CapabilityVersion": "._resolution",
-    "LabelChange": "._timeline",
-    "RecordedVersion": "._timeline",
-    "RegistryView": "._view",
-    "Resolution": "._resolution",
-    "VersionIndex": "._resolution",
-    "instant": "._resolution",
+    "._registry": "CapabilityRegistry",
+    "._resolution": "CapabilityVersion Resolution VersionIndex instant",
+    "._timeline": "LabelChange RecordedVersion",
+    "._view": "RegistryView",
 }
-
-__all__ = [
-    "CapabilityRegistry",
-    "CapabilityVersion",
-    "LabelChange",
-    "RecordedVersion",
-    "RegistryView",
-    "Resolution",
-    "VersionIndex",
-    "instant",
-]
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

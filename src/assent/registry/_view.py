@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from assent.errors import InputError, Json
 from assent.registry._resolution import Resolution, VersionIndex
 from assent.spec.canonical import fingerprint
-from assent.spec.documents.document import did_you_mean
 from assent.spec.ids import Fingerprint
 from assent.spec.reference import CapabilityReference
+from assent.spec.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec

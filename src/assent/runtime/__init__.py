@@ -16,12 +16,9 @@ if TYPE_CHECKING:
     from assent.runtime.runs._session import Session
 
 _HOMES = {
-    "RunResult": "assent.engine",
-    "Runtime": "._program",
-    "Session": ".runs._session",
-    "StepResult": "assent.engine",
+    "._program": "Runtime",
+    ".runs._session": "Session",
+    "assent.engine": "RunResult StepResult",
 }
-
-__all__ = ["RunResult", "Runtime", "Session", "StepResult"]
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from assent.errors import AssentError, InputError, RefusedError, WorldError
 from assent.journal import Begins, JournalReader, OneOf
 from assent.journal.ports import Cell
-from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.states import RunState
+
+if TYPE_CHECKING:
+    from assent.spec.events import kinds as ev
 
 UNFINISHED: Final = OneOf(tuple(state.value for state in RunState if not state.is_finished))
 """What the status of a run is that has not ended, for selecting rows of `runs`."""
@@ -75,6 +77,7 @@ def unknown_run(run: str) -> InputError:
 async def undo_refusal(reader: JournalReader, run: RunId) -> AssentError | None:
     """Why the last undo of a run did not begin; None when it did, or waits for a person."""
     from assent.engine import load_json
+    from assent.spec.events import kinds as ev
 
     refused: ev.UndoRefused | None = None
     for leaf in await reader.events(run):

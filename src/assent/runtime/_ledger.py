@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assent.errors import InputError
-from assent.journal import Projection, SqliteReader
+from assent.journal import Projection, SqliteReader, at_once
 from assent.runtime._areas import AREAS
 
 if TYPE_CHECKING:
@@ -33,6 +33,33 @@ def open_ledger(state: Path, signer_for: Callable[[str], Signer]) -> SqliteJourn
     return SqliteJournal.open(
         state, signer_for=signer_for, clock=SystemClock(), entropy=SystemEntropy(), areas=projections()
     )
+
+
+def seal_ledger(state: Path, key_path: Path) -> None:
+    """Sign what no checkpoint covers yet, where nobody owns the state; an owner signs its own within a second.
+
+    Raises `WorldError` `LEDGER_TAIL_CHANGED` where nothing vouches for that.
+    """
+    with open_reader(state) as reader:
+        newest = reader.newest_checkpoint()
+        if newest is not None and at_once(reader.head()).size <= newest[0]:
+            return
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    from assent.journal import Ed25519FileSigner, Ownership
+
+    async def seal() -> None:
+        await open_ledger(state, Ed25519FileSigner.open(key_path).named).close()
+
+    owned = Ownership.acquire(state)
+    if owned is not None:
+        try:
+            # On a thread: who asks may have an event loop or none, and need not know that the journal has one.
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(lambda: asyncio.run(seal())).result()
+        finally:
+            owned.release()
 
 
 def open_reader(state: Path) -> LedgerReader:

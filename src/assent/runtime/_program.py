@@ -8,20 +8,23 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from functools import partial, wraps
 from inspect import signature
 from operator import itemgetter
-from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, ClassVar, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, overload
 
 import msgspec
 from msgspec.structs import replace
 
 from assent import system
 from assent.engine import Preparing, Progress, RunResult, Said
-from assent.errors import AssentError, InputError, RefusedError, WorldError
-from assent.journal import SILENCE_S_MAX, JournalReader, Link, OwnerGoneError, own_or_link
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
+from assent.invocation import Capability
+from assent.journal import SILENCE_S_MAX, Link, OwnerGoneError, own_or_link
 from assent.policy import PolicyEngine
+from assent.registry import CapabilityRegistry
+from assent.runtime._core import Core, Who, absent, literal
 from assent.runtime._ledger import LedgerReader, open_reader
-from assent.runtime._runtime import Runtime as Owning
-from assent.runtime._runtime import Who, absent, literal
+from assent.runtime.capabilities._registered import Registration
 from assent.runtime.capabilities._versions import Labelled
 from assent.runtime.runs._loading import load_workflow
 from assent.runtime.runs._session import Session
@@ -33,6 +36,7 @@ from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.requests import NOT_HERE, Events, Request
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
+from assent.spec.capability import CapabilitySpec
 from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
 from assent.spec.reference import How
@@ -46,8 +50,8 @@ T = TypeVar("T")
 class Client:
     """The way to the owner of a state, for a runtime that is not. `ask` raises `OwnerGoneError` when there is none any more."""
 
-    def __init__(self, runtime: Owning, link: Link, reader: LedgerReader) -> None:
-        self._runtime = runtime
+    def __init__(self, core: Core, link: Link, reader: LedgerReader) -> None:
+        self._core = core
         self._link = link
         self._streams: set[Link] = set()
         self._is_closed = False
@@ -62,19 +66,19 @@ class Client:
 
     async def ask(self, kind: type[Request[Any]], said: dict[str, Any]) -> dict[str, Any]:
         """What the owner answers, as it travels (hence `Any`), to a method's arguments; they are the request's fields."""
-        runtime, capability = self._runtime, said.get("capability")
-        actor = runtime.actor(said.pop("principal", None) or said.pop("by", None))
-        if actor.principal.roles != runtime.settings.roles.get(str(actor.principal), frozenset()):
+        core, capability = self._core, said.get("capability")
+        actor = core.actor(said.pop("principal", None) or said.pop("by", None))
+        if actor.principal.roles != core.settings.roles.get(str(actor.principal), frozenset()):
             raise RefusedError(
                 "IDENTITY_REFUSED",
                 f"the owner of the state gives `{actor.principal}` the roles that are configured, and no others",
                 hint="write them in assent.toml",
             )
         by = requests.Asker(principal=str(actor.principal), asserted=actor.asserted)
-        listener = runtime.listener
+        listener = core.listener
         tell = None if listener is None else _heard_by(listener)
         try:
-            return await self._link.ask(to_owner(self._request(kind, said), by, tell, runtime.digests))
+            return await self._link.ask(to_owner(self._request(kind, said), by, tell, core.digests))
         except AssentError as error:
             if error.code in NOT_HERE and capability is not None and self._is_registered(capability):
                 fault = f"`{capability}` is registered in this process only, and another one owns the state"
@@ -92,7 +96,7 @@ class Client:
         if "workflow" in said:
             said["text"] = json.dumps(load_workflow(said.pop("workflow")).to_json())
         if "environment" in kind.__struct_fields__:
-            said["environment"] = said.get("environment") or self._runtime.settings.environment
+            said["environment"] = said.get("environment") or self._core.settings.environment
         if "resolution" in said:
             said["resolution"] = Resolution(said["resolution"]).value
         if "parameters" in said:
@@ -104,14 +108,14 @@ class Client:
 
     def _is_registered(self, reference: str) -> bool:
         try:
-            self._runtime.registry.resolve(reference)
+            self._core.registry.resolve(reference)
         except InputError:
             return False
         return True
 
     async def stream(self, request: Events) -> AsyncIterator[RunEvent]:
         """On a connection of its own: whoever reads slowly holds up nothing else."""
-        settings = self._runtime.settings
+        settings = self._core.settings
         place = await Link.open(
             settings.state,
             runtime_dir=settings.runtime_dir(),
@@ -145,7 +149,7 @@ _RUN: Final[Callable[[Any], RunResult]] = RunResult.from_json
 
 
 def _forwarded(
-    method: Callable[Concatenate[Owning, P], Coroutine[Any, Any, T]],
+    method: Callable[Concatenate[Core, P], Coroutine[Any, Any, T]],
     kind: type[Request[Any]],
     told: Callable[[Any], T],
 ) -> Callable[Concatenate[Runtime, P], Coroutine[Any, Any, T]]:
@@ -153,10 +157,20 @@ def _forwarded(
 
     @wraps(method)
     async def either(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        own: Callable[P, Coroutine[Any, Any, T]] = partial(method, self)
+        own: Callable[P, Coroutine[Any, Any, T]] = partial(method, self._core)
         return await self._either(own, kind, told, *args, **kwargs)  # the decorator is a part of the class
 
     return either
+
+
+def _own(method: Callable[Concatenate[Core, P], T]) -> Callable[Concatenate[Runtime, P], T]:
+    """A runtime's method that is carried out here, whoever owns the state."""
+
+    @wraps(method)
+    def own(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return method(self._core, *args, **kwargs)  # the decorator is a part of the class
+
+    return own
 
 
 def _shown(settings: Settings, run: str) -> RunResult:
@@ -164,7 +178,7 @@ def _shown(settings: Settings, run: str) -> RunResult:
         return RunResult.from_json(reader.show(run))
 
 
-class Runtime(Owning):
+class Runtime:
     """Everything that governs and performs runs in one workspace.
 
         async with Runtime.open(workspace="project") as rt:
@@ -174,8 +188,13 @@ class Runtime(Owning):
     a run ended, denied and failed ones included, is in the `RunResult`.
     """
 
+    _CORE: ClassVar[type[Core]] = Core
+
     def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
-        super().__init__(settings, policy=policy)
+        core = self._core = self._CORE(settings, policy=policy)
+        self.settings, self.metrics, self.app = settings, core.metrics, core.app
+        self.hooks, self.lifecycle, self.secrets = core.hooks, core.lifecycle, core.secrets
+        self.plugins, self.versions, self.deliveries = core.plugins, core.versions, core.deliveries
         self._client: Client | None = None
         self._following = asyncio.Lock()
         versions, deliveries = self.versions, self.deliveries
@@ -193,6 +212,33 @@ class Runtime(Owning):
         for part, name, kind, told in changes:
             setattr(part, name, partial(self._either, getattr(part, name), kind, told))
 
+    @classmethod
+    def open(
+        cls,
+        workspace: Path | str | None = None,
+        *,
+        state: Path | str | None = None,
+        policy: Path | str | Mapping[str, Json] | PolicyEngine | None = None,
+    ) -> Self:
+        """A runtime for a workspace, to be entered with `async with`.
+
+        Without arguments the nearest folder upwards with an `assent.toml` is the workspace, else the current one. `policy` is a
+        file, a policy document, or an engine; without one the configured policy holds, else the built-in one.
+        """
+        path = Path(policy) if isinstance(policy, Path | str) else None
+        settings = Settings.resolve(
+            workspace=Path(workspace) if workspace is not None else None,
+            state=Path(state) if state is not None else None,
+            policy=path,
+            environ=system.environment(),
+            cwd=Path.cwd(),
+        )
+        if isinstance(policy, PolicyEngine):
+            return cls(settings, policy=policy)
+        if isinstance(policy, Mapping):
+            return cls(settings, policy=PolicyEngine.from_dict(dict(policy)))
+        return cls(settings)
+
     async def __aenter__(self) -> Self:
         """Take the state directory and serve it, or become a client of the process that has it.
 
@@ -202,7 +248,7 @@ class Runtime(Owning):
         try:
             await self._take_place()
         except BaseException:
-            await self._exit.aclose()
+            await self._core.exit.aclose()
             raise
         return self
 
@@ -219,30 +265,29 @@ class Runtime(Owning):
             settings.state, runtime_dir=settings.runtime_dir(), spawn=system.spawn, silence_s=SILENCE_S_MAX
         )
         if isinstance(place, Link):
-            self._exit.push_async_callback(place.close)
-            self.prepare_to_plan()
-            self._client = Client(self, place, open_reader(settings.state))
-            self._exit.push_async_callback(self._client.close)
+            self._core.exit.push_async_callback(place.close)
+            self._core.prepare_to_plan()
+            reader = self._core.beside = open_reader(settings.state)
+            self._client = Client(self._core, place, reader)
+            self._core.exit.push_async_callback(self._client.close)
             return
-        self._exit.callback(place.release)
-        await self.start(place, partial(serve, self))
-        await self._running.watch()
-        self._client = None
+        self._core.exit.callback(place.release)
+        await self._core.start(place, partial(serve, self._core))
+        await self._core.running.watch()
+        self._client = self._core.beside = None
 
     async def close(self) -> None:
         """Stop every run where it is, seal the ledger, release the state directory; of a client's runs nothing is stopped."""
-        self._client = None  # whoever is told that its connection has ended looks for no other owner
-        await super().close()
+        self._client = self._core.beside = (
+            None  # whoever is told that its connection has ended looks for no other owner
+        )
+        await self._core.close()
 
     async def _follow(self, client: Client) -> None:
         """The owner that this was a client of has ended: take its place, or find who did, unless this was closed."""
         async with self._following:
             if self._client is client:
                 await self._take_place()
-
-    @property
-    def _reader(self) -> JournalReader:
-        return self._client.reader if self._client is not None else super()._reader
 
     async def _either(
         self,
@@ -273,17 +318,44 @@ class Runtime(Owning):
 
         return learned
 
-    run = _forwarded(Owning.run, requests.Run, _RUN)
-    call = _forwarded(Owning.call, requests.Call, _RUN)
-    add_step = _forwarded(Owning.add_step, requests.AddStep, _RUN)
-    close_session = _forwarded(Owning.close_session, requests.CloseSession, _RUN)
-    approve = _forwarded(Owning.approve, requests.Approve, _RUN)
-    reject = _forwarded(Owning.reject, requests.Reject, _RUN)
-    cancel = _forwarded(Owning.cancel, requests.Cancel, _RUN)
-    undo = _forwarded(Owning.undo, requests.Undo, _RUN)
-    resolve = _forwarded(Owning.resolve, requests.Resolve, _RUN)
-    resume = _forwarded(Owning.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
-    erase = _forwarded(Owning.erase, requests.Erase, lambda told: int(told["erased"]))
+    run = _forwarded(Core.run, requests.Run, _RUN)
+    call = _forwarded(Core.call, requests.Call, _RUN)
+    _add_step = _forwarded(Core.add_step, requests.AddStep, _RUN)
+    _close_session = _forwarded(Core.close_session, requests.CloseSession, _RUN)
+    approve = _forwarded(Core.approve, requests.Approve, _RUN)
+    reject = _forwarded(Core.reject, requests.Reject, _RUN)
+    cancel = _forwarded(Core.cancel, requests.Cancel, _RUN)
+    undo = _forwarded(Core.undo, requests.Undo, _RUN)
+    resolve = _forwarded(Core.resolve, requests.Resolve, _RUN)
+    resume = _forwarded(Core.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
+    erase = _forwarded(Core.erase, requests.Erase, lambda told: int(told["erased"]))
+
+    unfinished = _own(Core.unfinished)
+    plan = _own(Core.plan)
+    explain = _own(Core.explain)
+    snapshot = _own(Core.snapshot)
+    replay = _own(Core.replay)
+    telling = _own(Core.telling)
+    reload_policy = _own(Core.reload_policy)
+    reload_configuration = _own(Core.reload_configuration)
+
+    @property
+    def registry(self) -> CapabilityRegistry:
+        """The specs of every registered capability."""
+        return self._core.registry
+
+    @overload
+    def register(self, source: Capability[..., Any] | ModuleType, **how: Unpack[Registration]) -> None: ...
+    @overload
+    def register(
+        self, source: CapabilitySpec, handler: object | None, **how: Unpack[Registration]
+    ) -> None: ...
+    def register(self, source: object, handler: object = None, **how: Unpack[Registration]) -> None:
+        """Add capabilities for runs that begin from now on: a described one, all of a module, or a spec with its handler.
+
+        What may be said besides is in `Registration`. A version that breaks callers is refused: `VERSION_BREAKING`.
+        """
+        self._core.capabilities.register(source, handler, **how)
 
     async def session(self, *, principal: Who = None, environment: str | None = None) -> Session:
         """A run whose steps arrive one at a time; where another process owns the state, it holds the session."""
@@ -292,16 +364,16 @@ class Runtime(Owning):
             run = RunId(told["run_id"])
             # Asked of the runtime: the session goes on with the next owner, which may be this process.
             cancel = partial(self.cancel, run, principal=principal)
-            return Session(run, partial(self.add_step, run), partial(self.close_session, run), cancel)
+            return Session(run, partial(self._add_step, run), partial(self._close_session, run), cancel)
 
         return await self._either(
-            super().session, requests.OpenSession, opened, principal=principal, environment=environment
+            self._core.session, requests.OpenSession, opened, principal=principal, environment=environment
         )
 
     async def show(self, run: str) -> RunResult:
         """How a run stands, from the record, which needs no owner's time."""
         if self._client is None:
-            return await super().show(run)
+            return await self._core.show(run)
         return await asyncio.to_thread(_shown, self.settings, run)
 
     async def runs(
@@ -326,7 +398,9 @@ class Runtime(Owning):
         while True:
             client = self._client
             asked = replace(request, since=since)
-            parts = Service(self.settings, self).stream(asked) if client is None else client.stream(asked)
+            parts = (
+                Service(self.settings, self._core).stream(asked) if client is None else client.stream(asked)
+            )
             try:
                 async for event in parts:
                     yield event
@@ -347,7 +421,7 @@ class Runtime(Owning):
 
         A run that waits for a person is waited for; `asyncio.timeout` bounds that.
         """
-        ident = await self.find(run)
+        ident = await self._core.find(run)
         async for _ in self.events(ident):
             pass
         return await self.show(ident)

@@ -29,31 +29,13 @@ if TYPE_CHECKING:
     from assent.spec.workflow.definition import StepSpec, WorkflowSpec
 
 _HOMES = {
-    "Approvers": ".decision",
-    "CapabilitySpec": ".capability",
-    "Compensation": ".capability",
-    "Decision": ".decision",
-    "Document": ".documents.document",
-    "Effect": ".states",
-    "Mode": ".states",
-    "OperationType": ".capability",
-    "PolicyDecision": ".decision",
-    "Principal": ".principal",
-    "PrincipalKind": ".principal",
-    "Resolution": ".states",
-    "Risk": ".capability",
-    "RiskLevel": ".capability",
-    "RunState": ".states",
-    "SideEffects": ".capability",
-    "StepSpec": ".workflow.definition",
-    "StepState": ".states",
-    "Undo": ".states",
-    "Verdict": ".states",
-    "WorkflowSpec": ".workflow.definition",
-    "create_delete_capability": ".capability",
-    "create_read_capability": ".capability",
-    "create_write_capability": ".capability",
-    "load_yaml": ".documents.document",
+    ".capability": "CapabilitySpec Compensation OperationType Risk RiskLevel SideEffects create_delete_capability "
+    "create_read_capability create_write_capability",
+    ".decision": "Approvers Decision PolicyDecision",
+    ".documents.document": "Document load_yaml",
+    ".principal": "Principal PrincipalKind",
+    ".states": "Effect Mode Resolution RunState StepState Undo Verdict",
+    ".workflow.definition": "StepSpec WorkflowSpec",
 }
 
 __all__ = [

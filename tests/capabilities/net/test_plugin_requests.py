@@ -287,7 +287,7 @@ async def test_a_secret_goes_only_where_it_is_granted_and_its_value_never_comes_
         await output(rt, "plugged.ask", url=net.url("a.test"), query=literal)
         assert SECRET in net.site.asked[-1].path
         assert await output(rt, "plugged.give", what="secret://token", host="a.test") == "SECRET_NOT_GRANTED"
-        leaves = at_once(rt._ready.journal.events(RunId(sent.run_id)))
+        leaves = at_once(rt._core.ready.journal.events(RunId(sent.run_id)))
         kinds = [leaf.event.kind for leaf in leaves]
         assert kinds[1:-1] == [
             "step.started",

@@ -13,7 +13,7 @@ import pytest
 
 from assent.capabilities.net import Egress
 from assent.capabilities.notify import Delivery, Endpoint
-from assent.capabilities.notify._schedule import ATTEMPTS_MAX, DELAYS_MS
+from assent.capabilities.notify._attempt import ATTEMPTS_MAX, DELAYS_MS
 from assent.spec.events.kinds import DeliveryAttempted
 from tests.capabilities.net.conftest import opened
 from tests.capabilities.notify.conftest import SECRET, Office, answering, ended, ops, state_of, tried

@@ -11,8 +11,8 @@ import pytest
 from msgspec import structs
 
 from assent.capabilities.notify import Delivery, Endpoint
+from assent.capabilities.notify._attempt import DELAYS_MS
 from assent.capabilities.notify._delivery import DeliveryFiles
-from assent.capabilities.notify._schedule import DELAYS_MS
 from assent.errors import WorldError
 from assent.spec.events.kinds import DeliveryAttempted
 from tests.capabilities.notify.conftest import ADA, Office, answering, ended, ops, state_of, tried, until

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.capabilities.notify._schedule import ASKED_MS_MAX, ATTEMPTS_MAX, asked_ms, delay_ms
+from assent.capabilities.notify._attempt import ASKED_MS_MAX, ATTEMPTS_MAX, asked_ms, delay_ms
 
 HOUR_MS = 3_600_000
 NOW_MS = 1_700_000_000_000

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.capabilities.notify._signature import key_of, signed_headers
+from assent.capabilities.notify._attempt import key_of, signed_headers
 from assent.errors import InputError
 
 # The vector that the specification's own libraries are tested with (`libraries/go/webhook_test.go`, `TestWebhookSign`).

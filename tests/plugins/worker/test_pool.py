@@ -12,7 +12,7 @@ from assent import system
 from assent.errors import AssentError
 from assent.plugins.worker import Child, Needs
 from assent.plugins.worker._frames import Done, WireError
-from assent.plugins.worker._loop import HostLoop
+from assent.plugins.worker._host import HostLoop
 from assent.plugins.worker._pool import KINDS_MAX, Pool
 from assent.plugins.worker._process import WorkerProcess
 from assent.plugins.worker._remote import _read

@@ -47,7 +47,7 @@ def echo(_context: object, parameters: object) -> object:
 
 
 def journal_of(rt: Bench) -> SqliteJournal:
-    journal = rt._ready.journal
+    journal = rt._core.ready.journal
     assert isinstance(journal, SqliteJournal)
     return journal
 
@@ -158,7 +158,7 @@ async def test_what_is_unloaded_is_gone_at_once(place: Place) -> None:
     async with place.open(box=False) as rt:
         rt.register(ONE, echo)
         await rt.versions.record()
-        rt._capabilities.unregister([ONE.reference])
+        rt._core.capabilities.unregister([ONE.reference])
         assert refused(rt, spec("1.1.0", "other")).code == "VERSION_BREAKING"
         rt.register(spec("1.1.0", "text"), echo)
         result = await rt.call(f"{ID}@1.0.0", {"text": "x"})
@@ -170,7 +170,7 @@ async def test_what_is_unloaded_is_gone_at_once(place: Place) -> None:
 async def test_what_was_never_recorded_holds_nobody(place: Place) -> None:
     async with place.open(box=False) as rt:
         rt.register(ONE, echo)
-        rt._capabilities.unregister([ONE.reference])
+        rt._core.capabilities.unregister([ONE.reference])
         rt.register(spec("1.1.0", "other"), echo)
 
 
@@ -303,7 +303,7 @@ async def test_spec_of_another_fingerprint_is_not_taken(place: Place) -> None:
         assert rt.registry.gone(ID) == {"1.0.0": ONE}
         rt.registry.forget_record()
         assert rt.registry.gone(ID) == {}
-        await rt._capabilities.load(journal_of(rt), now_ms=0)
+        await rt._core.capabilities.load(journal_of(rt), now_ms=0)
         rt.registry.remember_spec(spec("1.0.0", "another"))
         rt.registry.remember_spec(spec("3.0.0", "unheard of"))
         assert rt.registry.gone(ID) == {"1.0.0": ONE}

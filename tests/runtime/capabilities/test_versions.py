@@ -55,7 +55,7 @@ async def opened(place: Place, *versions: str) -> AsyncIterator[Bench]:
 
 
 def journal_of(rt: Bench) -> SqliteJournal:
-    journal = rt._ready.journal
+    journal = rt._core.ready.journal
     assert isinstance(journal, SqliteJournal)
     return journal
 

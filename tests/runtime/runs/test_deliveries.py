@@ -16,7 +16,7 @@ import pytest
 
 from assent import Runtime
 from assent.capabilities.notify import DeliveryFiles
-from assent.capabilities.notify._signature import signed_headers
+from assent.capabilities.notify._attempt import signed_headers
 from assent.cli import main
 from assent.errors import InputError, Json
 from assent.invocation import LocalContext
@@ -111,7 +111,9 @@ async def test_a_call_is_delivered_and_its_end_is_on_the_record(post: Post) -> N
         await until(has(rt, queued["id"], "delivered"))
         # The file is moved once the ledger has it, and read wherever it stands.
         await until(
-            lambda: any(isinstance(leaf.event, DeliveryEnded) for leaf in leaves_at_once(rt._ready.journal))
+            lambda: any(
+                isinstance(leaf.event, DeliveryEnded) for leaf in leaves_at_once(rt._core.ready.journal)
+            )
         )
         assert rt.deliveries.list(status="pending") == []
         assert len(rt.deliveries.list(limit=1)) == 1
@@ -169,7 +171,7 @@ async def test_while_a_secret_is_replaced_receivers_with_either_value_verify(pos
 
         await deliver()
         # As a command would tell the owner.
-        service, forget = Service(post.settings, rt), requests.ForgetSecret(name="hooks/ops")
+        service, forget = Service(post.settings, rt._core), requests.ForgetSecret(name="hooks/ops")
         await asyncio.to_thread(asyncio.run, secret_admin.rotate(post.settings, "hooks/ops", new))
         await service.perform(forget)
         await deliver()
@@ -236,7 +238,7 @@ async def test_people_retry_and_cancel_through_the_owner(post: Post) -> None:
     async with Runtime(post.settings) as rt:
         queued = await told(rt)
         await until(lambda: one(rt, queued["id"])["http_status"] == 500)
-        service, ada = Service(post.settings, rt), requests.Asker(principal="user:ada", asserted=True)
+        service, ada = Service(post.settings, rt._core), requests.Asker(principal="user:ada", asserted=True)
         again = await service.perform(requests.RetryDelivery(delivery=queued["id"]), ada)
         assert again.status == "pending"
         assert again.attempts == len(post.site.asked) >= 2
@@ -320,7 +322,7 @@ async def test_a_plan_shows_where_it_would_go_and_binds_the_address(post: Post) 
     for endpoint in ("", "paused = true"):
         post.configure(endpoint=endpoint)
         rt = Runtime(post.settings)
-        rt.prepare_to_plan()
+        rt._core.prepare_to_plan()
         plan = await rt.plan(spec)
         await rt.close()
         (step,) = plan.steps

@@ -35,14 +35,14 @@ async def test_erased_run_takes_its_plan_with_it(tmp_path: Path, monkeypatch: py
     settings = Runtime.open(workspace).settings
     plan_id = (await Service(settings).perform(_request(workspace))).plan_id
     async with Runtime.open(workspace) as rt:
-        actor = rt.actor(None)
-        result = await rt.run_plan(plan_id, actor)
+        actor = rt._core.actor(None)
+        result = await rt._core.run_plan(plan_id, actor)
         assert result.status == "succeeded"
         (workspace / "note.txt").unlink()
         assert _holding(settings.state, SECRET)
         await rt.erase(str(result.run_id), principal=actor)
         with pytest.raises(AssentError) as refused:
-            await rt.run_plan(plan_id, actor)
+            await rt._core.run_plan(plan_id, actor)
     assert refused.value.code == "PLAN_USED"
     assert _holding(settings.state, SECRET) == []
 
@@ -70,13 +70,13 @@ async def test_a_plan_expires_with_the_inputs_in_it(tmp_path: Path) -> None:
         assert (folder / f"{plan_id}.json").exists()
         place.clock.ms += 120_000
         with pytest.raises(AssentError) as refused:
-            await rt.run_plan(plan_id, rt.actor(None))
+            await rt._core.run_plan(plan_id, rt._core.actor(None))
         assert refused.value.code == "PLAN_EXPIRED"
         assert refused.value.message == f"plan `{plan_id}` is 7 days old, and plans are kept for 7 days"
     async with place.open() as rt:
         assert [path.name for path in folder.iterdir()] == ["notes.txt"]
         with pytest.raises(AssentError) as gone:
-            await rt.run_plan(plan_id, rt.actor(None))
+            await rt._core.run_plan(plan_id, rt._core.actor(None))
         assert gone.value.code == "PLAN_EXPIRED", "its id still tells why it is not there"
     assert _holding(settings.state, SECRET) == []
 
@@ -91,12 +91,12 @@ async def test_a_plan_of_a_clock_far_in_the_future_has_expired_and_is_not_kept_u
     assert place.clock is not None
     place.clock.ms = -2 * 3600 * 1000
     async with place.open() as rt:
-        assert (await rt.run_plan(used, rt.actor(None))).status == "succeeded"
+        assert (await rt._core.run_plan(used, rt._core.actor(None))).status == "succeeded"
     place.clock.ms = -400 * 86_400_000
     async with place.open() as rt:
         assert [*(settings.state / "plans").iterdir()] == []
         with pytest.raises(AssentError, match="was made 400 days ahead of the clock") as refused:
-            await rt.run_plan(plan_id, rt.actor(None))
+            await rt._core.run_plan(plan_id, rt._core.actor(None))
         assert refused.value.code == "PLAN_EXPIRED"
 
 
@@ -116,16 +116,16 @@ async def test_a_plan_that_two_people_run_at_once_runs_once(tmp_path: Path) -> N
     place = Place(tmp_path)
     plan_id = (await Service(place.settings()).perform(_request(place.workspace))).plan_id
     async with place.open() as rt:
-        actor = rt.actor(None)
+        actor = rt._core.actor(None)
         both = await asyncio.gather(
-            rt.run_plan(plan_id, actor), rt.run_plan(plan_id, actor), return_exceptions=True
+            rt._core.run_plan(plan_id, actor), rt._core.run_plan(plan_id, actor), return_exceptions=True
         )
         [refused] = [answer for answer in both if isinstance(answer, BaseException)]
         assert isinstance(refused, AssentError)
         assert refused.code == "PLAN_USED"
-        assert len(list(rows_at_once(rt._ready.journal, "runs"))) == 1
+        assert len(list(rows_at_once(rt._core.ready.journal, "runs"))) == 1
         with pytest.raises(AssentError, match="was run already, as"):
-            await rt.run_plan(plan_id, actor)
+            await rt._core.run_plan(plan_id, actor)
 
 
 @pytest.mark.parametrize("plan_id", ["plan_x", "plan_" + "u" * 26, "plan_" + "z" * 26, "../plan", ""])

@@ -45,7 +45,7 @@ async def test_each_event_is_told_once_and_in_order_until_the_run_has_ended(plac
     """Those that are there, then those to come; whoever listens later is told the same."""
     async with place.open() as rt:
         run = await waiting(rt)
-        service = Service(rt.settings, rt)
+        service = Service(rt.settings, rt._core)
         seen: list[answers.RunEvent] = []
         listening = asyncio.create_task(told(service.events(run), seen))
         await rt.approve(run)

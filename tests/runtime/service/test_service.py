@@ -148,7 +148,7 @@ async def test_what_is_asked_and_answered_fits_the_published_schema(place: Place
 
     document = json.dumps(workflow(put("a"), {"name": "ok", "approval": {"reason": "go on?"}}))
     async with place.open() as rt:
-        service = Service(rt.settings, rt)
+        service = Service(rt.settings, rt._core)
         asked: list[Request[Any]] = [
             requests.Run(text=document),
             requests.Call(capability="box.burn", parameters={"key": "k"}),
@@ -190,7 +190,7 @@ async def test_an_open_runtime_is_asked_about_what_only_it_knows(place: Place) -
     spec = create_read_capability("own.note", parameters={"type": "object", "required": ["text"]})
     async with place.open(box=False) as rt:
         rt.register(spec, note)
-        service = Service(rt.settings, rt)
+        service = Service(rt.settings, rt._core)
         [found] = (await service.perform(requests.Capabilities(pattern="own.*"))).capabilities
         assert (found.id, found.standing.latest) == ("own.note", True)
         explained = await service.perform(requests.ExplainPolicy(capability="own.note"))
@@ -238,5 +238,5 @@ async def test_an_owner_reads_the_words_of_a_call_too(place: Place) -> None:
     async with place.open() as rt:
         words = {"path": "deep/7", "content": "5", "create_dirs": "true"}
         request = requests.Call(capability="io.fs.write_file", words=words)
-        assert (await Service(rt.settings, rt).perform(request)).status == "succeeded"
+        assert (await Service(rt.settings, rt._core).perform(request)).status == "succeeded"
     assert place.workspace.joinpath("deep/7").read_text() == "5"

@@ -53,7 +53,7 @@ async def test_modules_start_with_the_runtime_and_close_before_its_journal(place
         assert isinstance(rt.app.get(Database), Database)
         assert rt.app.config.whole("pool.size") == 3
         assert (await rt.app.health()).status == "ok"
-        journals.append(rt._ready.journal)
+        journals.append(rt._core.ready.journal)
         await rt.call("sys.noop")
     assert log == ["db://x", "closed"]
     with pytest.raises(InputError, match="shut down"):
@@ -148,7 +148,7 @@ async def test_whoever_asks_the_owner_learns_how_it_is(place: Place) -> None:
     settings.create_state()
     assert await asyncio.to_thread(process.perform, requests.Health(), settings) is None
     async with Runtime(settings) as rt:
-        service = Service(settings, rt)
+        service = Service(settings, rt._core)
         found = await service.perform(requests.Health())
         assert found is not None
         assert found.status == "ok"

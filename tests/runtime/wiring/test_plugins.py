@@ -288,6 +288,6 @@ async def test_a_health_that_does_not_answer_counts_as_failed(
 
 async def test_the_health_of_what_is_not_loaded_is_an_error(shop: Workshop) -> None:
     settings = Settings.resolve(workspace=shop.folder, environ={"HOME": str(shop.folder)}, cwd=shop.folder)
-    plugins = Plugins.trusted(settings, Runtime(settings)._capabilities)
+    plugins = Plugins.trusted(settings, Runtime(settings)._core.capabilities)
     with pytest.raises(Exception, match="no plugin `absent` is loaded"):
         await plugins.health("absent")

@@ -17,8 +17,8 @@ from assent.spec.documents.document import (
     Document,
     load_yaml,
     render_snippet,
-    suggest,
 )
+from assent.spec.suggestions import suggest
 from tests.support.properties import holds
 
 

@@ -8,11 +8,27 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from assent.capabilities.archive._faults import colliding, escaping, name_refused
 from assent.capabilities.archive._limits import Meter
 from assent.capabilities.fs._paths import NAME_BYTES_MAX, PATH_BYTES_MAX, fold
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveEntry:
+    """A file or folder. `parts` is empty for the archive's own top; `chunks` are a file's bytes, counted as they come.
+
+    INVARIANT: `chunks` is read to its end before the next entry is asked for: the end is where a checksum is compared.
+    """
+
+    parts: tuple[str, ...]
+    is_folder: bool
+    is_executable: bool
+    chunks: Iterator[bytes]
+
 
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _DEVICES: Final = re.compile(

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from assent.capabilities.archive._entry import ArchiveEntry
 from assent.capabilities.archive._faults import ambiguous, invalid, kind_refused, name_refused, unsupported
 from assent.capabilities.archive._limits import Meter
-from assent.capabilities.archive._names import checked
+from assent.capabilities.archive._names import ArchiveEntry, checked
 from assent.capabilities.fs._paths import PATH_BYTES_MAX, shown
 
 _BLOCK: Final = 512

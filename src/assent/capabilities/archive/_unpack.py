@@ -11,10 +11,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import IO, Final
 
-from assent.capabilities.archive._entry import ArchiveEntry
 from assent.capabilities.archive._formats import Format, contents, fetch, format_of, holds_one_file, scratch
 from assent.capabilities.archive._limits import Limits, Meter
-from assent.capabilities.archive._names import Names
+from assent.capabilities.archive._names import ArchiveEntry, Names
 from assent.capabilities.archive._shapes import Unpack, Unpacked
 from assent.capabilities.archive._streams import gunzipped, plain, unzstd
 from assent.capabilities.archive._tar import read_tar

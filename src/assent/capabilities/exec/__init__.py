@@ -14,13 +14,9 @@ if TYPE_CHECKING:
     from assent.capabilities.exec._rules import place_of as place_of
 
 _HOMES = {
-    "FolderState": "._folders",
-    "ProgramRule": "._rules",
-    "Programs": "._programs",
-    "look": "._folders",
-    "place_of": "._rules",
+    "._folders": "FolderState look",
+    "._programs": "Programs",
+    "._rules": "ProgramRule place_of",
 }
-
-__all__ = ["FolderState", "ProgramRule", "Programs", "look", "place_of"]
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

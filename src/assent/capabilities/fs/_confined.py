@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from assent.capabilities.fs import _trees
 from assent.capabilities.fs._control import ControlFiles
 from assent.capabilities.fs._faults import (
     exists,
@@ -36,7 +35,7 @@ from assent.capabilities.fs._paths import (
     temporary_name,
     temporary_path,
 )
-from assent.capabilities.fs._syscalls import flush, flush_directory, rename_new
+from assent.capabilities.fs._syscalls import flush, flush_directory, flush_tree, remove_tree, rename_new
 from assent.capabilities.fs._walk import Place, Walker, identity_of
 from assent.capabilities.fs._written import to_write
 from assent.errors import InputError
@@ -298,7 +297,7 @@ class ConfinedFiles:
                 raise is_a_directory(destination)
             if old.in_temporary and stat.S_ISDIR(found.st_mode):
                 with faults(source):
-                    _trees.flush_tree(old.name, old.folder)
+                    flush_tree(old.name, old.folder)
             FAILPOINTS.hit("file.before")
             with faults(destination):
                 if replace:
@@ -335,7 +334,7 @@ class ConfinedFiles:
                 if found is None:
                     return
                 with faults(path, effect=True):
-                    _trees.remove_tree(place.name, place.folder)
+                    remove_tree(place.name, place.folder)
                     flush_directory(place.folder)
         except NoEffectError as error:
             if error.code != "FILE_NOT_FOUND":

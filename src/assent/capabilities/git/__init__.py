@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 __all__ = ["GitHome"]
 
-__getattr__, __dir__ = resolved_when_asked(__name__, {"GitHome": "._home"})
+__getattr__, __dir__ = resolved_when_asked(__name__, {"._home": "GitHome"})

@@ -10,7 +10,6 @@ import pygit2
 from assent.capabilities.fs._faults import missing
 from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._shapes import place
-from assent.capabilities.git._bombs import require_countable
 from assent.capabilities.git._change import GitChange, IndexEdit, RefEdit
 from assent.capabilities.git._effect import GitEffect
 from assent.capabilities.git._faults import conflict_state, filtered, refused_layout, unreadable
@@ -28,7 +27,7 @@ from assent.capabilities.git._index import (
     read_index,
 )
 from assent.capabilities.git._layout import Repository, find_repository
-from assent.capabilities.git._objects import Workbench
+from assent.capabilities.git._objects import Workbench, require_countable
 from assent.capabilities.git._refs import HEAD, Refs
 from assent.capabilities.git._shapes import Commit, Committed
 from assent.capabilities.git._story import Author

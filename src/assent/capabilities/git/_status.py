@@ -6,10 +6,10 @@ from typing import Final
 
 import pygit2
 
-from assent.capabilities.git._bombs import require_countable
 from assent.capabilities.git._faults import refused_layout, unreadable
 from assent.capabilities.git._index import SUBMODULE, entries_of, left_alone, read_index
 from assent.capabilities.git._layout import Repository, find_repository
+from assent.capabilities.git._objects import require_countable
 from assent.capabilities.git._refs import HEADS, Refs
 from assent.capabilities.git._shapes import Change, GitStatus, Status
 from assent.errors import AssentError

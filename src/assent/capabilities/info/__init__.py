@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Machine"]
 
-__getattr__, __dir__ = resolved_when_asked(__name__, {"Machine": "._machine"})
+__getattr__, __dir__ = resolved_when_asked(__name__, {"._machine": "Machine"})

@@ -15,14 +15,11 @@ if TYPE_CHECKING:
     from assent.capabilities.net._rules import EgressRule as EgressRule
 
 _HOMES = {
-    "Egress": "._rules",
-    "EgressRule": "._rules",
-    "Http": "._client",
-    "NetLimits": "._limits",
-    "Outgoing": "._outgoing",
-    "Resolver": "._resolver",
+    "._client": "Http",
+    "._limits": "NetLimits",
+    "._outgoing": "Outgoing",
+    "._resolver": "Resolver",
+    "._rules": "Egress EgressRule",
 }
-
-__all__ = ["Egress", "EgressRule", "Http", "NetLimits", "Outgoing", "Resolver"]
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

@@ -15,14 +15,9 @@ if TYPE_CHECKING:
     from assent.capabilities.notify._outbox import Post as Post
 
 _HOMES = {
-    "Asker": "._outbox",
-    "Delivery": "._delivery",
-    "DeliveryFiles": "._delivery",
-    "Endpoint": "._endpoint",
-    "Outbox": "._outbox",
-    "Post": "._outbox",
+    "._delivery": "Delivery DeliveryFiles",
+    "._endpoint": "Endpoint",
+    "._outbox": "Asker Outbox Post",
 }
-
-__all__ = ["Asker", "Delivery", "DeliveryFiles", "Endpoint", "Outbox", "Post"]
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

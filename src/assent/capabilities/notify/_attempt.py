@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -13,9 +18,7 @@ from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._url import parse_url
 from assent.capabilities.notify._delivery import Delivery
 from assent.capabilities.notify._endpoint import Endpoint
-from assent.capabilities.notify._schedule import asked_ms
-from assent.capabilities.notify._signature import signed_headers
-from assent.errors import AssentError
+from assent.errors import AssentError, InputError
 from assent.invocation import SecretAccess, Secrets
 from assent.spec.events.kinds import AnyEvent, DeliveryAttempted, DeliveryEnded
 from assent.spec.ids import RunId, StepKey
@@ -186,4 +189,113 @@ def ended(delivery: Delivery) -> DeliveryEnded:
         asserted=delivery.asserted,
         os_uid=delivery.os_uid,
         identified_by=delivery.identified_by,
+    )
+
+
+# -- when it is tried again ---------------------------------------------------------------------------------------------
+
+# The schedule of Standard Webhooks 1.0.0, and what the receiver asks for.
+
+_MINUTE_MS: Final = 60_000
+_HOUR_MS: Final = 60 * _MINUTE_MS
+
+DELAYS_MS: Final = (
+    5_000,
+    5 * _MINUTE_MS,
+    30 * _MINUTE_MS,
+    2 * _HOUR_MS,
+    5 * _HOUR_MS,
+    10 * _HOUR_MS,
+    14 * _HOUR_MS,
+    20 * _HOUR_MS,
+    24 * _HOUR_MS,
+)
+"""What is waited after the first attempt, the second, and so on. After the one behind the last of them a delivery has failed."""
+
+ATTEMPTS_MAX: Final = len(DELAYS_MS) + 1
+ASKED_MS_MAX: Final = 24 * _HOUR_MS
+"""A receiver that asks for more time than this is tried all the same."""
+
+JITTER: Final = 0.1
+"""The part of a delay that chance may add, so that what failed together does not come back together."""
+
+_DIGITS_MAX: Final = 15
+
+
+def delay_ms(attempts: int, *, asked_ms: int = 0, jitter: float = 0.0) -> int | None:
+    """How long to wait after so many attempts, the last of which was not taken; None when that was the last one.
+
+    `asked_ms` is what the receiver wants to be left alone for; `jitter`, in [0, 1), is the chance.
+    """
+    assert attempts >= 1
+    if attempts >= ATTEMPTS_MAX:
+        return None
+    planned = DELAYS_MS[attempts - 1]
+    return max(planned + int(planned * JITTER * jitter), min(asked_ms, ASKED_MS_MAX))
+
+
+def asked_ms(retry_after: str, now_ms: int) -> int:
+    """What a `Retry-After` header asks for (RFC 9110 §10.2.3: seconds, or a date); 0 for none, or one that can't be read."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return int(text[:_DIGITS_MAX]) * 1000
+    from email.utils import parsedate_to_datetime  # most receivers ask for nothing
+
+    try:
+        return max(0, int(parsedate_to_datetime(text).timestamp() * 1000) - now_ms)
+    except (ValueError, TypeError, OverflowError):
+        return 0
+
+
+# -- the signature ------------------------------------------------------------------------------------------------------
+
+# HMAC-SHA256 over `ID.TIMESTAMP.BODY`, as Standard Webhooks 1.0.0 says ("Signature scheme").
+
+PREFIX: Final = "whsec_"
+KEY_BYTES_MIN: Final = 24
+"""What the specification asks of a signing secret at least (192 bits)."""
+
+
+def signed_headers(
+    delivery: str, at_s: int, body: bytes, secret: str, *, previous: str | None = None
+) -> dict[str, str]:
+    """The three headers of one attempt; `at_s` is its time in whole seconds since 1970. WEBHOOK_SECRET_INVALID.
+
+    `previous` is the secret that was replaced: until the receiver has the new one, it verifies the second signature.
+    """
+    content = b".".join((delivery.encode("ascii"), str(at_s).encode(), body))
+    keys = [key_of(secret)]
+    if previous is not None:
+        # One that is no key has never signed anything, and nobody waits for it.
+        with suppress(InputError):
+            keys.append(key_of(previous))
+    digests = (hmac.new(key, content, hashlib.sha256).digest() for key in dict.fromkeys(keys))
+    return {
+        "webhook-id": delivery,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests),
+    }
+
+
+def key_of(secret: str) -> bytes:
+    """The key that a secret's text stands for: behind `whsec_` base64, otherwise its UTF-8 bytes. WEBHOOK_SECRET_INVALID."""
+    secret = secret.strip()
+    if secret.startswith(PREFIX):
+        try:
+            key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+        except (binascii.Error, ValueError):
+            # The text is told nobody, and neither is what the library found wrong with it.
+            raise _invalid("is no base64 behind `whsec_`") from None
+    else:
+        key = secret.encode()
+    if len(key) < KEY_BYTES_MIN:
+        raise _invalid(f"is shorter than {KEY_BYTES_MIN} bytes")
+    return key
+
+
+def _invalid(why: str) -> InputError:
+    return InputError(
+        "WEBHOOK_SECRET_INVALID",
+        f"the secret that signs the webhook {why}",
+        hint="take `whsec_` and the base64 of 32 random bytes, the same as the receiver has",
     )

@@ -22,18 +22,17 @@ from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
-from assent.capabilities.notify._attempt import CAPABILITY, Outcome, Post, attempt, ended
+from assent.capabilities.notify._attempt import CAPABILITY, Outcome, Post, attempt, delay_ms, ended
 from assent.capabilities.notify._delivery import Delivery, DeliveryFiles, Status
 from assent.capabilities.notify._endpoint import Endpoint
-from assent.capabilities.notify._schedule import delay_ms
 from assent.errors import AssentError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import NoEffectError
-from assent.spec.documents.document import did_you_mean
 from assent.spec.events.kinds import DeliveryRetried
 from assent.spec.ids import RunId, StepKey
 from assent.spec.moments import Moments
 from assent.spec.ports import Clock
+from assent.spec.suggestions import did_you_mean
 
 T = TypeVar("T")
 

@@ -50,8 +50,8 @@ def log(
     since: str | None,
 ) -> None:
     """Print the events of the ledger, oldest first, one line each."""
-    from assent.spec.documents.document import did_you_mean
     from assent.spec.events.kinds import EVENT_TYPES
+    from assent.spec.suggestions import did_you_mean
 
     for kind in kinds:
         if kind not in EVENT_TYPES:

@@ -6,13 +6,14 @@ has no words of its own is told field by field. None of this may fail: an output
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from assent.capabilities.area import Words
 from assent.errors import Json
-from assent.runtime._areas import AREAS
 from assent.spec.json_fields import Object, compact, number, objects, text
 from assent.spec.sizes import count_text, size_text
+
+if TYPE_CHECKING:
+    from assent.capabilities.area import Words
 
 FIELD_WIDTH: Final = 32
 FIELDS_MAX: Final = 6
@@ -27,6 +28,8 @@ def output_text(output: Json) -> str:
     if output is None or output == {}:
         return ""
     if isinstance(output, dict):
+        from assent.runtime._areas import AREAS  # `assent run --help` needs none
+
         for words in (*(area.WORDS for area in AREAS.values()), _SHAPES):
             for needed, told in words.items():
                 if needed <= output.keys():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from assent.cli._door import Door
 from assent.cli.runs._plan_text import approvers_text
@@ -17,8 +16,7 @@ from assent.spec.targets import name_of
 QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the person said: `approve`, `reject` with a reason, or `later`."""
 
     word: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import os
 import select
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TextIO
@@ -41,6 +40,8 @@ class Output:
     @property
     def width(self) -> int:
         """Columns to write in; a pipe has no edge to meet."""
+        import shutil
+
         return shutil.get_terminal_size((100, 24)).columns if is_a_terminal(sys.stdout) else 200
 
     def answer(self, text: str) -> None:

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar, overload
 
 from assent.errors import InputError, Json
-from assent.spec.documents.document import did_you_mean
 from assent.spec.documents.sections import parse_duration_ms
 from assent.spec.frozen import Frozen, thaw
+from assent.spec.suggestions import did_you_mean
 
 DEPTH_MAX: Final = 64
 """Levels of nesting of a configuration or a shared value."""

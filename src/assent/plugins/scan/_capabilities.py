@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from assent.plugins.manifest import Hook
-from assent.plugins.scan._arguments import Arguments
 from assent.plugins.scan._names import ROUNDABOUT, Names, Package
 from assent.plugins.scan._types import source_of
+from assent.plugins.scan._values import Arguments
 from assent.plugins.scan._walk import AT_IMPORT, Called, Function, chain_of
 
 Form: TypeAlias = Literal["decorator", "spec", "create_read", "create_write", "create_delete"]

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from assent.plugins.manifest import Capability, Field, Shape
-from assent.plugins.scan._arguments import Arguments
 from assent.plugins.scan._capabilities import Form, Found
 from assent.plugins.scan._models import fields_of_schema, is_model, model_of, parameter
 from assent.plugins.scan._names import Names
 from assent.plugins.scan._types import TypeText, type_of
-from assent.plugins.scan._values import UNKNOWN, Record, fold
+from assent.plugins.scan._values import UNKNOWN, Arguments, Record, fold
 from assent.plugins.scan._walk import Function
 
 _CONTEXT: Final = "LocalContext"

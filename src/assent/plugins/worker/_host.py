@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import count
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from assent.invocation import CallPhase, LocalContext, Places, Share
 from assent.invocation.context.local import life_of
-from assent.plugins._registrations import require_agreement
+from assent.plugins._agreement import require_agreement
 from assent.plugins.ports import LoadedPlugin, Spawn
 from assent.plugins.worker._errors import to_wire
 from assent.plugins.worker._frames import (
@@ -26,7 +27,6 @@ from assent.plugins.worker._frames import (
     WireError,
 )
 from assent.plugins.worker._known import KnownRegistrations
-from assent.plugins.worker._loop import HostLoop
 from assent.plugins.worker._needs import Launch, Needs
 from assent.plugins.worker._pool import REFILL_S, Pool
 from assent.plugins.worker._process import WorkerProcess
@@ -38,6 +38,52 @@ if TYPE_CHECKING:
     from assent.plugins._trust import CheckedPlugin
     from assent.spec.capability import CapabilitySpec
 
+T = TypeVar("T")
+
+
+class HostLoop:
+    """A loop in a thread, started when it is first needed: workers are served whichever loop, or none, their callers run in."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread has been started and not been stopped."""
+        return self._loop is not None
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run something on the loop, from any thread."""
+        with self._lock:
+            if self._loop is None:
+                loop = self._loop = asyncio.new_event_loop()
+                # A daemon: a program that forgets to close its runtime ends all the same, and its workers with it.
+                self._thread = Thread(target=loop.run_forever, name="assent-plugins", daemon=True)
+                self._thread.start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def post(self, function: Any, *args: object) -> None:  # `Any`: as the loop takes it
+        """Have a function called on the loop, if there is one."""
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(function, *args)
+            except RuntimeError:
+                return  # it was closed meanwhile, and what the function is about with it
+
+    def stop(self) -> None:
+        """End the loop and its thread; harmless when there is none."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+            thread, self._thread = self._thread, None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
 SPARE: Final = 1
 """Idle workers that are kept ready for each kind of needs."""
 
@@ -46,8 +92,6 @@ CLOSE_S: Final = 5.0
 
 THREADS: Final = 16
 """Threads that answer what workers ask."""
-
-T = TypeVar("T")
 
 
 class WorkerHost:

@@ -36,7 +36,7 @@ async def replay_recording(
     capabilities: Capabilities,
     capability_version: str | None,
 ) -> ReplayReport:
-    """Run a recording again and compare; see `Replays.replay`. `services` lend their gate, pipeline, limits and roles."""
+    """Run a recording again and compare; see `Core.replay`. `services` lend their gate, pipeline, limits and roles."""
     script = Script(recording)
     catalogue, now = catalogue_of(recording, capabilities), capabilities.current()
     # The version to be tried may have come after the run.

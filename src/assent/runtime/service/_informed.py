@@ -13,7 +13,7 @@ import msgspec
 
 from assent import system
 from assent.errors import AssentError, InputError
-from assent.runtime._runtime import Runtime
+from assent.runtime._core import Core
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.service import answers, requests, secret_admin
@@ -32,13 +32,13 @@ class Scene:
 
     settings: Settings
     by: requests.Asker
-    runtime: Runtime | None = None
+    runtime: Core | None = None
     tell: OnProgress | None = None
 
     @asynccontextmanager
-    async def planning(self) -> AsyncIterator[Runtime]:
+    async def planning(self) -> AsyncIterator[Core]:
         """A runtime that can look ahead and owns nothing: what it works with is in memory, and is gone afterwards."""
-        runtime = Runtime(self.settings)
+        runtime = Core(self.settings)
         try:
             runtime.prepare_to_plan()
             with telling(runtime, self.tell):
@@ -47,12 +47,12 @@ class Scene:
             await runtime.close()
 
     @asynccontextmanager
-    async def informed(self) -> AsyncIterator[Runtime]:
+    async def informed(self) -> AsyncIterator[Core]:
         """A runtime that knows what the ledger says of capabilities."""
         if self.runtime is not None:
             yield self.runtime
             return
-        runtime = Runtime(self.settings)
+        runtime = Core(self.settings)
         try:
             runtime.versions.consult(self.settings)
             yield runtime
@@ -137,7 +137,7 @@ async def _capability(scene: Scene, request: requests.Capability) -> answers.Cap
         return _described(runtime, found.spec, how=found.how.value)
 
 
-def _described(runtime: Runtime, spec: CapabilitySpec, **how: str) -> answers.Capability:
+def _described(runtime: Core, spec: CapabilitySpec, **how: str) -> answers.Capability:
     standing = runtime.versions.status(spec.id, spec.version).to_json()
     # The spec has labels of its own, which say what information flows.
     told = {**spec.to_json(), "fingerprint": spec.fingerprint, "standing": standing, **how}

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from assent.errors import InputError, Json, WorldError
 from assent.journal import Asked, Ownership, acquire_or_forward, forward
 from assent.journal import Request as OwnerRequest
-from assent.runtime._runtime import Runtime
+from assent.runtime._core import Core
 from assent.runtime.service._asking import to_owner
 from assent.runtime.service._interrupts import Interrupted, termination_interrupts, wake_for_signals
 from assent.runtime.service._owning import actor_of, check
@@ -35,7 +35,7 @@ def execute(request: Driving[A], settings: Settings, *, on_progress: OnProgress 
     for a call that was asked to stop. Raises `Interrupted` for Ctrl-C and SIGTERM: the run stays where it is, resumable, or goes
     on where another process drives it.
     """
-    runtime = Runtime(settings)
+    runtime = Core(settings)
     watched = _Watched(on_progress)
     asked = to_owner(request, asker_of(settings), watched, runtime.digests_elsewhere)
     answer: Ownership | dict[str, Json] | None = None
@@ -67,7 +67,7 @@ def execute(request: Driving[A], settings: Settings, *, on_progress: OnProgress 
             answer.release()
 
 
-def _checked(runtime: Runtime, request: Driving[A], asked: OwnerRequest) -> dict[str, Json] | None:
+def _checked(runtime: Core, request: Driving[A], asked: OwnerRequest) -> dict[str, Json] | None:
     """Refuse what can't be, unless a living owner has the capability that is unknown here: then its answer."""
     settings = runtime.settings
     actor_of(settings, asker_of(settings))
@@ -99,7 +99,7 @@ class _Watched:
             self._tell(report)
 
 
-async def _own(ownership: Ownership, request: Driving[A], runtime: Runtime, tell: OnProgress) -> A:
+async def _own(ownership: Ownership, request: Driving[A], runtime: Core, tell: OnProgress) -> A:
     wake_for_signals()
     try:
         await runtime.start(ownership, partial(serve, runtime))
@@ -136,7 +136,7 @@ async def _drain(ownership: Ownership, tell: OnProgress) -> None:
         await ownership.drain()
 
 
-async def serve(runtime: Runtime, asked: Asked) -> dict[str, Json]:
+async def serve(runtime: Core, asked: Asked) -> dict[str, Json]:
     """Perform a request of another process, and tell it of what happens meanwhile."""
     said = decode(asked.body, asked.peer.uid)
     request: Request[Any] = said.request  # `Any`: whatever kind it is, its answer goes out as JSON

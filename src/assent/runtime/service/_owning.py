@@ -12,8 +12,8 @@ import msgspec
 
 from assent.engine import Actor, Preparing, RunResult, Said
 from assent.journal import PAGE
+from assent.runtime._core import Core
 from assent.runtime._find_run import get_run, state_of
-from assent.runtime._runtime import Runtime
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
 from assent.runtime.service._recorded import follow
@@ -38,7 +38,7 @@ def actor_of(settings: Settings, by: requests.Asker) -> Actor:
     return Actor(settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid), by.asserted, uid, how)
 
 
-def telling(runtime: Runtime, tell: OnProgress | None) -> AbstractContextManager[None]:
+def telling(runtime: Core, tell: OnProgress | None) -> AbstractContextManager[None]:
     """Inside, `tell` is told of every durable event of the runs that are driven from here, and of what steps say, as JSON."""
     if tell is None:
         return nullcontext()
@@ -49,7 +49,7 @@ def telling(runtime: Runtime, tell: OnProgress | None) -> AbstractContextManager
     return runtime.telling(report)
 
 
-def check(runtime: Runtime, request: requests.Request[Any]) -> None:
+def check(runtime: Core, request: requests.Request[Any]) -> None:
     """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability."""
     match request:
         case requests.Run(plan=None):
@@ -63,7 +63,7 @@ def check(runtime: Runtime, request: requests.Request[Any]) -> None:
             pass
 
 
-def read_words(runtime: Runtime, request: Worded) -> Worded:
+def read_words(runtime: Core, request: Worded) -> Worded:
     """The request with its words read, each by the type that its parameter declares."""
     if not request.words:
         return request
@@ -75,7 +75,7 @@ def read_words(runtime: Runtime, request: Worded) -> Worded:
     return msgspec.structs.replace(request, parameters={**request.parameters, **read}, words={})
 
 
-def _consult(runtime: Runtime, references: Iterable[str]) -> None:
+def _consult(runtime: Core, references: Iterable[str]) -> None:
     """Learn from the ledger what the references depend on, and which plugins it refuses; nothing without a need."""
     plugins = runtime.plugins
     runtime.versions.consult(runtime.settings, None if plugins.loaded else references)
@@ -92,14 +92,14 @@ def _told(result: RunResult) -> answers.Run:
     return msgspec.convert(result.to_json(), answers.Run)
 
 
-async def _run(runtime: Runtime, request: requests.Run, actor: Actor) -> answers.Run:
+async def _run(runtime: Core, request: requests.Run, actor: Actor) -> answers.Run:
     if request.plan is not None:
         return _told(await runtime.run_plan(request.plan, actor))
     spec = workflow_of(request)
     return _told(await runtime.run(spec, request.inputs, principal=actor, environment=request.environment))
 
 
-async def _call(runtime: Runtime, request: requests.Call, actor: Actor) -> answers.Run:
+async def _call(runtime: Core, request: requests.Call, actor: Actor) -> answers.Run:
     request = read_words(runtime, request)
     result = await runtime.call(
         request.capability, request.parameters, principal=actor, environment=request.environment
@@ -107,24 +107,24 @@ async def _call(runtime: Runtime, request: requests.Call, actor: Actor) -> answe
     return _told(result)
 
 
-async def _session(runtime: Runtime, request: requests.OpenSession, actor: Actor) -> answers.Session:
+async def _session(runtime: Core, request: requests.OpenSession, actor: Actor) -> answers.Session:
     session = await runtime.session(principal=actor, environment=request.environment)
     runtime.keep(session)
     return answers.Session(run_id=session.run_id)
 
 
-async def _add_step(runtime: Runtime, request: requests.AddStep, actor: Actor) -> answers.Run:
+async def _add_step(runtime: Core, request: requests.AddStep, actor: Actor) -> answers.Run:
     del actor  # a session acts as who began it
     run = await runtime.find(request.run)
     return _told(await runtime.add_step(run, request.capability, request.parameters))
 
 
-async def _close(runtime: Runtime, request: requests.CloseSession, actor: Actor) -> answers.Run:
+async def _close(runtime: Core, request: requests.CloseSession, actor: Actor) -> answers.Run:
     del actor
     return _told(await runtime.close_session(await runtime.find(request.run)))
 
 
-async def _settle(runtime: Runtime, request: Settling, actor: Actor) -> answers.Run:
+async def _settle(runtime: Core, request: Settling, actor: Actor) -> answers.Run:
     """What a person says of a run: the runtime's method of that name takes the request's fields."""
     said = msgspec.structs.asdict(request) | {"run": await runtime.find(request.run)}
     return _told(await getattr(runtime, requests.operation_of(type(request)))(**said, principal=actor))
@@ -133,18 +133,18 @@ async def _settle(runtime: Runtime, request: Settling, actor: Actor) -> answers.
 _approve = _reject = _cancel = _undo = _resolve = _settle
 
 
-async def _resume(runtime: Runtime, request: requests.Resume, actor: Actor) -> answers.Resumed:
+async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answers.Resumed:
     del actor  # a run goes on as its requester, whoever resumes it
     run = await runtime.find(request.run) if request.run is not None else None
     return answers.Resumed(results=[_told(result) for result in await runtime.resume(run)])
 
 
-async def _erase(runtime: Runtime, request: requests.Erase, actor: Actor) -> answers.Erased:
+async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answers.Erased:
     run = await runtime.find(request.run)
     return answers.Erased(run_id=run, erased=await runtime.erase(run, principal=actor))
 
 
-async def _label(runtime: Runtime, request: requests.Label, actor: Actor) -> answers.Labelled:
+async def _label(runtime: Core, request: requests.Label, actor: Actor) -> answers.Labelled:
     moved = await runtime.versions.label(request.reference, request.label, by=actor)
     return answers.Labelled(
         capability=moved.capability,
@@ -155,55 +155,51 @@ async def _label(runtime: Runtime, request: requests.Label, actor: Actor) -> ans
     )
 
 
-async def _unlabel(runtime: Runtime, request: requests.Unlabel, actor: Actor) -> answers.Unlabelled:
+async def _unlabel(runtime: Core, request: requests.Unlabel, actor: Actor) -> answers.Unlabelled:
     removed = await runtime.versions.unlabel(request.capability, request.label, by=actor)
     return answers.Unlabelled(capability=request.capability, label=request.label, removed=removed)
 
 
-async def _retire(runtime: Runtime, request: requests.Retire, actor: Actor) -> answers.Retired:
+async def _retire(runtime: Core, request: requests.Retire, actor: Actor) -> answers.Retired:
     capability, version = await runtime.versions.retire(request.reference, by=actor, dry_run=request.dry_run)
     return answers.Retired(capability=capability, version=version, retired=not request.dry_run)
 
 
-async def _retry_delivery(
-    runtime: Runtime, request: requests.RetryDelivery, actor: Actor
-) -> answers.Delivery:
+async def _retry_delivery(runtime: Core, request: requests.RetryDelivery, actor: Actor) -> answers.Delivery:
     return msgspec.convert(await runtime.deliveries.retry(request.delivery, by=actor), answers.Delivery)
 
 
-async def _cancel_delivery(
-    runtime: Runtime, request: requests.CancelDelivery, actor: Actor
-) -> answers.Delivery:
+async def _cancel_delivery(runtime: Core, request: requests.CancelDelivery, actor: Actor) -> answers.Delivery:
     return msgspec.convert(await runtime.deliveries.cancel(request.delivery, by=actor), answers.Delivery)
 
 
-async def _health(runtime: Runtime, request: requests.Health, actor: Actor) -> answers.Health:
+async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answers.Health:
     del request, actor  # whoever may reach the owner may know how it is
     health = await runtime.app.health()
     return msgspec.convert({**health.to_json(), "metrics": runtime.metrics.snapshot()}, answers.Health)
 
 
-async def _forget_secret(runtime: Runtime, request: requests.ForgetSecret, actor: Actor) -> answers.Forgotten:
+async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: Actor) -> answers.Forgotten:
     del actor  # to fetch a value anew tells nobody anything
     runtime.secrets.forget(request.name)
     return answers.Forgotten(forgotten=True)
 
 
-async def events(runtime: Runtime, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
+async def events(runtime: Core, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
     """What the journal of this process makes durable of a run; woken by its writer."""
     run = await runtime.find(request.run)
 
     # Each asks the runtime for its journal: it may have been closed since.
     async def read(of: RunId, since: int) -> list[Leaf]:
-        return await runtime.journal.events(of, since=since, limit=PAGE)
+        return await runtime.ready.journal.events(of, since=since, limit=PAGE)
 
     async def is_settled() -> bool:
-        row = await get_run(runtime.journal, run)
+        row = await get_run(runtime.ready.journal, run)
         state = state_of(row) if row is not None else RunState.FAILED
         return state.is_finished or state is RunState.NEEDS_ATTENTION
 
     async def wait(since: int, within_s: float | None) -> None:
-        coming = runtime.journal.follow(run, since=since)
+        coming = runtime.ready.journal.follow(run, since=since)
         with suppress(TimeoutError, StopAsyncIteration):
             await asyncio.wait_for(anext(coming), within_s)
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
 from assent import engine, invocation
 from assent import journal as ledgers
 from assent.errors import InputError, Json
-from assent.journal import PAGE, Begins, OneOf, at_once, is_owned, leaves_at_once, rows_at_once
+from assent.journal import PAGE, Begins, OneOf, at_once, leaves_at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
 from assent.runtime.settings.effective import Settings
-from assent.spec.events import kinds as ev
-from assent.spec.events.kinds import Leaf
 from assent.spec.ids import CALL_STEP, RunId
 from assent.spec.states import Mode, RunState
 from assent.system import cpu_seconds
+
+if TYPE_CHECKING:
+    from assent.spec.events import kinds as ev
 
 _IDLE: Final = OneOf(
     tuple(state.value for state in RunState if not state.is_finished and state is not RunState.WAITING)
@@ -110,6 +110,8 @@ class Reader:
 
     def owner_alive(self) -> bool:
         """Whether a process owns the state directory now."""
+        from assent.journal import is_owned
+
         return is_owned(self._settings.state, runtime_dir=self._settings.runtime_dir())
 
     def unfinished(self) -> int:
@@ -124,7 +126,7 @@ class Reader:
         """The run whose id begins so. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
         return at_once(find_run(self._recorded(run_id), run_id))
 
-    async def events(self, run: RunId, since: int) -> list[Leaf]:
+    async def events(self, run: RunId, since: int) -> list[ev.Leaf]:
         """The next events of a run from number `since` on; none when there are no more yet."""
         assert self._journal is not None  # INVARIANT: the run was found in it
         return await self._journal.events(run, since=since, limit=PAGE)
@@ -250,7 +252,9 @@ class Reader:
     def audit_log(self, wanted: ledgers.EventFilter) -> Iterator[dict[str, Json]]:
         """The entries that pass a filter, in log order. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`: a run is named as for `show`."""
         if wanted.run is not None:
-            wanted = replace(wanted, run=at_once(find_run(self._recorded(wanted.run), wanted.run)))
+            wanted = msgspec.structs.replace(
+                wanted, run=at_once(find_run(self._recorded(wanted.run), wanted.run))
+            )
         if self._journal is None:
             return
         leaves = (
@@ -302,8 +306,10 @@ class Reader:
 
     def _signer(self) -> ledgers.Ed25519FileSigner:
         """The key that signs this ledger, under the ledger's own name."""
+        from assent.spec.events.kinds import LedgerCreated
+
         first = at_once(self._recorded("").leaves(limit=1))[0].event
-        assert isinstance(first, ev.LedgerCreated)  # INVARIANT: every ledger begins with it
+        assert isinstance(first, LedgerCreated)  # INVARIANT: every ledger begins with it
         return ledgers.Ed25519FileSigner.open(self._settings.key_path).named(first.origin)
 
     def _recorded(self, run_id: str) -> LedgerReader:

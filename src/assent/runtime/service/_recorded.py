@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from assent.runtime._ledger import ledger_file, seal_ledger
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Reader, verify_export, verify_proof
 from assent.runtime.settings.effective import Settings
-from assent.spec.events.kinds import Leaf
 from assent.spec.ids import RunId
 from assent.system import SystemClock
+
+if TYPE_CHECKING:
+    from assent.spec.events.kinds import Leaf
 
 # Nothing here but `_events` waits for anything but a disk, so that a command can carry it out without an event loop.
 
@@ -61,6 +65,8 @@ async def _prove(settings: Settings, request: requests.Prove) -> answers.Proof:
 
 
 async def _export(settings: Settings, request: requests.Export) -> answers.Exported:
+    if ledger_file(settings.state).exists():
+        seal_ledger(settings.state, settings.key_path)
     with Reader.open(settings) as reader:
         written = reader.export(Path(request.base, request.folder))
     return msgspec.convert({"path": request.folder, **written}, answers.Exported)

@@ -16,9 +16,9 @@ from assent import system
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import Secret, Secrets, secret_binding
 from assent.journal import Ed25519FileSigner, leaves_at_once, rows_at_once
+from assent.runtime._core import Core
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import reading
-from assent.runtime._runtime import Runtime
 from assent.runtime.service._asking import ask
 from assent.runtime.service.requests import ForgetSecret
 from assent.runtime.settings.effective import Settings
@@ -252,7 +252,7 @@ def _is_rotating(settings: Settings, name: str) -> bool:
 
 def _specs(settings: Settings) -> Mapping[str, tuple[str, ...]]:
     """The secrets that each capability's spec names, of those that name any."""
-    runtime = Runtime(settings)
+    runtime = Core(settings)
     try:
         runtime.versions.consult(settings)
         return {spec.id: spec.secrets for spec in runtime.registry.list() if spec.secrets}

@@ -30,7 +30,7 @@ from assent.runtime.service.requests import (
 )
 
 if TYPE_CHECKING:
-    from assent.runtime._runtime import Runtime
+    from assent.runtime._core import Core
     from assent.runtime.service import answers
     from assent.runtime.settings.effective import Settings
 
@@ -46,7 +46,7 @@ def _function(module: ModuleType, request: Request[Any]) -> Any:
 class Service:
     """What can be asked of one workspace. With an open runtime it is the owner's, which alone can change the record."""
 
-    def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
+    def __init__(self, settings: Settings, runtime: Core | None = None) -> None:
         self._settings = settings
         self._runtime = runtime
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.runtime._areas import AREAS, OF_THE_USER
@@ -196,8 +197,7 @@ USER_SCHEMA: Final[Table] = {**_SHARED, **{name: AREAS[name].SECTION for name in
 """What the user's `config.toml` may hold. Who is who, and where a workspace keeps its state, is the workspace's affair."""
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True):
     """One file's settings, flat: `("limits", "grace")` to a checked value. Durations are whole milliseconds."""
 
     path: Path

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from assent.errors import RefusedError
 from assent.spec.ids import PRINCIPAL_ID
@@ -29,13 +30,12 @@ def own_name(os_uid: int) -> str:
     return f"user:{login_of(os_uid)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Identities:
+class Identities(msgspec.Struct, frozen=True):
     """The workspace's table of who is who, keyed by `type:id`."""
 
     strict: bool = False
-    roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    uids: Mapping[str, int] = field(default_factory=dict)
+    roles: Mapping[str, frozenset[str]] = {}
+    uids: Mapping[str, int] = {}
 
     def is_proven(self, text: str, os_uid: int) -> bool:
         """The account itself vouches for this name: it is mapped to the account, or it is the account's own."""

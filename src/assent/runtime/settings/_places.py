@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import InputError, WorldError
-from assent.spec.documents.document import SIZE_MAX_BYTES
 
 STATE_NAME: Final = ".assent"
 PLUGIN_LOCK: Final = "assent-plugins.lock"
@@ -84,6 +83,8 @@ def read_policy_file(path: Path) -> bytes:
         raise InputError(
             "POLICY_INVALID", f"the policy file can't be read: {reason}", path=str(path)
         ) from None
+    from assent.spec.documents.document import SIZE_MAX_BYTES  # who reads no policy needs no YAML
+
     try:
         status = os.fstat(descriptor)  # of the file that is open, not of whatever bears its name by now
         if not stat.S_ISREG(status.st_mode):

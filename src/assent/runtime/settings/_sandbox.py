@@ -12,8 +12,9 @@ none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 from assent.errors import Json
 from assent.spec.documents.settings import DURATION, Matching, Setting, Table, Whole, fields, flag
@@ -55,13 +56,12 @@ SANDBOX: Final[Table] = {
 """What `[sandbox]` may hold; the sandbox's own types have the defaults."""
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxSettings:
+class SandboxSettings(msgspec.Struct, frozen=True):
     """Everything under `[sandbox]`; `limits` by the names of `SandboxLimits`."""
 
     unconfined: bool = False
     backend: Backend = "auto"
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int] = {}
 
     def detect(self) -> Sandbox:
         """The sandbox of this machine, as it is configured; takes some 100 ms for the first one of a process."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from assent.capabilities.area import check_authorities
 from assent.errors import InputError, Json
@@ -34,8 +35,7 @@ _ADDRESS: Final = re.compile(
 _MOUNT_AND_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9._ -]+)+")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Where one secret is kept: `kind` is `env`, `file`, `keyring` or `vault`, `where` the rest as that kind writes it."""
 
     kind: str
@@ -45,8 +45,7 @@ class Source:
         return f"{self.kind}:{self.where}"
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredSecret:
+class ConfiguredSecret(msgspec.Struct, frozen=True):
     """What the configuration says of one secret; `place` is where it does. Without a source it is an environment variable."""
 
     name: str
@@ -56,8 +55,7 @@ class ConfiguredSecret:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class VaultSettings:
+class VaultSettings(msgspec.Struct, frozen=True):
     """How a Vault server is reached; what is None comes from the environment, as Vault's own client reads it."""
 
     address: str | None = None
@@ -66,11 +64,10 @@ class VaultSettings:
     ca_file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SecretSettings:
+class SecretSettings(msgspec.Struct, frozen=True):
     """Everything under `[secrets]`."""
 
-    secrets: Mapping[str, ConfiguredSecret] = field(default_factory=dict)
+    secrets: Mapping[str, ConfiguredSecret] = {}
     vault: VaultSettings = VaultSettings()
 
 

@@ -7,14 +7,14 @@ imported here: every command resolves settings, and start-up time is a promise.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal, Self
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.runtime._areas import AREAS
@@ -54,8 +54,6 @@ from assent.spec.documents.toml import Key
 from assent.spec.ids import LABEL
 from assent.spec.principal import Principal
 
-LOGGER: Final = logging.getLogger("assent.settings")
-
 VARIABLES: Final[Mapping[str, str]] = {
     "workspace": "ASSENT_WORKSPACE",
     "state": "ASSENT_STATE",
@@ -75,8 +73,7 @@ def _digest(value: Json) -> str:
     return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """At most `calls` within `window_ms`, for whom the patterns fit; `per` says who has a count of their own."""
 
     name: str
@@ -87,8 +84,7 @@ class Rate:
     per: tuple[Literal["principal", "capability"], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Bounds that the workspace sets, each with its unit; None leaves the part's own default."""
 
     concurrency: int = 8
@@ -102,8 +98,7 @@ class Limits:
     rates: tuple[Rate, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Effective:
+class Effective(msgspec.Struct, frozen=True):
     """One setting as it holds: its name, its value as JSON, and where that comes from (`--state`, `assent.toml:4` …)."""
 
     name: str
@@ -117,8 +112,7 @@ class Effective:
         return {"name": self.name, "value": self.value, "source": self.source, "unit": self.unit}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is configured, resolved once at the door. Paths are absolute; nothing has been created."""
 
     workspace: Path
@@ -287,7 +281,9 @@ class _Layers:
         self._files = [file for file in (project, user) if file is not None]
         for file in self._files:
             for key in REMOVED & file.values.keys():
-                LOGGER.warning(
+                import logging  # two milliseconds, for who has such a file
+
+                logging.getLogger("assent.settings").warning(
                     "%s: `%s` does nothing any more and will be refused by a later version: take it out",
                     file.place(key),
                     ".".join(key),

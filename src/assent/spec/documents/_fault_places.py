@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic_core import SchemaError, SchemaValidator
-
 Place = tuple[str | int, ...]
 
 # Nodes that stand around another one and leave no trace in a location; in strict JSON mode those of the given key are followed.
@@ -90,6 +88,8 @@ class FaultPlaces:
     def _named(
         self, choice: Any
     ) -> tuple[str, Node]:  # `Any`: a core schema, or a pair of one with its label
+        from pydantic_core import SchemaError, SchemaValidator  # who has no faults to tell of does without it
+
         if isinstance(choice, tuple):
             return str(choice[1]), choice[0]
         node: Node = choice

@@ -12,9 +12,8 @@ they expand to.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -494,18 +493,6 @@ def _depth(data: Json) -> int:
 
 
 # -- saying it well ------------------------------------------------------------------------------------------
-
-
-def suggest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `word` was probably meant to be, or None; their order does not matter."""
-    close = difflib.get_close_matches(word[:128], sorted(set(candidates)), n=1, cutoff=0.6)
-    return close[0] if close else None
-
-
-def did_you_mean(word: str, candidates: Iterable[str], *, otherwise: str | None = None) -> str | None:
-    """`did you mean …?` as a hint, or `otherwise` when nothing is close."""
-    close = suggest(word, candidates)
-    return f"did you mean `{close}`?" if close else otherwise
 
 
 _SNIPPET_WIDTH: Final = 110

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from assent.errors import InputError, Json
 from assent.spec.documents._fault_places import Branch, FaultPlaces, Place, Steps
-from assent.spec.documents.document import did_you_mean, dotted
+from assent.spec.documents.document import dotted
 from assent.spec.masking import MASK, hides, hides_at, names_secret
+from assent.spec.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import jsonschema_rs

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from assent.errors import InputError, Json
-from assent.spec.documents.document import Document, Path, did_you_mean
+from assent.spec.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from assent.spec.documents.document import Document, Path
 
 FAULTS_MAX: Final = 100
 """Faults that are reported of one document; the rest are seen when these are mended."""

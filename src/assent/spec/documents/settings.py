@@ -7,15 +7,16 @@ it. Reading gives checked values of JSON by key; durations are whole millisecond
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from assent.errors import Json
-from assent.spec.documents.document import did_you_mean
 from assent.spec.documents.sections import DURATION_MAX_MS, parse_duration_ms
 from assent.spec.documents.toml import Key
 from assent.spec.ids import LABEL, PRINCIPAL_ID
+from assent.spec.suggestions import did_you_mean
 
 Read: TypeAlias = Callable[[object], Json]
 """Gives the checked value, or raises ValueError with the rest of the sentence `KEY …`."""
@@ -24,8 +25,7 @@ Report: TypeAlias = Callable[[Key, str, "str | None"], None]
 """Takes a fault: where it is, what is wrong, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """One key of a table."""
 
     read: Read
@@ -41,14 +41,13 @@ class Setting:
     """For one that names a file which must be there and sound; raises ValueError as `read` does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """A table of tables whose names the user chooses: one for each principal, limit or rule."""
 
     what: str
     """What such a name is: `name of a rule`."""
     table: Mapping[str, Setting]
-    reserved: Mapping[str, Table] = field(default_factory=dict)
+    reserved: Mapping[str, Table] = {}
     """Names that the user can't choose: their tables are ours."""
     is_name: Callable[[str], bool] = lambda name: PRINCIPAL_ID.match(name) is not None
     signs: str = ". _ @ + - /"

@@ -7,7 +7,6 @@ only once something is wrong; a key that cannot be found there (inside an inline
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Final, TypeAlias
 
 from assent.errors import InputError
@@ -20,6 +19,8 @@ def parse_toml(data: bytes, source: str, *, code: str) -> tuple[dict[str, object
 
     Raises `InputError` with `code` and `SOURCE:LINE:COLUMN` for bytes that are no UTF-8 and for text that is no TOML.
     """
+    import tomllib  # a command without any such file needs none
+
     text = _decode(data, source, code)
     try:
         return tomllib.loads(text), text

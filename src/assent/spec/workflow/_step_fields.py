@@ -7,10 +7,10 @@ from typing import Final
 
 from assent.errors import InputError
 from assent.spec.decision import Approvers
-from assent.spec.documents.document import did_you_mean
 from assent.spec.documents.sections import Section
 from assent.spec.principal import PrincipalKind
 from assent.spec.reference import CapabilityReference
+from assent.spec.suggestions import did_you_mean
 from assent.spec.workflow._steps import ApprovalSpec, Backoff, Retry
 
 ATTEMPTS_MAX: Final = 100

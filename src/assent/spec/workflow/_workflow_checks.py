@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from assent.spec.documents.document import did_you_mean
 from assent.spec.documents.sections import Faults
 from assent.spec.language.template import Name
-from assent.spec.workflow._workflow_parse import STEPS_MAX, Draft, StepDraft, Use
+from assent.spec.suggestions import did_you_mean
+from assent.spec.workflow._workflow_parse import Draft, StepDraft, Use
 
-__all__ = ["STEPS_MAX", "check_graph", "check_references"]
+__all__ = ["check_graph", "check_references"]
 
 
 def check_graph(steps: list[StepDraft], faults: Faults) -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from assent.errors import InputError, Json
 from assent.spec.canonical import canonical_json, fingerprint, parse_json
-from assent.spec.documents.document import Document, did_you_mean, load_yaml
+from assent.spec.documents.document import Document, load_yaml
 from assent.spec.documents.sections import Faults
 from assent.spec.ids import Fingerprint
 from assent.spec.language.template import Condition, Reference, Template
 from assent.spec.secret_fields import STORE_IT, SecretFields
-from assent.spec.workflow import _workflow_checks as checks
+from assent.spec.suggestions import did_you_mean
 from assent.spec.workflow import inputs as declared
 from assent.spec.workflow._steps import (
     ApprovalSpec,
@@ -30,7 +30,6 @@ from assent.spec.workflow._steps import (
     Retry,
     StepSpec,
 )
-from assent.spec.workflow._workflow_parse import Draft, read_document
 from assent.spec.workflow.inputs import InputSpec, read_argument
 
 if TYPE_CHECKING:
@@ -117,6 +116,10 @@ class WorkflowSpec:
         return self
 
     def _fill(self, document: Document, resolve: Resolve | None) -> None:
+        # A run that is only looked at is not read again.
+        from assent.spec.workflow import _workflow_checks as checks
+        from assent.spec.workflow._workflow_parse import Draft, read_document
+
         faults = Faults()
         draft: Draft | None = read_document(document, faults, resolve)
         faults.raise_if_any()
@@ -274,10 +277,7 @@ def _refers(schema: object) -> bool:
     return isinstance(schema, list | tuple) and any(_refers(part) for part in schema)
 
 
-STEPS_MAX: Final = checks.STEPS_MAX
-
 __all__ = [
-    "STEPS_MAX",
     "ApprovalSpec",
     "Backoff",
     "Capabilities",

@@ -1,6 +1,6 @@
-"""The composition root: builds every part from the settings, owns start and stop, and offers what people may ask of it.
+"""The composition root: builds every part from the settings, owns start and stop, and drives and plans runs.
 
-A runtime that is open owns its state directory. The command line, programs and later the servers are thin users of it.
+The service, and so every door, works with a `Core`; what a program holds is the `Runtime` around one.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from types import ModuleType
-from typing import Any, Final, Self, TypeAlias, Unpack, overload
+from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 
 import msgspec
 
-from assent import system
+from assent import __version__, system
 from assent.capabilities import builtin_catalog
 from assent.capabilities.fs import Workspace
 from assent.engine import (
+    CALL_STEP,
     Actor,
     Approve,
     AskUndo,
@@ -33,21 +33,25 @@ from assent.engine import (
     Driven,
     Driver,
     Engine,
+    Plan,
+    Planner,
     Preparing,
     Progress,
     Recover,
     Reject,
     Resolve,
+    RunFacts,
     RunResult,
     Said,
     Services,
     Wish,
     describe_run,
+    literal_step,
     together,
 )
 from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Capability, Hook, Invoker, Metrics
+from assent.invocation import Hook, Invoker, Metrics
 from assent.invocation.context.watching import watching
 from assent.journal import (
     Blobs,
@@ -62,7 +66,7 @@ from assent.journal import (
     each_row,
     ledger_signer,
 )
-from assent.policy import PolicyEngine
+from assent.policy import PolicyEngine, PolicyExplanation
 from assent.registry import CapabilityRegistry
 from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
 from assent.runtime._ledger import open_ledger
@@ -72,21 +76,24 @@ from assent.runtime.capabilities._versions import Versions
 from assent.runtime.runs._captured_changes import Captures
 from assent.runtime.runs._deliveries import Deliveries
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
-from assent.runtime.runs._planned import Planned
-from assent.runtime.runs._saved_plans import PlanStore
+from assent.runtime.runs._saved_plans import PlanStore, stale, used
 from assent.runtime.runs._session import Session
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._application import application
 from assent.runtime.wiring._call_pipeline import Calling, bounds
 from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
-from assent.spec.capability import CapabilitySpec
+from assent.spec.capability import RiskLevel
 from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.principal import BY_PROCESS, Principal, identified
-from assent.spec.states import Resolution, RunState
+from assent.spec.states import Mode, Resolution, RunState
 from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
 from assent.spec.workflow.inputs import json_object
+
+if TYPE_CHECKING:
+    from assent.engine.replay import Recording, ReplayReport
+    from assent.invocation import Snapshot
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
@@ -100,11 +107,8 @@ SESSIONS_KEPT_MAX: Final = 64
 _LISTENER: Final[ContextVar[Progress | None]] = ContextVar("listener", default=None)
 
 
-class Runtime(Planned):
-    """Everything that governs and performs runs in one workspace, in the process that owns its state directory.
-
-    What a program opens is made of this: the `Runtime` of `_program.py`, which is a client where another process is the owner.
-    """
+class Core:
+    """Everything that governs and performs runs in one workspace, in the process that owns its state directory, or plans them."""
 
     def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
         self.settings = settings
@@ -112,13 +116,13 @@ class Runtime(Planned):
         self.metrics = Metrics()
         self.gate = ReloadableGate(policy or PolicyEngine.builtin())
         self.app = application(settings, self.gate)
-        self._capabilities = Capabilities()
+        self.capabilities = Capabilities()
         for spec, handler in builtin_catalog():
-            self._capabilities.register(spec, handler, origin=BUILT_IN)
-        self.plugins = Plugins.trusted(settings, self._capabilities)
-        self.versions = Versions(self._capabilities, self.actor)
-        self._exit = AsyncExitStack()
-        self._exit.callback(self.plugins.close)
+            self.capabilities.register(spec, handler, origin=BUILT_IN)
+        self.plugins = Plugins.trusted(settings, self.capabilities)
+        self.versions = Versions(self.capabilities, self.actor)
+        self.exit = AsyncExitStack()
+        self.exit.callback(self.plugins.close)
         self._driver: Driver | None = None
         self._services: Services | None = None
         self.calling = Calling(self.gate, self.app, self.metrics, settings)
@@ -128,34 +132,9 @@ class Runtime(Planned):
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
         self._captures = Captures(settings)
         self._ownership: Ownership | None = None
+        self.beside: JournalReader | None = None
+        """The record, where another process owns it."""
         self._kept: OrderedDict[RunId, Session] = OrderedDict()
-
-    @classmethod
-    def open(
-        cls,
-        workspace: Path | str | None = None,
-        *,
-        state: Path | str | None = None,
-        policy: Path | str | Mapping[str, Json] | PolicyEngine | None = None,
-    ) -> Self:
-        """A runtime for a workspace, to be entered with `async with`.
-
-        Without arguments the nearest folder upwards with an `assent.toml` is the workspace, else the current one. `policy` is a
-        file, a policy document, or an engine; without one the configured policy holds, else the built-in one.
-        """
-        path = Path(policy) if isinstance(policy, Path | str) else None
-        settings = Settings.resolve(
-            workspace=Path(workspace) if workspace is not None else None,
-            state=Path(state) if state is not None else None,
-            policy=path,
-            environ=system.environment(),
-            cwd=Path.cwd(),
-        )
-        if isinstance(policy, PolicyEngine):
-            return cls(settings, policy=policy)
-        if isinstance(policy, Mapping):
-            return cls(settings, policy=PolicyEngine.from_dict(dict(policy)))
-        return cls(settings)
 
     # -- start and stop -----------------------------------------------------------------------------------------------------
 
@@ -185,21 +164,21 @@ class Runtime(Planned):
         settings = self.settings
         signer = ledger_signer(settings.state, settings.key_path)
         journal = open_ledger(settings.state, signer.named)
-        self._exit.push_async_callback(journal.close)
+        self.exit.push_async_callback(journal.close)
         services = self.services(journal, journal.blobs)
         self._services = services
         await self.calling.open(services, signer)
         self._plans.sweep(services.clock.now_ms())
         await self._captures.sweep(journal)
         # The modules outlive every call that may use them, and the journal outlives the modules.
-        self._exit.push_async_callback(self.app.shutdown)
+        self.exit.push_async_callback(self.app.shutdown)
         await self.app.start()
-        await self._capabilities.load(journal, now_ms=services.clock.now_ms())
+        await self.capabilities.load(journal, now_ms=services.clock.now_ms())
         self.plugins.leave_out_unrecordable()
-        self._driver = Engine(services, self._capabilities, self._tell)
+        self._driver = Engine(services, self.capabilities, self._tell)
         self.versions.attach(services, self._driver)
         await self.deliveries.open(services)
-        self._exit.push_async_callback(self._driver.close)
+        self.exit.push_async_callback(self._driver.close)
 
     def prepare_to_plan(self) -> None:
         """Make planning possible without owning the state directory: nothing is journaled, so nothing is opened."""
@@ -212,7 +191,7 @@ class Runtime(Planned):
         )
         self._services = self.services(journal, MemoryBlobs())
         # A plan may have programs run to see what they would write, and so have started the sandbox.
-        self._exit.push_async_callback(self.app.shutdown)
+        self.exit.push_async_callback(self.app.shutdown)
 
     def services(self, journal: Journal, blobs: Blobs) -> Services:
         """Everything the engine needs, around a journal; the caller closes the runtime."""
@@ -220,7 +199,7 @@ class Runtime(Planned):
         at_once = max(4, limits.concurrency)
         # A thread for each sync part that the invoker lets run: none waits in a queue of the pool's.
         threads = ThreadPoolExecutor(max_workers=2 * at_once, thread_name_prefix="assent-hand")
-        self._exit.callback(threads.shutdown, wait=False)
+        self.exit.callback(threads.shutdown, wait=False)
         world = Workspace.open(
             settings.workspace,
             hidden=settings.state,
@@ -228,7 +207,7 @@ class Runtime(Planned):
             pre_image_bytes_max=settings.limits.max_pre_image_bytes,
             redactor=self.secrets.redactor,
         )
-        self._exit.callback(world.close)
+        self.exit.callback(world.close)
         return Services(
             journal=journal,
             blobs=blobs,
@@ -256,27 +235,18 @@ class Runtime(Planned):
             self._ownership = None
         self._driver = self._services = None
         self.versions.attach(None, None)
-        await self._exit.aclose()
+        await self.exit.aclose()
 
     # -- what is registered and in force --------------------------------------------------------------------------------------
 
     @property
     def registry(self) -> CapabilityRegistry:
         """The specs of every registered capability."""
-        return self._capabilities.registry
+        return self.capabilities.registry
 
-    @overload
-    def register(self, source: Capability[..., Any] | ModuleType, **how: Unpack[Registration]) -> None: ...
-    @overload
-    def register(
-        self, source: CapabilitySpec, handler: object | None, **how: Unpack[Registration]
-    ) -> None: ...
     def register(self, source: object, handler: object = None, **how: Unpack[Registration]) -> None:
-        """Add capabilities for runs that begin from now on: a described one, all of a module, or a spec with its handler.
-
-        What may be said besides is in `Registration`. A version that breaks callers is refused: `VERSION_BREAKING`.
-        """
-        self._capabilities.register(source, handler, **how)
+        """See `Runtime.register`."""
+        self.capabilities.register(source, handler, **how)
 
     def reload_policy(self) -> None:
         """Read the configured policy again. When that fails, new steps are denied and runs under way pause, and it is raised."""
@@ -330,7 +300,7 @@ class Runtime(Planned):
         environment: str | None = None,
     ) -> RunResult:
         """Run a workflow until it ends or waits for a person. Raises only for a workflow or inputs that can't be used."""
-        spec = self.load_workflow(workflow)
+        spec = load_workflow(workflow)
         return await self.run_spec(
             spec, {} if inputs is None else inputs, self.actor(principal), environment=environment
         )
@@ -362,7 +332,7 @@ class Runtime(Planned):
     ) -> RunResult:
         """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone."""
         given = literal(capability, parameters)
-        self._capabilities.current().find(capability).require_references(given)
+        self.capabilities.current().find(capability).require_references(given)
         blueprint = Blueprint.of_call(capability, given, hooks)
         environment = environment or self.settings.environment
         return await self._begin(blueprint, given, self.actor(principal), environment=environment)
@@ -371,15 +341,15 @@ class Runtime(Planned):
         """A run whose steps arrive one at a time."""
         actor = self.actor(principal)
         await self.versions.record()
-        run = await self._running.start(
+        run = await self.running.start(
             Blueprint.of_session(), {}, actor, environment=environment or self.settings.environment
         )
-        await self._running.drive(run)
+        await self.running.drive(run)
         session = Session(
             run, partial(self.add_step, run), partial(self.close_session, run), partial(self.cancel, run)
         )
         # The run stays in memory until the session is closed, or nobody can call it any more.
-        driver = self._running
+        driver = self.running
         driver.hold(run)
         weakref.finalize(session, driver.release, run)
         return session
@@ -395,8 +365,8 @@ class Runtime(Planned):
     ) -> RunResult:
         """What `Session.call` does."""
         given = literal(capability, parameters)
-        self._capabilities.current().find(capability).require_references(given)
-        key, driven = await self._running.call(RunId(run), capability, given, hooks)
+        self.capabilities.current().find(capability).require_references(given)
+        key, driven = await self.running.call(RunId(run), capability, given, hooks)
         return await self._result(driven, key)
 
     async def close_session(self, run: str) -> RunResult:
@@ -451,7 +421,7 @@ class Runtime(Planned):
         return await self._undone_or_raise(RunId(run), result)
 
     async def _undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
-        refusal = await undo_refusal(self._ready.journal, run) if result.status == "succeeded" else None
+        refusal = await undo_refusal(self.ready.journal, run) if result.status == "succeeded" else None
         if refusal is not None:
             raise refusal
         return result
@@ -479,7 +449,7 @@ class Runtime(Planned):
         if run is not None:
             return [await self._resume(RunId(run))]
         return await together(
-            await self.unfinished(), self._resume_or_tell, self._ready.spawn, at_once=RESUMED_AT_ONCE
+            await self.unfinished(), self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE
         )
 
     async def _resume_or_tell(self, run: RunId) -> RunResult:
@@ -491,7 +461,7 @@ class Runtime(Planned):
             return msgspec.structs.replace(await self.show(run), error=error.to_dict())
 
     async def _resume(self, run: RunId) -> RunResult:
-        found = await self._running.look(run)
+        found = await self.running.look(run)
         state = found.record.state
         if state.is_finished:
             return await self._result(found)
@@ -500,9 +470,9 @@ class Runtime(Planned):
 
     async def _require_present(self, run: RunId) -> None:
         """`CAPABILITY_ABSENT` unless this process has what a run that it does not drive yet may go on to call."""
-        if run in self._running.under_way():
+        if run in self.running.under_way():
             return
-        found = await self._running.look(run)
+        found = await self.running.look(run)
         if found.record.state.is_finished or found.blueprint is None:
             return
         # Another version than the run's is no absence: it may serve the run, or the step fails, or a person settles it.
@@ -513,7 +483,7 @@ class Runtime(Planned):
 
     async def unfinished(self) -> list[RunId]:
         """The runs that have not ended, oldest first; those that only wait for a person included."""
-        going_on = each_row(self._reader, "runs", {"status": UNFINISHED})
+        going_on = each_row(self.reader, "runs", {"status": UNFINISHED})
         return [RunId(str(row["run_id"])) async for row in going_on]
 
     async def erase(self, run: str, *, principal: Who = None) -> int:
@@ -521,7 +491,7 @@ class Runtime(Planned):
 
         The saved plan that it came from goes first, because it holds the same inputs; a failure after it can be tried again.
         """
-        record, actor = (await self._running.look(RunId(run))).record, self.actor(principal)
+        record, actor = (await self.running.look(RunId(run))).record, self.actor(principal)
         if not record.state.is_finished:
             raise InputError(
                 "RUN_UNFINISHED",
@@ -531,13 +501,147 @@ class Runtime(Planned):
         if record.created.plan is not None:
             self._plans.discard(record.created.plan)
         await self.deliveries.forget(run)
-        return await self._ready.journal.erase(RunId(run), who=actor.who(), at_ms=self._clock_ms())
+        return await self.ready.journal.erase(RunId(run), who=actor.who(), at_ms=self._clock_ms())
+
+    # -- plans and replays --------------------------------------------------------------------------------------------------
+
+    async def plan(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        principal: Principal | str | None = None,
+        environment: str | None = None,
+        execute_captured: bool = False,
+    ) -> Plan:
+        """What a run would do; nothing is applied and nothing is saved.
+
+        `execute_captured`: programs whose writes are captured are run in the sandbox, so that the plan can show what they write.
+        """
+        spec, who = load_workflow(workflow), self.actor(principal).principal
+        return await self.planner(spec, inputs or {}, who, environment, execute_captured).plan()
+
+    def planner(
+        self,
+        spec: WorkflowSpec,
+        inputs: Mapping[str, Json],
+        principal: Principal,
+        environment: str | None,
+        execute_captured: bool,  # noqa: FBT001  # one of the four things that make a plan
+    ) -> Planner:
+        """The planner of one run."""
+        bound = self.check_spec(spec, inputs)
+        catalogue = self.capabilities.current()
+        environment = environment or self.settings.environment
+        blueprint = Blueprint.of_workflow(spec)
+        return Planner(
+            self.ready,
+            catalogue,
+            blueprint,
+            inputs=bound,
+            principal=principal,
+            environment=environment,
+            execute_captured=execute_captured,
+        )
+
+    async def explain(
+        self,
+        capability: str,
+        parameters: Mapping[str, Json] | None = None,
+        *,
+        principal: Actor | Principal | str | None = None,
+        environment: str | None = None,
+        workflow: str | None = None,
+        mode: Mode = Mode.WORKFLOW,
+        run_labels: frozenset[str] = frozenset(),
+        risk_level: RiskLevel | None = None,
+        keeps_undo: bool = True,
+    ) -> tuple[PolicyExplanation, bool]:
+        """Which rule decides a call and why no earlier one does, and whether the parameters are those of a whole call.
+
+        The question is the one that the call's admission would ask: of the version that would serve it, with every parameter
+        complete and in its normal form, on the terms that the step's author set (`risk_level`, `keeps_undo`). Parameters that no
+        call could have are put to the policy as they are, since a person may ask before knowing them all.
+        """
+        bound = self.capabilities.current().find(capability)
+        given = {**(parameters or {})}
+        try:
+            inputs, is_whole = bound.parse(given)[1], True
+        except InputError as error:
+            if error.code != "INVALID_INPUT":
+                raise
+            inputs, is_whole = given, False
+        who = principal if isinstance(principal, Actor) else self.actor(principal)
+        facts = RunFacts(who.principal, workflow, environment or self.settings.environment, mode=mode)
+        step = replace(
+            literal_step(CALL_STEP, capability, given), risk_level=risk_level, keeps_undo=keeps_undo
+        )
+        asked = facts.step_question(step, bound, inputs, run_labels, system.SystemClock().now_ms())
+        return self.gate.engine.explain(asked), is_whole
+
+    async def run_plan(self, plan_id: str, actor: Actor) -> RunResult:
+        """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""
+        with self._plans.claimed(plan_id):
+            return await self._run_claimed(plan_id, actor)
+
+    async def _run_claimed(self, plan_id: str, actor: Actor) -> RunResult:
+        # The journal is asked first: the file of a plan that was run may have been erased with its run.
+        runs = await self.ready.journal.rows("runs", {"plan_id": plan_id}, limit=1)
+        if runs:
+            raise used(plan_id, runs[0]["run_id"])
+        saved = self._plans.load(plan_id, self._clock_ms())
+        workflow = saved.document["workflow"]
+        assert isinstance(workflow, dict)  # INVARIANT: only workflows are planned
+        spec = WorkflowSpec.from_dict(workflow)
+        who = Principal.parse(saved.principal)
+        now = await self.planner(spec, saved.inputs, who, saved.environment, saved.execute_captured).plan()
+        if str(actor.principal) != saved.principal or now.digest != saved.digest:
+            raise stale(saved, [step.to_json() for step in now.steps])
+        return await self.run_spec(
+            spec, saved.inputs, actor, environment=saved.environment, plan=PlanId(saved.plan_id)
+        )
+
+    async def snapshot(self, run: str) -> Snapshot:
+        """A run as it stands: its events, its data without secrets, what it called. `RUN_UNKNOWN`, `PAYLOAD_ERASED`."""
+        from assent.engine.replay import Recording  # a run does not pay for what only a replay needs
+
+        return self.snapshot_of(await Recording.of_journal(self.reader, RunId(run)))
+
+    def snapshot_of(self, recording: Recording) -> Snapshot:
+        """The same of a recording, wherever it was read."""
+        from assent.engine.replay import snapshot_run
+        from assent.runtime.runs._replaying import catalogue_of
+
+        exact = catalogue_of(recording, self.capabilities).exact
+        return snapshot_run(recording, exact, version=__version__)
+
+    async def replay(self, run: str | Snapshot, *, capability_version: str | None = None) -> ReplayReport:
+        """Run a recorded run again against what was recorded, without touching anything, and tell what differs.
+
+        A snapshot need not be of a run of this ledger. `capability_version` (`2.0.0`, or `ID@2.0.0`) really runs, on a
+        simulated world. `RUN_UNKNOWN`, `PAYLOAD_ERASED`, `SNAPSHOT_INVALID`, `REPLAY_NOT_SIMULABLE`.
+        """
+        from assent.engine.replay import Recording, recording_of
+
+        if isinstance(run, str):
+            recording = await Recording.of_journal(self.reader, RunId(run))
+        else:
+            recording = recording_of(run)
+        return await self.replay_recording(recording, capability_version)
+
+    async def replay_recording(
+        self, recording: Recording, capability_version: str | None = None
+    ) -> ReplayReport:
+        """The same of a recording, wherever it was read."""
+        from assent.runtime.runs._replaying import replay_recording
+
+        return await replay_recording(recording, self.ready, self.capabilities, capability_version)
 
     # -- what is told of a run ------------------------------------------------------------------------------------------------
 
     async def show(self, run: str) -> RunResult:
         """How a run stands, from the journal."""
-        return await self._result(await self._running.look(RunId(run)))
+        return await self._result(await self.running.look(RunId(run)))
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 
@@ -558,7 +662,7 @@ class Runtime(Planned):
 
     def check_spec(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> dict[str, Json]:
         """The workflow's inputs, complete; raises whatever of the workflow or the inputs can't be used here."""
-        current = self._capabilities.current()
+        current = self.capabilities.current()
         current.check(spec)
         bound = bind_inputs(spec, inputs)
         current.check_inputs(spec, bound)
@@ -566,21 +670,12 @@ class Runtime(Planned):
 
     def check_call(self, reference: str, parameters: Mapping[str, Json]) -> None:
         """Raise what makes a call impossible before anybody is asked: `CAPABILITY_UNKNOWN`, `INVALID_INPUT`."""
-        found = self._capabilities.current().find(reference)
+        found = self.capabilities.current().find(reference)
         found.require_references(found.parse(parameters)[1])
-
-    @property
-    def journal(self) -> Journal:
-        """The journal of the open runtime."""
-        return self._ready.journal
 
     async def find(self, beginning: str) -> RunId:
         """The run whose id begins so; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
-        return await find_run(self._reader, beginning)
-
-    def load_workflow(self, workflow: WorkflowSource) -> WorkflowSpec:
-        """The workflow that a path, data or a parsed one is."""
-        return load_workflow(workflow)
+        return await find_run(self.reader, beginning)
 
     async def _begin(
         self,
@@ -592,11 +687,11 @@ class Runtime(Planned):
         plan: PlanId | None = None,
     ) -> RunResult:
         await self.versions.record()
-        run = await self._running.start(blueprint, inputs, actor, environment=environment, plan=plan)
+        run = await self.running.start(blueprint, inputs, actor, environment=environment, plan=plan)
         return await self._drive(run)
 
     async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:
-        driven = await self._running.drive(run, wish)
+        driven = await self.running.drive(run, wish)
         if driven.record.state.is_finished:
             self._kept.pop(run, None)
         await self._captures.after_run(driven.record)
@@ -606,11 +701,11 @@ class Runtime(Planned):
         """What is told of a run, or of its step `only`."""
         ledger = await self._ledger()
         return await describe_run(
-            driven.record, driven.blueprint, self._ready.journal, ledger, driven.values, only=only
+            driven.record, driven.blueprint, self.ready.journal, ledger, driven.values, only=only
         )
 
     async def _ledger(self) -> dict[str, Json]:
-        head = await self._ready.journal.head()
+        head = await self.ready.journal.head()
         return {"size": head.size, "root": base64.b64encode(head.root).decode()}
 
     def _tell(self, run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing | Said) -> None:
@@ -619,20 +714,23 @@ class Runtime(Planned):
             listener(run, n, at_ms, event)
 
     def _clock_ms(self) -> int:
-        return self._ready.clock.now_ms()
+        return self.ready.clock.now_ms()
 
     @property
-    def _running(self) -> Driver:
+    def running(self) -> Driver:
+        """What drives runs; `RUNTIME_CLOSED`."""
         if self._driver is None:
             raise _closed()
         return self._driver
 
     @property
-    def _reader(self) -> JournalReader:
-        return self._ready.journal
+    def reader(self) -> JournalReader:
+        """The record, also where another process owns it."""
+        return self.beside if self.beside is not None else self.ready.journal
 
     @property
-    def _ready(self) -> Services:
+    def ready(self) -> Services:
+        """What the engine works with; `RUNTIME_CLOSED`."""
         if self._services is None:
             raise _closed()
         return self._services

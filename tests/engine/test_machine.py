@@ -65,6 +65,10 @@ class Driven:
         """The last event of the last command."""
         return self._told[-1]
 
+    def states(self) -> tuple[RunState, StepState]:
+        """Of the run, and of its step A."""
+        return self.record.state, self.record.steps[A].state
+
     def start(self, key: StepKey, kind: str = "effect") -> None:
         self.give(Admit((started(key, self.record.steps.get(key), kind),)))
         assert self.record.steps[key].state is StepState.RUNNING
@@ -189,11 +193,9 @@ def test_a_new_owner_goes_on_with_what_needs_a_person_only_when_one_says_so() ->
     called = Driven()
     called.doubt(A)
     assert called.give(Recover(retry=False)) == ["run.recovered"], "a person is called already"
-    assert called.record.state is RunState.NEEDS_ATTENTION
-    assert called.record.steps[A].state is StepState.IN_DOUBT
+    assert called.states() == (RunState.NEEDS_ATTENTION, StepState.IN_DOUBT)
     called.give(Recover(retry=True))
-    assert called.record.state is RunState.RUNNING
-    assert called.record.steps[A].state is StepState.RUNNING
+    assert called.states() == (RunState.RUNNING, StepState.RUNNING)
 
 
 def test_a_stop_voids_a_question_that_is_open() -> None:

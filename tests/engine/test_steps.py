@@ -166,8 +166,7 @@ async def test_foreach_says_what_is_too_much_and_what_is_no_list(
             assert result.status is RunState.SUCCEEDED
         else:
             assert (code(result), place.box.log) == ("FOREACH_INVALID", [])
-            assert result.error is not None
-            assert result.error["message"].endswith(is_refused)
+            assert is_refused in str(result.error)
 
 
 async def test_one_failed_iteration_takes_the_others_back(place: Place) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from assent import system
 from assent.errors import AssentError, InputError
 from assent.runtime._core import Core
+from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.service import answers, requests, secret_admin
@@ -314,3 +315,12 @@ async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answ
 
 async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
     return msgspec.convert(await secret_admin.undo(scene.settings, request.name), answers.SecretRotated)
+
+
+# -- a ledger that its own key does not vouch for -------------------------------------------------------------------------
+
+
+async def _accept_tail(scene: Scene, request: requests.AcceptTail) -> answers.TailAccepted:
+    who = actor_of(scene.settings, scene.by).who()
+    entries, runs = accept_tail(scene.settings.state, scene.settings.key_path, request.start, who)
+    return answers.TailAccepted(start=request.start, entries=entries, runs=[*runs])

@@ -196,7 +196,7 @@ async def events(runtime: Core, request: requests.Events) -> AsyncIterator[answe
     async def is_settled() -> bool:
         row = await get_run(runtime.ready.journal, run)
         state = state_of(row) if row is not None else RunState.FAILED
-        return state.is_finished or state is RunState.NEEDS_ATTENTION
+        return state.is_settled
 
     async def wait(since: int, within_s: float | None) -> None:
         coming = runtime.ready.journal.follow(run, since=since)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from assent.cli._arguments import read_arguments, read_text
+from assent.cli._door import Door
 from assent.cli.runs._workflow import Inputs
 from assent.errors import AssentError, Json
 from tests.support.door import ScriptedRuntime, Terminal, run_object
@@ -142,6 +143,21 @@ def test_requests_carry_what_was_said(terminal: Terminal, runtime: ScriptedRunti
         {"op": "resolve", "run": "R", "step": "s", "resolution": "happened", "output": {"a": 1}},
         {"op": "erase", "run": "R"},
     ]
+
+
+def test_accepting_without_proof_is_confirmed_by_typing(
+    terminal: Terminal, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody accepts by a mere Enter, and a script that does not say `--yes` is refused."""
+    runtime.answers["accept_tail"] = {"start": 17, "entries": 2, "runs": ["run_1"]}
+    assert terminal("audit", "accept", "--from", "17", "--json").error["code"] == "USAGE_INVALID"
+    assert runtime.requests == []
+    assert terminal("audit", "accept", "--from", "17", "--yes").code == 0
+    monkeypatch.setattr(Door, "can_ask", True)
+    for said, count in (("", 1), ("y", 1), ("18", 1), (None, 1), (" 17 ", 2)):
+        monkeypatch.setattr("assent.cli.record._audit.read_line", lambda _, said=said: said)
+        assert terminal("audit", "accept", "--from", "17").code == 0
+        assert runtime.requests == [{"op": "accept_tail", "start": 17}] * count
 
 
 @pytest.mark.parametrize(

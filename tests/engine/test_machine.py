@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from assent.engine._commands import (
+    Abort,
     Actor,
     Admit,
+    Approve,
     BeginUndo,
     Cancel,
     Close,
@@ -19,20 +22,21 @@ from assent.engine._commands import (
     Failed,
     Finish,
     NotCompensated,
+    Recover,
     RequestUndo,
     Resolve,
     Succeeded,
 )
 from assent.engine._machine import advance
 from assent.engine._readiness import Readiness
-from assent.engine._record import Phase, RunRecord, begin
+from assent.engine._record import UNDO_STEP, Phase, RunRecord, begin, evolve
 from assent.engine._timers import Timers
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState
 from tests.support.bodies import FakeClock
-from tests.support.machine import BOUND, REQUESTER, RUN, question, started
+from tests.support.machine import BOUND, PEOPLE, REQUESTER, RUN, question, started
 
 A, B = StepKey("a"), StepKey("b")
 ASKER = Actor(Principal.parse("user:asks"))
@@ -49,15 +53,21 @@ class Driven:
         self._readiness = Readiness({A: [], B: []}, self.record)
         self._at_ms = 0
         self._told: Sequence[ev.AnyEvent] = ()
+        self.told: list[ev.AnyEvent] = []
 
     def give(self, command: Command) -> list[str]:
         self._at_ms += 1
         self._told = advance(self.record, self._readiness, command, self._at_ms)
+        self.told += self._told
         return [event.kind for event in self._told]
 
     def last(self) -> ev.AnyEvent:
         """The last event of the last command."""
         return self._told[-1]
+
+    def states(self) -> tuple[RunState, StepState]:
+        """Of the run, and of its step A."""
+        return self.record.state, self.record.steps[A].state
 
     def start(self, key: StepKey, kind: str = "effect") -> None:
         self.give(Admit((started(key, self.record.steps.get(key), kind),)))
@@ -168,6 +178,26 @@ def test_a_failure_ends_a_run_that_left_nothing_and_rolls_back_one_that_did() ->
     assert something.give(Compensated(A)) == ["compensation.succeeded", "run.rolled_back"]
 
 
+def test_outputs_that_cannot_be_computed_take_back_what_there_is() -> None:
+    nothing = Driven()
+    nothing.start(A, "read")
+    nothing.give(Succeeded(A, 1, BOUND, Effect.NONE))
+    assert nothing.give(Abort("EXPRESSION_FAILED")) == ["run.failed"]
+    something = Driven()
+    something.succeed(A)
+    assert something.give(Abort("EXPRESSION_FAILED")) == ["run.rollback_started"]
+    assert something.record.phase is Phase.ROLLBACK
+
+
+def test_a_new_owner_goes_on_with_what_needs_a_person_only_when_one_says_so() -> None:
+    called = Driven()
+    called.doubt(A)
+    assert called.give(Recover(retry=False)) == ["run.recovered"], "a person is called already"
+    assert called.states() == (RunState.NEEDS_ATTENTION, StepState.IN_DOUBT)
+    called.give(Recover(retry=True))
+    assert called.states() == (RunState.RUNNING, StepState.RUNNING)
+
+
 def test_a_stop_voids_a_question_that_is_open() -> None:
     """Nobody is asked about what will not be done."""
     run = Driven()
@@ -259,3 +289,77 @@ def wish(*, partial: bool) -> ev.UndoRequested:
     return ev.UndoRequested(
         by="user:asks", partial=partial, decision="ALLOW", rule="r", policy="p", risk="MEDIUM"
     )
+
+
+# -- accepted without proof ----------------------------------------------------------------------------------------------
+
+
+def _rolled_back() -> Driven:
+    run = Driven()
+    run.succeed(A)
+    run.fail(B)
+    run.give(Compensating(A, 1))
+    run.give(Compensated(A))
+    assert run.record.state is RunState.ROLLED_BACK
+    return run
+
+
+def _undone() -> Driven:
+    run = Driven()
+    run.succeed(A)
+    run.succeed(B)
+    run.give(Finish(BOUND))
+    asked = ev.UndoRequested(decision="REQUIRE_APPROVAL", risk="HIGH", rule="r", policy="p", by="user:ann")
+    run.give(RequestUndo(asked, question(UNDO_STEP, "d")))
+    run.give(Approve(PEOPLE[0], UNDO_STEP, "d"))
+    run.give(BeginUndo(None))
+    for key in (B, A):
+        run.give(Compensating(key, 1))
+        run.give(Compensated(key))
+    assert run.record.state is RunState.UNDONE
+    return run
+
+
+def _approved(mode: Mode) -> Driven:
+    run = Driven(mode)
+    run.give(Admit((question(A, "d"),)))
+    run.give(Approve(PEOPLE[0], A, "d"))
+    run.succeed(A)
+    run.doubt(B)
+    run.give(Resolve(PEOPLE[0], B, Resolution.NOT_HAPPENED))
+    run.give(Cancel(ASKER))
+    return run
+
+
+@pytest.mark.parametrize(
+    "made",
+    [_rolled_back, _undone, lambda: _approved(Mode.WORKFLOW), lambda: _approved(Mode.SESSION)],
+    ids=["rolled back", "undone", "a workflow", "a session"],
+)
+def test_nothing_that_was_accepted_without_proof_is_believed(made: Callable[[], Driven]) -> None:
+    """Whatever the run had come to, and from whichever event on: begun steps are in doubt, answers void, and a person goes on."""
+    told = made().told
+    for length in range(1, len(told) + 1):
+        for start in range(length + 1):
+            run = Driven(made().record.mode)
+            record = run.record
+            for event in told[:length]:
+                evolve(record, event, 1)
+            evolve(record, ev.RunDoubted(start=start), 2)
+            doubted = [event for event in told[max(start - 1, 0) : length] if event.kind[:4] != "run."]
+            spoken = {StepKey(str(event.step)) for event in doubted if hasattr(event, "step")}
+            for key in spoken & record.steps.keys():
+                step = record.steps[key]
+                assert (step.state is StepState.IN_DOUBT) == (step.intent is not None), (length, start)
+                assert step.approval is None or step.approval.status not in ("pending", "granted")
+            assert record.undo is None or record.undo.is_over
+            counted = {state: count for state, count in record.counts.items() if count}
+            assert counted == Counter(step.state for step in record.steps.values())
+            if record.phase is Phase.DONE:
+                assert not spoken & record.steps.keys()
+                continue
+            run.give(Recover(retry=False))
+            for step in record.steps.values():
+                if step.state is StepState.IN_DOUBT:
+                    run.give(Resolve(PEOPLE[0], step.key, Resolution.HAPPENED, BOUND))
+            run.give(Recover(retry=True))

@@ -18,16 +18,20 @@ import msgspec
 import pytest
 
 from assent import Runtime
+from assent.engine.projection import RunProjector
 from assent.errors import AssentError
 from assent.journal import Ed25519FileSigner, Ed25519Verifier, SqliteReader, verify_ledger
 from assent.journal._merkle import Frontier, leaf_hash
+from assent.journal._report import VerifyReport
 from assent.journal._schema import LEDGER_FILE
 from assent.journal._sqlite import SqliteJournal
 from assent.runtime.service import requests
+from assent.runtime.service.answers import TailAccepted
 from assent.runtime.service.process import perform
 from assent.runtime.settings.effective import Settings
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
+from assent.spec.states import Resolution, StepState
 from assent.system import SystemClock, SystemEntropy
 
 REFUSALS = {"LEDGER_TAIL_CHANGED", "LEDGER_TAIL_UNSEALED", "RECORD_CORRUPT"}
@@ -139,8 +143,11 @@ def written(leaves: list[ev.Leaf]) -> list[Row]:
     return rows
 
 
-def put(path: Path, rows: list[Row], *, mac: bytes | None = bytes(32)) -> None:
-    """Put these rows in the place of the ledger's, and mend what needs no key; `mac`: of the newest commit, None: of none."""
+def put(path: Path, rows: list[Row], *, mac: bytes | None = bytes(32), after: int | None = None) -> None:
+    """Put these rows in the place of the ledger's, and mend what needs no key; `mac`: of the newest commit, None: of none.
+
+    `after`: the size up to which commits stay; as far as a checkpoint covers them unless it is said.
+    """
     tree = Frontier()
     tree.extend([row[3] for row in rows])
     with connect(path) as db:
@@ -149,7 +156,7 @@ def put(path: Path, rows: list[Row], *, mac: bytes | None = bytes(32)) -> None:
         db.execute(
             "UPDATE tree SET size = ?, frontier = ?, root = ?", (tree.size, tree.to_bytes(), tree.root())
         )
-        db.execute("DELETE FROM commits WHERE size > ?", (signed(path),))
+        db.execute("DELETE FROM commits WHERE size > ?", (signed(path) if after is None else after,))
         if mac is not None:
             db.execute("INSERT INTO commits VALUES (?, ?, ?, x'')", (tree.size, tree.root(), mac))
 
@@ -367,6 +374,94 @@ def test_a_tail_that_fails_is_not_exported(attacked: Attacked, tmp_path: Path) -
         perform(requests.Export(folder="out", base=str(tmp_path)), attacked.settings)
     assert caught.value.code == "LEDGER_TAIL_CHANGED"
     assert not (tmp_path / "out").exists()
+
+
+# -- accepted all the same ---------------------------------------------------------------------------------------------
+
+
+def verified(attacked: Attacked) -> VerifyReport:
+    key = Ed25519FileSigner.open(attacked.key)
+    created = leaf_of(entries(attacked.ledger)[0]).event
+    assert isinstance(created, ev.LedgerCreated)
+    own = key.named(created.origin)
+    keys = [Ed25519Verifier.from_vkey(own.vkey)]
+    return verify_ledger(attacked.ledger, keys, projector=RunProjector(), signer=own)
+
+
+def accepted(attacked: Attacked) -> TailAccepted:
+    """What comes of accepting from the entry that the refusal names."""
+    with pytest.raises(AssentError) as caught:
+        attacked.opened()
+    assert caught.value.code == "LEDGER_TAIL_CHANGED"
+    start = caught.value.details["seq"]
+    assert isinstance(start, int)
+    return perform(requests.AcceptTail(start=start), attacked.settings)
+
+
+async def test_an_approval_that_was_accepted_without_proof_has_to_be_given_again(attacked: Attacked) -> None:
+    """A forged approval is on the record then, and opens nothing: the question is asked anew, and an answer counts."""
+    rows = entries(attacked.ledger)
+    put(
+        attacked.ledger, [*rows, *written([*map(leaf_of, rows), approval_of(attacked)])[-1:]], after=len(rows)
+    )
+    with pytest.raises(AssentError) as caught:
+        await asyncio.to_thread(perform, requests.AcceptTail(start=1), attacked.settings)
+    assert caught.value.code == "TAIL_NOT_IN_DOUBT"
+    told = await asyncio.to_thread(accepted, attacked)
+    assert (told.start, told.entries, told.runs) == (len(rows), 1, [attacked.waiting])
+    async with Runtime.open(workspace=attacked.workspace) as runtime:
+        result = await runtime.resume(attacked.waiting)
+        assert [one.status for one in result] == ["waiting"]
+        assert attacked.victim.exists()
+        assert (await runtime.approve(attacked.waiting)).status == "succeeded"
+    assert not attacked.victim.exists()
+    report = verified(attacked)
+    assert report.is_good, report.faults
+    with pytest.raises(AssentError, match="vouches for entry"):
+        await asyncio.to_thread(perform, requests.AcceptTail(start=told.start), attacked.settings)
+
+
+async def test_steps_that_are_known_from_accepted_entries_only_are_in_doubt(attacked: Attacked) -> None:
+    """Honest entries whose MAC was lost are believed no more than forged ones: a person says of each step whether it happened."""
+    with connect(attacked.ledger) as db:
+        db.execute("UPDATE commits SET mac = zeroblob(32) WHERE size > (SELECT max(size) FROM checkpoints)")
+    told = await asyncio.to_thread(accepted, attacked)
+    kinds = [leaf_of(row).event.kind for row in entries(attacked.ledger)]
+    assert kinds.count("ledger.tail_accepted") == 1
+    assert kinds.count("run.doubted") == len(told.runs) > 1
+    assert verified(attacked).is_good
+    session = next(run for run in told.runs if run != attacked.waiting)
+    async with Runtime.open(workspace=attacked.workspace) as runtime:
+        shown = await runtime.show(session)
+        assert {step.status for step in shown.steps} == {StepState.IN_DOUBT}
+        for step in shown.steps:
+            await runtime.resolve(session, step.name, Resolution.HAPPENED)
+        assert (await runtime.show(session)).status == "rolled_back", (
+            "a run that only accepted entries know of goes no further"
+        )
+    report = verified(attacked)
+    assert report.is_good, report.faults
+
+
+def test_what_can_not_follow_is_not_accepted(attacked: Attacked) -> None:
+    """An end that contradicts itself, or is none, stays refused, and nothing was changed by trying."""
+    leaves = [leaf_of(row) for row in entries(attacked.ledger)]
+    created = next(leaf for leaf in leaves if isinstance(leaf.event, ev.RunCreated))
+    twice = [*leaves, created]
+    for changed, harm in (
+        (twice, ""),
+        (leaves, "UPDATE events SET leaf = x'00' WHERE seq = (SELECT max(seq) FROM events)"),
+        (leaves, "UPDATE events SET n = n + 1 WHERE seq = (SELECT max(seq) FROM events)"),
+        (leaves, "UPDATE events SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM events)"),
+    ):
+        put(attacked.ledger, written(changed))
+        with connect(attacked.ledger) as db:
+            db.execute(harm)
+        before = entries(attacked.ledger)
+        with pytest.raises(AssentError) as caught:
+            accepted(attacked)
+        assert caught.value.code == "TAIL_UNACCEPTABLE", (harm, caught.value)
+        assert entries(attacked.ledger) == before
 
 
 async def test_a_tail_cut_off_between_commits_is_found_by_a_kept_checkpoint_alone(attacked: Attacked) -> None:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from assent.spec.canonical import INTEGER_MAX
 from assent.spec.capability import SpecModel
-from assent.spec.documents.sections import DURATION_MAX_MS
+from assent.spec.durations import DURATION_MAX_MS
 from assent.spec.types import Duration, Email, SecretReference, SemVer, Size, Url, Uuid, WorkspacePath
 from tests.support.properties import holds
 

@@ -98,7 +98,9 @@ class ScriptedRuntime:
     def perform(self, request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
         """What was scripted. The real one answers anything else: what is true of the machine, and calls that it refuses."""
         script = self._scripts().get(type(request))
-        is_told = isinstance(request, Driving) and operation_of(type(request)) in self.answers
+        is_told = (
+            isinstance(request, Driving | ask.AcceptTail) and operation_of(type(request)) in self.answers
+        )
         if script is None and not is_told:
             return process.perform(request, settings, on_progress=on_progress)
         if not isinstance(request, _ASIDE):

@@ -22,6 +22,9 @@ from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey, iteration_key
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo, Verdict
 
+TAIL_ACCEPTED: Final = "TAIL_ACCEPTED"
+"""The code of what is in doubt because the ledger's end was accepted without proof."""
+
 UNDO_STEP: Final = StepKey("@undo")
 """The key under which the approval of an undo stands: no step name can begin with `@`."""
 
@@ -129,6 +132,8 @@ class StepRecord(msgspec.Struct):
     children: int | None = None
     compensation_attempt: int = 0
     is_abandoned: bool = False
+    spoken_of: int = 0
+    """The number of the newest event about it."""
 
 
 @dataclass(slots=True)
@@ -166,6 +171,8 @@ class RunRecord(msgspec.Struct):
     dirty: set[StepKey] = msgspec.field(default_factory=set)
     counts: dict[StepState, int] = msgspec.field(default_factory=dict)
     gathering: int = 0
+    said: int = 0
+    """The number of the newest event about the run itself."""
     awaiting: dict[StepKey, None] = msgspec.field(default_factory=dict)
 
     @property
@@ -204,6 +211,7 @@ class RunRecord(msgspec.Struct):
             record = self.steps[key] = StepRecord(key=key, position=len(self.steps))
             self.counts[_PENDING] = self.counts.get(_PENDING, 0) + 1
         self.dirty.add(key)
+        record.spoken_of = self.n - 1
         return record
 
     def open_approvals(self) -> list[ApprovalRecord]:
@@ -260,7 +268,11 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             _evolve_compensation(record, event)
         case ev.SecretAccessed() | ev.HttpRequested() | ev.HttpAnswered():
             record.step(event.step)  # it is on the record, and changes nothing
+        case ev.RunDoubted():
+            _doubt(record, event.start, n, at_ms)
+            before = record.state  # What it was is what is doubted, so it may be anything now.
         case _:
+            record.said = n
             _evolve_run(record, event)
     _derive_state(record)
     if record.state is not before and record.state not in RUN_TRANSITIONS[before]:
@@ -488,6 +500,42 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
             raise _illegal(record, f"`{event.kind}` is no event of a run under way")
 
 
+def _doubt(record: RunRecord, start: int, n: int, at_ms: int) -> None:
+    """Nobody knows whether the events from number `start` on are true: what they say of a step is in doubt.
+
+    Answers of people have to be given again, a step that only they know of never begins, and an end that they tell is none. A run
+    that only they know of goes no further.
+    """
+    undo = record.undo
+    if undo is not None and not undo.is_over:
+        undo.is_over = True
+        _void(undo.approval, at_ms)
+        record.dirty.add(UNDO_STEP)
+    doubted = [step for step in record.steps.values() if step.spoken_of >= start]
+    for step in doubted:
+        record.dirty.add(step.key)
+        _void(step.approval, at_ms)
+        if step.intent is not None:
+            _put(record, step, StepState.IN_DOUBT)
+            step.effect, step.code, step.error, step.task = Effect.UNKNOWN, TAIL_ACCEPTED, None, None
+            step.order, step.is_abandoned = n, False
+        elif step.state in (StepState.PENDING, StepState.AWAITING_APPROVAL) and record.mode is Mode.SESSION:
+            _put(record, step, StepState.DENIED)
+            step.code, step.order = TAIL_ACCEPTED, n
+        elif step.state is StepState.AWAITING_APPROVAL:
+            _put(record, step, StepState.PENDING)
+    if record.said >= start or doubted or not start:
+        record.phase, record.outputs, record.rollback = Phase.FORWARD, None, []
+        record.state = RunState.NEEDS_ATTENTION if record.has(StepState.IN_DOUBT) else RunState.RUNNING
+    if not start:
+        record.failure_code = record.failure_code or TAIL_ACCEPTED
+
+
+def _void(approval: ApprovalRecord | None, at_ms: int) -> None:
+    if approval is not None and approval.status in ("pending", "granted"):
+        approval.status, approval.decided_at_ms = "voided", at_ms
+
+
 def _recover(record: RunRecord, *, retry: bool) -> None:
     for step in record.steps.values():
         if step.state is StepState.RUNNING and step.task is Task.EXECUTE:
@@ -538,6 +586,11 @@ def _move(record: RunRecord, key: StepKey, target: StepState) -> StepRecord:
     current = step.state
     if target not in STEP_TRANSITIONS[current]:
         raise _illegal(record, f"step `{key}` cannot go from `{current}` to `{target}`")
+    return _put(record, step, target)
+
+
+def _put(record: RunRecord, step: StepRecord, target: StepState) -> StepRecord:
+    key, current = step.key, step.state
     if current is not target:
         record.counts[current] -= 1
         record.counts[target] = record.counts.get(target, 0) + 1

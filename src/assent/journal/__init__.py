@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
+    from assent.journal._acceptance import accept_tail
     from assent.journal._asking import SILENCE_S_MAX, Request, acquire_or_forward, forward, is_owned
     from assent.journal._at_once import PAGE, at_once, each_leaf, each_row, leaves_at_once, rows_at_once
     from assent.journal._audit import LogLine, ProvenEntry, audit_log, prove, verify_proof
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "._acceptance": "accept_tail",
     "._asking": "Request SILENCE_S_MAX acquire_or_forward forward is_owned",
     "._at_once": "PAGE at_once each_leaf each_row leaves_at_once rows_at_once",
     "._audit": "LogLine ProvenEntry audit_log prove verify_proof",

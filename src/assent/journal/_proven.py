@@ -39,18 +39,18 @@ class ProvenEntries:
         self._select = select
         self._key = key
 
-    def require_tail(self, newest: Checkpoint | None) -> tuple[Commit, Heads]:
+    def require_tail(self, newest: Checkpoint | None, *, upto: int | None = None) -> tuple[Commit, Heads]:
         """The last commit, and where each run's newest entry stands, after checking all that follows from the newest checkpoint
-        and from the newest list of heads; of an empty ledger, a commit of size 0.
+        and from the newest list of heads; of an empty ledger, a commit of size 0. `upto`: as if the ledger ended there.
 
         `WorldError` `LEDGER_TAIL_CHANGED`, with the first entry that nothing vouches for as `seq`, or `RECORD_CORRUPT` where a
         checkpoint covers it.
         """
         signed = 0 if newest is None else newest.size
-        head = self._size()
+        head = self._size() if upto is None else upto
         if head < signed:
             raise _changed(head)
-        listed = self._list_before(SIZE_MAX)
+        listed = self._list_before(SIZE_MAX if upto is None else upto + 1)
         start = min(signed, 0 if listed is None else listed.size)
         before, anchor = self._find(_UP_TO, start - 1), self._find(_UP_TO, start)
         since: dict[str, int] = {}
@@ -59,18 +59,18 @@ class ProvenEntries:
             raise _unproven(start, signed)
         while True:
             if newest is not None and anchor.size == signed and anchor.root != newest.root:
-                raise tail_changed(signed)  # What the tail hangs on is the very tree that was signed.
+                raise _changed(signed - 1)  # What the tail hangs on is the very tree that was signed.
             if anchor.heads:
                 since.clear()
                 if listed is None or anchor.size > listed.size:
-                    raise _unproven(anchor.size, signed)  # Its list is gone.
+                    raise _unproven(before.size, signed)  # Its list is gone.
                 is_known = is_known or (anchor.size, anchor.heads) == (listed.size, listed.digest)
             if anchor.size >= head:
                 break
             before, anchor = anchor, self._find(_PAST, anchor.size)
             if before.size < signed < anchor.size or not self._is_ours(before, anchor, since):
                 raise _unproven(max(before.size, start), signed)
-        if not is_known or self._select(_PAST, (head,)):
+        if not is_known or (upto is None and self._select(_PAST, (head,))):
             raise tail_changed(
                 head
             )  # A list, or commits, whose entries are gone: the next one would meet them.
@@ -209,7 +209,8 @@ def tail_changed(seq: int) -> WorldError:
     return WorldError(
         "LEDGER_TAIL_CHANGED",
         f"entry {seq} or one behind it is not what was written: the ledger's key does not vouch for it",
-        hint="look with `assent audit log`; restore the state from a backup, or begin a new ledger with another `--state`",
+        hint="look with `assent audit log`; restore the state from a backup, or take it as it is, in doubt:"
+        f" `assent audit accept --from {seq}`",
         details={"seq": seq},
     )
 

@@ -103,8 +103,10 @@ class LedgerStore:
         *,
         erased: Sequence[Commitment] = (),
         before_wait: Callable[[], None] = lambda: None,
+        clear: Callable[[], None] = lambda: None,
+        replaces_projections: bool = False,
     ) -> None:
-        """Make the draft durable, all or nothing; delete the payloads `erased` with it.
+        """Make the draft durable, all or nothing; delete the payloads `erased` with it, and first of all what `clear` deletes.
 
         `before_wait` is called when all rows are in and nothing is left but to commit, which waits for the disk. Raises
         `WorldError`; `is_sound` then says whether the ledger is known to be as before.
@@ -112,6 +114,9 @@ class LedgerStore:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
+            clear()
+            if replaces_projections:
+                self._clear_projections()
             self._insert(draft)
             for commitment in erased:
                 self._delete_payload(commitment)
@@ -175,8 +180,8 @@ class LedgerStore:
         with translated():
             try:
                 connection.execute("BEGIN IMMEDIATE")
+                self._clear_projections()
                 for table in self._tables.columns:
-                    connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of our own schema
                     self._insert_many(f"INSERT OR REPLACE INTO {table}", by_table.get(table, ()))
                 connection.execute("COMMIT")
             except BaseException:
@@ -233,6 +238,10 @@ class LedgerStore:
             execute("INSERT INTO heads VALUES (?, ?, ?)", draft.completed)
         if draft.note is not None:
             execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (draft.head.size, draft.note))
+
+    def _clear_projections(self) -> None:
+        for table in self._tables.columns:
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of our own schema
 
     def _insert_many(self, head: str, rows: Sequence[Sequence[Cell | bytes]]) -> None:
         execute = self._connection.execute

@@ -22,6 +22,7 @@ from assent.journal._heads import (
     HeadList,
     Heads,
     is_change_of_capabilities,
+    streams_of,
 )
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Signer
@@ -218,6 +219,13 @@ class Draft:
         for table, rows in folded.items():
             self.rows.setdefault(table, {}).update(rows)
         self._seal = seal
+
+    def take_stored(self, entry: Entry) -> None:
+        """Go on from an entry that stands in the file already, and that nothing vouches for yet."""
+        self._hashes.append(leaf_hash(entry.data))
+        self.newest |= dict.fromkeys(streams_of(entry.data), entry.seq)
+        self.next_n[entry.run] = (entry.n or 0) + 1
+        self._size = entry.seq + 1
 
     def _fold(self, batch: Batch, entries: list[Entry]) -> dict[str, dict[Key, Values]]:
         """The rows of areas that a batch changes, over those of the batches before it and what is stored."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from assent.errors import InputError, Json
@@ -11,30 +12,22 @@ from assent.policy._conditions import compile_condition
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.documents.document import Document, Path
+from assent.spec.documents.sections import Faults, Section
 from assent.spec.ids import LABEL
 from assent.spec.language.expression import Expression
 from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RULES_MAX, Match, Policy, Rule
 from assent.spec.principal import PrincipalKind
 from assent.spec.suggestions import did_you_mean
 
-APPROVERS_MAX: Final = 100
-"""The highest `count` of approvers."""
-
-EXPIRES_MS_MAX: Final = 366 * 24 * 3600 * 1000
-"""The longest `expires`: a year."""
-
 _TOP_KEYS: Final = ("version", "default", "rules")
 _RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")
 _MATCH_KEYS: Final = (
     "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "environment",
 )  # fmt: skip
-_APPROVER_KEYS: Final = ("roles", "count", "not_requester", "expires", "kinds")
 
 _PRINCIPAL: Final = re.compile(rf"(?:\*|(?:{'|'.join(PrincipalKind)}|\*):[A-Za-z0-9._@+\-/*]{{1,129}})\Z")
 _CAPABILITY: Final = re.compile(r"[a-z0-9_.*]{1,256}\Z")
 _PATTERN: Final = re.compile(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
-_DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)\Z")
-_UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 _CALLED: Final[dict[type, str]] = {
     PolicyDecision: "decision",
@@ -302,34 +295,20 @@ class _Reader:
     def approvers(self, value: Json, path: Path) -> Approvers | None:
         if value is None:
             return None
-        data = self.mapping(value, path, _APPROVER_KEYS)
-        roles: Collection[str] = ()
-        if "roles" in data:
-            roles = self.texts(
-                data["roles"], (*path, "roles"), LABEL, "letters, digits, spaces and `. _ / : @ + -`"
-            )
-        count = data.get("count", 1)
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= APPROVERS_MAX:
-            raise self.fail(f"`count` must be a whole number from 1 to {APPROVERS_MAX}", (*path, "count"))
-        kinds = self.choices(data, "kinds", path, PrincipalKind) or {PrincipalKind.USER}
-        return Approvers(
-            roles=tuple(sorted(roles)),
-            count=count,
-            not_requester=self.flag(data, "not_requester", path),
-            expires_ms=self.duration_ms(self.given(data, "expires", path), (*path, "expires")),
-            kinds=tuple(sorted(kind.value for kind in kinds)),
-        )
-
-    def duration_ms(self, value: Json, path: Path) -> int | None:
-        if value is None:
-            return None
-        found = _DURATION.match(value) if isinstance(value, str) else None
-        if found is None:
-            raise self.fail(f"`{value}` is no length of time", path, hint="`90s`, `15m`, `1h` or `2d`")
-        length = int(found[1]) * _UNIT_MS[found[2]]
-        if not 0 < length <= EXPIRES_MS_MAX:
-            raise self.fail(f"`{value}` is not between 1 ms and a year", path)
-        return length
+        data = self.mapping(value, path, Approvers.KEYS)
+        for key in data:
+            if self.given(data, key, path) == []:
+                hint = "leave the key out where any will do"
+                raise self.fail(f"`{key}` is an empty list, which nothing matches", (*path, key), hint=hint)
+        faults = Faults()
+        found = Approvers.read(Section(self.document, path, data, faults, "`approvers`"))
+        if faults:
+            self.faults += [
+                InputError("POLICY_INVALID", one.message, path=one.path, hint=one.hint, details=one.details)
+                for one in faults
+            ]
+            raise _Fault
+        return replace(found, roles=tuple(sorted({*found.roles})), kinds=tuple(sorted({*found.kinds})))
 
     # -- kinds of value ------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from assent.journal import Signer, SqliteJournal, SqliteRecord
+    from assent.spec.events.kinds import Who
+    from assent.spec.ids import RunId
 
 LedgerReader = SqliteReader
 """A `JournalReader` beside whoever owns the state, with the bytes of its blobs."""
@@ -47,19 +49,54 @@ def seal_ledger(state: Path, key_path: Path) -> None:
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
-    from assent.journal import Ed25519FileSigner, Ownership
+    from assent.journal import Ed25519FileSigner
 
     async def seal() -> None:
         await open_ledger(state, Ed25519FileSigner.open(key_path).named).close()
 
-    owned = Ownership.acquire(state)
-    if owned is not None:
-        try:
-            # On a thread: who asks may have an event loop or none, and need not know that the journal has one.
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(lambda: asyncio.run(seal())).result()
-        finally:
-            owned.release()
+    # On a thread: who asks may have an event loop or none, and need not know that the journal has one.
+    with _owned(state) as is_owned, ThreadPoolExecutor(1) as pool:
+        if is_owned:
+            pool.submit(lambda: asyncio.run(seal())).result()
+
+
+def accept_tail(state: Path, key_path: Path, start: int, who: Who) -> tuple[int, list[RunId]]:
+    """Take the ledger's entries from `start` on as they are, as `assent.journal.accept_tail` says.
+
+    `TAIL_NOT_IN_DOUBT` also beside an owner, whose ledger is in order.
+    """
+    from assent.engine import RunProjector
+    from assent.journal import Ed25519FileSigner
+    from assent.journal import accept_tail as accept
+    from assent.system import SystemClock
+
+    ledger_exists = ledger_file(state).exists()
+    with _owned(state) if ledger_exists else nullcontext(False) as is_owned:
+        if not is_owned:
+            why = "another process works with it" if ledger_exists else "nothing was recorded yet"
+            raise InputError("TAIL_NOT_IN_DOUBT", f"the ledger has no entries to accept: {why}")
+        return accept(
+            state,
+            start,
+            signer_for=Ed25519FileSigner.open(key_path).named,
+            projector=RunProjector(),
+            who=who,
+            at_ms=SystemClock().now_ms(),
+            areas=projections(),
+        )
+
+
+@contextmanager
+def _owned(state: Path) -> Iterator[bool]:
+    """Own a state directory inside the block; False where somebody else does."""
+    from assent.journal import Ownership
+
+    ownership = Ownership.acquire(state)
+    try:
+        yield ownership is not None
+    finally:
+        if ownership is not None:
+            ownership.release()
 
 
 def open_reader(state: Path) -> LedgerReader:

@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import msgspec
 
 from assent.errors import Json
+from assent.spec.durations import DAY_MS
+from assent.spec.ids import LABEL
+from assent.spec.principal import PrincipalKind
+from assent.spec.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from assent.spec.documents.sections import Section
+
+
+APPROVERS_MAX: Final = 100
+"""The highest `count` of approvers."""
+
+EXPIRES_MS_MAX: Final = 366 * DAY_MS
+"""The longest `expires`: a year."""
+
+_USERS: Final = ("user",)
 
 
 class PolicyDecision(StrEnum):
@@ -27,11 +44,36 @@ class Approvers:
     deciding and using, None means never; `kinds` of principals that may decide.
     """
 
+    KEYS: ClassVar = ("roles", "count", "not_requester", "expires", "kinds")
+
     roles: tuple[str, ...] = ()
     count: int = 1
     not_requester: bool = False
     expires_ms: int | None = None
-    kinds: tuple[str, ...] = ("user",)
+    kinds: tuple[str, ...] = _USERS
+
+    @classmethod
+    def read(cls, section: Section | None) -> Self:
+        """Those that a policy or a workflow names; the faults go to the section."""
+        if section is None:
+            return cls()
+        section.known_keys(cls.KEYS)
+        roles, kinds = section.texts("roles"), section.texts("kinds") or _USERS
+        for index, role in enumerate(roles):
+            if not LABEL.match(role):
+                hint = "letters, digits, spaces and `. _ / : @ + -`"
+                section.fault("VALUE_INVALID", f"`{role[:80]}` is no role", "roles", index, hint=hint)
+        for index, kind in enumerate(kinds):
+            if kind not in tuple(PrincipalKind):
+                near = did_you_mean(kind, tuple(PrincipalKind), otherwise="one of: user, agent, service")
+                section.fault("VALUE_INVALID", f"`{kind}` is no kind of principal", "kinds", index, hint=near)
+        return cls(
+            roles=roles,
+            count=section.whole("count", 1, least=1, most=APPROVERS_MAX),
+            not_requester=section.flag("not_requester", default=False),
+            expires_ms=section.duration_ms("expires", most_ms=EXPIRES_MS_MAX),
+            kinds=kinds,
+        )
 
     def to_json(self) -> dict[str, Json]:
         """The approvers as JSON data, as plans and approvals show them."""

@@ -25,6 +25,16 @@ class RunState(StrEnum):
         """Nothing more happens to the run by itself; a succeeded run may still be undone."""
         return self in _FINISHED
 
+    @property
+    def is_settled(self) -> bool:
+        """The same, or a person has to say what became of a step."""
+        return self.is_finished or self is RunState.NEEDS_ATTENTION
+
+    @property
+    def is_moving(self) -> bool:
+        """Somebody drives the run; where nobody lives who does, it is shown as `interrupted`."""
+        return not self.is_settled and self is not RunState.WAITING
+
 
 _FINISHED = frozenset(
     {RunState.SUCCEEDED, RunState.FAILED, RunState.ROLLED_BACK, RunState.CANCELLED, RunState.UNDONE}

@@ -32,7 +32,7 @@ from pydantic_core import Url as ParsedUrl
 
 from assent.spec.canonical import INTEGER_MAX
 from assent.spec.documents.faults import EXPECTED
-from assent.spec.documents.sections import DURATION_MAX_MS, parse_duration_ms
+from assent.spec.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
 from assent.spec.ids import SEMVER
 from assent.spec.secret_text import (
     NAME_PATTERN,
@@ -143,11 +143,7 @@ def _read_duration(value: str | float | timedelta) -> timedelta:
 
 
 def _write_duration(value: timedelta) -> str:
-    milliseconds = round(value / timedelta(milliseconds=1))
-    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if milliseconds % length == 0:
-            return f"{milliseconds // length}{unit}"
-    return f"{milliseconds}ms"
+    return write_duration(round(value / timedelta(milliseconds=1)))
 
 
 _UNITS: Final = {"B": 1} | {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from assent.cli.terminal._units import duration_setting, duration_text
-from assent.spec.documents.sections import parse_duration_ms
+from assent.cli.terminal._units import duration_text
+from assent.spec.durations import parse_duration_ms, write_duration
 from assent.spec.sizes import count_text, size_text
 
 
@@ -22,7 +22,7 @@ def test_counts_are_told_in_words(count: int, words: str) -> None:
     [(500, "500ms"), (1500, "1500ms"), (30_000, "30s"), (900_000, "15m"), (604_800_000, "7d")],
 )
 def test_durations_are_written_as_the_file_takes_them(duration_ms: int, text: str) -> None:
-    assert duration_setting(duration_ms) == text
+    assert write_duration(duration_ms) == text
     assert parse_duration_ms(text) == duration_ms
 
 

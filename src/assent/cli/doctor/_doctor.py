@@ -17,10 +17,10 @@ from assent.cli.doctor._plugins import reach_checks
 from assent.cli.doctor._secrets import is_within, secret_checks
 from assent.cli.terminal._style import safe, safe_line
 from assent.cli.terminal._table import table
-from assent.cli.terminal._units import duration_setting
 from assent.errors import AssentError
 from assent.runtime import service
 from assent.runtime.settings.effective import Effective, Settings
+from assent.spec.durations import write_duration
 from assent.spec.json_fields import compact
 from assent.spec.sizes import size_text
 
@@ -58,14 +58,12 @@ def _shown(setting: Effective) -> str:
     """A value for people, with its unit. Durations stand as in the file, whatever else is said beside them."""
     value = setting.value
     if isinstance(value, int) and setting.unit == "ms":
-        return duration_setting(value)
+        return write_duration(value)
     if isinstance(value, int) and setting.unit == "bytes":
         return size_text(value)
     if isinstance(value, dict):
         value = {
-            name.removesuffix("_ms"): duration_setting(one)
-            if isinstance(one, int) and name in _TIMES
-            else one
+            name.removesuffix("_ms"): write_duration(one) if isinstance(one, int) and name in _TIMES else one
             for name, one in value.items()
         }
     return "-" if value is None else value if isinstance(value, str) else compact(value)

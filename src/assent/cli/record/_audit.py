@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shlex
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,13 +19,13 @@ from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
+from assent.spec.durations import DAY_MS, parse_duration_ms
 from assent.spec.json_fields import text, texts, written
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
 
-_DURATION: Final = re.compile(r"(\d{1,6})(s|m|h|d)\Z")
-_UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_AGO_MS_MAX: Final = 1_000_000 * DAY_MS
 
 
 @command("log", short_help="Print the events of the ledger.")
@@ -83,9 +83,8 @@ def log(
 def _since_ms(value: str) -> int:
     from assent.system import SystemClock
 
-    found = _DURATION.match(value)
-    if found is not None:
-        return SystemClock().now_ms() - int(found[1]) * _UNIT_MS[found[2]]
+    with suppress(ValueError):
+        return SystemClock().now_ms() - parse_duration_ms(value, most_ms=_AGO_MS_MAX)
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -290,10 +289,40 @@ def erase(door: Door, run_id: str) -> int:
     return OK
 
 
+@command("accept", short_help="Take entries as they are that nothing vouches for.")
+@click.option(
+    "--from", "start", type=click.IntRange(min=0), required=True, metavar="SEQ", help="The first of them."
+)
+def accept(door: Door, start: int) -> int:
+    """Take the ledger's last entries as they are, from SEQ on, which `LEDGER_TAIL_CHANGED` names. Everything in them is in doubt.
+
+    A person must look at each step that they speak of, and answer every question again. Who accepted them is on the record.
+    In a terminal SEQ has to be typed once more; `--yes` confirms.
+    """
+    if not door.flags.yes:
+        if not door.can_ask:
+            raise InputError(
+                "USAGE_INVALID", "accepting entries without proof has to be confirmed", hint="add `--yes`"
+            )
+        door.out.note(f"nothing shows who wrote the entries from {start} on: look with `assent audit log`")
+        if (read_line(f"type {start} to accept them as they are: ") or "").strip() != str(start):
+            door.out.note("nothing was accepted")
+            return OK
+    result = plain(door.perform(service.requests.AcceptTail(start=start)))
+    if door.out.is_json:
+        door.out.object(result)
+        return OK
+    door.out.answer(f"accepted {text(result, 'entries')} entries from {start} on, in doubt")
+    for run in texts(result, "runs"):
+        door.out.answer(f"  look at {run}: {door.command('show', run)}")
+    return OK
+
+
 audit = group(
     "audit",
     log,
     verify,
+    accept,
     prove,
     verify_proof,
     export,

@@ -1,10 +1,6 @@
-"""Times for people: how long, and as a file writes it."""
+"""Times for people."""
 
 from __future__ import annotations
-
-from typing import Final
-
-_TIMES: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000))
 
 
 def duration_text(ms: int) -> str:
@@ -20,9 +16,3 @@ def duration_text(ms: int) -> str:
         else (seconds // 60, seconds % 60, ("min", "s"))
     )
     return f"{big} {names[0]} {small} {names[1]}" if small else f"{big} {names[0]}"
-
-
-def duration_setting(duration_ms: int) -> str:
-    """A duration as `assent.toml` writes it, in the largest unit of which it is a whole number: `1500ms`, `30s`, `7d`."""
-    unit, length = next((one for one in _TIMES if duration_ms and duration_ms % one[1] == 0), ("ms", 1))
-    return f"{duration_ms // length}{unit}"

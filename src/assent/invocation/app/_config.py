@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar, overload
 
 from assent.errors import InputError, Json
-from assent.spec.documents.sections import parse_duration_ms
+from assent.spec.durations import parse_duration_ms
 from assent.spec.frozen import Frozen, thaw
 from assent.spec.suggestions import did_you_mean
 

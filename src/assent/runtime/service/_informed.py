@@ -14,10 +14,11 @@ import msgspec
 from assent import system
 from assent.errors import AssentError, InputError
 from assent.runtime._core import Core
+from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.service import answers, requests, secret_admin
-from assent.runtime.service._owning import actor_of, read_words, telling, workflow_of
+from assent.runtime.service._owning import actor_of, read_words, reporting, workflow_of
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
 from assent.spec.capability import CapabilitySpec, RiskLevel
@@ -41,7 +42,7 @@ class Scene:
         runtime = Core(self.settings)
         try:
             runtime.prepare_to_plan()
-            with telling(runtime, self.tell):
+            with reporting(self.tell):
                 yield runtime
         finally:
             await runtime.close()
@@ -314,3 +315,12 @@ async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answ
 
 async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
     return msgspec.convert(await secret_admin.undo(scene.settings, request.name), answers.SecretRotated)
+
+
+# -- a ledger that its own key does not vouch for -------------------------------------------------------------------------
+
+
+async def _accept_tail(scene: Scene, request: requests.AcceptTail) -> answers.TailAccepted:
+    who = actor_of(scene.settings, scene.by).who()
+    entries, runs = accept_tail(scene.settings.state, scene.settings.key_path, request.start, who)
+    return answers.TailAccepted(start=request.start, entries=entries, runs=[*runs])

@@ -28,15 +28,9 @@ from assent.system import cpu_seconds
 if TYPE_CHECKING:
     from assent.spec.events import kinds as ev
 
-_IDLE: Final = OneOf(
-    tuple(state.value for state in RunState if not state.is_finished and state is not RunState.WAITING)
-)
-"""Where a run stands that nobody drives and that waits for nobody."""
-
-_MOVING: Final = frozenset(
-    state.value for state in (RunState.RUNNING, RunState.PENDING, RunState.ROLLING_BACK, RunState.UNDOING)
-)
-"""Where a run stands while somebody drives it; where nobody does, it is shown as `interrupted`."""
+_MOVING: Final = frozenset(state.value for state in RunState if state.is_moving)
+_IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
+"""Where a run stands that nobody drives and that waits for no approval."""
 
 
 class Reader:

@@ -360,6 +360,14 @@ class Exported(Answer, frozen=True, kw_only=True):
     payloads: int | None
 
 
+class TailAccepted(Answer, frozen=True, kw_only=True):
+    """How many entries were accepted without proof, and the runs of which something is in doubt now."""
+
+    start: int
+    entries: int
+    runs: list[str]
+
+
 class PublicKey(Answer, frozen=True, kw_only=True):
     """The key that the ledger's checkpoints are signed with, under the ledger's own name."""
 

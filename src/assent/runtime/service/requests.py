@@ -409,6 +409,18 @@ class UndoSecret(Informed[answers.SecretRotated], tag="undo_secret", frozen=True
     name: str
 
 
+# -- a ledger that its own key does not vouch for ----------------------------------------------------------------------------
+
+
+class AcceptTail(Informed[answers.TailAccepted], tag="accept_tail", frozen=True):
+    """Take the entries from `start` on as they are, although nothing vouches for them: all of it is in doubt from then on.
+
+    No owner can open such a state, so whoever asks holds it alone and needs no runtime.
+    """
+
+    start: int
+
+
 # -- looking back: nobody is disturbed, and nothing is written ------------------------------------------------------------
 
 

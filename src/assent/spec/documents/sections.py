@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from assent.errors import InputError, Json
+from assent.spec.durations import DURATION_MAX_MS, parse_duration_ms
 from assent.spec.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 FAULTS_MAX: Final = 100
 """Faults that are reported of one document; the rest are seen when these are mended."""
-
-DURATION_MAX_MS: Final = 31 * 24 * 3600 * 1000
-"""The longest timeout or pause: 31 days."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -41,6 +39,9 @@ class Faults:
         if others:
             first.details["faults"] = [dict(other.to_dict()) for other in others]
         raise first
+
+    def __iter__(self) -> Iterator[InputError]:
+        return iter(self._found)
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -162,13 +163,15 @@ class Section:
             self.fault("VALUE_INVALID", f"`{key}` can't be {_shown(value)}", key, hint=near)
             return None
 
-    def duration_ms(self, key: str, default: int | None = None) -> int | None:
+    def duration_ms(
+        self, key: str, default: int | None = None, *, most_ms: int = DURATION_MAX_MS
+    ) -> int | None:
         """A time in milliseconds, written in seconds (`30`, `0.5`) or with a unit (`500ms`, `30s`, `5m`, `2h`)."""
         value = self.data.get(key)
         if value is None:
             return default
         try:
-            return parse_duration_ms(value)
+            return parse_duration_ms(value, most_ms=most_ms)
         except ValueError as error:
             self.fault(
                 "VALUE_INVALID",
@@ -192,25 +195,6 @@ class Section:
         if value is None:
             return None
         return Section.of(self.document, (*self.path, key), value, self.faults, what)
-
-
-_DURATION: Final = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h|d)\Z")
-_UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def parse_duration_ms(value: Json) -> int:
-    """Whole milliseconds, more than none; ValueError says what is wrong."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        milliseconds = value * 1000.0
-    elif isinstance(value, str) and (found := _DURATION.match(value.strip())):
-        milliseconds = float(found[1]) * _UNIT_MS[found[2]]
-    else:
-        message = f"is no duration: {_shown(value)}"
-        raise ValueError(message)
-    if not 1 <= milliseconds <= DURATION_MAX_MS:
-        message = "must be between 1 ms and 31 days"
-        raise ValueError(message)
-    return round(milliseconds)
 
 
 def _shown(value: Json) -> str:

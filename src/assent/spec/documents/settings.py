@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from assent.errors import Json
-from assent.spec.documents.sections import DURATION_MAX_MS, parse_duration_ms
 from assent.spec.documents.toml import Key
+from assent.spec.durations import DURATION_MAX_MS, parse_duration_ms
 from assent.spec.ids import LABEL, PRINCIPAL_ID
 from assent.spec.suggestions import did_you_mean
 

@@ -8,13 +8,10 @@ from typing import Final
 from assent.errors import InputError
 from assent.spec.decision import Approvers
 from assent.spec.documents.sections import Section
-from assent.spec.principal import PrincipalKind
 from assent.spec.reference import CapabilityReference
-from assent.spec.suggestions import did_you_mean
 from assent.spec.workflow._steps import ApprovalSpec, Backoff, Retry
 
 ATTEMPTS_MAX: Final = 100
-APPROVERS_MAX: Final = 20
 _ERROR_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{1,63}\Z")
 
 
@@ -74,23 +71,4 @@ def read_approval(section: Section) -> ApprovalSpec:
     below.known_keys(("reason", "approvers"))
     if not below.has("reason"):
         below.fault("MISSING_KEY", "`approval` gives no `reason`", hint="say what the person decides about")
-    return ApprovalSpec(below.text("reason"), read_approvers(below.section("approvers", "`approvers`")))
-
-
-def read_approvers(section: Section | None) -> Approvers:
-    default = Approvers()
-    if section is None:
-        return default
-    section.known_keys(("roles", "count", "not_requester", "expires", "kinds"))
-    kinds = section.texts("kinds") or default.kinds
-    for index, kind in enumerate(kinds):
-        if kind not in tuple(PrincipalKind):
-            hint = did_you_mean(kind, tuple(PrincipalKind), otherwise="one of: user, agent, service")
-            section.fault("VALUE_INVALID", f"`{kind}` is no kind of principal", "kinds", index, hint=hint)
-    return Approvers(
-        roles=section.texts("roles"),
-        count=section.whole("count", 1, least=1, most=APPROVERS_MAX),
-        not_requester=section.flag("not_requester", default=False),
-        expires_ms=section.duration_ms("expires"),
-        kinds=kinds,
-    )
+    return ApprovalSpec(below.text("reason"), Approvers.read(below.section("approvers", "`approvers`")))

@@ -1,0 +1,42 @@
+"""Lengths of time as people write them: read in one way everywhere, and written back."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from assent.errors import Json
+
+DAY_MS: Final = 24 * 3600 * 1000
+
+DURATION_MAX_MS: Final = 31 * DAY_MS
+"""The longest timeout or pause: 31 days."""
+
+_UNITS_MS: Final = {"d": DAY_MS, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_WRITTEN: Final = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h|d)\Z")
+
+
+def parse_duration_ms(value: Json, *, most_ms: int = DURATION_MAX_MS) -> int:
+    """Whole milliseconds, more than none; ValueError says what is wrong."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        milliseconds = value * 1000.0
+    elif isinstance(value, str) and (found := _WRITTEN.match(value.strip())):
+        milliseconds = float(found[1]) * _UNITS_MS[found[2]]
+    else:
+        shown = f"`{value[:60]}`" if isinstance(value, str) else "it is none"
+        message = f"is no duration: {shown}"
+        raise ValueError(message)
+    if not 1 <= milliseconds <= most_ms:
+        message = f"must be between 1 ms and {most_ms // DAY_MS} days"
+        raise ValueError(message)
+    return round(milliseconds)
+
+
+def write_duration(duration_ms: int) -> str:
+    """In the largest unit of which it is a whole number: `1500ms`, `30s`, `7d`; none is `0ms`."""
+    unit = next(
+        unit
+        for unit, length in _UNITS_MS.items()
+        if length == 1 or (duration_ms and not duration_ms % length)
+    )
+    return f"{duration_ms // _UNITS_MS[unit]}{unit}"

@@ -308,12 +308,12 @@ def accept(door: Door, start: int) -> int:
         if (read_line(f"type {start} to accept them as they are: ") or "").strip() != str(start):
             door.out.note("nothing was accepted")
             return OK
-    result = plain(door.perform(service.requests.AcceptTail(start=start)))
+    result = door.perform(service.requests.AcceptTail(start=start))
     if door.out.is_json:
         door.out.object(result)
         return OK
-    door.out.answer(f"accepted {text(result, 'entries')} entries from {start} on, in doubt")
-    for run in texts(result, "runs"):
+    door.out.answer(f"accepted {result.entries} entries from {start} on, in doubt")
+    for run in result.runs:
         door.out.answer(f"  look at {run}: {door.command('show', run)}")
     return OK
 

@@ -68,7 +68,7 @@ test: lint ## everything a change must pass: lint, types, floors, tests with cov
 	$(COMPILE)
 	@echo "== tests"
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n auto --cov --cov-report=term </dev/null
+	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term </dev/null
 
 lint: $(STAMP) ## format, rules, types, floors, banned names and the catalogue, without the tests
 	@echo "== format"

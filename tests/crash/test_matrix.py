@@ -22,21 +22,26 @@ from tests.support.crashing import (
     Scene,
     noted,
     places,
+    some_places,
 )
 from tests.support.seeds import SEED, dice
 
 EXIT = {SUCCEEDS: 0, FAILS: 1}
-SINGLES = [(workflow, place) for workflow in WORKFLOWS for place in places(workflow)]
+EVERY = [(workflow, place) for workflow in WORKFLOWS for place in places(workflow)]
+SOME = [(workflow, place) for workflow in WORKFLOWS for place in some_places(workflow)]
 SAMPLES = 24
 ANEW = ["ledger.after:3", "effect.after:4", "file.before:5", "compensate.after:2"]
 """Where `make test` also kills processes that were started from nothing, not forked."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """All first places of a pair with `--complete-crash`, otherwise those that the dice choose."""
+    """All places, and all first places of a pair, with `--complete-crash`, otherwise those that the dice choose."""
+    if "place" in metafunc.fixturenames:
+        is_complete = metafunc.config.getoption("crash_complete")
+        metafunc.parametrize(("workflow", "place"), EVERY if is_complete else SOME)
     if "first" in metafunc.fixturenames:
         is_complete = metafunc.config.getoption("crash_complete")
-        firsts = SINGLES if is_complete else dice("first kills of runs").sample(SINGLES, SAMPLES)
+        firsts = EVERY if is_complete else dice("first kills of runs").sample(EVERY, SAMPLES)
         metafunc.parametrize("first", firsts, ids=[f"{workflow}-{place}" for workflow, place in firsts])
     if "anew" in metafunc.fixturenames:
         is_complete = metafunc.config.getoption("crash_complete")
@@ -90,7 +95,6 @@ def test_the_table_of_places_is_what_a_run_reaches(scene: Scene, workflow: str) 
     scene.assert_untouched()
 
 
-@pytest.mark.parametrize(("workflow", "place"), SINGLES)
 def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(scene: Scene, workflow: str, place: str) -> None:
     killed(scene, "run", f"{workflow}.yaml", at=place)
     assert_as_if_never_killed(scene, workflow, recover(scene, workflow))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,7 @@ from tests.support.journals import (
     run_id,
     succeeded,
 )
+from tests.support.seeds import dice
 
 LEDGER = "ledger.db"
 WAL_PAGES = 16
@@ -108,6 +109,11 @@ def _record(state: Path, synchronous: Literal["FULL", "NORMAL"]) -> list[Operati
     return disk.operations
 
 
+def _chosen(moments: Sequence[int], purpose: str, *, is_complete: bool) -> list[int]:
+    """All moments, or one of three, as the dice choose."""
+    return [*moments] if is_complete else sorted(dice(purpose).sample(moments, len(moments) // 3))
+
+
 def _leave(folder: Path, files: dict[str, bytes]) -> Path:
     """A state directory with what the power loss left of the ledger."""
     ensure_private_dir(folder)
@@ -147,7 +153,7 @@ async def _go_on(state: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("arrival", ["nothing", "everything", "some"])
 def test_no_acknowledged_event_is_lost_when_the_power_goes_at_any_moment(
-    tmp_path: Path, arrival: Literal["nothing", "everything", "some"]
+    tmp_path: Path, arrival: Literal["nothing", "everything", "some"], crash_complete: bool
 ) -> None:
     """After each storage operation, with nothing, everything or torn parts of what was not synced: all that was acknowledged is
     there, the chain holds, and the next owner goes on."""
@@ -156,7 +162,7 @@ def test_no_acknowledged_event_is_lost_when_the_power_goes_at_any_moment(
     whole = _leaves(state)
     first = next(index for index, found in enumerate(operations) if isinstance(found, Acknowledged))
     assert len(operations) - first > 100
-    for moment in range(len(operations) + 1):
+    for moment in _chosen(range(len(operations) + 1), f"power lost, {arrival}", is_complete=crash_complete):
         files, acknowledged = after_power_loss(operations[:moment], arrival, seed=moment)
         if not any(name.endswith(LEDGER) for name in files):
             continue  # The first open has not happened yet.
@@ -184,7 +190,7 @@ def test_a_commit_that_is_not_synced_would_lose_acknowledged_events(tmp_path: Pa
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "for-good"])
 @pytest.mark.parametrize("is_full", [False, True], ids=["io-error", "disk-full"])
 def test_no_acknowledged_event_is_lost_when_the_disk_fails_at_any_operation(
-    tmp_path: Path, is_full: bool, for_good: bool
+    tmp_path: Path, is_full: bool, for_good: bool, crash_complete: bool
 ) -> None:
     """Whichever operation fails, once or from then on: the error is one of ours, and what was acknowledged before is there."""
     clean = _state(tmp_path / "clean")
@@ -195,7 +201,8 @@ def test_no_acknowledged_event_is_lost_when_the_disk_fails_at_any_operation(
         counting.unregister()
     whole = _leaves(clean)
     codes: set[str] = set()
-    for fail_at in counting.writes if is_full else range(counting.count):
+    operations = counting.writes if is_full else range(counting.count)
+    for fail_at in _chosen(operations, "failing disk", is_complete=crash_complete):
         state = _state(tmp_path / f"state-{fail_at}")
         disk = FailingDisk(fail_at=fail_at, for_good=for_good, is_full=is_full)
         acknowledged = 0

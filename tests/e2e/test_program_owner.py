@@ -133,6 +133,7 @@ def test_a_terminal_is_refused_a_new_run_under_another_policy(terminals: Termina
     assert owner.end().code == 0
 
 
+@pytest.mark.slow
 def test_a_program_that_blocks_its_loop_is_waited_for(terminals: Terminals) -> None:
     """Longer than an owner may be silent: the terminal is told that it is busy, reads meanwhile, and then served."""
     owner = program(terminals, _OWNER, "20")

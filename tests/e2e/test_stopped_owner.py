@@ -57,6 +57,7 @@ def _recorded(terminals: Terminals, *, besides: str = "") -> list[Any]:
     return [event["seq"] for event in events if event.get("run_id") not in (None, besides)]
 
 
+@pytest.mark.slow
 def test_nothing_of_75_is_done_when_the_owner_goes_on(terminals: Terminals) -> None:
     """Every command that drives or decides, asked of a stopped owner: 75, and the record and the files stay as they were."""
     made = terminals.answer("call", "io.fs.write_file", "path=made.txt", "content=made")["run_id"]

@@ -20,6 +20,7 @@ from assent.runtime.service._reading import Reader
 from assent.runtime.settings.effective import Settings
 from tests.support.hands import TreeState, tree_of, without_times
 from tests.support.nursery import Ended, Nursery
+from tests.support.seeds import dice
 
 KILLED: Final = -9
 FEWER: Final = 4
@@ -123,6 +124,16 @@ OUTPUTS: Final[Mapping[str, Mapping[str, Json]]] = {
 def places(operation: str) -> list[str]:
     """Every failpoint of an operation with every count at which it is reached: `effect.after:3`."""
     return [f"{name}:{count + 1}" for name, most in REACHED[operation].items() for count in range(most)]
+
+
+def some_places(operation: str) -> list[str]:
+    """Every failpoint around an effect; and of the four around one commit that which the dice choose."""
+    commits: dict[str, list[str]] = {}
+    for place in places(operation):
+        name, _, count = place.partition(":")
+        commits.setdefault(count if name.startswith(("commit.", "ledger.")) else place, []).append(place)
+    chance = dice(f"kills around commits of {operation}")
+    return [chance.choice(alike) for alike in commits.values()]
 
 
 Outline: TypeAlias = "dict[str, tuple[str, int, bytes]]"

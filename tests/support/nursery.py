@@ -32,6 +32,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn, Self, TypeAlias
 
+from coverage import process_startup
+
 Order: TypeAlias = "tuple[str, tuple[str, ...], str, dict[str, str]]"
 """`assent` or `python`, its words, the folder it is typed in, and its environment."""
 
@@ -185,21 +187,32 @@ os._exit(code) if code >= 0 else os.kill(os.getpid(), -code)
 
 
 def _serve(listening: socket.socket) -> None:
-    del sys.path[0]  # the folder of this file
+    sys.path[0] = str(Path(__file__).parents[2])  # and not the folder of this file
+    from tests.support.disk import without_waiting
+
     # Loaded here, so that no child has to.
     for name in (
         "assent",
+        "assent.cli._main",
+        "assent.cli.record._audit",
+        "assent.cli.runs._history",
         "assent.cli.runs._interventions",
         "assent.cli.runs._run",
+        "assent.capabilities.fs._capabilities",
+        "assent.policy._permissions",
         "assent.runtime.service._informed",
         "assent.runtime.service._owner",
         "assent.runtime.service._recorded",
+        "assent.runtime.service.process",
+        "cryptography.hazmat.primitives.asymmetric.ed25519",
+        "jsonschema_rs",
+        "yaml",
     ):
         import_module(name)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.freeze()
     living: dict[int, tuple[int, socket.socket]] = {}
-    with selectors.DefaultSelector() as selector:
+    with without_waiting(), selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
         selector.register(listening, selectors.EVENT_READ)
         while True:
@@ -258,6 +271,8 @@ def _live(order: Order, streams: list[int]) -> NoReturn:
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     sys.stdout.reconfigure(line_buffering="PYTHONUNBUFFERED" in env or os.isatty(1))
     sys.stderr.reconfigure(line_buffering=True, errors="backslashreplace")
+    if "COVERAGE_PROCESS_CONFIG" in env:
+        process_startup(force=True)
     code = 1
     try:
         if kind == "python" and words[:2] != ("-m", "assent"):

@@ -19,6 +19,7 @@ from assent.runtime.service import _informed
 from assent.runtime.service._informed import Scene
 from tests.support.door import Terminal
 from tests.support.hostile import FILES, HONEST
+from tests.support.nursery import Nursery
 from tests.support.plugins import interpreter_kept, write
 from tests.support.web import Reply, serving
 
@@ -325,6 +326,7 @@ def test_doctor_names_the_secrets_that_a_trusted_plugin_may_have_by_value(
 # -- one's own -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_new_plugin_keeps_the_contract(terminal: Terminal, folder: Path) -> None:
     made = terminal("plugin", "new", "my-words", "--json").object
     assert made["folder"] == str(folder / "my-words")
@@ -337,6 +339,7 @@ def test_a_new_plugin_keeps_the_contract(terminal: Terminal, folder: Path) -> No
     assert "created" in terminal("plugin", "new", "other").out
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_broken_promise_is_told(terminal: Terminal, plugged: Path) -> None:
     """What reads, and writes all the same."""
     body = HONEST.replace(
@@ -359,6 +362,7 @@ def test_a_broken_promise_is_told(terminal: Terminal, plugged: Path) -> None:
     assert "a READ changed the world" in answer.out
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_only_what_is_trusted_is_tried(terminal: Terminal, plugged: Path) -> None:
     error = terminal("plugin", "test", "plugged", "--json").error
     assert error["code"] == "PLUGIN_UNTRUSTED"
@@ -389,6 +393,7 @@ async def guess(context: LocalContext) -> int:
 '''
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_what_sends_is_tried_when_somebody_says_so(terminal: Terminal, plugged: Path) -> None:
     """Nothing leaves before; which command lets it, and which example is missing, is told."""
     with serving(lambda asked: Reply()) as site:
@@ -420,15 +425,22 @@ def test_what_sends_is_tried_when_somebody_says_so(terminal: Terminal, plugged: 
 # -- in a terminal ---------------------------------------------------------------------------------------------------------
 
 
+def typing_trust(plugged: Path, nursery: Nursery) -> pexpect.spawn[str]:
+    return pexpect.spawn(
+        str(nursery.bin / "assent"),
+        ["plugin", "trust", "plugged"],
+        env={**os.environ, "TERM": "dumb"},
+        cwd=str(plugged.parent),
+        timeout=60,
+        encoding="utf-8",
+    )
+
+
 @pytest.mark.parametrize(("typed", "code"), [("plugged", 0), ("yes", 3), ("", 3)])
 def test_a_person_is_shown_everything_and_types_the_name(
-    terminal: Terminal, plugged: Path, typed: str, code: int
+    terminal: Terminal, plugged: Path, nursery: Nursery, typed: str, code: int
 ) -> None:
-    environment = {**os.environ, "TERM": "dumb"}
-    arguments = ["-m", "assent", "plugin", "trust", "plugged"]
-    child = pexpect.spawn(
-        sys.executable, arguments, env=environment, cwd=str(plugged.parent), timeout=60, encoding="utf-8"
-    )
+    child = typing_trust(plugged, nursery)
     child.expect("what it can do")
     child.expect("plugged.count")
     child.expect("type `plugged`")
@@ -439,18 +451,10 @@ def test_a_person_is_shown_everything_and_types_the_name(
     assert (plugged.parent / "assent-plugins.lock").exists() is (code == 0)
 
 
-def test_a_person_is_shown_what_changed(terminal: Terminal, plugged: Path) -> None:
+def test_a_person_is_shown_what_changed(terminal: Terminal, plugged: Path, nursery: Nursery) -> None:
     trust(terminal)
     write(plugged, {"_count.py": "import pydantic\n\n\ndef count(text: str) -> int:\n    return 0\n"})
-    environment = {**os.environ, "TERM": "dumb"}
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "assent", "plugin", "trust", "plugged"],
-        env=environment,
-        cwd=str(plugged.parent),
-        timeout=60,
-        encoding="utf-8",
-    )
+    child = typing_trust(plugged, nursery)
     child.expect("imports from")
     child.expect("pydantic")
     child.expect("changed since it was trusted")
@@ -463,7 +467,7 @@ def test_a_person_is_shown_what_changed(terminal: Terminal, plugged: Path) -> No
     assert child.exitstatus == 0
 
 
-def test_the_example_keeps_its_own_tests(repository: Path, tmp_path: Path) -> None:
+def test_the_example_keeps_its_own_tests(repository: Path, tmp_path: Path, clean_env: dict[str, str]) -> None:
     """In a process of its own, as whoever copies it would run them; without a network, and without a key of the user's."""
     done = subprocess.run(
         [
@@ -479,7 +483,7 @@ def test_the_example_keeps_its_own_tests(repository: Path, tmp_path: Path) -> No
             ".",
         ],
         cwd=repository / "examples" / "notes",
-        env={**os.environ, "HOME": str(tmp_path)},
+        env={**clean_env, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

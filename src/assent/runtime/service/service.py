@@ -97,7 +97,7 @@ class Service:
                     hint="use it inside `async with Runtime.open(…)`",
                 )
             actor = _owning.actor_of(self._settings, by, ident)
-            with _owning.telling(self._runtime, tell):
+            with _owning.reporting(tell):
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)
         else:

@@ -10,13 +10,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-<<<<<<< HEAD
-from assent.engine import Actor, Preparing, RunResult, Said
-from assent.errors import InputError
-=======
 from assent.engine import Actor, RunResult
+from assent.errors import InputError
 from assent.invocation.context.telling import News, telling
->>>>>>> main
 from assent.journal import PAGE
 from assent.runtime._core import Core
 from assent.runtime._find_run import get_run, state_of
@@ -25,11 +21,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
-<<<<<<< HEAD
-from assent.spec.events.kinds import AnyEvent, Leaf, RunCreated
-=======
-from assent.spec.events.kinds import Leaf
->>>>>>> main
+from assent.spec.events.kinds import Leaf, RunCreated
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_PEER, BY_PROCESS, identified
 from assent.spec.states import RunState

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from assent.engine._commands import (
+    Abort,
     Actor,
     Admit,
     Approve,
@@ -63,6 +64,10 @@ class Driven:
     def last(self) -> ev.AnyEvent:
         """The last event of the last command."""
         return self._told[-1]
+
+    def states(self) -> tuple[RunState, StepState]:
+        """Of the run, and of its step A."""
+        return self.record.state, self.record.steps[A].state
 
     def start(self, key: StepKey, kind: str = "effect") -> None:
         self.give(Admit((started(key, self.record.steps.get(key), kind),)))
@@ -171,6 +176,26 @@ def test_a_failure_ends_a_run_that_left_nothing_and_rolls_back_one_that_did() ->
     assert something.fail(B) == ["step.failed", "run.rollback_started"]
     assert something.give(Compensating(A, 1)) == ["compensation.started"]
     assert something.give(Compensated(A)) == ["compensation.succeeded", "run.rolled_back"]
+
+
+def test_outputs_that_cannot_be_computed_take_back_what_there_is() -> None:
+    nothing = Driven()
+    nothing.start(A, "read")
+    nothing.give(Succeeded(A, 1, BOUND, Effect.NONE))
+    assert nothing.give(Abort("EXPRESSION_FAILED")) == ["run.failed"]
+    something = Driven()
+    something.succeed(A)
+    assert something.give(Abort("EXPRESSION_FAILED")) == ["run.rollback_started"]
+    assert something.record.phase is Phase.ROLLBACK
+
+
+def test_a_new_owner_goes_on_with_what_needs_a_person_only_when_one_says_so() -> None:
+    called = Driven()
+    called.doubt(A)
+    assert called.give(Recover(retry=False)) == ["run.recovered"], "a person is called already"
+    assert called.states() == (RunState.NEEDS_ATTENTION, StepState.IN_DOUBT)
+    called.give(Recover(retry=True))
+    assert called.states() == (RunState.RUNNING, StepState.RUNNING)
 
 
 def test_a_stop_voids_a_question_that_is_open() -> None:

@@ -160,6 +160,14 @@ async def test_rule_4_cancel_ends_cancelled(place: Place) -> None:
         assert caught.value.code == "RUN_FINISHED"
 
 
+async def test_rule_4_a_rejection_without_a_reason_is_told_by_its_code(place: Place) -> None:
+    async with place.open() as rt:
+        waiting = await rt.run(HIGH)
+        step = (await rt.reject(waiting.run_id)).step("b")
+        assert step.error is not None
+        assert (step.error["code"], step.error["message"]) == ("APPROVAL_REJECTED", "approval rejected")
+
+
 async def test_rule_4_reject_ends_like_a_denial(place: Place) -> None:
     """The step is denied, the run fails with APPROVAL_REJECTED, earlier effects are taken back, the reason is kept."""
     async with place.open() as rt:

@@ -150,6 +150,25 @@ async def test_foreach_over_few_items(place: Place, items: list[Any]) -> None:
         assert (result.status, len(place.box.values)) == (RunState.SUCCEEDED, len(items))
 
 
+@pytest.mark.parametrize(
+    ("items", "is_refused"),
+    [(["x", "y"], None), (["x", "y", "z"], "not 3 items"), ("xyz", "not something else")],
+)
+async def test_foreach_says_what_is_too_much_and_what_is_no_list(
+    place: Place, items: Any, is_refused: str | None
+) -> None:
+    place.workspace.mkdir()
+    (place.workspace / "assent.toml").write_text("[limits]\nforeach_items = 2\n", encoding="utf-8")
+    many = put("many", foreach="${{ inputs.i }}", inputs={"key": "${{ item }}"})
+    async with place.open() as rt:
+        result = await rt.run(workflow(many, inputs={"i": "any"}), {"i": items})
+        if is_refused is None:
+            assert result.status is RunState.SUCCEEDED
+        else:
+            assert (code(result), place.box.log) == ("FOREACH_INVALID", [])
+            assert is_refused in str(result.error)
+
+
 async def test_one_failed_iteration_takes_the_others_back(place: Place) -> None:
     place.box.before["y"] = no_effect
     many = {

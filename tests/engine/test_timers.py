@@ -17,6 +17,7 @@ from assent.engine._timers import SETTLED_KEPT, Timers
 from assent.invocation import Hook, HookKind
 from assent.spec.ids import RunId, StepKey
 from assent.spec.states import RunState
+from assent.system import SystemClock
 from tests.support.bodies import (
     Bench,
     FakeClock,
@@ -364,3 +365,13 @@ async def test_what_was_decided_is_not_kept_until_it_would_have_expired() -> Non
     timers.wake_in(RunId("run_soon"), 0)
     await until(lambda: len(woken) == 11)
     timers.stop()
+
+
+async def test_a_moment_that_a_sooner_one_took_the_place_of_wakes_nobody_after_the_end() -> None:
+    woken: list[RunId] = []
+    timers = Timers(SystemClock(), woken.append)
+    timers.wake_in(RunId("run_late"), 40)
+    timers.wake_in(RunId("run_soon"), 20)
+    timers.stop()
+    await asyncio.sleep(0.1)
+    assert woken == []

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
         Driven,
         Driver,
         Limits,
-        Preparing,
-        Progress,
-        Said,
         Services,
         Spawn,
     )
@@ -56,7 +53,7 @@ _HOMES = {
     "._together": "together",
     "._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     "._values": "load_json",
-    ".ports": "Catalogue Catalogues Driven Driver Limits Preparing Progress Said Services Spawn",
+    ".ports": "Catalogue Catalogues Driven Driver Limits Services Spawn",
     ".projection": "RunProjector fold",
     "assent.spec.ids": "CALL_STEP",
 }

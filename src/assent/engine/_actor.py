@@ -60,9 +60,9 @@ from assent.engine._record import Task as Work
 from assent.engine._scope import RunScope
 from assent.engine._turns import INSIDE, Turns
 from assent.engine._waiters import Callers, settle
-from assent.engine.ports import Progress
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import Hook, Rest, Share, require_unexposed
+from assent.invocation.context.telling import listener_here
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey, iteration_of
 from assent.spec.states import Effect, Mode, Resolution, StepState
@@ -93,7 +93,6 @@ class RunActor:
         scope: RunScope,
         *,
         durable_n: int,
-        progress: Progress | None = None,
         on_pause: Callable[[RunActor], None] = lambda _: None,
     ) -> None:
         """`on_pause` is told whenever nothing moves any more, or nobody waits for it any more."""
@@ -102,10 +101,9 @@ class RunActor:
         self.values = scope.values
         self._scope = scope
         self._services = scope.services
-        self._progress = progress
         self._inbox: Inbox[Message] = Inbox()
         self._look_again = partial(self._inbox.put, (None, None))
-        self._preparing = Preparations(scope, progress, self._look_again)
+        self._preparing = Preparations(scope, self._look_again)
         self._admission = Admission(scope, self._preparing.announce)
         self._outbox = PendingEvents(scope.services, scope.record, durable_n)
         self._effects = Effects(scope, self._hear, self._outbox.bind)
@@ -768,9 +766,10 @@ class RunActor:
             self._ahead, self._is_overdue = None, False
         last, at_ms = self.record.n, self._outbox.stamp()
         events = await self._outbox.flush()
-        if self._progress is not None:
+        listener = listener_here()
+        if listener is not None:
             for n, event in enumerate(events, last - len(events)):
-                self._progress(self.record.run, n, at_ms, event)
+                listener(self.record.run, n, at_ms, event)
         self._preparing.tell()
         self._callers.answer(self.record)
 

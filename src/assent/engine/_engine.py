@@ -18,7 +18,7 @@ from assent.engine._timers import RunTimers, Timers
 from assent.engine._together import together
 from assent.engine._turns import Bound
 from assent.engine._values import Values, load_json
-from assent.engine.ports import Catalogues, Driven, Progress, Services
+from assent.engine.ports import Catalogues, Driven, Services
 from assent.engine.projection import fold
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Hook, require_unexposed
@@ -45,10 +45,9 @@ _UNBOUND: Final = Commitment("")
 class Engine:
     """The `Driver` of the embedded form: runs of this process, each with an actor while anything of it moves."""
 
-    def __init__(self, services: Services, catalogues: Catalogues, progress: Progress | None = None) -> None:
+    def __init__(self, services: Services, catalogues: Catalogues) -> None:
         self._services = services
         self._catalogues = catalogues
-        self._progress = progress
         self._bound = Bound.of(services.limits.concurrent_steps_of_all)
         self._actors: dict[RunId, RunActor] = {}
         self._held: set[RunId] = set()
@@ -279,7 +278,7 @@ class Engine:
 
     def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
         """What drives one run here; a replay has its own."""
-        return RunActor(scope, durable_n=durable_n, progress=self._progress, on_pause=self._let_go)
+        return RunActor(scope, durable_n=durable_n, on_pause=self._let_go)
 
     def make_timers(self, run: RunId) -> RunTimers:
         """What wakes one run here."""

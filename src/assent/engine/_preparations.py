@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from assent.engine._commands import Command
 from assent.engine._scope import RunScope
-from assent.engine.ports import Preparing, Progress
 from assent.invocation import Rest
+from assent.invocation.context.telling import Preparing, listener_here
 from assent.spec.ids import StepKey
 
 LONG_S: Final = 5.0
@@ -53,9 +53,8 @@ class Preparations:
     `is_fresh`: one came to wait since the run was last told anything. What was decided with it waits for it, to share a commit.
     """
 
-    def __init__(self, scope: RunScope, progress: Progress | None, look: Callable[[], None]) -> None:
+    def __init__(self, scope: RunScope, look: Callable[[], None]) -> None:
         self._scope = scope
-        self._progress = progress
         self.tasks: Final[dict[StepKey, Task[None]]] = {}
         self.is_fresh = False
         self._look = look
@@ -107,12 +106,12 @@ class Preparations:
         """Tell of those that take long, each once. One that was announced and did not wait after all is no news."""
         if not self._untold:
             return
-        untold, self._untold = self._untold, {}
+        untold, self._untold, listener = self._untold, {}, listener_here()
         for key in untold:
-            if self._progress is not None and key in self.tasks:
+            if listener is not None and key in self.tasks:
                 reference = self._scope.blueprint.step_of(key).capability or ""
                 news = Preparing(step=key, capability=reference.partition("@")[0])
-                self._progress(self._scope.record.run, None, self._scope.services.clock.now_ms(), news)
+                listener(self._scope.record.run, None, self._scope.services.clock.now_ms(), news)
 
     def _take_long(self, key: StepKey) -> None:
         self._untold[key] = None

@@ -9,11 +9,9 @@ wishes one at a time, and again after a crash; it may deliver one twice. When a 
 from __future__ import annotations
 
 from asyncio import Task
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-from msgspec import Struct
 
 from assent.engine._blueprint import Blueprint
 from assent.engine._commands import Actor, Wish
@@ -22,7 +20,6 @@ from assent.engine._values import Values
 from assent.errors import Json
 from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, World
 from assent.journal.ports import Journal
-from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Clock, Entropy, Ids
 
@@ -76,37 +73,6 @@ class Limits:
     step_timeout_s: float = 7200.0
     foreach_items: int = 10_000
     payload_bytes: int = 64 * 1024 * 1024
-
-
-class Preparing(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step.preparing"):
-    """A step is being prepared, which may take long. It has not begun, so this is told to whoever watches and never journaled."""
-
-    step: StepKey
-    capability: str
-
-    @property
-    def kind(self) -> str:
-        """As an event's."""
-        return "step.preparing"
-
-
-class Said(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step.said"):
-    """A line that a step says of its work, or its program prints; None stands for lines that were left out. Never journaled."""
-
-    step: StepKey
-    line: str | None
-
-    @property
-    def kind(self) -> str:
-        """As an event's."""
-        return "step.said"
-
-
-Progress = Callable[[RunId, int | None, int, AnyEvent | Preparing | Said], None]
-"""Told of each event once it is durable: run, event number, time in ms, event. Must not block.
-
-What has no number is not on record.
-"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from assent.plugins.manifest import Capability, Field, Manifest, Shape
 from assent.spec.capability import CapabilitySpec
 from assent.spec.frozen import thaw
 from assent.spec.reach import Reach
+from assent.spec.schemas.references import referred
 
 if TYPE_CHECKING:
     from assent.invocation.hooks.hook import Hook
@@ -178,17 +179,12 @@ def _properties(schema: Json, root: Mapping[str, Json]) -> tuple[dict[str, Json]
     return (properties if isinstance(properties, dict) else {}), names
 
 
-def _resolved(schema: Json, root: Mapping[str, Json], depth: int = 0) -> Mapping[str, Json]:
+def _resolved(schema: object, root: Mapping[str, Json], depth: int = 0) -> Mapping[str, Json]:
     """A schema with its `$ref` into the same document followed."""
     if not isinstance(schema, dict):
         return {}
-    reference = schema.get("$ref")
-    if not isinstance(reference, str) or not reference.startswith("#/") or depth > DEPTH_MAX:
-        return schema
-    target: Json = dict(root)
-    for part in reference[2:].split("/"):
-        target = target.get(part) if isinstance(target, dict) else None
-    return _resolved(target, root, depth + 1)
+    target = referred(root, schema["$ref"]) if "$ref" in schema and depth <= DEPTH_MAX else None
+    return schema if target is None else _resolved(target, root, depth + 1)
 
 
 def json_kinds(schema: Json, root: Mapping[str, Json], depth: int = 0) -> frozenset[str]:

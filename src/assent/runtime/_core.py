@@ -9,10 +9,9 @@ import asyncio
 import base64
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
@@ -35,14 +34,11 @@ from assent.engine import (
     Engine,
     Plan,
     Planner,
-    Preparing,
-    Progress,
     Recover,
     Reject,
     Resolve,
     RunFacts,
     RunResult,
-    Said,
     Services,
     Wish,
     describe_run,
@@ -52,7 +48,6 @@ from assent.engine import (
 from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.invocation import Hook, Invoker, Metrics
-from assent.invocation.context.watching import watching
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -84,7 +79,6 @@ from assent.runtime.wiring._call_pipeline import Calling, bounds
 from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.spec.capability import RiskLevel
-from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Mode, Resolution, RunState
@@ -103,8 +97,6 @@ Who: TypeAlias = "Actor | Principal | str | None"
 
 SESSIONS_KEPT_MAX: Final = 64
 """Sessions of other processes that stay in memory; an older one is read from the journal when it is called again."""
-
-_LISTENER: Final[ContextVar[Progress | None]] = ContextVar("listener", default=None)
 
 
 class Core:
@@ -175,7 +167,7 @@ class Core:
         await self.app.start()
         await self.capabilities.load(journal, now_ms=services.clock.now_ms())
         self.plugins.leave_out_unrecordable()
-        self._driver = Engine(services, self.capabilities, self._tell)
+        self._driver = Engine(services, self.capabilities)
         self.versions.attach(services, self._driver)
         await self.deliveries.open(services)
         self.exit.push_async_callback(self._driver.close)
@@ -263,31 +255,6 @@ class Core:
     async def reload_configuration(self) -> None:
         """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
         await self.app.reload(self.settings.read_app())
-
-    @contextmanager
-    def telling(self, listener: Progress) -> Iterator[None]:
-        """Inside, `listener` is told of each durable event of the runs that are driven from here, and of no others'.
-
-        It is also told, without a number, of a step that is being prepared and takes its time for it (`Preparing`), and of what
-        the calls say of their work and their programs print, also those of a plan (`Said`). A line that it fails at fails alone.
-
-        What drives a run is a task that inherits the context it was started in, so several requests do not hear each other.
-        """
-
-        def said(run: RunId, step: StepKey, line: str | None) -> None:
-            listener(run, None, system.SystemClock().now_ms(), Said(step=step, line=line))
-
-        token = _LISTENER.set(listener)
-        try:
-            with watching(said):
-                yield
-        finally:
-            _LISTENER.reset(token)
-
-    @property
-    def listener(self) -> Progress | None:
-        """Who is told of what happens, here and now."""
-        return _LISTENER.get()
 
     # -- runs -----------------------------------------------------------------------------------------------------------------
 
@@ -707,11 +674,6 @@ class Core:
     async def _ledger(self) -> dict[str, Json]:
         head = await self.ready.journal.head()
         return {"size": head.size, "root": base64.b64encode(head.root).decode()}
-
-    def _tell(self, run: RunId, n: int | None, at_ms: int, event: ev.AnyEvent | Preparing | Said) -> None:
-        listener = _LISTENER.get()
-        if listener is not None:
-            listener(run, n, at_ms, event)
 
     def _clock_ms(self) -> int:
         return self.ready.clock.now_ms()

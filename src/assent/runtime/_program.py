@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from functools import partial, wraps
 from inspect import signature
 from operator import itemgetter
@@ -16,9 +17,10 @@ import msgspec
 from msgspec.structs import replace
 
 from assent import system
-from assent.engine import Preparing, Progress, RunResult, Said
+from assent.engine import RunResult
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Capability
+from assent.invocation.context.telling import Listener, News, Preparing, Said, listener_here, telling
 from assent.journal import SILENCE_S_MAX, Link, OwnerGoneError, own_or_link
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
@@ -75,7 +77,7 @@ class Client:
                 hint="write them in assent.toml",
             )
         by = requests.Asker(principal=str(actor.principal), asserted=actor.asserted)
-        listener = core.listener
+        listener = listener_here()
         tell = None if listener is None else _heard_by(listener)
         try:
             return await self._link.ask(to_owner(self._request(kind, said), by, tell, core.digests))
@@ -135,10 +137,10 @@ class Client:
             await place.close()
 
 
-def _heard_by(listener: Progress) -> Callable[[dict[str, Any]], None]:
+def _heard_by(listener: Listener) -> Callable[[dict[str, Any]], None]:
     def hear(report: dict[str, Any]) -> None:
         if "run" in report:
-            event: AnyEvent | Preparing | Said = msgspec.convert(report["event"], AnyEvent | Preparing | Said)
+            event: News = msgspec.convert(report["event"], AnyEvent | Preparing | Said)
             listener(RunId(report["run"]), report["n"], report["at_ms"], event)
 
     return hear
@@ -335,9 +337,16 @@ class Runtime:
     explain = _own(Core.explain)
     snapshot = _own(Core.snapshot)
     replay = _own(Core.replay)
-    telling = _own(Core.telling)
     reload_policy = _own(Core.reload_policy)
     reload_configuration = _own(Core.reload_configuration)
+
+    def telling(self, listener: Listener) -> AbstractContextManager[None]:
+        """Inside, `listener` is told of each durable event of the runs that are driven from here, and of no others'.
+
+        It is also told, without a number, of a step that is being prepared and takes its time for it (`Preparing`), and of what
+        the calls say of their work and their programs print, also those of a plan (`Said`). A line that it fails at fails alone.
+        """
+        return telling(listener)
 
     @property
     def registry(self) -> CapabilityRegistry:

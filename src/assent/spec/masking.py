@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from assent.errors import Json
+from assent.spec.schemas.references import referred
 
 MASK: Final = "***"
 
@@ -154,7 +155,7 @@ class _Masking:
             if "$dynamicRef" in schema:
                 yield None
             if "$ref" in schema:
-                target = self._resolve(schema["$ref"])
+                target = referred(self._document, schema["$ref"])
                 if target is None:
                     yield None
                 waiting.append(target)
@@ -164,21 +165,6 @@ class _Masking:
             waiting += [schema[key] for key in _IN_PLACE_ONE if key in schema]
             dependent = schema.get("dependentSchemas")
             waiting += dependent.values() if isinstance(dependent, Mapping) else ()
-
-    def _resolve(self, reference: object) -> object:
-        """The part of the document that a `#/…` pointer (RFC 6901) names; None when there is none."""
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            return None
-        place: object = self._document
-        for step in reference.removeprefix("#").split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(place, Mapping) and name in place:
-                place = place[name]
-            elif isinstance(place, list | tuple) and name.isdigit() and int(name) < len(place):
-                place = place[int(name)]
-            else:
-                return None
-        return place
 
 
 def _places(

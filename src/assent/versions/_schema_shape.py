@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from assent.spec.canonical import canonical_json
+from assent.spec.schemas.references import referred
 
 KINDS: Final = ("null", "boolean", "number", "string", "array", "object")
 """The kinds of JSON values; integers are numbers."""
@@ -116,19 +117,7 @@ class Shape:
 
     def target(self, reference: str) -> Any:
         """What a local reference names; None when it names nothing here."""
-        if reference == "#":
-            return self.root
-        if not reference.startswith("#/"):
-            return None
-        place: Any = self.root
-        for token in reference[2:].split("/"):
-            key = token.replace("~1", "/").replace("~0", "~")
-            if isinstance(place, dict) and key in place:
-                place = place[key]
-            elif isinstance(place, list) and key.isdigit() and int(key) < len(place):
-                place = place[int(key)]
-            else:
-                return None
+        place = referred(self.root, reference)
         return place if isinstance(place, dict | bool) else None
 
     # -- the ways of fitting ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent.capabilities.exec._output import Lines
-from assent.invocation.context.watching import LINES_MAX, LINES_PER_S_MAX
+from assent.invocation.context.telling import LINES_MAX, LINES_PER_S_MAX
 from assent.runtime.service import requests
 from assent.runtime.service.service import Service
 from assent.sandbox import Sandbox

@@ -18,6 +18,7 @@ from assent.capabilities.data._shapes import Fault, Validated
 from assent.capabilities.data._sizes import measured
 from assent.errors import InputError, Json
 from assent.invocation import NoEffectError
+from assent.spec.schemas.references import referred
 
 VISITS_MAX: Final = 5_000_000
 """Parts of a schema, times the values that they are applied to."""
@@ -190,7 +191,9 @@ class _Graph:
             found = [other for key in _HERE for other in self._known(part.get(key))]
             found += self._listed(part, _HERE_LIST, _HERE_MAP)
             if "$ref" in part:
-                found += self._known(self._resolved(part["$ref"]))
+                # The whole for one that leads nowhere here, which is never less.
+                named = referred(self._root, part["$ref"])
+                found += self._known(self._root if named is None else named)
             if any(key in part for key in _DYNAMIC):
                 found += self._known(self._root)
             self._here[one] = found
@@ -203,21 +206,6 @@ class _Graph:
         for key in maps:
             for inner in part[key].values() if isinstance(part.get(key), Mapping) else ():
                 yield from self._known(inner)
-
-    def _resolved(self, reference: object) -> object:
-        """What a `$ref` names; the whole for one that is no pointer, which is never less."""
-        if not isinstance(reference, str) or not reference.startswith("#/"):
-            return self._root
-        found: Any = self._root
-        for part in reference[2:].split("/"):
-            name = part.replace("%25", "%").replace("~1", "/").replace("~0", "~")
-            if isinstance(found, Mapping) and name in found:
-                found = found[name]
-            elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-                found = found[int(name)]
-            else:
-                return self._root
-        return found
 
     def spread(self, counts: Mapping[int, int]) -> dict[int, int]:
         """How often each part is applied to one value, given how often the parts are that apply to it first."""

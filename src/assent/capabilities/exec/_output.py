@@ -9,7 +9,7 @@ from typing import Final
 
 from assent.errors import Json
 from assent.invocation import LocalContext
-from assent.invocation.context.watching import LINE_CHARACTERS_MAX, LINES_PER_S_MAX
+from assent.invocation.context.telling import LINE_CHARACTERS_MAX, LINES_PER_S_MAX
 from assent.secrets.redaction import RedactingStream
 
 STREAMS: Final = ("stdout", "stderr")

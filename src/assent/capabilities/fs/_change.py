@@ -14,13 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 
 from assent.capabilities.fs._faults import not_a_directory
 from assent.capabilities.fs._path_state import PathState, fingerprinted, survey
 from assent.capabilities.fs._paths import parent_of, shown
 from assent.errors import AssentError, InternalError, Json, RefusedError, WorldError
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError, Prepared
+from assent.spec.frozen import thaw
 
 _VERSION: Final = 1
 
@@ -33,8 +36,7 @@ class Position(Enum):
     FOREIGN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, array_like=True, frozen=True):
     """A state that is known beforehand: how it is recognised, and how it is described to a person."""
 
     identity: str
@@ -45,18 +47,6 @@ class Expected:
     def of(cls, snapshot: PathState, *, hashed: bool) -> Expected:
         """The expectation that `snapshot` is found."""
         return cls(snapshot.identity(hashed=hashed), hashed, snapshot.describe())
-
-    def to_json(self) -> Json:
-        return [self.identity, self.hashed, self.text]
-
-    @classmethod
-    def from_json(cls, data: Json) -> Expected:
-        """The expectation that `to_json` described."""
-        match data:
-            case [str(identity), bool(hashed), str(text)]:
-                return cls(identity, hashed, text)
-            case _:
-                raise _corrupt()
 
 
 NOTHING: Final = Expected.of(PathState(), hashed=True)
@@ -188,37 +178,44 @@ class Change:
     def to_prepared(self, blobs: BlobStore) -> Prepared:
         """What is journaled before the effect."""
         kept: list[str] = []
-        targets: list[Json] = []
+        targets: list[tuple[str, dict[str, Json], Expected, Expected]] = []
         for target in self.targets:
             old, digests = target.old.to_json(blobs)
             kept.extend(digests)
-            targets.append([target.path, old, target.before.to_json(), target.after.to_json()])
-        folders: list[Json] = [[folder.path, str(folder.mtime_ns), folder.names] for folder in self.folders]
-        state: dict[str, Json] = {
-            "version": _VERSION,
-            "targets": targets,
-            "new_dirs": list(self.new_dirs),
-            "folders": folders,
-            "source": self.source.to_json() if self.source else None,
-        }
-        if self.notes:
-            state["notes"] = dict(self.notes)
-        return Prepared(state, tuple(dict.fromkeys(kept)))
+            targets.append((target.path, old, target.before, target.after))
+        folders = [(folder.path, str(folder.mtime_ns), folder.names) for folder in self.folders]
+        stored = _Stored(_VERSION, targets, self.new_dirs, folders, self.source, dict(self.notes))
+        return Prepared(to_builtins(stored), tuple(dict.fromkeys(kept)))
 
     @classmethod
     def of(cls, context: LocalContext) -> Change:
         """The change that was journaled for this call. Raises `InternalError` RECORD_CORRUPT for any other shape."""
-        state = context.prepared
-        if state is None or state.get("version") != _VERSION:
-            raise _corrupt()
-        source, notes = state.get("source"), state.get("notes")
+        try:
+            stored = convert(thaw(context.prepared), _Stored)
+        except ValidationError:
+            raise _corrupt() from None
+        blobs = context.blobs
         return cls(
-            tuple(_target(item, context.blobs) for item in _items(state.get("targets"))),
-            tuple(str(item) for item in _items(state.get("new_dirs"))),
-            tuple(_folder(item) for item in _items(state.get("folders"))),
-            Expected.from_json(source) if source is not None else None,
-            notes if isinstance(notes, Mapping) else {},
+            tuple(
+                Target(path, PathState.from_json(old, blobs), *states)
+                for path, old, *states in stored.targets
+            ),
+            stored.new_dirs,
+            tuple(Folder(path, int(mtime_ns), names) for path, mtime_ns, names in stored.folders),
+            stored.source,
+            stored.notes,
         )
+
+
+class _Stored(Struct, frozen=True, omit_defaults=True):
+    """A change as it is journaled. Nanoseconds since 1970 pass 2^53, which JSON readers may round: they are text."""
+
+    version: Literal[1]
+    targets: Sequence[tuple[str, dict[str, Any], Expected, Expected]]  # `Any`: JSON, which `PathState` reads
+    new_dirs: tuple[str, ...]
+    folders: Sequence[tuple[str, Annotated[str, Meta(pattern=r"^-?[0-9]+$")], str | None]]
+    source: Expected | None
+    notes: dict[str, Any] = {}  # `Any`: JSON
 
 
 def digest_of_names(files: Files, path: str) -> str:
@@ -284,30 +281,6 @@ def remove_empty_dirs(files: Files, paths: tuple[str, ...]) -> None:
             except NoEffectError as error:
                 if error.code not in ("DIRECTORY_NOT_EMPTY", "FILE_NOT_FOUND"):
                     raise
-
-
-def _target(data: Json, blobs: BlobStore) -> Target:
-    match data:
-        case [str(path), old, before, after] if isinstance(old, Mapping):
-            kept = PathState.from_json(old, blobs)
-            return Target(path, kept, Expected.from_json(before), Expected.from_json(after))
-        case _:
-            raise _corrupt()
-
-
-def _folder(data: Json) -> Folder:
-    match data:
-        case [str(path), str(mtime_ns), None | str() as names]:
-            return Folder(path, int(mtime_ns), names)
-        case _:
-            raise _corrupt()
-
-
-def _items(data: Json) -> list[Json]:
-    # The journal may hand out frozen data, whose lists are tuples.
-    if isinstance(data, Sequence) and not isinstance(data, str):
-        return list(data)
-    raise _corrupt()
 
 
 def _corrupt() -> InternalError:

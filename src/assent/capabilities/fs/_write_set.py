@@ -8,11 +8,13 @@ renames leaves a state in which each path is as it was or as it should be: that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct, ValidationError, convert
 
 from assent.capabilities.fs._change import Change, Expected, Folder, Target
 from assent.capabilities.fs._effect import FileEffect, require_pre_image, restore
@@ -22,6 +24,7 @@ from assent.capabilities.fs._paths import parent_of
 from assent.errors import AssentError, InternalError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
 from assent.spec.capability import SpecModel
+from assent.spec.frozen import thaw
 
 R = TypeVar("R", bound=SpecModel)
 
@@ -79,15 +82,16 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
         """What is journaled names the new contents as well as the old ones."""
         change = self.planned(context, parameters, keeps=context.keep_pre_image)
         prepared = change.to_prepared(context.blobs)
-        return Prepared(prepared.state, tuple(dict.fromkeys((*prepared.blobs, *_texts(change, "blobs")))))
+        return Prepared(prepared.state, tuple(dict.fromkeys((*prepared.blobs, *_notes(change).blobs))))
 
     def apply(self, context: LocalContext, parameters: WriteSet, change: Change) -> None:
         # What is put in place is what was journaled, whatever the same program would write now.
         del parameters
         files = context.world.files
+        news = [PathState.from_json(new, context.blobs) for new in _notes(change).new]
         waiting = [
             (target, new)
-            for target, new in zip(change.targets, _news(context, change), strict=True)
+            for target, new in zip(change.targets, news, strict=True)
             if not target.is_after(target.found(files))
         ]
         try:
@@ -169,23 +173,15 @@ def _replace(context: LocalContext, path: str, new: PathState) -> None:
     files.remove_temporary(path, key=_aside(context))
 
 
-def _news(context: LocalContext, change: Change) -> Iterator[PathState]:
-    for item in _items(change, "new"):
-        if not isinstance(item, Mapping):
-            raise _corrupt()
-        yield PathState.from_json(item, context.blobs)
+class _Notes(Struct, frozen=True):
+    new: list[dict[str, Any]]  # `Any`: JSON, which `PathState` reads
+    blobs: list[str]
 
 
-def _items(change: Change, name: str) -> list[Json]:
-    found = change.notes.get(name)
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        raise _corrupt()
-    return list(found)
-
-
-def _texts(change: Change, name: str) -> list[str]:
-    return [str(item) for item in _items(change, name)]
-
-
-def _corrupt() -> InternalError:
-    return InternalError("RECORD_CORRUPT", "the journaled write set has another shape than expected")
+def _notes(change: Change) -> _Notes:
+    try:
+        return convert(thaw(change.notes), _Notes)
+    except ValidationError:
+        raise InternalError(
+            "RECORD_CORRUPT", "the journaled write set has another shape than expected"
+        ) from None

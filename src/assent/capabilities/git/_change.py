@@ -7,23 +7,23 @@ a state between the two is one that only a kill leaves, and is completed or take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 
 from assent.capabilities.git._index import digest_of, read_index
 from assent.capabilities.git._layout import Repository
 from assent.capabilities.git._refs import Refs
 from assent.errors import InternalError, Json, RefusedError
 from assent.invocation import BlobStore, LocalContext, Prepared
+from assent.spec.frozen import thaw
 
 _VERSION: Final = 1
 
-_Get: TypeAlias = Callable[[Json], bytes | None]
 
-
-@dataclass(frozen=True, slots=True)
-class RefEdit:
+class RefEdit(Struct, array_like=True, frozen=True):
     """One reference before and after; None: it is not there. One that stays must be found unchanged."""
 
     name: str
@@ -145,68 +145,71 @@ class GitChange:
         """What is journaled before the effect."""
         kept: list[str] = []
 
-        def put(data: bytes | None) -> Json:
+        def put(data: bytes | None) -> str | None:
             if data is None:
                 return None
             kept.append(blobs.put([data]))
             return kept[-1]
 
-        index = self.index
-        state: dict[str, Json] = {
-            "version": _VERSION,
-            "repository": self.repository,
-            "git": self.git,
-            "edits": [[edit.name, edit.old, edit.new] for edit in self.edits],
-            "index": None
-            if index is None
-            else [
-                index.old,
-                index.new,
-                put(index.old_data),
-                put(index.new_data),
-                None if index.mtime_ns is None else str(index.mtime_ns),
-            ],
-            "logs": [
-                [log.name, log.line, log.undo, put(log.base), put(log.kept), log.is_new] for log in self.logs
-            ],
-            "objects": None,
-            "notes": dict(self.notes),
-        }
+        index = None
+        if (own := self.index) is not None:
+            when = None if own.mtime_ns is None else str(own.mtime_ns)
+            index = (own.old, own.new, put(own.old_data), put(own.new_data), when)
+        logs = [(log.name, log.line, log.undo, put(log.base), put(log.kept), log.is_new) for log in self.logs]
+        objects = None
         if self.objects:
-            kept.append(blobs.put(_packed(self.objects)))
-            state["objects"] = kept[-1]
-        return Prepared(state, tuple(dict.fromkeys(kept)))
+            objects = blobs.put(_packed(self.objects))
+            kept.append(objects)
+        stored = _Stored(
+            _VERSION, self.repository, self.git, self.edits, index, logs, objects, dict(self.notes)
+        )
+        return Prepared(to_builtins(stored), tuple(dict.fromkeys(kept)))
 
     @classmethod
     def of(cls, context: LocalContext) -> GitChange:
         """The change that was journaled for this call. Raises `InternalError` RECORD_CORRUPT for any other shape."""
-        state, blobs = context.prepared, context.blobs
+        blobs = context.blobs
 
-        def get(digest: Json) -> bytes | None:
-            return b"".join(blobs.read(digest)) if isinstance(digest, str) else None
+        def get(digest: str | None) -> bytes | None:
+            return None if digest is None else b"".join(blobs.read(digest))
 
-        match state:
-            case {
-                "version": 1,
-                "repository": str(top),
-                "git": str(git),
-                "edits": edits,
-                "index": index,
-                "logs": logs,
-                "objects": objects,
-                "notes": Mapping() as notes,
-            }:
-                return cls(
-                    top,
-                    git,
-                    tuple(RefEdit(*_texts(edit)) for edit in _items(edits)),
-                    None if index is None else _index(index, get),
-                    tuple(_log(log, get) for log in _items(logs)),
-                    _unpacked(get(objects) or b""),
-                    notes,
-                )
-            case _:
-                raise _corrupt()
+        try:
+            stored = convert(thaw(context.prepared), _Stored)
+        except ValidationError:
+            raise _corrupt() from None
+        index = None
+        if stored.index is not None:
+            old, new, old_data, new_data, mtime_ns = stored.index
+            when = None if mtime_ns is None else int(mtime_ns)
+            index = IndexEdit(old, new, get(old_data), get(new_data), when)
+        return cls(
+            stored.repository,
+            stored.git,
+            stored.edits,
+            index,
+            tuple(
+                LogEdit(name, line, undo, get(base), get(kept), is_new)
+                for name, line, undo, base, kept, is_new in stored.logs
+            ),
+            _unpacked(get(stored.objects) or b""),
+            stored.notes,
+        )
+
+
+_Time: TypeAlias = Annotated[str, Meta(pattern=r"^-?[0-9]+$")]
+
+
+class _Stored(Struct, frozen=True):
+    """A change as it is journaled; bytes stand there as digests of blobs."""
+
+    version: Literal[1]
+    repository: str
+    git: str
+    edits: tuple[RefEdit, ...]
+    index: tuple[str, str, str | None, str | None, _Time | None] | None
+    logs: Sequence[tuple[str, str | None, str | None, str | None, str | None, bool]]
+    objects: str | None
+    notes: dict[str, Any]  # `Any`: JSON
 
 
 def _packed(objects: Mapping[str, bytes]) -> Iterator[bytes]:
@@ -226,37 +229,6 @@ def _unpacked(data: bytes) -> dict[str, bytes]:
         start, position = end + 1, end + 1 + int(size)
         found[name.decode()] = data[start:position]
     return found
-
-
-def _texts(data: Json) -> tuple[str, str | None, str | None]:
-    match list(data) if isinstance(data, Sequence) else None:
-        case [str(name), (None | str()) as old, (None | str()) as new]:
-            return name, old, new
-        case _:
-            raise _corrupt()
-
-
-def _index(data: Json, get: _Get) -> IndexEdit:
-    match list(data) if isinstance(data, Sequence) else None:
-        case [str(old), str(new), old_data, new_data, (None | str()) as mtime_ns]:
-            when = int(mtime_ns) if mtime_ns is not None else None
-            return IndexEdit(old, new, get(old_data), get(new_data), when)
-        case _:
-            raise _corrupt()
-
-
-def _log(data: Json, get: _Get) -> LogEdit:
-    match list(data) if isinstance(data, Sequence) else None:
-        case [str(name), (None | str()) as line, (None | str()) as undo, base, kept, bool(is_new)]:
-            return LogEdit(name, line, undo, get(base), get(kept), is_new)
-        case _:
-            raise _corrupt()
-
-
-def _items(data: Json) -> list[Json]:
-    if isinstance(data, Sequence) and not isinstance(data, str):
-        return list(data)
-    raise _corrupt()
 
 
 def _corrupt() -> InternalError:

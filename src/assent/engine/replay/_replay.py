@@ -37,6 +37,7 @@ from assent.engine.replay._replayed_capabilities import ReplayCatalogue
 from assent.engine.replay._script import Script
 from assent.errors import AssentError, Json
 from assent.invocation import Invocation, Pipeline
+from assent.invocation.context.telling import telling
 from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Ids
@@ -80,7 +81,8 @@ async def replay(
     )
     engine = _ReplayEngine(simulated, catalogue, script, live)
     try:
-        await _Director(engine, script, simulated).play()
+        with telling(None):  # what is played has been told of, when it happened
+            await _Director(engine, script, simulated).play()
         journal = services.journal
         stopped = engine.waiting(recording.run)
         return Replayed(

@@ -29,7 +29,7 @@ from assent.invocation.call.ports import Gate
 from assent.invocation.context._hook_records import HookLevel
 from assent.invocation.context.local import BlobStore, CallLife, LocalContext, World
 from assent.invocation.context.phases import CallPhase, require_entry
-from assent.invocation.context.watching import Watched, watch_here
+from assent.invocation.context.telling import Watched, listener_here
 from assent.invocation.describe.handler import Prepared, Preview, Reconciliation
 from assent.invocation.hooks.hook import Hook, HookedCall, Hooks
 from assent.invocation.hooks.lifecycle import Lifecycle, Stage, Subject
@@ -146,9 +146,9 @@ class Pipeline:
             life.granted = spec.secrets
         if bound.reach is not None:
             life.reach = bound.reach
-        watch = watch_here()
-        if watch is not None:
-            life.watched = Watched(watch, self._now_us)
+        listener = listener_here()
+        if listener is not None:
+            life.watched = Watched(listener, self._clock)
         context = LocalContext(
             run=run,
             step=step,

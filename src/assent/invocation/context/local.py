@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from assent.invocation.context._request_notes import AnswerNote, RequestNote
     from assent.invocation.context.http import HttpAccess, HttpAnswer, HttpRequest
     from assent.invocation.context.snapshot import Snapshot
-    from assent.invocation.context.watching import Watched
+    from assent.invocation.context.telling import Watched
     from assent.secrets.access import Secret, SecretAccess
     from assent.spec.reach import Reach
 

@@ -18,7 +18,7 @@ from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.service import answers, requests, secret_admin
-from assent.runtime.service._owning import actor_of, read_words, telling, workflow_of
+from assent.runtime.service._owning import actor_of, read_words, reporting, workflow_of
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
 from assent.spec.capability import CapabilitySpec, RiskLevel
@@ -42,7 +42,7 @@ class Scene:
         runtime = Core(self.settings)
         try:
             runtime.prepare_to_plan()
-            with telling(runtime, self.tell):
+            with reporting(self.tell):
                 yield runtime
         finally:
             await runtime.close()

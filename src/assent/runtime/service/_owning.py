@@ -10,7 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from assent.engine import Actor, Preparing, RunResult, Said
+from assent.engine import Actor, RunResult
+from assent.invocation.context.telling import News, telling
 from assent.journal import PAGE
 from assent.runtime._core import Core
 from assent.runtime._find_run import get_run, state_of
@@ -19,7 +20,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
-from assent.spec.events.kinds import AnyEvent, Leaf
+from assent.spec.events.kinds import Leaf
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_PEER, BY_PROCESS, identified
 from assent.spec.states import RunState
@@ -38,15 +39,15 @@ def actor_of(settings: Settings, by: requests.Asker) -> Actor:
     return Actor(settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid), by.asserted, uid, how)
 
 
-def telling(runtime: Core, tell: OnProgress | None) -> AbstractContextManager[None]:
+def reporting(tell: OnProgress | None) -> AbstractContextManager[None]:
     """Inside, `tell` is told of every durable event of the runs that are driven from here, and of what steps say, as JSON."""
     if tell is None:
         return nullcontext()
 
-    def report(run: RunId, n: int | None, at_ms: int, event: AnyEvent | Preparing | Said) -> None:
+    def report(run: RunId, n: int | None, at_ms: int, event: News) -> None:
         tell({"run": run, "n": n, "at_ms": at_ms, "event": msgspec.to_builtins(event)})
 
-    return runtime.telling(report)
+    return telling(report)
 
 
 def check(runtime: Core, request: requests.Request[Any]) -> None:

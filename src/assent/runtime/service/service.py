@@ -91,7 +91,7 @@ class Service:
                     hint="use it inside `async with Runtime.open(…)`",
                 )
             actor = _owning.actor_of(self._settings, by)
-            with _owning.telling(self._runtime, tell):
+            with _owning.reporting(tell):
                 answer = await _function(_owning, request)(self._runtime, request, actor)
         else:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is no kind of request")

@@ -10,6 +10,7 @@ from pydantic import PydanticUserError, TypeAdapter
 from assent.errors import InputError, Json
 from assent.spec.frozen import thaw
 from assent.spec.schemas._foreign import validator_of
+from assent.spec.schemas.references import referred
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
@@ -118,10 +119,8 @@ def _meant(
     if depth > DEPTH_MAX:
         return {}
     reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        target: Any = root
-        for part in reference[2:].split("/"):
-            target = target.get(part) if isinstance(target, Mapping) else None
+    if isinstance(reference, str):
+        target = referred(root, reference)
         return _meant(target, value, root, depth + 1) if isinstance(target, Mapping) else {}
     wanted = "object" if isinstance(value, dict) else "array"
     for word in ("anyOf", "oneOf", "allOf"):

@@ -7,17 +7,31 @@ import threading
 from collections.abc import Callable
 
 from assent.invocation import LocalContext
-from assent.invocation.context.watching import (
+from assent.invocation.context.telling import (
     LINE_CHARACTERS_MAX,
     LINES_MAX,
     LINES_PER_S_MAX,
+    Listener,
+    News,
+    Said,
     Watched,
-    watching,
+    telling,
 )
 from assent.spec.ids import RunId, StepKey
 from tests.support.calls import bed
 
 SECOND_US = 1_000_000
+
+
+def hearing(hear: Callable[[str | None], object]) -> Listener:
+    """A listener that is told of lines."""
+
+    def listen(run: RunId, n: int | None, at_ms: int, event: News) -> None:
+        assert n is None
+        assert isinstance(event, Said)
+        hear(event.line)
+
+    return listen
 
 
 class Line:
@@ -26,7 +40,16 @@ class Line:
     def __init__(self) -> None:
         self.now_us = 0
         self.told: list[str | None] = []
-        self.watched = Watched(lambda run, step, line: self.told.append(line), lambda: self.now_us)
+        self.watched = Watched(hearing(self.told.append), self)
+
+    def now_ms(self) -> int:
+        return self.now_us // 1000
+
+    def monotonic_ms(self) -> int:
+        return self.now_us // 1000
+
+    def monotonic_us(self) -> int:
+        return self.now_us
 
     def say(self, lines: str) -> None:
         if self.watched.has_room(RunId("r"), StepKey("s")):
@@ -81,7 +104,7 @@ async def test_a_watcher_is_told_in_the_thread_of_the_loop_whoever_says_it() -> 
         context.progress(2)
         return {}
 
-    with bed() as made, watching(lambda run, step, line: told.append((line, threading.get_ident() == here))):
+    with bed() as made, telling(hearing(lambda line: told.append((line, threading.get_ident() == here)))):
         await made.call(made.bound(work))
         await made.call(made.bound(within))
     assert told == [("from a thread", True), ("from the loop", True)]
@@ -91,7 +114,7 @@ async def test_a_call_that_is_received_where_nobody_watches_tells_nobody() -> No
     told: list[str | None] = []
     with bed() as made:
         unwatched = made.receive()
-        with watching(lambda run, step, line: told.append(line)):
+        with telling(hearing(told.append)):
             watched = made.receive()
             unwatched.context.progress(1, None, "unheard")
         watched.context.progress(1, None, "heard")
@@ -101,7 +124,7 @@ async def test_a_call_that_is_received_where_nobody_watches_tells_nobody() -> No
 async def test_a_watcher_that_fails_is_told_no_more_and_the_work_goes_on() -> None:
     asked: list[str | None] = []
 
-    def broken(run: RunId, step: StepKey, line: str | None) -> None:
+    def broken(line: str | None) -> None:
         asked.append(line)
         raise OSError("nobody is there")
 
@@ -110,7 +133,7 @@ async def test_a_watcher_that_fails_is_told_no_more_and_the_work_goes_on() -> No
         context.progress(2, None, "three")
         return {"done": True}
 
-    with bed() as made, watching(broken):
+    with bed() as made, telling(hearing(broken)):
         _, output = await made.call(made.bound(work))
     assert (output, asked) == ({"done": True}, ["one"])
 
@@ -119,7 +142,7 @@ def test_a_thread_that_outlives_the_loop_tells_nobody_and_comes_to_no_harm() -> 
     told: list[str | None] = []
 
     async def begin() -> Callable[[], None]:
-        watched = Watched(lambda run, step, line: told.append(line), lambda: 0)
+        watched = Watched(hearing(told.append), Line())
 
         def say() -> None:
             for _ in range(2):

@@ -22,13 +22,15 @@ from assent.spec.states import Effect, Resolution, Verdict
 class Actor:
     """Who gives a command: the principal, whether it was merely asserted (`--as`), and the operating system's user id.
 
-    `identified_by`: what says that it is this principal (`assent.spec.principal`).
+    `identified_by`: what says that it is this principal (`assent.spec.principal`). `request`: the id of the request in which it
+    acts, where that came from another process: a run that it begins keeps it.
     """
 
     principal: Principal
     asserted: bool = False
     os_uid: int | None = None
     identified_by: str | None = None
+    request: str | None = None
 
     def who(self) -> ev.Who:
         """The same as an event's fields."""

@@ -92,6 +92,7 @@ class Engine:
             plan=plan,
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
+            request=actor.request,
         )
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)

@@ -22,6 +22,8 @@ from assent.spec.ids import RunId
 def changed_rows(record: RunRecord) -> tuple[Row, ...]:
     """The rows of everything that changed since the last call."""
     rows = [_run_row(record)]
+    if record.created.request is not None:
+        rows.append(Row("run_requests", (record.run,), (record.run, record.created.request)))
     for key in sorted(record.dirty):
         if key == UNDO_STEP:
             if record.undo is not None and record.undo.approval is not None:

@@ -121,6 +121,10 @@ CREATE INDEX runs_by_status ON runs(status);
 CREATE INDEX runs_of_plan ON runs(plan_id) WHERE plan_id IS NOT NULL;
 CREATE INDEX approvals_by_status ON approvals(status);
 
+-- Which request of another process a run began with: the same request, delivered again, is the same run.
+CREATE TABLE run_requests(run_id TEXT NOT NULL, request TEXT, PRIMARY KEY(run_id)) STRICT, WITHOUT ROWID;
+CREATE INDEX runs_of_request ON run_requests(request);
+
 -- Areas bring tables of their own (see `_projections.py`): which of their migrations made those that are here.
 CREATE TABLE areas(
   area TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL, PRIMARY KEY(area, number)
@@ -139,7 +143,13 @@ MIGRATIONS: Final = (
 )
 
 SINCE: Final[Mapping[str, int]] = MappingProxyType(
-    {"capabilities": 2, "capability_labels": 2, "capability_weights": 2, "capability_specs": 3}
+    {
+        "capabilities": 2,
+        "capability_labels": 2,
+        "capability_weights": 2,
+        "capability_specs": 3,
+        "run_requests": 5,
+    }
 )
 """The format that brought a projection table, where it was not the first: an older file that is only read has no such rows."""
 
@@ -197,6 +207,7 @@ PROJECTIONS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "capability_labels": ("capability", "label", "change", "version", "at_ms", "principal"),
         "capability_weights": ("capability", "change", "weights", "at_ms", "principal", "code"),
         "capability_specs": ("capability", "version", "spec"),
+        "run_requests": ("run_id", "request"),
     }
 )
 """Columns of each projection table, in the order of `Row.values`."""
@@ -210,6 +221,7 @@ PROJECTION_KEYS: Final[Mapping[str, int]] = MappingProxyType(
         "capability_labels": 3,
         "capability_weights": 2,
         "capability_specs": 2,
+        "run_requests": 1,
     }
 )
 """How many of a table's first columns are its key."""

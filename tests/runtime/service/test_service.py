@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from assent.errors import InputError
+from assent.journal import at_once
 from assent.runtime.service import (
     _informed,
     _owning,
@@ -25,7 +26,7 @@ from assent.runtime.service.schema import service_schema
 from assent.runtime.service.service import Service
 from assent.secrets.redaction import Redactor
 from assent.spec import create_read_capability
-from tests.support.bodies import Place, policy, put, workflow
+from tests.support.bodies import Place, policy, put, rule, workflow
 
 MODULES: tuple[tuple[Any, Any], ...] = (
     ((requests.Driving, requests.Asking), _owning),
@@ -240,3 +241,40 @@ async def test_an_owner_reads_the_words_of_a_call_too(place: Place) -> None:
         request = requests.Call(capability="io.fs.write_file", words=words)
         assert (await Service(rt.settings, rt._core).perform(request)).status == "succeeded"
     assert place.workspace.joinpath("deep/7").read_text() == "5"
+
+
+# -- taken twice ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_that_is_taken_twice_is_one_run_also_by_another_owner(place: Place) -> None:
+    """Whoever performs it again gives what the run has come to, and lets it go on where it was interrupted."""
+    place.policy = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "box.put_high"}))
+    asked = requests.Call(capability="box.put_high", parameters={"key": "a", "value": 1})
+    runs: set[str] = set()
+    call = ""
+    for _ in range(2):
+        async with place.open() as rt:
+            service = Service(rt.settings, rt._core)
+            for _ in range(2):
+                answer = await service.perform(asked, ident="req_1")
+                call = answer.run_id
+                assert answer.status == "waiting"
+            session = await service.perform(requests.OpenSession(), ident="req_2")
+            runs |= {call, session.run_id}
+    assert len(runs) == 2, "a call and a session"
+    async with place.open() as rt:
+        service = Service(rt.settings, rt._core)
+        await service.perform(requests.Approve(run=call))
+        again = await service.perform(asked, ident="req_1")
+        assert (again.run_id, again.status, place.box.count("execute", "a")) == (
+            call,
+            "succeeded",
+            1,
+        )
+        other = await service.perform(asked, ident="req_3")
+        assert other.run_id not in runs
+        somebody = Asker(principal="user:other", asserted=True, os_uid=rt.settings.os_uid)
+        with pytest.raises(InputError, match="another principal"):
+            await service.perform(asked, somebody, ident="req_1")
+        assert len(list(at_once(rt._core.ready.journal.rows("runs", limit=9)))) == 3
+        rt.require_sound_rows()

@@ -269,7 +269,7 @@ class _Director:
         run = await self._engine.start(
             self._recording.blueprint(),
             self._recording.object(created.inputs),
-            self._actor(created.principal, created),
+            replace(self._actor(created.principal, created), request=created.request),
             environment=created.environment,
             plan=created.plan,
         )

@@ -54,7 +54,7 @@ def execute(request: Driving[A], settings: Settings, *, on_progress: OnProgress 
         if not isinstance(answer, Ownership):
             return decode_answer(request, answer)
         try:
-            return asyncio.run(_own(answer, request, runtime, watched))
+            return asyncio.run(_own(answer, request, runtime, watched, asked.id))
         except KeyboardInterrupt:
             raise Interrupted(watched.run) from None
         except WorldError as error:
@@ -99,12 +99,12 @@ class _Watched:
             self._tell(report)
 
 
-async def _own(ownership: Ownership, request: Driving[A], runtime: Core, tell: OnProgress) -> A:
+async def _own(ownership: Ownership, request: Driving[A], runtime: Core, tell: OnProgress, ident: str) -> A:
     wake_for_signals()
     try:
         await runtime.start(ownership, partial(serve, runtime))
         service = Service(runtime.settings, runtime)
-        return await _drained(service.perform(request, tell=tell), ownership, tell)
+        return await _drained(service.perform(request, tell=tell, ident=ident), ownership, tell)
     finally:
         ownership.hang_up()
         # Closing waits for calls under way to end. When that is not at once, whoever sits there shall know what it waits for.
@@ -147,7 +147,9 @@ async def serve(runtime: Core, asked: Asked) -> dict[str, Json]:
             assert isinstance(item, dict)  # INVARIANT: every part is a struct
             await asked.tell(item)
         return {}
-    answer = await Service(runtime.settings, runtime).perform(request, said.by, tell=asked.mention)
+    answer = await Service(runtime.settings, runtime).perform(
+        request, said.by, tell=asked.mention, ident=asked.id
+    )
     data = to_json(answer)
     assert isinstance(data, dict)  # INVARIANT: every answer is a struct
     return data

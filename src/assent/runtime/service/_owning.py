@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from assent.engine import Actor, RunResult
+from assent.errors import InputError
 from assent.invocation.context.telling import News, telling
 from assent.journal import PAGE
 from assent.runtime._core import Core
@@ -20,7 +21,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
-from assent.spec.events.kinds import Leaf
+from assent.spec.events.kinds import Leaf, RunCreated
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_PEER, BY_PROCESS, identified
 from assent.spec.states import RunState
@@ -32,11 +33,37 @@ Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
 Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
 
 
-def actor_of(settings: Settings, by: requests.Asker) -> Actor:
-    """Who acts, with the roles that the workspace gives them. `IDENTITY_REFUSED`."""
+def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
+    """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
-    return Actor(settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid), by.asserted, uid, how)
+    principal = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
+    return Actor(principal, by.asserted, uid, how, request)
+
+
+# `Any`: the answer is that of the request's kind.
+async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> Any:
+    """The answer to a request that began a run already, perhaps before an owner ended; None to one that did not.
+
+    `REQUEST_INVALID` where it was somebody else's.
+    """
+    if actor.request is None or not isinstance(request, requests.Beginning):
+        return None
+    journal = runtime.ready.journal
+    for row in await journal.rows("run_requests", {"request": actor.request}, limit=1):
+        run = RunId(str(row["run_id"]))
+        (first,) = await journal.events(run, limit=1)
+        created = first.event
+        if not isinstance(created, RunCreated) or created.request != actor.request:
+            break  # The row is no fact of the record: it decides nothing.
+        if created.principal != str(actor.principal):
+            raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
+        if isinstance(request, requests.OpenSession):
+            return answers.Session(run_id=run)
+        shown = await runtime.show(run)
+        goes_on = not (shown.status.is_finished or shown.status is RunState.NEEDS_ATTENTION)
+        return _told((await runtime.resume(run))[0] if goes_on else shown)
+    return None
 
 
 def reporting(tell: OnProgress | None) -> AbstractContextManager[None]:

@@ -51,26 +51,32 @@ class Service:
         self._runtime = runtime
 
     async def perform(
-        self, request: Request[A], by: Asker | None = None, *, tell: OnProgress | None = None
+        self,
+        request: Request[A],
+        by: Asker | None = None,
+        *,
+        tell: OnProgress | None = None,
+        ident: str | None = None,
     ) -> A:
         """Do what a request asks. Secret values that this process knows are in no answer, and in no error.
 
+        `ident`: the id under which it was asked elsewhere: a run that began under it goes on, and no other one begins.
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
         by = by or asker_of(self._settings)
         if self._runtime is None:
-            return await self._perform(request, by, tell)
+            return await self._perform(request, by, tell, ident)
         from assent.invocation import hide_in_error
 
         redactor = self._runtime.secrets.redactor
         try:
-            return hidden(await self._perform(request, by, tell), redactor)
+            return hidden(await self._perform(request, by, tell, ident), redactor)
         except Exception as error:
             # Also what nobody expected: its text goes into a log, and its causes with it.
             hide_in_error(error, redactor)
             raise
 
-    async def _perform(self, request: Request[A], by: Asker, tell: OnProgress | None) -> A:
+    async def _perform(self, request: Request[A], by: Asker, tell: OnProgress | None, ident: str | None) -> A:
         answer: A
         if isinstance(request, Reading):
             from assent.runtime.service import _recorded
@@ -90,9 +96,10 @@ class Service:
                     "no runtime is open",
                     hint="use it inside `async with Runtime.open(…)`",
                 )
-            actor = _owning.actor_of(self._settings, by)
+            actor = _owning.actor_of(self._settings, by, ident)
             with _owning.reporting(tell):
-                answer = await _function(_owning, request)(self._runtime, request, actor)
+                begun = await _owning.begun(self._runtime, request, actor)
+                answer = begun or await _function(_owning, request)(self._runtime, request, actor)
         else:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is no kind of request")
         return answer

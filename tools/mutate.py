@@ -54,7 +54,7 @@ class Area:
 
 AREAS: Final[Mapping[str, Area]] = {
     "engine": Area(
-        ("engine/*.py",),
+        tuple(f"engine/{room}/*.py" for room in ("record", "machine", "steps", "waiting", "drive")),
         ("tests/engine", "tests/property/test_machine.py", "tests/property/test_transitions.py"),
     ),
     "policy": Area(("policy/*.py",), ("tests/policy", "tests/property/test_policy_engine.py")),

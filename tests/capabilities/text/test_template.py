@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from assent.capabilities.text import _filters
 from assent.capabilities.text._filters import FILTERS, NAMED
-from assent.capabilities.text._template import _ALLOWED, _TESTS, _Renderer
+from assent.capabilities.text._template import _ALLOWED, _SIGNS, _SUMS, _TESTS, _Renderer
 from assent.invocation import NoEffectError
 from tests.support.hands import Hands
 from tests.support.seeds import examples
@@ -370,6 +370,7 @@ def test_every_kind_of_node_that_is_allowed_is_carried_out() -> None:
     """What `_check` lets through has a method; filters that take an argument by name exist."""
     inner = {"Template", "TemplateData", "Slice", "Pair", "Operand", "Keyword"}
     done = {name.partition("_do_")[2] or name.partition("_of_")[2] for name in dir(_Renderer)}
+    done |= {kind.lower() for kind in (*_SUMS, *_SIGNS)}
     assert {kind.lower() for kind in _ALLOWED - inner} == done - {""}
     assert NAMED.keys() <= FILTERS.keys()
     assert "defined" in _TESTS

@@ -27,7 +27,7 @@ def zstd_module() -> Any:  # `Any`: one module under two names, of which a type 
     return zstd
 
 
-class _Inflater(Protocol):
+class Inflater(Protocol):
     """One member or frame under way."""
 
     def feed(self, data: bytes, room: int) -> bytes:
@@ -61,16 +61,16 @@ def plain(source: IO[bytes], meter: Meter) -> Iterator[bytes]:
 
 def gunzipped(source: IO[bytes], meter: Meter) -> Iterator[bytes]:
     """What is in a gzip file, all its members. Raises ARCHIVE_INVALID, and ARCHIVE_QUOTA while it comes out."""
-    return _members(source, meter, _Gzip, _GZIP, "gzip")
+    return _members(source, meter, Gzip, _GZIP, "gzip")
 
 
 def unzstd(source: IO[bytes], meter: Meter) -> Iterator[bytes]:
     """What is in a zstd file, all its frames. Raises as `gunzipped`."""
-    return _members(source, meter, _Zstandard, _FRAME, "zstd")
+    return _members(source, meter, Zstandard, _FRAME, "zstd")
 
 
 def _members(
-    source: IO[bytes], meter: Meter, start: Callable[[], _Inflater], magic: bytes, name: str
+    source: IO[bytes], meter: Meter, start: Callable[[], Inflater], magic: bytes, name: str
 ) -> Iterator[bytes]:
     source.seek(0)
     pending = _more(source, meter)
@@ -86,16 +86,16 @@ def _members(
         meter.check()
         inflater = start()
         while not inflater.is_over:
-            if inflater.wants:
-                pending = pending or _more(source, meter)
+            is_at_end = False
+            if inflater.wants and not pending:
+                pending = _more(source, meter)
+                is_at_end = not pending
             # Fed with nothing at the end of the input: the last bytes may still be inside.
-            chunk = inflater.feed(pending if inflater.wants else b"", meter.room)
-            is_stuck = not pending and not chunk
-            pending = b""
+            chunk, pending = inflater.feed(pending, meter.room), b""
             if chunk:
                 meter.gave(len(chunk))
                 yield chunk
-            elif is_stuck and inflater.wants and not inflater.is_over:
+            elif is_at_end and not inflater.is_over:
                 raise invalid("it is cut short")
         pending = inflater.rest or _more(source, meter)
 
@@ -106,10 +106,13 @@ def _more(source: IO[bytes], meter: Meter) -> bytes:
     return data
 
 
-class _Gzip:
+class Gzip:
+    """gzip, by zlib; what one of its objects has not taken stays here."""
+
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(31)
         self._kept = b""
+        self._is_full = False
 
     def feed(self, data: bytes, room: int) -> bytes:
         try:
@@ -117,11 +120,13 @@ class _Gzip:
         except zlib.error:
             raise invalid("its gzip data are damaged") from None
         self._kept = self._inner.unconsumed_tail
+        # A full piece may leave more to come of what was taken.
+        self._is_full = len(chunk) == room and not self._inner.eof
         return chunk
 
     @property
     def wants(self) -> bool:
-        return not self._kept
+        return not self._kept and not self._is_full
 
     @property
     def is_over(self) -> bool:
@@ -132,7 +137,9 @@ class _Gzip:
         return bytes(self._inner.unused_data)
 
 
-class _Zstandard:
+class Zstandard:
+    """Zstandard, which keeps what it has not taken."""
+
     def __init__(self) -> None:
         zstd = zstd_module()
         limit = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
+from assent.capabilities.archive._streams import Gzip, Inflater, Zstandard
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._limits import RATIO_FREE_BYTES
 
@@ -19,8 +19,6 @@ PARTS_FREE: Final = 1000
 
 PART_BYTES: Final = 256
 """What the parts beyond these have to give on average: to begin one takes fifty microseconds, to send one next to nothing."""
-
-_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class Unpacker:
@@ -45,16 +43,17 @@ class Unpacker:
             yield self._count(data)
             return
         while data or self._is_full():
-            if self._decoder.eof:
+            if self._decoder.is_over:
                 # Several packed parts, one after the other, are one answer (RFC 1952 §2.2, RFC 8878 §3.1).
                 assert self._make is not None
                 self._decoder = self._make()
                 self._count_part()
             try:
-                piece, data = self._decoder.unpack(data)
+                piece = self._decoder.feed(data, _PIECE_BYTES)
             except Exception as error:
                 raise HttpFailure("HTTP_BROKEN", "the answer's packed content is damaged") from error
-            self._is_inside = not self._decoder.eof
+            self._is_inside = not self._decoder.is_over
+            data = b"" if self._is_inside else self._decoder.rest
             if piece:
                 yield self._count(piece)
 
@@ -64,7 +63,7 @@ class Unpacker:
             raise HttpFailure("HTTP_BROKEN", "the answer's packed content ends in the middle")
 
     def _is_full(self) -> bool:
-        return self._decoder is not None and self._decoder.has_more
+        return self._decoder is not None and not self._decoder.is_over and not self._decoder.wants
 
     def _count_part(self) -> None:
         self._parts += 1
@@ -100,57 +99,14 @@ def too_large(bytes_max: int) -> HttpFailure:
     )
 
 
-class _Gzip:
-    """gzip. `Any`: zlib gives its decompressors no name."""
-
-    def __init__(self) -> None:
-        self._inner: Any = zlib.decompressobj(_GZIP)
-        self.has_more = False
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._inner.eof)
-
-    def unpack(self, data: bytes) -> tuple[bytes, bytes]:
-        piece: bytes = self._inner.decompress(data, _PIECE_BYTES)
-        # It gives back what it did not take, but a full piece may leave more to come of what it took.
-        self.has_more = len(piece) == _PIECE_BYTES and not self._inner.eof
-        return piece, self._inner.unused_data if self._inner.eof else self._inner.unconsumed_tail
-
-
-class _Zstd:
-    """Zstandard, which keeps what it did not take yet."""
-
-    def __init__(self) -> None:
-        import sys
-
-        if sys.version_info >= (3, 14):
-            from compression.zstd import ZstdDecompressor
-        else:
-            from backports.zstd import ZstdDecompressor
-        self._inner = ZstdDecompressor()
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def has_more(self) -> bool:
-        return not self._inner.eof and not self._inner.needs_input
-
-    def unpack(self, data: bytes) -> tuple[bytes, bytes]:
-        piece = self._inner.decompress(data, _PIECE_BYTES)
-        return piece, self._inner.unused_data if self._inner.eof else b""
-
-
-def _maker(encoding: str) -> Callable[[], _Gzip | _Zstd] | None:
+def _maker(encoding: str) -> Callable[[], Inflater] | None:
     match encoding.strip().lower():
         case "" | "identity":
             return None
         case "gzip" | "x-gzip":
-            return _Gzip
+            return Gzip
         case "zstd":
-            return _Zstd
+            return Zstandard
         case other:
             raise HttpFailure(
                 "HTTP_ENCODING",

@@ -16,6 +16,7 @@ Against it: what Jinja does beyond this (macros, inheritance, `{% call %}`) is n
 from __future__ import annotations
 
 import html
+import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -151,6 +152,16 @@ def _fault(code: str, message: str, line: int, hint: str | None = None) -> NoEff
     return NoEffectError(code, message, path=f"template:{line}", hint=hint)
 
 
+_SUMS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "Sub": operator.sub,
+    "Mul": operator.mul,
+    "Div": operator.truediv,
+    "FloorDiv": operator.floordiv,
+    "Mod": operator.mod,
+}
+_SIGNS: Final = {"Neg": operator.sub, "Pos": operator.add}
+_ORDERS: Final = {"lt": operator.lt, "lteq": operator.le, "gt": operator.gt, "gteq": operator.ge}
+
 _Names = dict[str, Any]  # `Any`: JSON, and what `loop` says
 
 
@@ -253,8 +264,13 @@ class _Renderer:
     def value(self, node: Any, names: _Names) -> Any:
         """What an expression comes to."""
         self._budget.spend(1, node.lineno)
+        kind = type(node).__name__
         try:
-            return getattr(self, f"_of_{type(node).__name__.lower()}")(node, names)
+            if kind in _SIGNS:
+                return self._numbers(0, self.value(node.node, names), _SIGNS[kind])
+            if kind in _SUMS:
+                return self._numbers(self.value(node.left, names), self.value(node.right, names), _SUMS[kind])
+            return getattr(self, f"_of_{kind.lower()}")(node, names)
         except Failure as error:
             raise _fault("TEMPLATE_FAILED", str(error), node.lineno) from None
 
@@ -306,8 +322,7 @@ class _Renderer:
     def _of_list(self, node: nodes.List, names: _Names) -> list[Any]:
         return [self.value(item, names) for item in node.items]
 
-    def _of_tuple(self, node: nodes.Tuple, names: _Names) -> list[Any]:
-        return [self.value(item, names) for item in node.items]
+    _of_tuple = _of_list
 
     def _of_dict(self, node: nodes.Dict, names: _Names) -> dict[str, Any]:
         pairs = [(self.value(pair.key, names), self.value(pair.value, names)) for pair in node.items]
@@ -355,15 +370,7 @@ class _Renderer:
         ):
             raise Failure("only two numbers or two texts have an order")
         self._budget.spend(1 + (len(left) // 64 if isinstance(left, str) else 0))
-        match how:
-            case "lt":
-                return bool(left < right)
-            case "lteq":
-                return bool(left <= right)
-            case "gt":
-                return bool(left > right)
-            case _:
-                return bool(left >= right)
+        return bool(_ORDERS[how](left, right))
 
     def _holds(self, holder: Any, item: Any) -> bool:
         if isinstance(holder, str):
@@ -387,31 +394,7 @@ class _Renderer:
         if isinstance(left, list) and isinstance(right, list):
             self._budget.spend_text(len(left) + len(right), node.lineno)
             return left + right
-        return self._numbers(left, right, lambda one, other: one + other)
-
-    def _of_sub(self, node: nodes.Sub, names: _Names) -> Any:
-        return self._both(node, names, lambda one, other: one - other)
-
-    def _of_mul(self, node: nodes.Mul, names: _Names) -> Any:
-        return self._both(node, names, lambda one, other: one * other)
-
-    def _of_div(self, node: nodes.Div, names: _Names) -> Any:
-        return self._both(node, names, lambda one, other: one / other)
-
-    def _of_floordiv(self, node: nodes.FloorDiv, names: _Names) -> Any:
-        return self._both(node, names, lambda one, other: one // other)
-
-    def _of_mod(self, node: nodes.Mod, names: _Names) -> Any:
-        return self._both(node, names, lambda one, other: one % other)
-
-    def _of_neg(self, node: nodes.Neg, names: _Names) -> Any:
-        return self._numbers(0, self.value(node.node, names), lambda one, other: one - other)
-
-    def _of_pos(self, node: nodes.Pos, names: _Names) -> Any:
-        return self._numbers(0, self.value(node.node, names), lambda one, other: one + other)
-
-    def _both(self, node: Any, names: _Names, how: Callable[[Any, Any], Any]) -> Any:
-        return self._numbers(self.value(node.left, names), self.value(node.right, names), how)
+        return self._numbers(left, right, operator.add)
 
     def _numbers(self, left: Any, right: Any, how: Callable[[Any, Any], Any]) -> Any:
         if not is_number(left) or not is_number(right):

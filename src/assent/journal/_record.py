@@ -245,11 +245,9 @@ class SqliteRecord:
         if run is None:
             return self._select(sql)
         with translated():  # A few at once: they are asked for of each run.
-            return iter(
-                self._connection.execute(
-                    f"{sql} WHERE {self.tables.columns[table][0]} = ?", (run,)
-                ).fetchall()
-            )
+            # `Any`: the columns' types are the schema's, which apsw can't know.
+            rows: Any = self._connection.execute(f"{sql} WHERE {self.tables.columns[table][0]} = ?", (run,))
+            return iter(rows.fetchall())
 
     def _select(self, sql: str, *kinds: type) -> Iterator[tuple[Any, ...]]:
         """The rows; `RECORD_CORRUPT` for a cell of another kind than its column, as a page in another's place has them."""

@@ -60,7 +60,7 @@ AREAS: Final[Mapping[str, Area]] = {
     "policy": Area(("policy/*.py",), ("tests/policy", "tests/property/test_policy_engine.py")),
     "journal": Area(("journal/*.py",), ("tests/journal", "tests/property/test_tampering.py")),
     "confinement": Area(
-        ("capabilities/fs/_confined.py", "capabilities/fs/_syscalls.py", "sandbox/*.py"),
+        ("capabilities/fs/world/_confined.py", "capabilities/fs/world/_syscalls.py", "sandbox/*.py"),
         ("tests/capabilities/fs", "tests/sandbox"),
     ),
     "redaction": Area(("secrets/*.py",), ("tests/secrets",)),

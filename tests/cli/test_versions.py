@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from assent.cli.terminal._json import objects
 from assent.errors import InputError
+from assent.spec.json_fields import objects
 from tests.support.door import ScriptedRuntime, Terminal, failing
 from tests.support.plugins import interpreter_kept
 

@@ -13,7 +13,6 @@ import pytest
 
 from assent.capabilities import builtin_capabilities
 from assent.capabilities.fs import Workspace
-from assent.cli.terminal._json import mapping
 from assent.engine import RunResult, StepResult
 from assent.errors import Json
 from assent.failpoints import VARIABLE, Failpoints
@@ -21,6 +20,7 @@ from assent.invocation import CancelToken, Capability, Files, Invocation, Pipeli
 from assent.runtime import Runtime
 from assent.runtime.settings.effective import Settings
 from assent.spec.frozen import thaw
+from assent.spec.json_fields import mapping
 from assent.spec.states import StepState
 from tests.conformance.case import CANARY, Case, Cell, Stage, control, given
 from tests.conformance.turns import Turns

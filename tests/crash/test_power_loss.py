@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,6 @@ from assent.journal._blobs import BlobStore
 from assent.journal._connection import connect_reader, connect_writer
 from assent.journal._files import ensure_private_dir
 from assent.journal._schema import prepare_ledger
-from tests.support.disk import without_waiting
 from tests.support.faulty_disk import (
     Acknowledged,
     FailingDisk,
@@ -223,14 +222,7 @@ def test_no_acknowledged_event_is_lost_when_the_disk_fails_at_any_operation(
     assert codes <= {"DISK_FULL"} if is_full else codes <= {"STORAGE_FAILED"}
 
 
-@pytest.fixture
-def _at_once() -> Iterator[None]:
-    with without_waiting():
-        yield
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.usefixtures("_at_once")
 def test_a_journal_goes_on_when_a_full_disk_has_space_again(tmp_path: Path) -> None:
     """Whichever write found no space: what it was for is not there, and the same journal takes it, and all else, afterwards."""
     clean = _state(tmp_path / "clean")

@@ -20,13 +20,14 @@ from tests.support.plugins import write
 
 ASSENT = str(Path(sys.executable).with_name("assent"))
 _SMALL = """
-import sys
+import os, sys
 import assent
+os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 assent.__file__, sys.executable, *words = sys.argv[1:]
 from assent.cli import main
 sys.exit(main(words))
 """
-"""The demo over another package than Assent's own hundreds of modules, whose commands are forked."""
+"""The demo over another package than Assent's own hundreds of modules; its commands are forked, and not measured as it may be."""
 QUESTION = "Your decision"
 TREE = "sh ../digest.sh"
 

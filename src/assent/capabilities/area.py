@@ -50,10 +50,6 @@ class Check(msgspec.Struct, frozen=True):
     seen: str
     hint: str | None = None
 
-    def to_json(self) -> dict[str, Json]:
-        """The check as JSON data."""
-        return {"name": self.name, "status": self.status, "seen": self.seen, "hint": self.hint}
-
 
 Words: TypeAlias = "Mapping[frozenset[str], Callable[[Object], str]]"
 """What is told of an output in a few words, by the fields that it has at least; the first that fits is told. None may fail: an

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
 from assent.cli._versions import activate, diff, history, label, retire, standing_words, unlabel
-from assent.cli.terminal._json import Object, compact, mapping, plain, text
 from assent.cli.terminal._style import RISK_STYLE, safe, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import Json
 from assent.runtime import service
 from assent.spec.frozen import thaw
+from assent.spec.json_fields import Object, compact, mapping, text
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 
 @command("list", watches=False, short_help="List the capabilities.")
@@ -23,25 +28,24 @@ def list_(door: Door, pattern: str | None) -> None:
 
     In PATTERN `*` stands for any characters (`net.http.*`); without one it is a part of the id (`git`).
     """
-    found = [plain(one) for one in door.perform(service.requests.Capabilities(pattern=pattern)).capabilities]
+    found = door.perform(service.requests.Capabilities(pattern=pattern)).capabilities
     if door.out.is_json:
-        door.out.object([*found])
+        door.out.object(found)
         return
     paint = door.out.paint()
     rows = []
     for data in found:
-        risk, standing = mapping(data, "risk"), mapping(data, "standing")
-        level = text(risk, "level")
+        risk, standing = data.risk, data.standing
         rows.append(
             [
-                text(data, "id"),
-                text(data, "version"),
-                text(standing, "state"),
+                data.id,
+                data.version,
+                standing.state,
                 safe_line(standing_words(standing)),
-                text(data, "operation_type"),
-                paint(level, RISK_STYLE.get(level)),
-                "asks" if risk.get("requires_approval") is True else "",
-                safe_line(text(data, "description"), 80),
+                data.operation_type,
+                paint(risk.level, RISK_STYLE.get(risk.level)),
+                "asks" if risk.requires_approval else "",
+                safe_line(data.description, 80),
             ]
         )
     head = ["capability", "version", "state", "named", "operation", "risk", "approval", ""]
@@ -52,49 +56,48 @@ def list_(door: Door, pattern: str | None) -> None:
 @click.argument("capability", shell_complete=complete_capability)
 def show(door: Door, capability: str) -> None:
     """Show one CAPABILITY (`id`, or a version of it as in `id@^1.2`): risk, undo, parameters and what it gives."""
-    data = plain(door.perform(service.requests.Capability(reference=capability)))
+    data = door.perform(service.requests.Capability(reference=capability))
     if door.out.is_json:
         door.out.object(data)
         return
     paint = door.out.paint()
-    risk, effects, undo = mapping(data, "risk"), mapping(data, "side_effects"), mapping(data, "compensation")
-    level = text(risk, "level")
+    risk = data.risk
     facts = [
-        ["operation", text(data, "operation_type")],
-        ["risk", f"{paint(level, RISK_STYLE.get(level))}  {safe_line(text(risk, 'justification'))}"],
-        ["approval", "always asked for" if risk.get("requires_approval") is True else "as the policy says"],
-        ["undo", _undo(effects, undo)],
-        ["idempotent", "yes" if data.get("idempotent") is True else "no"],
-        ["labels", safe_line(", ".join(map(str, _list(data.get("labels")))))],
-        ["fingerprint", text(data, "fingerprint")],
+        ["operation", data.operation_type],
+        ["risk", f"{paint(risk.level, RISK_STYLE.get(risk.level))}  {safe_line(risk.justification)}"],
+        ["approval", "always asked for" if risk.requires_approval else "as the policy says"],
+        ["undo", _undo(data)],
+        ["idempotent", "yes" if data.idempotent else "no"],
+        ["labels", safe_line(", ".join(data.labels))],
+        ["fingerprint", data.fingerprint],
         ["version", safe_line(_standing(data))],
     ]
     blocks = [
-        f"{paint(text(data, 'id'), 'bold')} {text(data, 'version')}  {safe_line(text(data, 'name'))}",
-        safe(text(data, "description")),
+        f"{paint(data.id, 'bold')} {data.version}  {safe_line(data.name)}",
+        safe(data.description),
         table([fact for fact in facts if fact[1]], paint=paint, indent="  "),
-        "parameters\n" + _parameters(mapping(data, "parameters")),
-        f"returns\n  {safe_line(_type(mapping(data, 'returns')))}",
-        f"call it: {door.command('call', text(data, 'id'), *_example(mapping(data, 'parameters')))}",
+        "parameters\n" + _parameters(data.parameters),
+        f"returns\n  {safe_line(_type(data.returns))}",
+        f"call it: {door.command('call', data.id, *_example(data.parameters))}",
     ]
     door.out.answer("\n\n".join(block for block in blocks if block))
 
 
-def _standing(data: Object) -> str:
+def _standing(data: answers.Capability) -> str:
     """How the version was found and how it stands."""
-    standing = mapping(data, "standing")
-    since = text(standing, "created_at")
-    found = f"found by {text(data, 'how')}"
+    standing = data.standing
+    since = standing.created_at
+    found = f"found by {data.how}"
     named = standing_words(standing)
-    parts = [text(standing, "state"), named, found, f"recorded {since}" if since else ""]
+    parts = [standing.state, named, found, f"recorded {since}" if since else ""]
     return ", ".join(part for part in parts if part)
 
 
-def _undo(effects: Object, compensation: Object) -> str:
-    if effects.get("reversible") is True:
+def _undo(data: answers.Capability) -> str:
+    if data.side_effects.reversible:
         return "restores the earlier state exactly"
-    if compensation.get("supported") is True:
-        return f"by compensation: {safe_line(text(compensation, 'strategy'))}"
+    if data.compensation.supported:
+        return f"by compensation: {safe_line(data.compensation.strategy or '')}"
     return "not possible"
 
 

@@ -6,10 +6,12 @@ People branch on these numbers, so that they are as binding as the words in the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from assent.cli.terminal._json import Object, mapping, objects, text
 from assent.errors import AssentError
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 OK: Final = 0
 FAILED: Final = 1
@@ -51,19 +53,19 @@ SETTLING: Final = frozenset({"reject", "cancel", "undo", "resolve"})
 """Operations that ask for one thing, which was done or was not."""
 
 
-def exit_code(result: Object, operation: str) -> int:
+def exit_code(run: answers.Run, operation: str) -> int:
     """The code for a run as an operation left it: `run call resume approve` tell how the run stands, others if they did it."""
-    status = text(result, "status")
+    status = run.status
     if operation in SETTLING:
         return _settled(operation, status)
-    if text(mapping(result, "error"), "code") == "CAPABILITY_ABSENT":
+    if (run.error.code if run.error is not None else None) == "CAPABILITY_ABSENT":
         return USAGE  # It was not driven, and is as it was.
     if status == "waiting":
         return WAITING
     if status in ("succeeded", "undone"):
         return OK
     if status in ("failed", "rolled_back", "cancelled"):
-        return REFUSED if text(mapping(result, "error"), "code") in _REFUSALS else FAILED
+        return REFUSED if (run.error.code if run.error is not None else None) in _REFUSALS else FAILED
     # `needs_attention`, and whatever is neither finished nor waiting for a person although its driver has left it.
     return ATTENTION
 
@@ -87,24 +89,24 @@ def worst(codes: Iterable[int]) -> int:
     return max(codes, default=OK)
 
 
-def plan_exit_code(plan: Object) -> int:
+def plan_exit_code(plan: answers.Plan) -> int:
     """`plan --exit-code`: denied > needs approval or can't be known > changes > nothing to do."""
-    steps = objects(plan, "steps")
-    if any(text(step, "decision") == "DENY" for step in steps):
+    steps = plan.steps
+    if any(step.decision == "DENY" for step in steps):
         return REFUSED
-    if any(text(step, "decision") in ("REQUIRE_APPROVAL", "UNKNOWN") or is_unknown(step) for step in steps):
+    if any(step.decision in ("REQUIRE_APPROVAL", "UNKNOWN") or is_unknown(step) for step in steps):
         return PLAN_UNDECIDED
     return PLAN_CHANGES if any(is_change(step) for step in steps) else OK
 
 
-def is_change(step: Object) -> bool:
+def is_change(step: answers.PlannedStep) -> bool:
     """The step would change something, as far as its plan tells."""
-    return text(step, "operation_type") != "READ" and step.get("changes") is not False
+    return step.operation_type != "READ" and step.changes
 
 
-def is_unknown(step: Object) -> bool:
+def is_unknown(step: answers.PlannedStep) -> bool:
     """What the step would change depends on what an earlier one gives."""
-    return step.get("known") is False and is_change(step)
+    return not step.known and is_change(step)
 
 
 def error_exit_code(error: AssentError, operation: str | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,11 +13,13 @@ from assent.cli._completion import complete_capability
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, USAGE
 from assent.cli.runs._plan_text import approvers_text
-from assent.cli.terminal._json import Object, mapping, objects, plain, text, texts
 from assent.cli.terminal._style import DECISION_STYLE, Paint, safe, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 file_argument = click.argument("file", type=click.Path(path_type=Path), required=False)
 
@@ -31,9 +33,9 @@ def check(door: Door, file: Path | None) -> int:
     path = _policy_file(door, file)
     content = read_text(door.cwd / path, what="the policy")
     checked = door.perform(service.requests.CheckPolicy(text=content, path=str(path)))
-    findings = [plain(found) for found in checked.findings]
+    findings = checked.findings
     if door.out.is_json:
-        door.out.object(plain(checked))
+        door.out.object(checked)
     elif not findings:
         door.out.answer(f"{path}: nothing found")
     else:
@@ -53,15 +55,13 @@ def _policy_file(door: Door, file: Path | None) -> Path:
     return found
 
 
-def _finding(found: Object, paint: Paint) -> str:
-    severity = text(found, "severity")
-    lines = [
-        f"{paint(severity + ':', 'red' if severity == 'error' else 'yellow')} {safe(text(found, 'message'))}"
-    ]
-    if text(found, "path"):
-        lines.append(f"  {paint('-->', 'blue')} {safe_line(text(found, 'path'))}")
-    if text(found, "hint"):
-        lines.append(f" {paint('help:', 'cyan')} {safe(text(found, 'hint'))}")
+def _finding(found: answers.Finding, paint: Paint) -> str:
+    severity = found.severity
+    lines = [f"{paint(severity + ':', 'red' if severity == 'error' else 'yellow')} {safe(found.message)}"]
+    if found.path:
+        lines.append(f"  {paint('-->', 'blue')} {safe_line(found.path)}")
+    if found.hint:
+        lines.append(f" {paint('help:', 'cyan')} {safe(found.hint)}")
     return "\n".join(lines)
 
 
@@ -98,60 +98,51 @@ def explain(
 ) -> None:
     """Show which rule decides a call of CAPABILITY with these parameters, and why each earlier rule did not."""
     given, words = split_arguments(parameters, cwd=door.cwd)
-    explained = plain(
-        door.perform(
-            service.requests.ExplainPolicy(
-                capability=capability,
-                parameters=given,
-                words=words,
-                workflow=workflow,
-                environment=environment,
-                run_labels=labels,
-                mode="session" if session else "workflow",
-                risk_level=risk_level,
-                keeps_undo=not no_undo,
-            )
+    explained = door.perform(
+        service.requests.ExplainPolicy(
+            capability=capability,
+            parameters=given,
+            words=words,
+            workflow=workflow,
+            environment=environment,
+            run_labels=labels,
+            mode="session" if session else "workflow",
+            risk_level=risk_level,
+            keeps_undo=not no_undo,
         )
     )
     if door.out.is_json:
         door.out.object(explained)
     else:
         door.out.answer(explanation_text(explained, paint=door.out.paint()))
-        if explained["complete"] is not True:
+        if not explained.complete:
             door.out.note("no call has just these parameters: a rule that reads others may answer otherwise")
 
 
-def explanation_text(data: Object, *, paint: Paint) -> str:
+def explanation_text(data: answers.Explained, *, paint: Paint) -> str:
     """The answer first, then each rule that was passed over with its reason, then the nearest that would have changed it."""
-    decision = text(data, "decision")
+    decision, who = data.decision, data.approvers
     facts = [
-        ["rule", safe_line(text(data, "rule"))],
-        ["reason", safe_line(text(data, "reason"))],
-        ["code", text(data, "code")],
-        ["approvers", approvers_text(mapping(data, "approvers")) if mapping(data, "approvers") else ""],
+        ["rule", safe_line(data.rule)],
+        ["reason", safe_line(data.reason)],
+        ["code", (data.code or "")],
+        ["approvers", approvers_text(who, who.expires_ms) if who is not None else ""],
     ]
     head = (
-        f"{paint(decision, DECISION_STYLE.get(decision))}  {safe_line(text(data, 'capability'))} "
-        f"({text(data, 'risk_level')}) for {safe_line(text(data, 'principal'))}"
+        f"{paint(decision, DECISION_STYLE.get(decision))}  {safe_line(data.capability)} "
+        f"({data.risk_level}) for {safe_line(data.principal)}"
     )
     lines = [head, table([fact for fact in facts if fact[1]], paint=paint, indent="  ")]
-    passed = [
-        r
-        for r in objects(data, "rules")
-        if r.get("reached") is True and text(r, "rule") != text(data, "rule")
-    ]
+    passed = [r for r in data.rules if r.reached and r.rule != data.rule]
     if passed:
-        rows = [
-            [safe_line(text(rule, "rule")), text(rule, "decision"), safe_line(text(rule, "because"))]
-            for rule in passed
-        ]
+        rows = [[safe_line(rule.rule), rule.decision, safe_line(rule.because)] for rule in passed]
         lines += ["", "passed over, in the order of the file:", table(rows, paint=paint, indent="  ")]
-    nearest = mapping(data, "nearest")
-    if nearest:
-        missing = safe_line("; ".join(texts(nearest, "missing")))
+    nearest = data.nearest
+    if nearest is not None:
+        missing = safe_line("; ".join(nearest.missing))
         lines += [
             "",
-            f"nearest: rule {safe_line(text(nearest, 'rule'))} would give {text(nearest, 'effect')}, but {missing}",
+            f"nearest: rule {safe_line(nearest.rule)} would give {nearest.effect}, but {missing}",
         ]
     return "\n".join(lines)
 
@@ -164,7 +155,7 @@ def test(door: Door, file: Path) -> int:
     tested = door.perform(service.requests.TestPolicy(text=cases, path=str(file)))
     failed = [result for result in tested.cases if not result.passed]
     if door.out.is_json:
-        door.out.object(plain(tested))
+        door.out.object(tested)
     else:
         paint = door.out.paint()
         for result in failed:

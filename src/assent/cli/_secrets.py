@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from assent.cli._command import command, group
 from assent.cli._door import Door
-from assent.cli.terminal._json import Object, mapping, number, objects, plain, text, texts
 from assent.cli.terminal._style import safe_line
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 BYTES_MAX: Final = 64 * 1024
 SHORT: Final = 8
@@ -38,39 +40,38 @@ def set_(door: Door, name: str, *, from_stdin: bool, rest: tuple[str, ...]) -> N
     _require_nothing(rest)
     door.perform(service.requests.RequireSecret(name=name))
     value = _value(door, "set", name, from_stdin=from_stdin)
-    data = plain(door.perform(service.requests.SetSecret(name=name, value=value)))
+    data = door.perform(service.requests.SetSecret(name=name, value=value))
     if door.out.is_json:
         door.out.object(data)
     else:
-        door.out.answer(safe_line(f"stored `{name}` in {text(data, 'source')}"))
+        door.out.answer(safe_line(f"stored `{name}` in {data.source}"))
 
 
 @command("list", watches=False, short_help="List secrets, where they are kept and who may have them.")
 def list_(door: Door) -> None:
     """List every secret that assent.toml, a capability or the ledger names; no values."""
-    data = [plain(one) for one in door.perform(service.requests.Secrets()).secrets]
+    found = door.perform(service.requests.Secrets()).secrets
     if door.out.is_json:
-        door.out.object([*data])
+        door.out.object(found)
         return
     rows = [
         [
-            safe_line(text(one, "name")),
+            safe_line(one.name),
             _status(one),
-            safe_line(text(one, "source")),
-            safe_line(", ".join([*texts(one, "capabilities"), *texts(one, "specs")]) or "nobody"),
-            safe_line(text(mapping(one, "last_access"), "run_id") or "-"),
+            safe_line(one.source),
+            safe_line(", ".join([*one.capabilities, *one.specs]) or "nobody"),
+            one.last_access.run_id if one.last_access is not None else "-",
         ]
-        for one in data
+        for one in found
     ]
     head = ["secret", "status", "kept in", "for", "last run"]
     door.out.answer(table(rows, head=head, paint=door.out.paint()) if rows else "no secrets")
 
 
-def _status(one: Object) -> str:
+def _status(one: answers.Secret) -> str:
     """How a secret stands; where a call would not get it, the code of why, which `assent explain` knows."""
-    code = text(one, "code") if text(one, "status") == "unusable" else ""
-    parts = [f"{text(one, 'status')} ({code})" if code else text(one, "status")]
-    return ", ".join([*parts, "rotating"] if one.get("rotating") is True else parts)
+    parts = [f"{one.status} ({one.code})" if one.status == "unusable" and one.code else one.status]
+    return ", ".join([*parts, "rotating"] if one.rotating else parts)
 
 
 @command("rotate", watches=False, short_help="Replace a secret's value, keeping the old one until confirmed.")
@@ -98,21 +99,20 @@ def rotate(
         door.perform(service.requests.RequireSecret(name=name))
         value = _value(door, "rotate", name, from_stdin=from_stdin)
         rotated = door.perform(service.requests.RotateSecret(name=name, value=value))
-    data = plain(rotated)
     if door.out.is_json:
-        door.out.object(data)
+        door.out.object(rotated)
         return
-    lines = [f"{text(data, 'state')} `{name}` in {text(data, 'source')}"]
+    lines = [f"{rotated.state} `{name}` in {rotated.source}"]
     lines += [
-        f"  unfinished {text(one, 'run_id')} step {text(one, 'step')}: {_USED.get(one.get('used_replaced'), _USED[None])}"  # type: ignore[arg-type]  # true, false or null
-        for one in objects(data, "unfinished")
+        f"  unfinished {one.run_id} step {one.step}: {_USED.get(one.used_replaced, _USED[None])}"
+        for one in rotated.unfinished or ()
     ]
-    if text(data, "state") == "rotated":
+    if rotated.state == "rotated":
         lines.append(f"when it works: {door.command('secrets', 'rotate', name, '--confirm')}")
     door.out.answer("\n".join(map(safe_line, lines)))
 
 
-_USED: Final[dict[bool | None, str]] = {
+_USED: Final[dict[object, str]] = {
     True: "was given the value that is replaced",
     False: "was given another value",
     None: "was given a value; which one can't be told",
@@ -123,20 +123,20 @@ _USED: Final[dict[bool | None, str]] = {
 @name_argument
 def who_uses(door: Door, name: str) -> None:
     """Show which capabilities, files and runs use the secret NAME, and whether each run had the value that is stored now."""
-    data = plain(door.perform(service.requests.SecretUsers(name=name)))
+    data = door.perform(service.requests.SecretUsers(name=name))
     if door.out.is_json:
         door.out.object(data)
         return
     lines = [f"{name}"]
-    for label, key in (
-        ("named by the spec of", "specs"),
-        ("granted to", "grants"),
-        ("may be sent to", "hosts"),
+    for label, named in (
+        ("named by the spec of", data.specs),
+        ("granted to", data.grants),
+        ("may be sent to", data.hosts),
     ):
-        lines.append(f"  {label}: {', '.join(texts(data, key)) or '-'}")
-    lines += [f"  {text(one, 'file')}:{number(one, 'line')}" for one in objects(data, "files")]
+        lines.append(f"  {label}: {', '.join(named) or '-'}")
+    lines += [f"  {one.file}:{one.line}" for one in data.files]
     door.out.answer("\n".join(map(safe_line, lines)))
-    rows = [[safe_line(cell) for cell in _access(one)] for one in objects(data, "accesses")]
+    rows = [[safe_line(cell) for cell in _access(one)] for one in data.accesses]
     if rows:
         door.out.answer("")
         door.out.answer(
@@ -144,10 +144,10 @@ def who_uses(door: Door, name: str) -> None:
         )
 
 
-def _access(one: Object) -> list[str]:
-    current = one.get("is_current")
+def _access(one: answers.SecretAccess) -> list[str]:
+    current = one.is_current
     value = "the current one" if current is True else "another one" if current is False else "-"
-    return [text(one, "run_id"), text(one, "step"), text(one, "capability"), text(one, "outcome"), value]
+    return [one.run_id, (one.step or ""), (one.capability or ""), one.outcome, value]
 
 
 def _require_nothing(rest: tuple[str, ...]) -> None:

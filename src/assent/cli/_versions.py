@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from assent.cli._command import command
 from assent.cli._completion import complete_capability, complete_version
 from assent.cli._door import Door
-from assent.cli.terminal._json import Object, mapping, number, plain, text
 from assent.cli.terminal._style import Paint, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
+from assent.spec.json_fields import text
 from assent.spec.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 capability_argument = click.argument("capability", shell_complete=complete_capability)
 
@@ -21,25 +26,25 @@ capability_argument = click.argument("capability", shell_complete=complete_capab
 @capability_argument
 def history(door: Door, capability: str) -> None:
     """Show every version of CAPABILITY (an `id`), the newest first, and every change of its labels."""
-    data = plain(door.perform(service.requests.CapabilityHistory(capability=capability)))
+    data = door.perform(service.requests.CapabilityHistory(capability=capability))
     if door.out.is_json:
         door.out.object(data)
         return
     paint = door.out.paint()
     versions = [
         [
-            text(entry, "version"),
-            text(entry, "state"),
+            (entry.version or ""),
+            entry.state,
             safe_line(standing_words(entry)),
-            text(entry, "created_at"),
-            text(entry, "fingerprint")[:16],
+            (entry.created_at or ""),
+            entry.fingerprint[:16],
         ]
-        for entry in _objects(data, "versions")
+        for entry in data.versions
     ]
     blocks = [table(versions, head=["version", "state", "named", "recorded", "fingerprint"], paint=paint)]
     changes = [
-        [text(entry, "at"), text(entry, "label"), text(entry, "version") or "(removed)", text(entry, "by")]
-        for entry in _objects(data, "labels")
+        [entry.at, entry.label, (entry.version or "") or "(removed)", (entry.by or "")]
+        for entry in data.labels
     ]
     if changes:
         blocks.append(
@@ -57,20 +62,20 @@ def diff(door: Door, capability: str, old: str, new: str) -> None:
 
     OLD and NEW are what may stand behind the `@` of a reference: `1.2.0`, `^1`, `stable` …
     """
-    data = plain(door.perform(service.requests.CapabilityDiff(capability=capability, old=old, new=new)))
+    data = door.perform(service.requests.CapabilityDiff(capability=capability, old=old, new=new))
     if door.out.is_json:
         door.out.object(data)
     else:
         door.out.answer(diff_words(data, door.out.paint()))
 
 
-def diff_words(data: Object, paint: Paint) -> str:
+def diff_words(data: answers.CapabilityDiff, paint: Paint) -> str:
     """The difference of two versions: a line for each change, breaking ones marked and first."""
-    named = f"{text(data, 'capability')}  {text(data, 'from')} → {text(data, 'to')}"
-    changes = sorted(_objects(data, "changes"), key=lambda change: change.get("breaking") is not True)
+    named = f"{data.capability}  {data.old} → {data.new}"
+    changes = sorted(data.changes, key=lambda change: change.get("breaking") is not True)
     if not changes:
         return safe_line(f"{named}: no changes")
-    breaking = number(mapping(data, "counts"), "breaking") or 0
+    breaking = data.counts["breaking"]
     count = count_text(len(changes), "change")
     lines = [safe_line(f"{named}: {count}, {breaking or 'none'} breaking")]
     rows = [
@@ -83,10 +88,10 @@ def diff_words(data: Object, paint: Paint) -> str:
     ]
     lines.append(table(rows, paint=paint, indent="  "))
     if breaking:
-        older = text(data, "from")
+        older = data.old
         served = f"callers of {older} are served through transformers"
-        missing = f"callers of {older} can't be served: {text(data, 'missing')}"
-        lines.append(safe_line(served if data.get("served") is True else missing))
+        missing = f"callers of {older} can't be served: {data.missing}"
+        lines.append(safe_line(served if data.served else missing))
     return "\n".join(lines)
 
 
@@ -95,12 +100,12 @@ def diff_words(data: Object, paint: Paint) -> str:
 @click.argument("label")
 def label(door: Door, reference: str, label: str) -> None:
     """Put LABEL on the version that REFERENCE means (`id@1.2.0`, `id@^1` …), or move it there from another version."""
-    answer = plain(door.perform(service.requests.Label(reference=reference, label=label)))
+    answer = door.perform(service.requests.Label(reference=reference, label=label))
     if door.out.is_json:
         door.out.object(answer)
         return
-    before, version = text(answer, "before"), text(answer, "version")
-    named = f"{text(answer, 'capability')}@{version}"
+    before, version = (answer.before or ""), answer.version
+    named = f"{answer.capability}@{version}"
     moved = f", no longer {before}" if before and before != version else ""
     door.out.answer(safe_line(f"`{label}` names {named}{moved}"))
 
@@ -110,10 +115,10 @@ def label(door: Door, reference: str, label: str) -> None:
 @click.argument("label")
 def unlabel(door: Door, capability: str, label: str) -> None:
     """Take LABEL away from CAPABILITY, whichever version it names."""
-    answer = plain(door.perform(service.requests.Unlabel(capability=capability, label=label)))
+    answer = door.perform(service.requests.Unlabel(capability=capability, label=label))
     if door.out.is_json:
         door.out.object(answer)
-    elif answer.get("removed") is True:
+    elif answer.removed:
         door.out.answer(safe_line(f"`{label}` is no label of {capability} any more"))
     else:
         door.out.answer(safe_line(f"{capability} had no label `{label}`"))
@@ -137,22 +142,14 @@ def activate(door: Door, arguments: tuple[str, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say whether it could be retired.")
 def retire(door: Door, reference: str, *, dry_run: bool) -> None:
     """Retire the version that REFERENCE means: no new run can use it. Refused while anything still needs it."""
-    answer = plain(door.perform(service.requests.Retire(reference=reference, dry_run=dry_run)))
+    answer = door.perform(service.requests.Retire(reference=reference, dry_run=dry_run))
     if door.out.is_json:
         door.out.object(answer)
         return
-    named = f"{text(answer, 'capability')}@{text(answer, 'version')}"
+    named = f"{answer.capability}@{answer.version}"
     door.out.answer(safe_line(f"{named} could be retired" if dry_run else f"{named} is retired"))
 
 
-def standing_words(standing: Object) -> str:
+def standing_words(standing: answers.Standing | answers.VersionLine) -> str:
     """By what else than its number a version is named: `latest` and its labels."""
-    labels = standing.get("labels")
-    words = ["latest"] if standing.get("latest") is True else []
-    words += [str(label) for label in labels] if isinstance(labels, list) else []
-    return " ".join(words)
-
-
-def _objects(data: Object, key: str) -> list[Object]:
-    found = data.get(key)
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    return " ".join(["latest", *standing.labels] if standing.latest else standing.labels)

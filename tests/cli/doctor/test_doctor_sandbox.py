@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from assent.capabilities.area import Check
@@ -109,7 +110,7 @@ def test_settings_come_with_their_units(tmp_path: Path) -> None:
     (tmp_path / "assent.toml").write_text(text)
     settings = Settings.resolve(environ={"HOME": str(tmp_path)}, cwd=tmp_path)
     found = {one.name: one for one in settings.effective}
-    assert found["sandbox.wall"].to_json() | {"source": ""} == {
+    assert msgspec.to_builtins(found["sandbox.wall"]) | {"source": ""} == {
         "name": "sandbox.wall",
         "value": 600_000,
         "source": "",

@@ -17,11 +17,16 @@ from assent.cli.terminal._error_text import FAULTS_SHOWN, error_text
 from assent.cli.terminal._style import PLAIN, Paint, safe, safe_line, wants_colour
 from assent.cli.terminal._table import table, visible
 from assent.errors import InputError, Json
+from assent.runtime.service import answers
 from assent.spec.events.kinds import EVENT_TYPES
-from tests.support.door import RUN, approval_object, run_object
+from tests.support.door import RUN, approval_object, filled, run_object
 from tests.support.properties import holds
 
 COLOUR = Paint(enabled=True)
+
+
+def diff_text_of(data: dict[str, Json]) -> str:
+    return diff_words(filled(answers.CapabilityDiff, data), PLAIN)
 
 
 # -- safety ------------------------------------------------------------------------------------------------------------
@@ -57,7 +62,7 @@ def test_a_hostile_run_shows_its_bytes_and_obeys_none() -> None:
         steps=[step],
         error={"code": evil, "message": evil, "path": evil, "hint": evil},
     )
-    shown = result_text(run, paint=PLAIN)
+    shown = result_text(filled(answers.Run, run), paint=PLAIN)
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert "\r" not in shown
@@ -123,7 +128,13 @@ def plan_step(name: str, **fields: Json) -> dict[str, Json]:
 
 def shown_plan(*steps: dict[str, Json], detail: str | None = None) -> str:
     plan: dict[str, Json] = {"plan_id": "plan_7", "workflow": "release", "steps": [*steps], "summary": {}}
-    return plan_text(plan, paint=PLAIN, detail=detail, run="assent run plan_7", show="assent plan w.yaml")
+    return plan_text(
+        filled(answers.Plan, plan),
+        paint=PLAIN,
+        detail=detail,
+        run="assent run plan_7",
+        show="assent plan w.yaml",
+    )
 
 
 def test_a_plan_says_each_step_its_sign_and_the_summary_at_both_ends() -> None:
@@ -176,7 +187,7 @@ def test_a_change_that_deletes_is_marked_whatever_its_capability_is_called() -> 
         }
         step |= {"decision": "ALLOW", "undo": "automatic", "known": True, "changes": True}
         plan: dict[str, Json] = {"plan_id": "plan_1", "steps": [{**step, "preview": {"diff": diff}}]}
-        shown = plan_text(plan, paint=PLAIN, detail=None, run="run", show="show")
+        shown = plan_text(filled(answers.Plan, plan), paint=PLAIN, detail=None, run="run", show="show")
         assert row in shown
         assert ("1 deletion" if row.startswith("-") else "1 change") in shown
     assert (deleted(kept), deleted(kept + gone), deleted(other)) == (0, 1, 2)
@@ -208,10 +219,15 @@ def test_approvers_are_told_in_words() -> None:
         "roles": ["ops"],
         "count": 2,
         "not_requester": True,
-        "expires_ms": 3_600_000,
     }
-    assert approvers_text(approvers) == "2 of role ops, not the requester, within 1 h"
-    assert approvers_text({"kinds": ["user", "agent"], "count": 1}) == "any user or agent"
+    assert (
+        approvers_text(filled(answers.Approvers, approvers), 3_600_000)
+        == "2 of role ops, not the requester, within 1 h"
+    )
+    assert (
+        approvers_text(filled(answers.Approvers, {"kinds": ["user", "agent"], "count": 1}))
+        == "any user or agent"
+    )
 
 
 # -- events and the timeline -------------------------------------------------------------------------------------------
@@ -258,7 +274,7 @@ def test_the_timeline_tells_the_failure_first_and_then_what_happened_when() -> N
     }
     steps: list[Json] = [{"name": "a", "status": "compensated"}, {"name": "b", "status": "failed"}]
     run = run_object("rolled_back", events=[*events], principal="user:alice", error=error, steps=steps)
-    text = show_text(run, paint=PLAIN)
+    text = show_text(filled(answers.ShownRun, run), paint=PLAIN)
     lines = text.splitlines()
     assert lines[0].startswith("rolled back  release")
     assert "started 1970-01-01 00:00:01Z, took 5.0 s" in lines[0]
@@ -275,14 +291,14 @@ def test_the_timeline_tells_the_failure_first_and_then_what_happened_when() -> N
 
 def test_a_restart_is_marked_in_the_bars() -> None:
     events = [leaf(0, "step.started", "a"), leaf(500, "run.recovered"), leaf(1000, "step.succeeded", "a")]
-    text = show_text(run_object(events=[*events]), paint=PLAIN)
+    text = show_text(filled(answers.ShownRun, run_object(events=[*events])), paint=PLAIN)
     bar = next(line for line in text.splitlines() if line.strip().startswith("a  |"))
     assert bar.count("|") == 3
 
 
 def test_a_run_nobody_drives_says_so() -> None:
     run = run_object("running", owner_alive=False, events=[leaf(0, "run.created")])
-    assert "nobody drives it" in show_text(run, paint=PLAIN)
+    assert "nobody drives it" in show_text(filled(answers.ShownRun, run), paint=PLAIN)
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------
@@ -344,9 +360,15 @@ def test_a_cause_without_a_shape_of_its_own_is_still_told() -> None:
 def test_who_is_asked_sees_until_when() -> None:
     """The plan shows the limit; so must the question, as what is left of it."""
     asked = approval_object(expires_at_ms=7_200_000)
-    assert "  expires in 1 h" in approval_text(asked, paint=PLAIN, now_ms=3_600_000).splitlines()
-    assert "  has expired" in approval_text(asked, paint=PLAIN, now_ms=7_200_000).splitlines()
-    assert "expire" not in approval_text(approval_object(), paint=PLAIN, now_ms=0)
+    assert (
+        "  expires in 1 h"
+        in approval_text(filled(answers.Approval, asked), paint=PLAIN, now_ms=3_600_000).splitlines()
+    )
+    assert (
+        "  has expired"
+        in approval_text(filled(answers.Approval, asked), paint=PLAIN, now_ms=7_200_000).splitlines()
+    )
+    assert "expire" not in approval_text(filled(answers.Approval, approval_object()), paint=PLAIN, now_ms=0)
 
 
 def iterations(*statuses: str) -> list[Json]:
@@ -366,7 +388,9 @@ def test_a_failed_step_says_where_in_its_input_the_fault_is() -> None:
         "error": {"path": place},
     }
     error: dict[str, Json] = {"code": "DATA_INVALID", "message": "expecting value", "path": "call"}
-    lines = result_text(run_object("failed", steps=[step], error=error), paint=PLAIN).splitlines()
+    lines = result_text(
+        filled(answers.Run, run_object("failed", steps=[step], error=error)), paint=PLAIN
+    ).splitlines()
     assert f"  --> {place}" in lines
 
 
@@ -392,7 +416,7 @@ def test_what_a_program_said_keeps_its_lines_and_the_last_ones_are_shown() -> No
         "message": "m",
         "details": {"stderr": said, "exit_code": 3},
     }
-    lines = result_text(run_object("failed", error=error), paint=PLAIN).splitlines()
+    lines = result_text(filled(answers.Run, run_object("failed", error=error)), paint=PLAIN).splitlines()
     start = lines.index("  stderr:")
     assert lines[start - 1 : start + 3] == [
         "  exit_code: 3",
@@ -427,7 +451,7 @@ def test_a_plan_shows_the_last_words_of_a_program_that_would_fail() -> None:
 
 def test_iterations_that_went_alike_share_a_line_and_a_failure_never_does() -> None:
     steps = [*iterations(*["succeeded"] * 9, "failed", "failed", "skipped"), *iterations("succeeded")]
-    lines = result_text(run_object("failed", steps=steps), paint=PLAIN).splitlines()
+    lines = result_text(filled(answers.Run, run_object("failed", steps=steps)), paint=PLAIN).splitlines()
     rows = [line.split() for line in lines if "stamp" in line]
     assert [row[: row.index("io.fs.write_file")] for row in rows] == [
         ["stamp[0..8]", "9", "\u00d7", "succeeded"],
@@ -519,11 +543,11 @@ def test_a_difference_names_what_breaks_first_and_says_who_is_served() -> None:
         "served": False,
         "missing": "nothing leads there",
     }
-    lines = diff_words(data, PLAIN).splitlines()
+    lines = diff_text_of(data).splitlines()
     assert lines[0] == "a.b  1.0.0 → 2.0.0: 2 changes, 1 breaking"
     assert lines[1].split() == ["!", "parameters.name", "it", "was", "string"]
     assert lines[-1] == "callers of 1.0.0 can't be served: nothing leads there"
-    assert "are served through transformers" in diff_words({**data, "served": True}, PLAIN)
+    assert "are served through transformers" in diff_text_of({**data, "served": True})
     harmless: dict[str, Json] = {**data, "changes": changes[:1], "counts": {"breaking": 0, "compatible": 1}}
-    assert diff_words(harmless, PLAIN).splitlines()[0] == "a.b  1.0.0 → 2.0.0: 1 change, none breaking"
-    assert len(diff_words(harmless, PLAIN).splitlines()) == 2
+    assert diff_text_of(harmless).splitlines()[0] == "a.b  1.0.0 → 2.0.0: 1 change, none breaking"
+    assert len(diff_text_of(harmless).splitlines()) == 2

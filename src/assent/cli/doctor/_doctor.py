@@ -15,13 +15,13 @@ from assent.cli._exit import FAILED, OK
 from assent.cli.doctor import _hands as hands
 from assent.cli.doctor._plugins import reach_checks
 from assent.cli.doctor._secrets import is_within, secret_checks
-from assent.cli.terminal._json import compact, plain
 from assent.cli.terminal._style import safe, safe_line
 from assent.cli.terminal._table import table
-from assent.errors import AssentError, Json
+from assent.errors import AssentError
 from assent.runtime import service
 from assent.runtime.settings.effective import Effective, Settings
 from assent.spec.durations import write_duration
+from assent.spec.json_fields import compact
 from assent.spec.sizes import size_text
 
 
@@ -35,8 +35,8 @@ def doctor(door: Door) -> int:
     if door.out.is_json:
         door.out.object(
             {
-                "settings": [setting.to_json() for setting in settings.effective],
-                "checks": [check.to_json() for check in checks],
+                "settings": settings.effective,
+                "checks": checks,
                 "health": health,
             }
         )
@@ -198,7 +198,7 @@ def _public_key(door: Door) -> Check:
         return Check("public key", "ok", "not there yet: the first run makes it")
 
 
-def _application(door: Door) -> tuple[dict[str, Json] | None, Check]:
+def _application(door: Door) -> tuple[service.answers.Health | None, Check]:
     """How the process that owns the state says it is, as data and as a check. Nobody is started to be asked."""
     name = "application"
     try:
@@ -209,7 +209,7 @@ def _application(door: Door) -> tuple[dict[str, Json] | None, Check]:
         return None, Check(name, "ok", "nobody to ask: no process serves this state")
     ill = [f"{part}: {one.detail or one.status}" for part, one in found.parts.items() if one.status != "ok"]
     status = {"ok": "ok", "degraded": "warning"}.get(found.status, "fault")
-    return plain(found), Check(name, status, "; ".join(ill) or f"all {len(found.parts)} ok")
+    return found, Check(name, status, "; ".join(ill) or f"all {len(found.parts)} ok")
 
 
 def _runs(door: Door) -> Check:

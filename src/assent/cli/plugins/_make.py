@@ -13,9 +13,9 @@ from assent.cli._completion import complete_plugin
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli.plugins._trust import plugins_of
-from assent.cli.terminal._json import objects, text
 from assent.cli.terminal._style import safe, safe_line
 from assent.errors import AssentError, Json
+from assent.spec.json_fields import objects, text
 from assent.spec.sizes import count_text
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+import msgspec
 
 from assent.cli._command import command
 from assent.cli._completion import complete_plugin
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, REFUSED
 from assent.cli.plugins._inspect import manifest_text
-from assent.cli.terminal._json import plain
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint, safe_line
 from assent.cli.terminal._table import table
@@ -37,7 +37,7 @@ def list_(door: Door) -> None:
     """List the plugins that were found or are trusted, and how each stands. Nothing of them is imported here."""
     found = door.perform(service.requests.Plugins(with_ledger=True)).plugins
     if door.out.is_json:
-        door.out.object([plain(one) for one in found])
+        door.out.object(found)
         return
     if not found:
         door.out.note("no plugin was found: name one under `[plugins] paths` in assent.toml, or install one")
@@ -178,7 +178,7 @@ def health(door: Door, plugin: str | None) -> int:
     """Load the trusted plugins (or the one called NAME) and ask each how it is; it has 5 seconds. Exit 1 when one failed."""
     found = door.perform(service.requests.PluginsHealth(name=plugin)).plugins
     if door.out.is_json:
-        door.out.object([plain(one) for one in found])
+        door.out.object(found)
     else:
         paint = door.out.paint()
         styles = {"ok": "green", "degraded": "yellow", "failed": "red"}
@@ -246,7 +246,7 @@ def left_out(door: Door, error: AssentError) -> list[AssentError]:
 
 def error_of(fault: service.answers.Fault) -> AssentError:
     """An error that the service told of."""
-    return AssentError.from_dict(plain(fault))
+    return AssentError.from_dict(msgspec.to_builtins(fault))
 
 
 def _reworded(fault: AssentError, message: str) -> AssentError:

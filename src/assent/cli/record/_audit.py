@@ -6,7 +6,7 @@ import shlex
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,12 +15,15 @@ from assent.cli._command import command, group
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
-from assent.cli.terminal._json import Object, mapping, number, objects, plain, text, texts
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
 from assent.spec.durations import DAY_MS, parse_duration_ms
+from assent.spec.json_fields import text, texts, written
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 _AGO_MS_MAX: Final = 1_000_000 * DAY_MS
 
@@ -69,11 +72,10 @@ def log(
     )
     paint = door.out.paint()
     for entry in door.stream(wanted):
-        line = plain(entry)
         if door.out.is_json:
-            door.out.object(line)
+            door.out.object(entry)
         else:
-            door.out.answer(_log_line(line, paint))
+            door.out.answer(_log_line(entry, paint))
         if door.out.is_closed:
             return
 
@@ -92,10 +94,10 @@ def _since_ms(value: str) -> int:
     return int(aware.timestamp() * 1000)
 
 
-def _log_line(line: Object, paint: Paint) -> str:
+def _log_line(line: answers.LogLine, paint: Paint) -> str:
     from assent.cli.runs._timeline import time_text
 
-    event = mapping(line, "event")
+    event = line.event
     rule = text(event, "rule")
     said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
     if text(event, "kind").startswith("capability."):
@@ -105,13 +107,13 @@ def _log_line(line: Object, paint: Paint) -> str:
     if text(event, "kind") == "release.registered":
         said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
     columns = [
-        f"{number(line, 'seq') or 0:>6}",
-        paint(time_text(number(line, "at_ms") or 0), "dim"),
-        f"{text(line, 'run_id') or '-':<30}",
-        f"{safe_line(text(line, 'kind')):<22}",
+        f"{line.seq:>6}",
+        paint(time_text(line.at_ms), "dim"),
+        f"{line.run_id or '-':<30}",
+        f"{safe_line(line.kind):<22}",
         f"{safe_line(text(event, 'step')):<12}",
-        f"{safe_line(text(line, 'principal')):<12}",
-        f"{safe_line(text(line, 'capability')):<16}",
+        f"{safe_line(line.principal or ''):<12}",
+        f"{safe_line(line.capability or ''):<16}",
         safe_line(" ".join(word for word in (*said, f"rule {rule}" if rule else "") if word)),
     ]
     return "  ".join(columns).rstrip()
@@ -139,17 +141,16 @@ def verify(door: Door, checkpoint: str | None, key: str | None, folder: Path | N
             raise InputError(
                 "USAGE_INVALID", "an export has its own checkpoint", hint="leave `--checkpoint` out"
             )
-        report = plain(
-            door.perform(service.requests.VerifyExport(folder=str(door.cwd / folder), key=_key(door, key)))
+        report = door.perform(
+            service.requests.VerifyExport(folder=str(door.cwd / folder), key=_key(door, key))
         )
     else:
-        report = plain(door.perform(service.requests.VerifyLedger(checkpoint=kept, key=_key(door, key))))
-    is_good = report.get("ok") is True
+        report = door.perform(service.requests.VerifyLedger(checkpoint=kept, key=_key(door, key)))
     if door.out.is_json:
         door.out.object(report)
     else:
         door.out.answer(verify_text(report, paint=door.out.paint()))
-    return OK if is_good else UNVERIFIED
+    return OK if report.ok else UNVERIFIED
 
 
 def _key(door: Door, key: str | None) -> str | None:
@@ -160,15 +161,15 @@ def _key(door: Door, key: str | None) -> str | None:
     return read_text(path, what="the key").strip() if path.is_file() else key
 
 
-def verify_text(report: Object, *, paint: Paint) -> str:
+def verify_text(report: answers.Verified, *, paint: Paint) -> str:
     """What was checked, and first of all what is wrong."""
-    size = text(report, "size", "0")
-    if report.get("ok") is True:
-        lines = [f"{paint('verified', 'green')}  {size} entries, root {text(report, 'root')}"]
+    size = report.size
+    if report.ok:
+        lines = [f"{paint('verified', 'green')}  {size} entries, root {report.root}"]
     else:
         lines = [f"{paint('NOT VERIFIED', 'red')}"]
-        for fault in objects(report, "faults"):
-            seq, last = number(fault, "seq"), number(fault, "last")
+        for fault in report.faults:
+            seq, last = fault.seq, fault.last
             place = (
                 ""
                 if seq is None
@@ -176,34 +177,31 @@ def verify_text(report: Object, *, paint: Paint) -> str:
                 if last in (None, seq)
                 else f"between entries {seq} and {last}"
             )
-            lines.append(
-                f"  {place + ': ' if place else ''}{safe(text(fault, 'message'))}   [{text(fault, 'code')}]"
-            )
+            lines.append(f"  {place + ': ' if place else ''}{safe(fault.message)}   [{fault.code}]")
         lines.append(f"  before that: {size} as recorded")
+    kept = report.kept_size
     facts = [
-        ("origin", text(report, "origin")),
-        ("checkpoints", text(report, "checkpoints")),
-        ("signed", f"{text(report, 'signed')} entries" if text(report, "signed") else ""),
+        ("origin", report.origin),
+        ("checkpoints", report.checkpoints),
+        ("signed", f"{report.signed} entries"),
         ("unsigned", _tail_text(report)),
-        (
-            "kept elsewhere",
-            f"{text(report, 'kept_size')} entries are the same" if text(report, "kept_size") else "",
-        ),
-        ("payloads", text(report, "payloads")),
-        ("blobs", text(report, "blobs")),
-        ("erased", text(report, "erased") if number(report, "erased") else ""),
-        ("rows", text(report, "rows")),
+        ("kept elsewhere", None if kept is None else f"{kept} entries are the same"),
+        ("payloads", report.payloads),
+        ("blobs", report.blobs),
+        ("erased", report.erased or None),
+        ("rows", report.rows),
     ]
-    lines += [paint(f"  {name:<15} {safe_line(value)}", "dim") for name, value in facts if value]
+    told = [(name, value) for name, value in facts if value is not None]
+    lines += [paint(f"  {name:<15} {safe_line(str(value))}", "dim") for name, value in told]
     return "\n".join(lines)
 
 
-def _tail_text(report: Object) -> str:
+def _tail_text(report: answers.Verified) -> str | None:
     """What is known of the entries that no checkpoint covers."""
-    newer = number(report, "unsigned")
+    newer = report.unsigned
     if not newer:
-        return ""
-    match mapping(report, "tail").get("authenticated"):
+        return None
+    match report.tail.authenticated:
         case True:
             return f"{newer} newer entries: the ledger's key vouches for them; sealed by the next owner"
         case None:
@@ -246,16 +244,15 @@ def prove(door: Door, seq: int, output: Path | None) -> None:
 def verify_proof(door: Door, file: str, key: str) -> None:
     """Check the proof in FILE with the ledger's public key, and print the entry that it proves. No state is needed."""
     proof = read_text(door.cwd / file, what="the proof")
-    proved = plain(door.perform(service.requests.VerifyProof(proof=proof, key=_key(door, key) or "")))
+    proved = door.perform(service.requests.VerifyProof(proof=proof, key=_key(door, key) or ""))
     if door.out.is_json:
         door.out.object(proved)
         return
-    where = f"entry {text(proved, 'index')} of {text(proved, 'size')} in {safe_line(text(proved, 'origin'))}"
-    stream, n = text(proved, "stream"), number(proved, "n")
-    if stream and n is not None:
-        where += f", number {n} of {safe_line(stream)}"
-    door.out.answer(f"{door.out.paint()('proved', 'green')}  {where}, root {text(proved, 'root')}")
-    door.out.answer(safe(text(proved, "entry")))
+    where = f"entry {proved.index} of {proved.size} in {safe_line(proved.origin)}"
+    if proved.stream and proved.n is not None:
+        where += f", number {proved.n} of {safe_line(proved.stream)}"
+    door.out.answer(f"{door.out.paint()('proved', 'green')}  {where}, root {proved.root}")
+    door.out.answer(safe(written(proved.entry)))
 
 
 @command("export", short_help="Write the ledger out, verifiable elsewhere.")
@@ -264,7 +261,7 @@ def export(door: Door, folder: Path) -> None:
     """Write the entries, checkpoints and the public key to DIR; `assent audit verify --export DIR` checks them anywhere."""
     written = door.perform(service.requests.Export(folder=str(folder), base=str(door.cwd)))
     if door.out.is_json:
-        door.out.object(plain(written))
+        door.out.object(written)
     else:
         door.out.answer(f"wrote {folder}")
     door.out.note(f"check it: {door.command('audit', 'verify', '--export', str(folder))}")
@@ -284,11 +281,11 @@ def erase(door: Door, run_id: str) -> int:
         if (read_line(f"{question} [y/N]: ") or "").strip().lower() not in ("y", "yes"):
             door.out.note("nothing was erased")
             return OK
-    result = plain(door.perform(service.requests.Erase(run=run_id)))
+    result = door.perform(service.requests.Erase(run=run_id))
     if door.out.is_json:
         door.out.object(result)
     else:
-        door.out.answer(f"erased {text(result, 'erased')} payloads of {run_id}")
+        door.out.answer(f"erased {result.erased} payloads of {run_id}")
     return OK
 
 
@@ -311,12 +308,12 @@ def accept(door: Door, start: int) -> int:
         if (read_line(f"type {start} to accept them as they are: ") or "").strip() != str(start):
             door.out.note("nothing was accepted")
             return OK
-    result = plain(door.perform(service.requests.AcceptTail(start=start)))
+    result = door.perform(service.requests.AcceptTail(start=start))
     if door.out.is_json:
         door.out.object(result)
         return OK
-    door.out.answer(f"accepted {text(result, 'entries')} entries from {start} on, in doubt")
-    for run in texts(result, "runs"):
+    door.out.answer(f"accepted {result.entries} entries from {start} on, in doubt")
+    for run in result.runs:
         door.out.answer(f"  look at {run}: {door.command('show', run)}")
     return OK
 

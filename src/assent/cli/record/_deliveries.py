@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from assent.cli._command import Group, command, pass_door
 from assent.cli._door import Door
-from assent.cli.terminal._json import Object, number, plain, text
 from assent.cli.terminal._style import safe_line
 from assent.runtime import service
 from assent.spec.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 STATUSES: Final = ("pending", "delivered", "failed", "cancelled")
 _STYLES: Final = {"pending": "yellow", "delivered": "green", "failed": "red", "cancelled": "dim"}
@@ -21,34 +23,33 @@ _STYLES: Final = {"pending": "yellow", "delivered": "green", "failed": "red", "c
 @click.argument("delivery")
 def retry(door: Door, delivery: str) -> None:
     """Attempt DELIVERY (an id) now, one that waits or one that failed for good, and say what came of it."""
-    _answer(door, plain(door.perform(service.requests.RetryDelivery(delivery=delivery))))
+    _answer(door, door.perform(service.requests.RetryDelivery(delivery=delivery)))
 
 
 @command("cancel", short_help="Attempt a delivery no more.")
 @click.argument("delivery")
 def cancel(door: Door, delivery: str) -> None:
     """Attempt DELIVERY (an id) no more. What an earlier attempt has sent is not taken back: for that, undo its run."""
-    _answer(door, plain(door.perform(service.requests.CancelDelivery(delivery=delivery))))
+    _answer(door, door.perform(service.requests.CancelDelivery(delivery=delivery)))
 
 
-def _answer(door: Door, found: Object) -> None:
+def _answer(door: Door, found: answers.Delivery) -> None:
     if door.out.is_json:
-        door.out.object(dict(found))
+        door.out.object(found)
     else:
-        door.out.answer(safe_line(f"{text(found, 'id')}: {text(found, 'status')}{_rest(found)}"))
+        door.out.answer(safe_line(f"{found.id}: {found.status}{_rest(found)}"))
 
 
-def _rest(found: Object) -> str:
-    count = number(found, "attempts") or 0
+def _rest(found: answers.Delivery) -> str:
+    count = found.attempts
     parts = [count_text(count, "attempt"), _reason(found)]
-    if text(found, "next_at"):
-        parts.append(f"next at {text(found, 'next_at')}")
+    if found.next_at:
+        parts.append(f"next at {found.next_at}")
     return ", ".join(["", *(part for part in parts if part)])
 
 
-def _reason(found: Object) -> str:
-    status = text(found, "http_status")
-    return f"HTTP {status}" if status else text(found, "code")
+def _reason(found: answers.Delivery) -> str:
+    return f"HTTP {found.http_status}" if found.http_status else (found.code or "")
 
 
 @click.pass_context
@@ -58,9 +59,9 @@ def _list(door: Door, ctx: click.Context, status: str | None, limit: int | None)
     if ctx.invoked_subcommand is not None:
         return
     asked = service.requests.Deliveries(status=status, limit=limit)
-    found = [plain(one) for one in door.perform(asked).deliveries]
+    found = door.perform(asked).deliveries
     if door.out.is_json:
-        door.out.object([*found])
+        door.out.object(found)
         return
     if not found:
         door.out.note("no deliveries")
@@ -70,14 +71,14 @@ def _list(door: Door, ctx: click.Context, status: str | None, limit: int | None)
     paint = door.out.paint()
     rows = [
         [
-            text(one, "id"),
-            paint(text(one, "status"), _STYLES.get(text(one, "status"))),
-            safe_line(text(one, "endpoint")),
-            safe_line(text(one, "type")),
-            text(one, "attempts"),
+            one.id,
+            paint(one.status, _STYLES.get(one.status)),
+            safe_line(one.endpoint),
+            safe_line(one.type),
+            str(one.attempts),
             _reason(one),
-            text(one, "next_at") or text(one, "ended_at"),
-            text(one, "run_id"),
+            one.next_at or one.ended_at or "",
+            one.run_id,
         ]
         for one in found
     ]

@@ -10,7 +10,6 @@ from assent.cli._exit import exit_code
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._prompt import Answer, ask
 from assent.cli.runs._result_text import is_cut, result_text
-from assent.cli.terminal._json import Object, mapping, objects, plain, text
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime import service
 
@@ -56,30 +55,33 @@ def drive(
     if result.status == "waiting" and wait_ms is not None:
         result = _follow(door, result.run_id, wait_ms)
     answer(door, result)
-    return exit_code(plain(result), operation)
+    return exit_code(result, operation)
 
 
-def answer(door: Door, run: service.answers.Run, asked: Iterable[Object] | None = None) -> None:
+def answer(
+    door: Door, run: service.answers.Run, asked: Iterable[service.answers.Approval] | None = None
+) -> None:
     """The run as the command's answer, and how to go on when it waits or needs somebody; `asked` as for `tell_next`."""
-    result = plain(run)
     if door.out.is_json:
-        door.out.object(result)
+        door.out.object(run)
     else:
-        door.out.answer(result_text(result, paint=door.out.paint()))
-        if is_cut(result):
-            door.out.note(f"all of the outputs: {door.command('show', text(result, 'run_id'), '--json')}")
-    tell_next(door, result, asked)
+        door.out.answer(result_text(run, paint=door.out.paint()))
+        if is_cut(run):
+            door.out.note(f"all of the outputs: {door.command('show', run.run_id, '--json')}")
+    tell_next(door, run, asked)
 
 
-def tell_next(door: Door, run: Object, asked: Iterable[Object] | None = None) -> None:
+def tell_next(
+    door: Door, run: service.answers.Run, asked: Iterable[service.answers.Approval] | None = None
+) -> None:
     """The exact commands that would go on, to stderr. `asked`: what the run waits for, where that is known already."""
-    status, run_id = text(run, "status"), text(run, "run_id")
+    status, run_id = run.status, run.run_id
     if status == "waiting":
         from assent.cli.runs._plan_text import approvers_text
 
         for approval in pending(door, run_id) if asked is None else asked:
-            step, digest = text(approval, "step"), text(approval, "digest")
-            who = approvers_text(mapping(approval, "approvers"))
+            step, digest = approval.step, approval.digest
+            who = approvers_text(approval.approvers)
             # Who typed the command may be nobody who may type the next one.
             by = "" if who == "any user" else f" by {who}"
             door.out.note(f"waiting for approval of `{step}`{by}:")
@@ -88,28 +90,24 @@ def tell_next(door: Door, run: Object, asked: Iterable[Object] | None = None) ->
     elif status == "needs_attention":
         door.out.note(f"to look: {door.command('show', run_id)}")
         door.out.note(f"to try again: {door.command('resume', run_id)}")
-        unsettled = [
-            text(step, "name")
-            for step in objects(run, "steps")
-            if text(step, "status") in ("in_doubt", "compensation_failed")
-        ]
+        unsettled = [step.name for step in run.steps if step.status in ("in_doubt", "compensation_failed")]
         for step in unsettled[:_SHOWN_MAX]:
             door.out.note(
                 f"to settle it: {door.command('resolve', run_id, step)} --happened|--not-happened|--compensated|--abandon"
             )
         if len(unsettled) > _SHOWN_MAX:
             door.out.note(f"and {len(unsettled) - _SHOWN_MAX} more steps like these")
-    elif status == "running" and run["workflow"] is None and run["error"] is None:
+    elif status == "running" and run.workflow is None and run.error is None:
         # Nothing of an open session is left to resume: it waits for steps that its program may never ask for.
         door.out.note(
             f"an open session; to end it and take back what it did: {door.command('cancel', run_id)}"
         )
 
 
-def pending(door: Door, run_id: str | None = None) -> list[Object]:
+def pending(door: Door, run_id: str | None = None) -> list[service.answers.Approval]:
     """What the run waits for, or all that waits. Never fails: it is advice beside an answer."""
     try:
-        return [plain(item) for item in door.perform(service.requests.Approvals(run=run_id)).approvals]
+        return door.perform(service.requests.Approvals(run=run_id)).approvals
     except AssentError:
         return []
 
@@ -123,7 +121,7 @@ def _ask_next(
     """The request that follows from the person's answer to the next question, or None for later."""
     run_id = result.run_id
     for approval in pending(door, run_id):
-        digest = text(approval, "digest")
+        digest = approval.digest
         if digest in answered:
             continue
         answered.add(digest)
@@ -137,9 +135,9 @@ def _ask_next(
 
 
 def _request(
-    run_id: str, approval: Object, given: Answer
+    run_id: str, approval: service.answers.Approval, given: Answer
 ) -> service.requests.Driving[service.answers.Run] | None:
-    step, digest = text(approval, "step"), text(approval, "digest")
+    step, digest = approval.step, approval.digest
     if given.word == "approve":
         return service.requests.Approve(run=run_id, step=step, digest=digest)
     if given.word == "reject":
@@ -158,6 +156,8 @@ def _note_refusal(door: Door, error: AssentError) -> None:
 
 def _follow(door: Door, run_id: str, wait_ms: int) -> service.answers.Run:
     """The run once it neither waits nor runs, or when the time is up. The state is only read meanwhile."""
+    import msgspec  # `assent run --help` does without it
+
     progress = Progress(door.out)
     shown = door.perform(service.requests.Show(run=run_id))
     door.out.note(f"waiting; Ctrl-C leaves the run as it is ({door.command('show', run_id)})")
@@ -165,7 +165,7 @@ def _follow(door: Door, run_id: str, wait_ms: int) -> service.answers.Run:
     for event in door.stream(
         service.requests.Events(run=run_id, since=len(shown.events), within_ms=within_ms)
     ):
-        progress(plain(event))
+        progress(msgspec.to_builtins(event))
     return as_driven(door.perform(service.requests.Show(run=run_id)))
 
 

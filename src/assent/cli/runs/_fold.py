@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from itertools import groupby
-from typing import Final
-
-from assent.cli.terminal._json import Object, text
+from typing import Final, Protocol, TypeVar
 
 _ITERATION: Final = re.compile(r"(?P<step>[^\[\]]+)\[(?P<index>[0-9]+)\]\Z")
 
 TIMES: Final = "\N{MULTIPLICATION SIGN}"
 """Stands between how many there are and what they are."""
+
+
+class Step(Protocol):
+    """A step of a run or of a plan."""
+
+    @property
+    def name(self) -> str: ...
+
+
+S = TypeVar("S", bound=Step)
 
 
 def iterated(name: str) -> str:
@@ -21,21 +29,21 @@ def iterated(name: str) -> str:
     return found["step"] if found else ""
 
 
-def folded(steps: list[Object], alike: Callable[[Object], Hashable | None]) -> list[list[Object]]:
+def folded(steps: list[S], alike: Callable[[S], Hashable | None]) -> list[list[S]]:
     """The steps in their order, those together that are iterations of one step and `alike`; None is like nothing."""
 
-    def key(numbered: tuple[int, Object]) -> Hashable:
+    def key(numbered: tuple[int, S]) -> Hashable:
         number, step = numbered
         likeness = alike(step)
-        step_name = iterated(text(step, "name"))
+        step_name = iterated(step.name)
         return number if likeness is None or not step_name else (step_name, likeness)
 
     return [[step for _number, step in group] for _key, group in groupby(enumerate(steps), key)]
 
 
-def folded_name(group: list[Object]) -> str:
+def folded_name(group: Sequence[Step]) -> str:
     """`stamp[0..180]`, or the name of the one step."""
-    first, last = text(group[0], "name"), text(group[-1], "name")
+    first, last = group[0].name, group[-1].name
     if len(group) == 1:
         return first
     return f"{first.removesuffix(']')}..{last.rpartition('[')[2]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,6 @@ from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli.runs._drive import tell_next
-from assent.cli.terminal._json import Object, indented, number, objects, plain, text
 from assent.cli.terminal._style import STATUS_STYLE, safe_line
 from assent.errors import InputError, WorldError
 from assent.runtime import service
@@ -26,9 +26,9 @@ RUNS_SHOWN: Final = 50
 """Runs that are listed when nobody says how many."""
 
 
-def _unnamed(run: Object) -> str:
+def _unnamed(run: service.answers.RunLine) -> str:
     """What stands for a run that no workflow names: a session, or a call that ended before its step began."""
-    return "session" if text(run, "mode") == "session" else "call"
+    return "session" if run.mode == "session" else "call"
 
 
 @command("runs", short_help="List the runs.")
@@ -51,44 +51,35 @@ def _unnamed(run: Object) -> str:
 def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) -> None:
     """List the runs, newest last."""
     answer = door.perform(service.requests.Runs(status=status, limit=limit, before=before))
-    found = [plain(run) for run in answer.runs]
+    found = answer.runs
     if answer.before is not None:
         asked = [word for one in status for word in ("--status", one)]
         if limit != RUNS_SHOWN:
             asked += ["--limit", str(limit)]
         door.out.note(f"there are older ones: {door.command('runs', *asked, '--before', answer.before)}")
     if door.out.is_json:
-        door.out.object([*found])
+        door.out.object(found)
         return
     if not found:
         door.out.note("no runs")
         return
+    from assent.cli.runs._timeline import time_text
     from assent.cli.terminal._table import table
 
     paint = door.out.paint()
     rows = [
         [
-            text(run, "run_id"),
-            paint(text(run, "status").replace("_", " "), STATUS_STYLE.get(text(run, "status"))),
-            safe_line(text(run, "workflow") or text(run, "capability") or _unnamed(run)),
-            started(run),
-            safe_line(text(run, "principal")),
-            text(run, "code"),
+            run.run_id,
+            paint(run.status.replace("_", " "), STATUS_STYLE.get(run.status)),
+            safe_line((run.workflow or "") or (run.capability or "") or _unnamed(run)),
+            time_text(run.started_at_ms),
+            safe_line(run.principal),
+            (run.code or ""),
         ]
         for run in found
     ]
     head = ["run", "status", "workflow or call", "started", "principal", "code"]
     door.out.answer(table(rows, head=head, paint=paint))
-
-
-def started(run: Object) -> str:
-    """When the run began, as text: the runtime says it as text, or in milliseconds."""
-    from assent.cli.runs._timeline import time_text
-
-    ms = number(run, "started_at")
-    if ms is None:
-        ms = number(run, "started_at_ms")
-    return time_text(ms) if ms is not None else text(run, "started_at")
 
 
 @command("show", short_help="Show a run: failure first, then its timeline.")
@@ -122,12 +113,12 @@ def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None,
         parts = door.stream(service.requests.Attachment(run=run_id, digest=attachment))
         door.out.data(part.data for part in parts)
         return
-    found = plain(door.perform(service.requests.Show(run=run_id)))
+    found = door.perform(service.requests.Show(run=run_id))
     if step is not None:
         _show_output(door, found, step)
         return
     if snapshot is not None:
-        data = door.perform(service.requests.Snapshot(run=text(found, "run_id"))).data
+        data = door.perform(service.requests.Snapshot(run=found.run_id)).data
         if str(snapshot) == "-":
             door.out.answer(data.decode())
             return
@@ -141,17 +132,17 @@ def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None,
     tell_next(door, found)
 
 
-def _show_output(door: Door, run: Object, name: str) -> None:
+def _show_output(door: Door, run: service.answers.Run, name: str) -> None:
     """One step's output and nothing else: indented for a person, in one line for a program."""
-    steps = {text(one, "name"): one for one in objects(run, "steps")}
+    steps = {one.name: one for one in run.steps}
     if name not in steps:
         names = ", ".join(f"`{known}`" for known in steps) or "none"
         raise InputError("USAGE_INVALID", f"the run has no step `{name}`", hint=f"steps: {names}")
-    output = steps[name].get("output")
+    output = steps[name].gave
     if door.out.is_json:
         door.out.object(output)
     else:
-        door.out.answer(indented(output))
+        door.out.answer(json.dumps(output, indent=2))
 
 
 def _write(door: Door, path: Path, data: bytes) -> None:

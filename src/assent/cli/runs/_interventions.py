@@ -11,7 +11,6 @@ from assent.cli._exit import exit_code
 from assent.cli.runs._drive import answer, drive, pending, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import wait_option
-from assent.cli.terminal._json import Object, number, plain, text
 from assent.cli.terminal._style import RISK_STYLE, safe_line
 from assent.errors import InputError, Json
 from assent.runtime import service
@@ -23,39 +22,37 @@ run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_r
 @click.option("--diff", is_flag=True, help="Show what each would change.")
 def approvals(door: Door, *, diff: bool) -> None:
     """List what waits for a person, with the digest that binds what would run."""
-    found = [plain(item) for item in door.perform(service.requests.Approvals()).approvals]
+    found = door.perform(service.requests.Approvals()).approvals
     if door.out.is_json:
-        door.out.object([*found])
+        door.out.object(found)
         return
     if not found:
         door.out.note("nothing waits for an approval")
         return
     paint = door.out.paint()
     if diff:
-        from assent.cli.runs._prompt import approval_text
+        from assent.cli.runs._prompt import approval_text, diff_of
         from assent.cli.terminal._diff import diff_text
         from assent.system import SystemClock
 
         now_ms = SystemClock().now_ms()
 
         for item in found:
-            preview = item.get("preview")
-            change = text(preview, "diff") if isinstance(preview, dict) else ""
-            door.out.answer(f"{text(item, 'run_id')}\n{approval_text(item, paint=paint, now_ms=now_ms)}")
-            door.out.answer(f"{diff_text(change, paint=paint, indent='  ')}\n")
+            door.out.answer(f"{item.run_id}\n{approval_text(item, paint=paint, now_ms=now_ms)}")
+            door.out.answer(f"{diff_text(diff_of(item), paint=paint, indent='  ')}\n")
         return
     from assent.cli.terminal._table import table
 
     rows = [
         [
-            text(item, "run_id"),
-            safe_line(text(item, "step")),
-            safe_line(text(item, "capability")),
-            paint(text(item, "risk_level"), RISK_STYLE.get(text(item, "risk_level"))),
-            safe_line(text(item, "rule")),
-            safe_line(text(item, "requester")),
+            item.run_id,
+            safe_line(item.step),
+            safe_line(item.capability),
+            paint(item.risk_level, RISK_STYLE.get(item.risk_level)),
+            safe_line(item.rule),
+            safe_line(item.requester),
             _expiry(item),
-            text(item, "digest"),
+            item.digest,
         ]
         for item in found
     ]
@@ -65,13 +62,10 @@ def approvals(door: Door, *, diff: bool) -> None:
     door.out.note(f"to decide: {door.command('approve', 'RUN', 'STEP', '--digest', 'DIGEST')}")
 
 
-def _expiry(item: Object) -> str:
+def _expiry(item: service.answers.Approval) -> str:
     from assent.cli.runs._timeline import time_text
 
-    ms = number(item, "expires_at")
-    if ms is None:
-        ms = number(item, "expires_at_ms")
-    return time_text(ms) if ms is not None else text(item, "expires_at")
+    return "" if item.expires_at_ms is None else time_text(item.expires_at_ms)
 
 
 @command("approve", short_help="Approve a waiting step; the run goes on.")
@@ -87,10 +81,8 @@ def approve(door: Door, run_id: str, step: str | None, digest: str | None, wait:
     wait_ms = read_wait(wait)
     if digest is None:
         for item in pending(door, run_id):
-            if step in (None, text(item, "step")):
-                door.out.note(
-                    f"approving `{safe_line(text(item, 'step'))}`, digest {text(item, 'digest')} (not confirmed)"
-                )
+            if step in (None, item.step):
+                door.out.note(f"approving `{safe_line(item.step)}`, digest {item.digest} (not confirmed)")
     return drive(door, service.requests.Approve(run=run_id, step=step, digest=digest), wait_ms=wait_ms)
 
 
@@ -162,4 +154,4 @@ def resolve(door: Door, /, *, run_id: str, step: str, output: str | None, **said
 def _settle(door: Door, request: service.requests.Driving[service.answers.Run]) -> int:
     result = door.perform(request, Progress(door.out))
     answer(door, result)
-    return exit_code(plain(result), door.operation or "")
+    return exit_code(result, door.operation or "")

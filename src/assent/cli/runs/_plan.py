@@ -10,7 +10,6 @@ from assent.cli._door import Door
 from assent.cli._exit import OK, plan_exit_code
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._workflow import plan_request
-from assent.cli.terminal._json import objects, plain, text
 from assent.errors import InputError
 
 __all__ = ["plan"]
@@ -43,9 +42,9 @@ def plan(
     the change as a diff. The plan is kept: `assent run PLAN` runs exactly this, once.
     """
     request = plan_request(door, file, inputs, execute_captured=execute_captured)
-    made = plain(door.perform(request, Progress(door.out)))
-    if detail is not None and detail not in [text(step, "name") for step in objects(made, "steps")]:
-        names = ", ".join(text(step, "name") for step in objects(made, "steps"))
+    made = door.perform(request, Progress(door.out))
+    if detail is not None and detail not in [step.name for step in made.steps]:
+        names = ", ".join(step.name for step in made.steps)
         raise InputError("USAGE_INVALID", f"the plan has no step `{detail}`", hint=f"steps: {names}")
     if door.out.is_json:
         door.out.object(made)
@@ -54,6 +53,6 @@ def plan(
 
         flags = ["--execute-captured"] if execute_captured else []
         again = door.command("plan", file, *inputs, *flags)
-        go_on = door.command("run", text(made, "plan_id"))
+        go_on = door.command("run", made.plan_id)
         door.out.answer(plan_text(made, paint=door.out.paint(), detail=detail, run=go_on, show=again))
     return plan_exit_code(made) if exit_code else OK

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from assent.cli.runs._fold import iterated
-from assent.cli.terminal._json import Object, mapping, number, text
 from assent.cli.terminal._output import Output
 from assent.cli.terminal._style import safe_line
 from assent.errors import Json
+from assent.spec.json_fields import Object, mapping, number, text
 from assent.spec.sizes import count_text
 
 _STYLES: Final[Mapping[str, str]] = {

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from assent.cli._door import Door
 from assent.cli.runs._plan_text import approvers_text
 from assent.cli.terminal._diff import diff_text, size_words
-from assent.cli.terminal._json import Object, mapping, number, text, written
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import RISK_STYLE, Paint, safe, safe_line
 from assent.cli.terminal._units import duration_text
+from assent.errors import Json
+from assent.spec.json_fields import Object, text, written
 from assent.spec.targets import name_of
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "
 
@@ -26,31 +30,27 @@ class Answer(NamedTuple):
 LATER: Final = Answer("later")
 
 
-def approval_text(approval: Object, *, paint: Paint, now_ms: int) -> str:
+def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int) -> str:
     """What is asked: the step, its risk, what it acts on, who may answer and until when, and the size of the change."""
-    risk = text(approval, "risk_level")
-    size = size_words([_diff(approval)])
-    what = f"step `{safe_line(text(approval, 'step'))}`  {safe_line(text(approval, 'capability'))}"
+    risk = approval.risk_level
+    size = size_words([diff_of(approval)])
+    what = f"step `{safe_line(approval.step)}`  {safe_line(approval.capability)}"
     lines = [
         f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{f'  {size}' if size else ''}"
     ]
-    inputs = mapping(approval, "inputs")
+    inputs = _object(approval.inputs)
     lines += [f"  {safe_line(name)}: {safe_line(written(inputs[name]), 100)}" for name in inputs]
-    lines.append(
-        f"  asked by {safe_line(text(approval, 'requester'))}, rule {safe_line(text(approval, 'rule'))}"
-    )
-    approvers = mapping(approval, "approvers")
-    if approvers:
-        lines.append(f"  may be approved by {approvers_text(approvers)}")
-    expires_ms = number(approval, "expires_at_ms")
+    lines.append(f"  asked by {safe_line(approval.requester)}, rule {safe_line(approval.rule)}")
+    lines.append(f"  may be approved by {approvers_text(approval.approvers)}")
+    expires_ms = approval.expires_at_ms
     if expires_ms is not None:
         left_ms = expires_ms - now_ms
         lines.append(f"  expires in {duration_text(left_ms)}" if left_ms > 0 else "  has expired")
-    lines.append(f"  digest {text(approval, 'digest')}")
+    lines.append(f"  digest {approval.digest}")
     return "\n".join(lines)
 
 
-def ask(door: Door, approval: Object) -> Answer:
+def ask(door: Door, approval: answers.Approval) -> Answer:
     """The person's answer; an empty line, a word that is none and the end of the input decide nothing."""
     from assent.system import SystemClock
 
@@ -61,13 +61,13 @@ def ask(door: Door, approval: Object) -> Answer:
         said = read_line(QUESTION)
         match "later" if said is None else said.strip().lower():
             case "a" | "approve":
-                if text(approval, "risk_level") != "CRITICAL" or _confirms_target(door, approval):
+                if approval.risk_level != "CRITICAL" or _confirms_target(door, approval):
                     return Answer("approve")
             case "r" | "reject":
                 reason = read_line("reason: ")
                 return LATER if reason is None else Answer("reject", reason.strip())
             case "d" | "diff":
-                diff = _diff(approval)
+                diff = diff_of(approval)
                 door.out.note(
                     diff_text(diff, paint=paint, indent="  ") if diff else "  there is no diff to show"
                 )
@@ -79,7 +79,7 @@ def ask(door: Door, approval: Object) -> Answer:
                 door.out.note("  nothing was decided: type a, r, d, w or l")
 
 
-def _confirms_target(door: Door, approval: Object) -> bool:
+def _confirms_target(door: Door, approval: answers.Approval) -> bool:
     target = target_of(approval)
     said = read_line(f"this is CRITICAL: type `{safe_line(target)}` to approve: ")
     if said is not None and said.strip() == target:
@@ -88,17 +88,22 @@ def _confirms_target(door: Door, approval: Object) -> bool:
     return False
 
 
-def target_of(approval: Object) -> str:
+def target_of(approval: answers.Approval) -> str:
     """The name of what the call acts on: the input that tells most, else the step."""
-    inputs = mapping(approval, "inputs")
-    return name_of(inputs) or text(approval, "step")
+    return name_of(_object(approval.inputs)) or approval.step
 
 
-def _why(door: Door, approval: Object) -> str:
-    reason = safe(text(mapping(approval, "preview"), "reason")) or "it asks for a person's decision"
-    more = door.command("policy", "explain", text(approval, "capability"))
-    return f"  rule {safe_line(text(approval, 'rule'))}: {reason}\n  more: {more}"
+def _why(door: Door, approval: answers.Approval) -> str:
+    reason = safe(text(_object(approval.preview), "reason")) or "it asks for a person's decision"
+    more = door.command("policy", "explain", approval.capability)
+    return f"  rule {safe_line(approval.rule)}: {reason}\n  more: {more}"
 
 
-def _diff(approval: Object) -> str:
-    return text(mapping(approval, "preview"), "diff")
+def diff_of(approval: answers.Approval) -> str:
+    """What it would change."""
+    return text(_object(approval.preview), "diff")
+
+
+def _object(value: Json) -> Object:
+    """What is an object by its nature, and may come from anywhere."""
+    return value if isinstance(value, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,11 +11,14 @@ from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
-from assent.cli.terminal._json import Object, compact, mapping, objects, plain, text
 from assent.cli.terminal._style import Paint, safe_line
-from assent.errors import InputError
+from assent.errors import InputError, Json
 from assent.runtime import service
+from assent.spec.json_fields import Object, compact, text
 from assent.spec.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 SNAPSHOT_FILE_BYTES_MAX = 256 << 20
 """Bytes of a file that is looked at as a snapshot."""
@@ -43,10 +47,8 @@ def replay(door: Door, run: str, capability_version: str | None) -> int:
             reason = (error.strerror or "failed").lower()
             raise InputError("FILE_UNREADABLE", f"`{run}` can't be read: {reason}", path=run) from None
     try:
-        report = plain(
-            door.perform(
-                service.requests.Replay(run=run, snapshot=snapshot, capability_version=capability_version)
-            )
+        report = door.perform(
+            service.requests.Replay(run=run, snapshot=snapshot, capability_version=capability_version)
         )
     except InputError as error:
         if error.code == "RUN_UNKNOWN" and not run.startswith("run_"):
@@ -56,19 +58,19 @@ def replay(door: Door, run: str, capability_version: str | None) -> int:
         door.out.object(report)
     else:
         door.out.answer("\n".join(_lines(report, door.out.paint())))
-    return OK if report["equal"] is True else FAILED
+    return OK if report.equal else FAILED
 
 
-def _lines(report: Object, paint: Paint) -> Iterator[str]:
+def _lines(report: answers.Replayed, paint: Paint) -> Iterator[str]:
     """What differs, the verdict last."""
-    differences = objects(report, "differences")
+    differences = report.differences
     for difference in differences:
         yield from _difference(difference, paint)
-    status = mapping(report, "status")
+    status = report.status
     for line in _notes(report):
         yield paint(line, "dim")
-    run = text(report, "run_id")
-    recorded, replayed = text(status, "recorded"), text(status, "replayed")
+    run = report.run_id
+    recorded, replayed = status.recorded, status.replayed
     if not differences:
         yield f"{run}: nothing differs ({recorded.replace('_', ' ')})"
         return
@@ -77,18 +79,17 @@ def _lines(report: Object, paint: Paint) -> Iterator[str]:
     yield f"{run}: {count} ({outcome.replace('_', ' ')})"
 
 
-def _difference(difference: Object, paint: Paint) -> Iterator[str]:
-    step = text(difference, "step") or "run"
-    where = text(difference, "in")
-    was, now = mapping(difference, "recorded"), mapping(difference, "replayed")
-    match where:
+def _difference(difference: answers.ReplayDifference, paint: Paint) -> Iterator[str]:
+    step = (difference.step or "") or "run"
+    was, now = _object(difference.recorded), _object(difference.replayed)
+    match difference.where:
         case "decision":
             yield f"decision  {step}  {_decided(was)} -> {_decided(now)}"
         case "event":
             yield f"event     {step}  {text(was, 'kind') or '-'} -> {text(now, 'kind') or '-'}"
         case _:
             yield f"output    {step}"
-            for operation in objects(difference, "patch"):
+            for operation in difference.patch or ():
                 value = f"  {compact(operation['value'])}" if "value" in operation else ""
                 change = f"{text(operation, 'op')} {text(operation, 'path') or '(whole)'}{value}"
                 yield paint(f"          {safe_line(change)}", "dim")
@@ -98,22 +99,25 @@ def _decided(answer: Object) -> str:
     return f"{text(answer, 'decision')} ({text(answer, 'rule')})"
 
 
-def _notes(report: Object) -> Iterator[str]:
+def _notes(report: answers.Replayed) -> Iterator[str]:
     """What the verdict rests on."""
-    if mapping(report, "policy").get("changed") is True:
+    if report.policy.changed:
         yield "the policy is another than the run was decided by"
-    for ident, version in mapping(report, "against").items():
+    for ident, version in report.against.items():
         yield f"{ident} really ran as {version}, on a simulated world"
-    for changed in objects(report, "capabilities"):
+    for changed in report.capabilities:
         what = text(changed, "changed")
         yield f"{text(changed, 'capability')} " + (
             "is not installed here" if what == "missing" else f"has another {what} than recorded"
         )
-    for key, words in (
-        ("stopped", "the record ends here: it does not tell what would have come of it"),
-        ("assumed", "taken to have been taken back: the record does not tell"),
-        ("masked", "hidden in the snapshot: neither validated nor compared"),
+    for places, words in (
+        (report.stopped, "the record ends here: it does not tell what would have come of it"),
+        (report.assumed, "taken to have been taken back: the record does not tell"),
+        (report.masked, "hidden in the snapshot: neither validated nor compared"),
     ):
-        places = report.get(key)
-        for place in places if isinstance(places, list) else ():
+        for place in places:
             yield f"{place}: {words}"
+
+
+def _object(value: Json) -> Object:
+    return value if isinstance(value, dict) else {}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from assent.cli.runs._fold import TIMES, folded, folded_name
 from assent.cli.runs._output_text import output_text
-from assent.cli.terminal._json import Object, compact, mapping, number, objects, text, written
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint, safe, safe_line
 from assent.cli.terminal._table import table
+from assent.spec.json_fields import Object, compact, written
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 OUTPUT_WIDTH = 72
 OUTPUTS_MAX = 4_000
@@ -14,35 +19,33 @@ OUTPUTS_MAX = 4_000
 DETAIL_LINES_MAX = 40
 
 
-def headline(run: Object, *, paint: Paint) -> str:
+def headline(run: answers.Run, *, paint: Paint) -> str:
     """`failed  release  run_01…`"""
-    status = text(run, "status")
-    name = text(run, "workflow") or _only_capability(run)
-    return f"{paint(status.replace('_', ' '), STATUS_STYLE.get(status))}  {safe_line(name)}  {text(run, 'run_id')}"
+    status = run.status
+    name = (run.workflow or "") or _only_capability(run)
+    return f"{paint(status.replace('_', ' '), STATUS_STYLE.get(status))}  {safe_line(name)}  {run.run_id}"
 
 
-def _only_capability(run: Object) -> str:
-    steps = objects(run, "steps")
-    return (text(steps[0], "capability") if steps else "") or "call"
+def _only_capability(run: answers.Run) -> str:
+    return (run.steps[0].capability if run.steps else None) or "call"
 
 
-def failure(run: Object, *, paint: Paint) -> str:
+def failure(run: answers.Run, *, paint: Paint) -> str:
     """Why the run is as it is, both states of the world included where one could not be taken back; empty when nothing failed."""
-    error = mapping(run, "error")
-    if not error:
+    error = run.error
+    if error is None:
         return ""
-    where = text(error, "path")
+    where = error.path or ""
     message = f"step `{safe_line(where)}`: " if where else ""
-    message += f"{safe(text(error, 'message'))}   [{safe_line(text(error, 'code'))}]"
+    message += f"{safe(error.message)}   [{safe_line(error.code)}]"
     lines = [f"{paint('error:', 'red')} {message}"]
-    step = next((one for one in objects(run, "steps") if text(one, "name") == where), {})
-    place = text(mapping(step, "error"), "path")
+    own = next((one.fault for one in run.steps if one.name == where), None)
+    place = (own.path if own is not None else None) or ""
     if place not in ("", where) and f"`{place}`" not in message:
-        lines.append(f"  {paint('-->', 'blue')} {safe_line(place)}")
-    lines += details_lines(mapping(error, "details"), most=DETAIL_LINES_MAX)
-    hint = text(error, "hint")
-    if hint:
-        lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")
+        lines.append(f"  {paint('-->', 'blue')} {safe_line(place or '')}")
+    lines += details_lines(error.details, most=DETAIL_LINES_MAX)
+    if error.hint:
+        lines.append(f" {paint('help:', 'cyan')} {safe(error.hint)}")
     return "\n".join(lines)
 
 
@@ -65,18 +68,18 @@ def _detail(key: str, value: str, most: int) -> list[str]:
     return [f"  {safe_line(key)}:", *cut, *(f"    {safe_line(one, 400)}" for one in said[-most:])]
 
 
-def steps_table(run: Object, *, paint: Paint) -> str:
+def steps_table(run: answers.Run, *, paint: Paint) -> str:
     """One line per step, in the workflow's order; those that went wrong are marked.
 
     Iterations of a `foreach` that went alike share a line.
     """
     rows = []
-    for group in folded(objects(run, "steps"), _likeness):
+    for group in folded(run.steps, _likeness):
         step = group[0]
-        status, decision, risk = text(step, "status"), text(step, "decision"), text(step, "risk_level")
-        attempts = number(step, "attempts") or 0
+        status, decision, risk = step.status, (step.decision or ""), (step.risk_level or "")
+        attempts = step.attempts
         wrong = STATUS_STYLE.get(status) == "red"
-        error = mapping(step, "error")
+        error = step.fault
         times = f"{len(group)} {TIMES} " if len(group) > 1 else ""
         output = "" if len(group) > 1 else _output(step)
         rows.append(
@@ -84,36 +87,36 @@ def steps_table(run: Object, *, paint: Paint) -> str:
                 paint("!", "red") if wrong else " ",
                 safe_line(folded_name(group)),
                 times + paint(status.replace("_", " "), STATUS_STYLE.get(status)),
-                safe_line(text(step, "capability")),
+                safe_line(step.capability or ""),
                 paint(risk, RISK_STYLE.get(risk)),
                 paint(decision, DECISION_STYLE.get(decision)),
-                safe_line(text(step, "rule")),
+                safe_line(step.rule or ""),
                 str(attempts) if attempts > 1 else "",
-                safe_line(text(error, "message"), OUTPUT_WIDTH) if error else output,
+                safe_line(error.message, OUTPUT_WIDTH) if error else output,
             ]
         )
     head = [" ", "step", "status", "capability", "risk", "decision", "rule", "attempts", "output"]
     return table(rows, head=head, paint=paint, indent="  ")
 
 
-def _likeness(step: Object) -> tuple[str, ...] | None:
+def _likeness(step: answers.Step) -> tuple[str, ...] | None:
     """What iterations have to share to be told in one line. What went wrong is told on its own."""
-    if STATUS_STYLE.get(text(step, "status")) == "red" or mapping(step, "error"):
+    if STATUS_STYLE.get(step.status) == "red" or step.fault is not None:
         return None
-    told = ("status", "capability", "risk_level", "decision", "rule", "attempts")
-    return tuple(text(step, key) for key in told)
+    told = (step.status, step.capability, step.risk_level, step.decision, step.rule, step.attempts)
+    return tuple(map(str, told))
 
 
-def _output(step: Object) -> str:
-    return safe_line(output_text(step.get("output")), OUTPUT_WIDTH)
+def _output(step: answers.Step) -> str:
+    return safe_line(output_text(step.gave), OUTPUT_WIDTH)
 
 
-def is_cut(run: Object) -> bool:
+def is_cut(run: answers.Run) -> bool:
     """Whether more came out of the run than `result_text` shows."""
-    return len(compact(run.get("outputs"))) > OUTPUTS_MAX
+    return len(compact(run.outputs)) > OUTPUTS_MAX
 
 
-def result_text(run: Object, *, paint: Paint) -> str:
+def result_text(run: answers.Run, *, paint: Paint) -> str:
     """Everything about the run that fits a screen."""
     blocks = [headline(run, paint=paint)]
     wrong = failure(run, paint=paint)
@@ -123,12 +126,9 @@ def result_text(run: Object, *, paint: Paint) -> str:
     if steps:
         blocks.append(steps)
     tail = []
-    outputs = run.get("outputs")
+    outputs = run.outputs
     if outputs not in (None, {}):
         tail.append(f"outputs  {safe_line(compact(outputs), OUTPUTS_MAX)}")
-    ledger = mapping(run, "ledger")
-    if ledger:
-        tail.append(paint(f"ledger   {text(ledger, 'size')} entries, root {text(ledger, 'root')}", "dim"))
-    if tail:
-        blocks.append("\n".join(tail))
+    tail.append(paint(f"ledger   {run.ledger.size} entries, root {run.ledger.root}", "dim"))
+    blocks.append("\n".join(tail))
     return "\n\n".join(blocks)

@@ -12,7 +12,6 @@ from assent.cli._exit import exit_code, worst
 from assent.cli.runs._drive import answer, drive, pending, read_wait, tell_next
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._workflow import run_request
-from assent.cli.terminal._json import Object, plain, text
 from assent.runtime import service
 
 wait_option = click.option(
@@ -59,21 +58,17 @@ def resume(door: Door, run_id: str | None) -> int:
     """Go on with RUN, or with every run that was interrupted; what needed attention is tried again."""
     runs = door.perform(service.requests.Resume(run=run_id), Progress(door.out)).results
     # Read once for all of them: each run's own reading made a thousand waiting runs a matter of hours.
-    asked: dict[str, list[Object]] = {run.run_id: [] for run in runs}
+    asked: dict[str, list[service.answers.Approval]] = {run.run_id: [] for run in runs}
     if any(run.status == "waiting" for run in runs):
         for item in pending(door, run_id=None if len(runs) > 1 else runs[0].run_id):
-            asked.setdefault(text(item, "run_id"), []).append(item)
-    results = [plain(run) for run in runs]
+            asked.setdefault(item.run_id, []).append(item)
     if door.out.is_json:
-        if run_id is not None and len(results) == 1:
-            door.out.object(results[0])
-        else:
-            door.out.object([*results])
-        for result in results:
-            tell_next(door, result, asked[text(result, "run_id")])
+        door.out.object(runs[0] if run_id is not None and len(runs) == 1 else runs)
+        for run in runs:
+            tell_next(door, run, asked[run.run_id])
     else:
         for run in runs:
             answer(door, run, asked[run.run_id])
-        if not results:
+        if not runs:
             door.out.note("nothing to resume")
-    return worst(exit_code(result, "resume") for result in results)
+    return worst(exit_code(run, "resume") for run in runs)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from assent.cli.runs._progress import event_detail, event_words
 from assent.cli.runs._result_text import failure, headline, steps_table
-from assent.cli.terminal._json import Object, mapping, number, objects, text
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.cli.terminal._table import table
 from assent.cli.terminal._units import duration_text
+from assent.spec.json_fields import Object, mapping, number, text
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 BAR_COLUMNS: Final = 48
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,9 +44,9 @@ def time_text(ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def show_text(run: Object, *, paint: Paint) -> str:
+def show_text(run: answers.ShownRun, *, paint: Paint) -> str:
     """The whole page of one run: how it stands, what failed, its steps, bars, events, ledger."""
-    events = objects(run, "events")
+    events = run.events
     blocks = [_head(run, events, paint)]
     wrong = failure(run, paint=paint)
     if wrong:
@@ -55,27 +59,23 @@ def show_text(run: Object, *, paint: Paint) -> str:
         blocks.append(bars)
     if events:
         blocks.append(_events(events, paint))
-    ledger = mapping(run, "ledger")
-    if ledger:
-        blocks.append(paint(f"ledger  {text(ledger, 'size')} entries, root {text(ledger, 'root')}", "dim"))
+    blocks.append(paint(f"ledger  {run.ledger.size} entries, root {run.ledger.root}", "dim"))
     return "\n\n".join(blocks)
 
 
-def _head(run: Object, events: list[Object], paint: Paint) -> str:
+def _head(run: answers.ShownRun, events: Sequence[Object], paint: Paint) -> str:
     words = [headline(run, paint=paint)]
-    if text(run, "principal"):
-        words.append(f"by {safe_line(text(run, 'principal'))}")
+    if run.principal:
+        words.append(f"by {safe_line(run.principal)}")
     times = [at for event in events if (at := number(event, "at_ms")) is not None]
     if times:
         words.append(f"started {time_text(times[0])}, took {duration_text(max(0, times[-1] - times[0]))}")
-    if text(run, "status") == "interrupted" or (
-        text(run, "status") == "running" and run.get("owner_alive") is False
-    ):
+    if run.status == "interrupted" or (run.status == "running" and not run.owner_alive):
         words.append("interrupted: nobody drives it")
     return "  ".join(words)
 
 
-def _bars(events: list[Object], paint: Paint) -> str:
+def _bars(events: Sequence[Object], paint: Paint) -> str:
     times = [number(leaf, "at_ms") or 0 for leaf in events]
     if not times or times[-1] <= times[0]:
         return ""
@@ -118,7 +118,7 @@ def _fill(bar: list[str], first: int, last: int, sign: str) -> None:
             bar[at] = sign
 
 
-def _events(events: list[Object], paint: Paint) -> str:
+def _events(events: Sequence[Object], paint: Paint) -> str:
     start = number(events[0], "at_ms") or 0
     rows = []
     for leaf in events:

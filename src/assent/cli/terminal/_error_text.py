@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from assent.cli.terminal._json import Object, mapping, number, text
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.errors import AssentError
+from assent.spec.json_fields import Object, mapping, number, text
 
 FAULTS_SHOWN: Final = 20
 _MORE: Final = re.compile(r" \(and \d+ more\)\Z")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import select
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
-from assent.cli.terminal._json import Object, compact
 from assent.cli.terminal._style import Paint, safe, wants_colour
-from assent.errors import Json, WorldError
+from assent.errors import WorldError
 
 
 class Output:
@@ -72,9 +72,9 @@ class Output:
         except OSError as error:
             raise self._lost(error) from error
 
-    def object(self, value: Json | Object) -> None:
-        """One compact line of JSON, the answer for programs."""
-        self.answer(compact(value))
+    def object(self, value: object) -> None:
+        """The answer for programs, of the service or plain data: one compact line of JSON, in ASCII, which nothing can drive."""
+        self.answer(json.dumps(value, separators=(",", ":"), default=_plain))
 
     def note(self, text: str) -> None:
         """A line of everything that is not the answer."""
@@ -107,6 +107,12 @@ class Output:
             return
         finally:
             os.close(null)
+
+
+def _plain(answer: object) -> object:
+    from msgspec import to_builtins  # a command that asks for no answer does without it
+
+    return to_builtins(answer)
 
 
 def _takes(stream: TextIO) -> bool:

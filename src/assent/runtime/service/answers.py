@@ -51,6 +51,16 @@ class Step(Answer, frozen=True, kw_only=True):
     output: Json | UnsetType = UNSET
     """Not there where there is an error."""
 
+    @property
+    def fault(self) -> Fault | None:
+        """What went wrong; None where nothing did."""
+        return None if self.error is UNSET else self.error
+
+    @property
+    def gave(self) -> Json:
+        """What came out; None where nothing did."""
+        return None if self.output is UNSET else self.output
+
 
 class Ledger(Answer, frozen=True, kw_only=True):
     """The log at that moment: how many entries, and the tree's root in base64."""

@@ -107,10 +107,6 @@ class Effective(msgspec.Struct, frozen=True):
     unit: str | None = None
     """What a number counts: `ms` or `bytes`; None where it counts itself."""
 
-    def to_json(self) -> dict[str, Json]:
-        """The same as JSON data."""
-        return {"name": self.name, "value": self.value, "source": self.source, "unit": self.unit}
-
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is configured, resolved once at the door. Paths are absolute; nothing has been created."""

@@ -54,11 +54,19 @@ class Area:
 
 AREAS: Final[Mapping[str, Area]] = {
     "engine": Area(
-        ("engine/*.py",),
+        tuple(f"engine/{room}/*.py" for room in ("record", "machine", "steps", "waiting", "drive")),
         ("tests/engine", "tests/property/test_machine.py", "tests/property/test_transitions.py"),
     ),
     "policy": Area(("policy/*.py",), ("tests/policy", "tests/property/test_policy_engine.py")),
-    "journal": Area(("journal/*.py",), ("tests/journal", "tests/property/test_tampering.py")),
+    "journal": Area(
+        ("journal/**/*.py",),
+        (
+            "tests/journal",
+            "tests/property/test_tampering.py",
+            "tests/hostile/test_tail.py",
+            "tests/hostile/test_hidden.py",
+        ),
+    ),
     "confinement": Area(
         ("capabilities/fs/_confined.py", "capabilities/fs/_syscalls.py", "sandbox/*.py"),
         ("tests/capabilities/fs", "tests/sandbox"),

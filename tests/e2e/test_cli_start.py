@@ -12,8 +12,8 @@ import pytest
 
 HEAVY = {"pydantic", "msgspec", "asyncio", "apsw", "yaml", "rich", "cryptography", "jsonschema_rs", "tomllib"}
 NOT_FOR_READING = {
-    "assent.engine._actor",
-    "assent.engine._engine",
+    "assent.engine.drive._actor",
+    "assent.engine.drive._engine",
     "assent.invocation.call._pipeline",
     "assent.journal._writer",
     "assent.policy._engine",

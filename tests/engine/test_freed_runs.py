@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from assent.engine._actor import RunActor
+from assent.engine.drive._actor import RunActor
 from assent.errors import InputError
 from tests.support.bodies import Pause, Place, boom, put, workflow
 

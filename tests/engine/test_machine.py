@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from assent.engine._commands import (
+from assent.engine.machine._commands import (
     Abort,
     Actor,
     Admit,
@@ -27,10 +27,10 @@ from assent.engine._commands import (
     Resolve,
     Succeeded,
 )
-from assent.engine._machine import advance
-from assent.engine._readiness import Readiness
-from assent.engine._record import UNDO_STEP, Phase, RunRecord, begin, evolve
-from assent.engine._timers import Timers
+from assent.engine.machine._machine import advance
+from assent.engine.record._readiness import Readiness
+from assent.engine.record._record import UNDO_STEP, Phase, RunRecord, begin, evolve
+from assent.engine.waiting._timers import Timers
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.principal import Principal

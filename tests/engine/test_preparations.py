@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from assent.capabilities import builtin_catalog
-from assent.engine import _preparations
+from assent.engine.drive import _preparations
 from assent.errors import InputError, WorldError
 from assent.invocation import LocalContext, Reconciliation
 from assent.policy import PolicyEngine

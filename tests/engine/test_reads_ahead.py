@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
 @pytest.fixture
 def never_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is ahead stays so until something else is made durable."""
-    monkeypatch.setattr("assent.engine._actor.AHEAD_S", 3600.0)
+    monkeypatch.setattr("assent.engine.drive._actor.AHEAD_S", 3600.0)
 
 
 def glance(place: Place, rt: Bench, *, origin: str = "built in", **fields: Any) -> None:
@@ -85,7 +85,7 @@ async def test_a_read_that_waits_long_for_its_turn_is_on_record_too(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Although it is not at work: nothing stays ahead for as long as others please."""
-    monkeypatch.setattr("assent.engine._effects.Effects.is_performing", property(lambda effects: False))
+    monkeypatch.setattr("assent.engine.steps._effects.Effects.is_performing", property(lambda effects: False))
     pause = Pause()
     place.box.before["b"] = pause
     async with place.open() as rt:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assent.engine._pending_events import PendingEvents
+from assent.engine.steps._pending_events import PendingEvents
 from assent.spec.states import RunState
 from tests.support.bodies import Pause, Place, no_effect, put, workflow
 

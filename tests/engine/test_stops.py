@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from assent.engine import Driven, Engine, Wish
-from assent.engine._waiters import Callers
+from assent.engine.waiting._waiters import Callers
 from assent.errors import InputError, WorldError
 from assent.invocation import LocalContext, Reconciliation
 from assent.policy import PolicyEngine
@@ -156,7 +156,7 @@ async def test_a_loop_in_doubt_that_an_earlier_version_left_running_asks_a_perso
     place.box.after["k0"] = boom
     place.box.on_reconcile["k0"] = Reconciliation(Verdict.UNKNOWN)
     with monkeypatch.context() as earlier:
-        earlier.setattr("assent.engine._machine.conclude", lambda record: ())
+        earlier.setattr("assent.engine.machine._machine.conclude", lambda record: ())
         async with place.open() as rt:
             result = await rt.run(workflow(put("each", foreach=["k0"], inputs={"key": "${{ item }}"})))
             assert (result.status, states(result)["each[0]"]) == (RunState.RUNNING, "in_doubt")

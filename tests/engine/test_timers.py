@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from assent.engine import RunResult
-from assent.engine._actor import RunActor
-from assent.engine._timers import SETTLED_KEPT, Timers
+from assent.engine.drive._actor import RunActor
+from assent.engine.waiting._timers import SETTLED_KEPT, Timers
 from assent.invocation import Hook, HookKind
 from assent.spec.ids import RunId, StepKey
 from assent.spec.states import RunState

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from assent import Runtime
-from assent.engine.projection import RunProjector
+from assent.engine.record.projection import RunProjector
 from assent.errors import AssentError, InputError
 from assent.journal import Ed25519Verifier, SqliteJournal, verify_ledger
 from assent.journal._heads import PART_ENTRIES, HeadList

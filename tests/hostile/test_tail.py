@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from assent import Runtime
-from assent.engine.projection import RunProjector
+from assent.engine.record.projection import RunProjector
 from assent.errors import AssentError
 from assent.journal import Ed25519FileSigner, Ed25519Verifier, SqliteReader, verify_ledger
 from assent.journal._merkle import Frontier, leaf_hash

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.engine.projection import RunProjector
+from assent.engine.record.projection import RunProjector
 from assent.errors import InputError
 from assent.journal._commits import Commit
 from assent.journal._heads import HeadList

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from assent.engine._commands import (
+from assent.engine.machine._commands import (
     Abort,
     Actor,
     Admit,
@@ -47,10 +47,10 @@ from assent.engine._commands import (
     Resolve,
     Succeeded,
 )
-from assent.engine._machine import advance, can_begin_undo, next_compensation, step_task
-from assent.engine._readiness import Readiness
-from assent.engine._record import UNDO_STEP, Phase, RunRecord, StepRecord, Task, begin, evolve
-from assent.engine.projection import RunProjector, changed_rows
+from assent.engine.machine._machine import advance, can_begin_undo, next_compensation, step_task
+from assent.engine.record._readiness import Readiness
+from assent.engine.record._record import UNDO_STEP, Phase, RunRecord, StepRecord, Task, begin, evolve
+from assent.engine.record.projection import RunProjector, changed_rows
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assent.engine.projection import RunProjector
+from assent.engine.record.projection import RunProjector
 from assent.errors import AssentError, WorldError
 from assent.journal._merkle import Frontier, leaf_hash
 from assent.journal._note import Verifier

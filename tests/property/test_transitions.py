@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from assent.engine._commands import (
+from assent.engine.machine._commands import (
     Abort,
     Admit,
     Approve,
@@ -28,10 +28,10 @@ from assent.engine._commands import (
     StepEvent,
     Succeeded,
 )
-from assent.engine._machine import advance
-from assent.engine._readiness import Readiness
-from assent.engine._record import UNDO_STEP, Phase, RunRecord, begin, evolve
-from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
+from assent.engine.machine._machine import advance
+from assent.engine.record._readiness import Readiness
+from assent.engine.record._record import UNDO_STEP, Phase, RunRecord, begin, evolve
+from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.errors import InputError, InternalError, RefusedError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assent import Runtime
-from assent.engine._blueprint import Blueprint
+from assent.engine.record._blueprint import Blueprint
 from assent.journal import SqliteReader
 from assent.spec.events import kinds as ev
 from assent.spec.ids import CALL_STEP, RunId

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assent.engine._record import RunRecord
-from assent.engine.projection import changed_rows, fold
+from assent.engine.record._record import RunRecord
+from assent.engine.record.projection import changed_rows, fold
 from assent.journal._connection import connect_writer
 from assent.journal._keys import Ed25519FileSigner
 from assent.journal._merkle import Frontier

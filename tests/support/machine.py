@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from assent.engine._commands import (
+from assent.engine.machine._commands import (
     Actor,
 )
-from assent.engine._record import StepRecord
+from assent.engine.record._record import StepRecord
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
 from assent.spec.principal import Principal

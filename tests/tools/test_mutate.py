@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assent.engine import _machine
+from assent.engine.machine import _machine
 from tests.docs.pages import ROOT
 from tools import mutate
 from tools.mutate import AREAS, Area, Floor, Mutant, drawn, judged, mutants, ordered
@@ -64,9 +64,9 @@ def test_every_area_has_rules_and_tests_and_the_same_are_drawn_again() -> None:
     assert chosen != drawn(ROOT, [*AREAS], count=25, seed="2", only="")
     assert (
         drawn(ROOT, ["engine"], count=3, seed="1", only="_machine.py")[0][1].path
-        == "assent/engine/_machine.py"
+        == "assent/engine/machine/_machine.py"
     )
-    assert _machine.__name__.endswith("engine._machine"), "the file that the line above names"
+    assert _machine.__name__.endswith("engine.machine._machine"), "the file that the line above names"
 
 
 def test_tests_that_are_named_like_the_changed_module_come_first(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
-    from assent.engine._blueprint import Blueprint, literal_step
-    from assent.engine._capability_rows import CAPABILITY_TABLES, CapabilityRows
-    from assent.engine._commands import (
+    from assent.engine.drive._engine import Engine
+    from assent.engine.machine._commands import (
         Actor,
         Approve,
         AskUndo,
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
         Resolve,
         Wish,
     )
-    from assent.engine._engine import Engine
-    from assent.engine._planning import Plan, PlannedStep, Planner
-    from assent.engine._record import RunRecord, StepRecord
-    from assent.engine._result import RunResult, StepResult, describe_run
-    from assent.engine._terms import RunFacts
-    from assent.engine._together import together
-    from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
-    from assent.engine._values import load_json
     from assent.engine.ports import (
         Catalogue,
         Catalogues,
@@ -38,23 +29,32 @@ if TYPE_CHECKING:
         Services,
         Spawn,
     )
-    from assent.engine.projection import RunProjector, fold
+    from assent.engine.record._blueprint import Blueprint, literal_step
+    from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
+    from assent.engine.record._record import RunRecord, StepRecord
+    from assent.engine.record._result import RunResult, StepResult, describe_run
+    from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
+    from assent.engine.record._values import load_json
+    from assent.engine.record.projection import RunProjector, fold
+    from assent.engine.steps._planning import Plan, PlannedStep, Planner
+    from assent.engine.steps._terms import RunFacts
+    from assent.engine.waiting._together import together
     from assent.spec.ids import CALL_STEP
 
 _HOMES = {
-    "._blueprint": "Blueprint literal_step",
-    "._capability_rows": "CAPABILITY_TABLES CapabilityRows",
-    "._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
-    "._engine": "Engine",
-    "._planning": "Plan PlannedStep Planner",
-    "._record": "RunRecord StepRecord",
-    "._result": "RunResult StepResult describe_run",
-    "._terms": "RunFacts",
-    "._together": "together",
-    "._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
-    "._values": "load_json",
+    ".record._blueprint": "Blueprint literal_step",
+    ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
+    ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
+    ".drive._engine": "Engine",
+    ".steps._planning": "Plan PlannedStep Planner",
+    ".record._record": "RunRecord StepRecord",
+    ".record._result": "RunResult StepResult describe_run",
+    ".steps._terms": "RunFacts",
+    ".waiting._together": "together",
+    ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
+    ".record._values": "load_json",
     ".ports": "Catalogue Catalogues Driven Driver Limits Services Spawn",
-    ".projection": "RunProjector fold",
+    ".record.projection": "RunProjector fold",
     "assent.spec.ids": "CALL_STEP",
 }
 

@@ -13,10 +13,10 @@ from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from assent.engine._blueprint import Blueprint
-from assent.engine._commands import Actor, Wish
-from assent.engine._record import RunRecord
-from assent.engine._values import Values
+from assent.engine.machine._commands import Actor, Wish
+from assent.engine.record._blueprint import Blueprint
+from assent.engine.record._record import RunRecord
+from assent.engine.record._values import Values
 from assent.errors import Json
 from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, World
 from assent.journal.ports import Journal

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from assent.engine._blueprint import Blueprint
-from assent.engine._commands import Noted
+from assent.engine.machine._commands import Noted
+from assent.engine.record._blueprint import Blueprint
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import BoundCapability
 from assent.journal.ports import JournalReader

@@ -13,8 +13,9 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
-from assent.engine._actor import Message, RunActor
-from assent.engine._commands import (
+from assent.engine.drive._actor import Message, RunActor
+from assent.engine.drive._engine import Engine
+from assent.engine.machine._commands import (
     Actor,
     AddStep,
     Approve,
@@ -27,14 +28,13 @@ from assent.engine._commands import (
     Reject,
     Resolve,
 )
-from assent.engine._engine import Engine
-from assent.engine._record import ApprovalRecord, StepRecord
-from assent.engine._scope import RunScope
-from assent.engine._timers import RunTimers, Timers
 from assent.engine.ports import Services
+from assent.engine.record._record import ApprovalRecord, StepRecord
 from assent.engine.replay._recording import Recording
 from assent.engine.replay._replayed_capabilities import ReplayCatalogue
 from assent.engine.replay._script import Script
+from assent.engine.steps._scope import RunScope
+from assent.engine.waiting._timers import RunTimers, Timers
 from assent.errors import AssentError, Json
 from assent.invocation import Invocation, Pipeline
 from assent.invocation.context.telling import telling

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from assent.engine._record import RunRecord
+from assent.engine.record._record import RunRecord
 from assent.engine.replay._recording import Recording, is_alike
 from assent.engine.replay._replay import Replayed
 from assent.engine.replay._run_snapshot import fold_recording

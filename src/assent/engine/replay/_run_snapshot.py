@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from assent.engine._record import RunRecord, evolve
-from assent.engine.projection import fold
+from assent.engine.record._record import RunRecord, evolve
+from assent.engine.record.projection import fold
 from assent.engine.replay._recording import RecordedCapability, Recording, bound_by
 from assent.errors import AssentError, InternalError, Json
 from assent.invocation import BoundCapability

@@ -21,8 +21,8 @@ from typing import Any, Final, TypeAlias
 
 from msgspec.structs import replace
 
-from assent.engine._admission import Admission
-from assent.engine._commands import (
+from assent.engine.drive._preparations import AdmissionWaitsError, Admitted, Preparations, ended
+from assent.engine.machine._commands import (
     Abort,
     AddStep,
     Admit,
@@ -41,14 +41,10 @@ from assent.engine._commands import (
     Succeeded,
     Wish,
 )
-from assent.engine._conclusions import conclude
-from assent.engine._effects import Effects
-from assent.engine._inbox import Inbox
-from assent.engine._machine import advance, can_begin_undo, next_compensation, step_task
-from assent.engine._pending_events import PendingEvents
-from assent.engine._preparations import AdmissionWaitsError, Admitted, Preparations, ended
-from assent.engine._readiness import PASSABLE, Readiness, iterations
-from assent.engine._record import (
+from assent.engine.machine._conclusions import conclude
+from assent.engine.machine._machine import advance, can_begin_undo, next_compensation, step_task
+from assent.engine.record._readiness import PASSABLE, Readiness, iterations
+from assent.engine.record._record import (
     SETTLED,
     UNDO_STEP,
     Phase,
@@ -56,10 +52,14 @@ from assent.engine._record import (
     StepRecord,
     to_take_back,
 )
-from assent.engine._record import Task as Work
-from assent.engine._scope import RunScope
-from assent.engine._turns import INSIDE, Turns
-from assent.engine._waiters import Callers, settle
+from assent.engine.record._record import Task as Work
+from assent.engine.steps._admission import Admission
+from assent.engine.steps._effects import Effects
+from assent.engine.steps._pending_events import PendingEvents
+from assent.engine.steps._scope import RunScope
+from assent.engine.waiting._inbox import Inbox
+from assent.engine.waiting._turns import INSIDE, Turns
+from assent.engine.waiting._waiters import Callers, settle
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import Hook, Rest, Share, require_unexposed
 from assent.invocation.context.telling import listener_here

@@ -16,8 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from assent.engine._admission import timeout_of
-from assent.engine._commands import (
+from assent.engine.machine._commands import (
     Accessed,
     Command,
     Compensated,
@@ -28,11 +27,12 @@ from assent.engine._commands import (
     Reconciled,
     Succeeded,
 )
-from assent.engine._pending_events import PendingEvents
-from assent.engine._record import StepRecord
-from assent.engine._reports import call_ended
-from assent.engine._retry import retry_at
-from assent.engine._scope import RunScope, idempotency_key
+from assent.engine.machine._reports import call_ended
+from assent.engine.record._record import StepRecord
+from assent.engine.steps._admission import timeout_of
+from assent.engine.steps._pending_events import PendingEvents
+from assent.engine.steps._retry import retry_at
+from assent.engine.steps._scope import RunScope, idempotency_key
 from assent.errors import AssentError, InternalError, Json, RefusedError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assent.engine._pending_events import PendingEvents
-from assent.engine._record import RunRecord
+from assent.engine.record._record import RunRecord
+from assent.engine.steps._pending_events import PendingEvents
 from assent.invocation import Preview
 from assent.spec.canonical import fingerprint
 from assent.spec.decision import Approvers, Decision

@@ -13,13 +13,13 @@ from typing import Final
 
 import msgspec
 
-from assent.engine._approvals import approval_digest, approval_request
-from assent.engine._commands import Admit, AskUndo, Command, Failed, RequestUndo, Succeeded
-from assent.engine._pending_events import PendingEvents
-from assent.engine._record import UNDO_STEP, ApprovalRecord, StepRecord, to_take_back
-from assent.engine._scope import RunScope
-from assent.engine._terms import RunFacts, effective_risk, undo_of
+from assent.engine.machine._commands import Admit, AskUndo, Command, Failed, RequestUndo, Succeeded
 from assent.engine.ports import Services
+from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, to_take_back
+from assent.engine.steps._approvals import approval_digest, approval_request
+from assent.engine.steps._pending_events import PendingEvents
+from assent.engine.steps._scope import RunScope
+from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview
 from assent.policy import PolicyContext

@@ -6,7 +6,7 @@ import asyncio
 from asyncio import Future
 from typing import Final
 
-from assent.engine._record import SETTLED, RunRecord
+from assent.engine.record._record import SETTLED, RunRecord
 from assent.spec.ids import StepKey
 from assent.spec.states import StepState
 

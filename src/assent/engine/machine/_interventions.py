@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assent.engine._commands import Actor, Approve, Expire, Reject, RequestUndo, Resolve
-from assent.engine._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
+from assent.engine.machine._commands import Actor, Approve, Expire, Reject, RequestUndo, Resolve
+from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey

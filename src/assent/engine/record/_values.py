@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from assent.engine._record import RunRecord
+from assent.engine.record._record import RunRecord
 from assent.errors import InternalError, Json, WorldError
 from assent.journal.ports import JournalReader
 from assent.spec.ids import Commitment, StepKey, name_of

@@ -16,7 +16,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from assent.engine._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
+from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
 from assent.errors import InternalError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey, iteration_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from assent.engine._record import Phase, RunRecord, to_take_back
+from assent.engine.record._record import Phase, RunRecord, to_take_back
 from assent.spec.events import kinds as ev
 from assent.spec.states import Effect, Mode, RunState, StepState, Undo
 

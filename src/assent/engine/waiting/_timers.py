@@ -17,7 +17,7 @@ from contextvars import Context
 from heapq import heapify, heappop, heappush
 from typing import Final, TypeAlias
 
-from assent.engine._record import ApprovalRecord, StepRecord
+from assent.engine.record._record import ApprovalRecord, StepRecord
 from assent.spec.ids import RunId, StepKey
 from assent.spec.moments import left_ms
 from assent.spec.ports import Clock

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from assent.engine._commands import (
+from assent.engine.machine._commands import (
     Accessed,
     Compensated,
     Compensating,
@@ -18,7 +18,7 @@ from assent.engine._commands import (
     Reconciled,
     Succeeded,
 )
-from assent.engine._record import Phase, RunRecord, StepRecord, Task
+from assent.engine.record._record import Phase, RunRecord, StepRecord, Task
 from assent.errors import InputError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey

@@ -11,8 +11,8 @@ from asyncio import Task, TimerHandle
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from assent.engine._commands import Command
-from assent.engine._scope import RunScope
+from assent.engine.machine._commands import Command
+from assent.engine.steps._scope import RunScope
 from assent.invocation import Rest
 from assent.invocation.context.telling import Preparing, listener_here
 from assent.spec.ids import StepKey

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from assent.engine._admission import APPROVAL_CAPABILITY
-from assent.engine._blueprint import Blueprint
-from assent.engine._record import begin
-from assent.engine._scope import idempotency_key
-from assent.engine._terms import RunFacts, effective_risk, undo_of
 from assent.engine.ports import Catalogue, Services
+from assent.engine.record._blueprint import Blueprint
+from assent.engine.record._record import begin
+from assent.engine.steps._admission import APPROVAL_CAPABILITY
+from assent.engine.steps._scope import idempotency_key
+from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
 from assent.errors import AssentError, Json
 from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview, World
 from assent.policy import PolicyContext

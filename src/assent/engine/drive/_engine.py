@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from assent.engine._actor import RunActor
-from assent.engine._blueprint import Blueprint
-from assent.engine._commands import Actor, AskUndo, Wish
-from assent.engine._record import RunRecord, begin
-from assent.engine._scope import RunScope
-from assent.engine._timers import RunTimers, Timers
-from assent.engine._together import together
-from assent.engine._turns import Bound
-from assent.engine._values import Values, load_json
+from assent.engine.drive._actor import RunActor
+from assent.engine.machine._commands import Actor, AskUndo, Wish
 from assent.engine.ports import Catalogues, Driven, Services
-from assent.engine.projection import fold
+from assent.engine.record._blueprint import Blueprint
+from assent.engine.record._record import RunRecord, begin
+from assent.engine.record._values import Values, load_json
+from assent.engine.record.projection import fold
+from assent.engine.steps._scope import RunScope
+from assent.engine.waiting._timers import RunTimers, Timers
+from assent.engine.waiting._together import together
+from assent.engine.waiting._turns import Bound
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Hook, require_unexposed
 from assent.journal import each_row

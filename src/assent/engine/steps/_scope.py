@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from assent.engine._blueprint import Blueprint
-from assent.engine._record import RunRecord
-from assent.engine._timers import RunTimers
-from assent.engine._turns import Bound
-from assent.engine._values import Values
 from assent.engine.ports import Catalogue, Services
+from assent.engine.record._blueprint import Blueprint
+from assent.engine.record._record import RunRecord
+from assent.engine.record._values import Values
+from assent.engine.waiting._timers import RunTimers
+from assent.engine.waiting._turns import Bound
 from assent.invocation import BoundCapability, CallPhase, Invocation, World
 from assent.spec.ids import StepKey
 from assent.spec.principal import Principal

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from assent.engine._commands import (
+from assent.engine.machine._commands import (
     Abort,
     Accessed,
     AddStep,
@@ -38,11 +38,16 @@ from assent.engine._commands import (
     Resolve,
     Succeeded,
 )
-from assent.engine._conclusions import conclude
-from assent.engine._interventions import decide_approval, decide_cancel, decide_resolution, decide_undo
-from assent.engine._readiness import Readiness, iterations
-from assent.engine._record import Phase, RunRecord, StepRecord, Task, evolve, to_take_back
-from assent.engine._reports import decide_access, decide_compensation, decide_report
+from assent.engine.machine._conclusions import conclude
+from assent.engine.machine._interventions import (
+    decide_approval,
+    decide_cancel,
+    decide_resolution,
+    decide_undo,
+)
+from assent.engine.machine._reports import decide_access, decide_compensation, decide_report
+from assent.engine.record._readiness import Readiness, iterations
+from assent.engine.record._record import Phase, RunRecord, StepRecord, Task, evolve, to_take_back
 from assent.errors import InputError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey

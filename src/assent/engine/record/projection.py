@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from assent.engine._capability_rows import CapabilityRows
-from assent.engine._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, begin, evolve
+from assent.engine.record._capability_rows import CapabilityRows
+from assent.engine.record._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, begin, evolve
 from assent.errors import InternalError
 from assent.journal import PROJECTION_KEYS, PROJECTIONS
 from assent.journal.ports import Row

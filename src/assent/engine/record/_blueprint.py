@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from assent.engine._record import RunRecord
+from assent.engine.record._record import RunRecord
 from assent.errors import InternalError, Json
 from assent.invocation import Hook, HookLevel, Hooks
 from assent.spec.documents.document import Document

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from assent.engine._record import RunRecord
+from assent.engine.record._record import RunRecord
 from assent.spec.ids import StepKey, iteration_key
 from assent.spec.states import StepState
 

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import msgspec
 
-from assent.engine._blueprint import Blueprint
-from assent.engine._readiness import iterations
-from assent.engine._record import RunRecord, StepRecord
-from assent.engine._values import Values, load_json
+from assent.engine.record._blueprint import Blueprint
+from assent.engine.record._readiness import iterations
+from assent.engine.record._record import RunRecord, StepRecord
+from assent.engine.record._values import Values, load_json
 from assent.errors import Json
 from assent.journal.ports import JournalReader
 from assent.spec.ids import RunId, StepKey

@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
-from assent.engine._record import RunRecord
 from assent.engine.ports import Services
-from assent.engine.projection import changed_rows
+from assent.engine.record._record import RunRecord
+from assent.engine.record.projection import changed_rows
 from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Batch, Payload

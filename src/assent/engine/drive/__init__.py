@@ -1,0 +1,1 @@
+"""The embedded driver: what keeps runs going."""

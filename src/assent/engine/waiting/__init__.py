@@ -1,0 +1,1 @@
+"""What waits: for a turn, for a time, for an answer, for a message."""

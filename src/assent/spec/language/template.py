@@ -210,11 +210,6 @@ class Template:
         """The paths that all references together read in the run's own context."""
         return self.names_of(None)
 
-    @property
-    def is_literal(self) -> bool:
-        """There is no reference in it."""
-        return next(_references(self._tree), None) is None
-
     def names_of(self, key: str | None) -> frozenset[Name]:
         """The same for the value under one key; None for all."""
         part = self._tree.get(key) if key is not None and isinstance(self._tree, Mapping) else self._tree

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from assent.errors import InputError, Json
 from assent.spec.canonical import canonical_json
@@ -259,9 +259,10 @@ def _render(tree: _Tree, context: Context) -> Json:
     kind = type(tree)
     # What nearly every part is, without asking the classes below one after the other.
     if kind in LEAVES:
-        return cast("Json", tree)
+        return tree  # type: ignore[return-value]  # a leaf, as the callers looked
     if kind is dict or kind is MappingProxyType:
-        return {key: _render(part, context) for key, part in cast("Mapping[str, _Tree]", tree).items()}
+        members: Any = tree.items()  # type: ignore[union-attr]  # it is one of the two, which mypy does not follow
+        return {key: part if type(part) in LEAVES else _render(part, context) for key, part in members}
     match tree:
         case Reference():
             return tree.evaluate(context)

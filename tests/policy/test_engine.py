@@ -255,6 +255,7 @@ def test_trace_lists_the_rules_up_to_the_deciding_one() -> None:
         {"id": "e"},
     )
     trace = policy.decide(context(inputs={"n": 1})).trace
+    assert trace[0] is trace[0], "worked out once"
     assert [(tried.rule, tried.matched) for tried in trace] == [
         ("a", False),
         ("b", False),

@@ -134,6 +134,11 @@ class SqliteRecord:
         self._applied = applied_areas(connection)
         # Those of an area that no owner has brought yet are none of them.
         self.tables = Tables([area for area in areas if self._applied.get(area.area) == area.applied])
+        self._rows_of = {
+            table: f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - names of our own literals, never of data
+            for table, columns in self.tables.columns.items()
+            if has_table(connection, table, self.tables)
+        }
 
     @classmethod
     @contextmanager
@@ -234,20 +239,20 @@ class SqliteRecord:
         return {known for row in found if (known := Commitment(row[0].hex())) in commitments}
 
     def rows(self, table: str, run: str | None = None) -> Iterator[tuple[Cell, ...]]:
-        with translated():
-            if not has_table(self._connection, table, self.tables):
-                return iter(())
-        # Table and column names come from our own literal, never from data.
-        columns = self.tables.columns[table]
-        sql = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608  # see above
+        sql = self._rows_of.get(table)
+        if sql is None:
+            return iter(())
         if run is None:
             return self._select(sql)
-        return self._select(f"{sql} WHERE {columns[0]} = ?", bound=(run,))
+        with translated():  # A few at once: they are asked for of each run.
+            # `Any`: the columns' types are the schema's, which apsw can't know.
+            rows: Any = self._connection.execute(f"{sql} WHERE {self.tables.columns[table][0]} = ?", (run,))
+            return iter(rows.fetchall())
 
-    def _select(self, sql: str, *kinds: type, bound: tuple[str, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    def _select(self, sql: str, *kinds: type) -> Iterator[tuple[Any, ...]]:
         """The rows; `RECORD_CORRUPT` for a cell of another kind than its column, as a page in another's place has them."""
         with translated():
-            for row in self._connection.execute(sql, bound):
+            for row in self._connection.execute(sql):
                 if kinds and tuple(map(type, row)) != kinds:
                     raise WorldError(
                         "RECORD_CORRUPT",

@@ -87,7 +87,7 @@ class ContentsCheck:
     def _leaves(self, record: Record) -> Iterator[Leaf]:
         read = 0
         for chunk in record.chunks():
-            stored = decode_leaves(chunk.leaves[: self.stop - read])
+            stored = decode_leaves(chunk.leaves[: self.stop - read], is_checked=True)
             if not stored:
                 return
             leaves = [placed(leaf, read + index) for index, leaf in enumerate(stored)]
@@ -290,11 +290,14 @@ class ContentsCheck:
         count = 0
         for values in rows:
             key = values[:width]
-            name = f"`{' '.join(str(part) for part in key)}` in `{table}`"
             want = wanted.pop(key, None)
+            if want == values:
+                count += 1
+                continue
+            name = f"`{' '.join(str(part) for part in key)}` in `{table}`"
             if want is None:
                 self._add("PROJECTION_MISMATCH", f"the row {name} follows from no entry")
-            elif want != values:
+            else:
                 column, found, right = next(
                     (column, found, right)
                     for column, found, right in zip(columns, values, want, strict=True)

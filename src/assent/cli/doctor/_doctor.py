@@ -107,7 +107,7 @@ def _sqlite() -> Check:
 
 
 def _openat2(settings: Settings) -> Check:
-    from assent.capabilities.fs._syscalls import has_openat2
+    from assent.capabilities.fs.world._syscalls import has_openat2
 
     folder = os.open(settings.workspace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -213,8 +213,7 @@ def _application(door: Door) -> tuple[service.answers.Health | None, Check]:
 
 
 def _runs(door: Door) -> Check:
-    count = len(door.perform(service.requests.Runs()).runs)
-    unfinished = door.perform(service.requests.Unfinished()).count
-    if unfinished:
-        return Check("runs", "warning", f"{count}, {unfinished} unfinished", door.command("resume"))
-    return Check("runs", "ok", f"{count}, none unfinished")
+    found = door.perform(service.requests.Unfinished())
+    if found.count:
+        return Check("runs", "warning", f"{found.of}, {found.count} unfinished", door.command("resume"))
+    return Check("runs", "ok", f"{found.of}, none unfinished")

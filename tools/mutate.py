@@ -68,7 +68,7 @@ AREAS: Final[Mapping[str, Area]] = {
         ),
     ),
     "confinement": Area(
-        ("capabilities/fs/_confined.py", "capabilities/fs/_syscalls.py", "sandbox/*.py"),
+        ("capabilities/fs/world/_confined.py", "capabilities/fs/world/_syscalls.py", "sandbox/*.py"),
         ("tests/capabilities/fs", "tests/sandbox"),
     ),
     "redaction": Area(("secrets/*.py",), ("tests/secrets",)),

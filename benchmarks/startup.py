@@ -7,6 +7,7 @@ The commands take turns, so that all of them meet the same machine. Bytecode is 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -24,6 +25,9 @@ CLICK = "python -c 'import click'"
 VERSION = "assent version"
 RUN_NEW = "assent run, new workspace"
 RUN_AGAIN = "assent run, used workspace"
+CALL = "assent call, one write"
+READING = ("runs", "approvals", "audit log", "show")
+"""Commands that only look back, at a workspace with a handful of runs."""
 
 _WORKFLOW_YAML = "name: one_step\nversion: 1.0.0\nsteps:\n  - name: only\n    capability: sys.noop\n"
 
@@ -43,7 +47,17 @@ def measure(folder: Path, *, quick: bool) -> Part:
         VERSION: [*assent, "version"],
         RUN_NEW: [*run, str(folder / "new")],
         RUN_AGAIN: [*run, str(used)],
+        CALL: [*assent, "call", "io.fs.write_file", "path=a", "content=b", "--workspace", str(used)],
     }
+    looked = folder / "looked"
+    looked.mkdir()
+    for _ in range(3):
+        time_command([*run, str(looked)], environment, folder)
+    time_command([*assent, "runs", "--json", "--workspace", str(looked)], environment, folder)
+    newest = json.loads((folder / "out").read_text(encoding="utf-8"))[-1]["run_id"]
+    for words in READING:
+        named = [newest] if words == "show" else []
+        commands[f"assent {words}"] = [*assent, *words.split(), *named, "--workspace", str(looked)]
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for turn in range(turns + 2):
         for name, command in commands.items():
@@ -68,7 +82,11 @@ def measure(folder: Path, *, quick: bool) -> Part:
     targets = [
         Target("assent version: CPU ms", data[VERSION]["cpu_ms"], 80, at_least=False),
         Target("assent run of one step: wall ms", data[RUN_NEW]["wall_ms"], 450, at_least=False),
+        Target(f"{CALL}: x click", _ratio(times, CALL, CLICK), 5, at_least=False),
     ]
+    for words in READING:
+        name = f"assent {words}"
+        targets.append(Target(f"{name}: x click", _ratio(times, name, CLICK), 2.5, at_least=False))
     return Part("startup", {"commands": data}, targets)
 
 

@@ -58,9 +58,17 @@ AREAS: Final[Mapping[str, Area]] = {
         ("tests/engine", "tests/property/test_machine.py", "tests/property/test_transitions.py"),
     ),
     "policy": Area(("policy/*.py",), ("tests/policy", "tests/property/test_policy_engine.py")),
-    "journal": Area(("journal/*.py",), ("tests/journal", "tests/property/test_tampering.py")),
+    "journal": Area(
+        ("journal/**/*.py",),
+        (
+            "tests/journal",
+            "tests/property/test_tampering.py",
+            "tests/hostile/test_tail.py",
+            "tests/hostile/test_hidden.py",
+        ),
+    ),
     "confinement": Area(
-        ("capabilities/fs/_confined.py", "capabilities/fs/_syscalls.py", "sandbox/*.py"),
+        ("capabilities/fs/world/_confined.py", "capabilities/fs/world/_syscalls.py", "sandbox/*.py"),
         ("tests/capabilities/fs", "tests/sandbox"),
     ),
     "redaction": Area(("secrets/*.py",), ("tests/secrets",)),

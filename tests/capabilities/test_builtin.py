@@ -56,7 +56,7 @@ def test_start_imports_no_behaviour_of_what_is_built_in(tmp_path: Path) -> None:
 import sys
 from assent.runtime import Runtime
 rt = Runtime.open(sys.argv[1])
-rt.prepare_to_plan()
+rt._core.prepare_to_plan()
 rt.registry.snapshot().fingerprint
 print(*sorted(name for name in sys.modules if name.startswith("assent.capabilities.") and name in sys.argv[2:]))
 rt._core.capabilities.current().find("sys.noop").parse({})

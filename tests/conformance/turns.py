@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import pytest
 
-from assent.capabilities.fs import _turns
-from assent.capabilities.fs._confined import ConfinedFiles
-from assent.capabilities.fs._paths import is_temporary
+from assent.capabilities.fs.change import _turns
+from assent.capabilities.fs.world._confined import ConfinedFiles
+from assent.capabilities.fs.world._paths import is_temporary
 from assent.invocation import Files
 
 _ASKS: Final = "asks a service, and changes nothing here"
@@ -67,7 +67,9 @@ class Turns:
 
     def require(self, capability: str) -> None:
         """Every change was made in turn, and there was one, unless the table says why not."""
-        assert self.missed == set(), "changed while it was not the call's turn there: see `fs/_turns.py`"
+        assert self.missed == set(), (
+            "changed while it was not the call's turn there: see `fs/change/_turns.py`"
+        )
         if capability in TAKES_NONE:
             assert self.kept == set(), "it changes files: take it out of `TAKES_NONE`"
         else:

@@ -51,6 +51,15 @@ def test_given_is_completed_from_the_registered_capability() -> None:
     assert unknown.context.risk_level is RiskLevel.HIGH
 
 
+def test_who_began_the_run_is_the_principal_unless_a_case_says_otherwise() -> None:
+    cases = load_cases(
+        "cases:\n"
+        "  - given: {principal: 'agent:x', capability: a.c, run: {requester: 'user:ann'}}\n    expect: DENY\n"
+        "  - given: {principal: 'agent:x', capability: a.c}\n    expect: DENY\n"
+    )
+    assert [str(case.context.requester) for case in cases] == ["user:ann", "agent:x"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

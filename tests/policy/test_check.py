@@ -97,6 +97,9 @@ def test_shadowed_rule_is_found_and_really_never_decides(above: str, below: str)
     assert (finding.kind, finding.rule, finding.severity) == ("shadowed", "below", "warning")
     assert finding.path == "p.yaml:4:10"
     assert "`above`" in finding.message
+    assert finding.message.endswith("and decides DENY")
+    [same] = check(text.replace("decision: DENY", "decision: ALLOW"), "p.yaml")
+    assert same.message.endswith("and decides the same")
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ class ScriptedRuntime:
             ask.Approvals: self._approvals,
             ask.Prove: lambda asked: {"seq": asked.seq, "proof": f"proof of {asked.seq}\n"},
             ask.Export: lambda asked: {"path": asked.folder, "entries": 3},
-            ask.Unfinished: lambda _: {"count": self.unfinished_count},
+            ask.Unfinished: lambda _: {"count": self.unfinished_count, "of": 3},
             ask.PublicKey: lambda _: {"key": "assent.test+0000+KEY"},
         }
 

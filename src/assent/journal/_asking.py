@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
@@ -93,7 +94,7 @@ def acquire_or_forward(state_dir: Path, request: Request, *, runtime_dir: Path) 
     Raises what `forward` raises; `STATE_OWNED` also when somebody holds the lock for `silence_s` seconds without listening.
     """
     pause = Event()
-    for _ in range(max(1, round(request.silence_s / RETRY_S))):
+    for _ in range(ceil(request.silence_s / RETRY_S)):
         ownership = Ownership.acquire(state_dir)
         if ownership is not None:
             return ownership
@@ -135,7 +136,7 @@ def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_
     """A connection to the owner; None when nobody listens. `STATE_OWNED` when too many wait for one that takes none."""
     path = os.fspath(address_of(state_dir, runtime_dir))
     pause = Event()
-    for _ in range(max(1, round(silence_s / RETRY_S))):
+    for _ in range(ceil(silence_s / RETRY_S)):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(silence_s)
         try:

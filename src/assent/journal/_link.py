@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -250,7 +251,7 @@ async def own_or_link(
 
     `STATE_OWNED` when somebody holds the lock for `silence_s` seconds without listening.
     """
-    for _ in range(max(1, round(silence_s / RETRY_S))):
+    for _ in range(ceil(silence_s / RETRY_S)):
         ownership = Ownership.acquire(state_dir)
         if ownership is not None:
             return ownership

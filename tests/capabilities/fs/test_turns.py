@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assent.capabilities.fs._turns import in_turn, whole
+from assent.capabilities.fs.change._turns import in_turn, whole
 from assent.invocation import CancelToken, NoEffectError
 
 HERE, THERE = object(), object()

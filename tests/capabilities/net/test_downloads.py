@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from assent.capabilities.fs._turns import in_turn
+from assent.capabilities.fs.change._turns import in_turn
 from assent.capabilities.net._download import DownloadEffect, _begun
 from assent.errors import RefusedError
 from assent.invocation import CancelToken

@@ -193,7 +193,7 @@ def test_a_full_disk_is_told_of(office: Office, monkeypatch: pytest.MonkeyPatch)
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("assent.capabilities.fs._syscalls.flush", full)
+    monkeypatch.setattr("assent.capabilities.fs.world._syscalls.flush", full)
     with pytest.raises(WorldError) as raised:
         DeliveryFiles(office.home).write(office.delivery())
     assert raised.value.code == "DISK_FULL"

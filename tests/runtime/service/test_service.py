@@ -240,6 +240,8 @@ async def test_an_owner_reads_the_words_of_a_call_too(place: Place) -> None:
         words = {"path": "deep/7", "content": "5", "create_dirs": "true"}
         request = requests.Call(capability="io.fs.write_file", words=words)
         assert (await Service(rt.settings, rt._core).perform(request)).status == "succeeded"
+    counted = process.perform(requests.Unfinished(), place.settings())
+    assert (counted.count, counted.of) == (0, 1)
     assert place.workspace.joinpath("deep/7").read_text() == "5"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs.world._paths import shown
 from assent.errors import Json
 from assent.invocation import NoEffectError
 

@@ -8,7 +8,7 @@ from typing import IO, Final, Literal, get_args
 
 from assent.capabilities.archive._faults import invalid
 from assent.capabilities.archive._limits import ARCHIVE_BYTES_MAX, go_on
-from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs.world._paths import shown
 from assent.invocation import Files, LocalContext, NoEffectError
 
 Format = Literal["zip", "tar", "tar.gz", "tar.zst", "gz", "zst"]

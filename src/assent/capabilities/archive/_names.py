@@ -14,7 +14,7 @@ from typing import Final
 
 from assent.capabilities.archive._faults import colliding, escaping, name_refused
 from assent.capabilities.archive._limits import Meter
-from assent.capabilities.fs._paths import NAME_BYTES_MAX, PATH_BYTES_MAX, fold
+from assent.capabilities.fs.world._paths import NAME_BYTES_MAX, PATH_BYTES_MAX, fold
 
 
 @dataclass(frozen=True, slots=True)

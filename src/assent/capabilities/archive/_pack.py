@@ -15,13 +15,13 @@ from assent.capabilities.archive._formats import Format, contents, format_of, ho
 from assent.capabilities.archive._limits import ARCHIVE_BYTES_MAX, go_on
 from assent.capabilities.archive._shapes import Pack, Packed
 from assent.capabilities.archive._writers import Member, write_archive
-from assent.capabilities.fs._change import Change, Expected, Target, made_dirs
-from assent.capabilities.fs._effect import FileEffect
-from assent.capabilities.fs._faults import missing
-from assent.capabilities.fs._path_state import NODES_MAX, Node, PathState, changed, survey
-from assent.capabilities.fs._paths import ROOT, shown
 from assent.capabilities.fs._shapes import place
 from assent.capabilities.fs._write import room_for_file
+from assent.capabilities.fs.change._change import Change, Expected, Target, made_dirs
+from assent.capabilities.fs.change._effect import FileEffect
+from assent.capabilities.fs.change._path_state import NODES_MAX, Node, PathState, changed, survey
+from assent.capabilities.fs.world._faults import missing
+from assent.capabilities.fs.world._paths import ROOT, shown
 from assent.errors import Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
 

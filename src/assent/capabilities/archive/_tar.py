@@ -16,7 +16,7 @@ from typing import Final
 from assent.capabilities.archive._faults import ambiguous, invalid, kind_refused, name_refused, unsupported
 from assent.capabilities.archive._limits import Meter
 from assent.capabilities.archive._names import ArchiveEntry, checked
-from assent.capabilities.fs._paths import PATH_BYTES_MAX, shown
+from assent.capabilities.fs.world._paths import PATH_BYTES_MAX, shown
 
 _BLOCK: Final = 512
 _EMPTY: Final = bytes(_BLOCK)

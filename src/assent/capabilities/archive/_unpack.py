@@ -18,14 +18,14 @@ from assent.capabilities.archive._shapes import Unpack, Unpacked
 from assent.capabilities.archive._streams import gunzipped, plain, unzstd
 from assent.capabilities.archive._tar import read_tar
 from assent.capabilities.archive._zip import read_zip
-from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target, made_dirs
-from assent.capabilities.fs._effect import FileEffect
-from assent.capabilities.fs._faults import exists, whole_root
-from assent.capabilities.fs._git_guard import forbid_programs_of_git
-from assent.capabilities.fs._path_state import Node, PathState, changed
-from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
 from assent.capabilities.fs._shapes import place
 from assent.capabilities.fs._write import dirs_to_make
+from assent.capabilities.fs.change._change import NOTHING, Change, Expected, Folder, Target, made_dirs
+from assent.capabilities.fs.change._effect import FileEffect
+from assent.capabilities.fs.change._path_state import Node, PathState, changed
+from assent.capabilities.fs.world._faults import exists, whole_root
+from assent.capabilities.fs.world._git_guard import forbid_programs_of_git
+from assent.capabilities.fs.world._paths import ROOT, escapes, parent_of, shown
 from assent.errors import Json
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 

@@ -12,8 +12,8 @@ from typing import IO, Final, Protocol
 
 from assent.capabilities.archive._formats import Format
 from assent.capabilities.archive._streams import zstd_module
-from assent.capabilities.fs._path_state import changed
-from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs.change._path_state import changed
+from assent.capabilities.fs.world._paths import shown
 from assent.invocation import NoEffectError
 
 _TIME_OF_ZIP: Final = (1980, 1, 1, 0, 0, 0)

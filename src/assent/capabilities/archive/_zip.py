@@ -26,7 +26,7 @@ from assent.capabilities.archive._faults import (
 )
 from assent.capabilities.archive._limits import Meter
 from assent.capabilities.archive._names import ArchiveEntry, checked
-from assent.capabilities.fs._paths import PATH_BYTES_MAX, shown
+from assent.capabilities.fs.world._paths import PATH_BYTES_MAX, shown
 
 _END: Final = struct.Struct("<4s4H2IH")
 _LOCATOR: Final = struct.Struct("<4sIQI")

@@ -16,11 +16,11 @@ from assent.capabilities.exec._output import told
 from assent.capabilities.exec._programs import Programs, Ran, in_thread
 from assent.capabilities.exec._run import command_line, command_of, require_success
 from assent.capabilities.exec._shapes import RanCaptured, RunCaptured
-from assent.capabilities.fs._change import Change
 from assent.capabilities.fs._globs import Rules, rules_of
-from assent.capabilities.fs._path_state import Node, PathState, changed
-from assent.capabilities.fs._paths import is_temporary, shown
-from assent.capabilities.fs._write_set import Entry, WriteSet, WriteSetEffect
+from assent.capabilities.fs.change._change import Change
+from assent.capabilities.fs.change._path_state import Node, PathState, changed
+from assent.capabilities.fs.change._write_set import Entry, WriteSet, WriteSetEffect
+from assent.capabilities.fs.world._paths import is_temporary, shown
 from assent.errors import Json
 from assent.invocation import (
     EXECUTE_CAPTURED,

@@ -17,8 +17,8 @@ from assent.capabilities.exec._folders import ENDED, LAYER, Folders, remove
 from assent.capabilities.exec._output import Output
 from assent.capabilities.exec._rules import Permit, ProgramRule, permit
 from assent.capabilities.exec._stamp import Stamp, stamp_of
-from assent.capabilities.fs._faults import not_a_directory
-from assent.capabilities.fs._paths import TEMPORARY
+from assent.capabilities.fs.world._faults import not_a_directory
+from assent.capabilities.fs.world._paths import TEMPORARY
 from assent.errors import AssentError, Json, WorldError
 from assent.invocation import LocalContext, NoEffectError
 

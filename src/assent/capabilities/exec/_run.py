@@ -11,7 +11,7 @@ from assent.capabilities.exec._programs import Command, Programs, Ran, in_thread
 from assent.capabilities.exec._rules import Permit
 from assent.capabilities.exec._shapes import Ran as RanResult
 from assent.capabilities.exec._shapes import Run, RunCaptured
-from assent.capabilities.fs._faults import not_a_directory
+from assent.capabilities.fs.world._faults import not_a_directory
 from assent.errors import AssentError, WorldError
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.states import Verdict

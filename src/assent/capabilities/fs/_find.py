@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from assent.capabilities.fs._faults import missing
 from assent.capabilities.fs._globs import Ignored, Rules, rules_of
-from assent.capabilities.fs._paths import escapes, join, shown
 from assent.capabilities.fs._read import visible
 from assent.capabilities.fs._shapes import Find, Found, FoundEntry, Selection, place
+from assent.capabilities.fs.world._faults import missing
+from assent.capabilities.fs.world._paths import escapes, join, shown
 from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError
 
 VISITED_MAX: Final = 200_000

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from assent.capabilities.fs._paths import join, shown
-from assent.capabilities.text._regex import Flags, Regex, compile_pattern
+from assent.capabilities.fs.world._paths import join, shown
 from assent.invocation import EntryKind, Files, NoEffectError
+
+if TYPE_CHECKING:
+    from assent.capabilities.text._regex import Regex
 
 IGNORE_FILE: Final = ".gitignore"
 IGNORE_FILE_BYTES_MAX: Final = 256 << 10
@@ -49,6 +51,8 @@ def rules_of(lines: Sequence[str], *, source: str, code: str = "PATTERN_INVALID"
     """The rules of these lines; `source` names them in errors. `NoEffectError` with `code` for one that is no rule."""
     from pathspec.patterns.gitignore.base import GitIgnorePatternError
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+    from assent.capabilities.text._regex import Flags, compile_pattern  # a file step needs none of it
 
     if len(lines) > RULES_MAX:
         raise _invalid(code, source, f"has more than {RULES_MAX} rules")

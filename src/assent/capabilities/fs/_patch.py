@@ -13,14 +13,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
-from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target, made_dirs, missing_dirs
-from assent.capabilities.fs._effect import FileEffect
-from assent.capabilities.fs._faults import exists, missing
-from assent.capabilities.fs._path_state import Node, PathState, changed
-from assent.capabilities.fs._paths import ROOT, join, normal, parent_of, shown
 from assent.capabilities.fs._shapes import Patch, Patched, PatchedFile, PatchedHunk, place
 from assent.capabilities.fs._unified import FileDiff, apply_hunks, read_diff
 from assent.capabilities.fs._write import writable
+from assent.capabilities.fs.change._change import (
+    NOTHING,
+    Change,
+    Expected,
+    Folder,
+    Target,
+    made_dirs,
+    missing_dirs,
+)
+from assent.capabilities.fs.change._effect import FileEffect
+from assent.capabilities.fs.change._path_state import Node, PathState, changed
+from assent.capabilities.fs.world._faults import exists, missing
+from assent.capabilities.fs.world._paths import ROOT, join, normal, parent_of, shown
 from assent.errors import Json
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 

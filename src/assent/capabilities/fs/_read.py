@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-from assent.capabilities.fs._faults import missing, not_a_directory
-from assent.capabilities.fs._paths import escapes, join, shown
 from assent.capabilities.fs._shapes import (
     Existence,
     FileHash,
@@ -20,6 +18,8 @@ from assent.capabilities.fs._shapes import (
     place,
 )
 from assent.capabilities.fs._text import decode
+from assent.capabilities.fs.world._faults import missing, not_a_directory
+from assent.capabilities.fs.world._paths import escapes, join, shown
 from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError
 
 READ_BYTES_MAX: Final = 16 << 20

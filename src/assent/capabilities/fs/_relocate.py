@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from assent.capabilities.fs._change import NOTHING, Change, Expected, Folder, Target
-from assent.capabilities.fs._effect import FileEffect, require_pre_image
-from assent.capabilities.fs._faults import exists, missing, not_a_directory, not_empty, whole_root
-from assent.capabilities.fs._path_state import (
+from assent.capabilities.fs._shapes import Copied, Delete, Deleted, Moved, TwoPaths, place
+from assent.capabilities.fs.change._change import NOTHING, Change, Expected, Folder, Target
+from assent.capabilities.fs.change._effect import FileEffect, require_pre_image
+from assent.capabilities.fs.change._path_state import (
     Node,
     PathState,
     build,
@@ -19,8 +19,8 @@ from assent.capabilities.fs._path_state import (
     put_back,
     survey,
 )
-from assent.capabilities.fs._paths import ROOT, escapes, parent_of, shown
-from assent.capabilities.fs._shapes import Copied, Delete, Deleted, Moved, TwoPaths, place
+from assent.capabilities.fs.world._faults import exists, missing, not_a_directory, not_empty, whole_root
+from assent.capabilities.fs.world._paths import ROOT, escapes, parent_of, shown
 from assent.errors import WorldError
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 

@@ -7,13 +7,15 @@ is not read is counted, and everything has an end: bytes read, lines answered, c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from assent.capabilities.fs._find import Walk
-from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._shapes import Hit, Position, Search, Searched, Skipped
-from assent.capabilities.text._regex import Flags, Regex, compile_pattern
+from assent.capabilities.fs.world._paths import shown
 from assent.invocation import EntryKind, LocalContext, NoEffectError
+
+if TYPE_CHECKING:
+    from assent.capabilities.text._regex import Regex
 
 FILE_BYTES_MAX: Final = 64 << 20
 """The largest file that is searched, whatever a caller asks for."""
@@ -57,6 +59,8 @@ class _Answer:
 
 def search(context: LocalContext, parameters: Search) -> Searched:
     """The lines in which the pattern is found. Raises `NoEffectError`: PATTERN_INVALID, IGNORE_FILE_INVALID, those of paths."""
+    from assent.capabilities.text._regex import Flags, compile_pattern  # a file step needs none of it
+
     flags = Flags(
         literal=parameters.literal, ignore_case=parameters.ignore_case, multi_line=True, within_lines=True
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr
 
-from assent.capabilities.fs._paths import is_temporary, normal, protected, split
+from assent.capabilities.fs.world._paths import is_temporary, normal, protected, split
 from assent.spec.capability import SpecModel
 from assent.spec.types import Duration, Size, WorkspacePath
 

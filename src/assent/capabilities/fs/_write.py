@@ -8,13 +8,13 @@ from abc import abstractmethod
 from functools import partial
 from typing import Generic, TypeVar
 
-from assent.capabilities.fs._change import Change, Expected, Folder, Target, made_dirs, missing_dirs
-from assent.capabilities.fs._effect import FileEffect
-from assent.capabilities.fs._faults import exists, is_a_directory, missing, whole_root
-from assent.capabilities.fs._path_state import Node, PathState
-from assent.capabilities.fs._paths import ROOT, escapes, parent_of, refusal
 from assent.capabilities.fs._shapes import Content, Made, MakeDir, WriteBytes, WriteFile, Written, place
 from assent.capabilities.fs._text import encode
+from assent.capabilities.fs.change._change import Change, Expected, Folder, Target, made_dirs, missing_dirs
+from assent.capabilities.fs.change._effect import FileEffect
+from assent.capabilities.fs.change._path_state import Node, PathState
+from assent.capabilities.fs.world._faults import exists, is_a_directory, missing, whole_root
+from assent.capabilities.fs.world._paths import ROOT, escapes, parent_of, refusal
 from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError
 
 W = TypeVar("W", WriteFile, WriteBytes)

@@ -7,9 +7,9 @@ from typing import Final
 
 import pygit2
 
-from assent.capabilities.fs._faults import missing
-from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._shapes import place
+from assent.capabilities.fs.world._faults import missing
+from assent.capabilities.fs.world._paths import shown
 from assent.capabilities.git._change import GitChange, IndexEdit, RefEdit
 from assent.capabilities.git._effect import GitEffect
 from assent.capabilities.git._faults import conflict_state, filtered, refused_layout, unreadable

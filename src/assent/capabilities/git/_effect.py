@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from assent.capabilities.fs._path_state import changed
-from assent.capabilities.fs._paths import shown
 from assent.capabilities.fs._shapes import place
-from assent.capabilities.fs._turns import in_turn
+from assent.capabilities.fs.change._path_state import changed
+from assent.capabilities.fs.change._turns import in_turn
+from assent.capabilities.fs.world._paths import shown
 from assent.capabilities.git._apply import Hand, logs_back
 from assent.capabilities.git._change import GitChange
 from assent.capabilities.git._faults import unreadable

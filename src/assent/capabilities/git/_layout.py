@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from assent.capabilities.fs._paths import join
 from assent.capabilities.fs._shapes import place
+from assent.capabilities.fs.world._paths import join
 from assent.capabilities.git._faults import missing_repository, refused_layout, unreadable
 from assent.capabilities.git._home import GitHome
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pygit2
 
-from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs.world._paths import shown
 from assent.capabilities.git._change import GitChange, LogEdit, RefEdit
 from assent.capabilities.git._effect import GitEffect
 from assent.capabilities.git._faults import ref_missing

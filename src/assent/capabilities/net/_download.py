@@ -20,7 +20,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from assent.capabilities.fs._change import (
+from assent.capabilities.fs._shapes import place
+from assent.capabilities.fs._write import room_for_file
+from assent.capabilities.fs.change._change import (
     Change,
     Expected,
     Position,
@@ -28,11 +30,9 @@ from assent.capabilities.fs._change import (
     made_dirs,
     remove_empty_dirs,
 )
-from assent.capabilities.fs._effect import FileEffect
-from assent.capabilities.fs._path_state import Node, PathState, changed, fingerprinted
-from assent.capabilities.fs._shapes import place
-from assent.capabilities.fs._turns import in_turn, whole
-from assent.capabilities.fs._write import room_for_file
+from assent.capabilities.fs.change._effect import FileEffect
+from assent.capabilities.fs.change._path_state import Node, PathState, changed, fingerprinted
+from assent.capabilities.fs.change._turns import in_turn, whole
 from assent.capabilities.net._answer import excerpt_of, refused
 from assent.capabilities.net._client import Header, Http, Received, Sink
 from assent.capabilities.net._failure import HttpFailure

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from assent.capabilities.fs._paths import normal
+from assent.capabilities.fs.world._paths import normal
 from assent.capabilities.net._answer import is_credential
 from assent.capabilities.net._client import Header, Http, Wire
 from assent.capabilities.net._url import Target, parse_url, with_query

@@ -143,7 +143,7 @@ class DeliveryFiles:
 
     def write(self, delivery: Delivery) -> None:
         """Let the outbox hold this; whatever it held under the same id is replaced."""
-        from assent.capabilities.fs._syscalls import flush
+        from assent.capabilities.fs.world._syscalls import flush
 
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -221,7 +221,7 @@ def _read(path: Path) -> Delivery | None:
 
 
 def _flush_folder(path: Path) -> None:
-    from assent.capabilities.fs._syscalls import flush
+    from assent.capabilities.fs.world._syscalls import flush
 
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

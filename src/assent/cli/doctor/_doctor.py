@@ -107,7 +107,7 @@ def _sqlite() -> Check:
 
 
 def _openat2(settings: Settings) -> Check:
-    from assent.capabilities.fs._syscalls import has_openat2
+    from assent.capabilities.fs.world._syscalls import has_openat2
 
     folder = os.open(settings.workspace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -213,8 +213,7 @@ def _application(door: Door) -> tuple[service.answers.Health | None, Check]:
 
 
 def _runs(door: Door) -> Check:
-    count = len(door.perform(service.requests.Runs()).runs)
-    unfinished = door.perform(service.requests.Unfinished()).count
-    if unfinished:
-        return Check("runs", "warning", f"{count}, {unfinished} unfinished", door.command("resume"))
-    return Check("runs", "ok", f"{count}, none unfinished")
+    found = door.perform(service.requests.Unfinished())
+    if found.count:
+        return Check("runs", "warning", f"{found.of}, {found.count} unfinished", door.command("resume"))
+    return Check("runs", "ok", f"{found.of}, none unfinished")

@@ -12,7 +12,6 @@ import click
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
-from assent.cli.runs._drive import tell_next
 from assent.cli.terminal._style import STATUS_STYLE, safe_line
 from assent.errors import InputError, WorldError
 from assent.runtime import service
@@ -103,6 +102,8 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
 )
 def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None, step: str | None) -> None:
     """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
+    from assent.cli.runs._drive import tell_next  # a list of runs does without it
+
     if sum(wanted is not None for wanted in (snapshot, step, attachment)) > 1:
         raise InputError(
             "USAGE_INVALID",

@@ -116,6 +116,10 @@ class Reader:
         idle = sum(1 for _ in rows_at_once(self._journal, "runs", {"status": _IDLE}))
         return 0 if idle and self.owner_alive() else idle
 
+    def count(self) -> int:
+        """How many runs there are."""
+        return 0 if self._journal is None else int(self._journal.select("SELECT count(*) FROM runs")[0][0])
+
     def find(self, run_id: str) -> RunId:
         """The run whose id begins so. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
         return at_once(find_run(self._recorded(run_id), run_id))

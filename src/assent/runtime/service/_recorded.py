@@ -34,7 +34,7 @@ async def _runs(settings: Settings, request: requests.Runs) -> answers.Runs:
 async def _unfinished(settings: Settings, request: requests.Unfinished) -> answers.Unfinished:
     del request
     with Reader.open(settings) as reader:
-        return answers.Unfinished(count=reader.unfinished())
+        return answers.Unfinished(count=reader.unfinished(), of=reader.count())
 
 
 async def _show(settings: Settings, request: requests.Show) -> answers.ShownRun:

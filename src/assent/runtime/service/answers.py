@@ -210,9 +210,10 @@ class Runs(Answer, frozen=True, kw_only=True):
 
 
 class Unfinished(Answer, frozen=True, kw_only=True):
-    """How many runs have not ended, do not wait for a person, and are driven by nobody."""
+    """How many runs have not ended, do not wait for a person, and are driven by nobody; and how many there are `of` all kinds."""
 
     count: int
+    of: int
 
 
 class RunEvent(Answer, frozen=True, kw_only=True):

@@ -433,7 +433,7 @@ class Runs(Reading[answers.Runs], tag="runs", frozen=True):
 
 
 class Unfinished(Reading[answers.Unfinished], tag="unfinished", frozen=True):
-    """How many runs wait for `resume`."""
+    """How many runs wait for `resume`, of how many."""
 
 
 class Show(Reading[answers.ShownRun], tag="show", frozen=True):

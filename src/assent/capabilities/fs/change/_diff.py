@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from assent.capabilities.fs._path_state import survey
-from assent.capabilities.fs._paths import shown
+from assent.capabilities.fs.change._path_state import survey
+from assent.capabilities.fs.world._paths import shown
 from assent.invocation import EntryKind, Files
 
 FILE_BYTES_MAX: Final = 512 << 10

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from assent.capabilities.fs._paths import fold, join, refusal, split
+from assent.capabilities.fs.world._paths import fold, join, refusal, split
 from assent.invocation import Files, NoEffectError
 
 _GIT: Final = ".git"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from assent.capabilities.fs._faults import (
+from assent.capabilities.fs.world._faults import (
     exists,
     is_a_directory,
     missing,
@@ -22,7 +22,7 @@ from assent.capabilities.fs._faults import (
     whole_root,
     wrong_kind,
 )
-from assent.capabilities.fs._paths import (
+from assent.capabilities.fs.world._paths import (
     ROOT,
     escapes,
     is_temporary,
@@ -33,7 +33,7 @@ from assent.capabilities.fs._paths import (
     split,
     temporary_path,
 )
-from assent.capabilities.fs._written import to_write
+from assent.capabilities.fs.world._written import to_write
 from assent.invocation import Entry, EntryKind, Files, NoEffectError
 from assent.secrets.redaction import Redactor
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
-from assent.capabilities.fs._confined import ConfinedFiles
-from assent.capabilities.fs._control import ControlFiles
-from assent.capabilities.fs._overlay import OverlayFiles
-from assent.capabilities.fs._path_state import PRE_IMAGE_BYTES_MAX
+from assent.capabilities.fs.world._confined import ConfinedFiles
+from assent.capabilities.fs.world._control import ControlFiles
+from assent.capabilities.fs.world._overlay import OverlayFiles
 from assent.invocation import Files
 from assent.secrets.redaction import Redactor
+
+PRE_IMAGE_BYTES_MAX: Final = 64 << 20
+"""What one call may keep for its undo where nobody says otherwise (`max_pre_image_bytes`)."""
 
 
 class Workspace:

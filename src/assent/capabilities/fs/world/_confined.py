@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from assent.capabilities.fs._control import ControlFiles
-from assent.capabilities.fs._faults import (
+from assent.capabilities.fs.world._control import ControlFiles
+from assent.capabilities.fs.world._faults import (
     exists,
     fault,
     faults,
@@ -25,7 +25,7 @@ from assent.capabilities.fs._faults import (
     not_a_directory,
     wrong_kind,
 )
-from assent.capabilities.fs._paths import (
+from assent.capabilities.fs.world._paths import (
     Zone,
     escapes,
     is_temporary,
@@ -35,9 +35,9 @@ from assent.capabilities.fs._paths import (
     temporary_name,
     temporary_path,
 )
-from assent.capabilities.fs._syscalls import flush, flush_directory, flush_tree, remove_tree, rename_new
-from assent.capabilities.fs._walk import Place, Walker, identity_of
-from assent.capabilities.fs._written import to_write
+from assent.capabilities.fs.world._syscalls import flush, flush_directory, flush_tree, remove_tree, rename_new
+from assent.capabilities.fs.world._walk import Place, Walker, identity_of
+from assent.capabilities.fs.world._written import to_write
 from assent.errors import InputError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import Entry, EntryKind, NoEffectError

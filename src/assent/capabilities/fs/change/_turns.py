@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from assent.capabilities.fs._paths import ROOT, parent_of, shown
+from assent.capabilities.fs.world._paths import ROOT, parent_of, shown
 from assent.invocation import Files, LocalContext, NoEffectError
 from assent.invocation.call.threads import outlast
 

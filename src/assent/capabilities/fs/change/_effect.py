@@ -9,17 +9,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from assent.capabilities.fs._change import NOTHING, Change, Position, Target, remove_empty_dirs
-from assent.capabilities.fs._git_guard import forbid_programs_of_git
-from assent.capabilities.fs._path_state import (
+from assent.capabilities.fs.change._change import NOTHING, Change, Position, Target, remove_empty_dirs
+from assent.capabilities.fs.change._path_state import (
     PathState,
     changed,
     keep,
     put_back,
     survey,
 )
-from assent.capabilities.fs._paths import shown
-from assent.capabilities.fs._turns import in_turn
+from assent.capabilities.fs.change._turns import in_turn
+from assent.capabilities.fs.world._git_guard import forbid_programs_of_git
+from assent.capabilities.fs.world._paths import shown
 from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
@@ -197,7 +197,7 @@ class FileEffect(ABC, Generic[P, R]):
 
     def preview(self, context: LocalContext, parameters: P) -> Preview:
         """What the call would change, as a unified diff; the change is made to the call's simulated world."""
-        from assent.capabilities.fs._diff import (
+        from assent.capabilities.fs.change._diff import (
             Pages,
             unified,
         )  # Only plans need it, and every start would pay for it.

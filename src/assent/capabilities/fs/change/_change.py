@@ -18,9 +18,9 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 
-from assent.capabilities.fs._faults import not_a_directory
-from assent.capabilities.fs._path_state import PathState, fingerprinted, survey
-from assent.capabilities.fs._paths import parent_of, shown
+from assent.capabilities.fs.change._path_state import PathState, fingerprinted, survey
+from assent.capabilities.fs.world._faults import not_a_directory
+from assent.capabilities.fs.world._paths import parent_of, shown
 from assent.errors import AssentError, InternalError, Json, RefusedError, WorldError
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError, Prepared
 from assent.spec.frozen import thaw

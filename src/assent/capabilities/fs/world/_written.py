@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from assent.capabilities.fs._paths import is_temporary, shown, split
+from assent.capabilities.fs.world._paths import is_temporary, shown, split
 from assent.invocation.call.exposure import HINT, unexposed
 from assent.secrets.redaction import Redactor
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from assent.capabilities.fs._paths import Zone, fold, reserved
+from assent.capabilities.fs.world._paths import Zone, fold, reserved
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode."""

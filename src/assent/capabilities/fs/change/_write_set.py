@@ -16,11 +16,11 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, ValidationError, convert
 
-from assent.capabilities.fs._change import Change, Expected, Folder, Target
-from assent.capabilities.fs._effect import FileEffect, require_pre_image, restore
-from assent.capabilities.fs._git_guard import forbid_programs_of_git
-from assent.capabilities.fs._path_state import PathState, Unpacker, build
-from assent.capabilities.fs._paths import parent_of
+from assent.capabilities.fs.change._change import Change, Expected, Folder, Target
+from assent.capabilities.fs.change._effect import FileEffect, require_pre_image, restore
+from assent.capabilities.fs.change._path_state import PathState, Unpacker, build
+from assent.capabilities.fs.world._git_guard import forbid_programs_of_git
+from assent.capabilities.fs.world._paths import parent_of
 from assent.errors import AssentError, InternalError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
 from assent.spec.capability import SpecModel

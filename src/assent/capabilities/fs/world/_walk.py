@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from assent.capabilities.fs._control import ControlFiles, Identity, Sighting
-from assent.capabilities.fs._faults import fault, not_a_directory, whole_root
-from assent.capabilities.fs._paths import Zone, escapes, fold, is_temporary, protected, reserved, split
-from assent.capabilities.fs._syscalls import has_openat2, open_beneath, open_component
+from assent.capabilities.fs.world._control import ControlFiles, Identity, Sighting
+from assent.capabilities.fs.world._faults import fault, not_a_directory, whole_root
+from assent.capabilities.fs.world._paths import Zone, escapes, fold, is_temporary, protected, reserved, split
+from assent.capabilities.fs.world._syscalls import has_openat2, open_beneath, open_component
 
 Open: TypeAlias = Callable[[str, int, int], int]
 

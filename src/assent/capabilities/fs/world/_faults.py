@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from assent.capabilities.fs._paths import escapes, refusal, shown
+from assent.capabilities.fs.world._paths import escapes, refusal, shown
 from assent.errors import AssentError, WorldError
 from assent.invocation import NoEffectError
 

@@ -17,16 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from assent.capabilities.fs._faults import wrong_kind
-from assent.capabilities.fs._paths import join, refusal, shown
+from assent.capabilities.fs.world._faults import wrong_kind
+from assent.capabilities.fs.world._paths import join, refusal, shown
 from assent.errors import InternalError, Json
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError
 
 NODES_MAX: Final = 100_000
 """Entries in one tree that a single call may act on."""
-
-PRE_IMAGE_BYTES_MAX: Final = 64 << 20
-"""What one call may keep for its undo where nobody says otherwise (`max_pre_image_bytes`)."""
 
 _INLINE_NODES_MAX: Final = 16
 _PERMISSIONS: Final = 0o777

@@ -1,0 +1,1 @@
+"""A change of files: planned, made, recognised and taken back."""

@@ -370,33 +370,6 @@ def test_foresight_of_a_rule_that_reads_all_inputs_is_open() -> None:
     assert engine({"if": "size(inputs) > 3"}).foresee(context(), {"one"}) is None
 
 
-def test_preflight_of_all_allowed_steps_says_nothing() -> None:
-    flight = engine({}).preflight([("one", context()), ("two", context())])
-    assert (flight.effect, flight.message) == (ALLOW, None)
-
-
-def test_preflight_names_the_step_that_is_denied_or_asks() -> None:
-    policy = engine(
-        {"id": "no", "when": {"capability": "a.b"}, "decision": "DENY", "reason": "never"}, {"id": "yes"}
-    )
-    asking = policy.preflight([("one", context()), ("two", context(risk_level="HIGH"))])
-    assert asking.effect is ASK
-    assert asking.message is not None
-    assert "`two`" in asking.message
-    denied = policy.preflight([("two", context(risk_level="HIGH")), ("three", context(capability="a.b"))])
-    assert denied.effect is DENY
-    assert denied.message is not None
-    assert "step `three` would be denied by `no`: never" in denied.message
-
-
-def test_preflight_is_open_while_a_step_is() -> None:
-    policy = engine({"if": "inputs.n == 1"})
-    flight = policy.preflight([("one", context())], {"n"})
-    assert flight.effect is None
-    assert flight.message is not None
-    assert "`one`" in flight.message
-
-
 def test_deny_of_file_deletion_for_one_principal() -> None:
     policy = PolicyEngine.load(
         "version: 1\ndefault: ALLOW\nrules:\n  - id: no-delete\n    when: {principal: 'agent:*', capability: io.fs.delete}\n"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from assent.policy._cases import Case, CaseResult, load_cases, run_cases
     from assent.policy._check import Finding, check
     from assent.policy._context import PolicyContext
-    from assent.policy._engine import PolicyEngine, Preflight, UnknownInputs
+    from assent.policy._engine import PolicyEngine, UnknownInputs
     from assent.policy._explain import Nearest, PolicyExplanation, RuleReport
     from assent.policy._permissions import require_private
 
@@ -20,7 +20,7 @@ _HOMES = {
     "._cases": "Case CaseResult load_cases run_cases",
     "._check": "Finding check",
     "._context": "PolicyContext",
-    "._engine": "PolicyEngine Preflight UnknownInputs",
+    "._engine": "PolicyEngine UnknownInputs",
     "._explain": "Nearest PolicyExplanation RuleReport",
     "._permissions": "require_private",
 }

@@ -8,8 +8,7 @@ before anybody asks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import Final, Literal, Self, TypeAlias
 
 from assent.errors import InputError, Json
@@ -111,12 +110,6 @@ class PolicyEngine:
         assert decision is not None  # As in `decide`.
         return explain(self._rules, decided, decision, context)
 
-    def preflight(
-        self, steps: Iterable[tuple[str, PolicyContext]], unknown_inputs: UnknownInputs = ()
-    ) -> Preflight:
-        """What a whole workflow would meet: its steps by name, each with the context that its gate would see."""
-        return Preflight(tuple((name, self.foresee(context, unknown_inputs)) for name, context in steps))
-
     # -- deciding ------------------------------------------------------------------------------------------------------
 
     def _decide(self, context: PolicyContext, unknown: UnknownInputs) -> tuple[Decision | None, int | None]:
@@ -188,34 +181,6 @@ class PolicyEngine:
         reason = f"rule `{compiled.rule.id}` could not be evaluated: {fault}"
         trace = Trace(self._rules, i, context)
         return Decision(PolicyDecision.DENY, compiled.rule.id, reason, self.digest, None, FAILED, trace)
-
-
-@dataclass(frozen=True, slots=True)
-class Preflight:
-    """What the gate would say to each step of a workflow; None where that depends on inputs not known yet."""
-
-    steps: tuple[tuple[str, Decision | None], ...]
-
-    @property
-    def effect(self) -> PolicyDecision | None:
-        """The strictest answer: DENY before REQUIRE_APPROVAL before not known (None) before ALLOW."""
-        for effect in (PolicyDecision.DENY, PolicyDecision.REQUIRE_APPROVAL):
-            if any(decision is not None and decision.effect is effect for _, decision in self.steps):
-                return effect
-        return None if any(decision is None for _, decision in self.steps) else PolicyDecision.ALLOW
-
-    @property
-    def message(self) -> str | None:
-        """Which steps stand in the way and why; None when all are allowed."""
-        parts: list[str] = []
-        for name, decision in self.steps:
-            if decision is None:
-                parts.append(f"step `{name}`: depends on inputs that are not known yet")
-            elif decision.effect is PolicyDecision.DENY:
-                parts.append(f"step `{name}` would be denied by `{decision.rule}`: {decision.reason}")
-            elif decision.effect is PolicyDecision.REQUIRE_APPROVAL:
-                parts.append(f"step `{name}` needs approval by `{decision.rule}`: {decision.reason}")
-        return "; ".join(parts) or None
 
 
 def _reads(condition: Expression, unknown: UnknownInputs) -> bool:

@@ -143,26 +143,6 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
             "nearest": None if near is None else {**msgspec.to_builtins(near), "missing": [*near.missing]},
         }
 
-    def to_text(self) -> str:
-        """The same for people: the answer first, then each rule that was passed over and why."""
-        decision = self.decision
-        lines = [
-            f"{decision.effect.value}  {self.context.capability} for {self.context.principal}",
-            f"  rule    {decision.rule}",
-            f"  reason  {decision.reason}",
-        ]
-        passed = [report for report in self.rules if report.reached and report.rule != decision.rule]
-        if passed:
-            lines.append("  passed over, in file order:")
-            width = max(len(report.rule) for report in passed)
-            lines += [f"    {report.rule:<{width}}  {report.because}" for report in passed]
-        if self.nearest is not None:
-            missing = "; ".join(self.nearest.missing)
-            lines.append(
-                f"  nearest {self.nearest.rule} would give {self.nearest.effect.value}, but {missing}"
-            )
-        return "\n".join(lines)
-
 
 def explain(
     rules: Sequence[CompiledRule], decided: int | None, decision: Decision, context: PolicyContext

@@ -110,8 +110,3 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     approvers: Approvers | None = None
     code: str | None = None
     trace: Sequence[Tried] = ()
-
-    @property
-    def is_allowed(self) -> bool:
-        """The call may go on without asking anybody."""
-        return self.effect is PolicyDecision.ALLOW

@@ -22,7 +22,6 @@ from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview
-from assent.policy import PolicyContext
 from assent.spec.capability import FLOWS, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
@@ -160,18 +159,14 @@ class Admission:
         others = frozenset(label for label, of in self._sources.items() if of != {key})
         if not others <= asked_with:
             call = self._scope.calls[key]
-            candidate = Candidate(
-                key,
-                self._blueprint.step_of(key),
-                call,
-                call.bound,
-                call.inputs,
-                RiskLevel(event.risk),
-                event.undo,
-                (event.inputs, call.inputs),
-            )
             decision = gate.decide(
-                self._question(candidate, self._services.clock.now_ms(), asked_with | others)
+                self._facts.question(
+                    call.bound.spec,
+                    call.inputs,
+                    RiskLevel(event.risk),
+                    asked_with | others,
+                    self._services.clock.now_ms(),
+                )
             )
             if (decision.effect.value, decision.rule) != (event.decision, event.rule):
                 return False
@@ -238,7 +233,9 @@ class Admission:
         now = self._services.clock.now_ms()
         asked = record.approval if record is not None else None
         labels = self._asked_with = self._run_labels
-        decision = self._pipeline.authorize(candidate.call, self._question(candidate, now, labels))
+        # The run has read and sent what its labels say.
+        question = self._facts.question(candidate.bound.spec, candidate.inputs, candidate.risk, labels, now)
+        decision = self._pipeline.authorize(candidate.call, question)
         try:
             if decision.effect is _DENY:
                 return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
@@ -252,10 +249,6 @@ class Admission:
         except asyncio.CancelledError as error:
             await self._pipeline.fail(candidate.call, error)
             raise
-
-    def _question(self, candidate: Candidate, now_ms: int, labels: frozenset[str]) -> PolicyContext:
-        """What the gate is asked about a call of a run that has read and sent what its `labels` say."""
-        return self._facts.question(candidate.bound.spec, candidate.inputs, candidate.risk, labels, now_ms)
 
     def _denied(self, candidate: Candidate, decision: Decision, outbox: PendingEvents) -> ev.StepDenied:
         spec = candidate.bound.spec
@@ -284,7 +277,10 @@ class Admission:
         world = self._services.world.simulate()
         # Who is to approve sees what a program would write, and not its command line alone.
         shown = await self._pipeline.preview(
-            candidate.call, world, timeout_s=self._timeout(candidate), flags=(EXECUTE_CAPTURED,)
+            candidate.call,
+            world,
+            timeout_s=timeout_of(candidate.step, candidate.bound, self._services),
+            flags=(EXECUTE_CAPTURED,),
         )
         preview = shown if shown is not None else Preview()
         if asked is not None and asked.status in _ANSWERS:
@@ -369,7 +365,7 @@ class Admission:
         await self._pipeline.allow(call)
         # What an earlier attempt may have left must not become the state that undo restores.
         earlier = record.intent if record is not None and record.effect is _UNKNOWN else None
-        timeout_s = self._timeout(candidate)
+        timeout_s = timeout_of(candidate.step, candidate.bound, self._services)
         found = await self._pipeline.prepare(call, timeout_s=timeout_s, may_look=earlier is None)
         prepared = earlier.prepared if earlier is not None else None
         if found is not None:
@@ -482,9 +478,6 @@ class Admission:
             now_ms=now_ms,
         )
         return RequestUndo(request, approval)
-
-    def _timeout(self, candidate: Candidate) -> float | None:
-        return timeout_of(candidate.step, candidate.bound, self._services)
 
 
 def _may_take_long(bound: BoundCapability) -> bool:

@@ -78,7 +78,8 @@ class PendingEvents:
 
     def bind_again(self, value: Json, earlier: tuple[Commitment, Json]) -> Commitment:
         """The same, but for what the run has bound already: the commitment of `earlier`, where that is the very same JSON."""
-        return earlier[0] if _is_same(earlier[1], value) else self.bind(value)
+        is_same = earlier[1] is value or _is_same(earlier[1], value)
+        return earlier[0] if is_same else self.bind(value)
 
     def hand_over(self, value: Json, step: StepKey | None = None) -> Commitment:
         """Keep what somebody calls, or a step of a session, with: what it is completed to takes its place (`replace_handed`).
@@ -137,16 +138,20 @@ class PendingEvents:
 
     def _parts(self, value: Json) -> list[bytes]:
         """What `_encoded` gives, in parts. A long text is written once, also where it comes again beside other members."""
-        value = self._redactor.json(value)
-        if not isinstance(value, dict) or not any(map(_is_long, value.values())):
+        if self._redactor.is_active:
+            value = self._redactor.json(value)
+        if not isinstance(value, dict) or not any(
+            type(item) is str and len(item) > _LONG_CHARACTERS for item in value.values()
+        ):
             return [self._encoded(value)]
         parts: list[bytes] = []
         for key in sorted(value):
             item = value[key]
-            written = self._long[1] if self._long is not None and self._long[0] is item else None
-            if written is None:
+            if self._long is not None and self._long[0] is item:
+                written = self._long[1]
+            else:
                 written = self._encoded(item)
-                if _is_long(item):
+                if len(written) > _LONG_CHARACTERS:
                     self._long = (item, written)
             parts += (b",", self._encoded(key), b":", written)
         self._require_size(sum(map(len, parts)))
@@ -154,7 +159,7 @@ class PendingEvents:
 
     def _encoded(self, value: Json) -> bytes:
         try:
-            body = _encode(self._redactor.json(value))
+            body = _encode(self._redactor.json(value) if self._redactor.is_active else value)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
             raise InputError(
                 "JSON_INVALID",
@@ -228,10 +233,6 @@ class PendingEvents:
         FAILPOINTS.hit("commit.after")
         self._durable_n += len(events)
         return events
-
-
-def _is_long(value: Json) -> bool:
-    return type(value) is str and len(value) > _LONG_CHARACTERS
 
 
 def _is_same(one: Json, other: Json) -> bool:

@@ -23,7 +23,7 @@ def require_unexposed(redactor: Redactor, value: Json, what: str, of: str) -> No
 
     With `***` in its place, something else would run after a crash, or be put back by an undo, than what runs now.
     """
-    name = redactor.name_in_json(value)
+    name = redactor.name_in_json(value) if redactor.is_active else None
     if name is not None:
         raise InputError(
             CODE,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from assent.errors import InputError, Json
 from assent.spec.canonical import canonical_json
@@ -210,11 +210,6 @@ class Template:
         """The paths that all references together read in the run's own context."""
         return self.names_of(None)
 
-    @property
-    def is_literal(self) -> bool:
-        """There is no reference in it."""
-        return next(_references(self._tree), None) is None
-
     def names_of(self, key: str | None) -> frozenset[Name]:
         """The same for the value under one key; None for all."""
         part = self._tree.get(key) if key is not None and isinstance(self._tree, Mapping) else self._tree
@@ -264,9 +259,10 @@ def _render(tree: _Tree, context: Context) -> Json:
     kind = type(tree)
     # What nearly every part is, without asking the classes below one after the other.
     if kind in LEAVES:
-        return cast("Json", tree)
+        return tree  # type: ignore[return-value]  # a leaf, as the callers looked
     if kind is dict or kind is MappingProxyType:
-        return {key: _render(part, context) for key, part in cast("Mapping[str, _Tree]", tree).items()}
+        members: Any = tree.items()  # type: ignore[union-attr]  # it is one of the two, which mypy does not follow
+        return {key: part if type(part) in LEAVES else _render(part, context) for key, part in members}
     match tree:
         case Reference():
             return tree.evaluate(context)

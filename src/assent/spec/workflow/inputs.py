@@ -211,7 +211,7 @@ def _short(message: str) -> str:
 
 def json_object(given: object, *, code: str, of: str) -> dict[str, Json]:
     """What somebody hands over, if it can be recorded as it is: an error of this code for what is no object, JSON_INVALID."""
-    if not isinstance(given, Mapping):
+    if type(given) is not dict and not isinstance(given, Mapping):
         raise InputError(code, f"{of} must be an object", hint="give each value by its name")
     try:
         require_json(given)

@@ -209,6 +209,9 @@ def _serve(listening: socket.socket) -> None:
         "yaml",
     ):
         import_module(name)
+    from assent.capabilities import builtin_catalog
+
+    builtin_catalog()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.freeze()
     living: dict[int, tuple[int, socket.socket]] = {}

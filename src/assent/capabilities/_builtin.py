@@ -10,7 +10,7 @@ is the law: where another release of pydantic would derive a schema in other wor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -49,9 +49,13 @@ def described_in(module: str) -> tuple[Capability[..., Any], ...]:  # `Any`: as 
     return found
 
 
-def builtin_catalog() -> list[tuple[CapabilitySpec, DeferredHandler]]:
-    """All of them as they were written down, none of their code imported yet; by area, and in it by id and version."""
-    return [_read(entry) for path in catalogs() for entry in _DECODER.decode(path.read_bytes()).values()]
+@cache
+def builtin_catalog() -> tuple[tuple[CapabilitySpec, DeferredHandler], ...]:
+    """All of them as they were written down, none of their code imported yet; by area, and in it by id and version.
+
+    Read once: the files belong to the program.
+    """
+    return tuple(_read(entry) for path in catalogs() for entry in _DECODER.decode(path.read_bytes()).values())
 
 
 def catalogs() -> Mapping[Path, str]:

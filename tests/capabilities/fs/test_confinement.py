@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -101,16 +102,21 @@ def files(request: pytest.FixtureRequest, root: Path) -> Iterator[Files]:
     confined.close()
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("path", ESCAPES)
-def test_a_path_that_names_the_outside_is_refused(
-    files: Files, root: Path, operation: str, path: str
-) -> None:
+def outcomes(files: Files, root: Path, paths: Iterable[str]) -> Iterator[tuple[str, str, str | None]]:
+    """Path, operation and what it is refused with, for each of both; none of them may change anything."""
     before = tree_of(root.parent)
-    with pytest.raises(NoEffectError) as caught:
-        OPERATIONS[operation](files, path)
-    assert caught.value.code == "PATH_ESCAPES"
-    assert tree_of(root.parent) == before
+    for path, (operation, act) in product(paths, OPERATIONS.items()):
+        code = None
+        try:
+            act(files, path)
+        except NoEffectError as error:
+            code = error.code
+        assert tree_of(root.parent) == before, (path, operation)
+        yield path, operation, code
+
+
+def test_a_path_that_names_the_outside_is_refused(files: Files, root: Path) -> None:
+    assert [one for one in outcomes(files, root, ESCAPES) if one[2] != "PATH_ESCAPES"] == []
 
 
 def test_no_name_that_was_published_leads_outside(files: Files) -> None:
@@ -139,19 +145,11 @@ def test_a_name_that_only_looks_dangerous_is_a_name(files: Files, path: str) -> 
     assert b"".join(files.read(path)) == b"odd"
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("path", LINKED)
-def test_a_link_in_any_component_is_refused(files: Files, root: Path, operation: str, path: str) -> None:
+def test_a_link_in_any_component_is_refused(files: Files, root: Path) -> None:
     """Also one that stays inside: what it points to may be another thing a moment later."""
-    before = tree_of(root.parent)
-    with pytest.raises(NoEffectError) as caught:
-        OPERATIONS[operation](files, path)
     # "Write a new file" needs to know no more than that something stands there.
-    assert caught.value.code == "PATH_ESCAPES" or (operation, caught.value.code) == (
-        "write new",
-        "FILE_EXISTS",
-    )
-    assert tree_of(root.parent) == before
+    known = {(operation, "PATH_ESCAPES") for operation in OPERATIONS} | {("write new", "FILE_EXISTS")}
+    assert [one for one in outcomes(files, root, LINKED) if one[1:] not in known] == []
 
 
 def test_a_link_itself_can_be_seen_and_removed(files: Files) -> None:

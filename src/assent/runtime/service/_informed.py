@@ -190,9 +190,9 @@ async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.
 
     async with scene.informed() as runtime:
         findings = check(request.text, request.path, runtime.registry.list())
-    told = [finding.to_json() for finding in findings]
     is_sound = not any(finding.severity == "error" for finding in findings)
-    return msgspec.convert({"path": request.path, "ok": is_sound, "findings": told}, answers.PolicyChecked)
+    told = msgspec.convert(findings, list[answers.Finding], from_attributes=True)
+    return answers.PolicyChecked(path=request.path, ok=is_sound, findings=told)
 
 
 async def _test_policy(scene: Scene, request: requests.TestPolicy) -> answers.PolicyTested:

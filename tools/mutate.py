@@ -65,6 +65,7 @@ AREAS: Final[Mapping[str, Area]] = {
             "tests/property/test_tampering.py",
             "tests/hostile/test_tail.py",
             "tests/hostile/test_hidden.py",
+            "tests/contract/test_journal.py",
         ),
     ),
     "confinement": Area(

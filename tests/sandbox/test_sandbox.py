@@ -14,7 +14,7 @@ from assent.errors import AssentError, WorldError
 from assent.sandbox import Confinement, Holds, Sandbox, SandboxLimits, Scratch, Wall, _sandbox
 from assent.sandbox._child import Child
 from assent.sandbox._launcher import Launcher
-from assent.sandbox._plan import Machine, Plan
+from assent.sandbox._plan import Machine, Plan, View, plan_of
 from tests.sandbox.conftest import Ground
 
 
@@ -119,6 +119,18 @@ async def test_nothing_runs_where_nothing_holds(launcher: Launcher, ground: Grou
     assert "get a newer kernel" in str(caught.value.hint)
     ended = await Sandbox(launcher, machine, holds, unconfined=True).run(["true"], ground.confinement())
     assert ended.is_success
+
+
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_processes_are_counted_once(ground: Ground, *, namespaces: bool) -> None:
+    """In a name space of its own the limit is the program's; outside it comes on top of what its user runs already."""
+    machine = Machine(architecture="x86_64", landlock=1, namespaces=namespaces, uid=1, gid=1)
+    view = View.of(ground.confinement(limits=SandboxLimits(processes=7)), None, None)
+    plan = plan_of(view, ["true"], machine)
+    assert plan["processes_more"] == (None if namespaces else 7)
+    assert plan["rlimits"].get("RLIMIT_NPROC") == ((9, 9) if namespaces else None), (
+        "with the supervisor and the init"
+    )
 
 
 async def test_who_gives_up_while_the_walls_are_planned_leaves_nothing(

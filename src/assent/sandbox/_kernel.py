@@ -86,7 +86,9 @@ def _syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] 
 
 
 def _prctl(option: int, *arguments: int, what: str) -> int:
-    words = [ctypes.c_ulong(one) for one in (*arguments, 0, 0, 0, 0)[:4]]
+    words = map(
+        ctypes.c_ulong, (ctypes.c_ulong * 4)(*arguments)
+    )  # What is not said is zero, never whatever stands there.
     return _checked(int(_libc.prctl(ctypes.c_int(option), *words)), what)
 
 

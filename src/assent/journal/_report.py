@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from assent.errors import Json
 from assent.journal._checkpoint import encode_hash
 
@@ -21,10 +23,6 @@ class Fault:
     message: str
     seq: int | None = None
     last: int | None = None
-
-    def to_json(self) -> dict[str, Json]:
-        """The fault for `--json`."""
-        return {"code": self.code, "message": self.message, "seq": self.seq, "last": self.last}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +83,13 @@ class VerifyReport:
 
     def to_json(self) -> dict[str, Json]:
         """The report for `--json`."""
-        first = self.first_bad
         return {
             "ok": self.is_good,
             "size": self.size,
             "root": encode_hash(self.root),
             "origin": self.origin,
-            "first_bad": first.to_json() if first else None,
-            "faults": [fault.to_json() for fault in self.faults],
+            "first_bad": msgspec.to_builtins(self.first_bad),
+            "faults": [*map(msgspec.to_builtins, self.faults)],
             "checkpoints": self.checkpoints,
             "signed": self.signed,
             "unsigned": self.unsigned,
@@ -102,13 +99,7 @@ class VerifyReport:
             "blobs": self.blobs,
             "erased": self.erased,
             "rows": self.rows,
-            "seconds": None
-            if self.seconds is None
-            else {
-                "file": self.seconds.file,
-                "record": self.seconds.record,
-                "contents": self.seconds.contents,
-            },
+            "seconds": msgspec.to_builtins(self.seconds),
         }
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from assent.errors import InputError, Json
+from assent.errors import InputError
 from assent.policy._cover import Earlier, cells, covers, is_contradictory, may_match
 from assent.policy._read import read_faults
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
@@ -31,17 +31,6 @@ class Finding(msgspec.Struct, frozen=True):
     path: str | None
     rule: str | None = None
     hint: str | None = None
-
-    def to_json(self) -> dict[str, Json]:
-        """The finding as `assent policy check --json` prints it."""
-        return {
-            "severity": self.severity,
-            "kind": self.kind,
-            "message": self.message,
-            "path": self.path,
-            "rule": self.rule,
-            "hint": self.hint,
-        }
 
 
 def check(

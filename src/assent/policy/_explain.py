@@ -109,16 +109,6 @@ class RuleReport(msgspec.Struct, frozen=True):
     reached: bool
     because: str
 
-    def to_json(self) -> dict[str, Json]:
-        """The report as JSON data."""
-        return {
-            "rule": self.rule,
-            "decision": self.decision.value,
-            "holds": self.holds,
-            "reached": self.reached,
-            "because": self.because,
-        }
-
 
 class Nearest(msgspec.Struct, frozen=True):
     """The rule before the deciding one that would have given another answer, had `missing` held."""
@@ -126,10 +116,6 @@ class Nearest(msgspec.Struct, frozen=True):
     rule: str
     effect: PolicyDecision
     missing: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Json]:
-        """The same as JSON data."""
-        return {"rule": self.rule, "effect": self.effect.value, "missing": list(self.missing)}
 
 
 class PolicyExplanation(msgspec.Struct, frozen=True):
@@ -142,7 +128,7 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
 
     def to_json(self) -> dict[str, Json]:
         """What `assent policy explain --json` prints."""
-        decision = self.decision
+        decision, near = self.decision, self.nearest
         return {
             "principal": str(self.context.principal),
             "capability": self.context.capability,
@@ -153,8 +139,8 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
             "code": decision.code,
             "approvers": None if decision.approvers is None else decision.approvers.to_json(),
             "policy_digest": decision.policy_digest,
-            "rules": [report.to_json() for report in self.rules],
-            "nearest": None if self.nearest is None else self.nearest.to_json(),
+            "rules": [*map(msgspec.to_builtins, self.rules)],
+            "nearest": None if near is None else {**msgspec.to_builtins(near), "missing": [*near.missing]},
         }
 
 

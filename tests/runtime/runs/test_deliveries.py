@@ -138,9 +138,8 @@ async def test_who_uses_the_secret_is_told_of_each_attempt(post: Post) -> None:
     async with Runtime(post.settings) as rt:
         queued = await told(rt)
         await until(has(rt, queued["id"], "delivered"))
-    accesses: Any = (await secret_admin.users(post.settings, "hooks/ops"))["accesses"]
-    (access,) = accesses
-    assert (access["capability"], access["outcome"], access["is_current"]) == (
+    (access,) = (await secret_admin.users(post.settings, "hooks/ops")).accesses
+    assert (access.capability, access.outcome, access.is_current) == (
         "notify.webhook",
         "fetched",
         True,
@@ -176,7 +175,7 @@ async def test_while_a_secret_is_replaced_receivers_with_either_value_verify(pos
         await service.perform(forget)
         await deliver()
         confirmed = await asyncio.to_thread(secret_admin.confirm, post.settings, "hooks/ops")
-        assert confirmed["state"] == "confirmed"
+        assert confirmed.state == "confirmed"
         await service.perform(forget)
         await deliver()
         # Both are known, and neither is shown.

@@ -190,9 +190,9 @@ async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.
 
     async with scene.informed() as runtime:
         findings = check(request.text, request.path, runtime.registry.list())
-    told = [finding.to_json() for finding in findings]
     is_sound = not any(finding.severity == "error" for finding in findings)
-    return msgspec.convert({"path": request.path, "ok": is_sound, "findings": told}, answers.PolicyChecked)
+    told = msgspec.convert(findings, list[answers.Finding], from_attributes=True)
+    return answers.PolicyChecked(path=request.path, ok=is_sound, findings=told)
 
 
 async def _test_policy(scene: Scene, request: requests.TestPolicy) -> answers.PolicyTested:
@@ -285,11 +285,11 @@ async def _plugins_health(scene: Scene, request: requests.PluginsHealth) -> answ
 
 async def _secrets(scene: Scene, request: requests.Secrets) -> answers.Secrets:
     del request
-    return msgspec.convert({"secrets": await secret_admin.listed(scene.settings)}, answers.Secrets)
+    return answers.Secrets(secrets=await secret_admin.listed(scene.settings))
 
 
 async def _secret_users(scene: Scene, request: requests.SecretUsers) -> answers.SecretUsers:
-    return msgspec.convert(await secret_admin.users(scene.settings, request.name), answers.SecretUsers)
+    return await secret_admin.users(scene.settings, request.name)
 
 
 async def _require_secret(scene: Scene, request: requests.RequireSecret) -> answers.SecretWritable:
@@ -300,21 +300,19 @@ async def _require_secret(scene: Scene, request: requests.RequireSecret) -> answ
 
 
 async def _set_secret(scene: Scene, request: requests.SetSecret) -> answers.SecretStored:
-    stored = secret_admin.store(scene.settings, request.name, request.value)
-    return msgspec.convert(stored, answers.SecretStored)
+    return secret_admin.store(scene.settings, request.name, request.value)
 
 
 async def _rotate_secret(scene: Scene, request: requests.RotateSecret) -> answers.SecretRotated:
-    rotated = await secret_admin.rotate(scene.settings, request.name, request.value)
-    return msgspec.convert(rotated, answers.SecretRotated)
+    return await secret_admin.rotate(scene.settings, request.name, request.value)
 
 
 async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answers.SecretRotated:
-    return msgspec.convert(secret_admin.confirm(scene.settings, request.name), answers.SecretRotated)
+    return secret_admin.confirm(scene.settings, request.name)
 
 
 async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
-    return msgspec.convert(await secret_admin.undo(scene.settings, request.name), answers.SecretRotated)
+    return await secret_admin.undo(scene.settings, request.name)
 
 
 # -- a ledger that its own key does not vouch for -------------------------------------------------------------------------

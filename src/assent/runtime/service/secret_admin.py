@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from assent import system
-from assent.errors import AssentError, InputError, Json
+from assent.errors import AssentError, InputError
 from assent.invocation import Secret, Secrets, secret_binding
 from assent.journal import Ed25519FileSigner, leaves_at_once, rows_at_once
 from assent.runtime._core import Core
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import reading
+from assent.runtime.service import answers
 from assent.runtime.service._asking import ask
 from assent.runtime.service.requests import ForgetSecret
 from assent.runtime.settings.effective import Settings
@@ -39,90 +40,90 @@ def require_writable(settings: Settings, name: str) -> None:
     configured_secrets(settings.secrets).require_writable(name)
 
 
-def store(settings: Settings, name: str, value: str) -> dict[str, Json]:
+def store(settings: Settings, name: str, value: str) -> answers.SecretStored:
     """Put a value where the secret is kept. SECRET_NOT_WRITABLE where Assent only reads."""
     require_name(name)
     source = configured_secrets(settings.secrets).store(name, value)
-    return {"name": name, "source": str(source), "owner_told": _forget(settings, name)}
+    return answers.SecretStored(name=name, source=str(source), owner_told=_forget(settings, name))
 
 
-async def rotate(settings: Settings, name: str, value: str) -> dict[str, Json]:
+async def rotate(settings: Settings, name: str, value: str) -> answers.SecretRotated:
     """The same; the value before is kept until `confirm` or `undo`. Tells which unfinished runs were given that one."""
     require_name(name)
     provider = configured_secrets(settings.secrets)
     old = (await _resolved(settings, name))[0]
     source = provider.rotate(name, value)
     told = _forget(settings, name)
-    return {
-        "name": name,
-        "source": str(source),
-        "state": "rotated",
-        "owner_told": told,
-        "unfinished": [*_unfinished(settings, name, old)],
-    }
+    return answers.SecretRotated(
+        name=name,
+        source=str(source),
+        state="rotated",
+        owner_told=told,
+        unfinished=[*_unfinished(settings, name, old)],
+    )
 
 
-def confirm(settings: Settings, name: str) -> dict[str, Json]:
+def confirm(settings: Settings, name: str) -> answers.SecretRotated:
     """Forget the value that was replaced."""
     require_name(name)
     provider = configured_secrets(settings.secrets)
     had = provider.confirm(name)
-    return {
-        "name": name,
-        "source": str(provider.source_of(name)),
-        "state": "confirmed" if had else "unchanged",
-        "owner_told": _forget(settings, name),
-    }
+    return answers.SecretRotated(
+        name=name,
+        source=str(provider.source_of(name)),
+        state="confirmed" if had else "unchanged",
+        owner_told=_forget(settings, name),
+    )
 
 
-async def undo(settings: Settings, name: str) -> dict[str, Json]:
+async def undo(settings: Settings, name: str) -> answers.SecretRotated:
     """Put the value that was replaced back. SECRET_MISSING when none is kept."""
     require_name(name)
     provider = configured_secrets(settings.secrets)
     new = (await _resolved(settings, name))[0]
     provider.undo(name)
     told = _forget(settings, name)
-    return {
-        "name": name,
-        "source": str(provider.source_of(name)),
-        "state": "undone",
-        "owner_told": told,
-        "unfinished": [*_unfinished(settings, name, new)],
-    }
+    return answers.SecretRotated(
+        name=name,
+        source=str(provider.source_of(name)),
+        state="undone",
+        owner_told=told,
+        unfinished=[*_unfinished(settings, name, new)],
+    )
 
 
-async def listed(settings: Settings) -> list[dict[str, Json]]:
+async def listed(settings: Settings) -> list[answers.Secret]:
     """Every secret that the configuration, a capability's spec or the ledger names, by name: where it is, and who may have it."""
     provider = configured_secrets(settings.secrets)
     accesses = _accesses(settings)
     specs = _specs(settings)
     last = {one.event.secret: one for one in accesses if one.event.outcome in _GIVEN}
     names = {*settings.secrets.secrets, *last, *(name for names in specs.values() for name in names)}
-    found: list[dict[str, Json]] = []
+    found: list[answers.Secret] = []
     for name in sorted(names):
         configured = settings.secrets.secrets.get(name)
         problem = (await _resolved(settings, name))[1]
         found.append(
-            {
-                "name": name,
-                "source": str(provider.source_of(name)),
-                "status": "available"
+            answers.Secret(
+                name=name,
+                source=str(provider.source_of(name)),
+                status="available"
                 if problem is None
                 else "missing"
                 if problem == "SECRET_MISSING"
                 else "unusable",
-                "code": problem,
-                "capabilities": [*configured.capabilities] if configured is not None else [],
-                "hosts": [*configured.hosts] if configured is not None else [],
-                "specs": [capability for capability, secrets in specs.items() if name in secrets],
-                "rotating": _is_rotating(settings, name),
-                "last_access": last[name].to_json() if name in last else None,
-            }
+                code=problem,
+                capabilities=[*configured.capabilities] if configured is not None else [],
+                hosts=[*configured.hosts] if configured is not None else [],
+                specs=[capability for capability, secrets in specs.items() if name in secrets],
+                rotating=_is_rotating(settings, name),
+                last_access=last[name].told() if name in last else None,
+            )
         )
     return found
 
 
-async def users(settings: Settings, name: str) -> dict[str, Json]:
+async def users(settings: Settings, name: str) -> answers.SecretUsers:
     """Who uses a secret: specs, grants, files of the workspace that refer to it, and every access in the ledger.
 
     `is_current` of an access: whether the value that was given then is the one that is stored now; None without the ledger's key.
@@ -131,19 +132,17 @@ async def users(settings: Settings, name: str) -> dict[str, Json]:
     configured = settings.secrets.secrets.get(name)
     value = (await _resolved(settings, name))[0]
     key = _binding_key(settings)
-    accesses: list[Json] = [
-        {**one.to_json(), "is_current": one.gave(value, key)}
-        for one in _accesses(settings)
-        if one.event.secret == name
+    accesses = [
+        one.told(is_current=one.gave(value, key)) for one in _accesses(settings) if one.event.secret == name
     ]
-    return {
-        "name": name,
-        "specs": [capability for capability, secrets in _specs(settings).items() if name in secrets],
-        "grants": [*configured.capabilities] if configured is not None else [],
-        "hosts": [*configured.hosts] if configured is not None else [],
-        "files": [*_references(settings.workspace, name)],
-        "accesses": accesses,
-    }
+    return answers.SecretUsers(
+        name=name,
+        specs=[capability for capability, secrets in _specs(settings).items() if name in secrets],
+        grants=[*configured.capabilities] if configured is not None else [],
+        hosts=[*configured.hosts] if configured is not None else [],
+        files=[*_references(settings.workspace, name)],
+        accesses=accesses,
+    )
 
 
 def require_name(name: str) -> None:
@@ -168,16 +167,19 @@ class _Access:
     event: SecretAccessed | DeliveryAttempted
     capability: str | None
 
-    def to_json(self) -> dict[str, Json]:
-        return {
-            "run_id": self.run,
-            "step": self.event.step,
-            "attempt": self.event.attempt,
-            "capability": self.capability,
-            "outcome": self.event.outcome,
-            "provider": self.event.provider,
-            "at_ms": self.at_ms,
-        }
+    def told(self, **more: bool | None) -> answers.SecretAccess:
+        """The same as an answer; `more`: what is told besides of which value it gave."""
+        event = self.event
+        return answers.SecretAccess(
+            run_id=self.run,
+            step=event.step,
+            attempt=event.attempt,
+            capability=self.capability,
+            outcome=event.outcome,
+            provider=event.provider,
+            at_ms=self.at_ms,
+            **more,
+        )
 
     def gave(self, value: Secret | None, key: bytes | None) -> bool | None:
         """Whether it gave this value; None when that can't be known."""
@@ -204,7 +206,7 @@ def _accesses(settings: Settings) -> list[_Access]:
     return found
 
 
-def _unfinished(settings: Settings, name: str, value: Secret | None) -> Iterator[dict[str, Json]]:
+def _unfinished(settings: Settings, name: str, value: Secret | None) -> Iterator[answers.SecretAccess]:
     """The accesses of runs that have not ended, and whether each gave this value."""
     with reading(settings.state) as reader:
         rows = rows_at_once(reader, "runs", {"status": UNFINISHED}) if reader is not None else ()
@@ -212,7 +214,7 @@ def _unfinished(settings: Settings, name: str, value: Secret | None) -> Iterator
     key = _binding_key(settings) if going_on else None
     for one in _accesses(settings) if going_on else []:
         if one.run in going_on and one.event.secret == name and one.event.outcome in _GIVEN:
-            yield {**one.to_json(), "used_replaced": one.gave(value, key)}
+            yield one.told(used_replaced=one.gave(value, key))
 
 
 def _binding_key(settings: Settings) -> bytes | None:
@@ -260,7 +262,7 @@ def _specs(settings: Settings) -> Mapping[str, tuple[str, ...]]:
         runtime.plugins.close()
 
 
-def _references(folder: Path, name: str) -> Iterator[dict[str, Json]]:
+def _references(folder: Path, name: str) -> Iterator[answers.SecretReference]:
     """The lines of workflow and configuration files that refer to a secret. Links and hidden folders are left out."""
     searched = 0
     for root, folders, files in os.walk(folder):
@@ -277,7 +279,7 @@ def _references(folder: Path, name: str) -> Iterator[dict[str, Json]]:
                 continue
             for number, line in enumerate(text.splitlines(), 1):
                 if name in SecretText(line).names:
-                    yield {"file": str(path.relative_to(folder)), "line": number}
+                    yield answers.SecretReference(file=str(path.relative_to(folder)), line=number)
 
 
 def _forget(settings: Settings, name: str) -> bool:

@@ -319,7 +319,7 @@ _RUNNER = """
 import asyncio, sys
 from pathlib import Path, PosixPath
 from types import MappingProxyType as mappingproxy
-from assent.sandbox import *
+from assent.sandbox import Confinement, Sandbox, SandboxLimits
 from assent.sandbox._launcher import Launcher
 from assent.sandbox._plan import Machine
 from assent.sandbox._walls import REQUIRED, Holds

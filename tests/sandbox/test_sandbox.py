@@ -133,6 +133,13 @@ def test_processes_are_counted_once(ground: Ground, *, namespaces: bool) -> None
     )
 
 
+@pytest.mark.parametrize("network", [True, False])
+def test_a_network_of_its_own_has_a_loopback(ground: Ground, *, network: bool) -> None:
+    machine = Machine(architecture="x86_64", landlock=1, namespaces=True, uid=1, gid=1)
+    plan = plan_of(View.of(ground.confinement(network=network), None, None), ["true"], machine)
+    assert (["loopback"] in plan["steps"]) != network
+
+
 async def test_who_gives_up_while_the_walls_are_planned_leaves_nothing(
     sandbox: Sandbox, ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from assent.capabilities.fs import ConfinedFiles, OverlayFiles, Workspace
 from assent.errors import InputError
 from assent.invocation import Files, NoEffectError
+from assent.secrets.redaction import Redactor
 from tests.support.hands import Hands, tree_of
 from tests.support.hostile_names import FACTS
 
@@ -117,6 +118,20 @@ def outcomes(files: Files, root: Path, paths: Iterable[str]) -> Iterator[tuple[s
 
 def test_a_path_that_names_the_outside_is_refused(files: Files, root: Path) -> None:
     assert [one for one in outcomes(files, root, ESCAPES) if one[2] != "PATH_ESCAPES"] == []
+
+
+@pytest.mark.parametrize("imagined", [False, True])
+def test_what_stood_there_before_goes_back_whatever_it_holds(root: Path, *, imagined: bool) -> None:
+    redactor = Redactor()
+    redactor.add("token", "a-value-that-was-handed-out")
+    held = [b"token=a-value-that-was-", b"handed-out\n"]
+    with closing(ConfinedFiles(root, redactor=redactor)) as confined:
+        files: Files = OverlayFiles(confined, redactor) if imagined else confined
+        with pytest.raises(NoEffectError) as caught:
+            files.write("a/in.txt", held, key="k")
+        assert caught.value.code == "SECRET_EXPOSED"
+        files.write("a/in.txt", held, key="k", restores=True)
+        assert b"".join(files.read("a/in.txt")) == b"".join(held)
 
 
 def test_no_name_that_was_published_leads_outside(files: Files) -> None:

@@ -40,7 +40,10 @@ STEP_MEANINGS: Final[Mapping[StepState, str]] = {
     StepState.FAILED: "It failed for good; what it may have left is taken back with the run.",
     StepState.DENIED: "Policy or a person said no.",
     StepState.SKIPPED: "Its `when` was false; its output is null.",
-    StepState.IN_DOUBT: "Nobody can tell whether its effect happened: `assent resolve`.",
+    StepState.IN_DOUBT: (
+        "Nobody can tell whether its effect happened: `assent resolve`. Any step that had begun can come here, and its run to "
+        "`needs_attention`, by `assent audit accept`."
+    ),
     StepState.COMPENSATING: "Its effect is being taken back.",
     StepState.COMPENSATED: "Its effect is taken back.",
     StepState.COMPENSATION_FAILED: "Its effect could not be taken back: `assent resume` or `assent resolve`.",

@@ -108,6 +108,8 @@ def test_of_json_only_what_holds_a_value_is_made_anew() -> None:
     assert hidden == {"***": 1, "plain": {"b": 1}}
     assert hidden["plain"] is plain
     assert made.json({"hunter2-hunter2": plain}) == {"***": plain}, "values alike, a key that tells"
+    assert made.json([["x hunter2-hunter2"]]) == [["x ***"]], "in lists alone"
+    assert redactor("12345678").json([[12345678, 1]]) == [["***", 1]]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,7 @@ def test_of_json_only_what_holds_a_value_is_made_anew() -> None:
     [
         (r"50% \u0068unter2-hunter2 off", "50% *** off"),
         (r"\u0041 hunter2-hunter2 \u0041", r"\u0041 *** \u0041"),
+        (r"hunter2-hunter2 \u0041", r"*** \u0041"),
         (r"\u0041\u0041 and \u0068unter2-\u0068unter2!", r"\u0041\u0041 and ***!"),
         (r"hunter2%2Dhunter2%21", "***%21"),
         (r"%41%41 hunter2%2Dhunter2", "%41%41 ***"),

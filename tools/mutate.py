@@ -81,6 +81,7 @@ class Mutant:
     """One change: the text between two places of a file, and what stands there instead."""
 
     path: str
+    function: str
     line: int
     start: int
     end: int
@@ -90,7 +91,7 @@ class Mutant:
     @property
     def name(self) -> str:
         """The change without its line, which moves."""
-        return f"{self.path}: {self.before} -> {self.after}"
+        return f"{self.path} {self.function}: {self.before} -> {self.after}"
 
     def applied(self, source: str) -> str:
         """The source with the change."""
@@ -117,19 +118,19 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
     begins = [0]
     for text in source.encode().splitlines(keepends=True):
         begins.append(begins[-1] + len(text))
-    for node, changed in _changes(ast.parse(source)):
+    for function, node, changed in _changes(ast.parse(source)):
         start = begins[node.lineno - 1] + node.col_offset
         end = begins[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
         before, after = ast.unparse(node), ast.unparse(changed)
-        yield Mutant(path, node.lineno, start, end, before, f"({after})")
+        yield Mutant(path, function, node.lineno, start, end, before, f"({after})")
 
 
-def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+def _changes(tree: ast.AST) -> Iterator[tuple[str, ast.expr, ast.expr]]:
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             # What is declared of a function is read by others; nested ones come by themselves.
             for statement in function.body:
-                yield from _below(statement)
+                yield from ((function.name, *change) for change in _below(statement))
 
 
 def _below(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:

@@ -100,6 +100,30 @@ def test_json_is_hidden_in_texts_and_keys_at_any_depth() -> None:
     assert made.name_in_json({"hunter2-hunter2": 1}) == "name-0"
 
 
+def test_of_json_only_what_holds_a_value_is_made_anew() -> None:
+    made = redactor("hunter2-hunter2")
+    plain: dict[str, Json] = {"b": 1}
+    hidden = made.json({"hunter2-hunter2": 1, "plain": plain})
+    assert isinstance(hidden, dict)
+    assert hidden == {"***": 1, "plain": {"b": 1}}
+    assert hidden["plain"] is plain
+    assert made.json({"hunter2-hunter2": plain}) == {"***": plain}, "values alike, a key that tells"
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (r"50% \u0068unter2-hunter2 off", "50% *** off"),
+        (r"\u0041 hunter2-hunter2 \u0041", r"\u0041 *** \u0041"),
+        (r"\u0041\u0041 and \u0068unter2-\u0068unter2!", r"\u0041\u0041 and ***!"),
+        (r"hunter2%2Dhunter2%21", "***%21"),
+        (r"%41%41 hunter2%2Dhunter2", "%41%41 ***"),
+    ],
+)
+def test_exactly_the_value_is_hidden_among_other_escapes(text: str, hidden: str) -> None:
+    assert redactor("hunter2-hunter2").text(text) == hidden
+
+
 def test_values_that_overlap_or_hold_each_other_leave_no_rest() -> None:
     made = redactor("hunter2", "hunter2-and-more", "more-and-other")
     assert made.text("<hunter2-and-more>") == "<***>"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import TypeAdapter
 
-from assent.errors import AssentError, RefusedError, WorldError
+from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.invocation import (
     AccessOutcome,
     EnvironmentSecrets,
@@ -26,6 +26,7 @@ from assent.invocation import (
     SecretLimits,
     Secrets,
 )
+from assent.secrets.access import secret_binding
 from tests.support.properties import holds
 
 LIMITS = SecretLimits(ttl_ms=1000, ttl_min_ms=500, ttl_max_ms=5000)
@@ -292,6 +293,36 @@ def test_only_what_is_granted_is_given_and_each_access_is_recorded(
         assert set(shelf.asked) <= granted_names, "what is refused is not even fetched"
 
     asyncio.run(scenario())
+
+
+async def test_one_secret_is_forgotten_or_all_are() -> None:
+    shelf = Shelf(values={"a": "value of a", "b": "value of b"})
+    secrets = service(shelf)
+
+    async def fetched() -> list[str]:
+        shelf.asked.clear()
+        for name in ("a", "b"):
+            await read(secrets, name)
+        return shelf.asked
+
+    assert await fetched() == ["a", "b"]
+    assert await fetched() == []
+    secrets.forget("a")
+    assert await fetched() == ["a"]
+    secrets.forget()
+    assert await fetched() == ["a", "b"]
+
+
+async def test_an_access_of_a_run_is_bound_to_the_value_that_it_gave() -> None:
+    log: list[SecretAccess] = []
+    secrets = service(Shelf(values={"a": "value of a"}), log=log)
+    ids: dict[str, Json] = {"run": "run_1", "step": "s", "attempt": 1}
+    await secrets.read("a", capability="mail.send", granted=["a"], ids=ids)
+    secrets.bind_with(lambda: b"key")
+    await secrets.read("a", capability="mail.send", granted=["a"], ids=ids)
+    await secrets.read("a", capability="mail.send", granted=["a"])
+    bound = secret_binding(b"key", ("run_1", "s", "1", "a"), Secret("value of a"))
+    assert [access.binding for access in log] == [None, bound, None]
 
 
 async def test_what_cannot_be_recorded_is_not_given() -> None:

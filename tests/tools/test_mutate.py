@@ -73,7 +73,7 @@ def test_tests_that_are_named_like_the_changed_module_come_first(tmp_path: Path)
     (tmp_path / "tests").mkdir()
     for name in ("test_a.py", "test_wishes.py", "test_z.py"):
         (tmp_path / "tests" / name).touch()
-    mutant = Mutant("assent/_wishes.py", 1, 0, 0, "a", "b")
+    mutant = Mutant("assent/_wishes.py", "f", 1, 0, 0, "a", "b")
     assert ordered(["tests"], mutant, tmp_path)[0] == "tests/test_wishes.py"
 
 
@@ -100,7 +100,7 @@ def test_what_no_test_notices_is_told_and_what_is_answered_is_not_tried(
         "age < 150 -> (age <= 150)": "survived",
     }
     every = {f"{one.before} -> {one.after}": one for one in mutants("rules.py", RULE)}
-    monkeypatch.setattr(mutate, "answers", lambda: {"rules.py: 150 -> (151)": "nobody is so old"})
+    monkeypatch.setattr(mutate, "answers", lambda: {"rules.py may: 150 -> (151)": "nobody is so old"})
     names = [*wanted, "150 -> (151)"]
     floor = Floor(tmp_path, tmp_path / "copy")
     floor.known = floor.measured(area.tests, jobs=0)

@@ -58,6 +58,7 @@ _ESCAPES: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[bfnrt]|[^\w\s<>,;:)}\]])"
     rb"|%[0-9a-fA-F]{2}"
 )
+_ALPHANUMERIC: Final = re.compile(rb"[0-9A-Za-z]")
 _CONTROLS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _OF_URLS: Final = bytes.maketrans(b"-_", b"+/")
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
@@ -168,7 +169,7 @@ def _needles(value: str) -> Iterator[bytes]:
     if any(mark in data for mark in _MARKS):
         # All escapes are read at once, so that those of the value itself are gone where it was escaped.
         plain = _unescaped(data)
-        if sum(map(bytes.isalnum, (plain[at : at + 1] for at in range(len(plain))))) >= _PLAIN_MIN:
+        if len(_ALPHANUMERIC.findall(plain)) >= _PLAIN_MIN:
             yield plain
     if len(data) < ENCODED_BYTES_MIN:
         yield from (data.hex().encode(), data.hex().upper().encode())

@@ -25,6 +25,7 @@ from tests.support.living_ledger import LivingLedger
 
 KEYS = [Ed25519Verifier.from_vkey(SIGNER.vkey)]
 WAITING, OTHER, CALM = RunId("run_waiting"), RunId("run_other"), RunId("run_calm")
+ENDED = RunId("run_ended")
 REJECTED = ev.ApprovalRejected(
     step=StepKey("deploy"), digest="d" * 64, code="APPROVAL_REJECTED", by="user:boss"
 )
@@ -53,7 +54,7 @@ def rejected(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             ledger.run(f"run_{number:04d}")
 
     grow()
-    for run in (WAITING, OTHER, CALM):
+    for run in (WAITING, OTHER, CALM, ENDED):
         ledger.waiting(run)
     ledger.append(CALM, [ev.CancelRequested(by="user:ada")])
     grow()
@@ -61,6 +62,7 @@ def rejected(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     shutil.copytree(state, older, dirs_exist_ok=True)
     ledger.append(WAITING, [REJECTED])
     ledger.append(OTHER, [REJECTED])
+    ledger.append(ENDED, [REJECTED, ev.RunFailed(code="APPROVAL_REJECTED", step=StepKey("deploy"))])
     ledger.append(None, [ev.PayloadErased(target=RunId("run_none"), count=1, by="user:ada")])
     if request.param == "in an older part":
         grow()
@@ -227,6 +229,15 @@ def opened(state: Path) -> SqliteJournal:
     return SqliteJournal.open(state, signer_for=SIGNER.named, clock=SystemClock(), entropy=SystemEntropy())
 
 
+async def ended(state: Path) -> None:
+    """Read the run that ended with two entries in one commit."""
+    journal = opened(state)
+    try:
+        await journal.events(ENDED)
+    finally:
+        await journal.close()
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 async def test_a_rejection_that_was_hidden_is_missed_before_anything_is_done(
     rejected: Path, older: Path, tmp_path: Path, attack: Attack
@@ -252,6 +263,30 @@ async def test_a_rejection_that_was_hidden_is_missed_before_anything_is_done(
     assert code in {"RECORD_CORRUPT", "LEDGER_TAIL_CHANGED"}
     report = verify_ledger(state / LEDGER_FILE, KEYS, projector=RunProjector(), signer=SIGNER)
     assert not report.is_good
+
+
+@pytest.mark.parametrize("is_shorter", [True, False], ids=["fewer entries", "as many"])
+async def test_the_bytes_of_a_commit_are_not_cut_elsewhere(
+    rejected: Path, tmp_path: Path, is_shorter: bool
+) -> None:
+    """A run's last two entries are of one commit: the first is put in the place of the second, whose hash passes for the digest
+    of a list. The bytes under the commit's MAC stay the same, and still nobody takes the run for one that goes on."""
+    state = tmp_path / "state"
+    shutil.copytree(rejected, state)
+    with closing(apsw.Connection(str(state / LEDGER_FILE))) as db:
+        last = newest(db, ENDED)
+        gone = db.execute("SELECT hash FROM events WHERE seq = ?", (last,)).get
+        db.execute("UPDATE events SET seq = -1, run = 'run_elsewhere' WHERE seq = ?", (last,))
+        db.execute("UPDATE events SET seq = ? WHERE seq = ?", (last, last - 1))
+        db.execute("UPDATE events SET seq = ?, hash = x'' WHERE seq = -1", (last - 1,))
+        db.execute("UPDATE commits SET heads = ? WHERE size = ?", (gone, last + 1))
+        if is_shorter:
+            db.execute(
+                "INSERT INTO commits SELECT ?, root, mac, heads FROM commits WHERE size = ?", (last, last - 1)
+            )
+    with pytest.raises(AssentError, match="not what was written"):
+        await ended(state)
+    assert not verify_ledger(state / LEDGER_FILE, KEYS, projector=RunProjector(), signer=SIGNER).is_good
 
 
 async def test_what_was_not_touched_is_read(rejected: Path, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """What shows, before a checkpoint covers them, that entries are those that the ledger's keeper wrote: a MAC for each commit.
 
 Theory of operation. Each transaction that adds entries leaves a row: the tree's size and root after it, and HMAC-SHA256, under a
-key that is derived from the signing key, over the MAC before it, size, root, the hashes of the entries that it added, and the
-digest of the list that it completed (see `_heads.py`), if any. So a row vouches for its own entries by itself, and with the MAC
-before it for its place: nothing can be changed, dropped from between, added or put in another order by whoever lacks the key.
+key that is derived from the signing key, over the MAC before it, size, root, the number and the hashes of the entries that it
+added, and the digest of the list that it completed (see `_heads.py`), if any. So a row vouches for its own entries and their
+places by itself, and with the MAC before it for its own: nothing can be changed, dropped, added or moved by who lacks the key.
 Signatures could do the same, at fifty times the cost.
 
 A signature is for everybody; a MAC is for whoever has the key, which is whoever owns the ledger. What was taken away from the
@@ -48,14 +48,18 @@ class CommitKey:
         """`derive`: that of the ledger's `Signer`."""
         self._key = derive(_PURPOSE + origin.encode())
 
-    def mac(self, before: bytes, size: int, root: bytes, hashes: Iterable[bytes], heads: bytes) -> bytes:
+    def mac(self, before: bytes, size: int, root: bytes, hashes: Sequence[bytes], heads: bytes) -> bytes:
         """The MAC of a commit that added the entries with these hashes, and came after the one whose MAC is `before`."""
-        said = b"".join((before, size.to_bytes(8, "big"), root, *hashes, heads))
+        count = len(hashes)
+        said = b"".join((before, size.to_bytes(8, "big"), root, count.to_bytes(8, "big"), *hashes, heads))
         return hmac.digest(self._key, said, "sha256")
 
     def covers(self, before: bytes, commit: Commit, hashes: Sequence[bytes]) -> bool:
         """Whether a commit is one that was made with this key, and added these entries."""
-        return hmac.compare_digest(
+        # INVARIANT: each part has its one length. Otherwise the same bytes could be cut in other places: the hash of a run's last
+        # entry would pass for a part of `heads`, and the entry could be left out.
+        parts = (before, commit.root, commit.mac, *hashes, commit.heads or NO_MAC)
+        return all(len(part) == MAC_BYTES for part in parts) and hmac.compare_digest(
             self.mac(before, commit.size, commit.root, hashes, commit.heads), commit.mac
         )
 

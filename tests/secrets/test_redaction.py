@@ -52,6 +52,13 @@ def embedded(value: str) -> list[str]:
 
 
 @pytest.mark.parametrize("value", VALUES)
+def test_nothing_is_left_of_a_value_that_json_quotes(value: str) -> None:
+    made = redactor(value)
+    for text in (json.dumps({"a": value}), json.dumps({"a": value}, ensure_ascii=False)):
+        assert made.text(text) == '{"a": "***"}'
+
+
+@pytest.mark.parametrize("value", VALUES)
 def test_a_value_is_hidden_in_every_form_that_programs_write_it_in(value: str) -> None:
     made = redactor(value)
     for text in embedded(value):
@@ -120,6 +127,7 @@ def test_of_json_only_what_holds_a_value_is_made_anew() -> None:
         (r"hunter2-hunter2 \u0041", r"*** \u0041"),
         (r"\u0041\u0041 and \u0068unter2-\u0068unter2!", r"\u0041\u0041 and ***!"),
         (r"hunter2%2Dhunter2%21", "***%21"),
+        (r"\u0041hunter2%2Dhunter2", r"\u0041***"),
         (r"%41%41 hunter2%2Dhunter2", "%41%41 ***"),
     ],
 )
@@ -176,12 +184,16 @@ def test_a_stream_hides_a_value_that_lies_across_pieces(piece: int) -> None:
 
 
 def test_many_values_are_found_as_surely_as_few() -> None:
-    values = [f"value-number-{number:05d}" for number in range(AUTOMATON_NEEDLES + 3 * LOOPED_MAX)]
+    values = [f"value-number-{number:05d}" for number in range(2 * AUTOMATON_NEEDLES + 3 * LOOPED_MAX)]
     made = redactor(*values, *values)
     assert len(made) == len(values)
     assert made.text(" ".join(values)) == " ".join("***" for _ in values)
     assert made.text("nothing \ud800 here") == "nothing \ud800 here"
     assert made.name_in(f"x{values[3]}") == "name-3"
+    needles = made._needles
+    assert needles is not None
+    searched = [*needles._looped, *(one for _, words in needles._automata for one in words)]
+    assert sorted(searched) == sorted(needles._names), "each is looked for once"
 
 
 def test_an_error_is_hidden_with_everything_that_led_to_it() -> None:

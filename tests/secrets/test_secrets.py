@@ -27,6 +27,7 @@ from assent.invocation import (
     Secrets,
 )
 from assent.secrets.access import secret_binding
+from assent.secrets.grants import SecretGrant
 from tests.support.properties import holds
 
 LIMITS = SecretLimits(ttl_ms=1000, ttl_min_ms=500, ttl_max_ms=5000)
@@ -323,6 +324,23 @@ async def test_an_access_of_a_run_is_bound_to_the_value_that_it_gave() -> None:
     await secrets.read("a", capability="mail.send", granted=["a"])
     bound = secret_binding(b"key", ("run_1", "s", "1", "a"), Secret("value of a"))
     assert [access.binding for access in log] == [None, bound, None]
+
+
+@pytest.mark.parametrize(("host", "may"), [("api.x", True), ("API.x.", True), ("evil.y", False), (None, False)])
+async def test_a_secret_with_hosts_goes_to_those_and_nowhere_unsaid(host: str | None, *, may: bool) -> None:
+    secrets = Secrets(
+        [Shelf(values={"a": "value of a"})],
+        clock=Clock(),
+        record=lambda _: None,
+        limits=LIMITS,
+        grants={"a": SecretGrant(capabilities=("mail.*",), hosts=("api.x",))},
+    )
+    try:
+        await secrets.read("a", capability="mail.send", granted=[], host=host)
+    except RefusedError as error:
+        assert (error.code, may) == ("SECRET_NOT_GRANTED", False)
+    else:
+        assert may
 
 
 async def test_what_cannot_be_recorded_is_not_given() -> None:

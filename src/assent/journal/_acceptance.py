@@ -41,7 +41,7 @@ from assent.spec.ids import RunId
 _CHUNK = 4096
 
 _OF_WHAT_STANDS_BEFORE = LedgerCreated | LedgerRecovered | TailAccepted | PayloadErased | RunDoubted
-"""Signed when they are written. One without proof would speak of entries that have it: a rejection that stands would be doubted."""
+"""Signed when written. One without proof would speak of entries that have it: a rejection that stands would be doubted."""
 
 
 def accept_tail(

@@ -151,6 +151,30 @@ async def test_a_client_governs_versions_and_deliveries_and_lists_runs(rt: Runti
     assert ([run.capability for run in older.runs], older.before) == (["io.fs.write_file"], None)
 
 
+async def test_a_number_or_status_that_cannot_be_is_refused_alike_by_owner_and_client(
+    rt: Runtime, client: Runtime
+) -> None:
+    """And is never taken for a damaged record, nor for a list without runs."""
+    run = (await rt.call("sys.noop")).run_id
+    wrong: list[dict[str, Any]] = [
+        {"limit": 0},
+        {"limit": -1},
+        {"limit": "5"},
+        {"status": ["done"]},
+        {"status": "failed"},
+    ]
+    for runtime in (rt, client):
+        for how in wrong:
+            with pytest.raises(AssentError) as refused:
+                await runtime.runs(**how)
+            assert (refused.value.code, refused.value.path) == ("INPUT_INVALID", next(iter(how)))
+        for since in (-1, "1"):
+            with pytest.raises(AssentError) as refused:
+                async for _ in runtime.events(run, since):  # type: ignore[arg-type]  # what is refused
+                    pass
+            assert (refused.value.code, refused.value.path) == ("INPUT_INVALID", "since")
+
+
 # -- under what it runs ------------------------------------------------------------------------------------------------
 
 

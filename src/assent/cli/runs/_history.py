@@ -15,11 +15,6 @@ from assent.cli._door import Door
 from assent.cli.terminal._style import STATUS_STYLE, safe_line
 from assent.errors import InputError, WorldError
 from assent.runtime import service
-from assent.spec.states import RunState
-
-STATUSES: Final = (*(state.value for state in RunState), "interrupted")
-"""What a run can be shown as."""
-
 
 RUNS_SHOWN: Final = 50
 """Runs that are listed when nobody says how many."""
@@ -33,7 +28,7 @@ def _unnamed(run: service.answers.RunLine) -> str:
 @command("runs", short_help="List the runs.")
 @click.option(
     "--status",
-    type=click.Choice(STATUSES),
+    type=click.Choice(service.requests.RUN_STATUSES),
     metavar="STATUS",
     multiple=True,
     help="Only runs with this status; may be given again.",

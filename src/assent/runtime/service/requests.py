@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeV
 
 import msgspec
 
+from assent.errors import InputError
 from assent.runtime.service import answers
+from assent.spec.states import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,9 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     os_uid: int | None = None
 
 
+RUN_STATUSES: Final = (*(state.value for state in RunState), "interrupted")
+"""What a run can be shown as."""
+
 NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
 """The refusals of a capability that another process may have."""
 
@@ -56,6 +61,12 @@ class Request(
     omit_defaults=True,
 ):
     """One operation that is answered with an `A`."""
+
+
+def _require_count(name: str, value: object, *, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        message = f"`{name}` is a whole number, {least} or more"
+        raise InputError("INPUT_INVALID", message, path=name)
 
 
 def operation_of(kind: type[Request[A]]) -> str:
@@ -431,6 +442,16 @@ class Runs(Reading[answers.Runs], tag="runs", frozen=True):
     limit: int | None = None
     before: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            _require_count("limit", self.limit, least=1)
+        for status in self.status:
+            if status not in RUN_STATUSES:
+                message = f"`{status}` is no status of a run"
+                raise InputError(
+                    "INPUT_INVALID", message, path="status", hint=f"one of {', '.join(RUN_STATUSES)}"
+                )
+
 
 class Unfinished(Reading[answers.Unfinished], tag="unfinished", frozen=True):
     """How many runs wait for `resume`, of how many."""
@@ -527,6 +548,9 @@ class Events(Stream[answers.RunEvent], tag="events", frozen=True):
     run: str
     since: int = 0
     within_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_count("since", self.since, least=0)
 
 
 OPERATIONS: Final = tuple(

@@ -326,7 +326,9 @@ async def test_an_access_of_a_run_is_bound_to_the_value_that_it_gave() -> None:
     assert [access.binding for access in log] == [None, bound, None]
 
 
-@pytest.mark.parametrize(("host", "may"), [("api.x", True), ("API.x.", True), ("evil.y", False), (None, False)])
+@pytest.mark.parametrize(
+    ("host", "may"), [("api.x", True), ("API.x.", True), ("evil.y", False), (None, False)]
+)
 async def test_a_secret_with_hosts_goes_to_those_and_nowhere_unsaid(host: str | None, *, may: bool) -> None:
     secrets = Secrets(
         [Shelf(values={"a": "value of a"})],

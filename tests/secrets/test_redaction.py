@@ -22,6 +22,7 @@ VALUES = (
     "slash/plus+equals=percent%",
     "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEF\nAASCBKcwggSjAgEAAoIBAQ\n-----END KEY-----\n",
     "tab\tand\nnewline",
+    "per%41cent and \\u0041 backslash",
     "aaaa",
 )
 
@@ -92,7 +93,10 @@ def test_nothing_is_touched_where_nothing_stands() -> None:
     made = redactor(*VALUES)
     value: Json = {"a": ["plain", 1, None, {"b": True}], "c": "text"}
     assert made.json(value) is value
-    assert made.text("plain") == "plain"
+    plain = "".join(("pl", "ain"))
+    assert made.text(plain) is plain
+    assert made.text("-----BEGIN KEY-----") == "-----BEGIN KEY-----", "what all keys begin with tells nothing"
+    assert Redactor().name_in("plain") is None
     assert made.data(b"\xff\x00plain") == b"\xff\x00plain"
     assert made.name_in_json(value) is None
     assert Redactor().json(value) is value
@@ -132,6 +136,12 @@ def test_of_json_only_what_holds_a_value_is_made_anew() -> None:
     ],
 )
 def test_exactly_the_value_is_hidden_among_other_escapes(text: str, hidden: str) -> None:
+    assert redactor("hunter2-hunter2").text(text) == hidden
+
+
+@pytest.mark.parametrize(("before", "hidden"), [(b"", "***eXo="), (b"xxx", "eHh4***eXo=")])
+def test_of_a_longer_base64_all_that_the_value_decides_is_hidden(before: bytes, hidden: str) -> None:
+    text = base64.b64encode(before + b"hunter2-hunter2" + b"yz").decode()
     assert redactor("hunter2-hunter2").text(text) == hidden
 
 

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import pickle
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -337,12 +338,8 @@ async def test_a_secret_with_hosts_goes_to_those_and_nowhere_unsaid(host: str | 
         limits=LIMITS,
         grants={"a": SecretGrant(capabilities=("mail.*",), hosts=("api.x",))},
     )
-    try:
+    with nullcontext() if may else pytest.raises(RefusedError, match="may be sent to"):
         await secrets.read("a", capability="mail.send", granted=[], host=host)
-    except RefusedError as error:
-        assert (error.code, may) == ("SECRET_NOT_GRANTED", False)
-    else:
-        assert may
 
 
 async def test_what_cannot_be_recorded_is_not_given() -> None:

@@ -448,8 +448,13 @@ def test_what_can_not_follow_is_not_accepted(attacked: Attacked) -> None:
     leaves = [leaf_of(row) for row in entries(attacked.ledger)]
     created = next(leaf for leaf in leaves if isinstance(leaf.event, ev.RunCreated))
     twice = [*leaves, created]
+    waiting = [leaf for leaf in leaves if leaf.run == attacked.waiting]
+    answer_doubted = msgspec.structs.replace(
+        waiting[-1], seq=len(leaves), n=len(waiting), event=ev.RunDoubted(start=1)
+    )
     for changed, harm in (
         (twice, ""),
+        ([*leaves, answer_doubted], ""),
         (leaves, "UPDATE events SET leaf = x'00' WHERE seq = (SELECT max(seq) FROM events)"),
         (leaves, "UPDATE events SET n = n + 1 WHERE seq = (SELECT max(seq) FROM events)"),
         (leaves, "UPDATE events SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM events)"),

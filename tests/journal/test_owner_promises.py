@@ -146,6 +146,22 @@ async def test_a_request_past_its_last_moment_is_not_taken(
     client.close()
 
 
+@pytest.mark.parametrize("ident", ["", "a b", 'a"b', "\u00fc", "a\n", "a" * 65])
+async def test_an_id_that_no_entry_could_hold_is_not_taken(
+    owner: Ownership, state: Path, sockets: Path, ident: str
+) -> None:
+    """The run that it begins keeps it."""
+    handler = Counting()
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    client.say(frames.Ask(id=ident, until_ms=system.SystemClock().monotonic_ms() + 60_000, body={}))
+    refused = await client.hear()
+    assert isinstance(refused, frames.Failed)
+    assert (refused.id, refused.error["code"]) == (None, "FRAME_INVALID")
+    assert handler.bodies == []
+    client.close()
+
+
 # -- an id is one request ----------------------------------------------------------------------------------------------------
 
 

@@ -26,10 +26,22 @@ from assent.journal._schema import LEDGER_FILE, prepare_ledger
 from assent.journal._store import LedgerStore
 from assent.journal._tail import Draft, Tail
 from assent.journal.ports import Batch, Projector
-from assent.spec.events.kinds import LEAF_VERSION, LEDGER_STREAM, RunDoubted, TailAccepted, Who
+from assent.spec.events.kinds import (
+    LEAF_VERSION,
+    LEDGER_STREAM,
+    LedgerCreated,
+    LedgerRecovered,
+    PayloadErased,
+    RunDoubted,
+    TailAccepted,
+    Who,
+)
 from assent.spec.ids import RunId
 
 _CHUNK = 4096
+
+_OF_WHAT_STANDS_BEFORE = LedgerCreated | LedgerRecovered | TailAccepted | PayloadErased | RunDoubted
+"""Signed when written. One without proof would speak of entries that have it: a rejection that stands would be doubted."""
 
 
 def accept_tail(
@@ -146,7 +158,8 @@ def _take(draft: Draft, tail: Tail, entries: Sequence[Entry]) -> dict[RunId, int
             raise _unacceptable(seq) from error
         known = draft.next_n.get(leaf.run)
         expected = tail.next_n(leaf.run) if known is None else known
-        if (leaf.v, leaf.seq, leaf.n) != (LEAF_VERSION, seq, expected):
+        is_own = (leaf.v, leaf.seq, leaf.n) == (LEAF_VERSION, seq, expected)
+        if not is_own or isinstance(leaf.event, _OF_WHAT_STANDS_BEFORE):
             raise _unacceptable(seq)
         if leaf.run is not None:
             doubted.setdefault(leaf.run, expected)

@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
@@ -63,10 +63,11 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
 class Ask(Message, frozen=True, kw_only=True, tag="ask"):
     """A request. It is not taken after `until_ms`, a moment of the machine's steady clock, which both ends share.
 
-    Asked twice under one id it is one request. With `under` it is refused unless the owner's digests are these.
+    Asked twice under one id it is one request. With `under` it is refused unless the owner's digests are these. The id is kept
+    with the run that the request begins, so it is short and of the characters that an entry may have.
     """
 
-    id: str
+    id: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")]
     until_ms: int
     body: dict[str, Any]
     under: dict[str, str] | None = None

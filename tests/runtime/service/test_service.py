@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import apsw
 import jsonschema_rs
 import msgspec
 import pytest
 
-from assent.errors import InputError
+from assent.errors import InputError, WorldError
 from assent.journal import at_once
+from assent.journal._schema import LEDGER_FILE
 from assent.runtime.service import (
     _informed,
     _owning,
@@ -280,3 +283,41 @@ async def test_a_request_that_is_taken_twice_is_one_run_also_by_another_owner(pl
             await service.perform(asked, somebody, ident="req_1")
         assert len(list(at_once(rt._core.ready.journal.rows("runs", limit=9)))) == 3
         rt.require_sound_rows()
+
+
+def harm(place: Place, sql: str) -> None:
+    """Do something to the rows of a ledger that nobody owns."""
+    with closing(apsw.Connection(str(place.settings().state / LEDGER_FILE))) as db:
+        db.execute(sql)
+
+
+async def test_a_row_of_requests_that_names_no_run_decides_nothing(place: Place) -> None:
+    asked = requests.Call(capability="box.put", parameters={"key": "a", "value": 1})
+    async with place.open() as rt:
+        first = await Service(rt.settings, rt._core).perform(asked, ident="req_1")
+    harm(place, "UPDATE run_requests SET run_id = 'run_none'")
+    async with place.open() as rt:
+        again = await Service(rt.settings, rt._core).perform(asked, ident="req_1")
+    assert (first.status, again.status) == ("succeeded", "succeeded")
+    assert again.run_id != first.run_id
+
+
+@pytest.mark.parametrize(
+    ("sql", "request_"),
+    [
+        ("UPDATE runs SET run_id = 'run_none'", requests.Show(run="run_none")),
+        ("UPDATE capabilities SET registered = NULL", requests.Capabilities()),
+        ("UPDATE capabilities SET version = 'newest'", requests.Capabilities()),
+        ("UPDATE capabilities SET registered_at_ms = -1", requests.Capabilities()),
+        (f"UPDATE capabilities SET retired = 0, retired_at_ms = {2**60}", requests.Capabilities()),
+    ],
+)
+async def test_a_row_that_can_not_have_been_written_is_no_error_of_ours(
+    place: Place, sql: str, request_: Request[Any]
+) -> None:
+    async with place.open() as rt:
+        await rt.call("box.put", {"key": "a", "value": 1})
+    harm(place, sql)
+    with pytest.raises(WorldError) as caught:
+        await Service(place.settings()).perform(request_)
+    assert caught.value.code == "RECORD_CORRUPT"

@@ -8,13 +8,14 @@ from typing import Final
 import msgspec
 
 from assent import __version__
-from assent.errors import InputError, Json
+from assent.errors import InputError, Json, WorldError
 from assent.journal import JournalReader, Where
 from assent.journal.ports import Cell
 from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint
+from assent.spec.semver import is_version
 
 BUILT_IN: Final = "built in"
 """The origin of the capabilities that come with Assent."""
@@ -74,11 +75,16 @@ async def gone_specs(
             continue  # A later Assent wrote it, and knows fields that this one does not.
 
 
+_NUMBER_MAX: Final = 253_402_300_799_999
+"""The last moment of the year 9999, in ms; the other numbers of rows are smaller."""
+
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
 def version_of(row: Mapping[str, Cell]) -> RecordedVersion:
-    """The fact that a row of `capabilities` holds."""
+    """The fact that a row of `capabilities` holds; `RECORD_CORRUPT` for one that can't have been written, as of all of these."""
+    if not is_version(str(row["version"])):
+        raise _changed(row)
     return RecordedVersion(
         capability=str(row["capability"]),
         version=str(row["version"]),
@@ -105,8 +111,17 @@ def label_of(row: Mapping[str, Cell]) -> LabelChange:
 def number_of(row: Mapping[str, Cell], column: str) -> int:
     """A number of a row."""
     value = row[column]
-    assert isinstance(value, int)  # INVARIANT: the fold writes a number there
+    if not isinstance(value, int) or not 0 <= value <= _NUMBER_MAX:
+        raise _changed(row)
     return value
+
+
+def _changed(row: Mapping[str, Cell]) -> WorldError:
+    return WorldError(
+        "RECORD_CORRUPT",
+        f"a row of `{row['capability']}` is not one that was recorded",
+        hint="run `assent audit verify`; nothing more is done with this record",
+    )
 
 
 def _text(row: Mapping[str, Cell], column: str) -> str | None:

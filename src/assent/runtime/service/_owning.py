@@ -52,8 +52,7 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
     journal = runtime.ready.journal
     for row in await journal.rows("run_requests", {"request": actor.request}, limit=1):
         run = RunId(str(row["run_id"]))
-        (first,) = await journal.events(run, limit=1)
-        created = first.event
+        created = next((first.event for first in await journal.events(run, limit=1)), None)
         if not isinstance(created, RunCreated) or created.request != actor.request:
             break  # The row is no fact of the record: it decides nothing.
         if created.principal != str(actor.principal):

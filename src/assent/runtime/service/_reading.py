@@ -147,7 +147,8 @@ class Reader:
             events.append(
                 {"seq": leaf.seq, "n": leaf.n, "at_ms": leaf.at_ms, "event": msgspec.to_builtins(leaf.event)}
             )
-        assert record is not None  # INVARIANT: a row of `runs` has events
+        if record is None:
+            raise changed_row({"run_id": run})  # Nothing was recorded of it.
         head = at_once(journal.head())
         document = at_once(engine.load_json(journal, record.created.document))
         blueprint = engine.Blueprint.of_document(document) if document is not None else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from assent.journal._merkle import Frontier, leaf_hash, tree_root
     from assent.journal._note import Ed25519Verifier, Signer, Verifier
     from assent.journal._own_key import ledger_signer
-    from assent.journal._owner import Ownership
+    from assent.journal._owner import Ownership, state_unusable
     from assent.journal._projections import Projection
     from assent.journal._proof import InclusionProof
     from assent.journal._reader import SqliteReader
@@ -65,7 +65,7 @@ _HOMES = {
     "._merkle": "Frontier leaf_hash tree_root",
     "._note": "Ed25519Verifier Signer Verifier",
     "._own_key": "ledger_signer",
-    "._owner": "Ownership",
+    "._owner": "Ownership state_unusable",
     "._projections": "Projection",
     "._proof": "InclusionProof",
     "._reader": "SqliteReader",

@@ -55,7 +55,7 @@ class Ownership:
                 state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
             )
         except OSError as error:
-            raise _unusable(state_dir, error) from error
+            raise state_unusable(state_dir, error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -159,10 +159,11 @@ def _announce(state_dir: Path, socket: Path) -> None:
             file.write(os.fsencode(socket))
         draft.rename(state_dir / SOCKET_FILE)
     except OSError as error:
-        raise _unusable(state_dir, error) from error
+        raise state_unusable(state_dir, error) from error
 
 
-def _unusable(state_dir: Path, error: OSError) -> WorldError:
+def state_unusable(state_dir: Path, error: OSError) -> WorldError:
+    """What is told where the state directory can't be written: `DISK_FULL` or `STATE_UNUSABLE`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return WorldError(
             "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assent import system
-from assent.errors import InputError
+from assent.errors import InputError, WorldError
 from assent.runtime.runs import _saved_plans as _plans
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.versions.transform import Migrations
@@ -47,3 +47,28 @@ def test_a_plan_that_can_not_be_read_says_so(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError) as caught:
         load(store, plan)
     assert caught.value.code == "PLAN_INVALID"
+
+
+def test_a_plan_whose_file_can_not_be_opened_can_not_be_read(tmp_path: Path) -> None:
+    store, plan, file = saved(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(InputError) as caught:
+        load(store, plan)
+    assert caught.value.code == "PLAN_INVALID"
+
+
+def test_a_state_that_can_not_be_written_is_told_as_such(tmp_path: Path) -> None:
+    """And is no fault of Assent: neither where no plan can be begun, nor where it can't be put in its place."""
+    (tmp_path / "plans").write_text("in the way", encoding="utf-8")
+    with pytest.raises(WorldError) as caught:
+        saved(tmp_path)
+    assert caught.value.code == "STATE_UNUSABLE"
+    (tmp_path / "plans").unlink()
+    store, plan, file = saved(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(WorldError) as caught:
+        store.save(plan)
+    assert caught.value.code == "STATE_UNUSABLE"
+    assert [path.name for path in file.parent.iterdir()] == [file.name]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from assent.errors import AssentError, InputError, Json
+from assent.journal import state_unusable
 from assent.spec.ids import PlanId
 from assent.versions.transform import Migrations
 
@@ -66,15 +67,20 @@ class PlanStore:
             self._under_way.remove(plan_id)
 
     def save(self, plan: SavedPlan) -> None:
-        """Keep a plan; its file is readable by its owner only."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Keep a plan; its file is readable by its owner only. `DISK_FULL`, `STATE_UNUSABLE`: nothing of it stays."""
         data = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
         data["format"] = MIGRATIONS.current
         temporary = self._folder / f".{plan.plan_id}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(data, file, sort_keys=True)
-        temporary.rename(self._folder / f"{plan.plan_id}.json")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(data, file, sort_keys=True)
+            temporary.rename(self._folder / f"{plan.plan_id}.json")
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise state_unusable(self._folder.parent, error) from error
 
     def load(self, plan_id: str, now_ms: int) -> SavedPlan:
         """The plan of that id. `PLAN_UNKNOWN` when there is none, `PLAN_EXPIRED`, `PLAN_INVALID`."""
@@ -90,7 +96,7 @@ class PlanStore:
             return SavedPlan(**fields)
         except FileNotFoundError:
             raise _unknown(plan_id) from None
-        except (ValueError, TypeError, AssentError):
+        except (OSError, ValueError, TypeError, AssentError):
             raise InputError(
                 "PLAN_INVALID",
                 f"plan `{plan_id}` can't be read",

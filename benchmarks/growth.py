@@ -18,9 +18,9 @@ from statistics import median
 import msgspec
 
 from assent.journal import Batch, Ed25519FileSigner, Payload, Row, SqliteJournal, rows_at_once
-from assent.spec.canonical import commit
 from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import Commitment, RunId
+from assent.spec.values.canonical import commit
 from assent.system import SystemClock, SystemEntropy, SystemIds
 from benchmarks._measure import clean_environment
 from benchmarks._part import Part, run_part

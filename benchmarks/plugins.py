@@ -20,7 +20,7 @@ from assent.capabilities.fs import Workspace
 from assent.invocation import BoundCapability, Invoker, LocalContext
 from assent.journal import MemoryBlobs
 from assent.plugins import CheckedPlugin, Declaration, InProcessHost, PluginHost, SourceKind, scan
-from assent.plugins._code import PluginCode
+from assent.plugins.source._code import PluginCode
 from assent.plugins.worker import KnownRegistrations, WorkerHost
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._plugin_hosts import Launcher

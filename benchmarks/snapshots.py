@@ -18,8 +18,8 @@ from typing import Any, Final, cast
 from assent.invocation import LocalContext, StateKey, World
 from assent.invocation.context.local import BlobStore
 from assent.spec.ids import RunId, StepKey
-from assent.spec.json_patch import diff
 from assent.spec.principal import Principal
+from assent.spec.values.json_patch import diff
 from benchmarks._part import Part, run_part
 from benchmarks._table import Target, show
 

@@ -17,7 +17,7 @@ from assent.invocation import Handler
 from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion
 from assent.runtime.capabilities._registered import Capabilities, FrozenCatalogue
 from assent.spec import CapabilitySpec, create_read_capability
-from assent.spec.reference import CapabilityReference
+from assent.spec.words.reference import CapabilityReference
 from benchmarks._part import Part, run_part
 from benchmarks._table import Target, number, show
 

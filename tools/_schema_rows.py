@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from assent.spec.frozen import thaw
 from assent.spec.schemas.schema import schema_of
 from assent.spec.types import Duration, Size
+from assent.spec.values.frozen import thaw
 
 Schema: TypeAlias = "Mapping[str, Any]"  # `Any`: whatever JSON Schema allows
 

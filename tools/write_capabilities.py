@@ -20,7 +20,7 @@ from typing import Any, Final
 from assent.errors import Json
 from assent.invocation import Capability
 from assent.spec.capability import CapabilitySpec
-from assent.spec.frozen import thaw
+from assent.spec.values.frozen import thaw
 from tests.conformance.case import Case, given
 from tests.conformance.cells import BUILTIN
 from tests.conformance.table import CASES

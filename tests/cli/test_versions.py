@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assent.errors import InputError
-from assent.spec.json_fields import objects
+from assent.spec.values.json_fields import objects
 from tests.support.door import ScriptedRuntime, Terminal, failing
 from tests.support.plugins import interpreter_kept
 

@@ -19,9 +19,9 @@ from assent.failpoints import VARIABLE, Failpoints
 from assent.invocation import CancelToken, Capability, Files, Invocation, Pipeline
 from assent.runtime import Runtime
 from assent.runtime.settings.effective import Settings
-from assent.spec.frozen import thaw
-from assent.spec.json_fields import mapping
 from assent.spec.states import StepState
+from assent.spec.values.frozen import thaw
+from assent.spec.values.json_fields import mapping
 from tests.conformance.case import CANARY, Case, Cell, Stage, control, given
 from tests.conformance.turns import Turns
 from tests.support.crashing import KILLED, noted

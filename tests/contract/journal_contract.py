@@ -27,8 +27,8 @@ from assent.journal import (
     open_checkpoint,
     tree_root,
 )
-from assent.journal._note import Ed25519Verifier
 from assent.journal.ports import Cell
+from assent.journal.tree._note import Ed25519Verifier
 from assent.spec.events.kinds import Leaf, LedgerCreated, PayloadErased, RunCancelled, RunFailed, StepResumed
 from assent.spec.ids import Commitment, RunId, StepKey
 from tests.support.journals import ADA, KEY, NOW_MS, created, payload, progressed, run_id, run_row, succeeded

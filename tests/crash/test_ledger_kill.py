@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from assent.journal import Ed25519Verifier, Ownership, SqliteReader, leaves_at_once, verify_ledger
-from assent.journal._schema import LEDGER_FILE
+from assent.journal.store._schema import LEDGER_FILE
 from tests.support.journals import KEY, SimpleProjector, open_sqlite
 
 _APPENDER = """

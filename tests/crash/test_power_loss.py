@@ -12,9 +12,9 @@ import pytest
 from assent.errors import AssentError
 from assent.journal import Ed25519Verifier, SqliteJournal, SqliteReader, leaves_at_once, verify_ledger
 from assent.journal._blobs import BlobStore
-from assent.journal._connection import connect_reader, connect_writer
 from assent.journal._files import ensure_private_dir
-from assent.journal._schema import prepare_ledger
+from assent.journal.store._connection import connect_reader, connect_writer
+from assent.journal.store._schema import prepare_ledger
 from tests.support.faulty_disk import (
     Acknowledged,
     FailingDisk,

@@ -13,7 +13,7 @@ from assent.runtime.settings._sandbox import SANDBOX
 from assent.runtime.settings.effective import Limits
 from assent.sandbox import SandboxLimits
 from assent.spec.documents.settings import Duration, Named, Setting, Table, fields
-from assent.spec.sizes import size_text
+from assent.spec.words.sizes import size_text
 from tests.docs.pages import ROOT
 
 _ALIKE = {"identity.agents.NAME", "identity.services.NAME"}

@@ -15,7 +15,7 @@ NOT_FOR_READING = {
     "assent.engine.drive._actor",
     "assent.engine.drive._engine",
     "assent.invocation.call._pipeline",
-    "assent.journal._writer",
+    "assent.journal.store._writer",
     "assent.policy._engine",
     "assent.runtime._core",
     "asyncio",

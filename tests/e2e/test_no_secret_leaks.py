@@ -31,12 +31,12 @@ from assent.failpoints import VARIABLE
 from assent.invocation import Handler, LocalContext, NoEffectError
 from assent.journal import leaves_at_once
 from assent.spec import create_read_capability, create_write_capability
-from assent.spec.canonical import canonical_json
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events.kinds import SecretAccessed
-from assent.spec.frozen import thaw
 from assent.spec.masking import places
 from assent.spec.secret_text import REFERENCE_FORMAT, TEXT_FORMAT
+from assent.spec.values.canonical import canonical_json
+from assent.spec.values.frozen import thaw
 from assent.versions.samples import samples
 from tests.support.nursery import Nursery
 from tests.support.web import Asked, Reply, Site, serving

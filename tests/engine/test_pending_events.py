@@ -9,7 +9,7 @@ import pytest
 from assent import Runtime
 from assent.errors import Json
 from assent.runtime.service._reading import Reader
-from assent.spec.json_fields import objects
+from assent.spec.values.json_fields import objects
 
 
 async def test_payload_of_an_outcome_that_waits_for_its_turn_is_kept(

@@ -13,10 +13,10 @@ from assent.errors import AssentError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext, Snapshot, StateKey, restore_call
 from assent.journal import rows_at_once
 from assent.spec import create_read_capability
-from assent.spec.canonical import canonical_json, fingerprint
 from assent.spec.capability import SpecModel
-from assent.spec.json_patch import apply
 from assent.spec.secret_fields import SecretFields
+from assent.spec.values.canonical import canonical_json, fingerprint
+from assent.spec.values.json_patch import apply
 from tests.support.bodies import Bench, Place, no_effect, policy, put, put_spec, rule, user, workflow
 
 LOGIN: dict[str, Json] = {

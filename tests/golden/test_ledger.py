@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from assent.journal._audit import verify_proof
-from assent.journal._export import ExportRecord, verify_export
-from assent.journal._export_verifier import main
-from assent.journal._note import Ed25519Verifier
-from assent.journal._trust import TrustPolicy
+from assent.journal.audit._audit import verify_proof
+from assent.journal.audit._export import ExportRecord, verify_export
+from assent.journal.audit._export_verifier import main
+from assent.journal.tree._note import Ed25519Verifier
+from assent.journal.tree._trust import TrustPolicy
 from assent.spec.events.kinds import EVENT_TYPES, decode_leaf, decode_stored
 
 FOLDERS = sorted(path for path in (Path(__file__).parent / "ledger").iterdir() if path.name.startswith("v"))

@@ -19,7 +19,7 @@ from assent.journal import (
     rows_at_once,
     verify_ledger,
 )
-from assent.journal._schema import check_ledger, newest_format
+from assent.journal.store._schema import check_ledger, newest_format
 from assent.spec import create_write_capability
 
 BLIND = create_write_capability("mail.post", parameters={"type": "object"}, idempotent=False)

@@ -24,10 +24,10 @@ from assent.journal import (
     verify_ledger,
 )
 from assent.journal._blobs import BlobStore
-from assent.journal._merkle import leaf_hash
-from assent.journal._report import VerifyReport
-from assent.journal._schema import LEDGER_FILE, PROJECTIONS
-from assent.journal._verify import verify
+from assent.journal.audit._report import VerifyReport
+from assent.journal.audit._verify import verify
+from assent.journal.store._schema import LEDGER_FILE, PROJECTIONS
+from assent.journal.tree._merkle import leaf_hash
 from tests.support.ledgers import SIGNER
 from tests.support.living_ledger import LivingLedger
 

@@ -14,8 +14,8 @@ from assent import Runtime
 from assent.engine.record.projection import RunProjector
 from assent.errors import AssentError, InputError
 from assent.journal import Ed25519Verifier, SqliteJournal, verify_ledger
-from assent.journal._heads import PART_ENTRIES, HeadList
-from assent.journal._schema import LEDGER_FILE
+from assent.journal.store._schema import LEDGER_FILE
+from assent.journal.tree._heads import PART_ENTRIES, HeadList
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId, StepKey
 from assent.system import SystemClock, SystemEntropy

@@ -21,10 +21,10 @@ from assent import Runtime
 from assent.engine.record.projection import RunProjector
 from assent.errors import AssentError
 from assent.journal import Ed25519FileSigner, Ed25519Verifier, SqliteReader, verify_ledger
-from assent.journal._merkle import Frontier, leaf_hash
-from assent.journal._report import VerifyReport
-from assent.journal._schema import LEDGER_FILE
-from assent.journal._sqlite import SqliteJournal
+from assent.journal.audit._report import VerifyReport
+from assent.journal.store._schema import LEDGER_FILE
+from assent.journal.store._sqlite import SqliteJournal
+from assent.journal.tree._merkle import Frontier, leaf_hash
 from assent.runtime.service import requests
 from assent.runtime.service.answers import TailAccepted
 from assent.runtime.service.process import perform
@@ -81,7 +81,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
     """Copied while its owner lives, before the tail was sealed: what a kill leaves."""
     folder = tmp_path_factory.mktemp("attacked")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("assent.journal._writer.SEAL_MS_MAX", 3_600_000)
+        patched.setattr("assent.journal.store._writer.SEAL_MS_MAX", 3_600_000)
         yield asyncio.run(_attacked(folder))
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from assent.errors import InternalError
 from assent.journal import Ed25519Verifier, SqliteReader, VerifyReport, rows_at_once, verify_ledger
-from assent.journal._projections import Projection, Stored
-from assent.journal._schema import LEDGER_FILE, Migration
 from assent.journal.ports import Cell, Row
+from assent.journal.store._projections import Projection, Stored
+from assent.journal.store._schema import LEDGER_FILE, Migration
 from assent.spec.events.kinds import Leaf, LedgerCreated
 from tests.support.journals import KEY, TALLY, SimpleProjector, created, open_sqlite, progressed, run_id
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from assent.errors import AssentError, InputError
-from assent.journal._audit import audit_log, prove, verify_proof
-from assent.journal._checkpoint import Checkpoint, sign_checkpoint
-from assent.journal._keys import Ed25519FileSigner
-from assent.journal._merkle import leaf_hash
-from assent.journal._proof import InclusionProof
-from assent.journal._record import Chunk, SqliteRecord
-from assent.journal._trust import TrustPolicy
+from assent.journal.audit._audit import audit_log, prove, verify_proof
 from assent.journal.ports import Batch, EventFilter
+from assent.journal.store._record import Chunk, SqliteRecord
+from assent.journal.tree._checkpoint import Checkpoint, sign_checkpoint
+from assent.journal.tree._keys import Ed25519FileSigner
+from assent.journal.tree._merkle import leaf_hash
+from assent.journal.tree._proof import InclusionProof
+from assent.journal.tree._trust import TrustPolicy
 from assent.spec.events import kinds as ev
 from assent.spec.events.kinds import Leaf, decode_leaf
 from assent.spec.ids import Fingerprint, RunId, StepKey

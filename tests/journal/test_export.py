@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from assent.errors import AssentError, InputError
-from assent.journal._export import ExportRecord, export_ledger, verify_export
-from assent.journal._export_verifier import ed25519_verifies
-from assent.journal._keys import Ed25519FileSigner
-from assent.journal._note import Ed25519Verifier
-from assent.journal._record import SqliteRecord
+from assent.journal.audit._export import ExportRecord, export_ledger, verify_export
+from assent.journal.audit._export_verifier import ed25519_verifies
+from assent.journal.store._record import SqliteRecord
+from assent.journal.tree._keys import Ed25519FileSigner
+from assent.journal.tree._note import Ed25519Verifier
 from tests.support.ledgers import ORIGIN, SIGNER, LedgerFile, make_ledger, run_batch
 
 KEYS = [Ed25519Verifier.from_vkey(SIGNER.vkey)]

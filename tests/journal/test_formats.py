@@ -21,11 +21,11 @@ from assent.journal import (
     rows_at_once,
     verify_ledger,
 )
-from assent.journal import _schema as schema
-from assent.journal._schema import LEDGER_FILE, check_ledger
-from assent.spec.canonical import INTEGER_MAX
+from assent.journal.store import _schema as schema
+from assent.journal.store._schema import LEDGER_FILE, check_ledger
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
+from assent.spec.values.canonical import INTEGER_MAX
 from tests.support.journals import NOW_MS, CountedEntropy, StillClock, new_memory
 from tests.support.ledgers import SIGNER
 

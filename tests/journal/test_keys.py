@@ -11,8 +11,8 @@ from subprocess import PIPE, Popen
 import pytest
 
 from assent.errors import AssentError
-from assent.journal._keys import Ed25519FileSigner, signer_from_skey
-from assent.journal._note import Ed25519Verifier, open_note, sign_note
+from assent.journal.tree._keys import Ed25519FileSigner, signer_from_skey
+from assent.journal.tree._note import Ed25519Verifier, open_note, sign_note
 
 
 def test_the_key_is_created_on_first_use_and_the_same_afterwards(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_processes_that_create_the_key_at_the_same_time_end_up_with_one(tmp_path
     """The first complete file wins and the others read it: nobody signs with a key that is nowhere."""
     path = tmp_path / "key"
     code = (
-        "import sys; from pathlib import Path; from assent.journal._keys import Ed25519FileSigner\n"
+        "import sys; from pathlib import Path; from assent.journal.tree._keys import Ed25519FileSigner\n"
         "sys.stdin.read(); print(Ed25519FileSigner.open_or_create(Path(sys.argv[1])).vkey)"
     )
     command = [sys.executable, "-c", code, str(path)]

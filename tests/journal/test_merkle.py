@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.journal._merkle import (
+from assent.journal.tree._merkle import (
     EMPTY_ROOT,
     Frontier,
     consistency_proof,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent.errors import InputError
-from assent.journal._cosignature import ml_dsa_44_verifies, verifier_from_vkey
-from assent.journal._keys import Ed25519FileSigner, format_skey, signer_from_skey
-from assent.journal._note import (
+from assent.journal.tree._cosignature import ml_dsa_44_verifies, verifier_from_vkey
+from assent.journal.tree._keys import Ed25519FileSigner, format_skey, signer_from_skey
+from assent.journal.tree._note import (
     Ed25519Verifier,
     ed25519_verifies,
     is_key_name,

@@ -45,6 +45,6 @@ def test_a_ledger_of_an_older_format_was_signed(tmp_path: Path, monkeypatch: pyt
     def older(state: Path) -> None:
         raise InputError("STATE_OLDER", "an older Assent wrote it")
 
-    monkeypatch.setattr("assent.journal._own_key.SqliteReader.open", older)
+    monkeypatch.setattr("assent.journal.store._own_key.SqliteReader.open", older)
     with pytest.raises(InputError, match="is not at"):
         ledger_signer(tmp_path, tmp_path / "key")

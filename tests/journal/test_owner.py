@@ -20,9 +20,9 @@ import pytest
 from assent import system
 from assent.errors import InputError, InternalError, RefusedError, WorldError
 from assent.journal import Asked, Home, Ownership, Request, acquire_or_forward, forward, is_owned
-from assent.journal import _frames as frames
-from assent.journal._owner import LOCK_FILE, socket_path
-from assent.journal._serving import Handler
+from assent.journal.owner import _frames as frames
+from assent.journal.owner._owner import LOCK_FILE, socket_path
+from assent.journal.owner._serving import Handler
 
 
 @pytest.fixture
@@ -419,7 +419,7 @@ async def test_working_owner_says_that_it_lives(
     owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a request takes long the asker hears from the owner, so that it can tell work from silence."""
-    monkeypatch.setattr("assent.journal._lines.ALIVE_S", 0.001)
+    monkeypatch.setattr("assent.journal.owner._lines.ALIVE_S", 0.001)
     finish = asyncio.Event()
 
     async def handler(asked: Asked) -> dict[str, Any]:

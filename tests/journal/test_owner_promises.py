@@ -13,8 +13,8 @@ import pytest
 from assent import system
 from assent.errors import AssentError, InputError, WorldError
 from assent.journal import Asked, Home, Ownership, forward
-from assent.journal import _frames as frames
-from assent.journal._owner import socket_path
+from assent.journal.owner import _frames as frames
+from assent.journal.owner._owner import socket_path
 from tests.journal.test_owner import (
     HOME,
     Client,
@@ -67,7 +67,7 @@ async def test_whoever_waits_for_a_busy_owner_is_told_and_then_served(
     owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The serving thread answers for a program that blocks its loop, and the request is taken when it is back."""
-    monkeypatch.setattr("assent.journal._lines.ALIVE_S", 0.01)
+    monkeypatch.setattr("assent.journal.owner._lines.ALIVE_S", 0.01)
     serve(owner, Counting(), sockets)
     told = threading.Event()
 
@@ -196,7 +196,7 @@ async def test_what_is_remembered_is_bounded(
     owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Old answers are forgotten, the oldest first; what is under way never is."""
-    monkeypatch.setattr("assent.journal._serving.REMEMBERED_MAX", 2)
+    monkeypatch.setattr("assent.journal.owner._serving.REMEMBERED_MAX", 2)
     handler = Counting()
     serve(owner, handler, sockets)
     client = await Client.of(state, sockets)
@@ -433,7 +433,7 @@ async def test_too_many_on_one_connection_are_refused(
     owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound is the connection's own: others are served."""
-    monkeypatch.setattr("assent.journal._lines.REQUESTS_MAX", 1)
+    monkeypatch.setattr("assent.journal.owner._lines.REQUESTS_MAX", 1)
     handler = Counting()
     handler.may_end.clear()
     serve(owner, handler, sockets)

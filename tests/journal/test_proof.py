@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent.errors import InputError
-from assent.journal._checkpoint import Checkpoint, sign_checkpoint
-from assent.journal._keys import Ed25519FileSigner
-from assent.journal._merkle import inclusion_proof, leaf_hash, tree_root
-from assent.journal._proof import InclusionProof
-from assent.journal._trust import TrustPolicy
+from assent.journal.tree._checkpoint import Checkpoint, sign_checkpoint
+from assent.journal.tree._keys import Ed25519FileSigner
+from assent.journal.tree._merkle import inclusion_proof, leaf_hash, tree_root
+from assent.journal.tree._proof import InclusionProof
+from assent.journal.tree._trust import TrustPolicy
 from tests.support.properties import holds
 
 LOG = Ed25519FileSigner("log.example/one", bytes(32))

@@ -21,10 +21,16 @@ from assent.journal import (
     leaves_at_once,
     rows_at_once,
 )
-from assent.journal import _schema as schema
-from assent.journal._connection import connect_reader, connect_writer
-from assent.journal._schema import LEDGER_FILE, PROJECTION_KEYS, PROJECTIONS, check_ledger, prepare_ledger
-from assent.journal._store import LedgerStore
+from assent.journal.store import _schema as schema
+from assent.journal.store._connection import connect_reader, connect_writer
+from assent.journal.store._schema import (
+    LEDGER_FILE,
+    PROJECTION_KEYS,
+    PROJECTIONS,
+    check_ledger,
+    prepare_ledger,
+)
+from assent.journal.store._store import LedgerStore
 from assent.spec.events.kinds import LedgerRecovered
 from tests.support.journals import (
     ADA,
@@ -318,7 +324,7 @@ async def test_other_program_with_the_file_open_is_waited_for_then_named(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database tool in a write transaction is a `STORAGE_BUSY`, in our words, and the journal goes on once it has ended."""
-    monkeypatch.setattr("assent.journal._connection.BUSY_MS_MAX", 1)
+    monkeypatch.setattr("assent.journal.store._connection.BUSY_MS_MAX", 1)
     journal = open_sqlite(state)
     tool = _ledger(state)
     tool.execute("BEGIN IMMEDIATE")
@@ -352,7 +358,7 @@ async def test_erasure_that_a_reader_holds_up_says_so_and_can_be_finished(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a reader's snapshot needs the log it can't be emptied: the caller is told, and finishes later."""
-    monkeypatch.setattr("assent.journal._connection.BUSY_MS_MAX", 1)
+    monkeypatch.setattr("assent.journal.store._connection.BUSY_MS_MAX", 1)
     journal = open_sqlite(state)
     secret = b"the secret that must go"
     await journal.append(created(run_id(1), body=secret))

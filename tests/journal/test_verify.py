@@ -19,17 +19,17 @@ from hypothesis import strategies as st
 
 from assent.engine.record.projection import RunProjector
 from assent.errors import InputError
-from assent.journal._commits import Commit
-from assent.journal._heads import HeadList
-from assent.journal._merkle import leaf_hash
-from assent.journal._note import Ed25519Verifier, Verifier
-from assent.journal._projections import Tables
-from assent.journal._record import Chunk, Columns, PayloadRow, SqliteRecord, StoredTree
-from assent.journal._schema import PROJECTIONS
-from assent.journal._tail import SEAL_EVENTS_MAX
-from assent.journal._verify import verify, verify_ledger
-from assent.journal._verify_record import decode_leaves
+from assent.journal.audit._verify import verify, verify_ledger
+from assent.journal.audit._verify_record import decode_leaves
 from assent.journal.ports import Batch, Cell, Row
+from assent.journal.store._projections import Tables
+from assent.journal.store._record import Chunk, Columns, PayloadRow, SqliteRecord, StoredTree
+from assent.journal.store._schema import PROJECTIONS
+from assent.journal.store._tail import SEAL_EVENTS_MAX
+from assent.journal.tree._commits import Commit
+from assent.journal.tree._heads import HeadList
+from assent.journal.tree._merkle import leaf_hash
+from assent.journal.tree._note import Ed25519Verifier, Verifier
 from assent.spec.events.kinds import (
     ApprovalRequested,
     Leaf,

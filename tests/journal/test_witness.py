@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from assent.journal._checkpoint import Checkpoint, encode_hash, sign_checkpoint
-from assent.journal._cosignature import verifier_from_vkey
-from assent.journal._keys import Ed25519FileSigner
-from assent.journal._merkle import consistency_proof, leaf_hash, tree_root
-from assent.journal._note import Ed25519Verifier
-from assent.journal._witness import judge
+from assent.journal.tree._checkpoint import Checkpoint, encode_hash, sign_checkpoint
+from assent.journal.tree._cosignature import verifier_from_vkey
+from assent.journal.tree._keys import Ed25519FileSigner
+from assent.journal.tree._merkle import consistency_proof, leaf_hash, tree_root
+from assent.journal.tree._note import Ed25519Verifier
+from assent.journal.tree._witness import judge
 
 LOG = Ed25519FileSigner("log.example/one", bytes(32))
 LOGS = {LOG.name: [Ed25519Verifier.from_vkey(LOG.vkey)]}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from assent.journal._store import LedgerStore
-from assent.journal._tail import Draft
+from assent.journal.store._store import LedgerStore
+from assent.journal.store._tail import Draft
 from assent.spec.ids import Commitment
 from tests.support.journals import ADA, NOW_MS, created, open_sqlite, run_id
 

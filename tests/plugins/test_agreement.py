@@ -17,7 +17,7 @@ from assent.invocation.context._hook_records import HookKind
 from assent.invocation.describe.declaration import Capability
 from assent.invocation.hooks.hook import Hook
 from assent.plugins import Declaration, Manifest, SourceKind, agree, scan
-from assent.plugins._agreement import ANY, json_kinds
+from assent.plugins.loading._agreement import ANY, json_kinds
 from assent.spec.capability import CapabilitySpec
 
 SOURCE = '''

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from assent.plugins import _code
-from assent.plugins._code import PluginCode
+from assent.plugins.source import _code
+from assent.plugins.source._code import PluginCode
 from tests.support.plugins import refused, write
 
 

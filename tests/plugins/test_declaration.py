@@ -6,7 +6,7 @@ import pytest
 
 from assent.errors import InputError
 from assent.plugins import Permissions, accepts, declared
-from assent.plugins._declaration import plugin_name
+from assent.plugins.source._declaration import plugin_name
 
 PROJECT = b"""\
 [project]

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from assent.plugins._importing import InterpreterGuard
+from assent.plugins.loading._importing import InterpreterGuard
 from tests.support.plugins import interpreter_kept
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from assent.plugins._code import PluginCode, module_name, modules_of, native_files
-from assent.plugins._importer import CheckedImporter
+from assent.plugins.loading._importer import CheckedImporter
+from assent.plugins.source._code import PluginCode, module_name, modules_of, native_files
 from tests.support.plugins import interpreter_kept, refused, write
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from assent.errors import InputError
 from assent.plugins import ManifestCache, SourceKind, read_plugin
-from assent.plugins._reading import content_key
-from assent.plugins._wheel import read_wheel
 from assent.plugins.manifest import PluginWarning
+from assent.plugins.source._reading import content_key
+from assent.plugins.source._wheel import read_wheel
 
 CODE = b'raise SystemExit("it was run")\n'
 
@@ -164,7 +164,7 @@ def test_a_wheel_with_links_or_in_other_packings_is_refused() -> None:
 
 
 def test_a_wheel_whose_sizes_lie_is_measured_while_it_unpacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assent.plugins._wheel.ENTRY_BYTES_MAX", 1000)
+    monkeypatch.setattr("assent.plugins.source._wheel.ENTRY_BYTES_MAX", 1000)
     data = bytearray(wheel({"a.py": b"#" * 2000}))
     at = data.rindex(b"PK\x01\x02") + 24
     data[at : at + 4] = (10).to_bytes(4, "little")
@@ -173,8 +173,8 @@ def test_a_wheel_whose_sizes_lie_is_measured_while_it_unpacks(monkeypatch: pytes
 
 
 def test_too_many_files_or_bytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assent.plugins._wheel.ENTRIES_MAX", 1)
-    monkeypatch.setattr("assent.plugins._wheel.TOTAL_BYTES_MAX", 1)
+    monkeypatch.setattr("assent.plugins.source._wheel.ENTRIES_MAX", 1)
+    monkeypatch.setattr("assent.plugins.source._wheel.TOTAL_BYTES_MAX", 1)
     with pytest.raises(InputError) as raised:
         read_wheel(wheel({"a.py": b"1", "b.py": b"2"}), "x.whl")
     assert len(raised.value.details["faults"]) == 2  # type: ignore[arg-type]  # a list of texts

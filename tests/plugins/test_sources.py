@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from assent.plugins._reading import read_candidate
-from assent.plugins._sources import find_sources, sources_at
-from assent.plugins._trust import Candidate
+from assent.plugins.source._reading import read_candidate
+from assent.plugins.source._sources import find_sources, sources_at
+from assent.plugins.source._trust import Candidate
 from tests.support.plugins import install, interpreter_kept, refused, write
 
 PROJECT = '[project]\nname = "assent-plugged"\nversion = "1.2.0"\n[project.entry-points."assent.plugins"]\n'

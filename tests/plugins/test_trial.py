@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from assent.errors import Json
-from assent.plugins import _trial, try_plugin
+from assent.plugins import try_plugin
+from assent.plugins.loading import _trial
 from assent.testing._plugin import trial
 from tests.support.hostile import FILES, Workshop
 from tests.support.plugins import install, interpreter_kept, refused

@@ -21,7 +21,7 @@ from assent.spec import (
     create_read_capability,
     create_write_capability,
 )
-from assent.spec.semver import precedence
+from assent.spec.words.semver import precedence
 
 
 def registry_of(*specs: CapabilitySpec) -> CapabilityRegistry:

@@ -14,8 +14,8 @@ from assent.errors import InputError
 from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion, Resolution
 from assent.registry._view import RESOLUTIONS_MAX
 from assent.spec import CapabilitySpec, create_read_capability
-from assent.spec.reference import How
-from assent.spec.semver import VersionRange, precedence
+from assent.spec.words.reference import How
+from assent.spec.words.semver import VersionRange, precedence
 from tests.support.properties import holds
 
 ID = "net.mail"

@@ -17,7 +17,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from assent.errors import InputError, InternalError, Json
-from assent.spec.canonical import (
+from assent.spec.values.canonical import (
     DEPTH_MAX,
     INTEGER_MAX,
     canonical_json,

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.spec.globs import glob_matches
+from assent.spec.words.globs import glob_matches
 
 
 @given(pattern=st.text("ab*", max_size=8), value=st.text("ab*\n", max_size=8))

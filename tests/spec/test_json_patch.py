@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent.errors import InputError, Json
-from assent.spec.canonical import DEPTH_MAX, canonical_json
-from assent.spec.json_patch import OPERATIONS_MAX, apply, diff, is_equal, parse_pointer, pointer
+from assent.spec.values.canonical import DEPTH_MAX, canonical_json
+from assent.spec.values.json_patch import OPERATIONS_MAX, apply, diff, is_equal, parse_pointer, pointer
 
 SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(alphabet="ab/~é", max_size=3)

@@ -11,9 +11,9 @@ from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from assent.errors import Json
 from assent.spec import masking
-from assent.spec.frozen import freeze
 from assent.spec.masking import MASK, hides, masked, masked_by_name, names_secret
 from assent.spec.types import SecretReference
+from assent.spec.values.frozen import freeze
 
 SECRET: dict[str, Any] = {"type": "string", "writeOnly": True}
 

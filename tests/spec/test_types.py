@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from assent.spec.canonical import INTEGER_MAX
 from assent.spec.capability import SpecModel
-from assent.spec.durations import DURATION_MAX_MS
 from assent.spec.types import Duration, Email, SecretReference, SemVer, Size, Url, Uuid, WorkspacePath
+from assent.spec.values.canonical import INTEGER_MAX
+from assent.spec.words.durations import DURATION_MAX_MS
 from tests.support.properties import holds
 
 READY: dict[str, Any] = {

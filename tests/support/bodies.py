@@ -29,11 +29,11 @@ from assent.spec import (
     SideEffects,
     create_read_capability,
 )
-from assent.spec.canonical import fingerprint
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.principal import Principal
 from assent.spec.states import Verdict
+from assent.spec.values.canonical import fingerprint
 from assent.system import SystemClock
 
 KEYED: dict[str, Json] = {

@@ -17,7 +17,7 @@ from assent.errors import Json
 from assent.failpoints import VARIABLE
 from assent.runtime.service._reading import Reader
 from assent.runtime.settings.effective import Settings
-from assent.spec.json_fields import mapping, objects
+from assent.spec.values.json_fields import mapping, objects
 from tests.support.hands import TreeState, tree_of, without_times
 from tests.support.nursery import Ended, Nursery
 from tests.support.seeds import dice

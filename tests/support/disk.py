@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from assent.journal._connection import connect_writer
+from assent.journal.store._connection import connect_writer
 
 _WAITS: Final = Path("tests/journal")
 

@@ -20,7 +20,7 @@ from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import Driving, OnProgress, Request, Stream, operation_of
 from assent.runtime.settings.effective import Settings
-from assent.spec.frozen import thaw
+from assent.spec.values.frozen import thaw
 
 A = TypeVar("A")
 Result: TypeAlias = "dict[str, Json]"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assent.journal import Batch, Ed25519FileSigner, MemoryJournal, Payload, Row, SqliteJournal
-from assent.journal._projections import Projection, Stored
-from assent.journal._schema import PROJECTION_KEYS, PROJECTIONS, Migration
-from assent.spec.canonical import commit
+from assent.journal.store._projections import Projection, Stored
+from assent.journal.store._schema import PROJECTION_KEYS, PROJECTIONS, Migration
 from assent.spec.events.kinds import Leaf, RunCreated, RunSucceeded, StepSucceeded, Who
 from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.states import Mode
+from assent.spec.values.canonical import commit
 
 NOW_MS = 1_700_000_000_000
 ADA: Who = {"by": "user:ada", "asserted": False, "os_uid": 1000, "identified_by": "process_uid"}

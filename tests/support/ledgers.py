@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assent.journal._connection import connect_writer
-from assent.journal._keys import Ed25519FileSigner
-from assent.journal._merkle import Frontier
-from assent.journal._schema import prepare_ledger
-from assent.journal._store import LedgerStore
-from assent.journal._tail import Draft, Tail
 from assent.journal.ports import Batch, Payload
-from assent.spec.canonical import commit
+from assent.journal.store._connection import connect_writer
+from assent.journal.store._schema import prepare_ledger
+from assent.journal.store._store import LedgerStore
+from assent.journal.store._tail import Draft, Tail
+from assent.journal.tree._keys import Ed25519FileSigner
+from assent.journal.tree._merkle import Frontier
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
 from assent.spec.states import Mode
+from assent.spec.values.canonical import commit
 
 ORIGIN = "assent.local/ledger/test"
 SIGNER = Ed25519FileSigner(ORIGIN, bytes(range(32)))

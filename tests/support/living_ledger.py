@@ -8,15 +8,14 @@ from pathlib import Path
 
 from assent.engine.record._record import RunRecord
 from assent.engine.record.projection import changed_rows, fold
-from assent.journal._connection import connect_writer
-from assent.journal._keys import Ed25519FileSigner
-from assent.journal._merkle import Frontier
-from assent.journal._note import Ed25519Verifier, Verifier
-from assent.journal._schema import prepare_ledger
-from assent.journal._store import LedgerStore
-from assent.journal._tail import Draft, Tail
 from assent.journal.ports import Batch, Payload, Row
-from assent.spec.canonical import commit
+from assent.journal.store._connection import connect_writer
+from assent.journal.store._schema import prepare_ledger
+from assent.journal.store._store import LedgerStore
+from assent.journal.store._tail import Draft, Tail
+from assent.journal.tree._keys import Ed25519FileSigner
+from assent.journal.tree._merkle import Frontier
+from assent.journal.tree._note import Ed25519Verifier, Verifier
 from assent.spec.events.kinds import (
     AnyEvent,
     ApprovalRequested,
@@ -32,6 +31,7 @@ from assent.spec.events.kinds import (
 )
 from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
 from assent.spec.states import Effect, Mode
+from assent.spec.values.canonical import commit
 from tests.support.ledgers import ORIGIN, SIGNER, START_MS
 
 POLICY = "a" * 64

@@ -20,7 +20,7 @@ from assent.invocation import BoundCapability, CancelToken, Invoker, LocalContex
 from assent.invocation.context.local import CallLife, Surroundings
 from assent.journal import MemoryBlobs
 from assent.plugins import CheckedPlugin, Declaration, LoadedPlugin, Permissions, SourceKind, scan
-from assent.plugins._code import PluginCode
+from assent.plugins.source._code import PluginCode
 from assent.plugins.worker import Child, KnownRegistrations, Needs, WorkerHost
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._serving import Serving

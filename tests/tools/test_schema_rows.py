@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from assent.spec.frozen import thaw
 from assent.spec.schemas.schema import schema_of
 from assent.spec.types import Duration, Size
+from assent.spec.values.frozen import thaw
 from tools._schema_rows import Row, rows
 
 SCHEMA = {

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from assent.journal import Projection
     from assent.sandbox import Sandbox, SandboxLimits
     from assent.spec.documents.settings import Table
-    from assent.spec.json_fields import Object
     from assent.spec.ports import Clock, Entropy
+    from assent.spec.values.json_fields import Object
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,7 +52,7 @@ def split_arguments(words: Iterable[str], *, cwd: Path) -> tuple[dict[str, Json]
 
 
 def _read(word: str, cwd: Path) -> tuple[str, Json, bool]:
-    from assent.spec.canonical import parse_json
+    from assent.spec.values.canonical import parse_json
 
     found = _SHAPE.match(word)
     if found is None:

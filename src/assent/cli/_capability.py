@@ -14,8 +14,8 @@ from assent.cli.terminal._style import RISK_STYLE, safe, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import Json
 from assent.runtime import service
-from assent.spec.frozen import thaw
-from assent.spec.json_fields import Object, compact, mapping, text
+from assent.spec.values.frozen import thaw
+from assent.spec.values.json_fields import Object, compact, mapping, text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

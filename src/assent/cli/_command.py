@@ -11,7 +11,7 @@ import click
 
 from assent.cli._door import Door
 from assent.errors import AssentError
-from assent.spec.sizes import count_text
+from assent.spec.words.sizes import count_text
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -209,7 +209,7 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command_name(args[0]) is None and not args[0].startswith("-"):
-            from assent.spec.suggestions import suggest
+            from assent.spec.words.suggestions import suggest
 
             known = self.list_commands(ctx)
             near = suggest(args[0], known)

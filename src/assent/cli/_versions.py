@@ -13,8 +13,8 @@ from assent.cli.terminal._style import Paint, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
-from assent.spec.json_fields import text
-from assent.spec.sizes import count_text
+from assent.spec.values.json_fields import text
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

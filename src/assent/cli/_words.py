@@ -16,7 +16,7 @@ from assent.errors import InputError
 def explain(door: Door, code: str) -> None:
     """Explain an error CODE: what it means, and what to do about it."""
     from assent.errors.explanations import explanations
-    from assent.spec.suggestions import did_you_mean
+    from assent.spec.words.suggestions import did_you_mean
 
     known = explanations()
     entry = known.get(code.upper())

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import InputError, WorldError
-from assent.plugins._declaration import PLUGIN_NAME
-from assent.plugins._sources import NAME_LENGTH_MAX
+from assent.plugins.source._declaration import PLUGIN_NAME
+from assent.plugins.source._sources import NAME_LENGTH_MAX
 
 _INSTALLED: Final = Path(__file__).with_name("sample")
 _SAMPLE: Final = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[3] / "examples" / "notes"

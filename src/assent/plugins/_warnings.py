@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from assent.plugins.manifest import HTTP, Capability, Manifest, Permissions, PluginWarning, Use, UseKind
-from assent.spec.globs import glob_matches
 from assent.spec.reach import ANY, Reach
+from assent.spec.words.globs import glob_matches
 
 BUILTIN_NAMESPACES: Final = ("assent.", "data.", "io.fs.", "net.http.", "notify.", "sys.", "text.")
 """Beginnings of ids that belong to Assent itself, whether or not the very id exists."""

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from assent.errors import InputError, Json
-from assent.spec.canonical import canonical_json, fingerprint, parse_json
 from assent.spec.ids import Fingerprint
+from assent.spec.values.canonical import canonical_json, fingerprint, parse_json
 
 MANIFEST_VERSION: Final = 1
 SCANNER_REVISION: Final = 2

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from assent.invocation import Handler
-    from assent.plugins._trust import CheckedPlugin
+    from assent.plugins.source._trust import CheckedPlugin
 
 HealthCheck: TypeAlias = Callable[[], object | Awaitable[object]]
 """A plugin's own `health` function, sync or async: None or true is well, false or a text is not, and so is an exception."""

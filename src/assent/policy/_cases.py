@@ -16,7 +16,7 @@ from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, Path, load_yaml
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean
 
 CASES_MAX: Final = 10_000
 """Cases in one file."""

@@ -12,10 +12,10 @@ from assent.policy._cover import Earlier, cells, covers, is_contradictory, may_m
 from assent.policy._read import read_faults
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.documents.document import Document, load_yaml
-from assent.spec.globs import glob_matches
 from assent.spec.language.expression import Expression
 from assent.spec.policy import UNDO_CAPABILITY, Policy, Rule
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.globs import glob_matches
+from assent.spec.words.suggestions import did_you_mean
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from assent.spec.language.expression import Expression
 from assent.spec.language.syntax import Call, Collection, Constant, Node, Operation
 from assent.spec.principal import PrincipalKind
 from assent.spec.states import Mode
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean
 
 Kind: TypeAlias = str | None
 """The type of a value as messages name it, None when only evaluation can tell."""

@@ -10,9 +10,9 @@ import msgspec
 
 from assent.errors import InputError, Json
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
-from assent.spec.frozen import freeze
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
+from assent.spec.values.frozen import freeze
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOW_MS_MAX: Final = 253_402_300_799_999

@@ -10,8 +10,8 @@ from itertools import product
 
 from assent.policy._index import Numbered, any_table, pattern_table
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
-from assent.spec.globs import glob_matches
 from assent.spec.policy import Match, Rule
+from assent.spec.words.globs import glob_matches
 
 
 class Earlier:

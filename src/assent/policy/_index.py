@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from assent.policy._context import PolicyContext
-from assent.spec.globs import glob_matches
 from assent.spec.policy import Match
 from assent.spec.principal import Principal
+from assent.spec.words.globs import glob_matches
 
 REMEMBERED_MAX: Final = 4096
 """Distinct values kept per table; a table that is full starts again empty."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from assent.policy._context import PolicyContext
-from assent.spec.globs import glob_matches
 from assent.spec.policy import Match
+from assent.spec.words.globs import glob_matches
 
 
 def matches(match: Match, context: PolicyContext) -> bool:

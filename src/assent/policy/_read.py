@@ -17,7 +17,7 @@ from assent.spec.ids import LABEL
 from assent.spec.language.expression import Expression
 from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RULES_MAX, Match, Policy, Rule
 from assent.spec.principal import PrincipalKind
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean
 
 _TOP_KEYS: Final = ("version", "default", "rules")
 _RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")

@@ -11,8 +11,8 @@ from assent.registry._resolution import CapabilityVersion, Resolution
 from assent.registry._timeline import LabelChange, RecordedVersion, Timeline
 from assent.registry._view import RegistryView, check_compensations, unknown_capability
 from assent.spec.ids import CAPABILITY_ID
-from assent.spec.reference import CapabilityReference, is_label
-from assent.spec.semver import precedence
+from assent.spec.words.reference import CapabilityReference, is_label
+from assent.spec.words.semver import precedence
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec

@@ -19,9 +19,9 @@ import msgspec
 from assent.errors import InputError
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
-from assent.spec.reference import FINGERPRINT_PREFIX, CapabilityReference, How
-from assent.spec.semver import Precedence, VersionRange, is_release, precedence
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.reference import FINGERPRINT_PREFIX, CapabilityReference, How
+from assent.spec.words.semver import Precedence, VersionRange, is_release, precedence
+from assent.spec.words.suggestions import did_you_mean
 
 
 class CapabilityVersion(msgspec.Struct, frozen=True):

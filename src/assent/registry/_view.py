@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from assent.errors import InputError, Json
 from assent.registry._resolution import Resolution, VersionIndex
-from assent.spec.canonical import fingerprint
 from assent.spec.ids import Fingerprint
-from assent.spec.reference import CapabilityReference
-from assent.spec.suggestions import did_you_mean
+from assent.spec.values.canonical import fingerprint
+from assent.spec.words.reference import CapabilityReference
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec
@@ -48,7 +48,7 @@ class RegistryView:
         return self.resolution(reference).spec
 
     def resolution(self, reference: str) -> Resolution:
-        """The spec that a reference means, and how it was found (see `assent.spec.reference` for what can be written).
+        """The spec that a reference means, and how it was found (see `assent.spec.words.reference` for what can be written).
 
         Raises `InputError`: CAPABILITY_UNKNOWN, VERSION_NOT_FOUND, each with what is nearest; VERSION_AMBIGUOUS; INVALID_VERSION.
         """

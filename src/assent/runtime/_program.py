@@ -41,8 +41,8 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
-from assent.spec.reference import How
 from assent.spec.states import Resolution
+from assent.spec.words.reference import How
 from assent.spec.workflow.inputs import json_object
 
 P = ParamSpec("P")

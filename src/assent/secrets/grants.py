@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from assent.errors import RefusedError
-from assent.spec.globs import glob_matches
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.globs import glob_matches
+from assent.spec.words.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,11 @@ from pydantic_core import PydanticCustomError
 
 from assent.errors import InputError, Json
 from assent.spec import risk as risks
-from assent.spec.canonical import fingerprint
 from assent.spec.documents.faults import EXPECTED, Telling, invalid
-from assent.spec.frozen import FrozenJson, thaw
 from assent.spec.ids import CAPABILITY_ID, LABEL, SEMVER, Fingerprint
 from assent.spec.schemas.schema import schema_of
+from assent.spec.values.canonical import fingerprint
+from assent.spec.values.frozen import FrozenJson, thaw
 
 
 class OperationType(StrEnum):

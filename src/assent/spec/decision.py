@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 import msgspec
 
 from assent.errors import Json
-from assent.spec.durations import DAY_MS
 from assent.spec.ids import LABEL
 from assent.spec.principal import PrincipalKind
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.durations import DAY_MS
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.spec.documents.sections import Section

@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import Final
 
 from assent.errors import Json
-from assent.spec.canonical import fingerprint
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.ids import Fingerprint
+from assent.spec.values.canonical import fingerprint
 
 POLICY_VERSION: Final = 1
 """The version of the file format, which heads each file."""

@@ -30,9 +30,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_core import Url as ParsedUrl
 
-from assent.spec.canonical import INTEGER_MAX
 from assent.spec.documents.faults import EXPECTED
-from assent.spec.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
 from assent.spec.ids import SEMVER
 from assent.spec.secret_text import (
     NAME_PATTERN,
@@ -42,6 +40,8 @@ from assent.spec.secret_text import (
     SecretText,
     is_secret_name,
 )
+from assent.spec.values.canonical import INTEGER_MAX
+from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
 
 EMAIL_CHARACTERS_MAX: Final = 254
 URL_CHARACTERS_MAX: Final = 2048

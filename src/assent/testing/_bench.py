@@ -16,8 +16,8 @@ from assent.invocation import BoundCapability, CancelToken, Invoker, LocalContex
 from assent.invocation.context.local import CallLife
 from assent.invocation.context.phases import CallPhase
 from assent.journal import MemoryBlobs
-from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.ids import RunId, StepKey
+from assent.spec.values.canonical import canonical_json, parse_json
 from assent.testing._case import Case
 from assent.testing._requests import TrialSurroundings
 

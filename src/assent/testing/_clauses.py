@@ -10,8 +10,8 @@ from typing import Any, Final
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import CallTimeoutError, Preview, Reconciliation
 from assent.spec.capability import CapabilitySpec
-from assent.spec.frozen import thaw
 from assent.spec.states import Verdict
+from assent.spec.values.frozen import thaw
 from assent.testing._bench import Bench, Trial
 
 STOP_S: Final = 0.05

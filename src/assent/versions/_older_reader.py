@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assent.errors import Json
-from assent.spec.frozen import thaw
+from assent.spec.values.frozen import thaw
 from assent.versions._schema_shape import Shape
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from assent.errors import Json
-from assent.spec.canonical import canonical_json
+from assent.spec.values.canonical import canonical_json
 from assent.spec.workflow.inputs import violations
 from assent.versions._schema_shape import NOTES, Alternative
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from assent.spec.canonical import canonical_json
 from assent.spec.schemas.references import referred
+from assent.spec.values.canonical import canonical_json
 
 KINDS: Final = ("null", "boolean", "number", "string", "array", "object")
 """The kinds of JSON values; integers are numbers."""

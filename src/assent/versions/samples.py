@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from assent.errors import InputError, Json
-from assent.spec.canonical import canonical_json
-from assent.spec.frozen import thaw
+from assent.spec.values.canonical import canonical_json
+from assent.spec.values.frozen import thaw
 from assent.spec.workflow.inputs import violations
 from assent.versions._schema_shape import Alternative, Shape
 

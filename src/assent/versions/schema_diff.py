@@ -19,8 +19,8 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 from assent.errors import Json
-from assent.spec.canonical import canonical_json
-from assent.spec.frozen import thaw
+from assent.spec.values.canonical import canonical_json
+from assent.spec.values.frozen import thaw
 from assent.versions._schema_changes import (
     Change,
     ChangeKind,

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from assent.errors import AssentError, InputError, Json, WorldError
-from assent.spec.canonical import canonical_json
-from assent.spec.frozen import thaw
+from assent.spec.values.canonical import canonical_json
+from assent.spec.values.frozen import thaw
 
 Function: TypeAlias = Callable[[Any], object]  # `Any`: a function names the shape that its own version has
 """Plain JSON of one version in, plain JSON of another out."""

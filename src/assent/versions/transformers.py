@@ -15,8 +15,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from assent.errors import AssentError, InputError, Json
-from assent.spec.canonical import canonical_json
-from assent.spec.semver import precedence
+from assent.spec.values.canonical import canonical_json
+from assent.spec.words.semver import precedence
 from assent.spec.workflow.inputs import violations
 from assent.versions.transform import HOPS_MAX, LIMIT_S, Chain, Function, Link, unchanged
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json
-from assent.spec.canonical import canonical_json
-from assent.spec.frozen import thaw
+from assent.spec.values.canonical import canonical_json
+from assent.spec.values.frozen import thaw
 from assent.versions.schema_diff import Change, ChangeKind, diff_schemas
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from assent.cli.terminal._units import duration_text
-from assent.spec.durations import parse_duration_ms, write_duration
-from assent.spec.sizes import count_text, size_text
+from assent.spec.words.durations import parse_duration_ms, write_duration
+from assent.spec.words.sizes import count_text, size_text
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from typing import get_args, get_origin, get_type_hints
 
 import msgspec
 
-from assent.journal._audit import prove
-from assent.journal._export import export_ledger
-from assent.journal._record import SqliteRecord
+from assent.journal.audit._audit import prove
+from assent.journal.audit._export import export_ledger
 from assent.journal.ports import Batch, Payload
+from assent.journal.store._record import SqliteRecord
 from assent.spec.events.kinds import EVENT_TYPES, AnyEvent, Event, LedgerCreated, LedgerRecovered
 from assent.spec.ids import RunId
 from tests.support.ledgers import SIGNER, START_MS, LedgerFile, payload

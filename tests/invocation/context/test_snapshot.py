@@ -23,10 +23,10 @@ from assent.invocation.context._hook_records import HookKind, HookLevel, HookRec
 from assent.invocation.context.local import CallLife
 from assent.invocation.context.snapshot import SNAPSHOT_BYTES_MAX
 from assent.spec import create_read_capability
-from assent.spec.canonical import canonical_json, fingerprint
 from assent.spec.ids import RunId, StepKey
-from assent.spec.json_patch import apply
 from assent.spec.principal import Principal
+from assent.spec.values.canonical import canonical_json, fingerprint
+from assent.spec.values.json_patch import apply
 from tests.support.properties import holds
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=5)

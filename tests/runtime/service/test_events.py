@@ -117,7 +117,7 @@ async def test_the_end_of_an_owner_wakes_also_when_it_writes_nothing(place: Plac
     settings = place.settings()
     settings.create_state()
     runtime_dir = settings.runtime_dir()
-    from assent.journal._owner import socket_path
+    from assent.journal.owner._owner import socket_path
 
     address = socket_path(settings.state, runtime_dir)
     address.unlink(missing_ok=True)

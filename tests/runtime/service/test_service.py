@@ -14,7 +14,7 @@ import pytest
 
 from assent.errors import InputError, WorldError
 from assent.journal import at_once
-from assent.journal._schema import LEDGER_FILE
+from assent.journal.store._schema import LEDGER_FILE
 from assent.runtime.service import (
     _informed,
     _owning,

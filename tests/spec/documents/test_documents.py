@@ -9,7 +9,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assent.errors import AssentError, InputError, Json
-from assent.spec.canonical import canonical_json
 from assent.spec.documents.document import (
     CHARACTERS_MAX,
     DEPTH_MAX,
@@ -18,7 +17,8 @@ from assent.spec.documents.document import (
     load_yaml,
     render_snippet,
 )
-from assent.spec.suggestions import suggest
+from assent.spec.values.canonical import canonical_json
+from assent.spec.words.suggestions import suggest
 from tests.support.properties import holds
 
 

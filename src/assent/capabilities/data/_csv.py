@@ -18,7 +18,7 @@ from assent.capabilities.data._json_places import Path
 from assent.capabilities.data._shapes import CsvPlace, RenderCsv, Rendered, Rows
 from assent.errors import Json
 from assent.invocation import NoEffectError
-from assent.spec.canonical import INTEGER_MAX
+from assent.spec.values.canonical import INTEGER_MAX
 
 RECORDS_MAX: Final = 200_000
 COLUMNS_MAX: Final = 1_000

@@ -18,9 +18,9 @@ from assent.capabilities.data._json_places import Path, first_fault, line_and_co
 from assent.capabilities.data._sizes import measured
 from assent.errors import InputError, Json
 from assent.invocation import NoEffectError
-from assent.spec.canonical import INTEGER_MAX, parse_json
 from assent.spec.documents.document import Document, load_yaml, plain_scalar
 from assent.spec.documents.toml import locate, parse_toml
+from assent.spec.values.canonical import INTEGER_MAX, parse_json
 
 _TOML_BYTES_MAX: Final = 1 << 20
 _TOML_DEPTH_MAX: Final = 64

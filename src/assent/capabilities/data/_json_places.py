@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from assent.spec.canonical import DEPTH_MAX, INTEGER_MAX
+from assent.spec.values.canonical import DEPTH_MAX, INTEGER_MAX
 
 Path = tuple[str | int, ...]
 

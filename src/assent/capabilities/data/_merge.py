@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Literal
 
 from assent.errors import Json
-from assent.spec.json_patch import copied
+from assent.spec.values.json_patch import copied
 
 Lists = Literal["replace", "append", "unique", "by_index"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from assent.invocation import NoEffectError
-from assent.spec.canonical import DEPTH_MAX, INTEGER_MAX
+from assent.spec.values.canonical import DEPTH_MAX, INTEGER_MAX
 
 NODES_MAX: Final = 1_000_000
 """Values in one piece of data."""

@@ -126,7 +126,7 @@ class Work:
 
     def patch(self, context: LocalContext, parameters: PatchData) -> Changed:
         """Data after a JSON Patch, all of it or nothing."""
-        from assent.spec.json_patch import apply
+        from assent.spec.values.json_patch import apply
 
         value = self._load(context, parameters).value
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from assent.invocation import NoEffectError
-from assent.spec.globs import glob_matches
+from assent.spec.words.globs import glob_matches
 
 PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin")
 """Where a program that is only named is looked for."""

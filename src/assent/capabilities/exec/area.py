@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json
 from assent.spec.documents.settings import PRINCIPALS, Named, Setting, Table, Texts, flag, listed, tables
-from assent.spec.json_fields import Object, mapping, number, text
-from assent.spec.sizes import count_text, size_text
+from assent.spec.values.json_fields import Object, mapping, number, text
+from assent.spec.words.sizes import count_text, size_text
 
 if TYPE_CHECKING:
     from assent.capabilities.area import Check, Ground, Words

@@ -18,7 +18,7 @@ from assent.capabilities.git._layout import Repository
 from assent.capabilities.git._refs import Refs
 from assent.errors import InternalError, Json, RefusedError
 from assent.invocation import BlobStore, LocalContext, Prepared
-from assent.spec.frozen import thaw
+from assent.spec.values.frozen import thaw
 
 _VERSION: Final = 1
 

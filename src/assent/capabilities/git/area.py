@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from assent.spec.documents.settings import Matching, Setting, Table, fields
-from assent.spec.json_fields import Object, compact, mapping, number, text
-from assent.spec.sizes import count_text
+from assent.spec.values.json_fields import Object, compact, mapping, number, text
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.capabilities.area import Check, Ground, Words

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from assent.spec.globs import glob_matches
 from assent.spec.masking import names_secret
+from assent.spec.words.globs import glob_matches
 
 
 @dataclass(frozen=True, slots=True, repr=False)

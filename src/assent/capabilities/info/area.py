@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json
 from assent.spec.documents.settings import Setting, Table, Texts, listed
-from assent.spec.json_fields import text
 from assent.spec.masking import names_secret
+from assent.spec.values.json_fields import text
 
 if TYPE_CHECKING:
     from assent.capabilities.area import Check, Ground, Words

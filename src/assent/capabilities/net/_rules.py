@@ -16,7 +16,7 @@ from assent.capabilities.net._addresses import Address, Network, is_opened_by, w
 from assent.capabilities.net._url import DEFAULT_PORTS, Target
 from assent.errors import Json
 from assent.invocation import NoEffectError
-from assent.spec.globs import glob_matches
+from assent.spec.words.globs import glob_matches
 
 ANY: Final = "*"
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from assent.errors import Json, RefusedError
 from assent.invocation import CancelToken, NoEffectError
-from assent.spec.frozen import thaw
+from assent.spec.values.frozen import thaw
 
 KEY: Final = "idempotency_key"
 Values: TypeAlias = Mapping[str, Json]

@@ -15,8 +15,8 @@ from assent.capabilities.area import check_authorities
 from assent.errors import Json
 from assent.spec.documents import settings
 from assent.spec.documents.settings import DURATION, Named, Setting, Table, Texts, Whole, listed, some_of
-from assent.spec.json_fields import Object, number, text
-from assent.spec.sizes import size_text
+from assent.spec.values.json_fields import Object, number, text
+from assent.spec.words.sizes import size_text
 
 if TYPE_CHECKING:
     from assent.capabilities.area import Check, Ground, Words

@@ -32,7 +32,7 @@ from assent.spec.events.kinds import DeliveryRetried
 from assent.spec.ids import RunId, StepKey
 from assent.spec.moments import Moments
 from assent.spec.ports import Clock
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from assent.capabilities.notify._outbox import Outbox
 from assent.errors import AssentError, Json
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
-from assent.spec.frozen import thaw
 from assent.spec.states import Verdict
+from assent.spec.values.frozen import thaw
 
 BODY_BYTES_MAX: Final = 256 << 10
 """The specification advises to stay below 20 kB; this is what nobody should have to take."""

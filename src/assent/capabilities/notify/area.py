@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from assent.errors import AssentError, Json
 from assent.spec.documents.settings import Duration, Matching, Named, Setting, Table, fields, flag, tables
-from assent.spec.json_fields import text
 from assent.spec.secret_text import is_secret_name
+from assent.spec.values.json_fields import text
 
 if TYPE_CHECKING:
     from assent.capabilities.area import Check, Ground, Words

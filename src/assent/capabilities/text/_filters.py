@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from assent.invocation import CancelToken, NoEffectError
-from assent.spec.canonical import INTEGER_MAX
+from assent.spec.values.canonical import INTEGER_MAX
 
 STEPS_MAX: Final = 500_000
 """Steps that one template may take: nodes carried out and values looked at."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from assent.cli.demo._folder import Folder
 from assent.cli.demo._stage import KILLED, Fold, Stage, failed
 from assent.errors import Json
-from assent.spec.sizes import size_text
+from assent.spec.words.sizes import size_text
 
 Choice = Literal["approve", "reject", "later"]
 

@@ -20,9 +20,9 @@ from assent.cli.terminal._table import table
 from assent.errors import AssentError
 from assent.runtime import service
 from assent.runtime.settings.effective import Effective, Settings
-from assent.spec.durations import write_duration
-from assent.spec.json_fields import compact
-from assent.spec.sizes import size_text
+from assent.spec.values.json_fields import compact
+from assent.spec.words.durations import write_duration
+from assent.spec.words.sizes import size_text
 
 
 @command("doctor", short_help="Show every setting with its source, and the health of the state.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from assent.capabilities.area import Check
 from assent.errors import AssentError
 from assent.runtime.settings.effective import Settings
-from assent.spec.sizes import size_text
+from assent.spec.words.sizes import size_text
 
 UNCONFINED_MEANS = (
     "`unconfined = true` under `[sandbox]` of assent.toml lets programs and plugins run all the same, each with every right of "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from assent.capabilities.area import Check
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._plugin_reach import shut_services, trusted_manifests
-from assent.spec.sizes import count_text
+from assent.spec.words.sizes import count_text
 
 
 def value_checks(settings: Settings) -> Iterator[Check]:

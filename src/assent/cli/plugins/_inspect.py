@@ -14,7 +14,7 @@ from assent.cli.terminal._style import RISK_STYLE, Paint, safe, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import AssentError
 from assent.runtime import service
-from assent.spec.sizes import count_text
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.plugins import Manifest, PluginWarning

@@ -15,8 +15,8 @@ from assent.cli._exit import FAILED, OK
 from assent.cli.plugins._trust import plugins_of
 from assent.cli.terminal._style import safe, safe_line
 from assent.errors import AssentError, Json
-from assent.spec.json_fields import objects, text
-from assent.spec.sizes import count_text
+from assent.spec.values.json_fields import objects, text
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.plugins import PluginSource

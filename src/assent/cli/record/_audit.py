@@ -19,8 +19,8 @@ from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
-from assent.spec.durations import DAY_MS, parse_duration_ms
-from assent.spec.json_fields import text, texts, written
+from assent.spec.values.json_fields import text, texts, written
+from assent.spec.words.durations import DAY_MS, parse_duration_ms
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -54,7 +54,7 @@ def log(
 ) -> None:
     """Print the events of the ledger, oldest first, one line each."""
     from assent.spec.events.kinds import EVENT_TYPES
-    from assent.spec.suggestions import did_you_mean
+    from assent.spec.words.suggestions import did_you_mean
 
     for kind in kinds:
         if kind not in EVENT_TYPES:

@@ -10,7 +10,7 @@ from assent.cli._command import Group, command, pass_door
 from assent.cli._door import Door
 from assent.cli.terminal._style import safe_line
 from assent.runtime import service
-from assent.spec.sizes import count_text
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

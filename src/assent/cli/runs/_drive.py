@@ -21,7 +21,7 @@ _SHOWN_MAX: Final = 5
 
 def read_wait(value: str | None) -> int | None:
     """`--wait[=30m]` in milliseconds: None for no waiting, -1 for as long as it takes."""
-    from assent.spec.durations import parse_duration_ms
+    from assent.spec.words.durations import parse_duration_ms
 
     if value is None:
         return None

@@ -135,7 +135,7 @@ def resolve(door: Door, /, *, run_id: str, step: str, output: str | None, **said
     resolution = resolutions[0]
     value: Json = None
     if output is not None:
-        from assent.spec.canonical import parse_json
+        from assent.spec.values.canonical import parse_json
 
         if resolution != "happened":
             raise InputError(

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json
-from assent.spec.json_fields import Object, compact, number, objects, text
-from assent.spec.sizes import count_text, size_text
+from assent.spec.values.json_fields import Object, compact, number, objects, text
+from assent.spec.words.sizes import count_text, size_text
 
 if TYPE_CHECKING:
     from assent.capabilities.area import Words

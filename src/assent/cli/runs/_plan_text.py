@@ -12,7 +12,7 @@ from assent.cli.terminal._diff import deleted, diff_text, size_words
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, Paint, safe, safe_line
 from assent.cli.terminal._table import table
 from assent.cli.terminal._units import duration_text
-from assent.spec.sizes import count_text
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

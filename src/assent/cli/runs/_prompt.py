@@ -11,8 +11,8 @@ from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import RISK_STYLE, Paint, safe, safe_line
 from assent.cli.terminal._units import duration_text
 from assent.errors import Json
-from assent.spec.json_fields import Object, text, written
 from assent.spec.targets import name_of
+from assent.spec.values.json_fields import Object, text, written
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

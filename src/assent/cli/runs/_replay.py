@@ -14,8 +14,8 @@ from assent.cli._exit import FAILED, OK
 from assent.cli.terminal._style import Paint, safe_line
 from assent.errors import InputError, Json
 from assent.runtime import service
-from assent.spec.json_fields import Object, compact, text
-from assent.spec.sizes import count_text
+from assent.spec.values.json_fields import Object, compact, text
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

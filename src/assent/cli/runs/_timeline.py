@@ -11,7 +11,7 @@ from assent.cli.runs._result_text import failure, headline, steps_table
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.cli.terminal._table import table
 from assent.cli.terminal._units import duration_text
-from assent.spec.json_fields import Object, mapping, number, text
+from assent.spec.values.json_fields import Object, mapping, number, text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

@@ -12,7 +12,7 @@ from typing import Final
 
 from assent.cli.terminal._style import Paint, safe, safe_line
 from assent.errors import AssentError
-from assent.spec.json_fields import Object, mapping, number, text
+from assent.spec.values.json_fields import Object, mapping, number, text
 
 FAULTS_SHOWN: Final = 20
 _MORE: Final = re.compile(r" \(and \d+ more\)\Z")

@@ -17,10 +17,10 @@ from assent.engine.record._record import RunRecord
 from assent.errors import InternalError, Json
 from assent.invocation import Hook, HookLevel, Hooks
 from assent.spec.documents.document import Document
-from assent.spec.frozen import freeze
 from assent.spec.ids import CALL_STEP, StepKey, name_of
 from assent.spec.language.template import Template
 from assent.spec.states import Mode
+from assent.spec.values.frozen import freeze
 from assent.spec.workflow.definition import Place, StepSpec, WorkflowSpec, capabilities_of
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode

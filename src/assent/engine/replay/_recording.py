@@ -16,8 +16,8 @@ from assent.journal.ports import JournalReader
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, RunId
-from assent.spec.json_patch import is_equal
 from assent.spec.masking import MASK
+from assent.spec.values.json_patch import is_equal
 
 CALLS: Final = (ev.StepStarted, ev.StepDenied, ev.ApprovalRequested)
 """The events that name the capability and the version that a step called."""

@@ -20,9 +20,9 @@ from assent.invocation import (
 )
 from assent.invocation.describe.handler import PART_NAMES
 from assent.spec.events import kinds as ev
-from assent.spec.frozen import thaw
 from assent.spec.ids import Fingerprint
 from assent.spec.masking import masked
+from assent.spec.values.frozen import thaw
 
 UNDO_SUFFIX: Final = "-undo"
 """Ends the key of a call that takes another step back."""

@@ -17,7 +17,7 @@ from assent.engine.replay._script import RUN, subject_of
 from assent.errors import Json
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
-from assent.spec.json_patch import diff, is_equal
+from assent.spec.values.json_patch import diff, is_equal
 
 # What two runs of the same thing never share: salted commitments and what is made of them, moments, and the names of what
 # stood behind it. What of these matters is reported apart.

@@ -19,10 +19,10 @@ from assent.errors import AssentError, InternalError, Json
 from assent.invocation import BoundCapability
 from assent.invocation.context.snapshot import FORMAT, Snapshot, invalid_snapshot
 from assent.spec.events import kinds as ev
-from assent.spec.frozen import thaw
 from assent.spec.ids import Commitment, RunId, StepKey
-from assent.spec.json_patch import pointer
 from assent.spec.masking import MASK, masked, masked_by_name
+from assent.spec.values.frozen import thaw
+from assent.spec.values.json_patch import pointer
 
 SECRET_TEXT_MIN: Final = 4
 """Characters that a secret must have to be looked for inside of other texts; a shorter one is found where it stands alone."""

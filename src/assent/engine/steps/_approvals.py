@@ -5,11 +5,11 @@ from __future__ import annotations
 from assent.engine.record._record import RunRecord
 from assent.engine.steps._pending_events import PendingEvents
 from assent.invocation import Preview
-from assent.spec.canonical import fingerprint
 from assent.spec.decision import Approvers, Decision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Undo
+from assent.spec.values.canonical import fingerprint
 
 
 def approval_request(

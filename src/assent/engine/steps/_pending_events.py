@@ -14,9 +14,9 @@ from assent.engine.record.projection import changed_rows
 from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Batch, Payload
-from assent.spec.canonical import commit
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey
+from assent.spec.values.canonical import commit
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 

@@ -21,7 +21,6 @@ from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
 from assent.errors import AssentError, Json
 from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview, World
 from assent.policy import PolicyContext
-from assent.spec.canonical import fingerprint
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.events import kinds as ev
@@ -30,6 +29,7 @@ from assent.spec.language.template import Name
 from assent.spec.principal import Principal
 from assent.spec.states import Undo
 from assent.spec.targets import target_of
+from assent.spec.values.canonical import fingerprint
 from assent.spec.workflow.definition import StepSpec
 
 UNKNOWN = "UNKNOWN"

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar, overload
 
 from assent.errors import InputError, Json
-from assent.spec.durations import parse_duration_ms
-from assent.spec.frozen import Frozen, thaw
-from assent.spec.suggestions import did_you_mean
+from assent.spec.values.frozen import Frozen, thaw
+from assent.spec.words.durations import parse_duration_ms
+from assent.spec.words.suggestions import did_you_mean
 
 DEPTH_MAX: Final = 64
 """Levels of nesting of a configuration or a shared value."""

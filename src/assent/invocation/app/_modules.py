@@ -12,7 +12,7 @@ from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation.app._bounded import Bounded
 from assent.invocation.app._health import Health, HealthStatus
 from assent.spec.ports import Clock
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean
 
 T = TypeVar("T")
 

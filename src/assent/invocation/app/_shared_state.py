@@ -6,8 +6,8 @@ from typing import Final
 
 from assent.errors import InputError, Json, RefusedError
 from assent.invocation.app._config import frozen_json
-from assent.spec.frozen import Frozen
-from assent.spec.suggestions import did_you_mean
+from assent.spec.values.frozen import Frozen
+from assent.spec.words.suggestions import did_you_mean
 
 NAMES_MAX: Final = 10_000
 """Values that may be shared at once."""

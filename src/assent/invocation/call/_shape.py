@@ -13,11 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 from assent.errors import InputError, Json
 from assent.spec.documents._fault_places import FaultPlaces
 from assent.spec.documents.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
-from assent.spec.frozen import thaw
 from assent.spec.schemas._plain_copies import Read, copier, flat_reader
 from assent.spec.schemas.schema import compile_schema, completed, schema_of, takes_more
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.secret_text import SecretText
+from assent.spec.values.frozen import thaw
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator

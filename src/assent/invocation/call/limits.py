@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from assent.invocation.describe.handler import NoEffectError
-from assent.spec.globs import glob_matches
 from assent.spec.ports import Clock
+from assent.spec.words.globs import glob_matches
 
 Per: TypeAlias = Literal["principal", "capability"]
 

@@ -17,9 +17,9 @@ from assent.errors import InputError, Json
 from assent.invocation.context.phases import CallPhase
 from assent.invocation.context.snapshot import FORMAT, Snapshot, require_size
 from assent.invocation.context.state import PLAIN_TYPES, StateKey
-from assent.spec.canonical import canonical_json, parse_json
 from assent.spec.ids import Fingerprint
 from assent.spec.masking import masked, masked_by_name, names_secret
+from assent.spec.values.canonical import canonical_json, parse_json
 
 if TYPE_CHECKING:
     from assent.invocation.context._hook_records import HookRecord

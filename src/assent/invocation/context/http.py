@@ -62,7 +62,7 @@ class HttpAnswer:
 
     def json(self) -> Json:
         """The body as JSON. `InputError` JSON_INVALID when it is none."""
-        from assent.spec.canonical import parse_json
+        from assent.spec.values.canonical import parse_json
 
         return parse_json(self.body)
 

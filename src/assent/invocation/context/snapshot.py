@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from assent.errors import AssentError, InputError, Json
-from assent.spec.canonical import canonical_json, fingerprint, parse_json
 from assent.spec.ids import Fingerprint
-from assent.spec.json_patch import Operation, diff
+from assent.spec.values.canonical import canonical_json, fingerprint, parse_json
+from assent.spec.values.json_patch import Operation, diff
 from assent.versions.transform import Migrations
 
 MIGRATIONS: Final = Migrations("the snapshot", (), key="snapshot")

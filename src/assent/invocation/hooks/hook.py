@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 from assent.errors import InputError
 from assent.invocation.context._hook_records import HookKind, HookLevel
-from assent.spec.frozen import freeze
+from assent.spec.values.frozen import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -68,7 +68,7 @@ _SPELLINGS: Final = {
     "typing.Mapping": "dict",
     "collections.abc.Set": "set",
     "assent.errors.Json": "Json",
-    "assent.spec.frozen.FrozenJson": "dict",
+    "assent.spec.values.frozen.FrozenJson": "dict",
 }
 ENUM_BASES: Final = {
     "enum.StrEnum": "string",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from assent.invocation import CallPhase, LocalContext, Places, Share
 from assent.invocation.context.local import life_of
-from assent.plugins._agreement import require_agreement
+from assent.plugins.loading._agreement import require_agreement
 from assent.plugins.ports import LoadedPlugin, Spawn
 from assent.plugins.worker._errors import to_wire
 from assent.plugins.worker._frames import (
@@ -35,7 +35,7 @@ from assent.plugins.worker._remote import RemoteHealth, registration
 from assent.plugins.worker._slot import Slot
 
 if TYPE_CHECKING:
-    from assent.plugins._trust import CheckedPlugin
+    from assent.plugins.source._trust import CheckedPlugin
     from assent.spec.capability import CapabilitySpec
 
 T = TypeVar("T")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from assent.plugins.worker._frames import PROTOCOL, Loaded
-from assent.spec.canonical import canonical_json
+from assent.spec.values.canonical import canonical_json
 
 if TYPE_CHECKING:
-    from assent.plugins._trust import CheckedPlugin
+    from assent.plugins.source._trust import CheckedPlugin
 
 FOLDER: Final = "plugins"
 FILES_MAX: Final = 256

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from assent.plugins.worker._process import Child
 
 if TYPE_CHECKING:
-    from assent.plugins._trust import CheckedPlugin
+    from assent.plugins.source._trust import CheckedPlugin
 
 BOOT: Final = (
     "import sys; sys.path[:] = sys.argv[2:]; from assent import system; "

@@ -33,9 +33,9 @@ from assent.plugins.worker._frames import (
     unpack_json,
 )
 from assent.spec.capability import CapabilitySpec
-from assent.spec.frozen import thaw
 from assent.spec.ids import Fingerprint
 from assent.spec.states import Verdict
+from assent.spec.values.frozen import thaw
 
 HEALTH_TEXT_MAX: Final = 500
 

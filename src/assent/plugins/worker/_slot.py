@@ -13,7 +13,7 @@ from assent.plugins.worker._needs import Needs
 from assent.plugins.worker._process import WorkerProcess
 
 if TYPE_CHECKING:
-    from assent.plugins._trust import CheckedPlugin
+    from assent.plugins.source._trust import CheckedPlugin
 
 BACKOFF_S: Final = 0.1
 """How long the second start waits; each further one twice as long."""

@@ -15,7 +15,7 @@ from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint
-from assent.spec.semver import is_version
+from assent.spec.words.semver import is_version
 
 BUILT_IN: Final = "built in"
 """The origin of the capabilities that come with Assent."""

@@ -33,7 +33,7 @@ from assent.runtime.capabilities._capability_record import (
 )
 from assent.runtime.capabilities._run_catalogue import FrozenCatalogue, RunCatalogue
 from assent.spec.capability import CapabilitySpec
-from assent.spec.semver import is_release, precedence
+from assent.spec.words.semver import is_release, precedence
 from assent.versions.transformers import compatible_range
 
 EARLIER_MAX: Final = 64

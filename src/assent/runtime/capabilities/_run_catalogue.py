@@ -14,7 +14,7 @@ from assent.invocation import BoundCapability, TranslatedCapability, VersionChai
 from assent.registry import CapabilityVersion, RegistryView
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
-from assent.spec.reference import CapabilityReference
+from assent.spec.words.reference import CapabilityReference
 from assent.spec.workflow.definition import WorkflowSpec, check_capabilities
 from assent.spec.workflow.secret_inputs import SecretStep, require_secret_references, secret_steps
 

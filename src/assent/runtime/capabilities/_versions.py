@@ -26,12 +26,12 @@ from assent.runtime._ledger import reading
 from assent.runtime.capabilities._capability_record import registrations
 from assent.runtime.capabilities._registered import Capabilities
 from assent.runtime.settings.effective import Settings
-from assent.spec.canonical import canonical_json, commit
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, RunId
 from assent.spec.principal import Principal
-from assent.spec.reference import CapabilityReference, How
+from assent.spec.values.canonical import canonical_json, commit
+from assent.spec.words.reference import CapabilityReference, How
 from assent.system import SystemClock
 
 if TYPE_CHECKING:

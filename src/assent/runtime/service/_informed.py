@@ -22,9 +22,9 @@ from assent.runtime.service._owning import actor_of, read_words, reporting, work
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
 from assent.spec.capability import CapabilitySpec, RiskLevel
-from assent.spec.frozen import thaw
-from assent.spec.globs import glob_matches
 from assent.spec.states import Mode
+from assent.spec.values.frozen import thaw
+from assent.spec.words.globs import glob_matches
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from assent.errors import InputError, Json
-from assent.spec.canonical import INTEGER_MAX
+from assent.spec.values.canonical import INTEGER_MAX
 
 if TYPE_CHECKING:
     import yaml

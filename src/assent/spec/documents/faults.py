@@ -24,7 +24,7 @@ from assent.errors import InputError, Json
 from assent.spec.documents._fault_places import Branch, FaultPlaces, Place, Steps
 from assent.spec.documents.document import dotted
 from assent.spec.masking import MASK, hides, hides_at, names_secret
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import jsonschema_rs

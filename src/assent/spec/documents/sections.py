@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from assent.errors import InputError, Json
-from assent.spec.durations import DURATION_MAX_MS, parse_duration_ms
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.spec.documents.document import Document, Path

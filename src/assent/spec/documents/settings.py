@@ -14,9 +14,9 @@ import msgspec
 
 from assent.errors import Json
 from assent.spec.documents.toml import Key
-from assent.spec.durations import DURATION_MAX_MS, parse_duration_ms
 from assent.spec.ids import LABEL, PRINCIPAL_ID
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms
+from assent.spec.words.suggestions import did_you_mean
 
 Read: TypeAlias = Callable[[object], Json]
 """Gives the checked value, or raises ValueError with the rest of the sentence `KEY …`."""

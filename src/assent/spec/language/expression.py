@@ -18,7 +18,7 @@ from assent.errors import InputError, Json
 from assent.spec.language import syntax
 from assent.spec.language._cel import binding
 from assent.spec.language.syntax import Path
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean
 
 SOURCE_LENGTH_MAX: Final = 4096
 """Characters of one expression."""

@@ -15,11 +15,11 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from assent.errors import InputError, Json
-from assent.spec.canonical import canonical_json
 from assent.spec.documents import document as documents
-from assent.spec.frozen import LEAVES, thaw
 from assent.spec.language import syntax
 from assent.spec.language.expression import SOURCE_LENGTH_MAX, Expression, ExpressionError
+from assent.spec.values.canonical import canonical_json
+from assent.spec.values.frozen import LEAVES, thaw
 
 OPEN: Final = "${{"
 ESCAPE: Final = "$${{"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Any, Final, TypeAlias
 
-from assent.spec.canonical import INTEGER_MAX
+from assent.spec.values.canonical import INTEGER_MAX
 
 # `Any`: values of the type, and their JSON; a core schema is nested data of pydantic's own making.
 Copy: TypeAlias = Callable[[Any], Any]

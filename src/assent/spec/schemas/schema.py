@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import PydanticUserError, TypeAdapter
 
 from assent.errors import InputError, Json
-from assent.spec.frozen import thaw
 from assent.spec.schemas._foreign import validator_of
 from assent.spec.schemas.references import referred
+from assent.spec.values.frozen import thaw
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator

@@ -8,7 +8,7 @@ from typing import Final
 from assent.errors import InputError
 from assent.spec.decision import Approvers
 from assent.spec.documents.sections import Section
-from assent.spec.reference import CapabilityReference
+from assent.spec.words.reference import CapabilityReference
 from assent.spec.workflow._steps import ApprovalSpec, Backoff, Retry
 
 ATTEMPTS_MAX: Final = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assent.spec.documents.sections import Faults
 from assent.spec.language.template import Name
-from assent.spec.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow._workflow_parse import Draft, StepDraft, Use
 
 __all__ = ["check_graph", "check_references"]

@@ -20,7 +20,7 @@ from assent.spec.documents.sections import Faults, Section
 from assent.spec.ids import LABEL, SEMVER
 from assent.spec.language.template import OPEN, Condition, Reference, Scope, Template, compile_template
 from assent.spec.risk import RiskLevel
-from assent.spec.suggestions import did_you_mean, suggest
+from assent.spec.words.suggestions import did_you_mean, suggest
 from assent.spec.workflow._step_fields import read_approval, read_capability_id, read_retry
 from assent.spec.workflow._steps import CompensationCall, Metadata, Place, StepSpec
 from assent.spec.workflow.inputs import InputSpec, bind, read_inputs

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from assent.errors import InputError, Json
-from assent.spec.canonical import canonical_json, fingerprint, parse_json
 from assent.spec.documents.document import Document, load_yaml
 from assent.spec.documents.sections import Faults
 from assent.spec.ids import Fingerprint
 from assent.spec.language.template import Condition, Reference, Template
 from assent.spec.secret_fields import STORE_IT, SecretFields
-from assent.spec.suggestions import did_you_mean
+from assent.spec.values.canonical import canonical_json, fingerprint, parse_json
+from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow import inputs as declared
 from assent.spec.workflow._steps import (
     ApprovalSpec,

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from assent.errors import InputError, Json
-from assent.spec.canonical import parse_json, require_json
 from assent.spec.documents.document import Path, dotted
 from assent.spec.documents.sections import Faults, Section
-from assent.spec.frozen import freeze, thaw
 from assent.spec.masking import hides
 from assent.spec.schemas._foreign import validator_of
 from assent.spec.secret_fields import STORE_IT, SecretFields
-from assent.spec.suggestions import did_you_mean
+from assent.spec.values.canonical import parse_json, require_json
+from assent.spec.values.frozen import freeze, thaw
+from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow.names import name_fault
 
 INPUTS_MAX: Final = 1_000

@@ -23,7 +23,7 @@ from assent.capabilities.fs.world._faults import not_a_directory
 from assent.capabilities.fs.world._paths import parent_of, shown
 from assent.errors import AssentError, InternalError, Json, RefusedError, WorldError
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError, Prepared
-from assent.spec.frozen import thaw
+from assent.spec.values.frozen import thaw
 
 _VERSION: Final = 1
 

@@ -24,7 +24,7 @@ from assent.capabilities.fs.world._paths import parent_of
 from assent.errors import AssentError, InternalError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
 from assent.spec.capability import SpecModel
-from assent.spec.frozen import thaw
+from assent.spec.values.frozen import thaw
 
 R = TypeVar("R", bound=SpecModel)
 

@@ -1,0 +1,201 @@
+"""What an auditor asks of one ledger: its log with filters, and proofs that single entries are in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from assent.errors import InputError, Json, WorldError
+from assent.journal.ports import EventFilter
+from assent.spec.events.kinds import Leaf, ReleaseRegistered, RunCreated, decode_leaf
+from assent.spec.ids import RunId
+from assent.spec.words.globs import glob_matches
+
+if TYPE_CHECKING:
+    from assent.journal.store._record import Record
+    from assent.journal.tree._checkpoint import Checkpoint
+    from assent.journal.tree._trust import TrustPolicy
+
+# -- the log ------------------------------------------------------------------------------------------------------------
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One entry with what its own leaf leaves unsaid: who acted, and on which capability."""
+
+    leaf: Leaf
+    principal: str | None
+    """Who approved, cancelled, resolved …; for everything else, whose run it is. None for events of the ledger itself."""
+    capability: str | None
+    """The capability that the event, or the step it belongs to, is about."""
+
+    @property
+    def decision(self) -> str | None:
+        """What the gate answered, where the event says it."""
+        return _text(self.leaf.event, "decision")
+
+    def to_json(self) -> dict[str, Json]:
+        """The entry for `--json`: its place, who and what, then the event as it stands in the leaf."""
+        leaf = self.leaf
+        event: dict[str, Json] = msgspec.json.decode(msgspec.json.encode(leaf.event))
+        return {
+            "seq": leaf.seq,
+            "at_ms": leaf.at_ms,
+            "run_id": leaf.run,
+            "stream": leaf.stream,
+            "n": leaf.n,
+            "kind": leaf.event.kind,
+            "principal": self.principal,
+            "capability": self.capability,
+            "event": event,
+        }
+
+
+def audit_log(leaves: Iterable[Leaf], wanted: EventFilter) -> Iterator[LogLine]:
+    """The entries that pass a filter, in log order. `leaves` must be all of them, or, where a run is wanted, all of that run and
+    all of no run.
+
+    `wanted.capability` may be a pattern (`io.fs.*`); the others are compared as they are.
+    """
+    principals: dict[RunId, str] = {}
+    capabilities: dict[tuple[RunId, str], str] = {}
+    for leaf in leaves:
+        event, run = leaf.event, _run_of(leaf)
+        if run is not None and isinstance(event, RunCreated):
+            principals[run] = event.principal
+        actor = _text(event, "by") or (None if run is None else principals.get(run))
+        capability = _text(event, "capability")
+        step = _text(event, "step")
+        if run is not None and step is not None:
+            if capability is None:
+                capability = capabilities.get((run, step))
+            else:
+                capabilities[run, step] = capability
+        line = LogLine(leaf, actor, capability)
+        if _passes(line, wanted):
+            yield line
+
+
+def _passes(line: LogLine, wanted: EventFilter) -> bool:
+    leaf = line.leaf
+    return (
+        (wanted.run is None or _run_of(leaf) == wanted.run)
+        and (wanted.principal is None or line.principal == wanted.principal)
+        and (wanted.decision is None or line.decision == wanted.decision)
+        and (wanted.since_ms is None or leaf.at_ms >= wanted.since_ms)
+        and (not wanted.kinds or leaf.event.kind in wanted.kinds)
+        and (
+            wanted.capability is None
+            or any(glob_matches(wanted.capability, capability) for capability in _capabilities(line))
+        )
+    )
+
+
+def _run_of(leaf: Leaf) -> RunId | None:
+    """The run that an entry is about: its own, or the one that what it tells of began in."""
+    source = _text(leaf.event, "source")
+    return leaf.run if source is None else RunId(source)
+
+
+def _capabilities(line: LogLine) -> Iterator[str]:
+    event = line.leaf.event
+    if line.capability is not None:
+        yield line.capability
+    if isinstance(event, ReleaseRegistered):
+        yield from (version.partition("@")[0] for version in event.versions)
+
+
+def _text(event: object, name: str) -> str | None:
+    value = getattr(event, name, None)
+    return value if isinstance(value, str) else None
+
+
+# -- proofs -------------------------------------------------------------------------------------------------------------
+
+
+class ProvenEntry(msgspec.Struct, frozen=True):
+    """An entry that a proof has shown to be in a ledger."""
+
+    index: int
+    data: bytes
+    """The leaf's bytes, exactly as they are stored and hashed."""
+    leaf: Leaf | None
+    """The same, decoded; None when it is not an entry of this version's kinds."""
+    checkpoint: Checkpoint
+
+
+def prove(record: Record, seq: int) -> str:
+    """The text of a file that shows, offline and with the ledger's public key alone, that entry `seq` is in the ledger.
+
+    It proves against the newest checkpoint and carries the entry itself. Costs one pass over the ledger. Raises `InputError`
+    `ENTRY_UNKNOWN`, `ENTRY_UNSIGNED` when no checkpoint covers the entry yet, and `WorldError` `RECORD_CORRUPT` when the
+    entries do not fit the checkpoint: nothing is proved then.
+    """
+    from assent.journal.tree._checkpoint import Checkpoint
+    from assent.journal.tree._merkle import inclusion_proof, leaf_hash, tree_root
+    from assent.journal.tree._note import parse_note
+    from assent.journal.tree._proof import InclusionProof
+
+    newest = max(record.checkpoints(), default=(0, ""))
+    size, note = newest
+    leaves: list[bytes] = []
+    hashes: list[bytes] = []
+    for chunk in record.chunks():
+        for data in chunk.leaves:
+            if len(hashes) == seq:
+                leaves.append(data)
+            hashes.append(leaf_hash(data))
+    if not leaves:
+        raise InputError(
+            "ENTRY_UNKNOWN",
+            f"there is no entry {seq}: the ledger has {len(hashes)}, counted from 0",
+            hint="list them with `assent audit log`",
+        )
+    if seq >= size:
+        raise InputError(
+            "ENTRY_UNSIGNED",
+            f"no checkpoint covers entry {seq} yet",
+            hint="a checkpoint is signed when the run ends, or when the next command opens the ledger to write",
+        )
+    covered = hashes[:size]
+    if len(covered) < size or Checkpoint.parse(parse_note(note).text).root != tree_root(covered):
+        raise WorldError(
+            "RECORD_CORRUPT",
+            f"the entries are not those that the checkpoint of size {size} was signed for",
+            hint="run `assent audit verify`",
+        )
+    return InclusionProof(seq, tuple(inclusion_proof(covered, seq)), note, leaves[0]).text()
+
+
+def verify_proof(text: bytes | str, trust: TrustPolicy, *, entry: bytes | None = None) -> ProvenEntry:
+    """The entry that a proof shows to be in a ledger whose keys `trust` names.
+
+    `entry`: the leaf's bytes, for a proof that does not carry them (or to insist on them). Raises `InputError`:
+    `PROOF_MALFORMED`, `PROOF_INVALID`, and what `TrustPolicy.open` raises.
+    """
+    from assent.journal.tree._merkle import leaf_hash
+    from assent.journal.tree._proof import InclusionProof
+
+    proof = InclusionProof.parse(text)
+    data = proof.extra if entry is None else entry
+    if data is None:
+        raise InputError(
+            "PROOF_MALFORMED",
+            "the proof does not carry the entry that it is about",
+            hint="give the entry's bytes as well",
+            details={"index": proof.index},
+        )
+    opened = proof.verify(leaf_hash(data), trust)
+    leaf = _decoded(data, proof.index)
+    if leaf is not None and leaf.seq != proof.index:
+        # Only the keeper of the key can make such a ledger; its own `verify` would refuse it.
+        raise InputError("PROOF_INVALID", f"the entry at index {proof.index} calls itself entry {leaf.seq}")
+    return ProvenEntry(proof.index, data, leaf, opened.checkpoint)
+
+
+def _decoded(data: bytes, index: int) -> Leaf | None:
+    try:
+        return decode_leaf(data, index)
+    except (ValueError, RecursionError):
+        return None

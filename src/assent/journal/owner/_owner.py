@@ -1,0 +1,183 @@
+"""One owner per state directory: a lock that the kernel gives back, and a socket where the owner takes others' requests.
+
+How it takes them is in `_serving.py`, how others ask in `_asking.py`, and what both say in `_frames.py`.
+
+Theory of operation. Whoever holds the lock on `.assent/lock` is the owner; the kernel lets go of it when the process ends, in
+whatever way. The lock file is never removed: two processes could then lock two files of one name. While it serves, the owner
+listens on a socket in a private folder and says in the state directory where that is, so that every process finds it. An owner
+removes its socket *before* it lets go of the lock, so a socket that stands there belongs to the owner or to nobody. A second
+process first tries to become the owner, then forwards, and starts again when the owner has gone in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+from weakref import WeakSet
+
+from assent.errors import InternalError, WorldError
+from assent.journal._files import FILE_MODE, ensure_private_dir
+
+if TYPE_CHECKING:
+    # A command that only looks whether there is an owner pays for no event loop.
+    from assent.journal.owner._lines import Home
+    from assent.journal.owner._serving import Handler, Server
+
+LOCK_FILE: Final = "lock"
+SOCKET_FILE: Final = "socket"
+"""Holds the path of the socket on which the newest owner listens or listened."""
+
+
+class Ownership:
+    """The right to write in a state directory, as long as it is not released and the process lives."""
+
+    def __init__(self, state_dir: Path, lock: int) -> None:
+        """See `acquire`."""
+        self.state_dir = state_dir
+        self._lock: int | None = lock
+        self._server: Server | None = None
+        _HELD.add(self)
+
+    @classmethod
+    def acquire(cls, state_dir: Path) -> Self | None:
+        """Become the owner, without waiting; None when another process is. Makes the directory if it is missing.
+
+        Raises `InputError` `STATE_UNSAFE` for a directory that others may enter, `WorldError` `DISK_FULL` or `STATE_UNUSABLE` for
+        one that can't be written.
+        """
+        try:
+            ensure_private_dir(state_dir)
+            lock = os.open(
+                state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
+            )
+        except OSError as error:
+            raise state_unusable(state_dir, error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(state_dir, lock)
+
+    def serve(self, handler: Handler, *, runtime_dir: Path, home: Home) -> None:
+        """Listen for requests until `close` or `release`. `runtime_dir` is a short, private path (made if it is missing).
+
+        Called on the loop that requests are performed on: `handler(asked)` is called there for each one that is taken, several at
+        once, and returns the answer. Its work goes on when the client goes away.
+        """
+        if self._lock is None or self._server is not None:
+            raise InternalError("OWNERSHIP_MISUSED", "only an owner can serve, and only once")
+        ensure_private_dir(runtime_dir)
+        path = socket_path(self.state_dir, runtime_dir)
+        _announce(self.state_dir, path)
+        from assent.journal.owner._serving import Server
+
+        self._server = Server(path, handler, home)
+
+    @property
+    def serving(self) -> int:
+        """How many requests of others are under way."""
+        return self._server.busy if self._server is not None else 0
+
+    async def drain(self) -> None:
+        """Let the requests under way end, those that come meanwhile too, then take no more. Calling it twice is harmless.
+
+        However long that takes: the run of another terminal is no less work than our own. Still the owner when it returns.
+        """
+        if self._server is not None:
+            await self._server.close()
+
+    def hang_up(self) -> None:
+        """Break the connections of everybody who waits for an answer: we end before there is one, and they shall know.
+
+        Otherwise what a request comes to while its run is being stopped would be told as its answer.
+        """
+        if self._server is not None:
+            self._server.hang_up()
+
+    async def close(self) -> None:
+        """Take no more requests, let those under way end, and release. Calling it twice is harmless."""
+        await self.drain()
+        self.release()
+
+    def release(self) -> None:
+        """Stop being the owner at once. Calling it twice is harmless."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+        if self._lock is not None:
+            # Closing gives the lock back, unless a child that Python did not fork still has the descriptor.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+            self._lock = None
+
+    def disown(self) -> None:
+        """In a child that was forked: let go of what is the parent's, which remains the owner until it ends."""
+        if self._server is not None:
+            self._server.disown()
+            self._server = None
+        if self._lock is not None:
+            os.close(self._lock)  # Not unlocked: the lock is one for both.
+            self._lock = None
+
+
+_HELD: Final = WeakSet[Ownership]()
+"""What this process owns. Its forks have the same descriptors, and would keep a dead owner's lock and socket."""
+
+
+def _disown_all() -> None:
+    for ownership in [*_HELD]:
+        ownership.disown()
+
+
+os.register_at_fork(after_in_child=_disown_all)
+
+
+def socket_path(state_dir: Path, runtime_dir: Path) -> Path:
+    """Where the owner of a state directory listens. Short, because a socket's path has 108 bytes at most."""
+    return runtime_dir / f"{sha256(os.fsencode(state_dir.resolve())).hexdigest()[:20]}.sock"
+
+
+def _announce(state_dir: Path, socket: Path) -> None:
+    """Leave the socket's path where every process of the state directory looks first.
+
+    The private folder depends on the environment, and two terminals (cron, sudo, ssh) need not have the same one.
+    """
+    draft = state_dir / f".{SOCKET_FILE}"
+    try:
+        descriptor = os.open(
+            draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
+        )
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.fsencode(socket))
+        draft.rename(state_dir / SOCKET_FILE)
+    except OSError as error:
+        raise state_unusable(state_dir, error) from error
+
+
+def state_unusable(state_dir: Path, error: OSError) -> WorldError:
+    """What is told where the state directory can't be written: `DISK_FULL` or `STATE_UNUSABLE`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WorldError(
+            "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"
+        )
+    return WorldError(
+        "STATE_UNUSABLE",
+        f"the state directory `{state_dir}` can't be written: {os.strerror(error.errno or 0).lower()}",
+        hint="check the disk and who may write there",
+    )
+
+
+def address_of(state_dir: Path, runtime_dir: Path) -> Path:
+    """Where the owner said that it listens; else where this process would. A dead owner's word leads to a dead socket."""
+    try:
+        return Path(os.fsdecode((state_dir / SOCKET_FILE).read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return socket_path(state_dir, runtime_dir)

@@ -1,0 +1,228 @@
+"""Reading the ledger's file: beside a living owner or without one, never with its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from types import NoneType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import apsw
+import msgspec
+
+from assent.errors import InputError, WorldError
+from assent.journal._blobs import BLOBS_DIR, BlobStore
+from assent.journal.ports import Cell, Head, Where
+from assent.journal.store._connection import connect_reader, translated
+from assent.journal.store._projections import Projection, Tables
+from assent.journal.store._rows import (
+    Entry,
+    Selection,
+    checked_body,
+    commitment_bytes,
+    find_payload,
+    has_table,
+)
+from assent.journal.store._schema import COMMITS_SINCE, LEDGER_FILE, can_be_read, check_ledger, newest_format
+from assent.journal.tree._merkle import EMPTY_ROOT
+from assent.spec.ids import Commitment, RunId
+
+if TYPE_CHECKING:
+    from assent.spec.events.kinds import Leaf
+
+
+class SqliteReader:
+    """A `JournalReader` over the ledger's file. Each call sees what is durable at that moment; `snapshot` freezes a moment.
+
+    Every reading is one short query, so that a reader who pauses never keeps the write-ahead log from being emptied. Any thread
+    may read; they take turns.
+    """
+
+    def __init__(self, connection: apsw.Connection, blobs: BlobStore, tables: Tables | None = None) -> None:
+        self._tables = tables or Tables()
+        self._connection = connection
+        self._blobs = blobs
+        self._lock = Lock()
+
+    @classmethod
+    def open(cls, state_dir: Path, *, areas: Sequence[Projection] = ()) -> Self:
+        """A reader of the ledger in this state directory.
+
+        Raises `InputError` `STATE_MISSING` when there is none, `STATE_FOREIGN`, `STATE_NEWER`, and `STATE_OLDER` when only an
+        owner can bring it up to date.
+        """
+        path = state_dir / LEDGER_FILE
+        if not path.exists():
+            raise InputError(
+                "STATE_MISSING",
+                f"nothing was recorded yet in `{state_dir}`",
+                hint="run something with `assent run` first",
+            )
+        version = check_ledger(path)
+        if not can_be_read(version):
+            raise InputError(
+                "STATE_OLDER",
+                f"`{path}` was written by an older Assent (format {version}, this one needs {newest_format()})",
+                hint="run `assent doctor`, or anything that writes: it brings the file up to date",
+            )
+        return cls(connect_reader(path), BlobStore(state_dir / BLOBS_DIR), Tables(areas))
+
+    def close(self) -> None:
+        """Release the file. Calling it twice is harmless."""
+        with translated():
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Where the pre-images and attachments of this ledger are."""
+        return self._blobs
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        """A blob's bytes in chunks; `RECORD_CORRUPT` before the last one when they are missing or not the right ones."""
+        return self._blobs.read(digest)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Head]:
+        """Everything read inside sees one moment, whatever is appended meanwhile. To be left soon."""
+        with translated():
+            self._connection.execute("BEGIN")
+        try:
+            yield self._head()
+        finally:
+            with translated():
+                self._connection.execute("ROLLBACK")
+
+    @property
+    def keys(self) -> Mapping[str, int]:
+        """How many of the first columns of each projection are its key."""
+        return self._tables.keys
+
+    # -- the port ------------------------------------------------------------------------------------------------------
+
+    async def head(self) -> Head:
+        """Where the ledger stands."""
+        return self._head()
+
+    async def leaves(self, *, start: int = 0, limit: int) -> list[Leaf]:
+        """At most so many leaves in log order, from entry `start` on; fewer only at the end of the log."""
+        return [decode_entry(entry) for entry in self.entries(start, limit)]
+
+    async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
+        """The leaves of one run from its event number `since` on, oldest first; empty for an unknown run."""
+        return self.run_leaves(run, since=since, limit=limit)
+
+    async def payload(self, commitment: Commitment) -> bytes | None:
+        """The payload's bytes after checking them; None when it was erased."""
+        with self._lock, translated():
+            row = find_payload(self._connection, commitment)
+        return None if row is None else checked_body(commitment, row[1], row[2])
+
+    async def rows(
+        self,
+        table: str,
+        where: Where | None = None,
+        *,
+        after: tuple[Cell, ...] | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> list[dict[str, Cell]]:
+        """At most so many rows of a projection, ordered by key, or by key backwards: those that come after the key `after`."""
+        chosen = Selection.of(self._tables, table, where, after, limit, newest_first=newest_first)
+        with self._lock, translated():
+            if not has_table(self._connection, table, self._tables):
+                return []
+        return [dict(zip(chosen.columns, row, strict=True)) for row in self.select(*chosen.sql())]
+
+    # -- what only a file has --------------------------------------------------------------------------------------------
+
+    def run_leaves(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
+        """The same as `events`, for who reads on a thread of its own."""
+        return list(map(decode_entry, self.run_entries(run, since=since, limit=limit)))
+
+    def run_entries(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Entry]:
+        """The same as they are stored, unchecked."""
+        most = -1 if limit is None else limit
+        if run is None and self._has_numbers():
+            rows = self.select(
+                "SELECT seq, run, n, hash, leaf FROM events WHERE run IS NULL AND n >= ? ORDER BY n LIMIT ?",
+                (since, most),
+            )
+        elif run is None:
+            rows = self.select(
+                "SELECT seq, run, n, hash, leaf FROM events WHERE run IS NULL ORDER BY seq LIMIT ? OFFSET ?",
+                (most, since),
+            )
+        else:
+            rows = self.select(
+                "SELECT seq, run, n, hash, leaf FROM events WHERE run = ? AND n >= ? ORDER BY n LIMIT ?",
+                (run, since, most),
+            )
+        return list(map(Entry._make, rows))
+
+    def _has_numbers(self) -> bool:
+        """Whether entries of no run are numbered, and so found without a look at all others."""
+        with self._lock, translated():
+            return int(self._connection.pragma("user_version")) >= COMMITS_SINCE
+
+    def blobs_of(self, commitment: Commitment) -> set[str]:
+        """The digests of the blobs that were kept for a payload; empty when it was erased."""
+        rows = self.select(
+            "SELECT digest FROM blob_refs WHERE commitment = ?", (commitment_bytes(commitment),)
+        )
+        return {str(row[0]) for row in rows}
+
+    def newest_checkpoint(self) -> tuple[int, str] | None:
+        """Size and signed note of the largest checkpoint; None when nothing was signed."""
+        rows = self.select("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1")
+        return (int(rows[0][0]), rows[0][1]) if rows else None
+
+    def _head(self) -> Head:
+        rows = self.select("SELECT size, root FROM tree")
+        return Head(rows[0][0], rows[0][1]) if rows else Head(0, EMPTY_ROOT)
+
+    def entries(self, start: int, limit: int) -> list[Entry]:
+        """At most so many entries from a place on, as they are stored, unchecked."""
+        sql = "SELECT seq, run, n, hash, leaf FROM events WHERE seq >= ? ORDER BY seq LIMIT ?"
+        return list(map(Entry._make, self.select(sql, (start, limit))))
+
+    # `Any`: the columns' types are the schema's, which apsw can't know.
+    def select(self, sql: str, bound: Sequence[Cell | bytes] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, translated():
+            return self._connection.execute(sql, bound).fetchall()
+
+
+_NUMBERS: Final = (int, NoneType)
+
+
+def decode_entry(entry: Entry) -> Leaf:
+    """The leaf of a stored entry; `WorldError` `RECORD_CORRUPT` when it is none, or not the one of its place."""
+    from assent.spec.events.kinds import decode_leaf  # who only lists runs decodes none
+
+    try:
+        if type(entry.data) is not bytes or type(entry.n) not in _NUMBERS:
+            raise _corrupt(entry)  # A damaged page has cells of any kind.
+        leaf = decode_leaf(entry.data, entry.seq, entry.n)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _corrupt(entry) from error
+    if (leaf.seq, leaf.run, leaf.n) != (entry.seq, entry.run, entry.n):
+        raise _corrupt(entry)
+    return leaf
+
+
+def _corrupt(entry: Entry) -> WorldError:
+    return WorldError(
+        "RECORD_CORRUPT",
+        f"entry {entry.seq} of the ledger is damaged",
+        hint="run `assent audit verify`; nothing more is done with this record",
+        details={"seq": entry.seq},
+    )

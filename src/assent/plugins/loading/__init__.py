@@ -1,0 +1,1 @@
+"""From checked files to capabilities that can be called, in this process."""

@@ -1,0 +1,1 @@
+"""JSON as data: frozen, canonical, read with types, and compared."""

@@ -52,7 +52,7 @@ class Reader:
     @classmethod
     @contextmanager
     def open(cls, settings: Settings, drives: Drives | None = None) -> Iterator[Self]:
-        """A reader. A workspace in which nothing was recorded yet reads as empty. `drives`: as the owner, who need not be asked."""
+        """A reader; a workspace in which nothing was recorded yet reads as empty. `drives`: the owner reads, and asks nobody."""
         with reading(settings.state) as journal:
             yield cls(settings, journal, drives)
 

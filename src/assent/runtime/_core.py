@@ -358,7 +358,7 @@ class Core:
         actor = self.actor(principal)
         key = StepKey(step) if step is not None else None
         result = await self._drive(RunId(run), Approve(actor, key, digest))
-        return await self._undone_or_raise(RunId(run), result)
+        return await self.undone_or_raise(RunId(run), result)
 
     async def reject(
         self,
@@ -386,9 +386,10 @@ class Core:
         Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …
         """
         result = await self._drive(RunId(run), AskUndo(self.actor(principal), partial))
-        return await self._undone_or_raise(RunId(run), result)
+        return await self.undone_or_raise(RunId(run), result)
 
-    async def _undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
+    async def undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
+        """The result of a run, unless an undo of it that was asked for or agreed to was refused last: then that is raised."""
         refusal = await undo_refusal(self.ready.journal, run) if result.status == "succeeded" else None
         if refusal is not None:
             raise refusal

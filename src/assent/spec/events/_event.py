@@ -38,6 +38,7 @@ class Who(TypedDict):
     asserted: bool
     os_uid: int | None
     identified_by: str | None
+    request: str | None
 
 
 class Act(Event, frozen=True, kw_only=True):
@@ -45,11 +46,13 @@ class Act(Event, frozen=True, kw_only=True):
 
     `asserted`: the name is the caller's own word (`--as`). `os_uid`: the operating system's user that it came from.
     `identified_by`: what says who it is (`assent.spec.principal` lists the words); None on entries older than format 4.
+    `request`: the id of the request that it was asked in: the same request, delivered twice, is carried out once.
     """
 
     asserted: bool = False
     os_uid: int | None = None
     identified_by: str | None = None
+    request: str | None = None
 
 
 def fields_naming(event_type: type[Event], kind: str) -> tuple[str, ...]:

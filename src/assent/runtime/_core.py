@@ -667,8 +667,9 @@ class Core:
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""
         ledger = await self._ledger()
+        planned = driven.blueprint.steps if driven.blueprint is not None else {}
         return await describe_run(
-            driven.record, driven.blueprint, self.ready.journal, ledger, driven.values, only=only
+            driven.record, planned, self.ready.journal, ledger, driven.values, only=only
         )
 
     async def _ledger(self) -> dict[str, Json]:

@@ -65,15 +65,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Told of progress, and `{"busy_ms": N}` when the owner's program has not looked at requests for so long."""
 
 
-def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
-    """Whether a living owner listens. Only connects: it neither takes the lock nor disturbs anybody."""
-    connection = connect(state_dir, runtime_dir=runtime_dir)
-    if connection is None:
-        return False
-    connection.close()
-    return True
-
-
 def forward(state_dir: Path, request: Request, *, runtime_dir: Path) -> dict[str, Any] | None:
     """The owner's answer to a request; None when there is no owner, or one that ended before it took the request.
 

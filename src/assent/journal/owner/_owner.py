@@ -175,6 +175,19 @@ def state_unusable(state_dir: Path, error: OSError) -> WorldError:
     )
 
 
+def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
+    """Whether a living owner listens. Only connects: it neither takes the lock nor disturbs anybody."""
+    if not address_of(state_dir, runtime_dir).exists():
+        return False  # Nearly always, and then no sockets are imported.
+    from assent.journal.owner._asking import connect
+
+    connection = connect(state_dir, runtime_dir=runtime_dir)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
 def address_of(state_dir: Path, runtime_dir: Path) -> Path:
     """Where the owner said that it listens; else where this process would. A dead owner's word leads to a dead socket."""
     try:

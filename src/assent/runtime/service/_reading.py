@@ -151,9 +151,9 @@ class Reader:
             raise changed_row({"run_id": run})  # Nothing was recorded of it.
         head = at_once(journal.head())
         document = at_once(engine.load_json(journal, record.created.document))
-        blueprint = engine.Blueprint.of_document(document) if document is not None else None
+        planned = engine.outline(document) if document is not None else {}
         ledger: dict[str, Json] = {"size": head.size, "root": base64.b64encode(head.root).decode()}
-        shown = at_once(engine.describe_run(record, blueprint, journal, ledger)).to_json()
+        shown = at_once(engine.describe_run(record, planned, journal, ledger)).to_json()
         return {
             **shown,
             "status": self._shown_status(record.state.value),

@@ -6,8 +6,6 @@ Fields at their default are left out of the leaf, so that a field added later do
 already written.
 """
 
-from __future__ import annotations
-
 from typing import Final, TypeAlias, get_args
 
 import msgspec

@@ -15,7 +15,7 @@ import msgspec
 
 from assent import engine, invocation
 from assent import journal as ledgers
-from assent.errors import InputError, Json
+from assent.errors import AssentError, InputError, Json
 from assent.journal import PAGE, Begins, OneOf, at_once, leaves_at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, unknown_run
@@ -81,14 +81,17 @@ class Reader:
         calls = OneOf(tuple(str(row["run_id"]) for row in rows if row["workflow"] is None))
         called = rows_at_once(journal, "steps", {"run_id": calls, "step": CALL_STEP}) if calls.cells else ()
         capabilities = {row["run_id"]: row["capability"] for row in called}
-        return [self._run_line(row, capabilities) for row in rows]
+        return [self._run_line(journal, row, capabilities) for row in rows]
 
-    def _run_line(self, row: Mapping[str, Any], called: Mapping[Any, Any]) -> dict[str, Json]:
+    def _run_line(
+        self, journal: LedgerReader, row: Mapping[str, Any], called: Mapping[Any, Any]
+    ) -> dict[str, Json]:
         is_call = row["workflow"] is None and row["mode"] == Mode.WORKFLOW
+        run = row["run_id"]
         return {
-            "run_id": row["run_id"],
+            "run_id": run,
             "workflow": row["workflow"],
-            "capability": called.get(row["run_id"]) if is_call else None,
+            "capability": (called.get(run) or _asked_for(journal, run)) if is_call else None,
             "status": self._shown_status(str(row["status"])),
             "started_at": _instant_in(row, "started_at_ms"),
             "started_at_ms": row["started_at_ms"],
@@ -353,6 +356,16 @@ def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
 def _instant(at_ms: Any) -> str:
     moment = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _asked_for(journal: LedgerReader, run: RunId) -> Json:
+    """The capability of a call that was refused before a step knew of it; None where that was erased or is damaged."""
+    try:
+        first = at_once(journal.events(run, limit=1))
+        document = at_once(engine.load_json(journal, getattr(first[0].event, "document", None)))
+    except (AssentError, IndexError):
+        return None  # `show` and `verify` tell what is wrong; the other runs are listed all the same
+    return document["call"]["capability"] if document is not None else None
 
 
 def _instant_in(row: Mapping[str, Any], column: str) -> str:

@@ -106,7 +106,9 @@ def test_of_many_runs_those_that_wait_are_told_last(terminal: Terminal, runtime:
     answer = terminal("resume")
     assert answer.out.startswith("failed  ")
     assert "and 1 more run (1 waiting)" in answer.err
-    assert len(terminal("resume", "--json").json) == 21
+    told = terminal("resume", "--json").json
+    assert isinstance(told, list)
+    assert len(told) == 21
 
 
 def test_resume_waits_for_one_run_only(terminal: Terminal, runtime: ScriptedRuntime) -> None:

@@ -305,6 +305,3 @@ class _Code:
 
     def assemble(self) -> bytes:
         return b"".join(struct.pack("=HBBI", *one) for one in self._instructions)
-
-
-__all__ = ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_UNIX", "FilterRules", "programs_filter", "seccomp_filter"]

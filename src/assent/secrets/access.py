@@ -17,7 +17,8 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.secrets.grants import NO_GRANT, SecretGrant, require_grant
-from assent.secrets.redaction import MASK, Redactor
+from assent.secrets.redaction import Redactor
+from assent.spec.masking import MASK
 from assent.spec.ports import Clock
 from assent.spec.secret_text import variable_of
 

@@ -459,6 +459,3 @@ def _extra(steps: Steps, holder: object, name: object) -> _Finding:
 def _choices(options: Sequence[object]) -> str:
     shown = [f"'{one}'" if isinstance(one, str) else kind_of(one, shows_values=True) for one in options]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
-
-
-__all__ = ["EXPECTED", "Fault", "Telling", "invalid", "kind_of", "plain_fault"]

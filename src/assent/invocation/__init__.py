@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
+    from assent.invocation.app._bounded import Spawn
     from assent.invocation.app._config import Config
     from assent.invocation.app._health import ApplicationHealth, Health, HealthStatus
     from assent.invocation.app._modules import ModuleLimits
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from assent.versions.transformers import Transformer, VersionChain
 
 _HOMES = {
+    ".app._bounded": "Spawn",
     ".app._config": "Config",
     ".app._health": "ApplicationHealth Health HealthStatus",
     ".app._modules": "ModuleLimits",
@@ -117,9 +119,9 @@ __all__ = [
     "NoEffectError", "Owned", "Pipeline", "Places", "Prepared", "Preview", "RateLimit", "RateLimited",
     "RateLimiter", "Reconciliation", "RequestNote", "Rest", "Secret", "SecretAccess", "SecretGrant",
     "SecretLimits", "SecretProvider", "SecretSourceError", "Secrets", "Share", "SharedState", "Snapshot",
-    "Stage", "StateKey", "Subject", "Subscription", "Transformer", "TranslatedCapability", "VersionChain",
-    "World", "as_error", "attached_in", "capabilities_in", "capability", "described", "hide_in_error",
-    "require_unexposed", "restore_call", "secret_binding",
+    "Spawn", "Stage", "StateKey", "Subject", "Subscription", "Transformer", "TranslatedCapability",
+    "VersionChain", "World", "as_error", "attached_in", "capabilities_in", "capability", "described",
+    "hide_in_error", "require_unexposed", "restore_call", "secret_binding",
 ]  # fmt: skip
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

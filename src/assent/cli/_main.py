@@ -120,12 +120,25 @@ def _fail(door: Door, error: AssentError, code: int) -> int:
 
 
 def _usage_error(error: click.ClickException) -> AssentError:
-    message = error.format_message().rstrip(".")
+    message = _must_be(error) or error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     hint = getattr(error, "hint", None)
     if hint is None and context is not None:
         hint = f"{context.command_path} --help"
     return InputError("USAGE_INVALID", message[:1].lower() + message[1:], hint=hint)
+
+
+def _must_be(error: click.ClickException) -> str | None:
+    """What an option or argument has to be, where its type says so in a few words; click's own are not for everybody."""
+    if not isinstance(error, click.BadParameter) or error.param is None:
+        return None
+    param, kind = error.param, error.param.type
+    name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+    if isinstance(kind, click.IntRange):
+        return f"`{name}` must be a whole number, {kind.min} or more"
+    if isinstance(kind, click.Choice):
+        return f"`{name}` must be one of: {', '.join(kind.choices)}"
+    return None
 
 
 def _interrupted(door: Door, error: BaseException) -> int:

@@ -150,6 +150,10 @@ class Driver(Protocol):
         """The runs that are driven now, those included of which nothing is durable yet."""
         ...
 
+    def drives(self, run: RunId) -> bool:
+        """Whether this has taken the run on, so that it goes on when it can; one that only waits, and left memory, included."""
+        ...
+
     async def versions_of(self, run: RunId) -> set[tuple[str, str]]:
         """Every capability with its version that a run has used or, as far as can be told, will use."""
         ...

@@ -126,6 +126,7 @@ class Core:
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
+        self._coming: set[RunId] = set()
         self._kept: OrderedDict[RunId, Session] = OrderedDict()
 
     # -- start and stop -----------------------------------------------------------------------------------------------------
@@ -414,9 +415,12 @@ class Core:
         """
         if run is not None:
             return [await self._resume(RunId(run))]
-        return await together(
-            await self.unfinished(), self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE
-        )
+        runs = await self.unfinished()
+        self._coming.update(runs)
+        try:
+            return await together(runs, self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE)
+        finally:
+            self._coming.difference_update(runs)
 
     async def _resume_or_tell(self, run: RunId) -> RunResult:
         try:
@@ -424,6 +428,7 @@ class Core:
         except InputError as error:
             if error.code != "CAPABILITY_ABSENT":
                 raise
+            self._coming.discard(run)
             return msgspec.structs.replace(await self.show(run), error=error.to_dict())
 
     async def _resume(self, run: RunId) -> RunResult:
@@ -436,7 +441,7 @@ class Core:
 
     async def _require_present(self, run: RunId) -> None:
         """`CAPABILITY_ABSENT` unless this process has what a run that it does not drive yet may go on to call."""
-        if run in self.running.under_way():
+        if self.running.drives(run):
             return
         found = await self.running.look(run)
         if found.record.state.is_finished or found.blueprint is None:
@@ -446,6 +451,10 @@ class Core:
         for reference in found.blueprint.references():
             if reference.partition("@")[0] not in registered:
                 raise absent(f"run `{run}` calls `{reference}`, which is not registered here")
+
+    def drives(self, run: RunId) -> bool:
+        """Whether the run goes on here when it can, or is about to; if not, one that should move is interrupted."""
+        return run in self._coming or (self._driver is not None and self._driver.drives(run))
 
     async def unfinished(self) -> list[RunId]:
         """The runs that have not ended, oldest first; those that only wait for a person included."""
@@ -665,10 +674,12 @@ class Core:
 
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""
-        ledger = await self._ledger()
-        return await describe_run(
-            driven.record, driven.blueprint, self.ready.journal, ledger, driven.values, only=only
+        ledger, record = await self._ledger(), driven.record
+        told = await describe_run(
+            record, driven.blueprint, self.ready.journal, ledger, driven.values, only=only
         )
+        is_driven = not record.state.is_moving or self.drives(record.run)
+        return told if is_driven else msgspec.structs.replace(told, status=RunState.INTERRUPTED)
 
     async def _ledger(self) -> dict[str, Json]:
         head = await self.ready.journal.head()

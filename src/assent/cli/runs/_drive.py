@@ -37,8 +37,12 @@ def drive(
     door: Door, request: service.requests.Driving[service.answers.Run], *, wait_ms: int | None = None
 ) -> int:
     """Execute a request, ask for approvals where a person sits, wait where that was asked for, and answer with the run."""
+    return conclude(door, door.perform(request, Progress(door.out)), wait_ms=wait_ms)
+
+
+def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None) -> int:
+    """What `drive` does once the run has come as far as it came by itself."""
     progress = Progress(door.out)
-    result = door.perform(request, progress)
     operation = door.operation or ""
     answered: set[str] = set()
     while result.status == "waiting" and door.can_ask:

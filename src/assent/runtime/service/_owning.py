@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -27,8 +27,12 @@ from assent.spec.principal import BY_PEER, BY_PROCESS, identified
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
+from assent.system import SystemClock
 
 Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
+
+TAKEN_UP_MS: Final = 1_000
+"""After this long a run that should move and that nobody drives here is interrupted."""
 
 Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
 
@@ -60,8 +64,7 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
         if isinstance(request, requests.OpenSession):
             return answers.Session(run_id=run)
         shown = await runtime.show(run)
-        goes_on = not (shown.status.is_finished or shown.status is RunState.NEEDS_ATTENTION)
-        return _told((await runtime.resume(run))[0] if goes_on else shown)
+        return _told(shown if shown.status.is_settled else (await runtime.resume(run))[0])
     return None
 
 
@@ -206,6 +209,11 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
     return msgspec.convert({**health.to_json(), "metrics": runtime.metrics.snapshot()}, answers.Health)
 
 
+async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:
+    del actor
+    return answers.UnderWay(runs=[run for run in request.runs if runtime.drives(RunId(run))])
+
+
 async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: Actor) -> answers.Forgotten:
     del actor  # to fetch a value anew tells nobody anything
     runtime.secrets.forget(request.name)
@@ -214,18 +222,27 @@ async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: A
 
 async def events(runtime: Core, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
     """What the journal of this process makes durable of a run; woken by its writer."""
-    run = await runtime.find(request.run)
+    run, clock = await runtime.find(request.run), SystemClock()
+    undriven_ms: int | None = None
 
     # Each asks the runtime for its journal: it may have been closed since.
     async def read(of: RunId, since: int) -> list[Leaf]:
         return await runtime.ready.journal.events(of, since=since, limit=PAGE)
 
     async def is_settled() -> bool:
+        nonlocal undriven_ms
         row = await get_run(runtime.ready.journal, run)
         state = state_of(row) if row is not None else RunState.FAILED
-        return state.is_settled
+        if not state.is_moving or runtime.drives(run):
+            undriven_ms = None
+            return state.is_settled
+        # This process may have just followed an owner that was killed: whoever resumes the run here has yet to do so.
+        undriven_ms = clock.monotonic_ms() if undriven_ms is None else undriven_ms
+        return clock.monotonic_ms() - undriven_ms >= TAKEN_UP_MS
 
     async def wait(since: int, within_s: float | None) -> None:
+        if undriven_ms is not None:
+            within_s = min(TAKEN_UP_MS / 1000, TAKEN_UP_MS / 1000 if within_s is None else within_s)
         coming = runtime.ready.journal.follow(run, since=since)
         with suppress(TimeoutError, StopAsyncIteration):
             await asyncio.wait_for(anext(coming), within_s)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         Driver,
         Limits,
         Services,
-        Spawn,
     )
     from assent.engine.record._blueprint import Blueprint, literal_step
     from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
@@ -55,7 +54,7 @@ _HOMES = {
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",
-    ".ports": "Catalogue Catalogues Driven Driver Limits Services Spawn",
+    ".ports": "Catalogue Catalogues Driven Driver Limits Services",
     ".record.projection": "RunProjector fold",
     "assent.spec.ids": "CALL_STEP",
 }

@@ -238,7 +238,6 @@ class Core:
         return self.capabilities.registry
 
     def register(self, source: object, handler: object = None, **how: Unpack[Registration]) -> None:
-        """See `Runtime.register`."""
         self.capabilities.register(source, handler, **how)
 
     def reload_policy(self) -> None:

@@ -238,7 +238,6 @@ class Core:
         return self.capabilities.registry
 
     def register(self, source: object, handler: object = None, **how: Unpack[Registration]) -> None:
-        """See `Runtime.register`."""
         self.capabilities.register(source, handler, **how)
 
     def reload_policy(self) -> None:
@@ -677,9 +676,8 @@ class Core:
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""
         ledger, record = await self._ledger(), driven.record
-        told = await describe_run(
-            record, driven.blueprint, self.ready.journal, ledger, driven.values, only=only
-        )
+        planned = driven.blueprint.steps if driven.blueprint is not None else {}
+        told = await describe_run(record, planned, self.ready.journal, ledger, driven.values, only=only)
         is_driven = not record.state.is_moving or self.drives(record.run)
         return told if is_driven else msgspec.structs.replace(told, status=RunState.INTERRUPTED)
 

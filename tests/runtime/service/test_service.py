@@ -321,6 +321,18 @@ def harm(place: Place, sql: str) -> None:
         db.execute(sql)
 
 
+async def test_runs_name_what_was_called_where_it_was_refused_before_it_was_admitted(place: Place) -> None:
+    """And go on listing where that can't be told."""
+    async with place.open() as rt:
+        refused = await rt.call("io.fs.write_file", {"path": "../x", "content": ""})
+        assert refused.error is not None
+        assert refused.error["code"] == "PATH_ESCAPES"
+        assert [run.capability for run in (await rt.runs()).runs] == ["io.fs.write_file"]
+    harm(place, "UPDATE payloads SET body = x'00'")
+    (listed,) = process.perform(requests.Runs(), place.settings()).runs
+    assert (listed.capability, listed.code) == (None, "PATH_ESCAPES")
+
+
 async def test_a_row_of_requests_that_names_no_run_decides_nothing(place: Place) -> None:
     asked = requests.Call(capability="box.put", parameters={"key": "a", "value": 1})
     async with place.open() as rt:

@@ -466,6 +466,3 @@ class Outbox:
 async def _in_thread(function: Callable[[], T]) -> T:
     answer: Awaitable[T] = asyncio.get_running_loop().run_in_executor(None, function)
     return await answer
-
-
-__all__ = ["Asker", "Outbox", "Post"]

@@ -84,7 +84,10 @@ class Reader:
     def _run_lines(self, journal: LedgerReader, rows: list[dict[str, Cell]]) -> list[dict[str, Json]]:
         calls = OneOf(tuple(str(row["run_id"]) for row in rows if row["workflow"] is None))
         called = rows_at_once(journal, "steps", {"run_id": calls, "step": CALL_STEP}) if calls.cells else ()
-        capabilities = {row["run_id"]: row["capability"] for row in called}
+        capabilities = {
+            row["run_id"]: row["capability"] or _asked_for(journal, RunId(str(row["run_id"])))
+            for row in called
+        }
         shown = self._shown_statuses({str(row["run_id"]): str(row["status"]) for row in rows})
         return [self._run_line(row, shown, capabilities) for row in rows]
 
@@ -176,9 +179,9 @@ class Reader:
             raise changed_row({"run_id": run})  # Nothing was recorded of it.
         head = at_once(journal.head())
         document = at_once(engine.load_json(journal, record.created.document))
-        blueprint = engine.Blueprint.of_document(document) if document is not None else None
+        planned = engine.outline(document) if document is not None else {}
         ledger: dict[str, Json] = {"size": head.size, "root": base64.b64encode(head.root).decode()}
-        shown = at_once(engine.describe_run(record, blueprint, journal, ledger)).to_json()
+        shown = at_once(engine.describe_run(record, planned, journal, ledger)).to_json()
         return {
             **shown,
             "status": self._shown_statuses({run: record.state.value})[run],
@@ -378,6 +381,16 @@ def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
 def _instant(at_ms: Any) -> str:
     moment = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _asked_for(journal: LedgerReader, run: RunId) -> Json:
+    """The capability of a call that was refused before a step knew of it; None where that was erased or is damaged."""
+    try:
+        first = at_once(journal.events(run, limit=1))
+        document = at_once(engine.load_json(journal, getattr(first[0].event, "document", None)))
+    except (AssentError, IndexError):
+        return None  # `show` and `verify` tell what is wrong; the other runs are listed all the same
+    return document["call"]["capability"] if document is not None else None
 
 
 def _instant_in(row: Mapping[str, Any], column: str) -> str:

@@ -1,6 +1,8 @@
-"""What every event has in common."""
+"""What every event has in common.
 
-from __future__ import annotations
+No module of events postpones its annotations (`from __future__ import annotations`): msgspec would compile four hundred texts at
+each start, half of what reading an event takes there.
+"""
 
 import re
 from typing import ClassVar, Final, TypedDict
@@ -58,7 +60,7 @@ class Act(Event, frozen=True, kw_only=True):
 def fields_naming(event_type: type[Event], kind: str) -> tuple[str, ...]:
     """The fields whose annotation names the type `kind`, in their order.
 
-    The annotations are read as the text that they are here: evaluating all of them would cost each start several milliseconds.
+    They are read as text: that finds a type inside of others, however these are written.
     """
     written: dict[str, str] = {}
     for base in reversed(event_type.__mro__):

@@ -25,10 +25,11 @@ def load_workflow(workflow: WorkflowSource) -> WorkflowSpec:
         return workflow
     if isinstance(workflow, Mapping):
         return WorkflowSpec.from_dict(workflow)
-    if not isinstance(workflow, Path | str):
+    given: object = workflow  # Nobody checks a program's types for it.
+    if not isinstance(given, Path | str):
         fault = "`workflow` must be a path, a document or a parsed workflow"
         raise InputError("INPUT_INVALID", fault, path="workflow", hint="give the path of its file")
-    path = Path(workflow)
+    path = Path(given)
     return WorkflowSpec.load(read_document(path), source=str(path), resolve=sibling_reader(path.parent))
 
 

@@ -1,4 +1,8 @@
-"""Connections to the ledger's file, and what SQLite's failures mean to a user. Nobody is told that a "database is locked"."""
+"""Connections to the ledger's file, and what SQLite's failures mean to a user. Nobody is told that a "database is locked".
+
+Whoever may write the file may put programs into it: triggers, views, expressions of a column. None of them runs on a connection
+of ours (`_OFF`), and what a table itself would do otherwise is found before anything is written (`require_own_schema`).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,12 @@ WAL_PAGES_MAX: Final = 4_096
 
 CACHE_KIB: Final = 32_768
 
+_OFF: Final = (
+    apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER,
+    apsw.SQLITE_DBCONFIG_ENABLE_VIEW,
+    apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+)
+
 
 def connect_writer(
     path: Path, *, vfs: str | None = None, synchronous: Literal["FULL", "NORMAL"] = "FULL"
@@ -37,6 +47,15 @@ def connect_writer(
         return connection
 
 
+@contextmanager
+def maker(path: Path) -> Iterator[apsw.Connection]:
+    """A connection that makes tables, for a file that no writer has open; closed when the block ends."""
+    with _opened(path, flags=apsw.SQLITE_OPEN_READWRITE) as connection:
+        connection.pragma("secure_delete", "on")
+        yield connection
+        connection.close()
+
+
 def connect_reader(path: Path) -> apsw.Connection:
     """A connection that can't write, needs no lock of ours and leaves the write-ahead log as it is when it closes."""
     with _opened(path, flags=apsw.SQLITE_OPEN_READONLY) as connection:
@@ -52,7 +71,9 @@ def _opened(path: Path, *, flags: int, vfs: str | None = None) -> Iterator[apsw.
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
         try:
             connection.set_busy_timeout(BUSY_MS_MAX)
-            connection.pragma("trusted_schema", "off")
+            for setting in _OFF:
+                connection.config(setting, 0)
+            connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
             connection.pragma("cell_size_check", "on")
             yield connection
         except BaseException:

@@ -17,7 +17,14 @@ import msgspec
 
 from assent.errors import WorldError
 from assent.journal.ports import Cell, Row
-from assent.journal.store._schema import AREAS_SINCE, PROJECTION_KEYS, PROJECTIONS, Migration
+from assent.journal.store._connection import translated
+from assent.journal.store._schema import (
+    AREAS_SINCE,
+    PROJECTION_KEYS,
+    PROJECTIONS,
+    Migration,
+    require_own_schema,
+)
 
 if TYPE_CHECKING:
     from assent.spec.events.kinds import Leaf
@@ -109,6 +116,15 @@ def applied_areas(connection: apsw.Connection) -> dict[str, list[tuple[int, str,
             raise WorldError("RECORD_CORRUPT", "the ledger's file does not say which areas have tables in it")
         found.setdefault(str(area), []).append((number, str(name), str(checksum)))
     return found
+
+
+def require_own_tables(connection: apsw.Connection, areas: Iterable[Projection]) -> None:
+    """Refuse, with `RECORD_CORRUPT`, a file whose tables are not those of the journal and of areas."""
+    with translated():
+        applied = applied_areas(connection)
+    whole = {area.area: area for area in areas if applied.get(area.area) == area.applied}
+    migrations = [one for area in whole.values() for one in area.migrations]
+    require_own_schema(connection, migrations, applied.keys() - whole.keys())
 
 
 def bring_areas(connection: apsw.Connection, tables: Tables, leaves: Callable[[], Iterable[Leaf]]) -> None:

@@ -16,7 +16,7 @@ from assent.errors import InputError, WorldError
 from assent.journal._blobs import BLOBS_DIR, BlobStore
 from assent.journal.ports import Cell, Head, Where
 from assent.journal.store._connection import connect_reader, translated
-from assent.journal.store._projections import Projection, Tables
+from assent.journal.store._projections import Projection, Tables, require_own_tables
 from assent.journal.store._rows import (
     Entry,
     Selection,
@@ -51,7 +51,7 @@ class SqliteReader:
         """A reader of the ledger in this state directory.
 
         Raises `InputError` `STATE_MISSING` when there is none, `STATE_FOREIGN`, `STATE_NEWER`, and `STATE_OLDER` when only an
-        owner can bring it up to date.
+        owner can bring it up to date; `WorldError` `RECORD_CORRUPT`.
         """
         path = state_dir / LEDGER_FILE
         if not path.exists():
@@ -67,7 +67,13 @@ class SqliteReader:
                 f"`{path}` was written by an older Assent (format {version}, this one needs {newest_format()})",
                 hint="run `assent doctor`, or anything that writes: it brings the file up to date",
             )
-        return cls(connect_reader(path), BlobStore(state_dir / BLOBS_DIR), Tables(areas))
+        connection = connect_reader(path)
+        try:
+            require_own_tables(connection, areas)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, BlobStore(state_dir / BLOBS_DIR), Tables(areas))
 
     def close(self) -> None:
         """Release the file. Calling it twice is harmless."""

@@ -20,7 +20,7 @@ from assent.journal.ports import Cell
 from assent.journal.store._connection import connect_reader, translated
 from assent.journal.store._projections import Projection, Tables, applied_areas
 from assent.journal.store._rows import has_table
-from assent.journal.store._schema import COMMITS_SINCE, MIGRATIONS, check_ledger
+from assent.journal.store._schema import COMMITS_SINCE, check_ledger, has_own_schema
 from assent.journal.tree._commits import Commit
 from assent.journal.tree._heads import HeadList
 from assent.journal.tree._merkle import EMPTY_ROOT, Frontier
@@ -160,13 +160,12 @@ class SqliteRecord:
 
     def damage(self) -> str | None:
         with translated():
-            found = self._connection.execute(
-                "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
-            ).fetchall()
             strange = sorted(self._applied.keys() - {area.area for area in self.tables.areas})
             if strange:
                 return f"the ledger's file has tables of `{strange[0]}` that this Assent does not make"
-            if found != _expected_schema(int(self._connection.pragma("user_version")), self.tables):
+            if not has_own_schema(
+                self._connection, [one for area in self.tables.areas for one in area.migrations]
+            ):
                 return "the tables of the ledger's file are not those that its migrations made"
             # Also compares every index with its table: a run's events are found through one, so a changed index could hide them.
             (fault,) = self._connection.execute("PRAGMA integrity_check(1)").fetchall()[0]
@@ -264,17 +263,3 @@ class SqliteRecord:
 def _readable(text: object) -> str | None:
     """A text of the file, with a mark in the place of what is no UTF-8; such a text equals none that we wrote."""
     return text.decode(errors="replace") if isinstance(text, bytes) else None if text is None else repr(text)
-
-
-def _expected_schema(version: int, tables: Tables) -> list[tuple[Any, ...]]:
-    """The schema that our migrations up to a version make, taken from a database that they just made."""
-    connection = apsw.Connection(":memory:")
-    try:
-        own = [migration for area in tables.areas for migration in area.migrations]
-        for migration in (*MIGRATIONS[:version], *own):
-            connection.execute(migration.sql)
-        return connection.execute(
-            "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
-        ).fetchall()
-    finally:
-        connection.close()

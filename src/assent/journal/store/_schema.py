@@ -7,7 +7,8 @@ Only `events`, `payloads` and `checkpoints` are the record. `tree` is where it s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -18,12 +19,14 @@ import msgspec
 
 from assent.errors import InputError, WorldError
 from assent.journal._files import create_private_file, fsync_dir
-from assent.journal.store._connection import BUSY_MS_MAX, connect_reader, translated
+from assent.journal.store._connection import connect_reader, maker, translated
 
 APPLICATION_ID: Final = int.from_bytes(b"ASNT", "big")
 """Bytes 68 to 72 of the file: what tells our file from any other SQLite file."""
 
 LEDGER_FILE: Final = "ledger.db"
+
+_SCHEMA: Final = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -255,14 +258,9 @@ def prepare_ledger(path: Path, adopt: Callable[[apsw.Connection], None] | None =
         _create(path)
     version = check_ledger(path)
     if version < newest_format():
-        with translated():
-            connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
-                connection.set_busy_timeout(BUSY_MS_MAX)
-                connection.pragma("secure_delete", "on")
-                _migrate(connection, version, adopt)
-            finally:
-                connection.close()
+        with maker(path) as connection:
+            require_own_schema(connection)
+            _migrate(connection, version, adopt)
 
 
 def check_ledger(path: Path) -> int:
@@ -298,6 +296,52 @@ def check_ledger(path: Path) -> int:
     return version
 
 
+def has_own_schema(
+    connection: apsw.Connection, areas: Iterable[Migration] = (), others: Iterable[str] = ()
+) -> bool:
+    """Whether the file's tables and indexes are those that our migrations of its version and those of `areas` make, and no more.
+
+    `others`: areas whose tables may be there besides, in whatever form; nobody reads them, and an owner drops them.
+    """
+    version = int(connection.pragma("user_version"))
+    own = _made_by((*MIGRATIONS[:version], *areas))
+    found = {tuple(row) for row in connection.execute(_SCHEMA)}
+    prefixes = tuple(f"{area}_" for area in others)
+    is_mixed = any(str(table).startswith(prefixes) for _, _, table, _ in own)
+    more = found - own
+    return (
+        own <= found
+        and not (more and is_mixed)
+        and all(kind in {"table", "index"} and str(table).startswith(prefixes) for kind, _, table, _ in more)
+    )
+
+
+@cache
+def _made_by(migrations: tuple[Migration, ...]) -> frozenset[tuple[object, ...]]:
+    """Type, name, table and text of all that these make, taken from a database that they just made."""
+    connection = apsw.Connection(":memory:")
+    try:
+        for migration in migrations:
+            connection.execute(migration.sql)
+        return frozenset(connection.execute(_SCHEMA).fetchall())
+    finally:
+        connection.close()
+
+
+def require_own_schema(
+    connection: apsw.Connection, areas: Iterable[Migration] = (), others: Iterable[str] = ()
+) -> None:
+    """Refuse, with `RECORD_CORRUPT`, a file in which a statement of ours might do something else: see `has_own_schema`."""
+    with translated():
+        is_own = has_own_schema(connection, areas, others)
+    if not is_own:
+        raise WorldError(
+            "RECORD_CORRUPT",
+            "the tables of the ledger's file are not those that its migrations made",
+            hint="restore the file from a backup: what somebody put into it might act when it is written",
+        )
+
+
 def _refuse_newer(path: Path, version: int) -> None:
     if version > newest_format():
         raise InputError(
@@ -317,16 +361,11 @@ def _create(path: Path) -> None:
     for suffix in ("", "-journal", "-wal", "-shm"):
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     os.close(create_private_file(draft))
-    with translated():
-        connection = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READWRITE)
-        try:
-            connection.pragma("secure_delete", "on")
-            connection.pragma("application_id", APPLICATION_ID)
-            _migrate(connection, 0, None)
-            # Here and not by the first writer: a crash while the mode changes would leave a journal that no reader may roll back.
-            connection.pragma("journal_mode", "wal")
-        finally:
-            connection.close()
+    with maker(draft) as connection:
+        connection.pragma("application_id", APPLICATION_ID)
+        _migrate(connection, 0, None)
+        # Here and not by the first writer: a crash while the mode changes would leave a journal that no reader may roll back.
+        connection.pragma("journal_mode", "wal")
     draft.rename(path)
     fsync_dir(path.parent)
 

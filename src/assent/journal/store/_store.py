@@ -16,7 +16,7 @@ from assent.errors import WorldError
 from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Cell, Row
 from assent.journal.store._connection import is_full, translate, translated
-from assent.journal.store._projections import Tables
+from assent.journal.store._projections import Tables, require_own_tables
 from assent.journal.store._rows import find_payload, payload_tag
 from assent.journal.store._tail import Draft
 from assent.journal.tree._commits import Commit
@@ -36,9 +36,11 @@ class LedgerStore:
     """
 
     def __init__(self, connection: apsw.Connection, tables: Tables | None = None) -> None:
+        """`RECORD_CORRUPT` for a file whose tables are not ours: its statements might do something else."""
         self._tables = tables or Tables()
         self._connection = connection
         self.is_sound = True
+        require_own_tables(connection, self._tables.areas)
 
     def load(self, last: Commit) -> tuple[Frontier, int]:
         """The tree, and the size of the newest checkpoint. `RECORD_CORRUPT` when what stands in the file disagrees.

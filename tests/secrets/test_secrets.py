@@ -295,10 +295,10 @@ async def test_whoever_keeps_a_secret_gets_it_or_its_failure_without_a_record() 
 async def test_a_thread_reads_where_a_loop_was_attached() -> None:
     secrets = service(Shelf(values={"a": "x"}))
     with pytest.raises(AssentError) as closed:
-        secrets.read_in_thread("a", capability="mail.send", granted=["a"])
+        secrets.in_thread(read(secrets, "a"))
     assert closed.value.code == "RUNTIME_CLOSED"
     secrets.attach(asyncio.get_running_loop())
-    found = await asyncio.to_thread(secrets.read_in_thread, "a", capability="mail.send", granted=["a"])
+    found = await asyncio.to_thread(lambda: secrets.in_thread(read(secrets, "a")))
     assert found.reveal() == "x"
 
 

@@ -96,7 +96,10 @@ def _plugins(door: Door) -> Check:
 
     found = door.perform(service.requests.Plugins()).plugins
     counts = {state.value: sum(one.status == state.value for one in found) for state in PluginState}
-    seen = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none was found"
+    seen = (
+        ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        or "none is named or trusted"
+    )
     inside = ", ".join(f"`{one.name}`" for one in found if one.in_process)
     seen += f"; in Assent's own process: {inside}" if inside else ""
     hint = door.command("plugin", "list")

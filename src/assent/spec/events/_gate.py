@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assent.spec.events._event import Act, Event
+from assent.spec.events._event import Act, Event, OfAttempt
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 
 
@@ -41,7 +41,7 @@ class PlanRead(Act, frozen=True, kw_only=True, tag="plan.read"):
     code: str | None = None
 
 
-class ConsequenceDecided(Event, frozen=True, kw_only=True, tag="consequence.decided"):
+class ConsequenceDecided(OfAttempt, frozen=True, kw_only=True, tag="consequence.decided"):
     """The gate was asked about something that a step's call may lead to, when the call was admitted.
 
     `role` says what: `compensation`, `request` (a compensating request) or `webhook`. `unknown` names the inputs that nobody
@@ -49,8 +49,6 @@ class ConsequenceDecided(Event, frozen=True, kw_only=True, tag="consequence.deci
     it belongs.
     """
 
-    step: StepKey
-    attempt: int
     role: str
     capability: str
     version: str
@@ -64,11 +62,9 @@ class ConsequenceDecided(Event, frozen=True, kw_only=True, tag="consequence.deci
     context: Commitment | None = None
 
 
-class ConsequenceChecked(Event, frozen=True, kw_only=True, tag="consequence.checked"):
+class ConsequenceChecked(OfAttempt, frozen=True, kw_only=True, tag="consequence.checked"):
     """The real inputs of such a thing were put to the same policy, right before it; with `code` it is not done."""
 
-    step: StepKey
-    attempt: int
     role: str
     decision: str
     rule: str

@@ -357,7 +357,7 @@ class Core:
         actor = self.actor(principal)
         key = StepKey(step) if step is not None else None
         result = await self._drive(RunId(run), Approve(actor, key, digest))
-        return await self._undone_or_raise(RunId(run), result)
+        return await self.undone_or_raise(RunId(run), result)
 
     async def reject(
         self,
@@ -385,9 +385,10 @@ class Core:
         Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …
         """
         result = await self._drive(RunId(run), AskUndo(self.actor(principal), partial))
-        return await self._undone_or_raise(RunId(run), result)
+        return await self.undone_or_raise(RunId(run), result)
 
-    async def _undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
+    async def undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
+        """The result of a run, unless an undo of it that was asked for or agreed to was refused last: then that is raised."""
         refusal = await undo_refusal(self.ready.journal, run) if result.status == "succeeded" else None
         if refusal is not None:
             raise refusal
@@ -675,9 +676,8 @@ class Core:
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""
         ledger, record = await self._ledger(), driven.record
-        told = await describe_run(
-            record, driven.blueprint, self.ready.journal, ledger, driven.values, only=only
-        )
+        planned = driven.blueprint.steps if driven.blueprint is not None else {}
+        told = await describe_run(record, planned, self.ready.journal, ledger, driven.values, only=only)
         is_driven = not record.state.is_moving or self.drives(record.run)
         return told if is_driven else msgspec.structs.replace(told, status=RunState.INTERRUPTED)
 

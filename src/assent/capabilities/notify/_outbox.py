@@ -60,6 +60,7 @@ class Asker:
     asserted: bool = False
     os_uid: int | None = None
     identified_by: str | None = None
+    request: str | None = None
 
 
 class Outbox:
@@ -222,6 +223,7 @@ class Outbox:
                 asserted=asker.asserted,
                 os_uid=asker.os_uid,
                 identified_by=asker.identified_by,
+                request=asker.request,
             )
             await self._whole(self._requeue(delivery, event))
         self._kick()

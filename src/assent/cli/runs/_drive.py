@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from assent.cli._door import Door
 from assent.cli._exit import exit_code
 from assent.cli.runs._progress import Progress
-from assent.cli.runs._prompt import Answer, ask
 from assent.cli.runs._result_text import is_cut, result_text
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime import service
+
+if TYPE_CHECKING:
+    from assent.cli.runs._prompt import Answer
 
 FOREVER: Final = "forever"
 
@@ -123,6 +125,8 @@ def _ask_next(
     door: Door, result: service.answers.Run, answered: set[str]
 ) -> service.requests.Driving[service.answers.Run] | None:
     """The request that follows from the person's answer to the next question, or None for later."""
+    from assent.cli.runs._prompt import ask  # `assent show` asks nothing
+
     run_id = result.run_id
     for approval in pending(door, run_id):
         digest = approval.digest

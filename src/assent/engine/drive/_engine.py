@@ -11,6 +11,7 @@ from typing import Final
 
 from assent.engine.drive._actor import RunActor
 from assent.engine.machine._commands import Actor, AskUndo, Wish
+from assent.engine.machine._machine import decide
 from assent.engine.ports import Catalogues, Driven, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord, begin
@@ -142,7 +143,11 @@ class Engine:
         try:
             return await self.actor(run)
         except WorldError as error:
-            if error.code != "PAYLOAD_ERASED" or not isinstance(wish, AskUndo):
+            if error.code != "PAYLOAD_ERASED" or wish is None:
+                raise
+            if not isinstance(wish, AskUndo):
+                # Only what has ended is erased, so there is nothing to decide any more: that is the answer, and needs no payload.
+                decide(await self._load(run), wish)
                 raise
             raise RefusedError(
                 "UNDO_ERASED",

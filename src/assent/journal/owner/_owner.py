@@ -15,7 +15,9 @@ import errno
 import fcntl
 import os
 from hashlib import sha256
+from math import ceil
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
@@ -23,9 +25,16 @@ from assent.errors import InternalError, WorldError
 from assent.journal._files import FILE_MODE, ensure_private_dir
 
 if TYPE_CHECKING:
+    import socket
+
     # A command that only looks whether there is an owner pays for no event loop.
     from assent.journal.owner._lines import Home
     from assent.journal.owner._serving import Handler, Server
+
+SILENCE_S_MAX: Final = 15.0
+"""After this long without a word the owner counts as hung."""
+
+RETRY_S: Final = 0.05
 
 LOCK_FILE: Final = "lock"
 SOCKET_FILE: Final = "socket"
@@ -162,6 +171,15 @@ def _announce(state_dir: Path, socket: Path) -> None:
         raise state_unusable(state_dir, error) from error
 
 
+def state_owned(state_dir: Path, fault: str) -> WorldError:
+    """The error of a state directory whose owner can't be reached (exit code 75)."""
+    return WorldError(
+        "STATE_OWNED",
+        f"another process owns `{state_dir}` and {fault}",
+        hint="nothing was done, and won't be; wait for it or end it, then try again",
+    )
+
+
 def state_unusable(state_dir: Path, error: OSError) -> WorldError:
     """What is told where the state directory can't be written: `DISK_FULL` or `STATE_UNUSABLE`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -173,6 +191,42 @@ def state_unusable(state_dir: Path, error: OSError) -> WorldError:
         f"the state directory `{state_dir}` can't be written: {os.strerror(error.errno or 0).lower()}",
         hint="check the disk and who may write there",
     )
+
+
+def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
+    """Whether a living owner listens. Only connects: it neither takes the lock nor disturbs anybody."""
+    if not address_of(state_dir, runtime_dir).exists():
+        return False  # Nearly always, and then no sockets are imported.
+    connection = connect(state_dir, runtime_dir=runtime_dir)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
+def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_MAX) -> socket.socket | None:
+    """A connection to the owner; None when nobody listens. `STATE_OWNED` when too many wait for one that takes none."""
+    import socket
+
+    path = os.fspath(address_of(state_dir, runtime_dir))
+    pause = Event()
+    for _ in range(ceil(silence_s / RETRY_S)):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(silence_s)
+        try:
+            connection.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
+            connection.close()
+            return None
+        except (BlockingIOError, TimeoutError):
+            connection.close()  # Its queue of connections is full.
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+        pause.wait(RETRY_S)
+    raise state_owned(state_dir, "does not answer")
 
 
 def address_of(state_dir: Path, runtime_dir: Path) -> Path:

@@ -21,7 +21,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
-from assent.spec.events.kinds import Leaf, RunCreated
+from assent.spec.events.kinds import Act, Leaf, RunCreated
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_PEER, BY_PROCESS, identified
 from assent.spec.states import RunState
@@ -47,24 +47,37 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
 
 # `Any`: the answer is that of the request's kind.
 async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> Any:
-    """The answer to a request that began a run already, perhaps before an owner ended; None to one that did not.
+    """The answer to a request that began a run or decided about one already, perhaps before an owner ended; None to any other.
 
     `REQUEST_INVALID` where it was somebody else's.
     """
-    if actor.request is None or not isinstance(request, requests.Beginning):
+    found = None if actor.request is None else await _act_of(runtime, request, actor.request)
+    if found is None:
         return None
+    run, by = found
+    if by != str(actor.principal):
+        raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
+    if isinstance(request, requests.OpenSession):
+        return answers.Session(run_id=run)
+    shown = await runtime.show(run)
+    result = shown if shown.status.is_settled else (await runtime.resume(run))[0]
+    return _told(await runtime.undone_or_raise(run, result))
+
+
+async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> tuple[RunId, str] | None:
+    """The run that was begun or decided about in the request of this id, and by whom, as the run's own entries say."""
     journal = runtime.ready.journal
-    for row in await journal.rows("run_requests", {"request": actor.request}, limit=1):
-        run = RunId(str(row["run_id"]))
-        created = next((first.event for first in await journal.events(run, limit=1)), None)
-        if not isinstance(created, RunCreated) or created.request != actor.request:
-            break  # The row is no fact of the record: it decides nothing.
-        if created.principal != str(actor.principal):
-            raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
-        if isinstance(request, requests.OpenSession):
-            return answers.Session(run_id=run)
-        shown = await runtime.show(run)
-        return _told(shown if shown.status.is_settled else (await runtime.resume(run))[0])
+    if isinstance(request, requests.Beginning):
+        # The row is no fact of the record: it only says where to look.
+        rows = await journal.rows("run_requests", {"request": ident}, limit=1)
+        run, most = next((RunId(str(row["run_id"])) for row in rows), None), 1
+    else:
+        run, most = await runtime.find(request.run) if isinstance(request, Settling) else None, None
+    for leaf in await journal.events(run, limit=most) if run is not None else ():
+        event = leaf.event
+        if isinstance(event, Act) and event.request == ident:
+            assert run is not None  # INVARIANT: its entries were read
+            return run, str(event.principal if isinstance(event, RunCreated) else getattr(event, "by", None))
     return None
 
 

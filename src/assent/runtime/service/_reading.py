@@ -37,9 +37,6 @@ _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 Drives: TypeAlias = Callable[[RunId], bool]
 """Whether a run is driven by this process, which owns the state."""
 
-_ANSWER_S_MAX: Final = 1.0
-"""So long a reader waits for what the owner says of the runs that it drives."""
-
 
 class Reader:
     """Reads the state of a workspace beside a living owner or without one; takes no lock, writes nothing."""
@@ -121,10 +118,10 @@ class Reader:
             return {run for run in runs if self._drives(RunId(run))}
         if not self.owner_alive():
             return ()
-        from assent.runtime.service._asking import ask
+        from assent.runtime.service._asking import OWNER_S_MAX, ask
 
         try:
-            answer = ask(UnderWay(runs=runs), self._settings, within_s=_ANSWER_S_MAX)
+            answer = ask(UnderWay(runs=runs), self._settings, within_s=OWNER_S_MAX)
         except AssentError:
             return runs
         return () if answer is None else answer.runs
@@ -179,9 +176,9 @@ class Reader:
             raise changed_row({"run_id": run})  # Nothing was recorded of it.
         head = at_once(journal.head())
         document = at_once(engine.load_json(journal, record.created.document))
-        blueprint = engine.Blueprint.of_document(document) if document is not None else None
+        planned = engine.outline(document) if document is not None else {}
         ledger: dict[str, Json] = {"size": head.size, "root": base64.b64encode(head.root).decode()}
-        shown = at_once(engine.describe_run(record, blueprint, journal, ledger)).to_json()
+        shown = at_once(engine.describe_run(record, planned, journal, ledger)).to_json()
         return {
             **shown,
             "status": self._shown_statuses({run: record.state.value})[run],

@@ -6,8 +6,6 @@ Fields at their default are left out of the leaf, so that a field added later do
 already written.
 """
 
-from __future__ import annotations
-
 from typing import Final, TypeAlias, get_args
 
 import msgspec
@@ -51,8 +49,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
 
     `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`). `catalogue` says how
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
-    `pins` (`reference=version`), which meant another version because a recorded one was not installed. `request` is the id of the
-    request that it began with: the same request, delivered twice, is one run.
+    `pins` (`reference=version`), which meant another version because a recorded one was not installed.
     """
 
     workflow: str | None = None
@@ -66,7 +63,6 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     plan: PlanId | None = None
     catalogue: int | None = None
     pins: tuple[str, ...] = ()
-    request: str | None = None
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):

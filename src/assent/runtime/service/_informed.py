@@ -332,6 +332,16 @@ async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.Se
     return await secret_admin.undo(scene.settings, request.name)
 
 
+# -- what it all stands on ------------------------------------------------------------------------------------------------
+
+
+async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:
+    from assent.runtime.doctor._files import checks
+
+    del request
+    return answers.Doctor(settings=[*scene.settings.effective], checks=[*checks(scene.settings)])
+
+
 # -- a ledger that its own key does not vouch for -------------------------------------------------------------------------
 
 

@@ -6,7 +6,6 @@ half of it that is here.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from assent.errors import WorldError
+from assent.journal._files import state_unusable
 from assent.journal.owner._frames import (
     PROTOCOL,
     Accepted,
@@ -133,8 +133,11 @@ def owner_silent(state_dir: Path) -> WorldError:
 
 
 def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_MAX) -> socket.socket | None:
-    """A connection to the owner; None when nobody listens. `STATE_OWNED` when too many wait for one that takes none."""
-    path = os.fspath(address_of(state_dir, runtime_dir))
+    """A connection to the owner; None when nobody listens.
+
+    `STATE_OWNED` when too many wait for one that takes none, `STATE_UNUSABLE` when what stands in the socket's place is none.
+    """
+    path = address_of(state_dir, runtime_dir)
     pause = Event()
     for _ in range(ceil(silence_s / RETRY_S)):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -146,6 +149,9 @@ def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_
             return None
         except (BlockingIOError, TimeoutError):
             connection.close()  # Its queue of connections is full.
+        except OSError as error:
+            connection.close()
+            raise state_unusable(state_dir, OSError(error.errno, error.strerror, path)) from error
         except BaseException:
             connection.close()
             raise

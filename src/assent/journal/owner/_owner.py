@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
-from assent.errors import InternalError, WorldError
-from assent.journal._files import FILE_MODE, ensure_private_dir
+from assent.errors import InternalError
+from assent.journal._files import FILE_MODE, ensure_private_dir, open_plain, state_unusable
 
 if TYPE_CHECKING:
     # A command that only looks whether there is an owner pays for no event loop.
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LOCK_FILE: Final = "lock"
 SOCKET_FILE: Final = "socket"
 """Holds the path of the socket on which the newest owner listens or listened."""
+
+_ADDRESS_BYTES_MAX: Final = 107
+"""The path of a socket has 108 bytes at most, with the zero at its end."""
 
 
 class Ownership:
@@ -141,8 +144,8 @@ os.register_at_fork(after_in_child=_disown_all)
 
 
 def socket_path(state_dir: Path, runtime_dir: Path) -> Path:
-    """Where the owner of a state directory listens. Short, because a socket's path has 108 bytes at most."""
-    return runtime_dir / f"{sha256(os.fsencode(state_dir.resolve())).hexdigest()[:20]}.sock"
+    """Where the owner of a state directory listens. Short, see `_ADDRESS_BYTES_MAX`."""
+    return runtime_dir / f"{sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:20]}.sock"
 
 
 def _announce(state_dir: Path, socket: Path) -> None:
@@ -153,7 +156,9 @@ def _announce(state_dir: Path, socket: Path) -> None:
     draft = state_dir / f".{SOCKET_FILE}"
     try:
         descriptor = os.open(
-            draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
+            draft,
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK,
+            FILE_MODE,
         )
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.fsencode(socket))
@@ -162,22 +167,19 @@ def _announce(state_dir: Path, socket: Path) -> None:
         raise state_unusable(state_dir, error) from error
 
 
-def state_unusable(state_dir: Path, error: OSError) -> WorldError:
-    """What is told where the state directory can't be written: `DISK_FULL` or `STATE_UNUSABLE`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorldError(
-            "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"
-        )
-    return WorldError(
-        "STATE_UNUSABLE",
-        f"the state directory `{state_dir}` can't be written: {os.strerror(error.errno or 0).lower()}",
-        hint="check the disk and who may write there",
-    )
+def address_of(state_dir: Path, runtime_dir: Path) -> str:
+    """Where the owner said that it listens; else where this process would. A dead owner's word leads to a dead socket.
 
-
-def address_of(state_dir: Path, runtime_dir: Path) -> Path:
-    """Where the owner said that it listens; else where this process would. A dead owner's word leads to a dead socket."""
+    `STATE_UNUSABLE` for what no owner can have written.
+    """
     try:
-        return Path(os.fsdecode((state_dir / SOCKET_FILE).read_bytes()))
+        with open_plain(state_dir / SOCKET_FILE) as file:
+            told = os.fsdecode(file.read(_ADDRESS_BYTES_MAX + 1))
     except (FileNotFoundError, NotADirectoryError):
-        return socket_path(state_dir, runtime_dir)
+        return os.fspath(socket_path(state_dir, runtime_dir))
+    except OSError as error:
+        raise state_unusable(state_dir, error) from error
+    if not Path(told).is_absolute() or "\0" in told or len(os.fsencode(told)) > _ADDRESS_BYTES_MAX:
+        fault = OSError(errno.EINVAL, "not the path of a socket", str(state_dir / SOCKET_FILE))
+        raise state_unusable(state_dir, fault)
+    return told

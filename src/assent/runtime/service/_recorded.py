@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from assent.runtime._ledger import ledger_file, seal_ledger
+from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Reader, verify_export, verify_proof
 from assent.runtime.settings.effective import Settings
@@ -65,7 +65,7 @@ async def _prove(settings: Settings, request: requests.Prove) -> answers.Proof:
 
 
 async def _export(settings: Settings, request: requests.Export) -> answers.Exported:
-    if ledger_file(settings.state).exists():
+    if has_ledger(settings.state):
         seal_ledger(settings.state, settings.key_path)
     with Reader.open(settings) as reader:
         written = reader.export(Path(request.base, request.folder))

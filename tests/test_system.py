@@ -20,7 +20,7 @@ from assent.system import SystemClock, SystemEntropy, SystemIds, environment, sp
 from tests.support.properties import holds
 
 if TYPE_CHECKING:
-    from assent.engine.ports import Spawn
+    from assent.invocation import Spawn
 
 # What mypy checks here is part of the test: each adapter has the shape of its port.
 CLOCK: Clock = SystemClock()

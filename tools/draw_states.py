@@ -20,7 +20,7 @@ S = TypeVar("S", bound=StrEnum)
 
 RUN_MEANINGS: Final[Mapping[RunState, str]] = {
     RunState.PENDING: "It exists; nothing has happened yet.",
-    RunState.RUNNING: "Steps begin or are under way. Shown as `interrupted` when no process owns it.",
+    RunState.RUNNING: "Steps begin or are under way. Shown as `interrupted`, like every state that moves, when nobody drives it.",
     RunState.WAITING: "Nothing moves until a person decides: a step, or the undo of the whole run, needs approval.",
     RunState.SUCCEEDED: "Every step passed. It may still be undone.",
     RunState.FAILED: "It ended without success and there was nothing to take back, or a person gave a step up.",
@@ -78,7 +78,7 @@ def page() -> str:
 def diagram(transitions: Mapping[S, frozenset[S]], first: S) -> list[str]:
     """The lines of one diagram: states in the order of their enum; a state without a way on ends it."""
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first.value}"]
-    for state in type(first):
+    for state in filter(transitions.__contains__, type(first)):
         followers = transitions[state]
         lines += [
             f"    {state.value} --> {follower.value}" for follower in type(first) if follower in followers

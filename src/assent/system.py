@@ -158,6 +158,3 @@ def cpu_seconds() -> float:
 def environment() -> Mapping[str, str]:
     """The process's environment variables as they are now; later changes do not show."""
     return MappingProxyType(dict(os.environ))
-
-
-__all__ = ["SystemClock", "SystemEntropy", "SystemIds", "cpu_seconds", "environment", "spawn"]

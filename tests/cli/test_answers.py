@@ -95,7 +95,26 @@ def test_many_runs_that_wait_are_told_of_after_one_look_at_what_waits(
         assert answer.code == 4
         assert runtime.looks == [None]
         for n in range(30):
-            assert answer.err.count(f"assent approve run_{n} publish --digest d{n}\n") == 1
+            told = answer.err.count(f"assent approve run_{n} publish --digest d{n}\n")
+            assert told == (1 if n < 20 else 0)
+        assert answer.err.endswith("and 10 more runs (10 waiting): assent runs, assent approvals\n")
+
+
+def test_of_many_runs_those_that_wait_are_told_last(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    runs: list[Json] = [run_object("waiting", run_id=f"run_{n}") for n in range(20)]
+    runtime.answers["resume"] = {"results": [*runs, run_object("failed", run_id="run_last")]}
+    answer = terminal("resume")
+    assert answer.out.startswith("failed  ")
+    assert "and 1 more run (1 waiting)" in answer.err
+    told = terminal("resume", "--json").json
+    assert isinstance(told, list)
+    assert len(told) == 21
+
+
+def test_resume_waits_for_one_run_only(terminal: Terminal, runtime: ScriptedRuntime) -> None:
+    answer = terminal("resume", "--wait")
+    assert (answer.code, runtime.requests) == (2, [])
+    assert "`--wait` needs a RUN" in answer.err
 
 
 def test_yes_never_answers_an_approval(terminal: Terminal, runtime: ScriptedRuntime) -> None:

@@ -211,3 +211,20 @@ def test_a_rejection_of_what_is_not_asked_by_now_is_refused(
     stale = real("reject", asked["run_id"], "--digest", "0" * 64, "--json")
     assert (stale.code, stale.error["code"]) == (3, "APPROVAL_STALE")
     assert real("reject", asked["run_id"], "--digest", asked["digest"]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("runs", "--limit", "0"), "`--limit` must be a whole number, 1 or more"),
+        (("deliveries", "--limit", "many"), "`--limit` must be a whole number, 1 or more"),
+        (("audit", "prove", "x"), "`SEQ` must be a whole number, 0 or more"),
+        (("runs", "--color", "blue"), "`--colour` must be one of: auto, always, never"),
+        (("completion", "csh"), "`SHELL` must be one of: bash, zsh, fish"),
+    ],
+)
+def test_a_value_out_of_range_is_told_what_it_must_be(
+    terminal: Terminal, words: tuple[str, ...], said: str
+) -> None:
+    answer = terminal(*words)
+    assert (answer.code, answer.err.splitlines()[0]) == (2, f"error: {said}   [USAGE_INVALID]")

@@ -18,15 +18,17 @@ NOT_FOR_READING = {
     "assent.journal.store._writer",
     "assent.policy._engine",
     "assent.runtime._core",
+    "assent.spec.workflow._workflow_parse",
     "asyncio",
     "cryptography",
     "jsonschema_rs",
     "pydantic",
     "pydantic_core",
+    "socket",
     "ssl",
     "yaml",
 }
-"""What costs a start its time and nothing that only reads needs: pydantic, the event loop, the keys, and what drives a run."""
+"""What costs a start its time and nothing that only reads needs: pydantic, sockets, the event loop, what drives a run."""
 
 PROBE = "import sys; from assent.cli import main; code = main({words}); print('\\n' + ' '.join(sys.modules), file=sys.stderr)"
 
@@ -69,7 +71,7 @@ def test_rich_and_asyncio_are_left_alone_by_commands_that_only_look(
 def test_looking_back_loads_neither_pydantic_nor_what_drives_a_run(
     compiled: dict[str, str], tmp_path: Path, command: str
 ) -> None:
-    """Also for a run of a workflow, whose document is read again to tell its steps in their order."""
+    """Also for a run of a workflow, whose document tells its steps in their order."""
     (tmp_path / "two.yaml").write_text(
         "name: two\nsteps:\n  - {name: a, capability: sys.noop}\n  - {name: b, capability: sys.noop}\n",
         encoding="utf-8",

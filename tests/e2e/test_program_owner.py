@@ -70,6 +70,21 @@ asyncio.run(main())
 """
 
 
+_WAITER: Final = """\
+import asyncio, sys
+from assent import Runtime
+
+async def main():
+    async with Runtime.open() as rt:
+        print("open", file=sys.stderr)
+        waited = await rt.wait(sys.argv[1])
+        print("waited", waited.status.value, file=sys.stderr)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+asyncio.run(main())
+"""
+
+
 @pytest.fixture
 def terminals(tmp_path: Path, clean_env: dict[str, str], nursery: Nursery) -> Iterator[Terminals]:
     workspace = tmp_path / "ws"
@@ -166,3 +181,32 @@ def test_a_second_program_is_a_client_and_follows_when_the_owner_is_killed(termi
     assert client.end().code == 0
     assert owner.end().code == -9
     assert terminals.answer("audit", "verify")["ok"] is True
+
+
+def test_who_waits_for_a_run_whose_owner_is_killed_is_told_that_it_is_interrupted(
+    terminals: Terminals,
+) -> None:
+    """Whether it becomes the owner or another one does, and so is a terminal beside them, until somebody resumes the run."""
+    terminals.write(
+        "naps.yaml", "name: naps\nsteps: [{name: nap, capability: sys.sleep, inputs: {seconds: 600}}]\n"
+    )
+    killed = terminals.begin("run", "naps.yaml")
+    killed.wait_for("started", "nap")
+    (run,) = [line["run_id"] for line in terminals.answer("runs")]
+    waiters = [program(terminals, _WAITER, run) for _ in range(2)]
+    for waiter in waiters:
+        waiter.wait_for("open")
+    killed.send(signal.SIGKILL)
+    for waiter in waiters:
+        waiter.wait_for("waited", "interrupted")
+    assert terminals.answer("show", run)["status"] == "interrupted"
+    assert [line["run_id"] for line in terminals.answer("runs", "--status", "interrupted")] == [run]
+    assert terminals.answer("runs", "--status", "running") == []
+    resuming = terminals.begin("resume", run)
+    resuming.wait_for("resumed", "nap")
+    assert terminals.answer("show", run)["status"] == "running"
+    assert terminals.type("cancel", run).code == 0
+    assert resuming.end().code == 1
+    for waiter in waiters:
+        waiter.close_stdin()
+        assert waiter.end().code == 0

@@ -140,7 +140,7 @@ async def test_rule_2_recovery_asks_first_and_yes_is_the_outcome(place: Place) -
     """The effect happened before the process ended: it is not done again, and the run goes on."""
     run = await interrupted(place, workflow(put("a"), put("b")), "a", happened=True)
     async with place.open() as rt:
-        assert (await rt.show(run)).status is RunState.RUNNING
+        assert (await rt.show(run)).status is RunState.INTERRUPTED
         [result] = await rt.resume()
         assert (result.status, states(result)) == (RunState.SUCCEEDED, {"a": "succeeded", "b": "succeeded"})
         assert (place.box.count("execute", "a"), place.box.count("reconcile", "a")) == (1, 1)

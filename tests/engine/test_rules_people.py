@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assent.errors import InputError, RefusedError
+from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import Reconciliation
 from assent.spec.events import kinds as ev
 from assent.spec.principal import Principal
@@ -120,12 +120,19 @@ async def test_rule_4_an_offsetting_call_that_can_not_be_made_stops_an_undo_befo
 
 
 async def test_rule_4_an_erased_run_can_not_be_undone(place: Place) -> None:
+    """Any other word about it is refused as about a run that has ended: that needs none of its data."""
     async with place.open() as rt:
-        result = await rt.run(workflow(put("a")))
-        await rt.erase(result.run_id)
-        with pytest.raises(RefusedError) as caught:
-            await rt.undo(result.run_id)
-        assert caught.value.code == "UNDO_ERASED"
+        run = (await rt.run(workflow(put("a")))).run_id
+        await rt.erase(run)
+        for asked, code in (
+            (rt.undo(run), "UNDO_ERASED"),
+            (rt.cancel(run), "RUN_FINISHED"),
+            (rt.resolve(run, "a", "happened"), "RESOLUTION_INVALID"),
+            (rt.approve(run), "APPROVAL_NOT_OPEN"),
+        ):
+            with pytest.raises(AssentError) as caught:
+                await asked
+            assert caught.value.code == code
 
 
 @pytest.mark.parametrize("ending", ["failed", "undone"])

@@ -440,11 +440,18 @@ async def test_every_effect_is_recorded_before_it_happens(place: Place) -> None:
         assert seen == [True, True]
 
 
-async def test_a_run_that_was_interrupted_is_shown_as_running_until_somebody_resumes_it(place: Place) -> None:
+async def test_a_run_that_was_interrupted_is_shown_so_until_somebody_resumes_it(place: Place) -> None:
+    """Also by the process that owns the state now, and waiting for it ends."""
     run = await interrupted(place, workflow(put("a")), "a", happened=False)
     async with place.open() as rt:
-        assert (await rt.show(run)).status is RunState.RUNNING
+        assert (await rt.show(run)).status is RunState.INTERRUPTED
+        assert [line.status for line in (await rt.runs()).runs] == ["interrupted"]
+        async with asyncio.timeout(30):
+            assert (await rt.wait(run)).status is RunState.INTERRUPTED
         assert await rt.unfinished() == [run]
+        coming = asyncio.ensure_future(rt.wait(run))
+        await rt.resume()
+        assert (await coming).status is RunState.SUCCEEDED
 
 
 def test_risk_may_be_missing_nowhere() -> None:

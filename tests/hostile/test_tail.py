@@ -434,8 +434,12 @@ async def test_steps_that_are_known_from_accepted_entries_only_are_in_doubt(atta
     async with Runtime.open(workspace=attacked.workspace) as runtime:
         shown = await runtime.show(session)
         assert {step.status for step in shown.steps} == {StepState.IN_DOUBT}
+        for run in told.runs:
+            replayed = await runtime.replay(run)
+            assert (replayed.replayed_status, replayed.differences) == (replayed.recorded_status, ())
         for step in shown.steps:
             await runtime.resolve(session, step.name, Resolution.HAPPENED)
+        assert (await runtime.replay(session)).is_equal, "also what a person then said"
         assert (await runtime.show(session)).status == "rolled_back", (
             "a run that only accepted entries know of goes no further"
         )

@@ -254,7 +254,7 @@ async def test_no_secret_is_given_before_the_effect_is_decided_about(place: Plac
 async def test_a_thread_reads_no_secret_of_a_runtime_that_is_not_open(place: Place) -> None:
     rt = Runtime(place.settings())
     with pytest.raises(InputError, match="not open"):
-        rt.secrets.read_in_thread("a", capability="b.c", granted=["a"])
+        rt.secrets.in_thread(rt.secrets.read("a", capability="b.c", granted=["a"]))
 
 
 async def test_a_call_made_by_hand_has_no_secrets() -> None:

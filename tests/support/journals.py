@@ -15,7 +15,13 @@ from assent.spec.states import Mode
 from assent.spec.values.canonical import commit
 
 NOW_MS = 1_700_000_000_000
-ADA: Who = {"by": "user:ada", "asserted": False, "os_uid": 1000, "identified_by": "process_uid"}
+ADA: Who = {
+    "by": "user:ada",
+    "asserted": False,
+    "os_uid": 1000,
+    "identified_by": "process_uid",
+    "request": None,
+}
 KEY = Ed25519FileSigner("assent.local/test", bytes(range(32)))
 """A test key; never trust it."""
 

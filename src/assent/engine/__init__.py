@@ -27,10 +27,10 @@ if TYPE_CHECKING:
         Driver,
         Limits,
         Services,
-        Spawn,
     )
     from assent.engine.record._blueprint import Blueprint, literal_step
     from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
+    from assent.engine.record._outline import outline
     from assent.engine.record._record import RunRecord, StepRecord
     from assent.engine.record._result import RunResult, StepResult, describe_run
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
@@ -47,13 +47,14 @@ _HOMES = {
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
     ".drive._engine": "Engine",
     ".steps._planning": "Plan PlannedStep Planner",
+    ".record._outline": "outline",
     ".record._record": "RunRecord StepRecord",
     ".record._result": "RunResult StepResult describe_run",
     ".steps._terms": "RunFacts",
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",
-    ".ports": "Catalogue Catalogues Driven Driver Limits Services Spawn",
+    ".ports": "Catalogue Catalogues Driven Driver Limits Services",
     ".record.projection": "RunProjector fold",
     "assent.spec.ids": "CALL_STEP",
 }

@@ -8,28 +8,19 @@ wishes one at a time, and again after a crash; it may deliver one twice. When a 
 
 from __future__ import annotations
 
-from asyncio import Task
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from assent.engine.machine._commands import Actor, Wish
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord
 from assent.engine.record._values import Values
 from assent.errors import Json
-from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, World
+from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, Spawn, World
 from assent.journal.ports import Journal
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Clock, Entropy, Ids
-
-
-class Spawn(Protocol):
-    """Starts a task; the caller keeps it and awaits or cancels it."""
-
-    def __call__(self, work: Coroutine[Any, Any, None], *, name: str) -> Task[None]:
-        """The running task."""
-        ...
 
 
 class Catalogue(Protocol):
@@ -157,6 +148,10 @@ class Driver(Protocol):
 
     def under_way(self) -> list[RunId]:
         """The runs that are driven now, those included of which nothing is durable yet."""
+        ...
+
+    def drives(self, run: RunId) -> bool:
+        """Whether this has taken the run on, so that it goes on when it can; one that only waits, and left memory, included."""
         ...
 
     async def versions_of(self, run: RunId) -> set[tuple[str, str]]:

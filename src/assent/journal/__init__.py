@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from assent.journal.audit._export import Exported, export_key, export_ledger, verify_export
     from assent.journal.audit._report import Fault, VerifyReport
     from assent.journal.audit._verify import verify, verify_ledger
-    from assent.journal.owner._asking import SILENCE_S_MAX, Request, acquire_or_forward, forward, is_owned
+    from assent.journal.owner._asking import Request, acquire_or_forward, forward
     from assent.journal.owner._lines import Asked, Home
     from assent.journal.owner._link import Link, OwnerGoneError, own_or_link
-    from assent.journal.owner._owner import Ownership
+    from assent.journal.owner._owner import SILENCE_S_MAX, Ownership, is_owned
     from assent.journal.owner._serving import Handler
     from assent.journal.ports import (
         Batch,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     ".audit._acceptance": "accept_tail",
-    ".owner._asking": "Request SILENCE_S_MAX acquire_or_forward forward is_owned",
+    ".owner._asking": "Request acquire_or_forward forward",
     ".store._at_once": "PAGE at_once each_leaf each_row leaves_at_once rows_at_once",
     ".audit._audit": "LogLine ProvenEntry audit_log prove verify_proof",
     "._blobs": "BlobStore",
@@ -67,7 +67,7 @@ _HOMES = {
     ".tree._merkle": "Frontier leaf_hash tree_root",
     ".tree._note": "Ed25519Verifier Signer Verifier",
     ".store._own_key": "ledger_signer",
-    ".owner._owner": "Ownership",
+    ".owner._owner": "Ownership SILENCE_S_MAX is_owned",
     ".store._projections": "Projection",
     ".tree._proof": "InclusionProof",
     ".store._reader": "SqliteReader",

@@ -15,7 +15,7 @@ from socket import socket
 from types import TracebackType
 from typing import Final, Self
 
-from assent.journal.owner._asking import connect
+from assent.journal.owner._owner import connect
 
 _IN_MODIFY: Final = 0x2
 _IN_CLOSE_WRITE: Final = 0x8

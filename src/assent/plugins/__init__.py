@@ -24,38 +24,3 @@ from assent.plugins.source._lock import Lock, LockEntry
 from assent.plugins.source._reading import ManifestCache, PluginText, read_candidate, read_plugin
 from assent.plugins.source._sources import PluginSource, Sources, find_sources, sources_at
 from assent.plugins.source._trust import Candidate, CheckedPlugin
-
-__all__ = [
-    "Candidate",
-    "CheckedPlugin",
-    "Declaration",
-    "Difference",
-    "InProcessHost",
-    "LoadedPlugin",
-    "Lock",
-    "LockEntry",
-    "Manifest",
-    "ManifestCache",
-    "Permissions",
-    "PluginHost",
-    "PluginLoader",
-    "PluginSource",
-    "PluginState",
-    "PluginStatus",
-    "PluginText",
-    "PluginWarning",
-    "SourceKind",
-    "Sources",
-    "accepts",
-    "agree",
-    "declared",
-    "find_sources",
-    "manifest_schema",
-    "new_plugin",
-    "read_candidate",
-    "read_plugin",
-    "scan",
-    "sources_at",
-    "try_plugin",
-    "warnings_of",
-]

@@ -6,7 +6,7 @@ Here they forbid nothing: it is what a person has to know, the gravest first. Wh
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from assent.plugins.manifest import HTTP, Capability, Manifest, Permissions, PluginWarning, Use, UseKind
@@ -16,51 +16,42 @@ from assent.spec.words.globs import glob_matches
 BUILTIN_NAMESPACES: Final = ("assent.", "data.", "io.fs.", "net.http.", "notify.", "sys.", "text.")
 """Beginnings of ids that belong to Assent itself, whether or not the very id exists."""
 
-ORDER: Final = (
-    "PLUGIN_CALL_HIDDEN",
-    "PLUGIN_CODE_DYNAMIC",
-    "PLUGIN_CODE_NATIVE",
-    "PLUGIN_CODE_PATCHES",
-    "PLUGIN_STARTS_WITH_PYTHON",
-    "PLUGIN_ID_SHADOWS",
-    "PLUGIN_ID_TWICE",
-    "PLUGIN_IMPORT_EFFECT",
-    "PLUGIN_NETWORK_UNDECLARED",
-    "PLUGIN_PROCESS_UNDECLARED",
-    "PLUGIN_FILES_UNDECLARED",
-    "PLUGIN_ENVIRONMENT_UNDECLARED",
-    "PLUGIN_SECRET_UNDECLARED",
-    "PLUGIN_NETWORK_DIRECT",
-    "PLUGIN_NETWORK_ANYWHERE",
-    "PLUGIN_RISK_UNDERSTATED",
-    "PLUGIN_PART_MISSING",
-    "PLUGIN_VALUE_UNKNOWN",
-    "PLUGIN_PERMISSION_UNUSED",
-    "PLUGIN_UNDECLARED",
-    "PLUGIN_EMPTY",
-)
-"""The gravest first."""
+_HINTS: Final[Mapping[str, str | None]] = {
+    "PLUGIN_CALL_HIDDEN": "plain code would name it; ask its author why it does not",
+    "PLUGIN_CODE_DYNAMIC": "read this place yourself, or do without",
+    "PLUGIN_CODE_NATIVE": "trust it only as far as you trust its author",
+    "PLUGIN_CODE_PATCHES": "wrap it instead; a plugin changes nothing but itself",
+    "PLUGIN_STARTS_WITH_PYTHON": "do not install it",
+    "PLUGIN_ID_SHADOWS": None,
+    "PLUGIN_ID_TWICE": "give one of them another id or version",
+    "PLUGIN_IMPORT_EFFECT": "do it in a handler, or in a module of the application that is started",
+    "PLUGIN_NETWORK_UNDECLARED": 'declare it under `permissions`: `network = ["HOST"]`',
+    "PLUGIN_PROCESS_UNDECLARED": 'declare it under `permissions`: `process = ["PROGRAM"]`',
+    "PLUGIN_FILES_UNDECLARED": 'declare it under `permissions`: `files = ["PATH"]`',
+    "PLUGIN_ENVIRONMENT_UNDECLARED": 'declare it under `permissions`: `environment = ["NAME"]`',
+    "PLUGIN_SECRET_UNDECLARED": 'declare it under `permissions`: `secrets = ["NAME"]`',
+    "PLUGIN_NETWORK_DIRECT": (
+        "let it use `context.http`; or, with all that Assent may do: `assent plugin trust NAME --in-process`"
+    ),
+    "PLUGIN_NETWORK_ANYWHERE": "name the hosts; what leaves through the others is for its maker to choose",
+    "PLUGIN_RISK_UNDERSTATED": None,
+    "PLUGIN_PART_MISSING": "attach the part, or mend the claim; it can't be registered as it is",
+    "PLUGIN_VALUE_UNKNOWN": "write constants there; Assent will not load what it could not compare",
+    "PLUGIN_PERMISSION_UNUSED": "take it out of `permissions`; what is not needed should not be granted",
+    "PLUGIN_UNDECLARED": (
+        "add `[tool.assent.plugin]` to its `pyproject.toml` or, in a single file, to its inline metadata"
+    ),
+    "PLUGIN_EMPTY": 'declare one with `@capability("id", …)` from `assent`',
+}
+"""What to do about each warning, the gravest first; None where that depends on what was found."""
+
+ORDER: Final = tuple(_HINTS)
 
 _UNDECLARED: Final = {
-    UseKind.NETWORK: ("PLUGIN_NETWORK_UNDECLARED", "reaches the network", "network", 'network = ["HOST"]'),
-    UseKind.PROCESS: (
-        "PLUGIN_PROCESS_UNDECLARED",
-        "starts or steers processes",
-        "process",
-        'process = ["PROGRAM"]',
-    ),
-    UseKind.FILES: (
-        "PLUGIN_FILES_UNDECLARED",
-        "reaches files outside `context.world`",
-        "files",
-        'files = ["PATH"]',
-    ),
-    UseKind.ENVIRONMENT: (
-        "PLUGIN_ENVIRONMENT_UNDECLARED",
-        "reads the environment",
-        "environment",
-        'environment = ["NAME"]',
-    ),
+    UseKind.NETWORK: ("PLUGIN_NETWORK_UNDECLARED", "reaches the network", "network"),
+    UseKind.PROCESS: ("PLUGIN_PROCESS_UNDECLARED", "starts or steers processes", "process"),
+    UseKind.FILES: ("PLUGIN_FILES_UNDECLARED", "reaches files outside `context.world`", "files"),
+    UseKind.ENVIRONMENT: ("PLUGIN_ENVIRONMENT_UNDECLARED", "reads the environment", "environment"),
 }
 _START_FILES: Final = re.compile(r"(?:^|/)(?:[^/]+\.pth|(?:site|user)customize\.py)\Z")
 _EFFECTS: Final = (UseKind.NETWORK, UseKind.PROCESS, UseKind.FILES, UseKind.ENVIRONMENT, UseKind.DYNAMIC)
@@ -79,6 +70,10 @@ def warnings_of(manifest: Manifest, known_ids: Collection[str] = ()) -> list[Plu
     return sorted(dict.fromkeys(found), key=lambda one: (ORDER.index(one.code), _place(one.path)))
 
 
+def _warning(code: str, message: str, path: str | None = None, *, hint: str | None = None) -> PluginWarning:
+    return PluginWarning(code=code, message=message, path=path, hint=hint or _HINTS[code])
+
+
 def _place(path: str | None) -> tuple[str, int]:
     file, _, line = (path or "").rpartition(":")
     return (file, int(line)) if line.isdigit() else (path or "", 0)
@@ -89,60 +84,43 @@ def _about_uses(manifest: Manifest) -> Iterator[PluginWarning]:
     for use in manifest.uses:
         what = f"`{use.name}`" + (f" (`{use.target}`)" if use.target else "")
         if use.is_hidden:
-            yield PluginWarning(
-                code="PLUGIN_CALL_HIDDEN",
-                message=f"the code goes out of its way to reach {what}",
-                path=use.at,
-                hint="plain code would name it; ask its author why it does not",
-            )
+            yield _warning("PLUGIN_CALL_HIDDEN", f"the code goes out of its way to reach {what}", use.at)
         elif use.kind is UseKind.DYNAMIC:
-            yield PluginWarning(
-                code="PLUGIN_CODE_DYNAMIC",
-                message=f"{what} makes or finds code while it runs, which no reading can see",
-                path=use.at,
-                hint="read this place yourself, or do without",
+            yield _warning(
+                "PLUGIN_CODE_DYNAMIC",
+                f"{what} makes or finds code while it runs, which no reading can see",
+                use.at,
             )
         elif use.kind is UseKind.NATIVE:
-            yield PluginWarning(
-                code="PLUGIN_CODE_NATIVE",
-                message=f"{what} runs machine code, which no reading can see",
-                path=use.at,
-                hint="trust it only as far as you trust its author",
+            yield _warning(
+                "PLUGIN_CODE_NATIVE", f"{what} runs machine code, which no reading can see", use.at
             )
         elif use.kind is UseKind.PATCH:
-            yield PluginWarning(
-                code="PLUGIN_CODE_PATCHES",
-                message=f"{what} of another package is replaced, for everybody who uses it",
-                path=use.at,
-                hint="wrap it instead; a plugin changes nothing but itself",
+            yield _warning(
+                "PLUGIN_CODE_PATCHES",
+                f"{what} of another package is replaced, for everybody who uses it",
+                use.at,
             )
         if use.is_import_time and use.kind in _EFFECTS:
-            yield PluginWarning(
-                code="PLUGIN_IMPORT_EFFECT",
-                message=f"importing the plugin comes to {what}, before any policy is asked",
-                path=use.at,
-                hint="do it in a handler, or in a module of the application that is started",
+            yield _warning(
+                "PLUGIN_IMPORT_EFFECT",
+                f"importing the plugin comes to {what}, before any policy is asked",
+                use.at,
             )
         if use.kind in _UNDECLARED and not _is_covered(use, permissions):
-            code, does, key, example = _UNDECLARED[use.kind]
+            code, does, key = _UNDECLARED[use.kind]
             asked = getattr(permissions, key)
             more = (
                 f", which is not among the declared ones ({', '.join(asked)})"
                 if asked
                 else ", which it does not declare"
             )
-            yield PluginWarning(
-                code=code,
-                message=f"the code {does} by {what}{more}",
-                path=use.at,
-                hint=f"declare it under `permissions`: `{example}`",
-            )
+            yield _warning(code, f"the code {does} by {what}{more}", use.at)
         if use.kind is UseKind.NETWORK and use.name != HTTP:
-            yield PluginWarning(
-                code="PLUGIN_NETWORK_DIRECT",
-                message=f"the code reaches the network by {what}, and in a worker there is none",
-                path=use.at,
-                hint="let it use `context.http`; or, with all that Assent may do: `assent plugin trust NAME --in-process`",
+            yield _warning(
+                "PLUGIN_NETWORK_DIRECT",
+                f"the code reaches the network by {what}, and in a worker there is none",
+                use.at,
             )
 
 
@@ -174,17 +152,16 @@ def _is_among(target: str | None, asked: Iterable[str]) -> bool:
 def _about_files(manifest: Manifest) -> Iterator[PluginWarning]:
     for file in manifest.files:
         if _START_FILES.search(file.path):
-            yield PluginWarning(
-                code="PLUGIN_STARTS_WITH_PYTHON",
-                message=f"`{file.path}` runs whenever Python starts, with or without Assent",
-                path=file.path,
-                hint="do not install it",
+            yield _warning(
+                "PLUGIN_STARTS_WITH_PYTHON",
+                f"`{file.path}` runs whenever Python starts, with or without Assent",
+                file.path,
             )
         elif file.kind in ("native", "bytecode"):
-            yield PluginWarning(
-                code="PLUGIN_CODE_NATIVE",
-                message=f"`{file.path}` can be imported but not read",
-                path=file.path,
+            yield _warning(
+                "PLUGIN_CODE_NATIVE",
+                f"`{file.path}` can be imported but not read",
+                file.path,
                 hint="ask for the source, or trust it only as far as you trust its author",
             )
 
@@ -196,18 +173,17 @@ def _about_ids(manifest: Manifest, known_ids: Collection[str]) -> Iterator[Plugi
             continue
         if one.id in known_ids or one.id.startswith(BUILTIN_NAMESPACES):
             whose = "is there already" if one.id in known_ids else "is in a namespace of Assent itself"
-            yield PluginWarning(
-                code="PLUGIN_ID_SHADOWS",
-                message=f"the capability id `{one.id}` {whose}",
-                path=one.at,
+            yield _warning(
+                "PLUGIN_ID_SHADOWS",
+                f"the capability id `{one.id}` {whose}",
+                one.at,
                 hint=f"begin the plugin's ids with a name of its own: `{manifest.name}.`",
             )
         if one.is_registered and (one.id, one.version) in seen:
-            yield PluginWarning(
-                code="PLUGIN_ID_TWICE",
-                message=f"`{one.id}@{one.version}` is declared twice, also at {seen[one.id, one.version]}",
-                path=one.at,
-                hint="give one of them another id or version",
+            yield _warning(
+                "PLUGIN_ID_TWICE",
+                f"`{one.id}@{one.version}` is declared twice, also at {seen[one.id, one.version]}",
+                one.at,
             )
         seen.setdefault((one.id, one.version), one.at)
 
@@ -228,23 +204,17 @@ def _about_secrets(manifest: Manifest) -> Iterator[PluginWarning]:
 
 
 def _undeclared_secret(message: str, at: str) -> PluginWarning:
-    return PluginWarning(
-        code="PLUGIN_SECRET_UNDECLARED",
-        message=f"{message}, which the plugin does not declare",
-        path=at,
-        hint='declare it under `permissions`: `secrets = ["NAME"]`',
-    )
+    return _warning("PLUGIN_SECRET_UNDECLARED", f"{message}, which the plugin does not declare", at)
 
 
 def _about_capabilities(capabilities: Iterable[Capability]) -> Iterator[PluginWarning]:
     for one in capabilities:
         if one.unknown:
             named = ", ".join(f"`{name}`" for name in one.unknown)
-            yield PluginWarning(
-                code="PLUGIN_VALUE_UNKNOWN",
-                message=f"of capability `{one.id or '?'}` only running would tell: {named}",
-                path=one.at,
-                hint="write constants there; Assent will not load what it could not compare",
+            yield _warning(
+                "PLUGIN_VALUE_UNKNOWN",
+                f"of capability `{one.id or '?'}` only running would tell: {named}",
+                one.at,
             )
         yield from _about_risk(one)
         if "parts" in one.unknown or "compensation" in one.unknown or "compensated_by" in one.unknown:
@@ -256,12 +226,7 @@ def _about_capabilities(capabilities: Iterable[Capability]) -> Iterator[PluginWa
                 if claims
                 else "has a `compensate` that nothing claims"
             )
-            yield PluginWarning(
-                code="PLUGIN_PART_MISSING",
-                message=f"capability `{one.id or '?'}` {said}",
-                path=one.at,
-                hint="attach the part, or mend the claim; it can't be registered as it is",
-            )
+            yield _warning("PLUGIN_PART_MISSING", f"capability `{one.id or '?'}` {said}", one.at)
 
 
 def _about_risk(one: Capability) -> Iterator[PluginWarning]:
@@ -271,17 +236,17 @@ def _about_risk(one: Capability) -> Iterator[PluginWarning]:
         if kind in (UseKind.PROCESS, UseKind.FILES, UseKind.NATIVE, UseKind.DYNAMIC)
     )
     if one.operation == "READ" and reached:
-        yield PluginWarning(
-            code="PLUGIN_RISK_UNDERSTATED",
-            message=f"capability `{one.id or '?'}` says that it only reads, but its code can come to: {reached}",
-            path=one.at,
+        yield _warning(
+            "PLUGIN_RISK_UNDERSTATED",
+            f"capability `{one.id or '?'}` says that it only reads, but its code can come to: {reached}",
+            one.at,
             hint="say what it does: EXECUTE or WRITE, with the risk that goes with it",
         )
     if UseKind.NETWORK in one.reaches and "labels" not in one.unknown and "sends_external" not in one.labels:
-        yield PluginWarning(
-            code="PLUGIN_RISK_UNDERSTATED",
-            message=f"capability `{one.id or '?'}` can reach the network without the label `sends_external`",
-            path=one.at,
+        yield _warning(
+            "PLUGIN_RISK_UNDERSTATED",
+            f"capability `{one.id or '?'}` can reach the network without the label `sends_external`",
+            one.at,
             hint='add `labels=["sends_external"]`, so that policy can tell where data may go',
         )
 
@@ -289,27 +254,21 @@ def _about_risk(one: Capability) -> Iterator[PluginWarning]:
 def _about_declaration(manifest: Manifest) -> Iterator[PluginWarning]:
     declaration = manifest.declaration
     if declaration.file is None:
-        yield PluginWarning(
-            code="PLUGIN_UNDECLARED",
-            message="the plugin declares nothing of itself, so it may do nothing but act on `context.world`",
-            hint="add `[tool.assent.plugin]` to its `pyproject.toml` or, in a single file, to its inline metadata",
+        yield _warning(
+            "PLUGIN_UNDECLARED",
+            "the plugin declares nothing of itself, so it may do nothing but act on `context.world`",
         )
     if not manifest.capabilities:
-        yield PluginWarning(
-            code="PLUGIN_EMPTY",
-            message="no capability was found",
-            hint='declare one with `@capability("id", …)` from `assent`',
-        )
+        yield _warning("PLUGIN_EMPTY", "no capability was found")
     for service in Reach.of("", declaration.permissions.network).services:
         if service.host == ANY:
-            yield PluginWarning(
-                code="PLUGIN_NETWORK_ANYWHERE",
-                message=f"the plugin asks for `{service}`: every host that `[net]` of the configuration lets through",
-                path=declaration.file,
-                hint="name the hosts; what leaves through the others is for its maker to choose",
+            yield _warning(
+                "PLUGIN_NETWORK_ANYWHERE",
+                f"the plugin asks for `{service}`: every host that `[net]` of the configuration lets through",
+                declaration.file,
             )
     used = {use.kind for use in manifest.uses}
-    for kind, (_, _, key, _) in _UNDECLARED.items():
+    for kind, (_, _, key) in _UNDECLARED.items():
         asked: tuple[str, ...] = getattr(declaration.permissions, key)
         if asked and kind not in used:
             yield _unused(key, asked, declaration.file)
@@ -321,9 +280,8 @@ def _about_declaration(manifest: Manifest) -> Iterator[PluginWarning]:
 
 
 def _unused(key: str, asked: tuple[str, ...], file: str | None) -> PluginWarning:
-    return PluginWarning(
-        code="PLUGIN_PERMISSION_UNUSED",
-        message=f"the plugin asks for `{key}` ({', '.join(asked)}), but no code that could be read uses it",
-        path=file,
-        hint="take it out of `permissions`; what is not needed should not be granted",
+    return _warning(
+        "PLUGIN_PERMISSION_UNUSED",
+        f"the plugin asks for `{key}` ({', '.join(asked)}), but no code that could be read uses it",
+        file,
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from assent.spec.capability import CapabilitySpec
 
 if TYPE_CHECKING:
-    import asyncio
-
     from assent.invocation import Handler
     from assent.plugins.source._trust import CheckedPlugin
 
@@ -29,16 +27,6 @@ class LoadedPlugin:
     capabilities: tuple[tuple[CapabilitySpec, Handler], ...]
     health: HealthCheck | None = None
     ready: Callable[[], Awaitable[None]] | None = None
-
-
-class Spawn(Protocol):
-    """Starts a task; the caller keeps it and awaits or cancels it."""
-
-    def __call__(
-        self, work: Coroutine[Any, Any, Any], *, name: str
-    ) -> asyncio.Task[Any]:  # `Any`: asyncio's own affair
-        """The running task."""
-        ...
 
 
 class PluginHost(Protocol):

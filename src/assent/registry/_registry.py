@@ -137,19 +137,15 @@ class CapabilityRegistry:
         return self._sealed
 
     def get(self, id: str) -> CapabilitySpec | None:  # noqa: A002  # the spec's own field name
-        """See `RegistryView.get`."""
         return self._current().get(id)
 
     def resolve(self, reference: str) -> CapabilitySpec:
-        """See `RegistryView.resolve`."""
         return self._current().resolve(reference)
 
     def resolution(self, reference: str) -> Resolution:
-        """See `RegistryView.resolution`."""
         return self._current().resolution(reference)
 
     def list(self) -> list[CapabilitySpec]:
-        """See `RegistryView.list`."""
         return self._current().list()
 
     def __len__(self) -> int:

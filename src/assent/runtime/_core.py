@@ -126,6 +126,7 @@ class Core:
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
+        self._coming: set[RunId] = set()
         self._kept: OrderedDict[RunId, Session] = OrderedDict()
 
     # -- start and stop -----------------------------------------------------------------------------------------------------
@@ -237,7 +238,6 @@ class Core:
         return self.capabilities.registry
 
     def register(self, source: object, handler: object = None, **how: Unpack[Registration]) -> None:
-        """See `Runtime.register`."""
         self.capabilities.register(source, handler, **how)
 
     def reload_policy(self) -> None:
@@ -357,7 +357,7 @@ class Core:
         actor = self.actor(principal)
         key = StepKey(step) if step is not None else None
         result = await self._drive(RunId(run), Approve(actor, key, digest))
-        return await self._undone_or_raise(RunId(run), result)
+        return await self.undone_or_raise(RunId(run), result)
 
     async def reject(
         self,
@@ -385,9 +385,10 @@ class Core:
         Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …
         """
         result = await self._drive(RunId(run), AskUndo(self.actor(principal), partial))
-        return await self._undone_or_raise(RunId(run), result)
+        return await self.undone_or_raise(RunId(run), result)
 
-    async def _undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
+    async def undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
+        """The result of a run, unless an undo of it that was asked for or agreed to was refused last: then that is raised."""
         refusal = await undo_refusal(self.ready.journal, run) if result.status == "succeeded" else None
         if refusal is not None:
             raise refusal
@@ -415,9 +416,12 @@ class Core:
         """
         if run is not None:
             return [await self._resume(RunId(run))]
-        return await together(
-            await self.unfinished(), self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE
-        )
+        runs = await self.unfinished()
+        self._coming.update(runs)
+        try:
+            return await together(runs, self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE)
+        finally:
+            self._coming.difference_update(runs)
 
     async def _resume_or_tell(self, run: RunId) -> RunResult:
         try:
@@ -425,6 +429,7 @@ class Core:
         except InputError as error:
             if error.code != "CAPABILITY_ABSENT":
                 raise
+            self._coming.discard(run)
             return msgspec.structs.replace(await self.show(run), error=error.to_dict())
 
     async def _resume(self, run: RunId) -> RunResult:
@@ -437,7 +442,7 @@ class Core:
 
     async def _require_present(self, run: RunId) -> None:
         """`CAPABILITY_ABSENT` unless this process has what a run that it does not drive yet may go on to call."""
-        if run in self.running.under_way():
+        if self.running.drives(run):
             return
         found = await self.running.look(run)
         if found.record.state.is_finished or found.blueprint is None:
@@ -447,6 +452,10 @@ class Core:
         for reference in found.blueprint.references():
             if reference.partition("@")[0] not in registered:
                 raise absent(f"run `{run}` calls `{reference}`, which is not registered here")
+
+    def drives(self, run: RunId) -> bool:
+        """Whether the run goes on here when it can, or is about to; if not, one that should move is interrupted."""
+        return run in self._coming or (self._driver is not None and self._driver.drives(run))
 
     async def unfinished(self) -> list[RunId]:
         """The runs that have not ended, oldest first; those that only wait for a person included."""
@@ -666,10 +675,11 @@ class Core:
 
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""
-        ledger = await self._ledger()
-        return await describe_run(
-            driven.record, driven.blueprint, self.ready.journal, ledger, driven.values, only=only
-        )
+        ledger, record = await self._ledger(), driven.record
+        planned = driven.blueprint.steps if driven.blueprint is not None else {}
+        told = await describe_run(record, planned, self.ready.journal, ledger, driven.values, only=only)
+        is_driven = not record.state.is_moving or self.drives(record.run)
+        return told if is_driven else msgspec.structs.replace(told, status=RunState.INTERRUPTED)
 
     async def _ledger(self) -> dict[str, Json]:
         head = await self.ready.journal.head()

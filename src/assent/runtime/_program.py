@@ -398,7 +398,7 @@ class Runtime:
     def events(self, run: str, since: int = 0) -> AsyncIterator[RunEvent]:
         """What happens to a run from its event number `since` on, each event once it is durable, whoever drives the run.
 
-        Ends when nothing more comes of the run by itself: it has ended, or needs attention. `RUN_UNKNOWN`.
+        Ends when nothing more comes of the run by itself: it has ended, needs attention, or is interrupted. `RUN_UNKNOWN`.
         """
         return self._events(Events(run=run, since=since))
 
@@ -426,9 +426,10 @@ class Runtime:
                 return
 
     async def wait(self, run: str) -> RunResult:
-        """Wait until a run has ended or needs attention, whoever drives it, and tell how it stands. Drives nothing itself.
+        """Wait until a run has ended, needs attention or is interrupted, whoever drives it, and tell how it stands.
 
-        A run that waits for a person is waited for; `asyncio.timeout` bounds that.
+        Drives nothing itself: one whose owner was killed is `interrupted` until somebody resumes it. A run that waits for a
+        person is waited for; `asyncio.timeout` bounds that.
         """
         ident = await self._core.find(run)
         async for _ in self.events(ident):

@@ -16,7 +16,6 @@ from assent.errors import WorldError
 
 _SOURCE: Final = Path(__file__).resolve().parents[2]
 _BOOT: Final = "import sys; sys.path.append(sys.argv[1]); from assent.sandbox._zygote import main; main(int(sys.argv[2]))"
-_ANSWER_BYTES_MAX: Final = 1 << 20
 
 
 class Launcher:

@@ -290,6 +290,3 @@ def _close(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         if descriptor >= 0:
             os.close(descriptor)
-
-
-__all__ = ["BackendChoice", "Sandbox"]

@@ -490,6 +490,3 @@ def _found(name: str, environment: dict[str, str]) -> str:
         if os.access(path, os.X_OK) and not os.path.isdir(path):
             return path
     raise FileNotFoundError(2, os.strerror(2), name)
-
-
-__all__ = ["supervise"]

@@ -17,7 +17,8 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.secrets.grants import NO_GRANT, SecretGrant, require_grant
-from assent.secrets.redaction import MASK, Redactor
+from assent.secrets.redaction import Redactor
+from assent.spec.masking import MASK
 from assent.spec.ports import Clock
 from assent.spec.secret_text import variable_of
 
@@ -330,20 +331,11 @@ class Secrets:
         assert slot.secret is not None  # INVARIANT: as in `read`
         return slot.secret
 
-    def read_in_thread(
-        self,
-        name: str,
-        *,
-        capability: str,
-        granted: Collection[str],
-        ids: Mapping[str, Json] | None = None,
-        fresh: bool = False,
-    ) -> Secret:
-        """The same for a thread of its own, which waits. `InputError` RUNTIME_CLOSED when no loop was attached."""
-        return self.in_thread(self.read(name, capability=capability, granted=granted, ids=ids, fresh=fresh))
-
     def in_thread(self, reading: Coroutine[Any, Any, T]) -> T:
-        """What a coroutine gives, for a thread of its own; it runs where secrets are fetched. RUNTIME_CLOSED as above."""
+        """What a coroutine gives, for a thread of its own; it runs where secrets are fetched.
+
+        `InputError` RUNTIME_CLOSED when no loop was attached.
+        """
         return self.begun(reading).result()
 
     def begun(self, work: Coroutine[Any, Any, T]) -> Future[T]:

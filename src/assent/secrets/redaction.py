@@ -237,6 +237,3 @@ def _by_name(value: Json, *, is_secret: bool = False) -> Json:
         items = [_by_name(item, is_secret=is_secret) for item in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else items
     return value
-
-
-__all__ = ["CHARACTERS_MIN", "MASK", "RedactingStream", "Redactor"]

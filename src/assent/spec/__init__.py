@@ -39,31 +39,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "Approvers",
-    "CapabilitySpec",
-    "Compensation",
-    "Decision",
-    "Document",
-    "Effect",
-    "Mode",
-    "OperationType",
-    "PolicyDecision",
-    "Principal",
-    "PrincipalKind",
-    "Resolution",
-    "Risk",
-    "RiskLevel",
-    "RunState",
-    "SideEffects",
-    "StepSpec",
-    "StepState",
-    "Undo",
-    "Verdict",
-    "WorkflowSpec",
-    "create_delete_capability",
-    "create_read_capability",
-    "create_write_capability",
-    "load_yaml",
-]
+    "Approvers", "CapabilitySpec", "Compensation", "Decision", "Document", "Effect", "Mode", "OperationType",
+    "PolicyDecision", "Principal", "PrincipalKind", "Resolution", "Risk", "RiskLevel", "RunState",
+    "SideEffects", "StepSpec", "StepState", "Undo", "Verdict", "WorkflowSpec", "create_delete_capability",
+    "create_read_capability", "create_write_capability", "load_yaml",
+]  # fmt: skip
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

@@ -214,6 +214,3 @@ def _of_entry(schema: Mapping[str, object], index: int) -> Iterator[object]:
         yield from (schema[key] for key in ("items", "unevaluatedItems") if key in schema)
     if "contains" in schema:
         yield schema["contains"]
-
-
-__all__ = ["MASK", "hides", "hides_at", "masked", "masked_by_name", "names_secret", "places"]

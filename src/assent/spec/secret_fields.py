@@ -95,6 +95,3 @@ def _fault(path: tuple[str | int, ...]) -> Fault:
         "message": f"`{dotted(path)}` must be {_EXPECTED}, and not the value itself",
         "hint": STORE_IT,
     }
-
-
-__all__ = ["STORE_IT", "SecretFields"]

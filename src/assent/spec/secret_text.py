@@ -125,16 +125,3 @@ def _schema_of(inner: CoreSchema) -> CoreSchema:
 
     written = core_schema.plain_serializer_function_ser_schema(_plain)
     return core_schema.no_info_after_validator_function(_marked, inner, serialization=written)
-
-
-__all__ = [
-    "NAME_PATTERN",
-    "REFERENCE_FORMAT",
-    "SCHEME",
-    "TEXT_FORMAT",
-    "AnySecretText",
-    "SecretText",
-    "is_secret_name",
-    "marked",
-    "variable_of",
-]

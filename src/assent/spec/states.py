@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run stands. `interrupted` is not among them: it is how a `running` run without a living owner is shown."""
+    """Where a run stands. `interrupted` is never recorded: it is how a run is told of that should move and that nobody drives."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -19,6 +19,7 @@ class RunState(StrEnum):
     UNDOING = "undoing"
     UNDONE = "undone"
     NEEDS_ATTENTION = "needs_attention"
+    INTERRUPTED = "interrupted"
 
     @property
     def is_finished(self) -> bool:
@@ -32,13 +33,15 @@ class RunState(StrEnum):
 
     @property
     def is_moving(self) -> bool:
-        """Somebody drives the run; where nobody lives who does, it is shown as `interrupted`."""
-        return not self.is_settled and self is not RunState.WAITING
+        """Somebody should drive the run; where nobody does, it is told of as `interrupted`."""
+        return self in _MOVING
 
 
 _FINISHED = frozenset(
     {RunState.SUCCEEDED, RunState.FAILED, RunState.ROLLED_BACK, RunState.CANCELLED, RunState.UNDONE}
 )
+
+_MOVING = frozenset({RunState.PENDING, RunState.RUNNING, RunState.ROLLING_BACK, RunState.UNDOING})
 
 
 class StepState(StrEnum):

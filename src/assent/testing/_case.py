@@ -68,6 +68,3 @@ class Case:
         return tuple(
             cls(inputs, name=f"made {index}") for index, inputs in enumerate(made) if isinstance(inputs, dict)
         )
-
-
-__all__ = ["Case"]

@@ -104,7 +104,6 @@ class TrialSurroundings(Surroundings):
     def begin_request(
         self, context: LocalContext, life: CallLife, request: HttpRequest
     ) -> Future[HttpAnswer]:
-        """See `Surroundings.begin_request`."""
         work = self.request(context, life, request)
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -137,13 +136,11 @@ class Way(Outbound):
         self._outbound, self._requests = outbound, requests
 
     def shown(self, request: HttpRequest) -> Shown:
-        """See `Outbound.shown`."""
         return self._outbound.shown(request)
 
     async def send(
         self, context: LocalContext, request: HttpRequest, *, admit: Admit, reveal: Reveal
     ) -> HttpAnswer:
-        """See `Outbound.send`."""
         requests = self._requests
         if requests.needs is not None:
             raise held(context, requests.needs)

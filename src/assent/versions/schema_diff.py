@@ -34,8 +34,6 @@ from assent.versions._schema_changes import (
 )
 from assent.versions._schema_shape import KINDS, Alternative, Shape
 
-__all__ = ["Change", "ChangeKind", "Direction", "diff_schemas"]
-
 Direction = Literal["input", "output"]
 
 COMPARISONS_MAX: Final = 20_000

@@ -51,11 +51,6 @@ class Transformed:
     reached: str
     error: AssentError | None = None
 
-    @property
-    def is_ok(self) -> bool:
-        """Whether the value came through."""
-        return self.error is None
-
     def unwrap(self) -> Json:
         """The value; raises what stopped it."""
         if self.error is not None:

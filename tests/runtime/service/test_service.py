@@ -285,10 +285,52 @@ async def test_a_request_that_is_taken_twice_is_one_run_also_by_another_owner(pl
         rt.require_sound_rows()
 
 
+async def test_what_a_person_said_in_a_request_is_said_once_also_by_another_owner(place: Place) -> None:
+    """The same request is answered with how the run stands, and agrees to no other question; another one is refused as ever."""
+    place.policy = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "box.put_high"}))
+    asks = workflow(put("a", "box.put_high"), put("b", "box.put_high"))
+    somebody = Asker(principal="user:other", asserted=True)
+    async with place.open() as rt:
+        run = (await rt.run(asks)).run_id
+        other = (await rt.run(asks)).run_id
+    said: list[tuple[Request[answers.Run], str]] = [
+        (requests.Approve(run=run), "waiting"),
+        (requests.Reject(run=run, step="b", reason="no"), "rolled_back"),
+        (requests.Cancel(run=other), "cancelled"),
+    ]
+    for number, (request, status) in enumerate(said):
+        for _ in range(2):
+            async with place.open() as rt:
+                service = Service(rt.settings, rt._core)
+                told = await service.perform(request, somebody, ident=f"req_{number}")
+                assert told.status == status
+    assert place.box.count("execute", "b") == 0
+    async with place.open() as rt:
+        service = Service(rt.settings, rt._core)
+        with pytest.raises(InputError) as refused:
+            await service.perform(said[0][0], somebody, ident="req_new")
+        assert refused.value.code == "APPROVAL_NOT_OPEN"
+        with pytest.raises(InputError, match="another principal"):
+            await service.perform(said[0][0], ident="req_0")
+        rt.require_sound_rows()
+
+
 def harm(place: Place, sql: str) -> None:
     """Do something to the rows of a ledger that nobody owns."""
     with closing(apsw.Connection(str(place.settings().state / LEDGER_FILE))) as db:
         db.execute(sql)
+
+
+async def test_runs_name_what_was_called_where_it_was_refused_before_it_was_admitted(place: Place) -> None:
+    """And go on listing where that can't be told."""
+    async with place.open() as rt:
+        refused = await rt.call("io.fs.write_file", {"path": "../x", "content": ""})
+        assert refused.error is not None
+        assert refused.error["code"] == "PATH_ESCAPES"
+        assert [run.capability for run in (await rt.runs()).runs] == ["io.fs.write_file"]
+    harm(place, "UPDATE payloads SET body = x'00'")
+    (listed,) = process.perform(requests.Runs(), place.settings()).runs
+    assert (listed.capability, listed.code) == (None, "PATH_ESCAPES")
 
 
 async def test_a_row_of_requests_that_names_no_run_decides_nothing(place: Place) -> None:

@@ -15,7 +15,8 @@ from assent.spec import (
     create_read_capability,
     create_write_capability,
 )
-from assent.spec.workflow.definition import bind_inputs, check_capabilities, read_argument
+from assent.spec.workflow.definition import bind_inputs, check_capabilities
+from assent.spec.workflow.inputs import read_argument
 from tests.support.workflows import STEP, load, sequence
 
 # -- against a registry ------------------------------------------------------------------------------------------------

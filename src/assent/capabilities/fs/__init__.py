@@ -4,11 +4,3 @@ from assent.capabilities.fs.world._confined import ConfinedFiles
 from assent.capabilities.fs.world._control import ControlFiles
 from assent.capabilities.fs.world._overlay import OverlayFiles
 from assent.capabilities.fs.world._workspace import PRE_IMAGE_BYTES_MAX, Workspace
-
-__all__ = [
-    "PRE_IMAGE_BYTES_MAX",
-    "ConfinedFiles",
-    "ControlFiles",
-    "OverlayFiles",
-    "Workspace",
-]

@@ -135,13 +135,6 @@ class Ignored:
                     return says
         return False
 
-    def leaves_out_whole(self, path: str) -> bool:
-        """Whether a folder, or one above it, is ignored."""
-        parts = path.split("/")
-        return path != "." and any(
-            self.leaves_out("/".join(parts[:depth]), is_directory=True) for depth in range(1, len(parts) + 1)
-        )
-
     def _rules_in(self, folder: str) -> Rules | None:
         if folder not in self._rules:
             self._rules[folder] = self._read(folder)

@@ -9,6 +9,5 @@ from assent._lazy import resolved_when_asked
 if TYPE_CHECKING:
     from assent.capabilities.git._home import GitHome as GitHome
 
-__all__ = ["GitHome"]
 
 __getattr__, __dir__ = resolved_when_asked(__name__, {"._home": "GitHome"})

@@ -9,6 +9,5 @@ from assent._lazy import resolved_when_asked
 if TYPE_CHECKING:
     from assent.capabilities.info._machine import Machine as Machine
 
-__all__ = ["Machine"]
 
 __getattr__, __dir__ = resolved_when_asked(__name__, {"._machine": "Machine"})

@@ -27,7 +27,6 @@ class Outgoing(Outbound):
         self._http = http
 
     def shown(self, request: HttpRequest) -> Shown:
-        """See `Outbound.shown`."""
         draft = self._draft(request)
         draft.require_sound()
         target = draft.target
@@ -37,7 +36,6 @@ class Outgoing(Outbound):
     async def send(
         self, context: LocalContext, request: HttpRequest, *, admit: Admit, reveal: Reveal
     ) -> HttpAnswer:
-        """See `Outbound.send`."""
         http = self._http
         wire = await wire_of(context, http, self._draft(request), reveal)
         try:

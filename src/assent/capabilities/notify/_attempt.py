@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -10,7 +9,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from assent.capabilities.net import Http
 from assent.capabilities.net._client import Header, Wire
@@ -19,7 +18,7 @@ from assent.capabilities.net._url import parse_url
 from assent.capabilities.notify._delivery import Delivery
 from assent.capabilities.notify._endpoint import Endpoint
 from assent.errors import AssentError, InputError
-from assent.invocation import SecretAccess, Secrets
+from assent.invocation import SecretAccess, Secrets, Spawn
 from assent.spec.events.kinds import AnyEvent, DeliveryAttempted, DeliveryEnded
 from assent.spec.ids import RunId, StepKey
 from assent.spec.ports import Clock
@@ -48,14 +47,6 @@ class Ledger(Protocol):
 
     async def is_finished(self, run: str) -> bool:
         """Whether a run has ended, so that nothing asks any more what became of its effects."""
-        ...
-
-
-class Spawn(Protocol):
-    """Starts a task, which the caller keeps."""
-
-    def __call__(self, work: Any, *, name: str) -> asyncio.Task[Any]:  # `Any`: as each task is typed
-        """The running task."""
         ...
 
 

@@ -60,6 +60,7 @@ class Asker:
     asserted: bool = False
     os_uid: int | None = None
     identified_by: str | None = None
+    request: str | None = None
 
 
 class Outbox:
@@ -222,6 +223,7 @@ class Outbox:
                 asserted=asker.asserted,
                 os_uid=asker.os_uid,
                 identified_by=asker.identified_by,
+                request=asker.request,
             )
             await self._whole(self._requeue(delivery, event))
         self._kick()
@@ -464,6 +466,3 @@ class Outbox:
 async def _in_thread(function: Callable[[], T]) -> T:
     answer: Awaitable[T] = asyncio.get_running_loop().run_in_executor(None, function)
     return await answer
-
-
-__all__ = ["Asker", "Outbox", "Post"]

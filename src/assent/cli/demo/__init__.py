@@ -15,8 +15,6 @@ from assent.errors import AssentError, InputError
 if TYPE_CHECKING:
     from assent.cli.demo._story import Choice
 
-__all__ = ["demo"]
-
 
 @command("demo", watches=False, short_help="A minute with Assent on real files.")
 @click.option("--yes-demo", is_flag=True, help="Approve the demo's own steps without asking.")

@@ -127,6 +127,3 @@ def _environment(root: Path, environ: Mapping[str, str]) -> tuple[dict[str, str]
         inside["PATH"] = f"{ours}{os.pathsep}{inside.get('PATH', os.defpath)}"
         lines.append(f'export PATH={shlex.quote(str(ours))}:"$PATH"')
     return inside, tuple(lines)
-
-
-__all__ = ["Folder", "make_folder"]

@@ -120,6 +120,3 @@ def failed(what: str, *, output: str = "") -> WorldError:
         hint="please report it with what is printed above",
         details=details,
     )
-
-
-__all__ = ["KILLED", "WHOLE", "Fold", "Stage", "failed"]

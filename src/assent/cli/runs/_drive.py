@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from assent.cli._door import Door
 from assent.cli._exit import exit_code
 from assent.cli.runs._progress import Progress
-from assent.cli.runs._prompt import Answer, ask
 from assent.cli.runs._result_text import is_cut, result_text
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime import service
+
+if TYPE_CHECKING:
+    from assent.cli.runs._prompt import Answer
 
 FOREVER: Final = "forever"
 
@@ -37,8 +39,12 @@ def drive(
     door: Door, request: service.requests.Driving[service.answers.Run], *, wait_ms: int | None = None
 ) -> int:
     """Execute a request, ask for approvals where a person sits, wait where that was asked for, and answer with the run."""
+    return conclude(door, door.perform(request, Progress(door.out)), wait_ms=wait_ms)
+
+
+def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None) -> int:
+    """What `drive` does once the run has come as far as it came by itself."""
     progress = Progress(door.out)
-    result = door.perform(request, progress)
     operation = door.operation or ""
     answered: set[str] = set()
     while result.status == "waiting" and door.can_ask:
@@ -119,6 +125,8 @@ def _ask_next(
     door: Door, result: service.answers.Run, answered: set[str]
 ) -> service.requests.Driving[service.answers.Run] | None:
     """The request that follows from the person's answer to the next question, or None for later."""
+    from assent.cli.runs._prompt import ask  # `assent show` asks nothing
+
     run_id = result.run_id
     for approval in pending(door, run_id):
         digest = approval.digest

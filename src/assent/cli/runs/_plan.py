@@ -12,8 +12,6 @@ from assent.cli.runs._progress import Progress
 from assent.cli.runs._workflow import plan_request
 from assent.errors import InputError
 
-__all__ = ["plan"]
-
 
 @command("plan", short_help="Show what a workflow would do; executes nothing.")
 @click.argument("file", shell_complete=complete_workflow)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
 import click
 
 from assent.cli._arguments import split_arguments
@@ -9,10 +13,15 @@ from assent.cli._command import command
 from assent.cli._completion import complete_capability, complete_input, complete_run, complete_workflow
 from assent.cli._door import Door
 from assent.cli._exit import exit_code, worst
-from assent.cli.runs._drive import answer, drive, pending, read_wait, tell_next
+from assent.cli.runs._drive import answer, conclude, drive, pending, read_wait, tell_next
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._workflow import run_request
+from assent.errors import InputError
 from assent.runtime import service
+from assent.spec.words.sizes import count_text
+
+_TOLD_MAX: Final = 20
+"""Of so many runs at once it is told what became of each."""
 
 wait_option = click.option(
     "--wait",
@@ -54,21 +63,44 @@ def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | N
 
 @command("resume", watches=False, short_help="Go on with unfinished runs.")
 @click.argument("run_id", metavar="[RUN]", required=False, shell_complete=complete_run)
-def resume(door: Door, run_id: str | None) -> int:
-    """Go on with RUN, or with every run that was interrupted; what needed attention is tried again."""
+@wait_option
+def resume(door: Door, run_id: str | None, wait: str | None) -> int:
+    """Go on with RUN, or with every run that was interrupted; what needed attention is tried again.
+
+    With a RUN, pending approvals are asked for in a terminal, and waited for with `--wait`.
+    """
+    wait_ms = read_wait(wait)
+    if wait_ms is not None and run_id is None:
+        raise InputError(
+            "USAGE_INVALID", "`--wait` needs a RUN", hint="for example `assent resume RUN --wait`"
+        )
     runs = door.perform(service.requests.Resume(run=run_id), Progress(door.out)).results
-    # Read once for all of them: each run's own reading made a thousand waiting runs a matter of hours.
-    asked: dict[str, list[service.answers.Approval]] = {run.run_id: [] for run in runs}
-    if any(run.status == "waiting" for run in runs):
-        for item in pending(door, run_id=None if len(runs) > 1 else runs[0].run_id):
-            asked.setdefault(item.run_id, []).append(item)
+    if run_id is not None and len(runs) == 1:
+        return conclude(door, runs[0], wait_ms=wait_ms)
     if door.out.is_json:
-        door.out.object(runs[0] if run_id is not None and len(runs) == 1 else runs)
-        for run in runs:
-            tell_next(door, run, asked[run.run_id])
-    else:
-        for run in runs:
-            answer(door, run, asked[run.run_id])
-        if not runs:
-            door.out.note("nothing to resume")
+        door.out.object(runs)
+    elif not runs:
+        door.out.note("nothing to resume")
+    _tell(door, runs)
     return worst(exit_code(run, "resume") for run in runs)
+
+
+def _tell(door: Door, runs: Sequence[service.answers.Run]) -> None:
+    """What became of the runs, each with the commands that go on: first those that a person does not know of yet."""
+    told = sorted(runs, key=lambda run: run.status == "waiting")[:_TOLD_MAX]
+    # Read once for all of them: each run's own reading made a thousand waiting runs a matter of hours.
+    asked: dict[str, list[service.answers.Approval]] = {run.run_id: [] for run in told}
+    if any(run.status == "waiting" for run in told):
+        for item in pending(door):
+            asked.setdefault(item.run_id, []).append(item)
+    for run in told:
+        if door.out.is_json:
+            tell_next(door, run, asked[run.run_id])
+        else:
+            answer(door, run, asked[run.run_id])
+    left = Counter(run.status for run in runs) - Counter(run.status for run in told)
+    if left:
+        counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in left.items())
+        door.out.note(
+            f"and {count_text(left.total(), 'more run')} ({counts}): {door.command('runs')}, {door.command('approvals')}"
+        )

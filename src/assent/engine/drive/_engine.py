@@ -11,6 +11,7 @@ from typing import Final
 
 from assent.engine.drive._actor import RunActor
 from assent.engine.machine._commands import Actor, AskUndo, Wish
+from assent.engine.machine._machine import decide
 from assent.engine.ports import Catalogues, Driven, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord, begin
@@ -51,6 +52,7 @@ class Engine:
         self._bound = Bound.of(services.limits.concurrent_steps_of_all)
         self._actors: dict[RunId, RunActor] = {}
         self._held: set[RunId] = set()
+        self._taken_on: set[RunId] = set()
         self._paused: set[RunId] = set()
         self._timers = Timers(services.clock, self._wake)
         self._woken: dict[RunId, None] = {}
@@ -102,7 +104,7 @@ class Engine:
         )
         running = self.make_actor(scope, durable_n=0)
         running.begin(created, dict(inputs))
-        self._actors[run] = running
+        self._keep(running)
         running.start()
         return run
 
@@ -141,7 +143,11 @@ class Engine:
         try:
             return await self.actor(run)
         except WorldError as error:
-            if error.code != "PAYLOAD_ERASED" or not isinstance(wish, AskUndo):
+            if error.code != "PAYLOAD_ERASED" or wish is None:
+                raise
+            if not isinstance(wish, AskUndo):
+                # Only what has ended is erased, so there is nothing to decide any more: that is the answer, and needs no payload.
+                decide(await self._load(run), wish)
                 raise
             raise RefusedError(
                 "UNDO_ERASED",
@@ -162,6 +168,8 @@ class Engine:
         if self._actors.get(run) is not actor:
             return
         del self._actors[run]
+        if is_over or actor.is_broken:
+            self._taken_on.discard(run)
         if is_over:
             self._timers.forget(run)
         elif actor.is_paused:
@@ -274,8 +282,12 @@ class Engine:
         if known is not None and not known.is_broken:
             return known
         actor = self.make_actor(scope, durable_n=record.n)
-        self._actors[run] = actor
+        self._keep(actor)
         return actor
+
+    def _keep(self, actor: RunActor) -> None:
+        self._actors[actor.record.run] = actor
+        self._taken_on.add(actor.record.run)
 
     def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
         """What drives one run here; a replay has its own."""
@@ -308,6 +320,10 @@ class Engine:
     def under_way(self) -> list[RunId]:
         """The runs that this process drives, those included of which nothing is durable yet."""
         return [run for run, actor in self._actors.items() if not actor.record.state.is_finished]
+
+    def drives(self, run: RunId) -> bool:
+        """Whether this process began the run or went on with it, and nothing but its end has stopped it."""
+        return run in self._taken_on
 
     async def versions_of(self, run: RunId) -> set[tuple[str, str]]:
         """Every capability with its version that a run has used or, as far as can be told, will use."""

@@ -23,7 +23,7 @@ class Actor:
     """Who gives a command: the principal, whether it was merely asserted (`--as`), and the operating system's user id.
 
     `identified_by`: what says that it is this principal (`assent.spec.principal`). `request`: the id of the request in which it
-    acts, where that came from another process: a run that it begins keeps it.
+    acts, where that came from another process: what it is recorded to have done keeps it.
     """
 
     principal: Principal
@@ -39,6 +39,7 @@ class Actor:
             "asserted": self.asserted,
             "os_uid": self.os_uid,
             "identified_by": self.identified_by,
+            "request": self.request,
         }
 
 

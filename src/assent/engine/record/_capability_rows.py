@@ -7,20 +7,11 @@ be told from the rows alone, also after a crash and whatever changed since.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 from assent.journal.ports import Cell, Row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint
-
-CapabilityEvent: TypeAlias = (
-    ev.ReleaseRegistered
-    | ev.CapabilityRegistered
-    | ev.CapabilityLabelled
-    | ev.CapabilityUnlabelled
-    | ev.CapabilityActivated
-    | ev.CapabilityRetired
-)
 
 CAPABILITY_TABLES: Final = ("capabilities", "capability_labels", "capability_weights")
 

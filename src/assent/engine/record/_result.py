@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import msgspec
 
-from assent.engine.record._blueprint import Blueprint
+from assent.engine.record._outline import Asked
 from assent.engine.record._readiness import iterations
 from assent.engine.record._record import RunRecord, StepRecord
 from assent.engine.record._values import Values, load_json
@@ -106,26 +106,26 @@ class RunResult(msgspec.Struct, frozen=True):
 
 async def describe_run(
     record: RunRecord,
-    blueprint: Blueprint | None,
+    planned: Mapping[StepKey, Asked],
     reader: JournalReader,
     ledger: Mapping[str, Json],
     values: Values | None = None,
     *,
     only: StepKey | None = None,
 ) -> RunResult:
-    """The run's object. Steps come in the workflow's order; iterations follow their step. `only` leaves out all others.
+    """The run's object. Steps come in the order of `planned`; iterations follow their step. `only` leaves out all others.
 
     `values` are those of the actor that just drove the run: what it still knows is not read from the journal again.
     """
     ordered: dict[StepKey, None] = {only: None} if only is not None else {}
-    for name in blueprint.steps if blueprint is not None and only is None else ():
+    for name in planned if only is None else ():
         ordered[name] = None
         parent = record.steps.get(name)
         if parent is not None and parent.children:
             ordered |= dict.fromkeys(iterations(name, parent.children))
     if only is None:
         ordered |= dict.fromkeys(record.steps)
-    steps = tuple([await _step(name, record, blueprint, reader, values) for name in ordered])
+    steps = tuple([await _step(name, record, planned.get(name), reader, values) for name in ordered])
     return RunResult(
         run_id=record.run,
         workflow=record.created.workflow,
@@ -142,16 +142,14 @@ async def describe_run(
 async def _step(
     name: StepKey,
     record: RunRecord,
-    blueprint: Blueprint | None,
+    planned: Asked | None,
     reader: JournalReader,
     values: Values | None,
 ) -> StepResult:
     step = record.steps.get(name)
     if step is None:
-        assert blueprint is not None  # INVARIANT: a name without a record comes from the blueprint
-        spec = blueprint.steps[name]
-        return StepResult(name, spec.capability, None, StepState.PENDING, None, None, None, 0)
-    planned = blueprint.steps.get(name) if blueprint is not None else None
+        assert planned is not None  # INVARIANT: a name without a record is a planned one
+        return StepResult(name, planned.capability, None, StepState.PENDING, None, None, None, 0)
     error: Any = None
     has_succeeded = step.state is _SUCCEEDED
     if step.state in _FAILED or (step.error is not None and not has_succeeded):

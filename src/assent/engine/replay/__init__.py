@@ -9,18 +9,3 @@ from assent.engine.replay._replayed_capabilities import ReplayCatalogue, fingerp
 from assent.engine.replay._report import Difference, ReplayReport, compare
 from assent.engine.replay._run_snapshot import recording_of, snapshot_run
 from assent.engine.replay._script import Script
-
-__all__ = [
-    "Difference",
-    "RecordedCapability",
-    "Recording",
-    "ReplayCatalogue",
-    "ReplayReport",
-    "Script",
-    "compare",
-    "fingerprints",
-    "recording_of",
-    "replay",
-    "require_simulable",
-    "snapshot_run",
-]

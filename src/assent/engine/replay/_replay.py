@@ -38,6 +38,7 @@ from assent.engine.waiting._timers import RunTimers, Timers
 from assent.errors import AssentError, Json
 from assent.invocation import Invocation, Pipeline
 from assent.invocation.context.telling import telling
+from assent.journal import Batch
 from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Ids
@@ -247,6 +248,15 @@ class _ReplayEngine(Engine):
         if actor is not None:
             await actor.stop()
 
+    async def doubt(self, run: RunId, event: ev.RunDoubted) -> None:
+        """Put on record that a person took the end of the ledger as it was, while no process owned it."""
+        await self.end_process(run)
+        record = await self._load(run)
+        services = self._services
+        batch = Batch(run=run, expected_n=record.n, at_ms=services.clock.now_ms(), events=(event,))
+        await services.journal.append(batch)
+        self._script.observe(event)
+
     def waiting(self, run: RunId) -> tuple[StepKey, ...]:
         """The steps of a run that wait for an answer which the record does not have."""
         actor = self._actors.get(run)
@@ -269,7 +279,7 @@ class _Director:
         run = await self._engine.start(
             self._recording.blueprint(),
             self._recording.object(created.inputs),
-            replace(self._actor(created.principal, created), request=created.request),
+            self._actor(created.principal, created),
             environment=created.environment,
             plan=created.plan,
         )
@@ -292,6 +302,8 @@ class _Director:
             match event:
                 case ev.RunRecovered(retry=False):
                     await self._engine.end_process(self._run)
+                case ev.RunDoubted():
+                    await self._engine.doubt(self._run, event)
                 case ev.StepAdded():
                     await self._add_step(event)
                 case ev.UndoRequested():
@@ -367,4 +379,4 @@ class _Director:
     def _actor(self, principal: str, act: ev.Act, roles: frozenset[str] = frozenset()) -> Actor:
         known = self._services.roles.get(principal, frozenset())
         who = Principal.parse(principal, roles=known | roles)
-        return Actor(who, act.asserted, act.os_uid, act.identified_by)
+        return Actor(who, act.asserted, act.os_uid, act.identified_by, act.request)

@@ -211,6 +211,3 @@ def fingerprints(recording: Recording) -> dict[str, tuple[Fingerprint, str]]:
         for event in recording.events
         if isinstance(event, ev.StepStarted)
     }
-
-
-__all__ = ["ReplayCatalogue", "ReplayedCapability", "fingerprints", "require_simulable"]

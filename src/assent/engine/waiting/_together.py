@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from assent.engine.ports import Spawn
+from assent.invocation import Spawn
 
 T = TypeVar("T")
 R = TypeVar("R")

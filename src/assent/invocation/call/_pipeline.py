@@ -510,11 +510,9 @@ class _Performance:
         self._clock = clock
 
     def begin(self) -> None:
-        """See `Turning`."""
         if self._timeout_s is not None:
             self._call.life.deadline_ms = self._clock.now_ms() + round(self._timeout_s * 1000)
         self._call.has_begun = self._call.is_performing = True
 
     def end(self) -> None:
-        """See `Turning`."""
         self._call.is_performing = False

@@ -73,5 +73,4 @@ class UnexposedBlobs:
         return self._blobs.put(unexposed(self._redactor, chunks, "what would be kept", hint=hint))
 
     def read(self, digest: str) -> Iterator[bytes]:
-        """See `BlobStore.read`."""
         return self._blobs.read(digest)

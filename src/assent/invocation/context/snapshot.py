@@ -123,6 +123,3 @@ def invalid_snapshot(why: str) -> InputError:
         f"this is no snapshot that can be used: {why}",
         hint="take it again with `assent show RUN --snapshot FILE`",
     )
-
-
-__all__ = ["FORMAT", "SNAPSHOT_BYTES_MAX", "Snapshot", "invalid_snapshot", "require_size"]

@@ -259,6 +259,3 @@ def _description(claims: Claims, execute: DeclaredPart) -> str:
         return claims.description
     first = (inspect.getdoc(execute.function) or "").partition("\n\n")[0]
     return " ".join(first.split())
-
-
-__all__ = ["build"]

@@ -174,7 +174,6 @@ class DeferredHandler:
     load: Callable[[], Handler]
 
     def fingerprint(self) -> Fingerprint:
-        """See `Handler.fingerprint`."""
         return self.known_fingerprint
 
     def loaded(self) -> Handler:

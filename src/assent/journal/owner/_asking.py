@@ -17,7 +17,6 @@ from typing import Any, Final
 import msgspec
 
 from assent.errors import WorldError
-from assent.journal._files import state_unusable
 from assent.journal.owner._frames import (
     PROTOCOL,
     Accepted,
@@ -36,16 +35,12 @@ from assent.journal.owner._frames import (
     other_protocol,
     peer_of,
 )
-from assent.journal.owner._owner import Ownership, address_of
+from assent.journal.owner._owner import RETRY_S, SILENCE_S_MAX, Ownership, connect, state_owned
 from assent.spec.ports import Clock
-
-SILENCE_S_MAX: Final = 15.0
-"""After this long without a word the owner counts as hung."""
 
 PATIENCE_S_MAX: Final = 60.0
 """So long a request waits for an owner that lives and whose program keeps it from taking anything."""
 
-RETRY_S: Final = 0.05
 _PART_BYTES: Final = 1 << 16
 
 
@@ -63,15 +58,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: float = PATIENCE_S_MAX
     on_progress: Callable[[dict[str, Any]], None] | None = None
     """Told of progress, and `{"busy_ms": N}` when the owner's program has not looked at requests for so long."""
-
-
-def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
-    """Whether a living owner listens. Only connects: it neither takes the lock nor disturbs anybody."""
-    connection = connect(state_dir, runtime_dir=runtime_dir)
-    if connection is None:
-        return False
-    connection.close()
-    return True
 
 
 def forward(state_dir: Path, request: Request, *, runtime_dir: Path) -> dict[str, Any] | None:
@@ -105,15 +91,6 @@ def acquire_or_forward(state_dir: Path, request: Request, *, runtime_dir: Path) 
     raise state_owned(state_dir, "takes no requests")
 
 
-def state_owned(state_dir: Path, fault: str) -> WorldError:
-    """The error of a state directory whose owner can't be reached (exit code 75)."""
-    return WorldError(
-        "STATE_OWNED",
-        f"another process owns `{state_dir}` and {fault}",
-        hint="nothing was done, and won't be; wait for it or end it, then try again",
-    )
-
-
 def owner_lost(state_dir: Path) -> WorldError:
     """The error of a request whose owner ended while it worked on it."""
     return WorldError(
@@ -130,35 +107,6 @@ def owner_silent(state_dir: Path) -> WorldError:
         f"the process that owns `{state_dir}` has taken the request and is silent since: it may carry it out yet",
         hint="don't repeat it before `assent runs` shows what came of it; let the process go on, or end it",
     )
-
-
-def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_MAX) -> socket.socket | None:
-    """A connection to the owner; None when nobody listens.
-
-    `STATE_OWNED` when too many wait for one that takes none, `STATE_UNUSABLE` when what stands in the socket's place is none.
-    """
-    path = address_of(state_dir, runtime_dir)
-    pause = Event()
-    for _ in range(ceil(silence_s / RETRY_S)):
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(silence_s)
-        try:
-            connection.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
-            connection.close()
-            return None
-        except (BlockingIOError, TimeoutError):
-            connection.close()  # Its queue of connections is full.
-        except OSError as error:
-            connection.close()
-            raise state_unusable(state_dir, OSError(error.errno, error.strerror, path)) from error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
-        pause.wait(RETRY_S)
-    raise state_owned(state_dir, "does not answer")
 
 
 def checked_welcome(found: Mapping[str, Any]) -> Welcome:

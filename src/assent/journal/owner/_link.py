@@ -14,15 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from assent.errors import AssentError
-from assent.journal.owner._asking import (
-    RETRY_S,
-    Request,
-    checked_welcome,
-    connect,
-    owner_lost,
-    owner_silent,
-    state_owned,
-)
+from assent.journal.owner._asking import Request, checked_welcome, owner_lost, owner_silent
 from assent.journal.owner._frames import (
     PROTOCOL,
     Accepted,
@@ -43,7 +35,7 @@ from assent.journal.owner._frames import (
     peer_of,
 )
 from assent.journal.owner._lines import Spawn
-from assent.journal.owner._owner import Ownership
+from assent.journal.owner._owner import RETRY_S, Ownership, connect, state_owned
 
 _PART_BYTES: Final = 1 << 16
 _SECOND_LOOK_S: Final = 0.05

@@ -15,17 +15,26 @@ import errno
 import fcntl
 import os
 from hashlib import sha256
+from math import ceil
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
-from assent.errors import InternalError
-from assent.journal._files import FILE_MODE, ensure_private_dir, open_plain, state_unusable
+from assent.errors import InternalError, WorldError
+from assent.journal._files import FILE_MODE, ensure_private_dir, is_there, open_plain, state_unusable
 
 if TYPE_CHECKING:
+    import socket
+
     # A command that only looks whether there is an owner pays for no event loop.
     from assent.journal.owner._lines import Home
     from assent.journal.owner._serving import Handler, Server
+
+SILENCE_S_MAX: Final = 15.0
+"""After this long without a word the owner counts as hung."""
+
+RETRY_S: Final = 0.05
 
 LOCK_FILE: Final = "lock"
 SOCKET_FILE: Final = "socket"
@@ -167,19 +176,71 @@ def _announce(state_dir: Path, socket: Path) -> None:
         raise state_unusable(state_dir, error) from error
 
 
-def address_of(state_dir: Path, runtime_dir: Path) -> str:
+def state_owned(state_dir: Path, fault: str) -> WorldError:
+    """The error of a state directory whose owner can't be reached (exit code 75)."""
+    return WorldError(
+        "STATE_OWNED",
+        f"another process owns `{state_dir}` and {fault}",
+        hint="nothing was done, and won't be; wait for it or end it, then try again",
+    )
+
+
+def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
+    """Whether a living owner listens. Only connects: it neither takes the lock nor disturbs anybody."""
+    if not is_there(address_of(state_dir, runtime_dir)):
+        return False  # Nearly always, and then no sockets are imported.
+    connection = connect(state_dir, runtime_dir=runtime_dir)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
+def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_MAX) -> socket.socket | None:
+    """A connection to the owner; None when nobody listens.
+
+    `STATE_OWNED` when too many wait for one that takes none, `STATE_UNUSABLE` when what stands in the socket's place is none.
+    """
+    import socket
+
+    path = os.fspath(address_of(state_dir, runtime_dir))
+    pause = Event()
+    for _ in range(ceil(silence_s / RETRY_S)):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(silence_s)
+        try:
+            connection.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
+            connection.close()
+            return None
+        except (BlockingIOError, TimeoutError):
+            connection.close()  # Its queue of connections is full.
+        except OSError as error:
+            connection.close()
+            error.filename = path
+            raise state_unusable(state_dir, error) from error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+        pause.wait(RETRY_S)
+    raise state_owned(state_dir, "does not answer")
+
+
+def address_of(state_dir: Path, runtime_dir: Path) -> Path:
     """Where the owner said that it listens; else where this process would. A dead owner's word leads to a dead socket.
 
     `STATE_UNUSABLE` for what no owner can have written.
     """
     try:
         with open_plain(state_dir / SOCKET_FILE) as file:
-            told = os.fsdecode(file.read(_ADDRESS_BYTES_MAX + 1))
+            told = file.read(_ADDRESS_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
-        return os.fspath(socket_path(state_dir, runtime_dir))
+        return socket_path(state_dir, runtime_dir)
     except OSError as error:
         raise state_unusable(state_dir, error) from error
-    if not Path(told).is_absolute() or "\0" in told or len(os.fsencode(told)) > _ADDRESS_BYTES_MAX:
+    if not told.startswith(b"/") or b"\0" in told or len(told) > _ADDRESS_BYTES_MAX:
         fault = OSError(errno.EINVAL, "not the path of a socket", str(state_dir / SOCKET_FILE))
         raise state_unusable(state_dir, fault)
-    return told
+    return Path(os.fsdecode(told))

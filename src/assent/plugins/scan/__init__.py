@@ -4,5 +4,3 @@ One walk for each module, then names are followed, constants folded, types read,
 """
 
 from assent.plugins.scan._scan import scan
-
-__all__ = ["scan"]

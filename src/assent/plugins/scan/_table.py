@@ -73,30 +73,17 @@ TABLE: Final[Mapping[str, UseKind | None]] = {
 """Real name → what it reaches; None for a harmless part of something that is not."""
 
 METHODS: Final[Mapping[str, UseKind]] = {
-    "create_connection": UseKind.NETWORK,
-    "create_datagram_endpoint": UseKind.NETWORK,
-    "create_server": UseKind.NETWORK,
-    "create_unix_connection": UseKind.NETWORK,
-    "create_unix_server": UseKind.NETWORK,
-    "sock_connect": UseKind.NETWORK,
-    "sock_sendto": UseKind.NETWORK,
-    "getaddrinfo": UseKind.NETWORK,
-    "getnameinfo": UseKind.NETWORK,
-    "subprocess_exec": UseKind.PROCESS,
-    "subprocess_shell": UseKind.PROCESS,
-    "__subclasses__": UseKind.DYNAMIC,
-    "__globals__": UseKind.DYNAMIC,
-    "__builtins__": UseKind.DYNAMIC,
-    "__code__": UseKind.DYNAMIC,
-    "__closure__": UseKind.DYNAMIC,
-    "__self__": UseKind.DYNAMIC,
-    "f_globals": UseKind.DYNAMIC,
-    "f_locals": UseKind.DYNAMIC,
-    "f_builtins": UseKind.DYNAMIC,
-    "tb_frame": UseKind.DYNAMIC,
-    "gi_frame": UseKind.DYNAMIC,
-    "exec_module": UseKind.DYNAMIC,
-    "load_module": UseKind.DYNAMIC,
+    name: kind
+    for kind, names in {
+        UseKind.NETWORK: """
+            create_connection create_datagram_endpoint create_server create_unix_connection create_unix_server sock_connect
+            sock_sendto getaddrinfo getnameinfo""",
+        UseKind.PROCESS: "subprocess_exec subprocess_shell",
+        UseKind.DYNAMIC: """
+            __subclasses__ __globals__ __builtins__ __code__ __closure__ __self__ f_globals f_locals f_builtins tb_frame
+            gi_frame exec_module load_module""",
+    }.items()
+    for name in names.split()
 }
 """Methods and attributes whose names say what they do, whatever they are asked of."""
 

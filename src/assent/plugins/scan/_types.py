@@ -21,54 +21,40 @@ TEXT_MAX: Final = 400
 ANY: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 _JSON: Final[dict[str, tuple[str, ...]]] = {
-    "bool": ("boolean",),
-    "bytes": ("string",),
-    "datetime.date": ("string",),
-    "datetime.datetime": ("string",),
-    "datetime.time": ("string",),
-    "datetime.timedelta": ("string",),
-    "dict": ("object",),
-    "float": ("number",),
-    "frozenset": ("array",),
-    "int": ("integer",),
-    "list": ("array",),
-    "None": ("null",),
-    "set": ("array",),
-    "str": ("string",),
-    "tuple": ("array",),
-    "uuid.UUID": ("string",),
-    "pathlib.Path": ("string",),
-    "Any": ANY,
-    "object": ANY,
-    "Json": ANY,
-    "assent.spec.types.Email": ("string",),
-    "assent.spec.types.Url": ("string",),
-    "assent.spec.types.Uuid": ("string",),
-    "assent.spec.types.WorkspacePath": ("string",),
-    "assent.spec.types.Duration": ("number", "string"),
-    "assent.spec.types.Size": ("integer", "string"),
-    "assent.spec.types.SecretReference": ("string",),
-    "assent.spec.types.SemVer": ("string",),
-    "assent.spec.types.SecretText": ("string",),
-    "assent.spec.types.SecretJson": ANY,
-    "assent.spec.secret_text.SecretText": ("string",),
+    name: kinds
+    for kinds, names in {
+        ("boolean",): "bool",
+        ("string",): """
+            bytes datetime.date datetime.datetime datetime.time datetime.timedelta str uuid.UUID pathlib.Path
+            assent.spec.types.Email assent.spec.types.Url assent.spec.types.Uuid assent.spec.types.WorkspacePath
+            assent.spec.types.SecretReference assent.spec.types.SemVer assent.spec.types.SecretText
+            assent.spec.secret_text.SecretText""",
+        ("object",): "dict",
+        ("number",): "float",
+        ("array",): "frozenset list set tuple",
+        ("integer",): "int",
+        ("null",): "None",
+        ANY: "Any object Json assent.spec.types.SecretJson",
+        ("number", "string"): "assent.spec.types.Duration",
+        ("integer", "string"): "assent.spec.types.Size",
+    }.items()
+    for name in names.split()
 }
 _SPELLINGS: Final = {
-    "typing.List": "list",
-    "typing.Dict": "dict",
-    "typing.Set": "set",
-    "typing.FrozenSet": "frozenset",
-    "typing.Tuple": "tuple",
-    "typing.Text": "str",
-    "typing.Any": "Any",
-    "collections.abc.Sequence": "list",
-    "typing.Sequence": "list",
-    "collections.abc.Iterable": "list",
-    "collections.abc.Mapping": "dict",
-    "typing.Mapping": "dict",
-    "collections.abc.Set": "set",
-    "assent.errors.Json": "Json",
-    "assent.spec.values.frozen.FrozenJson": "dict",
+    name: modern
+    for modern, names in {
+        "list": """
+            typing.List collections.abc.Sequence typing.Sequence collections.abc.Iterable""",
+        "dict": """
+            typing.Dict collections.abc.Mapping typing.Mapping assent.spec.values.frozen.FrozenJson""",
+        "set": "typing.Set collections.abc.Set",
+        "frozenset": "typing.FrozenSet",
+        "tuple": "typing.Tuple",
+        "str": "typing.Text",
+        "Any": "typing.Any",
+        "Json": "assent.errors.Json",
+    }.items()
+    for name in names.split()
 }
 ENUM_BASES: Final = {
     "enum.StrEnum": "string",

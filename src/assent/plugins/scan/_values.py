@@ -113,7 +113,6 @@ _TEXT_METHODS: Final = frozenset(
     """join lower upper title strip lstrip rstrip removeprefix removesuffix replace split format decode encode swapcase
     casefold""".split()
 )
-_ENUMS: Final = ("Enum", "StrEnum", "IntEnum", "Flag", "IntFlag")
 _OURS: Final = "assent."
 
 

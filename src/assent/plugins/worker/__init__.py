@@ -8,5 +8,3 @@ from assent.plugins.worker._host import WorkerHost
 from assent.plugins.worker._known import KnownRegistrations
 from assent.plugins.worker._needs import Launch, Needs
 from assent.plugins.worker._process import Child
-
-__all__ = ["Child", "KnownRegistrations", "Launch", "Needs", "WorkerHost"]

@@ -54,7 +54,6 @@ class RemoteFiles(Files):
         return self._channel.ask(self._call, op, self._world, *args)
 
     def stat(self, path: str) -> Entry | None:
-        """See `Files.stat`."""
         found = self.ask("files.stat", path)
         if found is None:
             return None
@@ -62,7 +61,6 @@ class RemoteFiles(Files):
         return Entry(EntryKind(kind), size, mode, mtime_ns, links)
 
     def read(self, path: str) -> Iterator[bytes]:
-        """See `Files.read`."""
         return _chunks(self._channel, self._call, self.ask("files.read", path))
 
     def write(
@@ -104,11 +102,9 @@ class RemoteWorld:
 
     @property
     def is_changed(self) -> bool:
-        """See `World.is_changed`."""
         return bool(self._channel.ask(self._call, "world.is_changed", self._number))
 
     def simulate(self) -> RemoteWorld:
-        """See `World.simulate`."""
         number = self._channel.ask(self._call, "world.simulate", self._number)
         return RemoteWorld(
             self._channel,
@@ -127,11 +123,9 @@ class RemoteBlobs:
         self._call = call
 
     def put(self, chunks: Iterable[bytes]) -> str:
-        """See `BlobStore.put`."""
         return str(self._channel.ask(self._call, "blobs.put", _sent(self._channel, self._call, chunks)))
 
     def read(self, digest: str) -> Iterator[bytes]:
-        """See `BlobStore.read`."""
         return _chunks(self._channel, self._call, self._channel.ask(self._call, "blobs.read", digest))
 
 
@@ -176,13 +170,11 @@ class RemoteSurroundings(Surroundings):
         self._call = call
 
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
-        """See `Surroundings.progress`."""
         del context
         whole = None if total is None else float(total)
         self._channel.send(Progress(self._call, float(done), whole, cut(str(message))))
 
     async def secret(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
-        """See `Surroundings.secret`."""
         return await asyncio.to_thread(self.secret_in_thread, context, life, name, fresh=fresh)
 
     def secret_in_thread(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
@@ -194,11 +186,9 @@ class RemoteSurroundings(Surroundings):
 
     # `Any`: whatever holds references, and the same with values in their places.
     async def reveal(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
-        """See `Surroundings.reveal`."""
         return await asyncio.to_thread(self.reveal_in_thread, context, life, value, host)
 
     def reveal_in_thread(self, context: LocalContext, life: CallLife, value: Any, host: str | None) -> Any:
-        """See `Surroundings.reveal_in_thread`."""
         del context, life
         names = names_in(value)
         given: dict[str, str] = self._channel.ask(self._call, "reveal", [*names], host) if names else {}
@@ -331,21 +321,17 @@ class RemoteContext(LocalContext):
         return Snapshot.load(bytes(taken))
 
     def attach(self, chunks: Iterable[bytes]) -> Attachment:
-        """See `LocalContext.attach`."""
         gathered = _sent(self._channel, self._number, chunks)
         blob, size = self._channel.ask(self._number, "attach", gathered)
         return Attachment(str(blob), int(size))
 
     def on_cleanup(self, callback: Callable[[], Any]) -> None:
-        """See `LocalContext.on_cleanup`."""
         self._register("cleanup", callback)
 
     def on_timeout(self, callback: Callable[[], Any]) -> None:
-        """See `LocalContext.on_timeout`."""
         self._register("timeout", callback)
 
     def on_error(self, callback: Callable[[Exception], Any]) -> None:
-        """See `LocalContext.on_error`."""
         self._register("error", callback)
 
     def on_phase_change(self, callback: Callable[[CallPhase, CallPhase], object]) -> None:

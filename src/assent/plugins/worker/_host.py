@@ -11,10 +11,10 @@ from itertools import count
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from assent.invocation import CallPhase, LocalContext, Places, Share
+from assent.invocation import CallPhase, LocalContext, Places, Share, Spawn
 from assent.invocation.context.local import life_of
 from assent.plugins.loading._agreement import require_agreement
-from assent.plugins.ports import LoadedPlugin, Spawn
+from assent.plugins.ports import LoadedPlugin
 from assent.plugins.worker._errors import to_wire
 from assent.plugins.worker._frames import (
     FORWARD_MAX,
@@ -159,13 +159,11 @@ class WorkerHost:
         return LoadedPlugin(slot.plugin, agreed, health, performer.ready)
 
     def unload(self, loaded: LoadedPlugin) -> None:
-        """See `PluginHost.unload`."""
         _, slot = self._slot_of.pop(id(loaded), (None, None))
         if slot is not None and self._loop.is_running:
             self._submit(slot.rest()).result()
 
     def close(self) -> None:
-        """See `PluginHost.close`."""
         if self._loop.is_running:
             self._submit(self._closed()).result()
             self._loop.stop()
@@ -264,13 +262,11 @@ class _Performer:
         self._settling = Places(SETTLING_MAX)
 
     async def ready(self) -> None:
-        """See `Performer.ready`."""
         if self._slot.worker is None:
             await self._host.within(self._slot.running)
 
     @asynccontextmanager
     async def turn(self, context: LocalContext, *, threaded: bool) -> AsyncIterator[None]:
-        """See `Performer.turn`."""
         await self.ready()
         if not threaded:
             yield
@@ -283,7 +279,6 @@ class _Performer:
             places.give_back()
 
     async def part(self, spec: CapabilitySpec, name: str, context: LocalContext, inputs: bytes) -> Done:
-        """See `Performer.part`."""
         n = self._host.number()
         context.cancel.watch(lambda: self._host.post(self._nudge, n))
         return await self._perform(n, "part", spec, name, context, inputs=inputs)
@@ -297,13 +292,11 @@ class _Performer:
         seen: bytes,
         error: WireError | None,
     ) -> None:
-        """See `Performer.hook`."""
         await self._perform(
             self._host.number(), "hook", spec, name, context, inputs=inputs, seen=seen, error=error
         )
 
     async def health(self) -> Done:
-        """See `Performer.health`."""
         begin = Begin(self._host.number(), 0, "health")
 
         async def work() -> Done:
@@ -313,7 +306,6 @@ class _Performer:
         return await self._host.within(work)
 
     def owns(self, context: LocalContext, spec: CapabilitySpec, blobs: tuple[str, ...]) -> bool:
-        """See `Performer.owns`."""
         call = self._host.call_of(context, spec, self._slot.plugin)
         return call.has_put(blobs)
 

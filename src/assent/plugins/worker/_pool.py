@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from assent.errors import AssentError
-from assent.plugins.ports import Spawn
+from assent.invocation import Spawn
 from assent.plugins.worker._needs import Launch, Needs
 from assent.plugins.worker._process import WorkerProcess
 

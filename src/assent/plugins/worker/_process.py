@@ -19,8 +19,7 @@ from itertools import count
 from typing import Any, Final, Protocol
 
 from assent.errors import AssentError, InputError, WorldError
-from assent.invocation import CancelToken, Places
-from assent.plugins.ports import Spawn
+from assent.invocation import CancelToken, Places, Spawn
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.plugins.worker._frames import (
     PROTOCOL,

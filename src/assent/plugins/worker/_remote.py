@@ -86,7 +86,6 @@ class RemoteHandler(Handler):
     reported: Fingerprint = NOT_REPORTED
 
     def fingerprint(self) -> Fingerprint:
-        """See `Handler.fingerprint`."""
         return self.reported
 
 

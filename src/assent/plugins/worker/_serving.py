@@ -26,11 +26,12 @@ from assent.invocation import (
     Prepared,
     Preview,
     Reconciliation,
+    Spawn,
 )
 from assent.invocation.call.threads import for_thread, outlast
 from assent.invocation.hooks.hook import is_async
 from assent.plugins.loading._importing import capabilities_of, health_of, import_plugin
-from assent.plugins.ports import HealthCheck, Spawn
+from assent.plugins.ports import HealthCheck
 from assent.plugins.source._code import PluginCode
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._context import RemoteContext, TellingHandler

@@ -7,8 +7,7 @@ import os
 import sys
 from contextlib import suppress
 
-from assent.invocation import BoundCapability
-from assent.plugins.ports import Spawn
+from assent.invocation import BoundCapability, Spawn
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._serving import Serving
 from assent.sandbox import forbid_programs

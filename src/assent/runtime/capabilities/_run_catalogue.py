@@ -176,22 +176,18 @@ class RunCatalogue:
 
     @property
     def revision(self) -> int:
-        """See `Catalogue.revision`."""
         return self._frozen.revision
 
     def find(self, reference: str) -> BoundCapability:
-        """See `FrozenCatalogue.find`."""
         version = self._pinned.get(reference) if self._pinned else None
         if version is not None:
             return self._frozen.exact(reference.partition("@")[0], version)
         return self._frozen.find(reference)
 
     def pins(self, references: Iterable[str]) -> tuple[str, ...]:
-        """See `FrozenCatalogue.pins`."""
         return self._frozen.pins(references)
 
     def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
-        """See `FrozenCatalogue.exact`."""
         return self._frozen.exact(capability, version, asked)
 
 

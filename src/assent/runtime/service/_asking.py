@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from assent import system
 from assent.journal import Request as OwnerRequest
 from assent.journal import forward
@@ -31,8 +33,13 @@ def to_owner(
     )
 
 
-def ask(request: Request[A], settings: Settings) -> A | None:
-    """What the living owner says; None when there is none, and nobody is started to be asked."""
+def ask(request: Request[A], settings: Settings, *, within_s: float | None = None) -> A | None:
+    """What the living owner says; None when there is none, and nobody is started to be asked.
+
+    `within_s`: what is only good to know is not waited for as long as an owner may be busy.
+    """
     asked = to_owner(request, asker_of(settings))
+    if within_s is not None:
+        asked = replace(asked, silence_s=within_s, patience_s=within_s)
     answer = forward(settings.state, asked, runtime_dir=settings.runtime_dir())
     return None if answer is None else decode_answer(request, answer)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -21,14 +21,18 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
-from assent.spec.events.kinds import Leaf, RunCreated
+from assent.spec.events.kinds import Act, Leaf, RunCreated
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_PEER, BY_PROCESS, identified
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
+from assent.system import SystemClock
 
 Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
+
+TAKEN_UP_MS: Final = 1_000
+"""After this long a run that should move and that nobody drives here is interrupted."""
 
 Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
 
@@ -43,25 +47,37 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
 
 # `Any`: the answer is that of the request's kind.
 async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> Any:
-    """The answer to a request that began a run already, perhaps before an owner ended; None to one that did not.
+    """The answer to a request that began a run or decided about one already, perhaps before an owner ended; None to any other.
 
     `REQUEST_INVALID` where it was somebody else's.
     """
-    if actor.request is None or not isinstance(request, requests.Beginning):
+    found = None if actor.request is None else await _act_of(runtime, request, actor.request)
+    if found is None:
         return None
+    run, by = found
+    if by != str(actor.principal):
+        raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
+    if isinstance(request, requests.OpenSession):
+        return answers.Session(run_id=run)
+    shown = await runtime.show(run)
+    result = shown if shown.status.is_settled else (await runtime.resume(run))[0]
+    return _told(await runtime.undone_or_raise(run, result))
+
+
+async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> tuple[RunId, str] | None:
+    """The run that was begun or decided about in the request of this id, and by whom, as the run's own entries say."""
     journal = runtime.ready.journal
-    for row in await journal.rows("run_requests", {"request": actor.request}, limit=1):
-        run = RunId(str(row["run_id"]))
-        created = next((first.event for first in await journal.events(run, limit=1)), None)
-        if not isinstance(created, RunCreated) or created.request != actor.request:
-            break  # The row is no fact of the record: it decides nothing.
-        if created.principal != str(actor.principal):
-            raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
-        if isinstance(request, requests.OpenSession):
-            return answers.Session(run_id=run)
-        shown = await runtime.show(run)
-        goes_on = not (shown.status.is_finished or shown.status is RunState.NEEDS_ATTENTION)
-        return _told((await runtime.resume(run))[0] if goes_on else shown)
+    if isinstance(request, requests.Beginning):
+        # The row is no fact of the record: it only says where to look.
+        rows = await journal.rows("run_requests", {"request": ident}, limit=1)
+        run, most = next((RunId(str(row["run_id"])) for row in rows), None), 1
+    else:
+        run, most = await runtime.find(request.run) if isinstance(request, Settling) else None, None
+    for leaf in await journal.events(run, limit=most) if run is not None else ():
+        event = leaf.event
+        if isinstance(event, Act) and event.request == ident:
+            assert run is not None  # INVARIANT: its entries were read
+            return run, str(event.principal if isinstance(event, RunCreated) else getattr(event, "by", None))
     return None
 
 
@@ -206,6 +222,11 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
     return msgspec.convert({**health.to_json(), "metrics": runtime.metrics.snapshot()}, answers.Health)
 
 
+async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:
+    del actor
+    return answers.UnderWay(runs=[run for run in request.runs if runtime.drives(RunId(run))])
+
+
 async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: Actor) -> answers.Forgotten:
     del actor  # to fetch a value anew tells nobody anything
     runtime.secrets.forget(request.name)
@@ -214,18 +235,27 @@ async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: A
 
 async def events(runtime: Core, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
     """What the journal of this process makes durable of a run; woken by its writer."""
-    run = await runtime.find(request.run)
+    run, clock = await runtime.find(request.run), SystemClock()
+    undriven_ms: int | None = None
 
     # Each asks the runtime for its journal: it may have been closed since.
     async def read(of: RunId, since: int) -> list[Leaf]:
         return await runtime.ready.journal.events(of, since=since, limit=PAGE)
 
     async def is_settled() -> bool:
+        nonlocal undriven_ms
         row = await get_run(runtime.ready.journal, run)
         state = state_of(row) if row is not None else RunState.FAILED
-        return state.is_settled
+        if not state.is_moving or runtime.drives(run):
+            undriven_ms = None
+            return state.is_settled
+        # This process may have just followed an owner that was killed: whoever resumes the run here has yet to do so.
+        undriven_ms = clock.monotonic_ms() if undriven_ms is None else undriven_ms
+        return clock.monotonic_ms() - undriven_ms >= TAKEN_UP_MS
 
     async def wait(since: int, within_s: float | None) -> None:
+        if undriven_ms is not None:
+            within_s = min(TAKEN_UP_MS / 1000, TAKEN_UP_MS / 1000 if within_s is None else within_s)
         coming = runtime.ready.journal.follow(run, since=since)
         with suppress(TimeoutError, StopAsyncIteration):
             await asyncio.wait_for(anext(coming), within_s)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import msgspec
 
 from assent import engine, invocation
 from assent import journal as ledgers
-from assent.errors import InputError, Json
+from assent.errors import AssentError, InputError, Json
 from assent.journal import PAGE, Begins, OneOf, at_once, leaves_at_once, rows_at_once
 from assent.journal.ports import Cell
-from assent.runtime._find_run import changed_row, find_run, get_run, unknown_run
+from assent.runtime._find_run import changed_row, find_run, get_run, state_of, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
+from assent.runtime.service.requests import UnderWay
 from assent.runtime.settings.effective import Settings
 from assent.spec.ids import CALL_STEP, RunId
 from assent.spec.states import Mode, RunState
@@ -33,19 +34,27 @@ _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 """Where a run stands that nobody drives and that waits for no approval."""
 
 
+Drives: TypeAlias = Callable[[RunId], bool]
+"""Whether a run is driven by this process, which owns the state."""
+
+_ANSWER_S_MAX: Final = 1.0
+"""So long a reader waits for what the owner says of the runs that it drives."""
+
+
 class Reader:
     """Reads the state of a workspace beside a living owner or without one; takes no lock, writes nothing."""
 
-    def __init__(self, settings: Settings, journal: LedgerReader | None) -> None:
+    def __init__(self, settings: Settings, journal: LedgerReader | None, drives: Drives | None) -> None:
         self._settings = settings
         self._journal = journal
+        self._drives = drives
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings) -> Iterator[Self]:
-        """A reader. A workspace in which nothing was recorded yet reads as empty."""
+    def open(cls, settings: Settings, drives: Drives | None = None) -> Iterator[Self]:
+        """A reader; a workspace in which nothing was recorded yet reads as empty. `drives`: the owner reads, and asks nobody."""
         with reading(settings.state) as journal:
-            yield cls(settings, journal)
+            yield cls(settings, journal, drives)
 
     def runs(
         self, *, status: Collection[str] = (), limit: int | None = None, before: str | None = None
@@ -56,7 +65,8 @@ class Reader:
         """
         where: dict[str, Cell | OneOf | Begins] = {}
         if status:
-            where["status"] = OneOf(tuple(self._stored_statuses(status)))
+            # One that should move may be shown as interrupted.
+            where["status"] = OneOf(tuple(_MOVING.union(status) if "interrupted" in status else {*status}))
         after: tuple[Cell, ...] | None = None
         if before is not None:
             after = (at_once(find_run(self._recorded(before), before)),)
@@ -64,32 +74,32 @@ class Reader:
         while self._journal is not None and (limit is None or len(found) < limit):
             page = PAGE if limit is None else min(PAGE, limit - len(found))
             rows = at_once(self._journal.rows("runs", where, after=after, limit=page, newest_first=True))
-            found += self._run_lines(self._journal, rows)
+            lines = self._run_lines(self._journal, rows)
+            found += [line for line in lines if not status or line["status"] in status]
             if len(rows) < page:
                 break
             after = (rows[-1]["run_id"],)
         return found[::-1]
 
-    def _stored_statuses(self, shown: Collection[str]) -> set[str]:
-        is_alive = bool(_MOVING.union({"interrupted"}).intersection(shown)) and self.owner_alive()
-        stored = {
-            status for status in shown if status != "interrupted" and (is_alive or status not in _MOVING)
-        }
-        return stored if is_alive or "interrupted" not in shown else stored | _MOVING
-
     def _run_lines(self, journal: LedgerReader, rows: list[dict[str, Cell]]) -> list[dict[str, Json]]:
         calls = OneOf(tuple(str(row["run_id"]) for row in rows if row["workflow"] is None))
         called = rows_at_once(journal, "steps", {"run_id": calls, "step": CALL_STEP}) if calls.cells else ()
-        capabilities = {row["run_id"]: row["capability"] for row in called}
-        return [self._run_line(row, capabilities) for row in rows]
+        capabilities = {
+            row["run_id"]: row["capability"] or _asked_for(journal, RunId(str(row["run_id"])))
+            for row in called
+        }
+        shown = self._shown_statuses({str(row["run_id"]): str(row["status"]) for row in rows})
+        return [self._run_line(row, shown, capabilities) for row in rows]
 
-    def _run_line(self, row: Mapping[str, Any], called: Mapping[Any, Any]) -> dict[str, Json]:
+    def _run_line(
+        self, row: Mapping[str, Any], shown: Mapping[str, str], called: Mapping[Any, Any]
+    ) -> dict[str, Json]:
         is_call = row["workflow"] is None and row["mode"] == Mode.WORKFLOW
         return {
             "run_id": row["run_id"],
             "workflow": row["workflow"],
             "capability": called.get(row["run_id"]) if is_call else None,
-            "status": self._shown_status(str(row["status"])),
+            "status": shown[row["run_id"]],
             "started_at": _instant_in(row, "started_at_ms"),
             "started_at_ms": row["started_at_ms"],
             "updated_at": _instant_in(row, "updated_at_ms"),
@@ -99,8 +109,25 @@ class Reader:
             "code": row["code"],
         }
 
-    def _shown_status(self, status: str) -> str:
-        return "interrupted" if status in _MOVING and not self.owner_alive() else status
+    def _shown_statuses(self, stored: Mapping[str, str]) -> dict[str, str]:
+        """How each run is shown: as it stands, but `interrupted` where it should move and nobody drives it."""
+        moving = tuple(run for run, status in stored.items() if status in _MOVING)
+        undriven = {*moving}.difference(self._driven(moving)) if moving else ()
+        return {run: "interrupted" if run in undriven else status for run, status in stored.items()}
+
+    def _driven(self, runs: tuple[str, ...]) -> Collection[str]:
+        """Those that the owner drives; all, where it lives and does not say."""
+        if self._drives is not None:
+            return {run for run in runs if self._drives(RunId(run))}
+        if not self.owner_alive():
+            return ()
+        from assent.runtime.service._asking import ask
+
+        try:
+            answer = ask(UnderWay(runs=runs), self._settings, within_s=_ANSWER_S_MAX)
+        except AssentError:
+            return runs
+        return () if answer is None else answer.runs
 
     def owner_alive(self) -> bool:
         """Whether a process owns the state directory now."""
@@ -133,8 +160,9 @@ class Reader:
         """Nothing more comes of the run by itself: it has ended, needs attention, or nobody drives it."""
         assert self._journal is not None  # INVARIANT: the run was found in it
         row = at_once(get_run(self._journal, run))
-        shown = self._shown_status(str(row["status"])) if row is not None else ""
-        return shown not in _MOVING and shown != RunState.WAITING
+        state = state_of(row) if row is not None else RunState.FAILED
+        # A living owner is not asked at each change whether it drives the run: it may do so at any time.
+        return not self.owner_alive() if state.is_moving else state.is_settled
 
     def show(self, run_id: str) -> dict[str, Json]:
         """A run with its events; an unambiguous beginning of its id is enough. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
@@ -151,12 +179,12 @@ class Reader:
             raise changed_row({"run_id": run})  # Nothing was recorded of it.
         head = at_once(journal.head())
         document = at_once(engine.load_json(journal, record.created.document))
-        blueprint = engine.Blueprint.of_document(document) if document is not None else None
+        planned = engine.outline(document) if document is not None else {}
         ledger: dict[str, Json] = {"size": head.size, "root": base64.b64encode(head.root).decode()}
-        shown = at_once(engine.describe_run(record, blueprint, journal, ledger)).to_json()
+        shown = at_once(engine.describe_run(record, planned, journal, ledger)).to_json()
         return {
             **shown,
-            "status": self._shown_status(record.state.value),
+            "status": self._shown_statuses({run: record.state.value})[run],
             "started_at": _instant(record.started_at_ms),
             "started_at_ms": record.started_at_ms,
             "principal": record.created.principal,
@@ -353,6 +381,16 @@ def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
 def _instant(at_ms: Any) -> str:
     moment = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _asked_for(journal: LedgerReader, run: RunId) -> Json:
+    """The capability of a call that was refused before a step knew of it; None where that was erased or is damaged."""
+    try:
+        first = at_once(journal.events(run, limit=1))
+        document = at_once(engine.load_json(journal, getattr(first[0].event, "document", None)))
+    except (AssentError, IndexError):
+        return None  # `show` and `verify` tell what is wrong; the other runs are listed all the same
+    return document["call"]["capability"] if document is not None else None
 
 
 def _instant_in(row: Mapping[str, Any], column: str) -> str:

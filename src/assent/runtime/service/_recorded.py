@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import msgspec
 
 from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
-from assent.runtime.service._reading import Reader, verify_export, verify_proof
+from assent.runtime.service._reading import Drives, Reader, verify_export, verify_proof
 from assent.runtime.settings.effective import Settings
 from assent.spec.ids import RunId
 from assent.system import SystemClock
@@ -18,11 +20,24 @@ from assent.system import SystemClock
 if TYPE_CHECKING:
     from assent.spec.events.kinds import Leaf
 
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is read: the record of a workspace, where it stands beside its owner (no `drives`) or is the owner's own."""
+
+    settings: Settings
+    drives: Drives | None = None
+
+    def reader(self) -> AbstractContextManager[Reader]:
+        """See `Reader.open`."""
+        return Reader.open(self.settings, self.drives)
+
+
 # Nothing here but `_events` waits for anything but a disk, so that a command can carry it out without an event loop.
 
 
-async def _runs(settings: Settings, request: requests.Runs) -> answers.Runs:
-    with Reader.open(settings) as reader:
+async def _runs(record: Record, request: requests.Runs) -> answers.Runs:
+    with record.reader() as reader:
         # One more than is told says whether there are any.
         most = None if request.limit is None else request.limit + 1
         found = reader.runs(status=request.status, limit=most, before=request.before)
@@ -31,64 +46,64 @@ async def _runs(settings: Settings, request: requests.Runs) -> answers.Runs:
     return msgspec.convert({"runs": told, "before": before}, answers.Runs)
 
 
-async def _unfinished(settings: Settings, request: requests.Unfinished) -> answers.Unfinished:
+async def _unfinished(record: Record, request: requests.Unfinished) -> answers.Unfinished:
     del request
-    with Reader.open(settings) as reader:
+    with record.reader() as reader:
         return answers.Unfinished(count=reader.unfinished(), of=reader.count())
 
 
-async def _show(settings: Settings, request: requests.Show) -> answers.ShownRun:
-    with Reader.open(settings) as reader:
+async def _show(record: Record, request: requests.Show) -> answers.ShownRun:
+    with record.reader() as reader:
         return msgspec.convert(reader.show(request.run), answers.ShownRun)
 
 
-async def _approvals(settings: Settings, request: requests.Approvals) -> answers.Approvals:
-    with Reader.open(settings) as reader:
+async def _approvals(record: Record, request: requests.Approvals) -> answers.Approvals:
+    with record.reader() as reader:
         found = reader.approvals(request.run)
     return msgspec.convert({"approvals": found}, answers.Approvals)
 
 
-async def _deliveries(settings: Settings, request: requests.Deliveries) -> answers.Deliveries:
-    with Reader.open(settings) as reader:
+async def _deliveries(record: Record, request: requests.Deliveries) -> answers.Deliveries:
+    with record.reader() as reader:
         found = reader.deliveries(status=request.status, limit=request.limit)
     return msgspec.convert({"deliveries": found}, answers.Deliveries)
 
 
-async def _verify(settings: Settings, request: requests.VerifyLedger) -> answers.Verified:
-    with Reader.open(settings) as reader:
+async def _verify(record: Record, request: requests.VerifyLedger) -> answers.Verified:
+    with record.reader() as reader:
         return msgspec.convert(reader.verify(request.checkpoint, request.key), answers.Verified)
 
 
-async def _prove(settings: Settings, request: requests.Prove) -> answers.Proof:
-    with Reader.open(settings) as reader:
+async def _prove(record: Record, request: requests.Prove) -> answers.Proof:
+    with record.reader() as reader:
         return answers.Proof(seq=request.seq, proof=reader.prove(request.seq))
 
 
-async def _export(settings: Settings, request: requests.Export) -> answers.Exported:
-    if has_ledger(settings.state):
-        seal_ledger(settings.state, settings.key_path)
-    with Reader.open(settings) as reader:
+async def _export(record: Record, request: requests.Export) -> answers.Exported:
+    if has_ledger(record.settings.state):
+        seal_ledger(record.settings.state, record.settings.key_path)
+    with record.reader() as reader:
         written = reader.export(Path(request.base, request.folder))
     return msgspec.convert({"path": request.folder, **written}, answers.Exported)
 
 
-async def _public_key(settings: Settings, request: requests.PublicKey) -> answers.PublicKey:
+async def _public_key(record: Record, request: requests.PublicKey) -> answers.PublicKey:
     del request
-    with Reader.open(settings) as reader:
+    with record.reader() as reader:
         return answers.PublicKey(key=reader.vkey())
 
 
-async def _verify_proof(settings: Settings, request: requests.VerifyProof) -> answers.Proven:
-    del settings  # who checks a proof needs no state of ours
+async def _verify_proof(record: Record, request: requests.VerifyProof) -> answers.Proven:
+    del record  # who checks a proof needs no state of ours
     return msgspec.convert(verify_proof(request.proof, request.key), answers.Proven)
 
 
-async def _verify_export(settings: Settings, request: requests.VerifyExport) -> answers.Verified:
-    del settings
+async def _verify_export(record: Record, request: requests.VerifyExport) -> answers.Verified:
+    del record
     return msgspec.convert(verify_export(Path(request.folder), request.key), answers.Verified)
 
 
-async def _audit_log(settings: Settings, request: requests.AuditLog) -> AsyncIterator[answers.LogLine]:
+async def _audit_log(record: Record, request: requests.AuditLog) -> AsyncIterator[answers.LogLine]:
     from assent.journal import EventFilter
 
     wanted = EventFilter(
@@ -99,24 +114,24 @@ async def _audit_log(settings: Settings, request: requests.AuditLog) -> AsyncIte
         since_ms=request.since_ms,
         kinds=request.kinds,
     )
-    with Reader.open(settings) as reader:
+    with record.reader() as reader:
         for line in reader.audit_log(wanted):
             yield msgspec.convert(line, answers.LogLine)
 
 
-async def _attachment(settings: Settings, request: requests.Attachment) -> AsyncIterator[answers.Chunk]:
-    with Reader.open(settings) as reader:
+async def _attachment(record: Record, request: requests.Attachment) -> AsyncIterator[answers.Chunk]:
+    with record.reader() as reader:
         for data in reader.attachment(request.run, request.digest):
             yield answers.Chunk(data=data)
 
 
-async def _events(settings: Settings, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
+async def _events(record: Record, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
     """Beside whoever drives the run, now or later: woken by what changes in the state directory."""
     from assent.journal.watch import StateWatch
 
     with (
-        StateWatch(settings.state, runtime_dir=settings.runtime_dir()) as watch,
-        Reader.open(settings) as reader,
+        StateWatch(record.settings.state, runtime_dir=record.settings.runtime_dir()) as watch,
+        record.reader() as reader,
     ):
         run = reader.find(request.run)
 

@@ -171,6 +171,12 @@ class Health(Answer, frozen=True, kw_only=True):
     metrics: dict[str, Json]
 
 
+class UnderWay(Answer, frozen=True, kw_only=True):
+    """Those of the runs asked about that the owner drives."""
+
+    runs: list[str]
+
+
 class Forgotten(Answer, frozen=True, kw_only=True):
     """The owner has forgotten a secret's value."""
 

@@ -39,7 +39,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     os_uid: int | None = None
 
 
-RUN_STATUSES: Final = (*(state.value for state in RunState), "interrupted")
+RUN_STATUSES: Final = tuple(state.value for state in RunState)
 """What a run can be shown as."""
 
 NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
@@ -243,6 +243,12 @@ class CancelDelivery(Driving[answers.Delivery], tag="cancel_delivery", frozen=Tr
 
 class Health(Asking[answers.Health | None], tag="health", frozen=True):
     """How the process that owns the state is, and what it has counted."""
+
+
+class UnderWay(Asking[answers.UnderWay | None], tag="under_way", frozen=True):
+    """Which of these runs the owner drives."""
+
+    runs: tuple[str, ...]
 
 
 class ForgetSecret(Asking[answers.Forgotten | None], tag="forget_secret", frozen=True):
@@ -542,7 +548,7 @@ class Attachment(Stream[answers.Chunk], tag="attachment", frozen=True):
 class Events(Stream[answers.RunEvent], tag="events", frozen=True):
     """What happens to a run from its event number `since` on, each event once it is durable, whoever drives the run.
 
-    Ends when nothing more comes of the run by itself (it has ended, needs attention, or nobody drives it), or after `within_ms`.
+    Ends when nothing more comes of the run by itself (it has ended, needs attention, or is interrupted), or after `within_ms`.
     """
 
     run: str

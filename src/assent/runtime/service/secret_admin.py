@@ -287,6 +287,3 @@ def _forget(settings: Settings, name: str) -> bool:
     if not settings.state.is_dir():
         return False
     return ask(ForgetSecret(name=name), settings) is not None
-
-
-__all__ = ["confirm", "listed", "require_name", "rotate", "store", "undo", "users"]

@@ -49,6 +49,7 @@ class Service:
     def __init__(self, settings: Settings, runtime: Core | None = None) -> None:
         self._settings = settings
         self._runtime = runtime
+        self._drives = None if runtime is None else runtime.drives
 
     async def perform(
         self,
@@ -81,7 +82,9 @@ class Service:
         if isinstance(request, Reading):
             from assent.runtime.service import _recorded
 
-            answer = await _function(_recorded, request)(self._settings, request)
+            answer = await _function(_recorded, request)(
+                _recorded.Record(self._settings, self._drives), request
+            )
         elif isinstance(request, Informed):
             from assent.runtime.service import _informed
 
@@ -119,7 +122,7 @@ class Service:
 
             parts = _owning.events(self._runtime, request)  # type: ignore[assignment]  # what `Events` is answered with
         else:
-            parts = _function(_recorded, request)(self._settings, request)
+            parts = _function(_recorded, request)(_recorded.Record(self._settings, self._drives), request)
         return parts
 
     def events(

@@ -47,11 +47,9 @@ class PluginHosts:
         self._launcher: Launcher | None = None
 
     def load(self, plugin: CheckedPlugin) -> LoadedPlugin:
-        """See `PluginHost.load`."""
         return self._host_of(plugin).load(plugin)
 
     def unload(self, loaded: LoadedPlugin) -> None:
-        """See `PluginHost.unload`."""
         self._host_of(loaded.plugin).unload(loaded)
 
     def remember(self) -> None:
@@ -60,7 +58,6 @@ class PluginHosts:
             self._workers.remember()
 
     def close(self) -> None:
-        """See `PluginHost.close`."""
         if self._workers is not None:
             self._workers.close()
         if self._launcher is not None:
@@ -146,11 +143,9 @@ class _Worker:
         self.stderr = child.stderr
 
     def kill(self) -> None:
-        """See `Child.kill`."""
         self._child.kill()
 
     async def wait(self) -> str:
-        """See `Child.wait`."""
         return _told(await self._child.wait())
 
 

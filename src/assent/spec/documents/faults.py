@@ -53,36 +53,27 @@ EXPECTED: Final = "assent_expected"
 
 # What a value must be, by pydantic's name of the fault. The names are part of pydantic's documented interface.
 _MUST_BE: Final[Mapping[str, str]] = {
-    EXPECTED: "{expected}",
-    "string_type": "text",
-    "bytes_type": "bytes",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number that a computer can hold",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "float_parsing": "a number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "set_type": "a list",
-    "frozen_set_type": "a list",
-    "dict_type": "an object",
-    "mapping_type": "an object",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-    "dataclass_type": "an object",
-    "none_required": "null",
-    "literal_error": "{expected}",
-    "enum": "{expected}",
-    "greater_than": "more than {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-    "multiple_of": "a multiple of {multiple_of}",
-    "union_tag_invalid": "one of {expected_tags}",
+    name: words
+    for words, names in {
+        "{expected}": f"{EXPECTED} literal_error enum",
+        "text": "string_type",
+        "bytes": "bytes_type",
+        "a whole number": "int_type int_from_float int_parsing",
+        "a whole number that a computer can hold": "int_parsing_size",
+        "a number": "float_type float_parsing",
+        "a finite number": "finite_number",
+        "true or false": "bool_type bool_parsing",
+        "a list": "list_type tuple_type set_type frozen_set_type",
+        "an object": "dict_type mapping_type model_type model_attributes_type dataclass_type",
+        "null": "none_required",
+        "more than {gt}": "greater_than",
+        "at least {ge}": "greater_than_equal",
+        "less than {lt}": "less_than",
+        "at most {le}": "less_than_equal",
+        "a multiple of {multiple_of}": "multiple_of",
+        "one of {expected_tags}": "union_tag_invalid",
+    }.items()
+    for name in names.split()
 }
 _NOT_TEXT: Final = ("a whole number", "a number", "true or false", "null")
 _reads_as_number: Final = re.compile("[-+]?[0-9.]{1,30}").fullmatch
@@ -459,6 +450,3 @@ def _extra(steps: Steps, holder: object, name: object) -> _Finding:
 def _choices(options: Sequence[object]) -> str:
     shown = [f"'{one}'" if isinstance(one, str) else kind_of(one, shows_values=True) for one in options]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
-
-
-__all__ = ["EXPECTED", "Fault", "Telling", "invalid", "kind_of", "plain_fault"]

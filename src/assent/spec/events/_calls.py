@@ -1,7 +1,5 @@
 """What calls ask for while they run: secrets, and requests through `context.http`."""
 
-from __future__ import annotations
-
 from assent.spec.events._event import Event
 from assent.spec.ids import Commitment, StepKey
 

@@ -1,7 +1,5 @@
 """The events of capabilities: which versions there are, what they are called, and who gets the calls."""
 
-from __future__ import annotations
-
 from assent.spec.events._event import Act, Event
 from assent.spec.ids import Commitment, Fingerprint
 

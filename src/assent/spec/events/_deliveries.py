@@ -1,7 +1,5 @@
 """The events of deliveries. These go on after the run that queued them: their events stand in no run, and name it as `source`."""
 
-from __future__ import annotations
-
 from assent.spec.events._event import Act, Event
 from assent.spec.ids import RunId, StepKey
 

@@ -1,7 +1,5 @@
 """The events of the gate beside its calls: which policy held, what a plan read, what a call may lead to, who was refused."""
 
-from __future__ import annotations
-
 from assent.spec.events._event import Act, Event
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 

@@ -6,8 +6,6 @@ Fields at their default are left out of the leaf, so that a field added later do
 already written.
 """
 
-from __future__ import annotations
-
 from typing import Final, TypeAlias, get_args
 
 import msgspec
@@ -51,8 +49,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
 
     `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`). `catalogue` says how
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
-    `pins` (`reference=version`), which meant another version because a recorded one was not installed. `request` is the id of the
-    request that it began with: the same request, delivered twice, is one run.
+    `pins` (`reference=version`), which meant another version because a recorded one was not installed.
     """
 
     workflow: str | None = None
@@ -66,7 +63,6 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     plan: PlanId | None = None
     catalogue: int | None = None
     pins: tuple[str, ...] = ()
-    request: str | None = None
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
@@ -446,68 +442,20 @@ class PayloadErased(Act, frozen=True, kw_only=True, tag="payload.erased"):
 
 
 AnyEvent: TypeAlias = (
-    RunCreated
-    | RunRecovered
-    | CancelRequested
-    | RollbackStarted
-    | RunSucceeded
-    | RunFailed
-    | RunRolledBack
-    | RunCancelled
-    | RunNeedsAttention
-    | UndoRequested
-    | UndoStarted
-    | UndoRefused
-    | RunUndone
-    | RunDoubted
-    | RunErased
-    | SessionClosed
-    | StepAdded
-    | StepsExpanded
-    | StepStarted
-    | StepResumed
-    | StepDenied
-    | StepSkipped
-    | StepSucceeded
-    | AttemptFailed
-    | StepFailed
-    | StepUnsettled
-    | StepReconciled
-    | StepInDoubt
-    | StepResolved
-    | ApprovalRequested
-    | ApprovalGranted
-    | ApprovalRejected
-    | ApprovalVoided
-    | CompensationStarted
-    | StepCompensated
-    | CompensationFailed
-    | ReleaseRegistered
-    | CapabilityRegistered
-    | CapabilityLabelled
-    | CapabilityUnlabelled
-    | CapabilityActivated
-    | CapabilitySwitched
-    | CapabilityRetired
-    | SecretAccessed
-    | HttpRequested
-    | HttpAnswered
-    | DeliveryAttempted
-    | DeliveryEnded
-    | DeliveryRetried
-    | PolicyRecorded
-    | PlanRead
-    | ConsequenceDecided
-    | ConsequenceChecked
-    | ApprovalRefused
-    | IdentityRefused
-    | KeyCreated
-    | KeyRevoked
-    | LedgerCreated
-    | LedgerRecovered
-    | TailAccepted
-    | PayloadErased
-)
+    RunCreated | RunRecovered | CancelRequested | RollbackStarted | RunSucceeded | RunFailed | RunRolledBack
+    | RunCancelled | RunNeedsAttention | UndoRequested | UndoStarted | UndoRefused | RunUndone | RunDoubted
+    | RunErased | SessionClosed
+    | StepAdded | StepsExpanded | StepStarted | StepResumed | StepDenied | StepSkipped | StepSucceeded
+    | AttemptFailed | StepFailed | StepUnsettled | StepReconciled | StepInDoubt | StepResolved
+    | ApprovalRequested | ApprovalGranted | ApprovalRejected | ApprovalVoided
+    | CompensationStarted | StepCompensated | CompensationFailed
+    | ReleaseRegistered | CapabilityRegistered | CapabilityLabelled | CapabilityUnlabelled
+    | CapabilityActivated | CapabilitySwitched | CapabilityRetired
+    | SecretAccessed | HttpRequested | HttpAnswered | DeliveryAttempted | DeliveryEnded | DeliveryRetried
+    | PolicyRecorded | PlanRead | ConsequenceDecided | ConsequenceChecked | ApprovalRefused | IdentityRefused
+    | KeyCreated | KeyRevoked
+    | LedgerCreated | LedgerRecovered | TailAccepted | PayloadErased
+)  # fmt: skip
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)
@@ -523,20 +471,10 @@ def _bind_commitment_fields() -> None:
 _bind_commitment_fields()
 
 
-_SEALED: Final = frozenset(
-    {
-        RunSucceeded,
-        RunFailed,
-        RunRolledBack,
-        RunCancelled,
-        RunUndone,
-        RunNeedsAttention,
-        LedgerCreated,
-        LedgerRecovered,
-        TailAccepted,
-        PayloadErased,
-    }
-)
+_SEALED: Final = frozenset({
+    RunSucceeded, RunFailed, RunRolledBack, RunCancelled, RunUndone, RunNeedsAttention, LedgerCreated,
+    LedgerRecovered, TailAccepted, PayloadErased,
+})  # fmt: skip
 
 
 def is_sealed(event: Event) -> bool:
@@ -634,85 +572,3 @@ def placed(stored: StoredLeaf, seq: int, n: int | None = None) -> Leaf:
         n=n if stored.run is None else stored.n,
         event=stored.event,
     )
-
-
-__all__ = [
-    "EVENT_TYPES",
-    "LEAF_VERSION",
-    "LEDGER_STREAM",
-    "Act",
-    "AnyEvent",
-    "ApprovalGranted",
-    "ApprovalRefused",
-    "ApprovalRejected",
-    "ApprovalRequested",
-    "ApprovalVoided",
-    "AttemptFailed",
-    "CancelRequested",
-    "CapabilityActivated",
-    "CapabilityLabelled",
-    "CapabilityRegistered",
-    "CapabilityRetired",
-    "CapabilitySwitched",
-    "CapabilityUnlabelled",
-    "CompensationFailed",
-    "CompensationStarted",
-    "ConsequenceChecked",
-    "ConsequenceDecided",
-    "DeliveryAttempted",
-    "DeliveryEnded",
-    "DeliveryRetried",
-    "Event",
-    "HttpAnswered",
-    "HttpRequested",
-    "IdentityRefused",
-    "KeyCreated",
-    "KeyRevoked",
-    "Leaf",
-    "LedgerCreated",
-    "LedgerRecovered",
-    "PayloadErased",
-    "PlanRead",
-    "PolicyRecorded",
-    "ReleaseRegistered",
-    "RollbackStarted",
-    "RunCancelled",
-    "RunCreated",
-    "RunDoubted",
-    "RunErased",
-    "RunFailed",
-    "RunNeedsAttention",
-    "RunRecovered",
-    "RunRolledBack",
-    "RunSucceeded",
-    "RunUndone",
-    "SecretAccessed",
-    "SessionClosed",
-    "StepAdded",
-    "StepCompensated",
-    "StepDenied",
-    "StepFailed",
-    "StepInDoubt",
-    "StepReconciled",
-    "StepResolved",
-    "StepResumed",
-    "StepSkipped",
-    "StepStarted",
-    "StepSucceeded",
-    "StepUnsettled",
-    "StepsExpanded",
-    "StoredLeaf",
-    "StoredLeaf1",
-    "StoredLeaf2",
-    "TailAccepted",
-    "UndoRefused",
-    "UndoRequested",
-    "UndoStarted",
-    "Who",
-    "decode_leaf",
-    "decode_stored",
-    "encode_stored",
-    "fields_naming",
-    "is_sealed",
-    "placed",
-]

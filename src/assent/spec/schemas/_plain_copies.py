@@ -195,6 +195,3 @@ def _flat(value: Any) -> Any:
 def _require(holds: bool) -> None:  # noqa: FBT001  # an assertion about a type, and the one argument there is
     if not holds:
         raise _UnknownError
-
-
-__all__ = ["copier", "flat_reader"]

@@ -196,6 +196,3 @@ def _require_linear(core: object) -> None:
 def _named(pattern: object) -> str:
     text = getattr(pattern, "pattern", pattern)
     return f": `{text}`" if isinstance(text, str) else ""
-
-
-__all__ = ["compile_schema", "completed", "schema_of", "takes_more"]

@@ -284,15 +284,3 @@ def _no_constant(text: str) -> NoReturn:
 _STRICT_DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_unique_members, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant
 )
-
-__all__ = [
-    "DEPTH_MAX",
-    "INTEGER_MAX",
-    "SALT_BYTES",
-    "canonical_json",
-    "commit",
-    "fingerprint",
-    "parse_json",
-    "require_json",
-    "require_leaf_profile",
-]

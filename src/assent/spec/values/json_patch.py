@@ -334,16 +334,3 @@ def _escaped(part: str) -> str:
 
 def _parts(text: str) -> Pointer:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
-
-
-__all__ = [
-    "COPIED_MAX",
-    "OPERATIONS_MAX",
-    "Operation",
-    "apply",
-    "copied",
-    "diff",
-    "is_equal",
-    "parse_pointer",
-    "pointer",
-]

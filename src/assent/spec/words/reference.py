@@ -36,7 +36,6 @@ RESERVED_LABELS: Final = frozenset({"latest", "x"})
 """`latest` is written by leaving the version out, and `x` is a wildcard; neither may be a label."""
 
 FINGERPRINT_PREFIX: Final = "sha256:"
-FINGERPRINT_DIGITS_MIN: Final = 8
 
 _HEX: Final = re.compile(r"[0-9a-f]{8,64}\Z")
 _UNIX: Final = re.compile(r"[0-9]{10,16}\Z")

@@ -7,8 +7,6 @@ from assent.spec.language.template import Name
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow._workflow_parse import Draft, StepDraft, Use
 
-__all__ = ["check_graph", "check_references"]
-
 
 def check_graph(steps: list[StepDraft], faults: Faults) -> None:
     """Record two steps of one name (an inlined one may meet another's) and the first cycle."""

@@ -16,21 +16,13 @@ from assent.errors import InputError, Json
 from assent.spec.documents.document import Document, load_yaml
 from assent.spec.documents.sections import Faults
 from assent.spec.ids import Fingerprint
-from assent.spec.language.template import Condition, Reference, Template
+from assent.spec.language.template import Template
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.values.canonical import canonical_json, fingerprint, parse_json
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow import inputs as declared
-from assent.spec.workflow._steps import (
-    ApprovalSpec,
-    Backoff,
-    CompensationCall,
-    Metadata,
-    Place,
-    Retry,
-    StepSpec,
-)
-from assent.spec.workflow.inputs import InputSpec, read_argument
+from assent.spec.workflow._steps import Metadata, Place, Retry, StepSpec
+from assent.spec.workflow.inputs import InputSpec
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec
@@ -275,25 +267,3 @@ def _refers(schema: object) -> bool:
     if isinstance(schema, Mapping):
         return "$ref" in schema or "$dynamicRef" in schema or any(_refers(part) for part in schema.values())
     return isinstance(schema, list | tuple) and any(_refers(part) for part in schema)
-
-
-__all__ = [
-    "ApprovalSpec",
-    "Backoff",
-    "Capabilities",
-    "CompensationCall",
-    "Condition",
-    "InputSpec",
-    "Metadata",
-    "Place",
-    "Reference",
-    "Resolve",
-    "Retry",
-    "StepSpec",
-    "Template",
-    "WorkflowSpec",
-    "bind_inputs",
-    "capabilities_of",
-    "check_capabilities",
-    "read_argument",
-]

@@ -125,6 +125,3 @@ def _fault(where: str, inputs: list[Name]) -> Fault:
         "message": f"{told} must be {expected}, and not the value itself: it goes into `{where}`",
         "hint": STORE_IT,
     }
-
-
-__all__ = ["SecretStep", "require_secret_references", "secret_steps"]

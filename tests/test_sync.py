@@ -84,6 +84,21 @@ def test_it_has_every_method_of_the_awaited_one() -> None:
     assert awaited - inside <= set(dir(sync.Runtime))
 
 
+def test_its_versions_and_deliveries_wait_too(tmp_path: Path) -> None:
+    """Of an owner and of a client."""
+    with sync.Runtime.open(tmp_path) as owner, sync.Runtime.open(tmp_path) as client:
+        for rt in (owner, client):
+            assert rt.versions.label("io.fs.write_file@1.0.0", "stable").version == "1.0.0"
+            assert {change.label for change in rt.versions.label_history("io.fs.write_file")} == {"stable"}
+            assert rt.versions.status("io.fs.write_file", "1.0.0").labels == ("stable",)
+            assert rt.versions.diff("io.fs.write_file", "1.0.0", "stable").changes == ()
+            assert rt.versions.unlabel("io.fs.write_file", "stable") is True
+            assert rt.deliveries.list() == []
+            with pytest.raises(AssentError) as refused:
+                rt.deliveries.cancel("msg_nothing")
+            assert refused.value.code == "DELIVERY_UNKNOWN"
+
+
 def test_ctrl_c_ends_the_waiting_and_the_run_can_be_resumed(tmp_path: Path) -> None:
     """`KeyboardInterrupt` is raised where the program waits; leaving the `with` stops the run where it is."""
     program = """

@@ -136,6 +136,8 @@ def _changes(tree: ast.AST) -> Iterator[tuple[str, ast.expr, ast.expr]]:
 def _below(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assert | ast.JoinedStr):
         return  # An assertion says what can't be otherwise: to switch it off changes nothing.
+    if isinstance(node, ast.keyword) and node.arg == "strict":
+        return  # So does a `zip` of two that are equally long.
     if isinstance(node, ast.If | ast.IfExp | ast.While) and not _is_constant(node.test):
         yield node.test, ast.Constant(value=False)
         if not isinstance(node, ast.While):

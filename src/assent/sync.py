@@ -12,32 +12,57 @@ Ctrl-C ends the waiting: a run that was under way goes on until the `with` ends,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from functools import wraps
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from assent.engine import RunResult
 from assent.errors import Json
-from assent.invocation import Hook
 from assent.policy import PolicyEngine
 from assent.runtime import Runtime as AsyncRuntime
 from assent.runtime import Session as AsyncSession
+from assent.runtime.capabilities._versions import Versions as AsyncVersions
+from assent.runtime.runs._deliveries import Deliveries as AsyncDeliveries
 from assent.runtime.service.answers import RunEvent
+from assent.spec.ids import RunId
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _Waiting(Protocol):
+    """What stands for an awaited object: its methods are carried out in the runtime's loop, and waited for."""
+
+    @property
+    def _awaited(self) -> object: ...
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T: ...
+
+
 def _waited(
-    method: Callable[Concatenate[AsyncRuntime, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Runtime, P], T]:
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[_Waiting, P], T]:
     @wraps(method)
-    def wait(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._wait(method(self.runtime, *args, **kwargs))  # a part of the class
+    def wait(self: _Waiting, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        work: Coroutine[Any, Any, T] = getattr(self._awaited, method.__name__)(*args, **kwargs)
+        return self._wait(work)
+
+    return wait
+
+
+def _looked(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[_Waiting, P], T]:
+    """The same of a method that is not awaited."""
+
+    @wraps(method)
+    def wait(self: _Waiting, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def look() -> T:
+            found: T = getattr(self._awaited, method.__name__)(*args, **kwargs)
+            return found
+
+        return self._wait(look())
 
     return wait
 
@@ -47,7 +72,9 @@ class Runtime:
 
     def __init__(self, runtime: AsyncRuntime) -> None:
         """See `open`."""
-        self.runtime = runtime
+        self.runtime = self._awaited = runtime
+        self.versions = Versions(runtime.versions, self._wait)
+        self.deliveries = Deliveries(runtime.deliveries, self._wait)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
 
@@ -123,7 +150,8 @@ class Runtime:
 
     def session(self, *, principal: str | None = None, environment: str | None = None) -> Session:
         """A run whose steps arrive one at a time."""
-        return Session(self, self._wait(self.runtime.session(principal=principal, environment=environment)))
+        opened = self._wait(self.runtime.session(principal=principal, environment=environment))
+        return Session(opened, self._wait)
 
     def events(self, run: str, since: int = 0) -> Iterator[RunEvent]:
         """What happens to a run, each event once it is durable; waits for those to come."""
@@ -136,27 +164,46 @@ class Runtime:
             yield event
 
 
-class Session:
+class _Part:
+    """A part of the runtime whose methods wait."""
+
+    def __init__(self, awaited: object, wait: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._awaited = awaited
+        self._wait = wait
+
+
+class Session(_Part):
     """A session whose methods wait."""
 
-    def __init__(self, runtime: Runtime, session: AsyncSession) -> None:
-        self._runtime = runtime
-        self._session = session
-        self.run_id = session.run_id
+    @property
+    def run_id(self) -> RunId:
+        """The session's run."""
+        assert isinstance(self._awaited, AsyncSession)
+        return self._awaited.run_id
 
-    def call(
-        self, capability: str, parameters: Mapping[str, Json] | None = None, *, hooks: Iterable[Hook] = ()
-    ) -> RunResult:
-        """Add a step and wait for its outcome, or until it waits for a person; the session with this step alone."""
-        return self._runtime._wait(self._session.call(capability, parameters, hooks=hooks))  # noqa: SLF001
-
-    def close(self) -> RunResult:
-        """No more steps: the session succeeds once all are settled, and can be undone."""
-        return self._runtime._wait(self._session.close())  # noqa: SLF001
-
-    def cancel(self) -> RunResult:
-        """Take back everything the session did."""
-        return self._runtime._wait(self._session.cancel())  # noqa: SLF001
+    call = _waited(AsyncSession.call)
+    close = _waited(AsyncSession.close)
+    cancel = _waited(AsyncSession.cancel)
 
 
-__all__ = ["Runtime", "Session"]
+class Versions(_Part):
+    """What a runtime knows of versions, and the changes that it makes."""
+
+    history = _looked(AsyncVersions.history)
+    label_history = _looked(AsyncVersions.label_history)
+    status = _looked(AsyncVersions.status)
+    diff = _looked(AsyncVersions.diff)
+    label = _waited(AsyncVersions.label)
+    unlabel = _waited(AsyncVersions.unlabel)
+    retire = _waited(AsyncVersions.retire)
+
+
+class Deliveries(_Part):
+    """Webhooks on their way and those that have ended."""
+
+    list = _looked(AsyncDeliveries.list)
+    retry = _waited(AsyncDeliveries.retry)
+    cancel = _waited(AsyncDeliveries.cancel)
+
+
+__all__ = ["Deliveries", "Runtime", "Session", "Versions"]

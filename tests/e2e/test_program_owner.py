@@ -30,9 +30,15 @@ def greet(name: str) -> str:
     "Greet somebody."
     return f"hello {name}"
 
+@capability("shop.enter", operation="READ", risk="LOW", secrets=["shop/door"])
+def enter() -> str:
+    "Enter the shop."
+    return "inside"
+
 async def main():
     rt = Runtime.open()
     rt.register(greet)
+    rt.register(enter)
     async with rt:
         print("open", file=sys.stderr)
         block = int(sys.argv[1])
@@ -126,6 +132,15 @@ def test_a_terminal_asks_about_and_calls_what_only_the_program_has(terminals: Te
     assert terminals.answer("call", "shop.greet", "name=7")["outputs"] == "hello 7"
     assert terminals.answer("policy", "explain", "shop.greet", "name=7")["complete"] is True
     assert terminals.answer("capability", "show", "shop.greet")["description"] == "Greet somebody."
+    terminals.write(
+        "greets.yaml", "name: greets\nsteps: [{name: it, capability: shop.greet, inputs: {name: ann}}]\n"
+    )
+    planned = terminals.answer("plan", "greets.yaml")
+    assert [step["capability"] for step in planned["steps"]] == ["shop.greet"]
+    ran = terminals.answer("run", planned["plan_id"])
+    assert (ran["status"], ran["steps"][0]["output"]) == ("succeeded", "hello ann")
+    assert terminals.answer("secrets", "who-uses", "shop/door")["specs"] == ["shop.enter"]
+    assert [one["name"] for one in terminals.answer("secrets", "list")] == ["shop/door"]
     for words, code in ((("shop.greet", "nme=7"), "INPUT_UNKNOWN"), (("shop.none",), "CAPABILITY_UNKNOWN")):
         for command in (("call",), ("policy", "explain")):
             refused = terminals.type(*command, *words, "--json")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from assent.errors import InputError
-from assent.policy import PolicyEngine, load_cases, run_cases
+from assent.policy import PolicyContext, PolicyEngine, load_cases, run_cases
 from assent.spec.capability import OperationType, RiskLevel, create_delete_capability
+from assent.spec.principal import Principal
+from assent.spec.states import Mode
 
 POLICY = PolicyEngine.load(
     "version: 1\nrules:\n"
@@ -51,6 +53,50 @@ def test_given_is_completed_from_the_registered_capability() -> None:
     assert unknown.context.risk_level is RiskLevel.HIGH
 
 
+def test_everything_that_a_case_gives_is_asked_about() -> None:
+    spec = create_delete_capability("io.fs.delete", labels={"fs"}, version="2.1.0")
+    whole, bare = load_cases(
+        "cases:\n"
+        "  - given:\n      {capability: io.fs.delete, version: 9.9.9, operation_type: READ, risk_level: LOW, labels: [mine],\n"
+        "       requires_approval: false, inputs: {a: 1}, workflow: w, environment: e, roles: ops,\n"
+        "       run: {id: r, mode: session, labels: [seen]}, now: '1970-01-01T00:00:01Z'}\n    expect: DENY\n"
+        "  - {given: {capability: io.fs.delete}, expect: DENY}\n",
+        capabilities={spec.id: spec},
+    )
+    asked = PolicyContext(
+        principal=Principal.parse("user:somebody", roles=frozenset({"ops"})),
+        capability="io.fs.delete",
+        version="9.9.9",
+        operation_type=OperationType.READ,
+        risk_level=RiskLevel.LOW,
+        labels=frozenset({"mine"}),
+        inputs={"a": 1},
+        workflow="w",
+        environment="e",
+        run_id="r",
+        mode=Mode.SESSION,
+        run_labels=frozenset({"seen"}),
+        now_ms=1000,
+    )
+    assert whole.context == asked
+    assert (bare.context.version, bare.context.now_ms) == ("2.1.0", 0)
+
+
+def test_a_case_is_held_to_the_code_it_names() -> None:
+    (result,) = run_cases(
+        POLICY, load_cases("cases: [{given: {capability: a.c, now: 0}, expect: DENY, code: POLICY_ERROR}]")
+    )
+    assert result.fault == "expected code `POLICY_ERROR`, got `POLICY_DENIED`"
+
+
+def test_a_file_has_as_many_cases_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assent.policy._cases.CASES_MAX", 2)
+    one = "{given: {capability: a.b}, expect: DENY}"
+    assert len(load_cases(f"cases: [{one}, {one}]")) == 2
+    with pytest.raises(InputError, match="3 cases are more than 2"):
+        load_cases(f"cases: [{one}, {one}, {one}]")
+
+
 def test_who_began_the_run_is_the_principal_unless_a_case_says_otherwise() -> None:
     cases = load_cases(
         "cases:\n"
@@ -63,6 +109,7 @@ def test_who_began_the_run_is_the_principal_unless_a_case_says_otherwise() -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("cases: [{given: {capability: a.b, now: [1]}, expect: DENY}]", "`[1]` is no time"),
         ("cases: []", "no cases"),
         ("- 1", "object"),
         ("version: 2\ncases: [{}]", "version `2`"),
@@ -90,3 +137,25 @@ def test_broken_case_is_refused_with_its_place(text: str, message: str) -> None:
     assert caught.value.code == "POLICY_CASES_INVALID"
     assert message in caught.value.message
     assert (caught.value.path or "").startswith("c.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ("version: 1\ncase: [1]", "c.yaml:2:1", "did you mean `cases`?"),
+        ("cases: [{given: {capability: a.b, run: {x: 1}}, expect: DENY}]", "c.yaml:1:41", "known here: "),
+        (
+            "cases:\n- given:\n    capability: a.b\n    risk_level: X\n  expect: DENY",
+            "c.yaml:4:17",
+            "one of: ",
+        ),
+        ("cases:\n- given:\n    capability: a.b\n    principal: b\n  expect: DENY", "c.yaml:3:5", ""),
+    ],
+)
+def test_a_fault_is_told_where_it_stands_and_with_what_is_known_there(
+    text: str, place: str, hint: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load_cases(text, source="c.yaml")
+    assert caught.value.path == place
+    assert hint in (caught.value.hint or "")

@@ -63,6 +63,15 @@ def test_context_of_a_capability_takes_its_facts_from_the_spec() -> None:
     assert (asked.workflow, asked.environment, asked.now_ms) == ("w", "", 5)
 
 
+def test_sets_may_be_given_as_any_collection_and_facts_are_only_those_asked_for() -> None:
+    asked = context(labels=["a"], run_labels=["b"])
+    assert (asked.labels, asked.run_labels) == (frozenset("a"), frozenset("b"))
+    assert asked.facts(["run", "unknown"]).keys() == {"run"}
+    spec = create_delete_capability("io.fs.delete")
+    asked = PolicyContext.of(spec, Principal.parse("agent:a"), {}, environment="prod")
+    assert (asked.workflow, asked.environment) == ("", "prod")
+
+
 def test_risk_may_be_raised_and_never_lowered() -> None:
     spec = create_write_capability("io.fs.write_file")
     alice = Principal.parse("user:alice")

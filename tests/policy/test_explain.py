@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
 
 from tests.support.policy import context, engine
 
@@ -36,14 +39,27 @@ def test_nearest_rule_is_the_earlier_one_with_another_answer_and_the_least_missi
     assert engine({}).explain(context()).nearest is None
 
 
-def test_nearest_rule_of_a_default_denial() -> None:
-    found = engine(
-        {"id": "a", "when": {"capability": "x.y", "risk_level": "HIGH"}},
-        {"id": "b", "when": {"workflow": "w"}},
-    )
-    nearest = found.explain(context()).nearest
-    assert nearest is not None
-    assert nearest.rule == "b"
+@pytest.mark.parametrize(
+    ("rules", "nearest"),
+    [
+        ([{"when": {"capability": "x.y", "risk_level": "HIGH"}}, {"when": {"workflow": "w"}}], "r1"),
+        ([{"when": {"workflow": "w"}}, {"when": {"environment": "e"}}], "r0"),
+        ([{"when": {"workflow": "w"}}, {"when": {"environment": "e", "workflow": "w"}}], "r0"),
+        (
+            [
+                {"when": {"workflow": "w"}, "decision": "DENY"},
+                {"when": {"workflow": "w", "environment": "e"}},
+            ],
+            "r1",
+        ),
+    ],
+)
+def test_nearest_of_a_default_denial_is_the_first_other_answer_that_lacks_least(
+    rules: list[dict[str, Any]], nearest: str
+) -> None:
+    found = engine(*rules).explain(context()).nearest
+    assert found is not None
+    assert found.rule == nearest
 
 
 def test_error_is_explained_as_neither_true_nor_false() -> None:
@@ -60,3 +76,16 @@ def test_json_says_what_decided_and_what_was_nearest() -> None:
     assert json.loads(json.dumps(data)) == data
     assert (data["decision"], data["rule"], data["code"]) == ("DENY", "agents", "POLICY_DENIED")
     assert all(told in json.dumps(data) for told in ("agents wait", "prod-only", '"small"'))
+    assert data["nearest"] == {"rule": "small", "effect": "ALLOW", "missing": ["`inputs.size < 10` is false"]}
+    assert data["approvers"] is None
+    asks = engine({"decision": "REQUIRE_APPROVAL", "approvers": {"roles": ["b"]}}).explain(context())
+    assert asks.decision.approvers is not None
+    assert asks.to_json()["approvers"] == asks.decision.approvers.to_json()
+    assert asks.to_json()["nearest"] is None
+
+
+def test_a_trace_is_equal_to_the_same_list_and_to_nothing_else() -> None:
+    trace = POLICY.decide(context("agent:bot", inputs={"size": 50})).trace
+    assert trace == tuple(trace)
+    other: object = 5
+    assert trace != other

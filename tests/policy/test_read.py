@@ -28,7 +28,7 @@ def refused(text: str) -> InputError:
         ("version: 1\nrules: {}", "p.yaml:2:8", "must be a list", None),
         ("version: 1\nrules: [x]", "p.yaml:2:9", "must be an object", None),
         ("version: 1\ndefault: deny", "p.yaml:2:10", "`deny` is no decision", "did you mean `DENY`?"),
-        ("version: 1\nrules:\n  - decision: ALLOW", "p.yaml:3:5", "needs `id`", None),
+        ("version: 1\nrules:\n  - decision: ALLOW", "p.yaml:3:5", "needs `id`", "recorded with the id"),
         ("version: 1\nrules:\n  - id: a", "p.yaml:3:5", "needs `decision`", "REQUIRE_APPROVAL"),
         (
             "version: 1\nrules:\n  - {id: a, decision: PERMIT}",
@@ -169,6 +169,8 @@ def test_all_faults_are_told_at_once() -> None:
         "p.yaml:5:4",
     ]
     assert "and 4 more" in error.message
+    for one in ("{id: a, decision: x}", "{id: a}"):
+        assert "more)" not in refused(f"version: 1\nrules: [{one}]").message
 
 
 def test_data_from_a_program_gets_dotted_places() -> None:
@@ -188,9 +190,11 @@ def test_a_file_that_is_no_yaml_is_an_invalid_policy(text: str, cause: str) -> N
     assert (error.path or "").startswith("p.yaml:")
 
 
-def test_too_many_rules_are_refused() -> None:
-    rules = "".join(f"- {{id: r{i}, decision: DENY}}\n" for i in range(10_001))
-    assert "more than 10000" in refused(f"version: 1\nrules:\n{rules}").message
+def test_a_policy_has_as_many_rules_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assent.policy._read.RULES_MAX", 2)
+    rules = [f"- {{id: r{i}, decision: DENY}}\n" for i in range(3)]
+    assert len(PolicyEngine.load(f"version: 1\nrules:\n{''.join(rules[:2])}").policy.rules) == 2
+    assert "3 rules are more than 2" in refused(f"version: 1\nrules:\n{''.join(rules)}").message
 
 
 def test_yaml_booleans_are_conditions_too() -> None:

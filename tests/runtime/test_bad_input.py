@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assent import Runtime
+from assent import Runtime, sync
 from assent.errors import InputError
 from assent.runtime.runs._loading import sibling_reader
 from tests.support.bodies import Place, put, workflow
@@ -184,3 +185,50 @@ async def test_what_is_no_json_object_calls_nothing(
         assert refused.value.code == (code if code == "JSON_INVALID" else "INPUT_INVALID")
         assert len((await session.close()).steps) == 0
         assert await owner.unfinished() == []
+
+
+WRONG: list[tuple[str, tuple[Any, ...], str]] = [
+    ("show", (5,), "run"),
+    ("resume", (5,), "run"),
+    ("call", (5, {}), "capability"),
+    ("call", ("sys.noop", {}, {"environment": 5}), "environment"),
+    ("run", (5,), "workflow"),
+    ("undo", (None,), "run"),
+    ("undo", ("run_1", {"partial": "no"}), "partial"),
+    ("resolve", ("run_1", "a", "bogus"), "resolution"),
+    ("resolve", ("run_1", None, "happened"), "step"),
+    ("resolve", ("run_1", "a", "happened", {"output": float("nan")}), ""),
+    ("approve", (b"run_1",), "run"),
+    ("reject", ("run_1", {"reason": None}), "reason"),
+    ("cancel", ("\ud800",), "run"),
+    ("erase", ({},), "run"),
+    ("wait", (5,), "run"),
+    ("runs", ({"status": 5},), "status"),
+    ("runs", ({"limit": 1.5},), "limit"),
+    ("snapshot", (None,), "run"),
+    ("replay", (5,), "run"),
+    ("explain", (None,), "capability"),
+    ("explain", ("sys.noop", {}, {"risk_level": "SOME"}), "risk_level"),
+    ("plan", (5,), "workflow"),
+    ("session", ({"environment": 1},), "environment"),
+    ("versions.label", (5, "stable"), "reference"),
+    ("versions.retire", ("sys.noop@1.0.0", {"dry_run": 1}), "dry_run"),
+    ("deliveries.retry", (5,), "delivery"),
+]
+
+
+@pytest.mark.parametrize("who", ["owner", "client"])
+def test_an_argument_of_a_wrong_type_is_refused_alike(tmp_path: Path, who: str) -> None:
+    """By the owner and by a client, awaited or waited for: the same code, place and hint, and nothing is journaled."""
+    with sync.Runtime.open(tmp_path) as owner, sync.Runtime.open(tmp_path) as client:
+        before = digest_of(tmp_path)
+        for name, given, path in WRONG:
+            how = given[-1] if isinstance(given[-1], dict) and given[-1] else {}
+            with pytest.raises(InputError) as refused:
+                attrgetter(name)(owner if who == "owner" else client)(*given[: len(given) - bool(how)], **how)
+            error = refused.value
+            assert (error.code, error.path) == ("INPUT_INVALID" if path else "JSON_INVALID", path or None), (
+                name
+            )
+            assert error.hint or not path
+        assert digest_of(tmp_path) == before

@@ -12,8 +12,14 @@ import pytest
 
 from assent.errors import InputError, Json
 from assent.invocation import hide_in_error
-from assent.secrets._needles import AUTOMATON_NEEDLES, LOOPED_MAX
-from assent.secrets.redaction import Redactor
+from assent.secrets._needles import (
+    AUTOMATON_NEEDLES,
+    ENCODED_BYTES_MIN,
+    FORM_CHARACTERS_MIN,
+    LOOPED_MAX,
+    RUN_MIN,
+)
+from assent.secrets.redaction import ENCODED_TIMES_MAX, Redactor
 
 VALUES = (
     "hunter2-hunter2",
@@ -24,6 +30,7 @@ VALUES = (
     "tab\tand\nnewline",
     "per%41cent and \\u0041 backslash",
     "aaaa",
+    'é"%41\\%42',
 )
 
 
@@ -97,6 +104,8 @@ def test_nothing_is_touched_where_nothing_stands() -> None:
     assert made.text(plain) is plain
     assert made.text("-----BEGIN KEY-----") == "-----BEGIN KEY-----", "what all keys begin with tells nothing"
     assert Redactor().name_in("plain") is None
+    assert Redactor().name_in_bytes(b"plain") is None
+    assert Redactor().name_in_json(value) is None
     assert made.data(b"\xff\x00plain") == b"\xff\x00plain"
     assert made.name_in_json(value) is None
     assert Redactor().json(value) is value
@@ -114,10 +123,13 @@ def test_json_is_hidden_in_texts_and_keys_at_any_depth() -> None:
 def test_of_json_only_what_holds_a_value_is_made_anew() -> None:
     made = redactor("hunter2-hunter2")
     plain: dict[str, Json] = {"b": 1}
-    hidden = made.json({"hunter2-hunter2": 1, "plain": plain})
+    several: list[Json] = [1, "b"]
+    hidden = made.json({"hunter2-hunter2": 1, "plain": plain, "several": several})
     assert isinstance(hidden, dict)
-    assert hidden == {"***": 1, "plain": {"b": 1}}
+    assert hidden == {"***": 1, "plain": {"b": 1}, "several": [1, "b"]}
     assert hidden["plain"] is plain
+    assert hidden["several"] is several
+    assert made.json({"hunter2-hunter2": 1, "***": 2}) == {"***": 2}, "keys that are the same without it"
     assert made.json({"hunter2-hunter2": plain}) == {"***": plain}, "values alike, a key that tells"
     assert made.json([["x hunter2-hunter2"]]) == [["x ***"]], "in lists alone"
     assert redactor("12345678").json([[12345678, 1]]) == [["***", 1]]
@@ -133,22 +145,95 @@ def test_of_json_only_what_holds_a_value_is_made_anew() -> None:
         (r"hunter2%2Dhunter2%21", "***%21"),
         (r"\u0041hunter2%2Dhunter2", r"\u0041***"),
         (r"%41%41 hunter2%2Dhunter2", "%41%41 ***"),
+        (r"\u0068unter2-hunter2, hunter2%2Dhunter2 and \u0041", r"***, *** and \u0041"),
     ],
 )
 def test_exactly_the_value_is_hidden_among_other_escapes(text: str, hidden: str) -> None:
     assert redactor("hunter2-hunter2").text(text) == hidden
 
 
-@pytest.mark.parametrize(("before", "hidden"), [(b"", "***eXo="), (b"xxx", "eHh4***eXo=")])
-def test_of_a_longer_base64_all_that_the_value_decides_is_hidden(before: bytes, hidden: str) -> None:
-    text = base64.b64encode(before + b"hunter2-hunter2" + b"yz").decode()
-    assert redactor("hunter2-hunter2").text(text) == hidden
+def inverted(data: bytes) -> bytes:
+    return bytes(255 - byte for byte in data)
+
+
+WRITTEN: dict[str, Callable[[bytes], str]] = {
+    "base64": lambda data: base64.b64encode(data).decode(),
+    "base64 of urls": lambda data: base64.urlsafe_b64encode(data).decode().rstrip("="),
+    "base64 in lines": lambda data: _lines(base64.b64encode(data).decode(), 16, "\r\n  "),
+    "hex": bytes.hex,
+    "hex in lines": lambda data: _lines(data.hex().upper(), 16, "\n"),
+}
+
+
+@pytest.mark.parametrize("encoding", WRITTEN)
+@pytest.mark.parametrize("size", [12, 13, 14, 20])
+def test_every_character_with_a_bit_of_a_value_is_hidden_and_no_other(size: int, encoding: str) -> None:
+    """Those that would be others if each bit of the value were."""
+    value = b"q7Kd?x~zV2mY9sTbW4nL"[:size]
+    for before in (b"", b"k", b"ke", b"some more words:"):
+        for after in (b"", b"y", b"yz", b"and so on and on"):
+            text, other = (WRITTEN[encoding](before + inner + after) for inner in (value, inverted(value)))
+            differs = [at for at, (a, b) in enumerate(zip(text, other, strict=True)) if a != b]
+            hidden = f"{text[: differs[0]]}***{text[differs[-1] + 1 :]}"
+            assert redactor(value.decode()).text(text) == hidden, text
+
+
+@pytest.mark.parametrize("encoding", ["base64", "base64 of urls", "hex"])
+@pytest.mark.parametrize("size", range(4, ENCODED_BYTES_MIN))
+def test_of_a_short_value_the_characters_that_it_alone_decides_are_hidden(size: int, encoding: str) -> None:
+    """Those that stay whatever stands around it, in a text too short to be decoded; too few might stand there by chance."""
+    value = b"q7Kd?x~zV2mY"[:size]
+    for before in (b"", b"k", b"ke"):
+        for after in (b"", b"y", b"yz"):
+            text = WRITTEN[encoding](before + value + after)
+            if len(text.rstrip("=")) < RUN_MIN:
+                other = WRITTEN[encoding](inverted(before) + value + (inverted(after) or b"\xff"))
+                same = [at for at, (a, b) in enumerate(zip(text, other, strict=False)) if a == b != "="]
+                told = len(same) >= FORM_CHARACTERS_MIN
+                hidden = f"{text[: same[0]]}***{text[same[-1] + 1 :]}" if told else text
+                assert redactor(value.decode()).text(text) == hidden, text
+
+
+@pytest.mark.parametrize("value", ["~|s~|s~|s~|s", "evYevYevYevY", "h!4h!5h!6h!7"])
+def test_a_long_text_of_one_case_or_of_hex_digits_is_not_taken_for_base64(value: str) -> None:
+    """It is a path or a digest: in so much base64 stand letters of both cases, and others than hex digits."""
+    made = redactor(value)
+    assert made.name_in(_plain64(value * 2)[:-4]) == "name-0"
+    assert made.name_in(_plain64(value * 2)) is None
+
+
+@pytest.mark.parametrize("held", [11 * 2, 12, 13])
+def test_a_stream_holds_back_what_the_longest_form_of_a_value_may_take(held: int) -> None:
+    """Of a short value that is its hex digits; a long one is found by decoding."""
+    value = "q7Kd0xPzV2mY9sTbW4nL"[: held if held < 20 else 11]
+    assert len(redactor(value).stream().feed(b"x" * 1000)) == 1000 - ENCODED_TIMES_MAX * held
+
+
+def test_each_long_line_of_a_value_is_hidden_on_its_own() -> None:
+    for end in ("\n", "\r", "\r\n"):
+        made = redactor(end.join(("abcdefghijkl", "mnopqrstuvw", "-----BEGIN KEY-----")))
+        assert made.text("(abcdefghijkl) (mnopqrstuvw)") == "(***) (mnopqrstuvw)"
+
+
+def test_a_value_with_escapes_is_hidden_where_they_were_read_if_it_is_then_long_enough() -> None:
+    assert redactor("ab%2Fcd%2Fef").text("(ab/cd/ef)") == "(***)"
+    assert redactor("ab%2Fcd%2Fe").text("(ab/cd/e)") == "(ab/cd/e)"
+
+
+@pytest.mark.parametrize("others", [0, 2 * LOOPED_MAX])
+def test_a_value_that_overlaps_itself_leaves_no_rest(others: int) -> None:
+    made = redactor("abab", *(f"value-number-{number:05d}" for number in range(others)))
+    assert made.text("<abababab>") == "<***>"
+    assert (
+        redactor("aaaa", *(f"value-number-{number:05d}" for number in range(others))).text("aaaaaaa") == "***"
+    )
 
 
 def test_values_that_overlap_or_hold_each_other_leave_no_rest() -> None:
     made = redactor("hunter2", "hunter2-and-more", "more-and-other")
     assert made.text("<hunter2-and-more>") == "<***>"
     assert made.text("<hunter2-and-more-and-other>") == "<***>"
+    assert made.text("<hunter2more-and-other>") == "<***>", "they touch"
 
 
 def test_an_output_is_hidden_by_the_names_of_its_fields_too() -> None:
@@ -204,6 +289,9 @@ def test_many_values_are_found_as_surely_as_few() -> None:
     assert needles is not None
     searched = [*needles._looped, *(one for _, words in needles._automata for one in words)]
     assert sorted(searched) == sorted(needles._names), "each is looked for once"
+    assert len(needles._looped) <= LOOPED_MAX
+    assert AUTOMATON_NEEDLES <= len(needles._automata[0][1]) <= AUTOMATON_NEEDLES + LOOPED_MAX
+    assert not redactor(*values[:LOOPED_MAX])._needles._automata, "few are looked for one by one"  # type: ignore[union-attr]
 
 
 def test_an_error_is_hidden_with_everything_that_led_to_it() -> None:
@@ -317,6 +405,8 @@ def test_a_short_value_is_hidden_in_one_encoding(value: str) -> None:
         ("-271828.1828", -271828.1828),
         ("0012345678", 12345678),
         ("6.02214076e23", 6.02214076e23),
+        ("12345678901234567891", 12345678901234567891),
+        ("123456", 123456),
     ],
 )
 def test_a_number_that_is_a_secret_is_hidden_without_its_quotes(value: str, number: float) -> None:
@@ -324,6 +414,7 @@ def test_a_number_that_is_a_secret_is_hidden_without_its_quotes(value: str, numb
     assert made.json({"a": [number, 7, True], "b": "c"}) == {"a": ["***", 7, True], "b": "c"}
     assert made.name_in_json({"a": [{"b": number}]}) == "name-0"
     assert made.name_in_json({"a": [number * 2, None, "text"]}) is None
+    assert made.name_in_json({"a": [number * 2, f"text {value}"]}) == "name-0"
 
 
 def test_a_number_that_may_be_any_is_left_alone() -> None:

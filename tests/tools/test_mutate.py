@@ -34,6 +34,7 @@ def changed(source: str) -> list[str]:
         ("while a: b()", ["a -> (False)"]),
         ("return a < b < 3", ["3 -> (4)"]),
         ("assert a < b", []),
+        ("return zip(a, b, strict=True)", []),
         ("x: Literal[1] = a", []),
         ('return f"{a and b}"', []),
     ],

@@ -6,20 +6,33 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractContextManager
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from inspect import signature
 from operator import itemgetter
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any, ClassVar, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, overload
+from types import ModuleType, NoneType, TracebackType
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    Literal,
+    ParamSpec,
+    Self,
+    TypeVar,
+    Unpack,
+    get_args,
+    get_origin,
+    overload,
+)
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from assent import system
 from assent.engine import RunResult
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.invocation import Capability
+from assent.invocation import Capability, Snapshot
 from assent.invocation.context.telling import Listener, News, Preparing, Said, listener_here, telling
 from assent.journal import SILENCE_S_MAX, Link, OwnerGoneError, own_or_link
 from assent.policy import PolicyEngine
@@ -42,6 +55,7 @@ from assent.spec.capability import CapabilitySpec
 from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
 from assent.spec.states import Resolution
+from assent.spec.values.canonical import require_json
 from assent.spec.words.reference import How
 from assent.spec.workflow.inputs import json_object
 
@@ -146,6 +160,45 @@ def _heard_by(listener: Listener) -> Callable[[dict[str, Any]], None]:
     return hear
 
 
+_WORDS: Final = {str: "text", bool: "true or false", int: "a whole number"}
+_READ_ELSEWHERE: Final = frozenset({"parameters", "inputs", "output"})
+"""Arguments that hold JSON: what is wrong in it is told with its place in it."""
+
+
+@cache
+def _types_of(kind: type[Request[Any]]) -> dict[str, Any]:
+    return {field.name: field.type for field in fields(kind) if field.name not in _READ_ELSEWHERE}
+
+
+def _require(kind: type[Request[Any]], said: Mapping[str, object]) -> None:
+    """Refuse arguments that no request of this kind can hold, whoever would carry it out: `INPUT_INVALID`, with the argument."""
+    types = _types_of(kind)
+    for name in types.keys() & said.keys():
+        try:
+            value = msgspec.convert(said[name], types[name])
+            if isinstance(value, str):
+                value.encode()
+        except ValueError:  # msgspec's errors and those of encodings are.
+            raise InputError(
+                "INPUT_INVALID",
+                f"`{name}` must be {_wanted(types[name])}",
+                path=name,
+                hint="ids and names are text, as Assent told them; `None` stands for what may be left out",
+            ) from None
+    if "output" in said:
+        require_json(said["output"])
+
+
+def _wanted(declared: Any) -> str:
+    """What a field's type (hence `Any`) takes, in words."""
+    origin, parts = get_origin(declared), [one for one in get_args(declared) if one is not NoneType]
+    if origin is Literal:
+        return f"one of {', '.join(parts)}"
+    if origin is tuple:
+        return "a list of texts"
+    return _WORDS[declared] if origin is None else _wanted(parts[0])
+
+
 # What an answer is in Python, from how it travels (hence `Any`).
 _RUN: Final[Callable[[Any], RunResult]] = RunResult.from_json
 
@@ -156,20 +209,28 @@ def _forwarded(
     told: Callable[[Any], T],
 ) -> Callable[Concatenate[Runtime, P], Coroutine[Any, Any, T]]:
     """A runtime's method that its owner carries out where the runtime is a client: its arguments are the fields of a request."""
+    shape = signature(method)
 
     @wraps(method)
     async def either(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        own: Callable[P, Coroutine[Any, Any, T]] = partial(method, self._core)
-        return await self._either(own, kind, told, *args, **kwargs)  # the decorator is a part of the class
+        said = shape.bind(self._core, *args, **kwargs).arguments
+        del said["self"]
+        return await self._either(partial(method, self._core), kind, told, said)  # a part of the class
 
     return either
 
 
-def _own(method: Callable[Concatenate[Core, P], T]) -> Callable[Concatenate[Runtime, P], T]:
-    """A runtime's method that is carried out here, whoever owns the state."""
+def _own(
+    method: Callable[Concatenate[Core, P], T], kind: type[Request[Any]] | None = None
+) -> Callable[Concatenate[Runtime, P], T]:
+    """A runtime's method that is carried out here, whoever owns the state, with arguments as a request of a kind has them."""
+    shape = signature(method)
 
     @wraps(method)
     def own(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if kind is not None:
+            said = shape.bind(self._core, *args, **kwargs).arguments
+            _require(kind, {name: value for name, value in said.items() if not isinstance(value, Snapshot)})
         return method(self._core, *args, **kwargs)  # the decorator is a part of the class
 
     return own
@@ -212,7 +273,7 @@ class Runtime:
             (deliveries, "cancel", requests.CancelDelivery, dict),
         ]
         for part, name, kind, told in changes:
-            setattr(part, name, partial(self._either, getattr(part, name), kind, told))
+            setattr(part, name, self._asked(getattr(part, name), kind, told))
 
     @classmethod
     def open(
@@ -293,23 +354,36 @@ class Runtime:
 
     async def _either(
         self,
-        own: Callable[P, Coroutine[Any, Any, T]],
+        own: Callable[..., Coroutine[Any, Any, T]],
         kind: type[Request[Any]],
         told: Callable[[Any], T],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
+        said: Mapping[str, Any],
     ) -> T:
-        """Carry `own` out, or have the owner do it: the arguments are the fields of a request, `told` reads its answer.
+        """Carry `own` out, or have the owner do it: the arguments `said` are the fields of a request, `told` reads its answer.
 
         An owner that has ended before it took the request is followed by this process, or by another one that was quicker.
         """
+        _require(kind, said)
         while (client := self._client) is not None:
             try:
-                return told(await client.ask(kind, dict(signature(own).bind(*args, **kwargs).arguments)))
+                return told(await client.ask(kind, {**said}))
             except OwnerGoneError:
                 await self._follow(client)
-        return await own(*args, **kwargs)
+        return await own(**said)
+
+    def _asked(
+        self,
+        own: Callable[P, Coroutine[Any, Any, T]],
+        kind: type[Request[Any]],
+        told: Callable[[Any], T],
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        """A method of a part of the runtime, carried out as the runtime's own are."""
+
+        @wraps(own)
+        async def either(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await self._either(own, kind, told, signature(own).bind(*args, **kwargs).arguments)
+
+        return either
 
     def _learned(self, told: Callable[[Any], T]) -> Callable[[Any], T]:
         """`told` once this process has read what changed of versions."""
@@ -333,10 +407,10 @@ class Runtime:
     erase = _forwarded(Core.erase, requests.Erase, lambda told: int(told["erased"]))
 
     unfinished = _own(Core.unfinished)
-    plan = _own(Core.plan)
-    explain = _own(Core.explain)
-    snapshot = _own(Core.snapshot)
-    replay = _own(Core.replay)
+    plan = _own(Core.plan, requests.Plan)
+    explain = _own(Core.explain, requests.ExplainPolicy)
+    snapshot = _own(Core.snapshot, requests.Snapshot)
+    replay = _own(Core.replay, requests.Replay)
     reload_policy = _own(Core.reload_policy)
     reload_configuration = _own(Core.reload_configuration)
 
@@ -375,12 +449,12 @@ class Runtime:
             cancel = partial(self.cancel, run, principal=principal)
             return Session(run, partial(self._add_step, run), partial(self._close_session, run), cancel)
 
-        return await self._either(
-            self._core.session, requests.OpenSession, opened, principal=principal, environment=environment
-        )
+        said = {"principal": principal, "environment": environment}
+        return await self._either(self._core.session, requests.OpenSession, opened, said)
 
     async def show(self, run: str) -> RunResult:
-        """How a run stands, from the record, which needs no owner's time."""
+        """How a run stands, from the record."""
+        _require(requests.Show, {"run": run})
         if self._client is None:
             return await self._core.show(run)
         return await asyncio.to_thread(_shown, self.settings, run)
@@ -392,6 +466,7 @@ class Runtime:
 
         Where the limit left older ones out, the answer's `before` is what to ask for them with. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
         """
+        _require(requests.Runs, {"status": status, "limit": limit, "before": before})
         asked = requests.Runs(status=tuple(status), limit=limit, before=before)
         return await asyncio.to_thread(process.perform, asked, self.settings)
 
@@ -400,6 +475,7 @@ class Runtime:
 
         Ends when nothing more comes of the run by itself: it has ended, needs attention, or is interrupted. `RUN_UNKNOWN`.
         """
+        _require(Events, {"run": run, "since": since})
         return self._events(Events(run=run, since=since))
 
     async def _events(self, request: Events) -> AsyncIterator[RunEvent]:
@@ -431,6 +507,7 @@ class Runtime:
         Drives nothing itself: one whose owner was killed is `interrupted` until somebody resumes it. A run that waits for a
         person is waited for; `asyncio.timeout` bounds that.
         """
+        _require(Events, {"run": run})
         ident = await self._core.find(run)
         async for _ in self.events(ident):
             pass

@@ -154,7 +154,7 @@ class Needles:
 
 def needles_of(value: str) -> tuple[bytes, ...]:
     """What is looked for of a value, longest first, each once."""
-    lines = [line.strip() for line in value.splitlines()] if "\n" in value or "\r" in value else []
+    lines = [line.strip() for line in value.splitlines()]
     # A line like `-----BEGIN …` says what follows, and is no secret.
     parts = [line for line in lines if len(line) >= LINE_CHARACTERS_MIN and not line.startswith("-----")]
     found = {one for part in dict.fromkeys([value, value.strip(), *parts]) for one in _needles(part)}
@@ -166,11 +166,10 @@ def _needles(value: str) -> Iterator[bytes]:
     for form in (value, *_quoted(value)):
         # URL-encoded as forms are, a blank is a `+`; a `+` of its own is `%2B` there.
         yield from (form.encode(), form.replace(" ", "+").encode())
-    if any(mark in data for mark in _MARKS):
-        # All escapes are read at once, so that those of the value itself are gone where it was escaped.
-        plain = _unescaped(data)
-        if len(_ALPHANUMERIC.findall(plain)) >= _PLAIN_MIN:
-            yield plain
+    # All escapes are read at once, so that those of the value itself are gone where it was escaped.
+    plain = _unescaped(data)
+    if len(_ALPHANUMERIC.findall(plain)) >= _PLAIN_MIN:
+        yield plain
     if len(data) < ENCODED_BYTES_MIN:
         yield from (data.hex().encode(), data.hex().upper().encode())
         yield from _inner(data, base64.standard_b64encode)
@@ -188,8 +187,8 @@ def _quoted(value: str) -> Iterator[str]:
 
 def _inner(data: bytes, encode: Callable[[bytes], bytes]) -> Iterator[bytes]:
     """The characters of base64 that a value alone decides, wherever in a longer encoded text it begins."""
-    for offset in range(3):
-        first, end = -(-8 * offset // 6), 8 * (offset + len(data)) // 6
+    for offset, first in enumerate((0, 2, 3)):  # the first character without a bit of the bytes before
+        end = 8 * (offset + len(data)) // 6
         inner = encode(bytes(offset) + data + bytes(2))[first:end]
         if len(inner) >= FORM_CHARACTERS_MIN:
             yield inner

@@ -138,7 +138,7 @@ async def test_who_uses_the_secret_is_told_of_each_attempt(post: Post) -> None:
     async with Runtime(post.settings) as rt:
         queued = await told(rt)
         await until(has(rt, queued["id"], "delivered"))
-    (access,) = (await secret_admin.users(post.settings, "hooks/ops")).accesses
+    (access,) = (await secret_admin.users(post.settings, "hooks/ops", {})).accesses
     assert (access.capability, access.outcome, access.is_current) == (
         "notify.webhook",
         "fetched",

@@ -13,8 +13,7 @@ from typing import IO, Final, Protocol
 from assent.capabilities.archive._formats import Format
 from assent.capabilities.archive._streams import zstd_module
 from assent.capabilities.fs.change._path_state import changed
-from assent.capabilities.fs.world._paths import shown
-from assent.invocation import NoEffectError
+from assent.capabilities.fs.world._paths import refusal
 
 _TIME_OF_ZIP: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest that zip can say."""
@@ -92,12 +91,8 @@ def _check_name(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise NoEffectError(
-            "ARCHIVE_NAME_REFUSED",
-            f"`{shown(name)}` has a name that is no UTF-8, so no archive can say it for everybody",
-            path=shown(name),
-            hint="rename it first",
-        ) from None
+        why = "has a name that is no UTF-8, so no archive can say it for everybody"
+        raise refusal("ARCHIVE_NAME_REFUSED", name, why, "rename it first") from None
 
 
 def _write_one(members: list[Member], read: Read, out: _Sink) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from assent.capabilities.fs.world._paths import join, shown
+from assent.capabilities.fs.world._paths import join, refusal
 from assent.invocation import EntryKind, Files, NoEffectError
 
 if TYPE_CHECKING:
@@ -110,9 +110,7 @@ def _of_entry(expression: str) -> str:
 
 
 def _invalid(code: str, path: str, what: str) -> NoEffectError:
-    return NoEffectError(
-        code, f"`{shown(path)}` {what}", path=shown(path), hint="globs are written as in `.gitignore`"
-    )
+    return refusal(code, path, what, "globs are written as in `.gitignore`")
 
 
 class Ignored:

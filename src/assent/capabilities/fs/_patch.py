@@ -28,7 +28,7 @@ from assent.capabilities.fs.change._change import (
 from assent.capabilities.fs.change._effect import FileEffect
 from assent.capabilities.fs.change._path_state import Node, PathState, changed
 from assent.capabilities.fs.world._faults import exists, missing
-from assent.capabilities.fs.world._paths import ROOT, join, normal, parent_of, shown
+from assent.capabilities.fs.world._paths import ROOT, join, normal, parent_of, refusal, shown
 from assent.errors import Json
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
@@ -285,11 +285,8 @@ def _before(files: Files, edit: _Edit) -> tuple[bytes, int]:
 
 
 def _too_large(path: str) -> NoEffectError:
-    return NoEffectError(
-        "FILE_TOO_LARGE",
-        f"`{shown(path)}` has more than {PATCHED_BYTES_MAX} bytes, the most that is patched",
-        path=shown(path),
-    )
+    why = f"has more than {PATCHED_BYTES_MAX} bytes, the most that is patched"
+    return refusal("FILE_TOO_LARGE", path, why)
 
 
 def _contents(

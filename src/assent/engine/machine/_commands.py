@@ -44,14 +44,9 @@ class Actor:
 
 
 StepEvent: TypeAlias = (
-    ev.StepsExpanded
-    | ev.StepSkipped
-    | ev.StepDenied
-    | ev.StepStarted
-    | ev.ApprovalRequested
-    | ev.ApprovalRejected
-    | ev.ApprovalVoided
-)
+    ev.StepsExpanded | ev.StepSkipped | ev.StepDenied | ev.StepStarted | ev.ApprovalRequested
+    | ev.ApprovalRejected | ev.ApprovalVoided
+)  # fmt: skip
 """What an admission can lead to."""
 
 
@@ -233,28 +228,10 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
 
 
 Command: TypeAlias = (
-    Admit
-    | AddStep
-    | Succeeded
-    | Failed
-    | Reconciled
-    | Accessed
-    | Doubted
-    | Compensating
-    | Compensated
-    | NotCompensated
-    | Finish
-    | Abort
-    | Approve
-    | Reject
-    | Expire
-    | Cancel
-    | Close
-    | Recover
-    | RequestUndo
-    | BeginUndo
-    | Resolve
-)
+    Admit | AddStep | Succeeded | Failed | Reconciled | Accessed | Doubted | Compensating | Compensated
+    | NotCompensated | Finish | Abort | Approve | Reject | Expire | Cancel | Close | Recover | RequestUndo
+    | BeginUndo | Resolve
+)  # fmt: skip
 
 Wish: TypeAlias = Command | AskUndo
 """What may be delivered to a run: plain values, which the run itself binds, and asks the gate about."""

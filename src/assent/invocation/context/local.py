@@ -273,22 +273,9 @@ class LocalContext:
     """
 
     __slots__ = (
-        "_around",
-        "_blobs",
-        "_life",
-        "attempt",
-        "cancel",
-        "capability",
-        "keep_pre_image",
-        "key",
-        "principal",
-        "request_id",
-        "run",
-        "step",
-        "trace_id",
-        "version",
-        "world",
-    )
+        "_around", "_blobs", "_life", "attempt", "cancel", "capability", "keep_pre_image", "key",
+        "principal", "request_id", "run", "step", "trace_id", "version", "world",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -17,12 +17,19 @@ WorkflowSource: TypeAlias = "WorkflowSpec | Mapping[str, Json] | Path | str"
 
 
 def load_workflow(workflow: WorkflowSource) -> WorkflowSpec:
-    """The workflow that a path, data or a parsed one is. Raises what `WorkflowSpec.from_document` raises, FILE_MISSING."""
+    """The workflow that a path, data or a parsed one is.
+
+    Raises what `WorkflowSpec.from_document` raises, FILE_MISSING, INPUT_INVALID.
+    """
     if isinstance(workflow, WorkflowSpec):
         return workflow
     if isinstance(workflow, Mapping):
         return WorkflowSpec.from_dict(workflow)
-    path = Path(workflow)
+    given: object = workflow  # Nobody checks a program's types for it.
+    if not isinstance(given, Path | str):
+        fault = "`workflow` must be a path, a document or a parsed workflow"
+        raise InputError("INPUT_INVALID", fault, path="workflow", hint="give the path of its file")
+    path = Path(given)
     return WorkflowSpec.load(read_document(path), source=str(path), resolve=sibling_reader(path.parent))
 
 

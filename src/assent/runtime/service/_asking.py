@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -15,6 +15,9 @@ from assent.runtime.service.requests import Asker, Beginning, OnProgress, Reques
 from assent.runtime.settings.effective import Settings
 
 A = TypeVar("A")
+
+OWNER_S_MAX: Final = 1.0
+"""So long an owner is waited for that is asked for what is only good to know."""
 
 
 def to_owner(

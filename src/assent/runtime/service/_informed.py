@@ -6,7 +6,7 @@ Nothing is owned. Where a runtime is open, its own capabilities and policy are a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +18,7 @@ from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.service import answers, requests, secret_admin
+from assent.runtime.service._asking import OWNER_S_MAX, ask
 from assent.runtime.service._owning import actor_of, read_words, reporting, workflow_of
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
@@ -38,14 +39,16 @@ class Scene:
 
     @asynccontextmanager
     async def planning(self) -> AsyncIterator[Core]:
-        """A runtime that can look ahead and owns nothing: what it works with is in memory, and is gone afterwards."""
-        runtime = Core(self.settings)
+        """A runtime that can look ahead: the one that is open, or one that owns nothing and works in memory."""
+        runtime = self.runtime or Core(self.settings)
         try:
-            runtime.prepare_to_plan()
+            if self.runtime is None:
+                runtime.prepare_to_plan()
             with reporting(self.tell):
                 yield runtime
         finally:
-            await runtime.close()
+            if self.runtime is None:
+                await runtime.close()
 
     @asynccontextmanager
     async def informed(self) -> AsyncIterator[Core]:
@@ -59,6 +62,18 @@ class Scene:
             yield runtime
         finally:
             await runtime.close()
+
+    async def secrets_of_specs(self) -> Mapping[str, tuple[str, ...]]:
+        """The secrets that each capability's spec names, of those that name any; the owner's own capabilities included."""
+        told: answers.Capabilities | None = None
+        if self.runtime is None and self.settings.state.is_dir():
+            # One that can't answer now has, but for what its program registered, what is here.
+            with suppress(AssentError):
+                told = ask(requests.Capabilities(), self.settings, within_s=OWNER_S_MAX)
+        if told is not None:
+            return {one.id: tuple(one.secrets) for one in told.capabilities if one.secrets}
+        async with self.informed() as runtime:
+            return {spec.id: spec.secrets for spec in runtime.registry.list() if spec.secrets}
 
 
 # -- looking ahead, and once more -----------------------------------------------------------------------------------------
@@ -285,11 +300,13 @@ async def _plugins_health(scene: Scene, request: requests.PluginsHealth) -> answ
 
 async def _secrets(scene: Scene, request: requests.Secrets) -> answers.Secrets:
     del request
-    return answers.Secrets(secrets=await secret_admin.listed(scene.settings))
+    specs = await scene.secrets_of_specs()
+    return answers.Secrets(secrets=await secret_admin.listed(scene.settings, specs))
 
 
 async def _secret_users(scene: Scene, request: requests.SecretUsers) -> answers.SecretUsers:
-    return await secret_admin.users(scene.settings, request.name)
+    secret_admin.require_name(request.name)
+    return await secret_admin.users(scene.settings, request.name, await scene.secrets_of_specs())
 
 
 async def _require_secret(scene: Scene, request: requests.RequireSecret) -> answers.SecretWritable:
@@ -313,6 +330,16 @@ async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answ
 
 async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
     return await secret_admin.undo(scene.settings, request.name)
+
+
+# -- what it all stands on ------------------------------------------------------------------------------------------------
+
+
+async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:
+    from assent.runtime.doctor._files import checks
+
+    del request
+    return answers.Doctor(settings=[*scene.settings.effective], checks=[*checks(scene.settings)])
 
 
 # -- a ledger that its own key does not vouch for -------------------------------------------------------------------------

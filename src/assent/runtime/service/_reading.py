@@ -37,9 +37,6 @@ _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 Drives: TypeAlias = Callable[[RunId], bool]
 """Whether a run is driven by this process, which owns the state."""
 
-_ANSWER_S_MAX: Final = 1.0
-"""So long a reader waits for what the owner says of the runs that it drives."""
-
 
 class Reader:
     """Reads the state of a workspace beside a living owner or without one; takes no lock, writes nothing."""
@@ -121,10 +118,10 @@ class Reader:
             return {run for run in runs if self._drives(RunId(run))}
         if not self.owner_alive():
             return ()
-        from assent.runtime.service._asking import ask
+        from assent.runtime.service._asking import OWNER_S_MAX, ask
 
         try:
-            answer = ask(UnderWay(runs=runs), self._settings, within_s=_ANSWER_S_MAX)
+            answer = ask(UnderWay(runs=runs), self._settings, within_s=OWNER_S_MAX)
         except AssentError:
             return runs
         return () if answer is None else answer.runs

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from assent.capabilities.area import Check
+from assent.runtime.settings.effective import Effective
+
 if TYPE_CHECKING:
     from assent.errors import Json
 else:
@@ -181,6 +184,13 @@ class Forgotten(Answer, frozen=True, kw_only=True):
     """The owner has forgotten a secret's value."""
 
     forgotten: bool
+
+
+class Doctor(Answer, frozen=True, kw_only=True):
+    """What holds in a workspace, and whether what it stands on is sound."""
+
+    settings: list[Effective]
+    checks: list[Check]
 
 
 class Deliveries(Answer, frozen=True, kw_only=True):

@@ -429,6 +429,10 @@ class UndoSecret(Informed[answers.SecretRotated], tag="undo_secret", frozen=True
 # -- a ledger that its own key does not vouch for ----------------------------------------------------------------------------
 
 
+class Doctor(Informed[answers.Doctor], tag="doctor", frozen=True):
+    """Every setting with its source, and whether the machine, files, walls and grants that it stands on are sound."""
+
+
 class AcceptTail(Informed[answers.TailAccepted], tag="accept_tail", frozen=True):
     """Take the entries from `start` on as they are, although nothing vouches for them: all of it is in doubt from then on.
 

@@ -16,7 +16,6 @@ from assent import system
 from assent.errors import AssentError, InputError
 from assent.invocation import Secret, Secrets, secret_binding
 from assent.journal import Ed25519FileSigner, leaves_at_once, rows_at_once
-from assent.runtime._core import Core
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import reading
 from assent.runtime.service import answers
@@ -92,11 +91,13 @@ async def undo(settings: Settings, name: str) -> answers.SecretRotated:
     )
 
 
-async def listed(settings: Settings) -> list[answers.Secret]:
-    """Every secret that the configuration, a capability's spec or the ledger names, by name: where it is, and who may have it."""
+async def listed(settings: Settings, specs: Mapping[str, tuple[str, ...]]) -> list[answers.Secret]:
+    """Every secret that the configuration, a capability's spec or the ledger names, by name: where it is, and who may have it.
+
+    `specs`: the secrets that each capability's spec names.
+    """
     provider = configured_secrets(settings.secrets)
     accesses = _accesses(settings)
-    specs = _specs(settings)
     last = {one.event.secret: one for one in accesses if one.event.outcome in _GIVEN}
     names = {*settings.secrets.secrets, *last, *(name for names in specs.values() for name in names)}
     found: list[answers.Secret] = []
@@ -123,12 +124,11 @@ async def listed(settings: Settings) -> list[answers.Secret]:
     return found
 
 
-async def users(settings: Settings, name: str) -> answers.SecretUsers:
+async def users(settings: Settings, name: str, specs: Mapping[str, tuple[str, ...]]) -> answers.SecretUsers:
     """Who uses a secret: specs, grants, files of the workspace that refer to it, and every access in the ledger.
 
     `is_current` of an access: whether the value that was given then is the one that is stored now; None without the ledger's key.
     """
-    require_name(name)
     configured = settings.secrets.secrets.get(name)
     value = (await _resolved(settings, name))[0]
     key = _binding_key(settings)
@@ -137,7 +137,7 @@ async def users(settings: Settings, name: str) -> answers.SecretUsers:
     ]
     return answers.SecretUsers(
         name=name,
-        specs=[capability for capability, secrets in _specs(settings).items() if name in secrets],
+        specs=[capability for capability, secrets in specs.items() if name in secrets],
         grants=[*configured.capabilities] if configured is not None else [],
         hosts=[*configured.hosts] if configured is not None else [],
         files=[*_references(settings.workspace, name)],
@@ -250,16 +250,6 @@ def _is_rotating(settings: Settings, name: str) -> bool:
         return configured_secrets(settings.secrets).is_rotating(name)
     except AssentError:
         return False
-
-
-def _specs(settings: Settings) -> Mapping[str, tuple[str, ...]]:
-    """The secrets that each capability's spec names, of those that name any."""
-    runtime = Core(settings)
-    try:
-        runtime.versions.consult(settings)
-        return {spec.id: spec.secrets for spec in runtime.registry.list() if spec.secrets}
-    finally:
-        runtime.plugins.close()
 
 
 def _references(folder: Path, name: str) -> Iterator[answers.SecretReference]:

@@ -29,6 +29,7 @@ from assent.capabilities.fs.world._paths import (
     join,
     normal,
     parent_of,
+    refusal,
     shown,
     split,
     temporary_path,
@@ -102,15 +103,11 @@ class OverlayFiles:
         return self._base.read(content) if isinstance(content, str) else _Imagined(content)
 
     def list(self, path: str) -> list[str]:
-        node = self._find(path)
-        if node is None:
-            raise missing(path)
+        node = self._there(path)
         return sorted(name for name in self._names(self._folder(node, path)) if not is_temporary(name))
 
     def read_link(self, path: str) -> str:
-        node = self._find(path)
-        if node is None:
-            raise missing(path)
+        node = self._there(path)
         if not isinstance(node, _Link):
             raise wrong_kind(path, "no symbolic link")
         return node.target
@@ -199,9 +196,7 @@ class OverlayFiles:
         if isinstance(taken, _Folder):
             raise is_a_directory(destination)
         if f"{normal(destination)}/".startswith(f"{normal(source)}/"):
-            raise NoEffectError(
-                "PATH_INVALID", f"`{shown(destination)}` is inside `{shown(source)}`", path=shown(destination)
-            )
+            raise refusal("PATH_INVALID", destination, f"is inside `{shown(source)}`")
         if isinstance(node, _Folder):
             self.guard(source)
         self._remove(old_folder, old_name)
@@ -210,9 +205,7 @@ class OverlayFiles:
 
     def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
         self.is_changed = True
-        node = self._find(path)
-        if node is None:
-            raise missing(path)
+        node = self._there(path)
         if isinstance(node, _Other):
             raise wrong_kind(path)
         if mtime_ns is not None:
@@ -241,6 +234,12 @@ class OverlayFiles:
             if not isinstance(node, _Folder):
                 raise not_a_directory(path)
             node = self._child(node, name)
+        return node
+
+    def _there(self, path: str) -> _Node:
+        node = self._find(path)
+        if node is None:
+            raise missing(path)
         return node
 
     def _find_quietly(self, path: str) -> _Node | None:
@@ -281,10 +280,8 @@ class OverlayFiles:
         return node
 
     def _file(self, path: str) -> _File:
-        node = self._find(path)
+        node = self._there(path)
         match node:
-            case None:
-                raise missing(path)
             case _Folder():
                 raise is_a_directory(path)
             case _Link():
@@ -342,11 +339,8 @@ class OverlayFiles:
         for chunk in chunks:
             self._held_bytes += len(chunk)
             if self._held_bytes > IMAGINED_BYTES_MAX:
-                raise NoEffectError(
-                    "PREVIEW_TOO_LARGE",
-                    f"`{shown(path)}` is too large to be tried out: {IMAGINED_BYTES_MAX} bytes are held at most",
-                    path=shown(path),
-                )
+                why = f"is too large to be tried out: {IMAGINED_BYTES_MAX} bytes are held at most"
+                raise refusal("PREVIEW_TOO_LARGE", path, why)
             pieces.append(bytes(chunk))
         return b"".join(pieces)
 

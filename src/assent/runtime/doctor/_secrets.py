@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assent.capabilities.area import Check
-from assent.cli.doctor._plugins import value_checks
 from assent.errors import AssentError
+from assent.runtime.doctor._plugins import value_checks
 from assent.runtime.settings.effective import Settings
 
 

@@ -109,10 +109,10 @@ def test_anything_in_any_place_is_told_and_nothing_hangs(
             try:
                 with patience():
                     code = main([*command.split(), *([run] if command == "show" else []), "--json"])
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the table goes on
+            except BaseException as failure:  # noqa: BLE001 - whatever it is, the table goes on
                 code = -1
                 capsys.readouterr()
-                faults.append(f"{kind}, `{command}`: {error!r}")
+                faults.append(f"{kind}, `{command}`: {failure!r}")
                 continue
             told = capsys.readouterr().out
             error = json.loads(told.splitlines()[0]).get("error") if told.startswith("{") else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from assent.runtime._ledger import ledger_file, seal_ledger
+from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Drives, Reader, verify_export, verify_proof
 from assent.runtime.settings.effective import Settings
@@ -78,7 +78,7 @@ async def _prove(record: Record, request: requests.Prove) -> answers.Proof:
 
 
 async def _export(record: Record, request: requests.Export) -> answers.Exported:
-    if ledger_file(record.settings.state).exists():
+    if has_ledger(record.settings.state):
         seal_ledger(record.settings.state, record.settings.key_path)
     with record.reader() as reader:
         written = reader.export(Path(request.base, request.folder))

@@ -14,6 +14,7 @@ import msgspec
 
 from assent.errors import InputError, WorldError
 from assent.journal._blobs import BLOBS_DIR, BlobStore
+from assent.journal._files import is_there
 from assent.journal.ports import Cell, Head, Where
 from assent.journal.store._connection import connect_reader, translated
 from assent.journal.store._projections import Projection, Tables, require_own_tables
@@ -54,7 +55,7 @@ class SqliteReader:
         owner can bring it up to date; `WorldError` `RECORD_CORRUPT`.
         """
         path = state_dir / LEDGER_FILE
-        if not path.exists():
+        if not is_there(path):
             raise InputError(
                 "STATE_MISSING",
                 f"nothing was recorded yet in `{state_dir}`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def secret_checks(settings: Settings) -> Iterator[Check]:
 
 def is_within(path: Path, folder: Path) -> bool:
     """Whether a path lies in a folder, links followed."""
-    return path.resolve().is_relative_to(folder.resolve())
+    # Not `resolve`, which fails for a link to itself.
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _of_file(settings: Settings, name: str) -> Iterator[Check]:

@@ -437,7 +437,10 @@ async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:
     from assent.runtime.doctor._files import checks
 
     del request
-    return answers.Doctor(settings=[*scene.settings.effective], checks=[*checks(scene.settings)])
+    settings = scene.settings
+    return answers.Doctor(
+        has_state=settings.state.is_dir(), settings=[*settings.effective], checks=[*checks(settings)]
+    )
 
 
 # -- a ledger that its own key does not vouch for -------------------------------------------------------------------------

@@ -187,8 +187,9 @@ class Forgotten(Answer, frozen=True, kw_only=True):
 
 
 class Doctor(Answer, frozen=True, kw_only=True):
-    """What holds in a workspace, and whether what it stands on is sound."""
+    """What holds in a workspace, and whether what it stands on is sound. `has_state`: something was made to record in."""
 
+    has_state: bool
     settings: list[Effective]
     checks: list[Check]
 

@@ -68,23 +68,16 @@ def write_archive(form: Format, members: list[Member], read: Read, into: IO[byte
     """Write `members` to `into`, an empty file that can seek. Raises what `read` raises."""
     for member in members:
         _check_name(member.name)
-    match form:
-        case "zip":
-            _write_zip(members, read, into)
-        case "tar":
-            _write_tar(members, read, into)
-        case "tar.gz":
-            with _compressed(into, zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)) as out:
-                _write_tar(members, read, out)
-        case "tar.zst":
-            with _compressed(into, _zstd()) as out:
-                _write_tar(members, read, out)
-        case "gz":
-            with _compressed(into, zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)) as out:
-                _write_one(members, read, out)
-        case "zst":
-            with _compressed(into, _zstd()) as out:
-                _write_one(members, read, out)
+    if form == "zip":
+        _write_zip(members, read, into)
+        return
+    write = _write_tar if form.startswith("tar") else _write_one
+    if form == "tar":
+        write(members, read, into)
+        return
+    is_zstd = form.endswith("zst")
+    with _compressed(into, _zstd() if is_zstd else zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)) as out:
+        write(members, read, out)
 
 
 def _check_name(name: str) -> None:

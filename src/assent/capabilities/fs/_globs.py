@@ -10,8 +10,9 @@ meaning, in which nothing below an ignored folder can be taken back in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from assent.capabilities.fs.world._paths import join, refusal
 from assent.invocation import EntryKind, Files, NoEffectError
@@ -32,8 +33,7 @@ _DIRECTORY: Final = "(?P<ps_d>/)"
 _ANY_ENTRY: Final = "(?:(?P<ps_d>/)|$)"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """One list of rules, last one first, as expressions with what they say."""
 
     groups: tuple[tuple[bool, Regex], ...]

@@ -6,7 +6,6 @@ already settled instead of refusing it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
@@ -18,8 +17,7 @@ from assent.spec.principal import Principal
 from assent.spec.states import Effect, Resolution, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """Who gives a command: the principal, whether it was merely asserted (`--as`), and the operating system's user id.
 
     `identified_by`: what says that it is this principal (`assent.spec.principal`). `request`: the id of the request in which it

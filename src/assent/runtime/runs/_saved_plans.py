@@ -11,9 +11,10 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from assent.errors import AssentError, InputError, Json
 from assent.journal import open_plain, state_unusable
@@ -29,8 +30,7 @@ MIGRATIONS: Final = Migrations("the plan", (), key="format")
 """From each format of a plan's file to the next; a format that changes adds its step here."""
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPlan:
+class SavedPlan(msgspec.Struct, frozen=True):
     """A plan with everything that running it needs. `steps` are the planned steps, to say what moved."""
 
     plan_id: PlanId
@@ -68,7 +68,7 @@ class PlanStore:
 
     def save(self, plan: SavedPlan) -> None:
         """Keep a plan; its file is readable by its owner only. `DISK_FULL`, `STATE_UNUSABLE`: nothing of it stays."""
-        data = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+        data = {name: getattr(plan, name) for name in plan.__struct_fields__}
         data["format"] = MIGRATIONS.current
         temporary = self._folder / f".{plan.plan_id}"
         try:

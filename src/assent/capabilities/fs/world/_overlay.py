@@ -10,8 +10,9 @@ that one for names it has not met, so moving a folder moves one node, however mu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+import msgspec
 
 from assent.capabilities.fs.world._faults import (
     exists,
@@ -45,8 +46,7 @@ IMAGINED_MTIME_NS: Final = 0
 """The time of every imaginary change: nobody can know when the real one will come."""
 
 
-@dataclass(slots=True)
-class _File:
+class _File(msgspec.Struct):
     """A file: bytes written here, or the path beneath that still has them."""
 
     mode: int
@@ -56,25 +56,22 @@ class _File:
     links: int = 1
 
 
-@dataclass(slots=True)
-class _Link:
+class _Link(msgspec.Struct):
     target: str
     mtime_ns: int
 
 
-@dataclass(slots=True)
-class _Other:
+class _Other(msgspec.Struct):
     entry: Entry
 
 
-@dataclass(slots=True)
-class _Folder:
+class _Folder(msgspec.Struct):
     """A folder; `children` has the names met so far (None: nothing stands there), `beneath` the folder to ask for others."""
 
     mode: int
     mtime_ns: int
     beneath: str | None
-    children: dict[str, _Node | None] = field(default_factory=dict)
+    children: dict[str, _Node | None] = msgspec.field(default_factory=dict)
 
 
 _Node: TypeAlias = "_File | _Link | _Other | _Folder"

@@ -12,9 +12,10 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
+
+import msgspec
 
 from assent.capabilities.fs.world._control import ControlFiles, Identity, Sighting
 from assent.capabilities.fs.world._faults import fault, missing, not_a_directory, whole_root
@@ -27,8 +28,7 @@ Open: TypeAlias = Callable[[str, int, int], int]
 _SEARCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """One component in an open folder: everything an operation needs, and nothing that can be swapped under it."""
 
     path: str

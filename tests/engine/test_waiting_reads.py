@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
+
+import msgspec
 
 from assent.engine import Services
 from assent.journal import Blobs, Journal
@@ -53,7 +54,7 @@ class FarCore(BenchCore):
     def services(self, journal: Journal, blobs: Blobs) -> Services:
         services = super().services(journal, blobs)
         far: Any = FarJournal(journal)  # `Any`: it has the journal's methods, which no type says
-        return dataclasses.replace(services, journal=far)
+        return msgspec.structs.replace(services, journal=far)
 
 
 class FarBench(Bench):

@@ -355,7 +355,10 @@ extra = make("plugged.extra")
 @pytest.mark.parametrize(
     ("added", "difference"),
     [
-        ("\n\nobject.__setattr__(count_words.claims, 'risk', 'MEDIUM')\n", "LOW → MEDIUM"),
+        (
+            "\n\nimport msgspec\n\nmsgspec.structs.force_setattr(count_words.claims, 'risk', 'MEDIUM')\n",
+            "LOW → MEDIUM",
+        ),
         (FACTORY, "plugged.extra"),
     ],
 )

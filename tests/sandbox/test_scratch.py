@@ -14,8 +14,8 @@ import pytest
 
 from assent.capabilities.area import Check
 from assent.capabilities.exec.area import home_in
-from assent.cli.doctor._hands import scratch_check
 from assent.errors import WorldError
+from assent.runtime.doctor._hands import scratch_check
 from assent.sandbox import Confinement, Sandbox, Scratch, _scratch, hold
 from assent.sandbox._detect import detect
 from assent.sandbox._launcher import Launcher

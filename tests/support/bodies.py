@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from assent import Runtime
 from assent.engine import Engine, RunProjector, RunResult, Services
@@ -178,15 +179,15 @@ class BenchCore(Core):
     def services(self, journal: Journal, blobs: Blobs) -> Services:
         services = super().services(journal, blobs)
         if self.clock is not None:
-            services = dataclasses.replace(services, clock=self.clock)
+            services = msgspec.structs.replace(services, clock=self.clock)
         if self.concurrency is not None:
-            limits = dataclasses.replace(services.limits, concurrent_steps=self.concurrency)
-            services = dataclasses.replace(services, limits=limits)
+            limits = msgspec.structs.replace(services.limits, concurrent_steps=self.concurrency)
+            services = msgspec.structs.replace(services, limits=limits)
         if self.grace_s is not None:
             threads = ThreadPoolExecutor(max_workers=16)
             self.exit.callback(threads.shutdown, wait=False)
             pipeline = self.calling.pipeline(Invoker(threads, grace_s=self.grace_s), self.clock)
-            services = dataclasses.replace(services, pipeline=pipeline)
+            services = msgspec.structs.replace(services, pipeline=pipeline)
         return services
 
 

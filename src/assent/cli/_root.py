@@ -45,7 +45,7 @@ COMMANDS: Final = {
         ("explain", "_words", "explain", "Explain an error code."),
         (
             "doctor",
-            "doctor._doctor",
+            "_doctor",
             "doctor",
             "Show every setting with its source, and the health of the state.",
         ),

@@ -9,8 +9,9 @@ wishes one at a time, and again after a crash; it may deliver one twice. When a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from assent.engine.machine._commands import Actor, Wish
 from assent.engine.record._blueprint import Blueprint
@@ -55,8 +56,7 @@ class Catalogues(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Bounds of the body, each with its unit; `concurrent_steps` is for one run."""
 
     concurrent_steps: int = 8
@@ -66,8 +66,7 @@ class Limits:
     payload_bytes: int = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(msgspec.Struct, frozen=True):
     """Everything that the engine needs from outside, handed in once."""
 
     journal: Journal
@@ -83,8 +82,7 @@ class Services:
     roles: Mapping[str, frozenset[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Driven:
+class Driven(msgspec.Struct, frozen=True):
     """How a run stands. `blueprint` is None when its document was erased; `values` are those that whoever drives it knows."""
 
     record: RunRecord

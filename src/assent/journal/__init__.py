@@ -8,6 +8,7 @@ from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.journal._blobs import BlobStore
+    from assent.journal._files import is_there, open_plain, place_of, state_unusable
     from assent.journal.audit._acceptance import accept_tail
     from assent.journal.audit._audit import LogLine, ProvenEntry, audit_log, prove, verify_proof
     from assent.journal.audit._export import Exported, export_key, export_ledger, verify_export
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from assent.journal.owner._asking import Request, acquire_or_forward, forward
     from assent.journal.owner._lines import Asked, Home
     from assent.journal.owner._link import Link, OwnerGoneError, own_or_link
-    from assent.journal.owner._owner import SILENCE_S_MAX, Ownership, is_owned, state_unusable
+    from assent.journal.owner._owner import SILENCE_S_MAX, Ownership, is_owned
     from assent.journal.owner._serving import Handler
     from assent.journal.ports import (
         Batch,
@@ -55,6 +56,7 @@ _HOMES = {
     ".store._at_once": "PAGE at_once each_leaf each_row leaves_at_once rows_at_once",
     ".audit._audit": "LogLine ProvenEntry audit_log prove verify_proof",
     "._blobs": "BlobStore",
+    "._files": "is_there open_plain place_of state_unusable",
     ".tree._checkpoint": "Checkpoint open_checkpoint sign_checkpoint",
     ".tree._cosignature": "verifier_from_vkey",
     ".audit._export": "Exported export_key export_ledger verify_export",
@@ -65,7 +67,7 @@ _HOMES = {
     ".tree._merkle": "Frontier leaf_hash tree_root",
     ".tree._note": "Ed25519Verifier Signer Verifier",
     ".store._own_key": "ledger_signer",
-    ".owner._owner": "Ownership SILENCE_S_MAX is_owned state_unusable",
+    ".owner._owner": "Ownership SILENCE_S_MAX is_owned",
     ".store._projections": "Projection",
     ".tree._proof": "InclusionProof",
     ".store._reader": "SqliteReader",

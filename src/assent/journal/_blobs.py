@@ -21,7 +21,14 @@ from typing import Final
 
 from assent.errors import WorldError
 from assent.failpoints import FAILPOINTS
-from assent.journal._files import create_private_file, ensure_private_dir, fsync_dir
+from assent.journal._files import (
+    create_private_file,
+    ensure_private_dir,
+    fsync_dir,
+    open_plain,
+    place_of,
+    state_unusable,
+)
 
 BLOBS_DIR: Final = "blobs"
 CHUNK_BYTES: Final = 1 << 20
@@ -47,12 +54,15 @@ class BlobStore:
 
     def prepare(self) -> None:
         """Make the folders and remove what a crash left half-written. For the owner, before the first `put`."""
-        ensure_private_dir(self._root)
-        ensure_private_dir(self._root / "tmp")
-        for leftover in (self._root / "tmp").iterdir():
-            self.was_left = True
-            if leftover.name != _OPEN:
-                leftover.unlink()
+        try:
+            ensure_private_dir(self._root)
+            ensure_private_dir(self._root / "tmp")
+            for leftover in (self._root / "tmp").iterdir():
+                self.was_left = True
+                if leftover.name != _OPEN or not leftover.is_file():
+                    leftover.unlink()
+        except OSError as error:
+            raise state_unusable(self._root.parent, error) from error
 
     def put(self, chunks: Iterable[bytes]) -> str:
         """Store bytes and return their address, 64 hex digits of SHA-256; durable (file and folder) when it returns.
@@ -86,7 +96,7 @@ class BlobStore:
         hasher = sha256()
         held: bytes | None = None
         try:
-            with self._path(digest).open("rb", buffering=0) as file:
+            with open_plain(self._path(digest)) as file:
                 while chunk := file.read(CHUNK_BYTES):
                     hasher.update(chunk)
                     if held is not None:
@@ -144,7 +154,8 @@ class BlobStore:
             self.collect(in_use())
         elif left:
             self.discard(left.difference(in_use()))
-        (self._root / "tmp" / _OPEN).unlink(missing_ok=True)
+        with suppress(OSError):
+            (self._root / "tmp" / _OPEN).unlink(missing_ok=True)
 
     def collect(self, in_use: Collection[str]) -> int:
         """Remove every blob that is neither in use nor just put; how many."""
@@ -204,7 +215,12 @@ def _failed(error: OSError) -> WorldError:
         return WorldError(
             "DISK_FULL", "the disk that holds the blobs is full", hint="free some space and try again"
         )
-    return WorldError("STORAGE_FAILED", "a blob can't be read or written", details={"cause": str(error)})
+    return WorldError(
+        "STORAGE_FAILED",
+        "a blob can't be read or written",
+        path=place_of(error),
+        details={"cause": str(error)},
+    )
 
 
 def _corrupt(digest: str, fault: str) -> WorldError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import stat
 from pathlib import Path
 from typing import Final
 
-from assent.errors import InputError
+from assent.errors import InputError, WorldError
 
 DIR_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -36,6 +38,46 @@ def ensure_private_dir(path: Path) -> None:
             f"others may enter the folder `{path}`",
             hint=f"run `chmod 700 {path}` and try again",
         )
+
+
+def open_plain(path: Path) -> io.FileIO:
+    """A file to be read; `OSError` also where something else stands there, and at once: a FIFO would have us wait for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return io.FileIO(descriptor)
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a plain file", str(path))
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything has this name in a state directory, were it a link that leads nowhere. `STATE_UNUSABLE`."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise state_unusable(path.parent, error) from error
+    return True
+
+
+def state_unusable(state_dir: Path, error: OSError) -> WorldError:
+    """What is told where something in the state directory can't be read or written: `DISK_FULL` or `STATE_UNUSABLE`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WorldError(
+            "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"
+        )
+    return WorldError(
+        "STATE_UNUSABLE",
+        f"the state directory `{state_dir}` can't be used: {(error.strerror or str(error)).lower()}",
+        path=place_of(error),
+        hint="check the disk, who may write there, and what has been put in this place",
+    )
+
+
+def place_of(error: OSError) -> str | None:
+    """The file that a failure is about."""
+    where = error.filename2 or error.filename
+    return None if where is None else os.fsdecode(where)
 
 
 def fsync_dir(path: Path) -> None:

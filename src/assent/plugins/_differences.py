@@ -44,46 +44,38 @@ class Difference:
 
 def file_differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:
     """The files that were added, removed or changed, by their digests."""
-    return [
-        Difference(
-            f"file {name}",
-            "added" if name not in before else "removed" if name not in after else "changed",
-            _short(before.get(name)),
-            _short(after.get(name)),
-        )
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    ]
+    return _differing(
+        *({f"file {name}": _short(one) for name, one in side.items()} for side in (before, after))
+    )
 
 
 def dependency_differences(
     before: Mapping[str, str | None], after: Mapping[str, str | None]
 ) -> list[Difference]:
     """The dependencies that came, went, or have another version."""
-    found = []
-    for name in sorted({*before, *after}):
-        if name not in before:
-            found.append(Difference(f"dependency {name}", "added", None, after[name] or "not installed"))
-        elif name not in after:
-            found.append(Difference(f"dependency {name}", "removed", before[name] or "not installed", None))
-        elif before[name] != after[name]:
-            shown = (before[name] or "not installed", after[name] or "not installed")
-            found.append(Difference(f"dependency {name}", "changed", *shown))
-    return found
+    sides = (
+        {f"dependency {name}": one or "not installed" for name, one in side.items()}
+        for side in (before, after)
+    )
+    return _differing(*sides)
 
 
 def manifest_differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[Difference]:
     """What two manifests say differently; where a thing stands in its file does not count."""
-    old, new = dict(_leaves(before, "")), dict(_leaves(after, ""))
-    found = []
-    for path in sorted({*old, *new}):
-        if path not in old:
-            found.append(Difference(path, "added", None, new[path]))
-        elif path not in new:
-            found.append(Difference(path, "removed", old[path], None))
-        elif old[path] != new[path]:
-            found.append(Difference(path, "changed", old[path], new[path]))
-    return found
+    return _differing(dict(_leaves(before, "")), dict(_leaves(after, "")))
+
+
+def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:
+    return [
+        Difference(
+            path,
+            "added" if path not in before else "removed" if path not in after else "changed",
+            before.get(path),
+            after.get(path),
+        )
+        for path in sorted({*before, *after})
+        if before.get(path) != after.get(path)
+    ]
 
 
 def _leaves(value: object, path: str) -> Iterator[tuple[str, str]]:
@@ -129,5 +121,5 @@ def _said(value: str | None) -> str:
     return f": {value}" if value else ""
 
 
-def _short(digest: str | None) -> str | None:
-    return None if digest is None else f"sha256 {digest[:12]}…"
+def _short(digest: str) -> str:
+    return f"sha256 {digest[:12]}…"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+import msgspec
 
 from assent.policy._builtin import builtin_approvers
 from assent.policy._context import PolicyContext
@@ -47,8 +48,7 @@ def care_for(context: PolicyContext) -> Care:
     return max(care, Care.PERSON) if context.requires_approval else care
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a rule says for one level of care; `code` is that of a denial."""
 
     rule: str
@@ -58,8 +58,7 @@ class Answer:
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledRule:
+class CompiledRule(msgspec.Struct, frozen=True):
     """A rule, its compiled `if`, and its answers, one per `Care`."""
 
     rule: Rule

@@ -7,8 +7,9 @@ a rule that never holds. Everything a rule can read except `inputs` has a known 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from assent.errors import InputError
 from assent.spec.capability import OperationType, RiskLevel
@@ -76,8 +77,7 @@ _RESULTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Slip:
+class Slip(msgspec.Struct, frozen=True):
     """One thing that cannot be meant. `at` is its offset in the expression."""
 
     message: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final, TypeVar
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.policy._conditions import compile_condition
@@ -308,7 +309,9 @@ class _Reader:
                 for one in faults
             ]
             raise _Fault
-        return replace(found, roles=tuple(sorted({*found.roles})), kinds=tuple(sorted({*found.kinds})))
+        return msgspec.structs.replace(
+            found, roles=tuple(sorted({*found.roles})), kinds=tuple(sorted({*found.kinds}))
+        )
 
     # -- kinds of value ------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ change can therefore be told exactly, which moments in milliseconds could not.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -39,17 +38,16 @@ class LabelChange(msgspec.Struct, frozen=True):
     by: str | None = None
 
 
-@dataclass(slots=True)
-class Timeline:
+class Timeline(msgspec.Struct):
     """One capability. The index of what holds now is made when it is asked for, and again after a change."""
 
     id: str
-    specs: dict[str, CapabilitySpec] = field(default_factory=dict)
-    recorded: dict[str, RecordedVersion] = field(default_factory=dict)
-    gone: dict[str, CapabilitySpec] = field(default_factory=dict)
+    specs: dict[str, CapabilitySpec] = msgspec.field(default_factory=dict)
+    recorded: dict[str, RecordedVersion] = msgspec.field(default_factory=dict)
+    gone: dict[str, CapabilitySpec] = msgspec.field(default_factory=dict)
     """The specs of recorded versions that are not installed, where they are known."""
-    labels: list[LabelChange] = field(default_factory=list)
-    withheld: dict[str, int] = field(default_factory=dict)
+    labels: list[LabelChange] = msgspec.field(default_factory=list)
+    withheld: dict[str, int] = msgspec.field(default_factory=dict)
     """Versions that are being retired, with the time: for everybody else they are retired already."""
     _now: VersionIndex | None = None
 

@@ -70,7 +70,7 @@ def accept_tail(state: Path, key_path: Path, start: int, who: Who) -> tuple[int,
     from assent.journal import accept_tail as accept
     from assent.system import SystemClock
 
-    ledger_exists = ledger_file(state).exists()
+    ledger_exists = has_ledger(state)
     with _owned(state) if ledger_exists else nullcontext(False) as is_owned:
         if not is_owned:
             why = "another process works with it" if ledger_exists else "nothing was recorded yet"
@@ -123,6 +123,13 @@ def raw_ledger(state: Path) -> AbstractContextManager[SqliteRecord]:
     from assent.journal import SqliteRecord
 
     return SqliteRecord.open(ledger_file(state), areas=projections())
+
+
+def has_ledger(state: Path) -> bool:
+    """Whether anything stands in the ledger's place; `STATE_UNUSABLE` where nobody can tell."""
+    from assent.journal import is_there
+
+    return is_there(ledger_file(state))
 
 
 def ledger_file(state: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +36,8 @@ def detect(launcher: Launcher, wanted: str, *, namespaces: bool = True) -> tuple
     if not _kernel.is_known_machine():
         return nothing, _none(dict.fromkeys(Wall, f"no filter is known for `{architecture}`"))
     landlock = _kernel.landlock_version()
-    full = Machine(architecture=architecture, landlock=landlock, namespaces=True, uid=uid, gid=gid)
-    plain = Machine(architecture=architecture, landlock=landlock, namespaces=False, uid=uid, gid=gid)
+    plain = replace(nothing, landlock=landlock)
+    full = replace(plain, namespaces=True)
     failed, pid_max = _probe(launcher, full, []) if namespaces else ("not tried", None)
     native = full if failed is None else plain
     if wanted != "native":
@@ -61,14 +62,7 @@ def _wrapper(launcher: Launcher, native: Machine, namespaces: bool) -> Machine |
     for place in _WRAPPER_PLACES:
         if os.access(place, os.X_OK):
             for around in (True, False) if namespaces else (False,):
-                found = Machine(
-                    architecture=native.architecture,
-                    landlock=native.landlock,
-                    namespaces=around,
-                    uid=native.uid,
-                    gid=native.gid,
-                    wrapper=place,
-                )
+                found = replace(native, namespaces=around, wrapper=place)
                 if _probe(launcher, found, ["true"])[0] is None:
                     return found
     return None

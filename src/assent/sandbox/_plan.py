@@ -19,39 +19,15 @@ from assent.sandbox._layer import Layer, LayerKind
 from assent.sandbox._seccomp import AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, FilterRules, seccomp_filter
 
 SYSTEM_FOLDERS: Final = (
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/nix/store",
-    "/gnu/store",
-)
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+)  # fmt: skip
 """Programs and libraries. Nothing of `/etc`, `/var`, `/home`, `/opt`, `/run`, `/sys` comes along by itself."""
 SYSTEM_FILES: Final = (
-    "/etc/alternatives",
-    "/etc/ca-certificates",
-    "/etc/gai.conf",
-    "/etc/group",
-    "/etc/host.conf",
-    "/etc/hosts",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-    "/etc/mime.types",
-    "/etc/nsswitch.conf",
-    "/etc/os-release",
-    "/etc/passwd",
-    "/etc/pki/tls/certs",
-    "/etc/protocols",
-    "/etc/services",
-    "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf",
-    "/etc/timezone",
-)
+    "/etc/alternatives", "/etc/ca-certificates", "/etc/gai.conf", "/etc/group", "/etc/host.conf",
+    "/etc/hosts", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime",
+    "/etc/mime.types", "/etc/nsswitch.conf", "/etc/os-release", "/etc/passwd", "/etc/pki/tls/certs",
+    "/etc/protocols", "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/timezone",
+)  # fmt: skip
 NETWORK_FILES: Final = ("/etc/resolv.conf",)
 """Shown where the network is granted."""
 _HARMLESS_PROC: Final = (
@@ -154,23 +130,11 @@ def unconfined_plan(view: View, argv: Sequence[str]) -> Plan:
 def overlay_plan(layer: Layer, machine: Machine) -> Plan:
     """A plan that only tries whether this layer's file system can take an overlay's changes."""
     limits = SandboxLimits()
-    return {
+    return _unwalled(limits, ()) | {
         "user_maps": _maps(machine),
         "outer": _kernel.CLONE_NEWUSER,
         "inner": _kernel.CLONE_NEWNS,
         "steps": [["private"], ["overlay", str(layer.root), layer.upper, layer.work, layer.trial]],
-        "rlimits": {},
-        "processes_more": None,
-        "become": None,
-        "watch": _watch(limits, ()),
-        "wall_ms": int(limits.wall_s * 1000),
-        "forgo": True,
-        "landlock": None,
-        "filter": None,
-        "files": {},
-        "argv": [],
-        "env": {},
-        "cwd": "/",
     }
 
 
@@ -185,26 +149,38 @@ def _common(view: View, argv: Sequence[str], *, cwd: str, machine: Machine | Non
         environment.setdefault("TMPDIR", view.scratch)
         if environment.get("HOME") in _SCRATCH:
             environment["HOME"] = view.scratch  # there is no `/tmp` of its own that it could be
-    return {
-        "user_maps": None,
-        "outer": 0,
-        "inner": 0,
-        "steps": [],
+    return _unwalled(confinement.limits, private) | {
         "rlimits": _rlimits(confinement.limits, machine),
         "processes_more": None if machine and machine.namespaces else confinement.limits.processes,
         # The supervisor chooses the number.
         "become": 0
         if machine and machine.uid == 0 and not machine.namespaces and not machine.wrapper
         else None,
-        "watch": _watch(confinement.limits, private),
-        "wall_ms": int(confinement.limits.wall_s * 1000),
+        "argv": list(argv),
+        "env": environment,
+        "cwd": cwd,
+    }
+
+
+def _unwalled(limits: SandboxLimits, private: Sequence[str]) -> Plan:
+    """What every plan says, with no walls yet and nothing to run."""
+    return {
+        "user_maps": None,
+        "outer": 0,
+        "inner": 0,
+        "steps": [],
+        "rlimits": {},
+        "processes_more": None,
+        "become": None,
+        "watch": _watch(limits, private),
+        "wall_ms": int(limits.wall_s * 1000),
         "forgo": True,
         "landlock": None,
         "filter": None,
         "files": {},
-        "argv": list(argv),
-        "env": environment,
-        "cwd": cwd,
+        "argv": [],
+        "env": {},
+        "cwd": "/",
     }
 
 
@@ -466,17 +442,9 @@ def _wrapper_options(view: View, machine: Machine) -> list[str]:
             if os.path.exists(path):
                 options += ["--ro-bind", "/dev/null", path]
     # `/proc`: see `_steps.py`.
-    return [
-        *options,
-        "--remount-ro",
-        "/proc",
-        "--remount-ro",
-        "/dev",
-        "--remount-ro",
-        "/",
-        "--chdir",
-        view.cwd(view.root),
-    ]
+    for path in ("/proc", "/dev", "/"):
+        options += ["--remount-ro", path]
+    return [*options, "--chdir", view.cwd(view.root)]
 
 
 def _memory(path: str, confinement: Confinement) -> list[str]:

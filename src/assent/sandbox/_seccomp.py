@@ -72,14 +72,7 @@ class FilterRules:
 
 def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
     """The program as an array of `struct sock_filter`, for `x86_64` or `aarch64`; KeyError for another machine."""
-    column, architecture = _MACHINES[machine]
-    code = _Code()
-    # A call through another architecture's door (`int 0x80`) has other numbers, so nothing below would mean what it says.
-    code.load(_OFFSET_ARCHITECTURE)
-    code.unless_equal(architecture, _KILL)
-    code.load(_OFFSET_NUMBER)
-    if machine == "x86_64":
-        code.if_at_least(_X32_BIT, _ERRNO | errno.ENOSYS)
+    code, column = _begun(machine)
     kept = {"refused": True, "signal": not rules.signals, "metadata": not rules.metadata}
     for name in (name for kind, is_refused in kept.items() if is_refused for name in _KINDS[kind]):
         code.if_equal(_NUMBERS[name][column], _ERRNO | errno.EPERM)
@@ -110,13 +103,7 @@ def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
 
 def programs_filter(machine: str) -> bytes:
     """A program that refuses every way to another program or process, threads excepted; KeyError as above."""
-    column, architecture = _MACHINES[machine]
-    code = _Code()
-    code.load(_OFFSET_ARCHITECTURE)
-    code.unless_equal(architecture, _KILL)
-    code.load(_OFFSET_NUMBER)
-    if machine == "x86_64":
-        code.if_at_least(_X32_BIT, _ERRNO | errno.ENOSYS)
+    code, column = _begun(machine)
     for name in _KINDS["start"]:
         code.if_equal(_NUMBERS[name][column], _ERRNO | errno.EPERM)
     code.if_equal(_NUMBERS["clone3"][column], _ERRNO | errno.ENOSYS)
@@ -125,6 +112,16 @@ def programs_filter(machine: str) -> bytes:
     )
     code.answer(_ALLOW)
     return code.assemble()
+
+
+def _begun(machine: str) -> tuple[_Code, int]:
+    """A program that has the number of a call at hand, and in which column the machine's numbers are."""
+    column, architecture = _MACHINES[machine]
+    # A call through another architecture's door (`int 0x80`) has other numbers, so nothing below would mean what it says.
+    code = _Code().load(_OFFSET_ARCHITECTURE).unless_equal(architecture, _KILL).load(_OFFSET_NUMBER)
+    if machine == "x86_64":
+        code.if_at_least(_X32_BIT, _ERRNO | errno.ENOSYS)
+    return code, column
 
 
 class _Code:

@@ -11,9 +11,10 @@ import asyncio
 import hmac
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NoReturn, Protocol, TypeVar, runtime_checkable
+
+import msgspec
 
 from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.secrets.grants import NO_GRANT, SecretGrant, require_grant
@@ -73,8 +74,7 @@ class Secret:
         raise TypeError("a secret can't be stored or sent; keep its name instead")
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True):
     """What a provider has found. `ttl_ms`: how long it may be kept, within the bounds; None leaves that to them.
 
     `provider` is what the record calls the place it came from, where the provider's own name says less. `previous` is the value
@@ -172,8 +172,7 @@ class AccessOutcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class SecretAccess:
+class SecretAccess(msgspec.Struct, frozen=True):
     """One access, for the record. `provider` is who had the secret; `ids` are those of the call.
 
     `is_hidden` false: the value is too short to be found and hidden where it might be shown. `binding` is for the ledger alone.
@@ -184,7 +183,7 @@ class SecretAccess:
     outcome: AccessOutcome
     at_ms: int
     provider: str | None = None
-    ids: Mapping[str, Json] = field(default_factory=dict)
+    ids: Mapping[str, Json] = msgspec.field(default_factory=dict)
     is_hidden: bool = True
     binding: str | None = None
 
@@ -200,8 +199,7 @@ class SecretAccess:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class SecretLimits:
+class SecretLimits(msgspec.Struct, frozen=True):
     """How long secrets are kept, and how long one provider may take, in milliseconds."""
 
     ttl_ms: int = 5 * 60_000
@@ -214,15 +212,14 @@ class SecretLimits:
         return max(self.ttl_min_ms, min(self.ttl_max_ms, self.ttl_ms if wished_ms is None else wished_ms))
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(msgspec.Struct):
     """What is known of one secret.
 
     Fetches are counted when they begin and when they end; `answered` is the number, as it began, of the last one that ended. A
     fetch that was cancelled began and never ends.
     """
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
     secret: Secret | None = None
     previous: Secret | None = None
     provider: str | None = None
@@ -426,8 +423,7 @@ class Secrets:
         return slot
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(msgspec.Struct, frozen=True):
     """Tells the record of one access."""
 
     record: Callable[[SecretAccess], object]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+import msgspec
 
 from assent.errors import RefusedError
 from assent.spec.words.globs import glob_matches
 from assent.spec.words.suggestions import did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
-class SecretGrant:
+class SecretGrant(msgspec.Struct, frozen=True):
     """What the configuration says of one secret, beside what specs declare themselves.
 
     `capabilities`: patterns of capabilities that may have it. `hosts`: where its value may go, `*.example.org` for every host

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
@@ -36,8 +35,7 @@ class PolicyDecision(StrEnum):
     REQUIRE_APPROVAL = "REQUIRE_APPROVAL"
 
 
-@dataclass(frozen=True, slots=True)
-class Approvers:
+class Approvers(msgspec.Struct, frozen=True):
     """Who must agree before a step may go on.
 
     `roles`: any one of them is enough, empty means any; `count` distinct principals; `expires_ms` bounds
@@ -86,8 +84,7 @@ class Approvers:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True):
     """One rule that was looked at, and why it did or did not decide."""
 
     rule: str

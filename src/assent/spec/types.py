@@ -275,14 +275,6 @@ Size = Annotated[
 ]
 
 __all__ = [
-    "Duration",
-    "Email",
-    "SecretJson",
-    "SecretReference",
-    "SecretText",
-    "SemVer",
-    "Size",
-    "Url",
-    "Uuid",
+    "Duration", "Email", "SecretJson", "SecretReference", "SecretText", "SemVer", "Size", "Url", "Uuid",
     "WorkspacePath",
-]
+]  # fmt: skip

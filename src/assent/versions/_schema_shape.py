@@ -22,23 +22,10 @@ ALTERNATIVES_MAX: Final = 64
 REFERENCES_MAX: Final = 32
 """References that may lead from one to the next."""
 
-ANNOTATIONS: Final = frozenset(
-    {
-        "title",
-        "description",
-        "examples",
-        "example",
-        "deprecated",
-        "readOnly",
-        "writeOnly",
-        "$comment",
-        "discriminator",
-        "contentEncoding",
-        "contentMediaType",
-        "contentSchema",
-        "default",
-    }
-)
+ANNOTATIONS: Final = frozenset({
+    "title", "description", "examples", "example", "deprecated", "readOnly", "writeOnly", "$comment",
+    "discriminator", "contentEncoding", "contentMediaType", "contentSchema", "default",
+})  # fmt: skip
 """Keywords that refuse no value."""
 
 NOTES: Final = ("title", "description", "examples", "deprecated", "default", "writeOnly")

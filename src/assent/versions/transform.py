@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.spec.values.canonical import canonical_json
@@ -33,8 +34,7 @@ def unchanged(value: Json) -> Json:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """One step from `source` to `target`. None as the function: nothing leads on from here."""
 
     source: str
@@ -43,8 +43,7 @@ class Link:
     limit_s: float = LIMIT_S
 
 
-@dataclass(frozen=True, slots=True)
-class Transformed:
+class Transformed(msgspec.Struct, frozen=True):
     """What became of a value. When a link failed, `value` is what was given, and `reached` the version before that link."""
 
     value: Json

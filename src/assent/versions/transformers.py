@@ -10,9 +10,10 @@ What compares schemas and makes samples is loaded where it is used: every start 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
 
 from assent.errors import AssentError, InputError, Json
 from assent.spec.values.canonical import canonical_json
@@ -29,8 +30,7 @@ SAMPLES: Final = 60
 Side = Literal["inputs", "outputs"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transformer:
+class Transformer(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of calls between two neighbouring versions of a capability.
 
     Each function takes plain JSON and returns plain JSON; it must have no effect and depend on nothing else. What is left out
@@ -47,8 +47,7 @@ class Transformer:
     limit_s: float = LIMIT_S
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """How calls that ask for one version are served by another."""
 
     asked: CapabilitySpec

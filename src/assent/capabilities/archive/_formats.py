@@ -8,7 +8,7 @@ from typing import IO, Final, Literal, get_args
 
 from assent.capabilities.archive._faults import invalid
 from assent.capabilities.archive._limits import ARCHIVE_BYTES_MAX, go_on
-from assent.capabilities.fs.world._paths import shown
+from assent.capabilities.fs.world._paths import refusal, shown
 from assent.invocation import Files, LocalContext, NoEffectError
 
 Format = Literal["zip", "tar", "tar.gz", "tar.zst", "gz", "zst"]
@@ -64,11 +64,8 @@ def fetch(context: LocalContext, path: str, into: IO[bytes]) -> int:
         go_on(context.cancel)
         size += len(chunk)
         if size > ARCHIVE_BYTES_MAX:
-            raise NoEffectError(
-                "FILE_TOO_LARGE",
-                f"`{shown(path)}` has more than {ARCHIVE_BYTES_MAX} bytes, the most that is read as an archive",
-                path=shown(path),
-            )
+            why = f"has more than {ARCHIVE_BYTES_MAX} bytes, the most that is read as an archive"
+            raise refusal("FILE_TOO_LARGE", path, why)
         into.write(chunk)
     if size == 0:
         raise invalid("it is empty")

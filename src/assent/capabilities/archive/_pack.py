@@ -21,7 +21,7 @@ from assent.capabilities.fs.change._change import Change, Expected, Target, made
 from assent.capabilities.fs.change._effect import FileEffect
 from assent.capabilities.fs.change._path_state import NODES_MAX, Node, PathState, changed, survey
 from assent.capabilities.fs.world._faults import missing
-from assent.capabilities.fs.world._paths import ROOT, shown
+from assent.capabilities.fs.world._paths import ROOT, refusal, shown
 from assent.errors import Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
 
@@ -137,12 +137,8 @@ def _name(path: str, base: str) -> str:
 
 def _require_plain(path: str, node: Node) -> None:
     if node.kind is EntryKind.SYMLINK:
-        raise NoEffectError(
-            "ARCHIVE_KIND_REFUSED",
-            f"`{shown(path)}` is a symbolic link; only files and folders are packed",
-            path=shown(path),
-            hint="leave it out, or pack what it points to",
-        )
+        why = "is a symbolic link; only files and folders are packed"
+        raise refusal("ARCHIVE_KIND_REFUSED", path, why, "leave it out, or pack what it points to")
 
 
 def _write(context: LocalContext, parameters: Pack, members: list[Member], into: IO[bytes]) -> int:

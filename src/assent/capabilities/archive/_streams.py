@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final
 
 from assent.capabilities.archive._faults import invalid
 from assent.capabilities.archive._limits import Meter
@@ -27,27 +28,29 @@ def zstd_module() -> Any:  # `Any`: one module under two names, of which a type 
     return zstd
 
 
-class Inflater(Protocol):
-    """One member or frame under way."""
+class Inflater(ABC):
+    """One member or frame under way, by an object of a library's, which tells what it did not need."""
 
+    _inner: Any  # `Any`: each library's own
+
+    @abstractmethod
     def feed(self, data: bytes, room: int) -> bytes:
         """Up to `room` bytes; `data` is empty while the inflater still holds input."""
-        ...
 
     @property
+    @abstractmethod
     def wants(self) -> bool:
         """Whether it needs more input to go on."""
-        ...
 
     @property
     def is_over(self) -> bool:
         """Whether the member has ended."""
-        ...
+        return bool(self._inner.eof)
 
     @property
     def rest(self) -> bytes:
         """What was fed and belongs to whatever comes after the member."""
-        ...
+        return bytes(self._inner.unused_data)
 
 
 def plain(source: IO[bytes], meter: Meter) -> Iterator[bytes]:
@@ -106,7 +109,7 @@ def _more(source: IO[bytes], meter: Meter) -> bytes:
     return data
 
 
-class Gzip:
+class Gzip(Inflater):
     """gzip, by zlib; what one of its objects has not taken stays here."""
 
     def __init__(self) -> None:
@@ -116,7 +119,7 @@ class Gzip:
 
     def feed(self, data: bytes, room: int) -> bytes:
         try:
-            chunk = self._inner.decompress(self._kept or data, room)
+            chunk: bytes = self._inner.decompress(self._kept or data, room)
         except zlib.error:
             raise invalid("its gzip data are damaged") from None
         self._kept = self._inner.unconsumed_tail
@@ -128,16 +131,8 @@ class Gzip:
     def wants(self) -> bool:
         return not self._kept and not self._is_full
 
-    @property
-    def is_over(self) -> bool:
-        return bool(self._inner.eof)
 
-    @property
-    def rest(self) -> bytes:
-        return bytes(self._inner.unused_data)
-
-
-class Zstandard:
+class Zstandard(Inflater):
     """Zstandard, which keeps what it has not taken."""
 
     def __init__(self) -> None:
@@ -156,11 +151,3 @@ class Zstandard:
     @property
     def wants(self) -> bool:
         return bool(self._inner.needs_input)
-
-    @property
-    def is_over(self) -> bool:
-        return bool(self._inner.eof)
-
-    @property
-    def rest(self) -> bytes:
-        return bytes(self._inner.unused_data)

@@ -13,8 +13,7 @@ from typing import IO, Final, Protocol
 from assent.capabilities.archive._formats import Format
 from assent.capabilities.archive._streams import zstd_module
 from assent.capabilities.fs.change._path_state import changed
-from assent.capabilities.fs.world._paths import shown
-from assent.invocation import NoEffectError
+from assent.capabilities.fs.world._paths import refusal
 
 _TIME_OF_ZIP: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest that zip can say."""
@@ -69,35 +68,24 @@ def write_archive(form: Format, members: list[Member], read: Read, into: IO[byte
     """Write `members` to `into`, an empty file that can seek. Raises what `read` raises."""
     for member in members:
         _check_name(member.name)
-    match form:
-        case "zip":
-            _write_zip(members, read, into)
-        case "tar":
-            _write_tar(members, read, into)
-        case "tar.gz":
-            with _compressed(into, zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)) as out:
-                _write_tar(members, read, out)
-        case "tar.zst":
-            with _compressed(into, _zstd()) as out:
-                _write_tar(members, read, out)
-        case "gz":
-            with _compressed(into, zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)) as out:
-                _write_one(members, read, out)
-        case "zst":
-            with _compressed(into, _zstd()) as out:
-                _write_one(members, read, out)
+    if form == "zip":
+        _write_zip(members, read, into)
+        return
+    write = _write_tar if form.startswith("tar") else _write_one
+    if form == "tar":
+        write(members, read, into)
+        return
+    is_zstd = form.endswith("zst")
+    with _compressed(into, _zstd() if is_zstd else zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)) as out:
+        write(members, read, out)
 
 
 def _check_name(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise NoEffectError(
-            "ARCHIVE_NAME_REFUSED",
-            f"`{shown(name)}` has a name that is no UTF-8, so no archive can say it for everybody",
-            path=shown(name),
-            hint="rename it first",
-        ) from None
+        why = "has a name that is no UTF-8, so no archive can say it for everybody"
+        raise refusal("ARCHIVE_NAME_REFUSED", name, why, "rename it first") from None
 
 
 def _write_one(members: list[Member], read: Read, out: _Sink) -> None:

@@ -7,8 +7,9 @@ ended the walk, the answer says so (`truncated`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from assent.capabilities.fs._globs import Ignored, Rules, rules_of
 from assent.capabilities.fs._read import visible
@@ -21,8 +22,7 @@ VISITED_MAX: Final = 200_000
 """Entries that one walk looks at."""
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(msgspec.Struct):
     """The entries that a selection names; `is_cut` when the walk ended before the last of them."""
 
     context: LocalContext

@@ -10,10 +10,11 @@ meaning, in which nothing below an ignored folder can be taken back in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from assent.capabilities.fs.world._paths import join, shown
+import msgspec
+
+from assent.capabilities.fs.world._paths import join, refusal
 from assent.invocation import EntryKind, Files, NoEffectError
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ _DIRECTORY: Final = "(?P<ps_d>/)"
 _ANY_ENTRY: Final = "(?:(?P<ps_d>/)|$)"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """One list of rules, last one first, as expressions with what they say."""
 
     groups: tuple[tuple[bool, Regex], ...]
@@ -110,9 +110,7 @@ def _of_entry(expression: str) -> str:
 
 
 def _invalid(code: str, path: str, what: str) -> NoEffectError:
-    return NoEffectError(
-        code, f"`{shown(path)}` {what}", path=shown(path), hint="globs are written as in `.gitignore`"
-    )
+    return refusal(code, path, what, "globs are written as in `.gitignore`")
 
 
 class Ignored:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
+
+import msgspec
 
 from assent.capabilities.fs._shapes import Patch, Patched, PatchedFile, PatchedHunk, place
 from assent.capabilities.fs._unified import FileDiff, apply_hunks, read_diff
@@ -28,7 +29,7 @@ from assent.capabilities.fs.change._change import (
 from assent.capabilities.fs.change._effect import FileEffect
 from assent.capabilities.fs.change._path_state import Node, PathState, changed
 from assent.capabilities.fs.world._faults import exists, missing
-from assent.capabilities.fs.world._paths import ROOT, join, normal, parent_of, shown
+from assent.capabilities.fs.world._paths import ROOT, join, normal, parent_of, refusal, shown
 from assent.errors import Json
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
@@ -38,8 +39,7 @@ PATCHED_BYTES_MAX: Final = 16 << 20
 _EXECUTABLE: Final = 0o111
 
 
-@dataclass(frozen=True, slots=True)
-class _Edit:
+class _Edit(msgspec.Struct, frozen=True):
     """One file of a diff with its places in the workspace; None for nothing."""
 
     diff: FileDiff
@@ -47,13 +47,12 @@ class _Edit:
     destination: str | None
 
 
-@dataclass(slots=True)
-class _Planned:
+class _Planned(msgspec.Struct):
     """What all edits come to: contents before and after by path, and what is told of each file."""
 
-    targets: list[Target] = field(default_factory=list)
-    told: list[Json] = field(default_factory=list)
-    misfits: list[dict[str, Json]] = field(default_factory=list)
+    targets: list[Target] = msgspec.field(default_factory=list)
+    told: list[Json] = msgspec.field(default_factory=list)
+    misfits: list[dict[str, Json]] = msgspec.field(default_factory=list)
     size: int = 0
 
 
@@ -285,11 +284,8 @@ def _before(files: Files, edit: _Edit) -> tuple[bytes, int]:
 
 
 def _too_large(path: str) -> NoEffectError:
-    return NoEffectError(
-        "FILE_TOO_LARGE",
-        f"`{shown(path)}` has more than {PATCHED_BYTES_MAX} bytes, the most that is patched",
-        path=shown(path),
-    )
+    why = f"has more than {PATCHED_BYTES_MAX} bytes, the most that is patched"
+    return refusal("FILE_TOO_LARGE", path, why)
 
 
 def _contents(

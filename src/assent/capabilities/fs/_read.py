@@ -19,7 +19,7 @@ from assent.capabilities.fs._shapes import (
 )
 from assent.capabilities.fs._text import decode
 from assent.capabilities.fs.world._faults import missing, not_a_directory
-from assent.capabilities.fs.world._paths import escapes, join, shown
+from assent.capabilities.fs.world._paths import escapes, join, refusal, shown
 from assent.invocation import Entry, EntryKind, Files, LocalContext, NoEffectError
 
 READ_BYTES_MAX: Final = 16 << 20
@@ -36,12 +36,8 @@ def read_file(context: LocalContext, parameters: ReadFile) -> FileText:
     for chunk in files.read(path):
         size += len(chunk)
         if size > READ_BYTES_MAX:
-            raise NoEffectError(
-                "FILE_TOO_LARGE",
-                f"`{shown(path)}` has more than {READ_BYTES_MAX} bytes, the most that is returned as text",
-                path=shown(path),
-                hint="`io.fs.hash_file` takes files of any size",
-            )
+            why = f"has more than {READ_BYTES_MAX} bytes, the most that is returned as text"
+            raise refusal("FILE_TOO_LARGE", path, why, "`io.fs.hash_file` takes files of any size")
         digest.update(chunk)
         pieces.append(chunk)
     return FileText(
@@ -59,9 +55,7 @@ def read_text(context: LocalContext, path: str, *, bytes_max: int) -> str:
     for chunk in context.world.files.read(where):
         size += len(chunk)
         if size > bytes_max:
-            raise NoEffectError(
-                "FILE_TOO_LARGE", f"`{shown(where)}` has more than {bytes_max} bytes", path=shown(where)
-            )
+            raise refusal("FILE_TOO_LARGE", where, f"has more than {bytes_max} bytes")
         pieces.append(chunk)
     data = b"".join(pieces)
     try:

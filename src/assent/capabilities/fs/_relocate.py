@@ -20,7 +20,7 @@ from assent.capabilities.fs.change._path_state import (
     survey,
 )
 from assent.capabilities.fs.world._faults import exists, missing, not_a_directory, not_empty, whole_root
-from assent.capabilities.fs.world._paths import ROOT, escapes, parent_of, shown
+from assent.capabilities.fs.world._paths import ROOT, escapes, parent_of, refusal, shown
 from assent.errors import WorldError
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
@@ -44,9 +44,9 @@ class DeleteEffect(FileEffect[Delete, Deleted]):
             raise missing(path)
         guard_tree(files, path, found)
         if len(found.nodes) > 1 and not parameters.recursive:
-            refusal = not_empty(path)
-            refusal.hint = "pass `recursive: true` to delete it with everything in it"
-            raise refusal
+            error = not_empty(path)
+            error.hint = "pass `recursive: true` to delete it with everything in it"
+            raise error
         old = self.pre_image(context, path, keeps=keeps)
         target = Target(path, old, Expected.of(old, hashed=context.keep_pre_image), NOTHING)
         return Change((target,), (), (Folder.of(files, parent_of(path), names=True),))
@@ -217,11 +217,7 @@ def _ends(parameters: TwoPaths) -> tuple[str, str]:
         if path == ROOT:
             raise whole_root(path)
     if destination == source or destination.startswith(f"{source}/"):
-        raise NoEffectError(
-            "PATH_INVALID",
-            f"`{shown(destination)}` is `{shown(source)}` itself or inside it",
-            path=shown(destination),
-        )
+        raise refusal("PATH_INVALID", destination, f"is `{shown(source)}` itself or inside it")
     return source, destination
 
 

@@ -6,8 +6,9 @@ is not read is counted, and everything has an end: bytes read, lines answered, c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from assent.capabilities.fs._find import Walk
 from assent.capabilities.fs._shapes import Hit, Position, Search, Searched, Skipped
@@ -35,13 +36,12 @@ POSITIONS_MAX: Final = 50
 _SNIFFED_BYTES: Final = 8 << 10
 
 
-@dataclass(slots=True)
-class _Answer:
+class _Answer(msgspec.Struct):
     """What a search has found so far."""
 
     limit: int
     around: int
-    hits: list[Hit] = field(default_factory=list)
+    hits: list[Hit] = msgspec.field(default_factory=list)
     files: int = 0
     binary: int = 0
     large: int = 0

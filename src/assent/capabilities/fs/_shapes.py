@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Literal
 
+import msgspec
 from pydantic import Field, PrivateAttr
 
 from assent.capabilities.fs.world._paths import is_temporary, normal, protected, split
@@ -39,8 +39,7 @@ class ListDir(SpecModel):
     include_hidden: Annotated[bool, Field(description="also names that start with a dot")] = False
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """The bytes that a file will have, and their digest in hex."""
 
     data: bytes

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, NoReturn
+
+import msgspec
 
 from assent.invocation import NoEffectError
 
@@ -29,8 +30,7 @@ _REGULAR: Final = frozenset({0o100644, 0o100755})
 _NO_NEWLINE: Final = b"\\ "
 
 
-@dataclass(frozen=True, slots=True)
-class Hunk:
+class Hunk(msgspec.Struct, frozen=True):
     """One hunk: where it begins (lines from 1), and the lines before and after, each with its line break where it has one.
 
     `place` is its line in the diff. `added` and `removed` count lines.
@@ -45,8 +45,7 @@ class Hunk:
     removed: int
 
 
-@dataclass(slots=True)
-class FileDiff:
+class FileDiff(msgspec.Struct):
     """What a diff says of one file. Paths are as it writes them, None for `/dev/null`; modes are None where it says nothing."""
 
     place: int
@@ -55,7 +54,7 @@ class FileDiff:
     old_mode: int | None = None
     new_mode: int | None = None
     is_rename: bool = False
-    hunks: list[Hunk] = field(default_factory=list)
+    hunks: list[Hunk] = msgspec.field(default_factory=list)
 
     @property
     def is_new(self) -> bool:
@@ -378,8 +377,7 @@ def _fault(line: int, message: str, hint: str | None) -> NoEffectError:
 # -- applying -----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
+class Misfit(msgspec.Struct, frozen=True):
     """A hunk that does not fit: its line in the diff and what is wrong."""
 
     place: int

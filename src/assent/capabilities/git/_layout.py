@@ -40,21 +40,9 @@ _ABSENT: Final = {
     "reftable": "keeps its references in tables",
 }
 _PLAIN: Final = (
-    "HEAD",
-    "config",
-    "index",
-    "packed-refs",
-    "objects",
-    "objects/info",
-    "objects/pack",
-    "refs",
-    "refs/heads",
-    "refs/tags",
-    "logs",
-    "info",
-    "info/exclude",
-    "info/attributes",
-)
+    "HEAD", "config", "index", "packed-refs", "objects", "objects/info", "objects/pack", "refs",
+    "refs/heads", "refs/tags", "logs", "info", "info/exclude", "info/attributes",
+)  # fmt: skip
 _UNDER_WAY: Final = (
     "MERGE_HEAD",
     "CHERRY_PICK_HEAD",

@@ -20,6 +20,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from assent.capabilities.fs._shapes import place
 from assent.capabilities.fs._write import room_for_file
 from assent.capabilities.fs.change._change import (
@@ -80,12 +82,14 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
         """The journaled change, with what stands there now as the state after if it is recognised as ours."""
         change = Change.of(context)
         if isinstance(context.output, Mapping) and context.output.get("changed") is False:
-            return replace(change, targets=())
+            return msgspec.structs.replace(change, targets=())
         target = change.targets[0]
         found = fingerprinted(context.world.files, target.path)
         if not _is_ours(context, found):
             return change
-        return replace(change, targets=(replace(target, after=Expected.of(found, hashed=True)),))
+        return msgspec.structs.replace(
+            change, targets=(msgspec.structs.replace(target, after=Expected.of(found, hashed=True)),)
+        )
 
     # -- the parts that differ ------------------------------------------------------------------------------------------
 
@@ -145,7 +149,7 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
             return answer
         found = fingerprinted(context.world.files, place(parameters.path)).nodes[0]
         told: dict[str, Json] = {**answer.output, "size": found.size, "sha256": found.content}
-        return replace(answer, output=told)
+        return msgspec.structs.replace(answer, output=told)
 
     def preview(self, context: LocalContext, parameters: Download) -> Preview:
         """Where it would come from and where it would go; nobody is asked, so the content is not known."""

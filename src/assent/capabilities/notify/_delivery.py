@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from assent.errors import Json, WorldError
+from assent.journal import open_plain, place_of
 
 Status: TypeAlias = Literal["pending", "delivered", "failed", "cancelled"]
 
@@ -126,8 +127,11 @@ class DeliveryFiles:
 
         What a kill left half-written is removed, and the end of one that was queued again after it.
         """
-        for rest in self.home.glob(".msg_*.tmp"):
-            rest.unlink(missing_ok=True)
+        try:
+            for rest in self.home.glob(".msg_*.tmp"):
+                rest.unlink(missing_ok=True)
+        except OSError as error:
+            raise _failed(error) from error
         found = sorted(_all(self.home), key=lambda one: (one.queued_ms, one.id))
         for one in found:
             if one.is_pending:
@@ -200,8 +204,10 @@ class DeliveryFiles:
 def _all(folder: Path) -> Iterator[Delivery]:
     try:
         names = sorted(entry.name for entry in os.scandir(folder))
-    except OSError:
+    except FileNotFoundError:
         return
+    except OSError as error:
+        raise _failed(error) from error
     for name in names:
         found = _read(folder / name)
         if found is not None:
@@ -214,7 +220,8 @@ def _read(path: Path) -> Delivery | None:
     if named is None:
         return None
     try:
-        found = _DECODER.decode(path.read_bytes())
+        with open_plain(path) as file:
+            found = _DECODER.decode(file.read())
     except (OSError, ValueError):
         return None
     return found if found.format == FORMAT and found.id == named[1] else None
@@ -234,4 +241,6 @@ def _failed(error: OSError) -> WorldError:
     reason = (error.strerror or "failed").lower()
     if error.errno in _NO_SPACE:
         return WorldError("DISK_FULL", f"the outbox can't be written: {reason}", hint="free some space")
-    return WorldError("STORAGE_FAILED", f"the outbox can't be written: {reason}", hint="check the disk")
+    return WorldError(
+        "STORAGE_FAILED", f"the outbox can't be used: {reason}", path=place_of(error), hint="check the disk"
+    )

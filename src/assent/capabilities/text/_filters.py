@@ -10,7 +10,8 @@ import html
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from assent.invocation import CancelToken, NoEffectError
 from assent.spec.values.canonical import INTEGER_MAX
@@ -163,14 +164,6 @@ def _length(budget: Budget, value: Any) -> int:
     return len(value)
 
 
-def _first(budget: Budget, value: Any) -> Any:
-    return _end(budget, value, 0)
-
-
-def _last(budget: Budget, value: Any) -> Any:
-    return _end(budget, value, -1)
-
-
 def _end(budget: Budget, value: Any, place: int) -> Any:
     del budget
     if not isinstance(value, str | list):
@@ -300,14 +293,6 @@ def _sum(budget: Budget, value: Any, attribute: Any = None) -> int | float:
     return total
 
 
-def _least(budget: Budget, value: Any) -> Any:
-    return _end(budget, _sorted(budget, value), 0)
-
-
-def _greatest(budget: Budget, value: Any) -> Any:
-    return _end(budget, _sorted(budget, value), -1)
-
-
 def _items(budget: Budget, value: Any) -> list[list[Any]]:
     if not isinstance(value, Mapping):
         raise Failure("only a mapping has items")
@@ -331,10 +316,6 @@ def _escape(budget: Budget, value: Any) -> Safe:
         return value
     budget.spend_text(6 * len(text))
     return Safe(html.escape(text))
-
-
-def _safe(budget: Budget, value: Any) -> Safe:
-    return Safe(text_of(value, budget))
 
 
 def _indent(budget: Budget, value: Any, width: Any = 4) -> str:
@@ -368,62 +349,53 @@ def _depth(value: Any) -> int:
     return 0
 
 
-def _string(budget: Budget, value: Any) -> str:
-    return text_of(value, budget)
-
-
 def _default(budget: Budget, value: Any, *given: Any) -> Any:
     """The value; when there is none is known where names are looked up."""
     del budget, given
     return value
 
 
-FILTERS: Final[Mapping[str, tuple[Callable[..., Any], int]]] = {
-    "abs": (_abs, 0),
-    "capitalize": (_texts(str.capitalize), 0),
-    "count": (_length, 0),
-    "d": (_default, 2),
-    "default": (_default, 2),
-    "dictsort": (_dictsort, 0),
-    "e": (_escape, 0),
-    "escape": (_escape, 0),
-    "first": (_first, 0),
-    "float": (_float, 0),
-    "indent": (_indent, 1),
-    "int": (_int, 0),
-    "items": (_items, 0),
-    "join": (_join, 2),
-    "last": (_last, 0),
-    "length": (_length, 0),
-    "list": (_as_list, 0),
-    "lower": (_texts(str.lower), 0),
-    "map": (_map, 1),
-    "max": (_greatest, 0),
-    "min": (_least, 0),
-    "replace": (_replace, 2),
-    "reverse": (_reverse, 0),
-    "round": (_round, 1),
-    "safe": (_safe, 0),
-    "sort": (_sorted, 1),
-    "string": (_string, 0),
-    "sum": (_sum, 1),
-    "title": (_texts(str.title), 0),
-    "tojson": (_tojson, 1),
-    "trim": (_texts(str.strip), 0),
-    "truncate": (_truncate, 1),
-    "unique": (_unique, 1),
-    "upper": (_texts(str.upper), 0),
-}
-"""Each filter, and how many arguments it takes at most."""
+class Filter(NamedTuple):
+    """What a filter does, how many arguments it takes at most, and the one that it takes by name."""
 
-NAMED: Final[Mapping[str, str]] = {
-    "indent": "width",
-    "join": "attribute",
-    "map": "attribute",
-    "sort": "attribute",
-    "sum": "attribute",
-    "tojson": "indent",
-    "truncate": "length",
-    "unique": "attribute",
+    apply: Callable[..., Any]
+    arguments: int = 0
+    named: str | None = None
+
+
+FILTERS: Final[Mapping[str, Filter]] = {
+    "abs": Filter(_abs),
+    "capitalize": Filter(_texts(str.capitalize)),
+    "count": Filter(_length),
+    "d": Filter(_default, 2),
+    "default": Filter(_default, 2),
+    "dictsort": Filter(_dictsort),
+    "e": Filter(_escape),
+    "escape": Filter(_escape),
+    "first": Filter(partial(_end, place=0)),
+    "float": Filter(_float),
+    "indent": Filter(_indent, 1, "width"),
+    "int": Filter(_int),
+    "items": Filter(_items),
+    "join": Filter(_join, 2, "attribute"),
+    "last": Filter(partial(_end, place=-1)),
+    "length": Filter(_length),
+    "list": Filter(_as_list),
+    "lower": Filter(_texts(str.lower)),
+    "map": Filter(_map, 1, "attribute"),
+    "max": Filter(lambda budget, value: _end(budget, _sorted(budget, value), -1)),
+    "min": Filter(lambda budget, value: _end(budget, _sorted(budget, value), 0)),
+    "replace": Filter(_replace, 2),
+    "reverse": Filter(_reverse),
+    "round": Filter(_round, 1),
+    "safe": Filter(lambda budget, value: Safe(text_of(value, budget))),
+    "sort": Filter(_sorted, 1, "attribute"),
+    "string": Filter(lambda budget, value: text_of(value, budget)),
+    "sum": Filter(_sum, 1, "attribute"),
+    "title": Filter(_texts(str.title)),
+    "tojson": Filter(_tojson, 1, "indent"),
+    "trim": Filter(_texts(str.strip)),
+    "truncate": Filter(_truncate, 1, "length"),
+    "unique": Filter(_unique, 1, "attribute"),
+    "upper": Filter(_texts(str.upper)),
 }
-"""The argument that a filter takes by name."""

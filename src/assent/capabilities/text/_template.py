@@ -20,7 +20,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from assent.capabilities.text._filters import FILTERS, NAMED, Budget, Failure, Safe, is_number, same, text_of
+from assent.capabilities.text._filters import FILTERS, Budget, Failure, Safe, is_number, same, text_of
 from assent.capabilities.text._shapes import Rendered, Template
 from assent.invocation import LocalContext, NoEffectError
 
@@ -412,8 +412,8 @@ class _Renderer:
     def _of_filter(self, node: nodes.Filter, names: _Names) -> Any:
         if node.node is None:
             self._fail("a filter needs a value", node.lineno)
-        function, count_max = FILTERS[node.name]
-        arguments, named = self._arguments(node, names, count_max)
+        function, count_max, name = FILTERS[node.name]
+        arguments, named = self._arguments(node, names, count_max, name)
         if node.name in ("default", "d"):
             try:
                 value = self.value(node.node, names)
@@ -422,11 +422,13 @@ class _Renderer:
             return (arguments or [""])[0] if len(arguments) > 1 and arguments[1] and not value else value
         return function(self._budget, self.value(node.node, names), *arguments, **named)
 
-    def _arguments(self, node: Any, names: _Names, count_max: int) -> tuple[list[Any], dict[str, Any]]:
+    def _arguments(
+        self, node: Any, names: _Names, count_max: int, name: str | None = None
+    ) -> tuple[list[Any], dict[str, Any]]:
         if len(node.args) + len(node.kwargs) > count_max:
             self._fail(f"`{node.name}` takes at most {count_max} arguments", node.lineno)
         named = {one.key: self.value(one.value, names) for one in node.kwargs}
-        if unknown := [key for key in named if key != NAMED.get(node.name)]:
+        if unknown := [key for key in named if key != name]:
             self._fail(f"`{node.name}` has no argument `{unknown[0]}`", node.lineno)
         return [self.value(one, names) for one in node.args], named
 

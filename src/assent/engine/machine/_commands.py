@@ -6,7 +6,6 @@ already settled instead of refusing it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
@@ -18,8 +17,7 @@ from assent.spec.principal import Principal
 from assent.spec.states import Effect, Resolution, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """Who gives a command: the principal, whether it was merely asserted (`--as`), and the operating system's user id.
 
     `identified_by`: what says that it is this principal (`assent.spec.principal`). `request`: the id of the request in which it
@@ -44,14 +42,9 @@ class Actor:
 
 
 StepEvent: TypeAlias = (
-    ev.StepsExpanded
-    | ev.StepSkipped
-    | ev.StepDenied
-    | ev.StepStarted
-    | ev.ApprovalRequested
-    | ev.ApprovalRejected
-    | ev.ApprovalVoided
-)
+    ev.StepsExpanded | ev.StepSkipped | ev.StepDenied | ev.StepStarted | ev.ApprovalRequested
+    | ev.ApprovalRejected | ev.ApprovalVoided
+)  # fmt: skip
 """What an admission can lead to."""
 
 
@@ -233,28 +226,10 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
 
 
 Command: TypeAlias = (
-    Admit
-    | AddStep
-    | Succeeded
-    | Failed
-    | Reconciled
-    | Accessed
-    | Doubted
-    | Compensating
-    | Compensated
-    | NotCompensated
-    | Finish
-    | Abort
-    | Approve
-    | Reject
-    | Expire
-    | Cancel
-    | Close
-    | Recover
-    | RequestUndo
-    | BeginUndo
-    | Resolve
-)
+    Admit | AddStep | Succeeded | Failed | Reconciled | Accessed | Doubted | Compensating | Compensated
+    | NotCompensated | Finish | Abort | Approve | Reject | Expire | Cancel | Close | Recover | RequestUndo
+    | BeginUndo | Resolve
+)  # fmt: skip
 
 Wish: TypeAlias = Command | AskUndo
 """What may be delivered to a run: plain values, which the run itself binds, and asks the gate about."""

@@ -7,7 +7,6 @@ recovery needs; neither a file nor the caller is asked again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -27,8 +26,7 @@ _encode: Final = msgspec.json.Encoder(order="sorted").encode
 _NOWHERE: Final = Place(Document.of({}), ())
 
 
-@dataclass(slots=True)
-class Blueprint:
+class Blueprint(msgspec.Struct):
     """The steps of a run by name, in file order; a session's grow as they arrive. `document` is JSON text.
 
     `hooks` are what a caller attached to its own call: they live as long as this process, and no journal tells of them.
@@ -37,9 +35,9 @@ class Blueprint:
     mode: Mode
     document: bytes
     workflow: WorkflowSpec | None = None
-    steps: dict[StepKey, StepSpec] = field(default_factory=dict)
+    steps: dict[StepKey, StepSpec] = msgspec.field(default_factory=dict)
     outputs: Template | None = None
-    hooks: dict[StepKey, tuple[Hook, ...]] = field(default_factory=dict)
+    hooks: dict[StepKey, tuple[Hook, ...]] = msgspec.field(default_factory=dict)
 
     @property
     def dependencies(self) -> Mapping[StepKey, Sequence[StepKey]]:

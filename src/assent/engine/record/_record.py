@@ -10,7 +10,6 @@ INVARIANT: `STEP_TRANSITIONS` and `RUN_TRANSITIONS` list every legal move; `evol
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, assert_never
 
@@ -73,13 +72,12 @@ _NONE: Final = Effect.NONE
 _NOT_NEEDED: Final = Undo.NOT_NEEDED
 
 
-@dataclass(slots=True)
-class ApprovalRecord:
+class ApprovalRecord(msgspec.Struct):
     """One question to people, and who agreed so far."""
 
     request: ev.ApprovalRequested
     requested_at_ms: int
-    granted_by: list[str] = field(default_factory=list)
+    granted_by: list[str] = msgspec.field(default_factory=list)
     status: str = "pending"
     decided_at_ms: int | None = None
 
@@ -136,8 +134,7 @@ class StepRecord(msgspec.Struct):
     """The number of the newest event about it."""
 
 
-@dataclass(slots=True)
-class UndoRecord:
+class UndoRecord(msgspec.Struct):
     """A wish to take a succeeded run back. `is_over`: it was refused or fulfilled."""
 
     request: ev.UndoRequested

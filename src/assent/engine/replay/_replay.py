@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 from asyncio import Event
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from assent.engine.drive._actor import Message, RunActor
 from assent.engine.drive._engine import Engine
@@ -73,12 +75,14 @@ async def replay(
     """
     pipeline = services.pipeline.apart(_ReplayPipeline)
     pipeline.script = script
-    simulated = replace(
+    simulated = msgspec.structs.replace(
         services,
         pipeline=pipeline,
         clock=_RecordedClock(script),
         ids=_RecordedIds(services.ids, recording.run),
-        limits=replace(services.limits, concurrent_steps=STEPS_MAX, concurrent_steps_of_all=STEPS_MAX),
+        limits=msgspec.structs.replace(
+            services.limits, concurrent_steps=STEPS_MAX, concurrent_steps_of_all=STEPS_MAX
+        ),
     )
     engine = _ReplayEngine(simulated, catalogue, script, live)
     try:

@@ -30,18 +30,9 @@ class PendingEvents:
     """Collects events and payloads of one run. `flush` makes them durable together; an effect starts only after it."""
 
     __slots__ = (
-        "_durable_n",
-        "_events",
-        "_handed",
-        "_long",
-        "_opened_at_ms",
-        "_payloads",
-        "_record",
-        "_redactor",
-        "_salt",
-        "_services",
-        "_size_max",
-    )
+        "_durable_n", "_events", "_handed", "_long", "_opened_at_ms", "_payloads", "_record", "_redactor",
+        "_salt", "_services", "_size_max",
+    )  # fmt: skip
 
     def __init__(self, services: Services, record: RunRecord, durable_n: int) -> None:
         self._services = services

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
+
+import msgspec
 
 from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
@@ -20,8 +21,7 @@ from assent.spec.states import Undo
 _NO_UNDO: Final = Undo.NONE  # see `_record.py` for what a look-up in the class costs
 
 
-@dataclass(frozen=True, slots=True)
-class RunScope:
+class RunScope(msgspec.Struct, frozen=True):
     """One run: what it was to do, what became of it so far, on whose behalf, with which capabilities and services.
 
     `bound` is that of all runs together; `calls` are prepared and wait for their effect to begin.
@@ -35,7 +35,7 @@ class RunScope:
     requester: Principal
     bound: Bound
     timers: RunTimers
-    calls: dict[StepKey, Invocation] = field(default_factory=dict)
+    calls: dict[StepKey, Invocation] = msgspec.field(default_factory=dict)
 
     def receive(
         self,

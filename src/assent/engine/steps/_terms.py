@@ -6,7 +6,8 @@ A plan, `policy explain` and the run itself ask here, so that none of them can a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from assent.errors import Json
 from assent.invocation import BoundCapability
@@ -40,8 +41,7 @@ def effective_risk(step: StepSpec, bound: BoundCapability, undo: Undo) -> RiskLe
     return risk
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(msgspec.Struct, frozen=True):
     """What the gate is told of a run with every question: for whom it is, of which workflow, where."""
 
     requester: Principal

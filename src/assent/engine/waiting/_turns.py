@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from assent.invocation import Places, Share
 from assent.spec.ids import StepKey
@@ -24,8 +25,7 @@ INSIDE: Final[ContextVar[bool]] = ContextVar("assent_inside_a_run", default=Fals
 """Set in the tasks that drive a run, and so in all that a handler of it begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """The places of all runs: of what goes forward, and of what settles effects that have begun."""
 
     forward: Places

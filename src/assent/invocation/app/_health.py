@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from assent.errors import Json
 
@@ -21,8 +22,7 @@ class HealthStatus(StrEnum):
 _RANKS: Final = {status: rank for rank, status in enumerate(HealthStatus)}
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """How one part is, and what it has to say about that."""
 
     status: HealthStatus = HealthStatus.OK
@@ -33,8 +33,7 @@ class Health:
         return {"status": self.status.value, "detail": self.detail}
 
 
-@dataclass(frozen=True, slots=True)
-class ApplicationHealth:
+class ApplicationHealth(msgspec.Struct, frozen=True):
     """How the whole is, and each part by its name."""
 
     status: HealthStatus

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
+
+import msgspec
 
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation.app._bounded import Bounded
@@ -17,8 +18,7 @@ from assent.spec.words.suggestions import did_you_mean
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleLimits:
+class ModuleLimits(msgspec.Struct, frozen=True):
     """How long others may keep us waiting, in seconds: one factory or listener, one health check, and the whole shutdown."""
 
     start_s: float = 30.0
@@ -35,8 +35,7 @@ Close = Callable[[Any], Any]
 Check = Callable[[Any], Health | Awaitable[Health]]
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(msgspec.Struct, frozen=True):
     """One registered module. Without a factory it was handed in ready."""
 
     kind: type
@@ -47,8 +46,7 @@ class Module:
     health: Check | None
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """A module that is made when it is first asked for."""
 
     make: Callable[[], Any]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.invocation.app.metrics import Metrics
@@ -41,8 +42,7 @@ class Standing:
         self.count = metrics.hook_counter(f"{level.value}.{hook.kind.value}")
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(msgspec.Struct, frozen=True):
     """The hooks of a call by kind, each in the order it runs."""
 
     before: tuple[Standing, ...]

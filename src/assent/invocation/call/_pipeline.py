@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from assent.errors import AssentError, InputError, Json
 from assent.invocation.app.application import GlobalContext
@@ -390,7 +391,7 @@ class Pipeline:
             await self._ending.clean_up(shown)
         if not self.redactor.is_active:
             return answer
-        return replace(answer, diff=self.redactor.text(answer.diff))
+        return msgspec.structs.replace(answer, diff=self.redactor.text(answer.diff))
 
     async def reconcile(
         self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None
@@ -414,7 +415,7 @@ class Pipeline:
             return None
         if answer.verdict is not Verdict.YES:
             return answer
-        return replace(answer, output=self._checked(call, answer.output))
+        return msgspec.structs.replace(answer, output=self._checked(call, answer.output))
 
     async def compensate(
         self,

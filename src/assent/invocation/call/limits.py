@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from assent.invocation.describe.handler import NoEffectError
 from assent.spec.ports import Clock
@@ -21,8 +22,7 @@ REMEMBERED_MAX: Final = 1_000_000
 """Calls that one limit remembers, of all clients together. When it is full of calls that count, further ones are refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(msgspec.Struct, frozen=True):
     """At most `calls` within `window_ms`.
 
     `capability` and `principal` say whom it is about, as patterns in which `*` stands for any characters. `per` says who has
@@ -58,12 +58,11 @@ class RateLimited(NoEffectError):
         return found if isinstance(found, int) else 0
 
 
-@dataclass(slots=True)
-class _Window:
+class _Window(msgspec.Struct):
     """The calls of one limit that still count, by client; the client that called last stands last."""
 
     limit: RateLimit
-    calls: dict[tuple[str, ...], deque[int]] = field(default_factory=dict)
+    calls: dict[tuple[str, ...], deque[int]] = msgspec.field(default_factory=dict)
     remembered: int = 0
 
     def wait_ms(self, key: tuple[str, ...], now_ms: int) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from assent.errors import Json
 
 
-@dataclass(frozen=True, slots=True)
-class RequestNote:
+class RequestNote(msgspec.Struct, frozen=True):
     """For the record: a request, the `number`-th of its call, that is about to be sent."""
 
     ids: Mapping[str, Json]
@@ -18,8 +18,7 @@ class RequestNote:
     request: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerNote:
+class AnswerNote(msgspec.Struct, frozen=True):
     """For the record: how it ended."""
 
     ids: Mapping[str, Json]

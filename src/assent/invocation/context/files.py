@@ -8,9 +8,10 @@ control files. Both raise `NoEffectError` (`PATH_ESCAPES`, `PATH_PROTECTED`), be
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 
 class EntryKind(StrEnum):
@@ -22,8 +23,7 @@ class EntryKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """What stands at a path: kind, size in bytes, permission bits and modification time in nanoseconds.
 
     `links` counts the names that a file has; a second one may lie outside the workspace. In a simulated world the time of

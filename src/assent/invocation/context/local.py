@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.invocation.context.files import Files
@@ -121,8 +122,7 @@ class BlobStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(msgspec.Struct, frozen=True):
     """Bytes beside an output: in JSON `{"blob": DIGEST, "bytes": N}`, where DIGEST is their SHA-256 in 64 hex digits."""
 
     blob: str
@@ -273,22 +273,9 @@ class LocalContext:
     """
 
     __slots__ = (
-        "_around",
-        "_blobs",
-        "_life",
-        "attempt",
-        "cancel",
-        "capability",
-        "keep_pre_image",
-        "key",
-        "principal",
-        "request_id",
-        "run",
-        "step",
-        "trace_id",
-        "version",
-        "world",
-    )
+        "_around", "_blobs", "_life", "attempt", "cancel", "capability", "keep_pre_image", "key",
+        "principal", "request_id", "run", "step", "trace_id", "version", "world",
+    )  # fmt: skip
 
     def __init__(
         self,

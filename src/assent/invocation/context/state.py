@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, ValuesView
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, overload
+
+import msgspec
 
 from assent.errors import InputError
 
@@ -17,8 +18,7 @@ PLAIN_TYPES: Final[Mapping[str, type]] = {
 """A state's key is its name and its type; only these types mean the same in another process."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateKey(Generic[T]):
+class StateKey(msgspec.Struct, Generic[T], frozen=True):
     """A name with the type of what is kept under it. Two keys are the same when both are equal."""
 
     name: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
 from assent.errors import InputError
@@ -27,8 +27,7 @@ class _Named(SpecModel):
     model_config = ConfigDict(serialize_by_alias=True, protected_namespaces=())
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(msgspec.Struct, frozen=True):
     """One end of the call: its type in Python, None when there is only a schema."""
 
     python: Any  # `Any`: a type expression

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+import msgspec
+
 from assent.errors import Json
 
 if TYPE_CHECKING:
@@ -22,8 +24,7 @@ CALLS_ANOTHER: Final = "other_capability"
 """The strategy of a compensation that another capability performs, where none is named."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(msgspec.Struct, frozen=True):
     """What a declaration says of a capability, word for word; None where it says nothing."""
 
     id: str

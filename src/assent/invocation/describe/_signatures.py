@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
+import msgspec
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from assent.errors import Json
@@ -22,8 +22,7 @@ PREPARED: Final = "prepared"
 _GIVES: Final[Mapping[str, type]] = {"preview": Preview, "reconcile": Reconciliation}
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """What one function asks for.
 
     `whole` names the parameter that takes all inputs; `inputs` are the single ones. `prepared` reads what `prepare` gave as the

@@ -29,27 +29,18 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from assent.errors import InputError, Json
 from assent.invocation.context._hook_records import HookLevel
 from assent.invocation.describe._claims import Claims, DeclaredPart, Level, Operation
 from assent.invocation.describe.handler import PART_NAMES, Handler
-from assent.invocation.hooks.hook import Hooks
+from assent.invocation.hooks.hook import HookDecorator, Hooks
 
 if TYPE_CHECKING:
     from assent.spec.capability import CapabilitySpec, Risk
 
 Function = TypeVar("Function", bound=Callable[..., Any])  # `Any`: a function keeps its own type
-
-
-class HookDecorator(Protocol):
-    """`@x.before`, and `@x.before(id="…", timeout_s=…, retries=…, backoff_s=…)`."""
-
-    @overload
-    def __call__(self, run: Function, /) -> Function: ...
-    @overload
-    def __call__(self, /, **options: Any) -> Callable[[Function], Function]: ...  # `Any`: see `Hook`
 
 
 P = ParamSpec("P")

@@ -18,10 +18,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
 
 from assent.errors import AssentError, InputError, Json
 from assent.invocation.context.local import LocalContext
@@ -47,16 +49,14 @@ class NoEffectError(AssentError):
     family = "input"
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """What undo and recovery will need, journaled before the effect. `blobs` are the pre-images that `state` refers to."""
 
-    state: Mapping[str, Json] = field(default_factory=dict)
+    state: Mapping[str, Json] = msgspec.field(default_factory=dict)
     blobs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciliation:
+class Reconciliation(msgspec.Struct, frozen=True):
     """Whether the effect happened. `output` is the effect's output when it did; `foreign`: somebody else's change was seen.
 
     `is_repeatable`: it is unknown, but this call, whatever its spec says of others, can't have its effect twice.
@@ -68,8 +68,7 @@ class Reconciliation:
     is_repeatable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True):
     """What a call would change.
 
     `kind` says how to read `diff` (`unified`, `text`, `none`); `base` digests the state of the world that the preview was
@@ -84,8 +83,7 @@ class Preview:
     known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class UnfitOutput:
+class UnfitOutput(msgspec.Struct, frozen=True):
     """An output that did not fit its type where the type is, in another process: `error` says how."""
 
     error: InputError
@@ -160,8 +158,7 @@ class Handler:
         return Fingerprint(digest.hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class DeferredHandler:
+class DeferredHandler(msgspec.Struct, frozen=True):
     """What is known of a handler whose code nobody has needed yet. `load` imports it; it may be called more than once.
 
     It stands for capabilities whose description was written down before (see `assent.capabilities`): their spec, too, is what was

@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, overload
 
 from assent.errors import InputError
 from assent.invocation.context._hook_records import HookKind, HookLevel
@@ -44,7 +44,16 @@ BACKOFF_S_MAX: Final = 60.0
 HookFunction: TypeAlias = (
     "Callable[[HookedCall], Any]"  # `Any`: what a hook returns is thrown away, awaited first if need be
 )
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., Any])  # `Any`: a function keeps its own type
+
+
+class HookDecorator(Protocol):
+    """`@x.before`, and `@x.before(id="…", timeout_s=…, retries=…, backoff_s=…)`."""
+
+    @overload
+    def __call__(self, run: F, /) -> F: ...
+    @overload
+    def __call__(self, /, **options: Any) -> Callable[[F], F]: ...  # `Any`: see `Hook`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,43 +143,34 @@ class Hooks:
         self._all = left
         return found
 
-    @overload
-    def before(self, run: F, /) -> F: ...
-    @overload
-    def before(self, /, **options: Any) -> Callable[[F], F]: ...
-    def before(self, run: Any = None, /, **options: Any) -> Any:
+    @property
+    def before(self) -> HookDecorator:
         """Register a `before` hook; a decorator, with or without the options of `Hook`."""
-        return self._registered(HookKind.BEFORE, run, options)
+        return self._registering(HookKind.BEFORE)
 
-    @overload
-    def after(self, run: F, /) -> F: ...
-    @overload
-    def after(self, /, **options: Any) -> Callable[[F], F]: ...
-    def after(self, run: Any = None, /, **options: Any) -> Any:
+    @property
+    def after(self) -> HookDecorator:
         """Register an `after` hook, likewise."""
-        return self._registered(HookKind.AFTER, run, options)
+        return self._registering(HookKind.AFTER)
 
-    @overload
-    def catch(self, run: F, /) -> F: ...
-    @overload
-    def catch(self, /, **options: Any) -> Callable[[F], F]: ...
-    def catch(self, run: Any = None, /, **options: Any) -> Any:
+    @property
+    def catch(self) -> HookDecorator:
         """Register a `catch` hook, likewise."""
-        return self._registered(HookKind.CATCH, run, options)
+        return self._registering(HookKind.CATCH)
 
-    @overload
-    def finally_(self, run: F, /) -> F: ...
-    @overload
-    def finally_(self, /, **options: Any) -> Callable[[F], F]: ...
-    def finally_(self, run: Any = None, /, **options: Any) -> Any:
+    @property
+    def finally_(self) -> HookDecorator:
         """Register a `finally` hook, likewise."""
-        return self._registered(HookKind.FINALLY, run, options)
+        return self._registering(HookKind.FINALLY)
 
-    def _registered(self, kind: HookKind, run: Any, options: dict[str, Any]) -> Any:
-        if run is None:
-            return lambda function: self._registered(kind, function, options)
-        self.add(Hook(kind, run, **options))
-        return run
+    def _registering(self, kind: HookKind) -> HookDecorator:
+        def register(run: Any = None, /, **options: Any) -> Any:
+            if run is None:
+                return lambda function: register(function, **options)
+            self.add(Hook(kind, run, **options))
+            return run
+
+        return register
 
 
 class HookedCall:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from assent.errors import AssentError, InputError, WorldError
 from assent.journal.owner._frames import (
     FRAME_BYTES_MAX,
@@ -59,8 +61,7 @@ class Spawn(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(msgspec.Struct, frozen=True):
     """What a server needs from around it. `digests` is asked at each greeting and whenever a request is taken `under` some."""
 
     spawn: Spawn

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
 from assent.errors import InternalError, WorldError
-from assent.journal._files import FILE_MODE, ensure_private_dir
+from assent.journal._files import FILE_MODE, ensure_private_dir, is_there, open_plain, state_unusable
 
 if TYPE_CHECKING:
     import socket
@@ -39,6 +39,9 @@ RETRY_S: Final = 0.05
 LOCK_FILE: Final = "lock"
 SOCKET_FILE: Final = "socket"
 """Holds the path of the socket on which the newest owner listens or listened."""
+
+_ADDRESS_BYTES_MAX: Final = 107
+"""The path of a socket has 108 bytes at most, with the zero at its end."""
 
 
 class Ownership:
@@ -150,8 +153,8 @@ os.register_at_fork(after_in_child=_disown_all)
 
 
 def socket_path(state_dir: Path, runtime_dir: Path) -> Path:
-    """Where the owner of a state directory listens. Short, because a socket's path has 108 bytes at most."""
-    return runtime_dir / f"{sha256(os.fsencode(state_dir.resolve())).hexdigest()[:20]}.sock"
+    """Where the owner of a state directory listens. Short, see `_ADDRESS_BYTES_MAX`."""
+    return runtime_dir / f"{sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:20]}.sock"
 
 
 def _announce(state_dir: Path, socket: Path) -> None:
@@ -162,7 +165,9 @@ def _announce(state_dir: Path, socket: Path) -> None:
     draft = state_dir / f".{SOCKET_FILE}"
     try:
         descriptor = os.open(
-            draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
+            draft,
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK,
+            FILE_MODE,
         )
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.fsencode(socket))
@@ -180,22 +185,9 @@ def state_owned(state_dir: Path, fault: str) -> WorldError:
     )
 
 
-def state_unusable(state_dir: Path, error: OSError) -> WorldError:
-    """What is told where the state directory can't be written: `DISK_FULL` or `STATE_UNUSABLE`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorldError(
-            "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"
-        )
-    return WorldError(
-        "STATE_UNUSABLE",
-        f"the state directory `{state_dir}` can't be written: {os.strerror(error.errno or 0).lower()}",
-        hint="check the disk and who may write there",
-    )
-
-
 def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
     """Whether a living owner listens. Only connects: it neither takes the lock nor disturbs anybody."""
-    if not address_of(state_dir, runtime_dir).exists():
+    if not is_there(address_of(state_dir, runtime_dir)):
         return False  # Nearly always, and then no sockets are imported.
     connection = connect(state_dir, runtime_dir=runtime_dir)
     if connection is None:
@@ -205,7 +197,10 @@ def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
 
 
 def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_MAX) -> socket.socket | None:
-    """A connection to the owner; None when nobody listens. `STATE_OWNED` when too many wait for one that takes none."""
+    """A connection to the owner; None when nobody listens.
+
+    `STATE_OWNED` when too many wait for one that takes none, `STATE_UNUSABLE` when what stands in the socket's place is none.
+    """
     import socket
 
     path = os.fspath(address_of(state_dir, runtime_dir))
@@ -220,6 +215,10 @@ def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_
             return None
         except (BlockingIOError, TimeoutError):
             connection.close()  # Its queue of connections is full.
+        except OSError as error:
+            connection.close()
+            error.filename = path
+            raise state_unusable(state_dir, error) from error
         except BaseException:
             connection.close()
             raise
@@ -230,8 +229,18 @@ def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_
 
 
 def address_of(state_dir: Path, runtime_dir: Path) -> Path:
-    """Where the owner said that it listens; else where this process would. A dead owner's word leads to a dead socket."""
+    """Where the owner said that it listens; else where this process would. A dead owner's word leads to a dead socket.
+
+    `STATE_UNUSABLE` for what no owner can have written.
+    """
     try:
-        return Path(os.fsdecode((state_dir / SOCKET_FILE).read_bytes()))
+        with open_plain(state_dir / SOCKET_FILE) as file:
+            told = file.read(_ADDRESS_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         return socket_path(state_dir, runtime_dir)
+    except OSError as error:
+        raise state_unusable(state_dir, error) from error
+    if not told.startswith(b"/") or b"\0" in told or len(told) > _ADDRESS_BYTES_MAX:
+        fault = OSError(errno.EINVAL, "not the path of a socket", str(state_dir / SOCKET_FILE))
+        raise state_unusable(state_dir, fault)
+    return Path(os.fsdecode(told))

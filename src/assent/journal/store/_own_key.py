@@ -15,7 +15,7 @@ def ledger_signer(state_dir: Path, key_path: Path) -> Ed25519FileSigner:
     Raises what `Ed25519FileSigner.open_or_create` raises, and `InputError` KEY_MISSING when the file of a key that did sign is
     gone: a new key could not go on with the ledger, and would only stand where the old one has to be put back.
     """
-    if not key_path.exists() and _was_signed(state_dir):
+    if _is_gone(key_path) and _was_signed(state_dir):
         raise InputError(
             "KEY_MISSING",
             f"the key that signs this ledger is not at `{key_path}`",
@@ -23,6 +23,16 @@ def ledger_signer(state_dir: Path, key_path: Path) -> Ed25519FileSigner:
             hint="put the ledger's own key back, or begin a new ledger with another `--state`",
         )
     return Ed25519FileSigner.open_or_create(key_path)
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass  # Whoever opens it says why that can't be.
+    return False
 
 
 def _was_signed(state_dir: Path) -> bool:

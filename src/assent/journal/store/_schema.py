@@ -18,7 +18,7 @@ import apsw
 import msgspec
 
 from assent.errors import InputError, WorldError
-from assent.journal._files import create_private_file, fsync_dir
+from assent.journal._files import create_private_file, fsync_dir, is_there, open_plain, state_unusable
 from assent.journal.store._connection import connect_reader, maker, translated
 
 APPLICATION_ID: Final = int.from_bytes(b"ASNT", "big")
@@ -247,8 +247,8 @@ def prepare_ledger(path: Path, adopt: Callable[[apsw.Connection], None] | None =
     what it raises leaves the file as it was. A crash at any moment leaves either no file or a whole one. Raises what
     `check_ledger` raises, and `InputError` `LEDGER_TAIL_UNSEALED` for an older ledger whose last entries nothing vouches for.
     """
-    if not path.exists():
-        if path.with_name(path.name + "-wal").exists():
+    if not is_there(path):
+        if is_there(path.with_name(path.name + "-wal")):
             # SQLite would play this log into the new file.
             raise WorldError(
                 "RECORD_CORRUPT",
@@ -267,11 +267,16 @@ def check_ledger(path: Path) -> int:
     """The number of the last migration that made this file. Reads only: a file that is refused keeps every byte.
 
     Raises `InputError` `STATE_FOREIGN` for a file that no Assent made, `STATE_NEWER` for one that a later Assent made, and
-    `WorldError` `RECORD_CORRUPT` when its migrations are not the ones we know.
+    `WorldError` `RECORD_CORRUPT` when its migrations are not the ones we know, `STATE_UNUSABLE` when it may not be read.
     """
     # The header is looked at before SQLite may: even opening a file can start the recovery of its journal.
-    with path.open("rb") as file:
-        header = file.read(100)
+    try:
+        with open_plain(path) as file:
+            header = file.read(100)
+    except PermissionError as error:
+        raise state_unusable(path.parent, error) from error
+    except OSError:
+        header = b""  # What stands there is no file.
     if len(header) < 100 or header[:16] != b"SQLite format 3\x00" or _number(header, 68) != APPLICATION_ID:
         raise InputError(
             "STATE_FOREIGN",

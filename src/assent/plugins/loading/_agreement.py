@@ -28,16 +28,9 @@ ANY: Final = frozenset({"array", "boolean", "integer", "null", "number", "object
 DEPTH_MAX: Final = 20
 
 _SAFETY: Final = (
-    "operation",
-    "risk",
-    "requires_approval",
-    "reversible",
-    "compensation",
-    "compensated_by",
-    "labels",
-    "secrets",
-    "parts",
-)
+    "operation", "risk", "requires_approval", "reversible", "compensation", "compensated_by", "labels",
+    "secrets", "parts",
+)  # fmt: skip
 """Fields that have to be known: what policy decides by, and what an undo rests on."""
 _OTHERS: Final = ("name", "description", "scope", "idempotent", "timeout")
 

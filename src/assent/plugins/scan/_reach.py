@@ -17,15 +17,8 @@ Graph: TypeAlias = "Mapping[str, frozenset[str]]"
 """Full name of a function → those it mentions."""
 
 _MADE: Final = (
-    "__init__",
-    "__post_init__",
-    "__new__",
-    "__call__",
-    "__enter__",
-    "__aenter__",
-    "__exit__",
-    "__aexit__",
-)
+    "__init__", "__post_init__", "__new__", "__call__", "__enter__", "__aenter__", "__exit__", "__aexit__",
+)  # fmt: skip
 
 
 def graph(package: Package) -> Graph:

@@ -11,17 +11,8 @@ from threading import Lock
 from typing import Any, Final
 
 from assent.errors import AssentError
+from assent.plugins.worker import _frames as wire
 from assent.plugins.worker._errors import from_wire
-from assent.plugins.worker._frames import (
-    Answer,
-    Ask,
-    BrokenFrameError,
-    Frames,
-    FromWorker,
-    ToWorker,
-    framed,
-    to_worker,
-)
 
 _READ_BYTES: Final = 1 << 20
 
@@ -32,20 +23,20 @@ class Channel:
     def __init__(self, reading: int, writing: int) -> None:
         self._reading = reading
         self._writing = writing
-        self._frames = Frames()
+        self._frames = wire.Frames()
         self._lock = Lock()
         self._numbers = count(1)
-        self._waiting: dict[int, SimpleQueue[Answer]] = {}
+        self._waiting: dict[int, SimpleQueue[wire.Answer]] = {}
         self._unwanted: deque[tuple[int, int]] = deque()
 
-    def receive(self) -> list[ToWorker] | None:
+    def receive(self) -> list[wire.ToWorker] | None:
         """The next messages; None when Assent has gone. `BrokenFrameError`."""
         data = os.read(self._reading, _READ_BYTES)
-        return [to_worker(body) for body in self._frames.feed(data)] if data else None
+        return [wire.to_worker(body) for body in self._frames.feed(data)] if data else None
 
-    def send(self, message: FromWorker) -> None:
+    def send(self, message: wire.FromWorker) -> None:
         """Send a message, and wait while the pipe is full. `BrokenFrameError` for one that is too large: nothing was sent."""
-        view = memoryview(framed(message))
+        view = memoryview(wire.framed(message))
         with self._lock:
             while view:
                 view = view[os.write(self._writing, view) :]
@@ -70,11 +61,11 @@ class Channel:
 
     def _answer_to(self, call: int, op: str, args: tuple[object, ...]) -> Any:  # `Any`: as above
         number = next(self._numbers)
-        answered: SimpleQueue[Answer] = SimpleQueue()
+        answered: SimpleQueue[wire.Answer] = SimpleQueue()
         self._waiting[number] = answered
         try:
-            self.send(Ask(number, call, op, [*args]))
-        except (BrokenFrameError, UnicodeEncodeError):
+            self.send(wire.Ask(number, call, op, [*args]))
+        except (wire.BrokenFrameError, UnicodeEncodeError):
             del self._waiting[number]
             raise
         answer = answered.get()
@@ -82,7 +73,7 @@ class Channel:
             raise from_wire(answer.error)
         return answer.value
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: wire.Answer) -> None:
         """An answer came in."""
         waiting = self._waiting.pop(answer.r, None)
         if waiting is not None:

@@ -20,18 +20,10 @@ from assent.invocation.context.http import HttpAnswer, HttpRequest, require_form
 from assent.invocation.context.local import Attachment, CallLife, CancelToken, LocalContext, Surroundings
 from assent.invocation.context.phases import CallPhase
 from assent.invocation.context.snapshot import Snapshot
+from assent.plugins.worker import _frames as wire
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._errors import cut
 from assent.plugins.worker._files import FILE_QUESTIONS
-from assent.plugins.worker._frames import (
-    CHUNK_BYTES_MAX,
-    About,
-    BrokenFrameError,
-    Kept,
-    Log,
-    Progress,
-    unpack_json,
-)
 from assent.plugins.worker._http import QUESTION, answer_from, to_args
 from assent.plugins.worker._kept import keep, kept_of, records_from
 from assent.secrets.access import Secret
@@ -136,8 +128,8 @@ def _sent(channel: Channel, call: int, chunks: Iterable[bytes]) -> int:
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
-                channel.ask(call, "bytes.add", number, bytes(view[:CHUNK_BYTES_MAX]))
-                view = view[CHUNK_BYTES_MAX:]
+                channel.ask(call, "bytes.add", number, bytes(view[: wire.CHUNK_BYTES_MAX]))
+                view = view[wire.CHUNK_BYTES_MAX :]
     except BaseException:
         channel.let_go(call, number)
         raise
@@ -172,7 +164,7 @@ class RemoteSurroundings(Surroundings):
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         del context
         whole = None if total is None else float(total)
-        self._channel.send(Progress(self._call, float(done), whole, cut(str(message))))
+        self._channel.send(wire.Progress(self._call, float(done), whole, cut(str(message))))
 
     async def secret(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
         return await asyncio.to_thread(self.secret_in_thread, context, life, name, fresh=fresh)
@@ -214,7 +206,7 @@ class RemoteSurroundings(Surroundings):
         require_form(request)
         try:
             return answer_from(self._channel.ask(self._call, QUESTION, *to_args(request)))
-        except BrokenFrameError as error:
+        except wire.BrokenFrameError as error:
             raise InputError(
                 "PLUGIN_MESSAGE_TOO_LARGE", f"the request is too large: {error}", hint="send less at once"
             ) from None
@@ -247,7 +239,7 @@ class TellingHandler(logging.Handler):
         try:
             trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
             call = getattr(record, "assent_call", 0)
-            self._channel.send(Log(call, record.levelno, cut(record.getMessage()), cut(trace)))
+            self._channel.send(wire.Log(call, record.levelno, cut(record.getMessage()), cut(trace)))
         except Exception:  # noqa: BLE001  # a log line is never worth a failure
             self.handleError(record)
 
@@ -257,7 +249,7 @@ class RemoteContext(LocalContext):
 
     __slots__ = ("_callbacks_by_number", "_channel", "_known", "_number", "_numbers")
 
-    def __init__(self, channel: Channel, number: int, about: About, logger: logging.Logger) -> None:
+    def __init__(self, channel: Channel, number: int, about: wire.About, logger: logging.Logger) -> None:
         life = CallLife()
         super().__init__(
             run=RunId(about.run),
@@ -287,17 +279,17 @@ class RemoteContext(LocalContext):
         self._numbers = count(1)
         self._callbacks_by_number: dict[int, Callable[..., Any]] = {}  # `Any`: as each callback has it
 
-    def update(self, about: About) -> None:
+    def update(self, about: wire.About) -> None:
         """The call as it stands now."""
         life = self._life
         life.phase = CallPhase(about.phase)
         life.deadline_ms = about.deadline_ms
-        life.prepared = unpack_json(about.prepared)
-        life.output = unpack_json(about.output)
+        life.prepared = wire.unpack_json(about.prepared)
+        life.output = wire.unpack_json(about.output)
         life.hooks_run = records_from(about.hooks)
         keep(life, about.kept)
 
-    def kept(self) -> Kept:
+    def kept(self) -> wire.Kept:
         """What the call remembers, as it is told to Assent."""
         return kept_of(self._life)
 

@@ -15,17 +15,8 @@ from assent.invocation import CallPhase, LocalContext, Places, Share, Spawn
 from assent.invocation.context.local import life_of
 from assent.plugins.loading._agreement import require_agreement
 from assent.plugins.ports import LoadedPlugin
+from assent.plugins.worker import _frames as wire
 from assent.plugins.worker._errors import to_wire
-from assent.plugins.worker._frames import (
-    FORWARD_MAX,
-    SETTLING_MAX,
-    Begin,
-    Done,
-    Loaded,
-    RequestKind,
-    Turned,
-    WireError,
-)
 from assent.plugins.worker._known import KnownRegistrations
 from assent.plugins.worker._needs import Launch, Needs
 from assent.plugins.worker._pool import REFILL_S, Pool
@@ -151,7 +142,7 @@ class WorkerHost:
         self._slot_of[id(loaded)] = (loaded, slot)
         return loaded
 
-    def _loaded(self, slot: Slot, brought: Loaded) -> LoadedPlugin:
+    def _loaded(self, slot: Slot, brought: wire.Loaded) -> LoadedPlugin:
         performer = _Performer(self, slot)
         found = [registration(performer, one) for one in brought.capabilities]
         agreed = require_agreement(slot.plugin.name, slot.plugin.manifest, found)
@@ -258,8 +249,8 @@ class _Performer:
         self._host = host
         self._slot = slot
         # As many as the worker has threads for: in its own queue a part's time would run already.
-        self._forward = Places(FORWARD_MAX)
-        self._settling = Places(SETTLING_MAX)
+        self._forward = Places(wire.FORWARD_MAX)
+        self._settling = Places(wire.SETTLING_MAX)
 
     async def ready(self) -> None:
         if self._slot.worker is None:
@@ -278,7 +269,7 @@ class _Performer:
         finally:
             places.give_back()
 
-    async def part(self, spec: CapabilitySpec, name: str, context: LocalContext, inputs: bytes) -> Done:
+    async def part(self, spec: CapabilitySpec, name: str, context: LocalContext, inputs: bytes) -> wire.Done:
         n = self._host.number()
         context.cancel.watch(lambda: self._host.post(self._nudge, n))
         return await self._perform(n, "part", spec, name, context, inputs=inputs)
@@ -290,16 +281,16 @@ class _Performer:
         context: LocalContext,
         inputs: bytes,
         seen: bytes,
-        error: WireError | None,
+        error: wire.WireError | None,
     ) -> None:
         await self._perform(
             self._host.number(), "hook", spec, name, context, inputs=inputs, seen=seen, error=error
         )
 
-    async def health(self) -> Done:
-        begin = Begin(self._host.number(), 0, "health")
+    async def health(self) -> wire.Done:
+        begin = wire.Begin(self._host.number(), 0, "health")
 
-        async def work() -> Done:
+        async def work() -> wire.Done:
             worker = await self._slot.running()
             return await worker.perform(begin, None, grace_s=self._host.grace_s, part="health")
 
@@ -316,22 +307,22 @@ class _Performer:
     async def _perform(
         self,
         n: int,
-        kind: RequestKind,
+        kind: wire.RequestKind,
         spec: CapabilitySpec,
         name: str,
         context: LocalContext,
         *,
         inputs: bytes = b"",
         seen: bytes = b"",
-        error: WireError | None = None,
+        error: wire.WireError | None = None,
         by: WorkerProcess | None = None,
-    ) -> Done:
+    ) -> wire.Done:
         """`by`: by this very worker and no other."""
         call = self._host.call_of(context, spec, self._slot.plugin)
-        begin = Begin(n, call.number, kind, spec.reference, name, inputs, seen, error, call.about())
+        begin = wire.Begin(n, call.number, kind, spec.reference, name, inputs, seen, error, call.about())
         token = context.cancel if kind == "part" else None
 
-        async def work() -> Done:
+        async def work() -> wire.Done:
             worker = by if by is not None else await self._slot.running()
             worker.register = self._register
             done = await worker.perform(
@@ -353,7 +344,7 @@ class _Performer:
                 await self._perform(n, "callback", spec, str(number), context, error=error, by=worker)
 
         def turned(before: CallPhase, after: CallPhase) -> None:
-            self._host.post(worker.tell, Turned(call.number, number, before.value, after.value))
+            self._host.post(worker.tell, wire.Turned(call.number, number, before.value, after.value))
 
         match kind:
             case "cleanup":

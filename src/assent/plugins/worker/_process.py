@@ -20,31 +20,8 @@ from typing import Any, Final, Protocol
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation import CancelToken, Places, Spawn
+from assent.plugins.worker import _frames as wire
 from assent.plugins.worker._errors import from_wire, to_wire
-from assent.plugins.worker._frames import (
-    PROTOCOL,
-    Answer,
-    Ask,
-    Begin,
-    BrokenFrameError,
-    Done,
-    End,
-    Failed,
-    File,
-    Frames,
-    FromWorker,
-    Hello,
-    Load,
-    Loaded,
-    Log,
-    Progress,
-    Ready,
-    Refused,
-    Stop,
-    ToWorker,
-    framed,
-    from_worker,
-)
 from assent.plugins.worker._http import QUESTION, answer_to, from_args
 from assent.plugins.worker._questions import RemoteCall
 
@@ -105,7 +82,7 @@ class _Request:
 
     __slots__ = ("call", "future")
 
-    def __init__(self, call: RemoteCall | None, future: asyncio.Future[Done]) -> None:
+    def __init__(self, call: RemoteCall | None, future: asyncio.Future[wire.Done]) -> None:
         self.call = call
         self.future = future
 
@@ -119,7 +96,7 @@ class WorkerProcess:
         self._threads = threads
         self.name = name
         self._loop = asyncio.get_running_loop()
-        self._frames = Frames()
+        self._frames = wire.Frames()
         self._out: deque[memoryview] = deque()
         self._out_bytes = 0
         self._has_read = asyncio.Event()
@@ -150,28 +127,28 @@ class WorkerProcess:
 
     async def greet(self) -> None:
         """Wait until the worker is ready. PLUGIN_WORKER_DIED, PLUGIN_MISBEHAVED, and what kept its process from beginning."""
-        ready = await self._expect(Hello(PROTOCOL, LOGGER.getEffectiveLevel()))
-        if not isinstance(ready, Ready) or ready.protocol != PROTOCOL:
+        ready = await self._expect(wire.Hello(wire.PROTOCOL, LOGGER.getEffectiveLevel()))
+        if not isinstance(ready, wire.Ready) or ready.protocol != wire.PROTOCOL:
             raise self._misbehaved("it speaks another language")
         self._was_ready = True
 
-    async def load(self, messages: list[File | Load]) -> Loaded:
+    async def load(self, messages: list[wire.File | wire.Load]) -> wire.Loaded:
         """Have a plugin imported; what it brings. Raises what importing raised."""
         *files, load = messages
         for file in files:
             self._send(file)
         answer = await self._expect(load)
-        if isinstance(answer, Refused):
+        if isinstance(answer, wire.Refused):
             error = from_wire(answer.error)
             if isinstance(error, AssentError):
                 raise error
             reason = " ".join(str(error).split())[:500] or "no reason given"
             raise InputError("PLUGIN_FAILED", f"plugin `{self.name}` failed while it was imported: {reason}")
-        if not isinstance(answer, Loaded):
+        if not isinstance(answer, wire.Loaded):
             raise self._misbehaved("it does not say what the plugin brings")
         return answer
 
-    async def _expect(self, message: ToWorker) -> Ready | Loaded | Refused:
+    async def _expect(self, message: wire.ToWorker) -> wire.Ready | wire.Loaded | wire.Refused:
         if self._failure is not None:
             await self.ended.wait()
             raise _anew(self._failure)
@@ -179,7 +156,7 @@ class WorkerProcess:
         self._send(message)
         try:
             async with asyncio.timeout(START_S):
-                answer: Ready | Loaded | Refused = await self._expected
+                answer: wire.Ready | wire.Loaded | wire.Refused = await self._expected
                 return answer
         except TimeoutError:
             await self.end(self._died(f"it was not ready within {START_S:.0f} s"))
@@ -202,13 +179,13 @@ class WorkerProcess:
 
     async def perform(
         self,
-        begin: Begin,
+        begin: wire.Begin,
         call: RemoteCall | None,
         *,
         grace_s: float,
         part: str,
         token: CancelToken | None = None,
-    ) -> Done:
+    ) -> wire.Done:
         """What was begun gives. When the caller gives up, the worker is asked to end it, and ended itself after the grace.
 
         `token`: when it is set already, the part is told; who sets it later says so with `nudge`.
@@ -239,7 +216,7 @@ class WorkerProcess:
 
     async def _stopped(self, n: int, request: _Request, grace_s: float) -> None:
         """Nobody wants the result. Afterwards nothing of the request runs any more."""
-        self._send(Stop(n, hard=True))
+        self._send(wire.Stop(n, hard=True))
         if request.call is not None:
             request.call.stop()
         with suppress(asyncio.CancelledError):  # whoever gives up twice does not wait for the grace either
@@ -258,16 +235,16 @@ class WorkerProcess:
     def nudge(self, n: int) -> None:
         """Set the token of a request; it may go on."""
         if n in self._requests:
-            self._send(Stop(n, hard=False))
+            self._send(wire.Stop(n, hard=False))
 
-    def tell(self, message: ToWorker) -> None:
+    def tell(self, message: wire.ToWorker) -> None:
         """Send a message that has no answer."""
         self._send(message)
 
     def forget(self, call: int) -> None:
         """A call is over: what is remembered of it may go."""
         if self._calls.pop(call, None) is not None:
-            self._send(End(call))
+            self._send(wire.End(call))
 
     # -- the end -------------------------------------------------------------------------------------------------------------
 
@@ -350,51 +327,51 @@ class WorkerProcess:
             return
         try:
             for body in self._frames.feed(data):
-                self._take(from_worker(body))
+                self._take(wire.from_worker(body))
                 if self._failure is not None:
                     return
-        except BrokenFrameError as error:
+        except wire.BrokenFrameError as error:
             self._misbehaved(f"it broke the protocol ({error})")
 
-    def _take(self, message: FromWorker) -> None:
+    def _take(self, message: wire.FromWorker) -> None:
         match message:
-            case Done() | Failed():
+            case wire.Done() | wire.Failed():
                 self._settle(message)
-            case Ask():
+            case wire.Ask():
                 if message.call > self._latest:
-                    raise BrokenFrameError("it asks for a call that it was not given")
+                    raise wire.BrokenFrameError("it asks for a call that it was not given")
                 self._asked += 1
                 if self._asked >= ASKED_MAX:
                     self._pause()
                 question = self._spawn(self._answer(message), name=f"question {message.op[:40]}")
                 self._questions.add(question)
                 question.add_done_callback(self._questions.discard)
-            case Progress() | Log():
+            case wire.Progress() | wire.Log():
                 call = self._calls.get(message.call)
                 if call is not None and call.is_under_way:
                     call.tell(message)
                 else:
                     self._idle_told += 1
                     if self._idle_told > TOLD_IDLE_MAX:
-                        raise BrokenFrameError("it talks of calls that have ended")
+                        raise wire.BrokenFrameError("it talks of calls that have ended")
             case _:
                 if self._expected is None or self._expected.done():
-                    raise BrokenFrameError("it answers what nobody asked")
+                    raise wire.BrokenFrameError("it answers what nobody asked")
                 self._expected.set_result(message)
 
-    def _settle(self, message: Done | Failed) -> None:
+    def _settle(self, message: wire.Done | wire.Failed) -> None:
         request = self._requests.get(message.n)
         if request is None or request.future.done():
-            raise BrokenFrameError("it answers for a call that it was not given")
+            raise wire.BrokenFrameError("it answers for a call that it was not given")
         if request.call is not None:
             request.call.keep(message.kept)
-        if isinstance(message, Done):
+        if isinstance(message, wire.Done):
             request.future.set_result(message)
         else:
             request.future.set_exception(from_wire(message.error))
             request.future.exception()  # looked at: a caller that was cancelled does not look
 
-    async def _answer(self, ask: Ask) -> None:
+    async def _answer(self, ask: wire.Ask) -> None:
         call = self._calls.get(ask.call)
         try:
             if ask.op == QUESTION and call is not None:
@@ -403,29 +380,29 @@ class WorkerProcess:
                 try:
                     answered = await call.send(request)
                     await self._room_for(len(answered.body))
-                    self._tell(ask, Answer(ask.r, answer_to(answered)))
+                    self._tell(ask, wire.Answer(ask.r, answer_to(answered)))
                 finally:
                     self._places.give_back()
                 return
             value = await self._loop.run_in_executor(self._threads, self._asked_of, call, ask)
-            answer = Answer(ask.r, value)
-        except BrokenFrameError as error:
+            answer = wire.Answer(ask.r, value)
+        except wire.BrokenFrameError as error:
             self._misbehaved(f"it broke the protocol ({error})")
             return
         except Exception as error:  # noqa: BLE001  # whatever the world answers with is the plugin's to deal with
-            answer = Answer(ask.r, error=to_wire(error))
+            answer = wire.Answer(ask.r, error=to_wire(error))
         finally:
             self._asked -= 1
             if self._asked < ASKED_MAX and self._failure is None:
                 self._resume()
         self._tell(ask, answer)
 
-    def _tell(self, ask: Ask, answer: Answer) -> None:
+    def _tell(self, ask: wire.Ask, answer: wire.Answer) -> None:
         try:
             self._send(answer)
-        except (BrokenFrameError, UnicodeEncodeError) as error:
+        except (wire.BrokenFrameError, UnicodeEncodeError) as error:
             # Whoever asked waits for an answer, whatever it is.
-            self._send(Answer(ask.r, error=to_wire(_unsendable(ask.op, error))))
+            self._send(wire.Answer(ask.r, error=to_wire(_unsendable(ask.op, error))))
 
     async def _room_for(self, size: int) -> None:
         """Return when so many bytes may wait for the worker too. An honest one that reads slowly is no stuck one."""
@@ -433,7 +410,7 @@ class WorkerProcess:
             self._has_read.clear()
             await self._has_read.wait()
 
-    def _asked_of(self, call: RemoteCall | None, ask: Ask) -> object:
+    def _asked_of(self, call: RemoteCall | None, ask: wire.Ask) -> object:
         if call is None or self._failure is not None:
             raise InputError("CALL_ENDED", "the call has ended and answers nothing any more")
 
@@ -469,10 +446,10 @@ class WorkerProcess:
 
     # -- writing -------------------------------------------------------------------------------------------------------------
 
-    def _send(self, message: ToWorker) -> None:
+    def _send(self, message: wire.ToWorker) -> None:
         if self._failure is not None:
             return
-        frame = memoryview(framed(message))
+        frame = memoryview(wire.framed(message))
         if not self._out:
             frame = self._written(frame)
             if not frame:
@@ -512,9 +489,9 @@ def _anew(failure: AssentError) -> AssentError:
     return type(failure).from_dict(failure.to_dict())
 
 
-def _unsendable(op: str, error: BrokenFrameError | UnicodeEncodeError) -> InputError:
+def _unsendable(op: str, error: wire.BrokenFrameError | UnicodeEncodeError) -> InputError:
     """What is told in place of an answer that does not go over the pipe."""
-    if isinstance(error, BrokenFrameError):
+    if isinstance(error, wire.BrokenFrameError):
         return InputError(
             "PLUGIN_MESSAGE_TOO_LARGE",
             f"the answer to `{op}` is too large: {error}",

@@ -22,16 +22,8 @@ from assent.errors import InputError, RefusedError
 from assent.invocation.call.places import Share
 from assent.invocation.context.local import CallLife, LocalContext, World, life_of
 from assent.invocation.context.phases import CallPhase
+from assent.plugins.worker import _frames as wire
 from assent.plugins.worker._files import FILE_QUESTIONS
-from assent.plugins.worker._frames import (
-    CHUNK_BYTES_MAX,
-    About,
-    BrokenFrameError,
-    Kept,
-    Log,
-    Progress,
-    pack_json,
-)
 from assent.plugins.worker._kept import keep, kept_of, records_to
 from assent.spec.reach import ASKING
 from assent.spec.secret_text import SecretText, is_secret_name
@@ -159,10 +151,10 @@ class RemoteCall:
         """Whether something of the call is being performed, and may ask."""
         return bool(self._running) and self._context is not None and not life_of(self._context).is_over
 
-    def about(self) -> About:
+    def about(self) -> wire.About:
         """The call as it stands, for the worker."""
         context, life = self.context, life_of(self.context)
-        return About(
+        return wire.About(
             run=context.run,
             step=context.step,
             attempt=context.attempt,
@@ -175,15 +167,15 @@ class RemoteCall:
             version=context.version,
             phase=life.phase.value,
             deadline_ms=life.deadline_ms,
-            prepared=b"" if life.prepared is None else pack_json(dict(life.prepared)),
-            output=b"" if life.output is None else pack_json(life.output),
+            prepared=b"" if life.prepared is None else wire.pack_json(dict(life.prepared)),
+            output=b"" if life.output is None else wire.pack_json(life.output),
             kept=kept_of(life),
             hooks=records_to(life.hooks_run),
             is_simulated=context.world.is_simulated,
             pre_image_bytes_max=context.world.pre_image_bytes_max,
         )
 
-    def keep(self, kept: Kept | None) -> None:
+    def keep(self, kept: wire.Kept | None) -> None:
         """What the worker remembers of the call. `BrokenFrameError`."""
         if kept is not None:
             keep(self._life, kept)
@@ -194,12 +186,12 @@ class RemoteCall:
 
     # -- being told ----------------------------------------------------------------------------------------------------------
 
-    def tell(self, message: Progress | Log) -> None:
+    def tell(self, message: wire.Progress | wire.Log) -> None:
         """Tell whoever listens; a call that talks too much is not listened to any more."""
         self.told += 1
         if self.told > TOLD_MAX:
             return
-        if isinstance(message, Log):
+        if isinstance(message, wire.Log):
             trace = f"\n{message.trace}" if message.trace else ""
             self.context.logger.log(message.level, "%s%s", message.message, trace)
         elif math.isfinite(message.done) and (message.total is None or math.isfinite(message.total)):
@@ -224,7 +216,7 @@ class RemoteCall:
             return about_files.answered(found.files, tuple(given))
         question = _QUESTIONS.get(op)
         if question is None:
-            raise BrokenFrameError(f"there is no question `{op[:80]}`")
+            raise wire.BrokenFrameError(f"there is no question `{op[:80]}`")
         types, perform = question
         return perform(self, *_checked(op, args, types))
 
@@ -232,7 +224,7 @@ class RemoteCall:
         kind, number = _checked("on", args, (str, int))
         self.callbacks += 1
         if self.callbacks > CALLBACKS_MAX or kind not in {"cleanup", "timeout", "error", "phase"}:
-            raise BrokenFrameError("a call asks to be called back too often, or for what nobody tells")
+            raise wire.BrokenFrameError("a call asks to be called back too often, or for what nobody tells")
         register(kind, number)
 
     # -- worlds and files ----------------------------------------------------------------------------------------------------
@@ -333,7 +325,7 @@ class RemoteCall:
         with self._lock:
             opened.size += len(data)
             size = sum(one.size for one in self._opened.values())
-        if len(data) > CHUNK_BYTES_MAX or size > GATHERED_BYTES_MAX:
+        if len(data) > wire.CHUNK_BYTES_MAX or size > GATHERED_BYTES_MAX:
             raise _too_much("bytes that it is writing", GATHERED_BYTES_MAX)
         with opened.lock:
             opened.gathered.write(data)
@@ -351,7 +343,7 @@ class RemoteCall:
                 if size >= TOGETHER_BYTES:
                     break
             chunk = b"".join(pieces)
-            if len(chunk) > CHUNK_BYTES_MAX:
+            if len(chunk) > wire.CHUNK_BYTES_MAX:
                 opened.reading = _split(chunk, opened.reading)
                 chunk = next(opened.reading)
         if not chunk:
@@ -411,7 +403,7 @@ class RemoteCall:
 
     def reveal(self, names: list[str], host: str | None) -> dict[str, str]:
         if not all(map(is_secret_name, names)):
-            raise BrokenFrameError("no secret has such a name")
+            raise wire.BrokenFrameError("no secret has such a name")
         wanted = {name: SecretText(f"secret://{{{name}}}") for name in names}
         given: dict[str, str] = self.context.reveal_in_thread(wanted, host=host)
         return given
@@ -440,7 +432,7 @@ class RemoteCall:
             self._waiting.discard(future)
 
     def snapshot(self, meta: bytes, flags: list[str], state: bytes) -> bytes:
-        self.keep(Kept(meta, flags, state))
+        self.keep(wire.Kept(meta, flags, state))
         return self.context.snapshot().dump()
 
 
@@ -468,24 +460,24 @@ _QUESTIONS: Final[Mapping[str, Question]] = {
 
 def _checked(op: str, args: list[Any], types: tuple[Any, ...]) -> list[Any]:  # `Any`: as the types say
     if len(args) != len(types):
-        raise BrokenFrameError(f"`{op}` has other arguments")
+        raise wire.BrokenFrameError(f"`{op}` has other arguments")
     try:
         return [msgspec.convert(arg, kind) for arg, kind in zip(args, types, strict=True)]
     except (msgspec.ValidationError, ValueError) as error:
-        raise BrokenFrameError(f"`{op}` has other arguments: {error}") from None
+        raise wire.BrokenFrameError(f"`{op}` has other arguments: {error}") from None
 
 
 def _pieces(opened: Opened) -> Iterator[bytes]:
     """What was gathered, from its beginning."""
     assert opened.gathered is not None
     opened.gathered.seek(0)
-    while chunk := opened.gathered.read(CHUNK_BYTES_MAX):
+    while chunk := opened.gathered.read(wire.CHUNK_BYTES_MAX):
         yield chunk
 
 
 def _split(chunk: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    for at in range(0, len(chunk), CHUNK_BYTES_MAX):
-        yield chunk[at : at + CHUNK_BYTES_MAX]
+    for at in range(0, len(chunk), wire.CHUNK_BYTES_MAX):
+        yield chunk[at : at + wire.CHUNK_BYTES_MAX]
     yield from rest
 
 

@@ -33,38 +33,14 @@ from assent.invocation.hooks.hook import is_async
 from assent.plugins.loading._importing import capabilities_of, health_of, import_plugin
 from assent.plugins.ports import HealthCheck
 from assent.plugins.source._code import PluginCode
+from assent.plugins.worker import _frames as wire
 from assent.plugins.worker._channel import Channel
 from assent.plugins.worker._context import RemoteContext, TellingHandler
 from assent.plugins.worker._errors import from_wire, to_wire
-from assent.plugins.worker._frames import (
-    FORWARD_MAX,
-    PROTOCOL,
-    SETTLING_MAX,
-    Answer,
-    Begin,
-    BrokenFrameError,
-    DescribedCapability,
-    DescribedHook,
-    Done,
-    End,
-    Failed,
-    File,
-    Hello,
-    Load,
-    Loaded,
-    Ready,
-    Refused,
-    Stop,
-    ToWorker,
-    Turned,
-    WireError,
-    pack_json,
-    unpack_json,
-)
 from assent.spec.capability import CapabilitySpec
 from assent.spec.states import Verdict
 
-THREADS_MAX: Final = FORWARD_MAX + 2 * SETTLING_MAX
+THREADS_MAX: Final = wire.FORWARD_MAX + 2 * wire.SETTLING_MAX
 """What is sync and runs at once: parts, of which the other end sends no more, and hooks and callbacks, of which more wait."""
 
 CALLS_KEPT_MAX: Final = 4096
@@ -117,42 +93,42 @@ class Serving:
                 while (messages := self._channel.receive()) is not None:
                     for message in messages:
                         # Whoever waits for an answer may be the loop itself, held up by a part that does not await.
-                        if isinstance(message, Answer):
+                        if isinstance(message, wire.Answer):
                             self._channel.answer(message)
                         else:
                             loop.call_soon_threadsafe(self._take, message)
-            except (OSError, BrokenFrameError):
+            except (OSError, wire.BrokenFrameError):
                 pass  # what can't be understood is over, like what has gone
             loop.call_soon_threadsafe(self._ended.set)
 
         Thread(target=listen, name="assent-pipe", daemon=True).start()
         await self._ended.wait()
 
-    def _take(self, message: ToWorker) -> None:
+    def _take(self, message: wire.ToWorker) -> None:
         match message:
-            case Hello(protocol=protocol, log_level=level):
+            case wire.Hello(protocol=protocol, log_level=level):
                 self._logger.setLevel(level)
-                self._channel.send(Ready(PROTOCOL))
-                if protocol != PROTOCOL:
+                self._channel.send(wire.Ready(wire.PROTOCOL))
+                if protocol != wire.PROTOCOL:
                     self._ended.set()
-            case File(name=name, place=place, data=data):
+            case wire.File(name=name, place=place, data=data):
                 self._files[name], self._places[name] = data, place
-            case Load():
+            case wire.Load():
                 self._load(message)
-            case Begin():
+            case wire.Begin():
                 self._begin(message)
-            case Stop(n=n, hard=hard):
+            case wire.Stop(n=n, hard=hard):
                 self._stop(n, hard=hard)
-            case Turned():
+            case wire.Turned():
                 self._turned(message)
-            case End(call=call):
+            case wire.End(call=call):
                 self._contexts.pop(call, None)
             case _:
                 self._ended.set()
 
     # -- loading -------------------------------------------------------------------------------------------------------------
 
-    def _load(self, message: Load) -> None:
+    def _load(self, message: wire.Load) -> None:
         plugin = _Plugin(
             message.plugin, message.module, PluginCode(self._files, self._places), message.native
         )
@@ -164,15 +140,15 @@ class Serving:
             for spec, handler in found:
                 described.append(_described(spec, handler))
                 self._bound[spec.reference] = BoundCapability(spec, handler)
-            loaded = Loaded(described, has_health=self._health is not None)
+            loaded = wire.Loaded(described, has_health=self._health is not None)
         except BaseException as error:  # noqa: BLE001  # whatever a plugin raises, the other end is told
-            self._channel.send(Refused(to_wire(error)))
+            self._channel.send(wire.Refused(to_wire(error)))
             return
         self._channel.send(loaded)
 
     # -- performing ----------------------------------------------------------------------------------------------------------
 
-    def _begin(self, begin: Begin) -> None:
+    def _begin(self, begin: wire.Begin) -> None:
         token = CancelToken()
         if begin.about is not None:
             context = self._context(begin)
@@ -181,7 +157,7 @@ class Serving:
         task = self._spawn(self._perform(begin, token), name=f"request {begin.n}")
         self._running[begin.n] = _Running(task, token)
 
-    def _context(self, begin: Begin) -> RemoteContext:
+    def _context(self, begin: wire.Begin) -> RemoteContext:
         assert begin.about is not None
         context = self._contexts.get(begin.call)
         if context is None:
@@ -199,7 +175,7 @@ class Serving:
             if hard:
                 running.task.cancel()
 
-    def _turned(self, turned: Turned) -> None:
+    def _turned(self, turned: wire.Turned) -> None:
         context = self._contexts.get(turned.call)
         if context is not None:
             try:
@@ -207,35 +183,37 @@ class Serving:
             except Exception as error:  # noqa: BLE001  # a listener can't keep a call from going on
                 context.logger.warning("a phase callback failed: %s", error)
 
-    async def _perform(self, begin: Begin, token: CancelToken) -> None:
+    async def _perform(self, begin: wire.Begin, token: CancelToken) -> None:
         context = self._contexts.get(begin.call)
         try:
             value, unfit = await self._performed(begin, context, token)
-            answer: Done | Failed = Done(begin.n, value, unfit, context.kept() if context else None)
+            answer: wire.Done | wire.Failed = wire.Done(
+                begin.n, value, unfit, context.kept() if context else None
+            )
             self._send(answer, begin.n)
         except BaseException as error:  # noqa: BLE001  # whatever a plugin raises, the other end is told
-            self._send(Failed(begin.n, to_wire(error), context.kept() if context else None), begin.n)
+            self._send(wire.Failed(begin.n, to_wire(error), context.kept() if context else None), begin.n)
         finally:
             del self._running[begin.n]
 
-    def _send(self, message: Done | Failed, n: int) -> None:
+    def _send(self, message: wire.Done | wire.Failed, n: int) -> None:
         try:
             self._channel.send(message)
-        except BrokenFrameError as error:
+        except wire.BrokenFrameError as error:
             fault = AssentError(
                 "PLUGIN_MESSAGE_TOO_LARGE", str(error), hint="put large data into blobs or files"
             )
-            self._channel.send(Failed(n, to_wire(fault)))
+            self._channel.send(wire.Failed(n, to_wire(fault)))
         except (ValueError, TypeError) as error:  # text that is none, in what the call remembers
-            self._channel.send(Failed(n, to_wire(error)))
+            self._channel.send(wire.Failed(n, to_wire(error)))
 
     async def _performed(
-        self, begin: Begin, context: RemoteContext | None, token: CancelToken
-    ) -> tuple[bytes, WireError | None]:
+        self, begin: wire.Begin, context: RemoteContext | None, token: CancelToken
+    ) -> tuple[bytes, wire.WireError | None]:
         """What was begun gives, as JSON, and what is wrong with it."""
         if begin.kind == "health":
             assert self._health is not None
-            return pack_json(_health(await self._called(self._health, (), token))), None
+            return wire.pack_json(_health(await self._called(self._health, (), token))), None
         assert context is not None
         if begin.kind == "callback":
             told = () if begin.error is None else (from_wire(begin.error),)
@@ -247,14 +225,14 @@ class Serving:
             error = None if begin.error is None else from_wire(begin.error)
             seen = HookedCall(
                 context,
-                unpack_json(begin.inputs) or {},
-                output=unpack_json(begin.seen),
+                wire.unpack_json(begin.inputs) or {},
+                output=wire.unpack_json(begin.seen),
                 error=error if isinstance(error, AssentError) else None,
                 token=token,
             )
             await self._called(hook.run, (seen,), token)
             return b"", None
-        parameters = bound.revive(unpack_json(begin.inputs) or {})
+        parameters = bound.revive(wire.unpack_json(begin.inputs) or {})
         given = await self._called(getattr(bound.handler, begin.name), (context, parameters), token)
         return _written(begin.name, given, bound)
 
@@ -280,37 +258,37 @@ class Serving:
             raise
 
 
-def _described(spec: CapabilitySpec, handler: Handler) -> DescribedCapability:
-    return DescribedCapability(
-        spec=pack_json(spec.to_json()),
+def _described(spec: CapabilitySpec, handler: Handler) -> wire.DescribedCapability:
+    return wire.DescribedCapability(
+        spec=wire.pack_json(spec.to_json()),
         parts=sorted(handler.parts),  # type: ignore[arg-type]  # the names are those of the protocol
         threaded=sorted(name for name in handler.parts if not is_async(getattr(handler, name))),  # type: ignore[misc]  # as above
         fingerprint=handler.fingerprint(),
         revision=handler.revision,
         rehearsable=handler.rehearsable,
         hooks=[
-            DescribedHook(hook.id, hook.kind.value, hook.timeout_s, hook.retries, hook.backoff_s)
+            wire.DescribedHook(hook.id, hook.kind.value, hook.timeout_s, hook.retries, hook.backoff_s)
             for hook in handler.hooks
         ],
     )
 
 
-def _written(part: str, given: object, bound: BoundCapability) -> tuple[bytes, WireError | None]:
+def _written(part: str, given: object, bound: BoundCapability) -> tuple[bytes, wire.WireError | None]:
     """What a part gave, as JSON; what is wrong with an output is told apart from a failure: the effect has happened."""
     match part:
         case "execute":
             try:
-                return pack_json(bound.result(given)), None
+                return wire.pack_json(bound.result(given)), None
             except InputError as error:
                 return b"", to_wire(error)
         case "prepare":
             if not isinstance(given, Prepared):
                 raise _wrong(part, bound)
-            return pack_json({"state": dict(given.state), "blobs": [*given.blobs]}), None
+            return wire.pack_json({"state": dict(given.state), "blobs": [*given.blobs]}), None
         case "preview":
             if not isinstance(given, Preview):
                 raise _wrong(part, bound)
-            return pack_json([given.kind, given.diff, given.base, given.changes, given.known]), None
+            return wire.pack_json([given.kind, given.diff, given.base, given.changes, given.known]), None
         case "reconcile":
             if not isinstance(given, Reconciliation):
                 return b"", None
@@ -320,7 +298,7 @@ def _written(part: str, given: object, bound: BoundCapability) -> tuple[bytes, W
                     output = bound.result(given.output)
                 except InputError as error:
                     unfit = to_wire(error)
-            return pack_json([given.verdict.value, output, given.foreign]), unfit
+            return wire.pack_json([given.verdict.value, output, given.foreign]), unfit
         case _:
             return b"", None
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, Lock, shield
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from assent.engine import Actor, CapabilityRows, Driver, Services
 from assent.errors import InputError, Json
@@ -60,8 +61,7 @@ class Labelled(NamedTuple):
     how: How
 
 
-@dataclass(frozen=True, slots=True)
-class VersionStatus:
+class VersionStatus(msgspec.Struct, frozen=True):
     """One version as it stands: `state` is `installed`, `retired` or `missing`."""
 
     entry: CapabilityVersion

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from assent.engine import Actor, Services
 from assent.errors import InputError, Json
-from assent.journal import Batch, each_leaf
+from assent.journal import Batch, each_leaf, is_there, state_unusable
 from assent.runtime._find_run import get_run, state_of
 from assent.spec.events.kinds import AnyEvent, DeliveryEnded
 
@@ -130,6 +130,8 @@ def _has_any(home: Path) -> bool:
             return any(entry.name.lstrip(".").startswith("msg_") for entry in entries)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise state_unusable(home.parent, error) from error
 
 
 def deliveries_in(state: Path, *, status: str | None, limit: int | None) -> list[dict[str, Json]]:
@@ -138,7 +140,7 @@ def deliveries_in(state: Path, *, status: str | None, limit: int | None) -> list
 
 
 def _listed(home: Path, status: str | None, limit: int | None) -> list[dict[str, Json]]:
-    if not home.is_dir():
+    if not is_there(home):
         return []
     from assent.capabilities.notify import DeliveryFiles
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+import msgspec
 
 from assent.engine import Services
 from assent.engine.ports import Catalogue
@@ -45,7 +46,9 @@ async def replay_recording(
         require_simulable(bound)
     signer = Ed25519FileSigner("replay", bytes(32))
     journal = MemoryJournal(signer_for=signer.named, clock=services.clock, entropy=services.entropy)
-    own = replace(services, journal=journal, blobs=journal.blobs, world=services.world.simulate())
+    own = msgspec.structs.replace(
+        services, journal=journal, blobs=journal.blobs, world=services.world.simulate()
+    )
     replayed = await replay(
         recording, own, ReplayCatalogue(catalogue, now, script, live), script, live=frozenset(live)
     )

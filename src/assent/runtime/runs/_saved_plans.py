@@ -11,12 +11,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from assent.errors import AssentError, InputError, Json
-from assent.journal import state_unusable
+from assent.journal import open_plain, state_unusable
 from assent.spec.ids import PlanId
 from assent.versions.transform import Migrations
 
@@ -29,8 +30,7 @@ MIGRATIONS: Final = Migrations("the plan", (), key="format")
 """From each format of a plan's file to the next; a format that changes adds its step here."""
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPlan:
+class SavedPlan(msgspec.Struct, frozen=True):
     """A plan with everything that running it needs. `steps` are the planned steps, to say what moved."""
 
     plan_id: PlanId
@@ -68,7 +68,7 @@ class PlanStore:
 
     def save(self, plan: SavedPlan) -> None:
         """Keep a plan; its file is readable by its owner only. `DISK_FULL`, `STATE_UNUSABLE`: nothing of it stays."""
-        data = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+        data = {name: getattr(plan, name) for name in plan.__struct_fields__}
         data["format"] = MIGRATIONS.current
         temporary = self._folder / f".{plan.plan_id}"
         try:
@@ -90,7 +90,8 @@ class PlanStore:
         if self._has_expired(made_ms, now_ms):
             raise _expired(plan_id, now_ms - made_ms, self._expiry_ms)
         try:
-            data: Any = json.loads((self._folder / f"{plan_id}.json").read_text(encoding="utf-8"))
+            with open_plain(self._folder / f"{plan_id}.json") as file:
+                data: Any = json.loads(file.read())
             fields: dict[str, Any] = MIGRATIONS.migrate(data) if isinstance(data, dict) else {}
             fields.pop("format", None)
             return SavedPlan(**fields)
@@ -105,15 +106,13 @@ class PlanStore:
 
     def sweep(self, now_ms: int) -> None:
         """Remove the plans that have expired, with the inputs in them; durable when it returns. What can't be removed stays."""
-        if not self._folder.is_dir():
-            return
-        for file in self._folder.iterdir():
-            # A process that was killed while it saved a plan left the file with a dot before its name.
-            made_ms = _made_ms(file.name.removeprefix(".").removesuffix(".json"))
-            if made_ms is not None and self._has_expired(made_ms, now_ms):
-                with suppress(OSError):
-                    file.unlink()
         with suppress(OSError):
+            for file in self._folder.iterdir():
+                # A process that was killed while it saved a plan left the file with a dot before its name.
+                made_ms = _made_ms(file.name.removeprefix(".").removesuffix(".json"))
+                if made_ms is not None and self._has_expired(made_ms, now_ms):
+                    with suppress(OSError):
+                        file.unlink()
             self._sync()
 
     def _has_expired(self, made_ms: int, now_ms: int) -> bool:
@@ -121,10 +120,14 @@ class PlanStore:
         return abs(now_ms - made_ms) >= self._expiry_ms
 
     def discard(self, plan_id: str) -> None:
-        """Remove a plan with the inputs in it, durably; harmless when there is none."""
-        (self._folder / f"{plan_id}.json").unlink(missing_ok=True)
-        if self._folder.is_dir():
+        """Remove a plan with the inputs in it, durably; harmless when there is none. `STATE_UNUSABLE`."""
+        try:
+            (self._folder / f"{plan_id}.json").unlink(missing_ok=True)
             self._sync()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise state_unusable(self._folder.parent, error) from error
 
     def _sync(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from assent.runtime._ledger import ledger_file, seal_ledger
+from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Drives, Reader, verify_export, verify_proof
 from assent.runtime.settings.effective import Settings
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from assent.spec.events.kinds import Leaf
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """What is read: the record of a workspace, where it stands beside its owner (no `drives`) or is the owner's own."""
 
     settings: Settings
@@ -80,7 +78,7 @@ async def _prove(record: Record, request: requests.Prove) -> answers.Proof:
 
 
 async def _export(record: Record, request: requests.Export) -> answers.Exported:
-    if ledger_file(record.settings.state).exists():
+    if has_ledger(record.settings.state):
         seal_ledger(record.settings.state, record.settings.key_path)
     with record.reader() as reader:
         written = reader.export(Path(request.base, request.folder))

@@ -12,11 +12,11 @@ import pwd
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import msgspec
 
-from assent.errors import InputError, Json
+from assent.errors import InputError
 from assent.runtime._areas import AREAS
 from assent.runtime.settings._configuration import (
     LIMITS,
@@ -53,6 +53,11 @@ from assent.spec.documents.settings import path as path_setting
 from assent.spec.documents.toml import Key
 from assent.spec.ids import LABEL
 from assent.spec.principal import Principal
+
+if TYPE_CHECKING:
+    from assent.errors import Json
+else:
+    Json = Any  # msgspec has no recursive types, and a setting is part of an answer
 
 VARIABLES: Final[Mapping[str, str]] = {
     "workspace": "ASSENT_WORKSPACE",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 Place = tuple[str | int, ...]
 
@@ -26,8 +27,7 @@ _LISTS: Final = frozenset({"list", "set", "frozenset", "generator"})
 _HAS_BRANCHES: Final = frozenset({"union", "tagged-union"})
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True):
     """One branch of a union, as a step of a location."""
 
     name: str

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import msgspec
+
 from assent.errors import InputError, Json
 from assent.spec.values.canonical import INTEGER_MAX
 
@@ -41,8 +43,7 @@ Path: TypeAlias = "tuple[str | int, ...]"
 # -- documents -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A place in a source text: line and column from 1, `length` in characters on that line (at least 1)."""
 
     line: int
@@ -50,16 +51,15 @@ class Span:
     length: int = 1
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(msgspec.Struct):
     """Where a value stands: character offsets, line from 0, and the same for what it contains."""
 
     start: int
     end: int
     line: int
     column: int
-    children: dict[str | int, _Node] = field(default_factory=dict)
-    keys: dict[str, _Node] = field(default_factory=dict)
+    children: dict[str | int, _Node] = msgspec.field(default_factory=dict)
+    keys: dict[str, _Node] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +257,7 @@ _LINE_BREAK: Final = re.compile("\r\n|[\n\r]")
 _ODD_LINE_BREAK: Final = re.compile("[\x85\u2028\u2029]")
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(msgspec.Struct):
     """A collection that is still open."""
 
     data: dict[str, Json] | list[Json]

@@ -1,10 +1,10 @@
 """What calls ask for while they run: secrets, and requests through `context.http`."""
 
-from assent.spec.events._event import Event
-from assent.spec.ids import Commitment, StepKey
+from assent.spec.events._event import OfAttempt
+from assent.spec.ids import Commitment
 
 
-class SecretAccessed(Event, frozen=True, kw_only=True, tag="secret.accessed"):
+class SecretAccessed(OfAttempt, frozen=True, kw_only=True, tag="secret.accessed"):
     """A call asked for a secret; recorded before it has the value. `outcome` is `fetched`, `cached`, `refused`, `missing` or
     `failed`.
 
@@ -12,32 +12,26 @@ class SecretAccessed(Event, frozen=True, kw_only=True, tag="secret.accessed"):
     has that key can later tell whether a value is the one that was used, and nobody else can guess it.
     """
 
-    step: StepKey
-    attempt: int
     secret: str
     outcome: str
     provider: str | None = None
     binding: str | None = None
 
 
-class HttpRequested(Event, frozen=True, kw_only=True, tag="http.requested"):
+class HttpRequested(OfAttempt, frozen=True, kw_only=True, tag="http.requested"):
     """A call is about to send a request, its `number`-th; recorded before anything is sent.
 
     `request` binds it as people may see it: credentials masked, secrets by their names.
     """
 
-    step: StepKey
-    attempt: int
     number: int
     method: str
     request: Commitment
 
 
-class HttpAnswered(Event, frozen=True, kw_only=True, tag="http.answered"):
+class HttpAnswered(OfAttempt, frozen=True, kw_only=True, tag="http.answered"):
     """How a request ended: the answer's `status` and the bytes of its body, or the code of what there was instead."""
 
-    step: StepKey
-    attempt: int
     number: int
     status: int | None = None
     size: int = 0

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, TypedDict
 
 import msgspec
 
-from assent.spec.ids import Commitment
+from assent.spec.ids import Commitment, StepKey
 
 _NAMES: Final = re.compile(r"\w+")
 
@@ -31,6 +31,18 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_f
     def commitments(self) -> list[Commitment]:
         """The payloads that this event binds, in field order."""
         return [value for name in self.commitment_fields if (value := getattr(self, name)) is not None]
+
+
+class OfStep(Event, frozen=True, kw_only=True):
+    """What is said of one step of a run."""
+
+    step: StepKey
+
+
+class OfAttempt(OfStep, frozen=True, kw_only=True):
+    """What is said of one attempt at a step, counted from 1."""
+
+    attempt: int
 
 
 class Who(TypedDict):

@@ -1,6 +1,6 @@
 """The events of the gate beside its calls: which policy held, what a plan read, what a call may lead to, who was refused."""
 
-from assent.spec.events._event import Act, Event
+from assent.spec.events._event import Act, Event, OfAttempt
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 
 
@@ -39,7 +39,7 @@ class PlanRead(Act, frozen=True, kw_only=True, tag="plan.read"):
     code: str | None = None
 
 
-class ConsequenceDecided(Event, frozen=True, kw_only=True, tag="consequence.decided"):
+class ConsequenceDecided(OfAttempt, frozen=True, kw_only=True, tag="consequence.decided"):
     """The gate was asked about something that a step's call may lead to, when the call was admitted.
 
     `role` says what: `compensation`, `request` (a compensating request) or `webhook`. `unknown` names the inputs that nobody
@@ -47,8 +47,6 @@ class ConsequenceDecided(Event, frozen=True, kw_only=True, tag="consequence.deci
     it belongs.
     """
 
-    step: StepKey
-    attempt: int
     role: str
     capability: str
     version: str
@@ -62,11 +60,9 @@ class ConsequenceDecided(Event, frozen=True, kw_only=True, tag="consequence.deci
     context: Commitment | None = None
 
 
-class ConsequenceChecked(Event, frozen=True, kw_only=True, tag="consequence.checked"):
+class ConsequenceChecked(OfAttempt, frozen=True, kw_only=True, tag="consequence.checked"):
     """The real inputs of such a thing were put to the same policy, right before it; with `code` it is not done."""
 
-    step: StepKey
-    attempt: int
     role: str
     decision: str
     rule: str

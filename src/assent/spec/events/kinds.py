@@ -21,7 +21,7 @@ from assent.spec.events._capabilities import (
     ReleaseRegistered,
 )
 from assent.spec.events._deliveries import DeliveryAttempted, DeliveryEnded, DeliveryRetried
-from assent.spec.events._event import Act, Event, Who, fields_naming
+from assent.spec.events._event import Act, Event, OfAttempt, OfStep, Who, fields_naming
 from assent.spec.events._gate import (
     ApprovalRefused,
     ConsequenceChecked,
@@ -176,26 +176,24 @@ class SessionClosed(Event, frozen=True, kw_only=True, tag="run.session_closed"):
 # -- steps ---------------------------------------------------------------------------------------------------
 
 
-class StepAdded(Event, frozen=True, kw_only=True, tag="step.added"):
+class StepAdded(OfStep, frozen=True, kw_only=True, tag="step.added"):
     """A session received another step. `call` binds capability and options as canonical JSON, `inputs` the inputs.
 
     Before format 4 `call` bound the inputs as well, as `parameters`.
     """
 
-    step: StepKey
     call: Commitment
     inputs: Commitment | None = None
 
 
-class StepsExpanded(Event, frozen=True, kw_only=True, tag="step.expanded"):
+class StepsExpanded(OfStep, frozen=True, kw_only=True, tag="step.expanded"):
     """A `foreach` step became `count` iterations, `step[0]` … ; `items` binds the list."""
 
-    step: StepKey
     count: int
     items: Commitment
 
 
-class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
+class StepStarted(OfAttempt, frozen=True, kw_only=True, tag="step.started"):
     """The intent: decision, inputs and everything undo needs are durable; the effect follows.
 
     `context`, here and wherever the gate answered, binds what it was asked with, as canonical JSON. `prepared` binds what the
@@ -204,8 +202,6 @@ class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
     that serves.
     """
 
-    step: StepKey
-    attempt: int
     capability: str
     version: str
     fingerprint: Fingerprint
@@ -223,17 +219,13 @@ class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
     context: Commitment | None = None
 
 
-class StepResumed(Event, frozen=True, kw_only=True, tag="step.resumed"):
+class StepResumed(OfAttempt, frozen=True, kw_only=True, tag="step.resumed"):
     """The effect is known not to have happened (or may safely happen again): the journaled intent runs once more."""
 
-    step: StepKey
-    attempt: int
 
-
-class StepDenied(Event, frozen=True, kw_only=True, tag="step.denied"):
+class StepDenied(OfStep, frozen=True, kw_only=True, tag="step.denied"):
     """The gate said no before anything was prepared. `reason` binds the decision with its trace."""
 
-    step: StepKey
     capability: str
     version: str
     risk: str
@@ -246,70 +238,56 @@ class StepDenied(Event, frozen=True, kw_only=True, tag="step.denied"):
     context: Commitment | None = None
 
 
-class StepSkipped(Event, frozen=True, kw_only=True, tag="step.skipped"):
+class StepSkipped(OfStep, frozen=True, kw_only=True, tag="step.skipped"):
     """The step's `when` was false; its output is null."""
 
-    step: StepKey
 
-
-class StepSucceeded(Event, frozen=True, kw_only=True, tag="step.succeeded"):
+class StepSucceeded(OfAttempt, frozen=True, kw_only=True, tag="step.succeeded"):
     """The step has its output. `effect` is `none` where there was none to have: a READ, an approval, a gathered `foreach`.
 
     Where another version served than the caller speaks, `output` is what the caller gets and `served` what the version gave.
     """
 
-    step: StepKey
-    attempt: int
     output: Commitment
     effect: Effect = Effect.DONE
     served: Commitment | None = None
 
 
-class AttemptFailed(Event, frozen=True, kw_only=True, tag="step.attempt_failed"):
+class AttemptFailed(OfAttempt, frozen=True, kw_only=True, tag="step.attempt_failed"):
     """One attempt failed and another will follow, not before `retry_at_ms`."""
 
-    step: StepKey
-    attempt: int
     code: str
     effect: Effect
     retry_at_ms: int
     error: Commitment | None = None
 
 
-class StepFailed(Event, frozen=True, kw_only=True, tag="step.failed"):
+class StepFailed(OfAttempt, frozen=True, kw_only=True, tag="step.failed"):
     """The step failed for good. `effect` says what is known of the world. `attempt` 0: it never started."""
 
-    step: StepKey
-    attempt: int
     code: str
     effect: Effect
     error: Commitment | None = None
 
 
-class StepUnsettled(Event, frozen=True, kw_only=True, tag="step.unsettled"):
+class StepUnsettled(OfAttempt, frozen=True, kw_only=True, tag="step.unsettled"):
     """An attempt ended and nobody knows whether its effect happened: the capability is asked next."""
 
-    step: StepKey
-    attempt: int
     code: str
     error: Commitment | None = None
 
 
-class StepReconciled(Event, frozen=True, kw_only=True, tag="step.reconciled"):
+class StepReconciled(OfAttempt, frozen=True, kw_only=True, tag="step.reconciled"):
     """The capability told whether it happened. `foreign`: of another's change; `repeatable`: that it can't happen twice."""
 
-    step: StepKey
-    attempt: int
     verdict: Verdict
     foreign: bool = False
     repeatable: bool = False
 
 
-class StepInDoubt(Event, frozen=True, kw_only=True, tag="step.in_doubt"):
+class StepInDoubt(OfAttempt, frozen=True, kw_only=True, tag="step.in_doubt"):
     """Nobody can tell whether the effect happened: a person must (`assent resolve`)."""
 
-    step: StepKey
-    attempt: int
     code: str
 
 
@@ -325,10 +303,9 @@ class StepResolved(Act, frozen=True, kw_only=True, tag="step.resolved"):
 # -- approvals -----------------------------------------------------------------------------------------------
 
 
-class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requested"):
+class ApprovalRequested(OfStep, frozen=True, kw_only=True, tag="approval.requested"):
     """A person is asked. `digest` binds the fully materialised call, the rule, the policy and the previewed world."""
 
-    step: StepKey
     digest: str
     capability: str
     version: str
@@ -372,10 +349,9 @@ class ApprovalRejected(Act, frozen=True, kw_only=True, tag="approval.rejected"):
     same_uid: bool = False
 
 
-class ApprovalVoided(Event, frozen=True, kw_only=True, tag="approval.voided"):
+class ApprovalVoided(OfStep, frozen=True, kw_only=True, tag="approval.voided"):
     """What was approved is not what would run now: the question is asked again."""
 
-    step: StepKey
     digest: str
     code: str
 
@@ -383,24 +359,17 @@ class ApprovalVoided(Event, frozen=True, kw_only=True, tag="approval.voided"):
 # -- compensation --------------------------------------------------------------------------------------------
 
 
-class CompensationStarted(Event, frozen=True, kw_only=True, tag="compensation.started"):
+class CompensationStarted(OfAttempt, frozen=True, kw_only=True, tag="compensation.started"):
     """The step's effect is being taken back, from what was journaled only."""
 
-    step: StepKey
-    attempt: int
 
-
-class StepCompensated(Event, frozen=True, kw_only=True, tag="compensation.succeeded"):
+class StepCompensated(OfStep, frozen=True, kw_only=True, tag="compensation.succeeded"):
     """The step's effect is taken back."""
 
-    step: StepKey
 
-
-class CompensationFailed(Event, frozen=True, kw_only=True, tag="compensation.failed"):
+class CompensationFailed(OfAttempt, frozen=True, kw_only=True, tag="compensation.failed"):
     """The step's effect could not be taken back; `error` binds both states of the world, where there was anything to see."""
 
-    step: StepKey
-    attempt: int
     code: str
     error: Commitment | None = None
 

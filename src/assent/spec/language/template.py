@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.spec.documents import document as documents
@@ -34,8 +36,7 @@ Name: TypeAlias = tuple[str, ...]
 # -- scopes --------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(msgspec.Struct):
     """What names mean in one document: the run's own inputs and steps, or, in an inlined workflow, another's.
 
     `prefix` stands before step names in the run; `inputs` is what the outer step hands in (None for the
@@ -45,7 +46,7 @@ class Scope:
 
     prefix: str = ""
     inputs: Template | None = None
-    outputs: dict[str, Template] = field(default_factory=dict)
+    outputs: dict[str, Template] = msgspec.field(default_factory=dict)
 
     def enter(self, names: frozenset[Name], context: Context) -> Context:
         """The context as this document sees it, with only what `names` ask for."""
@@ -157,8 +158,7 @@ def _missing(source: str, path: documents.Path) -> InputError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """What must hold for a step to run: every reference, in order (a step inside a group is under the group's as well)."""
 
     parts: tuple[Reference, ...]
@@ -187,8 +187,7 @@ class Condition:
 # -- templates -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(msgspec.Struct, frozen=True):
     """Pieces of text and references, joined."""
 
     parts: tuple[str | Reference, ...]

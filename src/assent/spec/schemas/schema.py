@@ -19,15 +19,8 @@ DEPTH_MAX: Final = 20
 """References and branches that are followed to what a schema says of one value."""
 
 _IN_SCHEMA: Final = (
-    "items",
-    "additionalProperties",
-    "unevaluatedProperties",
-    "contains",
-    "not",
-    "if",
-    "then",
-    "else",
-)
+    "items", "additionalProperties", "unevaluatedProperties", "contains", "not", "if", "then", "else",
+)  # fmt: skip
 _IN_LIST: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
 _IN_MAP: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
 

@@ -17,10 +17,11 @@ a range has an operator, a wildcard or fewer numbers, a fingerprint says `sha256
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from assent.errors import InputError
 from assent.spec.ids import CAPABILITY_ID
@@ -59,8 +60,7 @@ class How(StrEnum):
     FINGERPRINT = "fingerprint"
 
 
-@dataclass(frozen=True, slots=True)
-class CapabilityReference:
+class CapabilityReference(msgspec.Struct, frozen=True):
     """A parsed reference. `wanted` is the part behind the `@`, empty for the latest."""
 
     id: str

@@ -20,8 +20,9 @@ and `2.0.0`, and not `2.1.0-beta`. Build metadata says nothing about order and i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Self, TypeAlias
+
+import msgspec
 
 from assent.spec.ids import SEMVER
 
@@ -77,8 +78,7 @@ def is_release(key: Precedence) -> bool:
     return key[1]
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRange:
+class VersionRange(msgspec.Struct, frozen=True):
     """The versions from `low`, included, to `high`, not included; pre-releases only of the versions in `pre_releases_of`."""
 
     low: Precedence

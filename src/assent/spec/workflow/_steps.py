@@ -52,8 +52,7 @@ class Metadata(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where something stands in a document, for messages."""
 
     document: Document

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from assent.errors import InputError, Json
 from assent.spec.documents.document import Path, dotted
@@ -40,8 +41,7 @@ _SCHEMA_KEYS: Final = (
 _REFERRING_KEYS: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "$id", "$schema"})
 
 
-@dataclass(frozen=True, slots=True)
-class InputSpec:
+class InputSpec(msgspec.Struct, frozen=True):
     """One declared input. `schema` is JSON Schema (2020-12), frozen; without a default an optional input is null."""
 
     name: str

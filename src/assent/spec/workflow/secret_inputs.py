@@ -8,8 +8,9 @@ run goes in too, every text of these inputs must be a reference itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from assent.errors import AssentError, Json
 from assent.spec.documents.document import Path, dotted
@@ -22,8 +23,7 @@ from assent.spec.workflow.definition import Capabilities, WorkflowSpec
 _EACH: Final = ("item", "index")
 
 
-@dataclass(frozen=True, slots=True)
-class SecretStep:
+class SecretStep(msgspec.Struct, frozen=True):
     """A step, or what takes it back, with fields that take nothing but references to secrets.
 
     `parts` are what references decide of its inputs, each with its place in them.

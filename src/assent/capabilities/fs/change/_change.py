@@ -12,10 +12,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 
 from assent.capabilities.fs.change._path_state import PathState, fingerprinted, survey
@@ -52,8 +52,7 @@ class Expected(Struct, array_like=True, frozen=True):
 NOTHING: Final = Expected.of(PathState(), hashed=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """One path that changes. `old` is what undo puts back; `before` and `after` are how the two states are recognised."""
 
     path: str
@@ -75,8 +74,7 @@ class Target:
         return found.identity(hashed=self.after.hashed) == self.after.identity
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(msgspec.Struct, frozen=True):
     """A folder that stood before and gets or loses an entry: its time is restored when its names are the same again.
 
     Without `names` (an entry is only replaced) the time is restored in any case.
@@ -101,8 +99,7 @@ class Folder:
             files.set_attributes(self.path, mtime_ns=self.mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """All that one call changes. `new_dirs` are folders made on the way, outermost first; `source` is what is only read.
 
     `notes` are what the output says and neither the parameters nor the targets tell.
@@ -112,7 +109,7 @@ class Change:
     new_dirs: tuple[str, ...] = ()
     folders: tuple[Folder, ...] = ()
     source: Expected | None = None
-    notes: Mapping[str, Json] = field(default_factory=dict)
+    notes: Mapping[str, Json] = msgspec.field(default_factory=dict)
 
     @property
     def is_nothing(self) -> bool:

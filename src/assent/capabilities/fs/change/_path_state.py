@@ -157,12 +157,8 @@ def _collect(files: Files, top: str, inner: str, nodes: list[Node]) -> None:
     if entry is None:
         return
     if len(nodes) >= NODES_MAX:
-        raise NoEffectError(
-            "TREE_TOO_LARGE",
-            f"`{shown(top)}` holds more than {NODES_MAX} entries",
-            path=shown(top),
-            hint="act on its folders one by one",
-        )
+        why = f"holds more than {NODES_MAX} entries"
+        raise refusal("TREE_TOO_LARGE", top, why, "act on its folders one by one")
     content = files.read_link(path) if entry.kind is EntryKind.SYMLINK else ""
     if entry.kind is EntryKind.OTHER:
         raise wrong_kind(path)

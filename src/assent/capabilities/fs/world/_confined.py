@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from assent.capabilities.fs.world._control import ControlFiles
+from assent.capabilities.fs.world._control import ControlFiles, Identity
 from assent.capabilities.fs.world._faults import (
     exists,
     fault,
     faults,
     is_a_directory,
-    missing,
     not_a_directory,
     wrong_kind,
 )
@@ -106,9 +105,7 @@ class ConfinedFiles:
 
     def read(self, path: str) -> Iterator[bytes]:
         with self._walker.at(path) as place:
-            found = place.look()
-            if found is None:
-                raise missing(path)
+            found = place.there()
             require_file(path, found.st_mode)
             with faults(path):
                 # Without O_NONBLOCK, a pipe that took the file's place a moment ago would hold us up for ever.
@@ -124,24 +121,29 @@ class ConfinedFiles:
 
     def list(self, path: str) -> list[str]:
         with self._walker.at(path) as place:
-            found = place.look()
-            if found is None:
-                raise missing(path)
+            found = place.there()
             _require_directory(path, found.st_mode)
-            with faults(path):
-                descriptor = self._walker.open(place.name, os.O_RDONLY | os.O_DIRECTORY, place.folder)
-            try:
-                identity = identity_of(os.fstat(descriptor))
-                with faults(path), os.scandir(descriptor) as entries:
-                    return sorted(
-                        entry.name
-                        for entry in entries
-                        if not is_temporary(entry.name)
-                        and place.control.zone_named(identity, entry.name) is not Zone.HIDDEN
-                        and place.control.zone_of((identity[0], entry.inode())) is not Zone.HIDDEN
-                    )
-            finally:
-                os.close(descriptor)
+            with (
+                self._folder(place) as (descriptor, identity),
+                faults(path),
+                os.scandir(descriptor) as entries,
+            ):
+                return sorted(
+                    entry.name
+                    for entry in entries
+                    if not is_temporary(entry.name)
+                    and place.control.zone_named(identity, entry.name) is not Zone.HIDDEN
+                    and place.control.zone_of((identity[0], entry.inode())) is not Zone.HIDDEN
+                )
+
+    @contextlib.contextmanager
+    def _folder(self, place: Place) -> Iterator[tuple[int, Identity]]:
+        with faults(place.path):
+            descriptor = self._walker.open(place.name, os.O_RDONLY | os.O_DIRECTORY, place.folder)
+        try:
+            yield descriptor, identity_of(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
 
     def read_link(self, path: str) -> str:
         with self._walker.at(path) as place, faults(path):
@@ -158,13 +160,8 @@ class ConfinedFiles:
                 place.require_movable(found)
                 if not stat.S_ISDIR(found.st_mode):
                     return
-                with faults(path):
-                    descriptor = self._walker.open(place.name, os.O_RDONLY | os.O_DIRECTORY, place.folder)
-                try:
-                    identity = identity_of(os.fstat(descriptor))
+                with self._folder(place) as (descriptor, identity):
                     names = os.listdir(descriptor)
-                finally:
-                    os.close(descriptor)
                 if any(place.control.zone_named(identity, name) is not Zone.FREE for name in names):
                     raise protected(path)
         except NoEffectError as error:
@@ -261,9 +258,7 @@ class ConfinedFiles:
 
     def remove_file(self, path: str) -> None:
         with self._walker.at(path) as place:
-            found = place.look(change=True)
-            if found is None:
-                raise missing(path)
+            found = place.there(change=True)
             if stat.S_ISDIR(found.st_mode):
                 raise is_a_directory(path)
             with faults(path):
@@ -272,9 +267,7 @@ class ConfinedFiles:
 
     def remove_dir(self, path: str) -> None:
         with self._walker.at(path) as place:
-            found = place.look(change=True)
-            if found is None:
-                raise missing(path)
+            found = place.there(change=True)
             _require_directory(path, found.st_mode)
             place.require_movable(found)
             with faults(path):
@@ -285,9 +278,7 @@ class ConfinedFiles:
         # A whole folder may arrive with it, so the destination may not be above a control file that does not exist yet either.
         self._walker.forbid(destination)
         with self._walker.at(source) as old, self._walker.at(destination) as new:
-            found = old.look(change=True)
-            if found is None:
-                raise missing(source)
+            found = old.there(change=True)
             old.require_movable(found)
             taken = new.look(change=True)
             if taken is not None and not replace:
@@ -321,9 +312,7 @@ class ConfinedFiles:
     def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
         with self._walker.at(path) as place:
             # The root's own time is restored too: it changes with each entry that comes and goes.
-            found = place.look(change=not place.is_root or mode is not None)
-            if found is None:
-                raise missing(path)
+            place.there(change=not place.is_root or mode is not None)
             with faults(path):
                 _set_attributes(self._walker, place, mode, mtime_ns)
 

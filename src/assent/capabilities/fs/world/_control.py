@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
+
+import msgspec
 
 from assent.capabilities.fs.world._paths import Zone, fold, reserved
 
@@ -22,8 +23,7 @@ _STATE_ENTRIES_MAX: Final = 1_000_000
 """Files of the state directory that are compared with a hard link; beyond it, every hard link counts as hidden."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(msgspec.Struct, frozen=True):
     """One place of a control file: its path, the folder that holds it, its folded name, its zone."""
 
     path: str
@@ -89,8 +89,7 @@ class ControlFiles:
         return zones
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True):
     """The control files as they were seen at one moment."""
 
     _files: ControlFiles

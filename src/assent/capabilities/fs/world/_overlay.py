@@ -10,8 +10,9 @@ that one for names it has not met, so moving a folder moves one node, however mu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+import msgspec
 
 from assent.capabilities.fs.world._faults import (
     exists,
@@ -29,6 +30,7 @@ from assent.capabilities.fs.world._paths import (
     join,
     normal,
     parent_of,
+    refusal,
     shown,
     split,
     temporary_path,
@@ -44,8 +46,7 @@ IMAGINED_MTIME_NS: Final = 0
 """The time of every imaginary change: nobody can know when the real one will come."""
 
 
-@dataclass(slots=True)
-class _File:
+class _File(msgspec.Struct):
     """A file: bytes written here, or the path beneath that still has them."""
 
     mode: int
@@ -55,25 +56,22 @@ class _File:
     links: int = 1
 
 
-@dataclass(slots=True)
-class _Link:
+class _Link(msgspec.Struct):
     target: str
     mtime_ns: int
 
 
-@dataclass(slots=True)
-class _Other:
+class _Other(msgspec.Struct):
     entry: Entry
 
 
-@dataclass(slots=True)
-class _Folder:
+class _Folder(msgspec.Struct):
     """A folder; `children` has the names met so far (None: nothing stands there), `beneath` the folder to ask for others."""
 
     mode: int
     mtime_ns: int
     beneath: str | None
-    children: dict[str, _Node | None] = field(default_factory=dict)
+    children: dict[str, _Node | None] = msgspec.field(default_factory=dict)
 
 
 _Node: TypeAlias = "_File | _Link | _Other | _Folder"
@@ -102,15 +100,11 @@ class OverlayFiles:
         return self._base.read(content) if isinstance(content, str) else _Imagined(content)
 
     def list(self, path: str) -> list[str]:
-        node = self._find(path)
-        if node is None:
-            raise missing(path)
+        node = self._there(path)
         return sorted(name for name in self._names(self._folder(node, path)) if not is_temporary(name))
 
     def read_link(self, path: str) -> str:
-        node = self._find(path)
-        if node is None:
-            raise missing(path)
+        node = self._there(path)
         if not isinstance(node, _Link):
             raise wrong_kind(path, "no symbolic link")
         return node.target
@@ -199,9 +193,7 @@ class OverlayFiles:
         if isinstance(taken, _Folder):
             raise is_a_directory(destination)
         if f"{normal(destination)}/".startswith(f"{normal(source)}/"):
-            raise NoEffectError(
-                "PATH_INVALID", f"`{shown(destination)}` is inside `{shown(source)}`", path=shown(destination)
-            )
+            raise refusal("PATH_INVALID", destination, f"is inside `{shown(source)}`")
         if isinstance(node, _Folder):
             self.guard(source)
         self._remove(old_folder, old_name)
@@ -210,9 +202,7 @@ class OverlayFiles:
 
     def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
         self.is_changed = True
-        node = self._find(path)
-        if node is None:
-            raise missing(path)
+        node = self._there(path)
         if isinstance(node, _Other):
             raise wrong_kind(path)
         if mtime_ns is not None:
@@ -241,6 +231,12 @@ class OverlayFiles:
             if not isinstance(node, _Folder):
                 raise not_a_directory(path)
             node = self._child(node, name)
+        return node
+
+    def _there(self, path: str) -> _Node:
+        node = self._find(path)
+        if node is None:
+            raise missing(path)
         return node
 
     def _find_quietly(self, path: str) -> _Node | None:
@@ -281,10 +277,8 @@ class OverlayFiles:
         return node
 
     def _file(self, path: str) -> _File:
-        node = self._find(path)
+        node = self._there(path)
         match node:
-            case None:
-                raise missing(path)
             case _Folder():
                 raise is_a_directory(path)
             case _Link():
@@ -342,11 +336,8 @@ class OverlayFiles:
         for chunk in chunks:
             self._held_bytes += len(chunk)
             if self._held_bytes > IMAGINED_BYTES_MAX:
-                raise NoEffectError(
-                    "PREVIEW_TOO_LARGE",
-                    f"`{shown(path)}` is too large to be tried out: {IMAGINED_BYTES_MAX} bytes are held at most",
-                    path=shown(path),
-                )
+                why = f"is too large to be tried out: {IMAGINED_BYTES_MAX} bytes are held at most"
+                raise refusal("PREVIEW_TOO_LARGE", path, why)
             pieces.append(bytes(chunk))
         return b"".join(pieces)
 

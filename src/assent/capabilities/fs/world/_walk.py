@@ -12,12 +12,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import msgspec
+
 from assent.capabilities.fs.world._control import ControlFiles, Identity, Sighting
-from assent.capabilities.fs.world._faults import fault, not_a_directory, whole_root
+from assent.capabilities.fs.world._faults import fault, missing, not_a_directory, whole_root
 from assent.capabilities.fs.world._paths import Zone, escapes, fold, is_temporary, protected, reserved, split
 from assent.capabilities.fs.world._syscalls import has_openat2, open_beneath, open_component
 
@@ -27,8 +28,7 @@ Open: TypeAlias = Callable[[str, int, int], int]
 _SEARCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """One component in an open folder: everything an operation needs, and nothing that can be swapped under it."""
 
     path: str
@@ -62,6 +62,13 @@ class Place:
                 zone = Zone.HIDDEN
         if zone is Zone.HIDDEN or (change and zone is not Zone.FREE):
             raise protected(self.path)
+
+    def there(self, *, change: bool = False) -> os.stat_result:
+        """The same of what has to be there; FILE_NOT_FOUND."""
+        found = self.look(change=change)
+        if found is None:
+            raise missing(self.path)
+        return found
 
     def require_movable(self, found: os.stat_result) -> None:
         """Refuse to move or remove a folder that has a control file somewhere beneath it."""

@@ -9,8 +9,8 @@ import pytest
 
 from assent.capabilities.area import Check
 from assent.capabilities.exec.area import home_in
-from assent.cli.doctor._doctor import _shown
-from assent.cli.doctor._hands import area_checks, sandbox_checks
+from assent.cli._doctor import _shown
+from assent.runtime.doctor._hands import area_checks, sandbox_checks
 from assent.runtime.settings.effective import Settings
 from assent.sandbox import Holds, Sandbox, Wall
 from assent.sandbox import _sandbox as module

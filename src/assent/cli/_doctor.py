@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -12,14 +9,11 @@ from assent.capabilities.area import Check
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
-from assent.cli.doctor import _hands as hands
-from assent.cli.doctor._plugins import reach_checks
-from assent.cli.doctor._secrets import is_within, secret_checks
 from assent.cli.terminal._style import safe, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import AssentError
 from assent.runtime import service
-from assent.runtime.settings.effective import Effective, Settings
+from assent.runtime.settings.effective import Effective
 from assent.spec.values.json_fields import compact
 from assent.spec.words.durations import write_duration
 from assent.spec.words.sizes import size_text
@@ -28,21 +22,20 @@ from assent.spec.words.sizes import size_text
 @command("doctor", short_help="Show every setting with its source, and the health of the state.")
 def doctor(door: Door) -> int:
     """Show every setting as it holds, with its source, and whether configuration, keys and state are sound."""
-    settings = door.settings
-    checks = list(_checks(door, settings))
+    examined = door.perform(service.requests.Doctor())
     health, seen = _application(door)
-    checks.append(seen)
+    checks = [*examined.checks, *_checks(door, has_state=examined.has_state), seen]
     if door.out.is_json:
         door.out.object(
             {
-                "settings": settings.effective,
+                "settings": examined.settings,
                 "checks": checks,
                 "health": health,
             }
         )
     else:
         paint = door.out.paint()
-        shown = [[one.name, safe_line(_shown(one)), safe_line(one.source)] for one in settings.effective]
+        shown = [[one.name, safe_line(_shown(one)), safe_line(one.source)] for one in examined.settings]
         styles = {"ok": "green", "warning": "yellow", "fault": "red"}
         rows = [
             [paint(check.status, styles[check.status]), check.name, safe(check.seen), safe(check.hint or "")]
@@ -73,21 +66,11 @@ _TIMES: Final = frozenset({"window_ms", "timeout"})
 """Durations within the tables that users name: of rate limits and of endpoints."""
 
 
-def _checks(door: Door, settings: Settings) -> Iterator[Check]:
-    yield Check("python", "ok", sys.version.split()[0])
-    yield _guarded("sqlite", _sqlite)
-    yield _guarded("path resolution", lambda: _openat2(settings))
+def _checks(door: Door, *, has_state: bool) -> Iterator[Check]:
+    """What the record, its owner and what others made say of themselves."""
     yield _guarded("policy", lambda: _policy(door))
-    yield _guarded("state directory", lambda: _state(settings))
-    yield _guarded("signing key", lambda: _key(settings))
-    yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     yield _guarded("plugins", lambda: _plugins(door))
-    yield from reach_checks(settings)
-    yield from hands.sandbox_checks(settings)
-    yield _guarded("temporary folders", hands.scratch_check)
-    yield from hands.area_checks(settings)
-    yield from secret_checks(settings)
-    if settings.state.is_dir():
+    if has_state:
         yield _guarded("runs", lambda: _runs(door))
         yield _guarded("deliveries", lambda: _deliveries(door))
         yield _guarded("public key", lambda: _public_key(door))
@@ -100,25 +83,6 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
         return Check(name, "fault", str(error), error.hint)
 
 
-def _sqlite() -> Check:
-    import apsw
-
-    return Check("sqlite", "ok", f"{apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
-
-
-def _openat2(settings: Settings) -> Check:
-    from assent.capabilities.fs.world._syscalls import has_openat2
-
-    folder = os.open(settings.workspace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        is_there = has_openat2(folder)
-    finally:
-        os.close(folder)
-    if is_there:
-        return Check("path resolution", "ok", "openat2: the kernel keeps paths inside the workspace")
-    return Check("path resolution", "ok", "component walk: this kernel has no openat2")
-
-
 def _policy(door: Door) -> Check:
     settings = door.settings
     if settings.policy_path is None:
@@ -129,14 +93,14 @@ def _policy(door: Door) -> Check:
 
 def _plugins(door: Door) -> Check:
     """Nothing is imported for this: whether a trusted plugin loads shows when a runtime opens."""
-    settings = door.settings
-    if not settings.plugin_lock.exists() and not settings.plugin_paths and not settings.required_plugins:
-        return Check("plugins", "ok", "none is named or trusted")
     from assent.plugins import PluginState
 
     found = door.perform(service.requests.Plugins()).plugins
     counts = {state.value: sum(one.status == state.value for one in found) for state in PluginState}
-    seen = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none was found"
+    seen = (
+        ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        or "none is named or trusted"
+    )
     inside = ", ".join(f"`{one.name}`" for one in found if one.in_process)
     seen += f"; in Assent's own process: {inside}" if inside else ""
     hint = door.command("plugin", "list")
@@ -154,40 +118,6 @@ def _deliveries(door: Door) -> Check:
     return Check("deliveries", "warning" if failed else "ok", seen, hint)
 
 
-def _state(settings: Settings) -> Check:
-    try:
-        mode = stat.S_IMODE(settings.state.stat().st_mode)
-    except FileNotFoundError:
-        return Check("state directory", "ok", "not there yet: the first run makes it")
-    except OSError as error:
-        return Check("state directory", "fault", f"can't be looked at: {error.strerror}")
-    if mode & 0o077:
-        return Check(
-            "state directory", "fault", f"mode {mode:04o}: others may enter", f"chmod 700 {settings.state}"
-        )
-    return Check("state directory", "ok", f"mode {mode:04o}")
-
-
-def _key(settings: Settings) -> Check:
-    path = settings.key_path
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        return Check("signing key", "ok", "not there yet: the first run makes it")
-    except OSError as error:
-        return Check("signing key", "fault", f"can't be looked at: {error.strerror}")
-    if mode & 0o077:
-        return Check("signing key", "fault", f"mode {mode:04o}: others may use it", f"chmod 600 {path}")
-    if is_within(path, settings.state):
-        return Check(
-            "signing key",
-            "warning",
-            "lies beside the ledger it signs",
-            "move it, and set `key` under `[ledger]`",
-        )
-    return Check("signing key", "ok", f"mode {mode:04o}")
-
-
 def _public_key(door: Door) -> Check:
     """Copied elsewhere, it lets anybody check the ledger and its proofs without trusting this machine."""
     try:
@@ -202,7 +132,7 @@ def _application(door: Door) -> tuple[service.answers.Health | None, Check]:
     """How the process that owns the state says it is, as data and as a check. Nobody is started to be asked."""
     name = "application"
     try:
-        found = door.perform(service.requests.Health()) if door.settings.state.is_dir() else None
+        found = door.perform(service.requests.Health())
     except AssentError as error:
         return None, Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
     if found is None:

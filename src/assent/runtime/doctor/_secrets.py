@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from assent.capabilities.area import Check
-from assent.cli.doctor._plugins import value_checks
 from assent.errors import AssentError
+from assent.runtime.doctor._plugins import value_checks
 from assent.runtime.settings.effective import Settings
 
 
@@ -35,7 +36,8 @@ def secret_checks(settings: Settings) -> Iterator[Check]:
 
 def is_within(path: Path, folder: Path) -> bool:
     """Whether a path lies in a folder, links followed."""
-    return path.resolve().is_relative_to(folder.resolve())
+    # Not `resolve`, which fails for a link to itself.
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _of_file(settings: Settings, name: str) -> Iterator[Check]:

@@ -1,1 +1,0 @@
-"""`assent doctor`: every setting with its source, and the health of each part."""

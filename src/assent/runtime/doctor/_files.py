@@ -1,0 +1,84 @@
+"""What a workspace stands on: this machine's Python, SQLite and kernel, and the files that nobody else may enter."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from assent.capabilities.area import Check
+from assent.errors import AssentError
+from assent.runtime.doctor._hands import area_checks, sandbox_checks, scratch_check
+from assent.runtime.doctor._plugins import reach_checks
+from assent.runtime.doctor._secrets import is_within, secret_checks
+from assent.runtime.settings.effective import Settings
+
+
+def checks(settings: Settings) -> Iterator[Check]:
+    """Everything that can be looked at without the record and without anybody who owns it."""
+    yield Check("python", "ok", sys.version.split()[0])
+    yield _guarded("sqlite", _sqlite)
+    yield _guarded("path resolution", lambda: _openat2(settings))
+    yield _guarded("state directory", lambda: _state(settings))
+    yield _guarded("signing key", lambda: _key(settings))
+    yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
+    yield from reach_checks(settings)
+    yield from sandbox_checks(settings)
+    yield _guarded("temporary folders", scratch_check)
+    yield from area_checks(settings)
+    yield from secret_checks(settings)
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except AssentError as error:
+        return Check(name, "fault", str(error), error.hint)
+
+
+def _sqlite() -> Check:
+    import apsw
+
+    return Check("sqlite", "ok", f"{apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
+
+
+def _openat2(settings: Settings) -> Check:
+    from assent.capabilities.fs.world._syscalls import has_openat2
+
+    folder = os.open(settings.workspace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        is_there = has_openat2(folder)
+    finally:
+        os.close(folder)
+    if is_there:
+        return Check("path resolution", "ok", "openat2: the kernel keeps paths inside the workspace")
+    return Check("path resolution", "ok", "component walk: this kernel has no openat2")
+
+
+def _state(settings: Settings) -> Check:
+    name = "state directory"
+    return _private(name, settings.state, "enter", f"chmod 700 {settings.state}")
+
+
+def _key(settings: Settings) -> Check:
+    name, path = "signing key", settings.key_path
+    found = _private(name, path, "use it", f"chmod 600 {path}")
+    if found.status == "ok" and is_within(path, settings.state):
+        hint = "move it, and set `key` under `[ledger]`"
+        return Check(name, "warning", "lies beside the ledger it signs", hint)
+    return found
+
+
+def _private(name: str, path: Path, others: str, mend: str) -> Check:
+    """Whether nobody but its owner may get at something that the first run makes."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return Check(name, "ok", "not there yet: the first run makes it")
+    except OSError as error:
+        return Check(name, "fault", f"can't be looked at: {error.strerror}")
+    if mode & 0o077:
+        return Check(name, "fault", f"mode {mode:04o}: others may {others}", mend)
+    return Check(name, "ok", f"mode {mode:04o}")

@@ -54,3 +54,26 @@ async def test_work_is_done_together_as_far_as_it_may_be(count: int) -> None:
     )
     assert done == [item * 2 for item in range(count)]
     assert max(at_once, default=0) == min(2, count)
+
+
+async def test_joint_work_that_is_cancelled_is_waited_for() -> None:
+    ended: list[int] = []
+    both = asyncio.Barrier(3)
+
+    async def work(item: int) -> None:
+        await both.wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(item)
+
+    joint = asyncio.create_task(
+        together(range(3), work, lambda job, *, name: asyncio.create_task(job, name=name), at_once=2)
+    )
+    await both.wait()
+    await asyncio.sleep(0)
+    joint.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joint
+    assert sorted(ended) == [0, 1]

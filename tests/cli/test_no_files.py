@@ -27,7 +27,7 @@ ALLOWED: Final = {
     "cli/_main.py": "the standard streams, and the trace of a fault of our own, which the service may have caused",
     "cli/demo": "it makes a workspace of its own in a temporary folder, and acts there as a person at a terminal would",
     "cli/plugins/_make.py": "a scaffold in the folder that is named; `plugin test` looks whether a file of that name is there",
-    "cli/plugins/_trust.py": "NAME or PATH: whether what was typed is a file",
+    "cli/plugins/_trust.py": "whether a plugin is named at all, before anything is asked for one more hint to an error",
     "cli/record/_audit.py": "KEY or a file with it; the proof goes to the file that is named",
     "cli/runs/_history.py": "an attachment goes to the file that is named",
     "cli/runs/_replay.py": "RUN or a snapshot's file",

@@ -24,7 +24,7 @@ def doctor(door: Door) -> int:
     """Show every setting as it holds, with its source, and whether configuration, keys and state are sound."""
     examined = door.perform(service.requests.Doctor())
     health, seen = _application(door)
-    checks = [*examined.checks, *_checks(door), seen]
+    checks = [*examined.checks, *_checks(door, has_state=examined.has_state), seen]
     if door.out.is_json:
         door.out.object(
             {
@@ -66,13 +66,14 @@ _TIMES: Final = frozenset({"window_ms", "timeout"})
 """Durations within the tables that users name: of rate limits and of endpoints."""
 
 
-def _checks(door: Door) -> Iterator[Check]:
+def _checks(door: Door, *, has_state: bool) -> Iterator[Check]:
     """What the record, its owner and what others made say of themselves."""
     yield _guarded("policy", lambda: _policy(door))
     yield _guarded("plugins", lambda: _plugins(door))
-    yield _guarded("runs", lambda: _runs(door))
-    yield _guarded("deliveries", lambda: _deliveries(door))
-    yield _guarded("public key", lambda: _public_key(door))
+    if has_state:
+        yield _guarded("runs", lambda: _runs(door))
+        yield _guarded("deliveries", lambda: _deliveries(door))
+        yield _guarded("public key", lambda: _public_key(door))
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
@@ -96,7 +97,10 @@ def _plugins(door: Door) -> Check:
 
     found = door.perform(service.requests.Plugins()).plugins
     counts = {state.value: sum(one.status == state.value for one in found) for state in PluginState}
-    seen = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none was found"
+    seen = (
+        ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        or "none is named or trusted"
+    )
     inside = ", ".join(f"`{one.name}`" for one in found if one.in_process)
     seen += f"; in Assent's own process: {inside}" if inside else ""
     hint = door.command("plugin", "list")

@@ -65,7 +65,7 @@ from assent.policy import PolicyEngine, PolicyExplanation
 from assent.registry import CapabilityRegistry
 from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
 from assent.runtime._ledger import open_ledger
-from assent.runtime.capabilities._capability_record import BUILT_IN
+from assent.runtime.capabilities._capability_record import BUILT_IN, require_rows_of_entries
 from assent.runtime.capabilities._registered import Capabilities, Registration
 from assent.runtime.capabilities._versions import Versions
 from assent.runtime.runs._captured_changes import Captures
@@ -166,6 +166,7 @@ class Core:
         # The modules outlive every call that may use them, and the journal outlives the modules.
         self.exit.push_async_callback(self.app.shutdown)
         await self.app.start()
+        await require_rows_of_entries(journal)
         await self.capabilities.load(journal, now_ms=services.clock.now_ms())
         self.plugins.leave_out_unrecordable()
         self._driver = Engine(services, self.capabilities)

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 
 from assent.engine import RunProjector
 from assent.errors import InputError, Json, WorldError
 from assent.invocation import Handler
-from assent.journal import Batch, Head, SqliteJournal, leaves_at_once, rows_at_once
+from assent.journal import LEDGER_FILE, Batch, Head, SqliteJournal, leaves_at_once, rows_at_once
 from assent.registry import CapabilityVersion
 from assent.runtime.capabilities._versions import VersionStatus
 from assent.spec import CapabilitySpec, create_read_capability
@@ -326,6 +327,31 @@ async def test_a_label_moves_and_goes(place: Place) -> None:
         assert (await refusal(rt.call(f"{ID}@stable"))).code == "VERSION_NOT_FOUND"
         assert (await refusal(rt.versions.label(ID, "latest"))).code == "LABEL_INVALID"
         assert (await refusal(rt.versions.unlabel("no.such", "stable"))).code == "CAPABILITY_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        "UPDATE capability_labels SET version = '2.0.0'",
+        "DELETE FROM capability_labels",
+        "INSERT INTO capability_labels VALUES ('mail.send', 'stable', 99, '2.0.0', 1, 'user:ada')",
+        "UPDATE capabilities SET retired = 0, retired_at_ms = 1 WHERE version = '2.0.0'",
+        "UPDATE capabilities SET fingerprint = 'x' WHERE capability = 'mail.send'",
+        "DELETE FROM capabilities WHERE capability = 'mail.send'",
+        "UPDATE capability_specs SET spec = 'x'",
+    ],
+)
+async def test_rows_that_no_entry_made_decide_nothing(place: Place, tampered: str) -> None:
+    """Which version a label names is what was recorded: an owner takes no row's word for it."""
+    async with opened(place, "1.0.0", "2.0.0") as rt:
+        await rt.versions.label(f"{ID}@1.0.0", "stable")
+    with apsw.Connection(str(place.settings().state / LEDGER_FILE)) as db:
+        db.execute(tampered)
+        assert db.changes()
+    with pytest.raises(WorldError, match="not one that was recorded") as refused:
+        async with opened(place, "1.0.0", "2.0.0"):
+            pass
+    assert refused.value.code == "RECORD_CORRUPT"
 
 
 async def test_a_runtime_that_is_not_open_changes_nothing(place: Place) -> None:

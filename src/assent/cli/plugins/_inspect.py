@@ -12,7 +12,6 @@ from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli.terminal._style import RISK_STYLE, Paint, safe, safe_line
 from assent.cli.terminal._table import table
-from assent.errors import AssentError
 from assent.runtime import service
 from assent.spec.words.sizes import count_text
 
@@ -36,34 +35,23 @@ def inspect(door: Door, path: Path) -> None:
 
     Nothing of it is imported. Warnings come first: where the code does more than it declares.
     """
-    from assent.plugins import ManifestCache, read_plugin, warnings_of
-
-    text = read_plugin(door.cwd / path)
-    manifest = ManifestCache().manifest(text)
-    warnings = warnings_of(manifest, _known_ids(door))
+    found = door.perform(service.requests.InspectPlugin(path=str(path), base=str(door.cwd)))
     if door.out.is_json:
-        door.out.object(
-            {
-                "path": str(path),
-                "fingerprint": manifest.fingerprint,
-                "warnings": [warning.to_json() for warning in warnings],
-                "manifest": manifest.to_json(),
-            }
-        )
+        door.out.object(found)
     else:
-        door.out.answer(manifest_text(manifest, warnings, paint=door.out.paint()))
+        door.out.answer(manifest_text(found, paint=door.out.paint()))
 
 
-def _known_ids(door: Door) -> frozenset[str]:
-    """The ids that are taken already. A folder that is no workspace has none; Assent's own are known in any case."""
-    try:
-        return frozenset(one.id for one in door.perform(service.requests.Capabilities()).capabilities)
-    except AssentError:
-        return frozenset()
+def manifest_text(
+    found: service.answers.PluginInspected | service.answers.PluginFound, *, paint: Paint
+) -> str:
+    """A plugin for a person: the warnings, what it is, what it can do, and what it wants."""
+    import msgspec
 
+    from assent.plugins import Manifest, PluginWarning
 
-def manifest_text(manifest: Manifest, warnings: list[PluginWarning], *, paint: Paint) -> str:
-    """A manifest for a person: the warnings, what it is, what it can do, and what it wants."""
+    manifest = msgspec.convert(found.manifest, Manifest)
+    warnings = msgspec.convert(found.warnings, list[PluginWarning])
     declaration = manifest.declaration
     head = f"{paint(safe_line(manifest.name), 'bold')} {safe_line(declaration.version or '')}".rstrip()
     blocks = [

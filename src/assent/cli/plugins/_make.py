@@ -12,7 +12,6 @@ from assent.cli._command import command
 from assent.cli._completion import complete_plugin
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
-from assent.cli.plugins._trust import plugins_of
 from assent.cli.terminal._style import safe, safe_line
 from assent.errors import AssentError, Json
 from assent.spec.values.json_fields import objects, text
@@ -126,10 +125,10 @@ def _tell(door: Door, answer: Mapping[str, Json], send: str) -> None:
 def _source(door: Door, plugin: str) -> PluginSource:
     """A plugin of the workspace, or whatever stands at the path: trying asks for no place in the configuration."""
     from assent.plugins import sources_at
+    from assent.runtime.wiring._plugins import plugin_loader
 
     place = door.cwd / plugin
-    loader = plugins_of(door)
-    known = loader.sources()
+    known = plugin_loader(door.settings).sources()
     if plugin in known.plugins or plugin in known.faults or not place.exists():
         return known.get(plugin)
     here = [one for one in known.plugins.values() if one.path is not None and one.path.samefile(place)]

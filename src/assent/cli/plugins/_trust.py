@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,11 +15,11 @@ from assent.cli.plugins._inspect import manifest_text
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint, safe_line
 from assent.cli.terminal._table import table
-from assent.errors import AssentError, InputError, RefusedError
+from assent.errors import AssentError, RefusedError
 from assent.runtime import service
 
 if TYPE_CHECKING:
-    from assent.plugins import Candidate, Difference, PluginLoader, PluginSource
+    from assent.plugins import Difference
 
 _STYLES: Final = {
     "trusted": "green",
@@ -79,74 +78,55 @@ def trust(door: Door, plugin: str, digest: str | None, *, native: bool, in_proce
     as `assent plugin inspect` prints it. `--yes` does not answer this. Its code runs in a process of its own, confined to what it
     declares; `--in-process` lets it into Assent's own.
     """
-    loader = plugins_of(door)
-    candidate = loader.read(configured(door, loader, plugin).name)
-    candidate.require_trustworthy(native=native)
-    entry = loader.lock().plugins.get(candidate.name)
-    differences = candidate.differences(entry) if entry is not None else []
-    if entry is not None and not differences and (entry.native, entry.in_process) == (native, in_process):
-        return _told(door, candidate, differences, note="is trusted already, exactly as it is")
-    if digest is not None:
-        if digest != candidate.digest:
-            raise RefusedError(
-                "PLUGIN_CHANGED",
-                f"plugin `{candidate.name}` is not what `{digest[:64]}` names",
-                hint=f"look again: {door.command('plugin', 'inspect', str(plugin))}",
-                details={"digest": candidate.digest},
-            )
-    elif not door.can_ask:
+    asked = {"native": native, "in_process": in_process}
+    found = door.perform(service.requests.LookAtPlugin(plugin=plugin, base=str(door.cwd), **asked))
+    if found.trusted:
+        return _told(door, found, found, note="is trusted already, exactly as it is")
+    if digest is None and not door.can_ask:
         raise RefusedError(
             "PLUGIN_UNTRUSTED",
-            f"plugin `{candidate.name}` was not trusted: there is nobody to ask",
-            hint=f"look at it, then: {door.command('plugin', 'trust', candidate.name, '--digest', candidate.digest)}",
-            details={"digest": candidate.digest},
+            f"plugin `{found.name}` was not trusted: there is nobody to ask",
+            hint=f"look at it, then: {door.command('plugin', 'trust', found.name, '--digest', found.digest)}",
+            details={"digest": found.digest},
         )
-    elif not _agrees(door, candidate, differences, is_new=entry is None, in_process=in_process):
+    if digest is None and not _agrees(door, found, in_process=in_process):
         door.out.note("nothing was trusted")
         return REFUSED
-    loader.trust(candidate, native=native, trusted_by=str(door.settings.principal), in_process=in_process)
-    return _told(door, candidate, differences, note="is trusted now")
+    trusted = door.perform(
+        service.requests.TrustPlugin(name=found.name, digest=digest or found.digest, **asked)
+    )
+    return _told(door, found, trusted, note="is trusted now")
 
 
-def _told(door: Door, candidate: Candidate, differences: list[Difference], *, note: str) -> int:
+def _told(
+    door: Door, found: service.answers.PluginFound, trusted: service.answers.PluginTrusted, *, note: str
+) -> int:
     if door.out.is_json:
-        door.out.object(
-            {
-                "name": candidate.name,
-                "digest": candidate.digest,
-                "trusted": True,
-                "lock": str(door.settings.plugin_lock),
-                "differences": [one.to_json() for one in differences],
-                "warnings": [one.to_json() for one in candidate.warnings],
-            }
-        )
+        fields = service.answers.PluginTrusted.__struct_fields__
+        door.out.object({name: getattr(trusted, name) for name in fields})
     else:
-        door.out.answer(f"plugin `{candidate.name}` {note}: {candidate.digest}")
-    from assent.runtime.wiring._plugin_reach import shut_services
-
-    declared = candidate.manifest.declaration.permissions.network
-    for one in shut_services(candidate.name, declared, door.settings):
+        door.out.answer(f"plugin `{found.name}` {note}: {found.digest}")
+    for one in found.shut:
         door.out.note(safe_line(f"`{one.what}` would be refused: {one.why}"))
         door.out.note(f"  {safe_line(one.hint)}")
     return OK
 
 
-def _agrees(
-    door: Door, candidate: Candidate, differences: list[Difference], *, is_new: bool, in_process: bool
-) -> bool:
+def _agrees(door: Door, found: service.answers.PluginFound, *, in_process: bool) -> bool:
+    from assent.plugins import Difference
+
     paint = door.out.paint(stderr=True)
-    door.out.note(manifest_text(candidate.manifest, candidate.warnings, paint=paint))
-    if candidate.dependencies:
-        rows = [
-            [safe_line(name), version or "not installed"] for name, version in candidate.dependencies.items()
-        ]
+    door.out.note(manifest_text(found, paint=paint))
+    if found.dependencies:
+        rows = [[safe_line(name), version or "not installed"] for name, version in found.dependencies.items()]
         door.out.note("\nimports from\n" + table(rows, paint=paint, indent="  "))
-    if not is_new:
+    if not found.is_new:
+        differences = msgspec.convert(found.differences, list[Difference])
         door.out.note(f"\n{differences_text(differences, paint)}")
     if in_process:
         door.out.note("\nit will run in Assent's own process: no walls, whatever it declares")
-    question = f"\ntrust exactly this, with the permissions that it asks for? type `{candidate.name}`: "
-    return (read_line(question) or "").strip() == candidate.name
+    question = f"\ntrust exactly this, with the permissions that it asks for? type `{found.name}`: "
+    return (read_line(question) or "").strip() == found.name
 
 
 def differences_text(differences: list[Difference], paint: Paint) -> str:
@@ -162,10 +142,10 @@ def differences_text(differences: list[Difference], paint: Paint) -> str:
 @click.argument("plugin", metavar="NAME", shell_complete=complete_plugin)
 def untrust(door: Door, plugin: str) -> int:
     """Take the plugin NAME out of the lock: from the next start on it is not imported."""
-    was_trusted = plugins_of(door).untrust(plugin)
+    told = door.perform(service.requests.UntrustPlugin(name=plugin))
     if door.out.is_json:
-        door.out.object({"name": plugin, "trusted": False, "was_trusted": was_trusted})
-    elif was_trusted:
+        door.out.object(told)
+    elif told.was_trusted:
         door.out.answer(f"plugin `{plugin}` is not trusted any more")
     else:
         door.out.note(f"plugin `{plugin}` was not trusted")
@@ -188,35 +168,6 @@ def health(door: Door, plugin: str | None) -> int:
         ]
         door.out.answer(table(rows, paint=paint)) if rows else door.out.note("no plugin is trusted")
     return FAILED if any(one.status == "failed" for one in found) else OK
-
-
-def plugins_of(door: Door) -> PluginLoader:
-    """The plugins of the workspace."""
-    from assent.runtime.wiring._plugins import plugin_loader
-
-    return plugin_loader(door.settings)
-
-
-def configured(door: Door, loader: PluginLoader, plugin: str) -> PluginSource:
-    """The plugin of this name, or at this path, among those that the workspace names or that are installed."""
-    sources = loader.sources()
-    if plugin in sources.plugins or plugin in sources.faults:
-        return sources.get(plugin)
-    place = door.cwd / plugin
-    if not place.exists():
-        return sources.get(plugin)
-    here = [one for one in sources.plugins.values() if one.path is not None and one.path.samefile(place)]
-    if len(here) == 1:
-        return here[0]
-    raise InputError(
-        "PLUGIN_UNKNOWN",
-        f"no plugin of this workspace is at `{plugin}`",
-        hint=f'name it in assent.toml: `[plugins]`, `paths = ["{_relative(place, door.settings.workspace)}"]`',
-    )
-
-
-def _relative(place: Path, workspace: Path) -> str:
-    return str(place.relative_to(workspace) if place.is_relative_to(workspace) else place)
 
 
 def left_out(door: Door, error: AssentError) -> list[AssentError]:

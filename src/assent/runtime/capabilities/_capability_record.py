@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 
 from assent import __version__
+from assent.engine import CAPABILITY_TABLES, CapabilityRows
 from assent.errors import InputError, Json, WorldError
-from assent.journal import JournalReader, Where
+from assent.journal import JournalReader, Where, each_row
 from assent.journal.ports import Cell
 from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion
 from assent.spec.capability import CapabilitySpec
@@ -73,6 +74,33 @@ async def gone_specs(
             yield CapabilitySpec.from_json(msgspec.json.decode(body))
         except InputError:
             continue  # A later Assent wrote it, and knows fields that this one does not.
+
+
+PROVEN_MAX: Final = 512
+"""So many entries of no run are folded again when an owner opens its ledger: a few milliseconds."""
+
+
+async def require_rows_of_entries(journal: JournalReader) -> None:
+    """See to it that the rows of capabilities are those that the entries make: they say which version is called, and no key
+    vouches for a row. For the owner, whose journal vouches for the entries that it reads.
+
+    `RECORD_CORRUPT`. A ledger with more than `PROVEN_MAX` entries of no run is left to `audit verify`.
+    """
+    leaves = await journal.events(None, limit=PROVEN_MAX)
+    if len(leaves) == PROVEN_MAX:
+        return
+    fold = CapabilityRows()
+    expected = {
+        (row.table, *row.key): row.values for leaf in leaves for row in fold.apply(leaf.event, leaf.at_ms)
+    }
+    found = {
+        (table, *tuple(row.values())[: journal.keys[table]]): tuple(row.values())
+        for table in (*CAPABILITY_TABLES, "capability_specs")
+        async for row in each_row(journal, table)
+    }
+    if found != expected:
+        differing = (key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+        raise _changed({"capability": str(min(differing, key=repr)[1])})
 
 
 _NUMBER_MAX: Final = 253_402_300_799_999

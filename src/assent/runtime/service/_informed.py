@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from assent import system
-from assent.errors import AssentError, InputError
+from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime._core import Core
 from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
@@ -26,6 +28,9 @@ from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.states import Mode
 from assent.spec.values.frozen import thaw
 from assent.spec.words.globs import glob_matches
+
+if TYPE_CHECKING:
+    from assent.plugins import PluginSource, Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +282,99 @@ def _fault(error: AssentError) -> answers.Fault:
     return msgspec.convert(error.to_dict(), answers.Fault)
 
 
+async def _inspect_plugin(scene: Scene, request: requests.InspectPlugin) -> answers.PluginInspected:
+    from assent.plugins import ManifestCache, read_plugin, warnings_of
+
+    manifest = ManifestCache().manifest(read_plugin(Path(request.base, request.path)))
+    # A folder that is no workspace has no ids that are taken; Assent's own are known in any case.
+    known: frozenset[str] = frozenset()
+    with suppress(AssentError):
+        async with scene.informed() as runtime:
+            known = frozenset(spec.id for spec in runtime.registry.list())
+    return answers.PluginInspected(
+        path=request.path,
+        fingerprint=manifest.fingerprint,
+        warnings=[one.to_json() for one in warnings_of(manifest, known)],
+        manifest={**manifest.to_json()},
+    )
+
+
+async def _look_at_plugin(scene: Scene, request: requests.LookAtPlugin) -> answers.PluginFound:
+    from assent.runtime.wiring._plugin_reach import shut_services
+    from assent.runtime.wiring._plugins import plugin_loader
+
+    loader, settings = plugin_loader(scene.settings), scene.settings
+    found = loader.read(_named(loader.sources(), request, settings).name)
+    found.require_trustworthy(native=request.native)
+    entry = loader.lock().plugins.get(found.name)
+    differences = found.differences(entry) if entry is not None else []
+    how = (request.native, request.in_process)
+    declared = found.manifest.declaration.permissions.network
+    shut = shut_services(found.name, declared, settings)
+    return answers.PluginFound(
+        name=found.name,
+        digest=found.digest,
+        trusted=entry is not None and not differences and (entry.native, entry.in_process) == how,
+        lock=str(settings.plugin_lock),
+        differences=[one.to_json() for one in differences],
+        warnings=[one.to_json() for one in found.warnings],
+        is_new=entry is None,
+        manifest={**found.manifest.to_json()},
+        dependencies=found.dependencies,
+        shut=msgspec.convert(shut, list[answers.ShutService], from_attributes=True),
+    )
+
+
+def _named(sources: Sources, request: requests.LookAtPlugin, settings: Settings) -> PluginSource:
+    """The plugin of this name, or at this path, among those that the workspace names or that are installed."""
+    plugin, place = request.plugin, Path(request.base, request.plugin)
+    if plugin in sources.plugins or plugin in sources.faults or not place.exists():
+        return sources.get(plugin)
+    here = [one for one in sources.plugins.values() if one.path is not None and one.path.samefile(place)]
+    if len(here) == 1:
+        return here[0]
+    workspace = settings.workspace
+    path = place.relative_to(workspace) if place.is_relative_to(workspace) else place
+    raise InputError(
+        "PLUGIN_UNKNOWN",
+        f"no plugin of this workspace is at `{plugin}`",
+        hint=f'name it in assent.toml: `[plugins]`, `paths = ["{path}"]`',
+    )
+
+
+async def _trust_plugin(scene: Scene, request: requests.TrustPlugin) -> answers.PluginTrusted:
+    from assent.runtime.wiring._plugins import plugin_loader
+
+    loader, by = plugin_loader(scene.settings), str(actor_of(scene.settings, scene.by).principal)
+    found = loader.read(request.name)
+    found.require_trustworthy(native=request.native)
+    if request.digest != found.digest:
+        raise RefusedError(
+            "PLUGIN_CHANGED",
+            f"plugin `{found.name}` is not what `{request.digest[:64]}` names",
+            hint=f"look again: `assent plugin trust {found.name}`",
+            details={"digest": found.digest},
+        )
+    entry = loader.lock().plugins.get(found.name)
+    differences = found.differences(entry) if entry is not None else []
+    loader.trust(found, native=request.native, trusted_by=by, in_process=request.in_process)
+    return answers.PluginTrusted(
+        name=found.name,
+        digest=found.digest,
+        trusted=True,
+        lock=str(scene.settings.plugin_lock),
+        differences=[one.to_json() for one in differences],
+        warnings=[one.to_json() for one in found.warnings],
+    )
+
+
+async def _untrust_plugin(scene: Scene, request: requests.UntrustPlugin) -> answers.PluginUntrusted:
+    from assent.runtime.wiring._plugins import plugin_loader
+
+    was_trusted = plugin_loader(scene.settings).untrust(request.name)
+    return answers.PluginUntrusted(name=request.name, trusted=False, was_trusted=was_trusted)
+
+
 async def _plugin_faults(scene: Scene, request: requests.PluginFaults) -> answers.PluginFaults:
     del request
     faults = await _left_out(scene)
@@ -339,7 +437,10 @@ async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:
     from assent.runtime.doctor._files import checks
 
     del request
-    return answers.Doctor(settings=[*scene.settings.effective], checks=[*checks(scene.settings)])
+    settings = scene.settings
+    return answers.Doctor(
+        has_state=settings.state.is_dir(), settings=[*settings.effective], checks=[*checks(settings)]
+    )
 
 
 # -- a ledger that its own key does not vouch for -------------------------------------------------------------------------

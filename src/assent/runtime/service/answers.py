@@ -187,8 +187,9 @@ class Forgotten(Answer, frozen=True, kw_only=True):
 
 
 class Doctor(Answer, frozen=True, kw_only=True):
-    """What holds in a workspace, and whether what it stands on is sound."""
+    """What holds in a workspace, and whether what it stands on is sound. `has_state`: something was made to record in."""
 
+    has_state: bool
     settings: list[Effective]
     checks: list[Check]
 
@@ -750,6 +751,51 @@ class PluginFaults(Answer, frozen=True, kw_only=True):
     """Why each trusted plugin that can't be loaded is left out, by name."""
 
     faults: dict[str, Fault]
+
+
+class PluginInspected(Answer, frozen=True, kw_only=True):
+    """What a plugin's code says of itself; `manifest` is as `docs/schemas/manifest-1.json` has it."""
+
+    path: str
+    fingerprint: str
+    warnings: list[dict[str, Json]]
+    manifest: dict[str, Json]
+
+
+class PluginTrusted(Answer, frozen=True, kw_only=True):
+    """A plugin that is trusted as it is, what was another way when it was trusted before, and what a person should know."""
+
+    name: str
+    digest: str
+    trusted: bool
+    lock: str
+    differences: list[dict[str, Json]]
+    warnings: list[dict[str, Json]]
+
+
+class ShutService(Answer, frozen=True, kw_only=True):
+    """A service that a plugin declares and that `[net]` would refuse."""
+
+    what: str
+    why: str
+    hint: str
+
+
+class PluginFound(PluginTrusted, frozen=True, kw_only=True):
+    """A plugin as it stands, `trusted` where that is so exactly as it is; `is_new`: it never was."""
+
+    is_new: bool
+    manifest: dict[str, Json]
+    dependencies: dict[str, str | None]
+    shut: list[ShutService]
+
+
+class PluginUntrusted(Answer, frozen=True, kw_only=True):
+    """Whether the plugin had been trusted."""
+
+    name: str
+    trusted: bool
+    was_trusted: bool
 
 
 # -- secrets --------------------------------------------------------------------------------------------------------------

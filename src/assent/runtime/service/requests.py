@@ -377,6 +377,41 @@ class PluginFaults(Informed[answers.PluginFaults], tag="plugin_faults", frozen=T
     """Why trusted plugins can't be loaded."""
 
 
+class InspectPlugin(Informed[answers.PluginInspected], tag="inspect_plugin", frozen=True):
+    """What the plugin at a path is, can do and wants, by reading its code alone."""
+
+    path: str
+    base: str = "."
+    """What a relative path is below."""
+
+
+class LookAtPlugin(Informed[answers.PluginFound], tag="look_at_plugin", frozen=True):
+    """What trusting a plugin of the workspace would agree to. `PLUGIN_UNKNOWN`, and what nobody can agree to with open eyes."""
+
+    plugin: str
+    """Its name, or the path of its file or folder."""
+    base: str = "."
+    native: bool = False
+    """Also code that nobody can read: compiled, or made while it runs."""
+    in_process: bool = False
+    """Within Assent's own process, with all that Assent may do."""
+
+
+class TrustPlugin(Informed[answers.PluginTrusted], tag="trust_plugin", frozen=True):
+    """Trust exactly the plugin that was looked at, as `digest` names it; `PLUGIN_CHANGED` when it is another one by now."""
+
+    name: str
+    digest: str
+    native: bool = False
+    in_process: bool = False
+
+
+class UntrustPlugin(Informed[answers.PluginUntrusted], tag="untrust_plugin", frozen=True):
+    """Trust a plugin no more: from the next start on it is not imported."""
+
+    name: str
+
+
 class Secrets(Informed[answers.Secrets], tag="secrets", frozen=True):
     """Every secret that is named somewhere, without its value."""
 

@@ -16,7 +16,8 @@ from assent import Runtime
 from assent.errors import InputError
 from assent.invocation import Fetched, Handler, LocalContext, Secret, SecretAccess, secret_binding
 from assent.journal import Ed25519FileSigner, SqliteReader, at_once, rows_at_once
-from assent.runtime.service import answers, requests
+from assent.journal.store import _reader
+from assent.runtime.service import answers, requests, secret_admin
 from assent.runtime.service._reading import Reader
 from assent.runtime.service.service import Service
 from assent.runtime.wiring._secrets import SECRET_BINDING
@@ -279,3 +280,31 @@ async def test_a_run_that_used_secrets_replays_verifies_and_snapshots_like_any_o
     with Reader.open(settings) as reader:
         assert reader.verify()["ok"] is True
         assert "secret.accessed" in json.dumps(reader.show(done.run_id)["events"])
+
+
+async def test_who_used_a_secret_is_found_without_decoding_every_entry(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each access names what was called, in the order of the ledger."""
+
+    async def send(context: LocalContext, parameters: Any) -> None:
+        await context.secret("a")
+
+    spec = create_read_capability("mail.send", secrets=("a",), parameters={"type": "object"})
+    async with place.open() as rt:
+        rt.register(spec, send)
+        rt.secrets.add(Vault())
+        for _ in range(3):
+            await rt.call("sys.noop")
+            await rt.call("mail.send")
+    decoded: list[object] = []
+    decode = _reader.decode_entry
+
+    def counted(entry: Any) -> Any:  # as it is stored, and the leaf of it
+        decoded.append(entry)
+        return decode(entry)
+
+    monkeypatch.setattr(_reader, "decode_entry", counted)
+    found = await secret_admin.users(place.settings(), "a", {})
+    assert [one.capability for one in found.accesses] == ["mail.send"] * 3
+    assert len(decoded) == 3

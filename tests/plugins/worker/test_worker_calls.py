@@ -575,7 +575,7 @@ async def test_a_part_that_waits_for_a_thread_of_its_worker_has_not_begun(
     ahead_s, loop = 0.0, asyncio.get_running_loop()
     real = loop.time
     monkeypatch.setattr(loop, "time", lambda: real() + ahead_s)
-    monkeypatch.setattr("assent.plugins.worker._host.FORWARD_MAX", 1)
+    monkeypatch.setattr("assent.plugins.worker._frames.FORWARD_MAX", 1)
     # The stage that the other tests share may have a plugin of this name in the same process.
     for name in [name for name in sys.modules if name.partition(".")[0] == "sample"]:
         monkeypatch.delitem(sys.modules, name)

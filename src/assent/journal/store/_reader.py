@@ -124,6 +124,15 @@ class SqliteReader:
         """At most so many leaves in log order, from entry `start` on; fewer only at the end of the log."""
         return [decode_entry(entry) for entry in self.entries(start, limit)]
 
+    def leaves_with(self, texts: tuple[bytes, bytes], *, limit: int = 1000) -> Iterator[Leaf]:
+        """The leaves in which one of these stands, in log order: looked for as they are stored, and no other one is decoded."""
+        sql = """SELECT seq, run, n, hash, leaf FROM events WHERE seq >= ? AND (instr(leaf, ?) OR instr(leaf, ?))
+            ORDER BY seq LIMIT ?"""
+        start = 0
+        while found := [Entry._make(row) for row in self.select(sql, (start, *texts, limit))]:
+            yield from map(decode_entry, found)
+            start = found[-1].seq + 1
+
     async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
         """The leaves of one run from its event number `since` on, oldest first; empty for an unknown run."""
         return self.run_leaves(run, since=since, limit=limit)

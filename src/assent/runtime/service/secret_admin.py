@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from assent import system
 from assent.errors import AssentError, InputError
 from assent.invocation import Secret, Secrets, secret_binding
-from assent.journal import Ed25519FileSigner, leaves_at_once, rows_at_once
+from assent.journal import Ed25519FileSigner, at_once, rows_at_once
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import reading
 from assent.runtime.service import answers
@@ -23,7 +24,7 @@ from assent.runtime.service._asking import ask
 from assent.runtime.service.requests import ForgetSecret
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._secrets import SECRET_BINDING, configured_secrets
-from assent.spec.events.kinds import DeliveryAttempted, SecretAccessed, StepStarted
+from assent.spec.events.kinds import DeliveryAttempted, SecretAccessed
 from assent.spec.secret_text import SecretText, is_secret_name
 
 FILES_MAX: Final = 5000
@@ -194,15 +195,20 @@ class _Access:
 
 def _accesses(settings: Settings) -> list[_Access]:
     found: list[_Access] = []
-    called: dict[tuple[str, str], str] = {}
     with reading(settings.state) as reader:
-        for leaf in leaves_at_once(reader) if reader is not None else ():
+        if reader is None:
+            return found
+
+        @cache
+        def called(run: str, step: str) -> str | None:
+            rows = at_once(reader.rows("steps", {"run_id": run, "step": step}, limit=1))
+            return str(rows[0]["capability"]) if rows and rows[0]["capability"] is not None else None
+
+        for leaf in reader.leaves_with((b'"secret.accessed"', b'"delivery.attempted"')):
             event = leaf.event
-            if isinstance(event, StepStarted):
-                called[str(leaf.run), event.step] = event.capability
-            elif isinstance(event, SecretAccessed | DeliveryAttempted):
+            if isinstance(event, SecretAccessed | DeliveryAttempted):
                 run = str(leaf.run if isinstance(event, SecretAccessed) else event.source)
-                found.append(_Access(run, leaf.at_ms, event, called.get((run, event.step))))
+                found.append(_Access(run, leaf.at_ms, event, called(run, event.step)))
     return found
 
 

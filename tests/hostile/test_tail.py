@@ -20,7 +20,7 @@ import pytest
 from assent import Runtime
 from assent.engine.record.projection import RunProjector
 from assent.errors import AssentError
-from assent.journal import Ed25519FileSigner, Ed25519Verifier, SqliteReader, verify_ledger
+from assent.journal import Batch, Ed25519FileSigner, Ed25519Verifier, SqliteReader, verify_ledger
 from assent.journal.audit._report import VerifyReport
 from assent.journal.store._schema import LEDGER_FILE
 from assent.journal.store._sqlite import SqliteJournal
@@ -419,6 +419,31 @@ async def test_an_approval_that_was_accepted_without_proof_has_to_be_given_again
     assert report.is_good, report.faults
     with pytest.raises(AssentError, match="vouches for entry"):
         await asyncio.to_thread(perform, requests.AcceptTail(start=told.start), attacked.settings)
+
+
+@pytest.mark.parametrize("before", [None, "1.0.0"])
+async def test_a_label_that_accepted_entries_moved_names_what_it_did_before(
+    attacked: Attacked, before: str | None
+) -> None:
+    """Nobody lets another version be called by an entry that nothing vouches for; whoever meant it moves the label again."""
+    if before is not None:
+        journal = attacked.opened()
+        label = ev.CapabilityLabelled(capability="x.y", version=before, label="stable", by="user:ada")
+        await journal.append(Batch(run=None, expected_n=0, at_ms=1, events=(label,)))
+        await journal.close()
+    leaves = [*map(leaf_of, entries(attacked.ledger))]
+    own = [leaf for leaf in leaves if leaf.run is None]
+    forged = ev.CapabilityLabelled(capability="x.y", version="6.6.6", label="stable", by="user:ada")
+    leaf = msgspec.structs.replace(own[-1], seq=len(leaves), n=len(own), event=forged, at_ms=leaves[-1].at_ms)
+    put(attacked.ledger, [*entries(attacked.ledger), *written([*leaves, leaf])[-1:]], after=len(leaves))
+    await asyncio.to_thread(accepted, attacked)
+    with SqliteReader.open(attacked.ledger.parent) as reader:
+        labels = await reader.rows("capability_labels", limit=9)
+    newest = max(labels, key=lambda row: int(str(row["change"])))
+    assert newest["version"] == before
+    assert "6.6.6" in [row["version"] for row in labels], "the entry stays"
+    report = verified(attacked)
+    assert report.is_good, report.faults
 
 
 async def test_steps_that_are_known_from_accepted_entries_only_are_in_doubt(attacked: Attacked) -> None:

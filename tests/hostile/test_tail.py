@@ -108,8 +108,6 @@ def attacked(original: Attacked, tmp_path: Path) -> Attacked:
     return original.copied(tmp_path / "copy")
 
 
-# -- what an attacker can do -------------------------------------------------------------------------------------------
-
 Row = tuple[int, str | None, int | None, bytes, bytes]
 
 
@@ -187,9 +185,6 @@ def refused(attacked: Attacked) -> str:
     return code
 
 
-# -- a forged approval -------------------------------------------------------------------------------------------------
-
-
 async def test_a_forged_approval_is_never_resumed(attacked: Attacked) -> None:
     """An approval that was put behind the last checkpoint without the key opens nothing: the file is still there."""
     rows = entries(attacked.ledger)
@@ -246,8 +241,6 @@ def test_a_forged_tree_is_never_grown_and_signed(attacked: Attacked) -> None:
         db.execute("UPDATE tree SET frontier = ?, root = ?", (tree.to_bytes(), tree.root()))
     assert refused(attacked) == "RECORD_CORRUPT"
 
-
-# -- every other change of the tail ------------------------------------------------------------------------------------
 
 Change = Callable[[list[ev.Leaf], int], list[ev.Leaf] | None]
 
@@ -374,9 +367,6 @@ def test_a_tail_that_fails_is_not_exported(attacked: Attacked, tmp_path: Path) -
         perform(requests.Export(folder="out", base=str(tmp_path)), attacked.settings)
     assert caught.value.code == "LEDGER_TAIL_CHANGED"
     assert not (tmp_path / "out").exists()
-
-
-# -- accepted all the same ---------------------------------------------------------------------------------------------
 
 
 def verified(attacked: Attacked) -> VerifyReport:

@@ -127,8 +127,6 @@ class RecordCheck:
         if self.fault is None:
             self._finish(record)
 
-    # -- leaves --------------------------------------------------------------------------------------------------------
-
     def _take(self, chunk: Chunk) -> None:
         start = self.frontier.size
         leaves = decode_leaves(chunk.leaves)
@@ -200,8 +198,6 @@ class RecordCheck:
         if found == (n if self._is_numbered else None):
             return None
         return Fault("ENTRY_INVALID", f"entry {seq} is filed under another run or number than its own", seq)
-
-    # -- tree and checkpoints ------------------------------------------------------------------------------------------
 
     def _grow(self, hashes: list[bytes]) -> None:
         """Append to the tree, stopping at each size that a checkpoint speaks of."""

@@ -115,9 +115,6 @@ class Note(msgspec.Struct, frozen=True):
     unverified: tuple[Signature, ...]
 
 
-# -- keys --------------------------------------------------------------------------------------------------------------
-
-
 def key_id(name: str, public_key: bytes) -> bytes:
     """The 4-byte id of a key; `public_key` begins with its type byte."""
     return sha256(name.encode() + b"\n" + public_key).digest()[:4]
@@ -202,9 +199,6 @@ def ed25519_verifies(public_key: bytes, signature: bytes, message: bytes) -> boo
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-# -- notes -------------------------------------------------------------------------------------------------------------
 
 
 def sign_note(text: str, *signers: Signer) -> str:

@@ -53,7 +53,7 @@ class JumpingClock(FakeClock):
 
 
 async def until(said: Callable[[], object]) -> None:
-    """Wait for what happens by itself, however busy the machine is, but not for the look that is due after a sleep at the latest."""
+    """Wait for what happens by itself, however busy the machine is, but not for the look that is due after a sleep."""
     async with asyncio.timeout(LOOK_S_MAX / 2):
         while not said():  # noqa: ASYNC110 - nobody is told of it
             await asyncio.sleep(0.002)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="load_full",
         help="try the load of a busy installation instead of a small one, and print what it takes (with -s)",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What a worker makes of the tests' sources is kept for the next run, even where a machine forbids bytecode.
+
+    To rewrite all of their assertions takes each worker as long as everything else that it does before the first test, twice.
+    """
+    forbids = sys.dont_write_bytecode
+    sys.dont_write_bytecode = forbids and "PYTEST_XDIST_WORKER" not in os.environ
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = forbids
 
 
 @pytest.hookimpl(trylast=True)

@@ -176,9 +176,6 @@ def _is_constant(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) or ast.unparse(node) == "TYPE_CHECKING"
 
 
-# -- trying them -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the tests say of the sources as they are."""

@@ -135,9 +135,6 @@ def _results(schema: Schema) -> str:
     return head + "".join(_row(row.name, row.kind, row.limits, row.description) for row in found)
 
 
-# -- examples ------------------------------------------------------------------------------------------------------------
-
-
 def example(case: Case) -> str:
     """The call as a reader types it: `$ assent call …`, and how it ends where it fails."""
     # Started servers are of no use here, but what a case is called with may be known only when they run.

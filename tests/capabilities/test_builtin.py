@@ -79,9 +79,6 @@ def test_catalogue_and_sample_are_part_of_the_wheel(tmp_path: Path, repository: 
     assert {f"assent/plugins/sample/{path}" for path in _scaffold._FILES} <= set(inside)
 
 
-# -- what stands for a handler until it is needed -------------------------------------------------------------------------
-
-
 class Loading:
     """A handler that counts how often its code was asked for."""
 
@@ -133,9 +130,6 @@ def test_handler_that_is_not_what_was_written_down_is_not_used(write_file: Loadi
     write_file.handler = Handler(lambda _context, _parameters: None, revision="another")
     with pytest.raises(AssertionError, match=r"tools\.write_catalog"):
         _ = write_file.bound.handler
-
-
-# -- the tool -------------------------------------------------------------------------------------------------------------
 
 
 def test_tool_says_what_is_old_and_mends_it(

@@ -387,9 +387,6 @@ def test_each_shell_has_its_completion(terminal: Terminal, shell: str) -> None:
     assert terminal("completion", shell, "--json").object["shell"] == shell
 
 
-# -- init and doctor ---------------------------------------------------------------------------------------------------
-
-
 def test_init_writes_a_workspace_that_loads_and_never_overwrites(terminal: Terminal) -> None:
     answer = terminal("init", "--json")
     assert answer.code == 0
@@ -495,8 +492,6 @@ def test_doctor_starts_nobody_to_ask_how_it_is(terminal: Terminal, runtime: Scri
     assert answer.code == 1
     assert "does not answer" in answer.out
 
-
-# -- policy and capabilities -------------------------------------------------------------------------------------------
 
 POLICY = """\
 version: 1

@@ -216,9 +216,6 @@ def test_ctrl_c_says_how_to_go_on(terminal: Terminal) -> None:
     assert answer.out == ""
 
 
-# -- plan --------------------------------------------------------------------------------------------------------------
-
-
 def planned(*steps: tuple[str, str, bool, bool]) -> dict[str, Json]:
     return {
         "plan_id": "plan_1",
@@ -267,9 +264,6 @@ def test_plan_exits_by_the_gravest_step_and_only_on_request(
     assert terminal("plan", "w.yaml").code == 0
 
 
-# -- reading and verifying ---------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("status", ["failed", "needs_attention", "waiting", "interrupted", "succeeded"])
 def test_reading_commands_give_zero_whatever_they_show(
     terminal: Terminal, runtime: ScriptedRuntime, status: str
@@ -301,9 +295,6 @@ def test_verification_that_succeeds_gives_zero(terminal: Terminal) -> None:
     terminal.write("p", "good")
     assert terminal("audit", "verify", "--json").code == 0
     assert terminal("audit", "verify-proof", "p", "--key", "k").code == 0
-
-
-# -- every command -----------------------------------------------------------------------------------------------------
 
 
 def leaves(group: Group, *path: str) -> list[tuple[str, ...]]:

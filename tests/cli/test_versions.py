@@ -19,9 +19,6 @@ def real(terminal: Terminal) -> Terminal:
     return terminal
 
 
-# -- the real runtime ----------------------------------------------------------------------------------------------------
-
-
 def test_a_label_is_put_moved_shown_used_and_taken_away(real: Terminal) -> None:
     """From the first command to the last, each answer is one object of its documented shape."""
     answer = real("capability", "label", f"{ID}@^1", "stable", "--json")
@@ -145,9 +142,6 @@ def test_a_call_that_failed_before_it_began_is_headed_by_its_capability(real: Te
     failed = real("call", "io.fs.copy", "source=absent", "destination=b")
     assert failed.code == 1
     assert failed.out.startswith("failed  io.fs.copy  run_")
-
-
-# -- a scripted one ------------------------------------------------------------------------------------------------------
 
 
 def test_what_was_changed_is_told_in_one_line(terminal: Terminal, runtime: ScriptedRuntime) -> None:

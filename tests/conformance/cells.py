@@ -62,9 +62,6 @@ def doubt(case: Case) -> str:
     return case.in_doubt
 
 
-# -- a runtime on the stage ------------------------------------------------------------------------------------------------
-
-
 @asynccontextmanager
 async def opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runtime]:
     """A whole runtime in this process, in the surroundings that a process of the stage would have."""
@@ -102,9 +99,6 @@ def seen(case: Case, stage: Stage) -> tuple[object, ...]:
 def _only(result: RunResult) -> StepResult:
     (step,) = result.steps
     return step
-
-
-# -- the cells -------------------------------------------------------------------------------------------------------------
 
 
 async def preview_has_no_effect(case: Case, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,9 +257,6 @@ async def confinement_holds(case: Case, stage: Stage, monkeypatch: pytest.Monkey
                 assert step.error["code"] in escape.refusals, step.error
                 assert CANARY not in json.dumps(result.to_json())
                 assert seen(case, stage) == before
-
-
-# -- the cell that takes processes --------------------------------------------------------------------------------------------
 
 
 def write_call(case: Case, stage: Stage) -> Path:

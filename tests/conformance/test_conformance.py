@@ -85,9 +85,6 @@ async def test_confinement_holds(case: Case, stage: Stage, monkeypatch: pytest.M
     await cells.confinement_holds(case, stage, monkeypatch)
 
 
-# -- nothing is left out -----------------------------------------------------------------------------------------------------
-
-
 def test_every_built_in_capability_has_one_case() -> None:
     assert untried() == LANDING, "give it a case in `tests/conformance/`, or take what has one from `LANDING`"
     counted = Counter(case.capability for cases in AREAS.values() for case in cases)

@@ -55,8 +55,6 @@ class JournalContract:
     def journal(self) -> CompleteJournal:
         raise NotImplementedError
 
-    # -- appending -----------------------------------------------------------------------------------------------------
-
     async def test_new_journal_begins_with_its_creation(self, journal: CompleteJournal) -> None:
         """The first event names the log, and a checkpoint covers it."""
         (first,) = await journal.leaves(limit=2)
@@ -148,8 +146,6 @@ class JournalContract:
         hashes = [leaf_hash(leaf.encode()) for leaf in leaves]
         assert await journal.head() == Head(len(hashes), tree_root(hashes))
 
-    # -- the door ------------------------------------------------------------------------------------------------------
-
     @pytest.mark.parametrize("code", ["naïve", 'say "no"', "a\\b", "line\nbreak", "\x7f"])
     async def test_leaf_holds_printable_ascii_only(self, journal: CompleteJournal, code: str) -> None:
         """Text outside the leaf's profile is refused at the door: it belongs into a payload."""
@@ -181,8 +177,6 @@ class JournalContract:
         assert refused.value.code == "PAYLOAD_UNBOUND"
         assert await journal.events(run) == []
         assert await journal.payload(stray.commitment) is None
-
-    # -- reading -------------------------------------------------------------------------------------------------------
 
     async def test_unknown_things_are_empty(self, journal: CompleteJournal) -> None:
         """A run that does not exist has no leaves, and a payload that does not exist no bytes."""
@@ -282,7 +276,6 @@ class JournalContract:
         assert await journal.events(None, since=1) == [erased]
         assert await journal.events(None, limit=1) == [first]
 
-    # -- areas ---------------------------------------------------------------------------------------------------------
     # `journal` is opened with the projection of a small area, `TALLY`.
 
     async def test_an_areas_rows_follow_each_entry(self, journal: CompleteJournal) -> None:
@@ -326,8 +319,6 @@ class JournalContract:
         live = await journal.rows("tally_kinds", limit=9)
         assert await journal.rebuild(Nothing()) == len(live) == 2
         assert await journal.rows("tally_kinds", limit=9) == live
-
-    # -- following -----------------------------------------------------------------------------------------------------
 
     async def test_who_follows_hears_every_event_once_and_in_order(self, journal: CompleteJournal) -> None:
         """What was durable before comes first, then each event when it is durable, of that run alone; several may follow."""
@@ -392,8 +383,6 @@ class JournalContract:
             await journal.rows("runs", {"1=1; --": 1}, limit=100)
         assert table.value.code == column.value.code == "PROJECTION_UNKNOWN"
 
-    # -- sealing -------------------------------------------------------------------------------------------------------
-
     async def test_batch_that_asks_for_it_is_sealed(self, journal: CompleteJournal) -> None:
         """The checkpoint of a sealed batch covers it when `append` returns."""
         await journal.append(created(run_id(1)))
@@ -407,8 +396,6 @@ class JournalContract:
         events = tuple(StepResumed(step=StepKey("build"), attempt=1) for _ in range(1_100))
         head = await journal.append(Batch(run, 1, NOW_MS, events))
         assert self._signed_head(journal) == head
-
-    # -- erasing and rebuilding ----------------------------------------------------------------------------------------
 
     async def test_erased_payloads_are_gone_and_the_tree_stands(self, journal: CompleteJournal) -> None:
         """Erasing takes a run's payloads and blobs, tells the ledger how many, and leaves every leaf and every other run."""
@@ -459,8 +446,6 @@ class JournalContract:
             ("rebuilt", 2),
             ("rebuilt", 1),
         ]
-
-    # -- closing -------------------------------------------------------------------------------------------------------
 
     async def test_closed_journal_takes_no_more(self, journal: CompleteJournal) -> None:
         """Closing twice is harmless; appending afterwards is refused."""

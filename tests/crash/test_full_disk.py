@@ -194,7 +194,10 @@ async def main(workspace):
             except AssentError as error:
                 assert error.code == "DISK_FULL", error.to_dict()
                 break
+        health = (await rt.app.health()).parts["state"]
+        assert (health.status, "disk is full" in health.detail) == ("failed", True), health
         os.unlink(ballast.name)
+        assert (await rt.app.health()).parts["state"].status == "ok"
         for result in await rt.resume():
             assert result.status == "succeeded", result
         assert (await rt.call("io.fs.write_file", {"path": "after.txt", "content": "x"})).status == "succeeded"

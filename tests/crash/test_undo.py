@@ -72,9 +72,6 @@ def test_the_recovery_of_an_undo_killed_anywhere_is_finished(
             assert_undone(scene, run)
 
 
-# -- conflicts ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("place", ["compensate.before:3", "compensate.after:3"])
 def test_a_change_of_somebody_else_after_the_kill_is_not_overwritten(scene: Scene, place: str) -> None:
     """Between the kill and the recovery the world may change; what is not as we left it stays, and a person is asked."""

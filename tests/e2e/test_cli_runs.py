@@ -239,9 +239,6 @@ def test_bad_input_is_refused_with_its_code_and_records_nothing(
     assert shell.list("runs") == []
 
 
-# -- a person at the terminal ------------------------------------------------------------------------------------------
-
-
 def test_a_person_is_asked_on_the_spot_and_nothing_is_the_default(shell: Shell) -> None:
     child = shell.terminal("run", "w.yaml", "who=bob")
     child.expect_exact("approval needed  step `drop`  io.fs.delete  HIGH")
@@ -381,9 +378,6 @@ def test_wait_follows_until_another_terminal_decides(shell: Shell) -> None:
         assert shell("approve", str(run["run_id"])).returncode == 0
         out = waiting.stdout.read()
     assert (waiting.wait(60), json.loads(out)["status"]) == (0, "succeeded")
-
-
-# -- completion --------------------------------------------------------------------------------------------------------
 
 
 def completed(shell: Shell, *words: str) -> list[str]:

@@ -86,9 +86,6 @@ class Driven:
         return self.give(Failed(key, 1, "BROKEN", Effect.NONE))
 
 
-# -- a close -------------------------------------------------------------------------------------------------------------
-
-
 def test_a_session_is_closed_once_and_only_while_it_goes_forward() -> None:
     """A second close, or one of a run that has ended, is no event."""
     run = Driven(Mode.SESSION)
@@ -98,9 +95,6 @@ def test_a_session_is_closed_once_and_only_while_it_goes_forward() -> None:
     assert ended.give(Cancel(ASKER)) == ["run.cancel_requested", "run.cancelled"]
     assert ended.record.phase is Phase.DONE
     assert ended.give(Close()) == []
-
-
-# -- a time --------------------------------------------------------------------------------------------------------------
 
 
 class StoppedClock(FakeClock):
@@ -125,9 +119,6 @@ async def test_a_moment_has_come_in_its_very_millisecond_and_not_before() -> Non
     clock.ms = 10
     assert timers.is_due(RUN, A, set_ms=now, due_ms=now + 10)
     timers.stop()
-
-
-# -- a doubt -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_doubt_calls_a_person_once_nothing_moves() -> None:
@@ -162,9 +153,6 @@ def test_a_stop_beside_a_doubt_calls_a_person_once_and_goes_on_when_it_is_settle
     called = Driven()
     assert called.doubt(A) == ["step.in_doubt", "run.needs_attention"]
     assert called.give(Cancel(ASKER)) == ["run.cancel_requested"], "a person is called already"
-
-
-# -- a stop --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_failure_ends_a_run_that_left_nothing_and_rolls_back_one_that_did() -> None:
@@ -212,9 +200,6 @@ def test_a_stop_fails_what_waits_for_another_attempt() -> None:
     assert run.give(Failed(B, 1, "SLOW", Effect.NONE, retry_at_ms=99)) == ["step.attempt_failed"]
     assert run.record.steps[B].state is StepState.PENDING
     assert run.give(Cancel(ASKER)) == ["run.cancel_requested", "step.failed", "run.cancelled"]
-
-
-# -- the way back --------------------------------------------------------------------------------------------------------
 
 
 def test_what_has_no_way_back_calls_a_person_who_may_give_it_up() -> None:
@@ -289,9 +274,6 @@ def wish(*, partial: bool) -> ev.UndoRequested:
     return ev.UndoRequested(
         by="user:asks", partial=partial, decision="ALLOW", rule="r", policy="p", risk="MEDIUM"
     )
-
-
-# -- accepted without proof ----------------------------------------------------------------------------------------------
 
 
 def _rolled_back() -> Driven:

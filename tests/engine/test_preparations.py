@@ -98,9 +98,6 @@ class Told:
         await self._awaited.setdefault((kind, step), asyncio.Event()).wait()
 
 
-# -- nothing else waits -------------------------------------------------------------------------------------------------
-
-
 async def test_others_end_and_begin_while_a_step_is_prepared(place: Place, slow: Slow) -> None:
     """A quick step ends, is recorded, and what depends on it runs to its end."""
     pause, told = Pause(), Told()
@@ -171,9 +168,6 @@ async def test_an_outcome_and_the_next_step_share_a_commit_when_that_is_prepared
     assert ["step.succeeded", "step.started"] in appended
 
 
-# -- it is told of -------------------------------------------------------------------------------------------------------
-
-
 async def test_a_program_that_runs_before_its_step_is_told_of_after_what_came_before(
     place: Place, slow: Slow
 ) -> None:
@@ -216,9 +210,6 @@ async def test_whatever_turns_out_long_is_told_of_and_no_longer_waited_for(
         assert rt.kinds((await rt.unfinished())[0])[-1] == "step.succeeded"
         pause.go_on.set()
         assert (await running).status is RunState.SUCCEEDED
-
-
-# -- it ends with its run ------------------------------------------------------------------------------------------------
 
 
 async def test_a_step_that_fails_ends_what_is_being_prepared_before_anything_is_taken_back(
@@ -323,9 +314,6 @@ async def test_a_session_that_is_cancelled_answers_whoever_waits_for_a_step(plac
         assert (await calling).status is RunState.CANCELLED
 
 
-# -- what fails ----------------------------------------------------------------------------------------------------------
-
-
 class BrokenError(BaseException):
     """Nothing that a handler should raise."""
 
@@ -361,9 +349,6 @@ async def test_a_run_that_breaks_ends_what_is_being_prepared(
             with pytest.raises(WorldError):
                 await rt.run(workflow(alone("a"), alone("b", "box.put")))
         assert slow.ended == ["a"]
-
-
-# -- it counts if it still holds -----------------------------------------------------------------------------------------
 
 
 async def test_a_policy_that_changed_meanwhile_is_asked_afresh(place: Place, slow: Slow) -> None:

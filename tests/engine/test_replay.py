@@ -194,9 +194,6 @@ async def test_a_run_whose_data_was_erased_is_refused(place: Place) -> None:
     assert caught.value.code == "PAYLOAD_ERASED"
 
 
-# -- another version ------------------------------------------------------------------------------------------------------
-
-
 def greet(text: str) -> Handler:
     async def execute(context: LocalContext, parameters: dict[str, Json]) -> Json:
         del context
@@ -259,9 +256,6 @@ async def test_which_capability_is_meant_must_be_clear(place: Place, wanted: str
         with pytest.raises(AssentError) as caught:
             await rt.replay(run, capability_version=wanted)
     assert caught.value.code == "REPLAY_AMBIGUOUS"
-
-
-# -- the one pipeline -----------------------------------------------------------------------------------------------------
 
 
 async def refuse(call: HookedCall) -> None:

@@ -32,9 +32,6 @@ pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
 ONE = workflow(put("a"))
 
 
-# -- rule 1 --------------------------------------------------------------------------------------------------------------
-
-
 async def test_rule_1_unknown_is_not_none_an_exception_is_asked_about_before_anything_else(
     place: Place,
 ) -> None:
@@ -131,9 +128,6 @@ async def test_rule_1_a_retry_does_not_forget_what_an_earlier_attempt_may_have_l
         assert place.box.count("prepare", "a") == 1, (
             "prepared again, the first attempt's effect would be the state before"
         )
-
-
-# -- rule 2 --------------------------------------------------------------------------------------------------------------
 
 
 async def test_rule_2_recovery_asks_first_and_yes_is_the_outcome(place: Place) -> None:
@@ -297,9 +291,6 @@ async def test_rule_2_a_rollback_that_was_interrupted_goes_on(place: Place) -> N
         rt.require_sound_rows()
 
 
-# -- rule 3 --------------------------------------------------------------------------------------------------------------
-
-
 async def test_rule_3_rollback_overwrites_nobody_elses_change_and_shows_both_states(place: Place) -> None:
     """COMPENSATION_CONFLICT parks the step; the other steps are taken back; the foreign change stands."""
     place.box.after["b"] = lambda context: place.box.values.update(a="somebody else")
@@ -360,9 +351,6 @@ async def test_rule_3_a_compensation_that_fails_is_tried_again_before_a_person_i
         place.box.on_compensate.clear()
         [result] = await rt.resume(result.run_id)
         assert (result.status, place.box.values) == (RunState.ROLLED_BACK, {})
-
-
-# -- rule 7 --------------------------------------------------------------------------------------------------------------
 
 
 async def test_rule_7_an_async_part_past_its_timeout_is_cancelled_and_awaited(place: Place) -> None:
@@ -544,9 +532,6 @@ async def test_rule_7_a_handler_that_cancels_itself_has_failed(place: Place) -> 
     async with place.open() as rt:
         result = await rt.run(ONE)
         assert (result.status, code(result)) == (RunState.FAILED, "HANDLER_FAILED")
-
-
-# -- a loop in doubt -----------------------------------------------------------------------------------------------------
 
 
 def each(count: int) -> dict[str, Any]:

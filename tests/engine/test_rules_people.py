@@ -40,9 +40,6 @@ async def digest_of(rt: Any, run: str) -> str:
     return str(asked[-1].digest)
 
 
-# -- rule 4 --------------------------------------------------------------------------------------------------------------
-
-
 async def test_rule_4_undo_is_a_phase_of_the_same_run_gated_once(place: Place) -> None:
     """The gate is asked once, as `assent.undo`, with the highest risk of the undone steps and the asker as requester."""
     place.policy = policy(
@@ -284,9 +281,6 @@ async def test_rule_4_a_word_that_does_not_fit_is_refused_and_changes_nothing(pl
         assert place.box.values["b"] == "a"
 
 
-# -- rule 5 --------------------------------------------------------------------------------------------------------------
-
-
 async def test_rule_5_approving_runs_exactly_that_call_once(place: Place) -> None:
     """Nothing is prepared before; the grant is named in the intent and is used once."""
     async with place.open() as rt:
@@ -416,9 +410,6 @@ async def test_rule_5_the_risk_that_is_asked_about_is_the_steps_own(
     async with place.open() as rt:
         waiting = await rt.run(workflow(put("a", capability, **fields)))
         assert (waiting.status, waiting.step("a").risk_level) == (RunState.WAITING, risk)
-
-
-# -- rule 6 --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

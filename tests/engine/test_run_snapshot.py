@@ -99,9 +99,6 @@ async def test_two_snapshots_of_the_same_moment_are_equal(place: Place) -> None:
     assert Snapshot.load(one.dump()) == one
 
 
-# -- secrets --------------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def earlier(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger of an earlier version: it took a value where today only a reference to a secret may stand."""
@@ -169,9 +166,6 @@ async def test_a_snapshot_of_a_snapshots_recording_hides_the_same(place: Place) 
         snapshot = await logged_in(rt, place, workflow(step), {})
         again = snapshot_run(recording_of(snapshot), rt._core.capabilities.current().exact, version="x")
     assert again.document["masked"] == snapshot.document["masked"]
-
-
-# -- files that are none ----------------------------------------------------------------------------------------------------
 
 
 def tampered(original: Snapshot, **changes: Any) -> bytes:

@@ -317,9 +317,6 @@ async def test_a_spec_may_name_the_capability_that_offsets_it(place: Place) -> N
         assert refunded == [{"inputs": {"key": "a", "value": "a"}, "output": {"key": "a", "value": "a"}}]
 
 
-# -- sessions ---------------------------------------------------------------------------------------------------------------
-
-
 async def test_a_session_goes_on_after_a_denied_or_failed_step(place: Place) -> None:
     place.box.before["bad"] = no_effect
     async with place.open() as rt:

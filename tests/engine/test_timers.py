@@ -76,9 +76,6 @@ def in_memory(rt: Bench) -> list[RunId]:
     return [*rt.engine._actors]
 
 
-# -- approvals -----------------------------------------------------------------------------------------------------------
-
-
 async def test_a_question_that_nobody_answers_in_time_is_rejected_by_itself(place: Place) -> None:
     """And the run is rolled back, although nobody touches it; nothing of it was in memory while it waited."""
     place.policy = asking("50ms")
@@ -162,9 +159,6 @@ async def test_an_answer_that_comes_too_late_counts_as_none(place: Place) -> Non
         assert place.box.values == {}
 
 
-# -- retries -------------------------------------------------------------------------------------------------------------
-
-
 def trying(backoff: str) -> dict[str, Any]:
     return workflow(put("a", retry={"max_attempts": 2, "backoff": {"initial": backoff, "jitter": 0}}))
 
@@ -227,9 +221,6 @@ async def test_a_run_in_its_backoff_goes_on_from_the_journal_when_its_caller_lef
         assert states(await rt.show(run)) == {"a": "succeeded"}
         assert set(told) == {other.run_id}
         await until(lambda: in_memory(rt) == [])
-
-
-# -- memory --------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_run_that_waits_for_a_person_leaves_memory_and_comes_back_when_it_is_touched(
@@ -323,9 +314,6 @@ async def test_the_hooks_of_a_call_hold_it_in_memory_while_it_waits(place: Place
         assert in_memory(rt) == [waiting.run_id]
         assert (await rt.approve(waiting.run_id)).status is RunState.SUCCEEDED
         assert seen == ["a"]
-
-
-# -- faults --------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_fault_of_what_drives_a_run_is_raised_to_whoever_waits_for_it(

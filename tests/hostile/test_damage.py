@@ -139,9 +139,6 @@ def test_an_entry_that_binds_by_no_commitment_is_told_as_damage(copied: Path) ->
         read_everything(copied)
 
 
-# -- blobs -------------------------------------------------------------------------------------------------------------
-
-
 async def test_a_pre_image_that_is_lost_or_changed_is_a_finding(tmp_path: Path) -> None:
     """Without it an undo is impossible, and that is found before somebody needs it; the entry that needs it is named."""
     workspace = tmp_path / "workspace"

@@ -173,6 +173,12 @@ def older_lists_deleted(db: apsw.Connection, _: Path) -> None:
     db.execute("DELETE FROM heads WHERE size < (SELECT max(size) FROM heads)")
 
 
+def sizes_below_zero(db: apsw.Connection, _: Path) -> None:
+    """Older lists of sizes that no ledger can have."""
+    hide(db)
+    db.execute("UPDATE heads SET size = -size WHERE size < (SELECT max(size) FROM heads)")
+
+
 def rolled_back(db: apsw.Connection, older: Path) -> None:
     """The lists of the time before, in the place of those that there are."""
     hide(db)
@@ -217,6 +223,7 @@ ATTACKS: list[Attack] = [
     lists_deleted,
     newest_list_deleted,
     older_lists_deleted,
+    sizes_below_zero,
     rolled_back,
     an_old_list_as_the_newest,
     left_out,

@@ -20,7 +20,7 @@ import pytest
 from assent import Runtime
 from assent.engine.record.projection import RunProjector
 from assent.errors import AssentError
-from assent.journal import Ed25519FileSigner, Ed25519Verifier, SqliteReader, verify_ledger
+from assent.journal import Batch, Ed25519FileSigner, Ed25519Verifier, SqliteReader, verify_ledger
 from assent.journal.audit._report import VerifyReport
 from assent.journal.store._schema import LEDGER_FILE
 from assent.journal.store._sqlite import SqliteJournal
@@ -108,8 +108,6 @@ def attacked(original: Attacked, tmp_path: Path) -> Attacked:
     return original.copied(tmp_path / "copy")
 
 
-# -- what an attacker can do -------------------------------------------------------------------------------------------
-
 Row = tuple[int, str | None, int | None, bytes, bytes]
 
 
@@ -187,9 +185,6 @@ def refused(attacked: Attacked) -> str:
     return code
 
 
-# -- a forged approval -------------------------------------------------------------------------------------------------
-
-
 async def test_a_forged_approval_is_never_resumed(attacked: Attacked) -> None:
     """An approval that was put behind the last checkpoint without the key opens nothing: the file is still there."""
     rows = entries(attacked.ledger)
@@ -246,8 +241,6 @@ def test_a_forged_tree_is_never_grown_and_signed(attacked: Attacked) -> None:
         db.execute("UPDATE tree SET frontier = ?, root = ?", (tree.to_bytes(), tree.root()))
     assert refused(attacked) == "RECORD_CORRUPT"
 
-
-# -- every other change of the tail ------------------------------------------------------------------------------------
 
 Change = Callable[[list[ev.Leaf], int], list[ev.Leaf] | None]
 
@@ -376,9 +369,6 @@ def test_a_tail_that_fails_is_not_exported(attacked: Attacked, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
-# -- accepted all the same ---------------------------------------------------------------------------------------------
-
-
 def verified(attacked: Attacked) -> VerifyReport:
     key = Ed25519FileSigner.open(attacked.key)
     created = leaf_of(entries(attacked.ledger)[0]).event
@@ -419,6 +409,31 @@ async def test_an_approval_that_was_accepted_without_proof_has_to_be_given_again
     assert report.is_good, report.faults
     with pytest.raises(AssentError, match="vouches for entry"):
         await asyncio.to_thread(perform, requests.AcceptTail(start=told.start), attacked.settings)
+
+
+@pytest.mark.parametrize("before", [None, "1.0.0"])
+async def test_a_label_that_accepted_entries_moved_names_what_it_did_before(
+    attacked: Attacked, before: str | None
+) -> None:
+    """Nobody lets another version be called by an entry that nothing vouches for; whoever meant it moves the label again."""
+    if before is not None:
+        journal = attacked.opened()
+        label = ev.CapabilityLabelled(capability="x.y", version=before, label="stable", by="user:ada")
+        await journal.append(Batch(run=None, expected_n=0, at_ms=1, events=(label,)))
+        await journal.close()
+    leaves = [*map(leaf_of, entries(attacked.ledger))]
+    own = [leaf for leaf in leaves if leaf.run is None]
+    forged = ev.CapabilityLabelled(capability="x.y", version="6.6.6", label="stable", by="user:ada")
+    leaf = msgspec.structs.replace(own[-1], seq=len(leaves), n=len(own), event=forged, at_ms=leaves[-1].at_ms)
+    put(attacked.ledger, [*entries(attacked.ledger), *written([*leaves, leaf])[-1:]], after=len(leaves))
+    await asyncio.to_thread(accepted, attacked)
+    with SqliteReader.open(attacked.ledger.parent) as reader:
+        labels = await reader.rows("capability_labels", limit=9)
+    newest = max(labels, key=lambda row: int(str(row["change"])))
+    assert newest["version"] == before
+    assert "6.6.6" in [row["version"] for row in labels], "the entry stays"
+    report = verified(attacked)
+    assert report.is_good, report.faults
 
 
 async def test_steps_that_are_known_from_accepted_entries_only_are_in_doubt(attacked: Attacked) -> None:

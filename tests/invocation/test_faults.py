@@ -159,9 +159,6 @@ def test_a_refused_output_is_not_quoted_by_a_check_of_its_own_either() -> None:
     assert "HUNTER" not in str(caught.value.to_dict())
 
 
-# -- unions -----------------------------------------------------------------------------------------------------------------
-
-
 class Circle(SpecModel):
     """One branch."""
 
@@ -276,9 +273,6 @@ def test_a_recursive_type_tells_the_place_at_any_depth() -> None:
     assert caught.value.path == "below[1].below[0].name"
 
 
-# -- secrets ----------------------------------------------------------------------------------------------------------------
-
-
 class Login(SpecModel):
     """Secrets by type and by name."""
 
@@ -323,8 +317,6 @@ def test_an_authors_check_of_the_whole_does_not_quote_a_secret_within() -> None:
         bound.parse({"password": "pw1", "note": "quote"})
     assert "pw1" not in str(caught.value.to_dict())
 
-
-# -- properties -------------------------------------------------------------------------------------------------------------
 
 ANY = st.recursive(
     st.none()
@@ -398,8 +390,6 @@ def test_what_the_schema_refuses_the_type_refuses_and_the_other_way_round(inputs
         else:
             assert fits
 
-
-# -- every kind of finding --------------------------------------------------------------------------------------------------
 
 KEYWORDS: dict[str, Any] = {
     "type": "object",

@@ -35,9 +35,6 @@ def entries(path: Path) -> list[bytes]:
         return [leaf for chunk in record.chunks() for leaf in chunk.leaves]
 
 
-# -- proofs -------------------------------------------------------------------------------------------------------------
-
-
 def test_every_entry_can_be_proved_and_the_proof_carries_it(path: Path) -> None:
     leaves = entries(path)
     assert len(leaves) == 21
@@ -110,9 +107,6 @@ def test_an_entry_that_misstates_its_own_number_is_not_proved() -> None:
     with pytest.raises(InputError) as caught:
         verify_proof(InclusionProof(0, (), note, data).text(), TRUST)
     assert caught.value.code == "PROOF_INVALID"
-
-
-# -- the log ------------------------------------------------------------------------------------------------------------
 
 
 def log_leaves() -> list[Leaf]:

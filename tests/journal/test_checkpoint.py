@@ -125,9 +125,6 @@ def test_a_cosignature_is_bound_to_its_time() -> None:
     assert not verifier.verify(CHECKPOINT.text(), b"")
 
 
-# -- published vectors --------------------------------------------------------------------------------------------------
-
-
 def test_generated_checkpoints(samples: Path) -> None:
     """Ed25519 and ML-DSA-44 log keys, both kinds of cosignature, and every malformed or forged variant."""
     keys = json.loads((samples / "ledger/generated/note/keys.json").read_text())

@@ -158,9 +158,6 @@ def test_subtree_proofs_hold_for_every_subtree(data: st.DataObject) -> None:
     )
 
 
-# -- published vectors --------------------------------------------------------------------------------------------------
-
-
 def cases(samples: Path, name: str) -> list[dict[str, Any]]:
     path = samples / "ledger" / name
     return [json.loads(line) for line in path.read_bytes().splitlines()]

@@ -101,9 +101,6 @@ def test_a_note_that_is_too_long_or_not_utf8_is_refused() -> None:
         assert caught.value.code == "NOTE_MALFORMED"
 
 
-# -- published vectors --------------------------------------------------------------------------------------------------
-
-
 def test_go_note_open_cases(samples: Path) -> None:
     """What golang.org/x/mod/sumdb/note accepts and refuses, for the same reason."""
     codes = {

@@ -107,9 +107,6 @@ class Client:
         self.writer.close()
 
 
-# -- the lock ----------------------------------------------------------------------------------------------------------
-
-
 def test_second_owner_is_refused_until_the_first_lets_go(state: Path) -> None:
     """The lock has one holder; giving it back, once or twice, makes room for the next."""
     first = Ownership.acquire(state)
@@ -209,9 +206,6 @@ def test_a_state_that_can_not_be_written_is_told_why(state: Path) -> None:
     assert caught.value.code == "STATE_UNUSABLE"
     assert str(state) in caught.value.message
     assert caught.value.hint is not None
-
-
-# -- forwarding --------------------------------------------------------------------------------------------------------
 
 
 async def test_an_owner_that_can_not_say_where_it_listens_is_told_why(state: Path, sockets: Path) -> None:
@@ -367,9 +361,6 @@ async def test_silent_client_does_not_hold_up_a_closing_owner(
     writer.close()
 
 
-# -- who is asked and who asks -----------------------------------------------------------------------------------------
-
-
 async def test_only_a_listening_owner_counts_as_one(owner: Ownership, state: Path, sockets: Path) -> None:
     """`is_owned` is true from serving to closing."""
     assert not is_owned(state, runtime_dir=sockets)
@@ -455,9 +446,6 @@ async def test_links_to_a_state_reach_its_owner(owner: Ownership, state: Path, s
     link = state.with_name("link")
     link.symlink_to(state)
     assert await _ask(link, sockets, {"a": 1}) is not None
-
-
-# -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 
 async def test_oversized_request_is_refused_before_it_is_sent(

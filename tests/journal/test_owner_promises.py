@@ -49,9 +49,6 @@ class Counting:
         return {"number": len(self.bodies)}
 
 
-# -- not reached is never done ---------------------------------------------------------------------------------------------
-
-
 async def test_what_was_given_up_is_never_begun(owner: Ownership, state: Path, sockets: Path) -> None:
     """The owner's program keeps its loop busy past the request's last moment; when it is free again, nothing happens."""
     handler = Counting()
@@ -162,9 +159,6 @@ async def test_an_id_that_no_entry_could_hold_is_not_taken(
     client.close()
 
 
-# -- an id is one request ----------------------------------------------------------------------------------------------------
-
-
 async def test_asked_twice_under_one_id_it_is_done_once(owner: Ownership, state: Path, sockets: Path) -> None:
     """The second attempt, also on another connection, gets what the first one came to: while it works, and later."""
     handler = Counting()
@@ -206,9 +200,6 @@ async def test_what_is_remembered_is_bounded(
         assert isinstance(await client.hear(), frames.Result)
     assert len(handler.bodies) == 4
     client.close()
-
-
-# -- several on one connection -----------------------------------------------------------------------------------------------
 
 
 async def test_requests_of_one_connection_are_answered_as_they_end(
@@ -340,9 +331,6 @@ async def test_parts_of_an_answer_wait_for_a_client_that_does_not_read(
     async with asyncio.timeout(60):
         await ended.wait()
     assert told >= 19
-
-
-# -- versions and digests ------------------------------------------------------------------------------------------------------
 
 
 async def test_a_client_of_the_first_protocol_is_told_in_its_own_words(

@@ -79,9 +79,6 @@ def _modes(state: Path) -> dict[str, tuple[bool, int]]:
     }
 
 
-# -- readers -----------------------------------------------------------------------------------------------------------
-
-
 async def test_reader_beside_a_living_writer_sees_what_is_durable(state: Path) -> None:
     """A reader on a connection of its own sees each append as soon as it returned, and a snapshot keeps to its moment."""
     journal = open_sqlite(state)
@@ -187,9 +184,6 @@ async def test_old_payloads_are_found_in_any_epoch(state: Path) -> None:
     await journal.close()
 
 
-# -- owners ------------------------------------------------------------------------------------------------------------
-
-
 async def test_next_owner_goes_on_where_the_last_one_stopped(state: Path) -> None:
     """Leaves, origin, tree and run numbers survive closing and opening, without an event of their own."""
     first = open_sqlite(state)
@@ -256,9 +250,6 @@ async def test_ledger_that_contradicts_itself_is_not_continued(state: Path, dama
     assert refused.value.code == "RECORD_CORRUPT"
 
 
-# -- sealing in time ---------------------------------------------------------------------------------------------------
-
-
 async def test_append_after_a_second_seals_the_tail(state: Path) -> None:
     """An unsigned tail older than a second is signed with the next append, which itself did not ask for it."""
     clock = StillClock()
@@ -292,9 +283,6 @@ async def test_close_seals_the_tail(state: Path) -> None:
         newest = reader.newest_checkpoint()
     assert newest is not None
     assert newest[0] == head.size
-
-
-# -- appending ---------------------------------------------------------------------------------------------------------
 
 
 async def test_group_commits_sign_once(state: Path) -> None:
@@ -336,9 +324,6 @@ async def test_other_program_with_the_file_open_is_waited_for_then_named(
     tool.close()
     await journal.append(created(run_id(1)))
     await journal.close()
-
-
-# -- erasing -----------------------------------------------------------------------------------------------------------
 
 
 async def test_erased_bytes_are_in_no_file_any_more(state: Path) -> None:
@@ -424,9 +409,6 @@ async def test_a_clean_end_does_not_look_at_the_blobs_that_are_kept(
     second = open_sqlite(state)
     await second.append(created(run_id(2), blobs=(second.blobs.put([b"more"]),)))
     await second.close()
-
-
-# -- versions and strangers --------------------------------------------------------------------------------------------
 
 
 def test_schema_has_the_projections_columns(state: Path) -> None:
@@ -546,9 +528,6 @@ async def test_log_without_its_ledger_is_not_played_into_a_new_one(state: Path) 
     assert not ledger.exists()
 
 
-# -- permissions -------------------------------------------------------------------------------------------------------
-
-
 async def test_state_is_its_owners_alone(state: Path) -> None:
     """Every folder is 0700 and every file 0600, whatever the umask."""
     before = os.umask(0)
@@ -573,9 +552,6 @@ def test_state_that_others_may_enter_is_refused(state: Path) -> None:
         open_sqlite(state)
     assert refused.value.code == "STATE_UNSAFE"
     assert list(state.iterdir()) == []
-
-
-# -- rebuilding --------------------------------------------------------------------------------------------------------
 
 
 async def test_rebuilt_projections_equal_the_live_ones(state: Path) -> None:

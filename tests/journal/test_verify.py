@@ -143,8 +143,6 @@ def listed() -> ListedRecord:
         return ListedRecord.of(ledger.path, ledger.keys)
 
 
-# -- leaves in lines ---------------------------------------------------------------------------------------------------
-
 LEAVES = [row[4] for row in listed().events]
 PIECES = st.sampled_from(LEAVES).flatmap(
     lambda leaf: st.sampled_from(
@@ -167,9 +165,6 @@ def test_leaves_checked_together_pass_exactly_when_each_passes_alone(pieces: lis
         assert together == [decode_stored(piece) for piece in pieces]
     else:
         assert together is None
-
-
-# -- faults and their places -------------------------------------------------------------------------------------------
 
 
 def renumber_leaf(row: EventRow) -> EventRow:
@@ -304,9 +299,6 @@ def test_entry_that_skips_a_number_of_its_run_is_named(tmp_path: Path) -> None:
     ledger.close()
     report = verify_ledger(ledger.path, [Ed25519Verifier.from_vkey(SIGNER.vkey)], projector=None)
     assert [(fault.code, fault.seq) for fault in report.faults] == [("ENTRY_OUT_OF_ORDER", 5)]
-
-
-# -- what is reported --------------------------------------------------------------------------------------------------
 
 
 def test_good_ledger_reports_what_was_checked() -> None:
@@ -459,9 +451,6 @@ def test_a_row_that_lies_about_the_length_of_its_run_is_found() -> None:
         assert [fault.code for fault in report.faults] == ["PROJECTION_MISMATCH"], change
 
 
-# -- what may stand unsigned -------------------------------------------------------------------------------------------
-
-
 def unsign(record: ListedRecord, size: int) -> ListedRecord:
     """The record without its checkpoints beyond `size`: the first act of whoever wants to rewrite what they cover."""
     return replace(record, notes=tuple(entry for entry in record.notes if entry[0] <= size))
@@ -518,9 +507,6 @@ def test_recovery_must_speak_of_the_checkpoint_that_was_the_newest(
     assert [fault.code for fault in report.faults] == ([code] if code else [])
 
 
-# -- keys and kept checkpoints -----------------------------------------------------------------------------------------
-
-
 def test_a_ledger_under_another_key_does_not_verify() -> None:
     """The same name with other key material."""
     record = listed()
@@ -543,9 +529,6 @@ def test_a_kept_checkpoint_that_is_not_the_ledgers_is_an_input_error() -> None:
     with pytest.raises(InputError) as caught:
         verify(record, record.keys, projector=None, kept=record.notes[-1][1].replace("\n7\n", "\n8\n") + "x")
     assert caught.value.code == "NOTE_MALFORMED"
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_damaged_past_reading_gives_a_report(tmp_path: Path) -> None:

@@ -196,9 +196,6 @@ def test_a_flipped_byte_in_a_wheel_is_noticed(tmp_path: Path) -> None:
     assert refused(path).code == "PLUGIN_WHEEL_INVALID"
 
 
-# -- the cache ---------------------------------------------------------------------------------------------------------
-
-
 def test_a_cache_is_bounded_and_counts(tmp_path: Path) -> None:
     texts = []
     for index in range(3):

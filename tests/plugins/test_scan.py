@@ -9,8 +9,6 @@ from assent.plugins import Declaration, SourceKind, scan
 from assent.plugins.scan._types import ANY, TEXT_MAX
 from tests.support.scanning import only, read
 
-# -- capabilities ------------------------------------------------------------------------------------------------------
-
 DECORATED = '''
 from typing import Optional
 import assent as a
@@ -258,9 +256,6 @@ def test_each_form_derives_what_it_would_register() -> None:
     assert (delete.risk, delete.requires_approval, delete.compensation) == ("HIGH", True, "recreate")
     assert delete.unknown == ("parts",)
     assert [one.id for one in found.values() if not one.is_registered] == ["a.unused"]
-
-
-# -- sources that can't be read ----------------------------------------------------------------------------------------
 
 
 def fault(data: bytes) -> InputError:

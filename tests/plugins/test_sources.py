@@ -36,9 +36,6 @@ def read_at(folder: Path, path: str) -> Candidate:
     return read_candidate(sources_at(folder, path)[0], assent="0.1.0")
 
 
-# -- paths ---------------------------------------------------------------------------------------------------------------
-
-
 def test_a_file_a_package_and_a_project_are_plugins(tmp_path: Path) -> None:
     root = write(
         tmp_path,
@@ -131,9 +128,6 @@ def test_one_broken_path_does_not_hide_the_others(tmp_path: Path) -> None:
     near = refused(lambda: found.get("pluged"))
     assert near.code == "PLUGIN_UNKNOWN"
     assert near.hint == "did you mean `plugged`?"
-
-
-# -- entry points ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_installed_plugin_is_found_without_importing_anything(tmp_path: Path, site: Path) -> None:

@@ -36,9 +36,6 @@ def told(error: AssentError) -> str:
     return f"{error.message}\n{error.details}"
 
 
-# -- the honest way ------------------------------------------------------------------------------------------------------
-
-
 def test_a_trusted_plugin_is_loaded(shop: Workshop) -> None:
     shop.trust()
     loaded = shop.load()
@@ -95,9 +92,6 @@ def test_a_plugin_that_is_gone_is_told(shop: Workshop) -> None:
     missing = [one for one in shop.loader.list() if one.state is PluginState.MISSING]
     assert [(one.name, one.origin) for one in missing] == [("plugged", "path plugged")]
     assert refused(shop.load).code == "PLUGIN_UNKNOWN"
-
-
-# -- changed after trust -------------------------------------------------------------------------------------------------
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(40))
@@ -202,9 +196,6 @@ def test_another_version_of_a_dependency_asks_again(
     error = refused(shop.load)
     assert error.code == "PLUGIN_CHANGED"
     assert "~ dependency leftpad: 1.0 → 2.0" in error.message
-
-
-# -- what nobody can trust -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -335,9 +326,6 @@ def test_an_id_of_assent_itself_is_refused_before_anything_runs(shop: Workshop, 
     assert not (shop.package / "effect").exists()
 
 
-# -- hostile while it is imported ------------------------------------------------------------------------------------------
-
-
 FACTORY = """
 
 def make(name):
@@ -444,9 +432,6 @@ def test_a_health_that_is_no_function_is_refused(shop: Workshop) -> None:
     shop.write("__init__.py", f"{HONEST}\nhealth = 3\n")
     shop.trust()
     assert "`health`" in refused(shop.load).message
-
-
-# -- installed -------------------------------------------------------------------------------------------------------------
 
 
 def test_an_installed_plugin_is_trusted_and_loaded_like_any_other(

@@ -19,9 +19,6 @@ from tests.support.policy import context, engine
 ALLOW, DENY, ASK = PolicyDecision.ALLOW, PolicyDecision.DENY, PolicyDecision.REQUIRE_APPROVAL
 
 
-# -- what decides ------------------------------------------------------------------------------------------------------
-
-
 def test_first_of_two_matching_rules_wins() -> None:
     both = engine({"id": "no", "decision": "DENY"}, {"id": "yes"})
     assert both.decide(context()).rule == "no"
@@ -49,9 +46,6 @@ def test_denial_by_rule_and_by_default_can_be_told_apart() -> None:
     assert (by_rule.rule, by_rule.reason) == ("stop", "not here")
     assert by_default.rule == "default"
     assert "default" in by_default.reason
-
-
-# -- when --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -111,9 +105,6 @@ def test_no_workflow_and_no_environment_are_empty_and_not_missing() -> None:
     )
     assert policy.decide(context()).effect is ALLOW
     assert policy.decide(context(workflow=None, environment=None)).effect is ALLOW
-
-
-# -- if ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -194,9 +185,6 @@ def test_has_is_the_authors_own_choice() -> None:
     assert policy.decide(context(inputs={"amount": 11})).effect is DENY
 
 
-# -- approval ----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("risk", ["HIGH", "CRITICAL"])
 def test_allow_on_high_risk_asks_a_person(risk: str) -> None:
     decision = engine({"id": "open"}).decide(context(risk_level=risk))
@@ -235,9 +223,6 @@ def test_asking_rule_without_approvers_gets_the_built_in_ones() -> None:
     policy = engine({"decision": "REQUIRE_APPROVAL"})
     assert policy.decide(context()).approvers == Approvers()
     assert policy.decide(context(risk_level="CRITICAL")).approvers == Approvers(not_requester=True)
-
-
-# -- what a decision carries -------------------------------------------------------------------------------------------
 
 
 def test_decision_names_policy_rule_and_reason() -> None:
@@ -297,9 +282,6 @@ def test_evaluation_twice_gives_the_same_and_changes_nothing() -> None:
     assert repr(inputs) == before
 
 
-# -- the built-in policy and the digest --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("risk", "effect", "approvers"),
     [
@@ -346,9 +328,6 @@ def test_tables_may_overflow_without_changing_an_answer(monkeypatch: pytest.Monk
     for _ in range(2):
         for i in range(20):
             assert policy.decide(context(f"user:u{i}")).rule == ("even" if i % 2 == 0 else "default")
-
-
-# -- planning ----------------------------------------------------------------------------------------------------------
 
 
 def test_foresight_is_open_only_where_the_deciding_rule_reads_an_unknown_input() -> None:

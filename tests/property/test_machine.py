@@ -110,8 +110,6 @@ class MachineRules(RuleBasedStateMachine):
         self.rows = {(row.table, *row.key): row for row in changed_rows(self.record)}
         self.readiness = Readiness(self.dependencies, self.record)
 
-    # -- how a command is given -----------------------------------------------------------------------------------------
-
     def give(self, command: Command) -> bool:
         """Deliver a command, keep what became durable, and then deliver it once more: that must change nothing."""
         at_ms = next(self.ticks)
@@ -144,8 +142,6 @@ class MachineRules(RuleBasedStateMachine):
 
     def digest(self) -> str:
         return f"{len(self.leaves):064d}"
-
-    # -- what the shell does ----------------------------------------------------------------------------------------------
 
     def running(self, task: Task) -> list[StepRecord]:
         return [step for step in self.record.steps.values() if step_task(step) is task]
@@ -299,8 +295,6 @@ class MachineRules(RuleBasedStateMachine):
         else:
             self.give(BeginUndo())
 
-    # -- what people do ---------------------------------------------------------------------------------------------------
-
     @precondition(lambda self: self.record.open_approvals())
     @rule(
         data=st.data(), who=st.sampled_from(PEOPLE), what=st.sampled_from(["yes", "yes", "yes", "no", "late"])
@@ -356,8 +350,6 @@ class MachineRules(RuleBasedStateMachine):
                 self.world.maybe.add(step.key)
         else:
             self.world.maybe.add(step.key)
-
-    # -- what may happen at any time ----------------------------------------------------------------------------------------
 
     @precondition(lambda self: not self.record.state.is_finished)
     @rule(retry=st.booleans())

@@ -122,9 +122,6 @@ contexts = st.builds(
 )
 
 
-# -- the oracle: a naive scan of the file's data -----------------------------------------------------------------------
-
-
 def oracle(policy: dict[str, Any], asked: PolicyContext) -> tuple[str, str, str | None]:
     """(effect, rule, code) as the documentation defines them, rule by rule."""
     for rule in policy["rules"]:
@@ -184,9 +181,6 @@ def listed(value: Any) -> list[str]:
 
 def essence(decision: Decision) -> tuple[str, str, str | None]:
     return decision.effect.value, decision.rule, decision.code
-
-
-# -- the properties ----------------------------------------------------------------------------------------------------
 
 
 @holds("first_match")
@@ -270,8 +264,6 @@ def test_foresight_is_the_decision_whatever_the_inputs_turn_out_to_be(
     if foreseen is not None:
         assert essence(foreseen) == essence(engine.decide(later))
 
-
-# -- fail closed -------------------------------------------------------------------------------------------------------
 
 _leaves = st.sampled_from(
     "inputs.a inputs.b inputs.missing inputs risk_rank 0 1 2.5 'x' true false null principal.id capability.labels now".split()
@@ -374,9 +366,6 @@ def test_absent_inputs_open_nothing(source: str) -> None:
         operation_type=OperationType.READ,
     )
     assert essence(engine.decide(asked)) == ("DENY", "r", "POLICY_ERROR")
-
-
-# -- check -------------------------------------------------------------------------------------------------------------
 
 
 @given(policies(), contexts)

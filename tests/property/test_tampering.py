@@ -80,9 +80,6 @@ def copy(state: State, tmp_path: Path) -> Callable[[], Path]:
     return fresh
 
 
-# -- cells and bytes ---------------------------------------------------------------------------------------------------
-
-
 @holds("tamper_detection")
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
@@ -196,9 +193,6 @@ def test_any_flipped_bit_of_the_write_ahead_log_is_found_with_a_kept_checkpoint(
         assert not report.is_good or dump(copied) == original, f"byte {place}, bit {bit}"
 
 
-# -- events ------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("mend", [False, True], ids=["careless", "mends what needs no key"])
 @pytest.mark.parametrize("harm", ["drop", "swap", "insert", "truncate", "rewrite", "renumber"])
 def test_a_dropped_swapped_inserted_truncated_or_rewritten_event_is_found(
@@ -239,9 +233,6 @@ def test_a_forged_event_at_the_end_is_never_taken_for_a_signed_one(
     with_key = verify_ledger(path, state.keys, projector=RunProjector(), signer=SIGNER)
     assert (with_key.is_good, with_key.is_tail_proven) == (False, False)
     assert [(fault.code, fault.seq) for fault in with_key.faults] == [("COMMIT_INVALID", state.size)]
-
-
-# -- payloads, checkpoints, projections --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", ["payloads", "blob_refs", *PROJECTIONS])
@@ -331,9 +322,6 @@ def test_a_changed_schema_is_found(state: State, copy: Callable[[], Path]) -> No
         assert is_found(verified(path, state)), statement
 
 
-# -- the whole state ---------------------------------------------------------------------------------------------------
-
-
 def test_a_rolled_back_state_is_found_with_a_kept_checkpoint_only(state: State) -> None:
     """An old copy is a good ledger by itself; against a newer checkpoint it names the first entry that is gone."""
     alone = verified(state.earlier, state)
@@ -374,9 +362,6 @@ def test_the_unchanged_state_verifies(state: State) -> None:
     assert report.payloads
     assert report.erased
     assert report.rows
-
-
-# -- helpers -----------------------------------------------------------------------------------------------------------
 
 
 def verified(path: Path, state: State, *, kept: str | None = None) -> VerifyReport | None:

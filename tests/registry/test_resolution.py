@@ -58,9 +58,6 @@ def code_of(act: Callable[[], object]) -> str | None:
     return None
 
 
-# -- a plain search ------------------------------------------------------------------------------------------------------
-
-
 def numbers(text: str) -> tuple[int, ...]:
     """The numbers at the start of a version or a part of one."""
     return tuple(int(part) for part in re.findall(r"^\d+|(?<=\.)\d+", text.partition("-")[0]))
@@ -237,8 +234,6 @@ class ResolutionMachine(RuleBasedStateMachine):
         self.registry.remember_version(fact)
         self.retired.add(version)
 
-    # -- what a plain search says --------------------------------------------------------------------------------------
-
     def expect(self, reference: str, version: str | None, how: How) -> None:
         whole = f"{ID}{reference}"
         if version is None or version in self.retired:
@@ -300,9 +295,6 @@ def iso(at_ms: int) -> str:
     from assent.registry import instant
 
     return instant(at_ms)
-
-
-# -- what is refused -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

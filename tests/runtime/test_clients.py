@@ -175,9 +175,6 @@ async def test_a_number_or_status_that_cannot_be_is_refused_alike_by_owner_and_c
             assert (refused.value.code, refused.value.path) == ("INPUT_INVALID", "since")
 
 
-# -- under what it runs ------------------------------------------------------------------------------------------------
-
-
 async def test_a_new_run_under_another_policy_is_refused(rt: Runtime, tmp_path: Path) -> None:
     """The owner would not decide as this process was told to; deciding, cancelling and reading work all the same."""
     (tmp_path / "old.txt").write_text("old")
@@ -225,9 +222,6 @@ async def test_a_reloaded_policy_counts_from_then_on(rt: Runtime, client: Runtim
     with pytest.raises(AssentError) as refused:
         await client.call("sys.noop")
     assert refused.value.code == "OWNER_DIFFERS"
-
-
-# -- what one of the two lacks -----------------------------------------------------------------------------------------
 
 
 @capability("shop.greet", operation="READ", risk="LOW")
@@ -304,9 +298,6 @@ async def test_functions_and_roles_do_not_travel(rt: Runtime, client: Runtime) -
     assert roles.value.code == "IDENTITY_REFUSED"
 
 
-# -- owners come and go ------------------------------------------------------------------------------------------------
-
-
 async def test_a_client_follows_an_owner_that_ends(tmp_path: Path) -> None:
     """The next call makes it the owner, with everything that was recorded; and it serves others in turn."""
     first, second, third = (Runtime.open(tmp_path) for _ in range(3))
@@ -357,9 +348,6 @@ async def test_an_owner_that_closes_waits_for_its_clients_calls(tmp_path: Path) 
             await owner.close()
         (called,) = await calling
         assert called.status is RunState.SUCCEEDED
-
-
-# -- watching --------------------------------------------------------------------------------------------------------------
 
 
 async def test_events_are_told_as_they_happen_to_owner_and_client_alike(

@@ -65,9 +65,6 @@ def _is_at_home() -> bool:
     return Path(sys.base_prefix).is_relative_to(Path.home())
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
 async def test_no_file_outside_is_reached(sandbox: Sandbox, ground: Ground, tmp_path: Path) -> None:
     """Home, journal, key, passwords, other processes and devices: neither read nor changed, by no way there is."""
     secret = ground.outside / "secret.txt"
@@ -124,9 +121,6 @@ async def test_workspace_is_untouched_with_and_without_layer(sandbox: Sandbox, g
         assert ground.root.stat().st_mode & 0o777 == 0o700
 
 
-# -- system calls, descriptors, privileges -------------------------------------------------------------------------------
-
-
 async def test_no_dangerous_call_goes_through(sandbox: Sandbox, ground: Ground) -> None:
     """Each is refused by the filter, not by chance: with the errors that the filter gives."""
     leak = os.open(ground.outside / "secret.txt", os.O_RDONLY)
@@ -171,9 +165,6 @@ async def test_signals_reach_nobody_outside(sandbox: Sandbox, ground: Ground) ->
             assert bystander.poll() is None
         finally:
             bystander.kill()
-
-
-# -- the network -------------------------------------------------------------------------------------------------------
 
 
 async def test_nothing_is_sent_to_sockets_of_the_host(sandbox: Sandbox, ground: Ground) -> None:
@@ -230,8 +221,6 @@ async def test_granted_network_reaches_tcp_and_no_unix_socket(sandbox: Sandbox, 
             assert connection.recv(16) == b"out"
 
 
-# -- using things up ---------------------------------------------------------------------------------------------------
-
 BOMBS = [
     # What is used up, and the limits of which one has to end it; None: the program may also just be refused more.
     ("forks", {"processes", "memory_bytes", None}),
@@ -263,9 +252,6 @@ async def test_bombs_are_stopped(
     # The watch looks several times a second, so what a disk takes meanwhile comes on top.
     assert held < 2048 * MIB
     assert ended.usage.memory_bytes < 2 * tight.memory_bytes
-
-
-# -- outliving ---------------------------------------------------------------------------------------------------------
 
 
 async def test_nothing_outlives_the_program(sandbox: Sandbox, ground: Ground) -> None:

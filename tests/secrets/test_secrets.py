@@ -95,9 +95,6 @@ async def settled(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-# -- keeping -----------------------------------------------------------------------------------------------------------
-
-
 @holds("secret_caching")
 class Keeping(RuleBasedStateMachine):
     """The cache against a model of it: two providers that gain, lose and fail, and a clock."""
@@ -302,8 +299,6 @@ async def test_a_thread_reads_where_a_loop_was_attached() -> None:
     assert found.reveal() == "x"
 
 
-# -- access ------------------------------------------------------------------------------------------------------------
-
 OUTCOMES = {
     "SECRET_NOT_GRANTED": AccessOutcome.REFUSED,
     "SECRET_MISSING": AccessOutcome.MISSING,
@@ -470,9 +465,6 @@ async def test_the_environment_is_a_provider() -> None:
     assert twice.value.code == "SECRET_AMBIGUOUS"
     with pytest.raises(AssentError, match="no provider"):
         await read(secrets, "Empty")
-
-
-# -- the value ---------------------------------------------------------------------------------------------------------
 
 
 @given(st.text(min_size=1), st.text())

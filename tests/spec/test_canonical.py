@@ -57,9 +57,6 @@ class Level(IntEnum):
     HIGH = 2
 
 
-# -- agreement with RFC 8785 -------------------------------------------------------------------------------------------
-
-
 @holds("canonical_form")
 @given(VALUES)
 @example({"\U0001f600": 1, "\ufb33": 2})
@@ -113,8 +110,6 @@ def test_enums_are_written_by_value() -> None:
 def test_tuples_and_mappings_count_as_arrays_and_objects() -> None:
     assert canonical_json(MappingProxyType({"b": (1, 2), "a": MappingProxyType({})})) == b'{"a":{},"b":[1,2]}'
 
-
-# -- refusals ----------------------------------------------------------------------------------------------------------
 
 CYCLE: list[object] = []
 CYCLE.append(CYCLE)
@@ -181,9 +176,6 @@ def test_bytes_that_are_no_utf8_are_refused() -> None:
     assert caught.value.code == "JSON_INVALID"
 
 
-# -- commitments -------------------------------------------------------------------------------------------------------
-
-
 def test_commitment_is_the_documented_hash() -> None:
     salt, body = bytes(range(16)), b"payload"
     assert commit(salt, body) == hashlib.sha256(b"assent-payload-v1\x00" + salt + body).hexdigest()
@@ -208,8 +200,6 @@ def test_a_salt_of_another_length_is_refused(size: int) -> None:
     with pytest.raises(InternalError):
         commit(bytes(size), b"")
 
-
-# -- the leaf profile --------------------------------------------------------------------------------------------------
 
 LEAF_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
 LEAVES = st.recursive(
@@ -246,9 +236,6 @@ def test_what_a_leaf_may_not_hold_is_refused_with_its_place(value: object, path:
     with pytest.raises(InternalError) as caught:
         require_leaf_profile(value)
     assert (caught.value.code, caught.value.path) == ("LEAF_PROFILE", path)
-
-
-# -- shared samples ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["arrays", "french", "structures", "unicode", "values", "weird"])

@@ -233,9 +233,6 @@ def quoted(files: int, kernel: bytes) -> bytes:
     )
 
 
-# -- tar -----------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class TarEntry:
     """One header block with what follows it."""

@@ -188,8 +188,6 @@ class Scene:
         scene.before = scene.tree()
         return scene
 
-    # -- commands -----------------------------------------------------------------------------------------------------
-
     def assent(self, *words: str, kill: str | None = None) -> Ended:
         """Run `assent WORDS…`; `kill` is the failpoint at which it dies."""
         return self.nursery.run(*words, cwd=self.workspace, env=self._armed(kill))
@@ -223,8 +221,6 @@ class Scene:
     def trace(self, *words: str) -> tuple[str, ...]:
         """The failpoints that a command reaches, in order."""
         return self.assent(*words, kill="any:0").trace
-
-    # -- what is there ------------------------------------------------------------------------------------------------
 
     def tree(self) -> TreeState:
         """The whole workspace with bytes, modes and times; the state directory left out."""
@@ -302,8 +298,6 @@ class Scene:
     @property
     def _settings(self) -> Settings:
         return Settings.resolve(environ=self.env, cwd=self.workspace)
-
-    # -- keeping a moment ---------------------------------------------------------------------------------------------
 
     def keep(self) -> Path:
         """A copy of the workspace as it stands, state directory, modes and times included."""

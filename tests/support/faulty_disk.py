@@ -21,9 +21,6 @@ SECTOR_BYTES = 512
 _numbers = count()
 
 
-# -- what was asked of the disk ----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Opened:
     name: str
@@ -63,9 +60,6 @@ class Acknowledged:
 
 Operation = Opened | Written | Truncated | Synced | Deleted | Acknowledged
 Arrival = Literal["nothing", "everything", "some"]
-
-
-# -- what a power loss leaves ------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -150,9 +144,6 @@ def _apply(content: bytearray, operation: Written | Truncated, chance: Random | 
             content.extend(bytes(max(0, reached - len(content))))
             content[at:reached] = operation.data[at - operation.offset : reached - operation.offset]
         at = stop
-
-
-# -- the disks ---------------------------------------------------------------------------------------------------------
 
 
 class RecordingDisk(apsw.VFS):

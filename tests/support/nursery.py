@@ -183,9 +183,6 @@ os._exit(code) if code >= 0 else os.kill(os.getpid(), -code)
 """What a shell starts for `assent`: as little as a process that hands over its streams can be."""
 
 
-# -- inside the process that forks -------------------------------------------------------------------------------------
-
-
 def _serve(listening: socket.socket) -> None:
     sys.path[0] = str(Path(__file__).parents[2])  # and not the folder of this file
     from tests.support.disk import without_waiting

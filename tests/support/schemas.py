@@ -23,9 +23,6 @@ def fits(schema: Schema, value: Any) -> bool:
     return bool(jsonschema_rs.Draft202012Validator(schema).is_valid(value))
 
 
-# -- schemas -------------------------------------------------------------------------------------------------
-
-
 @st.composite
 def _numbers(draw: st.DrawFn) -> Schema:
     schema: Schema = {"type": draw(st.sampled_from(["integer", "number"]))}
@@ -99,9 +96,6 @@ schemas: st.SearchStrategy[Any] = st.recursive(
 roots: st.SearchStrategy[Schema] = schemas.filter(lambda schema: isinstance(schema, dict))
 
 
-# -- changes -------------------------------------------------------------------------------------------------
-
-
 def _places(schema: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = [at]
     if isinstance(schema, dict):
@@ -149,9 +143,6 @@ def pairs(draw: st.DrawFn) -> tuple[Schema, Schema]:
         return old, draw(roots)
     new = draw(variants(old))
     return (old, new) if draw(st.booleans()) else (new, old)
-
-
-# -- values --------------------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -219,9 +210,6 @@ _BY_KIND: Final[dict[str, Callable[[Schema], st.SearchStrategy[Any]]]] = {
     "object": _object_values,
     "array": _array_values,
 }
-
-
-# -- schemas whose values can all be written down ------------------------------------------------------------
 
 
 @st.composite

@@ -19,9 +19,6 @@ R = TypeVar("R")
 pass_door = click.make_pass_decorator(Door)
 
 
-# -- the shared flags --------------------------------------------------------------------------------------------------
-
-
 def _note(put: Callable[[Door, Any], None]) -> Callable[[click.Context, click.Parameter, Any], None]:
     # `Any`: click hands over whatever the option's own type made of the text.
     def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
@@ -117,9 +114,6 @@ def shared_options() -> list[click.Option]:
     ]
 
 
-# -- commands ----------------------------------------------------------------------------------------------------------
-
-
 class Command(click.Command):
     """A command with the shared flags. `watches`: it tells of unfinished runs when it is done."""
 
@@ -169,9 +163,6 @@ def _tell_of_unfinished_runs(door: Door) -> None:
         return
     if count:
         door.out.note(f"{count_text(count, 'unfinished run')}: {door.command('resume')}")
-
-
-# -- groups ------------------------------------------------------------------------------------------------------------
 
 
 class Lazy(NamedTuple):

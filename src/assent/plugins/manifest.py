@@ -64,9 +64,6 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What every part of a manifest has in common: it is frozen, and it holds nothing that the schema does not name."""
 
 
-# -- what was declared -------------------------------------------------------------------------------------------------
-
-
 class Permissions(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a plugin asks to be allowed beyond `context.world`; everything that is not asked for is denied.
 
@@ -98,9 +95,6 @@ class Declaration(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
     file: str | None = None
-
-
-# -- what was found ----------------------------------------------------------------------------------------------------
 
 
 class File(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):

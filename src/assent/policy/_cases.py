@@ -202,8 +202,6 @@ class _CaseReader:
             raise self.fault(f"`{value}` has no time zone", path, hint="end it with `Z`")
         return (moment - _EPOCH) // timedelta(milliseconds=1)
 
-    # -- kinds of value ------------------------------------------------------------------------------------------------
-
     def mapping(self, value: Json, path: Path, keys: tuple[str, ...] | None) -> dict[str, Json]:
         if not isinstance(value, dict):
             raise self.fault(

@@ -77,9 +77,6 @@ def _line(path: str | None) -> tuple[int, int]:
     return 0, 0
 
 
-# -- rules that can never decide ---------------------------------------------------------------------------------------
-
-
 def _unreachable(policy: Policy, document: Document, places: dict[str, int]) -> list[Finding]:
     found: list[Finding] = []
     earlier = Earlier(policy.rules)
@@ -122,9 +119,6 @@ def _blockers(rule: Rule, earlier: Iterable[Rule]) -> list[Rule]:
                 if not left:
                     return blockers
     return []
-
-
-# -- rules against the capabilities that exist -------------------------------------------------------------------------
 
 
 def _against_specs(

@@ -110,8 +110,6 @@ class PolicyEngine:
         assert decision is not None  # As in `decide`.
         return explain(self._rules, decided, decision, context)
 
-    # -- deciding ------------------------------------------------------------------------------------------------------
-
     def _decide(self, context: PolicyContext, unknown: UnknownInputs) -> tuple[Decision | None, int | None]:
         """The decision, and the index of the rule that made it; (None, index) when a rule reads an unknown input."""
         bits = self._index.candidates(context)

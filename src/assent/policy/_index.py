@@ -104,9 +104,6 @@ def _remember(table: dict[_Key, _Both], key: _Key, value: _Both) -> _Both:
     return value
 
 
-# -- tables, one per key -----------------------------------------------------------------------------------------------
-
-
 def pattern_table(numbered: Numbered, wanted: Callable[[Match], tuple[str, ...]]) -> Callable[[str], int]:
     """The rules of which one pattern fits the value: by look-up when exact or a prefix (`io.fs.*`), the others one by one."""
     free, exact = _collect(numbered, wanted)

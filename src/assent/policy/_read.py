@@ -94,8 +94,6 @@ class _Reader:
         except _Fault:
             return otherwise
 
-    # -- the file ------------------------------------------------------------------------------------------------------
-
     def policy(self) -> Policy:
         return self.attempt(self._policy, Policy())
 
@@ -198,8 +196,6 @@ class _Reader:
         if approvers is not None and decision is PolicyDecision.DENY:
             raise self.fail("nobody can approve what is denied", (*path, "approvers"), key=True)
 
-    # -- what a rule matches -------------------------------------------------------------------------------------------
-
     def when(self, value: Json, path: Path) -> tuple[Match, Match | None]:
         if value is None:
             return Match(), None
@@ -261,8 +257,6 @@ class _Reader:
         rank = self.choice(lowest["at_least"], (*at, "at_least"), RiskLevel).rank
         return frozenset(level for level in RiskLevel if level.rank >= rank)
 
-    # -- the rest of a rule --------------------------------------------------------------------------------------------
-
     def condition(self, value: Json, path: Path) -> str | None:
         if value is None:
             return None
@@ -312,8 +306,6 @@ class _Reader:
         return msgspec.structs.replace(
             found, roles=tuple(sorted({*found.roles})), kinds=tuple(sorted({*found.kinds}))
         )
-
-    # -- kinds of value ------------------------------------------------------------------------------------------------
 
     def mapping(self, value: Json, path: Path, keys: tuple[str, ...]) -> dict[str, Json]:
         if not isinstance(value, dict):

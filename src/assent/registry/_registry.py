@@ -151,8 +151,6 @@ class CapabilityRegistry:
     def __len__(self) -> int:
         return len(self._origins)
 
-    # -- what was recorded ------------------------------------------------------------------------------------------------
-
     @property
     def revision(self) -> int:
         """How many changes of capabilities were recorded: the number of the next one."""
@@ -259,8 +257,6 @@ class CapabilityRegistry:
         """Every change of the capability's labels, the newest first."""
         return self._known(id).labels[::-1]
 
-    # -- what may be changed ----------------------------------------------------------------------------------------------
-
     def check_label(self, id: str, label: str) -> str | None:  # noqa: A002  # the spec's own field name
         """The version that the label names now, if any; raises CAPABILITY_UNKNOWN, and LABEL_INVALID for what can be no label."""
         index = self._current().index(id)
@@ -294,8 +290,6 @@ class CapabilityRegistry:
                 f"is labelled {named}",
                 f"move the label first: assent capability label {id}@VERSION {labels[0]}",
             )
-
-    # -- inside -----------------------------------------------------------------------------------------------------------
 
     def _timeline(self, ident: str) -> Timeline:
         """The timeline of a capability, about to be changed."""

@@ -90,8 +90,6 @@ class VersionIndex:
         self._release_keys: list[Precedence] = [key for key in self._keys if is_release(key)]
         self._releases = [entry for key, entry in ordered if is_release(key)]
 
-    # -- what there is ----------------------------------------------------------------------------------------------------
-
     @property
     def candidates(self) -> Sequence[CapabilityVersion]:
         """Every version that a reference can mean, lowest first."""
@@ -114,8 +112,6 @@ class VersionIndex:
     def labels_of(self, version: str) -> list[str]:
         """The labels that name a version, sorted."""
         return sorted(label for label, named in self.labels.items() if named == version)
-
-    # -- what a reference means -------------------------------------------------------------------------------------------
 
     def find(self, reference: CapabilityReference) -> CapabilitySpec:
         """The spec that a reference to this capability means; `InputError` VERSION_NOT_FOUND, VERSION_AMBIGUOUS."""
@@ -215,8 +211,6 @@ class VersionIndex:
     @cached_property
     def _by_fingerprint(self) -> list[CapabilityVersion]:
         return sorted(self._candidates, key=lambda entry: entry.fingerprint)
-
-    # -- what to say when there is none -----------------------------------------------------------------------------------
 
     def _missing(self, reference: CapabilityReference) -> InputError:
         wanted = reference.wanted[:80]

@@ -129,8 +129,6 @@ class Core:
         self._coming: set[RunId] = set()
         self._kept: OrderedDict[RunId, Session] = OrderedDict()
 
-    # -- start and stop -----------------------------------------------------------------------------------------------------
-
     async def start(self, ownership: Ownership, perform: Handler) -> None:
         """Open everything as the owner, and have others' requests performed; the caller releases the state directory."""
         await self._start()
@@ -231,8 +229,6 @@ class Core:
         self.versions.attach(None, None)
         await self.exit.aclose()
 
-    # -- what is registered and in force --------------------------------------------------------------------------------------
-
     @property
     def registry(self) -> CapabilityRegistry:
         """The specs of every registered capability."""
@@ -256,8 +252,6 @@ class Core:
     async def reload_configuration(self) -> None:
         """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
         await self.app.reload(self.settings.read_app())
-
-    # -- runs -----------------------------------------------------------------------------------------------------------------
 
     async def run(
         self,
@@ -480,8 +474,6 @@ class Core:
         await self.deliveries.forget(run)
         return await self.ready.journal.erase(RunId(run), who=actor.who(), at_ms=self._clock_ms())
 
-    # -- plans and replays --------------------------------------------------------------------------------------------------
-
     async def plan(
         self,
         workflow: WorkflowSource,
@@ -614,13 +606,9 @@ class Core:
 
         return await replay_recording(recording, self.ready, self.capabilities, capability_version)
 
-    # -- what is told of a run ------------------------------------------------------------------------------------------------
-
     async def show(self, run: str) -> RunResult:
         """How a run stands, from the journal."""
         return await self._result(await self.running.look(RunId(run)))
-
-    # -- inside ---------------------------------------------------------------------------------------------------------------
 
     def actor(self, principal: Who) -> Actor:
         """Who acts: the configured principal, or another one that is merely asserted; an actor is who they are."""

@@ -101,9 +101,6 @@ def write(path: str, text: str) -> None:
         os.close(file)
 
 
-# -- namespaces and mounts ---------------------------------------------------------------------------------------------
-
-
 def unshare(flags: int) -> None:
     """Enter new namespaces. A new PID namespace holds for children only."""
     _checked(int(_libc.unshare(ctypes.c_int(flags))), "unshare")
@@ -142,9 +139,6 @@ def detach(target: str) -> None:
 def pivot_root(new: str, old: str) -> None:
     """Make `new` the root and show the old one at `old`."""
     _syscall(_NUMBERS[MACHINE]["pivot_root"], os.fsencode(new), os.fsencode(old), what="pivot_root")
-
-
-# -- the process itself ------------------------------------------------------------------------------------------------
 
 
 def die_with_parent(signal: int) -> None:
@@ -213,9 +207,6 @@ def load_filter(program: bytes) -> None:
     # struct sock_fprog: unsigned short, padding to the pointer's size, pointer.
     description = struct.pack("@HP", len(program) // 8, ctypes.addressof(held))
     _syscall(_NUMBERS[MACHINE]["seccomp"], _SECCOMP_SET_MODE_FILTER, 0, description, what="seccomp")
-
-
-# -- Landlock ----------------------------------------------------------------------------------------------------------
 
 
 def landlock_version() -> int:

@@ -138,9 +138,6 @@ def overlay_plan(layer: Layer, machine: Machine) -> Plan:
     }
 
 
-# -- parts that all plans have -----------------------------------------------------------------------------------------
-
-
 def _common(view: View, argv: Sequence[str], *, cwd: str, machine: Machine | None) -> Plan:
     confinement = view.confinement
     environment = dict(confinement.environment)
@@ -244,9 +241,6 @@ def _families(machine: Machine, *, network: bool, own_network: bool, own_files: 
     return families
 
 
-# -- by namespaces of our own ------------------------------------------------------------------------------------------
-
-
 def _namespaced(view: View, argv: Sequence[str], machine: Machine) -> Plan:
     confinement = view.confinement
     network = confinement.network
@@ -317,9 +311,6 @@ def _rules(
     return {"handled": _landlock.handled(version, network=network), "rules": rules}
 
 
-# -- by Landlock and the filter alone ----------------------------------------------------------------------------------
-
-
 def _visible_root(view: View) -> str:
     """Where the workspace is seen without a view of its own: itself, or the copy that takes the writes."""
     return view.root if view.layer is None else view.layer.tree
@@ -363,9 +354,6 @@ def without(path: str, hidden: Sequence[str]) -> list[str]:
 
 def _is_within(path: str, folder: str) -> bool:
     return Path(path).is_relative_to(folder)
-
-
-# -- by bubblewrap -----------------------------------------------------------------------------------------------------
 
 
 def _wrapped(view: View, argv: Sequence[str], machine: Machine) -> Plan:

@@ -78,8 +78,6 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- running -----------------------------------------------------------------------------------------------------------
-
     async def run(
         self,
         argv: Sequence[str],
@@ -200,8 +198,6 @@ class Sandbox:
             if scratch is not None:
                 scratch.remove()
             raise
-
-    # -- layers ------------------------------------------------------------------------------------------------------------
 
     def _layer(self, confinement: Confinement, folder: Path) -> Layer:
         """The layer in this folder, made for its workspace if it is new."""

@@ -157,8 +157,6 @@ class _Supervisor:
         ):
             _kernel.write(f"/proc/self/{name}", text)
 
-    # -- the watch ---------------------------------------------------------------------------------------------------------
-
     def _watch(self, plan: Plan, child: int, report: int, *, has_init: bool) -> dict[str, Any]:
         """Wait for the end, and cause it where a limit is passed or the caller says so."""
         poll = select.poll()
@@ -309,9 +307,6 @@ def _held_in(folder: str, bytes_most: int, entries_most: int) -> tuple[int, int]
 def _has_ended(child: int) -> bool:
     found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     return found is not None
-
-
-# -- the processes below -----------------------------------------------------------------------------------------------
 
 
 def _guarded(reporter: int, body: Callable[[], NoReturn]) -> NoReturn:

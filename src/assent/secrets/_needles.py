@@ -149,9 +149,6 @@ class Needles:
                 found = automaton.search(data, start + 1)
 
 
-# -- what is looked for ------------------------------------------------------------------------------------------------
-
-
 def needles_of(value: str) -> tuple[bytes, ...]:
     """What is looked for of a value, longest first, each once."""
     lines = [line.strip() for line in value.splitlines()]
@@ -216,9 +213,6 @@ def _automaton(needles: Iterable[bytes]) -> Any:  # `Any`: as above
     return re2.compile(b"|".join(map(re2.escape, ordered)), options)
 
 
-# -- escapes -----------------------------------------------------------------------------------------------------------
-
-
 def _unescaped(data: bytes) -> bytes:
     """The bytes with one level of escapes read; the same object when there are none."""
     if not any(mark in data for mark in _MARKS):
@@ -272,9 +266,6 @@ class _Escapes:
             return start, end
         at = end + place - self._ends[number]
         return at, at + 1
-
-
-# -- base64 and hex ----------------------------------------------------------------------------------------------------
 
 
 class _Code:

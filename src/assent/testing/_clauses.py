@@ -77,9 +77,6 @@ async def _execute(bench: Bench, trial: Trial) -> Json:
     return output
 
 
-# -- what it says of itself ----------------------------------------------------------------------------------------------
-
-
 async def _spec_survives(bench: Bench) -> None:
     spec = bench.bound.spec
     again = CapabilitySpec.from_json(spec.to_json())
@@ -130,9 +127,6 @@ def _bad_inputs(bench: Bench) -> Iterator[Mapping[str, Json]]:
         if kind.get("type") in {"string", "integer", "number", "boolean"}:
             yield {**good, name: ["of another kind"]}
             yield {**good, name: math.nan}
-
-
-# -- what it does --------------------------------------------------------------------------------------------------------
 
 
 async def _preview_changes_nothing(bench: Bench) -> None:

@@ -88,9 +88,6 @@ class Found:
     admits: bool = False
 
 
-# -- leaves --------------------------------------------------------------------------------------------------
-
-
 def scalar_changes(old: Alternative, new: Alternative, path: str) -> Iterator[Found]:
     """Two alternatives for a boolean, a number, a text or null.
 

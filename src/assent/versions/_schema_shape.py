@@ -107,8 +107,6 @@ class Shape:
         place = referred(self.root, reference)
         return place if isinstance(place, dict | bool) else None
 
-    # -- the ways of fitting ------------------------------------------------------------------------------------
-
     def _parts(self, schema: Any, depth: int) -> list[dict[str, Any]]:
         """The conjunctions of which a value has to fit one. One that can't be taken apart has an `allOf` left in it."""
         if schema is True or schema is None:
@@ -176,8 +174,6 @@ class Shape:
             return None
         allowed = schema.get("enum", [schema["const"]] if "const" in schema else None)
         return {canonical_json(value) for value in allowed} if isinstance(allowed, list) else None
-
-    # -- one conjunction, for one kind --------------------------------------------------------------------------
 
     def _alternative(self, part: dict[str, Any], kind: str) -> Alternative | None:
         types = _types(part.get("type"))

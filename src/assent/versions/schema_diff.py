@@ -55,9 +55,6 @@ def diff_schemas(
     return list(dict.fromkeys(found))
 
 
-# -- comparing -----------------------------------------------------------------------------------------------
-
-
 _ANYTHING: Final[dict[str, Any]] = {}
 
 
@@ -172,8 +169,6 @@ class _Comparison:
         yield from self._opaque(old, new, path)
         yield from note_changes(old, new, path)
 
-    # -- arrays -------------------------------------------------------------------------------------------------
-
     def _array(self, old: Alternative, new: Alternative, path: str) -> Iterator[Found]:
         yield from limit_changes(old, new, path)
         if bool(old.keywords.get("uniqueItems")) != bool(new.keywords.get("uniqueItems")):
@@ -189,8 +184,6 @@ class _Comparison:
             other = second[index] if index < len(second) else rest[1]
             yield from self.compare(one, other, f"{path}[{index}]")
         yield from self.compare(*rest, f"{path}[]")
-
-    # -- objects ------------------------------------------------------------------------------------------------
 
     def _object(self, old: Alternative, new: Alternative, path: str) -> Iterator[Found]:
         yield from limit_changes(old, new, path)
@@ -290,8 +283,6 @@ class _Comparison:
             one, other = (_ANYTHING if extra is None else extra for extra in (before, after))
             yield from self.compare(one, other, f"{path}.*")
 
-    # -- what is compared as a whole ----------------------------------------------------------------------------
-
     def _opaque(self, old: Alternative, new: Alternative, path: str) -> Iterator[Found]:
         left = [*new.opaque]
         for item in old.opaque:
@@ -321,9 +312,6 @@ class _Comparison:
                 )
             references |= {*_references(one)} - seen
         return True
-
-
-# -- words ---------------------------------------------------------------------------------------------------
 
 
 def _field(path: str, name: str) -> str:

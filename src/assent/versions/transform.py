@@ -143,9 +143,6 @@ def _failed(value: Json, reached: str, code: str, message: str, links: Sequence[
     return Transformed(value, reached, error)
 
 
-# -- stored documents ----------------------------------------------------------------------------------------
-
-
 class Migrations:
     """Brings stored documents of one sort to the current format. `steps[i]` leads from format i + 1 to format i + 2.
 

@@ -92,8 +92,6 @@ class VersionChain:
         self._passes: dict[tuple[str, str, Side], bool] = {}
         self._chain = Chain()
 
-    # -- what there is ------------------------------------------------------------------------------------------------------
-
     def has(self, version: str) -> bool:
         """Whether a version is there."""
         return version in self._specs
@@ -219,8 +217,6 @@ class VersionChain:
         """The transformer between two versions."""
         return self._transformers.get((older, newer))
 
-    # -- the way from one version to another ----------------------------------------------------------------------------------
-
     def route(self, asked: str, served: str) -> Route:
         """How callers of `asked` are served by `served`.
 
@@ -333,9 +329,6 @@ def fits_unchanged(source: CapabilitySpec, target: CapabilitySpec, side: Side) -
         (source.parameters, target.parameters) if side == "inputs" else (source.returns, target.returns)
     )
     return not any(change.is_breaking for change in diff_schemas(one, other, "input"))
-
-
-# -- trying a transformer ------------------------------------------------------------------------------------
 
 
 def try_transformer(transformer: Transformer, old: CapabilitySpec, new: CapabilitySpec) -> None:

@@ -23,8 +23,6 @@ from tests.support.hands import Hands
 from tests.support.hostile_names import COLLIDING, FACTS, HARMLESS, PROTECTED, Fact
 from tests.support.unpacking import refusal, refused, tar_named, unpacked, zip_named
 
-# -- names ---------------------------------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.text[:50])
 def test_a_name_that_means_harm_is_refused(hands: Hands, fact: Fact) -> None:
@@ -103,8 +101,6 @@ def test_a_tar_name_that_is_no_utf_8_is_refused(hands: Hands) -> None:
         assert refused(hands, "x.tar", tar_of(*entries)).code == "ARCHIVE_NAME_REFUSED"
 
 
-# -- kinds -----------------------------------------------------------------------------------------------------------------------
-
 _KINDS = {
     "symbolic link": (0o120777, b"2"),
     "device": (0o020644, b"3"),
@@ -150,9 +146,6 @@ def test_an_extra_field_that_can_hold_a_link_is_refused(hands: Hands) -> None:
     for tag in (0x000D, 0x756E):
         data = zip_of(ZipEntry(name=b"l", extra=extra(tag, b"\0" * 14 + b"/etc")))
         assert refused(hands, "x.zip", data).code == "ARCHIVE_KIND_REFUSED"
-
-
-# -- encrypted, unknown ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -201,9 +194,6 @@ def test_headers_that_nobody_knows_are_refused(hands: Hands) -> None:
         [TarEntry(magic=b"ustarXYZ")],
     ):
         assert refused(hands, "x.tar", tar_of(*entries)).code == "ARCHIVE_UNSUPPORTED"
-
-
-# -- what other programs write is read -----------------------------------------------------------------------------------------
 
 
 def test_what_common_programs_write_is_read(hands: Hands) -> None:

@@ -25,8 +25,6 @@ from tests.support.archives import (
 from tests.support.hands import Hands
 from tests.support.unpacking import refused, unpacked
 
-# -- two accounts of one archive -------------------------------------------------------------------------------------------------
-
 _BODY = b"content\n" * 4
 _GOOD = ZipEntry(name=b"good", data=_BODY)
 _CRC = zlib.crc32(_BODY)
@@ -150,8 +148,6 @@ def test_a_tar_with_something_behind_its_end_is_refused(hands: Hands) -> None:
         data = tar_of(TarEntry(name=b"good"), end=end)
         assert refused(hands, "x.tar", data).code == "ARCHIVE_AMBIGUOUS"
 
-
-# -- damaged ---------------------------------------------------------------------------------------------------------------------
 
 _BINARY = b"\x80" + bytes(10) + b"\x05"
 _BROKEN_TARS = {

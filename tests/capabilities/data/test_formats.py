@@ -39,8 +39,6 @@ def refused(hands: Hands, capability: str, **parameters: Any) -> NoEffectError:
     return caught.value
 
 
-# -- round trips ------------------------------------------------------------------------------------------------------------
-
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
     [
         "yes",
@@ -118,9 +116,6 @@ def test_no_text_makes_a_reader_fail_otherwise(text: str) -> None:
     for read in (read_json, read_yaml, read_toml):
         with suppress(NoEffectError):
             read(text, "t")
-
-
-# -- what is refused, and where -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -260,9 +255,6 @@ def test_rendering_is_as_asked(hands: Hands) -> None:
     for _ in range(129):
         deep = [deep]
     assert refused(hands, "data.yaml.render", value=deep).code == "DATA_TOO_LARGE"
-
-
-# -- CSV ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_records_become_rows_of_their_types(hands: Hands) -> None:

@@ -30,8 +30,6 @@ def refused(hands: Hands, capability: str, **parameters: Any) -> NoEffectError:
     return caught.value
 
 
-# -- query ------------------------------------------------------------------------------------------------------------
-
 PEOPLE = {"people": [{"name": "a", "age": 30}, {"name": "b", "age": 50}], "n": 1}
 
 
@@ -144,8 +142,6 @@ def test_a_query_that_nobody_waits_for_ends(hands: Hands) -> None:
     assert caught.value.code == "CALL_CANCELLED"
 
 
-# -- merge --------------------------------------------------------------------------------------------------------------
-
 RFC_7386: list[tuple[Any, Any, Any]] = [
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),
     ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
@@ -228,9 +224,6 @@ def test_merging_twice_is_merging_once(target: Any, patch: Any) -> None:
         assert deep_merge(merged, patch, lists) == merged
 
 
-# -- patch ----------------------------------------------------------------------------------------------------------------
-
-
 def test_a_patch_changes_every_format(hands: Hands) -> None:
     patch = [
         {"op": "add", "path": "/b", "value": [1]},
@@ -269,8 +262,6 @@ def test_a_patch_that_would_not_end_is_ended(hands: Hands) -> None:
     )
     assert refused(hands, "data.json.patch", value={"r": 1}, patch=deepening[:-2]).code == "DATA_TOO_LARGE"
 
-
-# -- validate -------------------------------------------------------------------------------------------------------------
 
 SCHEMA = {
     "type": "object",

@@ -296,9 +296,6 @@ async def test_somebody_elses_change_to_what_was_written_stops_the_undo(yard: Pl
     assert (yard.workspace / "w").read_text() == "z\n"
 
 
-# -- programs, and others beside them, that mean no good ----------------------------------------------------------------------
-
-
 UNUSABLE = {
     "no-utf-8": "touch $(printf '\\377')",
     "beside-no-utf-8": "mkdir -p $(printf 'd\\377'); touch $(printf 'd\\377/f')",

@@ -150,9 +150,6 @@ async def test_a_flood_is_told_in_part(yard: Place) -> None:
     assert len([line for line in watcher.of("s0") if line]) <= LINES_MAX
 
 
-# -- lines out of pieces -------------------------------------------------------------------------------------------------
-
-
 def lines_of(*pieces: bytes) -> list[str]:
     lines = Lines()
     texts = [*map(lines.feed, pieces), lines.end()]

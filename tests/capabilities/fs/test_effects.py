@@ -42,9 +42,6 @@ def refusal(hands: Hands, capability: str, /, **parameters: Any) -> AssentError:
     return caught.value
 
 
-# -- the specs ------------------------------------------------------------------------------------------------------------
-
-
 def test_every_capability_is_rated_and_bound() -> None:
     """Reading is LOW, changing MEDIUM and reversible, deleting HIGH with approval; spec and handler agree on their types."""
     specs = {one.id: one.spec for one in builtin_capabilities()}
@@ -89,9 +86,6 @@ def test_every_output_fits_its_type(hands: Hands) -> None:
         step = hands.step(name, **parameters)
         output = (step.prepare() if step.handler.prepare else step).execute()
         assert bound[name].result(output) == output
-
-
-# -- reading --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_is_read_as_it_is(hands: Hands) -> None:
@@ -170,9 +164,6 @@ def test_existence_is_an_answer_not_an_error(hands: Hands) -> None:
         "kind": None,
     }
     assert hands.read("io.fs.exists", path="docs")["kind"] == "directory"
-
-
-# -- writing --------------------------------------------------------------------------------------------------------------
 
 
 def test_writing_keeps_the_mode_and_undo_brings_everything_back(hands: Hands) -> None:
@@ -322,9 +313,6 @@ def test_a_folders_time_is_left_alone_when_others_came(hands: Hands) -> None:
     assert (hands.root / "docs" / "theirs").exists()
 
 
-# -- moving, copying, deleting --------------------------------------------------------------------------------------------
-
-
 def test_a_move_never_replaces_a_folder_nor_goes_into_itself(hands: Hands) -> None:
     (hands.root / "other").mkdir()
     assert (
@@ -422,9 +410,6 @@ def test_a_cancelled_copy_leaves_nothing(hands: Hands) -> None:
     assert [path.name for path in hands.root.iterdir() if path.name != ".assent"] == ["docs"]
 
 
-# -- limits ---------------------------------------------------------------------------------------------------------------
-
-
 def test_a_pre_image_over_the_limit_is_refused_unless_none_is_kept(tmp_path: Path) -> None:
     made = Hands.on(tmp_path, pre_image_bytes_max=100)
     (tmp_path / "large").write_bytes(b"x" * 101)
@@ -506,9 +491,6 @@ def test_what_the_system_refuses_leaves_nothing_and_says_why(hands: Hands, limit
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.stdout.startswith(f"NoEffectError {answer}"), ran.stderr
     assert sorted(path.name for path in (hands.root / "docs").iterdir()) == ["a.txt", "b.bin"]
-
-
-# -- previews -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_preview_is_a_unified_diff(hands: Hands) -> None:

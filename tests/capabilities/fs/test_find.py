@@ -53,9 +53,6 @@ def paths(hands: Hands, **parameters: Any) -> list[str]:
     return [entry["path"] for entry in hands.read("io.fs.find", **parameters)["entries"]]
 
 
-# -- find -----------------------------------------------------------------------------------------------------------------
-
-
 def test_files_are_found_in_one_order_without_what_is_ignored(hands: Hands) -> None:
     assert paths(hands) == ["a.py", "data.bin", "docs/secret.md", "keep.log", "src/deep/er/c.py"]
     assert paths(hands, globs=["*.py"]) == ["a.py", "src/deep/er/c.py"]
@@ -222,9 +219,6 @@ def git_environment(home: Path) -> dict[str, str]:
 def test_no_glob_makes_it_fail_otherwise(glob: str, path: str) -> None:
     with suppress(NoEffectError):
         rules_of([glob], source="globs").verdict(path, is_directory=False)
-
-
-# -- search ---------------------------------------------------------------------------------------------------------------
 
 
 def test_lines_are_found_with_their_places(hands: Hands) -> None:

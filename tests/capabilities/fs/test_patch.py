@@ -71,9 +71,6 @@ def refused(hands: Hands, **parameters: Any) -> NoEffectError:
     return caught.value
 
 
-# -- what it does -----------------------------------------------------------------------------------------------------------
-
-
 def test_several_files_change_at_once_and_come_back(hands: Hands) -> None:
     """Changed, added, deleted and renamed files; the output tells each, the preview shows them, undo restores every byte."""
     diff = (
@@ -217,8 +214,6 @@ def test_words_around_a_diff_are_allowed(hands: Hands) -> None:
     assert (hands.root / "bare").read_text() == "end\n"
 
 
-# -- what it refuses ----------------------------------------------------------------------------------------------------------
-
 HEAD = "--- a/bare\n+++ b/bare\n"
 GIT = "diff --git a/bare b/bare\n"
 INVALID = {
@@ -346,8 +341,6 @@ def test_too_much_is_refused_before_it_is_read() -> None:
         read_diff("".join(f"--- a/{n}\n+++ b/{n}\n@@ -1 +1 @@\n-a\n+b\n" for n in range(2_002)))
 
 
-# -- all or nothing ------------------------------------------------------------------------------------------------------------
-
 BOTH = diff_of(POEM, POEM.replace("line 1\n", "")) + diff_of("no end", "end\n", "bare")
 
 
@@ -428,8 +421,6 @@ def test_the_same_diff_twice_does_not_fit(hands: Hands) -> None:
     hands.do("io.fs.patch", diff=BOTH)
     assert refused(hands, diff=BOTH).code == "DIFF_CONFLICT"
 
-
-# -- other readers as judges ------------------------------------------------------------------------------------------------
 
 LINES = st.lists(
     st.sampled_from(["a", "b", "c", "", " ", "-", "+", "\\ x", "@@ -1 +1 @@", "--- a/f", "ü"]), max_size=12

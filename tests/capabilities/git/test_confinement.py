@@ -16,8 +16,6 @@ from tests.support.repository_hands import (
     refusal,
 )
 
-# -- confinement ------------------------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     "text",
@@ -153,9 +151,6 @@ def test_configuration_of_user_and_machine_does_not_count(
     assert "docs/new.txt" in hands.read("sys.git.status")["untracked"]
     output = hands.do("sys.git.commit", message="m").execute()
     assert pygit2.Repository(str(hands.root))[output["commit"]].peel(pygit2.Commit).author.name == "tester"
-
-
-# -- a repository that means no good ------------------------------------------------------------------------------------------
 
 
 def bomb(root: Path, *, width: int, depth: int) -> None:

@@ -23,8 +23,6 @@ from tests.support.repository_hands import (
     refusal,
 )
 
-# -- status -----------------------------------------------------------------------------------------------------------------
-
 
 def test_status_tells_branch_head_and_changes(hands: Hands) -> None:
     repo = pygit2.Repository(str(hands.root))
@@ -67,9 +65,6 @@ def test_the_state_directory_is_not_told(hands: Hands) -> None:
     (hands.root / ".assent/secret").write_text("x")
     found = hands.read("sys.git.status")
     assert "assent" not in str(found)
-
-
-# -- commit -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_commit_of_what_is_tracked(hands: Hands) -> None:
@@ -275,9 +270,6 @@ def test_previews_build_on_each_other(hands: Hands) -> None:
     assert "new tag v2" in hands.step("sys.git.tag", name="v2").on(world).preview().diff
 
 
-# -- what git was told to leave alone -----------------------------------------------------------------------------------------
-
-
 @needs_git
 @pytest.mark.parametrize("version", ["2", "4"])
 def test_files_that_git_was_told_to_leave_alone_are_left_alone(hands: Hands, version: str) -> None:
@@ -322,9 +314,6 @@ def test_flags_are_found_behind_names_of_every_length(hands: Hands) -> None:
             left_alone(repository, data[: len(data) // 3])
         assert caught.value.code == "GIT_UNREADABLE"
     assert left_alone(repository, None) == frozenset()
-
-
-# -- what is missing ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("what", ["the tree", "a folder in it", "a file in it"])

@@ -19,8 +19,6 @@ from tests.support.repository_hands import (
     refusal,
 )
 
-# -- tags and branches ------------------------------------------------------------------------------------------------------
-
 
 def test_tags_are_made_light_and_annotated(hands: Hands) -> None:
     before, repo = says(hands.root), pygit2.Repository(str(hands.root))
@@ -134,9 +132,6 @@ def test_packed_references_are_known_deleted_and_restored(hands: Hands) -> None:
     step.compensate()
     assert says(hands.root) == before
     assert git(hands.root, "fsck", "--strict", "--no-dangling") == ""
-
-
-# -- others in the same repository ------------------------------------------------------------------------------------------
 
 
 def test_somebody_elses_work_is_not_taken_back(hands: Hands) -> None:

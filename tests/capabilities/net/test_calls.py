@@ -12,8 +12,6 @@ from tests.support.bodies import Place
 from tests.support.services import SECRET, Web, error, fixed, output, service
 from tests.support.web import Reply, serving
 
-# -- answers ---------------------------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("body", "kind", "found", "how"),
@@ -87,9 +85,6 @@ async def test_a_status_from_400_on_is_a_failure_unless_it_is_accepted(tmp_path:
         assert "gone" in error(failed)["details"]["body"]
         fine = await rt.call("net.http.get", {"url": web.url(), "accept_status": [404]})
         assert output(fine)["body"] == {"why": "gone"}
-
-
-# -- what is sent ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,6 @@ async def code_of(
         return await refusal(http.send(wire(url, method), principal=ADA, bytes_max=bytes_max, follow=follow))
 
 
-# -- where it goes ---------------------------------------------------------------------------------------------------------
-
-
 async def test_the_connection_goes_to_the_address_that_was_checked(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,9 +157,6 @@ async def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyP
     assert [{"authorization", "cookie"} & asked.headers.keys() for asked in site.asked] == [set(), set()]
 
 
-# -- connections -----------------------------------------------------------------------------------------------------------
-
-
 async def test_questions_share_a_connection_and_changes_have_their_own() -> None:
     """A change on a connection that the service is about to close would leave nobody knowing."""
     ports: list[int] = []
@@ -235,9 +229,6 @@ async def test_a_request_that_is_given_up_closes_its_connection() -> None:
             assert await asyncio.to_thread(closed.wait, 30)
 
 
-# -- TLS -------------------------------------------------------------------------------------------------------------------
-
-
 async def test_a_certificate_has_to_be_of_the_host_in_time_and_of_a_known_authority(
     names: Names, tmp_path: Path
 ) -> None:
@@ -263,9 +254,6 @@ async def test_authorities_that_can_t_be_read_stop_every_request(tmp_path: Path)
     (tmp_path / "ca.pem").write_text("no certificate")
     for name in ("ca.pem", "missing.pem"):
         assert await code_of("http://127.0.0.1:9/", ca_bundle=tmp_path / name) == "CONFIG_INVALID"
-
-
-# -- redirects -------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_redirect_is_checked_like_the_first_address(names: Names) -> None:
@@ -327,9 +315,6 @@ async def test_encryption_is_not_left_on_the_way(tmp_path: Path) -> None:
         with serving(says(302, location=plain.url("/open")), tls=own.server) as site:
             assert await code_of(site.url(), ca_bundle=own.ca_file) == "HTTP_REDIRECT_REFUSED"
         assert plain.asked == []
-
-
-# -- limits ----------------------------------------------------------------------------------------------------------------
 
 
 async def test_an_answer_is_no_larger_than_it_may_be() -> None:

@@ -109,9 +109,6 @@ async def test_a_download_is_as_large_as_downloads_may_be(tmp_path: Path) -> Non
         assert not (web.files / "g").exists()
 
 
-# -- beside others -----------------------------------------------------------------------------------------------------------
-
-
 def download(name: str, url: str) -> dict[str, Any]:
     """A step that waits for no other and fetches to `f`."""
     inputs = {"url": url, "path": "f", "overwrite": True}

@@ -13,8 +13,6 @@ from tests.support.bodies import Place
 from tests.support.services import EVERYTHING, OFFSET, Web, error, fixed, offset_at, output, service
 from tests.support.web import Reply, talking
 
-# -- what became of the effect ---------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("status", "run", "step"),
@@ -94,9 +92,6 @@ async def test_an_answer_that_is_too_large_has_not_undone_the_effect(tmp_path: P
         told = output(await rt.call("net.http.put", {"url": web.url(), "body": 1}))
         assert (told["status"], told["body"], told["body_missing"]) == (200, None, "HTTP_BODY_TOO_LARGE")
         assert error(await rt.call("net.http.get", {"url": web.url()}))["code"] == "HTTP_BODY_TOO_LARGE"
-
-
-# -- taking it back --------------------------------------------------------------------------------------------------------
 
 
 async def test_the_compensating_request_takes_values_of_the_answer(tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ from tests.capabilities.notify.conftest import SECRET, Office, answering, ended,
 from tests.capabilities.notify.test_signature import verifies
 from tests.support.web import Asked, Reply, serving, talking
 
-# -- sending -----------------------------------------------------------------------------------------------------------------
-
 
 async def test_a_webhook_arrives_signed_and_its_end_is_told(office: Office) -> None:
     with serving(answering(204)) as site:
@@ -150,9 +148,6 @@ async def test_a_receiver_is_left_alone_as_long_as_it_asks(office: Office) -> No
             await outbox.put(office.delivery())
             found = await tried(office, 1)
     assert found.next_ms == office.clock.at_ms + 3_600_000
-
-
-# -- what keeps it from being sent -----------------------------------------------------------------------------------------
 
 
 async def test_nobody_there_is_no_trace_at_the_receiver(office: Office) -> None:

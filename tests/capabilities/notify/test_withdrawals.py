@@ -19,8 +19,6 @@ from assent.spec.events.kinds import AnyEvent
 from tests.capabilities.notify.conftest import ADA, WAIT_S, Office, answering, ended, ops, state_of, until
 from tests.support.web import Asked, Reply, serving
 
-# -- people and undo ---------------------------------------------------------------------------------------------------------
-
 
 async def test_what_was_not_sent_is_withdrawn_without_a_trace(office: Office) -> None:
     with serving(answering(200)) as site:
@@ -128,9 +126,6 @@ async def test_erasing_a_run_leaves_no_body_of_it(office: Office) -> None:
         ("cancelled", "PAYLOAD_ERASED", True),
         ("pending", None, False),
     ]
-
-
-# -- limits ------------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_full_outbox_takes_no_more(office: Office) -> None:

@@ -323,9 +323,6 @@ def test_doctor_names_the_secrets_that_a_trusted_plugin_may_have_by_value(
     assert "secret: bound" not in told
 
 
-# -- one's own -------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.usefixtures("unmeasured")
 def test_a_new_plugin_keeps_the_contract(terminal: Terminal, folder: Path) -> None:
     made = terminal("plugin", "new", "my-words", "--json").object
@@ -420,9 +417,6 @@ def test_what_sends_is_tried_when_somebody_says_so(terminal: Terminal, plugged: 
         kept = terminal("plugin", "test", "plugged", "--untrusted", "--in-process", "--send")
         assert (kept.code, bool(site.asked)) == (0, True), kept.out
         assert f": GET http://127.0.0.1:{port}" in kept.out
-
-
-# -- in a terminal ---------------------------------------------------------------------------------------------------------
 
 
 def typing_trust(plugged: Path, nursery: Nursery) -> pexpect.spawn[str]:

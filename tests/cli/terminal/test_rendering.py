@@ -29,9 +29,6 @@ def diff_text_of(data: dict[str, Json]) -> str:
     return diff_words(filled(answers.CapabilityDiff, data), PLAIN)
 
 
-# -- safety ------------------------------------------------------------------------------------------------------------
-
-
 @holds("terminal_safety")
 @given(st.text(), st.integers(min_value=1, max_value=80))
 def test_no_text_can_drive_the_terminal_or_break_a_line(text: str, width: int) -> None:
@@ -95,9 +92,6 @@ def test_columns_align_with_and_without_colour() -> None:
     ends = [visible(line[:-1]) for line in (head, *lines)]
     assert ends == [15, 15, 15], "2 + 2 + 9 + 2 columns stand before the last one"
     assert table([["a", "", "c"]], paint=PLAIN) == "a  c", "an empty column takes no room"
-
-
-# -- diffs and plans ---------------------------------------------------------------------------------------------------
 
 
 def test_a_long_diff_is_folded_unless_it_is_asked_for() -> None:
@@ -230,9 +224,6 @@ def test_approvers_are_told_in_words() -> None:
     )
 
 
-# -- events and the timeline -------------------------------------------------------------------------------------------
-
-
 def test_every_kind_of_event_has_its_words() -> None:
     """Also what is told of a step that only prepares, which no event says."""
     assert set(_WORDS) == {*EVENT_TYPES, "step.preparing"}
@@ -299,9 +290,6 @@ def test_a_restart_is_marked_in_the_bars() -> None:
 def test_a_run_nobody_drives_says_so() -> None:
     run = run_object("running", owner_alive=False, events=[leaf(0, "run.created")])
     assert "nobody drives it" in show_text(filled(answers.ShownRun, run), paint=PLAIN)
-
-
-# -- errors ------------------------------------------------------------------------------------------------------------
 
 
 def test_an_error_shows_the_line_it_is_about(tmp_path_factory: pytest.TempPathFactory) -> None:

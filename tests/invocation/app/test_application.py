@@ -43,9 +43,6 @@ def failing(call: Any, *arguments: Any) -> AssentError:
     return raised.value
 
 
-# -- order -------------------------------------------------------------------------------------------------------------
-
-
 @holds("module_registry")
 @given(PLANS, st.none() | st.integers(0, 6), st.randoms(use_true_random=False))
 def test_modules_start_by_priority_and_close_in_exact_reverse(
@@ -230,9 +227,6 @@ async def test_a_cancelled_start_is_rolled_back_and_stays_a_cancellation() -> No
     assert log == ["start First", "close First"]
 
 
-# -- shutdown ----------------------------------------------------------------------------------------------------------
-
-
 async def test_hanging_modules_do_not_keep_the_rest_from_being_closed() -> None:
     """Whether it waits for ever, ignores its cancellation or blocks a thread: each has a share of the one deadline."""
     app, log = application(limits=ModuleLimits(shutdown_s=0.6)), list[str]()
@@ -297,9 +291,6 @@ async def test_a_module_that_cancels_itself_has_failed() -> None:
         await app.start()
 
 
-# -- health ------------------------------------------------------------------------------------------------------------
-
-
 @given(st.lists(st.sampled_from([*HealthStatus]), max_size=5))
 def test_the_worst_part_decides(statuses: list[HealthStatus]) -> None:
     async def scenario() -> None:
@@ -346,9 +337,6 @@ async def test_a_check_that_hangs_fails_or_says_nothing_counts_as_failed() -> No
             "sound": {"status": "ok", "detail": ""},
         },
     }
-
-
-# -- configuration -----------------------------------------------------------------------------------------------------
 
 
 async def test_a_reload_is_checked_first_swapped_whole_and_told() -> None:

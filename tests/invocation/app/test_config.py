@@ -153,9 +153,6 @@ def test_another_type_or_a_missing_key_is_told_with_its_path(getter: str, key: s
         assert raised.value.hint == "did you mean `size`?"
 
 
-# -- shared state ------------------------------------------------------------------------------------------------------
-
-
 class Sharing(RuleBasedStateMachine):
     """Shared values against a plain dictionary of who owns what."""
 

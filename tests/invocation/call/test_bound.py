@@ -148,9 +148,6 @@ def test_how_a_step_can_be_undone_follows_from_both() -> None:
     assert BoundCapability(put_spec(compensation=named), Handler(nothing)).undo is Undo.COMPENSATION
 
 
-# -- fingerprints -----------------------------------------------------------------------------------------------------------
-
-
 def made(source: str, name: str = "execute") -> Any:
     """A function compiled from a text."""
     space: dict[str, Any] = {"functools": functools}

@@ -168,9 +168,6 @@ def test_the_difference_of_two_snapshots_makes_the_later_of_the_earlier(
     assert (patch == []) == (one == two)
 
 
-# -- what is not in it ------------------------------------------------------------------------------------------------------
-
-
 def test_what_json_can_not_say_exactly_is_named_and_left_out() -> None:
     context = call()
     for name, value in {
@@ -257,9 +254,6 @@ def test_it_tells_the_hook_and_what_is_open() -> None:
     assert document["tasks"] == {"part": "execute", "cleanups": 1, "is_over": False}
 
 
-# -- restoring --------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("other", "changed"),
     [({"description": "another"}, ["spec"]), ({"revision": "look/2"}, ["handler"])],
@@ -309,9 +303,6 @@ def test_a_call_without_a_capability_has_a_snapshot_and_is_restored_by_force_onl
     with pytest.raises(AssentError):
         restored(snapshot)
     assert restored(snapshot, force=True).output == {"kept": 1}
-
-
-# -- the document -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_snapshot_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,6 @@ from tests.support.declarations import CONTEXT, Answer, Order, Text, bound, call
 
 T = TypeVar("T")
 
-# -- signatures -------------------------------------------------------------------------------------------------------------
-
 
 def test_named_parameters_are_the_inputs() -> None:
     @read()
@@ -131,9 +129,6 @@ async def test_async_functions_stay_async() -> None:
     assert await look.function("b") == "bb"
 
 
-# -- parts ------------------------------------------------------------------------------------------------------------------
-
-
 def test_parts_name_only_what_they_need() -> None:
     @write()
     def put(context: LocalContext, key: str, text: str = "") -> None: ...
@@ -208,9 +203,6 @@ def test_a_prepare_that_keeps_nothing_may_give_nothing() -> None:
     put.prepare(lambda: None)
     put.compensate(lambda: None)
     assert called(put, "prepare", key="k") == Prepared()
-
-
-# -- derivation -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_read_is_reversible_and_idempotent() -> None:
@@ -298,9 +290,6 @@ def test_what_a_generic_class_left_open_is_what_its_object_says(keeps: Kept[Orde
     one = read()(keeps.execute)
     assert (one.handler.parameters, one.handler.returns) == (Order, Order)
     assert one.spec.parameters["title"] == one.spec.returns["title"] == "Order"
-
-
-# -- modules ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_module_is_its_own_capabilities_in_their_order() -> None:

@@ -153,9 +153,6 @@ def test_what_is_no_memory_is_refused(kept: Kept) -> None:
         keep(CallLife(), kept)
 
 
-# -- a worker that says anything -----------------------------------------------------------------------------------------
-
-
 class Mouth:
     """A child that is no process: three pipes, whose other ends are the test's."""
 

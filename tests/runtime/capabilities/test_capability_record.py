@@ -66,9 +66,6 @@ def refused(rt: Bench, one: CapabilitySpec) -> InputError:
     return caught.value
 
 
-# -- what goes on the record ----------------------------------------------------------------------------------------------
-
-
 async def test_what_comes_with_assent_is_one_entry(place: Place) -> None:
     """With the release, and each version with its fingerprint, as what it is called by; the rows are those of single entries."""
     async with place.open(box=False) as rt:
@@ -103,9 +100,6 @@ async def test_spec_of_what_others_wrote_is_kept_beside_the_entry(place: Place) 
         assert CapabilitySpec.from_json(msgspec.json.decode(body)) == ONE
         (row,) = list(rows_at_once(journal_of(rt), "capability_specs"))
         assert row == {"capability": ID, "version": "1.0.0", "spec": event.spec}
-
-
-# -- what is known of a version that is gone ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -268,9 +262,6 @@ async def test_what_is_said_of_a_version_that_is_refused_is_said_of_no_other(
             rt.register(other, echo, transformers=[Transformer(older="0.1.0", newer="0.2.0")], **said)
         assert caught.value.code == "TRANSFORMER_INVALID"
         assert refused(rt, other).code == code
-
-
-# -- what the record may lack ---------------------------------------------------------------------------------------------
 
 
 class Kept:

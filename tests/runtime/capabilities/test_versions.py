@@ -93,9 +93,6 @@ def status(rt: Bench, version: str) -> VersionStatus:
     return next(entry for entry in rt.versions.history(ID) if entry.entry.version == version)
 
 
-# -- the record ----------------------------------------------------------------------------------------------------------
-
-
 async def test_a_version_is_recorded_once_before_the_first_run_that_could_use_it(place: Place) -> None:
     """Nothing is written by opening, reading or a second run; all new versions are one batch, before the run."""
     async with opened(place, "1.0.0", "1.1.0") as rt:
@@ -233,8 +230,6 @@ async def test_what_comes_with_assent_may_change_under_its_version(place: Place)
         assert (changed.replaces, changed.spec) == (spec("1.0.0").fingerprint, None)
 
 
-# -- what a run uses -----------------------------------------------------------------------------------------------------
-
 WAITS = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "sys.noop"}))
 
 
@@ -306,9 +301,6 @@ async def test_a_reference_that_meant_an_older_version_because_a_recorded_one_wa
         assert await said(rt, ID) == "2.0.0"
         ended = await rt.approve(waiting.run_id)
         assert ended.steps[1].version == "1.0.0"
-
-
-# -- labels --------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_label_moves_and_goes(place: Place) -> None:
@@ -399,9 +391,6 @@ async def test_a_change_whose_asker_gives_up_is_known_before_the_next_one_is_num
             rt.registry.revision - 1,
             rt.registry.revision - 2,
         ]
-
-
-# -- retiring ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_version_is_retired_only_when_nothing_needs_it(place: Place) -> None:

@@ -248,9 +248,6 @@ async def test_an_owner_reads_the_words_of_a_call_too(place: Place) -> None:
     assert place.workspace.joinpath("deep/7").read_text() == "5"
 
 
-# -- taken twice ---------------------------------------------------------------------------------------------------------
-
-
 async def test_a_request_that_is_taken_twice_is_one_run_also_by_another_owner(place: Place) -> None:
     """Whoever performs it again gives what the run has come to, and lets it go on where it was interrupted."""
     place.policy = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "box.put_high"}))

@@ -64,9 +64,6 @@ def refused(call: Callable[[], object]) -> AssentError:
     return raised.value
 
 
-# -- workspace and precedence ------------------------------------------------------------------------------------------
-
-
 def test_without_configuration_the_current_folder_is_the_workspace(resolve: Resolve, root: Path) -> None:
     settings = resolve()
     assert settings.workspace == root
@@ -218,9 +215,6 @@ def test_plugins_are_named_by_the_workspace_and_nowhere_else(
     (home / ".config" / "assent").mkdir(parents=True)
     (home / ".config" / "assent" / "config.toml").write_text('[plugins]\npaths = ["a"]\n')
     assert refused(resolve).code == "CONFIG_INVALID"
-
-
-# -- refusing ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -378,9 +372,6 @@ def test_a_key_is_located_behind_a_multi_line_text(root: Path) -> None:
     assert locate(text, ("absent",)) == (1, 1)
 
 
-# -- identity ----------------------------------------------------------------------------------------------------------
-
-
 def test_the_default_principal_is_the_account_itself(resolve: Resolve) -> None:
     settings = resolve()
     assert str(settings.principal) == OWN
@@ -454,9 +445,6 @@ def test_an_account_without_a_name_is_called_by_its_number() -> None:
     assert login_of(4_000_000_123) == "uid-4000000123"
 
 
-# -- the policy file ---------------------------------------------------------------------------------------------------
-
-
 def test_without_a_configured_policy_there_are_no_bytes(resolve: Resolve) -> None:
     assert resolve().policy_bytes() is None
 
@@ -482,9 +470,6 @@ def test_a_policy_that_is_no_plain_file_is_refused_without_waiting(resolve: Reso
     os.mkfifo(pipe, 0o600)
     assert refused(resolve(policy=pipe).policy_bytes).code == "POLICY_INVALID"
     assert refused(resolve(policy=root).policy_bytes).code == "POLICY_INVALID"
-
-
-# -- state and sockets -------------------------------------------------------------------------------------------------
 
 
 def test_the_state_is_private_and_ignores_itself(root: Path) -> None:

@@ -160,7 +160,10 @@ async def test_whoever_asks_the_owner_learns_how_it_is(place: Place) -> None:
         assert found is not None
         assert found.status == "failed"
         detail = "it could not be reloaded: every new step is denied"
-        assert found.parts == {"policy": answers.PartHealth(status="failed", detail=detail)}
+        assert found.parts == {
+            "policy": answers.PartHealth(status="failed", detail=detail),
+            "state": answers.PartHealth(status="ok", detail=""),
+        }
 
 
 @pytest.mark.parametrize(

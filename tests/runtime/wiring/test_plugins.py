@@ -139,9 +139,6 @@ async def test_the_lock_is_out_of_reach_of_every_capability(shop: Workshop) -> N
     assert (shop.folder / "assent-plugins.lock").read_bytes() == before
 
 
-# -- whole or not at all -------------------------------------------------------------------------------------------------
-
-
 def second(shop: Workshop, ident: str) -> None:
     """Another plugin, `other`, that has two capabilities, one of them of this id."""
     text = HONEST.replace("plugged._count", "other._count")
@@ -208,9 +205,6 @@ def test_a_capability_that_the_registry_refuses_takes_its_neighbours_along(shop:
     runtime.plugins.close()
 
 
-# -- unload, reload ------------------------------------------------------------------------------------------------------
-
-
 async def test_unloading_takes_the_capabilities_out(shop: Workshop) -> None:
     shop.trust()
     async with Runtime.open(shop.folder) as rt:
@@ -240,9 +234,6 @@ async def test_a_reload_that_fails_leaves_the_earlier_state(shop: Workshop) -> N
         shop.trust()
         assert refused(lambda: rt.plugins.reload("plugged")).code == "PLUGIN_FAILED"
         assert (await rt.call("plugged.count", {"text": "a b"})).steps[0].output == 2
-
-
-# -- health --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,6 @@ async def code_of(source: ConfiguredSecrets, name: str) -> str:
     return refused.value.code
 
 
-# -- environment ----------------------------------------------------------------------------------------------------------
-
-
 async def test_a_secret_is_an_environment_variable_unless_something_else_is_said(tmp_path: Path) -> None:
     found = provider(
         tmp_path,
@@ -84,9 +81,6 @@ async def test_two_names_of_one_variable_are_told_apart_by_a_refusal(tmp_path: P
         settings(tmp_path, '[secrets."mail/token"]\n[secrets.mail-token]\n')
     assert (refused.value.code, refused.value.path) == ("CONFIG_INVALID", f"{tmp_path / 'assent.toml'}:2")
     settings(tmp_path, '[secrets."mail/token"]\n[secrets.mail-token]\nfrom = "env:OTHER"\n')
-
-
-# -- configuration --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -143,9 +137,6 @@ def test_the_nearer_file_says_where_a_secret_is(tmp_path: Path) -> None:
     assert str(found["own"].source) == f"file:{tmp_path}/own"
 
 
-# -- grants ---------------------------------------------------------------------------------------------------------------
-
-
 async def test_a_secret_is_given_to_whom_the_configuration_names_and_sent_where_it_says() -> None:
     class Known:
         name = "known"
@@ -188,9 +179,6 @@ async def test_a_secret_is_given_to_whom_the_configuration_names_and_sent_where_
     ):
         assert await is_given("b", "net.http.get", host) is good, host
         assert await is_given("b", "plugin.call", host, granted=("b",)) is good, host
-
-
-# -- files ----------------------------------------------------------------------------------------------------------------
 
 
 def private(path: Path, data: bytes = VALUE.encode() + b"\n", mode: int = 0o600) -> Path:
@@ -254,9 +242,6 @@ def test_a_file_is_written_whole_for_its_owner_alone(tmp_path: Path) -> None:
     assert path.read_text() == VALUE + "2\n"
 
 
-# -- keychain -------------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def keychain(tmp_path: Path) -> Iterator[Any]:
     """The library's real interface, on a file."""
@@ -310,9 +295,6 @@ async def test_a_library_that_is_not_installed_is_named(
     assert extra in str(refused.value.hint)
 
 
-# -- rotation -------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["file", "keyring"])
 def test_a_rotated_secret_can_be_taken_back_until_it_is_confirmed(
     tmp_path: Path, kind: str, keychain: Any
@@ -352,9 +334,6 @@ def test_what_is_kept_elsewhere_is_not_written(tmp_path: Path) -> None:
             assert refused.value.code == "SECRET_NOT_WRITABLE"
             assert hint in str(refused.value.hint)
         assert not source.is_rotating(name)
-
-
-# -- vault ----------------------------------------------------------------------------------------------------------------
 
 
 class VaultHandler(BaseHTTPRequestHandler):

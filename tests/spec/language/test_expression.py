@@ -259,8 +259,6 @@ def test_loading_the_binding_does_not_load_its_shell() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-# -- properties --------------------------------------------------------------------------------------------------------
-
 _leaves = st.sampled_from(
     [
         "1",

@@ -77,9 +77,6 @@ def taking(kind: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-# -- keys that a type does not name ------------------------------------------------------------------------------------------
-
-
 def test_a_class_that_says_nothing_refuses_what_it_does_not_know() -> None:
     schema: Any = schema_of(Silent)
     assert schema["additionalProperties"] is False
@@ -119,9 +116,6 @@ def test_types_that_are_no_classes_have_schemas_too() -> None:
 @pytest.mark.parametrize("source", [5, type, lambda: None, list["Missing"]])  # type: ignore[name-defined]  # noqa: F821
 def test_what_has_no_schema_is_refused(source: Any) -> None:
     assert "no schema can be derived" in refusal(source).message
-
-
-# -- patterns ---------------------------------------------------------------------------------------------------------------
 
 
 class Slow(BaseModel):
@@ -188,8 +182,6 @@ def test_a_strangers_schema_is_checked_in_linear_time() -> None:
     validator = compile_schema({"pattern": "^(a+)+$"}, "the schema")
     assert not validator.is_valid("a" * 50_000 + "b")
 
-
-# -- generated types --------------------------------------------------------------------------------------------------------
 
 SCALARS = st.sampled_from(
     [

@@ -19,8 +19,6 @@ from assent.spec.workflow.definition import bind_inputs, check_capabilities
 from assent.spec.workflow.inputs import read_argument
 from tests.support.workflows import STEP, load, sequence
 
-# -- against a registry ------------------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def registry() -> CapabilityRegistry:
@@ -92,8 +90,6 @@ def test_raising_a_risk_and_values_known_only_later_are_allowed(registry: Capabi
     check_capabilities(spec, registry)
     assert spec.steps[0].risk_level is RiskLevel.CRITICAL
 
-
-# -- inputs ------------------------------------------------------------------------------------------------------------
 
 TYPED = (
     "inputs:\n  n: integer\n  s: {type: string, default: hello}\n  opt: {type: number, required: false}\n"

@@ -61,9 +61,6 @@ class Unpack(SpecModel):
     ] = RATIO_MAX
 
 
-# -- what they answer ---------------------------------------------------------------------------------------------------
-
-
 class Packed(SpecModel):
     """A packed archive: its size and SHA-256, and what went in; `changed` is false when it already held these bytes."""
 

@@ -157,9 +157,6 @@ def _check_end(blocks: _Blocks) -> None:
             raise ambiguous("there is something behind its end")
 
 
-# -- headers -----------------------------------------------------------------------------------------------------------------
-
-
 def _header(block: bytes, pax: dict[str, str]) -> _Header:
     _check_sum(block)
     magic = block[257:265]

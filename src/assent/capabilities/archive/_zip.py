@@ -189,9 +189,6 @@ def read_zip(source: IO[bytes], size: int, meter: Meter) -> Iterator[ArchiveEntr
         raise ambiguous("there are bytes before the directory at its end that belong to no entry")
 
 
-# -- the directory -----------------------------------------------------------------------------------------------------------
-
-
 def _records(source: IO[bytes], directory: Directory, meter: Meter) -> Iterator[_Record]:
     source.seek(directory.offset)
     left = directory.size
@@ -307,9 +304,6 @@ def _kind(name: str, system: int, attributes: int) -> tuple[int, bool]:
             f"the entry `{shown(name)}` is a folder by its name or by its attributes, not by both"
         )
     return (mode if system in _MADE_ON_UNIX else 0), is_folder
-
-
-# -- the entries -------------------------------------------------------------------------------------------------------------
 
 
 def _check_local(source: IO[bytes], record: _Record) -> int:

@@ -54,9 +54,6 @@ class Format:
     write: Callable[[Json], str]
 
 
-# -- JSON -------------------------------------------------------------------------------------------------------------------
-
-
 def read_json(text: str, source: str) -> Loaded:
     """Strict JSON (RFC 7493). `NoEffectError` DATA_INVALID."""
     try:
@@ -83,9 +80,6 @@ def read_json(text: str, source: str) -> Loaded:
 def write_json(value: Json) -> str:
     """One line."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-# -- YAML -------------------------------------------------------------------------------------------------------------------
 
 
 def read_yaml(text: str, source: str) -> Loaded:
@@ -134,9 +128,6 @@ def write_yaml(value: Json, *, sort_keys: bool = False) -> str:
             width=10_000,
         )
     )
-
-
-# -- TOML -------------------------------------------------------------------------------------------------------------------
 
 
 def read_toml(text: str, source: str) -> Loaded:

@@ -171,8 +171,6 @@ class ValidateCsv(CsvPlace):
     json_schema: JsonSchema
 
 
-# -- what they answer ---------------------------------------------------------------------------------------------------
-
 Count = Annotated[int, Field(ge=0)]
 
 

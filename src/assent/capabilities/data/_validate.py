@@ -94,9 +94,6 @@ def _path(path: Json) -> tuple[str | int, ...]:
     return tuple(part if isinstance(part, int) else str(part) for part in path)
 
 
-# -- what it costs ------------------------------------------------------------------------------------------------------------
-
-
 def _characters(value: Json) -> list[int]:
     """How many characters there are on each level: of its texts, and of the keys of its objects, which patterns read as well.
 

@@ -126,9 +126,6 @@ class Work:
         return checked(self._load(context, parameters), parameters.json_schema)
 
 
-# -- CSV ----------------------------------------------------------------------------------------------------------------------
-
-
 def parse_csv(context: LocalContext, parameters: shapes.CsvPlace) -> shapes.Rows:
     """The records of a text."""
     return _rows(*_text(context, parameters), parameters)

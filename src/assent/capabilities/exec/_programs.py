@@ -121,8 +121,6 @@ class Programs:
             own=self._environ,
         )
 
-    # -- running --------------------------------------------------------------------------------------------------------------
-
     @asynccontextmanager
     async def run(self, context: LocalContext, command: Command, *, may_act: bool) -> AsyncIterator[Ran]:
         """Run a program whose writes nobody wants; what came out of it is there until the block is left.
@@ -215,8 +213,6 @@ class Programs:
         except AssentError as error:
             raise _without_effect(error) from error
         return self._sandbox
-
-    # -- capturing ------------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def captured(

@@ -68,8 +68,6 @@ class RunCaptured(SpecModel):
     ignore: Patterns = Field(default_factory=list)
 
 
-# -- what they answer ---------------------------------------------------------------------------------------------------
-
 Count = Annotated[int, Field(ge=0)]
 
 

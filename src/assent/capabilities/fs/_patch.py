@@ -188,9 +188,6 @@ class PatchEffect(FileEffect[Patch, Patched]):
         return "".join(f"hunk found {offset:+d} lines away, at line {line}\n" for line, offset in offsets)
 
 
-# -- reading the diff -------------------------------------------------------------------------------------------------------
-
-
 def _edits(parameters: Patch) -> list[_Edit]:
     """The files of the diff with their places. DIFF_INVALID when two of them are about one path."""
     base = place(parameters.path)
@@ -258,9 +255,6 @@ def _invalid(diff: FileDiff, message: str, hint: str | None = None) -> NoEffectE
     return NoEffectError("DIFF_INVALID", message, path=f"diff:{diff.place}", hint=hint)
 
 
-# -- the files ----------------------------------------------------------------------------------------------------------------
-
-
 def _before(files: Files, edit: _Edit) -> tuple[bytes, int]:
     """The content that the hunks apply to, and its permission bits; empty for a file that is new."""
     is_elsewhere = edit.destination is not None and edit.destination != edit.source
@@ -324,9 +318,6 @@ def _file(content: bytes, mode: int) -> PathState:
 
 def _expected(content: bytes, mode: int) -> Expected:
     return Expected.of(_file(content, mode), hashed=True)
-
-
-# -- telling ------------------------------------------------------------------------------------------------------------------
 
 
 def _misfit(line: int, path: str, message: str) -> dict[str, Json]:

@@ -193,8 +193,6 @@ def place(path: str) -> str:
     return normal(path)
 
 
-# -- what they answer ---------------------------------------------------------------------------------------------------
-
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Kind = Literal["file", "directory", "symlink", "other"]

@@ -122,8 +122,6 @@ class _Reader:
             )
         return found
 
-    # -- one file ---------------------------------------------------------------------------------------------------------
-
     def _git(self, header: bytes) -> FileDiff:
         entry = FileDiff(self._at + 1)
         self._at += 1
@@ -264,8 +262,6 @@ class _Reader:
             )
         return mode
 
-    # -- hunks --------------------------------------------------------------------------------------------------------------
-
     def _read_hunks(self, entry: FileDiff) -> None:
         while self._at < len(self._lines) and self._lines[self._at].startswith(b"@@"):
             header = _HUNK.match(self._plain())
@@ -325,8 +321,6 @@ class _Reader:
             new[-1] = new[-1].removesuffix(b"\n")
         self._at += 1
 
-    # -- lines ----------------------------------------------------------------------------------------------------------------
-
     def _plain(self) -> bytes:
         """The present line, as a header: a diff that was sent with CRLF has a CR that belongs to nothing."""
         return self._lines[self._at].removesuffix(b"\r")
@@ -372,9 +366,6 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 def _fault(line: int, message: str, hint: str | None) -> NoEffectError:
     return NoEffectError("DIFF_INVALID", message, path=f"diff:{line}", hint=hint)
-
-
-# -- applying -----------------------------------------------------------------------------------------------------------------
 
 
 class Misfit(msgspec.Struct, frozen=True):

@@ -28,8 +28,6 @@ class Hand:
         self._git = change.git
         self._change = change
 
-    # -- what a kill leaves -------------------------------------------------------------------------------------------
-
     def has_leftovers(self) -> bool:
         """Whether a lock or a temporary name of this call stands, which nobody will take away but this call."""
         if any(self._is_own(path) for path in self._locks()):
@@ -97,8 +95,6 @@ class Hand:
 
     def _coming(self) -> frozenset[str]:
         return frozenset(edit.name for edit in self._change.edits if edit.moves and edit.old is None)
-
-    # -- the change ---------------------------------------------------------------------------------------------------
 
     def make(self, refused: Callable[[], AssentError]) -> None:
         """Make the change from whatever part of it stands already. `refused` is raised when somebody else came between."""
@@ -188,8 +184,6 @@ class Hand:
             if not is_said:
                 self._make_folders(path)
                 self._files.write(path, [content], key=self._key)
-
-    # -- folders ------------------------------------------------------------------------------------------------------
 
     def _make_folders(self, path: str) -> None:
         parts = path.removeprefix(f"{self._git}/").split("/")[:-1]

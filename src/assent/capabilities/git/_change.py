@@ -139,8 +139,6 @@ class GitChange:
             details={"expected": expected, "found": seen},
         )
 
-    # -- the journaled form -------------------------------------------------------------------------------------------
-
     def to_prepared(self, blobs: BlobStore) -> Prepared:
         """What is journaled before the effect."""
         kept: list[str] = []

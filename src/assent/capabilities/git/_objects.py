@@ -137,8 +137,6 @@ def _loose(repository: Repository, name: str) -> tuple[int, bytes] | None:
         return None
 
 
-# -- trees that share their parts ---------------------------------------------------------------------------------------
-
 # Ten small ones, each of them ten times in the next, stand for ten thousand million files.
 
 # Whoever compares such a tree with an index or another tree goes through each of these files. So they are counted before, each

@@ -80,8 +80,6 @@ class Refs:
             elif entry is not None and not name.endswith(".lock"):
                 found.append(f"{folder}/{name}")
 
-    # -- questions ----------------------------------------------------------------------------------------------------
-
     @property
     def branch(self) -> str | None:
         """The full name of the branch that `HEAD` is on, born or not; None when it is detached."""

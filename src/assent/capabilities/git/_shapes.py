@@ -70,8 +70,6 @@ class Branch(SpecModel):
     force: Annotated[bool, Field(description="delete also what the current branch does not hold")] = False
 
 
-# -- what they answer ---------------------------------------------------------------------------------------------------
-
 Id = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 
 

@@ -124,8 +124,6 @@ class Http:
         if client is not None:
             await client.aclose()
 
-    # -- checking -----------------------------------------------------------------------------------------------------
-
     async def check(self, target: Target, method: str, principal: str) -> list[Address]:
         """The addresses that a request may be sent to, in the order they are to be tried.
 
@@ -157,8 +155,6 @@ class Http:
                 was_sent=False,
             )
         return found
-
-    # -- sending ------------------------------------------------------------------------------------------------------
 
     async def send(
         self,
@@ -330,8 +326,6 @@ class Http:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
         return self._client
-
-    # -- receiving ----------------------------------------------------------------------------------------------------
 
     def _headers(self, answer: httpx2.Response) -> tuple[tuple[str, str], ...]:
         raw = answer.headers.raw

@@ -49,8 +49,6 @@ _MARK: Final = "mark"
 class DownloadEffect(FileEffect[Download, Downloaded]):
     """A file that comes from elsewhere."""
 
-    # -- what the machinery of file effects asks ------------------------------------------------------------------------
-
     def plan(self, context: LocalContext, parameters: Download, *, keeps: bool) -> Change:
         path, files = place(parameters.path), context.world.files
         _, new_dirs, folder = room_for_file(
@@ -90,8 +88,6 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
         return msgspec.structs.replace(
             change, targets=(msgspec.structs.replace(target, after=Expected.of(found, hashed=True)),)
         )
-
-    # -- the parts that differ ------------------------------------------------------------------------------------------
 
     async def fetch_prepared(self, context: LocalContext, parameters: Download) -> Prepared:
         """Check where it comes from and keep what stands where it goes."""
@@ -252,8 +248,6 @@ def _put_in_place(context: LocalContext, change: Change, *, is_same: bool) -> No
             files.temporary(target.path, key=context.key), target.path, replace=bool(target.old.nodes)
         )
 
-
-# -- from the loop into a file ------------------------------------------------------------------------------------------
 
 # Pieces come in where the network is, and are written in a thread, with room for few between them.
 

@@ -55,8 +55,6 @@ class Sending(Generic[S]):
     def __init__(self, method: str) -> None:
         self._method = method
 
-    # -- before the effect ----------------------------------------------------------------------------------------------
-
     def preview(self, context: LocalContext, parameters: S) -> Preview:
         """The request, and the one that would offset it, as text; nobody is asked."""
         draft = self._draft(context, parameters)
@@ -110,8 +108,6 @@ class Sending(Generic[S]):
         limits = context.app.get(Http).limits
         return read_file(context, parameters.body, limits.request_bytes)[1]
 
-    # -- the effect -----------------------------------------------------------------------------------------------------
-
     async def execute(self, context: LocalContext, parameters: S) -> Answer:
         """Send the request. What its failures say about the effect stands above."""
         http = context.app.get(Http)
@@ -154,8 +150,6 @@ class Sending(Generic[S]):
                 path="body",
                 hint="look at it, then run the step again",
             )
-
-    # -- afterwards -----------------------------------------------------------------------------------------------------
 
     async def reconcile(self, context: LocalContext, parameters: S) -> Reconciliation:
         """Ask the service where `status` says how; else nobody knows, but a key that is honoured lets it be repeated."""

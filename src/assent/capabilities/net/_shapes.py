@@ -127,8 +127,6 @@ class Download(SpecModel):
     overwrite: Annotated[bool, Field(description="replace a file that stands there already")] = False
 
 
-# -- what they answer ---------------------------------------------------------------------------------------------------
-
 AnsweredAs = Literal["none", "json", "text", "base64", "blob"]
 Count = Annotated[int, Field(ge=0)]
 

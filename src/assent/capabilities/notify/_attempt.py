@@ -183,8 +183,6 @@ def ended(delivery: Delivery) -> DeliveryEnded:
     )
 
 
-# -- when it is tried again ---------------------------------------------------------------------------------------------
-
 # The schedule of Standard Webhooks 1.0.0, and what the receiver asks for.
 
 _MINUTE_MS: Final = 60_000
@@ -237,8 +235,6 @@ def asked_ms(retry_after: str, now_ms: int) -> int:
     except (ValueError, TypeError, OverflowError):
         return 0
 
-
-# -- the signature ------------------------------------------------------------------------------------------------------
 
 # HMAC-SHA256 over `ID.TIMESTAMP.BODY`, as Standard Webhooks 1.0.0 says ("Signature scheme").
 

@@ -114,8 +114,6 @@ class DeliveryFiles:
         self.home: Final = home
         self._ended = home / "ended"
 
-    # -- reading ------------------------------------------------------------------------------------------------------
-
     def find(self, delivery: str) -> Delivery | None:
         """The delivery of this id; None when there is none, or none any more."""
         # INVARIANT: it is looked for first where it comes from, so that one that moves meanwhile is found in its new place.
@@ -142,8 +140,6 @@ class DeliveryFiles:
         """Every delivery that is kept, the oldest first."""
         found = {one.id: one for one in (*_all(self.home), *_all(self._ended))}
         return sorted(found.values(), key=lambda one: (one.queued_ms, one.id))
-
-    # -- changing -----------------------------------------------------------------------------------------------------
 
     def write(self, delivery: Delivery) -> None:
         """Let the outbox hold this; whatever it held under the same id is replaced."""

@@ -95,8 +95,6 @@ class Outbox:
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
 
-    # -- life ---------------------------------------------------------------------------------------------------------
-
     def equip(self, post: Post) -> None:
         """Deliver, from now on, what is queued. What an earlier owner left has to be taken up as well."""
         self._post = post
@@ -140,8 +138,6 @@ class Outbox:
     def is_open(self) -> bool:
         """Deliveries are made."""
         return self._post is not None
-
-    # -- what calls ask -----------------------------------------------------------------------------------------------
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of that name. `NoEffectError` ENDPOINT_UNKNOWN."""
@@ -244,8 +240,6 @@ class Outbox:
             if latest is not None and latest.body is not None:
                 async with self._turn:
                     await self._whole(_in_thread(partial(self.files.drop_body, latest)))
-
-    # -- delivering ---------------------------------------------------------------------------------------------------
 
     def _kick(self) -> None:
         if self._post is None or not self._pending:

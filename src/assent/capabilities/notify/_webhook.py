@@ -161,9 +161,6 @@ async def compensate(context: LocalContext, parameters: Notify) -> None:
     await outbox.put(offset)
 
 
-# -- what they share ----------------------------------------------------------------------------------------------------
-
-
 def _id(context: LocalContext, purpose: str) -> str:
     """The id of a call's delivery: the same for every attempt at the call, and for nothing else."""
     digest = hashlib.sha256(f"{context.key}\0notify\0{purpose}".encode()).hexdigest()

@@ -127,9 +127,6 @@ def _weight(value: Any, budget: Budget) -> int:
     return 20
 
 
-# -- filters ----------------------------------------------------------------------------------------------------------------
-
-
 def _texts(how: Callable[[str], str]) -> Callable[..., str]:
     def apply(budget: Budget, value: Any) -> str:
         text = _text(value)

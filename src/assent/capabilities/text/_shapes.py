@@ -69,8 +69,6 @@ class Template(SpecModel):
     )
 
 
-# -- what they answer ---------------------------------------------------------------------------------------------------
-
 Count = Annotated[int, Field(ge=0)]
 Place = Annotated[int, Field(ge=1)]
 

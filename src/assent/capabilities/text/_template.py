@@ -173,8 +173,6 @@ class _Renderer:
         self._escapes = parameters.escape
         self._budget = budget
 
-    # -- statements -------------------------------------------------------------------------------------------------------
-
     def statements(self, body: list[Any], names: _Names) -> None:
         """Carry out statements one after the other."""
         for node in body:
@@ -258,8 +256,6 @@ class _Renderer:
             self._fail("only a list, a mapping or a text can be looped over", line)
         self._budget.spend_text(len(value), line)
         return value
-
-    # -- values -------------------------------------------------------------------------------------------------------------
 
     def value(self, node: Any, names: _Names) -> Any:
         """What an expression comes to."""
@@ -384,8 +380,6 @@ class _Renderer:
             return any(same(item, one, self._budget) for one in holder)
         raise Failure("`in` needs a list, a mapping or a text")
 
-    # -- numbers --------------------------------------------------------------------------------------------------------------
-
     def _of_add(self, node: nodes.Add, names: _Names) -> Any:
         left, right = self.value(node.left, names), self.value(node.right, names)
         if isinstance(left, str) and isinstance(right, str):
@@ -406,8 +400,6 @@ class _Renderer:
             return self._budget.number(how(left, right))
         except ZeroDivisionError:
             raise Failure("nothing can be divided by zero") from None
-
-    # -- filters and tests ------------------------------------------------------------------------------------------------------
 
     def _of_filter(self, node: nodes.Filter, names: _Names) -> Any:
         if node.node is None:

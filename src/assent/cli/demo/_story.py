@@ -66,8 +66,6 @@ class Story:
         root, size = self._folder.root, size_text(self._folder.bytes_used())
         return f"{words} The folder stays, with its ledger ({size}; `rm -r {root}`):\n{again}\n  assent show {self._run_id}"
 
-    # -- the scenes ----------------------------------------------------------------------------------------------------
-
     def _set_the_scene(self) -> None:
         stage, folder = self._stage, self._folder
         stage.say(
@@ -163,8 +161,6 @@ class Story:
         output = stage.run(line, expect=6, fold=Fold(2))
         stage.check(f"entry {seq}:" in output, f"verification does not name entry {seq}")
         self.facts["proved_entry"] = seq
-
-    # -- what the scenes share -----------------------------------------------------------------------------------------
 
     def _waiting(self, output: str) -> str:
         """The run that a command left waiting; the digest of what it asks is kept for the approval."""

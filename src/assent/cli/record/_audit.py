@@ -178,7 +178,7 @@ def verify_text(report: answers.Verified, *, paint: Paint) -> str:
                 else f"between entries {seq} and {last}"
             )
             lines.append(f"  {place + ': ' if place else ''}{safe(fault.message)}   [{fault.code}]")
-        lines.append(f"  before that: {size} as recorded")
+        lines.append(f"  entries as recorded, from the first on: {size}")
     kept = report.kept_size
     facts = [
         ("origin", report.origin),

@@ -118,9 +118,6 @@ def pending(door: Door, run_id: str | None = None) -> list[service.answers.Appro
         return []
 
 
-# -- asking ------------------------------------------------------------------------------------------------------------
-
-
 def _ask_next(
     door: Door, result: service.answers.Run, answered: set[str]
 ) -> service.requests.Driving[service.answers.Run] | None:
@@ -157,9 +154,6 @@ def _note_refusal(door: Door, error: AssentError) -> None:
     from assent.cli.terminal._error_text import error_text
 
     door.out.note(error_text(error, paint=door.out.paint(stderr=True)))
-
-
-# -- waiting -----------------------------------------------------------------------------------------------------------
 
 
 def _follow(door: Door, run_id: str, wait_ms: int) -> service.answers.Run:

@@ -38,9 +38,6 @@ def output_text(output: Json) -> str:
     return _value(output)
 
 
-# -- what is told of anything ------------------------------------------------------------------------------------------
-
-
 def _fields(output: Object) -> str:
     if len(output) == 1 and not (output.keys() - _ALONE):
         return _value(next(iter(output.values())))
@@ -101,9 +98,6 @@ def _size(output: Object, key: str = "size") -> str:
 
 def _more(output: Object) -> str:
     return ", and more" if output.get("truncated") else ""
-
-
-# -- what is told of one kind ------------------------------------------------------------------------------------------
 
 
 def _file(output: Object) -> str:

@@ -166,8 +166,6 @@ class RunActor:
         """Anything of a step is under way, or about to be; of a run that has ended, preparations that are being stopped."""
         return bool(self._busy or self._launches or self._preparing.tasks)
 
-    # -- from outside -----------------------------------------------------------------------------------------------------
-
     def begin(self, created: ev.RunCreated, inputs: Json) -> ev.RunCreated:
         """The first event of a new run, with its payloads bound; it becomes durable with whatever follows at once."""
         event = replace(
@@ -339,8 +337,6 @@ class RunActor:
         """
         self._effects.let_go()
 
-    # -- the loop ---------------------------------------------------------------------------------------------------------
-
     async def _run(self) -> None:
         """Drive the run; when an admission comes to wait, this task is its own from then on, and another drives the run."""
         INSIDE.set(True)
@@ -443,8 +439,6 @@ class RunActor:
         step = getattr(event, "step", None)
         if step is not None:
             self._touched[step] = None
-
-    # -- what can be done now ---------------------------------------------------------------------------------------------
 
     async def _move(self) -> None:
         """Decide everything that can be decided now, make it durable, then have the effects begin."""
@@ -633,8 +627,6 @@ class RunActor:
                 self._forward.give_back(key)
         return moved
 
-    # -- admissions -------------------------------------------------------------------------------------------------------
-
     def _admit(self, key: StepKey) -> bool:
         """Let a step begin; true when anything came of it. `AdmissionWaitsError` when what comes of it has to be waited for.
 
@@ -757,8 +749,6 @@ class RunActor:
         self._forward.give_back(key)
         self._settling.give_back(key)
         self._inbox.put((report, None))
-
-    # -- durability -------------------------------------------------------------------------------------------------------
 
     async def _flush(self) -> None:
         if self._ahead is not None:

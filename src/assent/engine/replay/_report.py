@@ -132,9 +132,6 @@ def _by_step(recording: Recording) -> dict[StepKey, list[ev.AnyEvent]]:
     return found
 
 
-# -- decisions ----------------------------------------------------------------------------------------------------------
-
-
 def _decisions(recording: Recording, replayed: Recording) -> Iterator[Difference]:
     before, after = _answers(recording), _answers(replayed)
     for step in dict.fromkeys((*before, *after)):
@@ -161,9 +158,6 @@ def _answer(decision: str, rule: str) -> dict[str, Json]:
     return {"decision": decision, "rule": rule}
 
 
-# -- outputs ------------------------------------------------------------------------------------------------------------
-
-
 def _outputs(
     recording: Recording, before: RunRecord, replayed: Recording, after: RunRecord
 ) -> Iterator[Difference]:
@@ -178,9 +172,6 @@ def _outputs(
         was, now = recording.value(before.outputs), replayed.value(after.outputs)
         if not alike(was, now):
             yield Difference("output", None, was, now, diff(was, now))
-
-
-# -- events -------------------------------------------------------------------------------------------------------------
 
 
 def _events(

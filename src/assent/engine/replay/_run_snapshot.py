@@ -144,9 +144,6 @@ def _reason(error: Exception) -> str:
     return error.message if isinstance(error, AssentError) else str(error)[:200]
 
 
-# -- hiding -------------------------------------------------------------------------------------------------------------
-
-
 class _Hiding:
     """Finds the secrets of one run by the schemas of what it called, and hides them wherever they stand."""
 

@@ -75,8 +75,6 @@ class Script:
         self.is_rehearsing = False
         self.assumed: dict[StepKey, None] = {}
 
-    # -- the order --------------------------------------------------------------------------------------------------------
-
     @property
     def expected(self) -> ev.AnyEvent | None:
         """The next recorded event that has not come; None when all have, or when the run went another way."""
@@ -134,8 +132,6 @@ class Script:
             if event.step in steps:
                 self._seen[index] = True
                 yield event
-
-    # -- the answers --------------------------------------------------------------------------------------------------------
 
     def execute(self, key: StepKey) -> object:
         """What the effect gave, or raises what it raised."""
@@ -220,9 +216,6 @@ def _given(replies: deque[Reply], key: StepKey) -> object:
     if reply.error is not None:
         raise reply.error
     return reply if reply.refused is not None else reply.value
-
-
-# -- reading the answers off the events ---------------------------------------------------------------------------------
 
 
 def _answers_of(recording: Recording) -> Iterator[tuple[StepKey, _Answers]]:

@@ -70,8 +70,6 @@ class Modules:
         self._before_close: list[Callable[[], Any]] = []
         self._is_closed = False
 
-    # -- registering and finding ----------------------------------------------------------------------------------------------
-
     def register(self, module: Module, instance: object | None) -> None:
         """Add a module; `MODULE_REGISTERED`, `MODULE_INVALID`, `RUNTIME_CLOSED`."""
         if self._is_closed:
@@ -140,8 +138,6 @@ class Modules:
         raise InputError(
             "MODULE_UNKNOWN", f"there is no module `{name}`", hint=did_you_mean(name, known, otherwise=listed)
         ) from None
-
-    # -- lives ----------------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start what has not been started, highest priority first, in the order of registration where it is equal.
@@ -242,8 +238,6 @@ class Modules:
             for module in closing:
                 self._live.pop(module.kind, None)
         return failures
-
-    # -- health ---------------------------------------------------------------------------------------------------------------
 
     async def health(self, others: dict[str, Callable[[], Any]]) -> dict[str, Health]:
         """How each module is, and what `others` say, by name; all are asked at once."""

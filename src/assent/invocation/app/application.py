@@ -56,8 +56,6 @@ class GlobalContext:
         # The look-up itself, not a method around it: handlers ask for modules in their inner loops.
         self.get = self._modules.get
 
-    # -- modules --------------------------------------------------------------------------------------------------------------
-
     @overload
     def register(
         self,
@@ -132,8 +130,6 @@ class GlobalContext:
         """
         await self._modules.close(self._limits.shutdown_s if deadline_s is None else deadline_s)
 
-    # -- health ---------------------------------------------------------------------------------------------------------------
-
     def add_health_check(self, name: str, check: Callable[[], Health | Awaitable[Health]]) -> None:
         """Ask something that is no module too. `InputError` MODULE_REGISTERED for a name that is taken."""
         if name in self._health_checks:
@@ -147,8 +143,6 @@ class GlobalContext:
         """
         parts = await self._modules.health(self._health_checks)
         return ApplicationHealth(worst(parts.values()), parts)
-
-    # -- configuration --------------------------------------------------------------------------------------------------------
 
     @property
     def config(self) -> Config:

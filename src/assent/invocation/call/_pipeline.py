@@ -113,8 +113,6 @@ class Pipeline:
             secrets=self._secrets,
         )
 
-    # -- received -------------------------------------------------------------------------------------------------------------
-
     def receive(
         self,
         bound: BoundCapability,
@@ -178,8 +176,6 @@ class Pipeline:
                 self._teller.tell(call, call.subject, Stage.RETRY)
         return call
 
-    # -- validated ------------------------------------------------------------------------------------------------------------
-
     def validate(self, call: Invocation, inputs: Mapping[str, Json]) -> None:
         """Check the inputs; afterwards the call has its parameters. INVALID_INPUT lists every fault and ends the call.
 
@@ -208,8 +204,6 @@ class Pipeline:
         if call.life.phase is _RECEIVED:
             enter(call, _VALIDATED)
 
-    # -- authorized -----------------------------------------------------------------------------------------------------------
-
     def authorize(self, call: Invocation, question: PolicyContext) -> Decision:
         """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`."""
         heard = self.lifecycle.is_heard
@@ -237,8 +231,6 @@ class Pipeline:
             waits = self._ask_hooks(call, chain.before, HookedCall(call.context, call.inputs))
             if waits is not None:
                 await waits
-
-    # -- prepared and executed ------------------------------------------------------------------------------------------------
 
     async def prepare(
         self, call: Invocation, *, timeout_s: float | None, may_look: bool = True
@@ -319,8 +311,6 @@ class Pipeline:
             self._teller.tell(call, _VALIDATION, _END, name="output", started_us=started)
         return output
 
-    # -- the ends -------------------------------------------------------------------------------------------------------------
-
     async def succeed(self, call: Invocation, output: Json = None) -> None:
         """The effect is done and its output is good. Nothing that still runs can change that."""
         enter(call, _SUCCEEDED)
@@ -354,8 +344,6 @@ class Pipeline:
     async def abandon(self, call: Invocation) -> None:
         """A call that was prepared is not going to be executed: the run stopped."""
         await self.fail(call, asyncio.CancelledError())
-
-    # -- beside the way -------------------------------------------------------------------------------------------------------
 
     async def preview(
         self, call: Invocation, world: World, *, timeout_s: float | None, flags: Collection[str] = ()
@@ -444,8 +432,6 @@ class Pipeline:
     def is_alive(self, key: str) -> bool:
         """A thread of a call with this idempotency key has not ended, in spite of its limit and the grace after it."""
         return self._invoker.is_alive(key)
-
-    # -- inside ---------------------------------------------------------------------------------------------------------------
 
     def _chain(self, call: Invocation) -> Chain | None:
         """The call's hooks, or None. Remembered for each capability until a global hook comes or goes."""

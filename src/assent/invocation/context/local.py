@@ -311,8 +311,6 @@ class LocalContext:
         self._life = life if life is not None else CallLife()
         self._around = around
 
-    # -- where it stands ----------------------------------------------------------------------------------------------------
-
     @property
     def blobs(self) -> BlobStore:
         """Where pre-images are kept. `NoEffectError` SECRET_EXPOSED for bytes with a secret that was handed out."""
@@ -435,8 +433,6 @@ class LocalContext:
         """
         return self._around.unexposed(chunks, what, path)
 
-    # -- what it remembers --------------------------------------------------------------------------------------------------
-
     @property
     def state(self) -> CallState:
         """Private values of this call."""
@@ -466,8 +462,6 @@ class LocalContext:
         from assent.invocation.context._call_snapshot import snapshot_call
 
         return snapshot_call(self, self._life)
-
-    # -- telling ------------------------------------------------------------------------------------------------------------
 
     @property
     def logger(self) -> LoggerAdapter[Any]:
@@ -500,8 +494,6 @@ class LocalContext:
         step's name: so many in a second, each cut, with secrets hidden. It is kept nowhere.
         """
         self._around.progress(self, done, total, message)
-
-    # -- being told ---------------------------------------------------------------------------------------------------------
 
     def on_cleanup(self, callback: Callable[[], Any]) -> None:
         """Have `callback` run when the call ends, however it ends: the last one first, each once, all of them."""

@@ -109,9 +109,6 @@ def _check_reasons(claims: Claims, attached: Mapping[str, DeclaredPart], faults:
             faults.add(place, f"`without` gives no reason for the missing `{kind}`")
 
 
-# -- types ---------------------------------------------------------------------------------------------------------------
-
-
 def _takes(claims: Claims, execute: DeclaredPart, own: Signature | None, faults: DeclarationFaults) -> _End:
     """The model of the inputs, or the schema that stands in its place."""
     if own is None or claims.parameters is not None:
@@ -195,9 +192,6 @@ def _field_names(own: Signature) -> dict[str, str]:
 def _first_line(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0]
     return f"{text[:1].lower()}{text[1:]}"
-
-
-# -- the spec ------------------------------------------------------------------------------------------------------------
 
 
 def _spec(

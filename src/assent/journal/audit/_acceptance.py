@@ -1,12 +1,13 @@
 """A person takes the end of a ledger as it is, although nothing vouches for it: from then on it is vouched for, and in doubt.
 
 The entries stay, byte for byte. What vouches for them is made anew, with an entry that says who took them and one for each run of
-theirs (`run.doubted`), after which the engine's fold believes none of them; all projections are folded again. One transaction.
+theirs (`run.doubted`), after which the engine's fold believes none of them, and one for each label that they moved, which gives
+it back to the version before; all projections are folded again. One transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,10 @@ from assent.journal.tree._note import Signer
 from assent.spec.events.kinds import (
     LEAF_VERSION,
     LEDGER_STREAM,
+    AnyEvent,
+    CapabilityLabelled,
+    CapabilityUnlabelled,
+    Leaf,
     LedgerCreated,
     LedgerRecovered,
     PayloadErased,
@@ -71,7 +76,8 @@ def accept_tail(
         entries = reader.entries(start, -1)
         draft = Draft(tail)
         doubted = _take(draft, tail, entries)
-        draft.add(_batch(None, 0, at_ms, TailAccepted(start=start, size=start + len(entries), **who)))
+        accepted = TailAccepted(start=start, size=start + len(entries), **who)
+        draft.add(_batch(None, 0, at_ms, accepted, *_labels_as_before(leaves_at_once(reader), start, who)))
         for run, first in doubted.items():
             draft.add(_batch(run, draft.next_n[run], at_ms, RunDoubted(start=first)))
         _fold_again(draft, reader, tables, projector)
@@ -89,8 +95,8 @@ def accept_tail(
         connection.close()
 
 
-def _batch(run: RunId | None, n: int, at_ms: int, event: TailAccepted | RunDoubted) -> Batch:
-    return Batch(run=run, expected_n=n, at_ms=at_ms, events=(event,))
+def _batch(run: RunId | None, n: int, at_ms: int, *events: AnyEvent) -> Batch:
+    return Batch(run=run, expected_n=n, at_ms=at_ms, events=events)
 
 
 def _proven_part(
@@ -165,6 +171,24 @@ def _take(draft: Draft, tail: Tail, entries: Sequence[Entry]) -> dict[RunId, int
             doubted.setdefault(leaf.run, expected)
         draft.take_stored(entry)
     return doubted
+
+
+def _labels_as_before(leaves: Iterable[Leaf], start: int, who: Who) -> list[AnyEvent]:
+    """What gives each label that was moved since entry `start` back to the version that it named before."""
+    before: dict[tuple[str, str], str | None] = {}
+    after: dict[tuple[str, str], str | None] = {}
+    for leaf in leaves:
+        event = leaf.event
+        if isinstance(event, CapabilityLabelled | CapabilityUnlabelled):
+            named = before if leaf.seq < start else after
+            named[event.capability, event.label] = getattr(event, "version", None)
+    return [
+        CapabilityUnlabelled(capability=capability, label=label, **who)
+        if (version := before.get((capability, label))) is None
+        else CapabilityLabelled(capability=capability, label=label, version=version, **who)
+        for (capability, label), named in after.items()
+        if named != before.get((capability, label))
+    ]
 
 
 def _fold_again(draft: Draft, reader: SqliteReader, tables: Tables, projector: Projector) -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from assent.journal.tree._checkpoint import Checkpoint
     from assent.journal.tree._trust import TrustPolicy
 
-# -- the log ------------------------------------------------------------------------------------------------------------
-
 
 class LogLine(msgspec.Struct, frozen=True):
     """One entry with what its own leaf leaves unsaid: who acted, and on which capability."""
@@ -109,9 +107,6 @@ def _capabilities(line: LogLine) -> Iterator[str]:
 def _text(event: object, name: str) -> str | None:
     value = getattr(event, name, None)
     return value if isinstance(value, str) else None
-
-
-# -- proofs -------------------------------------------------------------------------------------------------------------
 
 
 class ProvenEntry(msgspec.Struct, frozen=True):

@@ -207,9 +207,6 @@ def _write_bytes(path: Path, parts: Iterator[bytes] | list[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-# -- reading an export --------------------------------------------------------------------------------------------------
-
-
 class ExportRecord:
     """The raw content of an export. It has no columns, no head of its own and no projections."""
 

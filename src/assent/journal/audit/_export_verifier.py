@@ -130,9 +130,6 @@ def lines(path: Path) -> Iterator[bytes]:
             yield line[:-1]
 
 
-# -- the tree (RFC 9162, section 2.1) -----------------------------------------------------------------------------------
-
-
 def grown(peaks: list[bytes], size: int, node: bytes) -> list[bytes]:
     """The roots of the full subtrees after one more leaf: one per set bit of the size, the largest first."""
     while size & 1:
@@ -150,9 +147,6 @@ def root_of(peaks: list[bytes]) -> bytes:
     for peak in reversed(peaks[:-1]):
         node = sha256(b"\x01" + peak + node).digest()
     return node
-
-
-# -- checkpoints (C2SP signed-note and tlog-checkpoint) ------------------------------------------------------------------
 
 
 def open_checkpoint(note: str, vkey: str) -> tuple[int, bytes]:
@@ -177,8 +171,6 @@ def open_checkpoint(note: str, vkey: str) -> tuple[int, bytes]:
             return int(size), b64decode(root, validate=True)
     raise MismatchError("a checkpoint is not signed with this key")
 
-
-# -- Ed25519 (RFC 8032, section 5.1) -------------------------------------------------------------------------------------
 
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493

@@ -110,8 +110,6 @@ class ContentsCheck:
         if known is None or (seq is not None and (known.seq is None or seq < known.seq)):
             self.faults[code] = Fault(code, message, seq)
 
-    # -- payloads ------------------------------------------------------------------------------------------------------
-
     def _follow(self, read: int | None) -> None:
         """Check the stored payloads of the leaves before `read`; None: all that are left."""
         assert self._stored is not None
@@ -210,8 +208,6 @@ class ContentsCheck:
                 )
         if self._refs and self.is_whole:
             self._add("BLOB_REF_FOREIGN", "a blob is kept for a payload that does not exist")
-
-    # -- projections ---------------------------------------------------------------------------------------------------
 
     def _compare(self, record: Record, projector: Projector, tables: Tables, leaves: Iterator[Leaf]) -> None:
         """Fold run after run, each when its last entry has come by, and hold it against its rows: no more is kept in memory."""

@@ -127,8 +127,6 @@ class RecordCheck:
         if self.fault is None:
             self._finish(record)
 
-    # -- leaves --------------------------------------------------------------------------------------------------------
-
     def _take(self, chunk: Chunk) -> None:
         start = self.frontier.size
         leaves = decode_leaves(chunk.leaves)
@@ -200,8 +198,6 @@ class RecordCheck:
         if found == (n if self._is_numbered else None):
             return None
         return Fault("ENTRY_INVALID", f"entry {seq} is filed under another run or number than its own", seq)
-
-    # -- tree and checkpoints ------------------------------------------------------------------------------------------
 
     def _grow(self, hashes: list[bytes]) -> None:
         """Append to the tree, stopping at each size that a checkpoint speaks of."""
@@ -412,14 +408,9 @@ def _columns_fit(chunk: Chunk, start: int, leaves: list[StoredLeaf], hashes: lis
     return (
         columns.seqs == tuple(range(start, start + len(leaves)))
         and columns.hashes == tuple(hashes)
-        and columns.runs == tuple([_run_of(leaf) for leaf in leaves])
+        and columns.runs == tuple([None if leaf.stream == LEDGER_STREAM else leaf.stream for leaf in leaves])
         and columns.ns == tuple([leaf.n for leaf in leaves])
     )
-
-
-def _run_of(leaf: StoredLeaf) -> str | None:
-    stream = leaf.stream
-    return None if stream == LEDGER_STREAM else stream
 
 
 def _leaf_by_leaf(chunk: Chunk, start: int) -> tuple[list[StoredLeaf], list[bytes], Fault | None]:
@@ -455,7 +446,8 @@ def _leaf_by_leaf(chunk: Chunk, start: int) -> tuple[list[StoredLeaf], list[byte
         leaf = decoded[0]
         # An event of no run does not say its number in format 1; that one is looked at where streams are followed.
         n = columns.ns[index] if columns is not None and leaf.n is None else leaf.n
-        if columns is not None and (columns.runs[index], columns.ns[index]) != (_run_of(leaf), n):
+        run = None if leaf.stream == LEDGER_STREAM else leaf.stream
+        if columns is not None and (columns.runs[index], columns.ns[index]) != (run, n):
             return (
                 leaves,
                 hashes,

@@ -258,8 +258,6 @@ class Line:
         """In a forked child: close the descriptor. The connection goes on as the parent's."""
         self._connection.close()
 
-    # -- reading -------------------------------------------------------------------------------------------------------------
-
     async def talk(self) -> None:
         """Read what the client says until it has gone, or says nonsense."""
         try:
@@ -316,8 +314,6 @@ class Line:
             self._frames.feed(part)
         return found
 
-    # -- writing -------------------------------------------------------------------------------------------------------------
-
     def write(
         self, frame: bytes, told: Callable[[bool], None] | None = None, *, is_news: bool = False
     ) -> None:
@@ -370,8 +366,6 @@ class Line:
         self.write(frame)
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=_LAST_WORD_S_MAX)
-
-    # -- from the home loop --------------------------------------------------------------------------------------------------
 
     def take(self, ask: Ask, asked: Asked) -> Future[bool]:
         """Take a request now: whether its client will know, and has not given up."""

@@ -120,8 +120,6 @@ class Link:
             if isinstance(message, Item):
                 yield message.item
 
-    # -- inside --------------------------------------------------------------------------------------------------------------
-
     async def _conversation(self, request: Request, mail: _Mail) -> AsyncIterator[FromOwner]:
         """What the owner says about a request, to its answer."""
         self._mail[request.id] = mail

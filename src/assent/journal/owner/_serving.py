@@ -107,8 +107,6 @@ class Server:
         self._is_listening = False
         self._lines.disown()
 
-    # -- a request, on the home loop -----------------------------------------------------------------------------------------
-
     def offer(self, ask: Ask, line: Line) -> None:
         """A request has come. Nothing of it is begun yet."""
         if not self._is_listening:

@@ -62,8 +62,6 @@ class MemoryJournal:
         """The log's name in its checkpoints."""
         return self._tail.origin
 
-    # -- writing -------------------------------------------------------------------------------------------------------
-
     async def append(self, batch: Batch) -> Head:
         """Take a batch, all or nothing; refused as by `SqliteJournal.append`."""
         self._refuse_if_closed()
@@ -101,8 +99,6 @@ class MemoryJournal:
             self._is_closed = True
             self._settle(Draft(self._tail), seal=True)
             self._followers.close()
-
-    # -- reading -------------------------------------------------------------------------------------------------------
 
     @property
     def keys(self) -> Mapping[str, int]:
@@ -156,8 +152,6 @@ class MemoryJournal:
     def newest_checkpoint(self) -> tuple[int, str] | None:
         """Size and signed note of the largest checkpoint; None when nothing was signed."""
         return self._checkpoints[-1] if self._checkpoints else None
-
-    # -- inside --------------------------------------------------------------------------------------------------------
 
     def _commit(self, batch: Batch) -> Head:
         draft = Draft(self._tail)

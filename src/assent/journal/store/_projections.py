@@ -100,9 +100,6 @@ class Folding:
             yield leaf
 
 
-# -- in a file ----------------------------------------------------------------------------------------------------------
-
-
 def applied_areas(connection: apsw.Connection) -> dict[str, list[tuple[int, str, str]]]:
     """The migrations of areas that made tables of this file, by area."""
     if int(connection.pragma("user_version")) < AREAS_SINCE:

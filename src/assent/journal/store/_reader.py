@@ -114,8 +114,6 @@ class SqliteReader:
         """How many of the first columns of each projection are its key."""
         return self._tables.keys
 
-    # -- the port ------------------------------------------------------------------------------------------------------
-
     async def head(self) -> Head:
         """Where the ledger stands."""
         return self._head()
@@ -158,8 +156,6 @@ class SqliteReader:
             if not has_table(self._connection, table, self._tables):
                 return []
         return [dict(zip(chosen.columns, row, strict=True)) for row in self.select(*chosen.sql())]
-
-    # -- what only a file has --------------------------------------------------------------------------------------------
 
     def run_leaves(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
         """The same as `events`, for who reads on a thread of its own."""

@@ -142,8 +142,6 @@ class SqliteJournal:
         """The log's name in its checkpoints."""
         return self._tail.origin
 
-    # -- writing -------------------------------------------------------------------------------------------------------
-
     async def append(self, batch: Batch) -> Head:
         """Make a batch durable: events, payloads and rows, all or nothing. Durable when it returns.
 
@@ -184,8 +182,6 @@ class SqliteJournal:
         # Before the writer's connection: the last one to close is the one that empties the log.
         self._reader.close()
         await self._writer.stop(self._close)
-
-    # -- reading -------------------------------------------------------------------------------------------------------
 
     @property
     def keys(self) -> Mapping[str, int]:
@@ -246,10 +242,11 @@ class SqliteJournal:
         """The reader that serves the methods above, with what verification and export need besides."""
         return self._reader
 
-    # -- on the writer's thread, or before it was started --------------------------------------------------------------
-
     def _count_events(self, run: RunId | None) -> int:
-        """How many events a run has by its newest entry, which is proven; where the file knows none, it is a new run."""
+        """How many events a run has by its newest entry, which is proven; where the file knows none, it is a new run.
+
+        On the writer's thread, or before it was started, as what follows.
+        """
         count = self._store.count_events(run)
         if count:
             newest = self._tail.heads.newest(run or LEDGER_STREAM)

@@ -204,8 +204,6 @@ class LedgerStore:
         with translated():
             self._connection.close()
 
-    # -- inside a transaction ------------------------------------------------------------------------------------------
-
     def _insert(self, draft: Draft) -> None:
         execute = self._connection.execute
         self._insert_many("INSERT INTO events", draft.entries)

@@ -284,9 +284,6 @@ def _binding(bound: dict[str, int], commitment: Commitment) -> int:
     return seq
 
 
-# -- the restricted profile, at the door -------------------------------------------------------------------------------
-
-
 def _integers(event_type: type[Event], *, in_lists: bool) -> tuple[str, ...]:
     lists = fields_naming(event_type, "tuple")
     return tuple(name for name in fields_naming(event_type, "int") if (name in lists) is in_lists)

@@ -118,8 +118,6 @@ class Writer:
         self._inbox.put(_Job(work, _Waiter(loop, future), is_last))
         return await future
 
-    # -- on the thread, or before it was started -----------------------------------------------------------------------
-
     def commit(self, draft: Draft, *, seal: bool = False, erased: Sequence[Commitment] = ()) -> Head:
         """Finish the draft, make it durable and let it be the tail; delete the payloads `erased` with it.
 

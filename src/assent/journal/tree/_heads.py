@@ -58,7 +58,10 @@ class HeadList(NamedTuple):
     @property
     def digest(self) -> bytes:
         """What the commit that completes the part vouches for."""
-        return sha256(b"\x02" + self.size.to_bytes(8, "big") + self.before + self.streams).digest()
+        # Signed, so that a size below zero, which nobody wrote, is a wrong digest like any other.
+        return sha256(
+            b"\x02" + self.size.to_bytes(8, "big", signed=True) + self.before + self.streams
+        ).digest()
 
 
 class Heads:

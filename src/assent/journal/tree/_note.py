@@ -15,12 +15,16 @@ import binascii
 import re
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from assent.errors import InputError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 NOTE_BYTES_MAX: Final = 1_000_000
 SIGNATURES_MAX: Final = 100
@@ -111,9 +115,6 @@ class Note(msgspec.Struct, frozen=True):
     unverified: tuple[Signature, ...]
 
 
-# -- keys --------------------------------------------------------------------------------------------------------------
-
-
 def key_id(name: str, public_key: bytes) -> bytes:
     """The 4-byte id of a key; `public_key` begins with its type byte."""
     return sha256(name.encode() + b"\n" + public_key).digest()[:4]
@@ -180,20 +181,24 @@ class Ed25519Verifier(msgspec.Struct, frozen=True):
         return ed25519_verifies(self.public_key, signature, text.encode())
 
 
+@lru_cache(maxsize=16)
+def _loaded(public_key: bytes) -> Ed25519PublicKey:
+    """The key as OpenSSL keeps it; a ledger has thousands of signatures by few keys. `ValueError` for what is no point."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    return Ed25519PublicKey.from_public_bytes(public_key)
+
+
 def ed25519_verifies(public_key: bytes, signature: bytes, message: bytes) -> bool:
     """Whether an Ed25519 signature is good (RFC 8032 §5.1.7); false as well for a public key that is no point."""
     # Imported late: loading OpenSSL costs 15 ms, and most commands sign and verify nothing.
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+        _loaded(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-# -- notes -------------------------------------------------------------------------------------------------------------
 
 
 def sign_note(text: str, *signers: Signer) -> str:

@@ -111,9 +111,6 @@ def _text(value: object) -> str | None:
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
 
 
-# -- shapes ------------------------------------------------------------------------------------------------------------
-
-
 def _shape(
     spec: CapabilitySpec, name: str, shape: Shape | None, schema: dict[str, Json]
 ) -> Iterator[Difference]:
@@ -218,9 +215,6 @@ def _kind_of(value: Json) -> str:
             return "object"
 
 
-# -- hooks -------------------------------------------------------------------------------------------------------------
-
-
 def _hooks(manifest: Manifest, hooks: Iterable[tuple[str | None, Hook]]) -> Iterator[Difference]:
     read = {
         (one.capability, one.id, one.kind, one.timeout, one.retries)
@@ -233,9 +227,6 @@ def _hooks(manifest: Manifest, hooks: Iterable[tuple[str | None, Hook]]) -> Iter
         text = f"{kind}, {timeout} s, {retries} retries"
         path = f"hook {ident or '?'} of {owner or 'every call'}"
         yield _differs(path, text if key in read else None, text if key in real else None)
-
-
-# -- what a plugin registers --------------------------------------------------------------------------------------------
 
 
 def require_agreement(

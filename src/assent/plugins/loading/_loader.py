@@ -115,8 +115,6 @@ class PluginLoader:
         """
         return host.load(self.check(name, sources))
 
-    # -- trust ---------------------------------------------------------------------------------------------------------------
-
     def trust(self, candidate: Candidate, *, native: bool, trusted_by: str, in_process: bool = False) -> None:
         """Write into the lock that exactly these bytes are trusted; PLUGIN_OVERREACHES, PLUGIN_NATIVE, PLUGIN_INVALID."""
         candidate.require_trustworthy(native=native)
@@ -130,8 +128,6 @@ class PluginLoader:
             return False
         lock.without(name).save()
         return True
-
-    # -- looking -------------------------------------------------------------------------------------------------------------
 
     def list(self) -> list[PluginStatus]:
         """Every plugin that was found or is trusted, by name, as it stands; nothing is imported."""

@@ -141,9 +141,6 @@ def _called_decorator(names: Names, call: Called) -> Found:
     return one
 
 
-# -- parts and hooks ---------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Attachment:
     """One use of `owner.attribute`, as a decorator or as a call. `given` is the full name of the function that is attached."""
@@ -241,9 +238,6 @@ def _hook(names: Names, one: _Attachment) -> Hook:
         unknown=tuple(sorted(name.removesuffix("_s") for name in unknown)),
         at=f"{names.facts.path}:{line}",
     )
-
-
-# -- registration ------------------------------------------------------------------------------------------------------
 
 
 def _register(names: Names, found: list[Found]) -> None:

@@ -196,9 +196,6 @@ _DESCRIBE: Final[Mapping[Form, Callable[[_Sheet, Arguments, str], None]]] = {
 }
 
 
-# -- parameters and results --------------------------------------------------------------------------------------------
-
-
 def _shapes(one: Found, given: Arguments, sheet: _Sheet) -> tuple[Shape | None, Shape | None]:
     takes, gives = given.node("parameters", None), given.node("returns", None)
     if one.form == "decorator":

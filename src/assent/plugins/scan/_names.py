@@ -137,8 +137,6 @@ class Names:
         key = (AT_IMPORT, name)
         return self.defines(name) or key in self._imports or key in self.facts.bindings or bool(self._stars)
 
-    # -- names and chains ----------------------------------------------------------------------------------------------
-
     def of_chain(self, chain: str, scope: str) -> Meanings:
         """The real names of `a.b.c` as read in a scope; empty when it is no import, no own definition and no builtin."""
         key = (scope, chain)
@@ -204,8 +202,6 @@ class Names:
         if not found and f"{facts.module}.{name}" in self.package.modules:
             return [f"{facts.module}.{name}"]
         return found
-
-    # -- expressions ---------------------------------------------------------------------------------------------------
 
     def of(self, node: ast.expr, scope: str) -> Meanings:
         """The real names that an expression can stand for."""

@@ -103,8 +103,6 @@ class Uses:
         kind = use_kind(name)
         return None if kind is None or self._names.package.is_own(name) else kind
 
-    # -- references ----------------------------------------------------------------------------------------------------
-
     def _reference(
         self, written: str, meanings: Iterable[str], scope: str, line: int, *, is_called: bool = False
     ) -> None:
@@ -171,8 +169,6 @@ class Uses:
                 # Only a module's or a class's attribute is everybody's; that of an object is its owner's affair.
                 if any(one.target in (owner, name) or one.module == owner for one in self._facts.imports):
                     self._add(UseKind.PATCH, name, None, scope, line)
-
-    # -- calls ---------------------------------------------------------------------------------------------------------
 
     def _call(self, call: Called) -> None:
         node, scope, names = call.node, call.scope, self._names
@@ -285,8 +281,6 @@ class Uses:
                 return _short(value.split()[0]) if value.split() else None
             return _short(value) if kind in (UseKind.FILES, UseKind.ENVIRONMENT) else None
         return None
-
-    # -- the rest ------------------------------------------------------------------------------------------------------
 
     def _secret(self, name: str | None, scope: str, line: int) -> None:
         self.secrets.setdefault(

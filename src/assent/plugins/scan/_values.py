@@ -229,8 +229,6 @@ class _Evaluation:
             return left**right if isinstance(op, ast.Pow) else left << right
         return _ARITHMETIC[type(op)](left, right)
 
-    # -- names ---------------------------------------------------------------------------------------------------------
-
     def _name(self, names: Names, name: str, scope: str, depth: int) -> object:
         facts = names.facts
         where = scope if (scope, name) in facts.bindings else AT_IMPORT
@@ -294,8 +292,6 @@ class _Evaluation:
             is_text = any("enum.StrEnum" in module.of(base, AT_IMPORT) for base in node.bases)
             return member.lower() if is_text else UNKNOWN
         return self.value(module, bound[0], f".{owner}.", depth)
-
-    # -- calls and items -----------------------------------------------------------------------------------------------
 
     def _call(self, names: Names, node: ast.Call, scope: str, depth: int) -> object:
         if isinstance(node.func, ast.Attribute) and node.func.attr in _TEXT_METHODS:
@@ -367,9 +363,6 @@ def _within(value: object) -> object:
 
 
 ENUMS_OF_OURS: Final = frozenset({"OperationType", "RiskLevel"})
-
-
-# -- the arguments of a call --------------------------------------------------------------------------------------------
 
 
 class Arguments:

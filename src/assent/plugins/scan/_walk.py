@@ -132,8 +132,6 @@ class _Walk:
                     elif isinstance(value, ast.AST):
                         stack.append(value)
 
-    # -- expressions ---------------------------------------------------------------------------------------------------
-
     def name(self, node: ast.Name) -> None:
         if type(node.ctx) is ast.Load:
             self._facts.names.setdefault((self._scope, node.id), node.lineno)
@@ -190,8 +188,6 @@ class _Walk:
         scope = self._scope or f"{self._prefix}<lambda>"
         self._parameters(node.args, scope)
         self._later.append((scope, "", [node.body]))
-
-    # -- statements ----------------------------------------------------------------------------------------------------
 
     def expression(self, node: ast.Expr) -> None:
         # A text that stands alone is a docstring or a comment.

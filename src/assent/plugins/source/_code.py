@@ -153,8 +153,6 @@ def _refusal(place: str, error: OSError) -> str:
     return f"`{place}` can't be read: {os.strerror(error.errno or 0).lower()}"
 
 
-# -- the modules that the files are -------------------------------------------------------------------------------------
-
 _SOURCE: Final = ".py"
 
 

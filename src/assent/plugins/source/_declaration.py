@@ -49,9 +49,6 @@ _SCRIPT: Final = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# 
 Table: TypeAlias = Mapping[str, object]
 
 
-# -- values ------------------------------------------------------------------------------------------------------------
-
-
 def _text(value: object) -> str:
     if not isinstance(value, str) or "\0" in value or len(value) > TEXT_LENGTH_MAX:
         raise ValueError(f"must be text of at most {TEXT_LENGTH_MAX} characters")
@@ -125,9 +122,6 @@ _KEYS: Final[Mapping[str, Callable[[object], str | tuple[str, ...]]]] = {
     "entry": _matching(_ENTRY, "a module, like `acme_tickets` or `acme_tickets:capabilities`"),
     "policy": _list(_text),
 }
-
-
-# -- documents ---------------------------------------------------------------------------------------------------------
 
 
 def declared(
@@ -278,9 +272,6 @@ def script_metadata(data: bytes) -> tuple[str, int] | None:
     lines = found["content"].splitlines()
     content = "\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
     return content, source.count("\n", 0, found.start("content")) + 1
-
-
-# -- what the package's own metadata says ------------------------------------------------------------------------------
 
 
 def _of_project(path: str, data: bytes) -> dict[str, object]:

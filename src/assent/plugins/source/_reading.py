@@ -146,9 +146,6 @@ def _bytes(path: Path, limit: int) -> bytes:
     return data
 
 
-# -- as it was found ----------------------------------------------------------------------------------------------------
-
-
 def read_candidate(source: PluginSource, *, assent: str) -> Candidate:
     """The plugin as it stands now; nothing of it is imported. `assent` is the version of Assent that it would run with.
 
@@ -174,8 +171,6 @@ def _installed(source: PluginSource, code: PluginCode) -> PluginText:
     declaration = declared(declaring, name=source.name, metadata=source.metadata)
     return PluginText(SourceKind.WHEEL, code.files, declaration)
 
-
-# -- manifests that were made already ---------------------------------------------------------------------------------------
 
 MANIFESTS_MAX: Final = 128
 """Manifests that one cache keeps; the one that was not asked for the longest goes first."""

@@ -104,9 +104,6 @@ def _add(
     )
 
 
-# -- paths ---------------------------------------------------------------------------------------------------------------
-
-
 def sources_at(workspace: Path, path: str) -> list[PluginSource]:
     """The plugins at a path: a file `NAME.py`, a package, or a project whose `pyproject.toml` names its entry points.
 
@@ -188,9 +185,6 @@ def _top_at(folder: Path, top: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-# -- entry points ----------------------------------------------------------------------------------------------------------
-
-
 def _entry_points() -> dict[str, list[installed.EntryPoint]]:
     found: dict[str, list[installed.EntryPoint]] = {}
     for entry in installed.entry_points(group=GROUP):
@@ -269,9 +263,6 @@ def _linked(file: Path, distribution: str) -> set[Path]:
 def _is_code(place: Path) -> bool:
     names = (".py", *EXTENSION_SUFFIXES)
     return place.name.endswith(names) or (place / "__init__.py").is_file()
-
-
-# -- what a plugin may be called -------------------------------------------------------------------------------------------
 
 
 def _named(name: str, origin: str) -> str:

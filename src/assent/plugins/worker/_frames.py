@@ -73,9 +73,6 @@ class Kept(Struct, array_like=True, frozen=True):
     state: bytes = b""
 
 
-# -- to the worker -----------------------------------------------------------------------------------------------------
-
-
 class Hello(Struct, tag="hello", array_like=True, frozen=True):
     """The first word."""
 
@@ -170,9 +167,6 @@ class End(Struct, tag="end", array_like=True, frozen=True):
 
 
 ToWorker: TypeAlias = Hello | File | Load | Begin | Stop | Answer | Turned | End
-
-
-# -- from the worker ---------------------------------------------------------------------------------------------------
 
 
 class Ready(Struct, tag="ready", array_like=True, frozen=True):
@@ -270,8 +264,6 @@ class Log(Struct, tag="log", array_like=True, frozen=True):
 
 FromWorker: TypeAlias = Ready | Loaded | Refused | Done | Failed | Ask | Progress | Log
 
-
-# -- the pipe ----------------------------------------------------------------------------------------------------------
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _to_worker: Final = msgspec.msgpack.Decoder(ToWorker).decode

@@ -118,8 +118,6 @@ class WorkerHost:
         self._slot_of: dict[int, tuple[LoadedPlugin, Slot]] = {}
         self._numbers = count(1)
 
-    # -- the port ------------------------------------------------------------------------------------------------------------
-
     def load(self, plugin: CheckedPlugin) -> LoadedPlugin:
         """See `PluginHost.load`.
 
@@ -178,8 +176,6 @@ class WorkerHost:
     def remember(self) -> None:
         """Keep what plugins bring in the state directory, which may have been made meanwhile."""
         self._known.write()
-
-    # -- on the loop ---------------------------------------------------------------------------------------------------------
 
     def _submit(self, work: Any) -> Future[Any]:  # `Any`: a coroutine and what it gives
         return self._loop.submit(work)

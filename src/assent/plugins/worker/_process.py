@@ -123,8 +123,6 @@ class WorkerProcess:
         self._loop.add_reader(child.stderr, self._printed_more)
         self._is_reading = True
 
-    # -- the beginning -------------------------------------------------------------------------------------------------------
-
     async def greet(self) -> None:
         """Wait until the worker is ready. PLUGIN_WORKER_DIED, PLUGIN_MISBEHAVED, and what kept its process from beginning."""
         ready = await self._expect(wire.Hello(wire.PROTOCOL, LOGGER.getEffectiveLevel()))
@@ -164,8 +162,6 @@ class WorkerProcess:
             raise _anew(self._failure) from None
         finally:
             self._expected = None
-
-    # -- requests ------------------------------------------------------------------------------------------------------------
 
     @property
     def is_alive(self) -> bool:
@@ -246,8 +242,6 @@ class WorkerProcess:
         if self._calls.pop(call, None) is not None:
             self._send(wire.End(call))
 
-    # -- the end -------------------------------------------------------------------------------------------------------------
-
     async def end(self, failure: AssentError | None = None) -> None:
         """End the process; what is under way there fails with `failure`. When this returns nothing of it changes anything."""
         self._fail(failure or self._died("it was ended"))
@@ -311,8 +305,6 @@ class WorkerProcess:
         LOGGER.warning("%s", failure.message)
         self._fail(failure)
         return failure
-
-    # -- reading -------------------------------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
         try:
@@ -443,8 +435,6 @@ class WorkerProcess:
         self._printed += data
         del self._printed[:-PRINTED_MAX]
         LOGGER.debug("plugin %s printed: %s", self.name, data[:PRINTED_MAX].decode(errors="replace"))
-
-    # -- writing -------------------------------------------------------------------------------------------------------------
 
     def _send(self, message: wire.ToWorker) -> None:
         if self._failure is not None:

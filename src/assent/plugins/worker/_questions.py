@@ -118,8 +118,6 @@ class RemoteCall:
             hint="a thread that outlives its call cleans up after itself",
         )
 
-    # -- what is under way ---------------------------------------------------------------------------------------------------
-
     def enter(self, n: int, part: str) -> None:
         """A part, a hook or a callback of the call begins."""
         may_change = part == "preview" or (
@@ -184,8 +182,6 @@ class RemoteCall:
     def _life(self) -> CallLife:
         return life_of(self.context)
 
-    # -- being told ----------------------------------------------------------------------------------------------------------
-
     def tell(self, message: wire.Progress | wire.Log) -> None:
         """Tell whoever listens; a call that talks too much is not listened to any more."""
         self.told += 1
@@ -196,8 +192,6 @@ class RemoteCall:
             self.context.logger.log(message.level, "%s%s", message.message, trace)
         elif math.isfinite(message.done) and (message.total is None or math.isfinite(message.total)):
             self.context.progress(message.done, message.total, message.message)
-
-    # -- being asked ---------------------------------------------------------------------------------------------------------
 
     def answer(self, op: str, args: list[Any], register: Register) -> object:
         """The answer to a question; raises what the world, or the call, answers with. `BrokenFrameError` for what is none.
@@ -226,8 +220,6 @@ class RemoteCall:
         if self.callbacks > CALLBACKS_MAX or kind not in {"cleanup", "timeout", "error", "phase"}:
             raise wire.BrokenFrameError("a call asks to be called back too often, or for what nobody tells")
         register(kind, number)
-
-    # -- worlds and files ----------------------------------------------------------------------------------------------------
 
     def _world(self, number: int) -> World:
         try:
@@ -294,8 +286,6 @@ class RemoteCall:
                 )
         finally:
             opened.close()
-
-    # -- bytes, blobs --------------------------------------------------------------------------------------------------------
 
     def _open(self, opened: Opened) -> int:
         with self._lock:
@@ -396,8 +386,6 @@ class RemoteCall:
         """Whether the call put all of these."""
         return self._put.issuperset(blobs)
 
-    # -- secrets, snapshot ---------------------------------------------------------------------------------------------------
-
     def secret(self, name: str, fresh: bool) -> str:  # noqa: FBT001  # as above
         return self.context.secret_in_thread(name, fresh=fresh).reveal()
 
@@ -407,8 +395,6 @@ class RemoteCall:
         wanted = {name: SecretText(f"secret://{{{name}}}") for name in names}
         given: dict[str, str] = self.context.reveal_in_thread(wanted, host=host)
         return given
-
-    # -- requests ------------------------------------------------------------------------------------------------------------
 
     async def send(self, request: HttpRequest) -> HttpAnswer:
         """The answer to a request that a worker asks for, by way of the call's own context.

@@ -126,8 +126,6 @@ class Serving:
             case _:
                 self._ended.set()
 
-    # -- loading -------------------------------------------------------------------------------------------------------------
-
     def _load(self, message: wire.Load) -> None:
         plugin = _Plugin(
             message.plugin, message.module, PluginCode(self._files, self._places), message.native
@@ -145,8 +143,6 @@ class Serving:
             self._channel.send(wire.Refused(to_wire(error)))
             return
         self._channel.send(loaded)
-
-    # -- performing ----------------------------------------------------------------------------------------------------------
 
     def _begin(self, begin: wire.Begin) -> None:
         token = CancelToken()

@@ -106,8 +106,6 @@ async def require_rows_of_entries(journal: JournalReader) -> None:
 _NUMBER_MAX: Final = 253_402_300_799_999
 """The last moment of the year 9999, in ms; the other numbers of rows are smaller."""
 
-# -- rows --------------------------------------------------------------------------------------------------------------
-
 
 def version_of(row: Mapping[str, Cell]) -> RecordedVersion:
     """The fact that a row of `capabilities` holds; `RECORD_CORRUPT` for one that can't have been written, as of all of these."""

@@ -249,8 +249,6 @@ class Capabilities:
             recorded=recorded,
         )
 
-    # -- the record -------------------------------------------------------------------------------------------------------
-
     async def load(self, journal: JournalReader, *, now_ms: int) -> None:
         """Take in what a journal says of capabilities, and only that; what it does not know yet counts as registered now."""
         self.registry.forget_record()

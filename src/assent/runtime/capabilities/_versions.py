@@ -118,8 +118,6 @@ class Versions:
         self._services, self._driver = services, driver
         self._capabilities.consult_steps(services.journal if services is not None else None)
 
-    # -- what there is ----------------------------------------------------------------------------------------------------
-
     def history(self, capability: str) -> list[VersionStatus]:
         """Every version that is installed or was ever recorded, the newest first; `CAPABILITY_UNKNOWN`."""
         index = self._index(capability)
@@ -182,8 +180,6 @@ class Versions:
         if spec is not None:
             return spec
         return self._registry.resolve(f"{capability}@{wanted}")
-
-    # -- what is changed --------------------------------------------------------------------------------------------------
 
     async def record(self) -> int:
         """Put on the record what is registered and not recorded yet; how many versions. Nothing is written where all is.
@@ -263,8 +259,6 @@ class Versions:
             with self._registry.withholding(capability, version, self.now_ms()):
                 await self._append(event)
             return capability, version
-
-    # -- inside -----------------------------------------------------------------------------------------------------------
 
     def _actor_of(self, by: By) -> Actor:
         return by if isinstance(by, Actor) else self._principal_of(by)

@@ -13,6 +13,7 @@ from assent.errors import AssentError
 from assent.runtime.doctor._hands import area_checks, sandbox_checks, scratch_check
 from assent.runtime.doctor._plugins import reach_checks
 from assent.runtime.doctor._secrets import is_within, secret_checks
+from assent.runtime.settings._places import fault_of_state
 from assent.runtime.settings.effective import Settings
 
 
@@ -59,7 +60,11 @@ def _openat2(settings: Settings) -> Check:
 
 def _state(settings: Settings) -> Check:
     name = "state directory"
-    return _private(name, settings.state, "enter", f"chmod 700 {settings.state}")
+    found = _private(name, settings.state, "enter", f"chmod 700 {settings.state}")
+    fault = fault_of_state(settings.state)
+    if found.status == "ok" and fault is not None:
+        return Check(name, "fault", fault, "free some space, or keep the state elsewhere with `--state`")
+    return found
 
 
 def _key(settings: Settings) -> Check:

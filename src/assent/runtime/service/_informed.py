@@ -81,9 +81,6 @@ class Scene:
             return {spec.id: spec.secrets for spec in runtime.registry.list() if spec.secrets}
 
 
-# -- looking ahead, and once more -----------------------------------------------------------------------------------------
-
-
 async def _plan(scene: Scene, request: requests.Plan) -> answers.Plan:
     settings = scene.settings
     settings.create_state()
@@ -141,9 +138,6 @@ async def _snapshot(scene: Scene, request: requests.Snapshot) -> answers.Snapsho
             return answers.Snapshot(data=runtime.snapshot_of(recording).dump())
 
 
-# -- what can be called ---------------------------------------------------------------------------------------------------
-
-
 async def _capabilities(scene: Scene, request: requests.Capabilities) -> answers.Capabilities:
     pattern = request.pattern
     glob = "*" if pattern is None else pattern if "*" in pattern else f"*{pattern}*"
@@ -181,9 +175,6 @@ async def _capability_diff(scene: Scene, request: requests.CapabilityDiff) -> an
     async with scene.informed() as runtime:
         told = runtime.versions.diff_told(request.capability, request.old, request.new)
     return msgspec.convert(told, answers.CapabilityDiff)
-
-
-# -- the policy -----------------------------------------------------------------------------------------------------------
 
 
 async def _explain_policy(scene: Scene, request: requests.ExplainPolicy) -> answers.Explained:
@@ -236,9 +227,6 @@ async def _policy(scene: Scene, request: requests.PolicyInForce) -> answers.Poli
     return answers.PolicyInForce(
         path=None if path is None else str(path), rules=len(engine.policy.rules), digest=engine.digest
     )
-
-
-# -- plugins --------------------------------------------------------------------------------------------------------------
 
 
 async def _plugins(scene: Scene, request: requests.Plugins) -> answers.Plugins:
@@ -393,9 +381,6 @@ async def _plugins_health(scene: Scene, request: requests.PluginsHealth) -> answ
     )
 
 
-# -- secrets --------------------------------------------------------------------------------------------------------------
-
-
 async def _secrets(scene: Scene, request: requests.Secrets) -> answers.Secrets:
     del request
     specs = await scene.secrets_of_specs()
@@ -430,9 +415,6 @@ async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.Se
     return await secret_admin.undo(scene.settings, request.name)
 
 
-# -- what it all stands on ------------------------------------------------------------------------------------------------
-
-
 async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:
     from assent.runtime.doctor._files import checks
 
@@ -441,9 +423,6 @@ async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:
     return answers.Doctor(
         has_state=settings.state.is_dir(), settings=[*settings.effective], checks=[*checks(settings)]
     )
-
-
-# -- a ledger that its own key does not vouch for -------------------------------------------------------------------------
 
 
 async def _accept_tail(scene: Scene, request: requests.AcceptTail) -> answers.TailAccepted:

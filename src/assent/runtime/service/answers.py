@@ -34,9 +34,6 @@ class Fault(Answer, frozen=True, kw_only=True):
     details: dict[str, Json] = {}
 
 
-# -- runs -----------------------------------------------------------------------------------------------------------------
-
-
 class Step(Answer, frozen=True, kw_only=True):
     """One step of a run, or one iteration of it."""
 
@@ -103,9 +100,6 @@ class Erased(Answer, frozen=True, kw_only=True):
     erased: int
 
 
-# -- versions -------------------------------------------------------------------------------------------------------------
-
-
 class Labelled(Answer, frozen=True, kw_only=True):
     """A label's version, the one that it named before, and by what the version was found."""
 
@@ -130,9 +124,6 @@ class Retired(Answer, frozen=True, kw_only=True):
     capability: str
     version: str
     retired: bool
-
-
-# -- deliveries and the owner ---------------------------------------------------------------------------------------------
 
 
 class Delivery(Answer, frozen=True, kw_only=True):
@@ -198,9 +189,6 @@ class Deliveries(Answer, frozen=True, kw_only=True):
     """Webhooks on their way and those that have ended, the newest last."""
 
     deliveries: list[Delivery]
-
-
-# -- looking back ---------------------------------------------------------------------------------------------------------
 
 
 class RunLine(Answer, frozen=True, kw_only=True):
@@ -295,9 +283,6 @@ class Chunk(Answer, frozen=True, kw_only=True):
     data: bytes
 
 
-# -- the ledger -----------------------------------------------------------------------------------------------------------
-
-
 class LogLine(Answer, frozen=True, kw_only=True):
     """One entry of the ledger: its place, who acted on which capability, and the event as it stands in the leaf."""
 
@@ -390,9 +375,6 @@ class PublicKey(Answer, frozen=True, kw_only=True):
     """The key that the ledger's checkpoints are signed with, under the ledger's own name."""
 
     key: str
-
-
-# -- looking ahead --------------------------------------------------------------------------------------------------------
 
 
 class PlanApprovers(Answer, frozen=True, kw_only=True):
@@ -502,9 +484,6 @@ class Snapshot(Answer, frozen=True, kw_only=True):
     """The file of a run's snapshot."""
 
     data: bytes
-
-
-# -- what can be called ---------------------------------------------------------------------------------------------------
 
 
 class Standing(Answer, frozen=True, kw_only=True):
@@ -623,9 +602,6 @@ class CapabilityDiff(Answer, rename={"old": "from", "new": "to"}, frozen=True, k
     missing: str | None
 
 
-# -- the policy -----------------------------------------------------------------------------------------------------------
-
-
 class RuleReport(Answer, frozen=True, kw_only=True):
     """One rule of the policy: whether it holds, and why it was passed over."""
 
@@ -708,9 +684,6 @@ class PolicyInForce(Answer, frozen=True, kw_only=True):
     path: str | None
     rules: int
     digest: str
-
-
-# -- plugins --------------------------------------------------------------------------------------------------------------
 
 
 class Plugin(Answer, frozen=True, kw_only=True):
@@ -796,9 +769,6 @@ class PluginUntrusted(Answer, frozen=True, kw_only=True):
     name: str
     trusted: bool
     was_trusted: bool
-
-
-# -- secrets --------------------------------------------------------------------------------------------------------------
 
 
 class SecretAccess(Answer, frozen=True, kw_only=True):

@@ -98,9 +98,6 @@ class Stream(Reading[A], frozen=True):
     """It is answered with any number of `A`, one after the other."""
 
 
-# -- what drives runs -----------------------------------------------------------------------------------------------------
-
-
 class Run(Beginning[answers.Run], tag="run", frozen=True):
     """Run a workflow, or exactly what a saved plan showed."""
 
@@ -202,9 +199,6 @@ class Erase(Driving[answers.Erased], tag="erase", frozen=True):
     run: str
 
 
-# -- what else changes the record -----------------------------------------------------------------------------------------
-
-
 class Label(Driving[answers.Labelled], tag="label", frozen=True):
     """Put a label on the version that a reference means."""
 
@@ -238,9 +232,6 @@ class CancelDelivery(Driving[answers.Delivery], tag="cancel_delivery", frozen=Tr
     delivery: str
 
 
-# -- what only a living owner can answer ----------------------------------------------------------------------------------
-
-
 class Health(Asking[answers.Health | None], tag="health", frozen=True):
     """How the process that owns the state is, and what it has counted."""
 
@@ -255,9 +246,6 @@ class ForgetSecret(Asking[answers.Forgotten | None], tag="forget_secret", frozen
     """Have the owner fetch a secret's value anew at its next use."""
 
     name: str
-
-
-# -- what a workspace is asked, with nothing owned ------------------------------------------------------------------------
 
 
 class Plan(Informed[answers.Plan], tag="plan", frozen=True):
@@ -461,9 +449,6 @@ class UndoSecret(Informed[answers.SecretRotated], tag="undo_secret", frozen=True
     name: str
 
 
-# -- a ledger that its own key does not vouch for ----------------------------------------------------------------------------
-
-
 class Doctor(Informed[answers.Doctor], tag="doctor", frozen=True):
     """Every setting with its source, and whether the machine, files, walls and grants that it stands on are sound."""
 
@@ -475,9 +460,6 @@ class AcceptTail(Informed[answers.TailAccepted], tag="accept_tail", frozen=True)
     """
 
     start: int
-
-
-# -- looking back: nobody is disturbed, and nothing is written ------------------------------------------------------------
 
 
 class Runs(Reading[answers.Runs], tag="runs", frozen=True):
@@ -546,9 +528,6 @@ class PublicKey(Reading[answers.PublicKey], tag="public_key", frozen=True):
     """The ledger's public key."""
 
 
-# -- what needs no state --------------------------------------------------------------------------------------------------
-
-
 class VerifyProof(Reading[answers.Proven], tag="verify_proof", frozen=True):
     """What a proof shows, checked with the ledger's public key alone."""
 
@@ -561,9 +540,6 @@ class VerifyExport(Reading[answers.Verified], tag="verify_export", frozen=True):
 
     folder: str
     key: str | None = None
-
-
-# -- answers in many parts ------------------------------------------------------------------------------------------------
 
 
 class AuditLog(Stream[answers.LogLine], tag="audit_log", frozen=True):

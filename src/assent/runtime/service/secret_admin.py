@@ -156,9 +156,6 @@ def require_name(name: str) -> None:
         )
 
 
-# -- the ledger -----------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Access:
     """One access as the ledger tells of it."""
@@ -228,9 +225,6 @@ def _binding_key(settings: Settings) -> bytes | None:
         return Ed25519FileSigner.open(settings.key_path).derive(SECRET_BINDING)
     except AssentError:
         return None
-
-
-# -- providers, specs, files ----------------------------------------------------------------------------------------------
 
 
 async def _resolved(settings: Settings, name: str) -> tuple[Secret | None, str | None]:

@@ -14,6 +14,8 @@ STATE_NAME: Final = ".assent"
 PLUGIN_LOCK: Final = "assent-plugins.lock"
 """Beside `assent.toml`: which plugins are trusted."""
 PRIVATE: Final = 0o700
+ROOM_BYTES_MIN: Final = 256 * 1024
+"""What a few more entries take, with SQLite's own files."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -56,6 +58,21 @@ def create_state(path: Path) -> None:
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
         raise _unusable("STATE_UNUSABLE", "the state directory can't be used", path, error) from error
+
+
+def fault_of_state(state: Path) -> str | None:
+    """Why nothing more could be recorded in a state directory, without an attempt; None when it could, or is not there yet."""
+    try:
+        disk = os.statvfs(state)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"can't be looked at: {os.strerror(error.errno or 0).lower()}"
+    if disk.f_flag & os.ST_RDONLY or not os.access(state, os.W_OK):
+        return "can't be written"
+    free = disk.f_bavail * disk.f_frsize
+    is_full = free < ROOM_BYTES_MIN or (disk.f_files > 0 and disk.f_favail == 0)
+    return f"its disk is full: {free // 1024} KiB are left" if is_full else None
 
 
 def read_policy_file(path: Path) -> bytes:

@@ -76,9 +76,6 @@ def variable_of(name: str) -> str:
     return PREFIX + secret_text.variable_of(name)
 
 
-# -- what a file may say ------------------------------------------------------------------------------------------------
-
-
 def _source(value: object) -> Json:
     if isinstance(value, str):
         kind, _, where = value.partition(":")
@@ -146,9 +143,6 @@ SECRETS: Final = Named(
     ". _ - /",
 )
 """What `[secrets]` may hold."""
-
-
-# -- what the files said ------------------------------------------------------------------------------------------------
 
 
 def configured_secret(

@@ -261,9 +261,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return runtime_folder(self.runtime_home, self.temporary_home, self.os_uid)
 
 
-# -- layers ------------------------------------------------------------------------------------------------------------
-
-
 class _Layers:
     """The sources of values, asked in their order; what is taken is noted with its source."""
 
@@ -415,9 +412,6 @@ class _Layers:
         require_distinct(found)
         vault = self.table(("secrets", VAULT_TABLE), VAULT)
         return SecretSettings(found, VaultSettings(**fields(vault, VAULT)))
-
-
-# -- places ------------------------------------------------------------------------------------------------------------
 
 
 def _find_workspace(

@@ -6,6 +6,7 @@ from assent import system
 from assent.capabilities.area import Ground
 from assent.invocation import GlobalContext, Health, HealthStatus, SecretGrant
 from assent.runtime._areas import AREAS
+from assent.runtime.settings._places import fault_of_state
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._gate import ReloadableGate
 
@@ -19,7 +20,12 @@ def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
             return Health(detail=f"sha256 {gate.digest}")
         return Health(HealthStatus.FAILED, "it could not be reloaded: every new step is denied")
 
+    async def state() -> Health:
+        fault = fault_of_state(settings.state)
+        return Health() if fault is None else Health(HealthStatus.FAILED, fault)
+
     app.add_health_check("policy", policy)
+    app.add_health_check("state", state)
     for name, area in AREAS.items():
         area.offer(app, ground_of(settings, name))
     return app

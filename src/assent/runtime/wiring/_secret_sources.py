@@ -85,8 +85,6 @@ class ConfiguredSecrets:
             return found
         return _read_vault(name, source.where, self._settings.vault, self._environ)
 
-    # -- writing, for `assent secrets` ----------------------------------------------------------------------------------------
-
     def store(self, name: str, value: str) -> Source:
         """Put a value where the secret is kept, over the one that was there. SECRET_NOT_WRITABLE, SECRET_FILE_UNSAFE."""
         source = self._writable(name)

@@ -40,9 +40,6 @@ CHARACTERS_MAX: Final = 4 * 1024 * 1024
 Path: TypeAlias = "tuple[str | int, ...]"
 
 
-# -- documents -----------------------------------------------------------------------------------------------
-
-
 class Span(msgspec.Struct, frozen=True):
     """A place in a source text: line and column from 1, `length` in characters on that line (at least 1)."""
 
@@ -145,9 +142,6 @@ def dotted(path: Path) -> str:
     for part in path:
         text = f"{text}[{part}]" if isinstance(part, int) else f"{text}.{part}" if text else part
     return text
-
-
-# -- reading -------------------------------------------------------------------------------------------------
 
 
 def load_yaml(text: str | bytes, *, source: str) -> Document:
@@ -489,9 +483,6 @@ def _depth(data: Json) -> int:
     if isinstance(data, list):
         return 1 + max(map(_depth, data), default=0)
     return 0
-
-
-# -- saying it well ------------------------------------------------------------------------------------------
 
 
 _SNIPPET_WIDTH: Final = 110

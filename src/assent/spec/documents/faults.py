@@ -348,9 +348,6 @@ def _plain(steps: Steps) -> Place:
     return tuple(step for step in steps if not isinstance(step, Branch))
 
 
-# -- unions --------------------------------------------------------------------------------------------------------------
-
-
 def _nearest(found: list[_Finding]) -> list[_Finding]:
     """The same findings, of each union those of its nearest branch only."""
     told: list[_Finding] = []
@@ -394,9 +391,6 @@ def _choose(branches: list[list[_Finding]], depth: int) -> list[_Finding]:
     named = dict.fromkeys(one.expected for one in kinds if one.expected != "null")
     expected = " or ".join(named)
     return [_Finding(kinds[0].steps, expected, f"must be {expected}", kinds[0].value)]
-
-
-# -- JSON Schema ---------------------------------------------------------------------------------------------------------
 
 
 def _of_schema(errors: Iterable[jsonschema_rs.ValidationError]) -> list[_Finding]:

@@ -60,9 +60,6 @@ class Named(msgspec.Struct, frozen=True):
 Table: TypeAlias = "Mapping[str, Setting | Named | Table]"
 
 
-# -- kinds of values ---------------------------------------------------------------------------------------------------
-
-
 def text(value: object) -> Json:
     """Text that says something."""
     if not isinstance(value, str) or not value or "\0" in value:
@@ -236,9 +233,6 @@ def tables(said: Mapping[str, Json], key: str) -> Mapping[str, Mapping[str, Json
     return (
         {name: one for name, one in value.items() if isinstance(one, dict)} if isinstance(value, dict) else {}
     )
-
-
-# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 class TableReader:

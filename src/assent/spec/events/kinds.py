@@ -41,9 +41,6 @@ LEDGER_STREAM: Final = "ledger"
 """The stream of the events that belong to no run."""
 
 
-# -- runs ----------------------------------------------------------------------------------------------------
-
-
 class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     """A run exists. `document` binds the workflow (or the single call) as canonical JSON, `inputs` the run's inputs.
 
@@ -173,9 +170,6 @@ class SessionClosed(Event, frozen=True, kw_only=True, tag="run.session_closed"):
     """No more steps will arrive."""
 
 
-# -- steps ---------------------------------------------------------------------------------------------------
-
-
 class StepAdded(OfStep, frozen=True, kw_only=True, tag="step.added"):
     """A session received another step. `call` binds capability and options as canonical JSON, `inputs` the inputs.
 
@@ -300,9 +294,6 @@ class StepResolved(Act, frozen=True, kw_only=True, tag="step.resolved"):
     output: Commitment | None = None
 
 
-# -- approvals -----------------------------------------------------------------------------------------------
-
-
 class ApprovalRequested(OfStep, frozen=True, kw_only=True, tag="approval.requested"):
     """A person is asked. `digest` binds the fully materialised call, the rule, the policy and the previewed world."""
 
@@ -356,9 +347,6 @@ class ApprovalVoided(OfStep, frozen=True, kw_only=True, tag="approval.voided"):
     code: str
 
 
-# -- compensation --------------------------------------------------------------------------------------------
-
-
 class CompensationStarted(OfAttempt, frozen=True, kw_only=True, tag="compensation.started"):
     """The step's effect is being taken back, from what was journaled only."""
 
@@ -372,9 +360,6 @@ class CompensationFailed(OfAttempt, frozen=True, kw_only=True, tag="compensation
 
     code: str
     error: Commitment | None = None
-
-
-# -- the ledger itself ---------------------------------------------------------------------------------------
 
 
 class LedgerCreated(Event, frozen=True, kw_only=True, tag="ledger.created"):

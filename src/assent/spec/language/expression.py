@@ -170,9 +170,6 @@ def to_json(value: object, source: str = "") -> Json:
     )
 
 
-# -- compiling ---------------------------------------------------------------------------------------------------------
-
-
 def _parse(source: str) -> syntax.Node:
     if len(source) > SOURCE_LENGTH_MAX:
         raise InputError(
@@ -258,9 +255,6 @@ def invalid(source: str, fault: str, offset: int, hint: str | None = None) -> In
     )
 
 
-# -- converting --------------------------------------------------------------------------------------------------------
-
-
 _ABSENT: Final = object()
 
 
@@ -299,8 +293,6 @@ def _native(value: object, path: str) -> object:
         return value
     raise ExpressionError("EXPRESSION_FAILED", f"`{path}` is not JSON data", path=path)
 
-
-# -- failing -----------------------------------------------------------------------------------------------------------
 
 _UNDEFINED: Final = re.compile(r"Undefined variable or function: '([^']*)'")
 

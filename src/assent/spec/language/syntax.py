@@ -176,8 +176,6 @@ def paths(tree: Node) -> frozenset[Path]:
     return frozenset(found)
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
-
 _TOKEN: Final = re.compile(
     r"""
     (?P<space>(?:\s|//[^\n]*)+)

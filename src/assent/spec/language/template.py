@@ -33,9 +33,6 @@ Name: TypeAlias = tuple[str, ...]
 """A path that a reference reads, as `("steps", "build", "output")`."""
 
 
-# -- scopes --------------------------------------------------------------------------------------------------
-
-
 class Scope(msgspec.Struct):
     """What names mean in one document: the run's own inputs and steps, or, in an inlined workflow, another's.
 
@@ -90,8 +87,6 @@ class Scope(msgspec.Struct):
 
 TOP: Final = Scope()
 
-
-# -- references ----------------------------------------------------------------------------------------------
 
 _PLAIN: Final = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[(0|[1-9][0-9]{0,8})\])*\s*\Z", re.ASCII)
 _PART: Final = re.compile(r"[A-Za-z_]\w*|[0-9]+", re.ASCII)
@@ -182,9 +177,6 @@ class Condition(msgspec.Struct, frozen=True):
             if not value:
                 return False
         return True
-
-
-# -- templates -----------------------------------------------------------------------------------------------
 
 
 class _Text(msgspec.Struct, frozen=True):
@@ -310,8 +302,6 @@ def _references(tree: _Tree) -> Iterator[Reference]:
         case _:
             return
 
-
-# -- compiling -----------------------------------------------------------------------------------------------
 
 Found: TypeAlias = Callable[[Reference, documents.Path], None]
 Fault: TypeAlias = Callable[[InputError, documents.Path, str], None]

@@ -104,9 +104,6 @@ def copied(value: Json) -> Json:
     return value
 
 
-# -- difference ---------------------------------------------------------------------------------------------------------
-
-
 def _require_shallow(value: object, depth: int) -> None:
     """Everything here walks by calling itself, so how deep that goes is settled first."""
     if isinstance(value, dict | list):
@@ -159,9 +156,6 @@ def _compare_arrays(before: list[Json], after: list[Json], path: str, patch: lis
         {"op": "add", "path": f"{path}/{index}", "value": copied(after[index])}
         for index in range(common, len(after) - end)
     ]
-
-
-# -- what a patch must be -----------------------------------------------------------------------------------------------
 
 
 def _require_patch(patch: object) -> None:
@@ -223,9 +217,6 @@ def _pointer_fault(text: object) -> str | None:
     if "~" in text.replace("~0", "").replace("~1", ""):
         return f"the pointer `{text}` has a `~` that is neither `~0` nor `~1`"
     return None
-
-
-# -- applying -----------------------------------------------------------------------------------------------------------
 
 
 def _perform(holder: list[Json], operation: Mapping[str, Json], number: int) -> None:

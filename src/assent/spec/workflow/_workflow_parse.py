@@ -205,8 +205,6 @@ class _Reader:
         self.symbols = Symbols(prefix=scope.prefix)
         self.draft = Draft()
 
-    # -- the document ----------------------------------------------------------------------------------------
-
     def read(self) -> Draft | None:
         # A document in place is part of a file that was counted already.
         self.budget.spend(self.document, characters=0 if self.document.base else len(self.document.text))
@@ -251,8 +249,6 @@ class _Reader:
         end = StepDraft("", "outputs", section)
         end.depends_on = tuple(step.name for step in self.draft.steps)
         return self._template(section, "outputs", section.mapping("outputs"), end)
-
-    # -- steps, first pass -----------------------------------------------------------------------------------
 
     def _steps(self, above: Section, items: Json, path: Path, group: StepDraft | None) -> list[StepDraft]:
         keys = path[len(above.path) :]
@@ -385,8 +381,6 @@ class _Reader:
         )
         return (reference,)
 
-    # -- a call ----------------------------------------------------------------------------------------------
-
     def _capability(self, section: Section, step: StepDraft) -> None:
         risk = section.choice("risk_level", RiskLevel)
         if section.has("undo") and section.data["undo"] != "none":
@@ -436,8 +430,6 @@ class _Reader:
         )
         return CompensationCall(read_capability_id(below, "capability"), inputs)
 
-    # -- references ------------------------------------------------------------------------------------------
-
     def _template(
         self,
         section: Section,
@@ -464,8 +456,6 @@ class _Reader:
             error.code, error.message, path, text=text, hint=error.hint, details=error.details
         )
         self.faults.add(placed)
-
-    # -- inlined workflows -----------------------------------------------------------------------------------
 
     def _inline(self, section: Section, step: StepDraft, name: str) -> None:
         given = section.mapping("inputs")
@@ -542,8 +532,6 @@ class _Reader:
             section.fault(
                 error.code, error.message, "inputs", *(error.path or "").split(".")[:1], hint=error.hint
             )
-
-    # -- dependencies, second pass ---------------------------------------------------------------------------
 
     def _connect(self, steps: list[StepDraft]) -> None:
         own = [step for step in steps if step.section.document is self.document]

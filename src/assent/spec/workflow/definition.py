@@ -177,9 +177,6 @@ def bind_inputs(spec: WorkflowSpec, given: Mapping[str, Json]) -> dict[str, Json
     return declared.bind(spec.inputs, given)
 
 
-# -- against a registry --------------------------------------------------------------------------------------
-
-
 def capabilities_of(steps: Collection[StepSpec]) -> list[str]:
     """Every reference to a capability in some steps, those that take steps back included, each once."""
     undoes = [step.compensation.capability for step in steps if step.compensation is not None]

@@ -65,9 +65,6 @@ class InputSpec(msgspec.Struct, frozen=True):
         return data
 
 
-# -- declarations --------------------------------------------------------------------------------------------
-
-
 def read_inputs(section: Section | None) -> dict[str, InputSpec]:
     """The inputs that a document declares, in file order; faults go to the section."""
     found: dict[str, InputSpec] = {}
@@ -163,9 +160,6 @@ def _referring(value: Json, path: Path) -> Iterator[Path]:
             yield from _referring(item, (*path, index))
 
 
-# -- checking values -----------------------------------------------------------------------------------------
-
-
 def violations(schema: Mapping[str, Json], value: Json) -> list[tuple[Path, str]]:
     """What the value breaks in the schema: (place within the value, sentence without a subject); empty when it fits."""
     if _is_simple(schema):
@@ -204,9 +198,6 @@ def _has_type(value: Json, kind: str) -> bool:
 def _short(message: str) -> str:
     flat = " ".join(message.split())
     return flat if len(flat) <= 200 else flat[:199] + "…"
-
-
-# -- binding -------------------------------------------------------------------------------------------------
 
 
 def json_object(given: object, *, code: str, of: str) -> dict[str, Json]:

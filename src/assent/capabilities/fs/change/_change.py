@@ -170,8 +170,6 @@ class Change(msgspec.Struct, frozen=True):
             },
         )
 
-    # -- the journaled form -------------------------------------------------------------------------------------------
-
     def to_prepared(self, blobs: BlobStore) -> Prepared:
         """What is journaled before the effect."""
         kept: list[str] = []

@@ -32,8 +32,6 @@ R = TypeVar("R", bound=SpecModel)
 class FileEffect(ABC, Generic[P, R]):
     """One capability that changes files, from parameters `P` to a result `R`. It keeps nothing of a call."""
 
-    # -- what each capability says of itself --------------------------------------------------------------------------
-
     @abstractmethod
     def plan(self, context: LocalContext, parameters: P, *, keeps: bool) -> Change:
         """What the call will change, found by reading only. `keeps`: pre-images go into the blob store."""
@@ -120,8 +118,6 @@ class FileEffect(ABC, Generic[P, R]):
         files = context.world.files
         forbid_programs_of_git(files, [*changed, *change.new_dirs], [*made, *change.new_dirs])
         return change
-
-    # -- the parts ----------------------------------------------------------------------------------------------------
 
     def prepare(self, context: LocalContext, parameters: P) -> Prepared:
         """Read the state before, keep what undo needs, and say what will have changed."""
@@ -212,8 +208,6 @@ class FileEffect(ABC, Generic[P, R]):
         self.apply(context, parameters, change)
         text = self.heading(change) + unified(before, Pages.read(files, paths))
         return Preview("unified", text, self.base(change), changes=True)
-
-    # -- for plans ----------------------------------------------------------------------------------------------------
 
     def pre_image(self, context: LocalContext, path: str, *, keeps: bool) -> PathState:
         """What stands at `path`: in the blob store when undo will need it, else only hashed (`undo: none`, previews)."""

@@ -89,8 +89,6 @@ class ConfinedFiles:
         """Give the root's descriptor back; no method may be called afterwards. Harmless when done twice."""
         self._close()
 
-    # -- reading ------------------------------------------------------------------------------------------------------
-
     def stat(self, path: str) -> Entry | None:
         try:
             with self._walker.at(path) as place:
@@ -173,8 +171,6 @@ class ConfinedFiles:
 
     def temporary(self, path: str, *, key: str) -> str:
         return temporary_path(path, key)
-
-    # -- changing -----------------------------------------------------------------------------------------------------
 
     def write(
         self,

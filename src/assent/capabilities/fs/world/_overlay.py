@@ -89,8 +89,6 @@ class OverlayFiles:
         self._held_bytes = 0
         self.is_changed = False
 
-    # -- reading ------------------------------------------------------------------------------------------------------
-
     def stat(self, path: str) -> Entry | None:
         node = self._find(path)
         return None if node is None else _entry(node)
@@ -124,8 +122,6 @@ class OverlayFiles:
 
     def temporary(self, path: str, *, key: str) -> str:
         return temporary_path(path, key)
-
-    # -- changing -----------------------------------------------------------------------------------------------------
 
     def write(
         self,
@@ -217,8 +213,6 @@ class OverlayFiles:
             name = aside.rpartition("/")[2]
             if self._child(folder, name) is not None:
                 self._remove(folder, name)
-
-    # -- nodes --------------------------------------------------------------------------------------------------------
 
     def _find(self, path: str) -> _Node | None:
         """The node at a path; None when nothing stands there or above it. Errors as from the real files."""

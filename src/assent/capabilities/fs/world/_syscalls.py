@@ -110,8 +110,6 @@ def flush_directory(directory: int) -> None:
         os.close(descriptor)
 
 
-# -- whole trees below an open folder -----------------------------------------------------------------------------------
-
 # No link is followed; entries are reached by descriptor only.
 
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY

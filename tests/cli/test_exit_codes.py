@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import subprocess
 import sys
@@ -159,6 +160,10 @@ ERRORS: list[tuple[BaseException, int, str]] = [
     (WorldError("RECORD_CORRUPT", "x"), 6, "RECORD_CORRUPT"),
     (InternalError("ILLEGAL_TRANSITION", "x"), 70, "ILLEGAL_TRANSITION"),
     (ZeroDivisionError("secret"), 70, "INTERNAL_ERROR"),
+    (OSError(errno.EMFILE, "secret"), 1, "MACHINE_EXHAUSTED"),
+    (OSError(errno.ENFILE, "secret"), 1, "MACHINE_EXHAUSTED"),
+    (OSError(errno.ENOMEM, "secret"), 1, "MACHINE_EXHAUSTED"),
+    (MemoryError("secret"), 1, "MACHINE_EXHAUSTED"),
 ]
 
 

@@ -266,12 +266,17 @@ async def test_unexpected_failure_ends_the_request_and_not_the_owner(
     """A handler's bug is told as an internal error, and the next request is served."""
 
     async def handler(asked: Asked) -> dict[str, Any]:
+        if asked.body["by"] is None:
+            raise MemoryError
         return {"answer": 1 // int(asked.body["by"])}
 
     serve(owner, handler, sockets)
     with pytest.raises(InternalError) as failed:
         await _ask(state, sockets, {"by": 0})
     assert failed.value.code == "INTERNAL_ERROR"
+    with pytest.raises(WorldError) as lacking:
+        await _ask(state, sockets, {"by": None})
+    assert lacking.value.code == "MACHINE_EXHAUSTED"
     assert await _ask(state, sockets, {"by": 1}) == {"answer": 1}
 
 

@@ -15,7 +15,7 @@ import click
 from assent.cli._door import Door
 from assent.cli._exit import INTERNAL, INTERRUPTED, USAGE, error_exit_code
 from assent.cli._root import build
-from assent.errors import AssentError, InputError, InternalError
+from assent.errors import AssentError, InputError, InternalError, exhausted
 
 if TYPE_CHECKING:
     from assent.cli._door import Service
@@ -81,6 +81,9 @@ def main(argv: Sequence[str] | None = None, *, service: Service | None = None) -
         if odd is not None and isinstance(error, UnicodeEncodeError):
             # Only the name of a file may have such bytes. Where another word is looked up or kept, this is how it is noticed.
             return _fail(door, InputError("USAGE_INVALID", f"`{odd}` is no text in UTF-8"), USAGE)
+        lacking = exhausted(error)
+        if lacking is not None:
+            return _fail(door, lacking, error_exit_code(lacking, door.operation))
         return _fail(door, _internal(door, error), INTERNAL)
     return code if isinstance(code, int) else 0
 

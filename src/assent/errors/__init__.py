@@ -12,6 +12,7 @@ or an exit code. Every error survives a round trip through `to_dict` and `from_d
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import ClassVar, Self, TypeAlias
 
@@ -110,4 +111,20 @@ class InternalError(AssentError):
     family = "internal"
 
 
-__all__ = ["AssentError", "InputError", "InternalError", "Json", "RefusedError", "WorldError"]
+def exhausted(error: Exception) -> WorldError | None:
+    """What is told of a failure anywhere that says that the machine gives this process no more; None of any other."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.EMFILE, errno.ENFILE):
+        lacking = "open files"
+    elif number == errno.ENOMEM or isinstance(error, MemoryError):
+        lacking = "memory"
+    else:
+        return None
+    return WorldError(
+        "MACHINE_EXHAUSTED",
+        f"the machine gives this process no more {lacking}",
+        hint="`ulimit -a` shows what it may have; a run that was under way can be resumed",
+    )
+
+
+__all__ = ["AssentError", "InputError", "InternalError", "Json", "RefusedError", "WorldError", "exhausted"]

@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from assent.errors import AssentError, InputError, InternalError, Json, WorldError
+from assent.errors import AssentError, InputError, InternalError, Json, WorldError, exhausted
 from assent.journal._files import FILE_MODE
 from assent.journal.owner._frames import (
     FRAME_BYTES_MAX,
@@ -174,7 +174,7 @@ class Server:
             unexpected = InternalError(
                 "INTERNAL_ERROR", "the state's owner failed on this request", details=fault
             )
-            return _failed(ident, unexpected)
+            return _failed(ident, exhausted(error) or unexpected)
 
     async def _send(self, line: Line, ask: Ask, frame: bytes) -> None:
         """The last word about a request. It is on its way before we may end; a client that does not read it is not waited for."""

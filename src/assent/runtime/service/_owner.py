@@ -54,7 +54,8 @@ def execute(request: Driving[A], settings: Settings, *, on_progress: OnProgress 
         if not isinstance(answer, Ownership):
             return decode_answer(request, answer)
         try:
-            return asyncio.run(_own(answer, request, runtime, watched, asked.id))
+            with asyncio.Runner() as runner:  # a loop that can't be made is told before there is work for it
+                return runner.run(_own(answer, request, runtime, watched, asked.id))
         except KeyboardInterrupt:
             raise Interrupted(watched.run) from None
         except WorldError as error:

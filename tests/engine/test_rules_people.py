@@ -116,6 +116,39 @@ async def test_rule_4_an_offsetting_call_that_can_not_be_made_stops_an_undo_befo
         assert "compensation.started" not in rt.kinds(result.run_id)
 
 
+@pytest.mark.parametrize("end", ["rejected", "expired", "conflict"])
+async def test_rule_4_every_question_about_an_undo_stays_on_record(place: Place, end: str) -> None:
+    """However the first one ended and whatever is asked later, its row follows from the entries alone."""
+    place.policy = policy(
+        rule("ask", "REQUIRE_APPROVAL", when={"capability": "assent.undo"}, approvers={"expires": "1h"}),
+        rule("all"),
+    )
+    clock = place.clock = FakeClock()
+    note = place.workspace / "note"
+    step = {"name": "note", "capability": "io.fs.write_file", "inputs": {"path": "note", "content": "ours"}}
+    async with place.open() as rt:
+        run = (await rt.run(workflow(step))).run_id
+        await rt.undo(run)
+        with pytest.raises(InputError) as caught:
+            await rt.cancel(run)
+        assert (caught.value.code, f"assent reject {run}" in str(caught.value.hint)) == ("RUN_FINISHED", True)
+        if end == "rejected":
+            await rt.reject(run)
+        elif end == "expired":
+            clock.ms += 3_600_000
+            with pytest.raises(RefusedError):
+                await rt.approve(run)
+        else:
+            note.write_text("theirs")
+            with pytest.raises(RefusedError):
+                await rt.approve(run)
+            note.write_text("ours")
+        assert (await rt.undo(run)).status is RunState.WAITING
+        rt.require_sound_rows()
+        assert (await rt.approve(run)).status is RunState.UNDONE
+        rt.require_sound_rows()
+
+
 async def test_rule_4_an_erased_run_can_not_be_undone(place: Place) -> None:
     """Any other word about it is refused as about a run that has ended: that needs none of its data."""
     async with place.open() as rt:

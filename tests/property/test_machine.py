@@ -416,8 +416,7 @@ def without_notes(record: RunRecord) -> RunRecord:
     """The record without what only says which rows are still to be written."""
     copied = copy.deepcopy(record)
     copied.dirty.clear()
-    for step in copied.steps.values():
-        step.settled_approvals.clear()
+    copied.settled_approvals.clear()
     copied.counts = {state: number for state, number in copied.counts.items() if number}
     return copied
 

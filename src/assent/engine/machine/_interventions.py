@@ -106,13 +106,13 @@ def decide_cancel(record: RunRecord, actor: Actor) -> Sequence[ev.AnyEvent]:
     """Stopping a run that still goes forward; one that is being taken back already needs no wish. `RUN_FINISHED`."""
     if record.phase is not Phase.FORWARD:
         if record.phase is Phase.DONE:
-            raise InputError(
-                "RUN_FINISHED",
-                f"run `{record.run}` has already ended: {record.state.value}",
-                hint=f"take its effects back with `assent undo {record.run}`"
-                if record.state is RunState.SUCCEEDED
-                else None,
-            )
+            ended, hint = record.state.value, None
+            if record.state is RunState.SUCCEEDED:
+                hint = f"take its effects back with `assent undo {record.run}`"
+            elif record.open_approvals():
+                ended = "only its undo waits"
+                hint = f"`assent reject {record.run}` leaves the run as it is"
+            raise InputError("RUN_FINISHED", f"run `{record.run}` has already ended: {ended}", hint=hint)
         return ()
     if record.is_cancelling:
         return ()

@@ -124,7 +124,6 @@ class StepRecord(msgspec.Struct):
     retry_at_ms: int | None = None
     failed_at_ms: int = 0
     approval: ApprovalRecord | None = None
-    settled_approvals: list[ApprovalRecord] = msgspec.field(default_factory=list)
     was_interrupted: bool = False
     has_older_effect: bool = False
     children: int | None = None
@@ -171,6 +170,8 @@ class RunRecord(msgspec.Struct):
     said: int = 0
     """The number of the newest event about the run itself."""
     awaiting: dict[StepKey, None] = msgspec.field(default_factory=dict)
+    settled_approvals: list[ApprovalRecord] = msgspec.field(default_factory=list)
+    """Those that a newer question about the same step, or another undo, took the place of since last asked."""
 
     @property
     def mode(self) -> Mode:
@@ -405,9 +406,7 @@ def _evolve_approval(
             _undo_of(record).approval = approval
         else:
             step = _move(record, event.step, StepState.AWAITING_APPROVAL)
-            if step.approval is not None:
-                # Its last change may not have been projected yet: both rows belong to the same batch.
-                step.settled_approvals.append(step.approval)
+            _settle(record, step.approval)
             step.approval = approval
             step.capability, step.version, step.risk = event.capability, event.version, event.risk
             step.asked_version = event.asked_version
@@ -436,6 +435,12 @@ def _evolve_approval(
                 _move(record, event.step, StepState.PENDING)
         case _:
             assert_never(event)
+
+
+def _settle(record: RunRecord, approval: ApprovalRecord | None) -> None:
+    """Keep a question that another takes the place of: its last change may not have been projected yet."""
+    if approval is not None:
+        record.settled_approvals.append(approval)
 
 
 def _evolve_compensation(
@@ -481,6 +486,8 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
         case ev.RunNeedsAttention():
             record.state = RunState.NEEDS_ATTENTION
         case ev.UndoRequested():
+            if record.undo is not None:
+                _settle(record, record.undo.approval)
             record.undo = UndoRecord(request=event)
         case ev.UndoStarted():
             record.phase, record.state = Phase.UNDO, RunState.UNDOING

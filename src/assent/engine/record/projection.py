@@ -24,6 +24,8 @@ def changed_rows(record: RunRecord) -> tuple[Row, ...]:
     rows = [_run_row(record)]
     if record.created.request is not None:
         rows.append(Row("run_requests", (record.run,), (record.run, record.created.request)))
+    rows += [_approval_row(record, approval) for approval in record.settled_approvals]
+    record.settled_approvals.clear()
     for key in sorted(record.dirty):
         if key == UNDO_STEP:
             if record.undo is not None and record.undo.approval is not None:
@@ -31,8 +33,6 @@ def changed_rows(record: RunRecord) -> tuple[Row, ...]:
             continue
         step = record.steps[key]
         rows.append(_step_row(record, step))
-        rows += [_approval_row(record, approval) for approval in step.settled_approvals]
-        step.settled_approvals.clear()
         if step.approval is not None:
             rows.append(_approval_row(record, step.approval))
     record.dirty.clear()

@@ -13,7 +13,7 @@ import pytest
 
 from assent.engine import RunResult
 from assent.engine.drive._actor import RunActor
-from assent.engine.waiting._timers import SETTLED_KEPT, Timers
+from assent.engine.waiting._timers import LOOK_S_MAX, SETTLED_KEPT, Timers
 from assent.invocation import Hook, HookKind
 from assent.spec.ids import RunId, StepKey
 from assent.spec.states import RunState
@@ -53,8 +53,8 @@ class JumpingClock(FakeClock):
 
 
 async def until(said: Callable[[], object]) -> None:
-    """Wait for what happens by itself, however busy the machine is."""
-    async with asyncio.timeout(60):
+    """Wait for what happens by itself, however busy the machine is, but not for the look that is due after a sleep."""
+    async with asyncio.timeout(LOOK_S_MAX / 2):
         while not said():  # noqa: ASYNC110 - nobody is told of it
             await asyncio.sleep(0.002)
 

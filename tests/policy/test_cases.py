@@ -143,7 +143,11 @@ def test_broken_case_is_refused_with_its_place(text: str, message: str) -> None:
     ("text", "place", "hint"),
     [
         ("version: 1\ncase: [1]", "c.yaml:2:1", "did you mean `cases`?"),
-        ("cases: [{given: {capability: a.b, run: {x: 1}}, expect: DENY}]", "c.yaml:1:41", "known here: "),
+        (
+            "cases: [{given: {capability: a.b, run: {x: 1}}, expect: DENY}]",
+            "c.yaml:1:41",
+            "known here: id, mode",
+        ),
         (
             "cases:\n- given:\n    capability: a.b\n    risk_level: X\n  expect: DENY",
             "c.yaml:4:17",

@@ -55,6 +55,30 @@ def test_faults_are_errors_with_places() -> None:
     assert check("a: [", "p.yaml")[0].severity == "error"
 
 
+@pytest.mark.parametrize("source", ["p.yaml", "c:p.yaml"])
+def test_findings_stand_in_the_order_of_the_file(source: str) -> None:
+    """Whatever kind they are of."""
+    found = check(rules("id: a, decision: DENY", "id: b, decision: DENY") + "  - {id: c}\n", source)
+    assert [(finding.kind, finding.path) for finding in found] == [
+        ("shadowed", f"{source}:4:10"),
+        ("fault", f"{source}:5:5"),
+    ]
+
+
+def test_only_rules_that_take_something_are_said_to_leave_nothing() -> None:
+    [again, left] = check(
+        rules(
+            "id: low, decision: DENY, when: {risk_level: LOW}",
+            "id: again, decision: DENY, when: {risk_level: LOW}",
+            "id: rest, decision: DENY, when: {risk_level: {at_least: MEDIUM}}",
+            "id: left, decision: DENY",
+        )
+    )
+    assert (again.kind, again.rule) == ("shadowed", "again")
+    assert (left.kind, left.rule) == ("unreachable", "left")
+    assert "`low`, `rest` above it together" in left.message
+
+
 def test_an_unknown_key_hides_no_other_fault() -> None:
     """A file is mended in one go; a key that is missing because it is misspelt is told once."""
     rules_of = (
@@ -86,6 +110,7 @@ def test_an_unknown_key_hides_no_other_fault() -> None:
         ("when: {principal: ['agent:*', 'user:bob']}", "when: {principal: ['agent:x', 'user:bob']}"),
         ("when: {roles: [a, b]}", "when: {roles: a}"),
         ("when: {roles: [a, b]}", "when: {roles: {all: [a, c]}}"),
+        ("when: {roles: [a, b]}", "when: {roles: [a, b]}"),
         ("when: {labels: {all: [a]}}", "when: {labels: {all: [a, b]}}"),
         ("when: {risk_level: {at_least: MEDIUM}}", "when: {risk_level: CRITICAL}, if: 'inputs.x == 1'"),
         ("when: {not: {environment: prod}}", "when: {risk_level: LOW, not: {environment: prod}}"),

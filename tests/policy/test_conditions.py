@@ -15,12 +15,12 @@ from tests.support.policy import context
         # names
         ("input.amount > 1", "`input` is nothing", "did you mean `inputs`?"),
         ("user.id == 'a'", "`user` is nothing", "`principal`"),
-        ("principal.name == 'a'", "there is no `principal.name`", None),
+        ("principal.name == 'a'", "there is no `principal.name`", "there are"),
         ("capability.idd == 'a'", "there is no `capability.idd`", "did you mean `id`?"),
         ("run.requestor == 'a'", "there is no `run.requestor`", "did you mean `requester`?"),
         ("risk_level.name == 'HIGH'", "`risk_level` is text and has no field `name`", None),
-        ("inputs.l.exists(x, y == 1)", "`y` is nothing", None),
-        ('principal["nme"] == "a"', "there is no `principal.nme`", None),
+        ("inputs.l.exists(x, y == 1)", "`y` is nothing", "there are"),
+        ('principal["nme"] == "a"', "there is no `principal.nme`", "there are"),
         # ordering by letters
         ("risk_level > 'LOW'", "compares letters", "risk_rank"),
         ("risk_level >= 'LOW' || true", "compares letters", "risk_rank"),
@@ -39,12 +39,13 @@ from tests.support.policy import context
         ("size(inputs.x) == '3'", "compares a number with text", None),
         ("(risk_rank > 1) == 'a'", "compares a yes-or-no with text", None),
         ("principal.roles > ['a']", "cannot order a list", None),
+        ("principal.roles > inputs.l", "cannot order a list", None),
         ("5 in principal.roles", "holds text, never a number", None),
         ("risk_rank in ['HIGH']", "compares a number with text", None),
         ("'a' in risk_level", "looks into text", None),
         # closed choices
         ("risk_level == 'high'", "never `high`", "did you mean `HIGH`?"),
-        ("risk_level in ['HIGH', 'CRIT']", "never `CRIT`", None),
+        ("risk_level in ['HIGH', 'CRIT']", "never `CRIT`", "CRITICAL"),
         ("principal.type == 'human'", "never `human`", "agent, service, user"),
         ("capability.operation_type != 'read'", "never `read`", "did you mean `READ`?"),
         ("run.mode == 'Session'", "never `Session`", "did you mean `session`?"),
@@ -56,7 +57,7 @@ from tests.support.policy import context
         ("risk_rank && true", "`&&` needs yes or no", None),
         ("!risk_level", "`!` needs yes or no", None),
         ("risk_level ? true : false", "`?:` needs yes or no", None),
-        ("{'a': 1}", "must say yes or no", None),
+        ("{'a': 1}", "must say yes or no; this one gives an object", None),
     ],
 )
 def test_slip_is_refused_at_load(source: str, message: str, hint: str | None) -> None:
@@ -64,9 +65,8 @@ def test_slip_is_refused_at_load(source: str, message: str, hint: str | None) ->
         compile_condition(source)
     assert caught.value.code == "EXPRESSION_INVALID"
     assert message in caught.value.message
-    if hint is not None:
-        assert caught.value.hint is not None
-        assert hint in caught.value.hint
+    told = caught.value.hint
+    assert (hint in told) if hint is not None and told is not None else told is hint
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,7 @@ def test_slip_is_refused_at_load(source: str, message: str, hint: str | None) ->
         "risk_rank > inputs.limit",
         "now - timestamp('2026-01-01T00:00:00Z') > duration('1h')",
         "has(inputs.x) ? inputs.x : false",
+        "(has(inputs.x) ? 'a' : 'b') == inputs.y",
         "capability.id in inputs.allowed",
         "'k' in inputs && 'k' in {'k': 1}",
         "dyn(risk_rank) == 'a'",

@@ -58,6 +58,7 @@ def test_denial_by_rule_and_by_default_can_be_told_apart() -> None:
         ({"principal": ["agent:a", "agent:b*"]}, {"principal": "agent:bob"}, {"principal": "agent:ab"}),
         ({"capability": "io.fs.write_file"}, {}, {"capability": "io.fs.write_files"}),
         ({"capability": "io.fs.*"}, {}, {"capability": "io.fsx.write_file"}),
+        ({"environment": "prod*"}, {"environment": "prod"}, {"environment": "pro"}),
         ({"capability": "io.*"}, {"capability": "io.fs.deep.er"}, {"capability": "i.o"}),
         ({"capability": "*.write_*"}, {}, {"capability": "io.fs.read_file"}),
         ({"capability": ["a.b", "io.fs.*"]}, {}, {"capability": "a.bc"}),
@@ -367,3 +368,31 @@ def test_deny_of_file_deletion_for_one_principal() -> None:
 def test_a_broken_policy_builds_no_engine() -> None:
     with pytest.raises(InputError):
         PolicyEngine.from_dict({"version": 1, "rules": [{"id": "a", "decision": "ALLOW"}, {"id": "b"}]})
+
+
+def test_a_policy_that_was_read_before_decides_the_same() -> None:
+    """An engine of a parsed policy compiles its `if`s itself."""
+    read = engine({"id": "big", "if": "inputs.n > 1"}, {"id": "rest", "decision": "DENY"})
+    again = PolicyEngine(read.policy)
+    for n in (1, 2):
+        asked = context(inputs={"n": n})
+        assert again.decide(asked) == read.decide(asked)
+
+
+def test_what_is_foreseen_does_not_depend_on_how_often_was_asked() -> None:
+    """Conditions that are asked often are joined; one that reads what is not known yet leaves the answer open all the same."""
+    both = engine(*({"id": f"r{n}", "if": f"risk_rank > 2 && inputs.n == {n}"} for n in range(2)))
+    assert {both.foresee(context()) for _ in range(40)} == {None}
+    assert {both.decide(context(inputs={"n": 1})).rule for _ in range(40)} == {"default"}
+    assert {both.foresee(context()) for _ in range(40)} == {None}
+
+
+def test_what_is_remembered_of_calls_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that sees ever new callers keeps no more of them than it may."""
+    monkeypatch.setattr("assent.policy._index.REMEMBERED_MAX", 3)
+    monkeypatch.setattr("assent.policy._engine.ASKED_MAX", 3)
+    many = engine(*({"when": {"environment": f"e{n}"}, "if": f"inputs.n == {n}"} for n in range(8)))
+    for n in range(8):
+        assert many.decide(context(environment=f"e{n}", inputs={"n": n})).rule == f"r{n}"
+        assert len(many._index._wheres) <= 3
+        assert len(many._asked_of) <= 3

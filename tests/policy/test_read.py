@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assent.errors import InputError
+from assent.errors import InputError, Json
 from assent.policy import PolicyEngine
 from assent.spec.decision import PolicyDecision
 
@@ -23,12 +23,15 @@ def refused(text: str) -> InputError:
         ("", "p.yaml", "empty", "version: 1"),
         ("rules: []", "p.yaml:1:1", "version", "version: 1"),
         ("version: 2", "p.yaml:1:10", "version `2` is not known", "version 1"),
-        ("version: true", "p.yaml:1:10", "version `True`", None),
+        ("version: true", "p.yaml:1:10", "version `True`", ""),
         ("version: 1\nrule: []", "p.yaml:2:1", "unknown key `rule`", "did you mean `rules`?"),
+        ("[version]", "p.yaml:1:1", "the policy must be an object", None),
         ("version: 1\nrules: {}", "p.yaml:2:8", "must be a list", None),
         ("version: 1\nrules: [x]", "p.yaml:2:9", "must be an object", None),
         ("version: 1\ndefault: deny", "p.yaml:2:10", "`deny` is no decision", "did you mean `DENY`?"),
         ("version: 1\nrules:\n  - decision: ALLOW", "p.yaml:3:5", "needs `id`", "recorded with the id"),
+        ("version: 1\nrules:\n  - {}", "p.yaml:3:5", "needs `id`", None),
+        ("version: 1\nrules:\n  - {id: , decision: DENY}", "p.yaml:3:10", "`id` must be text", None),
         ("version: 1\nrules:\n  - id: a", "p.yaml:3:5", "needs `decision`", "REQUIRE_APPROVAL"),
         (
             "version: 1\nrules:\n  - {id: a, decision: PERMIT}",
@@ -40,13 +43,13 @@ def refused(text: str) -> InputError:
             "version: 1\nrules:\n  - {id: default, decision: DENY}",
             "p.yaml:3:10",
             "`default` cannot be the id",
-            None,
+            "",
         ),
         (
             "version: 1\nrules:\n  - {id: builtin.low, decision: DENY}",
             "p.yaml:3:10",
             "cannot be the id",
-            None,
+            "",
         ),
         ("version: 1\nrules:\n  - {id: 5, decision: DENY}", "p.yaml:3:10", "`id` must be text", "quotes"),
         (
@@ -71,9 +74,9 @@ def refused(text: str) -> InputError:
         (HEAD + "    when: {not: {}}", "p.yaml:5:12", "exclude everything", None),
         (HEAD + "    when: [a]", "p.yaml:5:11", "`when` must be an object", None),
         (HEAD + "    when:", "p.yaml:5:5", "nothing stands behind `when`", "leave the key out"),
-        (HEAD + "    if:\n      # inputs.a > 1", "p.yaml:5:5", "nothing stands behind `if`", None),
-        (HEAD + "    approvers: ~", "p.yaml:5:5", "nothing stands behind `approvers`", None),
-        (HEAD + "    approvers: {expires: }", "p.yaml:5:17", "nothing stands behind `expires`", None),
+        (HEAD + "    if:\n      # inputs.a > 1", "p.yaml:5:5", "nothing stands behind `if`", ""),
+        (HEAD + "    approvers: ~", "p.yaml:5:5", "nothing stands behind `approvers`", ""),
+        (HEAD + "    approvers: {expires: }", "p.yaml:5:17", "nothing stands behind `expires`", ""),
         (
             HEAD + "    when: {risk_level: high}",
             "p.yaml:5:24",
@@ -88,28 +91,30 @@ def refused(text: str) -> InputError:
             "one of:",
         ),
         (HEAD + "    when: {risk_level: {min: LOW}}", "p.yaml:5:25", "unknown key `min`", "at_least"),
-        (HEAD + "    when: {risk_level: {}}", "p.yaml:5:24", "asks for nothing", None),
-        (HEAD + "    when: {roles: {}}", "p.yaml:5:19", "asks for nothing", None),
-        (HEAD + "    when: {roles: []}", "p.yaml:5:19", "empty list", None),
+        (HEAD + "    when: {risk_level: {}}", "p.yaml:5:24", "asks for nothing", ""),
+        (HEAD + "    when: {roles: {}}", "p.yaml:5:19", "asks for nothing", ""),
+        (HEAD + "    when: {roles: []}", "p.yaml:5:19", "empty list", ""),
         (
             HEAD + "    when: {principal: alice}",
             "p.yaml:5:23",
             "`alice` cannot stand in `principal`",
             "user:alice",
         ),
-        (HEAD + "    when: {principal: robot:x}", "p.yaml:5:23", "`robot:x`", None),
+        (HEAD + "    when: {principal: robot:x}", "p.yaml:5:23", "`robot:x`", ""),
         (HEAD + "    when: {capability: 'io fs'}", "p.yaml:5:24", "`io fs`", "io.fs.*"),
-        (HEAD + "    when: {capability: [a.b, 5]}", "p.yaml:5:30", "`5` cannot stand", None),
+        (HEAD + "    when: {capability: [a.b, 5]}", "p.yaml:5:30", "`5` cannot stand", ""),
         (
             HEAD + "    when: {operation_type: [READ, WIRTE]}",
             "p.yaml:5:35",
             "`WIRTE`",
             "did you mean `WRITE`?",
         ),
-        (HEAD + "    if: 5", "p.yaml:5:9", "`if` must be text", None),
+        (HEAD + "    if: 5", "p.yaml:5:9", "`if` must be text", ""),
         (HEAD + "    if: inputs.a >", "p.yaml:5:9", "ends where a value is expected", None),
-        (HEAD + "    if: inputs.a > 1 && amont > 3", "p.yaml:5:25", "`amont`", None),
-        (HEAD + "    reason: 5", "p.yaml:5:13", "`reason` must be text", None),
+        (HEAD + "    if: inputs.a > 1 && amont > 3", "p.yaml:5:25", "`amont`", ""),
+        (HEAD + "    if: true && input.a > 1", "p.yaml:5:17", "`input` is nothing", "`inputs`"),
+        (HEAD + "    if: true && principal.nme != 'a'", "p.yaml:5:26", "no `principal.nme`", ""),
+        (HEAD + "    reason: 5", "p.yaml:5:13", "`reason` must be text", ""),
         (HEAD + "    without_approval: true", "p.yaml:5:5", "must say why", "reason"),
         (HEAD + "    without_approval: yes", "p.yaml:5:23", "true or false", None),
         (
@@ -121,8 +126,8 @@ def refused(text: str) -> InputError:
         (HEAD + "    approvers: {count: 0}", "p.yaml:5:24", "`count` must be", None),
         (HEAD + "    approvers: {count: 1.5}", "p.yaml:5:24", "`count` must be", None),
         (HEAD + "    approvers: {expires: 1 hour}", "p.yaml:5:26", "no duration: `1 hour`", "`2h`"),
-        (HEAD + "    approvers: {expires: 0s}", "p.yaml:5:26", "between 1 ms and 366 days", None),
-        (HEAD + "    approvers: {expires: 400d}", "p.yaml:5:26", "between 1 ms and 366 days", None),
+        (HEAD + "    approvers: {expires: 0s}", "p.yaml:5:26", "between 1 ms and 366 days", ""),
+        (HEAD + "    approvers: {expires: 400d}", "p.yaml:5:26", "between 1 ms and 366 days", ""),
         (
             HEAD + "    approvers: {kinds: [robot]}",
             "p.yaml:5:25",
@@ -150,9 +155,8 @@ def test_fault_is_refused_with_place_and_hint(text: str, path: str, message: str
     assert error.code == "POLICY_INVALID"
     assert error.path == path
     assert message in error.message
-    if hint is not None:
-        assert error.hint is not None
-        assert hint in error.hint
+    # Where a hint is not the row's subject, it is "": there is one.
+    assert (hint in error.hint) if hint is not None and error.hint is not None else error.hint is hint
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -169,16 +173,24 @@ def test_all_faults_are_told_at_once() -> None:
         "p.yaml:5:4",
     ]
     assert "and 4 more" in error.message
-    for one in ("{id: a, decision: x}", "{id: a}"):
+    # What follows from a fault is none of its own: without a decision nobody can say what goes with it.
+    for one in ("{id: a, decision: x}", "{id: a}", "{id: a, decision: x, reason: y, without_approval: true}"):
         assert "more)" not in refused(f"version: 1\nrules: [{one}]").message
+    assert "(and 1 more)" in refused("version: 1\nrules: [{id: a, decision: x, if: 'y'}]").message
 
 
-def test_data_from_a_program_gets_dotted_places() -> None:
+@pytest.mark.parametrize(
+    ("when", "place"),
+    [
+        ({"risk_level": "X"}, "risk_level"),
+        ({"capability": "a b"}, "capability"),
+        ({"capability": ["a.b", "a b"]}, "capability[1]"),
+    ],
+)
+def test_data_from_a_program_gets_dotted_places(when: dict[str, Json], place: str) -> None:
     with pytest.raises(InputError) as caught:
-        PolicyEngine.from_dict(
-            {"version": 1, "rules": [{"id": "a", "decision": "ALLOW", "when": {"risk_level": "X"}}]}
-        )
-    assert caught.value.path == "rules[0].when.risk_level"
+        PolicyEngine.from_dict({"version": 1, "rules": [{"id": "a", "decision": "ALLOW", "when": when}]})
+    assert caught.value.path == f"rules[0].when.{place}"
 
 
 @pytest.mark.parametrize(
@@ -197,10 +209,11 @@ def test_a_policy_has_as_many_rules_as_it_may(monkeypatch: pytest.MonkeyPatch) -
     assert "3 rules are more than 2" in refused(f"version: 1\nrules:\n{''.join(rules)}").message
 
 
-def test_yaml_booleans_are_conditions_too() -> None:
+@pytest.mark.parametrize("word", ["true", "false"])
+def test_yaml_booleans_are_conditions_too(word: str) -> None:
     """YAML reads a bare `true` before the policy can; the author meant the expression."""
-    policy = PolicyEngine.load(HEAD + "    if: true\n").policy
-    assert policy.rules[0].condition == "true"
+    policy = PolicyEngine.load(HEAD + f"    if: {word}\n").policy
+    assert policy.rules[0].condition == word
 
 
 def test_a_one_rule_file_is_read_whole() -> None:

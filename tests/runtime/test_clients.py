@@ -72,7 +72,15 @@ async def test_a_run_is_named_by_the_beginning_of_its_id_alike(
         assert (result.run_id, result.status) == (run, RunState.SUCCEEDED)
     assert (await asked.snapshot(short)).dump() == (await asked.snapshot(run)).dump()
     assert (await asked.replay(short)).run_id == run
-    methods = (asked.show, asked.wait, asked.resume, asked.snapshot, asked.replay, asked.approve, asked.reject)
+    methods = (
+        asked.show,
+        asked.wait,
+        asked.resume,
+        asked.snapshot,
+        asked.replay,
+        asked.approve,
+        asked.reject,
+    )
     for method in (*methods, asked.cancel, asked.undo, asked.erase):
         for nobody in ("", "run_zz"):
             with pytest.raises(InputError) as refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 
 from assent.engine.machine._commands import (
@@ -31,8 +32,9 @@ from assent.engine.machine._machine import advance
 from assent.engine.record._readiness import Readiness
 from assent.engine.record._record import UNDO_STEP, Phase, RunRecord, begin, evolve
 from assent.engine.waiting._timers import Timers
+from assent.errors import InputError
 from assent.spec.events import kinds as ev
-from assent.spec.ids import StepKey
+from assent.spec.ids import StepKey, iteration_key
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState
 from tests.support.bodies import FakeClock
@@ -79,7 +81,7 @@ class Driven:
 
     def doubt(self, key: StepKey) -> list[str]:
         self.start(key)
-        return self.give(Doubted(key, 1, "EFFECT_UNKNOWN"))
+        return self.give(Doubted(key, 1, "CAPABILITY_CHANGED"))
 
     def fail(self, key: StepKey) -> list[str]:
         self.start(key)
@@ -127,6 +129,7 @@ def test_a_doubt_calls_a_person_once_nothing_moves() -> None:
     run.start(B)
     assert run.doubt(A) == ["step.in_doubt"]
     assert run.give(Succeeded(B, 1, BOUND, Effect.DONE)) == ["step.succeeded", "run.needs_attention"]
+    assert run.last() == ev.RunNeedsAttention(code="CAPABILITY_CHANGED", step=A)
 
 
 def test_a_doubt_in_a_session_waits_for_its_close() -> None:
@@ -202,6 +205,19 @@ def test_a_stop_fails_what_waits_for_another_attempt() -> None:
     assert run.give(Cancel(ASKER)) == ["run.cancel_requested", "step.failed", "run.cancelled"]
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_stop_ends_a_step_that_gathers_with_its_iterations(*, is_cancelled: bool) -> None:
+    """It says why: one of them failed, or somebody cancelled. No attempt of its own was made."""
+    run = Driven()
+    run.give(Admit((ev.StepsExpanded(step=A, count=2, items=BOUND),)))
+    run.start(iteration_key(A, 0))
+    if is_cancelled:
+        run.give(Cancel(ASKER))
+    run.give(Failed(iteration_key(A, 0), 1, "BROKEN", Effect.NONE))
+    code = "RUN_CANCELLED" if is_cancelled else "ITERATION_FAILED"
+    assert ev.StepFailed(step=A, attempt=0, code=code, effect=Effect.NONE) in run.told
+
+
 def test_what_has_no_way_back_calls_a_person_who_may_give_it_up() -> None:
     """Then the run has failed; it is not rolled back, because something stays."""
     run = Driven()
@@ -234,9 +250,12 @@ def test_a_way_back_that_failed_ends_as_a_person_settles_it(
         run.give(Cancel(ASKER))
     else:
         run.fail(B)
+    assert run.last() == ev.RollbackStarted(code="RUN_CANCELLED" if is_cancelled else "BROKEN")
     run.give(Compensating(A, 1))
     failed = NotCompensated(A, "BUSY", None, may_repeat=False)
     assert run.give(failed) == ["compensation.failed", "run.needs_attention"]
+    assert run.last() == ev.RunNeedsAttention(code="BUSY", step=A)
+    assert run.record.failure_code == (None if is_cancelled else "BROKEN")
     assert run.record.state is RunState.NEEDS_ATTENTION
     assert run.give(Resolve(ASKER, A, resolution)) == ["step.resolved", last]
 
@@ -258,6 +277,38 @@ def test_an_undo_ends_undone_and_says_when_it_was_in_part(*, is_partial: bool) -
     given_up.give(NotCompensated(A, "BUSY", None, may_repeat=False))
     assert given_up.give(Resolve(ASKER, A, Resolution.ABANDON)) == ["step.resolved", "run.undone"]
     assert given_up.last() == ev.RunUndone(partial=True)
+
+
+def test_an_undo_asks_people_or_is_refused_as_the_gate_says() -> None:
+    asked = finished()
+    assert asked.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d"))) == [
+        "run.undo_requested",
+        "approval.requested",
+    ]
+    no = msgspec.structs.replace(wish(partial=False), decision="DENY", code="POLICY_ERROR")
+    denied = finished()
+    assert denied.give(RequestUndo(no)) == ["run.undo_requested", "run.undo_refused"]
+    assert denied.last() == ev.UndoRefused(code="POLICY_ERROR")
+
+
+@pytest.mark.parametrize(("key", "about"), [(A, "step `a` of run"), (None, "run")])
+def test_an_answer_to_nothing_is_refused(key: StepKey | None, about: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Driven().give(Approve(PEOPLE[0], key, None))
+    assert (caught.value.code, caught.value.message) == (
+        "APPROVAL_NOT_OPEN",
+        f"{about} `{RUN}` does not wait for an approval",
+    )
+
+
+def test_a_step_that_was_passed_over_stays_so_when_that_is_doubted() -> None:
+    """Nothing happened, whoever wrote it; a question that is doubted beside it is asked again."""
+    run = Driven()
+    run.give(Admit((ev.StepSkipped(step=A),)))
+    run.give(Admit((question(B, "d"),)))
+    evolve(run.record, ev.RunDoubted(start=1), 2)
+    assert run.states() == (RunState.RUNNING, StepState.SKIPPED)
+    assert run.record.steps[B].state is StepState.PENDING
 
 
 def finished() -> Driven:

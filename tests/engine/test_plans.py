@@ -157,6 +157,7 @@ async def test_a_plan_says_where_it_would_stop_and_what_stays(place: Place) -> N
         "unknown": ["c", "gone"],
         "stops_at": "broken",
     }
+    assert plan["workflow"] == "w"
     told = {step["name"]: step for step in msgspec.to_builtins(plan["steps"])}
     assert [name for name, step in told.items() if step["changes"]] == ["a", "b", "c", "gone"]
     assert {name: step["error"]["code"] for name, step in told.items() if step["error"]} == {

@@ -407,7 +407,7 @@ async def test_an_approval_that_was_accepted_without_proof_has_to_be_given_again
     assert not attacked.victim.exists()
     report = verified(attacked)
     assert report.is_good, report.faults
-    with pytest.raises(AssentError, match="vouches for entry"):
+    with pytest.raises(AssentError, match="vouches for every entry"):
         await asyncio.to_thread(perform, requests.AcceptTail(start=told.start), attacked.settings)
 
 

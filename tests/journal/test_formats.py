@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,7 @@ from assent.journal import (
 )
 from assent.journal.store import _schema as schema
 from assent.journal.store._schema import LEDGER_FILE, check_ledger
+from assent.journal.tree._commits import ADOPTED_ENTRIES, CommitKey
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.values.canonical import INTEGER_MAX
@@ -112,6 +114,35 @@ def test_an_older_ledger_that_its_last_checkpoint_was_not_signed_for_is_refused_
         opened(state)
     assert caught.value.code == "RECORD_CORRUPT"
     assert (state / LEDGER_FILE).read_bytes() == before
+
+
+def test_an_older_ledger_without_its_first_entry_is_refused(state: Path) -> None:
+    """Whose ledger it is stands nowhere else."""
+    with closing(apsw.Connection(str(state / LEDGER_FILE))) as db:
+        db.execute("UPDATE events SET leaf = (SELECT leaf FROM events WHERE seq = 1) WHERE seq = 0")
+    with pytest.raises(WorldError) as caught:
+        opened(state)
+    assert (caught.value.code, caught.value.details) == ("RECORD_CORRUPT", {"seq": 0})
+
+
+def test_an_older_ledger_with_nothing_in_it_is_begun(state: Path) -> None:
+    with closing(apsw.Connection(str(state / LEDGER_FILE))) as db:
+        for table in ("events", "payloads", "blob_refs", "checkpoints", "tree", *schema.PROJECTIONS):
+            if table not in schema.SINCE:
+                db.execute(f"DELETE FROM {table}")
+    asyncio.run(opened(state).close())
+    with SqliteReader.open(state) as reader:
+        assert [leaf.event.kind for leaf in leaves_at_once(reader)] == ["ledger.created"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_is_taken_over_is_vouched_for_in_parts(more: int) -> None:
+    """So that whoever checks one entry reads a part, and not all that was ever taken over."""
+    count = 2 * ADOPTED_ENTRIES + more
+    key = CommitKey(SIGNER.derive, SIGNER.vkey)
+    frontier, commits, _ = key.adopt((bytes(32), ["run_one"]) for _ in range(count))
+    sizes = [ADOPTED_ENTRIES, 2 * ADOPTED_ENTRIES, *([count] if more else [])]
+    assert ([commit.size for commit in commits], frontier.size) == (sizes, count)
 
 
 def test_every_table_that_came_later_says_when() -> None:

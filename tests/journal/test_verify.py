@@ -32,6 +32,7 @@ from assent.journal.tree._merkle import leaf_hash
 from assent.journal.tree._note import Ed25519Verifier, Verifier
 from assent.spec.events.kinds import (
     ApprovalRequested,
+    CapabilityLabelled,
     Leaf,
     LedgerRecovered,
     RunCreated,
@@ -269,6 +270,9 @@ def test_first_fault_and_its_entry_do_not_depend_on_chunks(name: str, chunk: int
     report = verify(record, record.keys, projector=RunProjector())
     first = report.first_bad
     assert (first.code if first else "", first.seq if first else None) == (code, seq), report.faults
+    if name in ("last gone", "all gone"):
+        assert first is not None
+        assert first.last == len(LEAVES) - 1, "up to the newest entry that was there"
 
 
 def test_a_change_that_was_hashed_anew_is_narrowed_to_what_one_checkpoint_covers() -> None:
@@ -466,6 +470,45 @@ def test_end_of_a_run_without_its_checkpoint_is_found() -> None:
         assert report.first_bad is not None, size
         assert report.first_bad.code == "CHECKPOINT_MISSING", size
         assert is_sealed(decode_stored(record.events[report.first_bad.seq or 0][4]).event)
+
+
+LIST_FAULTS: dict[str, tuple[Callable[[ListedRecord], tuple[HeadList, ...]], str]] = {
+    "nothing": (lambda record: record.head_lists, ""),
+    "a place": (
+        lambda record: (record.head_lists[0]._replace(streams=bytes(16)), *record.head_lists[1:]),
+        "COMMIT_INVALID",
+    ),
+    "the first gone": (lambda record: record.head_lists[1:], "COMMIT_INVALID"),
+    "the last gone": (lambda record: record.head_lists[:-1], "COMMIT_INVALID"),
+    "all gone": (lambda _: (), "COMMIT_INVALID"),
+    "one more": (lambda record: (*record.head_lists, record.head_lists[-1]), "COMMIT_INVALID"),
+}
+
+
+@cache
+def long() -> ListedRecord:
+    """A sealed ledger with two lists of newest entries, in each of which a change of capabilities is one."""
+    with TemporaryDirectory() as folder:
+        ledger = LedgerFile.create(Path(folder) / "ledger.db")
+        for part in range(2):
+            label = CapabilityLabelled(capability="a.b", version=f"{part}.0.0", label="stable", by="user:ada")
+            ledger.commit([Batch(None, 1 + part, START_MS, (label,))])
+            ledger.commit([run_batch(number) for number in range(200 * part, 200 * part + 150)])
+        ledger.close()
+        record = ListedRecord.of(ledger.path, [Ed25519Verifier.from_vkey(SIGNER.vkey)])
+    assert len(record.head_lists) == 2
+    return record
+
+
+@pytest.mark.parametrize("chunk", [100, 1000])
+@pytest.mark.parametrize("name", LIST_FAULTS)
+def test_lists_of_newest_entries_are_those_that_follow_from_the_entries(name: str, chunk: int) -> None:
+    """Also for who lacks the key: an owner would otherwise be led past the end of a run."""
+    change, code = LIST_FAULTS[name]
+    record = replace(long(), chunk=chunk, head_lists=change(long()))
+    for signer in (SIGNER, None):
+        report = verify(record, record.keys, projector=None, signer=signer)
+        assert [fault.code for fault in report.faults][:1] == ([code] if code else []), report.faults
 
 
 def test_a_forged_erasure_excuses_no_missing_payload(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from assent import Runtime, capability
-from assent.errors import AssentError
+from assent.errors import AssentError, InputError
 from assent.invocation import Hook, HookKind
 from assent.spec.principal import Principal
 from assent.spec.states import RunState, StepState
@@ -57,6 +57,48 @@ async def test_a_client_calls_runs_and_looks(rt: Runtime, client: Runtime, tmp_p
     assert not (tmp_path / "one.txt").exists()
     assert await client.erase(ran.run_id) > 0
     assert await client.unfinished() == await rt.unfinished() == []
+
+
+@pytest.mark.parametrize("who", ["owner", "client"])
+async def test_a_run_is_named_by_the_beginning_of_its_id_alike(
+    rt: Runtime, client: Runtime, who: str
+) -> None:
+    """By the owner, a client and the command line, in everything that takes a run; an empty name is that of no run."""
+    asked = rt if who == "owner" else client
+    run = (await rt.run(WRITES)).run_id
+    short = run[:-2]
+    assert [event.n async for event in asked.events(short)][:2] == [0, 1]
+    for result in (await asked.show(short), await asked.wait(short), *await asked.resume(short)):
+        assert (result.run_id, result.status) == (run, RunState.SUCCEEDED)
+    assert (await asked.snapshot(short)).dump() == (await asked.snapshot(run)).dump()
+    assert (await asked.replay(short)).run_id == run
+    methods = (
+        asked.show,
+        asked.wait,
+        asked.resume,
+        asked.snapshot,
+        asked.replay,
+        asked.approve,
+        asked.reject,
+    )
+    for method in (*methods, asked.cancel, asked.undo, asked.erase):
+        for nobody in ("", "run_zz"):
+            with pytest.raises(InputError) as refused:
+                await method(nobody)
+            assert refused.value.code == "RUN_UNKNOWN"
+    for method, code in (
+        (asked.approve, "APPROVAL_NOT_OPEN"),
+        (asked.reject, "APPROVAL_NOT_OPEN"),
+        (asked.cancel, "RUN_FINISHED"),
+    ):
+        with pytest.raises(InputError) as refused:
+            await method(short)
+        assert refused.value.code == code
+    with pytest.raises(InputError) as refused:
+        await asked.resolve(short, "one", "happened")
+    assert refused.value.code == "RESOLUTION_INVALID"
+    assert (await asked.undo(short)).status is RunState.UNDONE
+    assert await asked.erase(short) > 0
 
 
 async def test_a_client_decides_what_the_owner_asks(rt: Runtime, client: Runtime, tmp_path: Path) -> None:

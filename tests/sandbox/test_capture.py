@@ -233,10 +233,39 @@ def test_copy_names_what_it_can_not_read(ground: Ground) -> None:
     assert str(ground.root / "src" / "b.txt") in caught.value.message
 
 
-def test_copy_is_bounded(ground: Ground) -> None:
-    with pytest.raises(AssentError) as caught:
-        copy_workspace(new_layer(ground.layer, ground.root, ()), bytes_max=3)
-    assert caught.value.code == "SANDBOX_LAYER_FULL"
+def test_copy_and_capture_hold_just_what_their_bounds_say(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of folders and links the names are counted, of files the bytes too."""
+
+    def copied(bytes_max: int, entries_max: int) -> Layer:
+        monkeypatch.setattr(_layer, "COPY_ENTRIES_MAX", entries_max)
+        shutil.rmtree(ground.layer)
+        ground.layer.mkdir()
+        return copy_workspace(new_layer(ground.layer, ground.root, (str(ground.state),)), bytes_max=bytes_max)
+
+    (ground.root / "to").symlink_to("src")
+    layer = copied(11, 4)  # `a.txt`, `src`, `src/b.txt`, `to`
+    assert told(captured(layer, CaptureLimits(bytes=0, entries=0)).changes) == set()
+    Path(layer.tree, "to").unlink()
+    Path(layer.tree, "new").mkdir()
+    Path(layer.tree, "new", "n").write_text("12345")
+    Path(layer.tree, "new", "l").symlink_to("n")
+    assert told(captured(layer, CaptureLimits(bytes=5, entries=4)).changes) == {
+        ("to", "removed", "link"),
+        ("new", "added", "folder"),
+        ("new/n", "added", "file"),
+        ("new/l", "added", "link"),
+    }
+    for looked in (
+        lambda: captured(layer, CaptureLimits(bytes=4, entries=4)),
+        lambda: captured(layer, CaptureLimits(bytes=5, entries=3)),
+        lambda: copied(10, 4),
+        lambda: copied(11, 3),
+    ):
+        with pytest.raises(AssentError) as caught:
+            looked()
+        assert caught.value.code == "SANDBOX_LAYER_FULL"
 
 
 def test_layer_lies_outside_of_what_it_covers(ground: Ground, tmp_path: Path) -> None:
@@ -250,9 +279,10 @@ def test_layer_lies_outside_of_what_it_covers(ground: Ground, tmp_path: Path) ->
 def test_overlays_own_marks_are_understood(tmp_path: Path) -> None:
     """A folder that was replaced shows nothing of the workspace's, and a whiteout removes what it covers."""
     root, folder = tmp_path / "root", tmp_path / "layer"
-    for one in (root / "d" / "e", folder / "upper" / "d"):
+    for one in (root / "d" / "e", root / "kept", folder / "upper" / "d", folder / "upper" / "kept"):
         one.mkdir(parents=True)
     (root / "d" / "e" / "f").write_text("f")
+    (root / "kept" / "f").write_text("f")
     (folder / "upper" / "d" / "new").write_text("n")
     try:
         os.setxattr(folder / "upper" / "d", "user.overlay.opaque", b"y")

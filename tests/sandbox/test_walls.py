@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import signal
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assent.errors import AssentError
-from assent.sandbox import Sandbox
-from assent.sandbox._plan import without
-from assent.sandbox._seccomp import _KINDS, _NUMBERS, FilterRules, seccomp_filter
+from assent.sandbox import Sandbox, SandboxLimits, _landlock
+from assent.sandbox._layer import Layer, LayerKind
+from assent.sandbox._plan import Machine, Plan, View, plan_of, without
+from assent.sandbox._seccomp import _KINDS, _NUMBERS, FilterRules, programs_filter, seccomp_filter
 from tests.sandbox.conftest import Ground
 
 ALLOW, KILL = 0x7FFF_0000, 0x8000_0000
@@ -29,6 +32,7 @@ def answer(program: bytes, architecture: int, number: int, *arguments: int) -> i
     while True:
         operation, yes, no, value = code[at]
         at += 1
+        assert operation & 0x7 == 0x5 or (yes, no) == (0, 0), "only a jump says where to"
         match operation:
             case 0x20:
                 held = struct.unpack_from("=I", data, value)[0]
@@ -68,6 +72,8 @@ def test_filter_answers_as_the_lists_say(machine: str, is_strict: bool) -> None:
     assert socket is not None
     assert clone is not None
     assert answer(program, architecture, socket, 2) == ALLOW
+    # What comes after a call's own conditions is about its number again, and not about what was looked at last.
+    assert answer(program, architecture, clone, socket) == ALLOW
     assert answer(program, architecture, socket, 40) & 0xFFFF == errno.EPERM
     assert answer(program, architecture, clone, signal.SIGCHLD) == ALLOW
     assert answer(program, architecture, clone, 0x1000_0000) & 0xFFFF == errno.EPERM
@@ -78,6 +84,49 @@ def test_filter_answers_as_the_lists_say(machine: str, is_strict: bool) -> None:
     )
 
 
+NAMESPACE_BITS = (0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000)
+# A call and which of its arguments is looked at → values that pass, values that are refused. Strict: where modes and times are.
+ARGUMENTS = {
+    ("clone", 0): ((0, 0x1_0000), NAMESPACE_BITS),
+    ("ioctl", 1): ((0x5401, 0x5413), (0x5412, 0x541C)),
+    ("mknod", 1): ((0o100600, 0o010600, 0o140600), (0o020600, 0o060600)),
+    ("mknodat", 2): ((0o100600, 0o010600, 0o140600), (0o020600, 0o060600)),
+    ("personality", 0): ((0, 8, 0xFFFF_FFFF), (1, 0x4_0000)),
+    ("utimensat", 1): ((0,), (1, 0x7FFF)),
+}
+
+
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+@pytest.mark.parametrize(("call", "place"), ARGUMENTS)
+def test_filter_looks_at_arguments(machine: str, call: str, place: int) -> None:
+    passing, refused = ARGUMENTS[call, place]
+    number = _NUMBERS[call][[*ARCHITECTURES].index(machine)]
+    for is_strict in (False, True):
+        program = seccomp_filter(FilterRules(families=(), signals=True, metadata=not is_strict), machine)
+        for value in (*passing, *refused):
+            words = [0xFFFF_0000] * place + [value]
+            is_refused = value in refused and (is_strict or call != "utimensat")
+            got = answer(program, ARCHITECTURES[machine], number, *words) if number is not None else None
+            assert got in (None, 0x0005_0000 | errno.EPERM if is_refused else ALLOW), (value, is_strict)
+
+
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+def test_a_program_that_may_start_none_has_threads(machine: str) -> None:
+    program, architecture = programs_filter(machine), ARCHITECTURES[machine]
+    for name, numbers in _NUMBERS.items():
+        number = numbers[[*ARCHITECTURES].index(machine)]
+        if number is None:
+            continue
+        wanted = ALLOW
+        if name in _KINDS["start"] or name == "clone":
+            wanted = 0x0005_0000 | errno.EPERM
+        elif name == "clone3":
+            wanted = 0x0005_0000 | errno.ENOSYS
+        assert answer(program, architecture, number, signal.SIGCHLD) == wanted, name
+        if name == "clone":
+            assert answer(program, architecture, number, 0x1_0000) == ALLOW
+
+
 def test_neighbours_of_what_is_hidden_are_named_one_by_one(ground: Ground) -> None:
     root = str(ground.root)
     assert without(root, [str(ground.outside)]) == [root]
@@ -85,6 +134,160 @@ def test_neighbours_of_what_is_hidden_are_named_one_by_one(ground: Ground) -> No
     assert without(root, [f"{root}/src/b.txt"]) == [f"{root}/.assent", f"{root}/a.txt"]
     assert without(root, [str(ground.root.parent)]) == []
     assert without(f"{root}/none", [f"{root}/none/x"]) == []
+
+
+# A version of Landlock's interface, whether the network is granted → rights to files, to TCP, and scopes that are taken away.
+HANDLED = {
+    (1, False): (0x1FFF, 0, 0),
+    (2, False): (0x3FFF, 0, 0),
+    (3, False): (0x7FFF, 0, 0),
+    (4, False): (0x7FFF, 3, 0),
+    (5, False): (0xFFFF, 3, 0),
+    (6, False): (0xFFFF, 3, 3),
+    (6, True): (0xFFFF, 0, 3),
+}
+READ, DEVICE = 0b1101, 0b110
+
+
+@pytest.mark.parametrize(("version", "network"), HANDLED)
+def test_landlock_takes_away_all_that_its_version_knows(version: int, *, network: bool) -> None:
+    taken = _landlock.handled(version, network=network)
+    assert taken == HANDLED[version, network]
+    known = taken[0]
+    assert _landlock.rights("read", version) == READ
+    assert _landlock.rights("file", version) == 0b100
+    assert _landlock.rights("write", version) == known & ~(1 << 6 | 1 << 11 | 1 << 15), "all but device nodes"
+    assert _landlock.rights("device", version) == DEVICE | known & (1 << 14 | 1 << 15)
+
+
+def machine(name: str, **facts: Any) -> Machine:
+    """A machine of a kind, whichever this one is."""
+    wrapper = "/usr/bin/bwrap" if name == "bubblewrap" else None
+    plain = Machine(
+        architecture="x86_64", landlock=7, namespaces=name != "landlock", uid=7, gid=8, wrapper=wrapper
+    )
+    return replace(plain, **facts)
+
+
+def planned(on: Machine, ground: Ground, layer: LayerKind | None = None, **changes: Any) -> Plan:
+    """The plan for a program there, with a folder for temporary files where there is no `/tmp` of its own."""
+    found = Layer(ground.layer, layer, ground.root, (str(ground.state),)) if layer else None
+    scratch = None if on.namespaces or on.wrapper else str(ground.outside)
+    return plan_of(View.of(ground.confinement(**changes), found, scratch), ["true"], on)
+
+
+def told(plan: Plan) -> str:
+    """What bubblewrap is told, in one line."""
+    return " ".join(base64.b64decode(plan["files"]["10"]).decode().split("\0"))
+
+
+INTERNET = {2, 10, 16}
+OWN = {1, *INTERNET}
+
+
+@pytest.mark.parametrize(
+    ("kind", "landlock", "alone", "granted"),
+    [
+        ("namespaces", 6, OWN, OWN),
+        ("namespaces", 5, OWN, INTERNET),
+        ("bubblewrap", 6, OWN, OWN),
+        ("bubblewrap", 5, OWN, INTERNET),
+        ("landlock", 6, set(), INTERNET),
+        ("landlock", 5, set(), INTERNET),
+    ],
+)
+def test_calls_are_refused_where_no_other_wall_holds_them(
+    kind: str, landlock: int, alone: set[int], granted: set[int], ground: Ground
+) -> None:
+    for network, families in ((False, alone), (True, granted)):
+        plan = planned(machine(kind, landlock=landlock), ground, network=network)
+        program = base64.b64decode(plan["filter"] or plan["files"]["11"])
+
+        def may(call: str, argument: int = 0, program: bytes = program) -> bool:
+            return answer(program, ARCHITECTURES["x86_64"], _NUMBERS[call][0] or 0, argument) == ALLOW
+
+        assert {family for family in range(50) if may("socket", family)} == families
+        assert may("kill") == (kind != "landlock" or landlock >= 6)
+        assert may("chmod") == (kind != "landlock")
+
+
+NAMESPACES, USER_AND_PID = 0x0E02_0000, 0x3000_0000
+SCOPED = {"handled": (0, 0, 3), "rules": []}
+AROUND = {"outer": USER_AND_PID, "inner": 0x2_0000, "forgo": True, "env": {}}
+
+
+@pytest.mark.parametrize(
+    ("on", "network", "parts"),
+    [
+        (machine("namespaces"), True, {"outer": USER_AND_PID, "inner": NAMESPACES, "user_maps": (7, 8)}),
+        (machine("namespaces"), False, {"inner": NAMESPACES | 0x4000_0000, "forgo": True, "become": None}),
+        (machine("namespaces", uid=0, gid=0), False, {"user_maps": (1000, 1000), "become": None}),
+        (machine("namespaces", landlock=0), False, {"landlock": None}),
+        (machine("bubblewrap"), False, {**AROUND, "landlock": SCOPED, "user_maps": (7, 8)}),
+        (machine("bubblewrap", landlock=5, uid=0), False, {**AROUND, "landlock": None, "become": None}),
+        (machine("bubblewrap", namespaces=False, uid=0), False, {"forgo": False, "landlock": None, "steps": []}),
+        (machine("bubblewrap", namespaces=False, uid=0), False, {"outer": 0, "user_maps": None, "become": None}),
+        (machine("landlock"), False, {"outer": 0, "inner": 0, "steps": [], "become": None, "user_maps": None}),
+        (machine("landlock", uid=0), True, {"forgo": True, "become": 0}),
+    ],
+)  # fmt: skip
+def test_a_plan_has_the_walls_of_its_machine(
+    on: Machine, network: bool, parts: dict[str, object], ground: Ground
+) -> None:
+    limits = SandboxLimits(cpu_s=3, wall_s=1.5, processes=400)
+    plan = planned(on, ground, network=network, limits=limits)
+    assert {name: plan[name] for name in parts} == parts
+    watch, wrapped = plan["watch"], on.wrapper is not None
+    assert (plan["wall_ms"], watch["cpu_ms"], watch["processes"]) == (1500, 3000, 400)
+    assert plan["rlimits"]["RLIMIT_CPU"] == (3, 4)
+    assert (watch["helpers"], watch["memory_tmp"]) == (2 if wrapped else 0, on.namespaces and not wrapped)
+    most = 402 + watch["helpers"]
+    assert plan["rlimits"].get("RLIMIT_NPROC") == ((most, most) if on.namespaces else None)
+    if on.namespaces:
+        assert ["processes", "/proc", 404, not wrapped] in plan["steps"]
+    if on.namespaces and not wrapped:
+        assert (["hide", "/proc/kcore"] in plan["steps"]) == (on.uid == 0)
+    if wrapped:
+        assert ("--share-net" in told(plan)) == network
+        assert (" --ro-bind /dev/null /proc/" in told(plan)) == (on.uid == 0)
+
+
+@pytest.mark.parametrize("layer", [None, LayerKind.OVERLAY, LayerKind.COPY])
+def test_only_a_layer_can_be_written(ground: Ground, layer: LayerKind | None) -> None:
+    root, kept = str(ground.root), str(ground.layer)
+    wanted_step, wanted_words, wanted_folder = {
+        None: (["show", f"/.old{root}", root], f"--ro-bind {root} {root}", root),
+        LayerKind.OVERLAY: (
+            ["overlay", f"/.old{root}", f"/.old{kept}/upper", f"/.old{kept}/work", root],
+            f"--bind {kept}/merged {root}",
+            f"{kept}/tree",
+        ),
+        LayerKind.COPY: (
+            ["open_up", f"/.old{kept}/tree", root],
+            f"--bind {kept}/tree {root}",
+            f"{kept}/tree",
+        ),
+    }[layer]
+    own, wrapped, plain = (
+        planned(machine(kind), ground, layer, environment={"HOME": "/tmp"}, cwd="src")
+        for kind in ("namespaces", "bubblewrap", "landlock")
+    )
+    assert wanted_step in own["steps"]
+    assert f" {wanted_words} " in told(wrapped)
+    assert told(wrapped).endswith(f"--remount-ro / --chdir {root}/src --seccomp 11 ")
+    assert f"--perms 0000 --size 4096 --tmpfs {ground.state} --remount-ro {ground.state}" in told(wrapped)
+    around = ["overlay", root, f"{kept}/upper", f"{kept}/work", f"{kept}/merged"]
+    assert (around in wrapped["steps"]) == (layer is LayerKind.OVERLAY)
+    for plan, folders in ((own, {"/tmp", "/dev/shm", *([root] if layer else [])}),
+                          (plain, {str(ground.outside), *([wanted_folder] if layer else [])})):  # fmt: skip
+        rules = plan["landlock"]["rules"]
+        assert {path for path, given in rules if given & 1 << 8} == folders, "where a file can be made"
+    assert (own["cwd"], plain["cwd"]) == (f"{root}/src", f"{wanted_folder}/src")
+    assert (own["env"], plain["env"]) == (
+        {"HOME": "/tmp"},
+        {"HOME": str(ground.outside), "TMPDIR": str(ground.outside)},
+    )
+    assert not any(path == str(ground.state) for path, _ in plain["landlock"]["rules"])
 
 
 async def test_impossible_confinements_are_refused(sandbox: Sandbox, ground: Ground, tmp_path: Path) -> None:

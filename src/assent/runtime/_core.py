@@ -533,7 +533,7 @@ class Core:
         call could have are put to the policy as they are, since a person may ask before knowing them all.
         """
         bound = self.capabilities.current().find(capability)
-        given = {**(parameters or {})}
+        given = literal(capability, parameters)
         try:
             inputs, is_whole = bound.parse(given)[1], True
         except InputError as error:
@@ -574,7 +574,7 @@ class Core:
         """A run as it stands: its events, its data without secrets, what it called. `RUN_UNKNOWN`, `PAYLOAD_ERASED`."""
         from assent.engine.replay import Recording  # a run does not pay for what only a replay needs
 
-        return self.snapshot_of(await Recording.of_journal(self.reader, RunId(run)))
+        return self.snapshot_of(await Recording.of_journal(self.reader, await self.find(run)))
 
     def snapshot_of(self, recording: Recording) -> Snapshot:
         """The same of a recording, wherever it was read."""
@@ -593,7 +593,7 @@ class Core:
         from assent.engine.replay import Recording, recording_of
 
         if isinstance(run, str):
-            recording = await Recording.of_journal(self.reader, RunId(run))
+            recording = await Recording.of_journal(self.reader, await self.find(run))
         else:
             recording = recording_of(run)
         return await self.replay_recording(recording, capability_version)

@@ -48,6 +48,8 @@ async def get_run(reader: JournalReader, run: str) -> dict[str, Cell] | None:
 
 async def find_run(reader: JournalReader, beginning: str) -> RunId:
     """The only run whose id begins so, with or without `run_`; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+    if not beginning:  # a variable that was never set, and no wish for whatever run there is
+        raise unknown_run(beginning)
     if await get_run(reader, beginning) is not None:
         return RunId(beginning)
     beginnings = [beginning, f"run_{beginning}"] if beginning.isascii() else []

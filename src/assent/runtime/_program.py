@@ -369,6 +369,8 @@ class Runtime:
                 return told(await client.ask(kind, {**said}))
             except OwnerGoneError:
                 await self._follow(client)
+        if said.get("run") is not None and kind is not requests.AddStep:  # a session knows its run's whole id
+            said = {**said, "run": await self._core.find(said["run"])}
         return await own(**said)
 
     def _asked(
@@ -456,7 +458,7 @@ class Runtime:
         """How a run stands, from the record."""
         _require(requests.Show, {"run": run})
         if self._client is None:
-            return await self._core.show(run)
+            return await self._core.show(await self._core.find(run))
         return await asyncio.to_thread(_shown, self.settings, run)
 
     async def runs(

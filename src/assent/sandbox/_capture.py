@@ -150,7 +150,7 @@ class _Walk:
         self.folder(path, is_new=not was_folder)
 
     def _file_entry(self, path: str, status: os.stat_result, before: os.stat_result | None) -> None:
-        self._take(status.st_size)
+        self._take(size=status.st_size)
         if before is not None and stat.S_ISREG(before.st_mode):
             if _bits(before) != _bits(status) or not self._is_same(path, status, before):
                 self._note(path, "changed", "file", status)
@@ -205,15 +205,15 @@ class _Walk:
         status: os.stat_result,
         target: str | None = None,
     ) -> None:
-        self._take(0)
+        self._take(entries=1)
         size = status.st_size if kind == "file" else 0
         self.changes.append(
             Captured(path=path, change=change, kind=kind, mode=_bits(status), size_bytes=size, target=target)
         )
 
-    def _take(self, size: int) -> None:
+    def _take(self, *, size: int = 0, entries: int = 0) -> None:
         self._bytes -= size
-        self._entries -= 1
+        self._entries -= entries
         if self._bytes < 0 or self._entries < 0:
             raise WorldError(
                 "SANDBOX_LAYER_FULL",

@@ -206,7 +206,7 @@ def _fold_again(draft: Draft, reader: SqliteReader, tables: Tables, projector: P
 def _nothing(start: int, instead: object = None) -> InputError:
     return InputError(
         "TAIL_NOT_IN_DOUBT",
-        f"the ledger's key vouches for entry {start}"
+        "the ledger's key vouches for every entry"
         if instead is None
         else f"the first entry that nothing vouches for is {instead}, not {start}",
         hint=None

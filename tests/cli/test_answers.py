@@ -521,6 +521,25 @@ def test_policy_check_tells_what_cannot_decide_and_refuses_what_is_broken(termin
     assert (broken.code, broken.object["ok"]) == (2, False)
 
 
+@pytest.mark.parametrize("named", [(), ("policy.yaml",)])
+@pytest.mark.parametrize(
+    ("mode", "more", "said"),
+    [
+        (0o666, b"", "can be changed by everybody   [POLICY_PERMISSIONS]"),
+        (0o644, b"\xff", "is not UTF-8"),
+    ],
+)
+def test_policy_check_refuses_the_configured_policy_wherever_a_call_would(
+    terminal: Terminal, *, named: tuple[str, ...], mode: int, more: bytes, said: str
+) -> None:
+    terminal("init")
+    policy = terminal.folder / "policy.yaml"
+    policy.write_bytes(policy.read_bytes() + more)
+    policy.chmod(mode)
+    answer = terminal("policy", "check", *named)
+    assert (answer.code, said in answer.out + answer.err) == (2, True)
+
+
 def test_policy_explain_names_the_rule_and_why_no_earlier_one_decided(terminal: Terminal) -> None:
     terminal.write("p.yaml", POLICY)
     words = ("policy", "explain", "io.fs.delete", "path=x", "--policy", "p.yaml", "--as", "agent:bot")

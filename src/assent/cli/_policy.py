@@ -31,8 +31,9 @@ file_argument = click.argument("file", type=click.Path(path_type=Path), required
 def check(door: Door, file: Path | None) -> int:
     """Find mistakes in FILE (by default the configured policy), and rules that can never decide. Exit 2 when it can't be used."""
     path = _policy_file(door, file)
-    content = read_text(door.cwd / path, what="the policy")
-    checked = door.perform(service.requests.CheckPolicy(text=content, path=str(path)))
+    is_configured = door.settings.policy_path == door.cwd / path
+    text = None if is_configured else read_text(door.cwd / path, what="the policy")
+    checked = door.perform(service.requests.CheckPolicy(path=str(path), text=text))
     findings = checked.findings
     if door.out.is_json:
         door.out.object(checked)

@@ -199,8 +199,9 @@ async def _explain_policy(scene: Scene, request: requests.ExplainPolicy) -> answ
 async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.PolicyChecked:
     from assent.policy import check
 
+    text = scene.settings.policy_bytes() or b"" if request.text is None else request.text
     async with scene.informed() as runtime:
-        findings = check(request.text, request.path, runtime.registry.list())
+        findings = check(text, request.path, runtime.registry.list())
     is_sound = not any(finding.severity == "error" for finding in findings)
     told = msgspec.convert(findings, list[answers.Finding], from_attributes=True)
     return answers.PolicyChecked(path=request.path, ok=is_sound, findings=told)

@@ -329,8 +329,9 @@ class ExplainPolicy(Informed[answers.Explained], tag="explain_policy", frozen=Tr
 class CheckPolicy(Informed[answers.PolicyChecked], tag="check_policy", frozen=True):
     """Find mistakes in a policy's text, and rules that can never decide."""
 
-    text: str
     path: str
+    text: str | None = None
+    """None: what the configured policy says, held to all that is asked of it where it decides."""
 
 
 class TestPolicy(Informed[answers.PolicyTested], tag="test_policy", frozen=True):

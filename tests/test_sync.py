@@ -99,15 +99,21 @@ def test_its_versions_and_deliveries_wait_too(tmp_path: Path) -> None:
             assert refused.value.code == "DELIVERY_UNKNOWN"
 
 
-def test_ctrl_c_ends_the_waiting_and_the_run_can_be_resumed(tmp_path: Path) -> None:
-    """`KeyboardInterrupt` is raised where the program waits; leaving the `with` stops the run where it is."""
+@pytest.mark.parametrize("is_here", [True, False])
+def test_ctrl_c_ends_the_waiting_and_the_run_can_be_resumed(tmp_path: Path, *, is_here: bool) -> None:
+    """`KeyboardInterrupt` is raised where the program waits; leaving the `with` stops the run where it is.
+
+    Also where another thread takes the signal: that is the moment before the wait begins, made to last.
+    """
     program = """
-import sys
+import signal, sys, threading
 from assent.sync import Runtime
 with Runtime.open(sys.argv[1]) as rt:
     def hear(run, n, at_ms, event):
         if event.kind == "step.started":
             print("napping", flush=True)
+            if len(sys.argv) > 2:
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
     try:
         with rt.runtime.telling(hear):
             rt.call("sys.sleep", {"seconds": 600})
@@ -116,11 +122,15 @@ with Runtime.open(sys.argv[1]) as rt:
 with Runtime.open(sys.argv[1]) as rt:
     print(len(rt.unfinished()), flush=True)
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    words = [sys.executable, "-c", program, str(tmp_path), *([] if is_here else ["elsewhere"])]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "napping\n"
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.read() == "interrupted\n1\n"
-        assert process.wait() == 0
+        if is_here:
+            process.send_signal(signal.SIGINT)
+        try:
+            said, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert said == "interrupted\n1\n"
+        assert process.returncode == 0

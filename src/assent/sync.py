@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import wraps
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
 
 from assent.errors import Json
 from assent.policy import PolicyEngine
@@ -28,6 +28,9 @@ from assent.runtime.capabilities._versions import Versions as AsyncVersions
 from assent.runtime.runs._deliveries import Deliveries as AsyncDeliveries
 from assent.runtime.service.answers import RunEvent
 from assent.spec.ids import RunId
+
+LOOK_S: Final = 0.5
+"""After this long at most Ctrl-C is noticed."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,7 +127,12 @@ class Runtime:
             work.close()
             raise RuntimeError("the runtime is not open: use it inside `with Runtime.open(…)`")
         waiting: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        # Python notices a signal only between its own instructions: one that came right before a wait without an end, or that
+        # another thread took, would be noticed when the wait ends. Only the main thread is ever interrupted.
+        look_s = LOOK_S if current_thread() is main_thread() else None
         try:
+            while not wait([waiting], look_s).done:
+                pass
             return waiting.result()
         except KeyboardInterrupt:
             waiting.cancel()

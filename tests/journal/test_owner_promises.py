@@ -186,6 +186,43 @@ async def test_asked_twice_under_one_id_it_is_done_once(owner: Ownership, state:
     third.close()
 
 
+async def test_of_two_that_come_at_once_under_one_id_the_second_is_refused(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """Neither is known when it comes: what is asked first is done, and what is something else never gets its answer."""
+    handler = Counting()
+    serve(owner, handler, sockets)
+    clients = [await Client.of(state, sockets) for _ in range(2)]
+    for do, client in enumerate(clients):
+        client.ask("req_1", do=do)
+    told = [[await client.hear(), await client.hear()][1] for client in clients]
+    codes = {one.error["code"] if isinstance(one, frames.Failed) else "" for one in told}
+    assert (codes, len(handler.bodies)) == ({"", "REQUEST_INVALID"}, 1)
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("body", ['"\u00e9' + "\u00e9" * 3_000_000 + '"', "[" * 940 + "]" * 940])
+async def test_whatever_can_be_read_is_answered(
+    owner: Ownership, state: Path, sockets: Path, body: str
+) -> None:
+    """Also what would be larger in our own words than a frame may be, and nesting at the edge of what we follow."""
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        return {"keys": [*asked.body]}
+
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    until_ms = system.SystemClock().monotonic_ms() + 60_000
+    said = f'{{"kind":"ask","id":"req_1","until_ms":{until_ms},"body":{{"a":{body}}}}}'.encode()
+    client.writer.write(len(said).to_bytes(4, "big") + said)
+    async with asyncio.timeout(60):
+        last: frames.FromOwner = frames.Alive(busy_ms=0)
+        while not isinstance(last, frames.Result | frames.Failed):
+            last = await client.hear()
+    client.close()
+
+
 async def test_what_is_remembered_is_bounded(
     owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +368,27 @@ async def test_parts_of_an_answer_wait_for_a_client_that_does_not_read(
     async with asyncio.timeout(60):
         await ended.wait()
     assert told >= 19
+
+
+async def test_a_client_that_does_not_read_is_not_heard(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it says is answered; answers that it leaves unread must not fill the owner's memory. Once it reads, it is heard."""
+    monkeypatch.setattr("assent.journal.owner._lines.FRAME_BYTES_MAX", 100_000)
+    serve(owner, _echo, sockets)
+    client = await Client.of(state, sockets)
+    leave = frames.encode_message(frames.Leave(id="x" * 100_000))
+    sent = 0
+    with pytest.raises(TimeoutError):
+        while sent < 300:
+            client.writer.write(leave)
+            await asyncio.wait_for(client.writer.drain(), 2)
+            sent += 1
+    assert sent < 100, "what no socket's queue holds is not read"
+    for _ in range(sent):
+        assert await client.hear() == frames.Left(id="x" * 100_000, was_taken=False)
+    assert await _ask(state, sockets, {"a": 1}) is not None
+    client.close()
 
 
 async def test_a_client_of_the_first_protocol_is_told_in_its_own_words(

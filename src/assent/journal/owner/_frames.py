@@ -151,11 +151,16 @@ def encode_message(message: Message) -> bytes:
 
 def encode_frame(message: Mapping[str, Any]) -> bytes:
     """The same of any JSON object."""
-    # Not msgspec's encoder: it refuses a lone surrogate, which the name of a file may hold.
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = encode_object(message)
     if len(body) > FRAME_BYTES_MAX:
         raise too_large(len(body))
     return _LENGTH.pack(len(body)) + body
+
+
+def encode_object(found: Mapping[str, Any]) -> bytes:
+    """The bytes of a JSON object, of any size: more of them than it came in, where they were not all ASCII."""
+    # Not msgspec's encoder: it refuses a lone surrogate, which the name of a file may hold.
+    return json.dumps(found, separators=(",", ":")).encode()
 
 
 def too_large(size: int) -> InputError:

@@ -230,6 +230,8 @@ class Line:
         self._frames = Frames()
         self._queue: deque[tuple[bytes, Callable[[bool], None] | None]] = deque()
         self._queued_bytes = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._writing: asyncio.Task[None] | None = None
         self._is_gone = False
         # By id: what was asked and neither answered nor left; once it is taken, whom to tell that the client has left.
@@ -307,6 +309,8 @@ class Line:
         self.write(encode_message(Left(id=leave.id, was_taken=asked is not None)))
 
     async def _next_object(self) -> dict[str, Any] | None:
+        # Whatever is said is answered, so a client that does not read what it is told is not heard either.
+        await self._has_room.wait()
         while (found := self._frames.next_object()) is None:
             part = await self._lines.loop.sock_recv(self._connection, _PART_BYTES)
             if not part:
@@ -318,7 +322,7 @@ class Line:
         self, frame: bytes, told: Callable[[bool], None] | None = None, *, is_news: bool = False
     ) -> None:
         """Write a frame behind those that wait; `told` whether the client's socket has taken all of it."""
-        if self._is_gone or (is_news and self._queued_bytes > FRAME_BYTES_MAX):
+        if self._is_gone or (is_news and not self._has_room.is_set()):
             # A client that does not read must not fill our memory: what is only news is left out.
             if told is not None:
                 told(False)
@@ -336,7 +340,7 @@ class Line:
                 told(not self._is_gone)
             return
         self._queue.append((frame[sent:], told))
-        self._queued_bytes += len(frame) - sent
+        self._count_queued(len(frame) - sent)
         if self._writing is None:
             self._writing = self._lines.home.spawn(self._write_all(), name="owner's word")
 
@@ -346,7 +350,7 @@ class Line:
                 frame, told = self._queue[0]
                 await self._lines.loop.sock_sendall(self._connection, frame)
                 self._queue.popleft()
-                self._queued_bytes -= len(frame)
+                self._count_queued(-len(frame))
                 if told is not None:
                     told(True)
         except OSError:
@@ -360,7 +364,14 @@ class Line:
             _, told = self._queue.popleft()
             if told is not None:
                 told(False)
-        self._queued_bytes = 0
+        self._count_queued(-self._queued_bytes)
+
+    def _count_queued(self, more: int) -> None:
+        self._queued_bytes += more
+        if self._queued_bytes > FRAME_BYTES_MAX:
+            self._has_room.clear()
+        else:
+            self._has_room.set()
 
     async def _say_last(self, frame: bytes) -> None:
         self.write(frame)

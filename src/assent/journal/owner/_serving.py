@@ -31,8 +31,8 @@ from assent.journal.owner._frames import (
     Ask,
     Failed,
     Result,
-    encode_frame,
     encode_message,
+    encode_object,
 )
 from assent.journal.owner._lines import Asked, Home, Line, Lines
 
@@ -128,9 +128,11 @@ class Server:
             self._idle.set()
 
     async def _serve(self, ask: Ask, line: Line) -> None:
-        refusal = self._refusal(ask)
-        if refusal is not None:
-            await self._send(line, ask, _failed(ask.id, refusal))
+        try:
+            digest = _digest(ask)
+            self._require(ask, digest)
+        except AssentError as error:
+            await self._send(line, ask, _failed(ask.id, error))
             return
         asked = Asked(ask.body, line.peer, ask.id, line)
         task = asyncio.current_task()
@@ -142,9 +144,11 @@ class Server:
         while frame is None:
             outcome = self._outcomes.find(ask)
             if outcome is not None:
-                frame = await asyncio.shield(outcome.frame)
+                # What was asked meanwhile under this id may be something else.
+                is_same = outcome.digest == digest
+                frame = await asyncio.shield(outcome.frame) if is_same else _failed(ask.id, _reused(ask))
                 continue
-            outcome = self._outcomes.begin(ask)
+            outcome = self._outcomes.begin(ask, digest)
             try:
                 frame = await self._perform(asked)
             except asyncio.CancelledError:
@@ -153,15 +157,15 @@ class Server:
             self._outcomes.end(ask, outcome, frame)
         await self._send(line, ask, frame)
 
-    def _refusal(self, ask: Ask) -> AssentError | None:
-        """Why a request can't be taken as it is."""
+    def _require(self, ask: Ask, digest: bytes) -> None:
+        """Refuse a request that can't be taken as it is."""
         known = self._outcomes.find(ask)
-        if known is not None and not known.is_of(ask):
-            return InputError("REQUEST_INVALID", f"another request was asked under the id `{ask.id}`")
-        # An answer that is there already needs no leave to be given once more.
-        if ask.under is None or known is not None:
-            return None
-        return _difference(ask.under, self._home.digests())
+        if known is not None:
+            # An answer that is there already needs no leave to be given once more.
+            if known.digest != digest:
+                raise _reused(ask)
+        elif ask.under is not None:
+            _require_alike(ask.under, self._home.digests())
 
     async def _perform(self, asked: Asked) -> bytes:
         ident = asked.id
@@ -192,16 +196,19 @@ def _failed(ident: str, error: AssentError) -> bytes:
         return encode_message(Failed.of(ident, too_large))
 
 
-def _difference(under: Mapping[str, str], digests: Mapping[str, str]) -> WorldError | None:
+def _reused(ask: Ask) -> InputError:
+    return InputError("REQUEST_INVALID", f"another request was asked under the id `{ask.id}`")
+
+
+def _require_alike(under: Mapping[str, str], digests: Mapping[str, str]) -> None:
     differing = sorted(name for name, digest in under.items() if digests.get(name) != digest)
-    if not differing:
-        return None
-    return WorldError(
-        "OWNER_DIFFERS",
-        f"the process that owns the state directory works under {_listed(differing)} than this one",
-        hint="end it, or let it read them anew, then try again; deciding, cancelling and reading work meanwhile",
-        details={"differing": [*differing]},
-    )
+    if differing:
+        raise WorldError(
+            "OWNER_DIFFERS",
+            f"the process that owns the state directory works under {_listed(differing)} than this one",
+            hint="end it, or let it read them anew, then try again; deciding, cancelling and reading work meanwhile",
+            details={"differing": [*differing]},
+        )
 
 
 def _listed(names: list[str]) -> str:
@@ -218,9 +225,6 @@ class _Outcome:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
-    def is_of(self, ask: Ask) -> bool:
-        return self.digest == _digest(ask)
-
 
 class _Outcomes:
     """The requests under way and the last ones that ended, by their ids: a second attempt is given what the first one came to."""
@@ -233,8 +237,8 @@ class _Outcomes:
     def find(self, ask: Ask) -> _Outcome | None:
         return self._known.get(ask.id)
 
-    def begin(self, ask: Ask) -> _Outcome:
-        outcome = self._known[ask.id] = _Outcome(_digest(ask))
+    def begin(self, ask: Ask, digest: bytes) -> _Outcome:
+        outcome = self._known[ask.id] = _Outcome(digest)
         return outcome
 
     def forget(self, ask: Ask) -> None:
@@ -251,4 +255,8 @@ class _Outcomes:
 
 
 def _digest(ask: Ask) -> bytes:
-    return sha256(encode_frame(ask.body)).digest()
+    """What tells one body from another; `InputError` `REQUEST_INVALID` where it is nested too deeply to be told."""
+    try:
+        return sha256(encode_object(ask.body)).digest()
+    except RecursionError:
+        raise InputError("REQUEST_INVALID", "this is no request: it is nested too deeply") from None

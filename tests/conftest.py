@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
@@ -43,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="load_full",
         help="try the load of a busy installation instead of a small one, and print what it takes (with -s)",
     )
+
+
+def pytest_configure() -> None:
+    """What a script begins in the background ignores Ctrl-C, and so would every process that a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -309,6 +309,9 @@ async def test_what_a_person_said_in_a_request_is_said_once_also_by_another_owne
         assert refused.value.code == "APPROVAL_NOT_OPEN"
         with pytest.raises(InputError, match="another principal"):
             await service.perform(said[0][0], ident="req_0")
+        for request, number in ((requests.Cancel(run=run), 0), (requests.Approve(run=run), 1)):
+            with pytest.raises(InputError, match="another request"):
+                await service.perform(request, somebody, ident=f"req_{number}")
         rt.require_sound_rows()
 
 

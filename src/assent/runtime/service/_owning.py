@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -21,7 +21,16 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
-from assent.spec.events.kinds import Act, Leaf, RunCreated
+from assent.spec.events.kinds import (
+    Act,
+    ApprovalGranted,
+    ApprovalRejected,
+    CancelRequested,
+    Leaf,
+    RunCreated,
+    StepResolved,
+    UndoRequested,
+)  # fmt: skip
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_PEER, BY_PROCESS, identified
 from assent.spec.states import RunState
@@ -36,6 +45,15 @@ TAKEN_UP_MS: Final = 1_000
 
 Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
 
+_ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
+    requests.Approve: ApprovalGranted,
+    requests.Reject: ApprovalRejected,
+    requests.Cancel: CancelRequested,
+    requests.Undo: UndoRequested,
+    requests.Resolve: StepResolved,
+}
+"""The entry that a request of each kind leaves; one that begins a run leaves the run's first."""
+
 
 def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
@@ -49,13 +67,17 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
 async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> Any:
     """The answer to a request that began a run or decided about one already, perhaps before an owner ended; None to any other.
 
-    `REQUEST_INVALID` where it was somebody else's.
+    `REQUEST_INVALID` where it was somebody else's, or another kind of request.
     """
     found = None if actor.request is None else await _act_of(runtime, request, actor.request)
     if found is None:
         return None
-    run, by = found
-    if by != str(actor.principal):
+    run, act = found
+    if not isinstance(act, _ACTS.get(type(request), RunCreated)):
+        raise InputError("REQUEST_INVALID", f"another request was asked under the id `{actor.request}`")
+    if str(act.principal if isinstance(act, RunCreated) else getattr(act, "by", None)) != str(
+        actor.principal
+    ):
         raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
     if isinstance(request, requests.OpenSession):
         return answers.Session(run_id=run)
@@ -64,8 +86,8 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
     return _told(await runtime.undone_or_raise(run, result))
 
 
-async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> tuple[RunId, str] | None:
-    """The run that was begun or decided about in the request of this id, and by whom, as the run's own entries say."""
+async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> tuple[RunId, Act] | None:
+    """The run that was begun or decided about in the request of this id, and what was done, as the run's own entries say."""
     journal = runtime.ready.journal
     if isinstance(request, requests.Beginning):
         # The row is no fact of the record: it only says where to look.
@@ -77,7 +99,7 @@ async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> 
         event = leaf.event
         if isinstance(event, Act) and event.request == ident:
             assert run is not None  # INVARIANT: its entries were read
-            return run, str(event.principal if isinstance(event, RunCreated) else getattr(event, "by", None))
+            return run, event
     return None
 
 

@@ -640,6 +640,8 @@ class Core:
 
     async def find(self, beginning: str) -> RunId:
         """The run whose id begins so; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+        if self._driver is not None and self._driver.drives(RunId(beginning)):
+            return RunId(beginning)  # perhaps nothing of it is durable yet
         return await find_run(self.reader, beginning)
 
     async def _begin(

@@ -70,6 +70,12 @@ def test_every_operation_has_one_function_that_takes_its_request_and_gives_its_a
         ({"request": {"op": "show", "run": "r"}}, "by"),
         ({"op": "show", "run": "r"}, "op"),
         ({"request": {"op": "show", "run": "\ud800"}, "by": {"principal": "user:a"}}, "$.request.run"),
+        (
+            {"request": {"op": "inspect_plugin", "path": "a\0"}, "by": {"principal": "user:a"}},
+            "$.request.path",
+        ),
+        ({"request": {"op": "export", "folder": "\0"}, "by": {"principal": "user:a"}}, "$.request.folder"),
+        ({"request": {"op": "run", "base": "\ud800"}, "by": {"principal": "user:a"}}, "$.request.base"),
     ],
 )
 def test_a_bad_request_is_refused_with_what_is_wrong_and_where(body: Any, told: str) -> None:
@@ -77,6 +83,13 @@ def test_a_bad_request_is_refused_with_what_is_wrong_and_where(body: Any, told: 
         codec.decode(body, 1000)
     assert refused.value.code == "REQUEST_INVALID"
     assert told in refused.value.message
+
+
+@pytest.mark.parametrize("operation", ["runs", "deliveries"])
+def test_a_list_has_a_limit_or_none(operation: str) -> None:
+    body: Any = {"request": {"op": operation, "limit": -1}, "by": {"principal": "user:a"}}
+    with pytest.raises(InputError, match="limit"):
+        codec.decode(body, 1000)
 
 
 def test_the_user_id_is_the_operating_system_s_and_never_the_asker_s() -> None:

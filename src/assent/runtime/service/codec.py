@@ -16,6 +16,7 @@ from assent.runtime.service.requests import AnyRequest, Asker, Request
 A = TypeVar("A")
 
 _NAMES_OF_FILES: Final = frozenset({"base", "source"})
+_PATHS: Final = _NAMES_OF_FILES | {"path", "folder"}
 
 if TYPE_CHECKING:
     from assent.secrets.redaction import Redactor
@@ -52,12 +53,15 @@ def decode(body: Mapping[str, Json], os_uid: int | None) -> Asked:
 
 
 def _require_texts(request: AnyRequest) -> None:
-    """ValueError for a field that is text and has no UTF-8 form; only what names files may."""
-    for name in {*request.__struct_fields__} - _NAMES_OF_FILES:
+    """ValueError for a path with a NUL, and for a field that is text and has no UTF-8 form; only what names files may."""
+    for name in request.__struct_fields__:
         value = getattr(request, name)
+        if not isinstance(value, str):
+            continue
+        if name in _PATHS and "\0" in value:
+            raise ValueError(f"Expected a path without NUL - at `$.request.{name}`")
         try:
-            if isinstance(value, str):
-                value.encode()
+            value.encode(errors="surrogateescape" if name in _NAMES_OF_FILES else "strict")
         except UnicodeEncodeError:
             message = f"Expected text with a UTF-8 form - at `$.request.{name}`"
             raise ValueError(message) from None

@@ -503,6 +503,10 @@ class Deliveries(Reading[answers.Deliveries], tag="deliveries", frozen=True):
     status: str | None = None
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            _require_count("limit", self.limit, least=1)
+
 
 class VerifyLedger(Reading[answers.Verified], tag="verify", frozen=True):
     """Whether the ledger is what was recorded; `checkpoint` is the text of one kept elsewhere, `key` a public key."""

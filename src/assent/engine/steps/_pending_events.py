@@ -181,8 +181,14 @@ class PendingEvents:
         return commitment
 
     def drop(self, events: Iterable[ev.AnyEvent]) -> list[Commitment]:
-        """Forget the payloads of events that were not decided after all; their commitments."""
-        dropped = [commitment for event in events for commitment in event.commitments()]
+        """Forget the payloads of events that were not decided after all; their commitments.
+
+        INVARIANT: not those of events that were: what a call was handed is bound once, for the run and for its step.
+        """
+        kept = {commitment for event in self._events for commitment in event.commitments()}
+        dropped = [
+            commitment for event in events for commitment in event.commitments() if commitment not in kept
+        ]
         for commitment in dropped:
             self._payloads.pop(commitment, None)
             self._handed.pop(commitment, None)

@@ -22,7 +22,7 @@ from assent.journal.tree._keys import Ed25519FileSigner
 from assent.journal.tree._merkle import leaf_hash, tree_root
 from assent.journal.tree._note import Ed25519Verifier, sign_note
 from assent.spec.events import kinds as ev
-from assent.spec.events.kinds import Leaf
+from assent.spec.events.kinds import Leaf, StoredLeaf1, encode_stored
 from assent.spec.ids import RunId
 from tests.support.ledgers import ORIGIN, SIGNER, LedgerFile, make_ledger, run_batch
 
@@ -187,6 +187,10 @@ PLACES = {
     "older, an earlier place": ((*BEGUN, leaf(1, 3, "run_2", 1)), False),
     "older, a number twice": ((*BEGUN, leaf(1, 4, "run_2", 0)), False),
     "older, a number left out": ((*BEGUN, leaf(1, 4, "run_2", 2)), False),
+    "older, a number of no run": (
+        (*BEGUN, encode_stored(StoredLeaf1(seq=4, at_ms=0, n=7, event=ev.RunRecovered()))),
+        False,
+    ),
     "older, behind one of this format": ((*BEGUN, leaf(2, 4, "run_1", 1), leaf(1, 5, "run_1", 2)), False),
     "a number twice": ((*BEGUN, leaf(2, 4, "run_1", 0)), False),
     "a number left out": ((*BEGUN, leaf(2, 4, "run_1", 2)), False),

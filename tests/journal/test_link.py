@@ -248,3 +248,28 @@ async def test_whoever_waits_on_a_link_that_closes_is_told(
     assert lost.value.code == "OWNER_LOST"
     with pytest.raises(OwnerGoneError):
         await link.ask(request({}))
+
+
+async def test_what_had_come_is_still_read_when_the_link_has_closed(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """Closing waits for no reader, and whoever had something to take takes it before hearing that there is no more."""
+    told = asyncio.Event()
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        for number in range(3):
+            await asked.tell({"part": number})
+        told.set()
+        await asked.left.wait()
+        return {}
+
+    serve(owner, handler, sockets)
+    async with linked(state, sockets) as link:
+        parts = link.parts(request({}))
+        assert await anext(parts) == {"part": 0}
+        await told.wait()
+        await asyncio.sleep(0.05)
+    assert await anext(parts) == {"part": 1}
+    with pytest.raises(WorldError) as lost:
+        await anext(parts)
+    assert lost.value.code == "OWNER_LOST"

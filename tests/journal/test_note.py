@@ -179,4 +179,5 @@ def test_private_key_given_as_a_public_one_is_never_quoted(cut: int) -> None:
     with pytest.raises(InputError) as caught:
         split_vkey(secret[cut:])
     assert caught.value.code == "KEY_INVALID"
+    assert ("this is a private key" in caught.value.message) == (cut == 0)
     assert secret.rpartition("+")[2][:8] not in str(caught.value.to_dict())

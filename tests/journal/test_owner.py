@@ -621,6 +621,7 @@ def _greet(connection: socket.socket) -> frames.Ask:
 
 
 def _hear(connection: socket.socket) -> dict[str, Any]:
+    connection.settimeout(30.0)  # The client may wait for us as well.
     stream = connection.makefile("rb")
     found = json.loads(stream.read(int.from_bytes(stream.read(4), "big")))
     assert isinstance(found, dict)

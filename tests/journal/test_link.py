@@ -162,7 +162,7 @@ async def test_what_was_answered_is_not_left_as_well(state: Path, sockets: Path)
         assert await owner.reader.read() == b""
 
     async with played(state, sockets, play) as link:
-        assert await link.ask(request({})) == {"a": 1}
+        assert await link.ask(request({}, patience_s=0.99)) == {"a": 1}
         with pytest.raises(WorldError, match="no"):
             await link.ask(request({}))
 
@@ -190,6 +190,27 @@ async def test_a_request_that_comes_to_its_last_moment_is_withdrawn(state: Path,
             await link.ask(request({}, patience_s=0.0))
         assert withdrawn.value.code == "STATE_OWNED"
         assert await link.ask(request({}, patience_s=0.05)) == {"a": 1}
+
+
+@pytest.mark.parametrize(("is_taken", "code"), [(True, "OWNER_SILENT"), (False, "STATE_OWNED")])
+async def test_an_owner_that_is_silent_past_the_last_moment_is_given_up(
+    state: Path, sockets: Path, is_taken: bool, code: str
+) -> None:
+    """After a silence like any other: who has taken a request may take its time, and who was told of its end has to answer."""
+
+    async def play(owner: Client) -> None:
+        greet(owner)
+        ask = await heard(owner)
+        assert isinstance(ask, frames.Ask)
+        if is_taken:
+            owner.say(frames.Accepted(id=ask.id))
+        await owner.reader.read()
+
+    async with played(state, sockets, play) as link:
+        with pytest.raises(WorldError) as silent:
+            async with asyncio.timeout(15):
+                await link.ask(request({}, patience_s=0.02, silence_s=0.1))
+        assert silent.value.code == code
 
 
 async def test_an_owner_that_speaks_of_other_requests_is_not_silent(state: Path, sockets: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -407,9 +408,17 @@ def test_init_leaves_no_part_of_a_workspace_behind(terminal: Terminal) -> None:
     assert [path.name for path in terminal.folder.iterdir()] == ["policy.yaml"]
 
 
-def test_every_line_that_init_comments_out_is_valid(terminal: Terminal) -> None:
+def test_every_line_that_init_comments_out_is_valid_and_a_limit_is_as_it_is_without_it(
+    terminal: Terminal, caplog: pytest.LogCaptureFixture
+) -> None:
     """The file teaches by its comments; each of them can be taken as it stands."""
+
+    def limits() -> dict[Json, Json]:
+        settings: Any = terminal("doctor", "--json").object["settings"]
+        return {one["name"]: one["value"] for one in settings if one["name"].startswith("limits.")}
+
     terminal("init")
+    by_default = limits()
     file = terminal.folder / "assent.toml"
     lines = file.read_text().splitlines()
     file.write_text(
@@ -422,6 +431,11 @@ def test_every_line_that_init_comments_out_is_valid(terminal: Terminal) -> None:
     assert (answer.code, answer.error["code"]) == (3, "IDENTITY_REFUSED"), (
         "everything was read, strict included"
     )
+    file.write_text(
+        file.read_text().replace("strict = true", "strict = false").replace("required", "# required")
+    )
+    assert {name: value for name, value in limits().items() if ".rate." not in str(name)} == by_default
+    assert not caplog.records, "nothing of it is removed"
 
 
 def test_doctor_shows_every_value_with_its_source(

@@ -125,13 +125,31 @@ def test_yes_never_answers_an_approval(terminal: Terminal, runtime: ScriptedRunt
     assert [request["op"] for request in runtime.requests] == ["call"]
 
 
-def test_approving_without_a_digest_prints_the_one_that_was_not_confirmed(
+def test_where_nothing_can_be_shown_approving_needs_a_digest_or_says_so(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
     runtime.answers["approve"] = run_object()
     runtime.waiting = [approval_object()]
-    assert "d1gest (not confirmed)" in terminal("approve", RUN).err
-    assert "not confirmed" not in terminal("approve", RUN, "--digest", "d1gest").err
+    refused = terminal("approve", RUN, "--json")
+    assert (refused.code, refused.error["code"]) == (2, "USAGE_INVALID")
+    assert "--digest d1gest" in str(refused.error["hint"])
+    assert terminal("approve", RUN, "--digest", "d1gest", "--unseen").code == 2
+    assert not [request for request in runtime.requests if request["op"] == "approve"]
+    assert terminal("approve", RUN, "--digest", "d1gest").code == 0
+    assert terminal("approve", RUN, "--unseen").code == 0
+    assert [request["digest"] for request in runtime.requests if request["op"] == "approve"] == [
+        "d1gest",
+        None,
+    ]
+
+
+def test_what_waits_only_after_nothing_was_shown_is_not_approved(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    """The question that came meanwhile is another one than the none that was there."""
+    runtime.answers["approve"] = run_object()
+    terminal("approve", RUN)
+    assert [request["digest"] for request in runtime.requests if request["op"] == "approve"] == [""]
 
 
 def test_a_run_that_needs_a_person_says_what_that_person_can_do(

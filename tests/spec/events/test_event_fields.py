@@ -27,5 +27,5 @@ def test_the_text_of_annotations_says_what_the_types_say(kind: str) -> None:
     assert fields_naming(event_type, "tuple") == tuple(
         name
         for name in event_type.__struct_fields__
-        if tuple in map(get_origin, (hints[name], *get_args(hints[name])))
+        if tuple in {get_origin(one) for one in (hints[name], *get_args(hints[name]))}
     )

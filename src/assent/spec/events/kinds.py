@@ -46,8 +46,8 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
 
     `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`). `catalogue` says how
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
-    `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the requester's
-    where the program that began the run gave others than are configured.
+    `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
+    requester's where the program that began the run gave others than are configured.
     """
 
     workflow: str | None = None

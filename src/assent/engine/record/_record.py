@@ -595,16 +595,15 @@ def _move(record: RunRecord, key: StepKey, target: StepState) -> StepRecord:
 
 def _put(record: RunRecord, step: StepRecord, target: StepState) -> StepRecord:
     key, current = step.key, step.state
-    if current is not target:
-        record.counts[current] -= 1
-        record.counts[target] = record.counts.get(target, 0) + 1
-        step.state = target
-        if target is _AWAITING_APPROVAL:
-            record.awaiting[key] = None
-        elif current is _AWAITING_APPROVAL:
-            del record.awaiting[key]
-        elif current is _RUNNING and step.task is Task.GATHER:
-            record.gathering -= 1
+    record.counts[current] -= 1
+    record.counts[target] = record.counts.get(target, 0) + 1
+    step.state = target
+    if target is _AWAITING_APPROVAL:
+        record.awaiting[key] = None
+    elif current is _AWAITING_APPROVAL:
+        del record.awaiting[key]
+    elif current is _RUNNING and step.task is Task.GATHER:
+        record.gathering -= 1
     return step
 
 

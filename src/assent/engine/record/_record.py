@@ -566,14 +566,18 @@ def _moving_state(phase: Phase) -> RunState:
 
 
 def to_take_back(record: RunRecord, *, reversible_only: bool = False) -> list[StepKey]:
-    """The steps whose effect is not known to be none, latest outcome first."""
+    """The steps whose effect is not known to be none, latest outcome first.
+
+    A read has nothing to take back, also where a person has said that it happened.
+    """
+    left = (Undo.NOT_NEEDED, Undo.NONE) if reversible_only else (Undo.NOT_NEEDED,)
     affected = [
         step
         for step in record.steps.values()
         if step.effect is not Effect.NONE
         and step.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.DENIED)
         and not step.is_abandoned
-        and not (reversible_only and step.intent is not None and step.intent.undo is Undo.NONE)
+        and not (step.intent is not None and step.intent.undo in left)
     ]
     affected.sort(key=lambda step: -(step.order or 0))
     return [step.key for step in affected]

@@ -20,7 +20,19 @@ from hypothesis import strategies as st
 from assent.errors import RefusedError
 from assent.invocation import Handler, Hook, HookedCall, HookKind, LocalContext, NoEffectError, StateKey
 from assent.spec import create_read_capability
-from tests.support.bodies import Bench, Pause, Place, code, policy, put, put_spec, states, workflow
+from tests.support.bodies import (
+    Bench,
+    Pause,
+    Place,
+    boom,
+    code,
+    no_effect,
+    policy,
+    put,
+    put_spec,
+    states,
+    workflow,
+)
 from tests.support.properties import holds
 
 ANYTHING: dict[str, Any] = {"type": "object"}
@@ -145,6 +157,23 @@ async def test_neither_compensation_nor_preview_nor_plan_runs_a_hook(place: Plac
         done = len(ran)
         await rt.undo(result.run_id)
     assert (done, len(ran)) == (3, 3)
+
+
+async def test_whoever_listens_is_told_of_every_attempt_and_of_nothing_else(place: Place) -> None:
+    """Neither the question whether an effect happened nor the rehearsal of an undo is an attempt of anything."""
+    box = place.box
+    box.before["a"] = lambda context: no_effect(context) if context.attempt < 3 else None
+    box.after["b"] = boom
+    box.on_compensate["a"] = lambda context: boom(context) if box.count("compensate", "a") == 1 else None
+    again = {"max_attempts": 3, "backoff": {"initial": "1ms"}}
+    write = {"name": "c", "capability": "io.fs.write_file", "inputs": {"path": "f", "content": "text"}}
+    async with place.open() as rt:
+        heard = rt._core.lifecycle.subscribe()
+        result = await rt.run(workflow(put("a", retry=again), put("b"), write))
+        assert (await rt.undo(result.run_id)).status == "undone"
+        told = Counter((event.subject.value, event.stage.value) for event in heard.take())
+    assert [told["call", stage] for stage in ("start", "retry")] == [5, 2]
+    assert [told["compensation", stage] for stage in ("start", "retry")] == [4, 1]
 
 
 async def test_a_call_that_was_prepared_when_its_run_stopped_is_cleaned_up(place: Place) -> None:

@@ -56,6 +56,21 @@ async def test_work_is_done_together_as_far_as_it_may_be(count: int) -> None:
     assert max(at_once, default=0) == min(2, count)
 
 
+async def test_work_that_fails_keeps_no_other_from_being_done() -> None:
+    """The failure that is raised is the first by the order of the items, not by time."""
+    done: list[int] = []
+
+    async def work(item: int) -> None:
+        await asyncio.sleep(0.01 if item == 1 else 0)
+        done.append(item)
+        if item in (1, 2):
+            raise ValueError(item)
+
+    with pytest.raises(ValueError, match="1"):
+        await together(range(5), work, lambda job, *, name: asyncio.create_task(job, name=name), at_once=2)
+    assert sorted(done) == [0, 1, 2, 3, 4]
+
+
 async def test_joint_work_that_is_cancelled_is_waited_for() -> None:
     ended: list[int] = []
     both = asyncio.Barrier(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +13,17 @@ import pytest
 
 from assent.capabilities import builtin_catalog
 from assent.engine.drive import _preparations
+from assent.engine.record._values import load_json
 from assent.errors import InputError, WorldError
 from assent.invocation import LocalContext, Reconciliation
+from assent.journal import rows_at_once
 from assent.policy import PolicyEngine
 from assent.spec import CapabilitySpec, OperationType
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.states import Resolution, RunState, Verdict
 from tests.support.bodies import (
+    KEYED,
     Bench,
     FakeClock,
     Pause,
@@ -66,7 +69,8 @@ class Slow:
             self.ended.append(parameters["key"])
 
     def register(self, rt: Bench, **spec: Any) -> None:
-        rt.register(put_spec("box.slow", **spec), self.place.box.handler(prepare=self.prepare))
+        handler = self.place.box.handler(prepare=self.prepare, completes=True)
+        rt.register(put_spec("box.slow", **spec), handler)
 
 
 @pytest.fixture
@@ -370,6 +374,51 @@ async def test_a_policy_that_changed_meanwhile_is_asked_afresh(place: Place, slo
         result = await running
         assert (states(result), cleaned, place.box.values) == ({"a": "denied"}, ["a"], {})
         assert "step.started" not in rt.kinds(result.run_id)
+
+
+HANDED = {"key": "a", "value": "text"}
+COMPLETED = {**KEYED, "properties": {"key": {"type": "string"}, "value": {"default": "text"}}}
+ONE = workflow(
+    {"name": "a", "capability": "box.slow", "inputs": {name: f"${{{{ inputs.{name} }}}}" for name in HANDED}},
+    inputs={"key": "string", "value": "string"},
+)
+
+
+async def in_session(rt: Bench) -> None:
+    await (await rt.session()).call("box.slow", HANDED)
+
+
+@pytest.mark.parametrize(
+    ("handing", "kind"),
+    [
+        (lambda rt: rt.call("box.slow", {"key": "a"}), ev.RunCreated),
+        (lambda rt: rt.run(ONE, HANDED), ev.RunCreated),
+        (in_session, ev.StepAdded),
+    ],
+    ids=["call", "workflow", "session"],
+)
+async def test_what_was_handed_over_is_kept_when_the_policy_changes_meanwhile(
+    place: Place,
+    slow: Slow,
+    handing: Callable[[Bench], Coroutine[Any, Any, Any]],
+    kind: type[ev.RunCreated | ev.StepAdded],
+) -> None:
+    """It is bound once, for the run and for the step; the step is not begun so, and the run is on record all the same."""
+    place.policy, pause = ALLOW, Pause()
+    slow.hooks["a"] = pause
+    async with place.open() as rt:
+        slow.register(rt, parameters=COMPLETED)
+        running = asyncio.create_task(handing(rt))
+        await pause.reached.wait()
+        rt._core.gate.replace(PolicyEngine.from_dict(policy({"id": "another", "decision": "ALLOW"})))
+        pause.go_on.set()
+        await running
+        *_, row = rows_at_once(rt._core.ready.journal, "runs")
+        events = rt.recorded(str(row["run_id"]))
+        [asked] = [event.inputs for event in events if isinstance(event, kind)]
+        [started] = [event for event in events if isinstance(event, ev.StepStarted)]
+        assert (started.rule, started.inputs) == ("another", asked)
+        assert await load_json(rt._core.ready.journal, asked) == HANDED
 
 
 async def test_what_was_prepared_while_the_gate_was_shut_is_prepared_again_after_it(

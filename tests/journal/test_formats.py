@@ -170,14 +170,6 @@ async def test_rows_come_in_the_order_of_their_numbers() -> None:
     assert [row["change"] for row in list(rows_at_once(journal, "capability_weights"))] == list(range(12))
 
 
-def test_an_event_about_something_else_makes_no_row() -> None:
-    fold = CapabilityRows()
-    assert fold.apply(ev.LedgerCreated(origin="o"), NOW_MS) == ()
-    # A ledger that somebody with the key wrote by hand: it folds, and the row says what is known.
-    (retired,) = fold.apply(ev.CapabilityRetired(capability="a.b", version="1.0.0", by="user:ada"), NOW_MS)
-    assert retired.values == ("a.b", "1.0.0", None, None, None, 0, 0, NOW_MS)
-
-
 async def test_an_older_assent_refuses_a_state_that_was_brought_up_to_date(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

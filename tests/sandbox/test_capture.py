@@ -12,7 +12,7 @@ import pytest
 from assent.errors import AssentError
 from assent.sandbox import Capture, Captured, CaptureLimits, Sandbox, _layer
 from assent.sandbox._capture import _leads_out, captured
-from assent.sandbox._layer import Layer, LayerKind, copy_workspace, discard, new_layer, read_layer, record
+from assent.sandbox._layer import Layer, LayerKind, copy_workspace, new_layer, read_layer, record
 from tests.sandbox.conftest import Ground
 
 
@@ -95,7 +95,7 @@ def test_copy_leaves_out_what_is_hidden_and_what_is_no_file(ground: Ground) -> N
     assert {refused.path for refused in captured(layer, CaptureLimits()).refused} == {"sock"}
     Path(layer.tree, "src").chmod(0)
     assert ("src", "changed", "folder") in told(captured(layer, CaptureLimits()).changes)
-    discard(ground.layer)
+    Sandbox.discard(ground.layer)
 
 
 def test_copy_leaves_out_unfinished_work_and_what_goes_meanwhile(

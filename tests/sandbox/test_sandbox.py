@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import select
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -52,7 +54,25 @@ async def test_unknown_program_is_refused(sandbox: Sandbox, ground: Ground) -> N
         return
     with pytest.raises(AssentError) as caught:
         await sandbox.run(["no-such-program"], ground.confinement())
-    assert caught.value.code == "SANDBOX_PROGRAM"
+    assert (caught.value.code, caught.value.message) == (
+        "SANDBOX_PROGRAM",
+        "the program can't be started inside the sandbox: no such file or directory",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "code"),
+    [({"limits": SandboxLimits(open_files=-2)}, "start", 0), ({"cwd": "none"}, "{}/none", errno.ENOENT)],
+)
+async def test_walls_that_can_not_be_put_up_name_the_step(
+    sandbox: Sandbox, ground: Ground, changes: dict[str, Any], step: str, code: int
+) -> None:
+    if sandbox.holds.backend == "bubblewrap" and code:
+        pytest.skip("bubblewrap itself goes to the folder, and says so on its standard error")
+    with pytest.raises(AssentError) as caught:
+        await sandbox.run(["true"], ground.confinement(**changes))
+    assert caught.value.code == "SANDBOX_FAILED"
+    assert caught.value.details == {"step": step.format(ground.root), "errno": code}
 
 
 async def test_output_past_its_bound_ends_the_program(sandbox: Sandbox, ground: Ground) -> None:
@@ -92,8 +112,9 @@ async def test_callback_gets_output_as_it_comes(sandbox: Sandbox, ground: Ground
     assert ended.output_bytes == 8
 
 
-async def test_wall_clock_ends_the_program(sandbox: Sandbox, ground: Ground) -> None:
-    ended = await sandbox.run(["sleep", "600"], ground.confinement(limits=SandboxLimits(wall_s=1)))
+@pytest.mark.parametrize("wall_s", [1, 1e-4])
+async def test_wall_clock_ends_the_program(sandbox: Sandbox, ground: Ground, wall_s: float) -> None:
+    ended = await sandbox.run(["sleep", "3"], ground.confinement(limits=SandboxLimits(wall_s=wall_s)))
     assert ended.limit == "wall_s"
 
 

@@ -41,6 +41,21 @@ asyncio.run(main())
 """
 
 
+REMOVES_AS_A_USER = """
+import os, subprocess, sys, tempfile
+from pathlib import Path
+from assent.sandbox import Sandbox
+
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+folder = Path(tempfile.mkdtemp())
+subprocess.run(["sh", "-c", sys.argv[1]], cwd=folder, check=True)
+Sandbox.discard(folder)
+print("left" if folder.exists() else "removed")
+"""
+
+
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for temporary files that is this test's alone, here and in processes that it starts."""
@@ -66,6 +81,23 @@ def another(root: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 
 def folders(temporary: Path) -> set[Path]:
     return {one for one in temporary.iterdir() if one.name.startswith("assent-scratch-")}
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "mkdir -p a/b; touch a/b/c; chmod 0 a/b; chmod 0 a",
+        "mkdir -p a/b; touch a/b/c; chmod 500 a/b a .",
+        "mkdir -p a; touch a/b; chmod 400 a",
+        "ln -s . a; ln -s /nowhere b; mkdir c; ln -s c d; chmod 0 c",
+    ],
+    ids=["closed", "read-only", "not to be entered", "links"],
+)
+def test_what_a_program_closed_is_removed(left: str, clean_env: dict[str, str]) -> None:
+    """By an ordinary user too, whom modes keep out: some tools leave folders that nothing may be removed from."""
+    command = [sys.executable, "-c", REMOVES_AS_A_USER, left]
+    ended = subprocess.run(command, capture_output=True, text=True, env=clean_env, check=False)
+    assert ended.stdout == "removed\n", ended.stderr
 
 
 async def test_what_a_killed_command_left_goes_with_the_next(temporary: Path, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from assent.errors import AssentError
-from assent.sandbox import Sandbox, SandboxLimits, _landlock
+from assent.sandbox import Sandbox, SandboxLimits, Wall, _detect, _landlock
+from assent.sandbox._detect import detect
+from assent.sandbox._launcher import Launcher
 from assent.sandbox._layer import Layer, LayerKind
 from assent.sandbox._plan import Machine, Plan, View, plan_of, without
 from assent.sandbox._seccomp import _KINDS, _NUMBERS, FilterRules, programs_filter, seccomp_filter
@@ -238,7 +240,7 @@ def test_a_plan_has_the_walls_of_its_machine(
     plan = planned(on, ground, network=network, limits=limits)
     assert {name: plan[name] for name in parts} == parts
     watch, wrapped = plan["watch"], on.wrapper is not None
-    assert (plan["wall_ms"], watch["cpu_ms"], watch["processes"]) == (1500, 3000, 400)
+    assert (plan["wall_s"], watch["cpu_ms"], watch["processes"]) == (1.5, 3000, 400)
     assert plan["rlimits"]["RLIMIT_CPU"] == (3, 4)
     assert (watch["helpers"], watch["memory_tmp"]) == (2 if wrapped else 0, on.namespaces and not wrapped)
     most = 402 + watch["helpers"]
@@ -288,6 +290,37 @@ def test_only_a_layer_can_be_written(ground: Ground, layer: LayerKind | None) ->
         {"HOME": str(ground.outside), "TMPDIR": str(ground.outside)},
     )
     assert not any(path == str(ground.state) for path, _ in plain["landlock"]["rules"])
+
+
+def test_without_bubblewrap_it_is_missed_by_who_wants_nothing_else(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_detect, "_WRAPPER_PLACES", ())
+    assert detect(launcher, "auto") == detect(launcher, "native")
+    _, holds = detect(launcher, "bubblewrap")
+    assert not holds.is_confined
+    assert holds.missing.keys() == {*Wall}
+    assert {why.partition(",")[0] for why in holds.missing.values()} == {"install bubblewrap"}
+
+
+@pytest.mark.parametrize("namespaces", [True, False])
+async def test_bubblewrap_is_told_which_walls_to_build(
+    launcher: Launcher, ground: Ground, monkeypatch: pytest.MonkeyPatch, namespaces: bool
+) -> None:
+    """On a machine without it too: a script in its place shows what it is given."""
+    wrapper = ground.outside / "bwrap"
+    wrapper.write_text(
+        '#!/bin/sh\n[ "$4" = true ] || { tr "\\0" " " </dev/fd/10; cat /dev/fd/11; echo "$GIVEN$*"; }\n'
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(_detect, "_WRAPPER_PLACES", ("/nowhere/bwrap", str(wrapper)))
+    found, holds = detect(launcher, "auto", namespaces=namespaces)
+    assert (holds.backend, found.wrapper) == ("bubblewrap", str(wrapper))
+    confinement = ground.confinement(environment={"GIVEN": "outside"})
+    ended = await Sandbox(launcher, found, holds, unconfined=False).run(["echo", "a b"], confinement)
+    plan = plan_of(View.of(confinement, None, None), [], found)
+    program = base64.b64decode(plan["files"]["11"])
+    assert ended.stdout == told(plan).encode() + program + b"--args 10 -- echo a b\n", ended.stderr
 
 
 async def test_impossible_confinements_are_refused(sandbox: Sandbox, ground: Ground, tmp_path: Path) -> None:

@@ -41,16 +41,16 @@ def bytes_on_disk(folder: Path) -> int:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder with all that a program has left in it. Harmless when it is gone."""
-    shutil.rmtree(folder, onerror=_open_and_retry)
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        _open_up(str(folder))
+        shutil.rmtree(folder)
 
 
-def _open_and_retry(_function: object, path: str, _failure: object) -> None:
-    """A program may leave folders that their owner can't list: open them, and go on."""
-    if not os.path.lexists(path):
-        return
-    if os.path.isdir(path) and not os.path.islink(path):
-        os.chmod(path, 0o700)
-        shutil.rmtree(path, ignore_errors=False)
-        return
-    os.chmod(os.path.dirname(path), 0o700)
-    os.unlink(path)
+def _open_up(folder: str) -> None:
+    """A program may leave folders that their owner can't list or change, one in the other."""
+    os.chmod(folder, 0o700)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _open_up(entry.path)

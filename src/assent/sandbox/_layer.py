@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from assent.errors import InputError, WorldError
-from assent.sandbox._held import remove_tree
 
 _RECORD: Final = "layer.json"
 _COPIED: Final = "copied"
@@ -222,11 +221,3 @@ def _copy_file(source: str, target: str) -> None:
                 raise
             shutil.copyfileobj(original, copy, 1 << 20)
     shutil.copystat(source, target)
-
-
-def discard(folder: Path) -> None:
-    """Remove a layer's folder with all that is in it. Harmless when it is gone."""
-    for path in (folder, folder / "work" / "work"):
-        if path.is_dir():
-            path.chmod(0o700)  # overlayfs leaves its own folder closed to everybody
-    remove_tree(folder)

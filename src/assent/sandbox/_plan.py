@@ -170,7 +170,7 @@ def _unwalled(limits: SandboxLimits, private: Sequence[str]) -> Plan:
         "processes_more": None,
         "become": None,
         "watch": _watch(limits, private),
-        "wall_ms": int(limits.wall_s * 1000),
+        "wall_s": limits.wall_s,
         "forgo": True,
         "landlock": None,
         "filter": None,

@@ -18,6 +18,7 @@ from assent.sandbox._capture import Capture, CaptureLimits, captured
 from assent.sandbox._child import Child, OnOutput, Pump
 from assent.sandbox._confinement import Confinement, Ended
 from assent.sandbox._detect import detect
+from assent.sandbox._held import remove_tree
 from assent.sandbox._launcher import Launcher, encode
 from assent.sandbox._layer import Layer, LayerKind
 from assent.sandbox._plan import Machine, Plan, View, overlay_plan, plan_of, unconfined_plan
@@ -238,7 +239,7 @@ class Sandbox:
     @staticmethod
     def discard(layer: Path) -> None:
         """Remove a layer with all that was written to it. Harmless when it is gone."""
-        _layer.discard(Path(os.path.realpath(layer)))
+        remove_tree(Path(os.path.realpath(layer)))
 
     @staticmethod
     def is_overlay(layer: Path) -> bool:

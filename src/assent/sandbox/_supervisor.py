@@ -7,7 +7,7 @@ Only the standard library is imported: the launcher forks this, and no part of i
         └ the program, and whatever it starts
 
 What to do (`plan`): `user_maps`, `outer` and `inner` (namespaces that the supervisor and the process below it enter), `steps`
-(mounts, see `_steps.py`), `landlock`, `filter`, `files`, `rlimits`, `processes_more`, `become`, `watch`, `wall_ms`, `forgo`,
+(mounts, see `_steps.py`), `landlock`, `filter`, `files`, `rlimits`, `processes_more`, `become`, `watch`, `wall_s`, `forgo`,
 `argv`, `env`, `cwd`. The answer is one JSON object: `failed`, or `status` (as `os.waitstatus_to_exitcode` gives it) with `limit`,
 `cpu_ms` and `memory_bytes`.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import resource
@@ -65,10 +66,8 @@ def supervise(control: int, streams: tuple[int, int, int]) -> NoReturn:
     answer: dict[str, Any] = {}
     try:
         answer = _Supervisor(control, streams).run()
-    except OSError as error:
-        answer = _failure(error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it; nobody above would tell
-        answer = {"failed": f"{type(error).__name__}: {error}", "errno": 0, "step": "supervisor"}
+        answer = _failure(error, "supervisor")
     with contextlib.suppress(OSError):
         _tell(control, answer)
     os.close(control)
@@ -80,8 +79,11 @@ def supervise(control: int, streams: tuple[int, int, int]) -> NoReturn:
     os._exit(0)
 
 
-def _failure(error: OSError) -> dict[str, Any]:
-    return {"failed": error.strerror or str(error), "errno": error.errno or 0, "step": error.filename or ""}
+def _failure(error: BaseException, step: str) -> dict[str, Any]:
+    """What the kernel refused, at the step that the error names; or whatever else went wrong at `step`."""
+    if isinstance(error, OSError) and error.errno:
+        return {"failed": error.strerror, "errno": error.errno, "step": error.filename or ""}
+    return {"failed": f"{type(error).__name__}: {error}", "errno": 0, "step": step}
 
 
 class _Supervisor:
@@ -103,7 +105,7 @@ class _Supervisor:
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         _kernel.die_with_parent(signal.SIGTERM)
         if os.getppid() != self._launcher:
-            return {"failed": "the launcher has ended", "errno": 0, "step": "supervisor"}
+            raise RuntimeError("the launcher has ended")
         if not has_init:
             _kernel.become_subreaper()
         if plan["become"] is not None:
@@ -145,9 +147,8 @@ class _Supervisor:
     @staticmethod
     def _enter_user_namespace(plan: Plan) -> None:
         uid, gid = os.geteuid(), os.getegid()
-        if uid == 0:
-            with contextlib.suppress(OSError):
-                os.setgroups([])  # only root may; another's groups stay, as the kernel asks
+        with contextlib.suppress(OSError):
+            os.setgroups([])  # only root may; another's groups stay, as the kernel asks
         _kernel.unshare(plan["outer"])
         inside_uid, inside_gid = plan["user_maps"]
         for name, text in (
@@ -162,12 +163,11 @@ class _Supervisor:
         poll = select.poll()
         for descriptor in (self._control, self._woken, report):
             poll.register(descriptor, select.POLLIN)
-        signal.setitimer(signal.ITIMER_REAL, plan["wall_ms"] / 1000)
+        signal.setitimer(signal.ITIMER_REAL, plan["wall_s"])
         said = bytearray()
         limit: str | None = None
-        ticks = 0
         top = child if has_init else os.getpid()
-        while True:
+        for ticks in itertools.count():
             ready = {descriptor for descriptor, _ in poll.poll(_TICK_MS)}
             if report in ready:
                 block = os.read(report, 1 << 16)
@@ -187,7 +187,6 @@ class _Supervisor:
                 break
             if _has_ended(child):
                 break
-            ticks += 1
             limit = self._passed(plan, top, ticks)
             if limit is not None:
                 break
@@ -247,7 +246,7 @@ class _Supervisor:
                 return "memory_bytes"
         if (
             watch["layers"]
-            and ticks % _LAYER_TICKS == 1
+            and ticks % _LAYER_TICKS == 0
             and self._layers_passed(watch, top, ticks // _LAYER_TICKS)
         ):
             return "layer_bytes"
@@ -313,12 +312,9 @@ def _guarded(reporter: int, body: Callable[[], NoReturn]) -> NoReturn:
     """Run a child's part; what fails is told through `reporter`, and the child ends."""
     try:
         body()
-    except OSError as error:
-        said = _failure(error)
     except BaseException as error:  # noqa: BLE001 - as in `supervise`
-        said = {"failed": f"{type(error).__name__}: {error}", "errno": 0, "step": "start"}
-    with contextlib.suppress(OSError):
-        _tell(reporter, said)
+        with contextlib.suppress(OSError):
+            _tell(reporter, _failure(error, "start"))
     os._exit(126)
 
 

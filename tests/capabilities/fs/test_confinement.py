@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from assent.capabilities.fs import ConfinedFiles, OverlayFiles, Workspace
+from assent.capabilities.fs.world import _syscalls
 from assent.errors import InputError
 from assent.invocation import Files, NoEffectError
 from assent.secrets.redaction import Redactor
@@ -234,6 +239,140 @@ def test_a_folder_swapped_for_a_link_while_writing_leads_nowhere(
     assert outcomes["refused"] > 0, "the race was never met"
     assert [path.name for path in outside.iterdir()] == ["victim.txt"]
     assert (outside / "victim.txt").read_text() == "untouched"
+
+
+def test_the_kernel_itself_confines_each_step_where_it_can(root: Path) -> None:
+    """Asked for nothing, it refuses the size of what is asked; one that knows no such call, or may not, says so."""
+    kernel = ctypes.CDLL(None, use_errno=True)
+    kernel.syscall(437, -1, b".", None, 0)
+    with closing(ConfinedFiles(root)) as files:
+        assert files.uses_openat2 == (ctypes.get_errno() == errno.EINVAL)
+
+
+def test_a_file_may_be_opened_under_the_first_number(files: Files) -> None:
+    """As in a service whose standard input was closed."""
+    held = os.dup(0)
+    os.close(0)
+    try:
+        assert b"".join(files.read("a/in.txt")) == b"in"
+    finally:
+        os.dup2(held, 0)
+        os.close(held)
+
+
+def refusing(times: int, code: int) -> Callable[..., int]:
+    """A call of the kernel that is refused so often, and then goes through."""
+    call = _syscalls._libc.syscall
+    refusals = iter(range(times))
+
+    def refuse(*arguments: object) -> int:
+        if next(refusals, None) is None:
+            return int(call(*arguments))
+        ctypes.set_errno(code)
+        return -1
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("times", "code", "refused"),
+    [
+        (2, errno.EAGAIN, None),
+        (15, errno.EINTR, None),
+        (16, errno.EAGAIN, "FILE_FAILED"),
+        (1, errno.EACCES, "ACCESS_DENIED"),
+    ],
+)
+def test_a_rename_on_the_way_is_waited_for_and_a_refusal_is_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch, times: int, code: int, refused: str | None
+) -> None:
+    with closing(ConfinedFiles(root)) as files:
+        if not files.uses_openat2:
+            pytest.skip("this kernel, or the sandbox around this process, has no openat2")
+        monkeypatch.setattr(_syscalls, "_libc", SimpleNamespace(syscall=refusing(times, code)))
+        if refused is None:
+            assert files.list("a") == ["b", "in.txt"]
+            return
+        with pytest.raises(NoEffectError) as caught:
+            files.list("a")
+        assert caught.value.code == refused
+
+
+def test_where_the_kernel_has_no_such_call_each_component_is_walked(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (
+        ("_libc", SimpleNamespace(syscall=refusing(1, errno.ENOSYS))),
+        ("sys", SimpleNamespace(platform="darwin")),
+    ):
+        with monkeypatch.context() as patch, closing(ConfinedFiles(root)) as before:
+            patch.setattr(_syscalls, name, value)
+            with closing(ConfinedFiles(root)) as files:
+                assert not files.uses_openat2
+                assert files.stat("a/in.txt") == before.stat("a/in.txt")
+
+
+@pytest.mark.parametrize("taken", ["nothing", "file", "link"])
+@pytest.mark.parametrize("refused", [None, 0, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EACCES])
+def test_a_rename_onto_a_new_name_replaces_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, refused: int | None, taken: str
+) -> None:
+    """Without such a call (0), or where it is not known, it takes two; what is known and refused is not tried another way."""
+
+    def refuse(*_: object) -> int:
+        ctypes.set_errno(refused or 0)
+        return -1
+
+    if refused is not None:
+        monkeypatch.setattr(_syscalls, "_rename_new", refuse if refused else None)
+    if taken == "file":
+        (root / "new").write_text("taken")
+    elif taken == "link":
+        (root / "new").symlink_to("nowhere")
+    raised = PermissionError if refused == errno.EACCES else FileExistsError if taken != "nothing" else None
+    before = tree_of(root)
+    folder = os.open(root, os.O_RDONLY)
+    with nullcontext() if raised is None else pytest.raises(raised):
+        _syscalls.rename_new("deep", folder, "new", folder)
+    os.close(folder)
+    assert (tree_of(root) == before) == (raised is not None)
+    assert (root / "new").is_dir() == (raised is None)
+
+
+def build(files: Files) -> None:
+    aside = files.temporary("tree", key="k")
+    for path in (aside, f"{aside}/in"):
+        files.make_dir(path)
+    files.write(f"{aside}/in/file", [b"new"], key="k")
+    files.rename(aside, "tree", replace=False)
+
+
+# An act → the entries of the workspace flushed by then. What lies beneath a temporary name is flushed as it gets its own.
+FLUSHED: dict[str, tuple[Callable[[Files], object], set[str]]] = {
+    "write": (lambda files: files.write("a/new", [b"new"], key="k"), {"a", "a/new"}),
+    "make_dir": (lambda files: files.make_dir("a/new"), {"a"}),
+    "make_link": (lambda files: files.make_link("a/new", "b"), {"a"}),
+    "remove_file": (lambda files: files.remove_file("a/in.txt"), {"a"}),
+    "remove_dir": (lambda files: files.remove_dir("a/b"), {"a"}),
+    "rename in place": (lambda files: files.rename("a/b", "a/new", replace=False), {"a"}),
+    "rename to another folder": (lambda files: files.rename("a/b", "deep/b", replace=True), {"a", "deep"}),
+    "build a tree": (build, {".", "tree", "tree/in", "tree/in/file"}),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a flush is another call")
+@pytest.mark.parametrize("act", FLUSHED)
+def test_what_is_told_as_done_outlasts_a_loss_of_power(
+    root: Path, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    flushed: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
+    do, wanted = FLUSHED[act]
+    with closing(ConfinedFiles(root)) as files:
+        do(files)
+    assert {
+        str(path.relative_to(root)) for path in (root, *root.rglob("*")) if path.lstat().st_ino in flushed
+    } == wanted
 
 
 def test_the_root_may_be_reached_through_a_link_but_is_fixed_when_opened(root: Path) -> None:

@@ -188,14 +188,16 @@ def test_writing_the_same_bytes_touches_nothing(hands: Hands) -> None:
     assert hands.preview("io.fs.write_file", path="docs/a.txt", content="one\ntwo\nthree\n").changes is False
 
 
-def test_a_new_file_obeys_the_umask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", [0o002, 0o077])
+def test_a_new_file_obeys_the_umask(tmp_path: Path, later: int) -> None:
+    """The mask is taken once, when the workspace is opened: what is made later has the modes that a plan promised."""
     old = os.umask(0o027)
     try:
         made = Hands.on(tmp_path)
+        os.umask(later)
+        made.do("io.fs.write_file", path="d/f", content="", create_dirs=True)
     finally:
         os.umask(old)
-    made.do("io.fs.write_file", path="d/f", content="", create_dirs=True)
-    # The mask is taken once, when the workspace is opened: what is made later has the modes that a plan promised.
     assert (tmp_path / "d").stat().st_mode & 0o777 == 0o750
     assert (tmp_path / "d/f").stat().st_mode & 0o777 == 0o640
     made.workspace.close()

@@ -121,7 +121,7 @@ class Admission:
         record = self._record.steps.get(key)
         try:
             context = await self._context(key)
-            if step.when is not None and record_is_new(record) and not step.when.holds(context):
+            if step.when is not None and not step.when.holds(context):
                 return Admit((ev.StepSkipped(step=key),))
             if step.foreach is not None and iteration_of(key) is None:
                 return self._expand(key, step, outbox)
@@ -210,8 +210,9 @@ class Admission:
         outbox: PendingEvents,
     ) -> Candidate:
         rendered = step.inputs.render(context)
-        if not isinstance(rendered, dict):
-            raise InputError("INVALID_INPUT", f"the inputs of step `{key}` are no object", path=key)
+        assert isinstance(
+            rendered, dict
+        )  # INVARIANT: a workflow's document writes them as one, and a call has one
         assert step.capability is not None  # INVARIANT: approval steps go another way
         bound = self._bound(key, step.capability)
         undo = undo_of(step, bound)
@@ -283,12 +284,11 @@ class Admission:
             flags=(EXECUTE_CAPTURED,),
         )
         preview = shown if shown is not None else Preview()
+        inputs = outbox.bind_again(candidate.inputs, await self._bound_before(candidate, record))
         if asked is not None and asked.status in _ANSWERS:
-            same_inputs = await self._values.load(asked.request.inputs) == candidate.inputs
-            digest = self._digest(candidate, decision, preview, asked.request.inputs) if same_inputs else None
+            digest = self._digest(candidate, decision, preview, inputs)
             if digest == asked.request.digest:
                 return await self._prepare(candidate, decision, record, outbox, (), grant=digest)
-        inputs = outbox.bind_again(candidate.inputs, await self._bound_before(candidate, record))
         spec = candidate.bound.spec
         request = approval_request(
             self._record,
@@ -317,13 +317,11 @@ class Admission:
         While that is not durable yet, what the step is called with takes its place, so that it is journaled once. Not where
         another version serves: that one's defaults are not the caller's.
         """
-        known = self._values.inputs
-        is_asked = record is not None and record.asked is not None
-        if self._blueprint.workflow is not None or (known != rendered and not is_asked):
-            return self._record.created.inputs, known
         if call.bound.asked is not None:
             outbox.settle()
-        earlier = record.asked if record is not None and record.asked is not None else None
+        known, earlier = self._values.inputs, record.asked if record is not None else None
+        if earlier is None and (self._blueprint.workflow is not None or known != rendered):
+            return self._record.created.inputs, known
         completed = outbox.replace_handed(earlier or self._record.created.inputs, call.inputs)
         if completed is None:
             return earlier or self._record.created.inputs, rendered
@@ -483,11 +481,6 @@ class Admission:
 def _may_take_long(bound: BoundCapability) -> bool:
     """Whether a program may run before the call begins, so that what it writes can be shown and journaled first."""
     return bound.spec.operation_type is _EXECUTE and "prepare" in bound.parts
-
-
-def record_is_new(record: StepRecord | None) -> bool:
-    """The step had no attempt and no question yet: its `when` is still to be looked at."""
-    return record is None or (record.attempt == 0 and record.approval is None)
 
 
 def timeout_of(step: StepSpec, bound: BoundCapability, services: Services) -> float | None:

@@ -181,8 +181,14 @@ class PendingEvents:
         return commitment
 
     def drop(self, events: Iterable[ev.AnyEvent]) -> list[Commitment]:
-        """Forget the payloads of events that were not decided after all; their commitments."""
-        dropped = [commitment for event in events for commitment in event.commitments()]
+        """Forget the payloads of events that were not decided after all; their commitments.
+
+        INVARIANT: not those of events that were: what a call was handed is bound once, for the run and for its step.
+        """
+        kept = {commitment for event in self._events for commitment in event.commitments()}
+        dropped = [
+            commitment for event in events for commitment in event.commitments() if commitment not in kept
+        ]
         for commitment in dropped:
             self._payloads.pop(commitment, None)
             self._handed.pop(commitment, None)
@@ -228,13 +234,13 @@ class PendingEvents:
 
 def _is_same(one: Json, other: Json) -> bool:
     """Whether two values are the same JSON. Equal is not the same: 1 equals 1.0 and true."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
-    return one is other or one == other
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in one.items())
+        case list(), list():
+            return len(one) == len(other) and all(map(_is_same, one, other))
+        case _:
+            return type(one) is type(other) and one == other
 
 
 def _plain(text: object) -> str | None:

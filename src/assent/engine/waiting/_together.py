@@ -31,15 +31,15 @@ async def together(
             except Exception as error:  # noqa: BLE001  # it is raised once the others are done
                 failed[index] = error
 
+    if not items:
+        return []
     workers = [spawn(some(), name=f"worker {number}") for number in range(min(at_once, len(items)))]
     try:
-        if workers:
-            await asyncio.wait(workers)
+        await asyncio.wait(workers)
     finally:
         for worker in workers:
             worker.cancel()
-        if workers:
-            await asyncio.wait(workers)
+        await asyncio.wait(workers)
     if failed:
         raise failed[min(failed)]
     return [done[index] for index in range(len(items))]

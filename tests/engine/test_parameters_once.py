@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 
 from assent import Runtime
 from assent.engine.record._blueprint import Blueprint
+from assent.engine.record._values import load_json
+from assent.errors import Json
 from assent.journal import SqliteReader
 from assent.spec.events import kinds as ev
 from assent.spec.ids import CALL_STEP, RunId
+from tests.support.bodies import Place, put, workflow
 
 CONTENT = "c" * 200_000
 
@@ -91,6 +95,23 @@ async def test_a_call_that_waited_for_a_person_journals_its_parameters_once(
     assert len(bound) == 1
     # The question shows the content as well, as the change that it is.
     assert len(holding(workspace, CONTENT)) == 2
+
+
+@pytest.mark.parametrize(
+    ("handed", "called"),
+    [(1, True), (1.0, 1), ("1", 1), ([1], [1, 2]), ({"a": 1}, {"a": 2}), ({"a": 1}, {"a": 1, "b": 1})],
+)
+async def test_what_is_only_like_what_was_handed_over_is_journaled_as_it_is(
+    place: Place, handed: Json, called: Json
+) -> None:
+    """A step may be called with the very inputs of its run, which are bound already; equal is not the same."""
+    given: dict[str, Json] = {"key": "a", "value": handed}
+    document = workflow(put("a", value=called), inputs={"key": "string", "value": {}})
+    async with place.open() as rt:
+        run = (await rt.run(document, given)).run_id
+        [intent] = [event for event in rt.recorded(run) if isinstance(event, ev.StepStarted)]
+        bound = await load_json(rt._core.ready.journal, intent.inputs)
+    assert json.dumps(bound["value"]) == json.dumps(called)
 
 
 def test_a_call_of_the_older_format_has_its_parameters_in_its_document() -> None:

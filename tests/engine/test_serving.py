@@ -52,9 +52,9 @@ async def retire_one(rt: Runtime) -> None:
     await rt.versions.retire(f"{ID}@1.0.0")
 
 
-def events(rt: Runtime, result: RunResult) -> list[Any]:
+def events(rt: Runtime, run: str) -> list[Any]:
     with SqliteReader.open(rt.settings.state) as journal:
-        return [leaf.event for leaf in at_once(journal.events(RunId(result.run_id)))]
+        return [leaf.event for leaf in at_once(journal.events(RunId(run)))]
 
 
 def only(result: RunResult) -> Any:
@@ -81,7 +81,7 @@ async def test_a_caller_of_a_retired_version_is_served_by_the_one_that_is_there(
     step = only(result)
     assert (step.output, step.version, step.asked_version) == ({"number": 2}, "2.0.0", "1.0.0")
     assert step.rule == "served", "the gate is asked about what the serving version gets"
-    recorded = events(rt, result)
+    recorded = events(rt, result.run_id)
     started = next(event for event in recorded if isinstance(event, ev.StepStarted))
     done = next(event for event in recorded if isinstance(event, ev.StepSucceeded))
     assert (started.version, started.fingerprint) == ("2.0.0", TWO.fingerprint)
@@ -202,6 +202,29 @@ async def test_a_question_and_a_denial_name_the_version_that_was_asked_for(
     denying.register(TWO, shop.handler("2.0.0"), transformers=[one_to_two()])
     async with denying as rt:
         assert only(await rt.call(f"{ID}@1.0.0", {"item": "tea"})).asked_version == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("asked", "later"), [(["tea"], ["tea", "milk"]), ([1], [True])], ids=["more", "equal-and-not-the-same"]
+)
+async def test_an_approval_is_of_the_inputs_that_it_was_asked_for(
+    tmp_path: Path, shop: Shop, asked: list[Any], later: list[Any]
+) -> None:
+    """Between the question and its answer the transformer became another one, so that the answer would be to another call."""
+    run, answers, intents = "", list[RunState](), list[Any]()
+    for items in (asked, later):
+        runtime = opened(tmp_path, {"version": 1, "rules": [], "default": "REQUIRE_APPROVAL"})
+        runtime.register(ONE, None)
+        up = one_to_two(inputs_forward=lambda _, items=items: {"items": items})
+        runtime.register(TWO, shop.handler("2.0.0"), transformers=[up])
+        async with runtime as rt:
+            if not run:
+                run = (await rt.call(f"{ID}@1.0.0", {"item": "tea"})).run_id
+                continue
+            answers += [(await rt.approve(run)).status for _ in range(2)]
+            intents = [event for event in events(rt, run) if isinstance(event, ev.StepStarted)]
+    assert (answers, len(intents)) == ([RunState.WAITING, RunState.SUCCEEDED], 1)
+    assert shop.placed == [("2.0.0", {"items": later})]
 
 
 async def test_the_same_run_replays_through_the_same_versions(rt: Runtime, shop: Shop) -> None:

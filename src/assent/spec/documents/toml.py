@@ -25,8 +25,8 @@ _TOO_DEEP: Final = re.compile(
 def parse_toml(data: bytes, source: str, *, code: str) -> tuple[dict[str, object], str]:
     """The tables of a TOML file and its text.
 
-    Raises `InputError` with `code` and `SOURCE:LINE:COLUMN` for bytes that are no UTF-8, for text that is no TOML, and for a key of
-    more than `KEY_PARTS_MAX` parts.
+    Raises `InputError` with `code` and `SOURCE:LINE:COLUMN` for bytes that are no UTF-8, for text that is no TOML, and for a key
+    of more than `KEY_PARTS_MAX` parts.
     """
     import tomllib  # a command without any such file needs none
 

@@ -33,12 +33,9 @@ def parse_toml(data: bytes, source: str, *, code: str) -> tuple[dict[str, object
     text = _decode(data, source, code)
     deep = _TOO_DEEP.search(text)
     if deep is not None:
-        line, start = text.count("\n", 0, deep.start(1)) + 1, text.rfind("\n", 0, deep.start(1))
-        raise InputError(
-            code,
-            f"a key has more than {KEY_PARTS_MAX} parts",
-            path=f"{source}:{line}:{deep.start(1) - start}",
-        )
+        at = deep.start(1)
+        place = f"{text.count(chr(10), 0, at) + 1}:{at - text.rfind(chr(10), 0, at)}"
+        raise InputError(code, f"a key has more than {KEY_PARTS_MAX} parts", path=f"{source}:{place}")
     try:
         return tomllib.loads(text), text
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -16,11 +16,12 @@ from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
 from assent.cli.terminal._line import read_line
-from assent.cli.terminal._style import Paint, safe, safe_line
+from assent.cli.terminal._style import Paint
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
 from assent.spec.values.json_fields import text, texts, written
 from assent.spec.words.durations import DAY_MS, parse_duration_ms
+from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

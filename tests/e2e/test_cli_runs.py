@@ -321,7 +321,7 @@ def test_a_colleague_is_shown_what_waits_and_asked(shell: Shell) -> None:
     assert shell("approve", other, "--unseen").returncode == 0
     assert "digest not confirmed" in shell("show", other).stdout
     log = shell("audit", "log").stdout
-    assert f"APPROVER_REFUSED 1 × on {other} (asserted)" in log
+    assert f"APPROVER_REFUSED on {other}, count 1 (asserted)" in log
     assert log.count("digest not confirmed") == 1
 
 

@@ -108,7 +108,7 @@ def _log_line(line: answers.LogLine, paint: Paint) -> str:
     if text(event, "kind") == "release.registered":
         said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
     if line.kind == "approval.refused":
-        said.append(f"{number(event, 'count')} × on {text(event, 'source')}")
+        said.append(f"on {text(event, 'source')}, count {number(event, 'count')}")
     if line.kind == "approval.granted" and event.get("confirmed") is not True:
         said.append("digest not confirmed")
     if event.get("asserted") is True:

@@ -317,8 +317,12 @@ def test_a_colleague_is_shown_what_waits_and_asked(shell: Shell) -> None:
     assert "digest not confirmed" not in shell("show", run).stdout
     (shell.folder / "old.txt").write_text("old\n")
     other = str(shell.json("run", "w.yaml", "who=bob")[1]["run_id"])
+    assert shell("approve", other, "--unseen", "--as", "agent:helper").returncode == 3
     assert shell("approve", other, "--unseen").returncode == 0
     assert "digest not confirmed" in shell("show", other).stdout
+    log = shell("audit", "log").stdout
+    assert f"APPROVER_REFUSED on {other}, count 1 (asserted)" in log
+    assert log.count("digest not confirmed") == 1
 
 
 def test_nobody_approves_their_own_critical_step_at_the_prompt_either(shell: Shell) -> None:

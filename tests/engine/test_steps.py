@@ -303,6 +303,15 @@ async def test_a_step_that_told_no_output_may_be_taken_back_by_another_call(plac
         assert (states(result)["a"], place.box.values) == ("compensated", {"a": "a", "offset": 1})
 
 
+async def test_a_step_is_told_of_by_the_capability_that_it_has_or_was_asked_for(place: Place) -> None:
+    """Of what has begun it is the capability, of what has not, or failed before it did, the reference."""
+    steps = [put("a", "box.put@1.0.0"), put("b", "box.put@1.0.0", value="${{ steps.a.output.no }}"), put("c")]
+    async with place.open() as rt:
+        result = await rt.run(workflow(*steps))
+        told = {step.name: (step.capability, step.version) for step in result.steps}
+        assert told == {"a": ("box.put", "1.0.0"), "b": ("box.put@1.0.0", None), "c": ("box.put", None)}
+
+
 async def test_a_spec_may_name_the_capability_that_offsets_it(place: Place) -> None:
     offset = put_spec(
         "box.charge",

@@ -15,14 +15,14 @@ import pytest
 
 from assent.errors import AssentError, InputError
 from assent.journal.audit._export import ExportRecord, export_ledger, verify_export
-from assent.journal.audit._export_verifier import decompressed, ed25519_verifies, main
+from assent.journal.audit._export_verifier import ORDER, decompressed, ed25519_verifies, main
 from assent.journal.store._record import SqliteRecord
 from assent.journal.tree._checkpoint import Checkpoint, sign_checkpoint
 from assent.journal.tree._keys import Ed25519FileSigner
 from assent.journal.tree._merkle import leaf_hash, tree_root
 from assent.journal.tree._note import Ed25519Verifier, sign_note
 from assent.spec.events import kinds as ev
-from assent.spec.events.kinds import Leaf
+from assent.spec.events.kinds import Leaf, StoredLeaf1, encode_stored
 from assent.spec.ids import RunId
 from tests.support.ledgers import ORIGIN, SIGNER, LedgerFile, make_ledger, run_batch
 
@@ -187,6 +187,10 @@ PLACES = {
     "older, an earlier place": ((*BEGUN, leaf(1, 3, "run_2", 1)), False),
     "older, a number twice": ((*BEGUN, leaf(1, 4, "run_2", 0)), False),
     "older, a number left out": ((*BEGUN, leaf(1, 4, "run_2", 2)), False),
+    "older, a number of no run": (
+        (*BEGUN, encode_stored(StoredLeaf1(seq=4, at_ms=0, n=7, event=ev.RunRecovered()))),
+        False,
+    ),
     "older, behind one of this format": ((*BEGUN, leaf(2, 4, "run_1", 1), leaf(1, 5, "run_1", 2)), False),
     "a number twice": ((*BEGUN, leaf(2, 4, "run_1", 0)), False),
     "a number left out": ((*BEGUN, leaf(2, 4, "run_1", 2)), False),
@@ -396,3 +400,10 @@ def test_bytes_that_stand_for_no_point_are_no_key_of_the_checker() -> None:
     for y, is_point in ((1, True), (2**255 - 20, True), (1 | sign, False), (2**255 - 20 | sign, False),
                         (2, False), (2**255 - 19, False), (2**255 - 18, False)):  # fmt: skip
         assert (decompressed(y.to_bytes(32, "little")) is not None) == is_point, y
+
+
+def test_a_signature_has_one_form() -> None:
+    """RFC 8032 §5.1.7: with the order of the group added, which changes nothing else, it is none."""
+    identity = (1).to_bytes(32, "little")
+    assert ed25519_verifies(identity, identity + bytes(32), b"any")
+    assert not ed25519_verifies(identity, identity + ORDER.to_bytes(32, "little"), b"any")

@@ -162,7 +162,7 @@ async def test_what_was_answered_is_not_left_as_well(state: Path, sockets: Path)
         assert await owner.reader.read() == b""
 
     async with played(state, sockets, play) as link:
-        assert await link.ask(request({})) == {"a": 1}
+        assert await link.ask(request({}, patience_s=0.99)) == {"a": 1}
         with pytest.raises(WorldError, match="no"):
             await link.ask(request({}))
 
@@ -190,6 +190,27 @@ async def test_a_request_that_comes_to_its_last_moment_is_withdrawn(state: Path,
             await link.ask(request({}, patience_s=0.0))
         assert withdrawn.value.code == "STATE_OWNED"
         assert await link.ask(request({}, patience_s=0.05)) == {"a": 1}
+
+
+@pytest.mark.parametrize(("is_taken", "code"), [(True, "OWNER_SILENT"), (False, "STATE_OWNED")])
+async def test_an_owner_that_is_silent_past_the_last_moment_is_given_up(
+    state: Path, sockets: Path, is_taken: bool, code: str
+) -> None:
+    """After a silence like any other: who has taken a request may take its time, and who was told of its end has to answer."""
+
+    async def play(owner: Client) -> None:
+        greet(owner)
+        ask = await heard(owner)
+        assert isinstance(ask, frames.Ask)
+        if is_taken:
+            owner.say(frames.Accepted(id=ask.id))
+        await owner.reader.read()
+
+    async with played(state, sockets, play) as link:
+        with pytest.raises(WorldError) as silent:
+            async with asyncio.timeout(15):
+                await link.ask(request({}, patience_s=0.02, silence_s=0.1))
+        assert silent.value.code == code
 
 
 async def test_an_owner_that_speaks_of_other_requests_is_not_silent(state: Path, sockets: Path) -> None:
@@ -248,3 +269,28 @@ async def test_whoever_waits_on_a_link_that_closes_is_told(
     assert lost.value.code == "OWNER_LOST"
     with pytest.raises(OwnerGoneError):
         await link.ask(request({}))
+
+
+async def test_what_had_come_is_still_read_when_the_link_has_closed(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """Closing waits for no reader, and whoever had something to take takes it before hearing that there is no more."""
+    told = asyncio.Event()
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        for number in range(3):
+            await asked.tell({"part": number})
+        told.set()
+        await asked.left.wait()
+        return {}
+
+    serve(owner, handler, sockets)
+    async with linked(state, sockets) as link:
+        parts = link.parts(request({}))
+        assert await anext(parts) == {"part": 0}
+        await told.wait()
+        await asyncio.sleep(0.05)
+    assert await anext(parts) == {"part": 1}
+    with pytest.raises(WorldError) as lost:
+        await anext(parts)
+    assert lost.value.code == "OWNER_LOST"

@@ -436,6 +436,26 @@ async def test_silent_client_does_not_hold_up_a_closing_owner(
     writer.close()
 
 
+async def test_a_closing_owner_lets_go_of_a_client_that_does_not_read(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears the beginning of its answer, and that there is no more to come."""
+    monkeypatch.setattr("assent.journal.owner._serving._FLUSH_S_MAX", 0.05)
+    answer = "x" * (frames.FRAME_BYTES_MAX - 200)
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        return {"long": answer}
+
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    client.ask("req_1")
+    assert await client.hear() == frames.Accepted(id="req_1")
+    async with asyncio.timeout(30):
+        await owner.close()
+        assert 0 < len(await client.reader.read()) < len(answer)
+    client.close()
+
+
 async def test_only_a_listening_owner_counts_as_one(owner: Ownership, state: Path, sockets: Path) -> None:
     """`is_owned` is true from serving to closing."""
     assert not is_owned(state, runtime_dir=sockets)
@@ -621,6 +641,7 @@ def _greet(connection: socket.socket) -> frames.Ask:
 
 
 def _hear(connection: socket.socket) -> dict[str, Any]:
+    connection.settimeout(30.0)  # The client may wait for us as well.
     stream = connection.makefile("rb")
     found = json.loads(stream.read(int.from_bytes(stream.read(4), "big")))
     assert isinstance(found, dict)

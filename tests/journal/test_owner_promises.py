@@ -403,6 +403,30 @@ async def test_a_client_that_does_not_read_is_not_heard(
     client.close()
 
 
+async def test_news_is_left_out_for_a_client_that_does_not_read(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is not."""
+    monkeypatch.setattr("assent.journal.owner._lines.FRAME_BYTES_MAX", 100_000)
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        for number in range(50):
+            asked.mention({"number": number, "long": "x" * 100_000})
+        return {"done": True}
+
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    client.ask("req_1")
+    assert await client.hear() == frames.Accepted(id="req_1")
+    await asyncio.sleep(0.1)
+    told = 0
+    while isinstance(last := await client.hear(), frames.Progress):
+        told += 1
+    assert last == frames.Result(id="req_1", answer={"done": True})
+    assert 0 < told < 50
+    client.close()
+
+
 async def test_a_client_of_the_first_protocol_is_told_in_its_own_words(
     owner: Ownership, state: Path, sockets: Path
 ) -> None:

@@ -148,16 +148,27 @@ def listed() -> ListedRecord:
 
 
 LEAVES = [row[4] for row in listed().events]
-PIECES = st.sampled_from(LEAVES).flatmap(
-    lambda leaf: st.sampled_from(
-        [
-            leaf, leaf, leaf, leaf + b" ", b" " + leaf, leaf + b"\n", b"\n", b"", leaf + b"\n" + leaf, leaf[: len(leaf) // 2],
-            leaf[len(leaf) // 2 :], b"{}", leaf.replace(b'"v":2', b'"v":2.0'), leaf.replace(b'"v":2', b'"v":2,"w":1'),
-            leaf.replace(b'"run', b'"\\u0072un'), leaf.replace(b"ada", "adá".encode()), leaf.replace(b"ada", b"a\x7fa"),
-            leaf.replace(b'"stream":', b'"seq":null,"stream":'), leaf.replace(b'"v":2', b'"v":1'),
-        ]
-    )
-)  # fmt: skip
+
+
+def not_a_leaf(leaf: bytes) -> list[bytes]:
+    """Bytes that hold this leaf, or parts of it, and are not as it is written."""
+    pieces = [
+        leaf + b" ", b" " + leaf, leaf + b"\n", b"\n", b"", leaf + b"\n" + leaf, leaf[: len(leaf) // 2],
+        leaf[len(leaf) // 2 :], b"{}", leaf.replace(b'"v":2', b'"v":2.0'), leaf.replace(b'"v":2', b'"v":2,"w":1'),
+        leaf.replace(b'"run', b'"\\u0072un'), leaf.replace(b"ada", "adá".encode()), leaf.replace(b"ada", b"a\x7fa"),
+        leaf.replace(b'"stream":', b'"seq":null,"stream":'), leaf.replace(b'"v":2', b'"v":1'),
+    ]  # fmt: skip
+    return [piece for piece in pieces if piece != leaf]
+
+
+PIECES = st.sampled_from(LEAVES).flatmap(lambda leaf: st.sampled_from([leaf, leaf, leaf, *not_a_leaf(leaf)]))
+
+
+@pytest.mark.parametrize("leaf", LEAVES[:9])
+def test_what_is_no_leaf_alone_is_none_among_others(leaf: bytes) -> None:
+    for piece in not_a_leaf(leaf):
+        for pieces in ([piece], [leaf, piece], [piece, leaf]):
+            assert decode_leaves(pieces) is None, pieces
 
 
 @given(st.lists(PIECES, min_size=1, max_size=8))

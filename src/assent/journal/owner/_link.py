@@ -107,7 +107,7 @@ class Link:
                     last = answer
                 case Progress(report=report) if request.on_progress is not None:
                     request.on_progress(report)
-                case Alive(busy_ms=busy_ms) if busy_ms and request.on_progress is not None:
+                case Alive(busy_ms=busy_ms) if request.on_progress is not None:
                     request.on_progress({"busy_ms": busy_ms})
                 case _:
                     pass

@@ -63,7 +63,7 @@ async def test_rule_4_undo_is_a_phase_of_the_same_run_gated_once(place: Place) -
 @pytest.mark.parametrize(
     "of",
     [{}, {"environment": "prod"}, {"workflow": "w"}, {"principal": "user:bob"}, {"risk_level": "MEDIUM"}],
-    ids=lambda of: "".join(of),
+    ids=["any", "environment", "workflow", "principal", "risk"],
 )
 async def test_rule_4_a_denied_undo_touches_nothing(place: Place, of: dict[str, str]) -> None:
     """The gate is told of the run that is to be undone, and by whom."""

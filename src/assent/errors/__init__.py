@@ -13,8 +13,13 @@ or an exit code. Every error survives a round trip through `to_dict` and `from_d
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
-from typing import ClassVar, Self, TypeAlias
+from contextlib import ExitStack
+from typing import ClassVar, Final, Self, TypeAlias
+
+_FILES_AT_ONCE: Final = 4
+"""What SQLite opens for one ledger: the file, its log, its index and its folder."""
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
@@ -127,4 +132,24 @@ def exhausted(error: Exception) -> WorldError | None:
     )
 
 
-__all__ = ["AssentError", "InputError", "InternalError", "Json", "RefusedError", "WorldError", "exhausted"]
+def out_of_files() -> WorldError | None:
+    """`exhausted`, where few files can be opened now: for what fails of that without saying so, as SQLite."""
+    try:
+        with ExitStack() as probes:
+            for _ in range(_FILES_AT_ONCE):
+                probes.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return exhausted(error)
+    return None
+
+
+__all__ = [
+    "AssentError",
+    "InputError",
+    "InternalError",
+    "Json",
+    "RefusedError",
+    "WorldError",
+    "exhausted",
+    "out_of_files",
+]

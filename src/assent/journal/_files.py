@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from assent.errors import InputError, WorldError
+from assent.errors import InputError, WorldError, exhausted
 
 DIR_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -61,7 +61,9 @@ def is_there(path: Path) -> bool:
 
 
 def state_unusable(state_dir: Path, error: OSError) -> WorldError:
-    """What is told where something in the state directory can't be read or written: `DISK_FULL` or `STATE_UNUSABLE`."""
+    """What is told where the state directory can't be read or written: `DISK_FULL`, `MACHINE_EXHAUSTED`, `STATE_UNUSABLE`."""
+    if (lacking := exhausted(error)) is not None:
+        return lacking
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return WorldError(
             "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"

@@ -54,6 +54,14 @@ CHOICES: Final[dict[syntax.Path, frozenset[str]]] = {
 _SETS_OF_TEXT: Final = (("principal", "roles"), ("capability", "labels"), ("run", "labels"))
 _ORDER: Final = frozenset({"<", "<=", ">", ">="})
 _COMPARE: Final = _ORDER | {"==", "!="}
+_COUNTED: Final = frozenset({"number", "timestamp", "duration"})
+_TAKEN: Final = {
+    **dict.fromkeys(_ORDER, _COUNTED | {"text", "bytes", "yes-or-no"}),
+    **dict.fromkeys("*/%", frozenset({"number"})),
+    "-": _COUNTED,
+    "+": _COUNTED | {"text", "bytes", "list"},
+}
+"""What each operator can work on; with anything else it fails whenever it is evaluated."""
 _LITERALS: Final = {
     "string": "text",
     "bytes": "bytes",
@@ -148,6 +156,8 @@ def _operation(node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
         yield from _comparison(node, bound)
     elif node.operator == "in":
         yield from _membership(node, bound)
+    else:
+        yield from _operands(node, bound)
 
 
 def _must_be_boolean(operands: tuple[Node, ...], node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
@@ -176,11 +186,18 @@ def _comparison(node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
             else None
         )
         yield Slip(f"`{node.operator}` compares {_a(kinds[0])} with {_a(kinds[1])}", node.at, hint)
-    elif node.operator in _ORDER and kinds[0] in ("list", "object", "null"):
-        yield Slip(f"`{node.operator}` cannot order {_a(kinds[0])}", node.at)
+    elif node.operator in _ORDER:
+        yield from _operands(node, bound)
     else:
         yield from _choice(left, right, bound)
         yield from _choice(right, left, bound)
+
+
+def _operands(node: Operation, bound: frozenset[str]) -> Iterator[Slip]:
+    for operand in node.operands:
+        kind = _kind(operand, bound)
+        if kind is not None and kind not in _TAKEN[node.operator]:
+            yield Slip(f"`{node.operator}` cannot take {_a(kind)}", operand.at)
 
 
 def _membership(node: Operation, bound: frozenset[str]) -> Iterator[Slip]:

@@ -236,6 +236,20 @@ def _own(
     return own
 
 
+def _whole(method: Callable[P, T], kind: type[Request[Any]]) -> Callable[P, T]:
+    """A method whose arguments are all that a request of a kind has, with arguments that one could hold."""
+    shape = signature(method)
+
+    @wraps(method)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        said = shape.bind(*args, **kwargs).arguments
+        _require(kind, said)
+        kind(**said)
+        return method(*args, **kwargs)
+
+    return whole
+
+
 def _shown(settings: Settings, run: str) -> RunResult:
     with Reader.open(settings) as reader:
         return RunResult.from_json(reader.show(run))
@@ -274,6 +288,7 @@ class Runtime:
         ]
         for part, name, kind, told in changes:
             setattr(part, name, self._asked(getattr(part, name), kind, told))
+        setattr(deliveries, "list", _whole(deliveries.list, requests.Deliveries))  # noqa: B010  # as the others
 
     @classmethod
     def open(

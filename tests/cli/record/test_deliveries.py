@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from assent.cli.record._deliveries import STATUSES
 from assent.cli.runs._progress import event_detail
 from assent.errors import Json
+from assent.runtime.service.requests import DELIVERY_STATUSES
 from tests.support.door import RUN, ScriptedRuntime, Terminal
 
 ID = "msg_" + "0" * 31 + "1"
@@ -72,7 +72,7 @@ def test_a_change_is_asked_of_the_owner(terminal: Terminal, runtime: ScriptedRun
 
 def test_the_help_names_every_status(terminal: Terminal) -> None:
     answer = terminal("deliveries", "--help")
-    assert all(status in answer.out for status in STATUSES)
+    assert all(status in answer.out for status in DELIVERY_STATUSES)
     assert "retry" in answer.out
     assert "cancel" in answer.out
 

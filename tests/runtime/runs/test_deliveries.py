@@ -105,6 +105,16 @@ def has(rt: Runtime, delivery: str, status: str) -> Callable[[], bool]:
     return lambda: one(rt, delivery)["status"] == status
 
 
+@pytest.mark.parametrize(
+    "asked", [{"limit": "x"}, {"limit": 0}, {"limit": -1}, {"limit": 1.5}, {"status": "gone"}, {"status": 5}]
+)
+def test_a_list_of_deliveries_refuses_what_no_list_is_of(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """Also where nothing was ever queued."""
+    with pytest.raises(InputError, match=next(iter(asked))) as caught:
+        Runtime.open(tmp_path).deliveries.list(**asked)
+    assert caught.value.code == "INPUT_INVALID"
+
+
 async def test_a_call_is_delivered_and_its_end_is_on_the_record(post: Post) -> None:
     async with Runtime(post.settings) as rt:
         queued = await told(rt, id=7)

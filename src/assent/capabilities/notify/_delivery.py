@@ -21,7 +21,6 @@ from assent.journal import open_plain, place_of
 
 Status: TypeAlias = Literal["pending", "delivered", "failed", "cancelled"]
 
-STATUSES: Final[tuple[Status, ...]] = ("pending", "delivered", "failed", "cancelled")
 ENDED_MAX: Final = 1_000
 ENDED_AGE_MS_MAX: Final = 30 * 24 * 3600 * 1000
 """How many deliveries that have ended are kept, and for how long."""

@@ -8,14 +8,13 @@ import click
 
 from assent.cli._command import Group, command, pass_door
 from assent.cli._door import Door
-from assent.cli.terminal._style import safe_line
 from assent.runtime import service
+from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
 
-STATUSES: Final = ("pending", "delivered", "failed", "cancelled")
 _STYLES: Final = {"pending": "yellow", "delivered": "green", "failed": "red", "cancelled": "dim"}
 
 
@@ -93,7 +92,11 @@ deliveries: Final = Group(
     invoke_without_command=True,
     callback=_list,
     params=[
-        click.Option(["--status"], type=click.Choice(STATUSES), help="Only those with this status."),
+        click.Option(
+            ["--status"],
+            type=click.Choice(service.requests.DELIVERY_STATUSES),
+            help="Only those with this status.",
+        ),
         click.Option(["--limit"], type=click.IntRange(min=1), metavar="N", help="Only the newest N."),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import apsw
 
-from assent.errors import WorldError
+from assent.errors import WorldError, out_of_files
 
 BUSY_MS_MAX: Final = 10_000
 """How long a connection waits for another one: readers are in each other's way only while a log is recovered or closed."""
@@ -101,7 +101,7 @@ def is_full(error: apsw.Error) -> bool:
 
 
 def translate(error: apsw.Error) -> WorldError:
-    """What a failure of SQLite means: the disk is full, the disk fails, the file is damaged, or somebody else holds it."""
+    """What a failure of SQLite means: no space, no file to be had, a damaged file, one that others hold, or a failing disk."""
     match error:
         case apsw.FullError() | apsw.IOError() if is_full(error):
             return WorldError(
@@ -117,7 +117,7 @@ def translate(error: apsw.Error) -> WorldError:
                 hint="end the program that has the file open and try again",
             )
         case _:
-            return WorldError(
+            return out_of_files() or WorldError(
                 "STORAGE_FAILED",
                 "the ledger's file can't be read or written",
                 hint="check the disk, then run `assent audit verify`",

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from assent.errors import InputError, WorldError
+from assent.errors import InputError, WorldError, exhausted
 from assent.journal.tree._note import PRIVATE_KEY_PREFIX, KeyType, format_vkey, is_key_name, key_id
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _create_private(path: Path, text: str) -> None:
 
 
 def _unreadable(path: Path, error: OSError, hint: str | None = None) -> WorldError:
-    return WorldError(
+    return exhausted(error) or WorldError(
         "KEY_UNREADABLE",
         f"the key file can't be used: {(error.strerror or 'unknown').lower()}",
         path=str(path),

@@ -15,7 +15,7 @@ from assent.runtime.service import answers
 from assent.spec.states import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from assent.errors import Json
     from assent.runtime.settings.effective import Settings
@@ -42,6 +42,9 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 RUN_STATUSES: Final = tuple(state.value for state in RunState)
 """What a run can be shown as."""
 
+DELIVERY_STATUSES: Final = ("pending", "delivered", "failed", "cancelled")
+"""What a webhook's delivery can be."""
+
 NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
 """The refusals of a capability that another process may have."""
 
@@ -67,6 +70,13 @@ def _require_count(name: str, value: object, *, least: int) -> None:
     if not isinstance(value, int) or value < least:
         message = f"`{name}` is a whole number, {least} or more"
         raise InputError("INPUT_INVALID", message, path=name)
+
+
+def _require_status(what: str, statuses: Iterable[str], known: tuple[str, ...]) -> None:
+    for status in statuses:
+        if status not in known:
+            message = f"`{status}` is no status of {what}"
+            raise InputError("INPUT_INVALID", message, path="status", hint=f"one of {', '.join(known)}")
 
 
 def operation_of(kind: type[Request[A]]) -> str:
@@ -473,12 +483,7 @@ class Runs(Reading[answers.Runs], tag="runs", frozen=True):
     def __post_init__(self) -> None:
         if self.limit is not None:
             _require_count("limit", self.limit, least=1)
-        for status in self.status:
-            if status not in RUN_STATUSES:
-                message = f"`{status}` is no status of a run"
-                raise InputError(
-                    "INPUT_INVALID", message, path="status", hint=f"one of {', '.join(RUN_STATUSES)}"
-                )
+        _require_status("a run", self.status, RUN_STATUSES)
 
 
 class Unfinished(Reading[answers.Unfinished], tag="unfinished", frozen=True):
@@ -506,6 +511,8 @@ class Deliveries(Reading[answers.Deliveries], tag="deliveries", frozen=True):
     def __post_init__(self) -> None:
         if self.limit is not None:
             _require_count("limit", self.limit, least=1)
+        if self.status is not None:
+            _require_status("a delivery", [self.status], DELIVERY_STATUSES)
 
 
 class VerifyLedger(Reading[answers.Verified], tag="verify", frozen=True):

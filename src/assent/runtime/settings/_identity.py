@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
-from assent.errors import RefusedError
+from assent.errors import RefusedError, out_of_files
 from assent.spec.ids import PRINCIPAL_ID
 from assent.spec.principal import Principal
 
 
+@cache  # An account has one name while a process lives, also when it can't be looked up any more.
 def login_of(os_uid: int) -> str:
-    """The account's name, or `uid-N` where it has none that could be a principal's."""
+    """The account's name, or `uid-N` where it has none that could be a principal's. `MACHINE_EXHAUSTED`."""
     try:
         name = pwd.getpwuid(os_uid).pw_name
     except KeyError:  # Containers often run under ids that nobody named.
+        if (lacking := out_of_files()) is not None:
+            raise lacking from None
         return f"uid-{os_uid}"
     return name if PRINCIPAL_ID.match(name) else f"uid-{os_uid}"
 

@@ -37,7 +37,7 @@ from assent.capabilities.fs.world._paths import (
 from assent.capabilities.fs.world._syscalls import flush, flush_directory, flush_tree, remove_tree, rename_new
 from assent.capabilities.fs.world._walk import Place, Walker, identity_of
 from assent.capabilities.fs.world._written import to_write
-from assent.errors import InputError
+from assent.errors import InputError, exhausted
 from assent.failpoints import FAILPOINTS
 from assent.invocation import Entry, EntryKind, NoEffectError
 from assent.secrets.redaction import Redactor
@@ -66,7 +66,7 @@ class ConfinedFiles:
         try:
             self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise InputError(
+            raise exhausted(error) or InputError(
                 "WORKSPACE_INVALID",
                 f"the workspace `{root}` cannot be opened: {(error.strerror or '').lower()}",
                 path=str(root),

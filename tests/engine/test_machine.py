@@ -338,6 +338,19 @@ def _rolled_back() -> Driven:
     return run
 
 
+def test_an_undo_that_was_asked_for_twice_names_the_open_question() -> None:
+    run = Driven()
+    run.succeed(A)
+    run.succeed(B)
+    run.give(Finish(BOUND))
+    asked = ev.UndoRequested(decision="REQUIRE_APPROVAL", risk="HIGH", rule="r", policy="p", by="user:ann")
+    run.give(RequestUndo(asked, question(UNDO_STEP, "d")))
+    with pytest.raises(InputError, match="asked for already") as refused:
+        run.give(RequestUndo(asked, question(UNDO_STEP, "d")))
+    assert refused.value.code == "RUN_NOT_UNDOABLE"
+    assert f"assent approve {run.record.run} {UNDO_STEP}" in str(refused.value.hint)
+
+
 def _undone() -> Driven:
     run = Driven()
     run.succeed(A)

@@ -308,8 +308,12 @@ async def test_a_step_is_told_of_by_the_capability_that_it_has_or_was_asked_for(
     steps = [put("a", "box.put@1.0.0"), put("b", "box.put@1.0.0", value="${{ steps.a.output.no }}"), put("c")]
     async with place.open() as rt:
         result = await rt.run(workflow(*steps))
-        told = {step.name: (step.capability, step.version) for step in result.steps}
-        assert told == {"a": ("box.put", "1.0.0"), "b": ("box.put@1.0.0", None), "c": ("box.put", None)}
+        told = {step.name: (step.capability, step.version, step.attempts) for step in result.steps}
+        assert told == {
+            "a": ("box.put", "1.0.0", 1),
+            "b": ("box.put@1.0.0", None, 0),
+            "c": ("box.put", None, 0),
+        }
 
 
 @pytest.mark.parametrize("stands", ["under way", "waiting", "erased"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from assent.engine import RunResult
 from assent.errors import InputError
 from assent.invocation import Reconciliation
 from assent.runtime.service._reading import Reader
@@ -304,7 +305,7 @@ async def test_a_step_that_told_no_output_may_be_taken_back_by_another_call(plac
 
 
 async def test_a_step_is_told_of_by_the_capability_that_it_has_or_was_asked_for(place: Place) -> None:
-    """Of what has begun it is the capability, of what has not, or failed before it did, the reference."""
+    """Of what has begun it is the capability, of what has not, or failed before it did, the reference; in JSON, too."""
     steps = [put("a", "box.put@1.0.0"), put("b", "box.put@1.0.0", value="${{ steps.a.output.no }}"), put("c")]
     async with place.open() as rt:
         result = await rt.run(workflow(*steps))
@@ -314,6 +315,7 @@ async def test_a_step_is_told_of_by_the_capability_that_it_has_or_was_asked_for(
             "b": ("box.put@1.0.0", None, 0),
             "c": ("box.put", None, 0),
         }
+        assert RunResult.from_json(result.to_json()) == result
 
 
 @pytest.mark.parametrize("stands", ["under way", "waiting", "erased"])

@@ -390,8 +390,7 @@ def _resolve(record: RunRecord, event: ev.StepResolved, n: int) -> None:
             assert_never(event.resolution)
     if event.step in record.rollback:
         record.rollback.remove(event.step)  # it was to be tried once more
-    if record.state is RunState.NEEDS_ATTENTION:
-        record.state = _moving_state(record.phase)
+    record.state = _moving_state(record.phase)
 
 
 def _evolve_approval(

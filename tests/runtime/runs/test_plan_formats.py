@@ -72,7 +72,7 @@ def test_a_plan_that_can_not_be_read_says_so(
     """Whatever is wrong with it, another one is made quickly; and none is run again under another's id."""
     store, plan, file = saved(tmp_path)
     if isinstance(change, str):
-        monkeypatch.setattr(_plans, "BYTES_MAX", max(64, len(change.strip())))
+        monkeypatch.setattr("assent.journal._files.PLAIN_BYTES_MAX", max(64, len(change.strip())))
         file.write_text(change, encoding="utf-8")
     else:
         file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **change}))

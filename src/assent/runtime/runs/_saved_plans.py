@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from assent.errors import AssentError, InputError, Json
-from assent.journal import open_plain, state_unusable
+from assent.journal import read_plain, state_unusable
 from assent.spec.ids import PlanId
 from assent.versions.transform import Migrations
 
@@ -25,9 +25,6 @@ _PLAN_ID: Final = re.compile(r"plan_([0-7][0-9a-hjkmnp-tv-z]{9})[0-9a-hjkmnp-tv-
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Those of an id: Crockford's base 32. The first ten of them are milliseconds since 1970."""
 
-
-BYTES_MAX: Final = 64 << 20
-"""A plan's file. What a request may hold is an eighth of it."""
 
 MIGRATIONS: Final = Migrations("the plan", (), key="format")
 """From each format of a plan's file to the next; a format that changes adds its step here."""
@@ -93,9 +90,7 @@ class PlanStore:
         if self._has_expired(made_ms, now_ms):
             raise _expired(plan_id, now_ms - made_ms, self._expiry_ms)
         try:
-            with open_plain(self._folder / f"{plan_id}.json") as file:
-                text = file.read(BYTES_MAX + 1)
-            data: Any = json.loads(text) if len(text) <= BYTES_MAX else None
+            data: Any = json.loads(read_plain(self._folder / f"{plan_id}.json"))
             fields: dict[str, Any] = MIGRATIONS.migrate(data) if isinstance(data, dict) else {}
             plan = msgspec.convert(fields, SavedPlan)
         except FileNotFoundError:

@@ -66,6 +66,12 @@ def pytest_collection() -> Generator[None, object, object]:
         sys.dont_write_bytecode = forbids
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many workers again as processors: where a test waits, for a process, a timer or a disk, another one works."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return max(2, (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1) * 3 // 2)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow tests come first: one of them at the end would keep one processor busy while the other waits."""

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -124,13 +125,31 @@ def test_yes_never_answers_an_approval(terminal: Terminal, runtime: ScriptedRunt
     assert [request["op"] for request in runtime.requests] == ["call"]
 
 
-def test_approving_without_a_digest_prints_the_one_that_was_not_confirmed(
+def test_where_nothing_can_be_shown_approving_needs_a_digest_or_says_so(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
     runtime.answers["approve"] = run_object()
     runtime.waiting = [approval_object()]
-    assert "d1gest (not confirmed)" in terminal("approve", RUN).err
-    assert "not confirmed" not in terminal("approve", RUN, "--digest", "d1gest").err
+    refused = terminal("approve", RUN, "--json")
+    assert (refused.code, refused.error["code"]) == (2, "USAGE_INVALID")
+    assert "--digest d1gest" in str(refused.error["hint"])
+    assert terminal("approve", RUN, "--digest", "d1gest", "--unseen").code == 2
+    assert not [request for request in runtime.requests if request["op"] == "approve"]
+    assert terminal("approve", RUN, "--digest", "d1gest").code == 0
+    assert terminal("approve", RUN, "--unseen").code == 0
+    assert [request["digest"] for request in runtime.requests if request["op"] == "approve"] == [
+        "d1gest",
+        None,
+    ]
+
+
+def test_what_waits_only_after_nothing_was_shown_is_not_approved(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    """The question that came meanwhile is another one than the none that was there."""
+    runtime.answers["approve"] = run_object()
+    terminal("approve", RUN)
+    assert [request["digest"] for request in runtime.requests if request["op"] == "approve"] == [""]
 
 
 def test_a_run_that_needs_a_person_says_what_that_person_can_do(
@@ -407,9 +426,17 @@ def test_init_leaves_no_part_of_a_workspace_behind(terminal: Terminal) -> None:
     assert [path.name for path in terminal.folder.iterdir()] == ["policy.yaml"]
 
 
-def test_every_line_that_init_comments_out_is_valid(terminal: Terminal) -> None:
+def test_every_line_that_init_comments_out_is_valid_and_a_limit_is_as_it_is_without_it(
+    terminal: Terminal, caplog: pytest.LogCaptureFixture
+) -> None:
     """The file teaches by its comments; each of them can be taken as it stands."""
+
+    def limits() -> dict[Json, Json]:
+        settings: Any = terminal("doctor", "--json").object["settings"]
+        return {one["name"]: one["value"] for one in settings if one["name"].startswith("limits.")}
+
     terminal("init")
+    by_default = limits()
     file = terminal.folder / "assent.toml"
     lines = file.read_text().splitlines()
     file.write_text(
@@ -422,6 +449,11 @@ def test_every_line_that_init_comments_out_is_valid(terminal: Terminal) -> None:
     assert (answer.code, answer.error["code"]) == (3, "IDENTITY_REFUSED"), (
         "everything was read, strict included"
     )
+    file.write_text(
+        file.read_text().replace("strict = true", "strict = false").replace("required", "# required")
+    )
+    assert {name: value for name, value in limits().items() if ".rate." not in str(name)} == by_default
+    assert not caplog.records, "nothing of it is removed"
 
 
 def test_doctor_shows_every_value_with_its_source(

@@ -99,7 +99,7 @@ def test_an_undo_that_a_person_allowed_and_that_cannot_begin_says_so(folder: Pat
     )
     run = json.loads(shell("assent run w.yaml --json", folder).stdout)["run_id"]
     assert shell(f"assent undo {run}", folder).returncode == 4
-    done = shell(f"assent approve {run} --as user:bob --json", folder)
+    done = shell(f"assent approve {run} --unseen --as user:bob --json", folder)
     error = json.loads(done.stdout)["error"]
     assert (done.returncode, error["code"]) == (5, "UNDO_IMPOSSIBLE")
     assert "--partial" in error["hint"]

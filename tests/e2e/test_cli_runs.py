@@ -139,7 +139,7 @@ def test_a_rejection_takes_everything_back(shell: Shell) -> None:
 def test_a_failure_is_rolled_back_and_shown_first(shell: Shell) -> None:
     before = shell.tree()
     run = shell.json("run", "w.yaml", "who=bob", "fails=true")[1]
-    answer = shell("approve", str(run["run_id"]))
+    answer = shell("approve", str(run["run_id"]), "--unseen")
     assert answer.returncode == 1
     assert shell.tree() == before
     shown = shell("show", str(run["run_id"])).stdout.splitlines()
@@ -166,7 +166,7 @@ def test_an_undo_asks_restores_every_byte_and_the_ledger_proves_it(shell: Shell)
     before = shell.tree()
     run = shell.json("run", "w.yaml", "who=bob")[1]
     run_id = str(run["run_id"])
-    assert shell("approve", run_id).returncode == 0
+    assert shell("approve", run_id, "--unseen").returncode == 0
     assert shell.tree() != before
     code = shell("undo", run_id).returncode
     if code == 4:
@@ -298,6 +298,33 @@ def test_a_critical_step_asks_for_the_name_of_its_target(shell: Shell) -> None:
     assert (shell.folder / "old.txt").exists()
 
 
+def test_a_colleague_is_shown_what_waits_and_asked(shell: Shell) -> None:
+    """All of it: what stands at the end of a long input, and what would change; CRITICAL wants its target typed."""
+    (shell.folder / "c.yaml").write_text(CRITICAL)
+    run = str(shell.json("run", "c.yaml")[1]["run_id"])
+    child = shell.terminal("approve", run, "--as", "user:bob")
+    child.expect_exact("path: old.txt")
+    child.expect_exact("[l]ater: ")
+    child.sendline("l")
+    assert finish(child)[0] == 4
+    child = shell.terminal("approve", run, "drop", "--as", "user:bob")
+    child.expect_exact("[l]ater: ")
+    child.sendline("a")
+    child.expect_exact("to approve: ")
+    child.sendline("old.txt")
+    assert finish(child)[0] == 0
+    assert not (shell.folder / "old.txt").exists()
+    assert "digest not confirmed" not in shell("show", run).stdout
+    (shell.folder / "old.txt").write_text("old\n")
+    other = str(shell.json("run", "w.yaml", "who=bob")[1]["run_id"])
+    assert shell("approve", other, "--unseen", "--as", "agent:helper").returncode == 3
+    assert shell("approve", other, "--unseen").returncode == 0
+    assert "digest not confirmed" in shell("show", other).stdout
+    log = shell("audit", "log").stdout
+    assert f"APPROVER_REFUSED on {other}, count 1 (asserted)" in log
+    assert log.count("digest not confirmed") == 1
+
+
 def test_nobody_approves_their_own_critical_step_at_the_prompt_either(shell: Shell) -> None:
     (shell.folder / "c.yaml").write_text(CRITICAL)
     child = shell.terminal("run", "c.yaml")
@@ -357,7 +384,7 @@ def test_while_a_person_is_asked_somebody_else_may_decide(shell: Shell) -> None:
     child = shell.terminal("run", "w.yaml", "who=bob")
     child.expect_exact("[l]ater: ")
     [run] = shell.list("runs")
-    assert shell("approve", str(run["run_id"])).returncode == 0
+    assert shell("approve", str(run["run_id"]), "--unseen").returncode == 0
     child.sendline("a")
     code, rest = finish(child)
     assert (code, "does not wait for an approval" in rest) == (0, True)
@@ -375,7 +402,7 @@ def test_wait_follows_until_another_terminal_decides(shell: Shell) -> None:
             if line.startswith("waiting"):
                 break
         [run] = shell.list("runs")
-        assert shell("approve", str(run["run_id"])).returncode == 0
+        assert shell("approve", str(run["run_id"]), "--unseen").returncode == 0
         out = waiting.stdout.read()
     assert (waiting.wait(60), json.loads(out)["status"]) == (0, "succeeded")
 

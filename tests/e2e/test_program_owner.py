@@ -114,7 +114,7 @@ def test_a_terminal_works_beside_a_program(terminals: Terminals) -> None:
     waiting = [terminals.type("run", "deletes.yaml", "--json").json()["run_id"] for _ in range(2)]
     assert {item["run_id"] for item in terminals.answer("approvals")} == set(waiting)
     assert terminals.type("cancel", waiting[0]).code == 0
-    assert terminals.answer("approve", waiting[1])["status"] == "succeeded"
+    assert terminals.answer("approve", waiting[1], "--unseen")["status"] == "succeeded"
     assert terminals.answer("undo", made["run_id"])["status"] == "undone"
     assert [run["status"] for run in terminals.answer("runs")] == ["undone", "cancelled", "succeeded"]
     assert not (terminals.workspace / "old.txt").exists()

@@ -71,7 +71,7 @@ def test_nothing_of_75_is_done_when_the_owner_goes_on(terminals: Terminals) -> N
     commands = [
         ("call", "io.fs.write_file", "path=called.txt", "content=called"),
         ("run", "writes.yaml"),
-        ("approve", waiting[0]),
+        ("approve", waiting[0], "--unseen"),
         ("reject", waiting[1]),
         ("cancel", waiting[2]),
         ("undo", made),

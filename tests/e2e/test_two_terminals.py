@@ -96,7 +96,7 @@ def test_driving_commands_are_done_by_the_owner(terminals: Terminals, owner: Run
     waiting = terminals.type("run", "deletes.yaml", "--json")
     assert waiting.code == 4, waiting
     run = waiting.json()["run_id"]
-    approved = terminals.type("approve", run, "drop", "--json")
+    approved = terminals.type("approve", run, "drop", "--unseen", "--json")
     assert approved.code == 0, approved
     assert not (terminals.workspace / "old.txt").exists()
 
@@ -207,7 +207,7 @@ def test_waiting_for_a_person_holds_no_lock(terminals: Terminals) -> None:
     waiting.wait_for("waiting; Ctrl-C")
     (run,) = terminals.answer("runs")
     assert run["status"] == "waiting"
-    approved = terminals.type("approve", run["run_id"], "--json")
+    approved = terminals.type("approve", run["run_id"], "--unseen", "--json")
     assert approved.code == 0, approved
     ended = waiting.end()
     assert ended.code == 0
@@ -221,7 +221,7 @@ def test_a_wait_ends_when_who_drives_the_run_is_killed(terminals: Terminals) -> 
     waiting = terminals.begin("run", "asks.yaml", "--wait")
     waiting.wait_for("waiting; Ctrl-C")
     (run,) = terminals.answer("runs")
-    owner = terminals.begin("approve", run["run_id"])
+    owner = terminals.begin("approve", run["run_id"], "--unseen")
     waiting.wait_for("started", "nap")
     owner.send(signal.SIGKILL)
     ended = waiting.end()

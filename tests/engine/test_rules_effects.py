@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from assent.errors import InputError, RefusedError
 from assent.invocation import LocalContext, Reconciliation
+from assent.spec import create_read_capability
 from assent.spec.capability import OperationType
 from assent.spec.events import kinds as ev
 from assent.spec.states import RunState, Verdict
 from tests.support.bodies import (
+    KEYED,
     Place,
     boom,
     code,
@@ -245,6 +248,24 @@ async def test_rule_2_another_capability_than_the_intents_is_in_doubt_as_changed
         [result] = await rt.resume(run)
         assert (result.status, code(result)) == (RunState.NEEDS_ATTENTION, "CAPABILITY_CHANGED")
         assert place.box.count("execute", "a") == 1
+
+
+@pytest.mark.parametrize("ending", ["failed", "undone"])
+async def test_rule_2_of_a_read_nothing_is_taken_back_whoever_said_that_it_happened(
+    place: Place, ending: str
+) -> None:
+    look = {"name": "a", "capability": "box.look", "inputs": {"key": "a"}}
+    document = workflow(look, *([fail()] if ending == "failed" else []))
+    run = await interrupted(place, document, "a", happened=False)
+    async with place.open(box=False) as rt:
+        other = dataclasses.replace(place.box.read(), revision="box.read/2")
+        rt.register(create_read_capability("box.look", parameters=KEYED), other)
+        [doubted] = await rt.resume(run)
+        assert code(doubted) == "CAPABILITY_CHANGED"
+        result = await rt.resolve(run, "a", "happened")
+        if ending == "undone":
+            result = await rt.undo(run)
+        assert (result.status, states(result)["a"]) == (ending, "succeeded")
 
 
 async def test_rule_2_workflow_and_inputs_come_from_the_journal(place: Place) -> None:

@@ -294,6 +294,15 @@ async def test_a_step_may_be_taken_back_by_another_call(place: Place) -> None:
         assert place.box.count("compensate", "a") == 0
 
 
+async def test_a_step_that_told_no_output_may_be_taken_back_by_another_call(place: Place) -> None:
+    place.box.after["a"] = boom
+    place.box.on_reconcile["a"] = Reconciliation(Verdict.UNKNOWN)
+    offset = {"capability": "box.put", "inputs": {"key": "offset", "value": 1}}
+    async with place.open() as rt:
+        result = await rt.run(workflow(put("a", "box.set", compensation=offset)))
+        assert (states(result)["a"], place.box.values) == ("compensated", {"a": "a", "offset": 1})
+
+
 async def test_a_spec_may_name_the_capability_that_offsets_it(place: Place) -> None:
     offset = put_spec(
         "box.charge",

@@ -242,6 +242,26 @@ def test_a_forged_tree_is_never_grown_and_signed(attacked: Attacked) -> None:
     assert refused(attacked) == "RECORD_CORRUPT"
 
 
+def test_a_checkpoint_of_another_history_is_not_gone_on_from(attacked: Attacked, tmp_path: Path) -> None:
+    """The same key signed both: one was restored from a backup and went on otherwise. What follows hangs on its own."""
+    other = attacked.copied(tmp_path / "other")
+    for one in (attacked, other):
+        journal = one.opened()
+        event = ev.CapabilityLabelled(
+            capability="x.y", version=one.workspace.name, label="stable", by="user:ada"
+        )
+        asyncio.run(journal.append(Batch(run=None, expected_n=0, at_ms=1, events=(event,))))
+        asyncio.run(journal.close())
+    size = signed(attacked.ledger)
+    assert size == signed(other.ledger) == len(entries(attacked.ledger))
+    with connect(attacked.ledger) as db:
+        db.execute("ATTACH ? AS other", (str(other.ledger),))
+        db.execute("REPLACE INTO main.checkpoints SELECT * FROM other.checkpoints WHERE size = ?", (size,))
+    with pytest.raises(AssentError) as caught:
+        attacked.opened()
+    assert (caught.value.code, caught.value.details) == ("RECORD_CORRUPT", {"seq": size - 1})
+
+
 Change = Callable[[list[ev.Leaf], int], list[ev.Leaf] | None]
 
 
@@ -397,6 +417,8 @@ async def test_an_approval_that_was_accepted_without_proof_has_to_be_given_again
     with pytest.raises(AssentError) as caught:
         await asyncio.to_thread(perform, requests.AcceptTail(start=1), attacked.settings)
     assert caught.value.code == "TAIL_NOT_IN_DOUBT"
+    assert f"is {len(rows)}, not 1" in caught.value.message
+    assert f"--from {len(rows)}`" in (caught.value.hint or "")
     told = await asyncio.to_thread(accepted, attacked)
     assert (told.start, told.entries, told.runs) == (len(rows), 1, [attacked.waiting])
     async with Runtime.open(workspace=attacked.workspace) as runtime:
@@ -407,8 +429,9 @@ async def test_an_approval_that_was_accepted_without_proof_has_to_be_given_again
     assert not attacked.victim.exists()
     report = verified(attacked)
     assert report.is_good, report.faults
-    with pytest.raises(AssentError, match="vouches for every entry"):
+    with pytest.raises(AssentError, match="vouches for every entry") as caught:
         await asyncio.to_thread(perform, requests.AcceptTail(start=told.start), attacked.settings)
+    assert caught.value.hint is None
 
 
 @pytest.mark.parametrize("before", [None, "1.0.0"])

@@ -125,25 +125,30 @@ def log_leaves() -> list[Leaf]:
         fingerprints=(Fingerprint("12" * 32), Fingerprint("34" * 32)),
     )
     leaves.append(Leaf(v=1, seq=10, at_ms=START_MS + 11, event=release))
+    label = ev.CapabilityLabelled(capability="text.extract", version="1.0.0", label="stable", by="user:eve")
+    recovered = ev.LedgerRecovered(signed=1, size=12)
+    for event in (label, recovered):
+        leaves.append(Leaf(v=1, seq=len(leaves), at_ms=START_MS + 12, event=event))
     return leaves
 
 
 @pytest.mark.parametrize(
     ("wanted", "seqs"),
     [
-        (EventFilter(), list(range(11))),
+        (EventFilter(), list(range(13))),
         (EventFilter(run=RunId("run_000001")), [4, 5, 6, 7, 8]),
         (EventFilter(principal="agent:bot"), [4, 5, 6, 7]),
-        (EventFilter(principal="user:eve"), [8]),
+        (EventFilter(principal="user:eve"), [8, 11]),
         (EventFilter(capability="net.http.get"), [5, 6, 8]),
         (EventFilter(capability="io.fs.*"), [1, 2]),
         # A pattern means here what it means to the gate: nothing but `*` stands for anything else.
         (EventFilter(capability="io.[f]s.*"), []),
         (EventFilter(capability="text.replace"), [10]),
+        (EventFilter(capability="text.extract"), [10, 11]),
         (EventFilter(decision="ALLOW"), [1, 5]),
         (EventFilter(decision="DENY"), []),
-        (EventFilter(since_ms=START_MS + 9), [8, 9, 10]),
-        (EventFilter(kinds=frozenset({"run.created", "ledger.recovered"})), [0, 4, 9]),
+        (EventFilter(since_ms=START_MS + 9), [8, 9, 10, 11, 12]),
+        (EventFilter(kinds=frozenset({"run.created", "ledger.recovered"})), [0, 4, 9, 12]),
         (EventFilter(run=RunId("run_000000"), kinds=frozenset({"step.succeeded"})), [2]),
     ],
 )

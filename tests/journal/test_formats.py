@@ -88,6 +88,19 @@ async def test_older_format_is_read_verified_migrated_and_verified_again(state: 
     assert (record.faults, record.size) == ((), len(newer))
 
 
+@pytest.mark.parametrize("is_migrated", [False, True])
+def test_the_number_of_an_entry_that_does_not_say_its_own_is_checked(state: Path, is_migrated: bool) -> None:
+    """Format 1 gives no number to what belongs to no run; the file has none either, until it is brought up to date."""
+    if is_migrated:
+        asyncio.run(opened(state).close())
+    keys = [Ed25519Verifier.from_vkey(SIGNER.vkey)]
+    for number in (99, None if is_migrated else 0):
+        with closing(apsw.Connection(str(state / LEDGER_FILE))) as db:
+            db.execute("UPDATE events SET n = ? WHERE seq = 0", (number,))
+        report = verify_ledger(state / LEDGER_FILE, keys, projector=None, signer=SIGNER)
+        assert [(fault.code, fault.seq) for fault in report.faults] == [("ENTRY_INVALID", 0)], number
+
+
 def test_an_older_tail_that_nobody_signed_is_refused_untouched(state: Path) -> None:
     """What no checkpoint covers could be anybody's: it is for the Assent that wrote it to seal."""
     with closing(apsw.Connection(str(state / LEDGER_FILE))) as db:

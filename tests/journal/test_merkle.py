@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 
 from assent.journal.tree._merkle import (
     EMPTY_ROOT,
+    HASH_BYTES,
+    SIZE_MAX,
     Frontier,
     consistency_proof,
     inclusion_proof,
     is_subtree,
     leaf_hash,
+    node_hash,
     tree_root,
     verify_consistency,
     verify_inclusion,
@@ -132,6 +135,28 @@ def test_there_is_no_proof_for_what_does_not_exist() -> None:
     for size in (0, 4):
         with pytest.raises(IndexError):
             consistency_proof(leaves_of(3), size)
+
+
+def test_what_is_no_subtree_of_the_tree_has_no_proof() -> None:
+    """Each of these is a true statement about other leaves, or other bytes, and must not pass for one about these."""
+    leaves = leaves_of(4)
+    a, b, c, d = leaves
+    root, left, right = tree_root(leaves), tree_root([a, b]), tree_root([c, d])
+    whole = bytes(HASH_BYTES)
+    for _ in range(63):
+        whole = node_hash(whole, a)
+    cut = left + right  # of two nodes, the second in other bytes than a hash has
+    for start, end, size, node, top, proof, is_so in (
+        (0, 3, 4, tree_root([a, b, c]), root, [c, d, left], True),
+        (1, 3, 4, tree_root([a, b, c]), root, [c, d, left], False),  # of leaves [0, 3)
+        (0, 1, 4, a, root, [b, right], True),
+        (0, 5, 4, a, root, [a, b, right], False),  # of a larger tree than this one
+        (0, 1, SIZE_MAX + 1, bytes(HASH_BYTES), whole, [a] * 63, False),
+        (2, 4, 4, right, root, [left], True),
+        (2, 4, 4, cut[31:], root, [cut[:31]], False),
+    ):
+        given: dict[str, Any] = {"start": start, "end": end, "size": size, "node": node, "root": top}
+        assert verify_subtree_consistency(**given, proof=proof) == is_so, given
 
 
 def test_a_subtree_begins_at_a_multiple_of_the_power_of_two_that_holds_it() -> None:

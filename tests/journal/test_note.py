@@ -101,6 +101,24 @@ def test_a_note_that_is_too_long_or_not_utf8_is_refused() -> None:
         assert caught.value.code == "NOTE_MALFORMED"
 
 
+def test_a_note_at_each_limit_is_read_and_one_beyond_it_is_not() -> None:
+    """A megabyte, a hundred signatures, and a signature of one byte behind its key's id."""
+    line = "— a AAAAAAA=\n"
+    long = f"{'x' * (1_000_000 - len(line.encode()) - 2)}\n\n{line}"
+    assert len(long.encode()) == 1_000_000
+    for note, beyond in (
+        (long, "x" + long),
+        ("x\n\n" + line * 100, "x\n\n" + line * 101),
+        ("x\n\n" + line, "x\n\n— a AAAAAA==\n"),
+    ):
+        assert {signature.name for signature in parse_note(note).signatures} == {"a"}
+        assert parse_note(note.encode()) == parse_note(note)
+        for wrong in (beyond, beyond.encode()):
+            with pytest.raises(InputError) as caught:
+                parse_note(wrong)
+            assert caught.value.code == "NOTE_MALFORMED"
+
+
 def test_go_note_open_cases(samples: Path) -> None:
     """What golang.org/x/mod/sumdb/note accepts and refuses, for the same reason."""
     codes = {
@@ -179,4 +197,5 @@ def test_private_key_given_as_a_public_one_is_never_quoted(cut: int) -> None:
     with pytest.raises(InputError) as caught:
         split_vkey(secret[cut:])
     assert caught.value.code == "KEY_INVALID"
+    assert ("this is a private key" in caught.value.message) == (cut == 0)
     assert secret.rpartition("+")[2][:8] not in str(caught.value.to_dict())

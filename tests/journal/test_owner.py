@@ -11,18 +11,32 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from assent import system
 from assent.errors import InputError, InternalError, RefusedError, WorldError
-from assent.journal import Asked, Home, Ownership, Request, acquire_or_forward, forward, is_owned
+from assent.journal import (
+    Asked,
+    Home,
+    Link,
+    OwnerGoneError,
+    Ownership,
+    Request,
+    acquire_or_forward,
+    forward,
+    is_owned,
+    own_or_link,
+)
 from assent.journal.owner import _frames as frames
 from assent.journal.owner._owner import LOCK_FILE, socket_path
 from assent.journal.owner._serving import Handler
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -62,9 +76,56 @@ def request(body: dict[str, Any], **how: Any) -> Request:
     )
 
 
-async def _ask(state: Path, sockets: Path, body: dict[str, Any], **how: Any) -> dict[str, Any] | None:
-    """`forward` from a thread of its own, as another process would call it."""
-    return await asyncio.to_thread(forward, state, request(body, **how), runtime_dir=sockets)
+class Way(NamedTuple):
+    """How a process asks the owner, and how it comes to be the owner or a client; both are called from any thread."""
+
+    ask: Callable[..., dict[str, Any] | None]
+    come: Callable[..., object]
+
+
+def _linked(state: Path, asked: Request, *, runtime_dir: Path) -> dict[str, Any] | None:
+    """`forward`, with a connection that could stay."""
+
+    async def ask() -> dict[str, Any] | None:
+        link = await Link.open(state, runtime_dir=runtime_dir, spawn=system.spawn, silence_s=asked.silence_s)
+        if link is None:
+            return None
+        try:
+            return await link.ask(asked)
+        except OwnerGoneError:
+            return None
+        finally:
+            await link.close()
+
+    return _on_a_loop(ask())
+
+
+def _own_or_linked(state: Path, asked: Request, *, runtime_dir: Path) -> object:
+    return _on_a_loop(
+        own_or_link(state, runtime_dir=runtime_dir, spawn=system.spawn, silence_s=asked.silence_s)
+    )
+
+
+def _on_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+COMMAND, PROGRAM = Way(forward, acquire_or_forward), Way(_linked, _own_or_linked)
+
+
+@pytest.fixture(params=[COMMAND, PROGRAM], ids=["command", "program"])
+def way(request: pytest.FixtureRequest) -> Way:
+    """What holds for a command that asks once holds for a program that stays."""
+    found: Way = request.param
+    return found
+
+
+async def _ask(
+    way: Way, state: Path, sockets: Path, body: dict[str, Any], **how: Any
+) -> dict[str, Any] | None:
+    """From a thread of its own, as another process would call it."""
+    return await asyncio.to_thread(way.ask, state, request(body, **how), runtime_dir=sockets)
 
 
 def serve(owner: Ownership, handler: Handler, sockets: Path) -> None:
@@ -169,7 +230,7 @@ async def test_a_fork_of_the_owner_owns_nothing(state: Path, sockets: Path) -> N
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "serving\n"
-        asking = asyncio.gather(_ask(state, sockets, {}, silence_s=60.0))
+        asking = asyncio.gather(_ask(COMMAND, state, sockets, {}, silence_s=60.0))
         assert await asyncio.to_thread(holder.stdout.readline) == "forked\n"
         # That the fork lets go changes nothing for the owner.
         assert Ownership.acquire(state) is None
@@ -220,14 +281,16 @@ async def test_an_owner_that_can_not_say_where_it_listens_is_told_why(state: Pat
     ownership.release()
 
 
-async def test_request_is_answered_by_the_owner(owner: Ownership, state: Path, sockets: Path) -> None:
+async def test_request_is_answered_by_the_owner(
+    owner: Ownership, state: Path, sockets: Path, way: Way
+) -> None:
     """The owner's handler gets the request and the asking user, and its answer comes back."""
     serve(owner, _echo, sockets)
-    assert await _ask(state, sockets, {"do": "run"}) == {"echo": {"do": "run"}, "uid": os.geteuid()}
+    assert await _ask(way, state, sockets, {"do": "run"}) == {"echo": {"do": "run"}, "uid": os.geteuid()}
 
 
 async def test_progress_arrives_in_order_before_the_answer(
-    owner: Ownership, state: Path, sockets: Path
+    owner: Ownership, state: Path, sockets: Path, way: Way
 ) -> None:
     """What the handler emits is shown to the asker as it comes."""
 
@@ -238,11 +301,13 @@ async def test_progress_arrives_in_order_before_the_answer(
 
     serve(owner, handler, sockets)
     seen: list[dict[str, Any]] = []
-    assert await _ask(state, sockets, {}, on_progress=seen.append) == {"done": True}
+    assert await _ask(way, state, sockets, {}, on_progress=seen.append) == {"done": True}
     assert seen == [{"step": number} for number in range(5)]
 
 
-async def test_owners_error_is_the_askers_error(owner: Ownership, state: Path, sockets: Path) -> None:
+async def test_owners_error_is_the_askers_error(
+    owner: Ownership, state: Path, sockets: Path, way: Way
+) -> None:
     """An error of ours crosses the socket with all its fields and its family."""
 
     async def handler(asked: Asked) -> dict[str, Any]:
@@ -250,7 +315,7 @@ async def test_owners_error_is_the_askers_error(owner: Ownership, state: Path, s
 
     serve(owner, handler, sockets)
     with pytest.raises(RefusedError) as refused:
-        await _ask(state, sockets, {})
+        await _ask(way, state, sockets, {})
     assert refused.value.to_dict() == {
         "code": "POLICY_DENIED",
         "message": "no",
@@ -261,7 +326,7 @@ async def test_owners_error_is_the_askers_error(owner: Ownership, state: Path, s
 
 
 async def test_unexpected_failure_ends_the_request_and_not_the_owner(
-    owner: Ownership, state: Path, sockets: Path
+    owner: Ownership, state: Path, sockets: Path, way: Way
 ) -> None:
     """A handler's bug is told as an internal error, and the next request is served."""
 
@@ -272,16 +337,16 @@ async def test_unexpected_failure_ends_the_request_and_not_the_owner(
 
     serve(owner, handler, sockets)
     with pytest.raises(InternalError) as failed:
-        await _ask(state, sockets, {"by": 0})
+        await _ask(way, state, sockets, {"by": 0})
     assert failed.value.code == "INTERNAL_ERROR"
     with pytest.raises(WorldError) as lacking:
-        await _ask(state, sockets, {"by": None})
+        await _ask(way, state, sockets, {"by": None})
     assert lacking.value.code == "MACHINE_EXHAUSTED"
-    assert await _ask(state, sockets, {"by": 1}) == {"answer": 1}
+    assert await _ask(way, state, sockets, {"by": 1}) == {"answer": 1}
 
 
 async def test_clients_that_wait_for_nothing_make_room(
-    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Ownership, state: Path, sockets: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many connect and stay, the next is served; who waits for an answer keeps the connection."""
     monkeypatch.setattr("assent.journal.owner._lines.CONNECTIONS_MAX", 4)
@@ -297,13 +362,13 @@ async def test_clients_that_wait_for_nothing_make_room(
     waiting.ask("slow", slow=True)
     assert isinstance(await waiting.hear(), frames.Accepted)
     idle = [await Client.of(state, sockets) for _ in range(8)]
-    assert await _ask(state, sockets, {"slow": False}) == {"done": True}
+    assert await _ask(way, state, sockets, {"slow": False}) == {"done": True}
     assert await idle[0].reader.read() == b""
     busy = [await Client.of(state, sockets) for _ in range(3)]
     for client in busy:
         client.ask("slow", slow=True)
         assert isinstance(await client.hear(), frames.Accepted)
-    assert await _ask(state, sockets, {"slow": False}) is None, "nobody makes room, and nothing was taken"
+    assert await _ask(way, state, sockets, {"slow": False}) is None, "nobody makes room, and nothing was taken"
     go_on.set()
     for client in (waiting, *busy):
         answer = await client.hear()
@@ -326,7 +391,9 @@ async def test_who_does_not_greet_is_not_waited_for(
     writer.close()
 
 
-async def test_several_requests_are_served_at_once(owner: Ownership, state: Path, sockets: Path) -> None:
+async def test_several_requests_are_served_at_once(
+    owner: Ownership, state: Path, sockets: Path, way: Way
+) -> None:
     """One request may wait for another: approving reaches a run that is under way."""
     approved = asyncio.Event()
 
@@ -339,7 +406,7 @@ async def test_several_requests_are_served_at_once(owner: Ownership, state: Path
 
     serve(owner, handler, sockets)
     requests: list[dict[str, Any]] = [{"do": "run"}, {"do": "approve"}]
-    answers = await asyncio.gather(*[_ask(state, sockets, request) for request in requests])
+    answers = await asyncio.gather(*[_ask(way, state, sockets, request) for request in requests])
     assert answers == requests
 
 
@@ -367,7 +434,9 @@ async def test_work_goes_on_when_the_asker_goes_away(owner: Ownership, state: Pa
         await ended.wait()
 
 
-async def test_closing_owner_serves_until_nobody_asks(owner: Ownership, state: Path, sockets: Path) -> None:
+async def test_closing_owner_serves_until_nobody_asks(
+    owner: Ownership, state: Path, sockets: Path, way: Way
+) -> None:
     """An owner that closes answers what is under way, and what comes meanwhile, before it gives the lock back.
 
     Who was turned away could neither ask nor become the owner, and readers would take what is under way for interrupted.
@@ -380,13 +449,13 @@ async def test_closing_owner_serves_until_nobody_asks(owner: Ownership, state: P
         return {"done": True}
 
     serve(owner, handler, sockets)
-    asking = asyncio.create_task(_ask(state, sockets, {}))
+    asking = asyncio.create_task(_ask(way, state, sockets, {}))
     await begun.wait()
     closing = asyncio.gather(owner.close())
     await asyncio.sleep(0)
     assert is_owned(state, runtime_dir=sockets)
     begun.clear()
-    asking_late = asyncio.create_task(_ask(state, sockets, {}))
+    asking_late = asyncio.create_task(_ask(way, state, sockets, {}))
     await begun.wait()
     assert owner.serving == 2
     assert Ownership.acquire(state) is None
@@ -394,7 +463,7 @@ async def test_closing_owner_serves_until_nobody_asks(owner: Ownership, state: P
     await closing
     assert await asking == await asking_late == {"done": True}
     assert not is_owned(state, runtime_dir=sockets)
-    assert await _ask(state, sockets, {}) is None
+    assert await _ask(way, state, sockets, {}) is None
     after = Ownership.acquire(state)
     assert after is not None
     after.release()
@@ -403,13 +472,34 @@ async def test_closing_owner_serves_until_nobody_asks(owner: Ownership, state: P
 async def test_silent_client_does_not_hold_up_a_closing_owner(
     owner: Ownership, state: Path, sockets: Path
 ) -> None:
-    """Whoever connected and never asked is not waited for."""
+    """Whoever connected and never asked is not waited for, and learns that the owner is gone."""
     serve(owner, _echo, sockets)
-    _, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
-    assert await _ask(state, sockets, {}) is not None  # By now the silent one was let in, too.
+    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    assert await _ask(COMMAND, state, sockets, {}) is not None  # By now the silent one was let in, too.
     async with asyncio.timeout(30):
         await owner.close()
+        assert await reader.read() == b""
     writer.close()
+
+
+async def test_a_closing_owner_lets_go_of_a_client_that_does_not_read(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears the beginning of its answer, and that there is no more to come."""
+    monkeypatch.setattr("assent.journal.owner._serving._FLUSH_S_MAX", 0.05)
+    answer = "x" * (frames.FRAME_BYTES_MAX - 200)
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        return {"long": answer}
+
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    client.ask("req_1")
+    assert await client.hear() == frames.Accepted(id="req_1")
+    async with asyncio.timeout(30):
+        await owner.close()
+        assert 0 < len(await client.reader.read()) < len(answer)
+    client.close()
 
 
 async def test_only_a_listening_owner_counts_as_one(owner: Ownership, state: Path, sockets: Path) -> None:
@@ -435,7 +525,7 @@ async def test_open_folder_for_sockets_is_refused(owner: Ownership, sockets: Pat
 
 
 async def test_other_users_are_refused_on_both_ends(
-    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     """The kernel's word on who is at the other end counts; another user gets a refusal, and no handler runs for them."""
     called = threading.Event()
@@ -447,7 +537,7 @@ async def test_other_users_are_refused_on_both_ends(
     serve(owner, handler, sockets)
     monkeypatch.setattr(os, "geteuid", lambda: 4_294_967)
     with pytest.raises(InputError) as refused:
-        await _ask(state, sockets, {})
+        await _ask(way, state, sockets, {})
     assert refused.value.code == "PEER_REFUSED"
     client = Client(*await asyncio.open_unix_connection(socket_path(state, sockets)))
     answer = await client.hear()
@@ -482,30 +572,32 @@ async def test_working_owner_says_that_it_lives(
 
 
 async def test_a_process_with_another_socket_folder_reaches_the_owner(
-    owner: Ownership, state: Path, sockets: Path
+    owner: Ownership, state: Path, sockets: Path, way: Way
 ) -> None:
     """Terminals may differ in `XDG_RUNTIME_DIR` or `TMPDIR`: the state directory says where its owner listens."""
     serve(owner, _echo, sockets)
-    answer = await _ask(state, sockets / "elsewhere", {"op": "look"})
+    answer = await _ask(way, state, sockets / "elsewhere", {"op": "look"})
     assert answer is not None
     assert answer["echo"] == {"op": "look"}
 
 
-async def test_links_to_a_state_reach_its_owner(owner: Ownership, state: Path, sockets: Path) -> None:
+async def test_links_to_a_state_reach_its_owner(
+    owner: Ownership, state: Path, sockets: Path, way: Way
+) -> None:
     """The socket's name follows from the real path, whatever way the folder is named."""
     serve(owner, _echo, sockets)
     link = state.with_name("link")
     link.symlink_to(state)
-    assert await _ask(link, sockets, {"a": 1}) is not None
+    assert await _ask(way, link, sockets, {"a": 1}) is not None
 
 
 async def test_oversized_request_is_refused_before_it_is_sent(
-    owner: Ownership, state: Path, sockets: Path
+    owner: Ownership, state: Path, sockets: Path, way: Way
 ) -> None:
     """A request beyond the limit fails here, with the limit's name; one announced to the owner is refused there."""
     serve(owner, _echo, sockets)
     with pytest.raises(InputError) as refused:
-        await _ask(state, sockets, {"content": "x" * frames.FRAME_BYTES_MAX})
+        await _ask(way, state, sockets, {"content": "x" * frames.FRAME_BYTES_MAX})
     assert refused.value.code == "FRAME_TOO_LARGE"
     client = await Client.of(state, sockets)
     client.writer.write((frames.FRAME_BYTES_MAX + 1).to_bytes(4, "big"))
@@ -515,11 +607,11 @@ async def test_oversized_request_is_refused_before_it_is_sent(
     client.close()
 
 
-async def test_largest_request_passes(owner: Ownership, state: Path, sockets: Path) -> None:
+async def test_largest_request_passes(owner: Ownership, state: Path, sockets: Path, way: Way) -> None:
     """Requests and answers up to the limit come through whole."""
     serve(owner, _echo, sockets)
     content = "x" * (frames.FRAME_BYTES_MAX - 200)
-    answer = await _ask(state, sockets, {"content": content})
+    answer = await _ask(way, state, sockets, {"content": content})
     assert answer is not None
     assert answer["echo"] == {"content": content}
 
@@ -533,7 +625,7 @@ async def test_nonsense_does_not_disturb_the_owner(
     _, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
     writer.write(sent)
     writer.write_eof()
-    assert await _ask(state, sockets, {"a": 1}) is not None
+    assert await _ask(COMMAND, state, sockets, {"a": 1}) is not None
     writer.close()
 
 
@@ -555,15 +647,15 @@ async def test_what_can_not_be_read_is_told_so(
     writer.close()
 
 
-def test_nobody_is_forwarded_to_without_an_owner(state: Path, sockets: Path) -> None:
+def test_nobody_is_forwarded_to_without_an_owner(state: Path, sockets: Path, way: Way) -> None:
     """Without a socket, or with one that a killed owner left, there is nobody to ask: the caller becomes the owner."""
-    assert forward(state, request({}), runtime_dir=sockets) is None
+    assert way.ask(state, request({}), runtime_dir=sockets) is None
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(socket_path(state, sockets)))
     stale.close()
-    assert forward(state, request({}), runtime_dir=sockets) is None
+    assert way.ask(state, request({}), runtime_dir=sockets) is None
     assert not is_owned(state, runtime_dir=sockets)
-    owner = acquire_or_forward(state, request({}), runtime_dir=sockets)
+    owner = way.come(state, request({}), runtime_dir=sockets)
     assert isinstance(owner, Ownership)
     owner.release()
 
@@ -574,7 +666,7 @@ async def test_stale_socket_is_replaced(owner: Ownership, state: Path, sockets: 
     stale.bind(str(socket_path(state, sockets)))
     stale.close()
     serve(owner, _echo, sockets)
-    assert await _ask(state, sockets, {}) is not None
+    assert await _ask(COMMAND, state, sockets, {}) is not None
 
 
 def _listening(state: Path, sockets: Path) -> socket.socket:
@@ -595,20 +687,21 @@ def _greet(connection: socket.socket) -> frames.Ask:
 
 
 def _hear(connection: socket.socket) -> dict[str, Any]:
+    connection.settimeout(30.0)  # The client may wait for us as well.
     stream = connection.makefile("rb")
     found = json.loads(stream.read(int.from_bytes(stream.read(4), "big")))
     assert isinstance(found, dict)
     return found
 
 
-def test_silent_owner_is_given_up(state: Path, sockets: Path) -> None:
+def test_silent_owner_is_given_up(state: Path, sockets: Path, way: Way) -> None:
     """An owner that takes connections and says nothing is `STATE_OWNED` after the time limit."""
     with _listening(state, sockets), pytest.raises(WorldError) as silent:
-        forward(state, request({}, silence_s=0.05), runtime_dir=sockets)
+        way.ask(state, request({}, silence_s=0.05), runtime_dir=sockets)
     assert silent.value.code == "STATE_OWNED"
 
 
-def test_an_owner_whose_queue_is_full_is_given_up(state: Path, sockets: Path) -> None:
+def test_an_owner_whose_queue_is_full_is_given_up(state: Path, sockets: Path, way: Way) -> None:
     """As one that is stopped while many ask: nobody can even connect."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(socket_path(state, sockets)))
@@ -618,25 +711,25 @@ def test_an_owner_whose_queue_is_full_is_given_up(state: Path, sockets: Path) ->
         one.setblocking(False)
         one.connect_ex(str(socket_path(state, sockets)))
     with listener, pytest.raises(WorldError) as full:
-        forward(state, request({}, silence_s=0.05), runtime_dir=sockets)
+        way.ask(state, request({}, silence_s=0.05), runtime_dir=sockets)
     assert full.value.code == "STATE_OWNED"
     for one in waiting:
         one.close()
 
 
-def test_lock_held_without_a_listener_is_given_up(state: Path, sockets: Path) -> None:
+def test_lock_held_without_a_listener_is_given_up(state: Path, sockets: Path, way: Way) -> None:
     """An owner that never listens is `STATE_OWNED` after the time limit, too."""
     owner = Ownership.acquire(state)
     assert owner is not None
     with pytest.raises(WorldError) as silent:
-        acquire_or_forward(state, request({}, silence_s=0.1), runtime_dir=sockets)
+        way.come(state, request({}, silence_s=0.1), runtime_dir=sockets)
     assert silent.value.code == "STATE_OWNED"
     owner.release()
 
 
 @pytest.mark.parametrize("accepts", [False, True], ids=["before-accepting", "after-accepting"])
 def test_owner_that_dies_is_told_apart_from_one_that_was_gone(
-    state: Path, sockets: Path, accepts: bool
+    state: Path, sockets: Path, accepts: bool, way: Way
 ) -> None:
     """Before the owner took the request nothing was begun, so the caller may become the owner; afterwards it must look first."""
     with _listening(state, sockets) as listener:
@@ -652,18 +745,18 @@ def test_owner_that_dies_is_told_apart_from_one_that_was_gone(
         dying.start()
         if accepts:
             with pytest.raises(WorldError) as lost:
-                forward(state, request({}), runtime_dir=sockets)
+                way.ask(state, request({}), runtime_dir=sockets)
             assert lost.value.code == "OWNER_LOST"
         else:
-            assert forward(state, request({}), runtime_dir=sockets) is None
+            assert way.ask(state, request({}), runtime_dir=sockets) is None
         dying.join()
 
 
-async def test_forwarding_starts_again_when_owners_change(state: Path, sockets: Path) -> None:
+async def test_forwarding_starts_again_when_owners_change(state: Path, sockets: Path, way: Way) -> None:
     """A process that meets a closing owner becomes the owner as soon as the lock is free."""
     first = Ownership.acquire(state)
     assert first is not None
-    waiting = asyncio.gather(asyncio.to_thread(acquire_or_forward, state, request({}), runtime_dir=sockets))
+    waiting = asyncio.gather(asyncio.to_thread(way.come, state, request({}), runtime_dir=sockets))
     await asyncio.sleep(0)
     first.release()
     (second,) = await waiting

@@ -13,12 +13,14 @@ import pytest
 
 from assent import system
 from assent.errors import AssentError, InputError, WorldError
-from assent.journal import Asked, Home, Ownership, forward
+from assent.journal import Asked, Home, Ownership
 from assent.journal.owner import _frames as frames
 from assent.journal.owner._owner import socket_path
 from tests.journal.test_owner import (
+    COMMAND,
     HOME,
     Client,
+    Way,
     _ask,
     _echo,
     _greet,
@@ -29,9 +31,10 @@ from tests.journal.test_owner import (
     serve,
     sockets,
     state,
+    way,
 )
 
-__all__ = ["owner", "sockets", "state"]  # fixtures
+__all__ = ["owner", "sockets", "state", "way"]  # fixtures
 
 
 class Counting:
@@ -50,19 +53,21 @@ class Counting:
         return {"number": len(self.bodies)}
 
 
-async def test_what_was_given_up_is_never_begun(owner: Ownership, state: Path, sockets: Path) -> None:
+async def test_what_was_given_up_is_never_begun(
+    owner: Ownership, state: Path, sockets: Path, way: Way
+) -> None:
     """The owner's program keeps its loop busy past the request's last moment; when it is free again, nothing happens."""
     handler = Counting()
     serve(owner, handler, sockets)
     with pytest.raises(WorldError) as given_up:
-        forward(state, request({"do": "delete"}, patience_s=0.1), runtime_dir=sockets)  # on the very loop
+        way.ask(state, request({"do": "delete"}, patience_s=0.1), runtime_dir=sockets)  # on the very loop
     assert given_up.value.code == "STATE_OWNED"
-    assert await _ask(state, sockets, {"do": "look"}) == {"number": 1}
+    assert await _ask(way, state, sockets, {"do": "look"}) == {"number": 1}
     assert handler.bodies == [{"do": "look"}]
 
 
 async def test_whoever_waits_for_a_busy_owner_is_told_and_then_served(
-    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     """The serving thread answers for a program that blocks its loop, and the request is taken when it is back."""
     monkeypatch.setattr("assent.journal.owner._lines.ALIVE_S", 0.01)
@@ -74,14 +79,14 @@ async def test_whoever_waits_for_a_busy_owner_is_told_and_then_served(
         told.set()
 
     asking = asyncio.get_running_loop().run_in_executor(
-        None, lambda: forward(state, request({}, on_progress=hear), runtime_dir=sockets)
+        None, lambda: way.ask(state, request({}, on_progress=hear), runtime_dir=sockets)
     )
     assert told.wait(60)  # Blocks the loop that performs requests.
     assert await asking == {"number": 1}
 
 
 async def test_at_the_last_moment_both_ends_believe_the_same(
-    owner: Ownership, state: Path, sockets: Path
+    owner: Ownership, state: Path, sockets: Path, way: Way
 ) -> None:
     """Wherever the client's patience ends, what it says is what happened: not reached and not done, or done."""
     handler = Counting()
@@ -92,12 +97,12 @@ async def test_at_the_last_moment_both_ends_believe_the_same(
         for number in range(150):
             patience_s = (number % 15) * 0.0001
             try:
-                forward(state, request({"number": number}, patience_s=patience_s), runtime_dir=sockets)
+                way.ask(state, request({"number": number}, patience_s=patience_s), runtime_dir=sockets)
             except AssentError as error:
                 codes[number] = error.code
 
     await asyncio.to_thread(ask_all)
-    await _ask(state, sockets, {"number": -1})
+    await _ask(way, state, sockets, {"number": -1})
     done = {body["number"] for body in handler.bodies}
     not_reached = {number for number, code in codes.items() if code == "STATE_OWNED"}
     assert not done & not_reached
@@ -105,7 +110,9 @@ async def test_at_the_last_moment_both_ends_believe_the_same(
 
 
 @pytest.mark.parametrize("is_taken", [False, True])
-def test_silence_is_told_by_what_the_owner_had_said(state: Path, sockets: Path, is_taken: bool) -> None:
+def test_silence_is_told_by_what_the_owner_had_said(
+    state: Path, sockets: Path, is_taken: bool, way: Way
+) -> None:
     """Before the owner took it the request is void; afterwards nobody may say so, and it must not be asked anew."""
     with _listening(state, sockets) as listener:
         given_up = threading.Event()
@@ -123,7 +130,7 @@ def test_silence_is_told_by_what_the_owner_had_said(state: Path, sockets: Path, 
         playing = threading.Thread(target=be_silent)
         playing.start()
         with pytest.raises(WorldError) as silent:
-            forward(state, request({}, silence_s=0.2), runtime_dir=sockets)
+            way.ask(state, request({}, silence_s=0.2), runtime_dir=sockets)
         given_up.set()
         playing.join()
     assert silent.value.code == ("OWNER_SILENT" if is_taken else "STATE_OWNED")
@@ -344,7 +351,7 @@ async def test_what_was_left_before_it_was_taken_is_not_done(
     leaving = threading.Thread(target=ask_and_leave)
     leaving.start()
     leaving.join()  # Blocks the loop that performs requests.
-    assert await _ask(state, sockets, {"do": "look"}) == {"number": 1}
+    assert await _ask(COMMAND, state, sockets, {"do": "look"}) == {"number": 1}
     assert handler.bodies == [{"do": "look"}]
 
 
@@ -392,7 +399,31 @@ async def test_a_client_that_does_not_read_is_not_heard(
     assert sent < 100, "what no socket's queue holds is not read"
     for _ in range(sent):
         assert await client.hear() == frames.Left(id="x" * 100_000, was_taken=False)
-    assert await _ask(state, sockets, {"a": 1}) is not None
+    assert await _ask(COMMAND, state, sockets, {"a": 1}) is not None
+    client.close()
+
+
+async def test_news_is_left_out_for_a_client_that_does_not_read(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is not."""
+    monkeypatch.setattr("assent.journal.owner._lines.FRAME_BYTES_MAX", 100_000)
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        for number in range(50):
+            asked.mention({"number": number, "long": "x" * 100_000})
+        return {"done": True}
+
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    client.ask("req_1")
+    assert await client.hear() == frames.Accepted(id="req_1")
+    await asyncio.sleep(0.1)
+    told = 0
+    while isinstance(last := await client.hear(), frames.Progress):
+        told += 1
+    assert last == frames.Result(id="req_1", answer={"done": True})
+    assert 0 < told < 50
     client.close()
 
 
@@ -434,7 +465,7 @@ async def test_a_client_of_a_later_protocol_is_refused(owner: Ownership, state: 
     ids=["first", "first-refusing", "later"],
 )
 def test_an_owner_of_another_protocol_is_told_as_such(
-    state: Path, sockets: Path, first: dict[str, Any]
+    state: Path, sockets: Path, first: dict[str, Any], way: Way
 ) -> None:
     """The request is never sent to it."""
     heard: list[bytes] = []
@@ -450,14 +481,14 @@ def test_an_owner_of_another_protocol_is_told_as_such(
         playing = threading.Thread(target=play)
         playing.start()
         with pytest.raises(WorldError) as refused:
-            forward(state, request({}), runtime_dir=sockets)
+            way.ask(state, request({}), runtime_dir=sockets)
         playing.join()
     assert refused.value.code == "PROTOCOL_MISMATCH"
     assert heard == [b""]
 
 
 async def test_the_first_frame_tells_what_governs_the_owner(
-    owner: Ownership, state: Path, sockets: Path
+    owner: Ownership, state: Path, sockets: Path, way: Way
 ) -> None:
     """A request that wants it so is refused under anything else, and says what differs; others are not."""
     digests = {"policy": "p1", "roles": "r1", "settings": "s1"}
@@ -471,13 +502,13 @@ async def test_the_first_frame_tells_what_governs_the_owner(
     assert welcome.digests == digests
     client.close()
 
-    assert await _ask(state, sockets, {}, under=lambda: dict(digests)) == {"number": 1}
+    assert await _ask(way, state, sockets, {}, under=lambda: dict(digests)) == {"number": 1}
     digests["policy"] = "p2"
     with pytest.raises(WorldError) as refused:
-        await _ask(state, sockets, {}, under=lambda: {**digests, "policy": "p1", "roles": "r9"})
+        await _ask(way, state, sockets, {}, under=lambda: {**digests, "policy": "p1", "roles": "r9"})
     assert refused.value.code == "OWNER_DIFFERS"
     assert refused.value.details == {"differing": ["policy", "roles"]}
-    assert await _ask(state, sockets, {}) == {"number": 2}
+    assert await _ask(way, state, sockets, {}) == {"number": 2}
 
 
 async def test_too_many_on_one_connection_are_refused(
@@ -496,7 +527,7 @@ async def test_too_many_on_one_connection_are_refused(
     assert isinstance(refused, frames.Failed)
     assert (refused.id, refused.error["code"]) == ("req_2", "REQUEST_INVALID")
     handler.may_end.set()
-    assert await _ask(state, sockets, {}) == {"number": 2}
+    assert await _ask(COMMAND, state, sockets, {}) == {"number": 2}
     client.close()
 
 

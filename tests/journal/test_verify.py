@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import apsw
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,8 +27,10 @@ from assent.journal.store._projections import Tables
 from assent.journal.store._record import Chunk, Columns, PayloadRow, SqliteRecord, StoredTree
 from assent.journal.store._schema import PROJECTIONS
 from assent.journal.store._tail import SEAL_EVENTS_MAX
+from assent.journal.tree._checkpoint import open_checkpoint, sign_checkpoint
 from assent.journal.tree._commits import Commit
 from assent.journal.tree._heads import HeadList
+from assent.journal.tree._keys import Ed25519FileSigner
 from assent.journal.tree._merkle import leaf_hash
 from assent.journal.tree._note import Ed25519Verifier, Verifier
 from assent.spec.events.kinds import (
@@ -145,16 +148,27 @@ def listed() -> ListedRecord:
 
 
 LEAVES = [row[4] for row in listed().events]
-PIECES = st.sampled_from(LEAVES).flatmap(
-    lambda leaf: st.sampled_from(
-        [
-            leaf, leaf, leaf, leaf + b" ", b" " + leaf, leaf + b"\n", b"\n", b"", leaf + b"\n" + leaf, leaf[: len(leaf) // 2],
-            leaf[len(leaf) // 2 :], b"{}", leaf.replace(b'"v":2', b'"v":2.0'), leaf.replace(b'"v":2', b'"v":2,"w":1'),
-            leaf.replace(b'"run', b'"\\u0072un'), leaf.replace(b"ada", "adá".encode()), leaf.replace(b"ada", b"a\x7fa"),
-            leaf.replace(b'"stream":', b'"seq":null,"stream":'), leaf.replace(b'"v":2', b'"v":1'),
-        ]
-    )
-)  # fmt: skip
+
+
+def not_a_leaf(leaf: bytes) -> list[bytes]:
+    """Bytes that hold this leaf, or parts of it, and are not as it is written."""
+    pieces = [
+        leaf + b" ", b" " + leaf, leaf + b"\n", b"\n", b"", leaf + b"\n" + leaf, leaf[: len(leaf) // 2],
+        leaf[len(leaf) // 2 :], b"{}", leaf.replace(b'"v":2', b'"v":2.0'), leaf.replace(b'"v":2', b'"v":2,"w":1'),
+        leaf.replace(b'"run', b'"\\u0072un'), leaf.replace(b"ada", "adá".encode()), leaf.replace(b"ada", b"a\x7fa"),
+        leaf.replace(b'"stream":', b'"seq":null,"stream":'), leaf.replace(b'"v":2', b'"v":1'),
+    ]  # fmt: skip
+    return [piece for piece in pieces if piece != leaf]
+
+
+PIECES = st.sampled_from(LEAVES).flatmap(lambda leaf: st.sampled_from([leaf, leaf, leaf, *not_a_leaf(leaf)]))
+
+
+@pytest.mark.parametrize("leaf", LEAVES[:9])
+def test_what_is_no_leaf_alone_is_none_among_others(leaf: bytes) -> None:
+    for piece in not_a_leaf(leaf):
+        for pieces in ([piece], [leaf, piece], [piece, leaf]):
+            assert decode_leaves(pieces) is None, pieces
 
 
 @given(st.lists(PIECES, min_size=1, max_size=8))
@@ -564,6 +578,17 @@ def test_any_earlier_checkpoint_of_the_ledger_may_be_the_kept_one() -> None:
     for size, note in record.notes:
         report = verify(record, record.keys, projector=None, kept=note)
         assert (report.faults, report.kept_size) == ((), size)
+
+
+def test_a_kept_checkpoint_of_another_log_is_none_of_this_ledger() -> None:
+    """Though its tree is the same: whoever keeps that log signed these entries as its own."""
+    record = listed()
+    other = Ed25519FileSigner("example.com/other", bytes(32))
+    keys = [*record.keys, Ed25519Verifier.from_vkey(other.vkey)]
+    own = open_checkpoint(record.notes[-1][1], keys).checkpoint
+    kept = sign_checkpoint(msgspec.structs.replace(own, origin=other.name), other)
+    report = verify(record, keys, projector=None, kept=kept)
+    assert [fault.code for fault in report.faults] == ["HISTORY_REWRITTEN"]
 
 
 def test_a_kept_checkpoint_that_is_not_the_ledgers_is_an_input_error() -> None:

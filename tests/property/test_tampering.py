@@ -435,6 +435,8 @@ def altered(value: Value, random: Random) -> Value:
 
 
 def altered_bytes(value: bytes, random: Random) -> bytes:
+    if not value:
+        return b"x"
     place = random.randrange(len(value))
     match random.randrange(4):
         case 0:

@@ -10,12 +10,13 @@ from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
 from assent.cli._versions import activate, diff, history, label, retire, standing_words, unlabel
-from assent.cli.terminal._style import RISK_STYLE, safe, safe_line
+from assent.cli.terminal._style import RISK_STYLE
 from assent.cli.terminal._table import table
 from assent.errors import Json
 from assent.runtime import service
 from assent.spec.values.frozen import thaw
 from assent.spec.values.json_fields import Object, compact, mapping, text
+from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

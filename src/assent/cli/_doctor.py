@@ -9,13 +9,13 @@ from assent.capabilities.area import Check
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
-from assent.cli.terminal._style import safe, safe_line
 from assent.cli.terminal._table import table
 from assent.errors import AssentError
 from assent.runtime import service
 from assent.runtime.settings.effective import Effective
 from assent.spec.values.json_fields import compact
 from assent.spec.words.durations import write_duration
+from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import size_text
 
 

@@ -30,10 +30,9 @@ roles = ["operator"]
 [limits]
 # concurrency = 8                   # steps of one run at a time
 # concurrency_of_all = 256          # steps of all runs at a time
-# step_timeout = "5m"               # where a step does not say its own
+# step_timeout = "2h"               # where a step does not say its own
 # grace = "10s"                     # how long a cancelled step may take to end
 # max_pre_image_bytes = 67108864    # what one step may keep for its undo
-# version_idle = "15m"              # after which an older version of a capability cools
 # plan_expiry = "7d"                # how long a saved plan, with its inputs, is kept
 
 # [limits.rate.writes]              # at most so many calls with an effect within a time

@@ -13,10 +13,11 @@ from assent.cli._completion import complete_capability
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, USAGE
 from assent.cli.runs._plan_text import approvers_text
-from assent.cli.terminal._style import DECISION_STYLE, Paint, safe, safe_line
+from assent.cli.terminal._style import DECISION_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
+from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

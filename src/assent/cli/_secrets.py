@@ -9,10 +9,10 @@ import click
 
 from assent.cli._command import command, group
 from assent.cli._door import Door
-from assent.cli.terminal._style import safe_line
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
+from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

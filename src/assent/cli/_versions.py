@@ -9,11 +9,12 @@ import click
 from assent.cli._command import command
 from assent.cli._completion import complete_capability, complete_version
 from assent.cli._door import Door
-from assent.cli.terminal._style import Paint, safe_line
+from assent.cli.terminal._style import Paint
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
 from assent.spec.values.json_fields import text
+from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ from assent.engine import (
     literal_step,
     together,
 )
-from assent.errors import AssentError, InputError, Json
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.invocation import Hook, Invoker, Metrics
 from assent.journal import (
@@ -71,6 +71,7 @@ from assent.runtime.capabilities._versions import Versions
 from assent.runtime.runs._captured_changes import Captures
 from assent.runtime.runs._deliveries import Deliveries
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
+from assent.runtime.runs._refusals import Refusals
 from assent.runtime.runs._saved_plans import PlanStore, stale, used
 from assent.runtime.runs._session import Session
 from assent.runtime.settings.effective import Settings
@@ -170,6 +171,8 @@ class Core:
         self._driver = Engine(services, self.capabilities)
         self.versions.attach(services, self._driver)
         await self.deliveries.open(services)
+        self._refusals = Refusals(services)
+        self.exit.push_async_callback(self._refusals.close)
         self.exit.push_async_callback(self._driver.close)
 
     def prepare_to_plan(self) -> None:
@@ -658,7 +661,12 @@ class Core:
         return await self._drive(run)
 
     async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:
-        driven = await self.running.drive(run, wish)
+        try:
+            driven = await self.running.drive(run, wish)
+        except RefusedError as error:
+            if isinstance(wish, Approve | Reject):
+                await self._refusals.note(run, wish, error.code)
+            raise
         if driven.record.state.is_finished:
             self._kept.pop(run, None)
         await self._captures.after_run(driven.record)

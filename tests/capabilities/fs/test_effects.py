@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import pytest
 
 from assent.capabilities import builtin_capabilities
 from assent.capabilities.fs._read import READ_BYTES_MAX
+from assent.capabilities.fs.change import _diff
 from assent.errors import AssentError, RefusedError
 from assent.invocation import NoEffectError
 from assent.invocation.call._bound import BoundCapability
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.states import Verdict
+from assent.spec.words.legible import safe
 from tests.support.hands import HANDLERS, Hands, tree_of, without_times
 
 
@@ -506,7 +509,7 @@ def test_a_preview_is_a_unified_diff(hands: Hands) -> None:
 
 def test_a_preview_of_what_is_no_text_is_a_summary(hands: Hands) -> None:
     shown = hands.preview("io.fs.write_bytes", path="docs/b.bin", content_base64="AAEC", overwrite=True)
-    assert shown.diff.startswith("binary or large file docs/b.bin: 16 bytes, sha256 ")
+    assert shown.diff.startswith("binary or large file docs/b.bin: 16 bytes, mode 0644, sha256 ")
     assert shown.diff.count("\n") == 1
 
 
@@ -528,14 +531,79 @@ def test_a_preview_of_a_delete_lists_everything(hands: Hands) -> None:
     assert "docs/b.bin" in diff
 
 
-def test_a_preview_stays_short(hands: Hands) -> None:
-    for number in range(40):
-        (hands.root / "docs" / f"{number}.txt").write_text(
-            "".join(f"{line} {number}\n" for line in range(2000))
-        )
+def test_a_preview_names_each_path_however_much_differs(hands: Hands) -> None:
+    """Past a limit the lines of a file are left out, and its digest stands for them."""
+    content = "".join(f"{line}\n" for line in range(4000))
+    for number in range(70):
+        (hands.root / "docs" / f"{number:02}.txt").write_text(content)
     diff = hands.preview("io.fs.delete", path="docs", recursive=True).diff
-    assert len(diff) < 300_000
-    assert diff.splitlines()[-1].startswith("… and up to ")
+    assert len(diff) < 1_200_000
+    last = f"file (its lines are not shown here) docs/69.txt: {len(content)} bytes, mode 0644, sha256 "
+    assert f"{last}{hashlib.sha256(content.encode()).hexdigest()} -> nothing\n" in diff
+    assert all(f"docs/{number:02}.txt" in diff for number in range(70))
+
+
+def test_a_preview_counts_what_it_does_not_name(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_diff, "DIFF_CHARS_MAX", 40)
+    monkeypatch.setattr(_diff, "HEADS_CHARS_MAX", 100)
+    for number in range(9):
+        (hands.root / "docs" / f"c{number}").write_text("x\n")
+    diff = hands.preview("io.fs.delete", path="docs", recursive=True).diff
+    named = sum(f"docs/{name}" in diff for name in ("a.txt", "b.bin", *(f"c{number}" for number in range(9))))
+    assert 0 < named < 11
+    assert diff.endswith(f"… and {11 - named} more paths\n")
+
+
+@pytest.mark.parametrize("content", ["#!/bin/sh\n", "#!/bin/sh\0"], ids=["text", "binary"])
+def test_a_preview_begins_with_what_wants_a_look(hands: Hands, content: str) -> None:
+    """A new program, a name that hides something: not behind whatever else is there."""
+    for name, mode in (("a", 0o644), ("sly\u200b", 0o644), ("zz.sh", 0o755)):
+        (hands.root / "docs" / name).write_text(content)
+        (hands.root / "docs" / name).chmod(mode)
+    heads = _heads(hands.preview("io.fs.copy", source="docs", destination="d").diff)
+    assert "d/sly\\u200b" in heads[0]
+    assert "d/zz.sh" in heads[1]
+    assert "mode 0755 (executable)" in heads[1]
+
+
+HOSTILE_NAMES = [
+    "a.txt\nnew file b.txt, mode 0644, 2 bytes",
+    "\n--- a/other\n+++ /dev/null",
+    "\r\x1b[2K",
+    "\u202egnp.exe",
+    "sly\u2028line",
+    *(f"a{hidden}b" for hidden in "\xad\u034f\u180e\u200b\u2060\u3164\ufe0f\U000e0041\U000e0100"),
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
+@pytest.mark.parametrize("shape", ["text", "binary", "link", "target", "folder"])
+def test_no_name_forges_a_line_of_a_preview_or_hides_in_it(hands: Hands, name: str, shape: str) -> None:
+    path = hands.root / "docs" / name.replace("/", "_")
+    match shape:
+        case "link":
+            path.symlink_to("a.txt")
+        case "target":
+            (hands.root / "docs" / "link").symlink_to(name)
+        case "folder":
+            path.mkdir()
+        case _:
+            path.write_text("x\n" if shape == "text" else "\0")
+    ends: dict[str, Any] = {"source": "docs", "destination": "d" + name.replace("/", "_")}
+    calls: list[tuple[str, dict[str, Any], int]] = [
+        ("io.fs.delete", {"path": "docs", "recursive": True}, 4),
+        ("io.fs.copy", ends, 4),
+        ("io.fs.move", ends, 2),
+    ]
+    for capability, given, entries in calls:
+        diff = hands.preview(capability, **given).diff
+        assert safe(diff) == diff
+        assert len(_heads(diff)) == entries
+
+
+def _heads(diff: str) -> list[str]:
+    """The lines of a preview that name what differs; the others are of a file, and have a sign before them."""
+    return [line for line in diff.split("\n") if line and line[0] not in " +-@\\"]
 
 
 def test_a_base_changes_with_what_the_call_would_meet(hands: Hands) -> None:

@@ -14,11 +14,12 @@ from assent.cli.runs._result_text import result_text
 from assent.cli.runs._timeline import show_text
 from assent.cli.terminal._diff import FOLD_LINES, counts, deleted, diff_text
 from assent.cli.terminal._error_text import FAULTS_SHOWN, error_text
-from assent.cli.terminal._style import PLAIN, Paint, safe, safe_line, wants_colour
+from assent.cli.terminal._style import PLAIN, Paint, wants_colour
 from assent.cli.terminal._table import table, visible
 from assent.errors import InputError, Json
 from assent.runtime.service import answers
 from assent.spec.events.kinds import EVENT_TYPES
+from assent.spec.words.legible import both_ends, safe, safe_line
 from tests.support.door import RUN, approval_object, filled, run_object
 from tests.support.properties import holds
 
@@ -43,6 +44,37 @@ def test_no_text_can_drive_the_terminal_or_break_a_line(text: str, width: int) -
 def test_what_is_unsafe_is_written_out() -> None:
     assert safe("a\x1b[2Jb\u202ec\td\n") == "a\\x1b[2Jb\\u202ec\td\n"
     assert safe_line("a\tb\nc") == "a\\tb\\nc"
+
+
+@given(st.text(st.characters(exclude_characters="…")), st.integers(min_value=40, max_value=120))
+def test_what_is_cut_shows_both_its_ends_and_how_much_is_between(text: str, width: int) -> None:
+    shown, whole = both_ends(text, width), safe_line(text)
+    if len(whole) <= width:
+        assert shown == whole
+        return
+    first, count, last = shown.split(" … ")
+    assert whole.startswith(first)
+    assert whole.endswith(last)
+    assert len(first) + len(last) + int(count.split()[0]) == len(whole)
+    assert len(shown) <= width + 8
+
+
+def test_the_end_of_a_long_command_is_in_the_question() -> None:
+    argv: Json = ["sh", "-c", f"true{' ' * 2100}; cat private.txt EVILTAIL"]
+    asked = filled(answers.Approval, {**approval_object(), "inputs": {"argv": argv}})
+    shown = approval_text(asked, paint=PLAIN, now_ms=0, more="type d to see all")
+    assert "EVILTAIL" in shown
+    assert "more characters" in shown
+    assert "…" not in approval_text(asked, paint=PLAIN, now_ms=0)
+
+
+def test_a_question_tells_who_has_agreed_already() -> None:
+    asked = filled(answers.Approval, approval_object(granted_by=["user:alice"]))
+    assert (
+        "  approved so far: 1 of 2 (user:alice)" in approval_text(asked, paint=PLAIN, now_ms=0).splitlines()
+    )
+    asked = filled(answers.Approval, approval_object())
+    assert "so far" not in approval_text(asked, paint=PLAIN, now_ms=0)
 
 
 def test_a_hostile_run_shows_its_bytes_and_obeys_none() -> None:

@@ -25,7 +25,7 @@ from assent.capabilities.fs.change._effect import FileEffect
 from assent.capabilities.fs.change._path_state import Node, PathState, changed
 from assent.capabilities.fs.world._faults import exists, whole_root
 from assent.capabilities.fs.world._git_guard import forbid_programs_of_git
-from assent.capabilities.fs.world._paths import ROOT, escapes, parent_of, shown
+from assent.capabilities.fs.world._paths import ROOT, escapes, named, parent_of
 from assent.errors import Json
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
@@ -106,7 +106,7 @@ class UnpackEffect(FileEffect[Unpack, Unpacked]):
         target, notes = change.targets[0], change.notes
         told = (("files", "file"), ("folders", "folder"), ("size", "byte"))
         counts = [f"{(count := _count(notes, key))} {word}{'' if count == 1 else 's'}" for key, word in told]
-        return f"unpack into {shown(target.path)}: {', '.join(counts)}\n"
+        return f"unpack into {named(target.path)}: {', '.join(counts)}\n"
 
 
 class _Survey:

@@ -20,7 +20,7 @@ from assent.capabilities.fs._globs import Rules, rules_of
 from assent.capabilities.fs.change._change import Change
 from assent.capabilities.fs.change._path_state import Node, PathState, changed
 from assent.capabilities.fs.change._write_set import Entry, WriteSet, WriteSetEffect
-from assent.capabilities.fs.world._paths import is_temporary, shown
+from assent.capabilities.fs.world._paths import is_temporary, normal, shown
 from assent.errors import Json
 from assent.invocation import (
     EXECUTE_CAPTURED,
@@ -142,7 +142,7 @@ def _write_set(
         "count": len(changes),
         "ignored": chosen.ignored,
     }
-    return WriteSet(entries, said, context.attached)
+    return WriteSet(entries, said, context.attached, normal(parameters.cwd))
 
 
 def _rules(parameters: RunCaptured) -> Rules | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from assent.capabilities.exec._output import ends, told
 from assent.capabilities.exec._programs import Command, Programs, Ran, in_thread
@@ -15,8 +15,7 @@ from assent.capabilities.fs.world._faults import not_a_directory
 from assent.errors import AssentError, WorldError
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.states import Verdict
-
-SHOWN_CHARACTERS_MAX: Final = 2000
+from assent.spec.words.legible import safe_line
 
 
 async def execute(context: LocalContext, parameters: Run) -> RanResult:
@@ -80,8 +79,7 @@ def command_line(parameters: Run | RunCaptured) -> str:
     """A command as a person would type it; to be read, and never to be given to a shell."""
     names = "".join(f"{name}=… " for name in parameters.environment)
     where = "" if parameters.cwd == "." else f"  (in {parameters.cwd})"
-    line = f"$ {names}{shlex.join(parameters.argv)}"
-    return (line if len(line) <= SHOWN_CHARACTERS_MAX else f"{line[:SHOWN_CHARACTERS_MAX]}…") + where
+    return safe_line(f"$ {names}{shlex.join(parameters.argv)}{where}")
 
 
 def require_success(ran: Ran, *, check: bool) -> None:

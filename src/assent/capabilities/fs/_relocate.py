@@ -20,7 +20,7 @@ from assent.capabilities.fs.change._path_state import (
     survey,
 )
 from assent.capabilities.fs.world._faults import exists, missing, not_a_directory, not_empty, whole_root
-from assent.capabilities.fs.world._paths import ROOT, escapes, parent_of, refusal, shown
+from assent.capabilities.fs.world._paths import ROOT, escapes, named, parent_of, refusal, shown
 from assent.errors import WorldError
 from assent.invocation import EntryKind, Files, LocalContext, NoEffectError
 
@@ -142,7 +142,7 @@ class MoveEffect(FileEffect[TwoPaths, Moved]):
 
     def heading(self, change: Change) -> str:
         away, there = change.targets
-        return f"rename from {shown(away.path)}\nrename to {shown(there.path)}\n"
+        return f"rename from {named(away.path)}\nrename to {named(there.path)}\n"
 
     def compared(self, change: Change) -> tuple[str, ...]:
         # What only changes its name is not worth showing; what is replaced is.

@@ -9,7 +9,7 @@ import pygit2
 
 from assent.capabilities.fs._shapes import place
 from assent.capabilities.fs.world._faults import missing
-from assent.capabilities.fs.world._paths import shown
+from assent.capabilities.fs.world._paths import named, shown
 from assent.capabilities.git._change import GitChange, IndexEdit, RefEdit
 from assent.capabilities.git._effect import GitEffect
 from assent.capabilities.git._faults import conflict_state, filtered, refused_layout, unreadable
@@ -33,9 +33,10 @@ from assent.capabilities.git._shapes import Commit, Committed
 from assent.capabilities.git._story import Author
 from assent.errors import Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
+from assent.spec.words.legible import cut
 
 PATHS_MAX: Final = 50_000
-DIFF_CHARS_MAX: Final = 256 << 10
+DIFF_CHARS_MAX: Final = 1 << 20
 _CONVERTING: Final = ("filter", "ident", "working-tree-encoding")
 _NO: Final = ("false", "no", "off", "0")
 _LINE_ENDS: Final = ("text", "eol", "crlf")
@@ -126,8 +127,11 @@ class CommitEffect(GitEffect[Commit, Committed]):
             f"commit on {shown(str(notes['branch'] or 'a detached HEAD'))}: {notes['files_changed']} files changed, "
             f"{notes['insertions']} insertions, {notes['deletions']} deletions\n"
         )
-        text = head + (diff.patch or "")
-        return text if len(text) <= DIFF_CHARS_MAX else f"{text[:DIFF_CHARS_MAX]}\n… and more\n"
+        text = diff.patch or ""
+        if len(text) > DIFF_CHARS_MAX:
+            names = dict.fromkeys(delta.new_file.path for delta in diff.deltas)
+            head += "".join(f"{named(name)}\n" for name in names)
+        return f"{head}{cut(text, DIFF_CHARS_MAX)}"
 
 
 _KINDS: Final = {

@@ -22,12 +22,13 @@ from assent.invocation import EntryKind, LocalContext, NoEffectError
 from assent.secrets.revealing import names_in
 from assent.spec.masking import MASK, masked_by_name, names_secret
 from assent.spec.secret_text import SecretText
+from assent.spec.words.legible import cut
 
 if TYPE_CHECKING:
     from assent.invocation.context.outbound import Reveal
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
-SHOWN_CHARACTERS: Final = 4000
+SHOWN_CHARACTERS: Final = 64 << 10
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
@@ -100,8 +101,8 @@ class Draft:
         if self.body is None:
             return ""
         if self.body_type == "json":
-            return json.dumps(masked_by_name(self.body), indent=2, ensure_ascii=False)[:SHOWN_CHARACTERS]
-        return f"({self.body_type}) {self.body}"[:SHOWN_CHARACTERS]
+            return cut(json.dumps(masked_by_name(self.body), indent=2, ensure_ascii=False), SHOWN_CHARACTERS)
+        return cut(f"({self.body_type}) {self.body}", SHOWN_CHARACTERS)
 
     def named_headers(self) -> list[tuple[str, str]]:
         """The headers that are sent, in lower case, ours included."""

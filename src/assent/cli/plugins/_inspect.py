@@ -10,9 +10,10 @@ import click
 
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli.terminal._style import RISK_STYLE, Paint, safe, safe_line
+from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.runtime import service
+from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from assent.cli._command import command
 from assent.cli._completion import complete_plugin
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
-from assent.cli.terminal._style import safe, safe_line
 from assent.errors import AssentError, Json
 from assent.spec.values.json_fields import objects, text
+from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, REFUSED
 from assent.cli.plugins._inspect import manifest_text
 from assent.cli.terminal._line import read_line
-from assent.cli.terminal._style import Paint, safe_line
+from assent.cli.terminal._style import Paint
 from assent.cli.terminal._table import table
 from assent.errors import AssentError, RefusedError
 from assent.runtime import service
+from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
     from assent.plugins import Difference

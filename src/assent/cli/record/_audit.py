@@ -16,11 +16,12 @@ from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
 from assent.cli.terminal._line import read_line
-from assent.cli.terminal._style import Paint, safe, safe_line
+from assent.cli.terminal._style import Paint
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
-from assent.spec.values.json_fields import text, texts, written
+from assent.spec.values.json_fields import number, text, texts, written
 from assent.spec.words.durations import DAY_MS, parse_duration_ms
+from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -106,6 +107,12 @@ def _log_line(line: answers.LogLine, paint: Paint) -> str:
         said += [text(event, "delivery"), text(event, "outcome"), text(event, "status")]
     if text(event, "kind") == "release.registered":
         said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
+    if line.kind == "approval.refused":
+        said.append(f"on {text(event, 'source')}, count {number(event, 'count')}")
+    if line.kind == "approval.granted" and event.get("confirmed") is not True:
+        said.append("digest not confirmed")
+    if event.get("asserted") is True:
+        said.append("(asserted)")
     columns = [
         f"{line.seq:>6}",
         paint(time_text(line.at_ms), "dim"),

@@ -8,8 +8,8 @@ import click
 
 from assent.cli._command import Group, command, pass_door
 from assent.cli._door import Door
-from assent.cli.terminal._style import safe_line
 from assent.runtime import service
+from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:

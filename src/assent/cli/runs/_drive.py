@@ -42,13 +42,13 @@ def drive(
     return conclude(door, door.perform(request, Progress(door.out)), wait_ms=wait_ms)
 
 
-def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None) -> int:
-    """What `drive` does once the run has come as far as it came by itself."""
+def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None, step: str | None = None) -> int:
+    """What `drive` does once the run has come as far as it came by itself. `step`: the one to ask about first."""
     progress = Progress(door.out)
     operation = door.operation or ""
     answered: set[str] = set()
     while result.status == "waiting" and door.can_ask:
-        following = _ask_next(door, result, answered)
+        following, step = _ask_next(door, result, answered, step), None
         if following is None:
             break
         try:
@@ -119,7 +119,7 @@ def pending(door: Door, run_id: str | None = None) -> list[service.answers.Appro
 
 
 def _ask_next(
-    door: Door, result: service.answers.Run, answered: set[str]
+    door: Door, result: service.answers.Run, answered: set[str], step: str | None
 ) -> service.requests.Driving[service.answers.Run] | None:
     """The request that follows from the person's answer to the next question, or None for later."""
     from assent.cli.runs._prompt import ask  # `assent show` asks nothing
@@ -127,7 +127,7 @@ def _ask_next(
     run_id = result.run_id
     for approval in pending(door, run_id):
         digest = approval.digest
-        if digest in answered:
+        if digest in answered or step not in (None, approval.step):
             continue
         answered.add(digest)
         door.interrupted_run = run_id

@@ -12,9 +12,10 @@ import click
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
-from assent.cli.terminal._style import STATUS_STYLE, safe_line
+from assent.cli.terminal._style import STATUS_STYLE
 from assent.errors import InputError, WorldError
 from assent.runtime import service
+from assent.spec.words.legible import safe_line
 
 RUNS_SHOWN: Final = 50
 """Runs that are listed when nobody says how many."""

@@ -8,18 +8,21 @@ from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import exit_code
-from assent.cli.runs._drive import answer, drive, pending, read_wait
+from assent.cli.runs._drive import answer, as_driven, conclude, drive, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import wait_option
-from assent.cli.terminal._style import RISK_STYLE, safe_line
+from assent.cli.terminal._style import RISK_STYLE
 from assent.errors import InputError, Json
 from assent.runtime import service
+from assent.spec.words.legible import safe_line
 
 run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
 
 
 @command("approvals", short_help="List what waits for an approval.")
-@click.option("--diff", is_flag=True, help="Show what each would change.")
+@click.option(
+    "--diff", "--full", "diff", is_flag=True, help="Show each whole: every input, and what it would change."
+)
 def approvals(door: Door, *, diff: bool) -> None:
     """List what waits for a person, with the digest that binds what would run."""
     found = door.perform(service.requests.Approvals()).approvals
@@ -31,16 +34,15 @@ def approvals(door: Door, *, diff: bool) -> None:
         return
     paint = door.out.paint()
     if diff:
-        from assent.cli.runs._prompt import approval_text, diff_of
-        from assent.cli.terminal._diff import diff_text
+        from assent.cli.runs._prompt import approval_text
         from assent.system import SystemClock
 
         now_ms = SystemClock().now_ms()
 
         for item in found:
-            door.out.answer(f"{item.run_id}\n{approval_text(item, paint=paint, now_ms=now_ms)}")
-            door.out.answer(f"{diff_text(diff_of(item), paint=paint, indent='  ')}\n")
+            door.out.answer(f"{item.run_id}\n{approval_text(item, paint=paint, now_ms=now_ms)}\n")
         return
+    from assent.cli.runs._prompt import granted_text
     from assent.cli.terminal._table import table
 
     rows = [
@@ -51,12 +53,13 @@ def approvals(door: Door, *, diff: bool) -> None:
             paint(item.risk_level, RISK_STYLE.get(item.risk_level)),
             safe_line(item.rule),
             safe_line(item.requester),
+            granted_text(item),
             _expiry(item),
             item.digest,
         ]
         for item in found
     ]
-    head = ["run", "step", "capability", "risk", "rule", "requester", "expires", "digest"]
+    head = ["run", "step", "capability", "risk", "rule", "requester", "approved", "expires", "digest"]
     door.out.answer(table(rows, head=head, paint=paint))
     door.out.note(f"to see what each would change: {door.command('approvals', '--diff')}")
     door.out.note(f"to decide: {door.command('approve', 'RUN', 'STEP', '--digest', 'DIGEST')}")
@@ -72,18 +75,36 @@ def _expiry(item: service.answers.Approval) -> str:
 @run_argument
 @click.argument("step", required=False)
 @click.option("--digest", metavar="DIGEST", help="What was shown: refused when something else would run now.")
+@click.option("--unseen", is_flag=True, help="Approve what waits now without having been shown it.")
 @wait_option
-def approve(door: Door, run_id: str, step: str | None, digest: str | None, wait: str | None) -> int:
+def approve(
+    door: Door, run_id: str, step: str | None, digest: str | None, *, unseen: bool, wait: str | None
+) -> int:
     """Approve the waiting STEP of RUN (it may be left out when only one waits) and let the run go on, as its requester.
 
-    Without `--digest` the digest is printed, and the journal keeps that it was not confirmed.
+    In a terminal, what waits is shown whole and asked about, as `run` does. Elsewhere `--digest` says what was shown, or
+    `--unseen` that nothing was: the journal keeps which.
     """
     wait_ms = read_wait(wait)
-    if digest is None:
-        for item in pending(door, run_id):
-            if step in (None, item.step):
-                door.out.note(f"approving `{safe_line(item.step)}`, digest {item.digest} (not confirmed)")
-    return drive(door, service.requests.Approve(run=run_id, step=step, digest=digest), wait_ms=wait_ms)
+    request = service.requests.Approve(run=run_id, step=step, digest=digest)
+    if digest is not None and unseen:
+        raise InputError("USAGE_INVALID", "`--digest` and `--unseen` exclude each other")
+    if digest is None and not unseen:
+        found = door.perform(service.requests.Approvals(run=run_id)).approvals
+        waiting = [item for item in found if step in (None, item.step)]
+        if waiting and not door.can_ask:
+            raise InputError(
+                "USAGE_INVALID",
+                "nobody is here who could be shown what is approved",
+                hint=f"`{door.command('approvals', '--diff')}` shows it; then `--digest {waiting[0].digest}`, or `--unseen`",
+            )
+        if waiting:
+            shown = door.perform(service.requests.Show(run=run_id))
+            return conclude(door, as_driven(shown), wait_ms=wait_ms, step=step)
+        request = service.requests.Approve(
+            run=run_id, step=step, digest=""
+        )  # whatever waits by now was not shown
+    return drive(door, request, wait_ms=wait_ms)
 
 
 @command("reject", short_help="Reject a waiting step; the run rolls back.")

@@ -9,9 +9,10 @@ from assent.cli._exit import is_change, is_unknown
 from assent.cli.runs._fold import TIMES, folded, folded_name
 from assent.cli.runs._result_text import DETAIL_LINES_MAX, details_lines
 from assent.cli.terminal._diff import deleted, diff_text, size_words
-from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, Paint, safe, safe_line
+from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.cli.terminal._units import duration_text
+from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Final
 
 from assent.cli.runs._fold import iterated
 from assent.cli.terminal._output import Output
-from assent.cli.terminal._style import safe_line
 from assent.errors import Json
 from assent.spec.values.json_fields import Object, mapping, number, text
+from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
 
 _STYLES: Final[Mapping[str, str]] = {

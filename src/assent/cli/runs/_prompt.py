@@ -8,14 +8,18 @@ from assent.cli._door import Door
 from assent.cli.runs._plan_text import approvers_text
 from assent.cli.terminal._diff import diff_text, size_words
 from assent.cli.terminal._line import read_line
-from assent.cli.terminal._style import RISK_STYLE, Paint, safe, safe_line
+from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.cli.terminal._units import duration_text
 from assent.errors import Json
 from assent.spec.targets import name_of
 from assent.spec.values.json_fields import Object, text, written
+from assent.spec.words.legible import both_ends, safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
+
+INPUT_WIDTH: Final = 100
+"""Characters of an input in a question."""
 
 QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "
 
@@ -30,8 +34,11 @@ class Answer(NamedTuple):
 LATER: Final = Answer("later")
 
 
-def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int) -> str:
-    """What is asked: the step, its risk, what it acts on, who may answer and until when, and the size of the change."""
+def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int, more: str | None = None) -> str:
+    """What is asked: the step, its risk, what it acts on, who may answer and until when, and what it would change.
+
+    `more` is how to see the rest of what is long; without it nothing is cut.
+    """
     risk = approval.risk_level
     size = size_words([diff_of(approval)])
     what = f"step `{safe_line(approval.step)}`  {safe_line(approval.capability)}"
@@ -39,15 +46,30 @@ def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int) -> s
         f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{f'  {size}' if size else ''}"
     ]
     inputs = _object(approval.inputs)
-    lines += [f"  {safe_line(name)}: {safe_line(written(inputs[name]), 100)}" for name in inputs]
+    lines += [f"  {safe_line(name)}: {_value(inputs[name], is_cut=more is not None)}" for name in inputs]
     lines.append(f"  asked by {safe_line(approval.requester)}, rule {safe_line(approval.rule)}")
     lines.append(f"  may be approved by {approvers_text(approval.approvers)}")
+    if approval.granted_by:
+        lines.append(f"  approved so far: {granted_text(approval)}")
     expires_ms = approval.expires_at_ms
     if expires_ms is not None:
         left_ms = expires_ms - now_ms
         lines.append(f"  expires in {duration_text(left_ms)}" if left_ms > 0 else "  has expired")
     lines.append(f"  digest {approval.digest}")
-    return "\n".join(lines)
+    diff = diff_of(approval)
+    return "\n".join([*lines, *([diff_text(diff, paint=paint, indent="  ", fold=more)] if diff else [])])
+
+
+def granted_text(approval: answers.Approval) -> str:
+    """How many of those who are needed have agreed, and who: `1 of 2 (user:alice)`; empty when none has."""
+    names = approval.granted_by
+    return f"{len(names)} of {approval.approvers.count} ({safe_line(', '.join(names))})" if names else ""
+
+
+def _value(value: Json, *, is_cut: bool) -> str:
+    """An input as written. What is long shows both its ends: the end of a long command is as likely to be what counts."""
+    line = written(value)
+    return both_ends(line, INPUT_WIDTH) if is_cut else safe_line(line)
 
 
 def ask(door: Door, approval: answers.Approval) -> Answer:
@@ -56,7 +78,8 @@ def ask(door: Door, approval: answers.Approval) -> Answer:
 
     paint = door.out.paint(stderr=True)
     door.out.note("")
-    door.out.note(approval_text(approval, paint=paint, now_ms=SystemClock().now_ms()))
+    now_ms = SystemClock().now_ms()
+    door.out.note(approval_text(approval, paint=paint, now_ms=now_ms, more="type d to see all"))
     while True:
         said = read_line(QUESTION)
         match "later" if said is None else said.strip().lower():
@@ -67,10 +90,7 @@ def ask(door: Door, approval: answers.Approval) -> Answer:
                 reason = read_line("reason: ")
                 return LATER if reason is None else Answer("reject", reason.strip())
             case "d" | "diff":
-                diff = diff_of(approval)
-                door.out.note(
-                    diff_text(diff, paint=paint, indent="  ") if diff else "  there is no diff to show"
-                )
+                door.out.note(approval_text(approval, paint=paint, now_ms=now_ms))
             case "w" | "why":
                 door.out.note(_why(door, approval))
             case "l" | "later" | "\x04":

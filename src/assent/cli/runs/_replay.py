@@ -11,10 +11,11 @@ from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
-from assent.cli.terminal._style import Paint, safe_line
+from assent.cli.terminal._style import Paint
 from assent.errors import InputError, Json
 from assent.runtime import service
 from assent.spec.values.json_fields import Object, compact, text
+from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:

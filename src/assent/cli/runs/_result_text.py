@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from assent.cli.runs._fold import TIMES, folded, folded_name
 from assent.cli.runs._output_text import output_text
-from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint, safe, safe_line
+from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.spec.values.json_fields import Object, compact, written
+from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from assent.cli.runs._progress import event_detail, event_words
 from assent.cli.runs._result_text import failure, headline, steps_table
-from assent.cli.terminal._style import Paint, safe, safe_line
+from assent.cli.terminal._style import Paint
 from assent.cli.terminal._table import table
 from assent.cli.terminal._units import duration_text
 from assent.spec.values.json_fields import Object, mapping, number, text
+from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from assent.cli.terminal._style import Paint, safe
+from assent.cli.terminal._style import Paint
+from assent.spec.words.legible import safe
 
 FOLD_LINES: Final = 24
 """A diff longer than this is folded unless its step is asked for."""

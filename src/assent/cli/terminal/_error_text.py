@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from assent.cli.terminal._style import Paint, safe, safe_line
+from assent.cli.terminal._style import Paint
 from assent.errors import AssentError
 from assent.spec.values.json_fields import Object, mapping, number, text
+from assent.spec.words.legible import safe, safe_line
 
 FAULTS_SHOWN: Final = 20
 _MORE: Final = re.compile(r" \(and \d+ more\)\Z")

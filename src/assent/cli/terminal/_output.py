@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
-from assent.cli.terminal._style import Paint, safe, wants_colour
+from assent.cli.terminal._style import Paint, wants_colour
 from assent.errors import WorldError
+from assent.spec.words.legible import safe
 
 
 class Output:

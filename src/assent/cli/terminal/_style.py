@@ -1,8 +1,7 @@
-"""Colour, and text that is safe to show: colour is never the only carrier of a meaning, and no data may drive the terminal."""
+"""Colour, which is never the only carrier of a meaning."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -69,27 +68,3 @@ def wants_colour(choice: str, environ: Mapping[str, str], *, is_terminal: bool) 
     if environ.get("CLICOLOR_FORCE", "0") != "0":
         return True
     return is_terminal and environ.get("CLICOLOR") != "0" and environ.get("TERM") != "dumb"
-
-
-# Control characters move the cursor and end lines; the others reorder or hide what stands around them.
-_UNSAFE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
-
-
-def safe(text: str) -> str:
-    r"""The text with all that could drive a terminal or mislead its reader written out (`\x1b`); tabs and newlines stay."""
-    return _UNSAFE.sub(_escaped, text)
-
-
-def safe_line(text: str, width: int | None = None) -> str:
-    """The same on one line, cut to `width` characters."""
-    line = safe(text).replace("\n", "\\n").replace("\t", "\\t")
-    if width is not None and len(line) > width:
-        return line[: max(0, width - 1)] + "…"
-    return line
-
-
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -314,7 +314,7 @@ class RunActor:
     async def _end_all(self, why: BaseException, *others: Task[None] | None) -> None:
         """Cancel every effect under way, and these tasks, and wait until they have ended; `why` is what callers are told."""
         self._effects.cancel()
-        tasks = [task for task in (*others, *self._busy.values()) if task is not None and not task.done()]
+        tasks = [task for task in (*others, *self._busy.values()) if task is not None]
         for task in tasks:
             task.cancel()
         self._preparing.withdraw()

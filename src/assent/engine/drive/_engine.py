@@ -95,6 +95,7 @@ class Engine:
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
+            roles=self._roles_given(actor.principal),
         )
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
@@ -269,13 +270,10 @@ class Engine:
                     )
                     assert isinstance(parameters, dict)  # INVARIANT: `add_step` binds an object
                     blueprint.add_call(step.key, str(call["capability"]), parameters)
-        requester = Principal.parse(record.created.principal)
-        requester = Principal(
-            requester.type, requester.id, self._services.roles.get(str(requester), frozenset())
-        )
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
         catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
         timers = self.make_timers(run)
+        requester = requester_of(record.created, self._services.roles)
         scope = RunScope(self._services, blueprint, catalogue, values, record, requester, self._bound, timers)
         # What was read may have been waited for, and somebody else have made it meanwhile: a run has one.
         known = self._actors.get(run)
@@ -284,6 +282,11 @@ class Engine:
         actor = self.make_actor(scope, durable_n=record.n)
         self._keep(actor)
         return actor
+
+    def _roles_given(self, principal: Principal) -> tuple[str, ...] | None:
+        """Roles that are not those which are configured: a run that leaves memory would come back without them."""
+        configured = self._services.roles.get(str(principal), frozenset())
+        return None if principal.roles == configured else tuple(sorted(principal.roles))
 
     def _keep(self, actor: RunActor) -> None:
         self._actors[actor.record.run] = actor
@@ -360,3 +363,10 @@ class Engine:
             raise InputError(
                 "RUNTIME_CLOSED", "the runtime is not open", hint="open it anew, then resume the run"
             )
+
+
+def requester_of(created: ev.RunCreated, configured: Mapping[str, frozenset[str]]) -> Principal:
+    """Who a run acts for: with the roles that a program gave, else with those that are configured today."""
+    given = created.roles
+    roles = configured.get(created.principal, frozenset()) if given is None else frozenset(given)
+    return Principal.parse(created.principal, roles=roles)

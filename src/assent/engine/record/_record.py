@@ -566,14 +566,18 @@ def _moving_state(phase: Phase) -> RunState:
 
 
 def to_take_back(record: RunRecord, *, reversible_only: bool = False) -> list[StepKey]:
-    """The steps whose effect is not known to be none, latest outcome first."""
+    """The steps whose effect is not known to be none, latest outcome first.
+
+    A read has nothing to take back, also where a person has said that it happened.
+    """
+    left = (Undo.NOT_NEEDED, Undo.NONE) if reversible_only else (Undo.NOT_NEEDED,)
     affected = [
         step
         for step in record.steps.values()
         if step.effect is not Effect.NONE
         and step.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.DENIED)
         and not step.is_abandoned
-        and not (reversible_only and step.intent is not None and step.intent.undo is Undo.NONE)
+        and not (step.intent is not None and step.intent.undo in left)
     ]
     affected.sort(key=lambda step: -(step.order or 0))
     return [step.key for step in affected]
@@ -595,16 +599,15 @@ def _move(record: RunRecord, key: StepKey, target: StepState) -> StepRecord:
 
 def _put(record: RunRecord, step: StepRecord, target: StepState) -> StepRecord:
     key, current = step.key, step.state
-    if current is not target:
-        record.counts[current] -= 1
-        record.counts[target] = record.counts.get(target, 0) + 1
-        step.state = target
-        if target is _AWAITING_APPROVAL:
-            record.awaiting[key] = None
-        elif current is _AWAITING_APPROVAL:
-            del record.awaiting[key]
-        elif current is _RUNNING and step.task is Task.GATHER:
-            record.gathering -= 1
+    record.counts[current] -= 1
+    record.counts[target] = record.counts.get(target, 0) + 1
+    step.state = target
+    if target is _AWAITING_APPROVAL:
+        record.awaiting[key] = None
+    elif current is _AWAITING_APPROVAL:
+        del record.awaiting[key]
+    elif current is _RUNNING and step.task is Task.GATHER:
+        record.gathering -= 1
     return step
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from assent.engine.drive._actor import Message, RunActor
-from assent.engine.drive._engine import Engine
+from assent.engine.drive._engine import Engine, requester_of
 from assent.engine.machine._commands import (
     Actor,
     AddStep,
@@ -283,7 +283,7 @@ class _Director:
         run = await self._engine.start(
             self._recording.blueprint(),
             self._recording.object(created.inputs),
-            self._actor(created.principal, created),
+            self._asker(created),
             environment=created.environment,
             plan=created.plan,
         )
@@ -382,5 +382,11 @@ class _Director:
 
     def _actor(self, principal: str, act: ev.Act, roles: frozenset[str] = frozenset()) -> Actor:
         known = self._services.roles.get(principal, frozenset())
-        who = Principal.parse(principal, roles=known | roles)
+        return self._acting(Principal.parse(principal, roles=known | roles), act)
+
+    def _asker(self, created: ev.RunCreated) -> Actor:
+        return self._acting(requester_of(created, self._services.roles), created)
+
+    @staticmethod
+    def _acting(who: Principal, act: ev.Act) -> Actor:
         return Actor(who, act.asserted, act.os_uid, act.identified_by, act.request)

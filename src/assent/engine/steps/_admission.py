@@ -210,8 +210,9 @@ class Admission:
         outbox: PendingEvents,
     ) -> Candidate:
         rendered = step.inputs.render(context)
-        if not isinstance(rendered, dict):
-            raise InputError("INVALID_INPUT", f"the inputs of step `{key}` are no object", path=key)
+        assert isinstance(
+            rendered, dict
+        )  # INVARIANT: a workflow's document writes them as one, and a call has one
         assert step.capability is not None  # INVARIANT: approval steps go another way
         bound = self._bound(key, step.capability)
         undo = undo_of(step, bound)

@@ -333,8 +333,7 @@ class Effects:
         if override is not None:
             output = await self._values.load(step.output) if step.output is not None else None
             inputs = override.inputs.render(self._values.for_compensation(step.key, output))
-            if not isinstance(inputs, dict):
-                raise InternalError("RECORD_CORRUPT", f"the compensation of step `{step.key}` has no inputs")
+            assert isinstance(inputs, dict)  # INVARIANT: a workflow's document writes them as one
             return self._catalogue.find(override.capability), inputs
         if "compensate" in bound.parts:
             return None

@@ -234,13 +234,13 @@ class PendingEvents:
 
 def _is_same(one: Json, other: Json) -> bool:
     """Whether two values are the same JSON. Equal is not the same: 1 equals 1.0 and true."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
-    return one is other or one == other
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in one.items())
+        case list(), list():
+            return len(one) == len(other) and all(map(_is_same, one, other))
+        case _:
+            return type(one) is type(other) and one == other
 
 
 def _plain(text: object) -> str | None:

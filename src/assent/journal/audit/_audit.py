@@ -56,16 +56,16 @@ def audit_log(leaves: Iterable[Leaf], wanted: EventFilter) -> Iterator[LogLine]:
 
     `wanted.capability` may be a pattern (`io.fs.*`); the others are compared as they are.
     """
-    principals: dict[RunId, str] = {}
-    capabilities: dict[tuple[RunId, str], str] = {}
+    principals: dict[RunId | None, str] = {}
+    capabilities: dict[tuple[RunId | None, str], str] = {}
     for leaf in leaves:
         event, run = leaf.event, _run_of(leaf)
-        if run is not None and isinstance(event, RunCreated):
+        if isinstance(event, RunCreated):
             principals[run] = event.principal
-        actor = _text(event, "by") or (None if run is None else principals.get(run))
+        actor = _text(event, "by") or principals.get(run)
         capability = _text(event, "capability")
         step = _text(event, "step")
-        if run is not None and step is not None:
+        if step is not None:
             if capability is None:
                 capability = capabilities.get((run, step))
             else:
@@ -105,8 +105,9 @@ def _capabilities(line: LogLine) -> Iterator[str]:
 
 
 def _text(event: object, name: str) -> str | None:
-    value = getattr(event, name, None)
-    return value if isinstance(value, str) else None
+    """A field of that name; of all kinds that have one, `by`, `capability`, `decision`, `source` and `step` are text."""
+    value: str | None = getattr(event, name, None)
+    return value
 
 
 class ProvenEntry(msgspec.Struct, frozen=True):

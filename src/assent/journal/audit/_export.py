@@ -139,9 +139,9 @@ def _not_an_export(folder: Path, missing: str) -> InputError:
 
 def _remove_draft(draft: Path) -> None:
     # Somebody's own folder may bear this name. A draft of ours is empty, or begins with the entries.
-    is_ours = draft.is_dir() and not draft.is_symlink()
-    names = {path.name for path in draft.iterdir()} if is_ours else set()
-    if not is_ours or not names <= _FILES or (names and LEAVES not in names):
+    is_folder = draft.is_dir() and not draft.is_symlink()
+    names = {path.name for path in draft.iterdir()} if is_folder else {draft.name}
+    if not names <= _FILES or (names and LEAVES not in names):
         raise InputError(
             "EXPORT_EXISTS",
             f"`{draft}` is in the way: an export is written there first, and this is no export that was left unfinished",

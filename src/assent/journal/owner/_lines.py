@@ -241,7 +241,7 @@ class Line:
         self._connection = connection
         self._lines = lines
         self._frames = Frames()
-        self._queue: deque[tuple[bytes, Callable[[bool], None] | None]] = deque()
+        self._queue: deque[tuple[bytes, Callable[[bool], None]]] = deque()
         self._queued_bytes = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -333,13 +333,12 @@ class Line:
         return found
 
     def write(
-        self, frame: bytes, told: Callable[[bool], None] | None = None, *, is_news: bool = False
+        self, frame: bytes, told: Callable[[bool], None] = lambda _: None, *, is_news: bool = False
     ) -> None:
         """Write a frame behind those that wait; `told` whether the client's socket has taken all of it."""
         if self._is_gone or (is_news and not self._has_room.is_set()):
             # A client that does not read must not fill our memory: what is only news is left out.
-            if told is not None:
-                told(False)
+            told(False)
             return
         sent = 0
         if self._writing is None:
@@ -350,8 +349,7 @@ class Line:
             except OSError:
                 self._is_gone = True
         if self._is_gone or sent == len(frame):
-            if told is not None:
-                told(not self._is_gone)
+            told(not self._is_gone)
             return
         self._queue.append((frame[sent:], told))
         self._count_queued(len(frame) - sent)
@@ -365,8 +363,7 @@ class Line:
                 await self._lines.loop.sock_sendall(self._connection, frame)
                 self._queue.popleft()
                 self._count_queued(-len(frame))
-                if told is not None:
-                    told(True)
+                told(True)
         except OSError:
             self._is_gone = True
             self._fail_queue()
@@ -376,8 +373,7 @@ class Line:
     def _fail_queue(self) -> None:
         while self._queue:
             _, told = self._queue.popleft()
-            if told is not None:
-                told(False)
+            told(False)
         self._count_queued(-self._queued_bytes)
 
     def _count_queued(self, more: int) -> None:
@@ -416,7 +412,7 @@ class Line:
 
     def news(self, ident: str, frame: bytes) -> None:
         """Have news of a request written, if there is room."""
-        self._in_thread(self._write_about, ident, frame, None)
+        self._in_thread(self._write_news, ident, frame)
 
     def part(self, ident: str, frame: bytes) -> Future[bool]:
         """Have a part of a request's answer written; whether the client's socket has taken it."""
@@ -432,10 +428,14 @@ class Line:
             sent.set_result(False)
         return sent
 
-    def _write_about(self, ident: str, frame: bytes, sent: Future[bool] | None) -> None:
+    def _write_news(self, ident: str, frame: bytes) -> None:
         if ident in self._open:
-            self.write(frame, sent.set_result if sent is not None else None, is_news=sent is None)
-        elif sent is not None:
+            self.write(frame, is_news=True)
+
+    def _write_about(self, ident: str, frame: bytes, sent: Future[bool]) -> None:
+        if ident in self._open:
+            self.write(frame, sent.set_result)
+        else:
             sent.set_result(False)
 
     def _write_last(self, ident: str, frame: bytes, sent: Future[bool]) -> None:

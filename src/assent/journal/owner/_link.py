@@ -30,6 +30,7 @@ from assent.journal.owner._frames import (
     Message,
     Progress,
     Result,
+    Welcome,
     encode_message,
     from_owner,
     peer_of,
@@ -60,6 +61,7 @@ class Link:
         self._saying = asyncio.Lock()
         self._heard = 0
         """How many messages have come: a wait in which none came was a silence."""
+        self._is_greeted = False
         self._was_given_up = False
         self._fault: AssentError | None = None
         self._spawn = spawn
@@ -105,7 +107,7 @@ class Link:
                     last = answer
                 case Progress(report=report) if request.on_progress is not None:
                     request.on_progress(report)
-                case Alive(busy_ms=busy_ms) if busy_ms and request.on_progress is not None:
+                case Alive(busy_ms=busy_ms) if request.on_progress is not None:
                     request.on_progress({"busy_ms": busy_ms})
                 case _:
                     pass
@@ -126,8 +128,8 @@ class Link:
         until_ms = request.clock.monotonic_ms() + round(request.patience_s * 1000)
         was_taken = is_over = was_withdrawn = False
         try:
-            under = dict(request.under()) if request.under is not None else None
-            await self._say(Ask(id=request.id, until_ms=until_ms, body=dict(request.body), under=under))
+            if self._is_greeted:
+                await self._say_ask(request, until_ms)
             while not is_over:
                 left_s = (until_ms - request.clock.monotonic_ms()) / 1000
                 if not was_taken and left_s <= 0 and not was_withdrawn:
@@ -143,6 +145,10 @@ class Link:
                         raise self._end(was_taken=was_taken)
                     case Failed():
                         raise message.to_error()
+                    case Welcome():
+                        # Before it the owner could be one of another protocol, which is asked nothing.
+                        if not was_withdrawn:
+                            await self._say_ask(request, until_ms)
                     case Accepted():
                         was_taken = True
                     case Left(was_taken=False):
@@ -159,6 +165,10 @@ class Link:
                 leaving = self._spawn(self._say(Leave(id=request.id)), name="leaving a request")
                 self._leaving.add(leaving)
                 leaving.add_done_callback(self._leaving.discard)
+
+    async def _say_ask(self, request: Request, until_ms: int) -> None:
+        under = dict(request.under()) if request.under is not None else None
+        await self._say(Ask(id=request.id, until_ms=until_ms, body=dict(request.body), under=under))
 
     async def _next(self, mail: _Mail, silence_s: float, request: Request) -> FromOwner | None:
         """The next message about a request, None when there is none to come; gives the owner up after a silence."""
@@ -205,7 +215,9 @@ class Link:
         try:
             first = await self._next_object()
             if first is not None:
-                self.welcome = checked_welcome(first)
+                welcome = checked_welcome(first)
+                self._is_greeted = True
+                await self._deliver(welcome)
                 while (found := await self._next_object()) is not None:
                     await self._deliver(from_owner(found))
         except AssentError as fault:

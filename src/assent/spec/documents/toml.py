@@ -13,15 +13,29 @@ from assent.errors import InputError
 
 Key: TypeAlias = tuple[str, ...]
 
+KEY_PARTS_MAX: Final = 64
+"""`tomllib` takes time and memory with the square of a key's parts: 40 KB of one key would take 1.6 GB."""
+
+_WORD: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_TOO_DEEP: Final = re.compile(
+    rf"(?:^|[\[{{,])[ \t]*({_WORD}(?:[ \t]*\.[ \t]*{_WORD}){{{KEY_PARTS_MAX}}})", re.MULTILINE
+)
+
 
 def parse_toml(data: bytes, source: str, *, code: str) -> tuple[dict[str, object], str]:
     """The tables of a TOML file and its text.
 
-    Raises `InputError` with `code` and `SOURCE:LINE:COLUMN` for bytes that are no UTF-8 and for text that is no TOML.
+    Raises `InputError` with `code` and `SOURCE:LINE:COLUMN` for bytes that are no UTF-8, for text that is no TOML, and for a key
+    of more than `KEY_PARTS_MAX` parts.
     """
     import tomllib  # a command without any such file needs none
 
     text = _decode(data, source, code)
+    deep = _TOO_DEEP.search(text)
+    if deep is not None:
+        at = deep.start(1)
+        place = f"{text.count(chr(10), 0, at) + 1}:{at - text.rfind(chr(10), 0, at)}"
+        raise InputError(code, f"a key has more than {KEY_PARTS_MAX} parts", path=f"{source}:{place}")
     try:
         return tomllib.loads(text), text
     except (tomllib.TOMLDecodeError, RecursionError) as error:

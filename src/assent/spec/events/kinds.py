@@ -46,7 +46,8 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
 
     `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`). `catalogue` says how
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
-    `pins` (`reference=version`), which meant another version because a recorded one was not installed.
+    `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
+    requester's where the program that began the run gave others than are configured.
     """
 
     workflow: str | None = None
@@ -60,6 +61,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     plan: PlanId | None = None
     catalogue: int | None = None
     pins: tuple[str, ...] = ()
+    roles: tuple[str, ...] | None = None
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):

@@ -106,6 +106,11 @@ class FileEffect(ABC, Generic[P, R]):
         del change
         return ""
 
+    def folder(self, parameters: P) -> str:
+        """Outside of it a preview's reader would expect no change."""
+        del parameters
+        return "."
+
     def compared(self, change: Change) -> tuple[str, ...]:
         """The paths whose contents a preview compares."""
         return tuple(target.path for target in change.targets)
@@ -206,7 +211,7 @@ class FileEffect(ABC, Generic[P, R]):
         paths = (*change.new_dirs, *self.compared(change))
         before = Pages.read(files, paths)
         self.apply(context, parameters, change)
-        text = self.heading(change) + unified(before, Pages.read(files, paths))
+        text = self.heading(change) + unified(before, Pages.read(files, paths), self.folder(parameters))
         return Preview("unified", text, self.base(change), changes=True)
 
     def pre_image(self, context: LocalContext, path: str, *, keeps: bool) -> PathState:

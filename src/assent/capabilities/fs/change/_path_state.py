@@ -172,7 +172,9 @@ def fingerprinted(files: Files, path: str) -> PathState:
     """What stands at `path`, every file read and hashed."""
     found = survey(files, path)
     nodes = (
-        replace(node, content=_hash(files.read(node.under(path)))) if node.kind is EntryKind.FILE else node
+        replace(node, content=content_digest(files.read(node.under(path))))
+        if node.kind is EntryKind.FILE
+        else node
         for node in found.nodes
     )
     return PathState(tuple(nodes))
@@ -314,7 +316,8 @@ def build(
             files.set_attributes(node.under(place), mode=node.mode, mtime_ns=mtime_ns)
 
 
-def _hash(chunks: Iterable[bytes]) -> str:
+def content_digest(chunks: Iterable[bytes]) -> str:
+    """The SHA-256 of a file's content, in hex."""
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)

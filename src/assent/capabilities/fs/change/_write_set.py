@@ -45,6 +45,8 @@ class WriteSet:
     told: Mapping[str, Json] = field(default_factory=dict)
     attached: tuple[str, ...] = ()
     """Blobs that `told` speaks of."""
+    folder: str = "."
+    """Where the program ran that wrote it."""
 
 
 class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
@@ -77,6 +79,9 @@ class WriteSetEffect(FileEffect[WriteSet, R], Generic[R]):
             tuple(Folder.of(files, path, names=names) for path, names in folders.items()),
             notes={"new": news, "told": dict(parameters.told), "blobs": [*dict.fromkeys(blobs)]},
         )
+
+    def folder(self, parameters: WriteSet) -> str:
+        return parameters.folder
 
     def prepare(self, context: LocalContext, parameters: WriteSet) -> Prepared:
         """What is journaled names the new contents as well as the old ones."""

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from assent.invocation import NoEffectError
+from assent.spec.words.legible import safe_line
 
 PATH_BYTES_MAX: Final = 4096
 """Length of a whole path in UTF-8; Linux takes no longer one in a single call."""
@@ -156,6 +157,11 @@ def shown(path: str) -> str:
     """A path as text that any encoding of errors and journals can carry."""
     text = path.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= 256 else f"{text[:256]}…"
+
+
+def named(path: str) -> str:
+    """A path on one line of a text that a person reads: whole, with everything written out that could hide or forge something."""
+    return safe_line(path.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def _invalid(path: str, message: str, hint: str | None = None) -> NoEffectError:

@@ -185,11 +185,13 @@ async def test_a_request_that_comes_to_its_last_moment_is_withdrawn(state: Path,
         owner.say(frames.Result(id=ask.id, answer={"a": 1}))
         assert await owner.reader.read() == b""
 
+    told: list[dict[str, Any]] = []
     async with played(state, sockets, play) as link:
         with pytest.raises(WorldError) as withdrawn:
-            await link.ask(request({}, patience_s=0.0))
+            await link.ask(request({}, patience_s=0.0, on_progress=told.append))
         assert withdrawn.value.code == "STATE_OWNED"
-        assert await link.ask(request({}, patience_s=0.05)) == {"a": 1}
+        assert await link.ask(request({}, patience_s=0.05, on_progress=told.append)) == {"a": 1}
+    assert told == []
 
 
 @pytest.mark.parametrize(("is_taken", "code"), [(True, "OWNER_SILENT"), (False, "STATE_OWNED")])

@@ -403,6 +403,44 @@ async def test_a_client_that_does_not_read_is_not_heard(
     client.close()
 
 
+async def test_nothing_is_begun_for_a_client_that_can_not_be_told(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """Its end is closed for reading, as of whoever has given up: neither what it asked then nor what it asks later is done."""
+    handler = Counting()
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    client.ask("req_1")
+    client.writer.get_extra_info("socket").shutdown(socket.SHUT_RD)
+    for number in range(2, 4):
+        await asyncio.sleep(0.05)
+        client.ask(f"req_{number}")
+    await asyncio.sleep(0.05)
+    assert await _ask(COMMAND, state, sockets, {}) == {"number": 1}
+    client.close()
+
+
+async def test_answers_that_come_at_once_are_written_one_after_the_other(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    """Each is larger than what a socket takes, and the client reads all the time."""
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        return {"long": asked.body["letter"] * 300_000}
+
+    serve(owner, handler, sockets)
+    client = await Client.of(state, sockets)
+    letters = {f"req_{letter}": letter for letter in "abcdefghijklmnopqrstuvwxyz"}
+    for ident, letter in letters.items():
+        client.ask(ident, letter=letter)
+    answers = dict[str, dict[str, Any]]()
+    while len(answers) < len(letters):
+        if isinstance(said := await client.hear(), frames.Result):
+            answers[said.id] = said.answer
+    assert answers == {ident: {"long": letter * 300_000} for ident, letter in letters.items()}
+    client.close()
+
+
 async def test_news_is_left_out_for_a_client_that_does_not_read(
     owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

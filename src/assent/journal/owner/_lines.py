@@ -342,14 +342,12 @@ class Line:
             return
         sent = 0
         if self._writing is None:
-            try:
+            with suppress(
+                OSError
+            ):  # There is no room, or nobody: the task that writes the rest finds out which.
                 sent = self._connection.send(frame)
-            except BlockingIOError:
-                pass
-            except OSError:
-                self._is_gone = True
-        if self._is_gone or sent == len(frame):
-            told(not self._is_gone)
+        if sent == len(frame):
+            told(True)
             return
         self._queue.append((frame[sent:], told))
         self._count_queued(len(frame) - sent)

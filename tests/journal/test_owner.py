@@ -368,7 +368,9 @@ async def test_clients_that_wait_for_nothing_make_room(
     for client in busy:
         client.ask("slow", slow=True)
         assert isinstance(await client.hear(), frames.Accepted)
-    assert await _ask(way, state, sockets, {"slow": False}) is None, "nobody makes room, and nothing was taken"
+    assert await _ask(way, state, sockets, {"slow": False}) is None, (
+        "nobody makes room, and nothing was taken"
+    )
     go_on.set()
     for client in (waiting, *busy):
         answer = await client.hear()

@@ -31,6 +31,7 @@ from assent.engine.machine._commands import (
 from assent.engine.machine._machine import advance
 from assent.engine.record._readiness import Readiness
 from assent.engine.record._record import UNDO_STEP, Phase, RunRecord, begin, evolve
+from assent.engine.record.projection import changed_rows
 from assent.engine.waiting._timers import Timers
 from assent.errors import InputError
 from assent.spec.events import kinds as ev
@@ -337,6 +338,19 @@ def _rolled_back() -> Driven:
     return run
 
 
+def test_an_undo_that_was_asked_for_twice_names_the_open_question() -> None:
+    run = Driven()
+    run.succeed(A)
+    run.succeed(B)
+    run.give(Finish(BOUND))
+    asked = ev.UndoRequested(decision="REQUIRE_APPROVAL", risk="HIGH", rule="r", policy="p", by="user:ann")
+    run.give(RequestUndo(asked, question(UNDO_STEP, "d")))
+    with pytest.raises(InputError, match="asked for already") as refused:
+        run.give(RequestUndo(asked, question(UNDO_STEP, "d")))
+    assert refused.value.code == "RUN_NOT_UNDOABLE"
+    assert f"assent approve {run.record.run} {UNDO_STEP}" in str(refused.value.hint)
+
+
 def _undone() -> Driven:
     run = Driven()
     run.succeed(A)
@@ -386,6 +400,10 @@ def test_nothing_that_was_accepted_without_proof_is_believed(made: Callable[[], 
                 assert (step.state is StepState.IN_DOUBT) == (step.intent is not None), (length, start)
                 assert step.approval is None or step.approval.status not in ("pending", "granted")
             assert record.undo is None or record.undo.is_over
+            questions = [step.approval for step in record.steps.values()]
+            questions += [record.undo.approval] if record.undo is not None else []
+            written = {row.key[1:] for row in changed_rows(record) if row.table == "approvals"}
+            assert written == {(one.request.step, one.request.digest) for one in questions if one is not None}
             counted = {state: count for state, count in record.counts.items() if count}
             assert counted == Counter(step.state for step in record.steps.values())
             if record.phase is Phase.DONE:

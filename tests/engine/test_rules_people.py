@@ -60,12 +60,18 @@ async def test_rule_4_undo_is_a_phase_of_the_same_run_gated_once(place: Place) -
         rt.require_sound_rows()
 
 
-async def test_rule_4_a_denied_undo_touches_nothing(place: Place) -> None:
-    place.policy = policy(rule("no", "DENY", when={"capability": "assent.undo"}))
+@pytest.mark.parametrize(
+    "of",
+    [{}, {"environment": "prod"}, {"workflow": "w"}, {"principal": "user:bob"}, {"risk_level": "MEDIUM"}],
+    ids=["any", "environment", "workflow", "principal", "risk"],
+)
+async def test_rule_4_a_denied_undo_touches_nothing(place: Place, of: dict[str, str]) -> None:
+    """The gate is told of the run that is to be undone, and by whom."""
+    place.policy = policy(rule("no", "DENY", when={"capability": "assent.undo", **of}), rule("all"))
     async with place.open() as rt:
-        result = await rt.run(workflow(put("a")))
+        result = await rt.run(workflow(put("a")), environment="prod")
         with pytest.raises(RefusedError) as caught:
-            await rt.undo(result.run_id)
+            await rt.undo(result.run_id, principal="user:bob")
         assert caught.value.code == "POLICY_DENIED"
         assert (await rt.show(result.run_id)).status is RunState.SUCCEEDED
         assert place.box.values == {"a": "a"}
@@ -159,6 +165,7 @@ async def test_rule_4_an_erased_run_can_not_be_undone(place: Place) -> None:
             (rt.cancel(run), "RUN_FINISHED"),
             (rt.resolve(run, "a", "happened"), "RESOLUTION_INVALID"),
             (rt.approve(run), "APPROVAL_NOT_OPEN"),
+            (rt.engine.drive(run), "PAYLOAD_ERASED"),
         ):
             with pytest.raises(AssentError) as caught:
                 await asked

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from assent.engine import RunResult
 from assent.errors import InputError
 from assent.invocation import Reconciliation
 from assent.runtime.service._reading import Reader
@@ -301,6 +302,42 @@ async def test_a_step_that_told_no_output_may_be_taken_back_by_another_call(plac
     async with place.open() as rt:
         result = await rt.run(workflow(put("a", "box.set", compensation=offset)))
         assert (states(result)["a"], place.box.values) == ("compensated", {"a": "a", "offset": 1})
+
+
+async def test_a_step_is_told_of_by_the_capability_that_it_has_or_was_asked_for(place: Place) -> None:
+    """Of what has begun it is the capability, of what has not, or failed before it did, the reference; in JSON, too."""
+    steps = [put("a", "box.put@1.0.0"), put("b", "box.put@1.0.0", value="${{ steps.a.output.no }}"), put("c")]
+    async with place.open() as rt:
+        result = await rt.run(workflow(*steps))
+        told = {step.name: (step.capability, step.version, step.attempts) for step in result.steps}
+        assert told == {
+            "a": ("box.put", "1.0.0", 1),
+            "b": ("box.put@1.0.0", None, 0),
+            "c": ("box.put", None, 0),
+        }
+        assert RunResult.from_json(result.to_json()) == result
+
+
+@pytest.mark.parametrize("stands", ["under way", "waiting", "erased"])
+async def test_a_run_needs_the_versions_that_it_has_used_and_that_it_will_use(
+    place: Place, stands: str
+) -> None:
+    """Whether this process knows it or the journal tells; of one whose data was erased, those that it has used."""
+    pause, needed = Pause(), {("box.put", "1.0.0"), ("box.set", "1.0.0")}
+    place.box.before["a"] = pause
+    last = put("b", "box.set") if stands == "erased" else put("b", "box.set", risk_level="CRITICAL")
+    async with place.open() as rt:
+        running = asyncio.ensure_future(rt.run(workflow(put("a", "box.put@^1"), last)))
+        await pause.reached.wait()
+        [run] = await rt.unfinished()
+        if stands != "under way":
+            pause.go_on.set()
+            await running
+        if stands == "erased":
+            await rt.erase(run)
+        assert await rt.engine.versions_of(run) == needed
+        pause.go_on.set()
+        await running
 
 
 async def test_a_spec_may_name_the_capability_that_offsets_it(place: Place) -> None:

@@ -40,7 +40,7 @@ async def test_no_effect_of_a_run_that_broke_lives_on(place: Place) -> None:
         try:
             await slow(context)
         finally:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
             living -= 1
 
     def listen(run: RunId, n: int | None, at_ms: int, event: Any) -> None:

@@ -494,12 +494,25 @@ def test_what_can_not_follow_is_not_accepted(attacked: Attacked) -> None:
     answer_doubted = msgspec.structs.replace(
         waiting[-1], seq=len(leaves), n=len(waiting), event=ev.RunDoubted(start=1)
     )
+    own = [leaf for leaf in leaves if leaf.run is None]
+    labelled = ev.CapabilityLabelled(capability="x.y", version="1.0.0", label="\u202e", by="user:ada")
+    no_letters = msgspec.structs.replace(own[-1], seq=len(leaves), n=len(own), event=labelled)
+    newest = "WHERE seq = (SELECT max(seq) FROM events)"
     for changed, harm in (
         (twice, ""),
+        ([*leaves, no_letters], ""),
+        (
+            leaves,
+            f"UPDATE events SET leaf = CAST(replace(leaf, '{{\"at_ms\"', '{{ \"at_ms\"') AS BLOB) {newest}",
+        ),
+        (
+            leaves,
+            f'UPDATE events SET leaf = CAST(replace(leaf, \'"v":2\', \'"v":2,"v":2\') AS BLOB) {newest}',
+        ),
         ([*leaves, answer_doubted], ""),
-        (leaves, "UPDATE events SET leaf = x'00' WHERE seq = (SELECT max(seq) FROM events)"),
-        (leaves, "UPDATE events SET n = n + 1 WHERE seq = (SELECT max(seq) FROM events)"),
-        (leaves, "UPDATE events SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM events)"),
+        (leaves, f"UPDATE events SET leaf = x'00' {newest}"),
+        (leaves, f"UPDATE events SET n = n + 1 {newest}"),
+        (leaves, f"UPDATE events SET seq = seq + 1 {newest}"),
     ):
         put(attacked.ledger, written(changed))
         with connect(attacked.ledger) as db:

@@ -345,6 +345,54 @@ async def test_unexpected_failure_ends_the_request_and_not_the_owner(
     assert await _ask(way, state, sockets, {"by": 1}) == {"answer": 1}
 
 
+async def test_clients_that_wait_for_nothing_make_room(
+    owner: Ownership, state: Path, sockets: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many connect and stay, the next is served; who waits for an answer keeps the connection."""
+    monkeypatch.setattr("assent.journal.owner._lines.CONNECTIONS_MAX", 4)
+    go_on = asyncio.Event()
+
+    async def handler(asked: Asked) -> dict[str, Any]:
+        if asked.body["slow"]:
+            await go_on.wait()
+        return {"done": True}
+
+    serve(owner, handler, sockets)
+    waiting = await Client.of(state, sockets)
+    waiting.ask("slow", slow=True)
+    assert isinstance(await waiting.hear(), frames.Accepted)
+    idle = [await Client.of(state, sockets) for _ in range(8)]
+    assert await _ask(way, state, sockets, {"slow": False}) == {"done": True}
+    assert await idle[0].reader.read() == b""
+    busy = [await Client.of(state, sockets) for _ in range(3)]
+    for client in busy:
+        client.ask("slow", slow=True)
+        assert isinstance(await client.hear(), frames.Accepted)
+    assert await _ask(way, state, sockets, {"slow": False}) is None, (
+        "nobody makes room, and nothing was taken"
+    )
+    go_on.set()
+    for client in (waiting, *busy):
+        answer = await client.hear()
+        assert isinstance(answer, frames.Result)
+        client.close()
+    for client in idle:
+        client.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\x09{"])
+async def test_who_does_not_greet_is_not_waited_for(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """Nothing, or the beginning of something: the connection ends after a while."""
+    monkeypatch.setattr("assent.journal.owner._lines.GREETING_S_MAX", 0.05)
+    serve(owner, _echo, sockets)
+    reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
+    writer.write(said)
+    assert await reader.read() == b""
+    writer.close()
+
+
 async def test_several_requests_are_served_at_once(
     owner: Ownership, state: Path, sockets: Path, way: Way
 ) -> None:

@@ -2,18 +2,66 @@
 
 from __future__ import annotations
 
+import ast
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import coverage
 import pytest
 
-from assent.sandbox import Confinement, Sandbox, SandboxLimits
+from assent.sandbox import Confinement, Sandbox, SandboxLimits, _launcher
 from assent.sandbox._detect import detect
 from assent.sandbox._launcher import Launcher
+from tests.conftest import ROOT
 
 KINDS = ("bubblewrap", "namespaces", "landlock")
 LIMITS = SandboxLimits(wall_s=60)
+
+
+# Each process writes what it has run before it ends or becomes a program, to a file that was opened before the walls were there.
+_MEASURED = """
+import atexit, contextlib, os, signal, sys
+sys.path.append({packages!r})
+from coverage import Coverage
+measured = Coverage(data_file=None, branch=True, include={include!r}, config_file=False)
+measured.set_option("run:disable_warnings", ["no-data-collected"])
+told = os.open({told!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def telling(call):
+    def ending(*words):
+        data = measured.get_data()
+        said = ascii({{file: data.arcs(file) for file in data.measured_files()}})
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        with contextlib.suppress(OSError):  # a program's limit on files
+            os.write(told, b"\\n" + said.encode() + b"\\n")
+        signal.signal(signal.SIGXFSZ, before)
+        call(*words)
+    return ending
+os._exit, os.execve = telling(os._exit), telling(os.execve)
+atexit.register(telling(bool))
+measured.start()
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Launchers have no environment and no installed packages to be measured by: where coverage is, they are told in words."""
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ:
+        yield
+        return
+    told = tmp_path_factory.mktemp("measured") / "told"
+    told.touch()
+    packages, include = str(Path(coverage.__file__).parents[1]), str(Path(_launcher.__file__).parent / "*")
+    with pytest.MonkeyPatch.context() as patch:
+        begin = _MEASURED.format(packages=packages, include=include, told=str(told))
+        patch.setattr(_launcher, "_BOOT", begin + _launcher._BOOT)
+        yield
+    whole = coverage.CoverageData(str(ROOT / ".coverage"), suffix=True)
+    for line in told.read_text().splitlines():
+        with suppress(SyntaxError, ValueError):  # cut short by such a limit
+            whole.add_arcs(ast.literal_eval(line or "{}"))
 
 
 @pytest.fixture(scope="module")

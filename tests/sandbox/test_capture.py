@@ -107,6 +107,7 @@ def test_copy_leaves_out_unfinished_work_and_what_goes_meanwhile(
     copy_file = _layer._copy_file
 
     def copy(source: str, target: str) -> None:
+        assert Path(target).parent.stat().st_mode & 0o777 == 0o700, "open to others only when it is whole"
         (ground.root / "gone").unlink(missing_ok=True)
         copy_file(source, target)
 

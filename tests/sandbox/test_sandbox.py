@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import select
+import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +121,20 @@ async def test_wall_clock_ends_the_program(sandbox: Sandbox, ground: Ground, wal
     assert ended.limit == "wall_s"
 
 
+async def test_a_supervisor_that_is_killed_is_told(ground: Ground) -> None:
+    with Sandbox.detect(unconfined=True) as sandbox:
+        child = await sandbox.start(["sh", "-c", "echo here; sleep 600"], ground.confinement())
+        assert os.read(child.stdout, 64) == b"here\n"
+        launched = Path(f"/proc/{sandbox.launcher_id}/task/{sandbox.launcher_id}/children").read_text()
+        os.kill(int(launched.split()[-1]), signal.SIGKILL)
+        with pytest.raises(WorldError) as caught:
+            await child.wait()
+        assert caught.value.code == "SANDBOX_FAILED"
+        assert caught.value.message.endswith("its supervisor was killed")
+        for descriptor in (child.stdin, child.stdout, child.stderr):
+            os.close(descriptor)
+
+
 async def test_cancelled_run_leaves_nothing(sandbox: Sandbox, ground: Ground) -> None:
     began = asyncio.Event()
     task = asyncio.create_task(
@@ -173,7 +190,7 @@ async def test_who_gives_up_while_the_walls_are_planned_leaves_nothing(
         scratch, found = plan(self, argv, confinement)
         made.append(scratch or Scratch.make())
         reached.set()
-        go_on.wait(60)
+        assert go_on.wait(30), "the loop has other things to do meanwhile"
         return made[0], found
 
     monkeypatch.setattr(Sandbox, "_plan", slow)

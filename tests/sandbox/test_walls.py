@@ -254,6 +254,59 @@ def test_a_plan_has_the_walls_of_its_machine(
         assert (" --ro-bind /dev/null /proc/" in told(plan)) == (on.uid == 0)
 
 
+FAMILIES, OVERLAY, COPY = (
+    "seccomp on socket families",
+    "overlay where the file system can",
+    "a copy of the workspace",
+)
+
+
+@pytest.mark.parametrize(
+    ("on", "pid_max", "told"),
+    [
+        (machine("namespaces"), 301, (
+            "mount namespace (namespaces) + Landlock 7", f"network namespace (namespaces) + {FAMILIES}",
+            "PID namespace (namespaces) + Landlock 7 scopes", "no_new_privs + no capabilities + user namespace",
+            "PID namespace (namespaces) + death signals",
+            "RLIMIT_NPROC in a user namespace + pid_max 301 + watched", OVERLAY,
+        )),
+        (machine("namespaces", uid=0, landlock=0), 1 << 15, (
+            "mount namespace (namespaces)", f"network namespace (namespaces) + {FAMILIES}",
+            "PID namespace (namespaces)", "no_new_privs + no capabilities + user namespace",
+            "PID namespace (namespaces) + death signals", "watched", OVERLAY,
+        )),
+        (machine("bubblewrap", namespaces=False), None, (
+            "mount namespace (bubblewrap)", f"network namespace (bubblewrap) + {FAMILIES}",
+            "PID namespace (bubblewrap) + Landlock 7 scopes", "no_new_privs + no capabilities + user namespace",
+            "PID namespace (bubblewrap) + death signals", "watched", COPY,
+        )),
+        (machine("landlock"), None, (
+            "Landlock 7", f"Landlock 7 + {FAMILIES}", "Landlock 7 scopes", "no_new_privs + no capabilities",
+            "subreaper, killed as a tree + death signals", "RLIMIT_NPROC + watched", COPY,
+        )),
+        (machine("landlock", uid=0, landlock=3), None, (
+            "Landlock 3", FAMILIES, "seccomp refuses signals", "no_new_privs + a user of its own, who may only read",
+            "subreaper, killed as a tree + a user of its own, killed as one + death signals",
+            "RLIMIT_NPROC + watched", COPY,
+        )),
+    ],
+)  # fmt: skip
+def test_an_operator_is_told_what_each_wall_is_made_of(
+    on: Machine, pid_max: int | None, told: tuple[str, ...]
+) -> None:
+    walls = _detect._holds(on, "native", pid_max=pid_max).walls
+    which = (
+        Wall.FILES,
+        Wall.NETWORK,
+        Wall.PROCESSES_OF_OTHERS,
+        Wall.PRIVILEGES,
+        Wall.SURVIVAL,
+        Wall.PROCESS_COUNT,
+    )
+    assert tuple(walls[one] for one in which) == told[:-1]
+    assert walls[Wall.LAYER].startswith(told[-1])
+
+
 @pytest.mark.parametrize("layer", [None, LayerKind.OVERLAY, LayerKind.COPY])
 def test_only_a_layer_can_be_written(ground: Ground, layer: LayerKind | None) -> None:
     root, kept = str(ground.root), str(ground.layer)
@@ -321,6 +374,14 @@ async def test_bubblewrap_is_told_which_walls_to_build(
     plan = plan_of(View.of(confinement, None, None), [], found)
     program = base64.b64decode(plan["files"]["11"])
     assert ended.stdout == told(plan).encode() + program + b"--args 10 -- echo a b\n", ended.stderr
+
+
+async def test_how_many_processes_the_kernel_takes_is_told_from_inside(
+    sandbox: Sandbox, ground: Ground
+) -> None:
+    seen = (await sandbox.run(["cat", "/proc/sys/kernel/pid_max"], ground.confinement())).stdout.decode()
+    told = f"pid_max {seen.strip()} + " in sandbox.holds.walls[Wall.PROCESS_COUNT]
+    assert told == (sandbox._machine.namespaces and seen != "" and int(seen) < 1 << 15)
 
 
 async def test_impossible_confinements_are_refused(sandbox: Sandbox, ground: Ground, tmp_path: Path) -> None:

@@ -105,6 +105,9 @@ def init(door: Door) -> None:
     for path in created:
         door.out.answer(f"created {path}")
     door.out.note(
+        "whoever may run `assent` here is who they say: `strict` under `[identity]` of assent.toml binds names to user ids"
+    )
+    door.out.note(
         f"next: {door.command('policy', 'check', 'policy.yaml')}, then {door.command('plan', 'FILE')}"
     )
 

@@ -8,7 +8,7 @@ from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.journal._blobs import BlobStore
-    from assent.journal._files import is_there, open_plain, place_of, state_unusable
+    from assent.journal._files import is_there, place_of, read_plain, state_unusable, write_plain
     from assent.journal.audit._acceptance import accept_tail
     from assent.journal.audit._audit import LogLine, ProvenEntry, audit_log, prove, verify_proof
     from assent.journal.audit._export import Exported, export_key, export_ledger, verify_export
@@ -56,7 +56,7 @@ _HOMES = {
     ".store._at_once": "PAGE at_once each_leaf each_row leaves_at_once rows_at_once",
     ".audit._audit": "LogLine ProvenEntry audit_log prove verify_proof",
     "._blobs": "BlobStore",
-    "._files": "is_there open_plain place_of state_unusable",
+    "._files": "is_there place_of read_plain state_unusable write_plain",
     ".tree._checkpoint": "Checkpoint open_checkpoint sign_checkpoint",
     ".tree._cosignature": "verifier_from_vkey",
     ".audit._export": "Exported export_key export_ledger verify_export",

@@ -179,13 +179,13 @@ class BlobStore:
 
     def _stored(self) -> Iterator[str]:
         for folder in sorted(self._root.iterdir()):
-            if len(folder.name) == 2:
-                yield from (folder.name + path.name for path in sorted(folder.iterdir()))
+            if len(folder.name) == 2 and folder.is_dir() and not folder.is_symlink():
+                names = (folder.name + path.name for path in sorted(folder.iterdir()))
+                yield from filter(_DIGEST.match, names)  # What else is there is not ours.
 
     def _place(self, temporary: Path, digest: str) -> None:
         path = self._path(digest)
-        if not path.parent.is_dir():
-            ensure_private_dir(path.parent)
+        ensure_private_dir(path.parent)
         # Also over an existing file: it has the same bytes, or is damaged. And the folder is synced also then, because whoever
         # put the file first may not have come to that.
         temporary.rename(path)

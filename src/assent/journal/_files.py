@@ -12,15 +12,20 @@ from typing import Final
 from assent.errors import InputError, WorldError, exhausted
 
 DIR_MODE: Final = 0o700
+PLAIN_BYTES_MAX: Final = 64 << 20
+"""What a plan, a delivery or the description of a capture may have: eight times what a request may."""
+
 FILE_MODE: Final = 0o600
 
 
-def ensure_private_dir(path: Path) -> None:
+def ensure_private_dir(path: Path, *, may_be_link: bool = False) -> None:
     """Make the folder (and its parents) if it is missing, durably; refuse one that others may enter.
 
     Raises `InputError` `STATE_UNSAFE` when the folder belongs to somebody else or is open to group or others: what is in it
-    would prove nothing.
+    would prove nothing; and when it is a link, unless it may be: what is removed behind it would be somebody else's.
     """
+    if not may_be_link and path.is_symlink():
+        raise _is_link(path)
     if not path.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -40,6 +45,23 @@ def ensure_private_dir(path: Path) -> None:
         )
 
 
+def refuse_links(state_dir: Path) -> None:
+    """`InputError` `STATE_UNSAFE` where a link stands in a state directory: nothing of ours is one, and we clear up behind it."""
+    with os.scandir(state_dir) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                raise _is_link(Path(entry))
+
+
+def _is_link(path: Path) -> InputError:
+    return InputError(
+        "STATE_UNSAFE",
+        f"`{path}` is a link, and what a state directory has lies in it",
+        path=str(path),
+        hint="find out who made it, and remove it; to keep the state elsewhere, say so with `--state`",
+    )
+
+
 def open_plain(path: Path) -> io.FileIO:
     """A file to be read; `OSError` also where something else stands there, and at once: a FIFO would have us wait for ever."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -47,6 +69,15 @@ def open_plain(path: Path) -> io.FileIO:
         return io.FileIO(descriptor)
     os.close(descriptor)
     raise OSError(errno.EINVAL, "not a plain file", str(path))
+
+
+def read_plain(path: Path) -> bytes:
+    """All of a small file of the state; `OSError` also for what is no file, or has more than `PLAIN_BYTES_MAX`."""
+    with open_plain(path) as file:
+        data = file.read(PLAIN_BYTES_MAX + 1)
+    if len(data) > PLAIN_BYTES_MAX:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
 
 
 def is_there(path: Path) -> bool:
@@ -94,3 +125,9 @@ def fsync_dir(path: Path) -> None:
 def create_private_file(path: Path) -> int:
     """A descriptor of a new, empty file for reading and writing; `FileExistsError` when there is one."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+
+
+def write_plain(path: Path, how: int = os.O_TRUNC) -> int:
+    """A descriptor of a file to be written anew, or on with `O_APPEND`; `OSError` where a link or a FIFO stands there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(path, flags | how, FILE_MODE)

@@ -41,6 +41,9 @@ def bytes_on_disk(folder: Path) -> int:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder with all that a program has left in it. Harmless when it is gone."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         _open_up(str(folder))

@@ -170,9 +170,9 @@ def become(user: int) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    header = struct.pack("=I4x", _CAPABILITY_VERSION_3)
     held = 1 << _CAP_DAC_READ_SEARCH
-    _checked(int(_libc.capset(header, struct.pack("=6I", held, held, held, 0, 0, 0))), "capset")
+    _checked(int(_libc.capset(header, struct.pack("=3I12x", held, held, held))), "capset")
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH, what="prctl AMBIENT")
 
 
@@ -184,7 +184,7 @@ def drop_capabilities() -> None:
             break  # EINVAL: the last one that this kernel knows was dropped; EPERM: an ordinary user, who has none
     # An ordinary user may not set these, and for one without root's number they change nothing.
     _libc.prctl(ctypes.c_int(_PR_SET_SECUREBITS), ctypes.c_ulong(_SECURE_BITS), 0, 0, 0)
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    header = struct.pack("=I4x", _CAPABILITY_VERSION_3)
     _checked(int(_libc.capset(header, bytes(24))), "capset")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from assent.errors import InputError, WorldError
+from assent.journal import read_plain
 
 _RECORD: Final = "layer.json"
 _COPIED: Final = "copied"
@@ -73,7 +74,7 @@ class Layer:
 
     def copied(self) -> Mapping[str, Made]:
         """What was copied, relative to the workspace, whatever has become of it since."""
-        fields = (self.folder / _COPIED).read_bytes().split(b"\0")
+        fields = read_plain(self.folder / _COPIED).split(b"\0")
         return {
             os.fsdecode(name): (int(inode), int(time_ns))
             for name, inode, time_ns in zip(fields[::3], fields[1::3], fields[2::3], strict=False)
@@ -93,11 +94,15 @@ class Layer:
 def read_layer(folder: Path) -> Layer | None:
     """The layer in a folder, or None where nothing has been written to it yet."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = json.loads(read_plain(folder / _RECORD))
+        kind, root = LayerKind(record["kind"]), Path(record["root"])
+        return Layer(folder, kind, root, tuple(record["hidden"]), record.get("unfinished", ""))
     except FileNotFoundError:
         return None
-    kind, root = LayerKind(record["kind"]), Path(record["root"])
-    return Layer(folder, kind, root, tuple(record["hidden"]), record.get("unfinished", ""))
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        raise WorldError(
+            "SANDBOX_FAILED", f"what `{folder / _RECORD}` says of its layer can't be read"
+        ) from None
 
 
 def new_layer(folder: Path, root: Path, hidden: tuple[str, ...], unfinished: str = "") -> Layer:

@@ -239,7 +239,7 @@ class Sandbox:
     @staticmethod
     def discard(layer: Path) -> None:
         """Remove a layer with all that was written to it. Harmless when it is gone."""
-        remove_tree(Path(os.path.realpath(layer)))
+        remove_tree(layer)
 
     @staticmethod
     def is_overlay(layer: Path) -> bool:

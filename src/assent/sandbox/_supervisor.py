@@ -174,8 +174,7 @@ class _Supervisor:
                 said += block
                 if not block:
                     poll.unregister(report)
-                    report = -1
-                if has_init and said.endswith(b"\n"):
+                if said.endswith(b"\n"):
                     break
             if self._woken in ready:
                 os.read(self._woken, 64)
@@ -183,9 +182,7 @@ class _Supervisor:
                 limit = "killed"
             elif has_seen(signal.SIGALRM):
                 limit = "wall_s"
-            if limit is not None:
-                break
-            if _has_ended(child):
+            if limit is not None or _has_ended(child):
                 break
             limit = self._passed(plan, top, ticks)
             if limit is not None:
@@ -212,9 +209,8 @@ class _Supervisor:
                 _tree.end_user(plan["become"])
             _tree.end(os.getpid())
             use = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if report >= 0:
-            while block := os.read(report, 1 << 16):
-                said += block
+        while block := os.read(report, 1 << 16):
+            said += block
         return self._answer(code, limit, said, use)
 
     @staticmethod
@@ -268,11 +264,9 @@ class _Supervisor:
 
     def _layers_passed(self, watch: dict[str, Any], top: int, look: int) -> bool:
         """Whether the private folders hold more than they may. The disks' free space tells cheaply when a walk is worth it."""
-        free = names = 0
-        for folder in watch["layers"]:
-            found = os.statvfs(folder)
-            free += found.f_bavail * found.f_frsize
-            names += found.f_ffree
+        disks = [os.statvfs(folder) for folder in watch["layers"]]
+        free = sum(disk.f_bavail * disk.f_frsize for disk in disks)
+        names = sum(disk.f_ffree for disk in disks)
         if self._baseline is None:
             self._baseline = (free, names)
         budget: int = watch["layer_bytes"]
@@ -441,11 +435,8 @@ def _confine(plan: Plan, streams: tuple[int, int, int], alive: int | None = None
 
 def _tell_facts() -> NoReturn:
     """In place of a program: what only somebody inside can see."""
-    try:
-        with open("/proc/sys/kernel/pid_max", "rb") as file:
-            os.write(1, file.read())
-    except OSError:
-        os.write(1, b"none\n")
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/pid_max", "rb") as file:
+        os.write(1, file.read())
     os._exit(0)
 
 

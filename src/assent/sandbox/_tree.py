@@ -195,4 +195,4 @@ def end(root: int, *, spare: Collection[int] = ()) -> None:
             return
         for process in left:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(process, 0)
+                os.waitid(os.P_PID, process, os.WEXITED)

@@ -347,6 +347,20 @@ def build(files: Files) -> None:
     files.rename(aside, "tree", replace=False)
 
 
+def test_a_file_that_comes_while_a_new_one_is_written_stays(root: Path) -> None:
+    def content() -> Iterator[bytes]:
+        (root / "new").write_text("theirs")
+        yield b"ours"
+
+    with closing(ConfinedFiles(root)) as files:
+        before = set(root.iterdir())
+        with pytest.raises(NoEffectError) as caught:
+            files.write("new", content(), key="k", replace=False)
+        assert caught.value.code == "FILE_EXISTS"
+    assert (root / "new").read_text() == "theirs"
+    assert set(root.iterdir()) == before | {root / "new"}
+
+
 # An act → the entries of the workspace flushed by then. What lies beneath a temporary name is flushed as it gets its own.
 FLUSHED: dict[str, tuple[Callable[[Files], object], set[str]]] = {
     "write": (lambda files: files.write("a/new", [b"new"], key="k"), {"a", "a/new"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +18,7 @@ from assent import system
 from assent.errors import AssentError, InputError, RefusedError, WorldError
 from assent.invocation import CallState, NoEffectError, StateKey
 from assent.invocation.context.local import CallLife
-from assent.plugins.worker import _questions
+from assent.plugins.worker import _frames, _questions
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.plugins.worker._frames import (
     FRAME_BYTES_MAX,
@@ -44,6 +45,65 @@ from assent.plugins.worker._process import WorkerProcess
 from assent.plugins.worker._questions import RemoteCall
 from assent.spec import create_read_capability
 from tests.support.seeds import examples
+
+TREES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats()
+    | st.text()
+    | st.binary(),
+    lambda inner: st.lists(inner, max_size=40) | st.dictionaries(st.text(), inner, max_size=20),
+    max_leaves=60,
+)
+
+
+def count_of(value: object) -> int:
+    match value:
+        case list():
+            return 1 + sum(map(count_of, value))
+        case dict():
+            return 1 + sum(1 + count_of(item) for item in value.values())
+        case _:
+            return 1
+
+
+@given(TREES)
+def test_values_are_counted_without_being_made(value: object) -> None:
+    count, data = count_of([value]), bytes(Ask.of(1, 1, "http", [value]).args)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_frames, "VALUES_MAX", count)
+        _frames._require_countable(data)
+        patched.setattr(_frames, "VALUES_MAX", count - 1)
+        with pytest.raises(BrokenFrameError, match="more than"):
+            _frames._require_countable(data)
+
+
+@pytest.mark.parametrize("one", [b"\x90", b"\x01"], ids=bytes.hex)
+@pytest.mark.parametrize("nested", [False, True])
+def test_many_values_in_a_question_take_no_memory(one: bytes, nested: bool) -> None:
+    many = 30_000_000
+    args = (b"\x91" if nested else b"") + b"\xdd" + many.to_bytes(4, "big") + one * many
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    asked = from_worker(b"\x95\xa3ask\x01\x01\xa4http" + args)
+    assert isinstance(asked, Ask)
+    with pytest.raises(BrokenFrameError, match="more than 2000000 values"):
+        asked.arguments()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000, "kilobytes"
+
+
+@pytest.mark.parametrize("one", [b"[]", b'{"a":1}'])
+def test_many_values_in_a_json_text_take_no_memory(one: bytes) -> None:
+    data = b"[" + b",".join([one] * 2_100_000) + b"]"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BrokenFrameError, match="more than 2000000 values"):
+        unpack_json(data)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000, "kilobytes"
+
+
+def test_text_that_looks_like_many_values_is_text() -> None:
+    text = '[{,\\",' * 1_000_000
+    assert unpack_json(pack_json({"csv": text})) == {"csv": text}
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=5))
@@ -295,7 +355,7 @@ async def test_nobody_is_told_of_a_workers_end_while_what_it_asked_for_is_being_
         asking = asyncio.ensure_future(worker.perform(Begin(1, 1, "part"), call, grace_s=0, part="execute"))
         await asyncio.sleep(0)
         for number, op in enumerate(("files.write", "files.rename")):
-            os.write(mouth.says, framed(Ask(number, 1, op, [])))
+            os.write(mouth.says, framed(Ask.of(number, 1, op, [])))
         await begun.wait()
         mouth.fall_silent()
         await mouth.is_gone.wait()
@@ -316,7 +376,7 @@ async def test_an_answer_too_large_for_the_pipe_is_told_and_keeps_nobody_waiting
         call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample")
         call.answer = lambda *_: bytes(FRAME_BYTES_MAX)  # type: ignore[method-assign]  # no file is that large
         worker._calls[1] = call
-        asked = Ask(7, 1, "bytes.next", [1])
+        asked = Ask.of(7, 1, "bytes.next", [1])
         await worker._answer(asked)
         told = to_worker(os.read(mouth.others[0], 1 << 16)[4:])
         assert isinstance(told, Answer)

@@ -10,6 +10,7 @@ import pytest
 from assent.capabilities.area import Check
 from assent.capabilities.exec.area import home_in
 from assent.cli._doctor import _shown
+from assent.runtime.doctor import _files
 from assent.runtime.doctor._hands import area_checks, sandbox_checks
 from assent.runtime.settings.effective import Settings
 from assent.sandbox import Holds, Sandbox, Wall
@@ -124,6 +125,26 @@ def test_settings_come_with_their_units(tmp_path: Path) -> None:
     )
     assert (shown["limits.grace"], shown["limits.step_timeout"]) == ("10s", "2h")
     assert '"window":"5m"' in shown["limits.rate.r"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "strict", "status"),
+    [
+        ("approvers: {roles: [security]}", False, "warning"),
+        ("approvers: {roles: [security]}", True, "ok"),
+        ("approvers: {not_requester: true}", False, "ok"),
+    ],
+)
+def test_named_approvers_want_names_that_are_bound(
+    tmp_path: Path, rule: str, strict: bool, status: str
+) -> None:
+    (tmp_path / "assent.toml").write_text(f'policy = "p.yaml"\n[identity]\nstrict = {str(strict).lower()}\n')
+    policy = tmp_path / "p.yaml"
+    policy.write_text(f"version: 1\nrules: [{{id: r, decision: REQUIRE_APPROVAL, {rule}}}]\n")
+    policy.chmod(0o600)
+    settings = Settings.resolve(environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    found = next(one for one in _files.checks(settings) if one.name == "approvers")
+    assert found.status == status
 
 
 def test_refusal_is_a_warning(tmp_path: Path, nothing_holds: None) -> None:

@@ -39,11 +39,43 @@ def test_a_plan_without_a_format_is_of_the_first(tmp_path: Path, monkeypatch: py
     assert load(store, plan).environment == "migrated"
 
 
-@pytest.mark.parametrize("text", ['{"format": 99}', "[]", '{"format": 1}', "no json"])
-def test_a_plan_that_can_not_be_read_says_so(tmp_path: Path, text: str) -> None:
-    """Whatever is wrong with it, another one is made quickly."""
+ODD: dict[str, list[Any]] = {
+    "plan_id": [5, "plan_" + "0" * 26, "../x"],
+    "document": [5, {}, {"workflow": 5}],
+    "inputs": ["x", None, [1]],
+    "principal": [5, None],
+    "environment": [5],
+    "digest": [None, 5],
+    "steps": [5, {}],
+    "execute_captured": ["yes"],
+    "format": [99, -1, "x", 10**400],
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *[{name: value} for name, values in ODD.items() for value in values],
+        "[]",
+        '{"format": 1}',
+        "no json",
+        "[" * 100_000 + "]" * 100_000,
+        '{"inputs": ' * 100_000,
+        "\0",
+        " " * 65,
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_a_plan_that_can_not_be_read_says_so(
+    tmp_path: Path, change: str | dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with it, another one is made quickly; and none is run again under another's id."""
     store, plan, file = saved(tmp_path)
-    file.write_text(text, encoding="utf-8")
+    if isinstance(change, str):
+        monkeypatch.setattr("assent.journal._files.PLAIN_BYTES_MAX", max(64, len(change.strip())))
+        file.write_text(change, encoding="utf-8")
+    else:
+        file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **change}))
     with pytest.raises(InputError) as caught:
         load(store, plan)
     assert caught.value.code == "PLAN_INVALID"

@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from assent.journal import read_plain, write_plain
 from assent.sandbox import bytes_on_disk, hold
 
 CAPTURES_MAX: Final = 16
@@ -97,9 +98,8 @@ class Folders:
     def keep(self, folder: Path, how: str | None, *, run: str) -> None:
         """Let a capture stay that was shown now and for this run, and let go of it. `how` it ended is told once."""
         if how is not None:
-            (folder / ENDED).write_text(how, encoding="utf-8")
-        with (folder / _RUNS).open("a", encoding="utf-8") as file:
-            file.write(f"{run}\n")
+            _write(write_plain(folder / ENDED), how)
+        _write(write_plain(folder / _RUNS, os.O_APPEND), f"{run}\n")
         now_ns = self._now_ms() * 1_000_000
         os.utime(folder / ENDED, ns=(now_ns, now_ns))
         self._let_go(folder)
@@ -153,7 +153,8 @@ class Folders:
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """Nobody else makes, sweeps or looks meanwhile: a folder that was just made is not locked yet."""
-    held = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    # Behind a link everything that is not ours would be removed.
+    held = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
@@ -201,8 +202,13 @@ def _is_over(folder: Path, has_ended: Callable[[str], bool]) -> bool:
     return bool(runs) and all(map(has_ended, runs))
 
 
+def _write(descriptor: int, text: str) -> None:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _shown_for(folder: Path) -> list[str]:
     try:
-        return (folder / _RUNS).read_text(encoding="utf-8").split()
+        return read_plain(folder / _RUNS).decode(errors="replace").split()
     except OSError:
         return []

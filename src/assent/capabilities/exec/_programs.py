@@ -21,6 +21,7 @@ from assent.capabilities.fs.world._faults import not_a_directory
 from assent.capabilities.fs.world._paths import TEMPORARY
 from assent.errors import AssentError, Json, WorldError
 from assent.invocation import LocalContext, NoEffectError
+from assent.journal import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -258,8 +259,8 @@ class Programs:
         folder = self._folders.hold(name)
         if folder is None:
             return None
-        with suppress(OSError, ValueError, TypeError):
-            return Ran(**json.loads((folder / ENDED).read_text(encoding="utf-8")), folder=folder)
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            return Ran(**json.loads(read_plain(folder / ENDED)), folder=folder)
         self._folders.discard(folder)
         return None
 

@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from assent.errors import Json, WorldError
-from assent.journal import open_plain, place_of
+from assent.journal import place_of, read_plain, write_plain
 
 Status: TypeAlias = Literal["pending", "delivered", "failed", "cancelled"]
 
@@ -147,8 +147,7 @@ class DeliveryFiles:
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = self.home / f".{delivery.id}.tmp"
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
+            with os.fdopen(write_plain(temporary), "wb") as file:
                 file.write(_ENCODER.encode(delivery))
                 file.flush()
                 flush(file.fileno())
@@ -215,9 +214,8 @@ def _read(path: Path) -> Delivery | None:
     if named is None:
         return None
     try:
-        with open_plain(path) as file:
-            found = _DECODER.decode(file.read())
-    except (OSError, ValueError):
+        found = _DECODER.decode(read_plain(path))
+    except (OSError, ValueError, RecursionError):
         return None
     return found if found.format == FORMAT and found.id == named[1] else None
 

@@ -121,6 +121,13 @@ def decide_cancel(record: RunRecord, actor: Actor) -> Sequence[ev.AnyEvent]:
 
 def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent]:
     """Beginning an undo, refusing it, or asking people, as the gate answered. `RUN_NOT_UNDOABLE`."""
+    if any(asked.request.step == UNDO_STEP for asked in record.open_approvals()):
+        raise InputError(
+            "RUN_NOT_UNDOABLE",
+            f"an undo of run `{record.run}` was asked for already, and waits for an approval",
+            hint=f"`assent approve {record.run} {UNDO_STEP}` decides it, or `assent reject {record.run} {UNDO_STEP}`",
+            details={"open": [UNDO_STEP]},
+        )
     if record.state is not RunState.SUCCEEDED:
         raise InputError(
             "RUN_NOT_UNDOABLE",

@@ -390,8 +390,7 @@ def _resolve(record: RunRecord, event: ev.StepResolved, n: int) -> None:
             assert_never(event.resolution)
     if event.step in record.rollback:
         record.rollback.remove(event.step)  # it was to be tried once more
-    if record.state is RunState.NEEDS_ATTENTION:
-        record.state = _moving_state(record.phase)
+    record.state = _moving_state(record.phase)
 
 
 def _evolve_approval(
@@ -618,8 +617,8 @@ def _illegal(record: RunRecord, what: str) -> InternalError:
 def _derive_state(record: RunRecord) -> None:
     """`running` and `waiting` follow from the steps; every other state was said by an event."""
     if record.phase is _DONE:
-        asked = record.undo.approval if record.undo is not None else None
-        if record.undo is not None and record.state in (RunState.SUCCEEDED, RunState.WAITING):
+        if record.state in (RunState.SUCCEEDED, RunState.WAITING):
+            asked = record.undo.approval if record.undo is not None else None
             record.state = RunState.WAITING if asked is not None and asked.is_open else RunState.SUCCEEDED
         return
     if record.phase is not _FORWARD or record.state is _NEEDS_ATTENTION:

@@ -23,7 +23,7 @@ from assent.journal.store._reader import SqliteReader, decode_entry
 from assent.journal.store._rows import Entry
 from assent.journal.store._schema import LEDGER_FILE, prepare_ledger
 from assent.journal.store._store import LedgerStore
-from assent.journal.store._tail import Draft, Tail
+from assent.journal.store._tail import Draft, Tail, encode_checked
 from assent.journal.tree._commits import CommitKey
 from assent.journal.tree._merkle import Frontier, leaf_hash
 from assent.journal.tree._note import Signer
@@ -38,8 +38,10 @@ from assent.spec.events.kinds import (
     LedgerRecovered,
     PayloadErased,
     RunDoubted,
+    StoredLeaf2,
     TailAccepted,
     Who,
+    decode_stored,
 )
 from assent.spec.ids import RunId
 
@@ -160,12 +162,15 @@ def _take(draft: Draft, tail: Tail, entries: Sequence[Entry]) -> dict[RunId, int
     for seq, entry in enumerate(entries, size):
         try:
             leaf = decode_entry(entry)
-        except WorldError as error:
+            # What we would not write, others could read otherwise, or not at all.
+            stored = decode_stored(entry.data)
+            is_ours = isinstance(stored, StoredLeaf2) and encode_checked(stored) == entry.data
+        except AssentError as error:
             raise _unacceptable(seq) from error
         known = draft.next_n.get(leaf.run)
         expected = tail.next_n(leaf.run) if known is None else known
         is_own = (leaf.v, leaf.seq, leaf.n) == (LEAF_VERSION, seq, expected)
-        if not is_own or isinstance(leaf.event, _OF_WHAT_STANDS_BEFORE):
+        if not is_ours or not is_own or isinstance(leaf.event, _OF_WHAT_STANDS_BEFORE):
             raise _unacceptable(seq)
         if leaf.run is not None:
             doubted.setdefault(leaf.run, expected)

@@ -48,6 +48,12 @@ ALIVE_S: Final = 2.0
 REQUESTS_MAX: Final = 256
 """Requests under way on one connection."""
 
+CONNECTIONS_MAX: Final = 256
+"""Clients at once. One more takes the place of the one that came first of those that wait for nothing, who may come again."""
+
+GREETING_S_MAX: Final = 10.0
+"""How long a client may take to say its greeting."""
+
 _PART_BYTES: Final = 1 << 16
 _LAST_WORD_S_MAX: Final = 30.0
 _ACCEPT_PAUSE_S: Final = 0.1
@@ -177,14 +183,21 @@ class Lines:
             self.loop.remove_reader(self._listener)
             self.loop.call_later(_ACCEPT_PAUSE_S, self._listen)
             return
+        if len(self._open) >= CONNECTIONS_MAX:
+            waiting = (task for line, task in self._open.items() if not line.is_awaited)
+            idle = next((task for task in waiting if not task.cancelling()), None)
+            if idle is None:
+                connection.close()  # Nothing was said, so its client tries again.
+                return
+            idle.cancel()
         line = Line(connection, self)
         self._open[line] = self.home.spawn(self._talk(line), name="owner's client")
 
     async def _talk(self, line: Line) -> None:
         try:
             await line.talk()
-        except OSError:
-            pass  # The client went away, or only looked whether somebody is here.
+        except OSError:  # A TimeoutError is one.
+            pass  # The client went away, said nothing, or only looked whether somebody is here.
         finally:
             await line.close()
             self._open.pop(line, None)
@@ -264,7 +277,8 @@ class Line:
         """Read what the client says until it has gone, or says nonsense."""
         try:
             self.peer = peer_of(self._connection)
-            first = await self._next_object()
+            async with asyncio.timeout(GREETING_S_MAX):
+                first = await self._next_object()
             if first is None or not self._is_greeted(first):
                 return
             while (found := await self._next_object()) is not None:

@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
 from assent.errors import InternalError, WorldError
-from assent.journal._files import FILE_MODE, ensure_private_dir, is_there, open_plain, state_unusable
+from assent.journal._files import (
+    FILE_MODE,
+    ensure_private_dir,
+    is_there,
+    open_plain,
+    refuse_links,
+    state_unusable,
+    write_plain,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -58,11 +66,12 @@ class Ownership:
     def acquire(cls, state_dir: Path) -> Self | None:
         """Become the owner, without waiting; None when another process is. Makes the directory if it is missing.
 
-        Raises `InputError` `STATE_UNSAFE` for a directory that others may enter, `WorldError` `DISK_FULL` or `STATE_UNUSABLE` for
-        one that can't be written.
+        Raises `InputError` `STATE_UNSAFE` for a directory that others may enter or in which a link stands, `WorldError`
+        `DISK_FULL` or `STATE_UNUSABLE` for one that can't be written.
         """
         try:
-            ensure_private_dir(state_dir)
+            ensure_private_dir(state_dir, may_be_link=True)
+            refuse_links(state_dir)
             lock = os.open(
                 state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
             )
@@ -86,7 +95,7 @@ class Ownership:
         """
         if self._lock is None or self._server is not None:
             raise InternalError("OWNERSHIP_MISUSED", "only an owner can serve, and only once")
-        ensure_private_dir(runtime_dir)
+        ensure_private_dir(runtime_dir, may_be_link=True)
         path = socket_path(self.state_dir, runtime_dir)
         _announce(self.state_dir, path)
         from assent.journal.owner._serving import Server
@@ -164,12 +173,7 @@ def _announce(state_dir: Path, socket: Path) -> None:
     """
     draft = state_dir / f".{SOCKET_FILE}"
     try:
-        descriptor = os.open(
-            draft,
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK,
-            FILE_MODE,
-        )
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(write_plain(draft), "wb") as file:
             file.write(os.fsencode(socket))
         draft.rename(state_dir / SOCKET_FILE)
     except OSError as error:

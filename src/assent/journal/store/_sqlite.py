@@ -112,7 +112,7 @@ class SqliteJournal:
         `KEY_FOREIGN`, `LEDGER_TAIL_UNSEALED`; `WorldError` `LEDGER_TAIL_CHANGED` when what was left unsigned is not what was
         written, `RECORD_CORRUPT`, `DISK_FULL`, `STORAGE_FAILED`.
         """
-        ensure_private_dir(state_dir)
+        ensure_private_dir(state_dir, may_be_link=True)
         path = state_dir / LEDGER_FILE
         prepare_ledger(path, partial(adopt, signer_for))
         blobs = BlobStore(state_dir / BLOBS_DIR)

@@ -64,7 +64,7 @@ class Channel:
         answered: SimpleQueue[wire.Answer] = SimpleQueue()
         self._waiting[number] = answered
         try:
-            self.send(wire.Ask(number, call, op, [*args]))
+            self.send(wire.Ask.of(number, call, op, [*args]))
         except (wire.BrokenFrameError, UnicodeEncodeError):
             del self._waiting[number]
             raise

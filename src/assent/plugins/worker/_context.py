@@ -284,8 +284,8 @@ class RemoteContext(LocalContext):
         life = self._life
         life.phase = CallPhase(about.phase)
         life.deadline_ms = about.deadline_ms
-        life.prepared = wire.unpack_json(about.prepared)
-        life.output = wire.unpack_json(about.output)
+        life.prepared = wire.unpack_json(about.prepared, most=None)
+        life.output = wire.unpack_json(about.output, most=None)
         life.hooks_run = records_from(about.hooks)
         keep(life, about.kept)
 

@@ -9,7 +9,8 @@ it means in the journal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -20,6 +21,9 @@ PROTOCOL: Final = 2
 
 FRAME_BYTES_MAX: Final = 66 << 20
 """The largest payload that a call may have (`[limits] payload_bytes`), and room for what stands around it."""
+
+VALUES_MAX: Final = 2_000_000
+"""Values in one JSON text, or in a question's arguments; counted before any is made: 60 MB of empty lists are 4 GB."""
 
 CHUNK_BYTES_MAX: Final = 1 << 20
 """A piece of a file or blob."""
@@ -69,7 +73,7 @@ class Kept(Struct, array_like=True, frozen=True):
     """What a call remembers, as JSON: `meta`, `flags`, and of its state `[name, type, value]` for what JSON can say."""
 
     meta: bytes = b""
-    flags: list[Name] = []
+    flags: Annotated[list[Name], Meta(max_length=10_000)] = []
     state: bytes = b""
 
 
@@ -241,7 +245,20 @@ class Ask(Struct, tag="ask", array_like=True, frozen=True):
     r: Number
     call: Number
     op: Name
-    args: list[Any]  # `Any`: each question has its own; see `_questions.py`
+    args: msgspec.Raw
+    """A list; each question has its own, see `_questions.py`."""
+
+    @classmethod
+    def of(cls, r: int, call: int, op: str, args: list[Any]) -> Ask:
+        """The question with these arguments."""
+        return cls(r, call, op, msgspec.Raw(_encode(args)))
+
+    def arguments(self) -> list[Any]:
+        """The arguments; `BrokenFrameError` for more values than any question has."""
+        data = bytes(self.args)
+        if len(data) > VALUES_MAX:  # each value takes a byte at least
+            _require_countable(data)
+        return _decoded(_list, data)  # type: ignore[no-any-return]  # as the decoder says
 
 
 class Progress(Struct, tag="progress", array_like=True, frozen=True):
@@ -268,6 +285,8 @@ FromWorker: TypeAlias = Ready | Loaded | Refused | Done | Failed | Ask | Progres
 _encode: Final = msgspec.msgpack.Encoder().encode
 _to_worker: Final = msgspec.msgpack.Decoder(ToWorker).decode
 _from_worker: Final = msgspec.msgpack.Decoder(FromWorker).decode
+
+_list: Final = msgspec.msgpack.Decoder(list[Any]).decode
 
 _json_encode: Final = msgspec.json.Encoder().encode
 _json_decode: Final = msgspec.json.Decoder().decode
@@ -338,11 +357,65 @@ def pack_json(value: object) -> bytes:
     return _json_encode(value)
 
 
-def unpack_json(data: bytes) -> Any:  # `Any`: JSON
-    """What `pack_json` wrote; None for no text at all. `BrokenFrameError` for what is no JSON."""
+def unpack_json(data: bytes, *, most: int | None = VALUES_MAX) -> Any:  # `Any`: JSON
+    """What `pack_json` wrote; None for no text at all. `BrokenFrameError` for what is no JSON, or has more than `most` values."""
     if not data:
         return None
+    if most is not None and _ends(data) > most and _has_more_values(data, most):
+        raise BrokenFrameError(f"a message holds JSON of more than {most} values")
     try:
         return _json_decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise BrokenFrameError(f"a message holds no JSON where it should: {str(error)[:200]}") from None
+
+
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+def _ends(data: bytes) -> int:
+    """About as many as a JSON text has values: one of these begins or follows each, but for the last and for keys."""
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
+def _has_more_values(data: bytes, most: int) -> bool:
+    """The same without what stands inside of texts; each text is a value, or the key of one."""
+    outside = _ends(data)
+    for count, found in enumerate(_TEXT.finditer(data)):
+        outside -= _ends(found[0])
+        if outside <= most or count > 2 * most:
+            break
+    return outside > most
+
+
+# Of MessagePack's types from 0xc0 on: how many bytes follow the first, how many of them say a length, and how often that many
+# values (a list's once, a map's twice) or bytes (0) follow.
+_SHAPES: Final[Mapping[int, tuple[int, int, int]]] = {
+    **{first: (length, length, 0) for first, length in zip(range(0xC4, 0xC7), (1, 2, 4), strict=True)},
+    **{first: (length + 1, length, 0) for first, length in zip(range(0xC7, 0xCA), (1, 2, 4), strict=True)},
+    **{
+        first: (size, 0, 0)
+        for first, size in zip(range(0xCA, 0xD4), (4, 8, 1, 2, 4, 8, 1, 2, 4, 8), strict=True)
+    },
+    **{first: (size, 0, 0) for first, size in zip(range(0xD4, 0xD9), (2, 3, 5, 9, 17), strict=True)},
+    **{first: (length, length, 0) for first, length in zip(range(0xD9, 0xDC), (1, 2, 4), strict=True)},
+    **{first: (length, length, 1) for first, length in zip(range(0xDC, 0xDE), (2, 4), strict=True)},
+    **{first: (length, length, 2) for first, length in zip(range(0xDE, 0xE0), (2, 4), strict=True)},
+}
+
+
+def _require_countable(data: bytes) -> None:
+    """`BrokenFrameError` for MessagePack of more than `VALUES_MAX` values; whether it is any at all is for others to say."""
+    at, left, count = 0, 1, 0
+    while left and at < len(data):
+        first = data[at]
+        at, left, count = at + 1, left - 1, count + 1
+        if first >= 0xC0:
+            follows, length, times = _SHAPES.get(first, (0, 0, 0))
+            size = int.from_bytes(data[at : at + length], "big")
+            at, left = at + follows + (0 if times else size), left + times * size
+        elif first >= 0xA0:
+            at += first & 0x1F
+        elif first >= 0x80:
+            left += (first & 0x0F) * (1 if first >= 0x90 else 2)
+        if count > VALUES_MAX:
+            raise BrokenFrameError(f"a question has more than {VALUES_MAX} values")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from assent.journal import read_plain
 from assent.plugins.worker._frames import PROTOCOL, Loaded
 from assent.spec.values.canonical import canonical_json
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from assent.plugins.source._trust import CheckedPlugin
 
 FOLDER: Final = "plugins"
+_OURS: Final = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.\d+\.new")
 FILES_MAX: Final = 256
 """Files that are kept; the oldest go first."""
 
@@ -39,7 +42,7 @@ class KnownRegistrations:
         if place is None:
             return None
         try:
-            return msgspec.msgpack.decode(place.read_bytes(), type=Loaded)
+            return msgspec.msgpack.decode(read_plain(place), type=Loaded)
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
             return None
 
@@ -59,7 +62,8 @@ class KnownRegistrations:
                 fresh = folder / f".{key}.{os.getpid()}.new"
                 fresh.write_bytes(msgspec.msgpack.encode(loaded))
                 fresh.replace(folder / key)
-            kept = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+            ours = [file for file in folder.iterdir() if _OURS.fullmatch(file.name)]
+            kept = sorted(ours, key=lambda file: file.lstat().st_mtime_ns)
             for file in kept[:-FILES_MAX]:
                 file.unlink(missing_ok=True)
         self._pending.clear()

@@ -367,7 +367,7 @@ class WorkerProcess:
         call = self._calls.get(ask.call)
         try:
             if ask.op == QUESTION and call is not None:
-                request = await self._loop.run_in_executor(self._threads, from_args, ask.args)
+                request = await self._loop.run_in_executor(self._threads, lambda: from_args(ask.arguments()))
                 await self._places.taken(call.share, call.waited)
                 try:
                     answered = await call.send(request)
@@ -410,7 +410,7 @@ class WorkerProcess:
             if self.register is not None:
                 self.register(self, call, kind, number)
 
-        return call.answer(ask.op, ask.args, register)
+        return call.answer(ask.op, ask.arguments(), register)
 
     def _pause(self) -> None:
         if self._is_reading:

@@ -221,14 +221,14 @@ class Serving:
             error = None if begin.error is None else from_wire(begin.error)
             seen = HookedCall(
                 context,
-                wire.unpack_json(begin.inputs) or {},
-                output=wire.unpack_json(begin.seen),
+                wire.unpack_json(begin.inputs, most=None) or {},
+                output=wire.unpack_json(begin.seen, most=None),
                 error=error if isinstance(error, AssentError) else None,
                 token=token,
             )
             await self._called(hook.run, (seen,), token)
             return b"", None
-        parameters = bound.revive(wire.unpack_json(begin.inputs) or {})
+        parameters = bound.revive(wire.unpack_json(begin.inputs, most=None) or {})
         given = await self._called(getattr(bound.handler, begin.name), (context, parameters), token)
         return _written(begin.name, given, bound)
 

@@ -13,8 +13,10 @@ from assent.errors import AssentError
 from assent.runtime.doctor._hands import area_checks, sandbox_checks, scratch_check
 from assent.runtime.doctor._plugins import reach_checks
 from assent.runtime.doctor._secrets import is_within, secret_checks
+from assent.runtime.runs._loading import load_policy
 from assent.runtime.settings._places import fault_of_state
 from assent.runtime.settings.effective import Settings
+from assent.spec.words.sizes import count_text
 
 
 def checks(settings: Settings) -> Iterator[Check]:
@@ -25,6 +27,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     yield _guarded("state directory", lambda: _state(settings))
     yield _guarded("signing key", lambda: _key(settings))
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
+    yield _guarded("approvers", lambda: _approvers(settings))
     yield from reach_checks(settings)
     yield from sandbox_checks(settings)
     yield _guarded("temporary folders", scratch_check)
@@ -74,6 +77,22 @@ def _key(settings: Settings) -> Check:
         hint = "move it, and set `key` under `[ledger]`"
         return Check(name, "warning", "lies beside the ledger it signs", hint)
     return found
+
+
+def _approvers(settings: Settings) -> Check:
+    """Whether rules that name approvers bind them to somebody: without `strict` everybody is who they say they are."""
+    naming = [
+        rule.id for rule in load_policy(settings).policy.rules if rule.approvers and rule.approvers.roles
+    ]
+    if not naming:
+        return Check("approvers", "ok", "no rule names a role")
+    if settings.identities.strict:
+        return Check(
+            "approvers", "ok", f"named by {count_text(len(naming), 'rule')}; `--as` takes mapped names"
+        )
+    hint = "set `strict = true` under `[identity]` of assent.toml, and map each approver to a user id"
+    seen = f"rule `{naming[0]}` names roles, and whoever may run `assent` can take any name with `--as`"
+    return Check("approvers", "warning", seen, hint)
 
 
 def _private(name: str, path: Path, others: str, mend: str) -> Check:

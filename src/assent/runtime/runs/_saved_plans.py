@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from assent.errors import AssentError, InputError, Json
-from assent.journal import open_plain, state_unusable
+from assent.journal import read_plain, state_unusable
 from assent.spec.ids import PlanId
 from assent.versions.transform import Migrations
 
@@ -34,12 +34,12 @@ class SavedPlan(msgspec.Struct, frozen=True):
     """A plan with everything that running it needs. `steps` are the planned steps, to say what moved."""
 
     plan_id: PlanId
-    document: dict[str, Json]
-    inputs: dict[str, Json]
+    document: dict[str, Any]  # `Any`: msgspec has no recursive types
+    inputs: dict[str, Any]
     principal: str
     environment: str | None
     digest: str
-    steps: list[Json]
+    steps: list[Any]
     execute_captured: bool = False
 
 
@@ -90,19 +90,17 @@ class PlanStore:
         if self._has_expired(made_ms, now_ms):
             raise _expired(plan_id, now_ms - made_ms, self._expiry_ms)
         try:
-            with open_plain(self._folder / f"{plan_id}.json") as file:
-                data: Any = json.loads(file.read())
+            data: Any = json.loads(read_plain(self._folder / f"{plan_id}.json"))
             fields: dict[str, Any] = MIGRATIONS.migrate(data) if isinstance(data, dict) else {}
-            fields.pop("format", None)
-            return SavedPlan(**fields)
+            plan = msgspec.convert(fields, SavedPlan)
         except FileNotFoundError:
             raise _unknown(plan_id) from None
-        except (OSError, ValueError, TypeError, AssentError):
-            raise InputError(
-                "PLAN_INVALID",
-                f"plan `{plan_id}` can't be read",
-                hint="make it again with `assent plan FILE`",
-            ) from None
+        except (OSError, ValueError, RecursionError, AssentError):
+            raise _unreadable(plan_id) from None
+        # Under another id it could be run once more.
+        if plan.plan_id != plan_id or not isinstance(plan.document.get("workflow"), dict):
+            raise _unreadable(plan_id)
+        return plan
 
     def sweep(self, now_ms: int) -> None:
         """Remove the plans that have expired, with the inputs in them; durable when it returns. What can't be removed stays."""
@@ -201,6 +199,12 @@ def _days(duration_ms: int) -> str:
     unit, length_ms = next((one for one in units if duration_ms >= one[1]), ("second", 1000))
     amount = f"{duration_ms / length_ms:.3g}"
     return f"{amount} {unit}" if amount == "1" else f"{amount} {unit}s"
+
+
+def _unreadable(plan_id: str) -> InputError:
+    return InputError(
+        "PLAN_INVALID", f"plan `{plan_id}` can't be read", hint="make it again with `assent plan FILE`"
+    )
 
 
 def _unknown(plan_id: str) -> InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +54,8 @@ def create_state(path: Path) -> None:
                 path=str(path),
                 hint=f"chmod 700 {path}",
             )
-        ignore = path / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        with suppress(FileExistsError), (path / ".gitignore").open("x", encoding="utf-8") as ignore:
+            ignore.write("*\n")
     except OSError as error:
         raise _unusable("STATE_UNUSABLE", "the state directory can't be used", path, error) from error
 

@@ -169,6 +169,8 @@ def test_what_is_no_subtree_of_the_tree_has_no_proof() -> None:
         (0, 1, 4, a, root, [b, right], True),
         (0, 5, 4, a, root, [a, b, right], False),  # of a larger tree than this one
         (0, 1, SIZE_MAX + 1, bytes(HASH_BYTES), whole, [a] * 63, False),
+        (2, 3, 3, c, tree_root([a, b, c]), [left], True),
+        (0, 3, 3, tree_root([a, b, c]), tree_root([a, b, c]), [], True),
         (2, 2, 4, EMPTY_ROOT, root, [], True),
         (2, 2, 4, EMPTY_ROOT, root, [a], False),  # which nothing needs
         (2, 2, 4, a, root, [], False),

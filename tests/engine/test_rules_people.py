@@ -165,6 +165,7 @@ async def test_rule_4_an_erased_run_can_not_be_undone(place: Place) -> None:
             (rt.cancel(run), "RUN_FINISHED"),
             (rt.resolve(run, "a", "happened"), "RESOLUTION_INVALID"),
             (rt.approve(run), "APPROVAL_NOT_OPEN"),
+            (rt.engine.drive(run), "PAYLOAD_ERASED"),
         ):
             with pytest.raises(AssentError) as caught:
                 await asked

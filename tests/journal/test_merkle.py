@@ -137,6 +137,23 @@ def test_there_is_no_proof_for_what_does_not_exist() -> None:
             consistency_proof(leaves_of(3), size)
 
 
+def test_every_full_subtree_is_shown_to_be_one_of_its_tree() -> None:
+    """Above its own levels, the way from its first leaf up to the root is its proof; no other subtree has the same."""
+    for size in range(1, 42):
+        leaves = leaves_of(size)
+        root = tree_root(leaves)
+        for level in range(size.bit_length()):
+            width = 1 << level
+            for start in range(0, size - width + 1, width):
+                node = root_by_definition(leaves[start : start + width])
+                proof = inclusion_proof(leaves, start)[level:]
+                for at in {0, start - width, start, start + width, start + 2 * width}:
+                    found = verify_subtree_consistency(
+                        start=at, end=at + width, size=size, node=node, root=root, proof=proof
+                    )
+                    assert found == (at == start), (size, start, width, at)
+
+
 def test_what_is_no_subtree_of_the_tree_has_no_proof() -> None:
     """Each of these is a true statement about other leaves, or other bytes, and must not pass for one about these."""
     leaves = leaves_of(4)
@@ -152,6 +169,9 @@ def test_what_is_no_subtree_of_the_tree_has_no_proof() -> None:
         (0, 1, 4, a, root, [b, right], True),
         (0, 5, 4, a, root, [a, b, right], False),  # of a larger tree than this one
         (0, 1, SIZE_MAX + 1, bytes(HASH_BYTES), whole, [a] * 63, False),
+        (2, 2, 4, EMPTY_ROOT, root, [], True),
+        (2, 2, 4, EMPTY_ROOT, root, [a], False),  # which nothing needs
+        (2, 2, 4, a, root, [], False),
         (2, 4, 4, right, root, [left], True),
         (2, 4, 4, cut[31:], root, [cut[:31]], False),
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -420,24 +421,33 @@ async def test_nothing_is_begun_for_a_client_that_can_not_be_told(
     client.close()
 
 
-async def test_answers_that_come_at_once_are_written_one_after_the_other(
+async def test_what_is_said_while_a_long_answer_is_written_comes_behind_it(
     owner: Ownership, state: Path, sockets: Path
 ) -> None:
-    """Each is larger than what a socket takes, and the client reads all the time."""
+    """Though the socket has room again before the task that writes the rest has come to it."""
+    may_write = threading.Event()
+
+    def spawn_late(work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        async def late() -> None:
+            if name == "owner's word":
+                await asyncio.to_thread(may_write.wait, 60)
+            await work
+
+        return system.spawn(late(), name=name)
+
+    answers = {"req_1": {"long": "x" * 1_000_000}, "req_2": {"short": "y"}}
 
     async def handler(asked: Asked) -> dict[str, Any]:
-        return {"long": asked.body["letter"] * 300_000}
+        return answers[asked.id]
 
-    serve(owner, handler, sockets)
+    owner.serve(handler, runtime_dir=sockets, home=Home(spawn_late, HOME.clock))
     client = await Client.of(state, sockets)
-    letters = {f"req_{letter}": letter for letter in "abcdefghijklmnopqrstuvwxyz"}
-    for ident, letter in letters.items():
-        client.ask(ident, letter=letter)
-    answers = dict[str, dict[str, Any]]()
-    while len(answers) < len(letters):
-        if isinstance(said := await client.hear(), frames.Result):
-            answers[said.id] = said.answer
-    assert answers == {ident: {"long": letter * 300_000} for ident, letter in letters.items()}
+    for ident in answers:
+        client.ask(ident)
+        await asyncio.sleep(0.1)  # The client reads what has come.
+    may_write.set()
+    said = [message for _ in range(4) if isinstance(message := await client.hear(), frames.Result)]
+    assert {message.id: message.answer for message in said} == answers
     client.close()
 
 

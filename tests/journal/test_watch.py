@@ -105,7 +105,7 @@ async def test_an_owner_is_met_until_it_ends(state: Path, sockets: Path, how: st
     with StateWatch(state, runtime_dir=sockets) as watch:
         for _ in range(2):
             watch.meet_owner()
-            owner = await met.get()
+            owner = await asyncio.wait_for(met.get(), 30)
             assert await sleeps(watch)
             (state / "file").write_text("changed")
             await woken(watch)
@@ -120,7 +120,7 @@ async def test_an_owner_is_met_until_it_ends(state: Path, sockets: Path, how: st
                 owner.close()
             await woken(watch)
         watch.meet_owner()
-        owner = await met.get()
+        owner = await asyncio.wait_for(met.get(), 30)
         owner.close()
         await owner.wait_closed()
     assert met.empty()

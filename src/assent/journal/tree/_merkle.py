@@ -213,8 +213,6 @@ def verify_subtree_consistency(
         return node == EMPTY_ROOT and not proof
     if not is_subtree(start, end) or not end <= size <= SIZE_MAX or not _are_hashes(*proof):
         return False
-    if start == 0 and end == size:
-        return not proof and node == root
     first, last, top = start, end - 1, size - 1
     # The levels that need no hash: `node` itself covers them, or the part of it left of the border does.
     if last == top:

@@ -446,9 +446,9 @@ async def test_child_has_its_pipes_and_is_killed(sandbox: Sandbox, ground: Groun
     child = await sandbox.start(["cat"], ground.confinement())
     os.write(child.stdin, b"there and back")
     assert os.read(child.stdout, 64) == b"there and back"
-    child.kill()
+    child.kill("output_bytes")
     child.kill()
     ended = await child.wait()
-    assert (ended.limit, await child.wait()) == ("killed", ended)
+    assert (ended.limit, await child.wait()) == ("output_bytes", ended)
     for descriptor in (child.stdin, child.stdout, child.stderr):
         os.close(descriptor)

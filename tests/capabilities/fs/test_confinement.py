@@ -379,14 +379,24 @@ FLUSHED: dict[str, tuple[Callable[[Files], object], set[str]]] = {
 def test_what_is_told_as_done_outlasts_a_loss_of_power(
     root: Path, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
-    flushed: set[int] = set()
-    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
     do, wanted = FLUSHED[act]
     with closing(ConfinedFiles(root)) as files:
         do(files)
     assert {
         str(path.relative_to(root)) for path in (root, *root.rglob("*")) if path.lstat().st_ino in flushed
     } == wanted
+    assert len(flushed) == len(wanted), "each once"
+
+
+def test_a_new_folder_is_its_parents_groups_unless_its_mode_is_given(root: Path) -> None:
+    (root / "a").chmod(0o2755)
+    with closing(ConfinedFiles(root)) as files:
+        files.make_dir("a/new")
+        files.make_dir("a/given", mode=0o750)
+    assert (root / "a" / "new").stat().st_mode & 0o7000 == 0o2000
+    assert (root / "a" / "given").stat().st_mode & 0o7777 == 0o750
 
 
 def test_the_root_may_be_reached_through_a_link_but_is_fixed_when_opened(root: Path) -> None:

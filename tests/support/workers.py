@@ -85,8 +85,12 @@ class ThreadChild:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
+
     async def wait(self) -> str:
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        await asyncio.get_running_loop().run_in_executor(None, self.join)
         for one in (*self._ours, *self._theirs):
             one.close()
         return "its thread has ended"

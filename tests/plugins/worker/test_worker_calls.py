@@ -19,7 +19,7 @@ from assent.invocation.context.local import CallLife
 from assent.plugins.worker._questions import OPENED_MAX
 from assent.spec.states import Verdict
 from tests.support.plugins import interpreter_kept
-from tests.support.workers import Call, Stage, plugin_of, staged
+from tests.support.workers import Call, Stage, ThreadChild, plugin_of, staged
 
 SOURCE = '''\
 """A sample of everything."""
@@ -556,6 +556,21 @@ def quick(context: LocalContext) -> bool:
     """Need a thread for a moment."""
     return True
 '''
+
+
+def test_a_worker_that_has_ended_is_told_no_line_of_any_log(tmp_path: Path) -> None:
+    """It has no descriptor any more, and somebody else may have one of that number."""
+    logger = logging.getLogger("assent.call.remote")
+    before = [*logger.handlers]
+    with interpreter_kept():
+        stage = Stage(tmp_path, plugin_of(QUEUE, name="elsewhere"), in_thread=True)
+        stage.load()
+        during = [*logger.handlers]
+        stage.close()
+        (child,) = stage.nursery.children
+        assert isinstance(child, ThreadChild)
+        child.join()
+    assert (len(during), logger.handlers) == (len(before) + 1, before)
 
 
 @dataclass

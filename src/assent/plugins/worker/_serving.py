@@ -82,7 +82,7 @@ class Serving:
         # Its records are told to Assent, whose own `assent.call` logs them.
         self._logger = logging.getLogger("assent.call.remote")
         self._logger.propagate = False
-        self._logger.addHandler(TellingHandler(channel))
+        self._telling = TellingHandler(channel)
 
     async def run(self) -> None:
         """Serve until Assent has gone."""
@@ -101,8 +101,13 @@ class Serving:
                 pass  # what can't be understood is over, like what has gone
             loop.call_soon_threadsafe(self._ended.set)
 
+        self._logger.addHandler(self._telling)
         Thread(target=listen, name="assent-pipe", daemon=True).start()
-        await self._ended.wait()
+        try:
+            await self._ended.wait()
+        finally:
+            # One that is left behind would write to whatever the descriptor is by then.
+            self._logger.removeHandler(self._telling)
 
     def _take(self, message: wire.ToWorker) -> None:
         match message:

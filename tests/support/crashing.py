@@ -127,11 +127,12 @@ def places(operation: str) -> list[str]:
 
 
 def some_places(operation: str) -> list[str]:
-    """Every failpoint around an effect; and of the four around one commit that which the dice choose."""
+    """Every failpoint around an effect; and of the eight around two commits that which the dice choose."""
     commits: dict[str, list[str]] = {}
     for place in places(operation):
         name, _, count = place.partition(":")
-        commits.setdefault(count if name.startswith(("commit.", "ledger.")) else place, []).append(place)
+        is_of_commit = name.startswith(("commit.", "ledger."))
+        commits.setdefault(str(int(count) // 2) if is_of_commit else place, []).append(place)
     chance = dice(f"kills around commits of {operation}")
     return [chance.choice(alike) for alike in commits.values()]
 

@@ -82,7 +82,7 @@ def test_values_are_counted_without_being_made(value: object) -> None:
 @pytest.mark.parametrize("one", [b"\x90", b"\x01"], ids=bytes.hex)
 @pytest.mark.parametrize("nested", [False, True])
 def test_many_values_in_a_question_take_no_memory(one: bytes, nested: bool) -> None:
-    many = 30_000_000
+    many = 10_000_000
     args = (b"\x91" if nested else b"") + b"\xdd" + many.to_bytes(4, "big") + one * many
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     asked = from_worker(b"\x95\xa3ask\x01\x01\xa4http" + args)
@@ -93,17 +93,16 @@ def test_many_values_in_a_question_take_no_memory(one: bytes, nested: bool) -> N
 
 
 @pytest.mark.parametrize("one", [b"[]", b'{"a":1}'])
-def test_many_values_in_a_json_text_take_no_memory(one: bytes) -> None:
-    data = b"[" + b",".join([one] * 2_100_000) + b"]"
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(BrokenFrameError, match="more than 2000000 values"):
-        unpack_json(data)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000, "kilobytes"
+def test_many_values_in_a_json_text_are_refused_uncounted_in_texts(one: bytes) -> None:
+    data = b"[" + b",".join([one] * 2000) + b"]"
+    with pytest.raises(BrokenFrameError, match="more than 1000 values"):
+        unpack_json(data, most=1000)
+    assert len(unpack_json(data, most=4001)) == 2000
 
 
 def test_text_that_looks_like_many_values_is_text() -> None:
-    text = '[{,\\",' * 1_000_000
-    assert unpack_json(pack_json({"csv": text})) == {"csv": text}
+    text = '[{,\\",' * 1000
+    assert unpack_json(pack_json({"csv": text}), most=10) == {"csv": text}
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=5))

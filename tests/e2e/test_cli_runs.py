@@ -302,7 +302,9 @@ def test_a_colleague_is_shown_what_waits_and_asked(shell: Shell) -> None:
     """All of it: what stands at the end of a long input, and what would change; CRITICAL wants its target typed."""
     (shell.folder / "c.yaml").write_text(CRITICAL)
     run = str(shell.json("run", "c.yaml")[1]["run_id"])
-    child = shell.terminal("approve", run, "--as", "user:bob")
+    refused = shell("approve", run[:-4], "--as", "user:bob")
+    assert (refused.returncode, "--unseen" in refused.stderr) == (2, True), refused.stderr
+    child = shell.terminal("approve", run[:-4], "--as", "user:bob")
     child.expect_exact("path: old.txt")
     child.expect_exact("[l]ater: ")
     child.sendline("l")

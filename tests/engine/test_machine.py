@@ -339,14 +339,10 @@ def _rolled_back() -> Driven:
 
 
 def test_an_undo_that_was_asked_for_twice_names_the_open_question() -> None:
-    run = Driven()
-    run.succeed(A)
-    run.succeed(B)
-    run.give(Finish(BOUND))
-    asked = ev.UndoRequested(decision="REQUIRE_APPROVAL", risk="HIGH", rule="r", policy="p", by="user:ann")
-    run.give(RequestUndo(asked, question(UNDO_STEP, "d")))
+    run = finished()
+    run.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d")))
     with pytest.raises(InputError, match="asked for already") as refused:
-        run.give(RequestUndo(asked, question(UNDO_STEP, "d")))
+        run.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d")))
     assert refused.value.code == "RUN_NOT_UNDOABLE"
     assert f"assent approve {run.record.run} {UNDO_STEP}" in str(refused.value.hint)
 

@@ -30,6 +30,7 @@ from assent.runtime.service.service import Service
 from assent.secrets.redaction import Redactor
 from assent.spec import create_read_capability
 from tests.support.bodies import Place, policy, put, rule, workflow
+from tests.support.door import filled
 
 MODULES: tuple[tuple[Any, Any], ...] = (
     ((requests.Driving, requests.Asking), _owning),
@@ -58,6 +59,28 @@ def test_every_operation_has_one_function_that_takes_its_request_and_gives_its_a
         ):
             wrong.append(operation_of(kind))
     assert wrong == []
+
+
+OF_A_RUN = [kind for kind in requests.OPERATIONS if "run" in kind.__struct_fields__]
+
+
+@pytest.mark.parametrize("kind", OF_A_RUN, ids=operation_of)
+async def test_every_operation_that_takes_a_run_refuses_one_that_there_is_not(
+    place: Place, kind: type[Request[Any]]
+) -> None:
+    """So that none of them takes a beginning of an id for a run of which there is nothing to tell."""
+    async with place.open() as rt:
+        await rt.call("sys.noop", {})
+        asked = filled(
+            kind, {"run": "run_zz", **({"resolution": "happened"} if kind is requests.Resolve else {})}
+        )
+        service = Service(place.settings(), rt._core)
+        answer = (
+            anext(service.stream(asked)) if isinstance(asked, requests.Stream) else service.perform(asked)
+        )
+        with pytest.raises(InputError) as refused:
+            await answer
+        assert refused.value.code == "RUN_UNKNOWN"
 
 
 @pytest.mark.parametrize(

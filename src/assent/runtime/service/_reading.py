@@ -222,10 +222,13 @@ class Reader:
         return journal.blob(found[0])
 
     def approvals(self, run_id: str | None = None) -> list[dict[str, Json]]:
-        """Everything that waits for a person, oldest first, with what would be approved; of one run when it is named."""
+        """Everything that waits for a person, oldest first, with what would be approved; of one run where that is named.
+
+        `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
+        """
+        of_run = {"run_id": self.find(run_id)} if run_id is not None else {}
         if self._journal is None:
             return []
-        of_run = {"run_id": run_id} if run_id is not None else {}
         asked: dict[str, set[object]] = {}
         for row in rows_at_once(self._journal, "approvals", {"status": "pending", **of_run}):
             asked.setdefault(str(row["run_id"]), set()).add(row["digest"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
 import apsw
@@ -59,6 +62,37 @@ def test_every_operation_has_one_function_that_takes_its_request_and_gives_its_a
         ):
             wrong.append(operation_of(kind))
     assert wrong == []
+
+
+@pytest.mark.parametrize("after", range(3))
+def test_a_ctrl_c_between_two_parts_of_an_answer_is_a_ctrl_c(
+    place: Place, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Also where the loop has been given the next part to draw, and has not begun to."""
+
+    async def waiting() -> str:
+        async with place.open() as rt:
+            return (await rt.call("io.fs.delete", {"path": "x"})).run_id
+
+    place.workspace.mkdir()
+    (place.workspace / "x").write_text("x")
+    run = asyncio.run(waiting())
+    asked = 0
+
+    def current_thread() -> threading.Thread:
+        nonlocal asked
+        asked += 1
+        if asked == after + 1:
+            raise KeyboardInterrupt
+        return threading.current_thread()
+
+    threads = SimpleNamespace(current_thread=current_thread, main_thread=threading.main_thread)
+    monkeypatch.setattr("asyncio.runners.threading", threads)
+    parts = process.stream(requests.Events(run=run, within_ms=60_000), place.settings())
+    for _ in range(after):
+        next(parts)
+    with pytest.raises(KeyboardInterrupt):
+        next(parts)
 
 
 OF_A_RUN = [kind for kind in requests.OPERATIONS if "run" in kind.__struct_fields__]

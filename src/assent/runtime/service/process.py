@@ -72,28 +72,29 @@ def stream(request: Stream[A], settings: Settings) -> Iterator[A]:
     # What `Service.stream` is declared as leaves out that it can be closed early.
     parts = cast("AsyncGenerator[A, None]", Service(settings).stream(request))
     if not isinstance(request, Events):
-        yield from _drawn(parts, _at_once)
+        try:
+            yield from _drawn(parts, _at_once)
+        finally:
+            _at_once(parts.aclose())
         return
     import asyncio
 
     async def waited(work: Awaitable[Any]) -> Any:  # `Any`: as in `_drawn`
         return await work
 
+    # A Ctrl-C can come when a part is asked for and not drawn yet; the runner's end ends that first, and then closes `parts`.
     with asyncio.Runner() as runner:
         yield from _drawn(parts, lambda work: runner.run(waited(work)))
 
 
 def _drawn(parts: AsyncGenerator[A, None], carry_out: Callable[[Awaitable[Any]], Any]) -> Iterator[A]:
     # `Any`: what is carried out is a part, or the end.
-    try:
-        while True:
-            try:
-                part: A = carry_out(anext(parts))
-            except StopAsyncIteration:
-                return
-            yield part
-    finally:
-        carry_out(parts.aclose())
+    while True:
+        try:
+            part: A = carry_out(anext(parts))
+        except StopAsyncIteration:
+            return
+        yield part
 
 
 def _at_once(work: Awaitable[A]) -> A:

@@ -371,8 +371,17 @@ def test_help_finds_commands_and_topics(terminal: Terminal) -> None:
     assert "Usage: assent audit verify" in terminal("help", "audit", "verify").out
     assert "130" in terminal("help", "exit-codes").out
     assert "ASSENT_STATE" in terminal("help", "environment").out
+    assert terminal("help", "workfow", "--json").error["hint"] == "did you mean `workflow`?"
     assert terminal().out.startswith("Usage: assent")
     assert terminal("audit").code == 2
+
+
+@pytest.mark.parametrize(
+    ("topic", "key"), [("workflow", "foreach"), ("policy", "if"), ("capability-spec", "labels")]
+)
+def test_help_has_every_key_of_the_files_that_people_write(terminal: Terminal, topic: str, key: str) -> None:
+    assert f"\n  {key} " in terminal("help", topic).out
+    assert f'"{key}"' in terminal("help", topic, "--json").out
 
 
 def test_a_word_that_is_no_command_gets_a_suggestion(terminal: Terminal) -> None:

@@ -16,7 +16,7 @@ from pydantic import Field, JsonValue
 
 from assent.capabilities.net import Http
 from assent.capabilities.net._url import parse_url
-from assent.capabilities.notify._delivery import FORMAT, Delivery, instant
+from assent.capabilities.notify._delivery import FORMAT, Delivery
 from assent.capabilities.notify._endpoint import Endpoint
 from assent.capabilities.notify._outbox import Outbox
 from assent.errors import AssentError, Json
@@ -24,6 +24,7 @@ from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Re
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.values.frozen import thaw
+from assent.spec.words.durations import instant
 
 BODY_BYTES_MAX: Final = 256 << 10
 """The specification advises to stay below 20 kB; this is what nobody should have to take."""

@@ -24,6 +24,11 @@ OWN: Final = tuple(
         "README.md",
         "agents.md",
         "calls.md",
+        "start.md",
+        "operators.md",
+        "auditors.md",
+        "plugin-authors.md",
+        "capability-spec.md",
         "data.md",
         "why.md",
         "concepts.md",
@@ -40,6 +45,7 @@ OWN: Final = tuple(
         "git.md",
         "secrets.md",
         "versions.md",
+        "workflows.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

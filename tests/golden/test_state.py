@@ -20,6 +20,7 @@ from assent.journal import (
     verify_ledger,
 )
 from assent.journal.store._schema import check_ledger, newest_format
+from assent.runtime._ledger import projections
 from assent.spec import create_write_capability
 
 BLIND = create_write_capability("mail.post", parameters={"type": "object"}, idempotent=False)
@@ -52,7 +53,11 @@ def verified(workspace: Path) -> int:
         origin = next(record.checkpoints())[1].partition("\n")[0]
     signer = Ed25519FileSigner.open(workspace.parent / "ledger.key").named(origin)
     report = verify_ledger(
-        ledger, [Ed25519Verifier.from_vkey(signer.vkey)], projector=RunProjector(), signer=signer
+        ledger,
+        [Ed25519Verifier.from_vkey(signer.vkey)],
+        projector=RunProjector(),
+        signer=signer,
+        areas=projections(),
     )
     assert report.is_good, report.first_bad
     return sum(leaf.endswith(b'"v":1}') for leaf in leaves)

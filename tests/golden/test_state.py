@@ -23,6 +23,7 @@ from assent.journal import (
     verify_ledger,
 )
 from assent.journal.store._schema import check_ledger, newest_format
+from assent.runtime._ledger import projections
 from assent.spec import create_read_capability, create_write_capability
 from assent.spec.capability import SpecModel
 from assent.spec.types import Url, WorkspacePath
@@ -73,7 +74,11 @@ def verified(workspace: Path) -> int:
         origin = next(record.checkpoints())[1].partition("\n")[0]
     signer = Ed25519FileSigner.open(workspace.parent / "ledger.key").named(origin)
     report = verify_ledger(
-        ledger, [Ed25519Verifier.from_vkey(signer.vkey)], projector=RunProjector(), signer=signer
+        ledger,
+        [Ed25519Verifier.from_vkey(signer.vkey)],
+        projector=RunProjector(),
+        signer=signer,
+        areas=projections(),
     )
     assert report.is_good, report.first_bad
     return sum(leaf.endswith(b'"v":1}') for leaf in leaves)

@@ -66,6 +66,11 @@ class Draft:
         """Where it goes, without what `query` adds. `NoEffectError` URL_INVALID."""
         return parse_url(self.url)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that stand in it by name."""
+        return names_in([dict(self.headers), self.pairs(), self.body])
+
     def pairs(self) -> list[tuple[str, str]]:
         """What `query` adds, one pair per value."""
         return [
@@ -154,9 +159,23 @@ async def wire_of(context: LocalContext, http: Http, draft: Draft, reveal: Revea
         raise NoEffectError.from_dict(error.to_dict()) from error
 
 
+def foresee(context: LocalContext, *drafts: Draft) -> None:
+    """Do nothing, or raise what one of these requests is known to raise: no name is resolved, no secret's value looked at.
+
+    URL_INVALID, HTTP_REQUEST_INVALID, EGRESS_DENIED, SECRET_NOT_GRANTED, SECRET_MISSING.
+    """
+    http = context.app.get(Http)
+    for draft in drafts:
+        draft.require_sound()
+        require_sealed(context, http, draft)
+    for draft in drafts:
+        http.egress.foresee(draft.target, draft.method, str(context.principal))
+        context.foresee_secrets(draft.secrets, host=draft.target.host)
+
+
 def require_sealed(context: LocalContext, http: Http, draft: Draft) -> None:
     """Do nothing, or raise `NoEffectError` EGRESS_DENIED for secrets that anybody on the way could read."""
-    if draft.private or names_in([dict(draft.headers), draft.pairs(), draft.body]):
+    if draft.private or draft.secrets:
         http.egress.require_sealed(draft.target, draft.method, str(context.principal))
 
 

@@ -38,7 +38,7 @@ def schema_of(
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(source)
         schema = adapter.json_schema()
-    except (PydanticUserError, TypeError, NameError, ValueError) as error:
+    except (PydanticUserError, TypeError, NameError, ValueError, AttributeError, SyntaxError) as error:
         raise InputError(
             "SPEC_INVALID", f"no schema can be derived: {_short(error)}", path="parameters"
         ) from None

@@ -48,7 +48,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics
+from assent.invocation import Hook, Invoker, Metrics, NoEffectError
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -549,7 +549,9 @@ class Core:
         bound = self.capabilities.current().find(capability)
         given = literal(capability, parameters)
         try:
-            inputs, is_whole = bound.parse(given)[1], True
+            inputs, is_whole = bound.take(given, self.calling.spellings)[1], True
+        except NoEffectError:
+            inputs, is_whole = given, False
         except InputError as error:
             if error.code != "INVALID_INPUT":
                 raise

@@ -173,7 +173,11 @@ class ScriptedRuntime:
         if asked.before is not None:
             chosen = chosen[: [one["run_id"] for one in chosen].index(asked.before)]
         told = chosen if asked.limit is None else chosen[-asked.limit :]
-        return {"runs": [*told], "before": told[0]["run_id"] if len(told) < len(chosen) else None}
+        return {
+            "runs": [*told],
+            "before": told[0]["run_id"] if len(told) < len(chosen) else None,
+            "older": len(chosen) - len(told) or None,
+        }
 
     def _show(self, asked: ask.Show) -> Result:
         if not self.shown:

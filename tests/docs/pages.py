@@ -23,6 +23,10 @@ OWN: Final = tuple(
     in (
         "README.md",
         "calls.md",
+        "start.md",
+        "operators.md",
+        "auditors.md",
+        "plugin-authors.md",
         "capability-spec.md",
         "data.md",
         "why.md",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         Driven,
         Driver,
         Limits,
+        NoPolicyRecord,
+        PolicyRecord,
         Services,
     )
     from assent.engine.record._blueprint import Blueprint, literal_step
@@ -54,7 +56,7 @@ _HOMES = {
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",
-    ".ports": "Catalogue Catalogues Driven Driver Limits Services",
+    ".ports": "Catalogue Catalogues Driven Driver Limits NoPolicyRecord PolicyRecord Services",
     ".record.projection": "RunProjector fold",
     "assent.spec.ids": "CALL_STEP",
 }

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,9 +154,13 @@ async def test_what_comes_is_told_once_it_is_durable(place: Place) -> None:
 
 def test_nothing_on_record_is_an_empty_log_and_nothing_to_follow(place: Place) -> None:
     assert (log(place), decided(place)) == ([], [])
-    for request in (requests.AuditLog(follow=True), requests.AuditApprovals(follow=True)):
+    waiting: tuple[requests.Auditing[Any], ...] = (
+        requests.AuditLog(follow=True),
+        requests.AuditApprovals(follow=True),
+    )
+    for request in waiting:
         with pytest.raises(InputError) as caught:
-            [*process.stream(request, place.settings())]  # type: ignore[var-annotated]  # of either kind
+            [*process.stream(request, place.settings())]
         assert caught.value.code == "STATE_MISSING"
 
 

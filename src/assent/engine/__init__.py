@@ -20,12 +20,15 @@ if TYPE_CHECKING:
         Resolve,
         Wish,
     )
+    from assent.engine.machine._interventions import not_a_session, session_closed
     from assent.engine.ports import (
         Catalogue,
         Catalogues,
         Driven,
         Driver,
         Limits,
+        NoPolicyRecord,
+        PolicyRecord,
         Services,
     )
     from assent.engine.record._blueprint import Blueprint, literal_step
@@ -45,6 +48,7 @@ _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
+    ".machine._interventions": "not_a_session session_closed",
     ".drive._engine": "Engine",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
@@ -54,7 +58,7 @@ _HOMES = {
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",
-    ".ports": "Catalogue Catalogues Driven Driver Limits Services",
+    ".ports": "Catalogue Catalogues Driven Driver Limits NoPolicyRecord PolicyRecord Services",
     ".record.projection": "RunProjector fold",
     "assent.spec.ids": "CALL_STEP",
 }

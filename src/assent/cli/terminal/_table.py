@@ -50,7 +50,9 @@ def table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), paint: Pai
         lines.append(first)
         if room is not None:
             rest = [
-                f"{paint(names[i], 'dim')} {row[i]}" if head else row[i] for i in range(aligned, len(row)) if row[i]
+                f"{paint(names[i], 'dim')} {row[i]}" if head else row[i]
+                for i in range(aligned, len(row))
+                if row[i]
             ]
             below = indent + " " * (widths[0] + len(_GAP) if widths[0] <= 12 and aligned > 1 else 4)
             lines += _flow(rest, below, room)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import Any
 from unittest.mock import patch
 
@@ -18,8 +19,10 @@ from assent.policy import PolicyContext, PolicyEngine, check
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.language.expression import Expression, ExpressionError
+from assent.spec.policy import Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
+from assent.spec.values.canonical import canonical_json, parse_json
 from tests.support.properties import holds
 
 RANKS = ["LOW", "MEDIUM", "HIGH", "CRITICAL"]
@@ -181,6 +184,20 @@ def listed(value: Any) -> list[str]:
 
 def essence(decision: Decision) -> tuple[str, str, str | None]:
     return decision.effect.value, decision.rule, decision.code
+
+
+@given(policies(), st.lists(contexts, min_size=1, max_size=6))
+def test_a_policy_out_of_the_ledger_decides_as_the_one_that_was_put_there(
+    policy: dict[str, Any], asked: list[PolicyContext]
+) -> None:
+    """What its digest is the hash of says everything that decides, approvers included."""
+    engine = PolicyEngine.from_dict(policy)
+    kept = canonical_json(engine.policy.to_json())
+    assert sha256(kept).hexdigest() == engine.digest
+    again = PolicyEngine(Policy.from_json(parse_json(kept)))
+    assert again.policy == engine.policy
+    for one in asked:
+        assert again.decide(one) == engine.decide(one)
 
 
 @holds("first_match")

@@ -51,7 +51,7 @@ COMMANDS: Final = {
         ),
         ("demo", "demo", "demo", "A minute with Assent on real files."),
         ("completion", "_completion", "completion", "Print the completion script of a shell."),
-        ("help", "_words", "help_topics", "Help on a command or a topic (`exit-codes`)."),
+        ("help", "_words", "help_topics", "Help on a command or a topic (`workflow`)."),
         ("version", "_words", "version", "Print the version."),
     )
 }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from assent.journal.store._projections import Projection
     from assent.journal.store._reader import SqliteReader
     from assent.journal.store._record import SqliteRecord
-    from assent.journal.store._schema import LEDGER_FILE, PROJECTION_KEYS, PROJECTIONS
+    from assent.journal.store._schema import LEDGER_FILE, PROJECTION_KEYS, PROJECTIONS, Migration
     from assent.journal.store._sqlite import SqliteJournal
     from assent.journal.tree._checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
     from assent.journal.tree._cosignature import verifier_from_vkey
@@ -73,7 +73,7 @@ _HOMES = {
     ".store._reader": "SqliteReader",
     ".store._record": "SqliteRecord",
     ".audit._report": "Fault VerifyReport",
-    ".store._schema": "LEDGER_FILE PROJECTIONS PROJECTION_KEYS",
+    ".store._schema": "LEDGER_FILE Migration PROJECTIONS PROJECTION_KEYS",
     ".owner._serving": "Handler",
     ".store._sqlite": "SqliteJournal",
     ".tree._trust": "TrustPolicy",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from assent.policy._engine import PolicyEngine, UnknownInputs
     from assent.policy._explain import Nearest, PolicyExplanation, RuleReport
     from assent.policy._permissions import require_private
+    from assent.policy._schema import policy_schema
 
 _HOMES = {
     "._builtin": "BUILTIN_POLICY DEFAULT_POLICY_YAML",
@@ -23,6 +24,7 @@ _HOMES = {
     "._engine": "PolicyEngine UnknownInputs",
     "._explain": "Nearest PolicyExplanation RuleReport",
     "._permissions": "require_private",
+    "._schema": "policy_schema",
 }
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

@@ -32,8 +32,10 @@ from assent.engine import (
     Driven,
     Driver,
     Engine,
+    NoPolicyRecord,
     Plan,
     Planner,
+    PolicyRecord,
     Recover,
     Reject,
     Resolve,
@@ -47,7 +49,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics
+from assent.invocation import Hook, Invoker, Metrics, NoEffectError
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -80,6 +82,7 @@ from assent.runtime.wiring._application import application
 from assent.runtime.wiring._call_pipeline import Calling, bounds
 from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
+from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import RiskLevel
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.policy import ERASE_CAPABILITY
@@ -110,6 +113,7 @@ class Core:
         self._policy = policy
         self.metrics = Metrics()
         self.gate = ReloadableGate(policy or PolicyEngine.builtin())
+        self._policies: PolicyRecord = NoPolicyRecord()
         self.app = application(settings, self.gate)
         self.capabilities = Capabilities()
         for spec, handler in builtin_catalog():
@@ -161,6 +165,10 @@ class Core:
         signer = ledger_signer(settings.state, settings.key_path)
         journal = open_ledger(settings.state, signer.named)
         self.exit.push_async_callback(journal.close)
+        clock, entropy, spawn = system.SystemClock(), system.SystemEntropy(), system.spawn
+        self._policies = LedgerPolicies(
+            self.gate, settings.circumstances(), journal, clock=clock, entropy=entropy, spawn=spawn
+        )
         services = self.services(journal, journal.blobs)
         self._services = services
         await self.calling.open(services, signer)
@@ -220,6 +228,7 @@ class Core:
             spawn=system.spawn,
             limits=bounds(limits),
             roles=settings.roles,
+            policies=self._policies,
         )
 
     async def close(self) -> None:
@@ -536,7 +545,9 @@ class Core:
         bound = self.capabilities.current().find(capability)
         given = literal(capability, parameters)
         try:
-            inputs, is_whole = bound.parse(given)[1], True
+            inputs, is_whole = bound.take(given, self.calling.spellings)[1], True
+        except NoEffectError:
+            inputs, is_whole = given, False
         except InputError as error:
             if error.code != "INVALID_INPUT":
                 raise

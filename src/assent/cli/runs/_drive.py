@@ -173,6 +173,7 @@ def _follow(door: Door, run_id: str, wait_ms: int) -> service.answers.Run:
 
 def as_driven(shown: service.answers.ShownRun) -> service.answers.Run:
     """The run as the command that drives it gives it."""
-    return service.answers.Run(
-        **{name: getattr(shown, name) for name in service.answers.Run.__struct_fields__}
-    )
+    run = {name: getattr(shown, name) for name in service.answers.Run.__struct_fields__}
+    fields = service.answers.Step.__struct_fields__
+    steps = [service.answers.Step(**{name: getattr(one, name) for name in fields}) for one in shown.steps]
+    return service.answers.Run(**{**run, "steps": steps})

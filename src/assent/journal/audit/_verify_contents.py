@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ from assent.journal.ports import Blobs, Cell, Projector
 from assent.journal.store._projections import Folding, Tables
 from assent.journal.store._record import PayloadRow, Record
 from assent.journal.store._rows import payload_tag
-from assent.spec.events.kinds import Leaf, PayloadErased, StepStarted, placed
+from assent.spec.events.kinds import Leaf, PayloadErased, PolicyRecorded, StepStarted, placed
 from assent.spec.ids import Commitment, RunId
 from assent.spec.values.canonical import SALT_BYTES, commit
 
@@ -63,6 +64,8 @@ class ContentsCheck:
     """The blobs that were read."""
     _prepared: set[Commitment] = field(default_factory=set)
     """Commitments of what was prepared for an effect: such a payload lists the blobs that it needs under `blobs`."""
+    _named: dict[Commitment, str] = field(default_factory=dict)
+    """Commitments of payloads that an entry also names by their SHA-256."""
 
     def run(self, record: Record, projector: Projector | None) -> None:
         """Check everything that the record carries."""
@@ -99,6 +102,9 @@ class ContentsCheck:
                         self._bound.setdefault(commitment, (leaf.seq, leaf.run))
                     if isinstance(event, StepStarted) and event.prepared is not None:
                         self._prepared.add(event.prepared)
+                    elif isinstance(event, PolicyRecorded):
+                        self._named[event.document] = event.digest
+                        self._named[event.circumstances] = event.circumstances_digest
                 elif isinstance(event, PayloadErased):
                     self._erasures[event.target] = leaf.seq
             if self._stored is not None:
@@ -140,6 +146,10 @@ class ContentsCheck:
             self._add("PAYLOAD_FOREIGN", f"a payload of entry {seq} is filed under another entry", seq)
         if len(row.salt) != SALT_BYTES or commit(row.salt, row.body) != commitment:
             self._add("PAYLOAD_CHANGED", f"a payload of entry {seq} is not the one that was recorded", seq)
+        named = self._named.pop(commitment, None)
+        # What is no SHA-256 names nothing: no entry of a decision can hold it.
+        if named is not None and len(named) == 64 and sha256(row.body).hexdigest() != named:
+            self._add("PAYLOAD_CHANGED", f"entry {seq} names a policy `{named}` that its payload is not", seq)
         for digest in refs:
             self._read_blob(digest, seq)
         if commitment in self._prepared:

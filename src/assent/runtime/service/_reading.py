@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
@@ -18,18 +17,24 @@ from assent import journal as ledgers
 from assent.errors import AssentError, InputError, Json
 from assent.journal import PAGE, Begins, OneOf, at_once, leaves_at_once, rows_at_once
 from assent.journal.ports import Cell
-from assent.runtime._find_run import changed_row, find_run, get_run, state_of, unknown_run
+from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
 from assent.runtime.service.requests import UnderWay
 from assent.runtime.settings.effective import Settings
-from assent.spec.ids import CALL_STEP, RunId
-from assent.spec.states import Mode, RunState
+from assent.spec.ids import CALL_STEP, RunId, StepKey
+from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.states import Mode, RunState, StepState
+from assent.spec.words.durations import instant
 from assent.system import cpu_seconds
 
 if TYPE_CHECKING:
+    from assent.runtime.service._told_steps import StepStory
     from assent.spec.events import kinds as ev
 
 _MOVING: Final = frozenset(state.value for state in RunState if state.is_moving)
+_NAMED_MAX: Final = 20
+"""Steps that are named to somebody who asked for one that there is not."""
+
 _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 """Where a run stands that nobody drives and that waits for no approval."""
 
@@ -161,33 +166,54 @@ class Reader:
         # A living owner is not asked at each change whether it drives the run: it may do so at any time.
         return not self.owner_alive() if state.is_moving else state.is_settled
 
-    def show(self, run_id: str) -> dict[str, Json]:
-        """A run with its events; an unambiguous beginning of its id is enough. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+    def show(self, run_id: str, step: str | None = None) -> dict[str, Json]:
+        """A run, or one step of it, with its events. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`, `STEP_UNKNOWN`."""
+        from assent.runtime.service._told_steps import (  # a list of runs needs none
+            StepStory,
+            step_of,
+            step_stories,
+        )
+
         journal = self._recorded(run_id)
         run = at_once(find_run(journal, run_id))
         record: engine.RunRecord | None = None
-        events: list[Json] = []
-        for leaf in journal.run_leaves(run):
+        leaves = journal.run_leaves(run)
+        for leaf in leaves:
             record = engine.fold(record, leaf)
-            events.append(
-                {"seq": leaf.seq, "n": leaf.n, "at_ms": leaf.at_ms, "event": msgspec.to_builtins(leaf.event)}
-            )
         if record is None:
             raise changed_row({"run_id": run})  # Nothing was recorded of it.
         head = at_once(journal.head())
         document = at_once(engine.load_json(journal, record.created.document))
         planned = engine.outline(document) if document is not None else {}
         ledger: dict[str, Json] = {"size": head.size, "root": base64.b64encode(head.root).decode()}
-        shown = at_once(engine.describe_run(record, planned, journal, ledger)).to_json()
+        described = at_once(engine.describe_run(record, planned, journal, ledger))
+        stories = step_stories(leaves)
+        steps = {one.name: one for one in described.steps}
+        undo = record.undo
+        if step is not None:
+            known = [*steps, *([] if undo is None else [engine.UNDO_STEP])]
+            if step not in known:
+                raise _unknown_step(run, step, known)
+            steps = {name: one for name, one in steps.items() if name == step}
+            undo = undo if step == engine.UNDO_STEP else None
+            leaves = [leaf for leaf in leaves if step_of(leaf.event) == step]
         return {
-            **shown,
+            **described.to_json(),
+            "steps": [
+                {**one.to_json(), **stories.get(StepKey(name), StepStory()).to_json(journal)}
+                for name, one in steps.items()
+            ],
+            "undo": None if undo is None else _told_undo(journal, record, undo.request, stories),
             "status": self._shown_statuses({run: record.state.value})[run],
-            "started_at": _instant(record.started_at_ms),
+            "started_at": instant(record.started_at_ms),
             "started_at_ms": record.started_at_ms,
             "principal": record.created.principal,
             "owner_alive": self.owner_alive(),
             "inputs": at_once(engine.load_json(journal, record.created.inputs)),
-            "events": events,
+            "events": [
+                {"seq": leaf.seq, "n": leaf.n, "at_ms": leaf.at_ms, "event": msgspec.to_builtins(leaf.event)}
+                for leaf in leaves
+            ],
         }
 
     def attachment(self, run_id: str, digest: str) -> Iterator[bytes]:
@@ -263,10 +289,10 @@ class Reader:
                 "count": request.count,
                 "not_requester": request.not_requester,
             },
-            "requested_at": _instant(approval.requested_at_ms),
+            "requested_at": instant(approval.requested_at_ms),
             "requested_at_ms": approval.requested_at_ms,
             "expires_at_ms": request.expires_at_ms,
-            "expires_at": _instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
+            "expires_at": instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
             "granted_by": [*approval.granted_by],
         }
 
@@ -351,6 +377,45 @@ class Reader:
         return self._journal
 
 
+def _told_undo(
+    journal: LedgerReader,
+    record: engine.RunRecord,
+    request: ev.UndoRequested,
+    stories: Mapping[StepKey, StepStory],
+) -> dict[str, Json]:
+    """The newest undo of a run, told as a step."""
+    refused = at_once(undo_refusal(journal, record.run))
+    match record.state:
+        case RunState.UNDONE:
+            status = StepState.SUCCEEDED
+        case RunState.UNDOING:
+            status = StepState.RUNNING
+        case RunState.WAITING:
+            status = StepState.AWAITING_APPROVAL
+        case RunState.NEEDS_ATTENTION:
+            status = StepState.COMPENSATION_FAILED
+        case _:
+            status = StepState.DENIED if request.decision == "DENY" else StepState.FAILED
+    return {
+        "name": engine.UNDO_STEP,
+        "capability": UNDO_CAPABILITY,
+        "version": None,
+        "status": status.value,
+        "risk_level": request.risk,
+        "decision": request.decision,
+        "rule": request.rule,
+        "attempts": 0,
+        **({} if refused is None else {"error": refused.to_dict()}),
+        **stories[engine.UNDO_STEP].to_json(journal),
+    }
+
+
+def _unknown_step(run: RunId, step: str, known: Collection[str]) -> InputError:
+    named = ", ".join(f"`{name}`" for name in [*known][:_NAMED_MAX]) or "none"
+    more = f" and {len(known) - _NAMED_MAX} more" if len(known) > _NAMED_MAX else ""
+    return InputError("STEP_UNKNOWN", f"`{run}` has no step `{step}`", hint=f"steps: {named}{more}")
+
+
 def _each_of_no_run(journal: LedgerReader) -> Iterator[ev.Leaf]:
     since = 0
     while leaves := journal.run_leaves(None, since=since, limit=PAGE):
@@ -378,11 +443,6 @@ def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
     return ledgers.verify_export(folder, [ledgers.verifier_from_vkey(vkey)]).to_json()
 
 
-def _instant(at_ms: Any) -> str:
-    moment = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _asked_for(journal: LedgerReader, run: RunId) -> Json:
     """The capability of a call that was refused before a step knew of it; None where that was erased or is damaged."""
     try:
@@ -395,6 +455,6 @@ def _asked_for(journal: LedgerReader, run: RunId) -> Json:
 
 def _instant_in(row: Mapping[str, Any], column: str) -> str:
     try:
-        return _instant(row[column])
+        return instant(int(row[column]))
     except (TypeError, ValueError, OverflowError):
         raise changed_row(row) from None

@@ -52,7 +52,7 @@ async def _unfinished(record: Record, request: requests.Unfinished) -> answers.U
 
 async def _show(record: Record, request: requests.Show) -> answers.ShownRun:
     with record.reader() as reader:
-        return msgspec.convert(reader.show(request.run), answers.ShownRun)
+        return msgspec.convert(reader.show(request.run, request.step), answers.ShownRun)
 
 
 async def _approvals(record: Record, request: requests.Approvals) -> answers.Approvals:

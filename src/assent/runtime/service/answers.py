@@ -6,7 +6,8 @@ free JSON by its nature (outputs, inputs, events) is that here too; times are gi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -62,6 +63,68 @@ class Step(Answer, frozen=True, kw_only=True):
         return None if self.output is UNSET else self.output
 
 
+class ApprovalDecision(Answer, frozen=True, kw_only=True):
+    """What one person said to a question, or that its time was up (`expired`) or it was voided, by nobody.
+
+    `confirmed`: they named the digest that was shown; null where nothing was granted. `asserted`, `os_uid` and `identified_by`
+    say how it is known who they are, `same_uid` that requester and approver are one user of the operating system.
+    """
+
+    decision: Literal["granted", "rejected", "expired", "voided"]
+    at: str
+    at_ms: int
+    by: str | None
+    confirmed: bool | None
+    asserted: bool | None
+    os_uid: int | None
+    identified_by: str | None
+    same_uid: bool | None
+    code: str | None
+    reason: str | None
+
+
+class AskedApproval(Answer, frozen=True, kw_only=True):
+    """A question about a step as it was asked: with the preview that was shown, and everything that was said to it."""
+
+    digest: str
+    status: Literal["pending", "granted", "rejected", "expired", "voided"]
+    risk_level: str
+    rule: str
+    policy: str
+    requester: str
+    count: int
+    preview: Json
+    requested_at: str
+    requested_at_ms: int
+    expires_at: str | None
+    expires_at_ms: int | None
+    decisions: list[ApprovalDecision]
+
+
+class Try(Answer, frozen=True, kw_only=True):
+    """One attempt at a step. One that has not ended has no `outcome`; `effect` is what is known of the world after it."""
+
+    attempt: int
+    started_at: str
+    started_at_ms: int
+    ended_at: str | None
+    ended_at_ms: int | None
+    outcome: Literal["succeeded", "failed", "unsettled", "in_doubt", "resolved"] | None
+    effect: str | None
+    code: str | None
+    message: str | None
+
+
+class ShownStep(Step, frozen=True, kw_only=True):
+    """A step with all that is on record of it. Payloads are as they were stored (redacted), and null once they were erased."""
+
+    inputs: Json
+    policy: str | None
+    """The digest of the policy that decided it last."""
+    approvals: list[AskedApproval]
+    tries: list[Try]
+
+
 class Ledger(Answer, frozen=True, kw_only=True):
     """The log at that moment: how many entries, and the tree's root in base64."""
 
@@ -75,7 +138,7 @@ class Run(Answer, frozen=True, kw_only=True):
     run_id: str
     workflow: str | None
     status: str
-    steps: list[Step]
+    steps: Sequence[Step]
     outputs: Json
     error: Fault | None
     ledger: Ledger
@@ -224,8 +287,13 @@ class RunEvent(Answer, frozen=True, kw_only=True):
 
 
 class ShownRun(Run, frozen=True, kw_only=True):
-    """A run with what it was given and everything that happened to it, oldest first."""
+    """A run with what it was given and everything that happened to it, oldest first; `undo` where it was asked to be undone.
 
+    Where one step was asked for, that step and its events alone.
+    """
+
+    steps: Sequence[ShownStep]
+    undo: ShownStep | None
     started_at: str
     started_at_ms: int
     principal: str

@@ -494,6 +494,8 @@ class Show(Reading[answers.ShownRun], tag="show", frozen=True):
     """One run with its events; an unambiguous beginning of its id is enough."""
 
     run: str
+    step: str | None = None
+    """This step alone; `NAME[I]` is an iteration, and `@undo` the undo of the run."""
 
 
 class Approvals(Reading[answers.Approvals], tag="approvals", frozen=True):

@@ -19,6 +19,8 @@ class ReloadableGate:
 
     def __init__(self, engine: PolicyEngine) -> None:
         self.engine = engine
+        self.unrecorded: dict[str, PolicyEngine] = {}
+        """By digest, what was put into force and may not be on record yet."""
         self._fault: AssentError | None = None
 
     @property
@@ -42,6 +44,7 @@ class ReloadableGate:
     def replace(self, engine: PolicyEngine) -> None:
         """Another policy is in force."""
         self.engine, self._fault = engine, None
+        self.unrecorded[engine.digest] = engine
 
     def shut(self, fault: AssentError) -> None:
         """What the operator wrote can't be read: nothing is allowed until it can."""

@@ -32,8 +32,9 @@ _ALIASES: Final = {
     "map": "object",
     "dict": "object",
 }
+TYPE_NAMES: Final = (*_TYPES, *_ALIASES)
 _OWN_KEYS: Final = ("type", "description", "default", "required", "enum")
-_SCHEMA_KEYS: Final = (
+SCHEMA_KEYS: Final = (
     "const minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern format items prefixItems "
     "contains minContains maxContains minItems maxItems uniqueItems properties additionalProperties patternProperties "
     "propertyNames minProperties maxProperties dependentRequired anyOf oneOf allOf not if then else title examples writeOnly"
@@ -90,7 +91,7 @@ def _read_input(section: Section, name: str, value: Json) -> InputSpec | None:
     below = Section.of(section.document, (*section.path, name), value, section.faults, f"input `{name}`")
     if below is None:
         return None
-    below.known_keys((*_OWN_KEYS, *_SCHEMA_KEYS))
+    below.known_keys((*_OWN_KEYS, *SCHEMA_KEYS))
     schema: dict[str, Json] = {
         key: item for key, item in below.data.items() if key not in ("description", "default", "required")
     }
@@ -127,7 +128,7 @@ def _type_name(section: Section, name: str, text: str, *keys: str) -> dict[str, 
     kind = _ALIASES.get(text, text)
     if kind in _TYPES:
         return {} if kind == "any" else {"type": kind}
-    hint = did_you_mean(text, (*_TYPES, *_ALIASES), otherwise=f"one of: {', '.join(_TYPES)}")
+    hint = did_you_mean(text, TYPE_NAMES, otherwise=f"one of: {', '.join(_TYPES)}")
     section.fault("VALUE_INVALID", f"`{text}` is no type of an input", name, *keys, hint=hint)
     return None
 

@@ -182,6 +182,11 @@ def test_an_undo_asks_restores_every_byte_and_the_ledger_proves_it(shell: Shell)
     assert shell("audit", "export", "x").returncode == 0
     assert shell("audit", "verify-proof", "p", "--key", "x/ledger.vkey").returncode == 0
     assert shell("audit", "verify", "--export", "x").returncode == 0
+    whole = shell("audit", "export", "whole", "--payloads")
+    assert "payloads as stored" in whole.stderr
+    assert shell("audit", "verify", "--export", "whole").returncode == 0, (
+        "also with payloads that keep pre-images"
+    )
     proof = (shell.folder / "p").read_text()
     (shell.folder / "p").write_text(proof.replace("1", "2", 1))
     assert shell("audit", "verify-proof", "p", "--key", "x/ledger.vkey").returncode == 6

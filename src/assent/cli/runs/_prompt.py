@@ -12,6 +12,7 @@ from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.cli.terminal._units import duration_text
 from assent.errors import Json
+from assent.spec.ids import SHORT_DIGEST
 from assent.spec.targets import name_of
 from assent.spec.values.json_fields import Object, text
 from assent.spec.words.legible import safe, safe_line
@@ -52,7 +53,7 @@ def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int, more
     if expires_ms is not None:
         left_ms = expires_ms - now_ms
         lines.append(f"  expires in {duration_text(left_ms)}" if left_ms > 0 else "  has expired")
-    lines.append(f"  digest {approval.digest}")
+    lines.append(f"  digest {approval.digest[:SHORT_DIGEST]}")
     diff = diff_of(approval)
     return "\n".join([*lines, *([diff_text(diff, paint=paint, indent="  ", fold=more)] if diff else [])])
 

@@ -499,6 +499,8 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
             record.phase, record.state = Phase.DONE, RunState.UNDONE
         case ev.SessionClosed():
             record.is_closed = True
+        case ev.RunErased():
+            pass  # where the run stands is known from its events alone, which stay
         case _:
             raise _illegal(record, f"`{event.kind}` is no event of a run under way")
 

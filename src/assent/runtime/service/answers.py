@@ -156,13 +156,6 @@ class Resumed(Answer, frozen=True, kw_only=True):
     results: list[Run]
 
 
-class Erased(Answer, frozen=True, kw_only=True):
-    """How many payloads and pre-images of a run were erased."""
-
-    run_id: str
-    erased: int
-
-
 class Labelled(Answer, frozen=True, kw_only=True):
     """A label's version, the one that it named before, and by what the version was found."""
 

@@ -98,13 +98,25 @@ class NoPolicyRecord:
         return None
 
 
+class Stage(World, Protocol):
+    """The world of a runtime: what is done on a simulated one can be told."""
+
+    def simulate(self) -> Stage:
+        """A world that looks like this one now."""
+        ...
+
+    def difference(self) -> str:
+        """How a simulated one differs by now from the one that it looked like, as a unified diff."""
+        ...
+
+
 class Services(msgspec.Struct, frozen=True):
     """Everything that the engine needs from outside, handed in once."""
 
     journal: Journal
     blobs: BlobStore
     gate: Gate
-    world: World
+    world: Stage
     pipeline: Pipeline
     clock: Clock
     ids: Ids

@@ -81,6 +81,14 @@ class Workspace:
             redactor=self._redactor,
         )
 
+    def difference(self) -> str:
+        """How a simulated world that looks like the real one differs from it by now, as previews tell it."""
+        from assent.capabilities.fs.change._diff import Pages, unified  # only who previews pays for it
+
+        assert isinstance(self._files, OverlayFiles), "the real world differs from nothing"
+        paths = self._files.touched()
+        return unified(Pages.read(self._files.base, paths), Pages.read(self._files, paths))
+
     def close(self) -> None:
         """Give back what the real files hold open; harmless when done twice."""
         if isinstance(self._files, ConfinedFiles):

@@ -119,10 +119,10 @@ class Script:
         expected = self.expected
         return isinstance(expected, ev.ApprovalRejected) and expected.by is None and expected.step == key
 
-    def is_doubted(self, code: str) -> bool:
-        """Whether what is expected is that an effect can't be told, for this reason."""
+    def is_doubted(self, *codes: str) -> bool:
+        """Whether what is expected is that an effect can't be told, for one of these reasons."""
         expected = self.expected
-        return isinstance(expected, ev.StepInDoubt | ev.UndoRefused) and expected.code == code
+        return isinstance(expected, ev.StepInDoubt | ev.UndoRefused) and expected.code in codes
 
     def unsaid(self, steps: Collection[StepKey]) -> Iterator[ev.ApprovalGranted | ev.ApprovalRejected]:
         """What people were recorded to answer about these steps and have not answered yet; each is told once."""

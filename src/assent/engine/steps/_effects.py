@@ -276,7 +276,7 @@ class Effects:
                 return ev.UndoRefused(code="UNDO_IMPOSSIBLE", step=step.key)
             bound = self._bound(intent)
             if bound is None:
-                return ev.UndoRefused(code="CAPABILITY_CHANGED", step=step.key)
+                return ev.UndoRefused(code=self._gone(step, intent).code, step=step.key)
             try:
                 offset = await self._offset(step, intent, bound)
                 if offset is not None:
@@ -301,11 +301,7 @@ class Effects:
         intent = _intent(step)
         bound = self._bound(intent)
         if bound is None:
-            raise RefusedError(
-                "CAPABILITY_CHANGED",
-                f"`{intent.capability}` is not the capability that performed step `{step.key}`",
-                hint="install the version that ran, or settle the step with `assent resolve`",
-            )
+            raise self._gone(step, intent)
         if self._is_alive(step):
             raise RefusedError(
                 "EFFECT_ALIVE",
@@ -376,6 +372,20 @@ class Effects:
             return None
         same = bound.spec.fingerprint == intent.fingerprint and bound.handler_fingerprint == intent.handler
         return bound if same else None
+
+    def _gone(self, step: StepRecord, intent: ev.StepStarted) -> RefusedError:
+        """Why `_bound` has none: nothing of that name is registered here, or what is is another one."""
+        if not self._catalogue.has(intent.capability):
+            return RefusedError(
+                "CAPABILITY_ABSENT",
+                f"`{intent.capability}`, which performed step `{step.key}`, is not registered here",
+                hint="do it in the program that registers it, make it a plugin, or settle the step with `assent resolve`",
+            )
+        return RefusedError(
+            "CAPABILITY_CHANGED",
+            f"`{intent.capability}` is not the capability that performed step `{step.key}`",
+            hint="install the version that ran, or settle the step with `assent resolve`",
+        )
 
     def _continued(
         self,

@@ -208,7 +208,7 @@ WRONG: list[tuple[str, tuple[Any, ...], str]] = [
     ("approve", (b"run_1",), "run"),
     ("reject", ("run_1", {"reason": None}), "reason"),
     ("cancel", ("\ud800",), "run"),
-    ("erase", ({},), "run"),
+    ("erase", ("run_1",), "runs"),
     ("wait", (5,), "run"),
     ("runs", ({"status": 5},), "status"),
     ("runs", ({"limit": 1.5},), "limit"),

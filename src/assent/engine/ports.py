@@ -165,6 +165,10 @@ class Driver(Protocol):
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
         ...
 
+    async def erase(self, run: RunId, act: RunId) -> None:
+        """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
+        ...
+
     def hold(self, run: RunId) -> None:
         """More is coming to a run soon: what is known of it is worth keeping."""
         ...

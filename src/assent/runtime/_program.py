@@ -430,7 +430,7 @@ class Runtime:
     undo = _forwarded(Core.undo, requests.Undo, _RUN)
     resolve = _forwarded(Core.resolve, requests.Resolve, _RUN)
     resume = _forwarded(Core.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
-    erase = _forwarded(Core.erase, requests.Erase, lambda told: int(told["erased"]))
+    erase = _forwarded(Core.erase, requests.Erase, _RUN)
 
     unfinished = _own(Core.unfinished)
     plan = _own(Core.plan, requests.Plan)

@@ -211,10 +211,10 @@ class Resolve(Driving[answers.Run], tag="resolve", frozen=True):
     """What the step gave, where it happened."""
 
 
-class Erase(Driving[answers.Erased], tag="erase", frozen=True):
-    """Erase the payloads and pre-images of a finished run."""
+class Erase(Beginning[answers.Run], tag="erase", frozen=True):
+    """Erase the payloads and pre-images of runs that have ended: a call of `assent.erase`, so it passes the gate."""
 
-    run: str
+    runs: tuple[str, ...]
 
 
 class Label(Driving[answers.Labelled], tag="label", frozen=True):

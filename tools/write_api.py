@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from assent import AssentError, LocalContext, Runtime, capability
-from assent.runtime import RunResult, Session, StepResult
+from assent.runtime import CallResult, RunResult, Session, StepResult
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 
@@ -31,6 +31,7 @@ application](application.md) tells what calls share, and each refusal is an `Ass
 PARTS: Final = (
     ("Runtime", Runtime),
     ("Session", Session),
+    ("CallResult", CallResult),
     ("RunResult", RunResult),
     ("StepResult", StepResult),
     ("@capability", capability),
@@ -52,7 +53,11 @@ def part(name: str, source: type | object) -> str:
         return "\n".join(lines)
     fields = getattr(source, "__struct_fields__", ())
     if fields:
-        kinds = inspect.get_annotations(source)
+        kinds = {
+            field: kind
+            for owner in reversed(source.__mro__)
+            for field, kind in inspect.get_annotations(owner).items()
+        }
         lines.append("\n".join(["```text", *(f"{field}: {kinds[field]}" for field in fields), "```\n"]))
     for member, value in offered(source):
         lines += [f"### {name}.{member}\n", f"*{how(value)}*\n"]

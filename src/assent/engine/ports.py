@@ -8,7 +8,7 @@ wishes one at a time, and again after a crash; it may deliver one twice. When a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -35,6 +35,10 @@ class Catalogue(Protocol):
 
     def find(self, reference: str) -> BoundCapability:
         """The capability that a reference means; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`."""
+        ...
+
+    def has(self, capability: str) -> bool:
+        """Whether any version of it is registered here with its handler."""
         ...
 
     def pins(self, references: Iterable[str]) -> tuple[str, ...]:
@@ -98,25 +102,15 @@ class NoPolicyRecord:
         return None
 
 
-class Stage(World, Protocol):
-    """The world of a runtime: what is done on a simulated one can be told."""
-
-    def simulate(self) -> Stage:
-        """A world that looks like this one now."""
-        ...
-
-    def difference(self) -> str:
-        """How a simulated one differs by now from the one that it looked like, as a unified diff."""
-        ...
-
-
 class Services(msgspec.Struct, frozen=True):
     """Everything that the engine needs from outside, handed in once."""
 
     journal: Journal
     blobs: BlobStore
     gate: Gate
-    world: Stage
+    world: World
+    difference: Callable[[World], str]
+    """How a simulated world differs by now from the one that it looked like, as previews tell it."""
     pipeline: Pipeline
     clock: Clock
     ids: Ids

@@ -15,7 +15,7 @@ from assent.runtime.wiring._policy_record import LedgerPolicies, recorded_policy
 from assent.spec.events.kinds import Leaf, PolicyRecorded, StepStarted
 from assent.spec.policy import Policy
 from assent.spec.values.canonical import fingerprint, parse_json
-from tests.support.bodies import Bench, Place, policy, rule
+from tests.support.bodies import Bench, Place, erased, policy, rule
 
 FIRST, SECOND = policy(rule("first", without_approval=True)), policy(rule("second", without_approval=True))
 
@@ -79,7 +79,7 @@ async def test_a_policy_that_is_read_again_is_there_before_what_it_decided(tmp_p
 async def test_erasing_runs_leaves_the_policy_and_it_can_be_asked(tmp_path: Path) -> None:
     place = Place(tmp_path, policy=FIRST)
     async with place.open() as rt:
-        await rt.erase((await rt.call("sys.noop", {})).run_id)
+        await erased(rt, (await rt.call("sys.noop", {})).run_id)
     place.policy = SECOND
     async with place.open() as rt:
         digest = PolicyEngine.from_dict(FIRST).digest

@@ -755,7 +755,7 @@ class RunActor:
             for step in self.record.steps.values()
             if step.intent is not None and step.key not in tried
         ]
-        return UndoPlan(rehearsal, request, decision.reason, tuple(rest))
+        return UndoPlan(self.record.run, rehearsal, request, decision.reason, tuple(rest))
 
     def _is_under_way(self, key: StepKey) -> bool:
         return key in self._busy or key in self._preparing.tasks or self._is_launched(key)

@@ -278,18 +278,14 @@ class Effects:
         """
         world = self._services.world.simulate()
         tried = [await self._try_to_take_back(step, world) for step in steps]
-        return Rehearsal(tuple(tried), world.difference(), partial)
+        return Rehearsal(tuple(tried), self._services.difference(world), partial)
 
     async def _try_to_take_back(self, step: StepRecord, world: World) -> RehearsedStep:
         intent = _intent(step)
         tried = RehearsedStep(step.key, intent.capability, intent.version, intent.undo)
-        bound = self._bound(intent)
         lead: Lead | None = None
         try:
-            if intent.undo is Undo.NONE:
-                raise _nothing_takes_back(step)
-            if bound is None:
-                raise _changed(step, intent)
+            bound = self._require_way_back(step, intent)
             lead = await self._lead(step, intent, bound)
             if lead is not None:
                 await self._require_allowed(step, lead)
@@ -302,6 +298,14 @@ class Effects:
             return replace(tried, lead=lead, failure=failure)
         return replace(tried, lead=lead)
 
+    def _require_way_back(self, step: StepRecord, intent: ev.StepStarted) -> BoundCapability:
+        if intent.undo is Undo.NONE:
+            raise _nothing_takes_back(step)
+        bound = self._bound(intent)
+        if bound is None:
+            raise self._gone(step, intent)
+        return bound
+
     async def _require_payloads(self, step: StepRecord, intent: ev.StepStarted) -> None:
         """Raise PAYLOAD_ERASED or RECORD_CORRUPT when what a compensation needs is not there."""
         for commitment in (intent.inputs, intent.prepared, step.output, step.served):
@@ -312,7 +316,7 @@ class Effects:
         intent = _intent(step)
         bound = self._bound(intent)
         if bound is None:
-            raise _changed(step, intent)
+            raise self._gone(step, intent)
         if self._is_alive(step):
             raise RefusedError(
                 "EFFECT_ALIVE",
@@ -451,6 +455,20 @@ class Effects:
         same = bound.spec.fingerprint == intent.fingerprint and bound.handler_fingerprint == intent.handler
         return bound if same else None
 
+    def _gone(self, step: StepRecord, intent: ev.StepStarted) -> RefusedError:
+        """Why `_bound` has none: nothing of that name is registered here, or what is is another one."""
+        if not self._catalogue.has(intent.capability):
+            return RefusedError(
+                "CAPABILITY_ABSENT",
+                f"`{intent.capability}`, which performed step `{step.key}`, is not registered here",
+                hint="do it in the program that registers it, make it a plugin, or settle the step with `assent resolve`",
+            )
+        return RefusedError(
+            "CAPABILITY_CHANGED",
+            f"`{intent.capability}` is not the capability that performed step `{step.key}`",
+            hint="install the version that ran, or settle the step with `assent resolve`",
+        )
+
     def _continued(
         self,
         step: StepRecord,
@@ -553,14 +571,6 @@ def _effect_of(error: Exception, bound: BoundCapability, *, has_returned: bool) 
     if not bound.spec.has_effect or (isinstance(error, NoEffectError) and not has_returned):
         return Effect.NONE
     return Effect.DONE if has_returned else Effect.UNKNOWN
-
-
-def _changed(step: StepRecord, intent: ev.StepStarted) -> RefusedError:
-    return RefusedError(
-        "CAPABILITY_CHANGED",
-        f"`{intent.capability}` is not the capability that performed step `{step.key}`",
-        hint="install the version that ran, or settle the step with `assent resolve`",
-    )
 
 
 def _nothing_takes_back(step: StepRecord) -> RefusedError:

@@ -8,7 +8,7 @@ from assent.engine.steps._consequences import Lead
 from assent.errors import AssentError, Json
 from assent.invocation import Preview
 from assent.spec.events import kinds as ev
-from assent.spec.ids import StepKey
+from assent.spec.ids import RunId, StepKey
 from assent.spec.states import Undo
 from assent.spec.values.canonical import fingerprint
 from assent.spec.values.json_fields import written
@@ -82,6 +82,7 @@ class Rehearsal(msgspec.Struct, frozen=True):
 class UndoPlan(msgspec.Struct, frozen=True):
     """What an undo would do, and what the gate says of it. Nothing was asked, recorded or touched."""
 
+    run: RunId
     rehearsal: Rehearsal
     request: ev.UndoRequested
     reason: str
@@ -89,9 +90,10 @@ class UndoPlan(msgspec.Struct, frozen=True):
     """Steps of the run that there is nothing to take back of."""
 
     def to_json(self) -> dict[str, Json]:
-        """The plan's object, without the run's."""
+        """The plan's object."""
         rehearsal, request = self.rehearsal, self.request
         return {
+            "run_id": self.run,
             "partial": rehearsal.partial,
             "possible": rehearsal.obstacle is None,
             "risk_level": request.risk,

@@ -72,14 +72,14 @@ class Request(
 def _require_count(name: str, value: object, *, least: int) -> None:
     if not isinstance(value, int) or value < least:
         message = f"`{name}` is a whole number, {least} or more"
-        raise InputError("INPUT_INVALID", message, path=name)
+        raise InputError("INVALID_INPUT", message, path=name)
 
 
 def _require_status(what: str, statuses: Iterable[str], known: tuple[str, ...]) -> None:
     for status in statuses:
         if status not in known:
             message = f"`{status}` is no status of {what}"
-            raise InputError("INPUT_INVALID", message, path="status", hint=f"one of {', '.join(known)}")
+            raise InputError("INVALID_INPUT", message, path="status", hint=f"one of {', '.join(known)}")
 
 
 def operation_of(kind: type[Request[A]]) -> str:
@@ -276,6 +276,13 @@ class Plan(Informed[answers.Plan], tag="plan", frozen=True):
     environment: str | None = None
     execute_captured: bool = False
     """Programs whose writes are captured are run in the sandbox, so that the plan can show what they write."""
+
+
+class PlanUndo(Informed[answers.UndoPlan], tag="plan_undo", frozen=True):
+    """What an undo of a run would do; nothing is asked, recorded or touched, and no owner is needed."""
+
+    run: str
+    partial: bool = False
 
 
 class Replay(Informed[answers.Replayed], tag="replay", frozen=True):

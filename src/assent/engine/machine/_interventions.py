@@ -93,6 +93,8 @@ def check_approver(asked: ApprovalRecord, principal: Principal) -> None:
         why = f"only {' or '.join(request.kinds)} may decide"
     elif request.roles and not principal.roles.intersection(request.roles):
         why = f"one of the roles {', '.join(request.roles)} is needed"
+    elif missing := [roles for roles in request.further_roles if not principal.roles.intersection(roles)]:
+        why = f"one of the roles {', '.join(missing[0])} is needed as well"
     elif request.not_requester and who == request.requester:
         why = "somebody other than the requester must decide"
     elif who in asked.granted_by:

@@ -308,12 +308,13 @@ class ShownRun(Run, frozen=True, kw_only=True):
 
 
 class Approvers(Answer, frozen=True, kw_only=True):
-    """Who must agree."""
+    """Who must agree: of each list under `further_roles`, too, whoever agrees has a role."""
 
     roles: list[str]
     kinds: list[str]
     count: int
     not_requester: bool
+    further_roles: list[list[str]] = []
 
 
 class Approval(Answer, frozen=True, kw_only=True):
@@ -486,6 +487,7 @@ class PlanApprovers(Answer, frozen=True, kw_only=True):
     not_requester: bool
     expires_ms: int | None
     kinds: list[str]
+    further_roles: list[list[str]] = []
 
 
 class Preview(Answer, frozen=True, kw_only=True):
@@ -493,6 +495,20 @@ class Preview(Answer, frozen=True, kw_only=True):
 
     kind: str
     diff: str
+
+
+class PlannedConsequence(Answer, frozen=True, kw_only=True):
+    """A call that a step may lead to, and what the gate says of it; `unknown` names the inputs that nobody knows yet."""
+
+    role: str
+    capability: str
+    version: str
+    risk_level: str
+    decision: str
+    rule: str
+    reason: str
+    inputs: Json
+    unknown: list[str]
 
 
 class PlannedStep(Answer, frozen=True, kw_only=True):
@@ -513,6 +529,7 @@ class PlannedStep(Answer, frozen=True, kw_only=True):
     changes: bool
     known: bool
     error: Fault | None
+    consequences: list[PlannedConsequence] = []
 
 
 class PlanSummary(Answer, frozen=True, kw_only=True):

@@ -83,9 +83,9 @@ def test_the_level_that_was_given_is_told_beside_every_other_fault() -> None:
 )
 def test_a_capability_is_created_by_either_word_for_its_id(create: Callable[..., CapabilitySpec]) -> None:
     assert create("a.b") == create(id="a.b") == create(capability_id="a.b")
-    for given in ({}, {"id": "a.b", "capability_id": "a.c"}):
+    for said in ({}, {"id": "a.b", "capability_id": "a.c"}):
         with pytest.raises(InputError, match="say `id` or `capability_id`"):
-            create(**given)
+            create(**said)
 
 
 def test_irreversible_effects_with_high_risk_and_compensation_are_accepted() -> None:

@@ -65,17 +65,14 @@ def test_the_level_that_was_given_is_told_beside_every_other_fault() -> None:
     """Of the compensation, and of fields that have nothing to do with it: nobody mends a spec one fault after the other."""
     error = refusal(level=RiskLevel.LOW, reversible=False, compensation=Compensation(supported=True))
     assert "with risk LOW" in error.message
-    assert [one["rule"] for one in error.details["violations"]] == [
-        "risk.irreversible",
-        "compensation.strategy",
-    ]  # type: ignore[union-attr, index, call-overload]
+    told = str(error.details["violations"])
+    assert "risk.irreversible" in told
+    assert "compensation.strategy" in told
     error = refusal(level=RiskLevel.LOW, reversible=False, colour="red", version="x")
     assert error.code == "SPEC_INVALID"
-    told = " ".join(str(one["message"]) for one in error.details["faults"])  # type: ignore[union-attr, index, call-overload]
-    assert all(
-        word in told
-        for word in ("`version`", "`colour`", "[risk.irreversible]", "[risk.uncompensated]", "with risk LOW")
-    )
+    told = str(error.details["faults"])
+    for word in ("`version`", "`colour`", "[risk.irreversible]", "[risk.uncompensated]", "with risk LOW"):
+        assert word in told, word
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ class Core:
         self.exit.callback(threads.shutdown, wait=False)
         world = Workspace.open(
             settings.workspace,
-            hidden=settings.state,
+            hidden=settings.hidden_files,
             read_only=settings.control_files,
             pre_image_bytes_max=settings.limits.max_pre_image_bytes,
             redactor=self.secrets.redactor,

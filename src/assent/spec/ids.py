@@ -14,6 +14,9 @@ CapabilityId = NewType("CapabilityId", str)
 StepKey = NewType("StepKey", str)
 """A step's name, or `name[3]` for the fourth iteration of a `foreach`; `name[3][0]` is an iteration of that one."""
 
+NEWEST_RUN: Final = "@"
+"""What stands for the newest run wherever one is named."""
+
 CALL_STEP: Final = StepKey("call")
 """The name of the only step of a single call."""
 

@@ -157,6 +157,7 @@ def test_what_waits_only_after_nothing_was_shown_is_not_approved(
 
 
 MORE = [f"run_{number:026d}" for number in range(3)]
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
 
 @pytest.mark.parametrize(
@@ -172,16 +173,17 @@ MORE = [f"run_{number:026d}" for number in range(3)]
         (("--last", "--reason"), None),
         # What was shown of each is found among the digests, in whatever order they stand.
         (
-            (MORE[0], MORE[1], "--digest", "b", "--digest", "a"),
-            [(MORE[0], "publish", "a"), (MORE[1], "publish", "b")],
+            (MORE[0], MORE[1], "--digest", B[:12], "--digest", A),
+            [(MORE[0], "publish", A), (MORE[1], "publish", B)],
         ),
         # Where one was not shown, nothing is approved.
-        ((MORE[0], MORE[1], MORE[2], "--digest", "a", "--digest", "b"), None),
-        ((MORE[0], MORE[1], "--digest", "a"), None),
-        ((MORE[0], "other", "--digest", "a", "--digest", "b"), None),
+        ((MORE[0], MORE[1], MORE[2], "--digest", A, "--digest", B), None),
+        ((MORE[0], MORE[1], "--digest", A), None),
+        ((MORE[0], MORE[1], "--digest", A, "--digest", B[:11]), None),
+        ((MORE[0], "other", "--digest", A, "--digest", B), None),
         ((MORE[0], MORE[1]), None),
         ((MORE[0], "publish", "another"), None),
-        ((MORE[0], MORE[1], "--digest", "a", "--unseen"), None),
+        ((MORE[0], MORE[1], "--digest", A, "--unseen"), None),
     ],
 )
 def test_several_runs_are_approved_all_shown_or_none(
@@ -192,7 +194,7 @@ def test_several_runs_are_approved_all_shown_or_none(
 ) -> None:
     runtime.answers["approve"] = run_object()
     runtime.waiting = [
-        approval_object(run_id=run, digest=digest) for run, digest in zip(MORE, "abc", strict=True)
+        approval_object(run_id=run, digest=digest) for run, digest in zip(MORE, (A, B, C), strict=True)
     ]
     answer = terminal("approve", *words, "--json")
     asked = [request for request in runtime.requests if request["op"] == "approve"]

@@ -11,6 +11,7 @@ from assent.cli.runs._progress import Progress
 from assent.cli.runs._result_text import is_cut, result_text
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime import service
+from assent.spec.ids import SHORT_DIGEST
 
 if TYPE_CHECKING:
     from assent.cli.runs._prompt import Answer
@@ -91,7 +92,7 @@ def tell_next(
             # Who typed the command may be nobody who may type the next one.
             by = "" if who == "any user" else f" by {who}"
             door.out.note(f"waiting for approval of `{step}`{by}:")
-            door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest)}")
+            door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest[:SHORT_DIGEST])}")
             door.out.note(f"  {door.command('reject', run_id, step, '--reason', '…')}")
     elif status == "needs_attention":
         door.out.note(f"to look: {door.command('show', run_id)}")

@@ -18,7 +18,7 @@ from assent.cli.runs._run import wait_option
 from assent.cli.terminal._style import RISK_STYLE
 from assent.errors import InputError, Json
 from assent.runtime import service
-from assent.spec.ids import NEWEST_RUN
+from assent.spec.ids import NEWEST_RUN, SHORT_DIGEST, names_digest
 from assent.spec.words.legible import safe_line
 
 _WHOLE_ID: Final = re.compile(r"run_[0-9a-z]{26}\Z")
@@ -62,7 +62,7 @@ def approvals(door: Door, *, diff: bool) -> None:
             safe_line(item.requester),
             granted_text(item),
             _expiry(item),
-            item.digest,
+            item.digest[:SHORT_DIGEST],
         ]
         for item in found
     ]
@@ -87,7 +87,7 @@ def _expiry(item: service.answers.Approval) -> str:
     "digests",
     metavar="DIGEST",
     multiple=True,
-    help="What was shown: refused when something else would run now; with several runs, one for each.",
+    help="What was shown, or 12 digits of it: refused when something else would run now; one for each of several runs.",
 )
 @click.option("--unseen", is_flag=True, help="Approve what waits now without having been shown it.")
 @wait_option
@@ -132,7 +132,7 @@ class _Target:
     def digest_among(self, digests: tuple[str, ...]) -> str:
         """The digest of what waits here that was shown; `USAGE_INVALID` where none of them is."""
         for item in self.waiting:
-            if item.digest in digests:
+            if any(names_digest(given, item.digest) for given in digests):
                 self._run, self._step = item.run_id, item.step
                 return item.digest
         what = f"step `{self._step}` of `{self._run}`" if self._step is not None else f"`{self._run}`"
@@ -171,7 +171,7 @@ def _named(words: tuple[str, ...]) -> list[tuple[str, str | None]]:
 
 def _refuse_unseen(door: Door, targets: list[_Target]) -> None:
     """Nothing is approved where nobody was shown it; but what does not wait is told as that, by who is asked for it."""
-    digests = [target.waiting[0].digest for target in targets if target.waiting]
+    digests = [target.waiting[0].digest[:SHORT_DIGEST] for target in targets if target.waiting]
     if digests:
         then = " ".join(f"--digest {digest}" for digest in digests)
         raise InputError(

@@ -188,7 +188,6 @@ SMALL: Final = {
     "journal.store._own_key": "joins keys and reading, which know nothing of each other",
     "plugins.loading._trial": _LOADED_LATER,
     "plugins.worker.process": "the first lines of a process of its own",
-    "policy._joint_conditions": _SUBJECT,
     "policy._permissions": "asked before the gate is loaded",
     "runtime.runs._captured_changes": _SUBJECT,
     "runtime.service.schema": _LOADED_LATER,

@@ -22,7 +22,8 @@ from assent.policy._joint_conditions import Asked
 from assent.policy._read import read_policy
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
-from assent.spec.language.expression import Bindings, Expression, ExpressionError
+from assent.spec.language.expression import TOO_COSTLY, Bindings, Budget, Expression, ExpressionError
+from assent.spec.language.work import WORK_MAX
 from assent.spec.policy import Policy
 
 ASKED_MAX: Final = 512
@@ -131,6 +132,7 @@ class PolicyEngine:
     ) -> tuple[Decision | None, int] | None:
         """The same among rules that have an `if`; None when none of them holds."""
         bindings = Bindings(context.facts(asked.projection), asked.projection)
+        budget = bindings.budget = _budget(bindings, asked)
         for i in asked.rules if unknown else asked.open(bindings):
             compiled = self._rules[i]
             condition = compiled.condition
@@ -139,11 +141,13 @@ class PolicyEngine:
                 return None, i
             try:
                 holds = condition.run(bindings)
-            except ExpressionError:
+            except ExpressionError as fault:
+                if fault.code == TOO_COSTLY:
+                    return self._failed(i, compiled, context, fault.message), i
                 # The fault may be a value that only a later rule reads: alone, this rule may still hold. A rule must not fail
                 # because of what stands below it.
                 try:
-                    holds = condition.run_on(context.facts())
+                    holds = condition.run_on(context.facts(), budget)
                 except ExpressionError as error:
                     return self._failed(i, compiled, context, error.message), i
             if holds is True:
@@ -179,6 +183,14 @@ class PolicyEngine:
         reason = f"rule `{compiled.rule.id}` could not be evaluated: {fault}"
         trace = Trace(self._rules, i, context)
         return Decision(PolicyDecision.DENY, compiled.rule.id, reason, self.digest, None, FAILED, trace)
+
+
+def _budget(bindings: Bindings, asked: Asked) -> Budget | None:
+    """What all `if`s of a decision may take together, where they might: to count costs as much as to ask."""
+    try:
+        return None if bindings.most_steps(asked.bound) <= WORK_MAX else Budget()
+    except ExpressionError:
+        return Budget()
 
 
 def _reads(condition: Expression, unknown: UnknownInputs) -> bool:

@@ -15,13 +15,19 @@ from typing import Final
 
 from assent.errors import Json
 from assent.plugins import manifest_schema
+from assent.policy import policy_schema
 from assent.runtime.service.schema import service_schema
+from assent.spec.capability_schema import capability_schema
+from assent.spec.workflow.schema import workflow_schema
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 
 SCHEMAS: Final[Mapping[str, Callable[[], dict[str, Json]]]] = {
+    "capability-3.json": capability_schema,
     "manifest-1.json": manifest_schema,
+    "policy-1.json": policy_schema,
     "service-1.json": service_schema,
+    "workflow-1.json": workflow_schema,
 }
 
 

@@ -22,7 +22,13 @@ OWN: Final = tuple(
     if page.name
     in (
         "README.md",
+        "agents.md",
         "calls.md",
+        "start.md",
+        "operators.md",
+        "auditors.md",
+        "plugin-authors.md",
+        "capability-spec.md",
         "data.md",
         "why.md",
         "concepts.md",
@@ -39,6 +45,7 @@ OWN: Final = tuple(
         "git.md",
         "secrets.md",
         "versions.md",
+        "workflows.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

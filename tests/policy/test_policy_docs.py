@@ -11,7 +11,7 @@ from assent.capabilities import builtin_catalog
 from assent.errors import InputError
 from assent.policy import DEFAULT_POLICY_YAML, PolicyEngine, check, load_cases, run_cases
 from assent.policy._conditions import VARIABLES
-from assent.policy._read import _MATCH_KEYS, _RULE_KEYS, _TOP_KEYS
+from assent.policy._read import MATCH_KEYS, RULE_KEYS, TOP_KEYS
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers
 from assent.spec.language.expression import FUNCTIONS
@@ -50,7 +50,7 @@ def test_refusals_of_the_page_are_refused_as_it_says(text: str) -> None:
 def test_the_page_names_every_key_variable_and_function() -> None:
     words = set(re.findall(r"[A-Za-z_]+", PAGE))
     getters = {name for name in FUNCTIONS if name.startswith("get")}
-    assert {*_TOP_KEYS, *_RULE_KEYS, *_MATCH_KEYS, *Approvers.KEYS, *VARIABLES} <= words
+    assert {*TOP_KEYS, *RULE_KEYS, *MATCH_KEYS, *Approvers.KEYS, *VARIABLES} <= words
     assert (FUNCTIONS - getters) | MACROS <= words
     assert {*RiskLevel, *OperationType} <= words
 

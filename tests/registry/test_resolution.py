@@ -292,7 +292,7 @@ TestResolution = ResolutionMachine.TestCase
 
 
 def iso(at_ms: int) -> str:
-    from assent.registry import instant
+    from assent.spec.words.durations import instant
 
     return instant(at_ms)
 

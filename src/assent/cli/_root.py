@@ -29,6 +29,7 @@ COMMANDS: Final = {
         ("reject", "runs._interventions", "reject", "Reject a waiting step; the run rolls back."),
         ("resolve", "runs._interventions", "resolve", "Say what happened to a step that is in doubt."),
         ("cancel", "runs._interventions", "cancel", "Stop a run between effects and roll it back."),
+        ("close", "runs._interventions", "close", "End a session: no more steps, and what it did stays."),
         ("resume", "runs._run", "resume", "Go on with unfinished runs."),
         ("undo", "runs._interventions", "undo", "Take back everything a finished run did."),
         (
@@ -51,7 +52,7 @@ COMMANDS: Final = {
         ),
         ("demo", "demo", "demo", "A minute with Assent on real files."),
         ("completion", "_completion", "completion", "Print the completion script of a shell."),
-        ("help", "_words", "help_topics", "Help on a command or a topic (`exit-codes`)."),
+        ("help", "_words", "help_topics", "Help on a command or a topic (`workflow`)."),
         ("version", "_words", "version", "Print the version."),
     )
 }

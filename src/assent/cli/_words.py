@@ -8,7 +8,7 @@ from assent import __version__
 from assent.cli._command import Group, command
 from assent.cli._completion import complete_code
 from assent.cli._door import Door
-from assent.errors import InputError
+from assent.errors import InputError, Json
 
 
 @command("explain", watches=False, short_help="Explain an error code.")
@@ -43,10 +43,20 @@ def version(door: Door) -> None:
     say_version(door)
 
 
-@command("help", watches=False, short_help="Help on a command or a topic (`exit-codes`).")
+@command("help", watches=False, short_help="Help on a command or a topic (`workflow`).")
 @click.argument("words", nargs=-1, metavar="[COMMAND|TOPIC]...")
 def help_topics(door: Door, words: tuple[str, ...]) -> None:
-    """Help on a command (`assent help audit verify`), or on a topic: `exit-codes`, `environment`."""
+    r"""Help on a command (`assent help audit verify`), or on a topic.
+
+    \b
+    workflow         every key of a workflow file; with --json its JSON Schema
+    policy           every key of a policy file; with --json its JSON Schema
+    capability-spec  every field of a capability's spec; with --json its JSON Schema
+    exit-codes       what the numbers mean with which commands end
+    environment      the variables that are looked at
+    """
+    from assent.spec.words.suggestions import did_you_mean
+
     topic = _TOPICS.get(" ".join(words))
     if topic is not None:
         topic(door)
@@ -56,7 +66,8 @@ def help_topics(door: Door, words: tuple[str, ...]) -> None:
     for word in words:
         found = current.get_command(context, word) if isinstance(current, Group) else None
         if found is None:
-            hint = f"topics: {', '.join(_TOPICS)}; commands: assent --help"
+            otherwise = f"topics: {', '.join(_TOPICS)}; commands: assent --help"
+            hint = did_you_mean(" ".join(words), _TOPICS, otherwise=otherwise)
             raise InputError("USAGE_INVALID", f"there is no help on `{' '.join(words)}`", hint=hint)
         context, current = click.Context(found, info_name=word, parent=context), found
     door.out.answer(current.get_help(context))
@@ -94,4 +105,47 @@ def _environment(door: Door) -> None:
     door.out.answer(f"{table([[*row] for row in told.items()], paint=door.out.paint())}\n\n{order}")
 
 
-_TOPICS = {"exit-codes": _exit_codes, "environment": _environment}
+def _capability_spec(door: Door) -> None:
+    from assent.spec.capability_schema import capability_schema
+
+    _file(door, capability_schema())
+
+
+def _workflow(door: Door) -> None:
+    from assent.spec.workflow.schema import workflow_schema
+
+    _file(door, workflow_schema())
+
+
+def _policy(door: Door) -> None:
+    from assent.policy import policy_schema
+
+    _file(door, policy_schema())
+
+
+def _file(door: Door, schema: dict[str, Json]) -> None:
+    from assent.spec.schemas.written import reference
+
+    if door.out.is_json:
+        door.out.object(schema)
+        return
+    page = click.get_current_context().make_formatter()
+    for name, meaning, keys in reference(schema):
+        page.write(f"{click.wrap_text(f'{name}: {meaning[0].lower()}{meaning[1:]}', page.width)}\n")
+        with page.indentation():
+            page.write_dl([(one.name, _plain(f"{one.meaning} ({one.form})")) for one in keys])
+        page.write_paragraph()
+    door.out.answer(page.getvalue().rstrip())
+
+
+def _plain(text: str) -> str:
+    return text.replace("**", "")
+
+
+_TOPICS = {
+    "workflow": _workflow,
+    "policy": _policy,
+    "capability-spec": _capability_spec,
+    "exit-codes": _exit_codes,
+    "environment": _environment,
+}

@@ -20,15 +20,17 @@ from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RUL
 from assent.spec.principal import PrincipalKind
 from assent.spec.words.suggestions import did_you_mean
 
-_TOP_KEYS: Final = ("version", "default", "rules")
-_RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")
-_MATCH_KEYS: Final = (
+TOP_KEYS: Final = ("version", "default", "rules")
+RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")
+MATCH_KEYS: Final = (
     "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "environment",
 )  # fmt: skip
 
-_PRINCIPAL: Final = re.compile(rf"(?:\*|(?:{'|'.join(PrincipalKind)}|\*):[A-Za-z0-9._@+\-/*]{{1,129}})\Z")
-_CAPABILITY: Final = re.compile(r"[a-z0-9_.*]{1,256}\Z")
-_PATTERN: Final = re.compile(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
+PRINCIPAL_PATTERN: Final = re.compile(
+    rf"(?:\*|(?:{'|'.join(PrincipalKind)}|\*):[A-Za-z0-9._@+\-/*]{{1,129}})\Z"
+)
+CAPABILITY_PATTERN: Final = re.compile(r"[a-z0-9_.*]{1,256}\Z")
+PATTERN: Final = re.compile(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
 
 _CALLED: Final[dict[type, str]] = {
     PolicyDecision: "decision",
@@ -101,7 +103,7 @@ class _Reader:
         data = self.document.data
         if data is None:
             raise self.fail("the policy is empty", (), hint="begin with `version: 1`")
-        top = self.mapping(data, (), _TOP_KEYS)
+        top = self.mapping(data, (), TOP_KEYS)
         version = top.get("version")
         if version is None:
             raise self.fail("the policy does not say its version", (), hint="begin with `version: 1`")
@@ -138,8 +140,8 @@ class _Reader:
     def rule(self, item: Json, path: Path) -> Rule:
         # Each part is read even if another is at fault, so that one look at the file shows all of them.
         before = len(self.faults)
-        data = item if isinstance(item, dict) else self.mapping(item, path, _RULE_KEYS)
-        self.attempt(lambda: self.mapping(data, path, _RULE_KEYS), data)
+        data = item if isinstance(item, dict) else self.mapping(item, path, RULE_KEYS)
+        self.attempt(lambda: self.mapping(data, path, RULE_KEYS), data)
         # A key that is missing may be the one that nobody knows, written wrongly: that is told already.
         for key in ("id", "decision"):
             if key not in data and len(self.faults) == before:
@@ -199,10 +201,10 @@ class _Reader:
     def when(self, value: Json, path: Path) -> tuple[Match, Match | None]:
         if value is None:
             return Match(), None
-        data = self.mapping(value, path, (*_MATCH_KEYS, "not"))
+        data = self.mapping(value, path, (*MATCH_KEYS, "not"))
         unless: Match | None = None
         if "not" in data:
-            excluded = self.mapping(data["not"], (*path, "not"), _MATCH_KEYS)
+            excluded = self.mapping(data["not"], (*path, "not"), MATCH_KEYS)
             if not excluded:
                 raise self.fail("an empty `not` would exclude everything", (*path, "not"), key=True)
             unless = self.match(excluded, (*path, "not"))
@@ -216,18 +218,22 @@ class _Reader:
         labels_any, labels_all = self.any_all(data, "labels", path)
         plain = "letters, digits, spaces and `. _ / : @ + -`, with `*` for any characters"
         return Match(
-            principals=patterns("principal", _PRINCIPAL, "`user:alice`, `agent:*`, `*:build-*` or `*`"),
+            principals=patterns(
+                "principal", PRINCIPAL_PATTERN, "`user:alice`, `agent:*`, `*:build-*` or `*`"
+            ),
             roles_any=roles_any,
             roles_all=roles_all,
             capabilities=patterns(
-                "capability", _CAPABILITY, "`io.fs.delete`, or `io.fs.*`: `*` stands for any characters"
+                "capability",
+                CAPABILITY_PATTERN,
+                "`io.fs.delete`, or `io.fs.*`: `*` stands for any characters",
             ),
             operation_types=self.choices(data, "operation_type", path, OperationType),
             risk_levels=self.risk_levels(data, path),
             labels_any=labels_any,
             labels_all=labels_all,
-            workflows=patterns("workflow", _PATTERN, plain),
-            environments=patterns("environment", _PATTERN, plain),
+            workflows=patterns("workflow", PATTERN, plain),
+            environments=patterns("environment", PATTERN, plain),
         )
 
     def any_all(

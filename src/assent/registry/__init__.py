@@ -8,13 +8,13 @@ from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.registry._registry import CapabilityRegistry
-    from assent.registry._resolution import CapabilityVersion, Resolution, VersionIndex, instant
+    from assent.registry._resolution import CapabilityVersion, Resolution, VersionIndex
     from assent.registry._timeline import LabelChange, RecordedVersion
     from assent.registry._view import RegistryView
 
 _HOMES = {
     "._registry": "CapabilityRegistry",
-    "._resolution": "CapabilityVersion Resolution VersionIndex instant",
+    "._resolution": "CapabilityVersion Resolution VersionIndex",
     "._timeline": "LabelChange RecordedVersion",
     "._view": "RegistryView",
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from operator import itemgetter
 from types import MappingProxyType
@@ -19,6 +18,7 @@ import msgspec
 from assent.errors import InputError
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
+from assent.spec.words.durations import instant
 from assent.spec.words.reference import FINGERPRINT_PREFIX, CapabilityReference, How
 from assent.spec.words.semver import Precedence, VersionRange, is_release, precedence
 from assent.spec.words.suggestions import did_you_mean
@@ -272,9 +272,3 @@ def _ordered(
     ]
     usable.sort(key=lambda item: item[0])
     return usable
-
-
-def instant(at_ms: int) -> str:
-    """A moment as it can be written in a reference: `2026-10-01T00:00:00.000Z`."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

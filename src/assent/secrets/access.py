@@ -122,6 +122,15 @@ class SecretProvider(Protocol):
 
 
 @runtime_checkable
+class Foreseeing(Protocol):
+    """A provider that can tell some secrets apart from none without reading them."""
+
+    def has(self, name: str) -> bool | None:
+        """Whether something is there; None where finding out would take time, or show the value."""
+        ...
+
+
+@runtime_checkable
 class Hinting(Protocol):
     """A provider that knows how a secret gets into it."""
 
@@ -148,6 +157,9 @@ class EnvironmentSecrets:
 
     def hint(self, name: str) -> str:
         return f"set `{self.variable(name)}` in the environment"
+
+    def has(self, name: str) -> bool | None:
+        return bool(self._environ.get(self.variable(name)))
 
     async def fetch(self, name: str) -> Fetched | None:
         variable = self.variable(name)
@@ -318,6 +330,18 @@ class Secrets:
     ) -> None:
         """Do nothing, or raise `RefusedError` SECRET_NOT_GRANTED: `read` would. Nothing is fetched, and nobody is told."""
         require_grant(name, capability, self._grants.get(name, NO_GRANT), granted, host)
+
+    def foresee(
+        self, name: str, *, capability: str, granted: Collection[str] = (), host: str | None = None
+    ) -> None:
+        """Do nothing, or raise SECRET_NOT_GRANTED or SECRET_MISSING where `read` is known to: no value is looked at."""
+        self.require_granted(name, capability=capability, granted=granted, host=host)
+        # A value that is kept may be handed out although its place is empty by now.
+        slot = self._slots.get(name)
+        if slot is None or slot.secret is None:
+            found = [one.has(name) if isinstance(one, Foreseeing) else None for one in self._providers]
+            if not any(one is None or one for one in found):
+                raise self._missing(name)
 
     async def resolve(self, name: str) -> Secret:
         """A secret for whoever keeps it: no call, no grant and no record. Raises as `read`, and nothing is remembered."""

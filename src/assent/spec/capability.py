@@ -30,6 +30,7 @@ from assent.spec import risk as risks
 from assent.spec.documents.faults import EXPECTED, Telling, invalid
 from assent.spec.ids import CAPABILITY_ID, LABEL, SEMVER, Fingerprint
 from assent.spec.schemas.schema import schema_of
+from assent.spec.spelled_fields import forget_spelling
 from assent.spec.values.canonical import fingerprint
 from assent.spec.values.frozen import FrozenJson, thaw
 
@@ -97,6 +98,9 @@ def _matching(
 Label = Annotated[str, _matching(LABEL, "a label")]
 FLOWS: Final = frozenset({"reads_private", "reads_untrusted", "sends_external"})
 """The labels that say where information flows. A spec may have others, for the rules of whoever writes the policy."""
+
+SPEC_VERSION: Final = 3
+"""The version of a spec's JSON."""
 
 Seconds = Annotated[float, Field(strict=True, gt=0, le=31 * 24 * 3600)]
 
@@ -185,8 +189,14 @@ class CapabilitySpec(SpecModel):
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
-        """SHA-256 of the canonical spec: the same on every machine, whatever the order its fields were written in."""
-        return fingerprint(self.to_json())
+        """SHA-256 of the canonical spec: the same on every machine, whatever the order its fields were written in.
+
+        INVARIANT: what only says where paths and URLs stand is no part of it: a call which began before it was said goes on.
+        """
+        data = self.to_json()
+        forget_spelling(data["parameters"])
+        forget_spelling(data["returns"])
+        return fingerprint(data)
 
     @property
     def needs_approval(self) -> bool:
@@ -205,12 +215,25 @@ class CapabilitySpec(SpecModel):
         data["returns"] = thaw(self.returns)
         data["sandbox"] = thaw(self.sandbox)
         data["labels"] = sorted(self.labels)
-        data["spec_version"] = 3
+        data["spec_version"] = SPEC_VERSION
         return data
 
     @classmethod
     def from_json(cls, data: dict[str, Json], known: Fingerprint | None = None) -> Self:
-        """The spec that `to_json` wrote. `known` is its fingerprint where that is proved: it is then not computed again."""
+        """The spec that `to_json` wrote; SPEC_INVALID for what is none.
+
+        `known` is its fingerprint where that is proved: it is then not computed again.
+        """
+        if (version := data.get("spec_version", SPEC_VERSION)) != SPEC_VERSION or isinstance(
+            version, bool | float
+        ):
+            message = f"capability `{data.get('id', '?')}` is written in version `{version}` of the format"
+            raise InputError(
+                "SPEC_INVALID",
+                message,
+                path="spec_version",
+                hint=f"this release reads version {SPEC_VERSION}",
+            )
         fields = {key: value for key, value in data.items() if key != "spec_version"}
         spec = cls(**fields)
         if known is not None:

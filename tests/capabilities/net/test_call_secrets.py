@@ -70,9 +70,13 @@ async def test_a_secret_reaches_its_service_and_nothing_else(
             assert not any(form in data for form in forms), name
 
 
-async def test_a_plan_shows_the_request_and_asks_nobody(tmp_path: Path) -> None:
+async def test_a_plan_shows_the_request_and_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Credentials that were written out are masked, references to secrets shown, the compensating request included."""
-    async with service(tmp_path, fixed(200)) as (web, rt, asked):
+    monkeypatch.setenv("ASSENT_SECRET_MAIL_TOKEN", SECRET)
+    grant = '[secrets."mail/token"]\ncapabilities = ["net.http.*"]\n'
+    async with service(tmp_path, fixed(200), grant) as (web, rt, asked):
         (web.files / "f").write_bytes(b"x")
         inputs: dict[str, Any] = {
             "url": web.url("/a"),

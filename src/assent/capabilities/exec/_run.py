@@ -14,6 +14,7 @@ from assent.capabilities.exec._shapes import Run, RunCaptured
 from assent.capabilities.fs.world._faults import not_a_directory
 from assent.errors import AssentError, WorldError
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.secrets.revealing import names_in
 from assent.spec.states import Verdict
 from assent.spec.words.legible import safe_line
 
@@ -60,6 +61,7 @@ def preview(context: LocalContext, parameters: Run) -> Preview:
     """The command line, and what the program would be granted."""
     allowed = _permit(context, parameters)
     _require_folder(context, parameters.cwd)
+    context.foresee_secrets(names_in(parameters.environment))
     network = "with the network" if allowed.rule.network else "without a network"
     return Preview("text", f"{command_line(parameters)}\n({network}; what it writes is thrown away)\n")
 

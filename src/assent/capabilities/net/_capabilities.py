@@ -15,7 +15,7 @@ from assent.capabilities.net._answer import attached, head_of, refused
 from assent.capabilities.net._client import Http, Received
 from assent.capabilities.net._download import DownloadEffect
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._request import Draft, wire_of
+from assent.capabilities.net._request import Draft, foresee, wire_of
 from assent.capabilities.net._send import Sending, SendingCompensated
 from assent.capabilities.net._shapes import Answer, Ask, Head, Send
 from assent.invocation import Capability, LocalContext, Preview
@@ -38,20 +38,20 @@ def _draft(parameters: Ask, method: str) -> Draft:
     return Draft(method, parameters.url, parameters.headers, parameters.query)
 
 
-def _preview(parameters: Ask, method: str) -> Preview:
+def _preview(context: LocalContext, parameters: Ask, method: str) -> Preview:
     draft = _draft(parameters, method)
-    draft.require_sound()
+    foresee(context, draft)
     return Preview("text", draft.show(), changes=False)
 
 
-def get_preview(parameters: Ask) -> Preview:
+def get_preview(context: LocalContext, parameters: Ask) -> Preview:
     """The request as text."""
-    return _preview(parameters, "GET")
+    return _preview(context, parameters, "GET")
 
 
-def head_preview(parameters: Ask) -> Preview:
+def head_preview(context: LocalContext, parameters: Ask) -> Preview:
     """The request as text."""
-    return _preview(parameters, "HEAD")
+    return _preview(context, parameters, "HEAD")
 
 
 async def nothing_to_undo() -> None:

@@ -38,7 +38,7 @@ from assent.capabilities.fs.change._turns import in_turn, whole
 from assent.capabilities.net._answer import excerpt_of, refused
 from assent.capabilities.net._client import Header, Http, Received, Sink
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._request import Draft, wire_of
+from assent.capabilities.net._request import Draft, foresee, wire_of
 from assent.capabilities.net._shapes import Download, Downloaded
 from assent.errors import InternalError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
@@ -150,7 +150,7 @@ class DownloadEffect(FileEffect[Download, Downloaded]):
     def preview(self, context: LocalContext, parameters: Download) -> Preview:
         """Where it would come from and where it would go; nobody is asked, so the content is not known."""
         draft = _draft(parameters)
-        draft.require_sound()
+        foresee(context, draft)
         change = self.planned(context, parameters, keeps=False)
         target = change.targets[0]
         wanted = f"sha256 {parameters.sha256}" if parameters.sha256 else "whatever is there"

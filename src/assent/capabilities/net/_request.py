@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from assent.capabilities.fs.world._paths import normal
+from assent.capabilities.fs._shapes import place
 from assent.capabilities.net._answer import is_credential
 from assent.capabilities.net._client import Header, Http, Wire
 from assent.capabilities.net._url import Target, parse_url, with_query
@@ -65,6 +65,11 @@ class Draft:
     def target(self) -> Target:
         """Where it goes, without what `query` adds. `NoEffectError` URL_INVALID."""
         return parse_url(self.url)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that stand in it by name."""
+        return names_in([dict(self.headers), self.pairs(), self.body])
 
     def pairs(self) -> list[tuple[str, str]]:
         """What `query` adds, one pair per value."""
@@ -154,9 +159,23 @@ async def wire_of(context: LocalContext, http: Http, draft: Draft, reveal: Revea
         raise NoEffectError.from_dict(error.to_dict()) from error
 
 
+def foresee(context: LocalContext, *drafts: Draft) -> None:
+    """Do nothing, or raise what one of these requests is known to raise: no name is resolved, no secret's value looked at.
+
+    URL_INVALID, HTTP_REQUEST_INVALID, EGRESS_DENIED, SECRET_NOT_GRANTED, SECRET_MISSING.
+    """
+    http = context.app.get(Http)
+    for draft in drafts:
+        draft.require_sound()
+        require_sealed(context, http, draft)
+    for draft in drafts:
+        http.egress.foresee(draft.target, draft.method, str(context.principal))
+        context.foresee_secrets(draft.secrets, host=draft.target.host)
+
+
 def require_sealed(context: LocalContext, http: Http, draft: Draft) -> None:
     """Do nothing, or raise `NoEffectError` EGRESS_DENIED for secrets that anybody on the way could read."""
-    if draft.private or names_in([dict(draft.headers), draft.pairs(), draft.body]):
+    if draft.private or draft.secrets:
         http.egress.require_sealed(draft.target, draft.method, str(context.principal))
 
 
@@ -209,12 +228,12 @@ def read_file(context: LocalContext, path: Json, bytes_max: int) -> tuple[bytes,
     if not isinstance(path, str) or not path:
         raise _invalid("a body of type `file` is a path in the workspace", "body")
     files = context.world.files
-    place = normal(path)
-    entry = files.stat(place)
+    where = place(path)
+    entry = files.stat(where)
     if entry is None or entry.kind is not EntryKind.FILE:
         raise NoEffectError("FILE_NOT_FOUND", f"`{path[:200]}` is no file of the workspace", path="body")
     data = bytearray()
-    for chunk in files.read(place):
+    for chunk in files.read(where):
         data += chunk
         if len(data) > bytes_max:
             raise too_large(bytes_max)

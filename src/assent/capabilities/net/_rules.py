@@ -88,6 +88,12 @@ class Egress:
             )
         return tuple(network for rule in fitting for network in rule.private)
 
+    def foresee(self, target: Target, method: str, principal: str) -> None:
+        """Do nothing, or raise what such a request is known to raise whatever its host's name is resolved to."""
+        opened = self.admit(target, method, principal)
+        if target.address is not None:
+            self.require_reachable(target, method, principal, [target.address], opened)
+
     def require_sealed(self, target: Target, method: str, principal: str) -> None:
         """Do nothing, or raise `NoEffectError` EGRESS_DENIED: secrets go out unencrypted only where a rule opens `http`."""
         if target.scheme != "https" and not self.rules:

@@ -18,9 +18,9 @@ from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._request import (
     Draft,
     derived_key,
+    foresee,
     holds_secret,
     read_file,
-    require_sealed,
     wire_of,
 )
 from assent.capabilities.net._shapes import Answer, Offset, Send, SendCompensated, Status
@@ -57,37 +57,38 @@ class Sending(Generic[S]):
 
     def preview(self, context: LocalContext, parameters: S) -> Preview:
         """The request, and the one that would offset it, as text; nobody is asked."""
-        draft = self._draft(context, parameters)
-        draft.require_sound()
+        draft, *others = self._drafts(context, parameters)
+        foresee(context, draft, *others)
         shown = draft.show()
         digest = self._file(context, parameters)
         if digest is not None:
             shown += f"sha256 of the file: {digest}\n"
         if isinstance(parameters, SendCompensated):
-            _require_offset(parameters.compensation)
             shown += f"\nto take it back:\n{_shown_offset(parameters.compensation)}"
         return Preview("text", shown, digest)
 
     async def prepare(self, context: LocalContext, parameters: S) -> Prepared:
         """Check all that can be known before the request is sent, the compensating one and the status question included."""
         http = context.app.get(Http)
-        draft = self._draft(context, parameters)
-        draft.require_sound()
-        drafts = [draft]
+        draft, *others = self._drafts(context, parameters)
+        foresee(context, draft, *others)
+        for one in (draft, *others):
+            await _check(http, context, one)
+        digest = await asyncio.to_thread(self._file, context, parameters)
+        # Of this very call nothing has been sent. After a crash there is another call, without the mark.
+        context.flags.add(_FIRST)
+        return Prepared({"version": _VERSION, "key": draft.key, "file": digest})
+
+    def _drafts(self, context: LocalContext, parameters: S) -> list[Draft]:
+        """The request, the question about its status and the one that would offset it, as far as there are any."""
+        drafts = [self._draft(context, parameters)]
         if parameters.status is not None:
             _require_status(parameters.status)
             drafts.append(_status_draft(parameters.status))
         if isinstance(parameters, SendCompensated):
             _require_offset(parameters.compensation)
             drafts.append(_offset_draft(parameters.compensation))
-        for one in drafts:
-            require_sealed(context, http, one)
-        for one in drafts:
-            await _check(http, context, one)
-        digest = await asyncio.to_thread(self._file, context, parameters)
-        # Of this very call nothing has been sent. After a crash there is another call, without the mark.
-        context.flags.add(_FIRST)
-        return Prepared({"version": _VERSION, "key": draft.key, "file": digest})
+        return drafts
 
     def _draft(self, context: LocalContext, parameters: S) -> Draft:
         return Draft(

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -18,6 +17,7 @@ import msgspec
 
 from assent.errors import Json, WorldError
 from assent.journal import place_of, read_plain, write_plain
+from assent.spec.words.durations import instant
 
 Status: TypeAlias = Literal["pending", "delivered", "failed", "cancelled"]
 
@@ -91,12 +91,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "ended_at_ms": self.ended_ms,
             "by": self.by,
         }
-
-
-def instant(at_ms: int) -> str:
-    """A time as the payload tells it: RFC 3339 in UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")

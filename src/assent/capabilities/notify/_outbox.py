@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
-from assent.capabilities.notify._attempt import CAPABILITY, Outcome, Post, attempt, delay_ms, ended
+from assent.capabilities.notify._attempt import Outcome, Post, attempt, delay_ms, ended
 from assent.capabilities.notify._delivery import Delivery, DeliveryFiles, Status
 from assent.capabilities.notify._endpoint import Endpoint
 from assent.errors import AssentError
@@ -157,11 +157,6 @@ class Outbox:
                 ),
             )
         return found
-
-    def require_granted(self, endpoint: Endpoint, host: str) -> None:
-        """Do nothing, or raise SECRET_NOT_GRANTED: the secret that would sign may not be had."""
-        assert self._post is not None  # INVARIANT: calls are made by an owner
-        self._post.secrets.require_granted(endpoint.secret, capability=CAPABILITY, host=host)
 
     async def find(self, delivery: str) -> Delivery | None:
         """The delivery of this id; None when there is none, or none any more."""

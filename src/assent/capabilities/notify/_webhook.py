@@ -16,7 +16,7 @@ from pydantic import Field, JsonValue
 
 from assent.capabilities.net import Http
 from assent.capabilities.net._url import parse_url
-from assent.capabilities.notify._delivery import FORMAT, Delivery, instant
+from assent.capabilities.notify._delivery import FORMAT, Delivery
 from assent.capabilities.notify._endpoint import Endpoint
 from assent.capabilities.notify._outbox import Outbox
 from assent.errors import AssentError, Json
@@ -24,6 +24,7 @@ from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Re
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.values.frozen import thaw
+from assent.spec.words.durations import instant
 
 BODY_BYTES_MAX: Final = 256 << 10
 """The specification advises to stay below 20 kB; this is what nobody should have to take."""
@@ -74,6 +75,7 @@ class Queued(SpecModel):
 def preview(context: LocalContext, parameters: Notify) -> Preview:
     """Where it would go, and the body; nobody is asked."""
     endpoint = context.app.get(Outbox).endpoint(parameters.endpoint)
+    _foresee(context, endpoint)
     body: dict[str, Json] = {
         "type": parameters.type,
         "timestamp": "(when it is queued)",
@@ -91,21 +93,19 @@ def prepare(context: LocalContext, parameters: Notify) -> Prepared:
     """Refuse what can be known to fail, and settle what the delivery says of its time."""
     outbox = context.app.get(Outbox)
     endpoint = outbox.endpoint(parameters.endpoint)
-    _check(context, outbox, endpoint)
+    _foresee(context, endpoint)
     now_ms = outbox.clock.now_ms()
     _body(parameters.type, now_ms, _data(context, parameters))
     return Prepared({"version": _VERSION, "queued_ms": now_ms})
 
 
-def _check(context: LocalContext, outbox: Outbox, endpoint: Endpoint) -> None:
+def _foresee(context: LocalContext, endpoint: Endpoint) -> None:
     """Do nothing, or raise a `NoEffectError`: EGRESS_DENIED, SECRET_NOT_GRANTED, URL_INVALID. Names are not resolved yet."""
-    egress, principal = context.app.get(Http).egress, str(context.principal)
     target = parse_url(endpoint.url)
-    opened = egress.admit(target, "POST", principal)
-    if target.address is not None:
-        egress.require_reachable(target, "POST", principal, [target.address], opened)
+    context.app.get(Http).egress.foresee(target, "POST", str(context.principal))
     try:
-        outbox.require_granted(endpoint, target.host)
+        # It signs when the delivery leaves; until then one that is missing may come.
+        context.foresee_secrets([endpoint.secret], host=target.host, at_once=False)
     except AssentError as error:
         raise NoEffectError.from_dict(error.to_dict()) from error
 

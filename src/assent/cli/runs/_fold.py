@@ -29,7 +29,7 @@ def iterated(name: str) -> str:
     return found["step"] if found else ""
 
 
-def folded(steps: list[S], alike: Callable[[S], Hashable | None]) -> list[list[S]]:
+def folded(steps: Sequence[S], alike: Callable[[S], Hashable | None]) -> list[list[S]]:
     """The steps in their order, those together that are iterations of one step and `alike`; None is like nothing."""
 
     def key(numbered: tuple[int, S]) -> Hashable:

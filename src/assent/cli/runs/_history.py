@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from assent.cli._arguments import OneOf
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
@@ -29,7 +30,7 @@ def _unnamed(run: service.answers.RunLine) -> str:
 @command("runs", short_help="List the runs.")
 @click.option(
     "--status",
-    type=click.Choice(service.requests.RUN_STATUSES),
+    type=OneOf(service.requests.RUN_STATUSES),
     metavar="STATUS",
     multiple=True,
     help="Only runs with this status; may be given again.",
@@ -51,7 +52,8 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
         asked = [word for one in status for word in ("--status", one)]
         if limit != RUNS_SHOWN:
             asked += ["--limit", str(limit)]
-        door.out.note(f"there are older ones: {door.command('runs', *asked, '--before', answer.before)}")
+        more = "there are older ones" if answer.older is None else f"{answer.older} older"
+        door.out.note(f"{more}: {door.command('runs', *asked, '--before', answer.before)}")
     if door.out.is_json:
         door.out.object(found)
         return
@@ -79,6 +81,7 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
 
 @command("show", short_help="Show a run: failure first, then its timeline.")
 @click.argument("run_id", metavar="RUN", shell_complete=complete_run)
+@click.argument("step", required=False)
 @click.option(
     "--snapshot",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -87,7 +90,7 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
 )
 @click.option(
     "--output",
-    "step",
+    "output_of",
     metavar="STEP",
     help="Write the whole output of STEP as JSON to standard output, and nothing else.",
 )
@@ -96,23 +99,37 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
     metavar="DIGEST",
     help="Write the bytes that an output or error names as `blob` to standard output, and nothing else.",
 )
-def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None, step: str | None) -> None:
-    """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline."""
+def show(
+    door: Door,
+    *,
+    run_id: str,
+    step: str | None,
+    snapshot: Path | None,
+    attachment: str | None,
+    output_of: str | None,
+) -> None:
+    """Show RUN (an unambiguous beginning of its id is enough): how it stands, what failed, its steps and its timeline.
+
+    With STEP (`NAME[0]` is an iteration, `@undo` the undo): its inputs, what was asked and answered, each attempt, its output.
+    """
     from assent.cli.runs._drive import tell_next  # a list of runs does without it
 
-    if sum(wanted is not None for wanted in (snapshot, step, attachment)) > 1:
+    if sum(wanted is not None for wanted in (step, snapshot, output_of, attachment)) > 1:
         raise InputError(
             "USAGE_INVALID",
-            "say one of `--snapshot`, `--output` and `--attachment`",
+            "say one of STEP, `--snapshot`, `--output` and `--attachment`",
             hint="call `assent show` once for each",
         )
     if attachment is not None:
         parts = door.stream(service.requests.Attachment(run=run_id, digest=attachment))
         door.out.data(part.data for part in parts)
         return
-    found = door.perform(service.requests.Show(run=run_id))
+    found = door.perform(service.requests.Show(run=run_id, step=output_of if step is None else step))
+    if output_of is not None:
+        _show_output(door, found)
+        return
     if step is not None:
-        _show_output(door, found, step)
+        _show_step(door, found)
         return
     if snapshot is not None:
         data = door.perform(service.requests.Snapshot(run=found.run_id)).data
@@ -129,13 +146,19 @@ def show(door: Door, run_id: str, snapshot: Path | None, attachment: str | None,
     tell_next(door, found)
 
 
-def _show_output(door: Door, run: service.answers.Run, name: str) -> None:
+def _show_step(door: Door, run: service.answers.ShownRun) -> None:
+    (step,) = [*run.steps, *([] if run.undo is None else [run.undo])]
+    if door.out.is_json:
+        door.out.object(step)
+        return
+    from assent.cli.runs._step_text import step_text
+
+    door.out.answer(step_text(run.run_id, step, paint=door.out.paint()))
+
+
+def _show_output(door: Door, run: service.answers.ShownRun) -> None:
     """One step's output and nothing else: indented for a person, in one line for a program."""
-    steps = {one.name: one for one in run.steps}
-    if name not in steps:
-        names = ", ".join(f"`{known}`" for known in steps) or "none"
-        raise InputError("USAGE_INVALID", f"the run has no step `{name}`", hint=f"steps: {names}")
-    output = steps[name].gave
+    output = run.steps[0].gave if run.steps else None
     if door.out.is_json:
         door.out.object(output)
     else:

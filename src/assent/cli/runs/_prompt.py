@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from assent.cli._door import Door
-from assent.cli.runs._plan_text import approvers_text
+from assent.cli.runs._plan_text import approvers_text, consequence_text
+from assent.cli.runs._result_text import input_lines
 from assent.cli.terminal._diff import diff_text, size_words
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.cli.terminal._units import duration_text
 from assent.errors import Json
+from assent.spec.ids import SHORT_DIGEST
 from assent.spec.targets import name_of
-from assent.spec.values.json_fields import Object, text, written
-from assent.spec.words.legible import both_ends, safe, safe_line
+from assent.spec.values.json_fields import Object, text
+from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
-
-INPUT_WIDTH: Final = 100
-"""Characters of an input in a question."""
 
 QUESTION: Final = "[a]pprove  [r]eject  [d]iff  [w]hy  [l]ater: "
 
@@ -45,8 +46,9 @@ def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int, more
     lines = [
         f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{f'  {size}' if size else ''}"
     ]
-    inputs = _object(approval.inputs)
-    lines += [f"  {safe_line(name)}: {_value(inputs[name], is_cut=more is not None)}" for name in inputs]
+    lines += input_lines(approval.inputs, is_cut=more is not None)
+    for one in consequences_of(approval):
+        lines += consequence_text(one, is_cut=more is not None)
     lines.append(f"  asked by {safe_line(approval.requester)}, rule {safe_line(approval.rule)}")
     lines.append(f"  may be approved by {approvers_text(approval.approvers)}")
     if approval.granted_by:
@@ -55,7 +57,7 @@ def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int, more
     if expires_ms is not None:
         left_ms = expires_ms - now_ms
         lines.append(f"  expires in {duration_text(left_ms)}" if left_ms > 0 else "  has expired")
-    lines.append(f"  digest {approval.digest}")
+    lines.append(f"  digest {approval.digest[:SHORT_DIGEST]}")
     diff = diff_of(approval)
     return "\n".join([*lines, *([diff_text(diff, paint=paint, indent="  ", fold=more)] if diff else [])])
 
@@ -64,12 +66,6 @@ def granted_text(approval: answers.Approval) -> str:
     """How many of those who are needed have agreed, and who: `1 of 2 (user:alice)`; empty when none has."""
     names = approval.granted_by
     return f"{len(names)} of {approval.approvers.count} ({safe_line(', '.join(names))})" if names else ""
-
-
-def _value(value: Json, *, is_cut: bool) -> str:
-    """An input as written. What is long shows both its ends: the end of a long command is as likely to be what counts."""
-    line = written(value)
-    return both_ends(line, INPUT_WIDTH) if is_cut else safe_line(line)
 
 
 def ask(door: Door, approval: answers.Approval) -> Answer:
@@ -122,6 +118,16 @@ def _why(door: Door, approval: answers.Approval) -> str:
 def diff_of(approval: answers.Approval) -> str:
     """What it would change."""
     return text(_object(approval.preview), "diff")
+
+
+def consequences_of(approval: answers.Approval) -> list[answers.PlannedConsequence]:
+    """What it may lead to."""
+    listed = _object(approval.preview).get("consequences")
+    if not listed:
+        return []
+    from assent.runtime.service.answers import PlannedConsequence
+
+    return msgspec.convert(listed, list[PlannedConsequence])
 
 
 def _object(value: Json) -> Object:

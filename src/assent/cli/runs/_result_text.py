@@ -8,8 +8,9 @@ from assent.cli.runs._fold import TIMES, folded, folded_name
 from assent.cli.runs._output_text import output_text
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint
 from assent.cli.terminal._table import table
+from assent.errors import Json
 from assent.spec.values.json_fields import Object, compact, written
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import both_ends, safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -18,6 +19,9 @@ OUTPUT_WIDTH = 72
 OUTPUTS_MAX = 4_000
 """Characters of a run's outputs that are shown: a few screens, and not a file in base64."""
 DETAIL_LINES_MAX = 40
+
+INPUT_WIDTH = 100
+"""Characters of an input on a line."""
 
 
 def headline(run: answers.Run, *, paint: Paint) -> str:
@@ -67,6 +71,20 @@ def _detail(key: str, value: str, most: int) -> list[str]:
         return [f"  {safe_line(key)}: {safe_line(said[0], 400)}"]
     cut = [f"    … {len(said) - most} lines before"] if len(said) > most else []
     return [f"  {safe_line(key)}:", *cut, *(f"    {safe_line(one, 400)}" for one in said[-most:])]
+
+
+def input_lines(inputs: Json, *, is_cut: bool) -> list[str]:
+    """A line for each input, its control characters written out.
+
+    What is cut shows both its ends: the end of a long command is as likely to be what counts.
+    """
+    if not isinstance(inputs, dict):
+        return []
+    values = {name: written(value) for name, value in inputs.items()}
+    return [
+        f"  {safe_line(name)}: {both_ends(value, INPUT_WIDTH) if is_cut else safe_line(value)}"
+        for name, value in values.items()
+    ]
 
 
 def steps_table(run: answers.Run, *, paint: Paint) -> str:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from assent.cli.runs._progress import event_detail, event_words
-from assent.cli.runs._result_text import failure, headline, steps_table
+from assent.cli.runs._result_text import failure, headline, input_lines, steps_table
 from assent.cli.terminal._style import Paint
 from assent.cli.terminal._table import table
 from assent.cli.terminal._units import duration_text
+from assent.errors import Json
 from assent.spec.values.json_fields import Object, mapping, number, text
 from assent.spec.words.legible import safe, safe_line
 
@@ -51,7 +52,10 @@ def show_text(run: answers.ShownRun, *, paint: Paint) -> str:
     blocks = [_head(run, events, paint)]
     wrong = failure(run, paint=paint)
     if wrong:
-        blocks.append(wrong)
+        given = next(
+            (one.inputs for one in run.steps if run.error is not None and one.name == run.error.path), None
+        )
+        blocks.append("\n".join([wrong, *_given(given)]))
     steps = steps_table(run, paint=paint)
     if steps:
         blocks.append(steps)
@@ -64,16 +68,27 @@ def show_text(run: answers.ShownRun, *, paint: Paint) -> str:
     return "\n\n".join(blocks)
 
 
+def _given(inputs: Json) -> list[str]:
+    """What a step that failed was given, under its error."""
+    lines = input_lines(inputs, is_cut=True)
+    return ["its inputs:", *lines] if lines else []
+
+
 def _head(run: answers.ShownRun, events: Sequence[Object], paint: Paint) -> str:
     words = [headline(run, paint=paint)]
     if run.principal:
         words.append(f"by {safe_line(run.principal)}")
-    times = [at for event in events if (at := number(event, "at_ms")) is not None]
+    times = [at for event in events if not _is_later(event) and (at := number(event, "at_ms")) is not None]
     if times:
         words.append(f"started {time_text(times[0])}, took {duration_text(max(0, times[-1] - times[0]))}")
     if run.status == "interrupted" or (run.status == "running" and not run.owner_alive):
         words.append("interrupted: nobody drives it")
     return "  ".join(words)
+
+
+def _is_later(event: Object) -> bool:
+    """What is said of a run long after it has ended."""
+    return text(mapping(event, "event"), "kind") == "run.erased"
 
 
 def _bars(events: Sequence[Object], paint: Paint) -> str:

@@ -18,6 +18,12 @@ from assent.spec.states import RunState, StepState
 
 _FAILED = frozenset({StepState.FAILED, StepState.DENIED, StepState.IN_DOUBT, StepState.COMPENSATION_FAILED})
 
+_RAISED = (
+    "a handler that fails before it has done anything raises `NoEffectError` (of `assent.invocation`), and one with a "
+    "`reconcile` tells afterwards whether it has: then nobody has to be asked"
+)
+"""What is advised about an exception of a handler's own, of which nobody knows what was done before it."""
+
 _SUCCEEDED = StepState.SUCCEEDED  # see `_record.py` for what a look-up in the class costs
 _WITHOUT_ERROR = (RunState.SUCCEEDED, RunState.UNDONE, RunState.PENDING)
 
@@ -42,8 +48,9 @@ class StepResult(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The step that `to_json` told of, by another process of this release."""
-        return cls(**{**data, "status": StepState(data["status"])})
+        """The step that `to_json` told of, by another process of this release; what else is in the object is left out."""
+        known = {name: data[name] for name in cls.__struct_fields__ if name in data}
+        return cls(**{**known, "status": StepState(data["status"])})
 
     def to_json(self) -> dict[str, Json]:
         """The step's object: `output` when it has one, else `error` when it has one."""
@@ -178,7 +185,12 @@ async def _step(
 async def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:
     found = await load_json(reader, step.error)
     if isinstance(found, dict) and "message" in found:
-        return {**found, "code": step.code or found.get("code")}
+        told = {**found, "code": step.code or found.get("code")}
+        details = found.get("details")
+        if step.state is StepState.IN_DOUBT and isinstance(details, dict) and "exception" in details:
+            # Not recorded with it: it is advice on how the handler is written, and not on what became of the step.
+            told["hint"] = told.get("hint") or _RAISED
+        return told
     reason = found.get("reason") if isinstance(found, dict) else None
     message = str(reason) if reason else (step.code or "failed").lower().replace("_", " ")
     return {

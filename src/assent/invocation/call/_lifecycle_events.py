@@ -101,6 +101,15 @@ class Around(Surroundings):
             return super().reveal_in_thread(context, life, value, host)
         return self._secrets.in_thread(self.reveal(context, life, value, host))
 
+    def foresee(
+        self, context: LocalContext, life: CallLife, names: Iterable[str], host: str | None, *, at_once: bool
+    ) -> None:
+        if self._secrets is not None:
+            look = self._secrets.foresee if at_once else self._secrets.require_granted
+            host = None if life.reach is not None else host  # as in `reveal`
+            for name in names:
+                look(name, capability=context.capability, granted=life.granted, host=host)
+
     async def request(self, context: LocalContext, life: CallLife, request: HttpRequest) -> HttpAnswer:
         if self._secrets is None or self.app is None:
             return await super().request(context, life, request)

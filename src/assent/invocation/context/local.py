@@ -181,6 +181,11 @@ class Surroundings:
             raise InputError("SECRET_MISSING", f"a call made by hand has no secret `{name}`")
         return filled(value, {})
 
+    def foresee(
+        self, context: LocalContext, life: CallLife, names: Iterable[str], host: str | None, *, at_once: bool
+    ) -> None:
+        """Raise what having these secrets is known to raise."""
+
     async def request(self, context: LocalContext, life: CallLife, request: HttpRequest) -> HttpAnswer:
         """The answer to a request of a call."""
         del life, request
@@ -373,6 +378,14 @@ class LocalContext:
     def reveal_in_thread(self, value: Any, *, host: str | None = None) -> Any:  # `Any`: as above
         """The same for sync parts, which run in a thread of their own and wait in it."""
         return self._around.reveal_in_thread(self, self._life, value, host)
+
+    def foresee_secrets(self, names: Iterable[str], *, host: str | None = None, at_once: bool = True) -> None:
+        """Do nothing, or raise what `reveal` is known to raise for these secrets: SECRET_NOT_GRANTED, SECRET_MISSING.
+
+        For any part, a preview above all: no value is looked at, and there is no access to record. Where the call does not need
+        them `at_once`, one that is not there yet may come.
+        """
+        self._around.foresee(self, self._life, names, host, at_once=at_once)
 
     @property
     def http(self) -> HttpAccess:

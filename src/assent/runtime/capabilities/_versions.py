@@ -21,7 +21,7 @@ from assent.errors import InputError, Json
 from assent.failpoints import FAILPOINTS
 from assent.invocation.call.threads import outlast
 from assent.journal import Batch, Payload, at_once, each_row
-from assent.registry import CapabilityVersion, LabelChange, RegistryView, VersionIndex, instant
+from assent.registry import CapabilityVersion, LabelChange, RegistryView, VersionIndex
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import reading
 from assent.runtime.capabilities._capability_record import registrations
@@ -32,6 +32,7 @@ from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, RunId
 from assent.spec.principal import Principal
 from assent.spec.values.canonical import canonical_json, commit
+from assent.spec.words.durations import instant
 from assent.spec.words.reference import CapabilityReference, How
 from assent.system import SystemClock
 

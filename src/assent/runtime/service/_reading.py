@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from heapq import merge
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
@@ -16,20 +13,27 @@ import msgspec
 from assent import engine, invocation
 from assent import journal as ledgers
 from assent.errors import AssentError, InputError, Json
-from assent.journal import PAGE, Begins, OneOf, at_once, leaves_at_once, rows_at_once
+from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
-from assent.runtime._find_run import changed_row, find_run, get_run, state_of, unknown_run
+from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
 from assent.runtime.service.requests import UnderWay
 from assent.runtime.settings.effective import Settings
-from assent.spec.ids import CALL_STEP, RunId
-from assent.spec.states import Mode, RunState
+from assent.spec.ids import CALL_STEP, RunId, StepKey
+from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.states import Mode, RunState, StepState
+from assent.spec.words.durations import instant
 from assent.system import cpu_seconds
 
 if TYPE_CHECKING:
+    from assent.runtime.service._audit_log import Log
+    from assent.runtime.service._told_steps import StepStory
     from assent.spec.events import kinds as ev
 
 _MOVING: Final = frozenset(state.value for state in RunState if state.is_moving)
+_NAMED_MAX: Final = 20
+"""Steps that are named to somebody who asked for one that there is not."""
+
 _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 """Where a run stands that nobody drives and that waits for no approval."""
 
@@ -79,23 +83,22 @@ class Reader:
         return found[::-1]
 
     def _run_lines(self, journal: LedgerReader, rows: list[dict[str, Cell]]) -> list[dict[str, Json]]:
-        calls = OneOf(tuple(str(row["run_id"]) for row in rows if row["workflow"] is None))
+        calls = OneOf(tuple(str(row["run_id"]) for row in rows if _is_call(row)))
         called = rows_at_once(journal, "steps", {"run_id": calls, "step": CALL_STEP}) if calls.cells else ()
-        capabilities = {
-            row["run_id"]: row["capability"] or _asked_for(journal, RunId(str(row["run_id"])))
-            for row in called
-        }
+        capabilities: dict[Cell, Json] = {row["run_id"]: row["capability"] for row in called}
+        for run in calls.cells:
+            if capabilities.get(run) is None:  # It ended before a step knew of it.
+                capabilities[run] = _asked_for(journal, RunId(str(run)))
         shown = self._shown_statuses({str(row["run_id"]): str(row["status"]) for row in rows})
         return [self._run_line(row, shown, capabilities) for row in rows]
 
     def _run_line(
         self, row: Mapping[str, Any], shown: Mapping[str, str], called: Mapping[Any, Any]
     ) -> dict[str, Json]:
-        is_call = row["workflow"] is None and row["mode"] == Mode.WORKFLOW
         return {
             "run_id": row["run_id"],
             "workflow": row["workflow"],
-            "capability": called.get(row["run_id"]) if is_call else None,
+            "capability": called.get(row["run_id"]) if _is_call(row) else None,
             "status": shown[row["run_id"]],
             "started_at": _instant_in(row, "started_at_ms"),
             "started_at_ms": row["started_at_ms"],
@@ -144,6 +147,14 @@ class Reader:
         """How many runs there are."""
         return 0 if self._journal is None else int(self._journal.select("SELECT count(*) FROM runs")[0][0])
 
+    def count_before(self, run: str, status: Collection[str] = ()) -> int | None:
+        """How many runs are older, of these statuses; None where only a look at each would tell: it may be interrupted."""
+        if self._journal is None or not _MOVING.union({"interrupted"}).isdisjoint(status):
+            return None
+        wanted = f"AND status IN ({', '.join('?' * len(status))})" if status else ""
+        sql = f"SELECT count(*) FROM runs WHERE run_id < ? {wanted}"  # noqa: S608 - marks for what is bound
+        return int(self._journal.select(sql, (run, *status))[0][0])
+
     def find(self, run_id: str) -> RunId:
         """The run whose id begins so. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
         return at_once(find_run(self._recorded(run_id), run_id))
@@ -161,33 +172,54 @@ class Reader:
         # A living owner is not asked at each change whether it drives the run: it may do so at any time.
         return not self.owner_alive() if state.is_moving else state.is_settled
 
-    def show(self, run_id: str) -> dict[str, Json]:
-        """A run with its events; an unambiguous beginning of its id is enough. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+    def show(self, run_id: str, step: str | None = None) -> dict[str, Json]:
+        """A run, or one step of it, with its events. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`, `STEP_UNKNOWN`."""
+        from assent.runtime.service._told_steps import (  # a list of runs needs none
+            StepStory,
+            step_of,
+            step_stories,
+        )
+
         journal = self._recorded(run_id)
         run = at_once(find_run(journal, run_id))
         record: engine.RunRecord | None = None
-        events: list[Json] = []
-        for leaf in journal.run_leaves(run):
+        leaves = journal.run_leaves(run)
+        for leaf in leaves:
             record = engine.fold(record, leaf)
-            events.append(
-                {"seq": leaf.seq, "n": leaf.n, "at_ms": leaf.at_ms, "event": msgspec.to_builtins(leaf.event)}
-            )
         if record is None:
             raise changed_row({"run_id": run})  # Nothing was recorded of it.
         head = at_once(journal.head())
         document = at_once(engine.load_json(journal, record.created.document))
         planned = engine.outline(document) if document is not None else {}
         ledger: dict[str, Json] = {"size": head.size, "root": base64.b64encode(head.root).decode()}
-        shown = at_once(engine.describe_run(record, planned, journal, ledger)).to_json()
+        described = at_once(engine.describe_run(record, planned, journal, ledger))
+        stories = step_stories(leaves)
+        steps = {one.name: one for one in described.steps}
+        undo = record.undo
+        if step is not None:
+            known = [*steps, *([] if undo is None else [engine.UNDO_STEP])]
+            if step not in known:
+                raise _unknown_step(run, step, known)
+            steps = {name: one for name, one in steps.items() if name == step}
+            undo = undo if step == engine.UNDO_STEP else None
+            leaves = [leaf for leaf in leaves if step_of(leaf.event) == step]
         return {
-            **shown,
+            **described.to_json(),
+            "steps": [
+                {**one.to_json(), **stories.get(StepKey(name), StepStory()).to_json(journal)}
+                for name, one in steps.items()
+            ],
+            "undo": None if undo is None else _told_undo(journal, record, undo.request, stories),
             "status": self._shown_statuses({run: record.state.value})[run],
-            "started_at": _instant(record.started_at_ms),
+            "started_at": instant(record.started_at_ms),
             "started_at_ms": record.started_at_ms,
             "principal": record.created.principal,
             "owner_alive": self.owner_alive(),
             "inputs": at_once(engine.load_json(journal, record.created.inputs)),
-            "events": events,
+            "events": [
+                {"seq": leaf.seq, "n": leaf.n, "at_ms": leaf.at_ms, "event": msgspec.to_builtins(leaf.event)}
+                for leaf in leaves
+            ],
         }
 
     def attachment(self, run_id: str, digest: str) -> Iterator[bytes]:
@@ -262,11 +294,12 @@ class Reader:
                 "kinds": [*request.kinds],
                 "count": request.count,
                 "not_requester": request.not_requester,
+                "further_roles": [[*roles] for roles in request.further_roles],
             },
-            "requested_at": _instant(approval.requested_at_ms),
+            "requested_at": instant(approval.requested_at_ms),
             "requested_at_ms": approval.requested_at_ms,
             "expires_at_ms": request.expires_at_ms,
-            "expires_at": _instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
+            "expires_at": instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
             "granted_by": [*approval.granted_by],
         }
 
@@ -276,24 +309,16 @@ class Reader:
 
         return deliveries_in(self._settings.state, status=status, limit=limit)
 
-    def audit_log(self, wanted: ledgers.EventFilter) -> Iterator[dict[str, Json]]:
-        """The entries that pass a filter, in log order. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`: a run is named as for `show`."""
-        if wanted.run is not None:
-            wanted = msgspec.structs.replace(
-                wanted, run=at_once(find_run(self._recorded(wanted.run), wanted.run))
-            )
-        if self._journal is None:
-            return
-        leaves = (
-            leaves_at_once(self._journal) if wanted.run is None else self._about(self._journal, wanted.run)
-        )
-        for line in ledgers.audit_log(leaves, wanted):
-            yield line.to_json()
+    def log(self, wanted: ledgers.EventFilter, *, follow: bool = False) -> Log | None:
+        """The entries that pass a filter; None where nothing was recorded yet. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
 
-    def _about(self, journal: LedgerReader, run: RunId) -> Iterator[ev.Leaf]:
-        """What may be about a run, in log order: its own entries, and those of no run, which tell of its deliveries."""
-        own, others = journal.run_leaves(run), _each_of_no_run(journal)
-        return merge(own, others, key=attrgetter("seq"))
+        `follow`: somebody waits for those to come, so that there must be a ledger: `STATE_MISSING`.
+        """
+        from assent.runtime.service._audit_log import Log
+
+        if self._journal is None and wanted.run is None and not follow:
+            return None
+        return Log(self._recorded(wanted.run or ""), wanted)
 
     def verify(self, checkpoint: str | None = None, key: str | None = None) -> dict[str, Json]:
         """Whether the ledger is what was recorded: `checkpoint` is the text of one kept elsewhere, `key` a public key.
@@ -320,11 +345,11 @@ class Reader:
         with raw_ledger(self._settings.state) as record:
             return ledgers.prove(record, seq)
 
-    def export(self, folder: Path) -> dict[str, Json]:
-        """Write the whole ledger to a folder, verifiable elsewhere."""
+    def export(self, folder: Path, *, payloads: bool) -> dict[str, Json]:
+        """Write the whole ledger to a folder, verifiable elsewhere; with what its entries bind where that is asked for."""
         self._recorded("")
         with raw_ledger(self._settings.state) as record:
-            exported = ledgers.export_ledger(record, folder, vkey=self.vkey())
+            exported = ledgers.export_ledger(record, folder, vkey=self.vkey(), payloads=payloads)
         return {"folder": str(folder), **msgspec.to_builtins(exported)}
 
     def vkey(self) -> str:
@@ -351,11 +376,43 @@ class Reader:
         return self._journal
 
 
-def _each_of_no_run(journal: LedgerReader) -> Iterator[ev.Leaf]:
-    since = 0
-    while leaves := journal.run_leaves(None, since=since, limit=PAGE):
-        yield from leaves
-        since += len(leaves)
+def _told_undo(
+    journal: LedgerReader,
+    record: engine.RunRecord,
+    request: ev.UndoRequested,
+    stories: Mapping[StepKey, StepStory],
+) -> dict[str, Json]:
+    """The newest undo of a run, told as a step."""
+    refused = at_once(undo_refusal(journal, record.run))
+    match record.state:
+        case RunState.UNDONE:
+            status = StepState.SUCCEEDED
+        case RunState.UNDOING:
+            status = StepState.RUNNING
+        case RunState.WAITING:
+            status = StepState.AWAITING_APPROVAL
+        case RunState.NEEDS_ATTENTION:
+            status = StepState.COMPENSATION_FAILED
+        case _:
+            status = StepState.DENIED if request.decision == "DENY" else StepState.FAILED
+    return {
+        "name": engine.UNDO_STEP,
+        "capability": UNDO_CAPABILITY,
+        "version": None,
+        "status": status.value,
+        "risk_level": request.risk,
+        "decision": request.decision,
+        "rule": request.rule,
+        "attempts": 0,
+        **({} if refused is None else {"error": refused.to_dict()}),
+        **stories[engine.UNDO_STEP].to_json(journal),
+    }
+
+
+def _unknown_step(run: RunId, step: str, known: Collection[str]) -> InputError:
+    named = ", ".join(f"`{name}`" for name in [*known][:_NAMED_MAX]) or "none"
+    more = f" and {len(known) - _NAMED_MAX} more" if len(known) > _NAMED_MAX else ""
+    return InputError("STEP_UNKNOWN", f"`{run}` has no step `{step}`", hint=f"steps: {named}{more}")
 
 
 def verify_proof(text: str, key: str) -> dict[str, Json]:
@@ -378,9 +435,9 @@ def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
     return ledgers.verify_export(folder, [ledgers.verifier_from_vkey(vkey)]).to_json()
 
 
-def _instant(at_ms: Any) -> str:
-    moment = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _is_call(row: Mapping[str, Cell]) -> bool:
+    """A run of one call: no workflow, and no session either."""
+    return row["workflow"] is None and row["mode"] == Mode.WORKFLOW
 
 
 def _asked_for(journal: LedgerReader, run: RunId) -> Json:
@@ -395,6 +452,6 @@ def _asked_for(journal: LedgerReader, run: RunId) -> Json:
 
 def _instant_in(row: Mapping[str, Any], column: str) -> str:
     try:
-        return _instant(row[column])
+        return instant(int(row[column]))
     except (TypeError, ValueError, OverflowError):
         raise changed_row(row) from None

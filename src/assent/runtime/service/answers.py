@@ -6,7 +6,8 @@ free JSON by its nature (outputs, inputs, events) is that here too; times are gi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -62,6 +63,68 @@ class Step(Answer, frozen=True, kw_only=True):
         return None if self.output is UNSET else self.output
 
 
+class ApprovalDecision(Answer, frozen=True, kw_only=True):
+    """What one person said to a question, or that its time was up (`expired`) or it was voided, by nobody.
+
+    `confirmed`: they named the digest that was shown; null where nothing was granted. `asserted`, `os_uid` and `identified_by`
+    say how it is known who they are, `same_uid` that requester and approver are one user of the operating system.
+    """
+
+    decision: Literal["granted", "rejected", "expired", "voided"]
+    at: str
+    at_ms: int
+    by: str | None
+    confirmed: bool | None
+    asserted: bool | None
+    os_uid: int | None
+    identified_by: str | None
+    same_uid: bool | None
+    code: str | None
+    reason: str | None
+
+
+class AskedApproval(Answer, frozen=True, kw_only=True):
+    """A question about a step as it was asked: with the preview that was shown, and everything that was said to it."""
+
+    digest: str
+    status: Literal["pending", "granted", "rejected", "expired", "voided"]
+    risk_level: str
+    rule: str
+    policy: str
+    requester: str
+    count: int
+    preview: Json
+    requested_at: str
+    requested_at_ms: int
+    expires_at: str | None
+    expires_at_ms: int | None
+    decisions: list[ApprovalDecision]
+
+
+class Try(Answer, frozen=True, kw_only=True):
+    """One attempt at a step. One that has not ended has no `outcome`; `effect` is what is known of the world after it."""
+
+    attempt: int
+    started_at: str
+    started_at_ms: int
+    ended_at: str | None
+    ended_at_ms: int | None
+    outcome: Literal["succeeded", "failed", "unsettled", "in_doubt", "resolved"] | None
+    effect: str | None
+    code: str | None
+    message: str | None
+
+
+class ShownStep(Step, frozen=True, kw_only=True):
+    """A step with all that is on record of it. Payloads are as they were stored (redacted), and null once they were erased."""
+
+    inputs: Json
+    policy: str | None
+    """The digest of the policy that decided it last."""
+    approvals: list[AskedApproval]
+    tries: list[Try]
+
+
 class Ledger(Answer, frozen=True, kw_only=True):
     """The log at that moment: how many entries, and the tree's root in base64."""
 
@@ -75,7 +138,7 @@ class Run(Answer, frozen=True, kw_only=True):
     run_id: str
     workflow: str | None
     status: str
-    steps: list[Step]
+    steps: Sequence[Step]
     outputs: Json
     error: Fault | None
     ledger: Ledger
@@ -91,13 +154,6 @@ class Resumed(Answer, frozen=True, kw_only=True):
     """How each run that was gone on with stands now, in the order in which they began."""
 
     results: list[Run]
-
-
-class Erased(Answer, frozen=True, kw_only=True):
-    """How many payloads and pre-images of a run were erased."""
-
-    run_id: str
-    erased: int
 
 
 class Labelled(Answer, frozen=True, kw_only=True):
@@ -208,10 +264,13 @@ class RunLine(Answer, frozen=True, kw_only=True):
 
 
 class Runs(Answer, frozen=True, kw_only=True):
-    """Runs, the newest last. Where the limit left older ones out, `before` is what the next request has to say to get them."""
+    """Runs, the newest last. Where the limit left older ones out, `before` is what the next request has to say to get them, and
+    `older` how many there are; null where that would take reading them all: which are interrupted is seen one by one.
+    """
 
     runs: list[RunLine]
     before: str | None = None
+    older: int | None = None
 
 
 class Unfinished(Answer, frozen=True, kw_only=True):
@@ -231,8 +290,13 @@ class RunEvent(Answer, frozen=True, kw_only=True):
 
 
 class ShownRun(Run, frozen=True, kw_only=True):
-    """A run with what it was given and everything that happened to it, oldest first."""
+    """A run with what it was given and everything that happened to it, oldest first; `undo` where it was asked to be undone.
 
+    Where one step was asked for, that step and its events alone.
+    """
+
+    steps: Sequence[ShownStep]
+    undo: ShownStep | None
     started_at: str
     started_at_ms: int
     principal: str
@@ -242,12 +306,13 @@ class ShownRun(Run, frozen=True, kw_only=True):
 
 
 class Approvers(Answer, frozen=True, kw_only=True):
-    """Who must agree."""
+    """Who must agree: of each list under `further_roles`, too, whoever agrees has a role."""
 
     roles: list[str]
     kinds: list[str]
     count: int
     not_requester: bool
+    further_roles: list[list[str]] = []
 
 
 class Approval(Answer, frozen=True, kw_only=True):
@@ -294,7 +359,42 @@ class LogLine(Answer, frozen=True, kw_only=True):
     kind: str
     principal: str | None
     capability: str | None
+    policy: str | None
+    """The digest of the policy that it was decided under."""
     event: dict[str, Json]
+    inputs_line: str | None
+    """The inputs that were decided on, in at most 240 characters, as they are stored (redacted)."""
+
+
+class ApprovalLine(Answer, frozen=True, kw_only=True):
+    """What became of one question to people, or that somebody might not answer it (`refused`, `count` times).
+
+    Who and how they are known as in `ApprovalDecision`; `principal` is null where the time was up or the question was voided.
+    """
+
+    seq: int
+    at: str
+    at_ms: int
+    run_id: str | None
+    step: str | None
+    decision: Literal["granted", "rejected", "expired", "voided", "refused"]
+    principal: str | None
+    confirmed: bool | None
+    asserted: bool | None
+    os_uid: int | None
+    identified_by: str | None
+    same_uid: bool | None
+    code: str | None
+    reason: str | None
+    count: int
+    digest: str | None
+    capability: str | None
+    version: str | None
+    risk_level: str | None
+    rule: str | None
+    policy: str | None
+    requester: str | None
+    inputs_line: str | None
 
 
 class LedgerFault(Answer, frozen=True, kw_only=True):
@@ -385,6 +485,7 @@ class PlanApprovers(Answer, frozen=True, kw_only=True):
     not_requester: bool
     expires_ms: int | None
     kinds: list[str]
+    further_roles: list[list[str]] = []
 
 
 class Preview(Answer, frozen=True, kw_only=True):
@@ -392,6 +493,20 @@ class Preview(Answer, frozen=True, kw_only=True):
 
     kind: str
     diff: str
+
+
+class PlannedConsequence(Answer, frozen=True, kw_only=True):
+    """A call that a step may lead to, and what the gate says of it; `unknown` names the inputs that nobody knows yet."""
+
+    role: str
+    capability: str
+    version: str
+    risk_level: str
+    decision: str
+    rule: str
+    reason: str
+    inputs: Json
+    unknown: list[str]
 
 
 class PlannedStep(Answer, frozen=True, kw_only=True):
@@ -412,6 +527,7 @@ class PlannedStep(Answer, frozen=True, kw_only=True):
     changes: bool
     known: bool
     error: Fault | None
+    consequences: list[PlannedConsequence] = []
 
 
 class PlanSummary(Answer, frozen=True, kw_only=True):

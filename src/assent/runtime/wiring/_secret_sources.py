@@ -6,6 +6,7 @@ What a library needs is imported when the first secret of its kind is asked for;
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +14,14 @@ from typing import Any, Final
 
 from assent.errors import InputError, WorldError
 from assent.invocation import EnvironmentSecrets, Fetched, Secret, SecretSourceError
-from assent.runtime.settings._secrets import SecretSettings, Source, VaultSettings, variable_of
-from assent.runtime.wiring._secret_files import previous_file, read_secret_file, write_secret_file
+from assent.runtime.settings._secrets import (
+    SecretSettings,
+    Source,
+    VaultSettings,
+    previous_file,
+    variable_of,
+)
+from assent.runtime.wiring._secret_files import read_secret_file, write_secret_file
 from assent.spec.words.suggestions import did_you_mean
 
 VAULT_TIMEOUT_S: Final = 8
@@ -50,6 +57,15 @@ class ConfiguredSecrets:
         if source.kind == "vault":
             return f"write the field into Vault: `vault kv put {source.where.replace('#', ' ')}=…`"
         return f"`assent secrets set {name}` stores it"
+
+    def has(self, name: str) -> bool | None:
+        source = self.source_of(name)
+        if source.kind == "env":
+            return bool(self._environ.get(source.where))
+        if source.kind == "file":
+            with suppress(OSError):
+                return os.path.lexists(source.where)
+        return None
 
     async def fetch(self, name: str) -> Fetched | None:
         source = self.source_of(name)

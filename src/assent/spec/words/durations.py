@@ -1,8 +1,9 @@
-"""Lengths of time as people write them: read in one way everywhere, and written back."""
+"""Lengths of time as people write them: read in one way everywhere, and written back; moments as programs read them."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from assent.errors import Json
@@ -40,3 +41,9 @@ def write_duration(duration_ms: int) -> str:
         if length == 1 or (duration_ms and not duration_ms % length)
     )
     return f"{duration_ms // _UNITS_MS[unit]}{unit}"
+
+
+def instant(at_ms: int) -> str:
+    """A moment in ms since 1970, as RFC 3339 writes it in UTC: `2026-11-21T07:00:00.000Z`."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

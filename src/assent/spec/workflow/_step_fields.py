@@ -12,7 +12,7 @@ from assent.spec.words.reference import CapabilityReference
 from assent.spec.workflow._steps import ApprovalSpec, Backoff, Retry
 
 ATTEMPTS_MAX: Final = 100
-_ERROR_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{1,63}\Z")
+ERROR_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{1,63}\Z")
 
 
 def read_capability_id(section: Section, key: str) -> str:
@@ -36,7 +36,7 @@ def read_retry(section: Section | None) -> Retry:
     section.known_keys(("max_attempts", "backoff", "on"))
     codes = section.texts("on")
     for index, code in enumerate(codes):
-        if not _ERROR_CODE.match(code):
+        if not ERROR_CODE.match(code):
             section.fault(
                 "VALUE_INVALID",
                 f"`{code[:80]}` is no error code",

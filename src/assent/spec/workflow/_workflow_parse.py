@@ -42,7 +42,7 @@ INLINE_DEPTH_MAX: Final = 8
 """Workflows inside workflows."""
 
 
-_DOCUMENT_KEYS: Final = (
+DOCUMENT_KEYS: Final = (
     "name", "version", "description", "inputs", "steps", "outputs", "metadata", "environment",
 )  # fmt: skip  # one line reads better
 _COMMON_KEYS: Final = ("name", "description", "depends_on", "when")
@@ -52,7 +52,7 @@ _KIND_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "parallel": (),
     "workflow": ("inputs",),
 }
-_ALL_STEP_KEYS: Final = (*_COMMON_KEYS, *_KIND_KEYS, *_KIND_KEYS["capability"])
+STEP_KEYS: Final = (*_COMMON_KEYS, *_KIND_KEYS, *_KIND_KEYS["capability"])
 
 Resolve: TypeAlias = Callable[[str], Document]
 
@@ -211,7 +211,7 @@ class _Reader:
         section = Section.of(self.document, (), self.document.data, self.faults, "a workflow")
         if section is None:
             return None
-        section.known_keys(_DOCUMENT_KEYS)
+        section.known_keys(DOCUMENT_KEYS)
         draft = self.draft
         if not section.has("name"):
             section.fault(
@@ -329,10 +329,8 @@ class _Reader:
                 "VALUE_INVALID", f"{label} has {listed}; it can do one thing only", kinds[1], key=True
             )
             return None
-        section.known_keys(_ALL_STEP_KEYS)
-        if any(
-            suggest(key, _ALL_STEP_KEYS) in _KIND_KEYS for key in section.data if key not in _ALL_STEP_KEYS
-        ):
+        section.known_keys(STEP_KEYS)
+        if any(suggest(key, STEP_KEYS) in _KIND_KEYS for key in section.data if key not in STEP_KEYS):
             return None  # `capabilty` is one fault, and it was told with the key that was meant.
         section.fault(
             "MISSING_KEY",

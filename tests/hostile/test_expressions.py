@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from assent.engine import RunResult
 from assent.errors import InputError
-from assent.spec.language import work
+from assent.spec.language import syntax, work
 from assent.spec.language.expression import (
     LITTLE,
     TOO_COSTLY,
@@ -98,7 +98,7 @@ def _nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     macro = st.builds(
         "{}.{}({}, {})".format,
         inner,
-        st.sampled_from(sorted(work.syntax.MACROS)),
+        st.sampled_from(sorted(syntax.MACROS)),
         st.sampled_from("xy"),
         inner,
     )
@@ -185,14 +185,14 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("fields", HOSTILE.values(), ids=HOSTILE)
 async def test_a_step_fails_that_would_take_long(fields: dict[str, Any], tmp_path: Path) -> None:
-    document = workflow(put("a", **fields), inputs={"l": {"type": "array"}, "s": {"type": "string"}})
-    inputs = {"l": NUMBERS, "s": "01" * 50_000}
+    document: Any = workflow(put("a", **fields), inputs={"l": {"type": "array"}, "s": {"type": "string"}})
+    inputs: Any = {"l": NUMBERS, "s": "01" * 50_000}
     before = time.process_time()
     async with Place(tmp_path).open() as rt:
-        planned = (await rt.plan(document, inputs)).to_json()["steps"]
+        planned: Any = (await rt.plan(document, inputs)).to_json()["steps"]
         assert [(one["decision"], one["error"]["code"]) for one in planned] == [("UNKNOWN", TOO_COSTLY)]
         result: RunResult = await rt.run(document, inputs)
-        assert (result.error or {})["code"] == TOO_COSTLY
+        assert (result.error or {}).get("code") == TOO_COSTLY
     assert time.process_time() - before < 10, "seconds of CPU"
 
 
@@ -221,5 +221,5 @@ async def test_outputs_that_are_handed_on_twice_are_not_doubled_without_end(
         (place.workspace / "inner.json").write_text(twice)
         (place.workspace / "outer.json").write_text(json.dumps(workflow(*steps, outputs=outputs)))
         result = await rt.run(place.workspace / "outer.json")
-    assert (result.error or {})["code"] == TOO_COSTLY
+    assert (result.error or {}).get("code") == TOO_COSTLY
     assert time.process_time() - before < 20, "seconds of CPU"

@@ -267,6 +267,7 @@ class Planner:
             target.undo,
             known,
             self._catalogue,
+            pipeline=self._services.pipeline,
             is_open=lambda name: name[0] not in known or name[0] == "steps",
             own=own,
         )

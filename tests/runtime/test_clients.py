@@ -101,6 +101,33 @@ async def test_a_run_is_named_by_the_beginning_of_its_id_alike(
     assert await asked.erase(short) > 0
 
 
+async def test_a_plan_that_reads_is_the_owner_s(rt: Runtime, client: Runtime, tmp_path: Path) -> None:
+    """The record is the owner's, the plan the same, and nothing is kept to be run; one that reads nothing is the client's."""
+    (tmp_path / "a.txt").write_text("text")
+    reads: dict[str, Any] = {
+        "name": "copies",
+        "steps": [
+            {"name": "read", "capability": "io.fs.read_file", "inputs": {"path": "a.txt"}},
+            {
+                "name": "copy",
+                "capability": "io.fs.write_file",
+                "inputs": {"path": "b.txt", "content": "${{ steps.read.output.content }}"},
+            },
+        ],
+    }
+    size = (await rt._core.ready.journal.head()).size
+    mine, theirs = await rt.plan(reads), await client.plan(reads, principal="agent:helper")
+    assert [one.to_json() for one in mine.steps] == [one.to_json() for one in theirs.steps]
+    leaves = await rt._core.ready.journal.leaves(start=size, limit=9)
+    assert [getattr(leaf.event, "by", None) for leaf in leaves] == [
+        str(rt.settings.principal),
+        "agent:helper",
+    ]
+    await client.plan(WRITES)
+    assert (await rt._core.ready.journal.head()).size == size + 2
+    assert not (rt.settings.state / "plans").exists()
+
+
 async def test_a_client_decides_what_the_owner_asks(rt: Runtime, client: Runtime, tmp_path: Path) -> None:
     """Approving, rejecting and cancelling reach the owner's runs."""
     (tmp_path / "old.txt").write_text("old")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
     from assent.engine.record._values import load_json
     from assent.engine.record.projection import RunProjector, fold
+    from assent.engine.steps._plan_reads import NoReads, OwnerNeededError, OwnerReads
     from assent.engine.steps._planning import Plan, PlannedStep, Planner
     from assent.engine.steps._terms import RunFacts
     from assent.engine.waiting._together import together
@@ -46,6 +47,7 @@ _HOMES = {
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
     ".drive._engine": "Engine",
+    ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
     ".record._record": "RunRecord StepRecord UNDO_STEP",

@@ -67,6 +67,7 @@ class Engine:
         *,
         environment: str | None = None,
         plan: PlanId | None = None,
+        labels: frozenset[str] = frozenset(),
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
         self._require_open()
@@ -92,6 +93,7 @@ class Engine:
             inputs=_UNBOUND,
             policy=self._services.gate.digest,
             plan=plan,
+            labels=tuple(sorted(labels)),
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,

@@ -12,7 +12,7 @@ import pytest
 from assent.capabilities.area import Check, Ground
 from assent.journal import Projection
 from assent.runtime._areas import AREAS
-from assent.runtime._ledger import projections
+from assent.runtime._ledger import POLICIES, projections
 from assent.runtime.settings._configuration import PROJECT_SCHEMA
 from assent.testing import area_faults
 
@@ -87,7 +87,7 @@ def test_an_areas_projection_is_brought_to_the_ledger_by_the_roof(monkeypatch: p
     """An area that keeps something at hand says so in its own folder, and nowhere else."""
     brought = Projection("git", {"git_tags": ("id",)}, {"git_tags": 1}, (), frozenset(), lambda _, __: ())
     monkeypatch.setattr(AREAS["git"], "PROJECTION", brought)
-    assert projections() == (brought,)
+    assert projections() == (POLICIES, brought)
 
 
 @pytest.mark.parametrize("name", AREAS)

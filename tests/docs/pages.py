@@ -22,7 +22,12 @@ OWN: Final = tuple(
     if page.name
     in (
         "README.md",
+        "agents.md",
         "calls.md",
+        "start.md",
+        "operators.md",
+        "auditors.md",
+        "plugin-authors.md",
         "capability-spec.md",
         "data.md",
         "why.md",

@@ -10,7 +10,7 @@ from assent.errors.explanations import explanations
 from assent.spec.events.kinds import EVENT_TYPES
 from tests.docs.pages import PAGES, ROOT, anchors, links, prose
 from tests.support.properties import PROPERTIES
-from tools import write_errors, write_properties
+from tools import write_api, write_errors, write_properties
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -39,6 +39,10 @@ def test_every_command_of_make_that_is_named_exists() -> None:
 def test_page_of_errors_is_what_the_explanations_say() -> None:
     assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == write_errors.page(explanations())
     assert write_errors.main(["--check"]) == 0
+
+
+def test_the_page_of_the_api_is_written_from_the_code() -> None:
+    assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == write_api.page()
 
 
 def test_page_of_properties_is_what_the_tests_hold() -> None:

@@ -288,7 +288,7 @@ async def test_what_a_plan_reads_is_erased_with_its_run(place: Place) -> None:
         result = await core.run_plan(made.plan_id, core.actor(None))
         bound = [one for event in told(rt) for one in event.commitments()]
         assert all([await core.ready.journal.payload(one) is not None for one in bound])
-        await rt.erase(result.run_id)
+        await rt.erase([result.run_id])
         assert not any([await core.ready.journal.payload(one) is not None for one in bound])
 
 

@@ -28,6 +28,7 @@ from assent.journal.audit._report import VerifyReport
 from assent.journal.audit._verify import verify
 from assent.journal.store._schema import LEDGER_FILE, PROJECTIONS
 from assent.journal.tree._merkle import leaf_hash
+from assent.runtime._ledger import projections
 from tests.support.ledgers import SIGNER
 from tests.support.living_ledger import LivingLedger
 
@@ -162,6 +163,7 @@ async def test_a_pre_image_that_is_lost_or_changed_is_a_finding(tmp_path: Path) 
                 ledger,
                 [Ed25519Verifier.from_vkey(key.vkey)],
                 projector=RunProjector(),
+                areas=projections(),
                 signer=key,
                 blobs=reader.blobs,
             )
@@ -197,7 +199,7 @@ async def test_a_run_that_is_erased_while_its_ledger_is_verified_is_no_damage(tm
     (workspace / "a.txt").write_text("before\n" * 1000, encoding="utf-8")
     async with Runtime.open(workspace=workspace) as runtime:
         written = await runtime.call("io.fs.write_file", {"path": "a.txt", "content": "after"})
-        with SqliteRecord.open(workspace / ".assent" / LEDGER_FILE) as record:
+        with SqliteRecord.open(workspace / ".assent" / LEDGER_FILE, areas=projections()) as record:
             with pytest.raises(WorldError, match="keeps the file's log"):
                 await runtime.erase(written.run_id)
             origin = next(record.checkpoints())[1].partition("\n")[0]

@@ -25,6 +25,7 @@ from assent.journal.audit._report import VerifyReport
 from assent.journal.store._schema import LEDGER_FILE
 from assent.journal.store._sqlite import SqliteJournal
 from assent.journal.tree._merkle import Frontier, leaf_hash
+from assent.runtime._ledger import projections
 from assent.runtime.service import requests
 from assent.runtime.service.answers import TailAccepted
 from assent.runtime.service.process import perform
@@ -199,9 +200,9 @@ async def test_a_forged_approval_is_never_resumed(attacked: Attacked) -> None:
     assert isinstance(created, ev.LedgerCreated)
     own = key.named(created.origin)
     verifier = [Ed25519Verifier.from_vkey(own.vkey)]
-    report = verify_ledger(attacked.ledger, verifier, projector=None, signer=own)
+    report = verify_ledger(attacked.ledger, verifier, projector=None, signer=own, areas=projections())
     assert (report.is_good, report.is_tail_proven) == (False, False)
-    without_key = verify_ledger(attacked.ledger, verifier, projector=None)
+    without_key = verify_ledger(attacked.ledger, verifier, projector=None, areas=projections())
     assert (without_key.is_good, without_key.is_tail_proven) == (True, None)
     with SqliteReader.open(attacked.ledger.parent) as reader:
         assert len(reader.run_leaves(attacked.waiting)) > 0, "reading goes on"
@@ -395,7 +396,7 @@ def verified(attacked: Attacked) -> VerifyReport:
     assert isinstance(created, ev.LedgerCreated)
     own = key.named(created.origin)
     keys = [Ed25519Verifier.from_vkey(own.vkey)]
-    return verify_ledger(attacked.ledger, keys, projector=RunProjector(), signer=own)
+    return verify_ledger(attacked.ledger, keys, projector=RunProjector(), signer=own, areas=projections())
 
 
 def accepted(attacked: Attacked) -> TailAccepted:

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
@@ -38,6 +39,7 @@ from assent.spec.events.kinds import (
     CapabilityLabelled,
     Leaf,
     LedgerRecovered,
+    PolicyRecorded,
     RunCreated,
     RunRecovered,
     decode_leaf,
@@ -386,6 +388,22 @@ def test_fault_in_an_early_payload_comes_before_one_in_a_late_entry() -> None:
         ("PAYLOAD_CHANGED", 1),
         ("ENTRY_CHANGED", 12),
     ]
+
+
+@pytest.mark.parametrize("wrong", [None, "digest", "circumstances_digest"])
+def test_a_recorded_policy_is_the_one_that_its_entry_names(tmp_path: Path, wrong: str | None) -> None:
+    """Its commitment alone would let whoever writes say that another policy had decided."""
+    ledger = LivingLedger(tmp_path / "ledger.db")
+    document, circumstances = ledger.payload(b"{}"), ledger.payload(b"[]")
+    names = {"digest": sha256(b"{}").hexdigest(), "circumstances_digest": sha256(b"[]").hexdigest()}
+    if wrong is not None:
+        names[wrong] = "0" * 64
+    event = PolicyRecorded(document=document.commitment, circumstances=circumstances.commitment, **names)
+    ledger.append(None, [event], [document, circumstances])
+    ledger.close()
+    faults = verify_ledger(ledger.path, ledger.keys, projector=RunProjector()).faults
+    expected = [] if wrong is None else [("PAYLOAD_CHANGED", 1)]
+    assert [(fault.code, fault.seq) for fault in faults] == expected
 
 
 def test_payload_bound_again_by_a_later_entry_is_stored_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import Any
 from unittest.mock import patch
 
@@ -18,8 +19,10 @@ from assent.policy import PolicyContext, PolicyEngine, check
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.language.expression import Expression, ExpressionError
+from assent.spec.policy import Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
+from assent.spec.values.canonical import canonical_json, parse_json
 from tests.support.properties import holds
 
 RANKS = ["LOW", "MEDIUM", "HIGH", "CRITICAL"]
@@ -183,6 +186,20 @@ def essence(decision: Decision) -> tuple[str, str, str | None]:
     return decision.effect.value, decision.rule, decision.code
 
 
+@given(policies(), st.lists(contexts, min_size=1, max_size=6))
+def test_a_policy_out_of_the_ledger_decides_as_the_one_that_was_put_there(
+    policy: dict[str, Any], asked: list[PolicyContext]
+) -> None:
+    """What its digest is the hash of says everything that decides, approvers included."""
+    engine = PolicyEngine.from_dict(policy)
+    kept = canonical_json(engine.policy.to_json())
+    assert sha256(kept).hexdigest() == engine.digest
+    again = PolicyEngine(Policy.from_json(parse_json(kept)))
+    assert again.policy == engine.policy
+    for one in asked:
+        assert again.decide(one) == engine.decide(one)
+
+
 @holds("first_match")
 @given(policies(), st.lists(contexts, min_size=1, max_size=6), st.sampled_from([0, 1, 32]))
 def test_index_decides_as_a_naive_scan_does(
@@ -261,8 +278,13 @@ def test_foresight_is_the_decision_whatever_the_inputs_turn_out_to_be(
         environment=asked.environment,
         mode=asked.mode,
     )
+    decided = essence(engine.decide(later))
     if foreseen is not None:
-        assert essence(foreseen) == essence(engine.decide(later))
+        assert essence(foreseen) == decided
+    possible = engine.possible(asked, "all")
+    assert decided in [essence(answer) for answer in possible.answers]
+    assert bool(possible.unknown) == (len(possible.answers) > 1)
+    assert [essence(answer) for answer in engine.possible(later, ()).answers] == [decided]
 
 
 _leaves = st.sampled_from(

@@ -66,12 +66,33 @@ roles = ["operator"]
 # key = "~/keys/ledger"             # the signing key; by default in your own configuration folder
 """
 
+_SAMPLE: Final = """\
+# A workflow to try. `assent plan hello.yaml` shows what it would do, `assent run hello.yaml who=you` does it, and
+# `assent undo RUN` takes it back. `assent help workflow` has every key.
+name: hello
+description: Writes a greeting, and reads it again.
+inputs:
+  who: { type: string, default: world }
+steps:
+  - name: greet
+    capability: io.fs.write_file
+    inputs: { path: greeting.txt, content: "Hello ${{ inputs.who }}\\n" }
+
+  - name: read
+    capability: io.fs.read_file
+    inputs: { path: "${{ steps.greet.output.path }}" }
+outputs:
+  greeting: ${{ steps.read.output.content }}
+"""
+SAMPLE_FILE: Final = "hello.yaml"
+
 
 @command("init", watches=False, short_help="Set a workspace up: configuration, policy, state.")
 def init(door: Door) -> None:
     """Set up the current folder (or `--workspace DIR`) as a workspace.
 
-    Writes `assent.toml`, a commented `policy.yaml` and `.assent/`, the state, which only you can read. Refuses to overwrite.
+    Writes `assent.toml`, a commented `policy.yaml`, a workflow to try (`hello.yaml`, unless there is one) and
+    `.assent/`, the state, which only you can read. Refuses to overwrite.
     """
     from assent.policy import DEFAULT_POLICY_YAML
     from assent.runtime.settings.effective import PROJECT_FILE, STATE_NAME, create_state, login_of
@@ -87,6 +108,8 @@ def init(door: Door) -> None:
                 path=str(root / name),
                 hint="nothing was written; edit it instead",
             )
+    if not os.path.lexists(root / SAMPLE_FILE):
+        files[SAMPLE_FILE] = _SAMPLE
     state = door.cwd / door.flags.state if door.flags.state is not None else root / STATE_NAME
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -107,9 +130,7 @@ def init(door: Door) -> None:
     door.out.note(
         "whoever may run `assent` here is who they say: `strict` under `[identity]` of assent.toml binds names to user ids"
     )
-    door.out.note(
-        f"next: {door.command('policy', 'check', 'policy.yaml')}, then {door.command('plan', 'FILE')}"
-    )
+    door.out.note(f"next: {door.command('plan', SAMPLE_FILE)}")
 
 
 def _write_new(path: Path, content: str) -> None:

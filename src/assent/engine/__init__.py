@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
-    from assent.engine.drive._engine import Engine
+    from assent.engine.drive._engine import Engine, require_ended
     from assent.engine.machine._commands import (
         Actor,
         Approve,
@@ -20,18 +20,21 @@ if TYPE_CHECKING:
         Resolve,
         Wish,
     )
+    from assent.engine.machine._interventions import not_a_session, session_closed
     from assent.engine.ports import (
         Catalogue,
         Catalogues,
         Driven,
         Driver,
         Limits,
+        NoPolicyRecord,
+        PolicyRecord,
         Services,
     )
     from assent.engine.record._blueprint import Blueprint, literal_step
     from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
     from assent.engine.record._outline import outline
-    from assent.engine.record._record import UNDO_STEP, RunRecord, StepRecord
+    from assent.engine.record._record import UNDO_STEP, RunRecord, StepRecord, to_take_back
     from assent.engine.record._result import RunResult, StepResult, describe_run
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
     from assent.engine.record._values import load_json
@@ -46,17 +49,18 @@ _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
-    ".drive._engine": "Engine",
+    ".machine._interventions": "not_a_session session_closed",
+    ".drive._engine": "Engine require_ended",
     ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
-    ".record._record": "RunRecord StepRecord UNDO_STEP",
+    ".record._record": "RunRecord StepRecord UNDO_STEP to_take_back",
     ".record._result": "RunResult StepResult describe_run",
     ".steps._terms": "RunFacts",
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",
-    ".ports": "Catalogue Catalogues Driven Driver Limits Services",
+    ".ports": "Catalogue Catalogues Driven Driver Limits NoPolicyRecord PolicyRecord Services",
     ".record.projection": "RunProjector fold",
     "assent.spec.ids": "CALL_STEP",
 }

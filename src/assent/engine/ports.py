@@ -20,6 +20,7 @@ from assent.engine.record._values import Values
 from assent.errors import Json
 from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, Spawn, World
 from assent.journal.ports import Journal
+from assent.policy import PolicyEngine
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Clock, Entropy, Ids
 
@@ -66,6 +67,37 @@ class Limits(msgspec.Struct, frozen=True):
     payload_bytes: int = 64 * 1024 * 1024
 
 
+class PolicyRecord(Protocol):
+    """The policies that the ledger keeps, each under the digest by which events name it."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a policy has been in force that may not be on record yet."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Put on record what is not; durable when it returns. To be called before an event names the policy."""
+        ...
+
+    async def find(self, digest: str) -> PolicyEngine | None:
+        """The policy that was recorded under a digest, compiled; None where none was. `RECORD_CORRUPT`, `POLICY_INVALID`."""
+        ...
+
+
+class NoPolicyRecord:
+    """Of who journals nothing that stays: a plan, a replay."""
+
+    is_behind = False
+
+    async def catch_up(self) -> None:
+        """There is nothing to do."""
+
+    async def find(self, digest: str) -> PolicyEngine | None:
+        """None."""
+        del digest
+        return None
+
+
 class Services(msgspec.Struct, frozen=True):
     """Everything that the engine needs from outside, handed in once."""
 
@@ -80,6 +112,7 @@ class Services(msgspec.Struct, frozen=True):
     spawn: Spawn
     limits: Limits
     roles: Mapping[str, frozenset[str]]
+    policies: PolicyRecord
 
 
 class Driven(msgspec.Struct, frozen=True):
@@ -130,6 +163,10 @@ class Driver(Protocol):
 
     async def look(self, run: RunId) -> Driven:
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
+        ...
+
+    async def erase(self, run: RunId, act: RunId) -> None:
+        """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
         ...
 
     def hold(self, run: RunId) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from assent.journal._blobs import BlobStore
     from assent.journal._files import is_there, place_of, read_plain, state_unusable, write_plain
     from assent.journal.audit._acceptance import accept_tail
-    from assent.journal.audit._audit import LogLine, ProvenEntry, audit_log, prove, verify_proof
+    from assent.journal.audit._audit import AuditLog, LogLine, ProvenEntry, prove, verify_proof
     from assent.journal.audit._export import Exported, export_key, export_ledger, verify_export
     from assent.journal.audit._report import Fault, VerifyReport
     from assent.journal.audit._verify import verify, verify_ledger
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from assent.journal.store._projections import Projection
     from assent.journal.store._reader import SqliteReader
     from assent.journal.store._record import SqliteRecord
-    from assent.journal.store._schema import LEDGER_FILE, PROJECTION_KEYS, PROJECTIONS
+    from assent.journal.store._schema import LEDGER_FILE, PROJECTION_KEYS, PROJECTIONS, Migration
     from assent.journal.store._sqlite import SqliteJournal
     from assent.journal.tree._checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
     from assent.journal.tree._cosignature import verifier_from_vkey
@@ -54,7 +54,7 @@ _HOMES = {
     ".audit._acceptance": "accept_tail",
     ".owner._asking": "Request acquire_or_forward forward",
     ".store._at_once": "PAGE at_once each_leaf each_row leaves_at_once rows_at_once",
-    ".audit._audit": "LogLine ProvenEntry audit_log prove verify_proof",
+    ".audit._audit": "AuditLog LogLine ProvenEntry prove verify_proof",
     "._blobs": "BlobStore",
     "._files": "is_there place_of read_plain state_unusable write_plain",
     ".tree._checkpoint": "Checkpoint open_checkpoint sign_checkpoint",
@@ -73,7 +73,7 @@ _HOMES = {
     ".store._reader": "SqliteReader",
     ".store._record": "SqliteRecord",
     ".audit._report": "Fault VerifyReport",
-    ".store._schema": "LEDGER_FILE PROJECTIONS PROJECTION_KEYS",
+    ".store._schema": "LEDGER_FILE Migration PROJECTIONS PROJECTION_KEYS",
     ".owner._serving": "Handler",
     ".store._sqlite": "SqliteJournal",
     ".tree._trust": "TrustPolicy",

@@ -5,26 +5,57 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from assent.errors import InputError
-from assent.journal import Projection, SqliteReader, at_once
+from assent.journal import Migration, Projection, Row, SqliteReader, at_once
 from assent.runtime._areas import AREAS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from assent.journal import Signer, SqliteJournal, SqliteRecord
-    from assent.spec.events.kinds import Who
+    from assent.spec.events.kinds import Leaf, Who
     from assent.spec.ids import RunId
 
 LedgerReader = SqliteReader
 """A `JournalReader` beside whoever owns the state, with the bytes of its blobs."""
 
 
+def _policy_row(leaf: Leaf, stored: object) -> Iterator[Row]:
+    from assent.spec.events.kinds import PolicyRecorded
+
+    del stored
+    event = leaf.event
+    assert isinstance(event, PolicyRecorded)  # INVARIANT: the one kind that is asked for
+    key = (event.digest, event.circumstances_digest)
+    yield Row("policies_kept", key, (*key, event.document, event.circumstances))
+
+
+POLICIES: Final = Projection(
+    area="policies",
+    tables={"policies_kept": ("policy", "circumstances", "document", "said")},
+    keys={"policies_kept": 2},
+    migrations=(
+        Migration(
+            1,
+            "kept",
+            """
+CREATE TABLE policies_kept(
+  policy TEXT NOT NULL, circumstances TEXT NOT NULL, document TEXT, said TEXT, PRIMARY KEY(policy, circumstances)
+) STRICT, WITHOUT ROWID;
+""",
+        ),
+    ),
+    kinds=frozenset({"policy.recorded"}),
+    fold=_policy_row,
+)
+"""Which payloads are a recorded policy and the circumstances under which it held (`said`), by the digests of both."""
+
+
 def projections() -> tuple[Projection, ...]:
-    """Those that areas bring."""
-    return tuple(area.PROJECTION for area in AREAS.values() if area.PROJECTION is not None)
+    """The one of policies, and those that areas bring."""
+    return (POLICIES, *(area.PROJECTION for area in AREAS.values() if area.PROJECTION is not None))
 
 
 def open_ledger(state: Path, signer_for: Callable[[str], Signer]) -> SqliteJournal:

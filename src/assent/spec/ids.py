@@ -23,6 +23,9 @@ Commitment = NewType("Commitment", str)
 Fingerprint = NewType("Fingerprint", str)
 """64 hex digits: SHA-256 of a document's canonical JSON."""
 
+SHORT_DIGEST: Final = 12
+"""Hex digits of a digest that name it: 48 bits, and nobody can choose what it binds, which holds salts of ours."""
+
 CAPABILITY_ID: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+\Z")
 SEMVER: Final = re.compile(
     r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})(-[0-9A-Za-z][0-9A-Za-z.-]{0,63})?(\+[0-9A-Za-z.-]{1,64})?\Z"

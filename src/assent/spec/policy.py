@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
-from assent.errors import Json
+import msgspec
+
+from assent.errors import InputError, Json
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.ids import Fingerprint
@@ -28,6 +30,9 @@ DEFAULT_RULE: Final = "default"
 
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""
+
+ERASE_CAPABILITY: Final = "assent.erase"
+"""The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
 
 BUILTIN_PREFIX: Final = "builtin."
 """How the ids of the built-in policy begin; no file may use them."""
@@ -96,6 +101,19 @@ class Policy:
 
     rules: tuple[Rule, ...] = ()
     default: PolicyDecision = PolicyDecision.DENY
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """The policy whose `to_json` is this; `InputError` POLICY_INVALID where there is none, as of a later Assent's."""
+        try:
+            policy = msgspec.convert(data, cls)
+        except msgspec.ValidationError as fault:
+            raise InputError("POLICY_INVALID", f"this is not a recorded policy: {fault}") from None
+        if policy.to_json() != data:
+            raise InputError(
+                "POLICY_INVALID", "the recorded policy says something that this Assent does not know"
+            )
+        return policy
 
     def to_json(self) -> dict[str, Json]:
         """The policy as JSON data."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,115 +13,20 @@ from assent.cli._command import command, group
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
+from assent.cli.record._audit_log import approvals, log
+from assent.cli.runs._drive import drive, read_wait
+from assent.cli.runs._run import wait_option
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
-from assent.spec.values.json_fields import number, text, texts, written
-from assent.spec.words.durations import DAY_MS, parse_duration_ms
+from assent.spec.policy import ERASE_CAPABILITY
+from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
-
-_AGO_MS_MAX: Final = 1_000_000 * DAY_MS
-
-
-@command("log", short_help="Print the events of the ledger.")
-@click.option("--run", "run_id", metavar="RUN", shell_complete=complete_run, help="Only of this run.")
-@click.option("--principal", "actor", metavar="PRINCIPAL", help="Only by this principal.")
-@click.option("--capability", metavar="PATTERN", help="Only about this capability; `io.fs.*` works.")
-@click.option(
-    "--decision",
-    type=click.Choice(["ALLOW", "DENY", "REQUIRE_APPROVAL"], case_sensitive=False),
-    metavar="DECISION",
-    help="Only with this decision: ALLOW, DENY or REQUIRE_APPROVAL.",
-)
-@click.option(
-    "--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind of event; may be given again."
-)
-@click.option("--since", metavar="TIME", help="Only since then: `2h`, `3d`, or `2026-11-21[T07:00]` in UTC.")
-def log(
-    door: Door,
-    *,
-    run_id: str | None,
-    actor: str | None,
-    capability: str | None,
-    decision: str | None,
-    kinds: tuple[str, ...],
-    since: str | None,
-) -> None:
-    """Print the events of the ledger, oldest first, one line each."""
-    from assent.spec.events.kinds import EVENT_TYPES
-    from assent.spec.words.suggestions import did_you_mean
-
-    for kind in kinds:
-        if kind not in EVENT_TYPES:
-            hint = did_you_mean(
-                kind, EVENT_TYPES, otherwise="docs/ledger.md lists them, such as `step.denied`"
-            )
-            raise InputError("USAGE_INVALID", f"`{kind}` is no kind of event", hint=hint)
-    wanted = service.requests.AuditLog(
-        run=run_id,
-        principal=actor,
-        capability=capability,
-        decision=decision,
-        since_ms=None if since is None else _since_ms(since),
-        kinds=frozenset(kinds),
-    )
-    paint = door.out.paint()
-    for entry in door.stream(wanted):
-        if door.out.is_json:
-            door.out.object(entry)
-        else:
-            door.out.answer(_log_line(entry, paint))
-        if door.out.is_closed:
-            return
-
-
-def _since_ms(value: str) -> int:
-    from assent.system import SystemClock
-
-    with suppress(ValueError):
-        return SystemClock().now_ms() - parse_duration_ms(value, most_ms=_AGO_MS_MAX)
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        hint = "for example `2h`, `3d` or `2026-11-21T07:00`"
-        raise InputError("USAGE_INVALID", f"`{value}` is no time", hint=hint) from None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1000)
-
-
-def _log_line(line: answers.LogLine, paint: Paint) -> str:
-    from assent.cli.runs._timeline import time_text
-
-    event = line.event
-    rule = text(event, "rule")
-    said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
-    if text(event, "kind").startswith("capability."):
-        said += [text(event, "version"), text(event, "label")]
-    if text(event, "kind").startswith("delivery."):
-        said += [text(event, "delivery"), text(event, "outcome"), text(event, "status")]
-    if text(event, "kind") == "release.registered":
-        said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
-    if line.kind == "approval.refused":
-        said.append(f"on {text(event, 'source')}, count {number(event, 'count')}")
-    if line.kind == "approval.granted" and event.get("confirmed") is not True:
-        said.append("digest not confirmed")
-    if event.get("asserted") is True:
-        said.append("(asserted)")
-    columns = [
-        f"{line.seq:>6}",
-        paint(time_text(line.at_ms), "dim"),
-        f"{line.run_id or '-':<30}",
-        f"{safe_line(line.kind):<22}",
-        f"{safe_line(text(event, 'step')):<12}",
-        f"{safe_line(line.principal or ''):<12}",
-        f"{safe_line(line.capability or ''):<16}",
-        safe_line(" ".join(word for word in (*said, f"rule {rule}" if rule else "") if word)),
-    ]
-    return "  ".join(columns).rstrip()
 
 
 @command("verify", short_help="Recompute and check the whole ledger.")
@@ -264,36 +167,50 @@ def verify_proof(door: Door, file: str, key: str) -> None:
 
 @command("export", short_help="Write the ledger out, verifiable elsewhere.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def export(door: Door, folder: Path) -> None:
+@click.option(
+    "--payloads", is_flag=True, help="With inputs, outputs, errors and previews, as they are stored."
+)
+def export(door: Door, *, folder: Path, payloads: bool) -> None:
     """Write the entries, checkpoints and the public key to DIR; `assent audit verify --export DIR` checks them anywhere."""
-    written = door.perform(service.requests.Export(folder=str(folder), base=str(door.cwd)))
+    written = door.perform(service.requests.Export(folder=str(folder), base=str(door.cwd), payloads=payloads))
     if door.out.is_json:
         door.out.object(written)
     else:
         door.out.answer(f"wrote {folder}")
+    if written.payloads is not None:
+        door.out.note(
+            f"it holds {count_text(written.payloads, 'payload')} as stored: secrets that Assent handed out are `***`,"
+            " and everything else is there, contents of files too: give it to nobody who may not see that"
+        )
     door.out.note(f"check it: {door.command('audit', 'verify', '--export', str(folder))}")
 
 
-@command("erase", short_help="Erase the payloads of a finished run.")
-@click.argument("run_id", metavar="RUN", shell_complete=complete_run)
-def erase(door: Door, run_id: str) -> int:
-    """Erase the inputs, outputs and pre-images of the finished RUN for good. The ledger still verifies; the run can't be undone.
+@command("erase", short_help="Erase the payloads of finished runs.")
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
+@wait_option
+def erase(door: Door, run_ids: tuple[str, ...], wait: str | None) -> int:
+    """Erase the inputs, outputs and pre-images of finished RUNs for good. The ledger still verifies; they can't be undone.
 
-    In a terminal this asks first; `--yes` confirms.
+    It is a call of `assent.erase`, which is CRITICAL: a run of its own, that the policy decides about, with one question.
+    Without a terminal `--yes` says that it is meant; an approval is needed all the same where the policy asks for one.
     """
-    if door.can_ask and not door.flags.yes:
+    wait_ms = read_wait(wait)
+    if not door.flags.yes and not door.can_ask:
+        raise InputError("USAGE_INVALID", "erasing for good has to be confirmed", hint="add `--yes`")
+    if not door.flags.yes and not _is_asked_about(door, run_ids):
         question = (
-            f"erase the payloads of {run_id}? They can't be brought back, and it can't be undone any more"
+            f"erase {', '.join(map(safe_line, run_ids))} for good, which then can't be undone any more?"
         )
         if (read_line(f"{question} [y/N]: ") or "").strip().lower() not in ("y", "yes"):
             door.out.note("nothing was erased")
             return OK
-    result = door.perform(service.requests.Erase(run=run_id))
-    if door.out.is_json:
-        door.out.object(result)
-    else:
-        door.out.answer(f"erased {result.erased} payloads of {run_id}")
-    return OK
+    return drive(door, service.requests.Erase(runs=run_ids), wait_ms=wait_ms)
+
+
+def _is_asked_about(door: Door, runs: tuple[str, ...]) -> bool:
+    """Whether the policy has somebody asked, so that nobody need be asked twice."""
+    asked = service.requests.ExplainPolicy(capability=ERASE_CAPABILITY, parameters={"runs": [*runs]})
+    return door.perform(asked).decision == "REQUIRE_APPROVAL"
 
 
 @command("accept", short_help="Take entries as they are that nothing vouches for.")
@@ -328,6 +245,7 @@ def accept(door: Door, start: int) -> int:
 audit = group(
     "audit",
     log,
+    approvals,
     verify,
     accept,
     prove,

@@ -11,6 +11,7 @@ from assent.cli.runs._progress import Progress
 from assent.cli.runs._result_text import is_cut, result_text
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime import service
+from assent.spec.ids import SHORT_DIGEST
 
 if TYPE_CHECKING:
     from assent.cli.runs._prompt import Answer
@@ -91,7 +92,7 @@ def tell_next(
             # Who typed the command may be nobody who may type the next one.
             by = "" if who == "any user" else f" by {who}"
             door.out.note(f"waiting for approval of `{step}`{by}:")
-            door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest)}")
+            door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest[:SHORT_DIGEST])}")
             door.out.note(f"  {door.command('reject', run_id, step, '--reason', '…')}")
     elif status == "needs_attention":
         door.out.note(f"to look: {door.command('show', run_id)}")
@@ -105,9 +106,10 @@ def tell_next(
             door.out.note(f"and {len(unsettled) - _SHOWN_MAX} more steps like these")
     elif status == "running" and run.workflow is None and run.error is None:
         # Nothing of an open session is left to resume: it waits for steps that its program may never ask for.
-        door.out.note(
-            f"an open session; to end it and take back what it did: {door.command('cancel', run_id)}"
-        )
+        door.out.note("an open session, of which nothing is left to be done; it takes steps from a program:")
+        door.out.note(f"  to end it and keep what it did: {door.command('close', run_id)}")
+        door.out.note(f"  to end it and take back what it did: {door.command('cancel', run_id)}")
+        door.out.note(f'  to go on with it, in Python: `await rt.session("{run_id}")`')
 
 
 def pending(door: Door, run_id: str | None = None) -> list[service.answers.Approval]:

@@ -1,4 +1,4 @@
-"""What people decide about runs: `approvals`, `approve`, `reject`, `resolve`, `cancel`, `undo`."""
+"""What people decide about runs: `approvals`, `approve`, `reject`, `resolve`, `cancel`, `close`, `undo`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from assent.cli.runs._run import wait_option
 from assent.cli.terminal._style import RISK_STYLE
 from assent.errors import InputError, Json
 from assent.runtime import service
+from assent.spec.ids import SHORT_DIGEST
 from assent.spec.words.legible import safe_line
 
 run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
@@ -55,7 +56,7 @@ def approvals(door: Door, *, diff: bool) -> None:
             safe_line(item.requester),
             granted_text(item),
             _expiry(item),
-            item.digest,
+            item.digest[:SHORT_DIGEST],
         ]
         for item in found
     ]
@@ -74,7 +75,11 @@ def _expiry(item: service.answers.Approval) -> str:
 @command("approve", short_help="Approve a waiting step; the run goes on.")
 @run_argument
 @click.argument("step", required=False)
-@click.option("--digest", metavar="DIGEST", help="What was shown: refused when something else would run now.")
+@click.option(
+    "--digest",
+    metavar="DIGEST",
+    help="What was shown, or 12 digits of it: refused when something else would run now.",
+)
 @click.option("--unseen", is_flag=True, help="Approve what waits now without having been shown it.")
 @wait_option
 def approve(
@@ -96,7 +101,8 @@ def approve(
             raise InputError(
                 "USAGE_INVALID",
                 "nobody is here who could be shown what is approved",
-                hint=f"`{door.command('approvals', '--diff')}` shows it; then `--digest {waiting[0].digest}`, or `--unseen`",
+                hint=f"`{door.command('approvals', '--diff')}` shows it; "
+                f"then `--digest {waiting[0].digest[:SHORT_DIGEST]}`, or `--unseen`",
             )
         if waiting:
             shown = door.perform(service.requests.Show(run=run_id))
@@ -124,6 +130,13 @@ def reject(door: Door, run_id: str, step: str | None, reason: str, digest: str |
 def cancel(door: Door, run_id: str) -> int:
     """Stop RUN between two effects and take back what it did."""
     return _settle(door, service.requests.Cancel(run=run_id))
+
+
+@command("close", short_help="End a session: no more steps, and what it did stays.")
+@run_argument
+def close(door: Door, run_id: str) -> int:
+    """End the session RUN: it takes no more steps, and succeeds once those it has are settled. `assent undo` takes it back."""
+    return _settle(door, service.requests.CloseSession(run=run_id))
 
 
 @command("undo", short_help="Take back everything a finished run did.")

@@ -99,6 +99,8 @@ class ReplayedCapability(BoundCapability):
 
     async def _reconcile(self, context: LocalContext, parameters: object) -> object:
         del parameters
+        if context.key.endswith(UNDO_SUFFIX):
+            return self._script.reconcile_undo(context.step)
         return self._script.reconcile(context.step)
 
     async def _preview(self, context: LocalContext, parameters: object) -> Preview:

@@ -201,6 +201,8 @@ class PendingEvents:
         if not self._events:
             self._opened_at_ms = None
             return []
+        if self._services.policies.is_behind:
+            await self._services.policies.catch_up()
         self.settle()
         self._long = None
         at_ms = self.stamp()

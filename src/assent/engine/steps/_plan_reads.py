@@ -132,6 +132,8 @@ class OwnerReads:
     ) -> None:
         """INVARIANT: durable before anybody learns what was read."""
         services, spec, stream = self._services, call.bound.spec, RunId(self._plan)
+        if services.policies.is_behind:
+            await services.policies.catch_up()
         if self._recorded is None:
             self._recorded = len(await services.journal.events(stream))
         asked = payload_of(services, call.inputs)

@@ -7,7 +7,7 @@ A read of ours whose output another step needs is really run, on that world, whe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import begin
 from assent.engine.steps._admission import APPROVAL_CAPABILITY
+from assent.engine.steps._consequences import Consequence, Lead, decide, lead_of, together
 from assent.engine.steps._plan_reads import Reads, UnreadError
 from assent.engine.steps._scope import idempotency_key
 from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
@@ -60,6 +61,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
     error: dict[str, Json] | None = None
     because: str | None = None
     read: str | None = None
+    consequences: tuple[dict[str, Json], ...] = ()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -67,6 +69,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
         preview = Preview(**data["preview"], changes=data["changes"])
         approvers = data["approvers"] and Approvers(**data["approvers"])
         told = {**data, "preview": preview, "approvers": approvers, "undo": Undo(data["undo"])}
+        told["consequences"] = tuple(data["consequences"])
         return cls(**{name: told[name] for name in cls.__struct_fields__})
 
     def to_json(self) -> dict[str, Json]:
@@ -89,6 +92,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
             "error": self.error,
             "because": self.because,
             "read": self.read,
+            "consequences": [*self.consequences],
         }
 
 
@@ -133,6 +137,14 @@ class _Target(msgspec.Struct, frozen=True):
         return effective_risk(self.step, self.bound, self.undo)
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """What the gate was asked about a step, with the inputs that nobody knew, and what the step may lead to."""
+
+    question: PolicyContext
+    unknown: UnknownInputs
+    leads: tuple[Lead, ...]
+
+
 class Planner:
     """Plans one run."""
 
@@ -164,7 +176,7 @@ class Planner:
         self._needed = _needed(blueprint.steps.values())
         self._unread: dict[str, str] = {}
         self._outputs: dict[StepKey, Json] = {}
-        self._asked: dict[StepKey, tuple[PolicyContext, UnknownInputs]] = {}
+        self._asked: dict[StepKey, _Asked] = {}
         self._ends_at: StepKey | None = None
         self._world: World = services.world.simulate()
         self._world_is_known = True
@@ -191,7 +203,11 @@ class Planner:
             "policy": self._services.gate.digest,
             "principal": str(self._principal),
             "environment": self._environment,
-            "steps": [[step.name, step.decision, step.rule, step.preview.base, step.known] for step in steps],
+            "steps": [
+                [step.name, step.decision, step.rule, step.preview.base, step.known]
+                + ([[*step.consequences]] if step.consequences else [])
+                for step in steps
+            ],
         }
         if read := [[step.name, step.read] for step in steps if step.read is not None]:
             document["reads"] = read
@@ -200,11 +216,19 @@ class Planner:
     def _asked_again(self, step: PlannedStep) -> PlannedStep:
         """The step as the gate answers in a run of this plan, for which all has been read before its first step."""
         key = StepKey(step.name)
-        if key not in self._asked or self._reads.labels <= self._asked[key][0].run_labels:
+        asked = self._asked.get(key)
+        if asked is None or self._reads.labels <= asked.question.run_labels:
             return step
-        question, unknown = self._asked[key]
-        question = msgspec.structs.replace(question, run_labels=question.run_labels | self._reads.labels)
-        return msgspec.structs.replace(step, **_decided(self._services.gate.foresee(question, unknown)))
+        labels = asked.question.run_labels | self._reads.labels
+        question = msgspec.structs.replace(asked.question, run_labels=labels)
+        consequences = self._decided_about(asked.leads, question)
+        decision = together(self._services.gate.foresee(question, asked.unknown), consequences)
+        return msgspec.structs.replace(step, **_decided(decision), consequences=_told(consequences))
+
+    def _decided_about(self, leads: Sequence[Lead], question: PolicyContext) -> tuple[Consequence, ...]:
+        """What the gate says of what a call may lead to that it is asked about itself."""
+        gate, labels = self._services.gate, question.run_labels | question.labels
+        return tuple(decide(gate, self._facts, lead, labels, question.now_ms) for lead in leads)
 
     async def _plan_step(self, key: StepKey, step: StepSpec) -> list[PlannedStep]:
         if step.capability is None:
@@ -250,16 +274,18 @@ class Planner:
         because = because or self._open(step.inputs.names)
         if context is None or self._open(step.inputs.names) is not None:
             self._world_is_known &= not has_effect
-            return self._unknown(target, because)
+            return self._unknown(target, context, because)
         try:
             rendered = step.inputs.render(context)
             call = self._received(target)
             self._services.pipeline.validate(call, rendered if isinstance(rendered, dict) else {})
+            inputs = call.inputs
+            leads = self._leads(target, context, own={"inputs": inputs})
         except AssentError as error:
             return self._failing(target, error)
-        inputs = call.inputs
         question = self._question(target, inputs)
-        self._asked[target.key] = (question, ())
+        self._asked[target.key] = _Asked(question, (), leads)
+        consequences = self._decided_about(leads, question)
         decision = self._services.pipeline.authorize(call, question)
         preview, error_object = await self._preview(target, call)
         if because is None and has_effect and not self._world_is_known:
@@ -276,7 +302,9 @@ class Planner:
         known = because is None and preview.known
         if has_effect and not (known and can_be_shown):
             self._world_is_known = False
-        planned = self._planned(target, decision, preview, known=known, error=error_object)
+        planned = self._planned(
+            target, decision, preview, known=known, error=error_object, consequences=consequences
+        )
         return msgspec.structs.replace(planned, target=target_of(inputs), because=because, read=read)
 
     async def _read(self, target: _Target, call: Invocation, decision: Decision) -> str:
@@ -334,13 +362,38 @@ class Planner:
         now = self._services.clock.now_ms()
         return self._facts.question(target.bound.spec, inputs, target.risk, self._labels, now)
 
-    def _unknown(self, target: _Target, because: str | None) -> PlannedStep:
+    def _leads(
+        self, target: _Target, context: Mapping[str, object] | None, own: Mapping[str, Json]
+    ) -> tuple[Lead, ...]:
+        """What the call may lead to, as far as the inputs of that are known."""
+        known = context if context is not None else self._context
+        lead = lead_of(
+            target.step,
+            target.bound,
+            target.undo,
+            known,
+            self._catalogue,
+            is_open=lambda name: name[0] not in known or self._open(frozenset({name})) is not None,
+            own=own,
+        )
+        return () if lead is None else (lead,)
+
+    def _unknown(
+        self, target: _Target, context: Mapping[str, object] | None, because: str | None
+    ) -> PlannedStep:
         inputs = target.step.inputs
         open_keys = inputs.keys_with_references()
         literals = {name: value for name, value in inputs.literals().items() if name not in open_keys}
-        self._asked[target.key] = asked = (self._question(target, literals), open_keys or "all")
-        decision = self._services.gate.foresee(*asked)
-        planned = self._planned(target, decision, Preview(changes=target.bound.spec.has_effect), known=False)
+        question, unknown = self._question(target, literals), open_keys or "all"
+        try:
+            leads = self._leads(target, context, own={})
+        except AssentError as error:
+            return self._failing(target, error)
+        self._asked[target.key] = _Asked(question, unknown, leads)
+        decision = self._services.gate.foresee(question, unknown)
+        consequences = self._decided_about(leads, question)
+        preview = Preview(changes=target.bound.spec.has_effect)
+        planned = self._planned(target, decision, preview, known=False, consequences=consequences)
         return msgspec.structs.replace(planned, target=target_of(literals), because=because)
 
     def _failing(self, target: _Target, error: AssentError) -> PlannedStep:
@@ -356,8 +409,10 @@ class Planner:
         *,
         known: bool,
         error: dict[str, Json] | None = None,
+        consequences: tuple[Consequence, ...] = (),
     ) -> PlannedStep:
         spec = target.bound.spec
+        decision = together(decision, consequences)
         return PlannedStep(
             name=target.key,
             capability=spec.id,
@@ -369,6 +424,7 @@ class Planner:
             preview=preview,
             known=known,
             error=error,
+            consequences=_told(consequences),
         )
 
     def _approval(self, step: StepSpec) -> PlannedStep:
@@ -425,6 +481,10 @@ def _decided(decision: Decision | None) -> dict[str, Any]:
     }
 
 
+def _told(consequences: Iterable[Consequence]) -> tuple[dict[str, Json], ...]:
+    return tuple(one.to_json() for one in consequences)
+
+
 def _needed(steps: Collection[StepSpec]) -> frozenset[str]:
     """The steps whose outputs others refer to."""
     names = [name for step in steps for part in _referring(step) for name in part.names]
@@ -432,4 +492,5 @@ def _needed(steps: Collection[StepSpec]) -> frozenset[str]:
 
 
 def _referring(step: StepSpec) -> Iterator[Template | Condition]:
-    yield from (part for part in (step.inputs, step.when, step.foreach) if part is not None)
+    way_back = step.compensation.inputs if step.compensation is not None else None
+    yield from (part for part in (step.inputs, step.when, step.foreach, way_back) if part is not None)

@@ -17,7 +17,7 @@ from assent.journal._blobs import BLOBS_DIR, BlobStore
 from assent.journal.ports import Batch, Projector
 from assent.journal.store._at_once import leaves_at_once
 from assent.journal.store._connection import connect_writer
-from assent.journal.store._projections import Folding, Projection, Tables
+from assent.journal.store._projections import Folding, Projection, Tables, applied_areas
 from assent.journal.store._proven import ProvenEntries, adopt, own_checkpoint
 from assent.journal.store._reader import SqliteReader, decode_entry
 from assent.journal.store._rows import Entry
@@ -71,7 +71,9 @@ def accept_tail(
     prepare_ledger(path, partial(adopt, signer_for))
     connection = connect_writer(path)
     try:
-        tables = Tables(areas)
+        applied = applied_areas(connection)
+        # Tables that an area lacks here are made, and folded from all entries, by the next owner.
+        tables = Tables([area for area in areas if applied.get(area.area) == area.applied])
         reader = SqliteReader(connection, BlobStore(state_dir / BLOBS_DIR), tables)
         store = LedgerStore(connection, tables)
         tail = _proven_part(reader, store, start, signer_for, tables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ from assent.journal.ports import Blobs, Cell, Projector
 from assent.journal.store._projections import Folding, Tables
 from assent.journal.store._record import PayloadRow, Record
 from assent.journal.store._rows import payload_tag
-from assent.spec.events.kinds import Leaf, PayloadErased, StepStarted, placed
+from assent.spec.events.kinds import Leaf, PayloadErased, PolicyRecorded, StepStarted, placed
 from assent.spec.ids import Commitment, RunId
 from assent.spec.values.canonical import SALT_BYTES, commit
 
@@ -59,10 +60,14 @@ class ContentsCheck:
     _present: dict[RunId, int] = field(default_factory=dict)
     """The first entry of a run whose payload is stored."""
     _refs: dict[Commitment, set[str]] = field(default_factory=dict)
+    _has_refs: bool = True
+    """The record says which blobs its payloads keep; an export has none."""
     _read: set[str] = field(default_factory=set)
     """The blobs that were read."""
     _prepared: set[Commitment] = field(default_factory=set)
     """Commitments of what was prepared for an effect: such a payload lists the blobs that it needs under `blobs`."""
+    _named: dict[Commitment, str] = field(default_factory=dict)
+    """Commitments of payloads that an entry also names by their SHA-256."""
 
     def run(self, record: Record, projector: Projector | None) -> None:
         """Check everything that the record carries."""
@@ -72,7 +77,9 @@ class ContentsCheck:
         if self._stored is not None:
             self.payloads = 0
             self._next = next(self._stored, None)
-            for commitment, digest in record.blob_refs():
+            refs = record.blob_refs()
+            self._has_refs = refs is not None
+            for commitment, digest in refs or ():
                 self._refs.setdefault(Commitment(commitment.hex()), set()).add(digest)
         leaves = self._leaves(record)
         tables = record.tables
@@ -99,6 +106,9 @@ class ContentsCheck:
                         self._bound.setdefault(commitment, (leaf.seq, leaf.run))
                     if isinstance(event, StepStarted) and event.prepared is not None:
                         self._prepared.add(event.prepared)
+                    elif isinstance(event, PolicyRecorded):
+                        self._named[event.document] = event.digest
+                        self._named[event.circumstances] = event.circumstances_digest
                 elif isinstance(event, PayloadErased):
                     self._erasures[event.target] = leaf.seq
             if self._stored is not None:
@@ -140,11 +150,16 @@ class ContentsCheck:
             self._add("PAYLOAD_FOREIGN", f"a payload of entry {seq} is filed under another entry", seq)
         if len(row.salt) != SALT_BYTES or commit(row.salt, row.body) != commitment:
             self._add("PAYLOAD_CHANGED", f"a payload of entry {seq} is not the one that was recorded", seq)
+        named = self._named.pop(commitment, None)
+        # What is no SHA-256 names nothing: no entry of a decision can hold it.
+        if named is not None and len(named) == 64 and sha256(row.body).hexdigest() != named:
+            self._add("PAYLOAD_CHANGED", f"entry {seq} names a policy `{named}` that its payload is not", seq)
         for digest in refs:
             self._read_blob(digest, seq)
         if commitment in self._prepared:
             self._prepared.discard(commitment)
-            self._check_blobs(row, refs, seq)
+            if self._has_refs:
+                self._check_blobs(row, refs, seq)
             refs = frozenset()
         for digest in refs:
             if digest.encode() not in row.body:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from assent.engine import Services
-from assent.engine.ports import Catalogue
+from assent.engine.ports import Catalogue, NoPolicyRecord
 from assent.engine.replay import (
     Recording,
     ReplayCatalogue,
@@ -47,7 +47,11 @@ async def replay_recording(
     signer = Ed25519FileSigner("replay", bytes(32))
     journal = MemoryJournal(signer_for=signer.named, clock=services.clock, entropy=services.entropy)
     own = msgspec.structs.replace(
-        services, journal=journal, blobs=journal.blobs, world=services.world.simulate()
+        services,
+        journal=journal,
+        blobs=journal.blobs,
+        world=services.world.simulate(),
+        policies=NoPolicyRecord(),
     )
     replayed = await replay(
         recording, own, ReplayCatalogue(catalogue, now, script, live), script, live=frozenset(live)

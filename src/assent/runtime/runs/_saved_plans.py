@@ -181,7 +181,17 @@ def _essence(step: Json | None) -> object:
         return None
     return {
         key: step.get(key)
-        for key in ("capability", "version", "decision", "rule", "undo", "preview", "known", "read")
+        for key in (
+            "capability",
+            "version",
+            "decision",
+            "rule",
+            "undo",
+            "preview",
+            "known",
+            "consequences",
+            "read",
+        )
     }
 
 

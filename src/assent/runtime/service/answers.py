@@ -156,13 +156,6 @@ class Resumed(Answer, frozen=True, kw_only=True):
     results: list[Run]
 
 
-class Erased(Answer, frozen=True, kw_only=True):
-    """How many payloads and pre-images of a run were erased."""
-
-    run_id: str
-    erased: int
-
-
 class Labelled(Answer, frozen=True, kw_only=True):
     """A label's version, the one that it named before, and by what the version was found."""
 
@@ -271,10 +264,13 @@ class RunLine(Answer, frozen=True, kw_only=True):
 
 
 class Runs(Answer, frozen=True, kw_only=True):
-    """Runs, the newest last. Where the limit left older ones out, `before` is what the next request has to say to get them."""
+    """Runs, the newest last. Where the limit left older ones out, `before` is what the next request has to say to get them, and
+    `older` how many there are; null where that would take reading them all: which are interrupted is seen one by one.
+    """
 
     runs: list[RunLine]
     before: str | None = None
+    older: int | None = None
 
 
 class Unfinished(Answer, frozen=True, kw_only=True):
@@ -310,12 +306,13 @@ class ShownRun(Run, frozen=True, kw_only=True):
 
 
 class Approvers(Answer, frozen=True, kw_only=True):
-    """Who must agree."""
+    """Who must agree: of each list under `further_roles`, too, whoever agrees has a role."""
 
     roles: list[str]
     kinds: list[str]
     count: int
     not_requester: bool
+    further_roles: list[list[str]] = []
 
 
 class Approval(Answer, frozen=True, kw_only=True):
@@ -362,7 +359,42 @@ class LogLine(Answer, frozen=True, kw_only=True):
     kind: str
     principal: str | None
     capability: str | None
+    policy: str | None
+    """The digest of the policy that it was decided under."""
     event: dict[str, Json]
+    inputs_line: str | None
+    """The inputs that were decided on, in at most 240 characters, as they are stored (redacted)."""
+
+
+class ApprovalLine(Answer, frozen=True, kw_only=True):
+    """What became of one question to people, or that somebody might not answer it (`refused`, `count` times).
+
+    Who and how they are known as in `ApprovalDecision`; `principal` is null where the time was up or the question was voided.
+    """
+
+    seq: int
+    at: str
+    at_ms: int
+    run_id: str | None
+    step: str | None
+    decision: Literal["granted", "rejected", "expired", "voided", "refused"]
+    principal: str | None
+    confirmed: bool | None
+    asserted: bool | None
+    os_uid: int | None
+    identified_by: str | None
+    same_uid: bool | None
+    code: str | None
+    reason: str | None
+    count: int
+    digest: str | None
+    capability: str | None
+    version: str | None
+    risk_level: str | None
+    rule: str | None
+    policy: str | None
+    requester: str | None
+    inputs_line: str | None
 
 
 class LedgerFault(Answer, frozen=True, kw_only=True):
@@ -453,6 +485,7 @@ class PlanApprovers(Answer, frozen=True, kw_only=True):
     not_requester: bool
     expires_ms: int | None
     kinds: list[str]
+    further_roles: list[list[str]] = []
 
 
 class Preview(Answer, frozen=True, kw_only=True):
@@ -460,6 +493,20 @@ class Preview(Answer, frozen=True, kw_only=True):
 
     kind: str
     diff: str
+
+
+class PlannedConsequence(Answer, frozen=True, kw_only=True):
+    """A call that a step may lead to, and what the gate says of it; `unknown` names the inputs that nobody knows yet."""
+
+    role: str
+    capability: str
+    version: str
+    risk_level: str
+    decision: str
+    rule: str
+    reason: str
+    inputs: Json
+    unknown: list[str]
 
 
 class PlannedStep(Answer, frozen=True, kw_only=True):
@@ -484,6 +531,7 @@ class PlannedStep(Answer, frozen=True, kw_only=True):
     """Why something is not known."""
     read: str | None
     """The SHA-256 of what the plan has read with it."""
+    consequences: list[PlannedConsequence] = []
 
 
 class PlanSummary(Answer, frozen=True, kw_only=True):

@@ -206,14 +206,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         What each command chooses for itself (who acts, in which environment) is in neither, and nor is where things are kept.
         """
+        settings: Json = {one.name: one.value for one in self.effective if one.name not in _CHOSEN}
+        return {"roles": _digest(self._who_is_who), "settings": _digest(settings)}
+
+    @property
+    def _who_is_who(self) -> dict[str, Json]:
         identities = self.identities
-        roles: Json = {
+        return {
             "strict": identities.strict,
             "roles": {name: [*sorted(roles)] for name, roles in identities.roles.items()},
             "uids": dict(identities.uids),
         }
-        settings: Json = {one.name: one.value for one in self.effective if one.name not in _CHOSEN}
-        return {"roles": _digest(roles), "settings": _digest(settings)}
+
+    def circumstances(self) -> dict[str, Json]:
+        """What the ledger keeps beside a policy: who is who and in which roles, and the limits and net rules, by their names."""
+        said = {one.name: one.value for one in self.effective if one.name.startswith(("limits.", "net."))}
+        return {**self._who_is_who, "settings": said}
 
     @property
     def roles(self) -> Mapping[str, frozenset[str]]:

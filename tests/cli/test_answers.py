@@ -282,7 +282,6 @@ def test_a_foreach_takes_a_line_at_both_ends_and_one_for_each_failure(
         ["failed", "stamp[1]", "X"],
         ["succeeded", "stamp", "3", "iterations"],
         ["taken", "back", "stamp", "2", "iterations"],
-        ["run", "rolled", "back"],
     ]
 
 

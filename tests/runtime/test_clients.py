@@ -235,12 +235,12 @@ async def test_a_number_or_status_that_cannot_be_is_refused_alike_by_owner_and_c
         for how in wrong:
             with pytest.raises(AssentError) as refused:
                 await runtime.runs(**how)
-            assert (refused.value.code, refused.value.path) == ("INPUT_INVALID", next(iter(how)))
+            assert (refused.value.code, refused.value.path) == ("INVALID_INPUT", next(iter(how)))
         for since in (-1, "1"):
             with pytest.raises(AssentError) as refused:
                 async for _ in runtime.events(run, since):  # type: ignore[arg-type]  # what is refused
                     pass
-            assert (refused.value.code, refused.value.path) == ("INPUT_INVALID", "since")
+            assert (refused.value.code, refused.value.path) == ("INVALID_INPUT", "since")
 
 
 async def test_a_new_run_under_another_policy_is_refused(rt: Runtime, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ R = TypeVar("R")
 pass_door = click.make_pass_decorator(Door)
 
 
-def _note(put: Callable[[Door, Any], None]) -> Callable[[click.Context, click.Parameter, Any], None]:
+def noted(put: Callable[[Door, Any], None]) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback of an option that is kept at the door."""
+
     # `Any`: click hands over whatever the option's own type made of the text.
     def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
         door = ctx.find_object(Door)
@@ -64,14 +66,14 @@ def shared_options() -> list[click.Option]:
     common: dict[str, Any] = {"expose_value": False, "is_eager": True}  # `Any`: click's own keyword arguments
     return [
         click.Option(
-            ["--json"], is_flag=True, help="Answer with JSON on stdout.", callback=_note(_put_json), **common
+            ["--json"], is_flag=True, help="Answer with JSON on stdout.", callback=noted(_put_json), **common
         ),
         click.Option(
             ["--workspace"],
             type=folder,
             metavar="DIR",
             help="Work in this folder.",
-            callback=_note(_put_workspace),
+            callback=noted(_put_workspace),
             **common,
         ),
         click.Option(
@@ -79,7 +81,7 @@ def shared_options() -> list[click.Option]:
             type=folder,
             metavar="DIR",
             help="Keep the state there.",
-            callback=_note(_put_state),
+            callback=noted(_put_state),
             **common,
         ),
         click.Option(
@@ -87,28 +89,28 @@ def shared_options() -> list[click.Option]:
             type=file,
             metavar="FILE",
             help="Use this policy.",
-            callback=_note(_put_policy),
+            callback=noted(_put_policy),
             **common,
         ),
         click.Option(
             ["--as", "principal"],
             metavar="PRINCIPAL",
             help="Act as, for example, `user:alice`.",
-            callback=_note(_put_principal),
+            callback=noted(_put_principal),
             **common,
         ),
         click.Option(
             ["--yes"],
             is_flag=True,
             help="Confirm; never answers an approval.",
-            callback=_note(_put_yes),
+            callback=noted(_put_yes),
             **common,
         ),
         click.Option(
             ["--color", "--colour", "colour"],
             type=click.Choice(["auto", "always", "never"]),
             help="Use colour.",
-            callback=_note(_put_colour),
+            callback=noted(_put_colour),
             **common,
         ),
     ]

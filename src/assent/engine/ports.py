@@ -37,6 +37,10 @@ class Catalogue(Protocol):
         """The capability that a reference means; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`."""
         ...
 
+    def has(self, capability: str) -> bool:
+        """Whether any version of it is registered here with its handler."""
+        ...
+
     def pins(self, references: Iterable[str]) -> tuple[str, ...]:
         """Those of the references, as `reference=version`, whose meaning does not follow from what is recorded by `revision`."""
         ...

@@ -214,7 +214,7 @@ class Core:
         self.exit.callback(threads.shutdown, wait=False)
         world = Workspace.open(
             settings.workspace,
-            hidden=settings.state,
+            hidden=settings.hidden_files,
             read_only=settings.control_files,
             pre_image_bytes_max=settings.limits.max_pre_image_bytes,
             redactor=self.secrets.redactor,
@@ -425,7 +425,12 @@ class Core:
         output: Json = None,
         principal: Who = None,
     ) -> RunResult:
-        """Say what became of a step that the runtime could not settle."""
+        """Say what became of a step that the runtime could not settle.
+
+        `CAPABILITY_ABSENT` where the run would then go on and this process can't drive it on; giving a step up needs nothing.
+        """
+        if Resolution(resolution) in (Resolution.HAPPENED, Resolution.NOT_HAPPENED):
+            await self._require_present(RunId(run))
         settled = Resolve(self.actor(principal), StepKey(step), Resolution(resolution), value=output)
         return await self._drive(RunId(run), settled)
 

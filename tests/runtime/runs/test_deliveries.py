@@ -113,7 +113,7 @@ def test_a_list_of_deliveries_refuses_what_no_list_is_of(tmp_path: Path, asked: 
     """Also where nothing was ever queued."""
     with pytest.raises(InputError, match=next(iter(asked))) as caught:
         Runtime.open(tmp_path).deliveries.list(**asked)
-    assert caught.value.code == "INPUT_INVALID"
+    assert caught.value.code == "INVALID_INPUT"
 
 
 async def test_a_call_is_delivered_and_its_end_is_on_the_record(post: Post) -> None:

@@ -139,6 +139,11 @@ class ReplayCatalogue:
         del revision, pins
         return self
 
+    def has(self, capability: str) -> bool:
+        """Whether the process that the record is of had it then."""
+        del capability
+        return not self._script.is_doubted("CAPABILITY_ABSENT")
+
     def pins(self, references: Iterable[str]) -> tuple[str, ...]:
         """Those that the run had: they are part of what is replayed."""
         del references
@@ -172,7 +177,7 @@ class ReplayCatalogue:
             translated = self._base.exact(capability, version, asked)
             if isinstance(translated, TranslatedCapability):
                 return translated.around(self.exact(capability, version))
-        if self._script.is_doubted("CAPABILITY_CHANGED"):
+        if self._script.is_doubted("CAPABILITY_CHANGED", "CAPABILITY_ABSENT"):
             raise InputError("VERSION_NOT_FOUND", f"`{capability}@{version}` was not as it had been by then")
         if capability in self._live:
             return self._live[capability]

@@ -30,7 +30,7 @@ RUN: Final = StepKey("@run")
 """Stands for the run itself where events are told apart by their step; no step name can begin with `@`."""
 
 _BEFORE_ANY_PART: Final = frozenset({
-    "CAPABILITY_UNKNOWN", "EXPRESSION_FAILED", "FOREACH_INVALID", "HANDLER_MISSING", "INVALID_INPUT",
+    "CAPABILITY_UNKNOWN", "EXPRESSION_FAILED", "EXPRESSION_TOO_COSTLY", "FOREACH_INVALID", "HANDLER_MISSING", "INVALID_INPUT",
     "INVALID_VERSION", "REFERENCE_MISSING", "VERSION_NOT_FOUND",
 })  # fmt: skip
 """Failures of a step that could not begin which the engine finds again by itself; any other came out of a part."""
@@ -119,10 +119,10 @@ class Script:
         expected = self.expected
         return isinstance(expected, ev.ApprovalRejected) and expected.by is None and expected.step == key
 
-    def is_doubted(self, code: str) -> bool:
-        """Whether what is expected is that an effect can't be told, for this reason."""
+    def is_doubted(self, *codes: str) -> bool:
+        """Whether what is expected is that an effect can't be told, for one of these reasons."""
         expected = self.expected
-        return isinstance(expected, ev.StepInDoubt | ev.UndoRefused) and expected.code == code
+        return isinstance(expected, ev.StepInDoubt | ev.UndoRefused) and expected.code in codes
 
     def unsaid(self, steps: Collection[StepKey]) -> Iterator[ev.ApprovalGranted | ev.ApprovalRejected]:
         """What people were recorded to answer about these steps and have not answered yet; each is told once."""

@@ -288,6 +288,7 @@ class Admission:
             candidate.undo,
             candidate.context,
             self._catalogue,
+            pipeline=self._pipeline,
             is_open=lambda name: name[0] == "steps" and (len(name) == 1 or name[1] == own),
             own={"inputs": candidate.inputs},
         )

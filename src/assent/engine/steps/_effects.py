@@ -284,7 +284,7 @@ class Effects:
                 return ev.UndoRefused(code="UNDO_IMPOSSIBLE", step=step.key)
             bound = self._bound(intent)
             if bound is None:
-                return ev.UndoRefused(code="CAPABILITY_CHANGED", step=step.key)
+                return ev.UndoRefused(code=self._gone(step, intent).code, step=step.key)
             try:
                 lead = await self._lead(step, intent, bound)
                 if lead is not None:
@@ -309,11 +309,7 @@ class Effects:
         intent = _intent(step)
         bound = self._bound(intent)
         if bound is None:
-            raise RefusedError(
-                "CAPABILITY_CHANGED",
-                f"`{intent.capability}` is not the capability that performed step `{step.key}`",
-                hint="install the version that ran, or settle the step with `assent resolve`",
-            )
+            raise self._gone(step, intent)
         if self._is_alive(step):
             raise RefusedError(
                 "EFFECT_ALIVE",
@@ -339,7 +335,7 @@ class Effects:
         output = await self._values.load(step.output) if step.output is not None else None
         context = await self._values.for_compensation(self._record, step.key, output)
         own = {"inputs": await self._values.load(intent.inputs), "output": await self._served(step, intent)}
-        lead = lead_of(spec, bound, intent.undo, context, self._catalogue, own=own)
+        lead = lead_of(spec, bound, intent.undo, context, self._catalogue, pipeline=self._pipeline, own=own)
         if lead is None and "compensate" not in bound.parts:
             raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
         return lead
@@ -451,6 +447,20 @@ class Effects:
             return None
         same = bound.spec.fingerprint == intent.fingerprint and bound.handler_fingerprint == intent.handler
         return bound if same else None
+
+    def _gone(self, step: StepRecord, intent: ev.StepStarted) -> RefusedError:
+        """Why `_bound` has none: nothing of that name is registered here, or what is is another one."""
+        if not self._catalogue.has(intent.capability):
+            return RefusedError(
+                "CAPABILITY_ABSENT",
+                f"`{intent.capability}`, which performed step `{step.key}`, is not registered here",
+                hint="do it in the program that registers it, make it a plugin, or settle the step with `assent resolve`",
+            )
+        return RefusedError(
+            "CAPABILITY_CHANGED",
+            f"`{intent.capability}` is not the capability that performed step `{step.key}`",
+            hint="install the version that ran, or settle the step with `assent resolve`",
+        )
 
     def _continued(
         self,

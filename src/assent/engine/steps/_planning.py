@@ -373,6 +373,7 @@ class Planner:
             target.undo,
             known,
             self._catalogue,
+            pipeline=self._services.pipeline,
             is_open=lambda name: name[0] not in known or self._open(frozenset({name})) is not None,
             own=own,
         )

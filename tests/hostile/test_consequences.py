@@ -250,13 +250,13 @@ async def test_no_provoked_rollback_runs_what_a_person_was_to_be_asked_about(pla
     async with place.open() as rt:
         [step, _] = (await rt.plan(workflow(put("a", compensation=way), fail()))).steps
         [shown] = step.consequences
-        told = (shown.decision.effect.value, shown.lead.inputs, step.decision)
+        told = (shown["decision"], shown["inputs"], step.decision)
         assert told == ("REQUIRE_APPROVAL", way["inputs"], "REQUIRE_APPROVAL")
         waiting = await rt.run(workflow(put("a", compensation=way), fail()))
         assert (waiting.status, place.box.values) == (RunState.WAITING, {})
         with Reader.open(place.settings()) as reader:
             [asked] = reader.approvals()
-        assert asked["preview"]["consequences"] == [shown.to_json()]  # type: ignore[index,call-overload]  # JSON
+        assert asked["preview"]["consequences"] == [shown]  # type: ignore[index,call-overload]  # JSON
         rejected = await rt.reject(waiting.run_id)
         assert (code(rejected), place.box.values) == ("APPROVAL_REJECTED", {})
         # Without a failure the same: its undo is as dangerous as what it runs.
@@ -332,3 +332,23 @@ async def test_who_approves_is_one_whom_the_rules_of_both_name(
             with pytest.raises(RefusedError) as caught:
                 await rt.approve(waiting.run_id, principal=user("ann", *roles))
             assert caught.value.code == "APPROVER_REFUSED"
+
+
+@pytest.mark.parametrize("turn", ["known", "own output"])
+@pytest.mark.parametrize("spelled", ["secret.txt", "./secret.txt", ".//secret.txt", "secret.txt/."])
+async def test_a_rule_sees_one_spelling_of_what_a_call_leads_to(
+    place: Place, turn: str, spelled: str
+) -> None:
+    """Also of a path that only an output tells, after a person has agreed to what nobody could know."""
+    place.policy = policy(
+        rule_if('inputs.path == "secret.txt"', "DENY", capability=["io.fs.*"]),
+        rule("all", without_approval=True),
+    )
+    path = spelled if turn == "known" else "${{ steps.a.output.value }}"
+    way = {"capability": "io.fs.write_file", "inputs": {"path": path, "content": "gone"}}
+    async with place.open() as rt:
+        place.workspace.joinpath("secret.txt").write_text("kept")
+        place.workspace.joinpath("a").mkdir()
+        result = await answered(rt, workflow(put("a", value=spelled, compensation=way), fail()))
+        assert code(result) == ("POLICY_DENIED" if turn == "known" else "COMPENSATION_DENIED")
+        assert place.workspace.joinpath("secret.txt").read_text() == "kept"

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from assent.cli._arguments import split_arguments
-from assent.cli._command import command
+from assent.cli._command import command, noted
 from assent.cli._completion import complete_capability, complete_input, complete_run, complete_workflow
 from assent.cli._door import Door
 from assent.cli._exit import exit_code, worst
@@ -32,10 +32,25 @@ wait_option = click.option(
 )
 
 
+def _put_quiet(door: Door, _value: object) -> None:
+    door.is_quiet = True
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=noted(_put_quiet),
+    help="Print what came out and nothing else: text as it is, all else as JSON. What goes wrong is told on stderr.",
+)
+
+
 @command("run", short_help="Run a workflow file or a saved plan.")
 @click.argument("target", metavar="FILE|PLAN", shell_complete=complete_workflow)
 @click.argument("inputs", nargs=-1, metavar="[NAME=VALUE]...")
 @wait_option
+@quiet_option
 def run(door: Door, target: str, inputs: tuple[str, ...], wait: str | None) -> int:
     """Run the workflow in FILE, or exactly what PLAN showed.
 
@@ -50,6 +65,7 @@ def run(door: Door, target: str, inputs: tuple[str, ...], wait: str | None) -> i
 @click.argument("capability", shell_complete=complete_capability)
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_input)
 @wait_option
+@quiet_option
 def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | None) -> int:
     """Call one CAPABILITY (`id` or `id@version`) as a run of one step: gated, recorded, and undone by `assent undo`."""
     wait_ms = read_wait(wait)
@@ -67,7 +83,7 @@ def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | N
 def resume(door: Door, run_id: str | None, wait: str | None) -> int:
     """Go on with RUN, or with every run that was interrupted; what needed attention is tried again.
 
-    With a RUN, pending approvals are asked for in a terminal, and waited for with `--wait`.
+    Pending approvals are asked for in a terminal; those of a RUN are waited for with `--wait`.
     """
     wait_ms = read_wait(wait)
     if wait_ms is not None and run_id is None:
@@ -81,8 +97,14 @@ def resume(door: Door, run_id: str | None, wait: str | None) -> int:
         door.out.object(runs)
     elif not runs:
         door.out.note("nothing to resume")
-    _tell(door, runs)
-    return worst(exit_code(run, "resume") for run in runs)
+    _tell(door, [run for run in runs if not (door.can_ask and run.status == "waiting")])
+    codes = [
+        conclude(door, run, wait_ms=None)
+        if door.can_ask and run.status == "waiting"
+        else exit_code(run, "resume")
+        for run in runs
+    ]
+    return worst(codes)
 
 
 def _tell(door: Door, runs: Sequence[service.answers.Run]) -> None:

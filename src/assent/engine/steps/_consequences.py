@@ -8,7 +8,7 @@ that answered then, which the ledger keeps. It is an end: nothing takes it back 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, overload
 
 import msgspec
@@ -16,14 +16,13 @@ import msgspec
 from assent.engine.ports import Catalogue, Services
 from assent.engine.steps._terms import RunFacts
 from assent.errors import Json, RefusedError
-from assent.invocation import BoundCapability, Gate
+from assent.invocation import BoundCapability, Gate, Pipeline
 from assent.policy import PolicyContext, builtin_approvers
 from assent.spec.capability import RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.language.template import Name
 from assent.spec.states import Undo
-from assent.spec.values.frozen import thaw
 from assent.spec.workflow.definition import StepSpec
 
 COMPENSATION: Final = "compensation"
@@ -71,6 +70,7 @@ def lead_of(
     context: Mapping[str, object],
     catalogue: Catalogue,
     *,
+    pipeline: Pipeline,
     is_open: Callable[[Name], bool] = lambda _: False,
     own: Mapping[str, Json],
 ) -> Lead | None:
@@ -94,21 +94,16 @@ def lead_of(
             return None
         other, known = catalogue.find(named), dict(own)
         unknown = frozenset({"inputs", "output"}.difference(own))
-    if unknown:
-        return Lead(COMPENSATION, other, {**_defaults(other, without=unknown), **known}, unknown)
-    return Lead(COMPENSATION, other, other.parse(known)[1])
+    performer = other.performer
+    if unknown and other.asked is not None:
+        # What another version's inputs become is told by all of them together.
+        unknown, known = frozenset(_properties(performer)), {}
+    return Lead(COMPENSATION, performer, pipeline.complete(other, known, unknown), unknown)
 
 
-def _defaults(bound: BoundCapability, *, without: frozenset[str]) -> dict[str, Json]:
-    """What the inputs are completed with, of what nobody says: a rule may read it."""
+def _properties(bound: BoundCapability) -> Collection[str]:
     properties = bound.spec.parameters.get("properties")
-    if not isinstance(properties, Mapping):
-        return {}
-    return {
-        str(name): thaw(schema["default"])
-        for name, schema in properties.items()
-        if isinstance(schema, Mapping) and "default" in schema and name not in without
-    }
+    return properties if isinstance(properties, Mapping) else ()
 
 
 def decide(gate: Gate, facts: RunFacts, lead: Lead, labels: frozenset[str], now_ms: int) -> Consequence:

@@ -342,7 +342,7 @@ class Effects:
         output = await self._values.load(step.output) if step.output is not None else None
         context = await self._values.for_compensation(self._record, step.key, output)
         own = {"inputs": await self._values.load(intent.inputs), "output": await self._served(step, intent)}
-        lead = lead_of(spec, bound, intent.undo, context, self._catalogue, own=own)
+        lead = lead_of(spec, bound, intent.undo, context, self._catalogue, pipeline=self._pipeline, own=own)
         if lead is None and "compensate" not in bound.parts:
             raise _nothing_takes_back(step)
         return lead

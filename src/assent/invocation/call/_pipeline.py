@@ -212,6 +212,17 @@ class Pipeline:
         if call.life.phase is _RECEIVED:
             enter(call, _VALIDATED)
 
+    def complete(
+        self, bound: BoundCapability, inputs: Mapping[str, Json], unknown: Collection[str] = ()
+    ) -> dict[str, Json]:
+        """Inputs as the gate is told of them: valid, complete and spelled in one way, of a call that nobody makes yet.
+
+        With `unknown` names they are not held against the schema, and the others are completed and spelled. Raises as `validate`.
+        """
+        if not unknown:
+            return bound.take(inputs, self._spellings)[1]
+        return bound.take_part(inputs, unknown, self._spellings)
+
     def authorize(self, call: Invocation, question: PolicyContext) -> Decision:
         """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`."""
         heard = self.lifecycle.is_heard
@@ -282,7 +293,7 @@ class Pipeline:
             chain = self._chain(call)
         life.prepared = prepared
         # Here, and not before the intent: this is what has an effect, and a refusal is an attempt that a `retry` may repeat.
-        if self.rates is not None and not call.context.world.is_simulated:
+        if self.rates is not None:
             self.rates.admit(call.context.capability, str(call.context.principal))
         try:
             returned = await self._invoker.invoke(

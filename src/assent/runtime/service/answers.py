@@ -48,6 +48,8 @@ class Step(Answer, frozen=True, kw_only=True):
     attempts: int
     asked_version: str | UnsetType = UNSET
     """The version that the caller speaks, where `version` served in its place."""
+    undo: Literal["not_needed", "automatic", "compensation", "none"] | UnsetType = UNSET
+    """How what began can be taken back."""
     error: Fault | UnsetType = UNSET
     output: Json | UnsetType = UNSET
     """Not there where there is an error."""

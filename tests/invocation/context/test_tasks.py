@@ -42,7 +42,8 @@ async def test_a_part_ends_when_its_tasks_have_and_awaits_those_it_wants() -> No
 
         context.spawn(later("first"), name="first")
         given = context.spawn(give(41), name="given")
-        return await given + await given - 41 + 1
+        total: int = await given + await given - 40
+        return total
 
     with bed() as made:
         call, output = await made.call(made.bound(execute))

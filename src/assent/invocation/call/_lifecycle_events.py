@@ -73,7 +73,7 @@ class Around(Surroundings):
     """What the calls of a pipeline have around them."""
 
     def __init__(
-        self, teller: Teller, app: GlobalContext | None, secrets: Secrets | None, spawn: Spawn | None
+        self, teller: Teller, app: GlobalContext | None, secrets: Secrets | None, spawn: Spawn | None = None
     ) -> None:
         self.app = app
         self._spawn = spawn

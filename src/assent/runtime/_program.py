@@ -459,12 +459,8 @@ class Runtime:
     erase = _forwarded(Core.erase, requests.Erase, _RUN)
 
     unfinished = _own(Core.unfinished)
-<<<<<<< HEAD
-    plan = _own(Core.plan, requests.Plan)
-    plan_undo = _own(Core.plan_undo, requests.PlanUndo)
-=======
     plan = _looking_ahead(Core.plan, requests.Plan, Plan.from_json)
->>>>>>> main
+    plan_undo = _own(Core.plan_undo, requests.PlanUndo)
     explain = _own(Core.explain, requests.ExplainPolicy)
     snapshot = _own(Core.snapshot, requests.Snapshot)
     replay = _own(Core.replay, requests.Replay)

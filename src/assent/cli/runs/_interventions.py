@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-=======
 import re
 from functools import cached_property
->>>>>>> main
 from typing import Final
 
 import click
@@ -14,23 +11,15 @@ import click
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
-<<<<<<< HEAD
-from assent.cli._exit import OK, exit_code
-=======
-from assent.cli._exit import exit_code, worst
->>>>>>> main
+from assent.cli._exit import OK, exit_code, worst
 from assent.cli.runs._drive import answer, as_driven, conclude, drive, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import wait_option
 from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.errors import InputError, Json
 from assent.runtime import service
-<<<<<<< HEAD
-from assent.spec.ids import SHORT_DIGEST
-from assent.spec.values.json_fields import written
-=======
 from assent.spec.ids import NEWEST_RUN, SHORT_DIGEST, names_digest
->>>>>>> main
+from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe_line
 
 _WHOLE_ID: Final = re.compile(r"run_[0-9a-z]{26}\Z")

@@ -28,6 +28,7 @@ def approval_request(
     undo: Undo,
     now_ms: int,
     asked_version: str | None = None,
+    context: Commitment | None = None,
 ) -> ev.ApprovalRequested:
     """What is asked about a call that is fully known, with all that its approvers are shown."""
     approvers = decision.approvers or Approvers()
@@ -53,6 +54,7 @@ def approval_request(
         requester=requester,
         expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
         asked_version=asked_version,
+        context=context,
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from assent import AssentError, LocalContext, Runtime, capability
-from assent.runtime import RunResult, Session, StepResult
+from assent.runtime import CallResult, RunResult, Session, StepResult
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 
@@ -31,6 +31,7 @@ application](application.md) tells what calls share, and each refusal is an `Ass
 PARTS: Final = (
     ("Runtime", Runtime),
     ("Session", Session),
+    ("CallResult", CallResult),
     ("RunResult", RunResult),
     ("StepResult", StepResult),
     ("@capability", capability),

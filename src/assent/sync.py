@@ -24,6 +24,7 @@ from assent.errors import Json
 from assent.policy import PolicyEngine
 from assent.runtime import Runtime as AsyncRuntime
 from assent.runtime import Session as AsyncSession
+from assent.runtime._core import Who
 from assent.runtime.capabilities._versions import Versions as AsyncVersions
 from assent.runtime.runs._deliveries import Deliveries as AsyncDeliveries
 from assent.runtime.service.answers import RunEvent
@@ -156,9 +157,13 @@ class Runtime:
     explain = _waited(AsyncRuntime.explain)
     runs = _waited(AsyncRuntime.runs)
 
-    def session(self, *, principal: str | None = None, environment: str | None = None) -> Session:
-        """A run whose steps arrive one at a time."""
-        opened = self._wait(self.runtime.session(principal=principal, environment=environment))
+    tools = _looked(AsyncRuntime.tools)
+
+    def session(
+        self, run: str | None = None, *, principal: Who = None, environment: str | None = None
+    ) -> Session:
+        """A run whose steps arrive one at a time, or `run`, one that is open, taken up again."""
+        opened = self._wait(self.runtime.session(run, principal=principal, environment=environment))
         return Session(opened, self._wait)
 
     def events(self, run: str, since: int = 0) -> Iterator[RunEvent]:
@@ -181,7 +186,7 @@ class _Part:
 
 
 class Session(_Part):
-    """A session whose methods wait."""
+    """A session whose methods wait. Threads may call it at the same time: each call answers for its own step."""
 
     @property
     def run_id(self) -> RunId:
@@ -190,6 +195,8 @@ class Session(_Part):
         return self._awaited.run_id
 
     call = _waited(AsyncSession.call)
+    call_tool = _waited(AsyncSession.call_tool)
+    wait = _waited(AsyncSession.wait)
     close = _waited(AsyncSession.close)
     cancel = _waited(AsyncSession.cancel)
 

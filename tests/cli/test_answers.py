@@ -53,7 +53,8 @@ def test_the_log_hands_its_filters_on(terminal: Terminal, runtime: ScriptedRunti
         "--kind",
         "step.denied",
     )
-    assert terminal("audit", "log", *words, "--since", "1970-01-01T00:00:01").code == 0
+    times = ("--since", "1970-01-01T00:00:01", "--until", "1970-01-01T00:00:02+00:00", "--limit", "3")
+    assert terminal("audit", "log", *words, *times).code == 0
     assert runtime.requests == [
         {
             "op": "audit_log",
@@ -62,6 +63,9 @@ def test_the_log_hands_its_filters_on(terminal: Terminal, runtime: ScriptedRunti
             "capability": "io.*",
             "decision": "DENY",
             "since_ms": 1000,
+            "until_ms": 2000,
+            "limit": 3,
+            "follow": False,
             "kinds": frozenset({"step.denied"}),
         }
     ]
@@ -342,11 +346,12 @@ def test_a_list_that_is_cut_says_how_to_go_on(terminal: Terminal, runtime: Scrip
     listed = terminal("runs", "--status", "failed", "--json")
     assert isinstance(listed.json, list)
     assert len(listed.json) == 50
-    assert "there are older ones: assent runs --status failed --before r005" in listed.err
+    assert "5 older: assent runs --status failed --before r005" in listed.err
     older = terminal("runs", "--before", "r005")
     assert len(older.out.splitlines()) == 1 + 5
     assert "older" not in older.err
-    assert "assent runs --limit 2 --before r053" in terminal("runs", "--limit", "2").err
+    assert "53 older: assent runs --limit 2 --before r053" in terminal("runs", "--limit", "2").err
+    assert "did you mean `interrupted`?" in terminal("runs", "--status", "interupted").err
 
 
 def test_a_run_that_is_a_call_is_listed_by_its_capability(

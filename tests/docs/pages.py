@@ -22,6 +22,7 @@ OWN: Final = tuple(
     if page.name
     in (
         "README.md",
+        "agents.md",
         "calls.md",
         "start.md",
         "operators.md",

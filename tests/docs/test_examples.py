@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import OWN, Example, examples
+from tests.docs.pages import OWN, ROOT, Example, examples
 
 KINDS = {"yaml", "toml", "console", "python", "sh", "text", "json", ""}
 
@@ -116,6 +116,15 @@ def test_examples_do_what_the_page_shows(page: Path, tmp_path: Path, home: dict[
     assert {example.kind for example in examples(page)} <= KINDS
     printed = play(examples(page), folder, home)
     assert bool(printed) == any(example.kind in ("console", "python") for example in examples(page))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/agents.md"])
+def test_a_first_program_runs_on_its_own_in_a_new_folder(
+    page: str, tmp_path: Path, home: dict[str, str]
+) -> None:
+    """Whoever copies it has not made what earlier sections of the page make."""
+    program = next(one for one in examples(ROOT / page) if one.kind == "python" and not one.name)
+    assert play([program], tmp_path, home)
 
 
 def test_an_example_that_lies_is_found(tmp_path: Path, home: dict[str, str]) -> None:

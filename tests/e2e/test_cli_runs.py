@@ -182,6 +182,11 @@ def test_an_undo_asks_restores_every_byte_and_the_ledger_proves_it(shell: Shell)
     assert shell("audit", "export", "x").returncode == 0
     assert shell("audit", "verify-proof", "p", "--key", "x/ledger.vkey").returncode == 0
     assert shell("audit", "verify", "--export", "x").returncode == 0
+    whole = shell("audit", "export", "whole", "--payloads")
+    assert "payloads as stored" in whole.stderr
+    assert shell("audit", "verify", "--export", "whole").returncode == 0, (
+        "also with payloads that keep pre-images"
+    )
     proof = (shell.folder / "p").read_text()
     (shell.folder / "p").write_text(proof.replace("1", "2", 1))
     assert shell("audit", "verify-proof", "p", "--key", "x/ledger.vkey").returncode == 6
@@ -365,8 +370,9 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(shell: Shell) -> None:
     assert run["status"] == "interrupted"
 
 
-def test_resume_says_how_to_end_a_session_that_its_program_left_open(shell: Shell) -> None:
-    """Nothing of it is left to be driven on; cancelling takes back what it did."""
+@pytest.mark.parametrize("word", ["close", "cancel"])
+def test_resume_says_how_to_end_a_session_that_its_program_left_open(shell: Shell, word: str) -> None:
+    """Nothing of it is left to be driven on, so that is no fault; closing keeps what it did, cancelling takes it back."""
     program = """
 from assent.sync import Runtime
 with Runtime.open(".") as rt:
@@ -374,11 +380,24 @@ with Runtime.open(".") as rt:
 """
     assert shell.nursery.run("-c", program, cwd=shell.folder, env=shell.env, kind="python").code == 0
     [run] = shell.list("runs")
-    command = f"assent cancel {run['run_id']}"
-    assert f"an open session; to end it and take back what it did: {command}" in shell("resume").stderr
+    for words in (["resume"], ["resume", str(run["run_id"])]):
+        resumed = shell(*words)
+        assert resumed.returncode == 0
+        for told in ("assent close RUN", "assent cancel RUN", 'rt.session("RUN")'):
+            assert told.replace("RUN", str(run["run_id"])) in resumed.stderr
     assert (shell.folder / "left.txt").exists()
-    assert shell(*command.split()[1:]).returncode == 0
-    assert not (shell.folder / "left.txt").exists()
+    assert shell(word, str(run["run_id"])).returncode == 0
+    assert (shell.folder / "left.txt").exists() is (word == "close")
+    again = shell(word, str(run["run_id"]))
+    assert (again.returncode, "RUN_FINISHED" in again.stderr) == (
+        (0, False) if word == "close" else (2, True)
+    )
+
+
+def test_only_a_session_is_closed(shell: Shell) -> None:
+    _, made = shell.json("call", "io.fs.write_file", "path=a.txt", "content=a")
+    refused = shell("close", str(made["run_id"]))
+    assert (refused.returncode, "NOT_A_SESSION" in refused.stderr) == (2, True)
 
 
 def test_while_a_person_is_asked_somebody_else_may_decide(shell: Shell) -> None:

@@ -132,11 +132,11 @@ async def test_rule_9_a_session_is_answered_with_a_denial_and_goes_on(
         with pytest.raises(InputError):
             rt.reload_policy()
         denied = await session.call("box.put", {"key": "x"})
-        assert states(denied) == {"step_1": "denied"}
-        assert denied.step("step_1").error is not None
+        assert (denied.name, denied.status) == ("step_1", "denied")
+        assert denied.error is not None
         written.write()
         rt.reload_policy()
-        assert states(await session.call("box.put", {"key": "y"}))["step_2"] == "succeeded"
+        assert (await session.call("box.put", {"key": "y"})).status == "succeeded"
 
 
 async def test_rule_9_rollback_and_cancel_need_no_policy(place: Place, written: PolicyFile) -> None:

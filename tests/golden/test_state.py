@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from assent import Runtime
 from assent.engine import RunProjector
@@ -21,7 +24,9 @@ from assent.journal import (
 )
 from assent.journal.store._schema import check_ledger, newest_format
 from assent.runtime._ledger import projections
-from assent.spec import create_write_capability
+from assent.spec import create_read_capability, create_write_capability
+from assent.spec.capability import SpecModel
+from assent.spec.types import Url, WorkspacePath
 
 BLIND = create_write_capability("mail.post", parameters={"type": "object"}, idempotent=False)
 """What the run in doubt has called, as it was registered then."""
@@ -32,10 +37,16 @@ async def post(context: object, parameters: object) -> object:
     raise AssertionError
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """The workspace as it was left, with modes as they have to be: the archive's maker may have had another umask."""
-    with tarfile.open(Path(__file__).parent / "state" / "state.tar.gz") as archive:
+class Fetch(SpecModel):
+    """Where from, and where to."""
+
+    url: Url
+    paths: Annotated[list[WorkspacePath], Field(min_length=1)]
+
+
+def left(tmp_path: Path, name: str) -> Path:
+    """A workspace as it was left, with modes as they have to be: the archive's maker may have had another umask."""
+    with tarfile.open(Path(__file__).parent / "state" / f"{name}.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     workspace = tmp_path / "workspace"
     (tmp_path / "ledger.key").chmod(0o600)
@@ -43,6 +54,16 @@ def workspace(tmp_path: Path) -> Path:
     for path in (workspace / ".assent", *(workspace / ".assent").rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
     return workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return left(tmp_path, "state")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Path:
+    return left(tmp_path, "places")
 
 
 def verified(workspace: Path) -> int:
@@ -98,3 +119,54 @@ async def test_every_run_of_an_older_state_goes_on_and_is_undone(workspace: Path
     assert (workspace / "note.txt").read_text(encoding="utf-8") == "before\n"
     assert sorted(path.name for path in workspace.glob("*.txt")) == ["note.txt", "victim.txt"]
     assert verified(workspace) == before, "entries of the older format stay as they are"
+
+
+async def test_calls_that_began_before_paths_were_marked_go_on(places: Path) -> None:
+    """What a schema says of paths and URLs since is no other capability: nothing ends as CAPABILITY_CHANGED."""
+    before, got = verified(places), list[object]()
+
+    async def execute(context: object, parameters: Fetch) -> None:
+        del context
+        got.append((parameters.url, parameters.paths))
+
+    async def compensate(context: object, parameters: Fetch) -> None:
+        del context
+        got.append(("back", *parameters.paths))
+
+    changing = Handler(execute, compensate=compensate, parameters=Fetch, revision="1")
+    async with Runtime.open(workspace=places) as runtime:
+        runtime.register(create_write_capability("mine.fetch", parameters=Fetch, idempotent=True), changing)
+        runtime.register(create_write_capability("mine.send", parameters=Fetch), changing)
+        look = Handler(execute, parameters=Fetch, revision="1")
+        runtime.register(create_read_capability("mine.look", parameters=Fetch), look)
+        runs = runs_of(places)
+        for name in ("repeated", "looking"):
+            (resumed,) = await runtime.resume(runs[name])
+            assert (resumed.status, resumed.error) == ("succeeded", None)
+        # What was decided on is what is done, also where it would be written otherwise today.
+        assert ("http://Example.org/./a", ["./a", "b"]) in got
+        # Nobody had seen the spelling that this release would ask about, so it asks again.
+        asked = await runtime.approve(runs["waiting"], principal="user:boss")
+        assert asked.status == "waiting"
+        approved = await runtime.approve(runs["waiting"], principal="user:boss")
+        assert approved.status == "succeeded"
+        assert not (places / "victim.txt").exists()
+        assert (await runtime.show(runs["untold"])).status == "needs_attention"
+        resolved = await runtime.resolve(runs["untold"], "only", "happened")
+        assert resolved.status == "succeeded"
+        for name in ("repeated", "untold", "waiting"):
+            undone = await runtime.undo(runs[name])
+            if undone.status == "waiting":
+                undone = await runtime.approve(runs[name], principal="user:boss")
+            assert undone.status == "undone", undone.error
+        assert got.count(("back", "./a", "b")) == 2
+    assert (places / "victim.txt").read_text(encoding="utf-8") == "precious\n"
+    assert verified(places) == before
+
+
+async def test_built_in_capabilities_are_those_of_then(tmp_path: Path) -> None:
+    """One that changes gets another version: runs of then wait for it, or were killed in it."""
+    then = json.loads((Path(__file__).parent / "fingerprints.json").read_text(encoding="utf-8"))
+    async with Runtime.open(workspace=tmp_path) as runtime:
+        now = {spec.reference: spec.fingerprint for spec in runtime.registry.list()}
+    assert {name: now.get(name) for name in then} == then

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assent.errors import AssentError, InputError
-from assent.journal.audit._audit import audit_log, prove, verify_proof
+from assent.journal.audit._audit import AuditLog, prove, verify_proof
 from assent.journal.ports import Batch, EventFilter
 from assent.journal.store._record import Chunk, SqliteRecord
 from assent.journal.tree._checkpoint import Checkpoint, sign_checkpoint
@@ -153,12 +153,12 @@ def log_leaves() -> list[Leaf]:
     ],
 )
 def test_a_filter_shows_what_it_names_and_nothing_else(wanted: EventFilter, seqs: list[int]) -> None:
-    assert [line.leaf.seq for line in audit_log(log_leaves(), wanted)] == seqs
+    assert [line.leaf.seq for line in AuditLog(wanted).lines(log_leaves())] == seqs
 
 
 def test_a_line_says_who_acted_and_on_what() -> None:
     """The leaf of a later event does not name the capability or the requester; the line does."""
-    line = list(audit_log(log_leaves(), EventFilter()))[6].to_json()
+    line = list(AuditLog(EventFilter()).lines(log_leaves()))[6].to_json()
     assert (line["seq"], line["kind"], line["run_id"], line["n"]) == (6, "step.succeeded", "run_000001", 2)
     assert (line["principal"], line["capability"]) == ("agent:bot", "net.http.get")
     event = line["event"]

@@ -175,7 +175,7 @@ async def test_what_is_no_json_object_calls_nothing(
             "inputs": {"x": "any"},
             "steps": [{"name": "a", "capability": "sys.noop"}],
         }
-        calls: list[Any] = [rt.call("sys.noop", parameters), session.call("sys.noop", parameters)]
+        calls: list[Any] = [rt.call("sys.noop", parameters)]
         if code == "INVALID_INPUT":
             calls.append(rt.explain("sys.noop", parameters))
         for asked in calls:
@@ -183,6 +183,10 @@ async def test_what_is_no_json_object_calls_nothing(
                 await asked
             assert refused.value.code == code
             assert refused.value.hint
+        told = await session.call("sys.noop", parameters)
+        assert told.error is not None
+        assert (told.name, told.error["code"]) == ("", code)
+        assert told.error["hint"]
         with pytest.raises(InputError) as refused:
             await rt.run(inputs, parameters)
         assert refused.value.code == (code if code == "JSON_INVALID" else "INPUT_INVALID")

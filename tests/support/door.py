@@ -173,7 +173,9 @@ class ScriptedRuntime:
         if asked.before is not None:
             chosen = chosen[: [one["run_id"] for one in chosen].index(asked.before)]
         told = chosen if asked.limit is None else chosen[-asked.limit :]
-        return {"runs": [*told], "before": told[0]["run_id"] if len(told) < len(chosen) else None}
+        older = len(chosen) - len(told)
+        before = told[0]["run_id"] if older else None
+        return {"runs": [*told], "before": before, "older": older or None}
 
     def _show(self, asked: ask.Show) -> Result:
         if not self.shown:

@@ -6,7 +6,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import click
 
 from assent.errors import InputError, Json
 
@@ -17,6 +19,22 @@ Schemas = Callable[[str], "Mapping[str, Json] | None"]
 """The JSON Schema that a parameter declares, or None for a parameter that does not exist: it is refused further down, by name."""
 
 _SHAPE: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)(?P<sign>:=|=)(?P<value>.*)\Z", re.DOTALL)
+
+
+class OneOf(click.Choice[str]):
+    """One of a few words; one that is none of them is told the nearest."""
+
+    # `Any`: click's own arguments.
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            from assent.spec.words.suggestions import suggest
+
+            near = suggest(str(value), self.choices)
+            if near is not None:
+                error.hint = f"did you mean `{near}`?"  # type: ignore[attr-defined]  # as `NoSuchCommand` has one
+            raise
 
 
 def read_arguments(words: Iterable[str], schemas: Schemas, *, cwd: Path) -> dict[str, Json]:

@@ -64,6 +64,8 @@ def exit_code(run: answers.Run, operation: str) -> int:
         return WAITING
     if status in ("succeeded", "undone"):
         return OK
+    if operation == "resume" and status == "running" and run.workflow is None and run.error is None:
+        return OK  # A session is open: all that was asked of it is done, and its program may ask for more.
     if status in ("failed", "rolled_back", "cancelled"):
         return REFUSED if (run.error.code if run.error is not None else None) in _REFUSALS else FAILED
     # `needs_attention`, and whatever is neither finished nor waiting for a person although its driver has left it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from assent.cli._arguments import read_text, split_arguments
+from assent.cli._arguments import OneOf, read_text, split_arguments
 from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
@@ -82,7 +82,7 @@ def _finding(found: answers.Finding, paint: Paint) -> str:
 @click.option("--session", is_flag=True, help="As a call in an agent's session.")
 @click.option(
     "--risk-level",
-    type=click.Choice(["LOW", "MEDIUM", "HIGH", "CRITICAL"], case_sensitive=False),
+    type=OneOf(["LOW", "MEDIUM", "HIGH", "CRITICAL"], case_sensitive=False),
     help="As a step whose `risk_level` raises the risk to this.",
 )
 @click.option("--no-undo", is_flag=True, help="As a step with `undo: none`.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Resolve,
         Wish,
     )
+    from assent.engine.machine._interventions import not_a_session, session_closed
     from assent.engine.ports import (
         Catalogue,
         Catalogues,
@@ -47,6 +48,7 @@ _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
+    ".machine._interventions": "not_a_session session_closed",
     ".drive._engine": "Engine",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from assent.journal._blobs import BlobStore
     from assent.journal._files import is_there, place_of, read_plain, state_unusable, write_plain
     from assent.journal.audit._acceptance import accept_tail
-    from assent.journal.audit._audit import LogLine, ProvenEntry, audit_log, prove, verify_proof
+    from assent.journal.audit._audit import AuditLog, LogLine, ProvenEntry, prove, verify_proof
     from assent.journal.audit._export import Exported, export_key, export_ledger, verify_export
     from assent.journal.audit._report import Fault, VerifyReport
     from assent.journal.audit._verify import verify, verify_ledger
@@ -54,7 +54,7 @@ _HOMES = {
     ".audit._acceptance": "accept_tail",
     ".owner._asking": "Request acquire_or_forward forward",
     ".store._at_once": "PAGE at_once each_leaf each_row leaves_at_once rows_at_once",
-    ".audit._audit": "LogLine ProvenEntry audit_log prove verify_proof",
+    ".audit._audit": "AuditLog LogLine ProvenEntry prove verify_proof",
     "._blobs": "BlobStore",
     "._files": "is_there place_of read_plain state_unusable write_plain",
     ".tree._checkpoint": "Checkpoint open_checkpoint sign_checkpoint",

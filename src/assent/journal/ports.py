@@ -176,4 +176,5 @@ class EventFilter(msgspec.Struct, frozen=True):
     capability: str | None = None
     decision: str | None = None
     since_ms: int | None = None
+    until_ms: int | None = None
     kinds: frozenset[str] = frozenset()

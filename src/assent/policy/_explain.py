@@ -13,6 +13,7 @@ from assent.policy._context import PolicyContext
 from assent.policy._match import matches, misses
 from assent.spec.decision import Decision, PolicyDecision, Tried
 from assent.spec.language.expression import ExpressionError
+from assent.spec.policy import Rule
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -21,9 +22,10 @@ class Look(msgspec.Struct, frozen=True):
     holds: bool | None
     clauses: tuple[str, ...]
 
-    def tried(self, rule: str) -> Tried:
+    def tried(self, rule: Rule) -> Tried:
         """The same as an entry of a decision's trace."""
-        return Tried(rule, self.holds is True, "; ".join(self.clauses) or "everything it asks for holds")
+        because = "; ".join(self.clauses) or "everything it asks for holds"
+        return Tried(rule.id, self.holds is True, because, rule.decision)
 
 
 def look(compiled: CompiledRule, context: PolicyContext, facts: Mapping[str, object]) -> Look:
@@ -69,7 +71,7 @@ class Trace(Sequence[Tried]):
         if self._entries is None:
             facts = self._context.facts()
             self._entries = tuple(
-                look(compiled, self._context, facts).tried(compiled.rule.id)
+                look(compiled, self._context, facts).tried(compiled.rule)
                 for compiled in self._rules[: self._decided + 1]
             )
         return self._entries
@@ -157,7 +159,7 @@ def explain(
             compiled.rule.decision,
             seen.holds,
             i <= last,
-            seen.tried(compiled.rule.id).because if i <= last else "an earlier rule decides",
+            seen.tried(compiled.rule).because if i <= last else "an earlier rule decides",
         )
         for i, (compiled, seen) in enumerate(zip(rules, looks, strict=True))
     )

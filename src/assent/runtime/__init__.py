@@ -13,11 +13,11 @@ from assent._lazy import resolved_when_asked
 if TYPE_CHECKING:
     from assent.engine import RunResult, StepResult
     from assent.runtime._program import Runtime
-    from assent.runtime.runs._session import Session
+    from assent.runtime.runs._session import CallResult, Session
 
 _HOMES = {
     "._program": "Runtime",
-    ".runs._session": "Session",
+    ".runs._session": "CallResult Session",
     "assent.engine": "RunResult StepResult",
 }
 

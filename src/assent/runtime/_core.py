@@ -9,11 +9,10 @@ import asyncio
 import base64
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 
 import msgspec
@@ -49,7 +48,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics
+from assent.invocation import Hook, Invoker, Metrics, NoEffectError
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -75,17 +74,20 @@ from assent.runtime.runs._deliveries import Deliveries
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime.runs._refusals import Refusals
 from assent.runtime.runs._saved_plans import PlanStore, stale, used
-from assent.runtime.runs._session import Session
+from assent.runtime.runs._session import Held
+from assent.runtime.runs._tools import tools_of
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._application import application
 from assent.runtime.wiring._call_pipeline import Calling, bounds
 from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
-from assent.spec.capability import RiskLevel
+from assent.spec.capability import CapabilitySpec, RiskLevel
+from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Mode, Resolution, RunState
+from assent.spec.words.globs import glob_matches
 from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
 from assent.spec.workflow.inputs import json_object
 
@@ -132,7 +134,7 @@ class Core:
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
         self._coming: set[RunId] = set()
-        self._kept: OrderedDict[RunId, Session] = OrderedDict()
+        self._kept: OrderedDict[RunId, Held] = OrderedDict()
 
     async def start(self, ownership: Ownership, perform: Handler) -> None:
         """Open everything as the owner, and have others' requests performed; the caller releases the state directory."""
@@ -311,24 +313,24 @@ class Core:
         environment = environment or self.settings.environment
         return await self._begin(blueprint, given, self.actor(principal), environment=environment)
 
-    async def session(self, *, principal: Who = None, environment: str | None = None) -> Session:
-        """A run whose steps arrive one at a time."""
+    async def session(self, *, principal: Who = None, environment: str | None = None) -> Held:
+        """Begin a run whose steps arrive one at a time."""
         actor = self.actor(principal)
         await self.versions.record()
         run = await self.running.start(
             Blueprint.of_session(), {}, actor, environment=environment or self.settings.environment
         )
         await self.running.drive(run)
-        session = Session(
-            run, partial(self.add_step, run), partial(self.close_session, run), partial(self.cancel, run)
-        )
-        # The run stays in memory until the session is closed, or nobody can call it any more.
-        driver = self.running
-        driver.hold(run)
-        weakref.finalize(session, driver.release, run)
-        return session
+        return self.hold(run)
 
-    def keep(self, session: Session) -> None:
+    def hold(self, run: RunId) -> Held:
+        """Keep a session in memory until it is closed, or nobody can call it any more."""
+        held, driver = Held(run), self.running
+        driver.hold(run)
+        weakref.finalize(held, driver.release, run)
+        return held
+
+    def keep(self, session: Held) -> None:
         """A session that another process calls, and which nothing here refers to: it stays in memory beside the newest others."""
         self._kept[session.run_id] = session
         while len(self._kept) > SESSIONS_KEPT_MAX:
@@ -547,7 +549,9 @@ class Core:
         bound = self.capabilities.current().find(capability)
         given = literal(capability, parameters)
         try:
-            inputs, is_whole = bound.parse(given)[1], True
+            inputs, is_whole = bound.take(given, self.calling.spellings)[1], True
+        except NoEffectError:
+            inputs, is_whole = given, False
         except InputError as error:
             if error.code != "INVALID_INPUT":
                 raise
@@ -559,6 +563,44 @@ class Core:
         )
         asked = facts.step_question(step, bound, inputs, run_labels, system.SystemClock().now_ms())
         return self.gate.engine.explain(asked), is_whole
+
+    def tools(
+        self,
+        kind: str,
+        *,
+        capabilities: Iterable[str] = ("*",),
+        principal: Who = None,
+        environment: str | None = None,
+    ) -> list[dict[str, Json]]:
+        """What a principal may call, as a list of tools for a model's API; `Session.call_tool` takes what the model then asks.
+
+        `kind`: `openai` (Responses), `openai-chat` (Chat Completions), `anthropic`, or `json-schema`. `capabilities` are ids, in
+        which `*` stands for any characters. Left out is what the policy denies whatever the inputs are, and an id of more than 64
+        characters, which is no name there. `INVALID_INPUT` for another kind.
+        """
+        facts = RunFacts(
+            self.actor(principal).principal,
+            environment=environment or self.settings.environment,
+            mode=Mode.SESSION,
+        )
+        catalogue, now_ms = self.capabilities.current(), system.SystemClock().now_ms()
+        wanted = tuple(capabilities)
+
+        def offered() -> Iterator[tuple[CapabilitySpec, Decision | None]]:
+            for ident in sorted({spec.id for spec in self.registry.list()}):
+                if not any(glob_matches(one, ident) for one in wanted):
+                    continue
+                try:
+                    bound = catalogue.find(ident)
+                except InputError:
+                    continue  # known by its spec alone
+                step = literal_step(CALL_STEP, ident, {})
+                asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
+                decision = self.gate.foresee(asked)
+                if decision is None or decision.effect is not PolicyDecision.DENY:
+                    yield bound.spec, decision
+
+        return tools_of(kind, offered())
 
     async def run_plan(self, plan_id: str, actor: Actor) -> RunResult:
         """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""

@@ -30,7 +30,7 @@ import msgspec
 from msgspec.structs import fields, replace
 
 from assent import system
-from assent.engine import RunResult
+from assent.engine import RunResult, not_a_session, session_closed
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Capability, Snapshot
 from assent.invocation.context.telling import Listener, News, Preparing, Said, listener_here, telling
@@ -38,11 +38,12 @@ from assent.journal import SILENCE_S_MAX, Link, OwnerGoneError, own_or_link
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._core import Core, Who, absent, literal
+from assent.runtime._find_run import get_run
 from assent.runtime._ledger import LedgerReader, open_reader
 from assent.runtime.capabilities._registered import Registration
 from assent.runtime.capabilities._versions import Labelled
 from assent.runtime.runs._loading import load_workflow
-from assent.runtime.runs._session import Session
+from assent.runtime.runs._session import Held, Session
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service._asking import to_owner
 from assent.runtime.service._owner import serve
@@ -54,7 +55,7 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
-from assent.spec.states import Resolution
+from assent.spec.states import Mode, Resolution, RunState, StepState
 from assent.spec.values.canonical import require_json
 from assent.spec.words.reference import How
 from assent.spec.workflow.inputs import json_object
@@ -201,6 +202,14 @@ def _wanted(declared: Any) -> str:
 
 # What an answer is in Python, from how it travels (hence `Any`).
 _RUN: Final[Callable[[Any], RunResult]] = RunResult.from_json
+
+_UNSETTLED: Final = frozenset({StepState.PENDING, StepState.AWAITING_APPROVAL, StepState.RUNNING})
+"""A step is one of these until somebody has decided and it has been carried out."""
+
+
+def _held(told: Mapping[str, Any]) -> Held:
+    """The session that another process holds."""
+    return Held(RunId(told["run_id"]))
 
 
 def _forwarded(
@@ -428,6 +437,7 @@ class Runtime:
     explain = _own(Core.explain, requests.ExplainPolicy)
     snapshot = _own(Core.snapshot, requests.Snapshot)
     replay = _own(Core.replay, requests.Replay)
+    tools = _own(Core.tools)
     reload_policy = _own(Core.reload_policy)
     reload_configuration = _own(Core.reload_configuration)
 
@@ -457,17 +467,59 @@ class Runtime:
         """
         self._core.capabilities.register(source, handler, **how)
 
-    async def session(self, *, principal: Who = None, environment: str | None = None) -> Session:
-        """A run whose steps arrive one at a time; where another process owns the state, it holds the session."""
+    async def session(
+        self, run: str | None = None, *, principal: Who = None, environment: str | None = None
+    ) -> Session:
+        """A run whose steps arrive one at a time; where another process owns the state, it holds the session.
 
-        def opened(told: Mapping[str, Any]) -> Session:
-            run = RunId(told["run_id"])
-            # Asked of the runtime: the session goes on with the next owner, which may be this process.
-            cancel = partial(self.cancel, run, principal=principal)
-            return Session(run, partial(self._add_step, run), partial(self._close_session, run), cancel)
-
+        `run` takes up again a session that is open, of this or of another process, also one that crashed: what it was at is
+        settled first, as `resume` does. It goes on as who began it, so the other arguments are a new one's alone.
+        `RUN_UNKNOWN`, `NOT_A_SESSION`, `SESSION_CLOSED`, `CAPABILITY_ABSENT`.
+        """
         said = {"principal": principal, "environment": environment}
-        return await self._either(self._core.session, requests.OpenSession, opened, said)
+        if run is None:
+            held = await self._either(self._core.session, requests.OpenSession, _held, said)
+        elif principal is None and environment is None:
+            held = await self._take_up(run)
+        else:
+            raise InputError(
+                "INVALID_INPUT",
+                "a session that is taken up again acts as who began it, where it began",
+                hint="leave `principal` and `environment` out",
+            )
+        ident = held.run_id
+        return Session(
+            ident,
+            # Asked of the runtime: the session goes on with the next owner, which may be this process.
+            partial(self._add_step, ident),
+            partial(self._settled, ident),
+            partial(self._close_session, ident),
+            partial(self.cancel, ident, principal=principal),
+            held,
+        )
+
+    async def _take_up(self, run: str) -> Held:
+        _require(requests.Show, {"run": run})
+        ident = await self._core.find(run)
+        shown, row = await self.show(ident), await get_run(self._core.reader, ident)
+        if row is not None and row["mode"] != Mode.SESSION:
+            raise not_a_session(ident)
+        if shown.status is RunState.INTERRUPTED:
+            [shown] = await self.resume(ident)
+        if shown.status.is_finished:
+            raise session_closed(ident)
+        return self._core.hold(ident) if self._client is None else Held(ident)
+
+    async def _settled(self, run: RunId, step: str) -> RunResult:
+        """The session once one of its steps waits for nobody any more, or nothing comes of it by itself."""
+        shown = await self.show(run)
+        if shown.step(step).status in _UNSETTLED:
+            async for told in self.events(run):
+                if told.event.get("step") == step:
+                    shown = await self.show(run)
+                    if shown.step(step).status not in _UNSETTLED:
+                        break
+        return shown
 
     async def show(self, run: str) -> RunResult:
         """How a run stands, from the record."""

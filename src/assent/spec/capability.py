@@ -30,6 +30,7 @@ from assent.spec import risk as risks
 from assent.spec.documents.faults import EXPECTED, Telling, invalid
 from assent.spec.ids import CAPABILITY_ID, LABEL, SEMVER, Fingerprint
 from assent.spec.schemas.schema import schema_of
+from assent.spec.spelled_fields import forget_spelling
 from assent.spec.values.canonical import fingerprint
 from assent.spec.values.frozen import FrozenJson, thaw
 
@@ -188,8 +189,14 @@ class CapabilitySpec(SpecModel):
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
-        """SHA-256 of the canonical spec: the same on every machine, whatever the order its fields were written in."""
-        return fingerprint(self.to_json())
+        """SHA-256 of the canonical spec: the same on every machine, whatever the order its fields were written in.
+
+        INVARIANT: what only says where paths and URLs stand is no part of it: a call which began before it was said goes on.
+        """
+        data = self.to_json()
+        forget_spelling(data["parameters"])
+        forget_spelling(data["returns"])
+        return fingerprint(data)
 
     @property
     def needs_approval(self) -> bool:

@@ -85,11 +85,12 @@ class Approvers(msgspec.Struct, frozen=True):
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """One rule that was looked at, and why it did or did not decide."""
+    """One rule that was looked at, what it says, and why it did or did not decide."""
 
     rule: str
     matched: bool
     because: str
+    decision: PolicyDecision
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):

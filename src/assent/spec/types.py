@@ -14,7 +14,8 @@
 | `SemVer`          | `str`             | text: `1.2.3`, `2.0.0-rc.1`                                        |
 
 Patterns are of the dialect that ECMA-262 and the linear-time engines of pydantic and jsonschema-rs share: no look-around, no
-back-reference. What a value is written as never changes on the way, except that durations and sizes come out in one spelling.
+back-reference. What a value is written as never changes on the way, except that durations, sizes, paths and URLs come out in one
+spelling.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from assent.spec.secret_text import (
     SecretText,
     is_secret_name,
 )
+from assent.spec.spelled_fields import PATH_FORMAT, URL_FORMAT
 from assent.spec.values.canonical import INTEGER_MAX
 from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
 
@@ -228,7 +230,7 @@ Url = Annotated[
         "a web address with a host and no user name, like `https://example.org/a`",
         _URL,
         URL_CHARACTERS_MAX,
-        "uri",
+        URL_FORMAT,
         _is_url,
     ),
 ]
@@ -251,6 +253,7 @@ WorkspacePath = Annotated[
         min_length=1,
         max_length=PATH_BYTES_MAX,
         description="relative to the workspace's root, with `/`; `.` is the root",
+        json_schema_extra={"format": PATH_FORMAT},
     ),
 ]
 Duration = Annotated[

@@ -22,6 +22,7 @@ from assent.errors import InputError, Json
 from assent.invocation import LocalContext
 from assent.journal import EventFilter, leaves_at_once
 from assent.runtime.service import requests, secret_admin
+from assent.runtime.service._audit_log import entries
 from assent.runtime.service._reading import Reader
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
@@ -134,7 +135,9 @@ async def test_a_call_is_delivered_and_its_end_is_on_the_record(post: Post) -> N
         "data": {"id": 7},
     }
     with Reader.open(post.settings) as reader:
-        lines = [*reader.audit_log(EventFilter(run=queued["run"]))]
+        log = reader.log(EventFilter(run=queued["run"]))
+        assert log is not None
+        lines = [*log.more(entries())]
         assert [line["kind"] for line in lines][-2:] == ["delivery.attempted", "delivery.ended"]
         assert {line["capability"] for line in lines[-2:]} == {"notify.webhook"}
         assert lines[-1]["principal"] == lines[0]["principal"]

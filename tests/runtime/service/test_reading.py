@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -12,8 +13,8 @@ from assent.journal import Row, SqliteReader
 from assent.journal.ports import Cell
 from assent.runtime.service._reading import Reader
 from assent.runtime.settings.effective import Settings
-from assent.spec.states import RunState
-from tests.support.journals import created, open_sqlite, run_id, run_row
+from assent.spec.states import Mode, RunState
+from tests.support.journals import ADA, created, open_sqlite, payload, run_id, run_row
 
 
 async def test_unfinished_runs_are_counted_without_reading_those_that_ended(
@@ -63,3 +64,29 @@ async def test_a_list_of_runs_reads_no_more_than_it_shows(tmp_path: Path) -> Non
         assert reader.runs(status=("running",)) == [], "nobody drives one"
         assert len(reader.runs()) == 30
         assert reader.runs(status=("denied",), limit=1) == []
+        before = str(newest[0]["run_id"])
+        assert (reader.count_before(before), reader.count_before(before, ("failed",))) == (27, 9)
+        assert reader.count_before(before, ("failed", "interrupted")) is None
+
+
+async def test_a_call_that_ended_before_it_began_is_listed_by_its_capability(tmp_path: Path) -> None:
+    """No row of a step knows it: what it was asked for says it. A session is none, and what was erased names nothing."""
+    settings = Settings.resolve(workspace=tmp_path, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    journal = open_sqlite(settings.state)
+    kinds = [(Mode.WORKFLOW, {"call": {"capability": "net.http.get"}}), (Mode.SESSION, {"session": {}})]
+    for number, (mode, document) in enumerate(
+        [*kinds, (Mode.WORKFLOW, {"call": {"capability": "io.fs.copy"}})]
+    ):
+        run = run_id(number)
+        kept = payload(msgspec.json.encode(document))
+        batch = created(run)
+        event = replace(batch.events[0], workflow=None, mode=mode, document=kept.commitment)
+        row = replace(
+            run_row(run, "failed", 1), values=(run, None, mode.value, *run_row(run, "failed", 1).values[3:])
+        )
+        payloads = (kept, *batch.payloads[1:])
+        await journal.append(replace(batch, events=(event,), payloads=payloads, rows=(row,)))
+    await journal.erase(run_id(2), who=ADA, at_ms=0)
+    await journal.close()
+    with Reader.open(settings) as reader:
+        assert [run["capability"] for run in reader.runs()] == ["net.http.get", None, None]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from assent.capabilities.fs.world._paths import normal
+from assent.capabilities.fs._shapes import place
 from assent.capabilities.net._answer import is_credential
 from assent.capabilities.net._client import Header, Http, Wire
 from assent.capabilities.net._url import Target, parse_url, with_query
@@ -228,12 +228,12 @@ def read_file(context: LocalContext, path: Json, bytes_max: int) -> tuple[bytes,
     if not isinstance(path, str) or not path:
         raise _invalid("a body of type `file` is a path in the workspace", "body")
     files = context.world.files
-    place = normal(path)
-    entry = files.stat(place)
+    where = place(path)
+    entry = files.stat(where)
     if entry is None or entry.kind is not EntryKind.FILE:
         raise NoEffectError("FILE_NOT_FOUND", f"`{path[:200]}` is no file of the workspace", path="body")
     data = bytearray()
-    for chunk in files.read(place):
+    for chunk in files.read(where):
         data += chunk
         if len(data) > bytes_max:
             raise too_large(bytes_max)

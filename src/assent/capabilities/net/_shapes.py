@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from contextlib import suppress
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from assent.capabilities.fs.world._paths import normal
+from assent.invocation import NoEffectError
 from assent.spec.capability import SpecModel
+from assent.spec.secret_text import marked
+from assent.spec.spelled_fields import TEMPLATE_FORMAT
 from assent.spec.types import SecretJson, SecretText, Url, WorkspacePath
 
-Template = Annotated[str, Field(min_length=1, max_length=8192)]
+Template = Annotated[str, Field(min_length=1, max_length=8192, json_schema_extra={"format": TEMPLATE_FORMAT})]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Headers = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=256)], SecretText],
@@ -86,6 +91,14 @@ class Send(SpecModel):
             description="the service performs requests with the same `Idempotency-Key` once, so one may be repeated"
         ),
     ] = False
+
+    @model_validator(mode="after")
+    def _spell_file(self) -> Self:
+        """The path that a body of type `file` is, in its normal form: no schema can say when the body is one."""
+        if self.body_type == "file" and isinstance(self.body, str):
+            with suppress(NoEffectError):  # refused where the file is read
+                self.__dict__["body"] = marked(normal(self.body))
+        return self
 
 
 class Offset(SpecModel):

@@ -1,7 +1,7 @@
 """A web address, read strictly: what two readers could understand differently is refused, and nothing is repaired.
 
 Every part that connects, checks or names a host works on the `Target` that is made here and never on the text again. So no
-second parser can find another host in it.
+second parser can find another host in it. As text a target is the normal form that rules see (RFC 3986 §6.2.2 and §6.2.3).
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ _DOTTED: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 # The WHATWG's "ends in a number": what some reader takes for an IPv4 address, however it is written.
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _BROKEN_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_TRIPLET: Final = re.compile("%[0-9A-Fa-f]{2}")
+_UNRESERVED: Final = re.compile("[A-Za-z0-9._~-]")
+_PLACEHOLDERS: Final = "{}"
+_OTHER: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*):(?://(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?)?(?P<rest>.*)",
+    re.IGNORECASE,
+)
 _PATH_SAFE: Final = "%/:@!$&'()*+,;=-._~"
 _QUERY_SAFE: Final = f"{_PATH_SAFE}?"
 
@@ -72,8 +79,11 @@ class Target:
         return f"{self.origin}{self.path}"
 
 
-def parse_url(text: str) -> Target:
-    """The target that an `http` or `https` address names. Raises `NoEffectError` URL_INVALID."""
+def parse_url(text: str, *, is_template: bool = False) -> Target:
+    """The target that an `http` or `https` address names. Raises `NoEffectError` URL_INVALID.
+
+    A template has `{NAME}` behind its host, which stays.
+    """
     if len(text) > URL_CHARACTERS_MAX:
         raise _invalid(f"is longer than {URL_CHARACTERS_MAX} characters", text)
     if _UNSAFE.search(text):
@@ -82,10 +92,39 @@ def parse_url(text: str) -> Target:
     if parts is None or (scheme := parts["scheme"].lower()) not in DEFAULT_PORTS:
         raise _invalid("is no `http://` or `https://` address", text)
     host, port = _authority(parts["authority"], text)
-    path = _encoded(parts["path"] or "/", _PATH_SAFE, text)
+    more = _PLACEHOLDERS if is_template else ""
+    path = _without_dots(_encoded(parts["path"] or "/", _PATH_SAFE + more, text))
     if parts["query"] is not None:
-        path = f"{path}?{_encoded(parts['query'], _QUERY_SAFE, text)}"
+        path = f"{path}?{_encoded(parts['query'], _QUERY_SAFE + more, text)}"
     return Target(scheme, host, DEFAULT_PORTS[scheme] if port is None else port, path)
+
+
+def normal_url(text: str) -> str:
+    """The one spelling of an address, of whatever scheme. Raises `NoEffectError` URL_INVALID.
+
+    Of the schemes that no request goes by, only what RFC 3986 says of all of them is known.
+    """
+    if _UNSAFE.search(text) or (parts := _OTHER.fullmatch(text)) is None:
+        raise _invalid("is no address", text, "it needs a scheme, like `https:`, and no spaces")
+    scheme = parts["scheme"].lower()
+    if scheme in DEFAULT_PORTS:
+        return str(parse_url(text))
+    if parts["authority"] is None:
+        return f"{scheme}:{parts['rest']}"
+    user, at, host = parts["authority"].rpartition("@")
+    path = _without_dots(_encoded(parts["path"] or "/", _PATH_SAFE, text))
+    return f"{scheme}://{user}{at}{host.lower()}{path}{_encoded(parts['rest'], _QUERY_SAFE + '#', text)}"
+
+
+def normal_template(text: str) -> str:
+    """The one spelling of an address with placeholders behind its host. Raises `NoEffectError` URL_INVALID.
+
+    One without a host, or with a placeholder in it, stays: whoever would send the request refuses it.
+    """
+    parts = _PARTS.fullmatch(text)
+    if parts is None or "{" in parts["authority"]:
+        return text
+    return str(parse_url(text, is_template=True))
 
 
 def join_url(base: Target, location: str) -> Target:
@@ -175,12 +214,35 @@ def _idna(host: str, text: str) -> str:
 
 
 def _encoded(part: str, safe: str, text: str) -> str:
+    """A part with everything encoded that has to be and nothing that has not, in capital letters."""
     if _BROKEN_PERCENT.search(part):
         raise _invalid("has a `%` that is not followed by two hex digits", text, "write it as `%25`")
     try:
-        return quote(part, safe=safe)
+        encoded = quote(part, safe=safe)
     except UnicodeEncodeError:
         raise _invalid("has half of a character in it", text) from None
+    return _TRIPLET.sub(_plain, encoded)
+
+
+def _plain(triplet: re.Match[str]) -> str:
+    mark = chr(int(triplet[0][1:], 16))
+    return mark if _UNRESERVED.fullmatch(mark) else triplet[0].upper()
+
+
+def _without_dots(path: str) -> str:
+    """A path without `.` and `..` (RFC 3986 §5.2.4), encoded ones included: they were decoded before."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    *folders, last = path.split("/")[1:]
+    for part in folders:
+        if part == "..":
+            del kept[-1:]
+        elif part != ".":
+            kept.append(part)
+    if last == "..":
+        del kept[-1:]
+    return "/".join(["", *kept, "" if last in (".", "..") else last])
 
 
 def _invalid(fault: str, text: str, hint: str | None = None) -> NoEffectError:

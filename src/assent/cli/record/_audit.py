@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,115 +13,17 @@ from assent.cli._command import command, group
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
+from assent.cli.record._audit_log import approvals, log
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
-from assent.spec.values.json_fields import number, text, texts, written
-from assent.spec.words.durations import DAY_MS, parse_duration_ms
+from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
-
-_AGO_MS_MAX: Final = 1_000_000 * DAY_MS
-
-
-@command("log", short_help="Print the events of the ledger.")
-@click.option("--run", "run_id", metavar="RUN", shell_complete=complete_run, help="Only of this run.")
-@click.option("--principal", "actor", metavar="PRINCIPAL", help="Only by this principal.")
-@click.option("--capability", metavar="PATTERN", help="Only about this capability; `io.fs.*` works.")
-@click.option(
-    "--decision",
-    type=click.Choice(["ALLOW", "DENY", "REQUIRE_APPROVAL"], case_sensitive=False),
-    metavar="DECISION",
-    help="Only with this decision: ALLOW, DENY or REQUIRE_APPROVAL.",
-)
-@click.option(
-    "--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind of event; may be given again."
-)
-@click.option("--since", metavar="TIME", help="Only since then: `2h`, `3d`, or `2026-11-21[T07:00]` in UTC.")
-def log(
-    door: Door,
-    *,
-    run_id: str | None,
-    actor: str | None,
-    capability: str | None,
-    decision: str | None,
-    kinds: tuple[str, ...],
-    since: str | None,
-) -> None:
-    """Print the events of the ledger, oldest first, one line each."""
-    from assent.spec.events.kinds import EVENT_TYPES
-    from assent.spec.words.suggestions import did_you_mean
-
-    for kind in kinds:
-        if kind not in EVENT_TYPES:
-            hint = did_you_mean(
-                kind, EVENT_TYPES, otherwise="docs/ledger.md lists them, such as `step.denied`"
-            )
-            raise InputError("USAGE_INVALID", f"`{kind}` is no kind of event", hint=hint)
-    wanted = service.requests.AuditLog(
-        run=run_id,
-        principal=actor,
-        capability=capability,
-        decision=decision,
-        since_ms=None if since is None else _since_ms(since),
-        kinds=frozenset(kinds),
-    )
-    paint = door.out.paint()
-    for entry in door.stream(wanted):
-        if door.out.is_json:
-            door.out.object(entry)
-        else:
-            door.out.answer(_log_line(entry, paint))
-        if door.out.is_closed:
-            return
-
-
-def _since_ms(value: str) -> int:
-    from assent.system import SystemClock
-
-    with suppress(ValueError):
-        return SystemClock().now_ms() - parse_duration_ms(value, most_ms=_AGO_MS_MAX)
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        hint = "for example `2h`, `3d` or `2026-11-21T07:00`"
-        raise InputError("USAGE_INVALID", f"`{value}` is no time", hint=hint) from None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1000)
-
-
-def _log_line(line: answers.LogLine, paint: Paint) -> str:
-    from assent.cli.runs._timeline import time_text
-
-    event = line.event
-    rule = text(event, "rule")
-    said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
-    if text(event, "kind").startswith("capability."):
-        said += [text(event, "version"), text(event, "label")]
-    if text(event, "kind").startswith("delivery."):
-        said += [text(event, "delivery"), text(event, "outcome"), text(event, "status")]
-    if text(event, "kind") == "release.registered":
-        said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
-    if line.kind == "approval.refused":
-        said.append(f"on {text(event, 'source')}, count {number(event, 'count')}")
-    if line.kind == "approval.granted" and event.get("confirmed") is not True:
-        said.append("digest not confirmed")
-    if event.get("asserted") is True:
-        said.append("(asserted)")
-    columns = [
-        f"{line.seq:>6}",
-        paint(time_text(line.at_ms), "dim"),
-        f"{line.run_id or '-':<30}",
-        f"{safe_line(line.kind):<22}",
-        f"{safe_line(text(event, 'step')):<12}",
-        f"{safe_line(line.principal or ''):<12}",
-        f"{safe_line(line.capability or ''):<16}",
-        safe_line(" ".join(word for word in (*said, f"rule {rule}" if rule else "") if word)),
-    ]
-    return "  ".join(columns).rstrip()
 
 
 @command("verify", short_help="Recompute and check the whole ledger.")
@@ -264,13 +164,21 @@ def verify_proof(door: Door, file: str, key: str) -> None:
 
 @command("export", short_help="Write the ledger out, verifiable elsewhere.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def export(door: Door, folder: Path) -> None:
+@click.option(
+    "--payloads", is_flag=True, help="With inputs, outputs, errors and previews, as they are stored."
+)
+def export(door: Door, *, folder: Path, payloads: bool) -> None:
     """Write the entries, checkpoints and the public key to DIR; `assent audit verify --export DIR` checks them anywhere."""
-    written = door.perform(service.requests.Export(folder=str(folder), base=str(door.cwd)))
+    written = door.perform(service.requests.Export(folder=str(folder), base=str(door.cwd), payloads=payloads))
     if door.out.is_json:
         door.out.object(written)
     else:
         door.out.answer(f"wrote {folder}")
+    if written.payloads is not None:
+        door.out.note(
+            f"it holds {count_text(written.payloads, 'payload')} as stored: secrets that Assent handed out are `***`,"
+            " and everything else is there, contents of files too: give it to nobody who may not see that"
+        )
     door.out.note(f"check it: {door.command('audit', 'verify', '--export', str(folder))}")
 
 
@@ -328,6 +236,7 @@ def accept(door: Door, start: int) -> int:
 audit = group(
     "audit",
     log,
+    approvals,
     verify,
     accept,
     prove,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from assent.cli._arguments import OneOf
 from assent.cli._command import Group, command, pass_door
 from assent.cli._door import Door
 from assent.runtime import service
@@ -94,7 +95,7 @@ deliveries: Final = Group(
     params=[
         click.Option(
             ["--status"],
-            type=click.Choice(service.requests.DELIVERY_STATUSES),
+            type=OneOf(service.requests.DELIVERY_STATUSES),
             help="Only those with this status.",
         ),
         click.Option(["--limit"], type=click.IntRange(min=1), metavar="N", help="Only the newest N."),

@@ -105,9 +105,10 @@ def tell_next(
             door.out.note(f"and {len(unsettled) - _SHOWN_MAX} more steps like these")
     elif status == "running" and run.workflow is None and run.error is None:
         # Nothing of an open session is left to resume: it waits for steps that its program may never ask for.
-        door.out.note(
-            f"an open session; to end it and take back what it did: {door.command('cancel', run_id)}"
-        )
+        door.out.note("an open session, of which nothing is left to be done; it takes steps from a program:")
+        door.out.note(f"  to end it and keep what it did: {door.command('close', run_id)}")
+        door.out.note(f"  to end it and take back what it did: {door.command('cancel', run_id)}")
+        door.out.note(f'  to go on with it, in Python: `await rt.session("{run_id}")`')
 
 
 def pending(door: Door, run_id: str | None = None) -> list[service.answers.Approval]:

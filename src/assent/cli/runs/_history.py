@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from assent.cli._arguments import OneOf
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
@@ -29,7 +30,7 @@ def _unnamed(run: service.answers.RunLine) -> str:
 @command("runs", short_help="List the runs.")
 @click.option(
     "--status",
-    type=click.Choice(service.requests.RUN_STATUSES),
+    type=OneOf(service.requests.RUN_STATUSES),
     metavar="STATUS",
     multiple=True,
     help="Only runs with this status; may be given again.",
@@ -51,7 +52,8 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
         asked = [word for one in status for word in ("--status", one)]
         if limit != RUNS_SHOWN:
             asked += ["--limit", str(limit)]
-        door.out.note(f"there are older ones: {door.command('runs', *asked, '--before', answer.before)}")
+        more = "there are older ones" if answer.older is None else f"{answer.older} older"
+        door.out.note(f"{more}: {door.command('runs', *asked, '--before', answer.before)}")
     if door.out.is_json:
         door.out.object(found)
         return

@@ -1,4 +1,4 @@
-"""What people decide about runs: `approvals`, `approve`, `reject`, `resolve`, `cancel`, `undo`."""
+"""What people decide about runs: `approvals`, `approve`, `reject`, `resolve`, `cancel`, `close`, `undo`."""
 
 from __future__ import annotations
 
@@ -124,6 +124,13 @@ def reject(door: Door, run_id: str, step: str | None, reason: str, digest: str |
 def cancel(door: Door, run_id: str) -> int:
     """Stop RUN between two effects and take back what it did."""
     return _settle(door, service.requests.Cancel(run=run_id))
+
+
+@command("close", short_help="End a session: no more steps, and what it did stays.")
+@run_argument
+def close(door: Door, run_id: str) -> int:
+    """End the session RUN: it takes no more steps, and succeeds once those it has are settled. `assent undo` takes it back."""
+    return _settle(door, service.requests.CloseSession(run=run_id))
 
 
 @command("undo", short_help="Take back everything a finished run did.")

@@ -8,9 +8,9 @@ from assent.engine.machine._commands import Actor, Approve, Expire, Reject, Requ
 from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
-from assent.spec.ids import StepKey
+from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
-from assent.spec.states import Effect, Resolution, RunState, StepState
+from assent.spec.states import Effect, Mode, Resolution, RunState, StepState
 
 
 def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Sequence[ev.AnyEvent]:
@@ -117,6 +117,29 @@ def decide_cancel(record: RunRecord, actor: Actor) -> Sequence[ev.AnyEvent]:
     if record.is_cancelling:
         return ()
     return [ev.CancelRequested(**actor.who())]
+
+
+def decide_close(record: RunRecord) -> Sequence[ev.AnyEvent]:
+    """Adding no more steps to a session; one that is closed or over needs no wish. `NOT_A_SESSION`."""
+    if record.mode is not Mode.SESSION:
+        raise not_a_session(record.run)
+    return [] if record.is_closed or record.phase is not Phase.FORWARD else [ev.SessionClosed()]
+
+
+def not_a_session(run: RunId) -> InputError:
+    """The refusal of what only a session can do."""
+    return InputError(
+        "NOT_A_SESSION",
+        f"run `{run}` is not a session: its steps were known when it began",
+        hint=f"`assent resume {run}` goes on with it, `assent cancel {run}` ends it",
+    )
+
+
+def session_closed(run: RunId) -> InputError:
+    """The refusal of another step."""
+    return InputError(
+        "SESSION_CLOSED", f"run `{run}` takes no more steps", hint="open a new session for further calls"
+    )
 
 
 def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent]:

@@ -42,13 +42,15 @@ from assent.engine.machine._conclusions import conclude
 from assent.engine.machine._interventions import (
     decide_approval,
     decide_cancel,
+    decide_close,
     decide_resolution,
     decide_undo,
+    not_a_session,
+    session_closed,
 )
 from assent.engine.machine._reports import decide_access, decide_compensation, decide_report
 from assent.engine.record._readiness import Readiness, iterations
 from assent.engine.record._record import Phase, RunRecord, StepRecord, Task, evolve, to_take_back
-from assent.errors import InputError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.states import Mode, StepState
@@ -99,7 +101,7 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
         case Cancel():
             return decide_cancel(record, command.actor)
         case Close():
-            return [] if record.is_closed or record.phase is not Phase.FORWARD else [ev.SessionClosed()]
+            return decide_close(record)
         case Recover():
             return [ev.RunRecovered(retry=command.retry)]
         case RequestUndo():
@@ -152,12 +154,10 @@ def _may_admit(record: RunRecord, command: Admit) -> bool:
 def _add_step(record: RunRecord, event: ev.StepAdded) -> Sequence[ev.AnyEvent]:
     if event.step in record.steps:
         return []  # delivered twice
-    if record.mode is not Mode.SESSION or record.is_closed or not _may_begin_steps(record):
-        raise InputError(
-            "SESSION_CLOSED",
-            f"run `{record.run}` takes no more steps",
-            hint="open a new session for further calls",
-        )
+    if record.mode is not Mode.SESSION:
+        raise not_a_session(record.run)
+    if record.is_closed or not _may_begin_steps(record):
+        raise session_closed(record.run)
     return [event]
 
 

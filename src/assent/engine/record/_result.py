@@ -42,8 +42,9 @@ class StepResult(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The step that `to_json` told of, by another process of this release."""
-        return cls(**{**data, "status": StepState(data["status"])})
+        """The step that `to_json` told of, by another process of this release; what else is in the object is left out."""
+        known = {name: data[name] for name in cls.__struct_fields__ if name in data}
+        return cls(**{**known, "status": StepState(data["status"])})
 
     def to_json(self) -> dict[str, Json]:
         """The step's object: `output` when it has one, else `error` when it has one."""

@@ -523,16 +523,27 @@ def timeout_of(step: StepSpec, bound: BoundCapability, services: Services) -> fl
 
 
 def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
-    """A denial in full, as it is journaled beside its leaf."""
+    """A denial in full, as it is journaled beside its leaf: also the rule that came nearest to letting the call go."""
+    others = [one for one in decision.trace if not one.matched and one.decision is not PolicyDecision.DENY]
+    near = min(others, key=lambda one: one.because.count("; "), default=None)
+    hint = f"`assent policy explain {candidate.bound.spec.id}` shows every rule that was tried"
+    if near is not None:
+        would = "allow it" if near.decision is _ALLOW else "have a person asked"
+        hint = f"rule `{near.rule}` would {would}, but {near.because}; {hint}"
     return {
         "code": decision.code or "POLICY_DENIED",
         "message": f"`{candidate.bound.spec.id}` is denied: {decision.reason}",
         "path": candidate.key,
-        "hint": f"`assent policy explain {candidate.bound.spec.id}` shows every rule that was tried",
+        "hint": hint,
         "details": {
             "rule": decision.rule,
             "trace": [
-                {"rule": tried.rule, "matched": tried.matched, "because": tried.because}
+                {
+                    "rule": tried.rule,
+                    "decision": tried.decision.value,
+                    "matched": tried.matched,
+                    "because": tried.because,
+                }
                 for tried in decision.trace
             ],
         },

@@ -14,6 +14,7 @@ from assent.invocation.hooks.hook import Hooks
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
 from assent.spec.secret_fields import SecretFields
+from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Undo
 
 
@@ -98,6 +99,15 @@ class BoundCapability:
         """
         return self._takes.read(inputs)
 
+    def take(self, inputs: Mapping[str, Json], spellings: Spellings) -> tuple[Any, dict[str, Json]]:
+        """The same of a caller's inputs, with each path and URL in its normal form: what the gate, and all after it, sees.
+
+        Raises what `spellings` refuse a path or a URL with, too.
+        """
+        parameters, plain = self.parse(inputs)
+        spelled = self._spelled.normal(plain, spellings) if spellings else plain
+        return (parameters, plain) if spelled is plain else self.performer.parse(spelled)
+
     def require_references(self, inputs: Mapping[str, Json]) -> None:
         """Raise INVALID_INPUT for a value that stands where only a reference to a secret may; nothing of it is repeated.
 
@@ -109,6 +119,10 @@ class BoundCapability:
     @cached_property
     def _secrets(self) -> SecretFields:
         return SecretFields(self.spec.parameters)
+
+    @cached_property
+    def _spelled(self) -> SpelledFields:
+        return SpelledFields(self.spec.parameters)
 
     def revive(self, inputs: Mapping[str, Json]) -> Any:
         """The parameters of a journaled call, as the handler takes them."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -31,7 +32,7 @@ from assent.invocation.context._hook_records import HookLevel
 from assent.invocation.context.local import BlobStore, CallLife, LocalContext, World
 from assent.invocation.context.phases import CallPhase, require_entry
 from assent.invocation.context.telling import Watched, listener_here
-from assent.invocation.describe.handler import Prepared, Preview, Reconciliation
+from assent.invocation.describe.handler import NoEffectError, Prepared, Preview, Reconciliation
 from assent.invocation.hooks.hook import Hook, HookedCall, Hooks
 from assent.invocation.hooks.lifecycle import Lifecycle, Stage, Subject
 from assent.secrets.access import Secrets
@@ -44,6 +45,7 @@ from assent.spec.states import Verdict
 if TYPE_CHECKING:
     from assent.invocation.call._bound import BoundCapability
     from assent.policy import PolicyContext
+    from assent.spec.spelled_fields import Spellings
 
 P = TypeVar("P", bound="Pipeline")
 
@@ -79,7 +81,9 @@ class Pipeline:
         app: GlobalContext | None = None,
         secrets: Secrets | None = None,
         rates: RateLimiter | None = None,
+        spellings: Spellings = MappingProxyType({}),
     ) -> None:
+        """`spellings`: the normal forms of paths and URLs, into which inputs are brought before the gate is asked."""
         self.hooks: Final = hooks if hooks is not None else Hooks(HookLevel.GLOBAL)
         self.lifecycle: Final = lifecycle if lifecycle is not None else Lifecycle()
         self.metrics: Final = metrics if metrics is not None else Metrics()
@@ -93,7 +97,7 @@ class Pipeline:
         self._runner = HookRunner(invoker, clock, self.lifecycle)
         self._ending = Ending(invoker, self._runner, self._teller)
         self._ids = ids
-        self._app, self._secrets = app, secrets
+        self._app, self._secrets, self._spellings = app, secrets, spellings
         self._around = Around(self._teller, app, secrets)
         self.redactor: Final = self._around.redactor
         self._chains: dict[tuple[Hook, ...], Chain] = {}
@@ -111,6 +115,7 @@ class Pipeline:
             metrics=self.metrics,
             app=self._app,
             secrets=self._secrets,
+            spellings=self._spellings,
         )
 
     def receive(
@@ -179,17 +184,20 @@ class Pipeline:
     def validate(self, call: Invocation, inputs: Mapping[str, Json]) -> None:
         """Check the inputs; afterwards the call has its parameters. INVALID_INPUT lists every fault and ends the call.
 
-        Inputs that the journal gave back are checked like any others.
+        Paths and URLs come into their normal form, or are refused: PATH_ESCAPES, PATH_INVALID, URL_INVALID. Inputs that the
+        journal gave back are checked like any others, and stay as they were decided on.
         """
         heard = self.lifecycle.is_heard
         started = self._teller.begin(call, _VALIDATION, "input") if heard else 0
         try:
-            call.parameters, call.inputs = call.bound.parse(inputs)
-            if call.life.phase is _RECEIVED:
+            if call.life.phase is not _RECEIVED:
+                call.parameters, call.inputs = call.bound.parse(inputs)
+            else:
+                call.parameters, call.inputs = call.bound.take(inputs, self._spellings)
                 call.bound.require_references(call.inputs)
                 # What the journal gives back was looked at when it came, and must be taken back whatever is known by now.
                 require_unexposed(self.redactor, call.inputs, "the inputs", call.context.capability)
-        except InputError as error:
+        except (InputError, NoEffectError) as error:
             self.metrics.validation("input", passed=False)
             if heard:
                 self._teller.tell(

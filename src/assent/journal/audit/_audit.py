@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from assent.errors import InputError, Json, WorldError
 from assent.journal.ports import EventFilter
-from assent.spec.events.kinds import Leaf, ReleaseRegistered, RunCreated, decode_leaf
-from assent.spec.ids import RunId
+from assent.spec.events.kinds import (
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    ApprovalVoided,
+    Leaf,
+    PolicyRecorded,
+    ReleaseRegistered,
+    RunCreated,
+    StepDenied,
+    decode_leaf,
+)
+from assent.spec.ids import CALL_STEP, Commitment, RunId
 from assent.spec.words.globs import glob_matches
 
 if TYPE_CHECKING:
@@ -20,18 +31,32 @@ if TYPE_CHECKING:
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """One entry with what its own leaf leaves unsaid: who acted, and on which capability."""
+    """One entry with what its own leaf leaves unsaid: who acted, on which capability, with which inputs, and what was asked."""
 
     leaf: Leaf
     principal: str | None
     """Who approved, cancelled, resolved …; for everything else, whose run it is. None for events of the ledger itself."""
     capability: str | None
     """The capability that the event, or the step it belongs to, is about."""
+    asked: ApprovalRequested | None = None
+    """The question that the event answers, or is."""
+    inputs: Commitment | None = None
+    """What was decided on, where the event is about a decision."""
+    context: Commitment | None = None
+    """What the gate was asked with, where nothing else binds the inputs."""
 
     @property
     def decision(self) -> str | None:
         """What the gate answered, where the event says it."""
         return _text(self.leaf.event, "decision")
+
+    @property
+    def policy(self) -> str | None:
+        """The digest of the policy that the event was decided under, or that it records."""
+        event = self.leaf.event
+        if isinstance(event, PolicyRecorded):
+            return event.digest
+        return _text(event, "policy") or (None if self.asked is None else self.asked.policy)
 
     def to_json(self) -> dict[str, Json]:
         """The entry for `--json`: its place, who and what, then the event as it stands in the leaf."""
@@ -46,33 +71,67 @@ class LogLine(msgspec.Struct, frozen=True):
             "kind": leaf.event.kind,
             "principal": self.principal,
             "capability": self.capability,
+            "policy": self.policy,
             "event": event,
         }
 
 
-def audit_log(leaves: Iterable[Leaf], wanted: EventFilter) -> Iterator[LogLine]:
-    """The entries that pass a filter, in log order. `leaves` must be all of them, or, where a run is wanted, all of that run and
-    all of no run.
+class AuditLog:
+    """The entries that pass a filter. What one entry leaves unsaid, those before it said: it must be given all of them in their
+    order, or, where a run is wanted, all of that run and all of no run.
 
     `wanted.capability` may be a pattern (`io.fs.*`); the others are compared as they are.
     """
-    principals: dict[RunId | None, str] = {}
-    capabilities: dict[tuple[RunId | None, str], str] = {}
-    for leaf in leaves:
+
+    def __init__(self, wanted: EventFilter) -> None:
+        self._wanted = wanted
+        self._principals: dict[RunId | None, str] = {}
+        self._capabilities: dict[tuple[RunId | None, str], str] = {}
+        self._asked: dict[tuple[RunId | None, str], ApprovalRequested] = {}
+        self._given: dict[tuple[RunId | None, str], Commitment] = {}
+
+    def lines(self, leaves: Iterable[Leaf]) -> Iterator[LogLine]:
+        """Those of the next leaves that pass."""
+        for leaf in leaves:
+            line = self._line(leaf)
+            if _passes(line, self._wanted):
+                yield line
+
+    def _line(self, leaf: Leaf) -> LogLine:
         event, run = leaf.event, _run_of(leaf)
         if isinstance(event, RunCreated):
-            principals[run] = event.principal
-        actor = _text(event, "by") or principals.get(run)
-        capability = _text(event, "capability")
-        step = _text(event, "step")
+            self._principals[run] = event.principal
+            self._given[run, CALL_STEP] = event.inputs
+        capability, step = _text(event, "capability"), _text(event, "step")
         if step is not None:
             if capability is None:
-                capability = capabilities.get((run, step))
+                capability = self._capabilities.get((run, step))
             else:
-                capabilities[run, step] = capability
-        line = LogLine(leaf, actor, capability)
-        if _passes(line, wanted):
-            yield line
+                self._capabilities[run, step] = capability
+        if isinstance(event, ApprovalRequested):
+            self._asked[run, event.digest] = event
+        digest = event.digest if isinstance(event, _ANSWERS) else None
+        asked = None if digest is None else self._asked.get((run, digest))
+        return LogLine(
+            leaf,
+            _text(event, "by") or self._principals.get(run),
+            capability,
+            asked,
+            self._inputs(leaf, step, asked),
+            event.context if isinstance(event, StepDenied) else None,
+        )
+
+    def _inputs(self, leaf: Leaf, step: str | None, asked: ApprovalRequested | None) -> Commitment | None:
+        event = leaf.event
+        if asked is not None:
+            return asked.inputs
+        if isinstance(event, StepDenied):
+            return self._given.get((leaf.run, CALL_STEP)) if step == CALL_STEP else None
+        found: Commitment | None = getattr(event, "inputs", None)
+        return found
+
+
+_ANSWERS: Final = (ApprovalRequested, ApprovalGranted, ApprovalRejected, ApprovalVoided)
 
 
 def _passes(line: LogLine, wanted: EventFilter) -> bool:
@@ -82,6 +141,7 @@ def _passes(line: LogLine, wanted: EventFilter) -> bool:
         and (wanted.principal is None or line.principal == wanted.principal)
         and (wanted.decision is None or line.decision == wanted.decision)
         and (wanted.since_ms is None or leaf.at_ms >= wanted.since_ms)
+        and (wanted.until_ms is None or leaf.at_ms < wanted.until_ms)
         and (not wanted.kinds or leaf.event.kind in wanted.kinds)
         and (
             wanted.capability is None
@@ -105,7 +165,7 @@ def _capabilities(line: LogLine) -> Iterator[str]:
 
 
 def _text(event: object, name: str) -> str | None:
-    """A field of that name; of all kinds that have one, `by`, `capability`, `decision`, `source` and `step` are text."""
+    """A field of that name; of all kinds that have one, those asked for here are text."""
     value: str | None = getattr(event, name, None)
     return value
 

@@ -47,7 +47,9 @@ _README: Final = """\
 - `leaves.jsonl`: the entries, one per line, oldest first; a line's bytes are exactly what was hashed.
 - `checkpoints.jsonl`: every signed checkpoint with its size; `checkpoint` is the newest one by itself.
 - `ledger.vkey`: the public key that signed them.
-- `payloads.jsonl`, if it is here: inputs, outputs and errors that the entries bind, with the salts of their commitments.
+- `payloads.jsonl`, if it is here: what the entries bind (inputs, outputs, errors, previews, what an undo needs), one payload per
+  line in base64, with the salt of its commitment. They are as they were stored: secrets that Assent handed out are `***`, and all
+  else is there, contents of files too. Payloads that were erased are not, nor are the pre-images that an undo puts back.
 - `verify.py`: a checker that needs Python 3.11 or newer and nothing else. It is short; read it before you trust it.
 
 Check it on any machine, with the key from a source you trust:
@@ -57,6 +59,9 @@ Check it on any machine, with the key from a source you trust:
 A key that travels with what it signs proves nothing about who signed: compare `ledger.vkey` with the key that the ledger's
 keeper published. A checkpoint that you kept from earlier (`--checkpoint FILE`) also shows that nothing before it was changed
 since, not even by the keeper.
+
+`verify.py` checks that each payload is the one that an entry binds; `assent audit verify --export DIR` also finds one that is
+missing though no entry says that it was erased.
 
 What this does not show: that what an entry says is true, that nothing happened without an entry, or when an entry was made.
 """
@@ -263,8 +268,8 @@ class ExportRecord:
                 _corrupt(f"`{PAYLOADS}` has a line that is no payload")
             yield PayloadRow(seq=row.seq, tag=tag, commitment=commitment, salt=salt, body=body)
 
-    def blob_refs(self) -> Iterator[tuple[bytes, str]]:
-        return iter(())
+    def blob_refs(self) -> None:
+        return None
 
     def is_blob_needed(self, digest: str) -> bool:
         del digest

@@ -60,6 +60,8 @@ class ContentsCheck:
     _present: dict[RunId, int] = field(default_factory=dict)
     """The first entry of a run whose payload is stored."""
     _refs: dict[Commitment, set[str]] = field(default_factory=dict)
+    _has_refs: bool = True
+    """The record says which blobs its payloads keep; an export has none."""
     _read: set[str] = field(default_factory=set)
     """The blobs that were read."""
     _prepared: set[Commitment] = field(default_factory=set)
@@ -75,7 +77,9 @@ class ContentsCheck:
         if self._stored is not None:
             self.payloads = 0
             self._next = next(self._stored, None)
-            for commitment, digest in record.blob_refs():
+            refs = record.blob_refs()
+            self._has_refs = refs is not None
+            for commitment, digest in refs or ():
                 self._refs.setdefault(Commitment(commitment.hex()), set()).add(digest)
         leaves = self._leaves(record)
         tables = record.tables
@@ -154,7 +158,8 @@ class ContentsCheck:
             self._read_blob(digest, seq)
         if commitment in self._prepared:
             self._prepared.discard(commitment)
-            self._check_blobs(row, refs, seq)
+            if self._has_refs:
+                self._check_blobs(row, refs, seq)
             refs = frozenset()
         for digest in refs:
             if digest.encode() not in row.body:

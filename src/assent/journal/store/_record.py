@@ -103,8 +103,8 @@ class Record(Protocol):
         """Payloads, oldest first; None when this record carries none at all."""
         ...
 
-    def blob_refs(self) -> Iterator[tuple[bytes, str]]:
-        """Which payload (its commitment) refers to which blob (its digest)."""
+    def blob_refs(self) -> Iterator[tuple[bytes, str]] | None:
+        """Which payload (its commitment) refers to which blob (its digest); None for one without blobs."""
         ...
 
     def is_blob_needed(self, digest: str) -> bool:

@@ -4,12 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from assent.engine import RunResult
-from assent.errors import Json
-from assent.invocation import Hook
+import msgspec
+
+from assent.engine import RunResult, StepResult
+from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.runtime.runs._tools import capability_of
 from assent.spec.ids import RunId
+from assent.spec.states import StepState
+from assent.spec.values.canonical import parse_json
+
+if TYPE_CHECKING:
+    from assent.invocation import Hook
+
+_OF_THE_SESSION: Final = frozenset(
+    {"SESSION_CLOSED", "RUN_UNKNOWN", "RUNTIME_CLOSED", "HOOKS_LOCAL", "IDENTITY_REFUSED"}
+)
+"""What no other call of the session would fare better with: the program has to know, not the model."""
+
+
+class CallResult(StepResult, frozen=True, kw_only=True):
+    """What came of one call of a session: its own step, whatever else runs at the same time.
+
+    `status` is the step's (`succeeded`, `failed`, `denied`, `awaiting_approval`, `in_doubt` …). One that was refused before it
+    was a step (an unknown capability, values that can't be kept) is `failed`, its `name` is empty, and it is not on record.
+    """
+
+    run_id: RunId
+
+    @classmethod
+    def of(cls, run: RunResult, step: StepResult) -> Self:
+        """A step of a session; what ended the session ended one that had no outcome yet."""
+        told = msgspec.structs.asdict(step)
+        if step.error is None and step.status is not StepState.SUCCEEDED and run.status.is_finished:
+            told["error"] = run.error
+        return cls(**told, run_id=run.run_id)
+
+    @classmethod
+    def refused(cls, run: RunId, capability: str, error: AssentError) -> Self:
+        """A call that never became a step."""
+        return cls(
+            name="",
+            capability=capability,
+            version=None,
+            status=StepState.FAILED,
+            risk_level=None,
+            decision=None,
+            rule=None,
+            attempts=0,
+            error=error.to_dict(),
+            run_id=run,
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """The step's object, for whoever made the call; one that waits says in `hint` how a person decides about it."""
+        told = super().to_json()
+        if self.status is StepState.AWAITING_APPROVAL:
+            told["hint"] = f"a person has to decide: `assent approve {self.run_id} {self.name}`"
+        return told
 
 
 class AddStep(Protocol):
@@ -23,16 +76,25 @@ class AddStep(Protocol):
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
+class Held:
+    """A run that stays in memory as long as somebody refers to this: more steps of it are to be expected."""
+
+    run_id: RunId
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
-    """An agent's whole visit, to be closed, cancelled or undone as one.
+    """An agent's whole visit, to be closed, cancelled or undone as one. It acts as who began it.
 
     A step that is denied or fails is recorded and the session goes on; one that waits for a person holds up nothing but itself.
     """
 
     run_id: RunId
     _add: AddStep
+    _settled: Callable[[str], Awaitable[RunResult]]
     _close: Callable[[], Awaitable[RunResult]]
     _cancel: Callable[[], Awaitable[RunResult]]
+    _held: Held | None = None
 
     async def call(
         self,
@@ -40,12 +102,48 @@ class Session:
         parameters: Mapping[str, Json] | None = None,
         *,
         hooks: Iterable[Hook] = (),
-    ) -> RunResult:
-        """Add a step and wait for its outcome, or until it waits for a person; the session with this step alone.
+    ) -> CallResult:
+        """Add a step and wait for its outcome, or until it waits for a person; what came of this step, however many run at once.
 
-        `hooks` are this call's alone. `CAPABILITY_UNKNOWN` and `SESSION_CLOSED` are raised before there is a step.
+        `hooks` are this call's alone. What is wrong with the call itself (unknown capability, wrong inputs, a denial) is in the
+        result, as `error`. Raised is what no other call would fare better with: `SESSION_CLOSED`, `RUN_UNKNOWN`,
+        `RUNTIME_CLOSED`, `HOOKS_LOCAL`, `IDENTITY_REFUSED`, and every `WorldError`.
         """
-        return await self._add(capability, {} if parameters is None else parameters, hooks)
+        try:
+            run = await self._add(capability, {} if parameters is None else parameters, hooks)
+        except (InputError, RefusedError) as error:
+            if error.code in _OF_THE_SESSION:
+                raise
+            return CallResult.refused(self.run_id, capability, error)
+        return CallResult.of(run, run.steps[0])
+
+    async def call_tool(
+        self, name: str, arguments: str | Mapping[str, Json] | None = None, *, hooks: Iterable[Hook] = ()
+    ) -> CallResult:
+        """What a model asked for: `name` as `Runtime.tools` wrote it, `arguments` as an object or as its JSON text.
+
+        As `call`; text that is no JSON object is an `INVALID_INPUT` in the result.
+        """
+        capability = capability_of(name)
+        try:
+            parameters = parse_json(arguments or "{}") if isinstance(arguments, str) else arguments
+        except InputError as error:
+            refused = InputError(
+                "INVALID_INPUT",
+                f"the arguments of `{name}` are not JSON: {error.message}",
+                hint="send one JSON object",
+            )
+            return CallResult.refused(self.run_id, capability, refused)
+        return await self.call(capability, parameters, hooks=hooks)  # type: ignore[arg-type]  # what is no object is refused there
+
+    async def wait(self, step: str) -> CallResult:
+        """Wait until a step (`CallResult.name`) waits for nobody any more, whoever decides about it, and tell what came of it.
+
+        `asyncio.timeout` bounds it. One of a session that needs attention or is interrupted is told of as it stands. KeyError for
+        a step that the session does not have.
+        """
+        run = await self._settled(step)
+        return CallResult.of(run, run.step(step))
 
     async def close(self) -> RunResult:
         """No more steps: the session succeeds once all are settled, and can be undone."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from heapq import merge
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
@@ -15,7 +13,7 @@ import msgspec
 from assent import engine, invocation
 from assent import journal as ledgers
 from assent.errors import AssentError, InputError, Json
-from assent.journal import PAGE, Begins, OneOf, at_once, leaves_at_once, rows_at_once
+from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
@@ -28,6 +26,7 @@ from assent.spec.words.durations import instant
 from assent.system import cpu_seconds
 
 if TYPE_CHECKING:
+    from assent.runtime.service._audit_log import Log
     from assent.runtime.service._told_steps import StepStory
     from assent.spec.events import kinds as ev
 
@@ -84,23 +83,22 @@ class Reader:
         return found[::-1]
 
     def _run_lines(self, journal: LedgerReader, rows: list[dict[str, Cell]]) -> list[dict[str, Json]]:
-        calls = OneOf(tuple(str(row["run_id"]) for row in rows if row["workflow"] is None))
+        calls = OneOf(tuple(str(row["run_id"]) for row in rows if _is_call(row)))
         called = rows_at_once(journal, "steps", {"run_id": calls, "step": CALL_STEP}) if calls.cells else ()
-        capabilities = {
-            row["run_id"]: row["capability"] or _asked_for(journal, RunId(str(row["run_id"])))
-            for row in called
-        }
+        capabilities: dict[Cell, Json] = {row["run_id"]: row["capability"] for row in called}
+        for run in calls.cells:
+            if capabilities.get(run) is None:  # It ended before a step knew of it.
+                capabilities[run] = _asked_for(journal, RunId(str(run)))
         shown = self._shown_statuses({str(row["run_id"]): str(row["status"]) for row in rows})
         return [self._run_line(row, shown, capabilities) for row in rows]
 
     def _run_line(
         self, row: Mapping[str, Any], shown: Mapping[str, str], called: Mapping[Any, Any]
     ) -> dict[str, Json]:
-        is_call = row["workflow"] is None and row["mode"] == Mode.WORKFLOW
         return {
             "run_id": row["run_id"],
             "workflow": row["workflow"],
-            "capability": called.get(row["run_id"]) if is_call else None,
+            "capability": called.get(row["run_id"]) if _is_call(row) else None,
             "status": shown[row["run_id"]],
             "started_at": _instant_in(row, "started_at_ms"),
             "started_at_ms": row["started_at_ms"],
@@ -148,6 +146,14 @@ class Reader:
     def count(self) -> int:
         """How many runs there are."""
         return 0 if self._journal is None else int(self._journal.select("SELECT count(*) FROM runs")[0][0])
+
+    def count_before(self, run: str, status: Collection[str] = ()) -> int | None:
+        """How many runs are older, of these statuses; None where only a look at each would tell: it may be interrupted."""
+        if self._journal is None or not _MOVING.union({"interrupted"}).isdisjoint(status):
+            return None
+        wanted = f"AND status IN ({', '.join('?' * len(status))})" if status else ""
+        sql = f"SELECT count(*) FROM runs WHERE run_id < ? {wanted}"  # noqa: S608 - marks for what is bound
+        return int(self._journal.select(sql, (run, *status))[0][0])
 
     def find(self, run_id: str) -> RunId:
         """The run whose id begins so. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
@@ -302,24 +308,16 @@ class Reader:
 
         return deliveries_in(self._settings.state, status=status, limit=limit)
 
-    def audit_log(self, wanted: ledgers.EventFilter) -> Iterator[dict[str, Json]]:
-        """The entries that pass a filter, in log order. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`: a run is named as for `show`."""
-        if wanted.run is not None:
-            wanted = msgspec.structs.replace(
-                wanted, run=at_once(find_run(self._recorded(wanted.run), wanted.run))
-            )
-        if self._journal is None:
-            return
-        leaves = (
-            leaves_at_once(self._journal) if wanted.run is None else self._about(self._journal, wanted.run)
-        )
-        for line in ledgers.audit_log(leaves, wanted):
-            yield line.to_json()
+    def log(self, wanted: ledgers.EventFilter, *, follow: bool = False) -> Log | None:
+        """The entries that pass a filter; None where nothing was recorded yet. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
 
-    def _about(self, journal: LedgerReader, run: RunId) -> Iterator[ev.Leaf]:
-        """What may be about a run, in log order: its own entries, and those of no run, which tell of its deliveries."""
-        own, others = journal.run_leaves(run), _each_of_no_run(journal)
-        return merge(own, others, key=attrgetter("seq"))
+        `follow`: somebody waits for those to come, so that there must be a ledger: `STATE_MISSING`.
+        """
+        from assent.runtime.service._audit_log import Log
+
+        if self._journal is None and wanted.run is None and not follow:
+            return None
+        return Log(self._recorded(wanted.run or ""), wanted)
 
     def verify(self, checkpoint: str | None = None, key: str | None = None) -> dict[str, Json]:
         """Whether the ledger is what was recorded: `checkpoint` is the text of one kept elsewhere, `key` a public key.
@@ -346,11 +344,11 @@ class Reader:
         with raw_ledger(self._settings.state) as record:
             return ledgers.prove(record, seq)
 
-    def export(self, folder: Path) -> dict[str, Json]:
-        """Write the whole ledger to a folder, verifiable elsewhere."""
+    def export(self, folder: Path, *, payloads: bool) -> dict[str, Json]:
+        """Write the whole ledger to a folder, verifiable elsewhere; with what its entries bind where that is asked for."""
         self._recorded("")
         with raw_ledger(self._settings.state) as record:
-            exported = ledgers.export_ledger(record, folder, vkey=self.vkey())
+            exported = ledgers.export_ledger(record, folder, vkey=self.vkey(), payloads=payloads)
         return {"folder": str(folder), **msgspec.to_builtins(exported)}
 
     def vkey(self) -> str:
@@ -416,13 +414,6 @@ def _unknown_step(run: RunId, step: str, known: Collection[str]) -> InputError:
     return InputError("STEP_UNKNOWN", f"`{run}` has no step `{step}`", hint=f"steps: {named}{more}")
 
 
-def _each_of_no_run(journal: LedgerReader) -> Iterator[ev.Leaf]:
-    since = 0
-    while leaves := journal.run_leaves(None, since=since, limit=PAGE):
-        yield from leaves
-        since += len(leaves)
-
-
 def verify_proof(text: str, key: str) -> dict[str, Json]:
     """What a proof shows, checked with the ledger's public key alone."""
     proven = ledgers.verify_proof(text, ledgers.TrustPolicy.of_keys(key))
@@ -441,6 +432,11 @@ def verify_export(folder: Path, key: str | None) -> dict[str, Json]:
     """Whether an export is what was recorded; the key that came with it is used when no other is given."""
     vkey = key if key is not None else ledgers.export_key(folder)
     return ledgers.verify_export(folder, [ledgers.verifier_from_vkey(vkey)]).to_json()
+
+
+def _is_call(row: Mapping[str, Cell]) -> bool:
+    """A run of one call: no workflow, and no session either."""
+    return row["workflow"] is None and row["mode"] == Mode.WORKFLOW
 
 
 def _asked_for(journal: LedgerReader, run: RunId) -> Json:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from assent.errors import Json
 from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Drives, Reader, verify_export, verify_proof
@@ -17,6 +18,7 @@ from assent.spec.ids import RunId
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
+    from assent.runtime.service._audit_log import View
     from assent.spec.events.kinds import Leaf
 
 
@@ -31,7 +33,7 @@ class Record(msgspec.Struct, frozen=True):
         return Reader.open(self.settings, self.drives)
 
 
-# Nothing here but `_events` waits for anything but a disk, so that a command can carry it out without an event loop.
+# Only what `waits` waits for more than a disk here, so that a command can carry out everything else without an event loop.
 
 
 async def _runs(record: Record, request: requests.Runs) -> answers.Runs:
@@ -39,9 +41,10 @@ async def _runs(record: Record, request: requests.Runs) -> answers.Runs:
         # One more than is told says whether there are any.
         most = None if request.limit is None else request.limit + 1
         found = reader.runs(status=request.status, limit=most, before=request.before)
-    told = found if request.limit is None else found[-request.limit :]
-    before = told[0]["run_id"] if len(told) < len(found) else None
-    return msgspec.convert({"runs": told, "before": before}, answers.Runs)
+        told = found if request.limit is None else found[-request.limit :]
+        before = str(told[0]["run_id"]) if len(told) < len(found) else None
+        older = None if before is None else reader.count_before(before, request.status)
+    return msgspec.convert({"runs": told, "before": before, "older": older}, answers.Runs)
 
 
 async def _unfinished(record: Record, request: requests.Unfinished) -> answers.Unfinished:
@@ -81,7 +84,7 @@ async def _export(record: Record, request: requests.Export) -> answers.Exported:
     if has_ledger(record.settings.state):
         seal_ledger(record.settings.state, record.settings.key_path)
     with record.reader() as reader:
-        written = reader.export(Path(request.base, request.folder))
+        written = reader.export(Path(request.base, request.folder), payloads=request.payloads)
     return msgspec.convert({"path": request.folder, **written}, answers.Exported)
 
 
@@ -102,19 +105,56 @@ async def _verify_export(record: Record, request: requests.VerifyExport) -> answ
 
 
 async def _audit_log(record: Record, request: requests.AuditLog) -> AsyncIterator[answers.LogLine]:
+    from assent.runtime.service._audit_log import entries
+
+    async for line in _audited(record, request, request.kinds, request.decision, entries()):
+        yield msgspec.convert(line, answers.LogLine)
+
+
+async def _audit_approvals(
+    record: Record, request: requests.AuditApprovals
+) -> AsyncIterator[answers.ApprovalLine]:
+    from assent.runtime.service._audit_log import APPROVALS, decisions
+
+    async for line in _audited(record, request, APPROVALS, None, decisions(request.decision)):
+        yield msgspec.convert(line, answers.ApprovalLine)
+
+
+async def _audited(
+    record: Record,
+    request: requests.Auditing[Any],
+    kinds: frozenset[str],
+    decision: str | None,
+    view: View,
+) -> AsyncIterator[dict[str, Json]]:
+    """The lines of what is on record, and then, where that is asked for, of what comes to be: woken by what changes there."""
     from assent.journal import EventFilter
+    from assent.journal.watch import StateWatch
 
     wanted = EventFilter(
         run=None if request.run is None else RunId(request.run),
         principal=request.principal,
         capability=request.capability,
-        decision=request.decision,
+        decision=decision,
         since_ms=request.since_ms,
-        kinds=request.kinds,
+        until_ms=request.until_ms,
+        kinds=kinds,
     )
-    with record.reader() as reader:
-        for line in reader.audit_log(wanted):
-            yield msgspec.convert(line, answers.LogLine)
+    settings = record.settings
+    with ExitStack() as stack:
+        # INVARIANT: it watches before it reads, so that nothing comes between the two.
+        watch = StateWatch(settings.state, runtime_dir=settings.runtime_dir()) if request.follow else None
+        if watch is not None:
+            stack.enter_context(watch)
+        log = stack.enter_context(record.reader()).log(wanted, follow=request.follow)
+        limit = request.limit
+        while log is not None:
+            for line in log.more(view, limit):
+                yield line
+            if watch is None:
+                return
+            limit = None
+            await watch.changed()
 
 
 async def _attachment(record: Record, request: requests.Attachment) -> AsyncIterator[answers.Chunk]:

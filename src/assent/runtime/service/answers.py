@@ -271,10 +271,13 @@ class RunLine(Answer, frozen=True, kw_only=True):
 
 
 class Runs(Answer, frozen=True, kw_only=True):
-    """Runs, the newest last. Where the limit left older ones out, `before` is what the next request has to say to get them."""
+    """Runs, the newest last. Where the limit left older ones out, `before` is what the next request has to say to get them, and
+    `older` how many there are; null where that would take reading them all: which are interrupted is seen one by one.
+    """
 
     runs: list[RunLine]
     before: str | None = None
+    older: int | None = None
 
 
 class Unfinished(Answer, frozen=True, kw_only=True):
@@ -362,7 +365,42 @@ class LogLine(Answer, frozen=True, kw_only=True):
     kind: str
     principal: str | None
     capability: str | None
+    policy: str | None
+    """The digest of the policy that it was decided under."""
     event: dict[str, Json]
+    inputs_line: str | None
+    """The inputs that were decided on, in at most 240 characters, as they are stored (redacted)."""
+
+
+class ApprovalLine(Answer, frozen=True, kw_only=True):
+    """What became of one question to people, or that somebody might not answer it (`refused`, `count` times).
+
+    Who and how they are known as in `ApprovalDecision`; `principal` is null where the time was up or the question was voided.
+    """
+
+    seq: int
+    at: str
+    at_ms: int
+    run_id: str | None
+    step: str | None
+    decision: Literal["granted", "rejected", "expired", "voided", "refused"]
+    principal: str | None
+    confirmed: bool | None
+    asserted: bool | None
+    os_uid: int | None
+    identified_by: str | None
+    same_uid: bool | None
+    code: str | None
+    reason: str | None
+    count: int
+    digest: str | None
+    capability: str | None
+    version: str | None
+    risk_level: str | None
+    rule: str | None
+    policy: str | None
+    requester: str | None
+    inputs_line: str | None
 
 
 class LedgerFault(Answer, frozen=True, kw_only=True):

@@ -13,7 +13,6 @@ from assent.runtime.service.requests import (
     NOT_HERE,
     Asking,
     Driving,
-    Events,
     OnProgress,
     Reading,
     Request,
@@ -71,7 +70,7 @@ def stream(request: Stream[A], settings: Settings) -> Iterator[A]:
     """The parts of the answer to a request that has many."""
     # What `Service.stream` is declared as leaves out that it can be closed early.
     parts = cast("AsyncGenerator[A, None]", Service(settings).stream(request))
-    if not isinstance(request, Events):
+    if not request.waits:
         try:
             yield from _drawn(parts, _at_once)
         finally:

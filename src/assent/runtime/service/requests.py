@@ -45,6 +45,9 @@ RUN_STATUSES: Final = tuple(state.value for state in RunState)
 DELIVERY_STATUSES: Final = ("pending", "delivered", "failed", "cancelled")
 """What a webhook's delivery can be."""
 
+APPROVAL_DECISIONS: Final = ("granted", "rejected", "expired", "voided", "refused")
+"""What can become of a question to people; `refused` is who might not answer it."""
+
 NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER_MISSING"})
 """The refusals of a capability that another process may have."""
 
@@ -106,6 +109,11 @@ class Reading(Request[A], frozen=True):
 
 class Stream(Reading[A], frozen=True):
     """It is answered with any number of `A`, one after the other."""
+
+    @property
+    def waits(self) -> bool:
+        """It is answered with what happens later, too."""
+        return False
 
 
 class Run(Beginning[answers.Run], tag="run", frozen=True):
@@ -534,6 +542,8 @@ class Export(Reading[answers.Exported], tag="export", frozen=True):
     """Write the whole ledger to a folder, verifiable elsewhere."""
 
     folder: str
+    payloads: bool = False
+    """With the inputs, outputs and errors that the entries bind, as they are stored."""
     base: str = "."
     """What a relative folder is below."""
 
@@ -556,15 +566,43 @@ class VerifyExport(Reading[answers.Verified], tag="verify_export", frozen=True):
     key: str | None = None
 
 
-class AuditLog(Stream[answers.LogLine], tag="audit_log", frozen=True):
-    """The entries of the ledger that pass a filter, in log order. `capability` may be a pattern (`io.fs.*`)."""
+class Auditing(Stream[A], frozen=True):
+    """Of the ledger's entries those that pass a filter, in log order. `capability` may be a pattern (`io.fs.*`)."""
 
     run: str | None = None
     principal: str | None = None
     capability: str | None = None
     decision: str | None = None
     since_ms: int | None = None
+    until_ms: int | None = None
+    """Only entries before it."""
+    limit: int | None = None
+    """Only the newest, so many."""
+    follow: bool = False
+    """Also those to come: it ends when whoever asks ends it."""
+
+    @property
+    def waits(self) -> bool:
+        return self.follow
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            _require_count("limit", self.limit, least=1)
+
+
+class AuditLog(Auditing[answers.LogLine], tag="audit_log", frozen=True):
+    """The entries of the ledger; only these kinds of events where some are named."""
+
     kinds: frozenset[str] = frozenset()
+
+
+class AuditApprovals(Auditing[answers.ApprovalLine], tag="audit_approvals", frozen=True):
+    """What became of questions to people: who granted, rejected or was refused what, and when."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.decision is not None:
+            _require_status("an approval", [self.decision], APPROVAL_DECISIONS)
 
 
 class Attachment(Stream[answers.Chunk], tag="attachment", frozen=True):
@@ -583,6 +621,10 @@ class Events(Stream[answers.RunEvent], tag="events", frozen=True):
     run: str
     since: int = 0
     within_ms: int | None = None
+
+    @property
+    def waits(self) -> bool:
+        return True
 
     def __post_init__(self) -> None:
         _require_count("since", self.since, least=0)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import cache, partial
+from pathlib import Path
 
 from assent import system
+from assent.capabilities.fs import spelled_below
 from assent.engine import Limits, Services
 from assent.invocation import (
     Gate,
@@ -22,6 +25,7 @@ from assent.runtime.settings import effective as settings
 from assent.runtime.wiring._rates import rate_limiter, remember_calls
 from assent.runtime.wiring._secrets import SECRET_BINDING, runtime_secrets
 from assent.spec.ports import FineClock
+from assent.spec.spelled_fields import PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT, Spellings
 
 
 class Calling:
@@ -33,6 +37,7 @@ class Calling:
         self.hooks = Hooks(HookLevel.GLOBAL)
         self.lifecycle = Lifecycle()
         self.secrets = runtime_secrets(metrics, configured.secrets)
+        self.spellings = spellings(configured.workspace)
         self._rates = configured.limits.rates
         self._gate = gate
         self._app = app
@@ -61,7 +66,28 @@ class Calling:
             app=self._app,
             secrets=self.secrets,
             rates=rate_limiter(self._rates, clock),
+            spellings=self.spellings,
         )
+
+
+def spellings(workspace: Path) -> Spellings:
+    """What brings the paths and URLs of a call in this workspace into their normal form."""
+    tops = tuple(dict.fromkeys((str(workspace.absolute()), os.path.realpath(workspace))))
+    return {PATH_FORMAT: partial(spelled_below, tops), URL_FORMAT: _url, TEMPLATE_FORMAT: _template}
+
+
+def _url(text: str) -> str:
+    from assent.capabilities.net._url import (
+        normal_url,
+    )  # its libraries take milliseconds, and few calls have a URL
+
+    return normal_url(text)
+
+
+def _template(text: str) -> str:
+    from assent.capabilities.net._url import normal_template  # as above
+
+    return normal_template(text)
 
 
 def bounds(limits: settings.Limits) -> Limits:

@@ -52,7 +52,7 @@ def schema_of(
 def takes_more(schema: Mapping[str, Json]) -> bool:
     """Whether a schema of `schema_of` has an object that takes keys beyond those it names."""
     return any(
-        "properties" in one and one.get("additionalProperties") is not False for one in _objects(schema)
+        "properties" in one and one.get("additionalProperties") is not False for one in subschemas(schema)
     )
 
 
@@ -128,7 +128,7 @@ def _meant(
 
 def _close(schema: dict[str, Json]) -> None:
     # A class that says nothing ignores what it does not know, silently: nobody would learn of a mistyped name.
-    named = [one for one in _objects(schema) if "properties" in one]
+    named = [one for one in subschemas(schema) if "properties" in one]
     open_ones = [one for one in named if "additionalProperties" not in one]
     if open_ones and any(one.get("additionalProperties", False) is not False for one in named):
         title = str(open_ones[0].get("title", "?"))
@@ -142,19 +142,21 @@ def _close(schema: dict[str, Json]) -> None:
         one["additionalProperties"] = False
 
 
-def _objects(schema: object) -> Iterator[Any]:  # `Any`: a schema, frozen or not
-    """Every schema within a schema."""
+def subschemas(schema: object) -> Iterator[Any]:  # `Any`: a schema, frozen or not
+    """A schema and every one within it; what stands in the place of one and is none is passed over."""
     if not isinstance(schema, Mapping):
         return
     yield schema
     for key in _IN_SCHEMA:
-        yield from _objects(schema.get(key))
+        yield from subschemas(schema.get(key))
     for key in _IN_LIST:
-        for one in schema.get(key) or ():
-            yield from _objects(one)
+        branches = schema.get(key)
+        for one in branches if isinstance(branches, list | tuple) else ():
+            yield from subschemas(one)
     for key in _IN_MAP:
-        for one in (schema.get(key) or {}).values():
-            yield from _objects(one)
+        members = schema.get(key)
+        for one in members.values() if isinstance(members, Mapping) else ():
+            yield from subschemas(one)
 
 
 def _require_linear(core: object) -> None:

@@ -27,11 +27,11 @@ def safe_line(text: str, width: int | None = None) -> str:
 
 
 def both_ends(text: str, width: int) -> str:
-    """One line of at most some `width` characters, its beginning and its end; what is left out between is counted."""
+    """One line of at most `width` characters, its beginning and its end; what is left out between is counted."""
     line = safe_line(text)
     if len(line) <= width:
         return line
-    half = max(1, (width - 24) // 2)
+    half = max(1, (width - len(f" … {len(line)} more characters … ")) // 2)
     return f"{line[:half]} … {len(line) - 2 * half} more characters … {line[-half:]}"
 
 

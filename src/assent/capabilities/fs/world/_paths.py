@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -77,6 +78,20 @@ def join(directory: str, name: str) -> str:
 def normal(path: str) -> str:
     """The one spelling of a path: no empty or `.` components, the root as `.`."""
     return "/".join(split(path)) or ROOT
+
+
+def spelled_below(tops: Iterable[str], path: str) -> str:
+    """The one spelling of a path that may also be written in full: one below the workspace's root is relative to it.
+
+    `tops` are the names of that root, absolute. Raises as `split`, also for a full path to anywhere else.
+    """
+    if path.startswith("/"):
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        for top in tops:
+            above = [part for part in top.split("/") if part]
+            if parts[: len(above)] == above:
+                return normal("/".join(parts[len(above) :]) or ROOT)
+    return normal(path)
 
 
 def parent_of(path: str) -> str:

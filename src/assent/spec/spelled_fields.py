@@ -1,0 +1,110 @@
+"""The fields of a schema that hold paths and URLs, which rules, people and the ledger see in one spelling.
+
+| `format`                                                  | what the text is                                             |
+|-----------------------------------------------------------|--------------------------------------------------------------|
+| `workspace-path`, `path`, `file-path`, `directory-path`   | a path in the workspace                                      |
+| `uri`                                                     | a URL                                                        |
+| `url-template`                                            | a URL with `{NAME}` where something goes behind its host     |
+
+What a normal form is says whoever reads such texts (`Spellings`); here is only where they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from assent.errors import Json
+from assent.spec.masking import places
+from assent.spec.schemas.schema import subschemas
+
+PATH_FORMAT: Final = "workspace-path"
+URL_FORMAT: Final = "uri"
+TEMPLATE_FORMAT: Final = "url-template"
+
+_KINDS: Final = {
+    URL_FORMAT: URL_FORMAT,
+    TEMPLATE_FORMAT: TEMPLATE_FORMAT,
+    # The others are what pydantic writes for `pathlib.Path` and its like.
+    **dict.fromkeys((PATH_FORMAT, "path", "file-path", "directory-path"), PATH_FORMAT),
+}
+"""The kind of text by the `format` that a schema gives it."""
+
+_ANNOTATIONS: Final = frozenset({PATH_FORMAT, TEMPLATE_FORMAT})
+_IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
+
+Spellings: TypeAlias = Mapping[str, Callable[[str], str]]
+"""What makes the normal form of a text, by its kind. It raises what the text is refused with; a normal form stays as it is."""
+
+
+class SpelledFields:
+    """What one schema says about paths and URLs; looked at once, because every call is asked."""
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        self._schema = schema
+        properties = schema.get("properties")
+        members = properties if isinstance(properties, Mapping) else {}
+        self._flat = {name: kind for name, one in members.items() if (kind := _plainly(one)) is not None}
+        rest = {name: one for name, one in members.items() if name not in self._flat}
+        whole = {**schema, "properties": rest}
+        self._deep: Final = {kind for one in subschemas(whole) if (kind := _kind_of(one)) is not None}
+        """The kinds of which something stands deeper than in a member, in a list, or behind a reference."""
+
+    def normal(self, value: dict[str, Json], spellings: Spellings) -> dict[str, Json]:
+        """The same object with each path and URL in its normal form; `value` itself when all are. Raises as `spellings` do."""
+        for name, kind in self._flat.items():
+            text = value.get(name)
+            if isinstance(text, str) and (spelled := spellings[kind](text)) != text:
+                value = {**value, name: spelled}
+        for kind in self._deep:
+            of_kind = partial(_is_of, kind)
+            for place in [*places(value, self._schema, of_kind)]:
+                value = _spelled(value, place, spellings[kind])
+        return value
+
+
+def forget_spelling(schema: Json) -> None:
+    """Take from a schema what only says where paths and URLs are: it changes nothing that a capability takes, or does."""
+    for one in subschemas(schema):
+        if one.get("format") in _ANNOTATIONS:
+            del one["format"]
+
+
+def _kind_of(schema: Mapping[str, object]) -> str | None:
+    said = schema.get("format")
+    return _KINDS.get(said) if isinstance(said, str) else None
+
+
+def _is_of(kind: str, schema: Mapping[str, object]) -> bool:
+    return _kind_of(schema) == kind
+
+
+def _plainly(schema: object) -> str | None:
+    """The kind of a member that is a text of one kind, or something that holds none; None for anything less plain."""
+    found = [*subschemas(schema)]
+    kinds = {kind for one in found if (kind := _kind_of(one)) is not None}
+    depth_one = isinstance(schema, Mapping) and 1 + sum(len(_branches(schema, key)) for key in _IN_PLACE)
+    return kinds.pop() if len(kinds) == 1 and len(found) == depth_one and not _refers(found) else None
+
+
+def _branches(schema: Mapping[str, object], key: str) -> list[object] | tuple[object, ...]:
+    branches = schema.get(key)
+    return branches if isinstance(branches, list | tuple) else ()
+
+
+def _refers(schemas: list[Mapping[str, object]]) -> bool:
+    return any("$ref" in one for one in schemas)
+
+
+def _spelled(value: Any, place: tuple[str | int, ...], spell: Callable[[str], str]) -> Any:  # `Any`: JSON
+    """The value with the text at a place, if it is one, in its normal form."""
+    if not place:
+        return spell(value) if isinstance(value, str) else value
+    step, *below = place
+    spelled = _spelled(value[step], tuple(below), spell)
+    if spelled == value[step]:
+        return value
+    copy: Any = dict(value) if isinstance(value, Mapping) else list(value)  # `Any`: as above
+    copy[step] = spelled
+    return copy

@@ -122,13 +122,13 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
     def told(self, *, with_time: bool) -> dict[str, Json]:
-        """What the ledger keeps of the question beside what its entries say: see `docs/ledger.md`. `with_time`: a rule reads `now`."""
+        """What the ledger keeps of the question beside what its entries say. `with_time`: a rule reads `now`."""
         said: dict[str, Json] = {
-            "labels": sorted(self.labels),
+            "labels": [*sorted(self.labels)],
             "operation_type": self.operation_type.value,
             "requires_approval": self.requires_approval,
-            "roles": sorted(self.principal.roles),
-            "run_labels": sorted(self.run_labels),
+            "roles": [*sorted(self.principal.roles)],
+            "run_labels": [*sorted(self.run_labels)],
         }
         return {**said, "now_ms": self.now_ms} if with_time else said
 

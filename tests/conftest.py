@@ -83,6 +83,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+# The runner of parallel tests gives its workers 80, and commands take it for what a person has set.
+os.environ.pop("COLUMNS", None)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _disk(request: pytest.FixtureRequest) -> Iterator[None]:
     with nullcontext() if waits_for_the_disk(request.path, ROOT) else without_waiting():

@@ -53,7 +53,11 @@ def part(name: str, source: type | object) -> str:
         return "\n".join(lines)
     fields = getattr(source, "__struct_fields__", ())
     if fields:
-        kinds = inspect.get_annotations(source)
+        kinds = {
+            field: kind
+            for owner in reversed(source.__mro__)
+            for field, kind in inspect.get_annotations(owner).items()
+        }
         lines.append("\n".join(["```text", *(f"{field}: {kinds[field]}" for field in fields), "```\n"]))
     for member, value in offered(source):
         lines += [f"### {name}.{member}\n", f"*{how(value)}*\n"]

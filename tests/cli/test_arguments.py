@@ -59,8 +59,8 @@ def test_a_value_can_come_from_a_file(tmp_path: Path) -> None:
         (("text=1", "text=2"), "ARGUMENT_INVALID"),
         (("text:={",), "ARGUMENT_INVALID"),
         (("text:=NaN",), "ARGUMENT_INVALID"),
-        (("count=x",), "INPUT_INVALID"),
-        (("flag=yes",), "INPUT_INVALID"),
+        (("count=x",), "INVALID_INPUT"),
+        (("flag=yes",), "INVALID_INPUT"),
         (("text=@none",), "FILE_MISSING"),
         (("text=@/",), "FILE_UNREADABLE"),
     ],
@@ -134,14 +134,14 @@ def test_requests_carry_what_was_said(terminal: Terminal, runtime: ScriptedRunti
     terminal("cancel", "R")
     terminal("undo", "R", "--partial")
     terminal("resolve", "R", "s", "--happened", "--output", '{"a": 1}')
-    terminal("audit", "erase", "R")
+    terminal("audit", "erase", "R", "S", "--yes")
     assert runtime.requests == [
         {"op": "approve", "run": "R", "step": "s", "digest": "D"},
         {"op": "reject", "run": "R", "step": None, "digest": "D", "reason": "why"},
         {"op": "cancel", "run": "R"},
         {"op": "undo", "run": "R", "partial": True},
         {"op": "resolve", "run": "R", "step": "s", "resolution": "happened", "output": {"a": 1}},
-        {"op": "erase", "run": "R"},
+        {"op": "erase", "runs": ("R", "S")},
     ]
 
 

@@ -28,6 +28,7 @@ TAKES_NONE: Final[Mapping[str, str]] = {
     "net.http.put": _TELLS,
     "net.http.put_compensated": _TELLS,
     "notify.webhook": "keeps what it sends in the state, which no other call sees",
+    "assent.erase": "changes the record, which no other call sees",
     "sys.exec.run": "what a program writes is thrown away; where nothing confines it, nobody knows what it will write",
     "sys.fail": _NOTHING,
     "sys.noop": _NOTHING,

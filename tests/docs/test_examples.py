@@ -45,7 +45,7 @@ class Shell:
         )
         patterns = {
             "RUN": r"\brun_[0-9a-z]{26}\b",
-            "DIGEST": r"--digest ([0-9a-f]{64})",
+            "DIGEST": r"--digest ([0-9a-f]{12,64})",
             "PLAN": r"\bplan_[0-9a-z]{26}\b",
             "SEQ": r"(?m)^ *(\d+) .* step\.started ",
         }

@@ -234,6 +234,30 @@ async def test_rule_2_a_run_whose_capability_is_gone_stays_as_it_is(place: Place
         assert result.status is RunState.SUCCEEDED
 
 
+async def test_what_is_not_registered_here_is_told_as_that_and_nobody_is_left_without_a_way(
+    place: Place,
+) -> None:
+    """Undoing and settling say so; a step can be given up without it, and whoever has it goes on."""
+    place.box.before["b"] = boom
+    place.box.on_reconcile["b"] = Reconciliation(Verdict.UNKNOWN)
+    async with place.open() as rt:
+        done, doubted = await rt.run(ONE), await rt.run(workflow(put("b")))
+        assert doubted.status is RunState.NEEDS_ATTENTION
+        assert "NoEffectError" in str((doubted.error or {})["hint"])
+    async with place.open(box=False) as rt:
+        before = rt.kinds(doubted.run_id)
+        for word in ("happened", "not_happened"):
+            with pytest.raises(InputError) as absent:
+                await rt.resolve(doubted.run_id, "b", word)
+            assert (absent.value.code, rt.kinds(doubted.run_id)) == ("CAPABILITY_ABSENT", before)
+        with pytest.raises(RefusedError) as refused:
+            await rt.undo(done.run_id)
+        assert refused.value.code == "CAPABILITY_ABSENT"
+        assert (await rt.resolve(doubted.run_id, "b", "abandon")).status.is_finished
+    async with place.open() as rt:
+        assert (await rt.undo(done.run_id)).status is RunState.UNDONE
+
+
 @pytest.mark.parametrize("what", ["handler", "spec"])
 async def test_rule_2_another_capability_than_the_intents_is_in_doubt_as_changed(
     place: Place, what: str

@@ -322,6 +322,20 @@ async def test_rule_5_another_digest_is_refused(place: Place) -> None:
         assert (await rt.show(waiting.run_id)).status is RunState.WAITING
 
 
+async def test_rule_5_twelve_digits_name_a_digest_and_fewer_or_others_do_not(place: Place) -> None:
+    async with place.open() as rt:
+        waiting = await rt.run(HIGH)
+        digest = await digest_of(rt, waiting.run_id)
+        other = "0" if digest[11] != "0" else "1"
+        for given in (digest[:11], digest[:11] + other, digest + "0", digest[:11] + " "):
+            with pytest.raises(RefusedError) as caught:
+                await rt.approve(waiting.run_id, digest=given)
+            assert caught.value.code == "APPROVAL_STALE"
+        await rt.approve(waiting.run_id, digest=digest[:12])
+        [granted] = [event for event in rt.recorded(waiting.run_id) if isinstance(event, ev.ApprovalGranted)]
+        assert (granted.confirmed, granted.digest) == (True, digest)
+
+
 async def test_rule_5_another_base_state_voids_the_grant_and_asks_again(place: Place) -> None:
     """What the person saw is not what would be changed now."""
     async with place.open() as rt:

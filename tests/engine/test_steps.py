@@ -356,7 +356,7 @@ async def test_a_spec_may_name_the_capability_that_offsets_it(place: Place) -> N
 
     async with place.open() as rt:
         rt.register(offset, place.box.handler(compensate=None))
-        rt.register(refund, place.box.handler(execute=give_back))
+        rt.register(refund, place.box.handler(execute=give_back, prepare=None, reconcile=None))
         waiting = await rt.run(workflow(put("a", "box.charge"), fail()))
         result = await rt.approve(waiting.run_id)
         assert states(result)["a"] == "compensated"

@@ -278,8 +278,13 @@ def test_foresight_is_the_decision_whatever_the_inputs_turn_out_to_be(
         environment=asked.environment,
         mode=asked.mode,
     )
+    decided = essence(engine.decide(later))
     if foreseen is not None:
-        assert essence(foreseen) == essence(engine.decide(later))
+        assert essence(foreseen) == decided
+    possible = engine.possible(asked, "all")
+    assert decided in [essence(answer) for answer in possible.answers]
+    assert bool(possible.unknown) == (len(possible.answers) > 1)
+    assert [essence(answer) for answer in engine.possible(later, ()).answers] == [decided]
 
 
 _leaves = st.sampled_from(

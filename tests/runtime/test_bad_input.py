@@ -35,7 +35,7 @@ CASES: dict[str, tuple[str, str]] = {
         + "- {name: b, capability: io.fs.read_file, inputs: {path: x}}\n",
         "REFERENCE_FORWARD",
     ),
-    "wrong-type": (HEAD + "- {name: a, capability: sys.sleep, inputs: {seconds: soon}}\n", "INPUT_INVALID"),
+    "wrong-type": (HEAD + "- {name: a, capability: sys.sleep, inputs: {seconds: soon}}\n", "INVALID_INPUT"),
     "yaml-bomb": (BOMB + HEAD + NOOP, "DOCUMENT_TOO_COMPLEX"),
     "ten-megabytes": (HEAD + NOOP + "# " + "x" * 10_000_000 + "\n", "DOCUMENT_TOO_LARGE"),
     "lowered-risk": (
@@ -79,7 +79,7 @@ async def test_a_bad_workflow_is_refused_with_its_code_its_place_and_a_hint(plac
 
 @pytest.mark.parametrize(
     ("inputs", "code"),
-    [({}, "INPUT_MISSING"), ({"n": "three"}, "INPUT_INVALID"), ({"n": 1, "m": 2}, "INPUT_UNKNOWN")],
+    [({}, "INPUT_MISSING"), ({"n": "three"}, "INVALID_INPUT"), ({"n": 1, "m": 2}, "INPUT_UNKNOWN")],
 )
 async def test_bad_inputs_are_refused_before_the_run_exists(
     place: Place, inputs: dict[str, Any], code: str
@@ -189,7 +189,7 @@ async def test_what_is_no_json_object_calls_nothing(
         assert told.error["hint"]
         with pytest.raises(InputError) as refused:
             await rt.run(inputs, parameters)
-        assert refused.value.code == (code if code == "JSON_INVALID" else "INPUT_INVALID")
+        assert refused.value.code == code
         assert len((await session.close()).steps) == 0
         assert await owner.unfinished() == []
 
@@ -208,7 +208,7 @@ WRONG: list[tuple[str, tuple[Any, ...], str]] = [
     ("approve", (b"run_1",), "run"),
     ("reject", ("run_1", {"reason": None}), "reason"),
     ("cancel", ("\ud800",), "run"),
-    ("erase", ({},), "run"),
+    ("erase", ("run_1",), "runs"),
     ("wait", (5,), "run"),
     ("runs", ({"status": 5},), "status"),
     ("runs", ({"limit": 1.5},), "limit"),
@@ -234,7 +234,7 @@ def test_an_argument_of_a_wrong_type_is_refused_alike(tmp_path: Path, who: str) 
             with pytest.raises(InputError) as refused:
                 attrgetter(name)(owner if who == "owner" else client)(*given[: len(given) - bool(how)], **how)
             error = refused.value
-            assert (error.code, error.path) == ("INPUT_INVALID" if path else "JSON_INVALID", path or None), (
+            assert (error.code, error.path) == ("INVALID_INPUT" if path else "JSON_INVALID", path or None), (
                 name
             )
             assert error.hint or not path

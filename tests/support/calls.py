@@ -22,7 +22,7 @@ from assent.invocation import (
     Pipeline,
     World,
 )
-from assent.policy import PolicyContext, UnknownInputs
+from assent.policy import PolicyContext, Possible, UnknownInputs
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.ids import RunId, StepKey
@@ -52,6 +52,9 @@ class SaidGate:
 
     def foresee(self, context: PolicyContext, unknown_inputs: UnknownInputs = "all") -> Decision | None:
         return self.decide(context)
+
+    def possible(self, context: PolicyContext, unknown_inputs: UnknownInputs) -> Possible:
+        return Possible((self.decide(context),))
 
 
 async def nothing(context: LocalContext, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class Hands:
     def on(cls, root: Path, *, pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX) -> Hands:
         state = root / ".assent"
         state.mkdir(exist_ok=True)
-        return cls(root, Workspace.open(root, hidden=state, pre_image_bytes_max=pre_image_bytes_max))
+        return cls(root, Workspace.open(root, hidden=[state], pre_image_bytes_max=pre_image_bytes_max))
 
     def step(
         self, capability: str, /, *, keep: bool = True, handler: Handler | None = None, **parameters: Any

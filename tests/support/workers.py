@@ -166,7 +166,7 @@ class Stage:
         self.host = WorkerHost(
             spawn=system.spawn, known=self.known, environ={"DECLARED": "yes"}, grace_s=GRACE_S, **how
         )
-        self.world = Workspace.open(self.root, hidden=self.state)
+        self.world = Workspace.open(self.root, hidden=[self.state])
         self.blobs = MemoryBlobs()
         self.around = Around()
         self.threads = ThreadPoolExecutor(max_workers=2)

@@ -38,7 +38,7 @@ class OneOf(click.Choice[str]):
 
 
 def read_arguments(words: Iterable[str], schemas: Schemas, *, cwd: Path) -> dict[str, Json]:
-    """The values of a command line, by name. Raises what `split_arguments` does, and INPUT_INVALID for one of another type."""
+    """The values of a command line, by name. Raises what `split_arguments` does, and INVALID_INPUT for one of another type."""
     from assent.spec.workflow.inputs import read_argument
 
     given, texts = split_arguments(words, cwd=cwd)

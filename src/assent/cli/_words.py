@@ -131,7 +131,7 @@ def _file(door: Door, schema: dict[str, Json]) -> None:
         return
     page = click.get_current_context().make_formatter()
     for name, meaning, keys in reference(schema):
-        page.write_text(f"{name}: {meaning[0].lower()}{meaning[1:]}")
+        page.write(f"{click.wrap_text(f'{name}: {meaning[0].lower()}{meaning[1:]}', page.width)}\n")
         with page.indentation():
             page.write_dl([(one.name, _plain(f"{one.meaning} ({one.form})")) for one in keys])
         page.write_paragraph()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
-    from assent.engine.drive._engine import Engine
+    from assent.engine.drive._engine import Engine, require_ended
     from assent.engine.machine._commands import (
         Actor,
         Approve,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from assent.engine.record._blueprint import Blueprint, literal_step
     from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
     from assent.engine.record._outline import outline
-    from assent.engine.record._record import UNDO_STEP, RunRecord, StepRecord
+    from assent.engine.record._record import UNDO_STEP, RunRecord, StepRecord, to_take_back
     from assent.engine.record._result import RunResult, StepResult, describe_run
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
     from assent.engine.record._values import load_json
@@ -49,10 +49,10 @@ _HOMES = {
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
     ".machine._interventions": "not_a_session session_closed",
-    ".drive._engine": "Engine",
+    ".drive._engine": "Engine require_ended",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
-    ".record._record": "RunRecord StepRecord UNDO_STEP",
+    ".record._record": "RunRecord StepRecord UNDO_STEP to_take_back",
     ".record._result": "RunResult StepResult describe_run",
     ".steps._terms": "RunFacts",
     ".waiting._together": "together",

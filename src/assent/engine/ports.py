@@ -37,6 +37,10 @@ class Catalogue(Protocol):
         """The capability that a reference means; `CAPABILITY_UNKNOWN`, `VERSION_NOT_FOUND`."""
         ...
 
+    def has(self, capability: str) -> bool:
+        """Whether any version of it is registered here with its handler."""
+        ...
+
     def pins(self, references: Iterable[str]) -> tuple[str, ...]:
         """Those of the references, as `reference=version`, whose meaning does not follow from what is recorded by `revision`."""
         ...
@@ -159,6 +163,10 @@ class Driver(Protocol):
 
     async def look(self, run: RunId) -> Driven:
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
+        ...
+
+    async def erase(self, run: RunId, act: RunId) -> None:
+        """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
         ...
 
     def hold(self, run: RunId) -> None:

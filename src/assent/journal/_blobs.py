@@ -111,6 +111,13 @@ class BlobStore:
         if held is not None:
             yield held
 
+    def size(self, digest: str) -> int:
+        """Its bytes; 0 where it is not there, or can't be looked at."""
+        try:
+            return self._path(digest).stat().st_size
+        except OSError:
+            return 0
+
     def settle(self, digests: Iterable[str]) -> None:
         """A durable event refers to these blobs now: one `put` of each is accounted for."""
         with self._lock:

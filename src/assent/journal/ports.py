@@ -147,8 +147,14 @@ class Journal(JournalReader, Protocol):
         """
         ...
 
-    async def erase(self, run: RunId, *, who: Who, at_ms: int) -> int:
-        """Erase a finished run's payloads and blobs; how many. The caller has checked that the run is finished."""
+    async def erase(
+        self, run: RunId, *, who: Who, at_ms: int, act: RunId | None = None, said: Batch | None = None
+    ) -> int:
+        """Erase a finished run's payloads and blobs; how many. The caller has checked that the run is finished.
+
+        `act`: the run in which that was decided. `said`: what the run's own stream says of it, durable with it. Nothing is said
+        where nothing was left.
+        """
         ...
 
     async def close(self) -> None:

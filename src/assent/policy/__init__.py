@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
-    from assent.policy._builtin import BUILTIN_POLICY, DEFAULT_POLICY_YAML
+    from assent.policy._builtin import BUILTIN_POLICY, DEFAULT_POLICY_YAML, builtin_approvers
     from assent.policy._cases import Case, CaseResult, load_cases, run_cases
     from assent.policy._check import Finding, check
     from assent.policy._context import PolicyContext
-    from assent.policy._engine import PolicyEngine, UnknownInputs
+    from assent.policy._engine import PolicyEngine, Possible, UnknownInputs
     from assent.policy._explain import Nearest, PolicyExplanation, RuleReport
     from assent.policy._permissions import require_private
     from assent.policy._schema import policy_schema
 
 _HOMES = {
-    "._builtin": "BUILTIN_POLICY DEFAULT_POLICY_YAML",
+    "._builtin": "BUILTIN_POLICY DEFAULT_POLICY_YAML builtin_approvers",
     "._cases": "Case CaseResult load_cases run_cases",
     "._check": "Finding check",
     "._context": "PolicyContext",
-    "._engine": "PolicyEngine UnknownInputs",
+    "._engine": "PolicyEngine Possible UnknownInputs",
     "._explain": "Nearest PolicyExplanation RuleReport",
     "._permissions": "require_private",
     "._schema": "policy_schema",

@@ -11,18 +11,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final, Literal, Self, TypeAlias
 
+import msgspec
+
 from assent.errors import InputError, Json
 from assent.policy._builtin import BUILTIN_POLICY
 from assent.policy._compiled import Answer, CompiledRule, care_for, compile_rule, default_answers
 from assent.policy._conditions import compile_condition
 from assent.policy._context import PolicyContext
-from assent.policy._explain import PolicyExplanation, Trace, explain, not_boolean
+from assent.policy._explain import PolicyExplanation, Trace, explain, look, not_boolean
 from assent.policy._index import Index
 from assent.policy._joint_conditions import Asked
 from assent.policy._read import read_policy
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
-from assent.spec.language.expression import Bindings, Expression, ExpressionError
+from assent.spec.language.expression import TOO_COSTLY, Bindings, Budget, Expression, ExpressionError
+from assent.spec.language.work import WORK_MAX
 from assent.spec.policy import Policy
 
 ASKED_MAX: Final = 512
@@ -33,6 +36,14 @@ FAILED: Final = "POLICY_ERROR"
 
 UnknownInputs: TypeAlias = Collection[str] | Literal["all"]
 """Names of inputs whose values are not known yet; `all` when none is."""
+
+
+class Possible(msgspec.Struct, frozen=True):
+    """What the gate may answer: one decision, or, in file order, each that the `unknown` inputs may lead to."""
+
+    answers: tuple[Decision, ...]
+    unknown: tuple[str, ...] = ()
+    """The names of the inputs that rules would read which may decide, `inputs` where one reads all of them."""
 
 
 class PolicyEngine:
@@ -114,6 +125,39 @@ class PolicyEngine:
         """
         return self._decide(context, unknown_inputs)[0]
 
+    def possible(self, context: PolicyContext, unknown_inputs: UnknownInputs) -> Possible:
+        """Every answer that `decide` may give, whatever the unknown inputs turn out to be.
+
+        A rule whose `if` reads one of them may hold, may not hold, or may fail, which denies.
+        """
+        bits, care, facts = self._index.candidates(context), care_for(context), context.facts()
+        budget = Budget()
+        answers: list[Decision] = []
+        read: dict[str, None] = {}
+        for i, compiled in enumerate(self._rules):
+            if not bits >> i & 1:
+                continue
+            condition = compiled.condition
+            depends_on = (
+                _read_of(condition, unknown_inputs) if condition is not None and unknown_inputs else ()
+            )
+            if depends_on:
+                read |= dict.fromkeys(depends_on)
+                answers += (
+                    self._answered(compiled.answers[care], i, context),
+                    self._failed(i, compiled, context, "an input that it reads is not known yet"),
+                )
+                continue
+            found = look(compiled, context, facts, budget)
+            if found.holds is False:
+                continue
+            last = self._answered(compiled.answers[care], i, context)
+            if found.holds is None:
+                last = self._failed(i, compiled, context, found.clauses[0])
+            return Possible((*answers, last), tuple(sorted(read)))
+        answers.append(self._answered(self._default[care], len(self._rules), context))
+        return Possible(tuple(answers), tuple(sorted(read)))
+
     def explain(self, context: PolicyContext) -> PolicyExplanation:
         """The decision with a reason for every rule, and the nearest rule that would have changed it."""
         decision, decided = self._decide(context, ())
@@ -141,19 +185,22 @@ class PolicyEngine:
     ) -> tuple[Decision | None, int] | None:
         """The same among rules that have an `if`; None when none of them holds."""
         bindings = Bindings(context.facts(asked.projection), asked.projection)
+        budget = bindings.budget = _budget(bindings, asked)
         for i in asked.rules if unknown else asked.open(bindings):
             compiled = self._rules[i]
             condition = compiled.condition
             assert condition is not None  # INVARIANT: only rules with one are asked
-            if unknown and _reads(condition, unknown):
+            if unknown and _read_of(condition, unknown):
                 return None, i
             try:
                 holds = condition.run(bindings)
-            except ExpressionError:
+            except ExpressionError as fault:
+                if fault.code == TOO_COSTLY:
+                    return self._failed(i, compiled, context, fault.message), i
                 # The fault may be a value that only a later rule reads: alone, this rule may still hold. A rule must not fail
                 # because of what stands below it.
                 try:
-                    holds = condition.run_on(context.facts())
+                    holds = condition.run_on(context.facts(), budget)
                 except ExpressionError as error:
                     return self._failed(i, compiled, context, error.message), i
             if holds is True:
@@ -191,8 +238,20 @@ class PolicyEngine:
         return Decision(PolicyDecision.DENY, compiled.rule.id, reason, self.digest, None, FAILED, trace)
 
 
-def _reads(condition: Expression, unknown: UnknownInputs) -> bool:
+def _budget(bindings: Bindings, asked: Asked) -> Budget | None:
+    """What all `if`s of a decision may take together, where they might: to count costs as much as to ask."""
+    try:
+        return None if bindings.most_steps(asked.bound) <= WORK_MAX else Budget()
+    except ExpressionError:
+        return Budget()
+
+
+def _read_of(condition: Expression, unknown: UnknownInputs) -> set[str]:
+    """The unknown inputs that an expression reads, by name; `inputs` where it reads all or any of them."""
+    found: set[str] = set()
     for path in condition.names:
-        if path[0] == "inputs" and (unknown == "all" or len(path) == 1 or path[1] in unknown):
-            return True
-    return False
+        if path[0] == "inputs":
+            name = path[1] if len(path) > 1 else "inputs"
+            if unknown == "all" or len(path) == 1 or name in unknown:
+                found.add(name)
+    return found

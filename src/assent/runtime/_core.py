@@ -9,7 +9,7 @@ import asyncio
 import base64
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -71,6 +71,7 @@ from assent.runtime.capabilities._registered import Capabilities, Registration
 from assent.runtime.capabilities._versions import Versions
 from assent.runtime.runs._captured_changes import Captures
 from assent.runtime.runs._deliveries import Deliveries
+from assent.runtime.runs._erasing import RunRecords
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime.runs._refusals import Refusals
 from assent.runtime.runs._saved_plans import PlanStore, stale, used
@@ -85,6 +86,7 @@ from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.ids import PlanId, RunId, StepKey
+from assent.spec.policy import ERASE_CAPABILITY
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Mode, Resolution, RunState
 from assent.spec.words.globs import glob_matches
@@ -130,6 +132,8 @@ class Core:
         self.deliveries = Deliveries(self.app, self.secrets, settings, self.actor)
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
         self._captures = Captures(settings)
+        self.records = RunRecords(settings.state, self._plans, self.deliveries)
+        self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
@@ -179,6 +183,7 @@ class Core:
         await self.capabilities.load(journal, now_ms=services.clock.now_ms())
         self.plugins.leave_out_unrecordable()
         self._driver = Engine(services, self.capabilities)
+        self.records.open(self._driver)
         self.versions.attach(services, self._driver)
         await self.deliveries.open(services)
         self._refusals = Refusals(services)
@@ -207,7 +212,7 @@ class Core:
         self.exit.callback(threads.shutdown, wait=False)
         world = Workspace.open(
             settings.workspace,
-            hidden=settings.state,
+            hidden=settings.hidden_files,
             read_only=settings.control_files,
             pre_image_bytes_max=settings.limits.max_pre_image_bytes,
             redactor=self.secrets.redactor,
@@ -412,7 +417,12 @@ class Core:
         output: Json = None,
         principal: Who = None,
     ) -> RunResult:
-        """Say what became of a step that the runtime could not settle."""
+        """Say what became of a step that the runtime could not settle.
+
+        `CAPABILITY_ABSENT` where the run would then go on and this process can't drive it on; giving a step up needs nothing.
+        """
+        if Resolution(resolution) in (Resolution.HAPPENED, Resolution.NOT_HAPPENED):
+            await self._require_present(RunId(run))
         settled = Resolve(self.actor(principal), StepKey(step), Resolution(resolution), value=output)
         return await self._drive(RunId(run), settled)
 
@@ -471,22 +481,15 @@ class Core:
         going_on = each_row(self.reader, "runs", {"status": UNFINISHED})
         return [RunId(str(row["run_id"])) async for row in going_on]
 
-    async def erase(self, run: str, *, principal: Who = None) -> int:
-        """Erase a finished run's payloads and pre-images; how many. `RUN_UNFINISHED` while it is under way.
+    async def erase(self, runs: Sequence[str], *, principal: Who = None) -> RunResult:
+        """Erase the payloads and pre-images of runs that have ended, for good: a call of `assent.erase`, and so a run of its own.
 
-        The saved plan that it came from goes first, because it holds the same inputs; a failure after it can be tried again.
+        `RUN_UNFINISHED` while one of them is under way: then nothing is asked, and nothing recorded.
         """
-        record, actor = (await self.running.look(RunId(run))).record, self.actor(principal)
-        if not record.state.is_finished:
-            raise InputError(
-                "RUN_UNFINISHED",
-                f"run `{run}` is {record.state.value}; its data is still needed",
-                hint=f"end it first: `assent cancel {run}`",
-            )
-        if record.created.plan is not None:
-            self._plans.discard(record.created.plan)
-        await self.deliveries.forget(run)
-        return await self.ready.journal.erase(RunId(run), who=actor.who(), at_ms=self._clock_ms())
+        named = [await self.find(run) for run in runs]
+        self.check_call(ERASE_CAPABILITY, {"runs": [*named]})
+        await asyncio.to_thread(self.records.held, named)
+        return await self.call(ERASE_CAPABILITY, {"runs": [*named]}, principal=principal)
 
     async def plan(
         self,

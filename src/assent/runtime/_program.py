@@ -120,7 +120,7 @@ class Client:
             said["parameters"] = literal(said["capability"], said["parameters"])
         if "inputs" in said:
             inputs = {} if said["inputs"] is None else said["inputs"]
-            said["inputs"] = json_object(inputs, code="INPUT_INVALID", of="the inputs of the workflow")
+            said["inputs"] = json_object(inputs, code="INVALID_INPUT", of="the inputs of the workflow")
         return kind(**said)
 
     def _is_registered(self, reference: str) -> bool:
@@ -172,7 +172,7 @@ def _types_of(kind: type[Request[Any]]) -> dict[str, Any]:
 
 
 def _require(kind: type[Request[Any]], said: Mapping[str, object]) -> None:
-    """Refuse arguments that no request of this kind can hold, whoever would carry it out: `INPUT_INVALID`, with the argument."""
+    """Refuse arguments that no request of this kind can hold, whoever would carry it out: `INVALID_INPUT`, with the argument."""
     types = _types_of(kind)
     for name in types.keys() & said.keys():
         try:
@@ -181,7 +181,7 @@ def _require(kind: type[Request[Any]], said: Mapping[str, object]) -> None:
                 value.encode()
         except ValueError:  # msgspec's errors and those of encodings are.
             raise InputError(
-                "INPUT_INVALID",
+                "INVALID_INPUT",
                 f"`{name}` must be {_wanted(types[name])}",
                 path=name,
                 hint="ids and names are text, as Assent told them; `None` stands for what may be left out",
@@ -430,7 +430,7 @@ class Runtime:
     undo = _forwarded(Core.undo, requests.Undo, _RUN)
     resolve = _forwarded(Core.resolve, requests.Resolve, _RUN)
     resume = _forwarded(Core.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
-    erase = _forwarded(Core.erase, requests.Erase, lambda told: int(told["erased"]))
+    erase = _forwarded(Core.erase, requests.Erase, _RUN)
 
     unfinished = _own(Core.unfinished)
     plan = _own(Core.plan, requests.Plan)

@@ -39,7 +39,8 @@ class Approvers(msgspec.Struct, frozen=True):
     """Who must agree before a step may go on.
 
     `roles`: any one of them is enough, empty means any; `count` distinct principals; `expires_ms` bounds
-    deciding and using, None means never; `kinds` of principals that may decide.
+    deciding and using, None means never; `kinds` of principals that may decide. `further_roles`: of each of these, too, one is
+    needed, which no file says but what `and_also` makes of two questions.
     """
 
     KEYS: ClassVar = ("roles", "count", "not_requester", "expires", "kinds")
@@ -49,6 +50,26 @@ class Approvers(msgspec.Struct, frozen=True):
     not_requester: bool = False
     expires_ms: int | None = None
     kinds: tuple[str, ...] = _USERS
+    further_roles: tuple[tuple[str, ...], ...] = ()
+
+    def and_also(self, other: Self) -> Self:
+        """Those who may answer two questions at once: whoever agrees is one whom each of them names.
+
+        Where no kind of principal may answer both, only a person does.
+        """
+        asked = [
+            roles for roles in (self.roles, *self.further_roles, other.roles, *other.further_roles) if roles
+        ]
+        first, *further = dict.fromkeys(asked) or [()]
+        times = [one for one in (self.expires_ms, other.expires_ms) if one is not None]
+        return type(self)(
+            roles=first,
+            count=max(self.count, other.count),
+            not_requester=self.not_requester or other.not_requester,
+            expires_ms=min(times, default=None),
+            kinds=tuple(kind for kind in self.kinds if kind in other.kinds) or _USERS,
+            further_roles=tuple(further),
+        )
 
     @classmethod
     def read(cls, section: Section | None) -> Self:
@@ -75,12 +96,15 @@ class Approvers(msgspec.Struct, frozen=True):
 
     def to_json(self) -> dict[str, Json]:
         """The approvers as JSON data, as plans and approvals show them."""
+        further: list[Json] = [[*roles] for roles in self.further_roles]
         return {
             "roles": list(self.roles),
             "count": self.count,
             "not_requester": self.not_requester,
             "expires_ms": self.expires_ms,
             "kinds": list(self.kinds),
+            # The digest of a policy covers what a file can say, and a file can't say this.
+            **({"further_roles": further} if further else {}),
         }
 
 

@@ -31,6 +31,9 @@ DEFAULT_RULE: Final = "default"
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""
 
+ERASE_CAPABILITY: Final = "assent.erase"
+"""The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
+
 BUILTIN_PREFIX: Final = "builtin."
 """How the ids of the built-in policy begin; no file may use them."""
 

@@ -60,7 +60,7 @@ class Bench:
         root.mkdir(parents=True)
         state.mkdir()
         case.prepare_world(root)
-        workspace = Workspace.open(root, hidden=state)
+        workspace = Workspace.open(root, hidden=[state])
         with ThreadPoolExecutor(max_workers=2) as threads:
             try:
                 invoker = Invoker(threads, grace_s=GRACE_S)

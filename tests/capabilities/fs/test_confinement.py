@@ -414,7 +414,7 @@ def test_the_root_may_be_reached_through_a_link_but_is_fixed_when_opened(root: P
 def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", Path(__file__)):
         with pytest.raises(InputError) as caught:
-            Workspace.open(path, hidden=tmp_path / ".assent")
+            Workspace.open(path, hidden=[tmp_path / ".assent"])
         assert caught.value.code == "WORKSPACE_INVALID"
 
 

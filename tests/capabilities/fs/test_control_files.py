@@ -271,7 +271,7 @@ def test_our_temporary_names_are_none_of_a_callers_business(tmp_path: Path) -> N
 
 def test_a_missing_state_directory_cannot_be_made(tmp_path: Path) -> None:
     """Before the first run there is none: a capability must not be the one who furnishes it."""
-    workspace = Workspace.open(tmp_path, hidden=tmp_path / "state")
+    workspace = Workspace.open(tmp_path, hidden=[tmp_path / "state"])
     with pytest.raises(NoEffectError) as caught:
         workspace.files.make_dir("state")
     assert caught.value.code == "PATH_PROTECTED"

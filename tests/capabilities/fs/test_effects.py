@@ -474,7 +474,7 @@ from pathlib import Path
 from assent.capabilities.fs import Workspace
 from assent.errors import AssentError
 root, limit = Path(sys.argv[1]), sys.argv[2]
-files = Workspace.open(root, hidden=root / ".assent").files
+files = Workspace.open(root, hidden=[root / ".assent"]).files
 if limit == "size":
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 elif os.getuid() == 0:

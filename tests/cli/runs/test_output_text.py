@@ -171,6 +171,3 @@ def test_the_whole_output_of_a_step_is_one_command_away(terminal: Terminal, runt
     answer = terminal("show", RUN, "--output", "read")
     assert (answer.code, answer.out) == (0, json.dumps(output, indent=2) + "\n")
     assert terminal("show", RUN, "--output", "read", "--json").object == output
-    answer = terminal("show", RUN, "--output", "raed", "--json")
-    assert (answer.code, answer.error["message"]) == (2, "the run has no step `raed`")
-    assert answer.error["hint"] == "steps: `read`"

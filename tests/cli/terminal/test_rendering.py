@@ -14,6 +14,7 @@ from assent.cli.runs._result_text import result_text
 from assent.cli.runs._timeline import show_text
 from assent.cli.terminal._diff import FOLD_LINES, counts, deleted, diff_text
 from assent.cli.terminal._error_text import FAULTS_SHOWN, error_text
+from assent.cli.terminal._output import COLUMNS_MIN, Output
 from assent.cli.terminal._style import PLAIN, Paint, wants_colour
 from assent.cli.terminal._table import table, visible
 from assent.errors import InputError, Json
@@ -124,6 +125,53 @@ def test_columns_align_with_and_without_colour() -> None:
     ends = [visible(line[:-1]) for line in (head, *lines)]
     assert ends == [15, 15, 15], "2 + 2 + 9 + 2 columns stand before the last one"
     assert table([["a", "", "c"]], paint=PLAIN) == "a  c", "an empty column takes no room"
+
+
+HEAD = ["run", "step", "of", "status"]
+CELLS = st.lists(
+    st.lists(st.text("abcxyz 019漢", max_size=40), min_size=4, max_size=4), min_size=1, max_size=6
+)
+
+
+@given(CELLS, st.integers(40, 120))
+def test_a_table_loses_nothing_and_is_as_wide_as_the_terminal_at_most(
+    rows: list[list[str]], columns: int
+) -> None:
+    """Only a word that is wider than the terminal, like an id, runs over its edge, since it is to be copied."""
+    narrow = Paint(enabled=False, columns=columns)
+    wide = table(rows, head=HEAD, paint=PLAIN)
+    found = table(rows, head=HEAD, paint=narrow)
+    if all(visible(line) <= columns for line in wide.splitlines()):
+        assert found == wide
+    words = [word for row in rows for cell in row for word in cell.split()]
+    for line in found.splitlines():
+        assert visible(line) <= columns or any(visible(word) >= columns - 60 for word in words)
+    left = found.split()
+    for word in words:
+        left.remove(word)
+
+
+def test_columns_that_find_no_room_stand_below_their_row_behind_their_heading() -> None:
+    rows = [["a" * 30, "done", "b" * 30, "c" * 30], ["d", "", "e", ""]]
+    found = table(rows, head=HEAD, paint=Paint(enabled=False, columns=70))
+    assert found.splitlines() == [
+        f"{'run':<30}  step  of",
+        f"{'a' * 30}  done  {'b' * 30}",
+        f"    status {'c' * 30}",
+        f"{'d':<30}        e",
+    ]
+
+
+def test_a_long_last_column_is_wrapped_where_it_stands() -> None:
+    found = table([["key", "one two three four five six"]], paint=Paint(enabled=False, columns=30))
+    assert found.splitlines() == ["key  one two three four five", "     six"]
+
+
+@pytest.mark.parametrize(
+    ("said", "columns"), [("80", 80), ("7", COLUMNS_MIN), ("", None), ("0", None), ("x", None)]
+)
+def test_columns_are_what_the_environment_says_also_in_a_pipe(said: str, columns: int | None) -> None:
+    assert Output({"COLUMNS": said}).paint().columns == columns
 
 
 def test_a_long_diff_is_folded_unless_it_is_asked_for() -> None:

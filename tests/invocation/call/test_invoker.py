@@ -31,7 +31,7 @@ def invoker() -> Iterator[Invoker]:
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[LocalContext]:
     """A call of nothing in particular."""
-    world = Workspace.open(tmp_path, hidden=tmp_path / ".assent", read_only=())
+    world = Workspace.open(tmp_path, hidden=[tmp_path / ".assent"], read_only=())
     yield LocalContext(
         run=RunId("run_1"),
         step=StepKey("a"),

@@ -40,7 +40,8 @@ async def test_erased_run_takes_its_plan_with_it(tmp_path: Path, monkeypatch: py
         assert result.status == "succeeded"
         (workspace / "note.txt").unlink()
         assert _holding(settings.state, SECRET)
-        await rt.erase(str(result.run_id), principal=actor)
+        erasing = await rt.erase([str(result.run_id)], principal=actor)
+        assert (await rt.approve(erasing.run_id, principal="user:bob")).status == "succeeded"
         with pytest.raises(AssentError) as refused:
             await rt._core.run_plan(plan_id, actor)
     assert refused.value.code == "PLAN_USED"

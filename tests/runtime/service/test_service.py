@@ -294,7 +294,7 @@ def test_the_words_of_a_call_are_read_by_what_its_capability_declares(place: Pla
     settings = place.settings()
     for capability, words, code in (
         ("io.fs.write_file", {"pth": "x"}, "INPUT_UNKNOWN"),
-        ("io.fs.write_file", {"path": "a", "content": "x", "create_dirs": "perhaps"}, "INPUT_INVALID"),
+        ("io.fs.write_file", {"path": "a", "content": "x", "create_dirs": "perhaps"}, "INVALID_INPUT"),
         ("io.fs.wrote_file", {"path": "x"}, "CAPABILITY_UNKNOWN"),
     ):
         with pytest.raises(InputError) as refused:

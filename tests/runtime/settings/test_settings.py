@@ -189,13 +189,14 @@ def test_the_default_key_lies_outside_the_state_and_differs_by_state(
     )
 
 
-def test_configuration_policy_and_key_are_control_files(resolve: Resolve, root: Path) -> None:
+def test_configuration_and_policy_are_control_files(resolve: Resolve, root: Path) -> None:
     settings = resolve(policy=root / "p.yaml")
+    assert {settings.state, settings.key_path} <= set(settings.hidden_files)
     assert set(settings.control_files) == {
         root / "assent.toml",
         root / "assent-plugins.lock",
         root / "p.yaml",
-        settings.key_path,
+        *settings.configuration_homes,
     }
 
 

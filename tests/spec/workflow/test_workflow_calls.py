@@ -55,7 +55,7 @@ CALLS = [
         "w.yaml:3:53",
         "`path`",
     ),
-    ("  - {name: a, capability: io.fs.read_file, inputs: {path: 5}}\n", "INPUT_INVALID", "w.yaml:3:59", ""),
+    ("  - {name: a, capability: io.fs.read_file, inputs: {path: 5}}\n", "INVALID_INPUT", "w.yaml:3:59", ""),
     ("  - {name: a, capability: io.fs.read_file}\n", "INPUT_MISSING", "w.yaml:3:5", ""),
     (
         "  - {name: a, capability: io.fs.write_file, compensation: io.fs.delete}\n",
@@ -114,9 +114,9 @@ def test_all_faults_of_given_inputs_are_reported_together() -> None:
     found = [(other["code"], other["path"]) for other in others if isinstance(other, dict)]
     assert found == [
         ("INPUT_MISSING", "n"),
-        ("INPUT_INVALID", "s"),
-        ("INPUT_INVALID", "pick"),
-        ("INPUT_INVALID", "deep.x"),
+        ("INVALID_INPUT", "s"),
+        ("INVALID_INPUT", "pick"),
+        ("INVALID_INPUT", "deep.x"),
     ]
 
 
@@ -163,7 +163,7 @@ def test_an_argument_that_does_not_fit_is_refused(kind: str, text: str) -> None:
     """Nothing is guessed: another type is an error with the parameter's name."""
     with pytest.raises(InputError) as caught:
         read_argument({"type": kind}, text, name="key")
-    assert (caught.value.code, caught.value.path) == ("INPUT_INVALID", "key")
+    assert (caught.value.code, caught.value.path) == ("INVALID_INPUT", "key")
 
 
 def test_who_writes_words_for_a_list_is_told_how_one_is_written() -> None:

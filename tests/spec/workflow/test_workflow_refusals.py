@@ -87,7 +87,7 @@ BAD = [
     (
         "a default",
         "inputs: {a: {type: integer, default: x}}\n" + sequence(STEP.format("a")),
-        "INPUT_INVALID",
+        "INVALID_INPUT",
         "w.yaml:1:38",
         "",
     ),
@@ -212,7 +212,7 @@ def test_inputs_of_an_inlined_workflow_are_checked() -> None:
     for values, code in (
         ("{}", "INPUT_MISSING"),
         ("{target: a, tarbet: b}", "INPUT_UNKNOWN"),
-        ("{target: 5}", "INPUT_INVALID"),
+        ("{target: 5}", "INVALID_INPUT"),
     ):
         text = sequence(f"  - {{name: sub, workflow: sub.yaml, inputs: {values}}}\n")
         assert refusal(text, sub=INNER).code == code

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from assent.capabilities.exec._folders import ENDED, LAYER, Folders, remove
 from assent.capabilities.exec._output import Output
 from assent.capabilities.exec._rules import Permit, ProgramRule, permit
-from assent.capabilities.exec._stamp import Stamp, stamp_of
+from assent.capabilities.exec._stamp import Stamp, other_names, stamp_of
 from assent.capabilities.fs.world._faults import not_a_directory
 from assent.capabilities.fs.world._paths import TEMPORARY
 from assent.errors import AssentError, Json, WorldError
@@ -157,7 +157,7 @@ class Programs:
         confinement = Confinement(
             root=self.workspace,
             layer=layer,
-            hidden=self._hidden,
+            hidden=(*self._hidden, *await in_thread(partial(other_names, self.workspace, self._hidden))),
             unfinished=TEMPORARY,
             read_only=allowed.rule.read_only,
             network=may_act and allowed.rule.network,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,34 @@ def stamp_of(root: Path, hidden: frozenset[str]) -> Stamp | None:
         if len(seen) > STAMPED_ENTRIES_MAX:
             return None
     return Stamp(digest.hexdigest(), root, seen)
+
+
+def other_names(root: Path, hidden: Sequence[Path]) -> tuple[Path, ...]:
+    """The other names that hidden files have in the workspace: a hard link is the file itself, and no wall is around it.
+
+    Of a folder, the files that stand right in it. The workspace is walked only where one of them has several names.
+    """
+    wanted = {
+        (found.st_dev, found.st_ino)
+        for path in hidden
+        for found in _files_of(path)
+        if found.st_nlink > 1 and stat.S_ISREG(found.st_mode)
+    }
+    names: list[Path] = []
+    for folder, _, files in os.walk(root) if wanted else ():
+        for name in files:
+            with suppress(OSError):
+                path = Path(folder, name)
+                found = path.lstat()
+                if found.st_nlink > 1 and (found.st_dev, found.st_ino) in wanted:
+                    names.append(path)
+    return tuple(names)
+
+
+def _files_of(path: Path) -> list[os.stat_result]:
+    with suppress(FileNotFoundError):
+        return [found.lstat() for found in path.iterdir()] if path.is_dir() else [path.stat()]
+    return []
 
 
 def _seen(found: os.stat_result) -> Seen:

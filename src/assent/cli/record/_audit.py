@@ -14,10 +14,13 @@ from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
 from assent.cli.record._audit_log import approvals, log
+from assent.cli.runs._drive import drive, read_wait
+from assent.cli.runs._run import wait_option
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
+from assent.spec.policy import ERASE_CAPABILITY
 from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
@@ -182,26 +185,32 @@ def export(door: Door, *, folder: Path, payloads: bool) -> None:
     door.out.note(f"check it: {door.command('audit', 'verify', '--export', str(folder))}")
 
 
-@command("erase", short_help="Erase the payloads of a finished run.")
-@click.argument("run_id", metavar="RUN", shell_complete=complete_run)
-def erase(door: Door, run_id: str) -> int:
-    """Erase the inputs, outputs and pre-images of the finished RUN for good. The ledger still verifies; the run can't be undone.
+@command("erase", short_help="Erase the payloads of finished runs.")
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
+@wait_option
+def erase(door: Door, run_ids: tuple[str, ...], wait: str | None) -> int:
+    """Erase the inputs, outputs and pre-images of finished RUNs for good. The ledger still verifies; they can't be undone.
 
-    In a terminal this asks first; `--yes` confirms.
+    It is a call of `assent.erase`, which is CRITICAL: a run of its own, that the policy decides about, with one question.
+    Without a terminal `--yes` says that it is meant; an approval is needed all the same where the policy asks for one.
     """
-    if door.can_ask and not door.flags.yes:
+    wait_ms = read_wait(wait)
+    if not door.flags.yes and not door.can_ask:
+        raise InputError("USAGE_INVALID", "erasing for good has to be confirmed", hint="add `--yes`")
+    if not door.flags.yes and not _is_asked_about(door, run_ids):
         question = (
-            f"erase the payloads of {run_id}? They can't be brought back, and it can't be undone any more"
+            f"erase {', '.join(map(safe_line, run_ids))} for good, which then can't be undone any more?"
         )
         if (read_line(f"{question} [y/N]: ") or "").strip().lower() not in ("y", "yes"):
             door.out.note("nothing was erased")
             return OK
-    result = door.perform(service.requests.Erase(run=run_id))
-    if door.out.is_json:
-        door.out.object(result)
-    else:
-        door.out.answer(f"erased {result.erased} payloads of {run_id}")
-    return OK
+    return drive(door, service.requests.Erase(runs=run_ids), wait_ms=wait_ms)
+
+
+def _is_asked_about(door: Door, runs: tuple[str, ...]) -> bool:
+    """Whether the policy has somebody asked, so that nobody need be asked twice."""
+    asked = service.requests.ExplainPolicy(capability=ERASE_CAPABILITY, parameters={"runs": [*runs]})
+    return door.perform(asked).decision == "REQUIRE_APPROVAL"
 
 
 @command("accept", short_help="Take entries as they are that nothing vouches for.")

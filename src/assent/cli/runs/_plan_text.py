@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from assent.cli._exit import is_change, is_unknown
 from assent.cli.runs._fold import TIMES, folded, folded_name
-from assent.cli.runs._result_text import DETAIL_LINES_MAX, details_lines
+from assent.cli.runs._result_text import DETAIL_LINES_MAX, details_lines, input_lines
 from assent.cli.terminal._diff import deleted, diff_text, size_words
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, Paint
 from assent.cli.terminal._table import table
@@ -46,6 +46,7 @@ def plan_text(plan: answers.Plan, *, paint: Paint, detail: str | None, run: str,
         f"{head}\n{summary}",
         table(_rows(groups, paint), paint=paint),
     ]
+    blocks += [text for group in groups if (text := _consequences(group, is_cut=detail is None))]
     blocks += [diff for group in groups if (diff := _diff(group, paint=paint, detail=detail, show=show))]
     if len(steps) > 5 or len(blocks) > 2:
         blocks.append(summary)
@@ -58,7 +59,8 @@ def _likeness(step: answers.PlannedStep) -> tuple[str, ...] | None:
     if step.error is not None:
         return None
     told = (step.capability, step.version, step.operation_type, step.risk_level, step.decision, step.undo)
-    return (*told, _rule(step), str(is_change(step)), str(is_unknown(step)))
+    leads_to = (line for one in step.consequences for line in consequence_text(one, is_cut=False))
+    return (*told, *leads_to, _rule(step), str(is_change(step)), str(is_unknown(step)))
 
 
 def _rows(groups: list[list[answers.PlannedStep]], paint: Paint) -> list[list[str]]:
@@ -138,11 +140,27 @@ def approvers_text(
     count, roles, kinds = approvers.count, approvers.roles, approvers.kinds
     who = f"role {' or '.join(roles)}" if roles else "any " + (" or ".join(kinds) or "user")
     words = [who if count == 1 else f"{count} of {who}"]
+    words += [f"who is also {' or '.join(further)}" for further in approvers.further_roles]
     if approvers.not_requester:
         words.append("not the requester")
     if expires_ms is not None:
         words.append(f"within {duration_text(expires_ms)}")
     return safe_line(", ".join(words))
+
+
+def _consequences(group: list[answers.PlannedStep], *, is_cut: bool) -> str:
+    """What the first of the group may lead to; of the others the same holds, or they would not be in it."""
+    lines = [line for one in group[0].consequences for line in consequence_text(one, is_cut=is_cut)]
+    return "\n".join([safe_line(folded_name(group)), *lines]) if lines else ""
+
+
+def consequence_text(consequence: answers.PlannedConsequence, *, is_cut: bool) -> list[str]:
+    """A call that a step may lead to: what it is called with, what of that is not known yet, and what the gate says of it."""
+    decision = _DECISIONS.get(consequence.decision, consequence.decision)
+    head = f"{consequence.role} {consequence.capability}, {consequence.risk_level}, {decision} by rule {consequence.rule}"
+    inputs = [f"  {line}" for line in input_lines(consequence.inputs, is_cut=is_cut)]
+    unknown = [f"    {safe_line(name)}: not known yet" for name in consequence.unknown]
+    return [f"  may lead to {safe_line(head)}", *inputs, *unknown]
 
 
 def _failure(step: answers.PlannedStep, error: answers.Fault, paint: Paint, *, most: int) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from assent.cli._door import Door
-from assent.cli.runs._plan_text import approvers_text
+from assent.cli.runs._plan_text import approvers_text, consequence_text
 from assent.cli.runs._result_text import input_lines
 from assent.cli.terminal._diff import diff_text, size_words
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.cli.terminal._units import duration_text
 from assent.errors import Json
+from assent.spec.ids import SHORT_DIGEST
 from assent.spec.targets import name_of
 from assent.spec.values.json_fields import Object, text
 from assent.spec.words.legible import safe, safe_line
@@ -44,6 +47,8 @@ def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int, more
         f"{paint('approval needed', 'yellow')}  {what}  {paint(risk, RISK_STYLE.get(risk))}{f'  {size}' if size else ''}"
     ]
     lines += input_lines(approval.inputs, is_cut=more is not None)
+    for one in consequences_of(approval):
+        lines += consequence_text(one, is_cut=more is not None)
     lines.append(f"  asked by {safe_line(approval.requester)}, rule {safe_line(approval.rule)}")
     lines.append(f"  may be approved by {approvers_text(approval.approvers)}")
     if approval.granted_by:
@@ -52,7 +57,7 @@ def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int, more
     if expires_ms is not None:
         left_ms = expires_ms - now_ms
         lines.append(f"  expires in {duration_text(left_ms)}" if left_ms > 0 else "  has expired")
-    lines.append(f"  digest {approval.digest}")
+    lines.append(f"  digest {approval.digest[:SHORT_DIGEST]}")
     diff = diff_of(approval)
     return "\n".join([*lines, *([diff_text(diff, paint=paint, indent="  ", fold=more)] if diff else [])])
 
@@ -113,6 +118,16 @@ def _why(door: Door, approval: answers.Approval) -> str:
 def diff_of(approval: answers.Approval) -> str:
     """What it would change."""
     return text(_object(approval.preview), "diff")
+
+
+def consequences_of(approval: answers.Approval) -> list[answers.PlannedConsequence]:
+    """What it may lead to."""
+    listed = _object(approval.preview).get("consequences")
+    if not listed:
+        return []
+    from assent.runtime.service.answers import PlannedConsequence
+
+    return msgspec.convert(listed, list[PlannedConsequence])
 
 
 def _object(value: Json) -> Object:

@@ -10,6 +10,7 @@ from assent.cli.runs._timeline import time_text
 from assent.cli.terminal._diff import diff_text
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint
 from assent.cli.terminal._units import duration_text
+from assent.spec.ids import SHORT_DIGEST
 from assent.spec.values.json_fields import Object, text
 from assent.spec.words.legible import cut, safe, safe_line
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 OUTPUT_MAX: Final = 4_000
 """Characters of an output that are shown."""
-
-DIGEST_WIDTH: Final = 12
-"""Characters of a policy's digest that are enough to recognise it by."""
 
 
 def step_text(run_id: str, step: answers.ShownStep, *, paint: Paint) -> str:
@@ -59,7 +57,7 @@ def _decision(step: answers.ShownStep, paint: Paint) -> str:
     if step.decision is None:
         return ""
     decided = paint(step.decision, DECISION_STYLE.get(step.decision))
-    policy = f", policy {step.policy[:DIGEST_WIDTH]}" if step.policy else ""
+    policy = f", policy {step.policy[:SHORT_DIGEST]}" if step.policy else ""
     return f"decision  {decided} by rule {safe_line(step.rule or '')}{policy}"
 
 
@@ -68,7 +66,7 @@ def _question(asked: answers.AskedApproval, paint: Paint) -> str:
     by = f"by {safe_line(asked.requester)} under rule {safe_line(asked.rule)}"
     lines = [
         f"approval  {status}, asked {time_text(asked.requested_at_ms)} {by}",
-        f"  digest {asked.digest}",
+        f"  digest {asked.digest[:SHORT_DIGEST]}",
         *map(_decision_line, asked.decisions),
     ]
     preview: Object = asked.preview if isinstance(asked.preview, dict) else {}

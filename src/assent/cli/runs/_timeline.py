@@ -78,12 +78,17 @@ def _head(run: answers.ShownRun, events: Sequence[Object], paint: Paint) -> str:
     words = [headline(run, paint=paint)]
     if run.principal:
         words.append(f"by {safe_line(run.principal)}")
-    times = [at for event in events if (at := number(event, "at_ms")) is not None]
+    times = [at for event in events if not _is_later(event) and (at := number(event, "at_ms")) is not None]
     if times:
         words.append(f"started {time_text(times[0])}, took {duration_text(max(0, times[-1] - times[0]))}")
     if run.status == "interrupted" or (run.status == "running" and not run.owner_alive):
         words.append("interrupted: nobody drives it")
     return "  ".join(words)
+
+
+def _is_later(event: Object) -> bool:
+    """What is said of a run long after it has ended."""
+    return text(mapping(event, "event"), "kind") == "run.erased"
 
 
 def _bars(events: Sequence[Object], paint: Paint) -> str:

@@ -8,11 +8,16 @@ import os
 import select
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TextIO
+from typing import Final, TextIO
 
 from assent.cli.terminal._style import Paint, wants_colour
 from assent.errors import WorldError
 from assent.spec.words.legible import safe
+
+COLUMNS_MIN: Final = 40
+"""What a terminal that says less, or nothing (0), is taken to have."""
+
+PIPE_COLUMNS: Final = 200
 
 
 class Output:
@@ -34,16 +39,28 @@ class Output:
         self._colour = choice
 
     def paint(self, *, stderr: bool = False) -> Paint:
-        """How to put words in colour on a stream."""
-        is_terminal = is_a_terminal(sys.stderr if stderr else sys.stdout)
-        return Paint(enabled=wants_colour(self._colour, self._environ, is_terminal=is_terminal))
+        """How to put words in colour on a stream, and how wide it is."""
+        stream = sys.stderr if stderr else sys.stdout
+        is_terminal = is_a_terminal(stream)
+        enabled = wants_colour(self._colour, self._environ, is_terminal=is_terminal)
+        return Paint(enabled=enabled, columns=self._columns(stream, is_terminal=is_terminal))
+
+    def _columns(self, stream: TextIO, *, is_terminal: bool) -> int | None:
+        """What `COLUMNS` says, in pipes too; else the terminal's own; a pipe has no edge to meet."""
+        said = self._environ.get("COLUMNS", "")
+        if said.isdecimal() and int(said):
+            return max(COLUMNS_MIN, int(said))
+        if not is_terminal:
+            return None
+        try:
+            return max(COLUMNS_MIN, os.get_terminal_size(stream.fileno()).columns)
+        except OSError:
+            return None
 
     @property
     def width(self) -> int:
-        """Columns to write in; a pipe has no edge to meet."""
-        import shutil
-
-        return shutil.get_terminal_size((100, 24)).columns if is_a_terminal(sys.stdout) else 200
+        """Columns for what is laid out to a width."""
+        return self.paint().columns or PIPE_COLUMNS
 
     def answer(self, text: str) -> None:
         """A line of the answer for people."""

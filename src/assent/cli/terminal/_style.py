@@ -42,12 +42,13 @@ RISK_STYLE: Final[Mapping[str, str]] = {"HIGH": "yellow", "CRITICAL": "red"}
 
 
 class Paint:
-    """Puts words in colour, or leaves them alone when colour is off."""
+    """What a stream can show: words in colour, or alone when colour is off; and columns, None where there is no edge to meet."""
 
-    __slots__ = ("enabled",)
+    __slots__ = ("columns", "enabled")
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool, columns: int | None = None) -> None:
         self.enabled = enabled
+        self.columns = columns
 
     def __call__(self, text: str, style: str | None) -> str:
         """The text in a style of `_CODES`; None is no style."""

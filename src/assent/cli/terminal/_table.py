@@ -1,31 +1,112 @@
-"""Aligned columns of plain text."""
+"""Aligned columns of plain text, as wide as the terminal at most."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from assent.cli.terminal._style import Paint
 
+LAST_COLUMNS_MIN: Final = 24
+"""The last column is wrapped where it has so much room; with less, columns go below their row instead."""
+
 _STYLE: Final = re.compile("\x1b\\[[0-9;]*m")
+_GAP: Final = "  "
 
 
 def visible(text: str) -> int:
     """Columns that a text takes, colour not counted."""
-    return len(_STYLE.sub("", text))
+    plain = _STYLE.sub("", text)
+    return len(plain) if plain.isascii() else sum(_columns(character) for character in plain)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), paint: Paint, indent: str = "") -> str:
-    """The rows in columns, two spaces apart; empty columns are left out, the last one is not padded."""
+    """The rows in columns, two spaces apart; empty columns are left out, the last one is not padded.
+
+    Where they are wider than the terminal nothing is cut: a long last column is wrapped, and columns that find no room stand
+    below their row, each behind its heading.
+    """
     everything = [*([head] if head else []), *rows]
     count = max((len(row) for row in everything), default=0)
     kept = [i for i in range(count) if any(i < len(row) and row[i] for row in rows)]
-    widths = {i: max(visible(row[i]) for row in everything if i < len(row)) for i in kept}
-    lines = []
-    for row in everything:
-        cells = [row[i] if i < len(row) else "" for i in kept]
-        padded = [cell + " " * (widths[i] - visible(cell)) for i, cell in zip(kept, cells, strict=True)]
-        line = (indent + "  ".join(padded)).rstrip()
-        lines.append(paint(line, "dim") if row is head and head else line)
+    cells = [[row[i] if i < len(row) else "" for i in kept] for row in everything]
+    widths = [max(visible(row[i]) for row in cells) for i in range(len(kept))]
+    aligned, room = _layout(widths, paint.columns, len(indent))
+    names = cells.pop(0) if head else []
+    lines = [paint(_line(names[:aligned], widths, indent), "dim")] if head else []
+    for row in cells:
+        first = _line(row[:aligned], widths, indent)
+        if aligned == len(row) and room is not None:
+            lines += _wrapped_last(row, widths, indent, room)
+            continue
+        lines.append(first)
+        if room is not None:
+            rest = [
+                f"{paint(names[i], 'dim')} {row[i]}" if head else row[i]
+                for i in range(aligned, len(row))
+                if row[i]
+            ]
+            below = indent + " " * (widths[0] + len(_GAP) if widths[0] <= 12 and aligned > 1 else 4)
+            lines += _flow(rest, below, room)
     return "\n".join(lines)
+
+
+def _layout(widths: Sequence[int], columns: int | None, indent: int) -> tuple[int, int | None]:
+    """How many columns stand side by side, and the room of a line where not all do, or the last has to be wrapped."""
+    if columns is None or indent + sum(widths) + len(_GAP) * (len(widths) - 1) <= columns:
+        return len(widths), None
+    fixed = indent + sum(width + len(_GAP) for width in widths[:-1])
+    if fixed + LAST_COLUMNS_MIN <= columns:
+        return len(widths), columns
+    used, aligned = indent, 0
+    for width in widths:
+        used += width + len(_GAP)
+        if used - len(_GAP) > columns:
+            break
+        aligned += 1
+    return max(1, aligned), columns
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], indent: str) -> str:
+    padded = [cell + " " * (width - visible(cell)) for cell, width in zip(cells, widths, strict=False)]
+    return (indent + _GAP.join(padded)).rstrip()
+
+
+def _wrapped_last(row: Sequence[str], widths: Sequence[int], indent: str, room: int) -> Iterator[str]:
+    start = len(indent) + sum(width + len(_GAP) for width in widths[:-1])
+    for number, text in enumerate(_folded(row[-1], room - start)):
+        yield _line([*(row[:-1] if number == 0 else [""] * (len(row) - 1)), text], widths, indent)
+
+
+def _flow(cells: Sequence[str], indent: str, room: int) -> Iterator[str]:
+    """The cells one behind the other, in lines that break between them, and within one only where it is longer than a line."""
+    line = ""
+    for cell in cells:
+        if line and visible(line) + len(_GAP) + visible(cell) > room - len(indent):
+            yield indent + line
+            line = ""
+        *full, last = _folded(cell, room - len(indent)) if not line else [cell]
+        yield from (indent + one for one in full)
+        line = f"{line}{_GAP}{last}" if line else last
+    if line:
+        yield indent + line
+
+
+def _folded(text: str, room: int) -> list[str]:
+    """A text in lines of `room` columns, broken at blanks. A word that is longer, like an id, stays whole to be copied."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and visible(longer) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

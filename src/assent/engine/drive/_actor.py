@@ -106,7 +106,9 @@ class RunActor:
         self._preparing = Preparations(scope, self._look_again)
         self._admission = Admission(scope, self._preparing.announce)
         self._outbox = PendingEvents(scope.services, scope.record, durable_n)
-        self._effects = Effects(scope, self._hear, self._outbox.bind)
+        self._effects = Effects(
+            scope, self._hear, self._outbox.bind, self._admission.facts, self._admission.labels
+        )
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
         self._busy: dict[StepKey, Task[None]] = {}
         self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)

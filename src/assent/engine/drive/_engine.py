@@ -14,16 +14,16 @@ from assent.engine.machine._commands import Actor, AskUndo, Wish
 from assent.engine.machine._machine import decide
 from assent.engine.ports import Catalogues, Driven, Services
 from assent.engine.record._blueprint import Blueprint
-from assent.engine.record._record import RunRecord, begin
+from assent.engine.record._record import RunRecord, begin, evolve
 from assent.engine.record._values import Values, load_json
-from assent.engine.record.projection import fold
+from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.engine.waiting._together import together
 from assent.engine.waiting._turns import Bound
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Hook, require_unexposed
-from assent.journal import each_row
+from assent.journal import Batch, each_row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey
 from assent.spec.principal import Principal
@@ -139,6 +139,25 @@ class Engine:
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
         record = await self._load(run)
         return Driven(record, await self._blueprint(record))
+
+    async def erase(self, run: RunId, act: RunId) -> None:
+        """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
+        record = await self._load(run)
+        require_ended(record)
+        asked = (await self._services.journal.events(act, limit=1))[0].event
+        assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
+        who = ev.Who(
+            by=asked.principal,
+            asserted=asked.asserted,
+            os_uid=asked.os_uid,
+            identified_by=asked.identified_by,
+            request=asked.request,
+        )
+        n, at_ms = record.n, self._services.clock.now_ms()
+        erased = ev.RunErased(act=act, **who)
+        evolve(record, erased, at_ms)
+        said = Batch(run=run, expected_n=n, at_ms=at_ms, events=(erased,), rows=changed_rows(record))
+        await self._services.journal.erase(run, who=who, at_ms=at_ms, act=act, said=said)
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:
@@ -363,6 +382,16 @@ class Engine:
             raise InputError(
                 "RUNTIME_CLOSED", "the runtime is not open", hint="open it anew, then resume the run"
             )
+
+
+def require_ended(record: RunRecord) -> None:
+    """Raise RUN_UNFINISHED for a run whose data is still needed."""
+    if not record.state.is_finished:
+        raise InputError(
+            "RUN_UNFINISHED",
+            f"run `{record.run}` is {record.state.value}; its data is still needed",
+            hint=f"end it first: `assent cancel {record.run}`",
+        )
 
 
 def requester_of(created: ev.RunCreated, configured: Mapping[str, frozenset[str]]) -> Principal:

@@ -43,7 +43,7 @@ class Actor(msgspec.Struct, frozen=True):
 
 StepEvent: TypeAlias = (
     ev.StepsExpanded | ev.StepSkipped | ev.StepDenied | ev.StepStarted | ev.ApprovalRequested
-    | ev.ApprovalRejected | ev.ApprovalVoided
+    | ev.ApprovalRejected | ev.ApprovalVoided | ev.ConsequenceDecided
 )  # fmt: skip
 """What an admission can lead to."""
 
@@ -99,8 +99,8 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False):
     repeatable: bool = False
 
 
-Noted: TypeAlias = ev.SecretAccessed | ev.HttpRequested | ev.HttpAnswered
-"""What a call under way asks for beside its effect."""
+Noted: TypeAlias = ev.SecretAccessed | ev.HttpRequested | ev.HttpAnswered | ev.ConsequenceChecked
+"""What a call under way asks for beside its effect, and what takes it back is held against first."""
 
 
 class Accessed(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from assent.engine.machine._commands import Actor, Approve, Expire, Reject, Requ
 from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
-from assent.spec.ids import RunId, StepKey
+from assent.spec.ids import RunId, StepKey, names_digest
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState
 
@@ -25,7 +25,7 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
         return _end_of_question(key, rejection)
     actor = command.actor
     check_approver(asked, actor.principal)
-    if command.digest is not None and command.digest != request.digest:
+    if command.digest is not None and not names_digest(command.digest, request.digest):
         raise RefusedError(
             "APPROVAL_STALE",
             f"`{command.digest}` is not what waits for approval",
@@ -88,6 +88,8 @@ def check_approver(asked: ApprovalRecord, principal: Principal) -> None:
         why = f"only {' or '.join(request.kinds)} may decide"
     elif request.roles and not principal.roles.intersection(request.roles):
         why = f"one of the roles {', '.join(request.roles)} is needed"
+    elif missing := [roles for roles in request.further_roles if not principal.roles.intersection(roles)]:
+        why = f"one of the roles {', '.join(missing[0])} is needed as well"
     elif request.not_requester and who == request.requester:
         why = "somebody other than the requester must decide"
     elif who in asked.granted_by:

@@ -97,6 +97,9 @@ class StepRecord(msgspec.Struct):
 
     `failed_at_ms`: when its last attempt did, if another one is to come.
 
+    `asked_about`: what a call of it may lead to, as the gate was asked last, which ended with event `asked_about_n`;
+    `consequences`: the same as it was when its intent was admitted; `checked`: the other call that was let go to take it back.
+
     `has_older_effect`: an attempt before the current one may have left something, whatever the current one does.
     """
 
@@ -128,6 +131,10 @@ class StepRecord(msgspec.Struct):
     has_older_effect: bool = False
     children: int | None = None
     compensation_attempt: int = 0
+    asked_about: tuple[ev.ConsequenceDecided, ...] = ()
+    asked_about_n: int = 0
+    consequences: tuple[ev.ConsequenceDecided, ...] = ()
+    checked: ev.ConsequenceChecked | None = None
     is_abandoned: bool = False
     spoken_of: int = 0
     """The number of the newest event about it."""
@@ -266,6 +273,15 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             _evolve_compensation(record, event)
         case ev.SecretAccessed() | ev.HttpRequested() | ev.HttpAnswered():
             record.step(event.step)  # it is on the record, and changes nothing
+        case ev.ConsequenceDecided():
+            step = record.step(event.step)
+            # They stand in a row; the first of another row takes the place of the earlier ones.
+            earlier = step.asked_about if step.asked_about_n == n - 1 else ()
+            step.asked_about, step.asked_about_n = (*earlier, event), n
+        case ev.ConsequenceChecked():
+            step = record.step(event.step)
+            if event.code is None:
+                step.checked = event
         case ev.RunDoubted():
             _doubt(record, event.start, n, at_ms)
             before = record.state  # What it was is what is doubted, so it may be anything now.
@@ -286,6 +302,7 @@ def _start(record: RunRecord, event: ev.StepStarted) -> None:
     _move(record, event.step, _RUNNING)
     step.has_older_effect = step.effect is not _NONE
     step.attempt, step.intent, step.task = event.attempt, event, _EXECUTE
+    step.consequences = step.asked_about if step.asked_about_n == record.n - 2 else ()
     step.capability, step.version, step.risk = event.capability, event.version, event.risk
     step.asked_version = event.asked_version
     step.decision, step.rule = event.decision, event.rule
@@ -499,6 +516,8 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
             record.phase, record.state = Phase.DONE, RunState.UNDONE
         case ev.SessionClosed():
             record.is_closed = True
+        case ev.RunErased():
+            pass  # where the run stands is known from its events alone, which stay
         case _:
             raise _illegal(record, f"`{event.kind}` is no event of a run under way")
 

@@ -18,6 +18,12 @@ from assent.spec.states import RunState, StepState
 
 _FAILED = frozenset({StepState.FAILED, StepState.DENIED, StepState.IN_DOUBT, StepState.COMPENSATION_FAILED})
 
+_RAISED = (
+    "a handler that fails before it has done anything raises `NoEffectError` (of `assent.invocation`), and one with a "
+    "`reconcile` tells afterwards whether it has: then nobody has to be asked"
+)
+"""What is advised about an exception of a handler's own, of which nobody knows what was done before it."""
+
 _SUCCEEDED = StepState.SUCCEEDED  # see `_record.py` for what a look-up in the class costs
 _WITHOUT_ERROR = (RunState.SUCCEEDED, RunState.UNDONE, RunState.PENDING)
 
@@ -25,7 +31,8 @@ _WITHOUT_ERROR = (RunState.SUCCEEDED, RunState.UNDONE, RunState.PENDING)
 class StepResult(msgspec.Struct, frozen=True):
     """One step of a run. `output` is None unless it succeeded; `error` is the error object when it did not.
 
-    `asked_version`: the caller speaks this version, and `version` served in its place.
+    `asked_version`: the caller speaks this version, and `version` served in its place. `undo`: how what began can be
+    taken back, `not_needed`, `automatic`, `compensation` or `none`.
     """
 
     name: str
@@ -39,6 +46,7 @@ class StepResult(msgspec.Struct, frozen=True):
     output: Json = None
     error: dict[str, Json] | None = None
     asked_version: str | None = None
+    undo: str | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -60,6 +68,8 @@ class StepResult(msgspec.Struct, frozen=True):
         }
         if self.asked_version is not None:
             data["asked_version"] = self.asked_version
+        if self.undo is not None:
+            data["undo"] = self.undo
         if self.error is not None:
             data["error"] = self.error
         else:
@@ -173,13 +183,19 @@ async def _step(
         output=output,
         error=error,
         asked_version=step.asked_version,
+        undo=step.intent.undo.value if step.intent is not None else None,
     )
 
 
 async def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:
     found = await load_json(reader, step.error)
     if isinstance(found, dict) and "message" in found:
-        return {**found, "code": step.code or found.get("code")}
+        told = {**found, "code": step.code or found.get("code")}
+        details = found.get("details")
+        if step.state is StepState.IN_DOUBT and isinstance(details, dict) and "exception" in details:
+            # Not recorded with it: it is advice on how the handler is written, and not on what became of the step.
+            told["hint"] = told.get("hint") or _RAISED
+        return told
     reason = found.get("reason") if isinstance(found, dict) else None
     message = str(reason) if reason else (step.code or "failed").lower().replace("_", " ")
     return {

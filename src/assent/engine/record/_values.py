@@ -10,7 +10,7 @@ import msgspec
 from assent.engine.record._record import RunRecord
 from assent.errors import InternalError, Json, WorldError
 from assent.journal.ports import JournalReader
-from assent.spec.ids import Commitment, StepKey, name_of
+from assent.spec.ids import Commitment, StepKey, iteration_of, name_of
 from assent.spec.states import StepState
 
 
@@ -44,9 +44,19 @@ class Values:
             found = self._items[parent] = loaded
         return {**self._context, "item": found[index], "index": index}
 
-    def for_compensation(self, key: StepKey, output: Json) -> Mapping[str, object]:
+    async def of_step(self, record: RunRecord, key: StepKey) -> Mapping[str, object]:
+        """What references of a step may name, `item` and `index` of its iteration included."""
+        iteration = iteration_of(key)
+        if iteration is None:
+            return self._context
+        parent = record.steps[iteration[0]]
+        assert parent.items is not None  # INVARIANT: iterations exist only after `step.expanded`
+        return await self.iteration(parent.key, parent.items, iteration[1])
+
+    async def for_compensation(self, record: RunRecord, key: StepKey, output: Json) -> Mapping[str, object]:
         """The same, in which a step's name means that step, or that iteration, with its own output."""
-        return {**self._context, "steps": {**self._steps, name_of(key): {"output": output}}}
+        context = await self.of_step(record, key)
+        return {**context, "steps": {**self._steps, name_of(key): {"output": output}}}
 
     def put_output(self, key: StepKey, output: Json) -> None:
         """A step has its output."""

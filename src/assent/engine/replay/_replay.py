@@ -33,12 +33,12 @@ from assent.engine.machine._commands import (
 from assent.engine.ports import Services
 from assent.engine.record._record import ApprovalRecord, StepRecord
 from assent.engine.replay._recording import Recording
-from assent.engine.replay._replayed_capabilities import ReplayCatalogue
+from assent.engine.replay._replayed_capabilities import UNDO_SUFFIX, ReplayCatalogue, ReplayedCapability
 from assent.engine.replay._script import Script
 from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.errors import AssentError, Json
-from assent.invocation import Invocation, Pipeline
+from assent.invocation import Invocation, Pipeline, Prepared
 from assent.invocation.context.telling import telling
 from assent.journal import Batch
 from assent.spec.events import kinds as ev
@@ -139,6 +139,11 @@ class _ReplayPipeline(Pipeline):
     async def allow(self, call: Invocation) -> None:
         self.script.require_begun(call.context.step)
         await super().allow(call)
+
+    async def capture(self, call: Invocation, *, timeout_s: float | None) -> Prepared | None:
+        if call.context.key.endswith(UNDO_SUFFIX) and isinstance(call.bound, ReplayedCapability):
+            return self.script.prepare_undo(call.context.step)
+        return await super().capture(call, timeout_s=timeout_s)
 
     def is_alive(self, key: str) -> bool:
         del key  # A thread of the run itself, which has the same key, may live while it is replayed; that is none of ours.

@@ -99,6 +99,8 @@ class ReplayedCapability(BoundCapability):
 
     async def _reconcile(self, context: LocalContext, parameters: object) -> object:
         del parameters
+        if context.key.endswith(UNDO_SUFFIX):
+            return self._script.reconcile_undo(context.step)
         return self._script.reconcile(context.step)
 
     async def _preview(self, context: LocalContext, parameters: object) -> Preview:
@@ -137,6 +139,11 @@ class ReplayCatalogue:
         del revision, pins
         return self
 
+    def has(self, capability: str) -> bool:
+        """Whether the process that the record is of had it then."""
+        del capability
+        return not self._script.is_doubted("CAPABILITY_ABSENT")
+
     def pins(self, references: Iterable[str]) -> tuple[str, ...]:
         """Those that the run had: they are part of what is replayed."""
         del references
@@ -170,7 +177,7 @@ class ReplayCatalogue:
             translated = self._base.exact(capability, version, asked)
             if isinstance(translated, TranslatedCapability):
                 return translated.around(self.exact(capability, version))
-        if self._script.is_doubted("CAPABILITY_CHANGED"):
+        if self._script.is_doubted("CAPABILITY_CHANGED", "CAPABILITY_ABSENT"):
             raise InputError("VERSION_NOT_FOUND", f"`{capability}@{version}` was not as it had been by then")
         if capability in self._live:
             return self._live[capability]

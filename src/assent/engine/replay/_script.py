@@ -8,7 +8,7 @@ script is off: from there on everything goes by itself, with the recorded answer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,7 +30,7 @@ RUN: Final = StepKey("@run")
 """Stands for the run itself where events are told apart by their step; no step name can begin with `@`."""
 
 _BEFORE_ANY_PART: Final = frozenset({
-    "CAPABILITY_UNKNOWN", "EXPRESSION_FAILED", "FOREACH_INVALID", "HANDLER_MISSING", "INVALID_INPUT",
+    "CAPABILITY_UNKNOWN", "EXPRESSION_FAILED", "EXPRESSION_TOO_COSTLY", "FOREACH_INVALID", "HANDLER_MISSING", "INVALID_INPUT",
     "INVALID_VERSION", "REFERENCE_MISSING", "VERSION_NOT_FOUND",
 })  # fmt: skip
 """Failures of a step that could not begin which the engine finds again by itself; any other came out of a part."""
@@ -119,10 +119,10 @@ class Script:
         expected = self.expected
         return isinstance(expected, ev.ApprovalRejected) and expected.by is None and expected.step == key
 
-    def is_doubted(self, code: str) -> bool:
-        """Whether what is expected is that an effect can't be told, for this reason."""
+    def is_doubted(self, *codes: str) -> bool:
+        """Whether what is expected is that an effect can't be told, for one of these reasons."""
         expected = self.expected
-        return isinstance(expected, ev.StepInDoubt | ev.UndoRefused) and expected.code == code
+        return isinstance(expected, ev.StepInDoubt | ev.UndoRefused) and expected.code in codes
 
     def unsaid(self, steps: Collection[StepKey]) -> Iterator[ev.ApprovalGranted | ev.ApprovalRejected]:
         """What people were recorded to answer about these steps and have not answered yet; each is told once."""
@@ -162,6 +162,24 @@ class Script:
     def prepare(self, key: StepKey, attempt: int) -> Prepared:
         """What undo was to need."""
         return self._of(key).prepared.get(attempt, Prepared())
+
+    def prepare_undo(self, key: StepKey) -> Prepared | None:
+        """What the call that takes a step back was to go on from; raises what kept that from being put on record."""
+        expected = self.expected
+        if isinstance(expected, ev.ConsequenceChecked):
+            return prepared_in(self.recording.object(expected.prepared))
+        if not self.is_off:
+            self.compensate(key)
+        return None
+
+    def reconcile_undo(self, key: StepKey) -> Reconciliation:
+        """What was said of an earlier attempt at that call, as far as what came of it tells."""
+        expected = self.expected
+        if isinstance(expected, ev.StepCompensated):
+            self.compensate(key)
+            return Reconciliation(Verdict.YES)
+        is_foreign = isinstance(expected, ev.CompensationFailed) and expected.code == "COMPENSATION_CONFLICT"
+        return Reconciliation(Verdict.NO, foreign=is_foreign)
 
     def preview(self, key: StepKey) -> Preview:
         """What people were shown: the same again when the recorded approval was used, the next when it was void by then."""
@@ -209,6 +227,14 @@ def raised(error: AssentError) -> Exception:
     return found
 
 
+def prepared_in(kept: Mapping[str, Json]) -> Prepared | None:
+    """What a payload keeps of a `prepare`; None where it had nothing to keep."""
+    state, blobs = kept.get("state"), kept.get("blobs")
+    if isinstance(state, dict) and isinstance(blobs, list):
+        return Prepared(state, tuple(map(str, blobs)))
+    return None
+
+
 def _given(replies: deque[Reply], key: StepKey) -> object:
     if not replies:
         raise AssentError("REPLAY_UNKNOWN", f"the record does not tell what step `{key}` did", path=key)
@@ -250,10 +276,9 @@ class _StepReader:
         answers, recording = self.answers, self._recording
         match event:
             case ev.StepStarted():
-                kept = recording.object(event.prepared)
-                state, blobs = kept.get("state"), kept.get("blobs")
-                if isinstance(state, dict) and isinstance(blobs, list):
-                    answers.prepared[event.attempt] = Prepared(state, tuple(map(str, blobs)))
+                prepared = prepared_in(recording.object(event.prepared))
+                if prepared is not None:
+                    answers.prepared[event.attempt] = prepared
                 self._part = "execute"
             case ev.StepResumed():
                 self._part = "execute"

@@ -18,16 +18,23 @@ from assent.engine.machine._commands import Admit, AskUndo, Command, Failed, Req
 from assent.engine.ports import Services
 from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, to_take_back
 from assent.engine.steps._approvals import approval_digest, approval_request
+from assent.engine.steps._consequences import Consequence, decide, lead_of, together
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
-from assent.errors import AssentError, InputError, Json
-from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview
+from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.invocation import (
+    EXECUTE_CAPTURED,
+    BoundCapability,
+    Invocation,
+    Preview,
+    require_unexposed,
+)
 from assent.policy import PolicyContext
 from assent.spec.capability import FLOWS, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, StepKey, iteration_of
+from assent.spec.ids import Commitment, StepKey, iteration_of, name_of
 from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.states import Effect, StepState, Undo
 from assent.spec.workflow.definition import StepSpec
@@ -60,6 +67,8 @@ class Candidate(msgspec.Struct, frozen=True):
     undo: Undo
     handed: tuple[Commitment, Json]
     """What the run has bound already that may be the same as the inputs, and what that is."""
+    context: Mapping[str, object]
+    """What its references name, and those of what takes it back."""
     question: PolicyContext | None = None
     """What the gate was asked, once it was."""
 
@@ -84,7 +93,7 @@ class Admission:
         self._record = scope.record
         self._requester = scope.requester
         created = scope.record.created
-        self._facts = RunFacts(
+        self.facts = RunFacts(
             scope.requester, created.workflow, created.environment, scope.record.run, created.mode
         )
         self._labels: frozenset[str] | None = None
@@ -120,12 +129,23 @@ class Admission:
         except AssentError:  # It was removed since; nobody can say what it did not read.
             return FLOWS
 
+    def labels(self) -> frozenset[str]:
+        """The same with those of what has taken steps back since."""
+        taken = frozenset[str]()
+        for step in self._record.steps.values():
+            if step.checked is not None:
+                try:
+                    taken |= self._catalogue.exact(step.checked.capability, step.checked.version).spec.labels
+                except AssentError:
+                    taken |= FLOWS  # As above.
+        return self._run_labels | taken
+
     async def admit(self, key: StepKey, outbox: PendingEvents) -> Command:
         """The command that says what comes of the step."""
         step = self._blueprint.step_of(key)
         record = self._record.steps.get(key)
         try:
-            context = await self._context(key)
+            context = await self._values.of_step(self._record, key)
             if step.when is not None and not step.when.holds(context):
                 return Admit((ev.StepSkipped(step=key),))
             if step.foreach is not None and iteration_of(key) is None:
@@ -163,9 +183,11 @@ class Admission:
             return True
         others = frozenset(label for label, of in self._sources.items() if of != {key})
         if not others <= asked_with:
+            if len(command.events) > 1 and isinstance(command.events[-2], ev.ConsequenceDecided):
+                return False  # admitted anew, it is asked about all that it may lead to
             call = self._scope.calls[key]
             decision = gate.decide(
-                self._facts.question(
+                self.facts.question(
                     call.bound.spec,
                     call.inputs,
                     RiskLevel(event.risk),
@@ -182,14 +204,6 @@ class Admission:
     def waits(self, key: StepKey) -> None:
         """The admission that was begun last waits for something: what the gate was told then is remembered."""
         self._waiting[key] = self._asked_with
-
-    async def _context(self, key: StepKey) -> Mapping[str, object]:
-        iteration = iteration_of(key)
-        if iteration is None:
-            return self._values.context
-        parent, index = self._record.steps[iteration[0]], iteration[1]
-        assert parent.items is not None  # INVARIANT: iterations exist only after `step.expanded`
-        return await self._values.iteration(parent.key, parent.items, index)
 
     def _expand(self, key: StepKey, step: StepSpec, outbox: PendingEvents) -> Admit:
         assert step.foreach is not None  # INVARIANT: the caller looked
@@ -225,7 +239,8 @@ class Admission:
         call = self._scope.receive(bound, key, attempt=attempt, undo=undo, is_retry=attempt > 1)
         self._pipeline.validate(call, rendered)
         handed = self._handed_over(record, rendered, call, outbox)
-        return Candidate(key, step, call, bound, call.inputs, effective_risk(step, bound, undo), undo, handed)
+        risk = effective_risk(step, bound, undo)
+        return Candidate(key, step, call, bound, call.inputs, risk, undo, handed, context)
 
     def _bound(self, key: StepKey, reference: str) -> BoundCapability:
         """What a step's reference means. Once an attempt or a question is journaled that is settled, also across a crash."""
@@ -240,22 +255,96 @@ class Admission:
         asked = record.approval if record is not None else None
         labels = self._asked_with = self._run_labels
         # The run has read and sent what its labels say.
-        question = self._facts.question(candidate.bound.spec, candidate.inputs, candidate.risk, labels, now)
+        question = self.facts.question(candidate.bound.spec, candidate.inputs, candidate.risk, labels, now)
         decision = self._pipeline.authorize(candidate.call, question)
         candidate = msgspec.structs.replace(candidate, question=question)
         try:
             if decision.effect is _DENY:
                 return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
+            consequences = self._consequences(candidate, labels, now)
+            asked_about = await self._on_record(candidate, consequences, record, outbox)
+            decision = together(decision, consequences)
+            if decision.effect is _DENY:
+                await self._pipeline.fail(candidate.call, RefusedError("POLICY_DENIED", decision.reason))
+                return Admit((*_voided(asked), *asked_about, self._denied(candidate, decision, outbox)))
             if _may_take_long(candidate.bound):
                 self._announce(candidate.key)
             if decision.effect is _ALLOW:
-                return await self._prepare(candidate, decision, record, outbox, _voided(asked), grant=None)
-            return await self._with_approval(candidate, decision, record, outbox, now)
+                return await self._prepare(
+                    candidate, decision, record, outbox, (*_voided(asked), *asked_about), grant=None
+                )
+            return await self._with_approval(
+                candidate,
+                decision,
+                record,
+                outbox,
+                now_ms=now,
+                consequences=consequences,
+                asked_about=asked_about,
+            )
         except AssentError as error:
             raise await self._pipeline.fail(candidate.call, error) from None
         except asyncio.CancelledError as error:
             await self._pipeline.fail(candidate.call, error)
             raise
+
+    def _consequences(
+        self, candidate: Candidate, labels: frozenset[str], now_ms: int
+    ) -> tuple[Consequence, ...]:
+        """What the call may lead to, and what the gate says of that: the run will have read and sent what the call does."""
+        own = name_of(candidate.key)
+        lead = lead_of(
+            candidate.step,
+            candidate.bound,
+            candidate.undo,
+            candidate.context,
+            self._catalogue,
+            pipeline=self._pipeline,
+            is_open=lambda name: name[0] == "steps" and (len(name) == 1 or name[1] == own),
+            own={"inputs": candidate.inputs},
+        )
+        if lead is None:
+            return ()
+        lead.bound.require_references(lead.inputs)
+        require_unexposed(self._pipeline.redactor, lead.inputs, "the inputs", lead.bound.spec.id)
+        labels |= candidate.bound.spec.labels
+        return (decide(self._services.gate, self.facts, lead, labels, now_ms),)
+
+    async def _on_record(
+        self,
+        candidate: Candidate,
+        consequences: tuple[Consequence, ...],
+        record: StepRecord | None,
+        outbox: PendingEvents,
+    ) -> tuple[ev.ConsequenceDecided, ...]:
+        """The same as it is journaled. What was bound when people were asked is bound by the same commitments again."""
+        events: list[ev.ConsequenceDecided] = []
+        earlier = record.asked_about if record is not None else ()
+        for index, one in enumerate(consequences):
+            spec, decision, given = one.lead.bound.spec, one.decision, one.lead.inputs
+            if index < len(earlier):
+                known = earlier[index].inputs
+                inputs = outbox.bind_again(given, (known, await self._values.load(known)))
+            else:
+                inputs = outbox.bind(given)
+            events.append(
+                ev.ConsequenceDecided(
+                    step=candidate.key,
+                    attempt=candidate.call.context.attempt,
+                    role=one.lead.role,
+                    capability=spec.id,
+                    version=spec.version,
+                    fingerprint=spec.fingerprint,
+                    risk=spec.risk.level.value,
+                    decision=decision.effect.value,
+                    rule=decision.rule,
+                    policy=decision.policy_digest,
+                    inputs=inputs,
+                    unknown=one.unknown,
+                    rules=one.rules,
+                )
+            )
+        return tuple(events)
 
     def _denied(self, candidate: Candidate, decision: Decision, outbox: PendingEvents) -> ev.StepDenied:
         spec = candidate.bound.spec
@@ -297,7 +386,10 @@ class Admission:
         decision: Decision,
         record: StepRecord | None,
         outbox: PendingEvents,
+        *,
         now_ms: int,
+        consequences: tuple[Consequence, ...],
+        asked_about: tuple[ev.ConsequenceDecided, ...],
     ) -> Command:
         asked = record.approval if record is not None else None
         world = self._services.world.simulate()
@@ -311,9 +403,18 @@ class Admission:
         preview = shown if shown is not None else Preview()
         inputs = outbox.bind_again(candidate.inputs, await self._bound_before(candidate, record))
         if asked is not None and asked.status in _ANSWERS:
-            digest = self._digest(candidate, decision, preview, inputs)
+            digest = approval_digest(
+                self._record,
+                candidate.key,
+                str(self._requester),
+                decision,
+                capability=candidate.bound.spec.fingerprint,
+                inputs=inputs,
+                base=preview.base,
+                asked_about=asked_about,
+            )
             if digest == asked.request.digest:
-                return await self._prepare(candidate, decision, record, outbox, (), grant=digest)
+                return await self._prepare(candidate, decision, record, outbox, asked_about, grant=digest)
         spec = candidate.bound.spec
         request = approval_request(
             self._record,
@@ -331,9 +432,11 @@ class Admission:
             now_ms=now_ms,
             asked_version=candidate.asked_version,
             context=self._context_of(candidate, outbox),
+            consequences=consequences,
+            asked_about=asked_about,
         )
         self._pipeline.pause(candidate.call)
-        return Admit((*_voided(asked), request))
+        return Admit((*_voided(asked), *asked_about, request))
 
     def _handed_over(
         self, record: StepRecord | None, rendered: Json, call: Invocation, outbox: PendingEvents
@@ -362,24 +465,13 @@ class Admission:
             return approved, await self._values.load(approved)
         return candidate.handed
 
-    def _digest(self, candidate: Candidate, decision: Decision, preview: Preview, inputs: Commitment) -> str:
-        return approval_digest(
-            self._record,
-            candidate.key,
-            str(self._requester),
-            decision,
-            capability=candidate.bound.spec.fingerprint,
-            inputs=inputs,
-            base=preview.base,
-        )
-
     async def _prepare(
         self,
         candidate: Candidate,
         decision: Decision,
         record: StepRecord | None,
         outbox: PendingEvents,
-        voided: tuple[ev.ApprovalVoided, ...],
+        before: tuple[ev.ApprovalVoided | ev.ConsequenceDecided, ...],
         *,
         grant: str | None,
     ) -> Command:
@@ -424,7 +516,7 @@ class Admission:
             grant is None and bound.leaves_no_trace and (call.chain is None or not call.chain.before)
         )
         self._scope.calls[candidate.key] = call
-        return Admit((*voided, started))
+        return Admit((*before, started))
 
     def _ask_only(
         self, key: StepKey, step: StepSpec, record: StepRecord | None, outbox: PendingEvents
@@ -466,8 +558,10 @@ class Admission:
         """The gate's one answer about undoing the whole run, and the question to people where it wants one."""
         record, actor = self._record, wish.actor
         steps = [record.steps[key] for key in to_take_back(record)]
+        # What takes a step back may be more dangerous than the step was.
+        ways_back = [one.risk for step in steps for one in step.consequences]
         risk = max(
-            (RiskLevel(step.risk) for step in steps if step.risk),
+            (RiskLevel(level) for level in (*(step.risk for step in steps), *ways_back) if level),
             key=lambda level: level.rank,
             default=RiskLevel.LOW,
         )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from assent.engine.record._record import RunRecord
+from assent.engine.steps._consequences import Consequence
 from assent.engine.steps._pending_events import PendingEvents
+from assent.errors import Json
 from assent.invocation import Preview
 from assent.spec.decision import Approvers, Decision
 from assent.spec.events import kinds as ev
@@ -29,13 +33,33 @@ def approval_request(
     now_ms: int,
     asked_version: str | None = None,
     context: Commitment | None = None,
+    consequences: Sequence[Consequence] = (),
+    asked_about: Sequence[ev.ConsequenceDecided] = (),
 ) -> ev.ApprovalRequested:
-    """What is asked about a call that is fully known, with all that its approvers are shown."""
+    """What is asked about a call that is fully known, with all that its approvers are shown.
+
+    `consequences` is what it may lead to, and `asked_about` the same as it is put on record.
+    """
     approvers = decision.approvers or Approvers()
+    shown: dict[str, Json] = {
+        "kind": preview.kind,
+        "diff": preview.diff,
+        "undo": undo.value,
+        "reason": decision.reason,
+    }
+    if consequences:
+        shown["consequences"] = [one.to_json() for one in consequences]
     return ev.ApprovalRequested(
         step=key,
         digest=approval_digest(
-            record, key, requester, decision, capability=fingerprint, inputs=inputs, base=preview.base
+            record,
+            key,
+            requester,
+            decision,
+            capability=fingerprint,
+            inputs=inputs,
+            base=preview.base,
+            asked_about=asked_about,
         ),
         capability=capability,
         version=version,
@@ -44,10 +68,9 @@ def approval_request(
         rule=decision.rule,
         policy=decision.policy_digest,
         inputs=inputs,
-        preview=outbox.bind(
-            {"kind": preview.kind, "diff": preview.diff, "undo": undo.value, "reason": decision.reason}
-        ),
+        preview=outbox.bind(shown),
         roles=approvers.roles,
+        further_roles=approvers.further_roles,
         kinds=approvers.kinds,
         count=approvers.count,
         not_requester=approvers.not_requester,
@@ -67,17 +90,23 @@ def approval_digest(
     capability: str,
     inputs: Commitment,
     base: str | None,
+    asked_about: Sequence[ev.ConsequenceDecided] = (),
 ) -> str:
-    """What an approval binds: run, step, who asks, the exact call, policy and rule, and the world it was shown on."""
-    return fingerprint(
-        {
-            "run": record.run,
-            "step": key,
-            "principal": principal,
-            "capability": capability,
-            "inputs": inputs,
-            "policy": decision.policy_digest,
-            "rule": decision.rule,
-            "base": base,
-        }
-    )
+    """What an approval binds: run, step, requester, the call and what it may lead to, policy, rule and the world it was shown."""
+    bound: dict[str, Json] = {
+        "run": record.run,
+        "step": key,
+        "principal": principal,
+        "capability": capability,
+        "inputs": inputs,
+        "policy": decision.policy_digest,
+        "rule": decision.rule,
+        "base": base,
+    }
+    if asked_about:
+        # A call that leads to nothing has the digest that it always had.
+        bound["consequences"] = [
+            [one.role, one.fingerprint, one.risk, one.decision, one.rule, one.inputs, [*one.unknown]]
+            for one in asked_about
+        ]
+    return fingerprint(bound)

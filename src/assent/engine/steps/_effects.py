@@ -30,9 +30,11 @@ from assent.engine.machine._commands import (
 from assent.engine.machine._reports import call_ended
 from assent.engine.record._record import StepRecord
 from assent.engine.steps._admission import timeout_of
+from assent.engine.steps._consequences import Lead, denied, lead_of, may_go, policy_of
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._retry import retry_at
 from assent.engine.steps._scope import RunScope, idempotency_key
+from assent.engine.steps._terms import RunFacts
 from assent.errors import AssentError, InternalError, Json, RefusedError
 from assent.failpoints import FAILPOINTS
 from assent.invocation import (
@@ -50,6 +52,7 @@ from assent.invocation import (
     World,
     as_error,
 )
+from assent.spec.decision import Decision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import LABEL, Commitment, StepKey
 from assent.spec.secret_text import is_secret_name
@@ -70,11 +73,16 @@ class Effects:
         self,
         scope: RunScope,
         deliver: Callable[[Command], Awaitable[None]],
-        bind: Callable[[Json], Commitment],
+        bind: Callable[..., Commitment],
+        facts: RunFacts,
+        labels: Callable[[], frozenset[str]],
     ) -> None:
+        """`facts` and `labels` are what the gate is told of the run, as it is told them when a step is admitted."""
         self._scope = scope
         self._deliver = deliver
         self._bind = bind
+        self._facts = facts
+        self._labels = labels
         self._services = scope.services
         self._pipeline = scope.services.pipeline
         self._blueprint = scope.blueprint
@@ -123,7 +131,7 @@ class Effects:
         self._calls[step.key] = call
         try:
             await self._revive(call, intent)
-            prepared = await self._prepared(intent, call)
+            prepared = await self._kept(intent.prepared, call)
             self._require_going_on(intent, call)
             FAILPOINTS.hit("effect.before")
             output = await self._pipeline.execute(call, timeout_s=timeout_s, prepared=prepared)
@@ -233,7 +241,7 @@ class Effects:
         call = self._continued(step, intent, bound, CallPhase.EXECUTING, is_silent=True)
         try:
             await self._revive(call, intent)
-            prepared = await self._prepared(intent, call)
+            prepared = await self._kept(intent.prepared, call)
         except AssentError:
             # What the capability would need to tell is not there any more.
             return Reconciliation(Verdict.UNKNOWN), ()
@@ -276,11 +284,11 @@ class Effects:
                 return ev.UndoRefused(code="UNDO_IMPOSSIBLE", step=step.key)
             bound = self._bound(intent)
             if bound is None:
-                return ev.UndoRefused(code="CAPABILITY_CHANGED", step=step.key)
+                return ev.UndoRefused(code=self._gone(step, intent).code, step=step.key)
             try:
-                offset = await self._offset(step, intent, bound)
-                if offset is not None:
-                    offset[0].parse(offset[1])
+                lead = await self._lead(step, intent, bound)
+                if lead is not None:
+                    await self._require_allowed(step, lead)
                 elif bound.rehearsable:
                     await self._take_back(step, world)
                 else:
@@ -301,67 +309,130 @@ class Effects:
         intent = _intent(step)
         bound = self._bound(intent)
         if bound is None:
-            raise RefusedError(
-                "CAPABILITY_CHANGED",
-                f"`{intent.capability}` is not the capability that performed step `{step.key}`",
-                hint="install the version that ran, or settle the step with `assent resolve`",
-            )
+            raise self._gone(step, intent)
         if self._is_alive(step):
             raise RefusedError(
                 "EFFECT_ALIVE",
                 f"a thread of step `{step.key}` still runs, and nothing is taken back under a living effect",
                 hint="wait for it to end, or restart the process, then `assent resume`",
             )
-        offset = await self._offset(step, intent, bound)
-        if offset is not None:
-            await self._run_other(*offset, step, intent, world)
+        lead = await self._lead(step, intent, bound)
+        if lead is not None:
+            await self._run_other(lead, step, intent)
         else:
             call = self._continued(step, intent, bound, CallPhase.COMPENSATING, world=world)
             await self._revive(call, intent)
             await self._pipeline.compensate(
                 call,
                 timeout_s=self._services.limits.step_timeout_s,
-                prepared=await self._prepared(intent, call),
+                prepared=await self._kept(intent.prepared, call),
                 output=await self._served(step, intent),
             )
 
-    async def _offset(
-        self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability
-    ) -> tuple[BoundCapability, dict[str, Json]] | None:
+    async def _lead(self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability) -> Lead | None:
         """The other capability that takes a step back, and what it is called with; None when its own handler does."""
-        override = self._blueprint.step_of(step.key).compensation
-        if override is not None:
-            output = await self._values.load(step.output) if step.output is not None else None
-            inputs = override.inputs.render(self._values.for_compensation(step.key, output))
-            assert isinstance(inputs, dict)  # INVARIANT: a workflow's document writes them as one
-            return self._catalogue.find(override.capability), inputs
-        if "compensate" in bound.parts:
-            return None
-        named = bound.spec.compensation.capability_id
-        if named is None:
+        spec = self._blueprint.step_of(step.key)
+        output = await self._values.load(step.output) if step.output is not None else None
+        context = await self._values.for_compensation(self._record, step.key, output)
+        own = {"inputs": await self._values.load(intent.inputs), "output": await self._served(step, intent)}
+        lead = lead_of(spec, bound, intent.undo, context, self._catalogue, pipeline=self._pipeline, own=own)
+        if lead is None and "compensate" not in bound.parts:
             raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
-        return self._catalogue.find(named), {
-            "inputs": await self._values.load(intent.inputs),
-            "output": await self._served(step, intent),
-        }
+        return lead
 
     async def _served(self, step: StepRecord, intent: ev.StepStarted) -> Json:
         """What the version that performed a step returned: what takes its effect back can read no other's."""
         commitment = step.output if intent.asked_version is None else step.served
         return await self._values.load(commitment) if commitment is not None else None
 
-    async def _run_other(
+    async def _run_other(self, lead: Lead, step: StepRecord, intent: ev.StepStarted) -> None:
+        """Take a step back by calling another capability, as any call is made: gated, prepared, on record, then performed.
+
+        What an earlier attempt at it did is asked first. Where nobody can tell, it is done again: as every compensation it must
+        be idempotent.
+        """
+        timeout_s = self._services.limits.step_timeout_s
+        earlier, verdict = step.checked, Verdict.NO
+        if earlier is not None and "reconcile" in lead.bound.parts:
+            asked = self._offsetting(lead, step, intent, is_silent=True)
+            kept = await self._kept(earlier.prepared, asked)
+            answer = await self._pipeline.reconcile(asked, timeout_s=timeout_s, prepared=kept)
+            verdict = answer.verdict if answer is not None else Verdict.UNKNOWN
+            if verdict is Verdict.YES:
+                return
+            if answer is not None and answer.foreign:
+                raise RefusedError(
+                    "COMPENSATION_CONFLICT",
+                    f"what `{lead.bound.spec.id}` would change to take step `{step.key}` back was changed meanwhile",
+                    hint="look at it, take the step back by hand, and say so with `assent resolve`",
+                )
+        call = self._offsetting(lead, step, intent)
+        prepared, state = None, None
+        try:
+            decision = await self._require_allowed(step, lead)
+            if earlier is not None and verdict is not Verdict.NO:
+                # What may be there already must not be taken for what was there before.
+                prepared, state = earlier.prepared, await self._kept(earlier.prepared, call)
+            elif (found := await self._pipeline.capture(call, timeout_s=timeout_s)) is not None:
+                state = dict(found.state)
+                prepared = self._bind({"state": state, "blobs": [*found.blobs]}, found.blobs)
+                call.life.blobs = tuple(found.blobs)
+            await self._deliver(Accessed((self._checked(step, lead, decision, prepared=prepared),)))
+        except AssentError as error:
+            raise await self._pipeline.fail(call, error) from None
+        await self._pipeline.compensate(call, timeout_s=timeout_s, prepared=state, by_execute=True)
+
+    def _offsetting(
+        self, lead: Lead, step: StepRecord, intent: ev.StepStarted, *, is_silent: bool = False
+    ) -> Invocation:
+        call = self._continued(
+            step, intent, lead.bound, CallPhase.COMPENSATING, suffix=_UNDOING, is_silent=is_silent
+        )
+        self._pipeline.validate(call, lead.inputs)
+        return call
+
+    async def _require_allowed(self, step: StepRecord, lead: Lead) -> Decision:
+        """What the policy of a step's admission says of the real inputs of what takes it back.
+
+        `RefusedError` COMPENSATION_DENIED when that does not let it go. A run that began before anybody was asked beforehand has
+        no such policy: what is in force answers, and only an ALLOW counts.
+        """
+        decided = next((one for one in step.consequences if one.role == lead.role), None)
+        gate = self._services.gate
+        decide = gate.decide if decided is None else await policy_of(self._services, decided.policy)
+        spec = lead.bound.spec
+        now_ms = self._services.clock.now_ms()
+        question = self._facts.question(spec, lead.inputs, spec.risk.level, self._labels(), now_ms)
+        decision = decide(question)
+        if may_go(decision, decided):
+            return decision
+        refusal = denied(lead, decision)
+        if step.state is StepState.COMPENSATING:
+            await self._deliver(Accessed((self._checked(step, lead, decision, code=refusal.code),)))
+        raise refusal
+
+    def _checked(
         self,
-        other: BoundCapability,
-        inputs: dict[str, Json],
         step: StepRecord,
-        intent: ev.StepStarted,
-        world: World,
-    ) -> None:
-        """Take a step back by calling another capability; it must be idempotent, as every compensation is."""
-        call = self._continued(step, intent, other, CallPhase.COMPENSATING, world=world, suffix=_UNDOING)
-        self._pipeline.validate(call, inputs)
-        await self._pipeline.compensate(call, timeout_s=self._services.limits.step_timeout_s, by_execute=True)
+        lead: Lead,
+        decision: Decision,
+        *,
+        prepared: Commitment | None = None,
+        code: str | None = None,
+    ) -> ev.ConsequenceChecked:
+        return ev.ConsequenceChecked(
+            step=step.key,
+            attempt=step.attempt,
+            role=lead.role,
+            capability=lead.bound.spec.id,
+            version=lead.bound.spec.version,
+            decision=decision.effect.value,
+            rule=decision.rule,
+            policy=decision.policy_digest,
+            inputs=self._bind(lead.inputs),
+            prepared=prepared,
+            code=code,
+        )
 
     def _is_alive(self, step: StepRecord) -> bool:
         """A thread of an earlier call of this step, or of one that takes it back, has outlived its limit and the grace."""
@@ -376,6 +447,20 @@ class Effects:
             return None
         same = bound.spec.fingerprint == intent.fingerprint and bound.handler_fingerprint == intent.handler
         return bound if same else None
+
+    def _gone(self, step: StepRecord, intent: ev.StepStarted) -> RefusedError:
+        """Why `_bound` has none: nothing of that name is registered here, or what is is another one."""
+        if not self._catalogue.has(intent.capability):
+            return RefusedError(
+                "CAPABILITY_ABSENT",
+                f"`{intent.capability}`, which performed step `{step.key}`, is not registered here",
+                hint="do it in the program that registers it, make it a plugin, or settle the step with `assent resolve`",
+            )
+        return RefusedError(
+            "CAPABILITY_CHANGED",
+            f"`{intent.capability}` is not the capability that performed step `{step.key}`",
+            hint="install the version that ran, or settle the step with `assent resolve`",
+        )
 
     def _continued(
         self,
@@ -394,8 +479,8 @@ class Effects:
             bound,
             step.key,
             attempt=intent.attempt,
-            # What an offsetting call changes, nobody takes back from its pre-image.
-            undo=intent.undo,
+            # What an offsetting call changes is an end: nobody takes it back, so it keeps no pre-image.
+            undo=Undo.NONE if suffix else intent.undo,
             entry=entry,
             world=world,
             suffix=suffix,
@@ -447,11 +532,11 @@ class Effects:
         if not call.is_validated:
             self._pipeline.validate(call, await self._values.load_object(intent.inputs))
 
-    async def _prepared(self, intent: ev.StepStarted, call: Invocation) -> dict[str, Json] | None:
+    async def _kept(self, commitment: Commitment | None, call: Invocation) -> dict[str, Json] | None:
         """What `prepare` captured, as it was journaled; the call knows the blobs that it kept."""
-        if intent.prepared is None:
+        if commitment is None:
             return None
-        kept = await self._values.load_object(intent.prepared)
+        kept = await self._values.load_object(commitment)
         state, blobs = kept["state"], kept["blobs"]
         assert isinstance(state, dict)  # INVARIANT: admission binds an object with both
         assert isinstance(blobs, Sequence)

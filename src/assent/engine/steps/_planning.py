@@ -16,6 +16,7 @@ from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import begin
 from assent.engine.steps._admission import APPROVAL_CAPABILITY
+from assent.engine.steps._consequences import Consequence, decide, lead_of, together
 from assent.engine.steps._scope import idempotency_key
 from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
 from assent.errors import AssentError, Json
@@ -52,6 +53,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
     known: bool
     target: str | None = None
     error: dict[str, Json] | None = None
+    consequences: tuple[Consequence, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """The step's object."""
@@ -71,6 +73,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
             "changes": self.preview.changes and self.operation_type != OperationType.READ.value,
             "known": self.known,
             "error": self.error,
+            "consequences": [one.to_json() for one in self.consequences],
         }
 
 
@@ -157,7 +160,11 @@ class Planner:
             "policy": self._services.gate.digest,
             "principal": str(self._principal),
             "environment": self._environment,
-            "steps": [[step.name, step.decision, step.rule, step.preview.base, step.known] for step in steps],
+            "steps": [
+                [step.name, step.decision, step.rule, step.preview.base, step.known]
+                + ([[one.to_json() for one in step.consequences]] if step.consequences else [])
+                for step in steps
+            ],
         }
         return Plan(self._workflow, tuple(steps), fingerprint(document), summarise(steps))
 
@@ -201,21 +208,24 @@ class Planner:
         step, has_effect = target.step, target.bound.spec.has_effect
         if context is None or _depends(step.inputs.names):
             self._world_is_known &= not has_effect
-            return self._unknown(target)
+            return self._unknown(target, context)
         try:
             rendered = step.inputs.render(context)
             call = self._received(target)
             self._services.pipeline.validate(call, rendered if isinstance(rendered, dict) else {})
+            inputs = call.inputs
+            consequences = self._consequences(target, context, own={"inputs": inputs})
         except AssentError as error:
             return self._failing(target, error)
-        inputs = call.inputs
         decision = self._services.pipeline.authorize(call, self._question(target, inputs))
         preview, error_object = await self._preview(target, call)
         certain = known and preview.known and (self._world_is_known or not has_effect)
         can_be_shown = "preview" in target.bound.parts and preview.known and error_object is None
         if has_effect and not (known and can_be_shown):
             self._world_is_known = False
-        planned = self._planned(target, decision, preview, known=certain, error=error_object)
+        planned = self._planned(
+            target, decision, preview, known=certain, error=error_object, consequences=consequences
+        )
         return msgspec.structs.replace(planned, target=target_of(inputs))
 
     async def _preview(self, target: _Target, call: Invocation) -> tuple[Preview, dict[str, Json] | None]:
@@ -246,12 +256,37 @@ class Planner:
         now = self._services.clock.now_ms()
         return self._facts.question(target.bound.spec, inputs, target.risk, self._labels, now)
 
-    def _unknown(self, target: _Target) -> PlannedStep:
+    def _consequences(
+        self, target: _Target, context: Mapping[str, object] | None, own: Mapping[str, Json]
+    ) -> tuple[Consequence, ...]:
+        """What the call may lead to, and what the gate says of that as far as its inputs are known."""
+        known = context if context is not None else self._context
+        lead = lead_of(
+            target.step,
+            target.bound,
+            target.undo,
+            known,
+            self._catalogue,
+            pipeline=self._services.pipeline,
+            is_open=lambda name: name[0] not in known or name[0] == "steps",
+            own=own,
+        )
+        if lead is None:
+            return ()
+        labels = self._labels | target.bound.spec.labels
+        return (decide(self._services.gate, self._facts, lead, labels, self._services.clock.now_ms()),)
+
+    def _unknown(self, target: _Target, context: Mapping[str, object] | None) -> PlannedStep:
         inputs = target.step.inputs
         open_keys = inputs.keys_with_references()
         literals = {name: value for name, value in inputs.literals().items() if name not in open_keys}
         decision = self._services.gate.foresee(self._question(target, literals), open_keys or "all")
-        planned = self._planned(target, decision, Preview(changes=target.bound.spec.has_effect), known=False)
+        try:
+            consequences = self._consequences(target, context, own={})
+        except AssentError as error:
+            return self._failing(target, error)
+        preview = Preview(changes=target.bound.spec.has_effect)
+        planned = self._planned(target, decision, preview, known=False, consequences=consequences)
         return msgspec.structs.replace(planned, target=target_of(literals))
 
     def _failing(self, target: _Target, error: AssentError) -> PlannedStep:
@@ -266,8 +301,10 @@ class Planner:
         *,
         known: bool,
         error: dict[str, Json] | None = None,
+        consequences: tuple[Consequence, ...] = (),
     ) -> PlannedStep:
         spec = target.bound.spec
+        decision = together(decision, consequences)
         return PlannedStep(
             name=target.key,
             capability=spec.id,
@@ -282,6 +319,7 @@ class Planner:
             preview=preview,
             known=known,
             error=error,
+            consequences=consequences,
         )
 
     def _approval(self, step: StepSpec) -> PlannedStep:

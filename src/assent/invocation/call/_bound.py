@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from assent.spec.ids import Fingerprint
 from assent.spec.secret_fields import SecretFields
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Undo
+from assent.spec.values.frozen import thaw
 
 
 class BoundCapability:
@@ -107,6 +108,18 @@ class BoundCapability:
         parameters, plain = self.parse(inputs)
         spelled = self._spelled.normal(plain, spellings) if spellings else plain
         return (parameters, plain) if spelled is plain else self.performer.parse(spelled)
+
+    def take_part(
+        self, inputs: Mapping[str, Json], unknown: Collection[str], spellings: Spellings
+    ) -> dict[str, Json]:
+        """The same of inputs of which those named are not known yet: the defaults of the others, and their normal forms."""
+        properties = self.spec.parameters.get("properties")
+        defaults: dict[str, Json] = {
+            str(name): thaw(schema["default"])
+            for name, schema in (properties.items() if isinstance(properties, Mapping) else ())
+            if isinstance(schema, Mapping) and "default" in schema and name not in unknown
+        }
+        return self._spelled.normal({**defaults, **inputs}, spellings)
 
     def require_references(self, inputs: Mapping[str, Json]) -> None:
         """Raise INVALID_INPUT for a value that stands where only a reference to a secret may; nothing of it is repeated.

@@ -212,6 +212,17 @@ class Pipeline:
         if call.life.phase is _RECEIVED:
             enter(call, _VALIDATED)
 
+    def complete(
+        self, bound: BoundCapability, inputs: Mapping[str, Json], unknown: Collection[str] = ()
+    ) -> dict[str, Json]:
+        """Inputs as the gate is told of them: valid, complete and spelled in one way, of a call that nobody makes yet.
+
+        With `unknown` names they are not held against the schema, and the others are completed and spelled. Raises as `validate`.
+        """
+        if not unknown:
+            return bound.take(inputs, self._spellings)[1]
+        return bound.take_part(inputs, unknown, self._spellings)
+
     def authorize(self, call: Invocation, question: PolicyContext) -> Decision:
         """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`."""
         heard = self.lifecycle.is_heard
@@ -247,20 +258,24 @@ class Pipeline:
 
         `may_look` false: an earlier attempt may have changed the world, and what it had captured is kept.
         """
-        part = call.bound.handler.prepare
-        found: Prepared | None = None
-        if may_look and part is not None:
-            try:
-                answer = await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
-                assert isinstance(answer, Prepared)  # the contract suite holds handlers to it
-            except Exception as error:  # a handler may raise anything; nothing has happened yet
-                raise as_error(error, call.context.capability, self.redactor) from error
-            require_unexposed(
-                self.redactor, dict(answer.state), "what its undo would need", call.context.capability
-            )
-            found = answer
+        found = await self.capture(call, timeout_s=timeout_s) if may_look else None
         enter(call, _PREPARED)
         return found
+
+    async def capture(self, call: Invocation, *, timeout_s: float | None) -> Prepared | None:
+        """The same of a call that takes another's effect back, which stays what it is."""
+        part = call.bound.handler.prepare
+        if part is None:
+            return None
+        try:
+            answer = await self._invoker.invoke(part, call.context, call.parameters, timeout_s=timeout_s)
+            assert isinstance(answer, Prepared)  # the contract suite holds handlers to it
+        except Exception as error:  # a handler may raise anything; nothing has happened yet
+            raise as_error(error, call.context.capability, self.redactor) from error
+        require_unexposed(
+            self.redactor, dict(answer.state), "what its undo would need", call.context.capability
+        )
+        return answer
 
     async def execute(
         self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None
@@ -424,7 +439,8 @@ class Pipeline:
     ) -> None:
         """Take an effect back with the handler's `compensate`, or (`by_execute`) by an offsetting call of another capability.
 
-        Neither gated nor hooked: what was allowed to happen must always be allowed to be taken back.
+        Neither gated nor hooked: what takes a step back was asked about when that was admitted, and is held against the same
+        policy by whoever calls this.
         """
         handler = call.bound.handler
         part = handler.execute if by_execute else handler.compensate

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     # Whoever writes a handler needs no policy: it costs time to load.
-    from assent.policy import PolicyContext, UnknownInputs
+    from assent.policy import PolicyContext, Possible, UnknownInputs
     from assent.spec.decision import Decision
 
 
@@ -34,4 +34,8 @@ class Gate(Protocol):
 
     def foresee(self, context: PolicyContext, unknown_inputs: UnknownInputs = "all") -> Decision | None:
         """The decision for a call whose inputs are not all known yet; None when it depends on them."""
+        ...
+
+    def possible(self, context: PolicyContext, unknown_inputs: UnknownInputs) -> Possible:
+        """Every decision for such a call, whatever the unknown inputs turn out to be."""
         ...

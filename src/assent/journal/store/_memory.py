@@ -67,15 +67,21 @@ class MemoryJournal:
         self._refuse_if_closed()
         return self._commit(batch)
 
-    async def erase(self, run: RunId, *, who: Who, at_ms: int) -> int:
+    async def erase(
+        self, run: RunId, *, who: Who, at_ms: int, act: RunId | None = None, said: Batch | None = None
+    ) -> int:
         """Erase a finished run's payloads and blobs; how many payloads."""
         self._refuse_if_closed()
         bound = commitments_of(leaf.event for leaf in await self.events(run))
         erased = [commitment for commitment in bound if commitment in self._payloads]
         if not erased:
             return 0
-        event = PayloadErased(target=run, count=len(erased), **who)
-        self._commit(Batch(run=None, expected_n=0, at_ms=at_ms, events=(event,), seal=True))
+        event = PayloadErased(target=run, count=len(erased), act=act, **who)
+        draft = Draft(self._tail)
+        draft.add(Batch(run=None, expected_n=0, at_ms=at_ms, events=(event,)))
+        if said is not None:
+            draft.add(said)
+        self._settle(draft, seal=True)
         for commitment in erased:
             del self._payloads[commitment]
         self._blob_refs = {ref for ref in self._blob_refs if ref[0] not in erased}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -214,6 +214,16 @@ class SqliteReader:
             "SELECT digest FROM blob_refs WHERE commitment = ?", (commitment_bytes(commitment),)
         )
         return {str(row[0]) for row in rows}
+
+    def weigh(self, commitments: Iterable[Commitment]) -> tuple[int, int]:
+        """How many of these payloads are stored, and the bytes of them and of what was kept for them."""
+        count, size, digests = 0, 0, set[str]()
+        for commitment in commitments:
+            with self._lock, translated():
+                row = find_payload(self._connection, commitment)
+            if row is not None:
+                count, size, digests = count + 1, size + len(row[2]), digests | self.blobs_of(commitment)
+        return count, size + sum(map(self._blobs.size, digests))
 
     def newest_checkpoint(self) -> tuple[int, str] | None:
         """Size and signed note of the largest checkpoint; None when nothing was signed."""

@@ -153,15 +153,21 @@ class SqliteJournal:
         self._refuse_if_closed()
         return await self._writer.append(batch)
 
-    async def erase(self, run: RunId, *, who: Who, at_ms: int) -> int:
+    async def erase(
+        self, run: RunId, *, who: Who, at_ms: int, act: RunId | None = None, said: Batch | None = None
+    ) -> int:
         """Erase a finished run's payloads and blobs for good; how many payloads. The caller has checked that it is finished.
+
+        `act`: the run in which that was decided. `said`: what the run's own stream says of it, in the same transaction;
+        `STALE_WRITER` as for `append`.
+
 
         The bytes are overwritten in the file and gone from its log when this returns; copies that a file system or a backup
         keeps are beyond our reach. Raises `WorldError` `ERASE_UNFINISHED` when a reader kept the log from being emptied: they
         are erased from the record then, and from the disk at the latest when the journal is closed. Calling it twice is harmless.
         """
         self._refuse_if_closed()
-        return await self._writer.call(lambda: self._erase(run, who, at_ms))
+        return await self._writer.call(lambda: self._erase(run, who, at_ms, act, said))
 
     async def rebuild(self, projector: Projector) -> int:
         """Drop all projections and fold them from the events again; how many rows."""
@@ -259,15 +265,17 @@ class SqliteJournal:
         draft.add(Batch(run=None, expected_n=0, at_ms=self._clock.now_ms(), events=(event,)))
         self._writer.commit(draft, seal=True)
 
-    def _erase(self, run: RunId, who: Who, at_ms: int) -> int:
+    def _erase(self, run: RunId, who: Who, at_ms: int, act: RunId | None, said: Batch | None) -> int:
         erased = self._store.stored(
             commitments_of(leaf.event for leaf in self._thread_reader.run_leaves(run))
         )
         if erased:
             blobs = self._store.blobs_of(erased)
-            event = PayloadErased(target=run, count=len(erased), **who)
             draft = Draft(self._tail)
+            event = PayloadErased(target=run, count=len(erased), act=act, **who)
             draft.add(Batch(run=None, expected_n=0, at_ms=at_ms, events=(event,)))
+            if said is not None:
+                draft.add(said)
             self._writer.commit(draft, seal=True, erased=erased)
             self.blobs.discard(blobs - self._store.blobs_in_use())
         # Also when nothing was left to erase: an earlier call may not have come this far.

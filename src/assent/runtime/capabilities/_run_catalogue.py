@@ -111,6 +111,10 @@ class FrozenCatalogue:
             details={"version": pinned.version, "why": why.message},
         )
 
+    def has(self, capability: str) -> bool:
+        """Whether any version of it is registered here with its handler."""
+        return any(reference.startswith(f"{capability}@") for reference in self._bound)
+
     def pins(self, references: Iterable[str]) -> tuple[str, ...]:
         """Those of the references, as `reference=version`, whose meaning does not follow from what is recorded by `revision`.
 
@@ -183,6 +187,9 @@ class RunCatalogue:
         if version is not None:
             return self._frozen.exact(reference.partition("@")[0], version)
         return self._frozen.find(reference)
+
+    def has(self, capability: str) -> bool:
+        return self._frozen.has(capability)
 
     def pins(self, references: Iterable[str]) -> tuple[str, ...]:
         return self._frozen.pins(references)

@@ -41,7 +41,7 @@ def is_within(path: Path, folder: Path) -> bool:
 
 
 def _of_file(settings: Settings, name: str) -> Iterator[Check]:
-    from assent.runtime.wiring._secret_files import previous_file
+    from assent.runtime.settings._secrets import previous_file
 
     source = settings.secrets.secrets[name].source
     if source is None or source.kind != "file":

@@ -19,7 +19,7 @@ WorkflowSource: TypeAlias = "WorkflowSpec | Mapping[str, Json] | Path | str"
 def load_workflow(workflow: WorkflowSource) -> WorkflowSpec:
     """The workflow that a path, data or a parsed one is.
 
-    Raises what `WorkflowSpec.from_document` raises, FILE_MISSING, INPUT_INVALID.
+    Raises what `WorkflowSpec.from_document` raises, FILE_MISSING, INVALID_INPUT.
     """
     if isinstance(workflow, WorkflowSpec):
         return workflow
@@ -28,7 +28,7 @@ def load_workflow(workflow: WorkflowSource) -> WorkflowSpec:
     given: object = workflow  # Nobody checks a program's types for it.
     if not isinstance(given, Path | str):
         fault = "`workflow` must be a path, a document or a parsed workflow"
-        raise InputError("INPUT_INVALID", fault, path="workflow", hint="give the path of its file")
+        raise InputError("INVALID_INPUT", fault, path="workflow", hint="give the path of its file")
     path = Path(given)
     return WorkflowSpec.load(read_document(path), source=str(path), resolve=sibling_reader(path.parent))
 

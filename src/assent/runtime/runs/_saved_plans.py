@@ -180,7 +180,7 @@ def _essence(step: Json | None) -> object:
         return None
     return {
         key: step.get(key)
-        for key in ("capability", "version", "decision", "rule", "undo", "preview", "known")
+        for key in ("capability", "version", "decision", "rule", "undo", "preview", "known", "consequences")
     }
 
 

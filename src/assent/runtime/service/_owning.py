@@ -204,9 +204,8 @@ async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answ
     return answers.Resumed(results=[_told(result) for result in await runtime.resume(run)])
 
 
-async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answers.Erased:
-    run = await runtime.find(request.run)
-    return answers.Erased(run_id=run, erased=await runtime.erase(run, principal=actor))
+async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answers.Run:
+    return _told(await runtime.erase(request.runs, principal=actor))
 
 
 async def _label(runtime: Core, request: requests.Label, actor: Actor) -> answers.Labelled:

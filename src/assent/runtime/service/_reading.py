@@ -308,6 +308,7 @@ class Reader:
                 "kinds": [*request.kinds],
                 "count": request.count,
                 "not_requester": request.not_requester,
+                "further_roles": [[*roles] for roles in request.further_roles],
             },
             "requested_at": instant(approval.requested_at_ms),
             "requested_at_ms": approval.requested_at_ms,

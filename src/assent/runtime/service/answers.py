@@ -48,6 +48,8 @@ class Step(Answer, frozen=True, kw_only=True):
     attempts: int
     asked_version: str | UnsetType = UNSET
     """The version that the caller speaks, where `version` served in its place."""
+    undo: Literal["not_needed", "automatic", "compensation", "none"] | UnsetType = UNSET
+    """How what began can be taken back."""
     error: Fault | UnsetType = UNSET
     output: Json | UnsetType = UNSET
     """Not there where there is an error."""
@@ -154,13 +156,6 @@ class Resumed(Answer, frozen=True, kw_only=True):
     """How each run that was gone on with stands now, in the order in which they began."""
 
     results: list[Run]
-
-
-class Erased(Answer, frozen=True, kw_only=True):
-    """How many payloads and pre-images of a run were erased."""
-
-    run_id: str
-    erased: int
 
 
 class Labelled(Answer, frozen=True, kw_only=True):
@@ -313,12 +308,13 @@ class ShownRun(Run, frozen=True, kw_only=True):
 
 
 class Approvers(Answer, frozen=True, kw_only=True):
-    """Who must agree."""
+    """Who must agree: of each list under `further_roles`, too, whoever agrees has a role."""
 
     roles: list[str]
     kinds: list[str]
     count: int
     not_requester: bool
+    further_roles: list[list[str]] = []
 
 
 class Approval(Answer, frozen=True, kw_only=True):
@@ -491,6 +487,7 @@ class PlanApprovers(Answer, frozen=True, kw_only=True):
     not_requester: bool
     expires_ms: int | None
     kinds: list[str]
+    further_roles: list[list[str]] = []
 
 
 class Preview(Answer, frozen=True, kw_only=True):
@@ -498,6 +495,20 @@ class Preview(Answer, frozen=True, kw_only=True):
 
     kind: str
     diff: str
+
+
+class PlannedConsequence(Answer, frozen=True, kw_only=True):
+    """A call that a step may lead to, and what the gate says of it; `unknown` names the inputs that nobody knows yet."""
+
+    role: str
+    capability: str
+    version: str
+    risk_level: str
+    decision: str
+    rule: str
+    reason: str
+    inputs: Json
+    unknown: list[str]
 
 
 class PlannedStep(Answer, frozen=True, kw_only=True):
@@ -518,6 +529,7 @@ class PlannedStep(Answer, frozen=True, kw_only=True):
     changes: bool
     known: bool
     error: Fault | None
+    consequences: list[PlannedConsequence] = []
 
 
 class PlanSummary(Answer, frozen=True, kw_only=True):

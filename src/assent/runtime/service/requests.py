@@ -72,14 +72,14 @@ class Request(
 def _require_count(name: str, value: object, *, least: int) -> None:
     if not isinstance(value, int) or value < least:
         message = f"`{name}` is a whole number, {least} or more"
-        raise InputError("INPUT_INVALID", message, path=name)
+        raise InputError("INVALID_INPUT", message, path=name)
 
 
 def _require_status(what: str, statuses: Iterable[str], known: tuple[str, ...]) -> None:
     for status in statuses:
         if status not in known:
             message = f"`{status}` is no status of {what}"
-            raise InputError("INPUT_INVALID", message, path="status", hint=f"one of {', '.join(known)}")
+            raise InputError("INVALID_INPUT", message, path="status", hint=f"one of {', '.join(known)}")
 
 
 def operation_of(kind: type[Request[A]]) -> str:
@@ -211,10 +211,10 @@ class Resolve(Driving[answers.Run], tag="resolve", frozen=True):
     """What the step gave, where it happened."""
 
 
-class Erase(Driving[answers.Erased], tag="erase", frozen=True):
-    """Erase the payloads and pre-images of a finished run."""
+class Erase(Beginning[answers.Run], tag="erase", frozen=True):
+    """Erase the payloads and pre-images of runs that have ended: a call of `assent.erase`, so it passes the gate."""
 
-    run: str
+    runs: tuple[str, ...]
 
 
 class Label(Driving[answers.Labelled], tag="label", frozen=True):

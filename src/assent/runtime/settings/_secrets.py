@@ -54,6 +54,19 @@ class ConfiguredSecret(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     place: str
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where its value is in files, and the one that it replaced."""
+        if self.source is None or self.source.kind != "file":
+            return ()
+        path = Path(self.source.where)
+        return path, previous_file(path)
+
+
+def previous_file(path: Path) -> Path:
+    """Where the value that was replaced is kept until the new one is confirmed."""
+    return path.with_name(f"{path.name}.previous")
+
 
 class VaultSettings(msgspec.Struct, frozen=True):
     """How a Vault server is reached; what is None comes from the environment, as Vault's own client reads it."""

@@ -120,6 +120,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state: Path
     policy_path: Path | None
     key_path: Path
+    configuration_homes: tuple[Path, ...]
+    """The user's own configuration, for every process of theirs, whatever its environment says."""
     config_path: Path | None
     environment: str | None
     principal: Principal
@@ -183,6 +185,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             state=state_path,
             policy_path=policy_path,
             key_path=key_path,
+            configuration_homes=_each(_configuration_home(environ, home), _configuration_home({}, home)),
             config_path=None if config is None else config.path,
             environment=environment,
             principal=who,
@@ -229,11 +232,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.identities.roles
 
     @property
+    def hidden_files(self) -> tuple[Path, ...]:
+        """What no capability, archive or program may read, a folder with all it holds; none of it need exist."""
+        vault, homes = self.secrets.vault, self.configuration_homes
+        return _each(
+            self.state,
+            self.key_path,
+            *(home / name for home in homes for name in ("keys", "secrets")),
+            *(path for secret in self.secrets.secrets.values() for path in secret.files),
+            vault.token_file,
+        )
+
+    @property
     def control_files(self) -> tuple[Path, ...]:
-        """Files that no capability may change, whether they exist yet or not: configuration, policy, signing key, plugin lock."""
-        configured = (self.config_path, self.policy_path, self.key_path)
-        named = (self.workspace / PROJECT_FILE, self.plugin_lock, *configured)
-        return tuple(dict.fromkeys(path for path in named if path is not None))
+        """What they may read and not change."""
+        bundle = self.areas["net"]["ca_bundle"]
+        return _each(
+            self.workspace / PROJECT_FILE,
+            self.config_path,
+            self.policy_path,
+            self.plugin_lock,
+            *self.configuration_homes,
+            self.secrets.vault.ca_file,
+            Path(str(bundle)) if bundle is not None else None,
+        )
 
     @property
     def plugin_lock(self) -> Path:
@@ -481,6 +503,10 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 def _configuration_home(environ: Mapping[str, str], home: Path) -> Path:
     return (_folder(environ, "XDG_CONFIG_HOME") or home / ".config") / "assent"
+
+
+def _each(*paths: Path | None) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
 def _folder(environ: Mapping[str, str], variable: str) -> Path | None:

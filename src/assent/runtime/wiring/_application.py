@@ -42,7 +42,7 @@ def ground_of(settings: Settings, area: str) -> Ground:
         said=settings.areas[area],
         workspace=settings.workspace,
         state=settings.state,
-        hidden=(settings.state, settings.key_path),
+        hidden=settings.hidden_files,
         environ=system.environment(),
         clock=system.SystemClock(),
         entropy=system.SystemEntropy(),

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from assent.engine import RunResult
 from assent.errors import AssentError, WorldError
-from assent.policy import PolicyContext, PolicyEngine, UnknownInputs
+from assent.policy import PolicyContext, PolicyEngine, Possible, UnknownInputs
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.states import Mode, RunState
 
@@ -45,6 +45,12 @@ class ReloadableGate:
     def foresee(self, context: PolicyContext, unknown_inputs: UnknownInputs = "all") -> Decision | None:
         """The decision for a call whose inputs are not all known yet; None when it depends on them."""
         return self.engine.foresee(context, unknown_inputs) if self._fault is None else self._shut()
+
+    def possible(self, context: PolicyContext, unknown_inputs: UnknownInputs) -> Possible:
+        """Every answer for a call whose inputs are not all known yet."""
+        if self._fault is not None:
+            return Possible((self._shut(),))
+        return self.engine.possible(context, unknown_inputs)
 
     def replace(self, engine: PolicyEngine) -> None:
         """Another policy is in force."""

@@ -106,7 +106,7 @@ class Launcher:
             needs.argv,
             Confinement(
                 root=self._empty.path,
-                hidden=(settings.state, settings.key_path),
+                hidden=settings.hidden_files,
                 read_only=tuple(Path(place) for place in dict.fromkeys(places)),
                 environment={
                     "PATH": "/usr/local/bin:/usr/bin:/bin",

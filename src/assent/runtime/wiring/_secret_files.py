@@ -11,7 +11,6 @@ from typing import Final
 from assent.errors import InputError
 
 BYTES_MAX: Final = 64 * 1024
-_PREVIOUS: Final = ".previous"
 
 
 def read_secret_file(path: Path) -> str | None:
@@ -75,11 +74,6 @@ def write_secret_file(path: Path, value: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def previous_file(path: Path) -> Path:
-    """Where the value that was replaced is kept until the new one is confirmed."""
-    return path.with_name(path.name + _PREVIOUS)
 
 
 def _open(path: Path) -> int | None:

@@ -14,8 +14,14 @@ from typing import Any, Final
 
 from assent.errors import InputError, WorldError
 from assent.invocation import EnvironmentSecrets, Fetched, Secret, SecretSourceError
-from assent.runtime.settings._secrets import SecretSettings, Source, VaultSettings, variable_of
-from assent.runtime.wiring._secret_files import previous_file, read_secret_file, write_secret_file
+from assent.runtime.settings._secrets import (
+    SecretSettings,
+    Source,
+    VaultSettings,
+    previous_file,
+    variable_of,
+)
+from assent.runtime.wiring._secret_files import read_secret_file, write_secret_file
 from assent.spec.words.suggestions import did_you_mean
 
 VAULT_TIMEOUT_S: Final = 8

@@ -43,8 +43,8 @@ class ConsequenceDecided(OfAttempt, frozen=True, kw_only=True, tag="consequence.
     """The gate was asked about something that a step's call may lead to, when the call was admitted.
 
     `role` says what: `compensation`, `request` (a compensating request) or `webhook`. `unknown` names the inputs that nobody
-    knows yet; with one, the step asks a person. Stands before the `step.started`, `approval.requested` or `step.denied` to which
-    it belongs.
+    knows yet and that the answer depends on; with one, the step asks a person, and `rules` are all that would ask one. Stands
+    before the `step.started`, `approval.requested` or `step.denied` to which it belongs.
     """
 
     role: str
@@ -58,16 +58,23 @@ class ConsequenceDecided(OfAttempt, frozen=True, kw_only=True, tag="consequence.
     inputs: Commitment
     unknown: tuple[str, ...] = ()
     context: Commitment | None = None
+    rules: tuple[str, ...] = ()
 
 
 class ConsequenceChecked(OfAttempt, frozen=True, kw_only=True, tag="consequence.checked"):
-    """The real inputs of such a thing were put to the same policy, right before it; with `code` it is not done."""
+    """The real inputs of such a thing were put to the same policy, right before it; with `code` it is not done.
+
+    `prepared` binds what its `prepare` captured: what a call that takes a step back goes on from after a crash.
+    """
 
     role: str
+    capability: str = ""
+    version: str = ""
     decision: str
     rule: str
     policy: str
     inputs: Commitment
+    prepared: Commitment | None = None
     code: str | None = None
 
 

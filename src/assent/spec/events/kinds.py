@@ -320,6 +320,7 @@ class ApprovalRequested(OfStep, frozen=True, kw_only=True, tag="approval.request
     expires_at_ms: int | None = None
     asked_version: str | None = None
     context: Commitment | None = None
+    further_roles: tuple[tuple[str, ...], ...] = ()
 
 
 class ApprovalGranted(Act, frozen=True, kw_only=True, tag="approval.granted"):

@@ -100,7 +100,7 @@ class WorkflowSpec:
 
         Raises the first fault as `InputError`, all others in `details.faults`: UNKNOWN_KEY, MISSING_KEY,
         WRONG_TYPE, VALUE_INVALID, NAME_INVALID, DUPLICATE_STEP, DEPENDENCY_UNKNOWN, CYCLE, REFERENCE_UNKNOWN,
-        REFERENCE_FORWARD, EXPRESSION_INVALID, INPUT_UNKNOWN, INPUT_MISSING, INPUT_INVALID, WORKFLOW_NESTED,
+        REFERENCE_FORWARD, EXPRESSION_INVALID, INPUT_UNKNOWN, INPUT_MISSING, INVALID_INPUT, WORKFLOW_NESTED,
         WORKFLOW_TOO_LARGE.
         """
         self = cls.__new__(cls)
@@ -172,7 +172,7 @@ def _document_of(data: Mapping[str, Any]) -> Document:  # `Any`: see `WorkflowSp
 def bind_inputs(spec: WorkflowSpec, given: Mapping[str, Json]) -> dict[str, Json]:
     """Every declared input with the value given, its default, or null.
 
-    Raises INPUT_UNKNOWN, INPUT_MISSING or INPUT_INVALID: the first fault, all others in `details.faults`.
+    Raises INPUT_UNKNOWN, INPUT_MISSING or INVALID_INPUT: the first fault, all others in `details.faults`.
     """
     return declared.bind(spec.inputs, given)
 
@@ -188,7 +188,7 @@ def check_capabilities(spec: WorkflowSpec, capabilities: Capabilities) -> None:
     """Raise the first of everything in the workflow that the registered capabilities do not allow.
 
     CAPABILITY_UNKNOWN and VERSION_NOT_FOUND (with a suggestion), RISK_LOWERED, COMPENSATION_INVALID, and for values that do not
-    depend on the run INPUT_UNKNOWN, INPUT_MISSING and INPUT_INVALID; all others in `details.faults`.
+    depend on the run INPUT_UNKNOWN, INPUT_MISSING and INVALID_INPUT; all others in `details.faults`.
     """
     faults = Faults()
     for step in spec.steps:
@@ -238,7 +238,7 @@ def _check_parameters(step: StepSpec, capability: CapabilitySpec, faults: Faults
         assert isinstance(at, list)  # INVARIANT: every fault's is
         hidden.add(str(at[0]))
         where = [part for part in at if isinstance(part, str | int)]
-        told = step.place.fault("INPUT_INVALID", str(literal["message"]), "inputs", *where, hint=STORE_IT)
+        told = step.place.fault("INVALID_INPUT", str(literal["message"]), "inputs", *where, hint=STORE_IT)
         faults.add(told)
     for name in values:
         if name not in properties and schema.get("additionalProperties") is False:
@@ -250,7 +250,7 @@ def _check_parameters(step: StepSpec, capability: CapabilitySpec, faults: Faults
         if isinstance(part, Mapping) and name not in open_keys | hidden and not _refers(part):
             for path, fault in declared.violations(part, values[name]):
                 faults.add(
-                    step.place.fault("INPUT_INVALID", f"`{name}` {fault}", "inputs", name, *path, hint=shown)
+                    step.place.fault("INVALID_INPUT", f"`{name}` {fault}", "inputs", name, *path, hint=shown)
                 )
     required = schema.get("required")
     for key in required if isinstance(required, list | tuple) else ():

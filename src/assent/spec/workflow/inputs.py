@@ -109,7 +109,7 @@ def _read_input(section: Section, name: str, value: Json) -> InputSpec | None:
     default = below.data.get("default")
     if has_default:
         for path, message in violations(schema, default):
-            below.fault("INPUT_INVALID", f"the default of input `{name}` {message}", "default", *path)
+            below.fault("INVALID_INPUT", f"the default of input `{name}` {message}", "default", *path)
     required = not has_default
     if not isinstance(below.data.get("required"), list):
         required = below.flag("required", default=not has_default)
@@ -218,9 +218,9 @@ def json_object(given: object, *, code: str, of: str) -> dict[str, Json]:
 def bind(inputs: Mapping[str, InputSpec], given: Mapping[str, Json]) -> dict[str, Json]:
     """Every declared input with the value given, its default, or null.
 
-    Raises JSON_INVALID, INPUT_UNKNOWN, INPUT_MISSING or INPUT_INVALID: the first fault, all others in `details.faults`.
+    Raises JSON_INVALID, INPUT_UNKNOWN, INPUT_MISSING or INVALID_INPUT: the first fault, all others in `details.faults`.
     """
-    given = json_object(given, code="INPUT_INVALID", of="the inputs of the workflow")
+    given = json_object(given, code="INVALID_INPUT", of="the inputs of the workflow")
     faults = Faults()
     for name in given:
         if name not in inputs:
@@ -237,12 +237,12 @@ def bind(inputs: Mapping[str, InputSpec], given: Mapping[str, Json]) -> dict[str
         # It would be journaled with the run's first event, and what it breaks of the schema would quote it.
         literals = _literals(name, spec, value) if hides(spec.schema) else []
         for message in literals:
-            faults.add(InputError("INPUT_INVALID", f"input {message}", path=name, hint=STORE_IT))
+            faults.add(InputError("INVALID_INPUT", f"input {message}", path=name, hint=STORE_IT))
         if name not in given or literals or (value is None and not spec.required):
             continue
         for path, message in violations(spec.schema, value):
             place = dotted((name, *path))
-            faults.add(InputError("INPUT_INVALID", f"input `{place}` {message}", path=place))
+            faults.add(InputError("INVALID_INPUT", f"input `{place}` {message}", path=place))
     faults.raise_if_any()
     return bound
 
@@ -269,7 +269,7 @@ def read_argument(schema: Mapping[str, Json], text: str, *, name: str = "value")
 
     Text stays text unless the schema asks for something else: `5` is a number only where a number is
     declared. Of several declared types the first that the text fits counts, text last. Lists and mappings are
-    read as JSON. INPUT_INVALID when nothing fits.
+    read as JSON. INVALID_INPUT when nothing fits.
     """
     declared = schema.get("type")
     kinds = (
@@ -296,7 +296,7 @@ def read_argument(schema: Mapping[str, Json], text: str, *, name: str = "value")
         "array": f"write JSON, e.g. `{a_list}`",
         "object": 'write JSON, e.g. `{"a": 1}`',
     }
-    raise InputError("INPUT_INVALID", f"`{text[:80]}` is no {wanted}", path=name, hint=hints.get(kinds[0]))
+    raise InputError("INVALID_INPUT", f"`{text[:80]}` is no {wanted}", path=name, hint=hints.get(kinds[0]))
 
 
 def _kinds_of_choices(schema: Mapping[str, Json]) -> list[str]:

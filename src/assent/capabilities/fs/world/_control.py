@@ -33,9 +33,9 @@ class _Spot(msgspec.Struct, frozen=True):
 
 
 class ControlFiles:
-    """Where the control files are. `hidden` (the state directory) is invisible, `read_only` may be read, nothing more.
+    """Where the control files are. `hidden` ones (state, keys, secrets) are invisible, `read_only` may be read, nothing more.
 
-    They need not exist yet. A read-only folder counts with all that it holds.
+    They need not exist yet. A folder counts with all that it holds, and what is hidden in a read-only one is hidden.
     """
 
     def __init__(self, *, hidden: Iterable[Path] = (), read_only: Iterable[Path] = ()) -> None:
@@ -60,12 +60,12 @@ class ControlFiles:
                 found = _identity(spot.path, follow=follow)
                 if found is None:
                     break
-                zones[found] = spot.zone
+                zones[found] = max(spot.zone, zones.get(found, Zone.FREE))
             if spot.folder not in folders:
                 folders[spot.folder] = _identity(spot.folder, follow=True)
             folder = folders[spot.folder]
             if folder is not None:
-                names[folder, spot.name] = spot.zone
+                names[folder, spot.name] = max(spot.zone, names.get((folder, spot.name), Zone.FREE))
         return Sighting(self, zones, names)
 
     def folders_above(self) -> set[Identity]:
@@ -85,7 +85,8 @@ class ControlFiles:
         zones: dict[tuple[str, ...], Zone] = {}
         for place, zone in self._places:
             if place.is_relative_to(root):
-                zones[tuple(map(fold, place.relative_to(root).parts))] = zone
+                folded = tuple(map(fold, place.relative_to(root).parts))
+                zones[folded] = max(zone, zones.get(folded, Zone.FREE))
         return zones
 
 
@@ -125,8 +126,8 @@ def _inodes_below(directory: Path, device: int) -> Iterator[Identity]:
                     yield from _inodes_below(Path(entry.path), device)
                 else:
                     yield device, entry.inode()
-    except FileNotFoundError:
-        return  # A pre-image that was collected meanwhile.
+    except (FileNotFoundError, NotADirectoryError):
+        return  # A pre-image that was collected meanwhile; or a hidden file, whose inode is known.
 
 
 def _identity(path: str | Path, *, follow: bool = False) -> Identity | None:

@@ -37,18 +37,18 @@ class Workspace:
         cls,
         root: Path,
         *,
-        hidden: Path,
+        hidden: Iterable[Path],
         read_only: Iterable[Path] = (),
         pre_image_bytes_max: int = PRE_IMAGE_BYTES_MAX,
         redactor: Redactor | None = None,
     ) -> Self:
         """The real workspace at `root`.
 
-        `hidden` is the state directory, which capabilities cannot see; `read_only` are policy and lock files (a folder counts
-        with all it holds). The root's own `assent.toml` is always among them, existing or not. Raises `InputError`
-        WORKSPACE_INVALID. What `redactor` knows is not written into files.
+        `hidden` is what capabilities cannot see: the state directory, keys, secrets; `read_only` are configuration, policy and
+        lock files. A folder counts with all it holds. The root's own `assent.toml` is always among them, existing or not.
+        Raises `InputError` WORKSPACE_INVALID. What `redactor` knows is not written into files.
         """
-        control = ControlFiles(hidden=[hidden], read_only=[root / "assent.toml", *read_only])
+        control = ControlFiles(hidden=hidden, read_only=[root / "assent.toml", *read_only])
         files = ConfinedFiles(root, control=control, redactor=redactor)
         return cls(files, pre_image_bytes_max=pre_image_bytes_max, redactor=redactor)
 

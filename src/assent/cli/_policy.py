@@ -162,6 +162,7 @@ _MISSING = {
     "context_not_kept": "an earlier Assent recorded it, which did not keep what the gate was asked with",
     "policy_not_kept": "an earlier Assent recorded it, which did not keep the policy",
     "erased": "what the gate was asked with was erased",
+    "consequence": "it was answered for what the call may lead to, not for the call",
 }
 _OTHERWISE = "the policy answers otherwise to this question: it could not be read then, or the time that a rule reads had passed"
 

@@ -10,6 +10,7 @@ import pytest
 
 from assent.errors import InputError
 from assent.runtime.service import answers, process, requests
+from assent.spec.ids import RunId
 from tests.support.bodies import Place, policy, put, put_spec, rule, user, workflow
 
 HELD = policy(
@@ -84,7 +85,8 @@ async def test_what_can_not_be_explained_says_why(place: Place) -> None:
     """Erased with its run; a step that nothing was asked about; a run that there is not."""
     session = runs(place)[0]
     async with place.open() as rt:
-        await rt.erase(session)
+        core = rt._core
+        await core.ready.journal.erase(RunId(session), who=core.actor(None).who(), at_ms=1)
     assert {(one.missing, one.explained) for one in explained(place, session)} == {("erased", None)}
     for run, step, code in ((session, "step_9", "STEP_UNKNOWN"), ("run_zz", None, "RUN_UNKNOWN")):
         with pytest.raises(InputError) as refused:
@@ -146,3 +148,17 @@ async def test_a_draft_that_is_no_policy_is_refused_with_its_place(place: Place)
         simulated(place, {"version": 1, "rules": [{"id": "x"}]})
     assert refused.value.code == "POLICY_INVALID"
     assert str(refused.value.path).startswith("draft.yaml:1")
+
+
+async def test_an_answer_about_what_a_call_leads_to_is_not_told_as_one_about_the_call(place: Place) -> None:
+    """The policy would answer otherwise about the call itself."""
+    place.policy = policy(rule("way", "DENY", when={"capability": "box.put_low"}))
+    step = {
+        **put("g", "box.put_medium"),
+        "compensation": {"capability": "box.put_low", "inputs": {"key": "g"}},
+    }
+    async with place.open() as rt:
+        run = (await rt.run(workflow(step), {})).run_id
+    (told,) = explained(place, run)
+    assert (told.decision, told.rule, told.missing) == ("DENY", "way", "consequence")
+    assert simulated(place, place.policy).unknown["consequence"] == 1

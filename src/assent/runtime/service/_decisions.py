@@ -39,9 +39,13 @@ _PAGE: Final = 500
 
 _ANSWERS: Final = frozenset({"step.started", "step.denied", "approval.requested", "run.undo_requested"})
 
+_ASKED_APART: Final = frozenset({UNDO_CAPABILITY, "assent.approval"})
+
 NOT_KEPT: Final = "context_not_kept"
 ERASED: Final = "erased"
 POLICY_NOT_KEPT: Final = "policy_not_kept"
+CONSEQUENCE: Final = "consequence"
+"""The answer was given because of what the call may lead to, not because of the call."""
 
 
 class Event(msgspec.Struct, gc=False):
@@ -90,6 +94,7 @@ class Answer(msgspec.Struct, gc=False):
     run: str
     event: Event
     created: Event
+    is_of_consequence: bool = False
 
     @property
     def principal(self) -> str:
@@ -113,6 +118,7 @@ class Decisions:
     def __init__(self, reader: LedgerReader) -> None:
         self._reader = reader
         self._created: dict[str, Event] = {}
+        self._led: tuple[str, str, str, str] | None = None
         self._saids: dict[str, Said | None] = {}
         self._alike: dict[bytes, Said] = {}
         self._principals: dict[tuple[str, frozenset[str]], Principal] = {}
@@ -166,14 +172,20 @@ class Decisions:
                 details={"seq": seq},
             ) from error
         event = leaf.event
+        if event.kind == "consequence.decided":
+            self._led = (run, event.step, event.decision, event.rule)
+            return None
+        led, self._led = self._led, None
         if event.kind == "run.created":
             self._remember(run, seq, event)
             return None
         # What asks people about an undo was asked with the undo; what a workflow asks them is no question to the gate.
-        is_asked_apart = event.kind == "approval.requested" and event.capability.startswith("assent.")
+        is_asked_apart = event.kind == "approval.requested" and event.capability in _ASKED_APART
         if event.kind not in _ANSWERS or is_asked_apart:
             return None
-        return Answer(seq, leaf.at_ms, run, event, self._created.get(run) or self._begin(run))
+        created = self._created.get(run) or self._begin(run)
+        is_led = led == (run, event.step, event.decision, event.rule)
+        return Answer(seq, leaf.at_ms, run, event, created, is_led)
 
     def _begin(self, run: str) -> Event:
         (first,) = self._reader.run_entries(RunId(run), limit=1)
@@ -264,6 +276,8 @@ class Put:
         event, created = answer.event, answer.created
         if event.context is None:
             return NOT_KEPT
+        if answer.is_of_consequence:
+            return CONSEQUENCE
         said = self._decisions.said(event.context)
         # Without its inputs, a question is what its entry, its run and the rest say, but for its time and its run.
         key = (
@@ -302,6 +316,8 @@ def explained(reader: LedgerReader, run: RunId, step: str | None) -> list[dict[s
             engines[event.policy] = at_once(recorded_policy(reader, event.policy))
         engine = engines[event.policy]
         explanation = None
+        if answer.is_of_consequence and event.context is not None:
+            question = CONSEQUENCE
         missing = question if isinstance(question, str) else POLICY_NOT_KEPT if engine is None else None
         if engine is not None and not isinstance(question, str):
             explanation = engine.explain(question)
@@ -356,7 +372,7 @@ def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict
     """What a policy answers to every recorded call, beside what was answered; nothing is touched."""
     decisions = Decisions(reader)
     calls = changed = 0
-    unknown = {NOT_KEPT: 0, ERASED: 0}
+    unknown = {NOT_KEPT: 0, ERASED: 0, CONSEQUENCE: 0}
     groups: dict[tuple[str, str, str, str], _Group] = {}
     policy = Put(decisions, engine)
     for answer in chain.from_iterable(decisions.calls(since_ms)):

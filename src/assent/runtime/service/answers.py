@@ -773,7 +773,8 @@ class Asked(Answer, frozen=True, kw_only=True):
 class DecisionExplained(Answer, frozen=True, kw_only=True):
     """One recorded answer of the gate, and the rules of its policy.
 
-    `missing` where it can't be explained: `context_not_kept` and `policy_not_kept` (an earlier Assent wrote it), `erased`.
+    `missing` where it can't be explained: `context_not_kept` and `policy_not_kept` (an earlier Assent wrote it), `erased`,
+    `consequence` (it was given for what the call may lead to).
     `agrees`: the policy answers the same to the same question.
     """
 

@@ -529,6 +529,10 @@ class PlannedStep(Answer, frozen=True, kw_only=True):
     changes: bool
     known: bool
     error: Fault | None
+    because: str | None
+    """Why something is not known."""
+    read: str | None
+    """The SHA-256 of what the plan has read with it."""
     consequences: list[PlannedConsequence] = []
 
 
@@ -554,6 +558,8 @@ class Plan(Answer, frozen=True, kw_only=True):
     workflow: str | None
     steps: list[PlannedStep]
     summary: PlanSummary
+    digest: str
+    """What must still hold when it is run."""
 
 
 class ReplayedStatus(Answer, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from assent.engine.steps._consequences import Consequence, decide, lead_of, toge
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
-from assent.errors import AssentError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import (
     EXECUTE_CAPTURED,
     BoundCapability,

@@ -677,7 +677,9 @@ class RunActor:
         """A wish as the machine takes it: the gate is asked, what was said is bound, an answer that comes too late is none."""
         match wish:
             case AskUndo():
-                decision, request = self._admission.ask_gate_about_undo(wish.actor, partial=wish.partial)
+                decision, request = self._admission.ask_gate_about_undo(
+                    wish.actor, self._outbox, partial=wish.partial
+                )
                 is_asked = decision.effect is PolicyDecision.REQUIRE_APPROVAL
                 is_new = self.record.state is RunState.SUCCEEDED
                 rehearsal = await self._rehearse(partial=wish.partial) if is_asked and is_new else None
@@ -747,7 +749,7 @@ class RunActor:
     async def plan_undo(self, actor: Actor, *, partial: bool) -> UndoPlan:
         """What an undo would do, and what the gate says of it: nothing is recorded, and nothing touched. `RUN_NOT_UNDOABLE`."""
         require_undoable(self.record)
-        decision, request = self._admission.ask_gate_about_undo(actor, partial=partial)
+        decision, request = self._admission.ask_gate_about_undo(actor, self._outbox, partial=partial)
         rehearsal = await self._rehearse(partial=partial)
         tried = {step.key for step in rehearsal.steps}
         rest = [

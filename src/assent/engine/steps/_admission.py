@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -30,7 +31,7 @@ from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
-from assent.errors import AssentError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import (
     EXECUTE_CAPTURED,
     BoundCapability,
@@ -38,6 +39,7 @@ from assent.invocation import (
     Preview,
     require_unexposed,
 )
+from assent.policy import PolicyContext
 from assent.spec.capability import FLOWS, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
@@ -76,6 +78,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """What the run has bound already that may be the same as the inputs, and what that is."""
     context: Mapping[str, object]
     """What its references name, and those of what takes it back."""
+    question: PolicyContext | None = None
+    """What the gate was asked, once it was."""
 
     @property
     def asked_version(self) -> str | None:
@@ -106,6 +110,7 @@ class Admission:
         self._sources: dict[str, set[StepKey]] = {}
         self._asked_with: frozenset[str] = frozenset()
         self._waiting: dict[StepKey, frozenset[str]] = {}
+        self._told: tuple[dict[str, Json], StepKey, Commitment] | None = None
 
     @property
     def _run_labels(self) -> frozenset[str]:
@@ -256,6 +261,7 @@ class Admission:
         # The run has read and sent what its labels say.
         question = self.facts.question(candidate.bound.spec, candidate.inputs, candidate.risk, labels, now)
         decision = self._pipeline.authorize(candidate.call, question)
+        candidate = msgspec.structs.replace(candidate, question=question)
         try:
             if decision.effect is _DENY:
                 return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
@@ -346,6 +352,9 @@ class Admission:
 
     def _denied(self, candidate: Candidate, decision: Decision, outbox: PendingEvents) -> ev.StepDenied:
         spec = candidate.bound.spec
+        inputs: Commitment | None = None
+        with suppress(InputError):  # What is too long to keep is denied all the same.
+            inputs = outbox.bind_again(candidate.inputs, candidate.handed)
         return ev.StepDenied(
             step=candidate.key,
             capability=spec.id,
@@ -356,8 +365,24 @@ class Admission:
             policy=decision.policy_digest,
             code=decision.code or "POLICY_DENIED",
             reason=outbox.bind(describe(decision, candidate)),
+            inputs=inputs,
             asked_version=candidate.asked_version,
+            context=self._context_of(candidate, outbox),
         )
+
+    def _context_of(self, candidate: Candidate, outbox: PendingEvents) -> Commitment:
+        """What the gate was asked with, bound once for calls in a row that it was asked about alike."""
+        assert candidate.question is not None  # INVARIANT: an event that the gate had no part in has none
+        said = candidate.question.told(with_time=self._services.gate.reads_now)
+        if self._told is not None and self._told[0] == said:
+            _, key, commitment = self._told
+            before = self._record.steps.get(key)
+            # What was bound for a step whose intent did not come to be is not kept.
+            if before is not None and before.intent is not None and before.intent.context == commitment:
+                return commitment
+        commitment = outbox.bind(said)
+        self._told = said, candidate.key, commitment
+        return commitment
 
     async def _with_approval(
         self,
@@ -410,6 +435,7 @@ class Admission:
             undo=candidate.undo,
             now_ms=now_ms,
             asked_version=candidate.asked_version,
+            context=self._context_of(candidate, outbox),
             consequences=consequences,
             asked_about=asked_about,
         )
@@ -488,6 +514,7 @@ class Admission:
             undo=candidate.undo,
             asked_version=asked.version if asked is not None else None,
             asked_fingerprint=asked.fingerprint if asked is not None else None,
+            context=self._context_of(candidate, outbox),
         )
         call.goes_ahead = (
             grant is None and bound.leaves_no_trace and (call.chain is None or not call.chain.before)
@@ -531,7 +558,9 @@ class Admission:
         )
         return Admit((request,))
 
-    def ask_gate_about_undo(self, actor: Actor, *, partial: bool) -> tuple[Decision, ev.UndoRequested]:
+    def ask_gate_about_undo(
+        self, actor: Actor, outbox: PendingEvents, *, partial: bool
+    ) -> tuple[Decision, ev.UndoRequested]:
         """The gate's one answer about undoing the whole run, and the same as it is recorded."""
         record = self._record
         steps = [record.steps[key] for key in to_take_back(record)]
@@ -544,8 +573,10 @@ class Admission:
         )
         created = record.created
         facts = RunFacts(actor.principal, created.workflow, created.environment, record.run, record.mode)
-        now_ms = self._services.clock.now_ms()
-        decision = self._services.gate.decide(facts.undo_question(risk, now_ms, partial=partial))
+        gate = self._services.gate
+        question = facts.undo_question(risk, self._services.clock.now_ms(), partial=partial)
+        decision = gate.decide(question)
+        context = outbox.bind(question.told(with_time=gate.reads_now))
         return decision, ev.UndoRequested(
             partial=partial,
             decision=decision.effect.value,
@@ -553,6 +584,7 @@ class Admission:
             policy=decision.policy_digest,
             risk=risk.value,
             code=decision.code,
+            context=context,
             **actor.who(),
         )
 
@@ -585,6 +617,7 @@ class Admission:
             preview=rehearsal.preview,
             undo=Undo.NONE,
             now_ms=self._services.clock.now_ms(),
+            context=request.context,
         )
         return RequestUndo(request, approval)
 

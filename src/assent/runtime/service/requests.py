@@ -519,6 +519,22 @@ class Show(Reading[answers.ShownRun], tag="show", frozen=True):
     """This step alone; `NAME[I]` is an iteration, and `@undo` the undo of the run."""
 
 
+class ExplainDecisions(Reading[answers.DecisionsExplained], tag="explain_decisions", frozen=True):
+    """Why the gate answered as it did about a run, by the policy that held then and what it was asked with, out of the ledger."""
+
+    run: str
+    step: str | None = None
+    """This step alone; `@undo` is the undo of the run."""
+
+
+class SimulatePolicy(Reading[answers.Simulated], tag="simulate_policy", frozen=True):
+    """What a policy would have answered to the recorded calls. Nothing is touched."""
+
+    text: str
+    path: str
+    since_ms: int = 0
+
+
 class Approvals(Reading[answers.Approvals], tag="approvals", frozen=True):
     """What waits for a person; of one run, or of all."""
 

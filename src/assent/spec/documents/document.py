@@ -228,6 +228,7 @@ def _syntax_error(error: yaml.YAMLError, content: str, source: str) -> InputErro
         offset = getattr(error, "position", 0)
         line, column = _line_and_column(content, offset if isinstance(offset, int) else 0)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML"
+    hint: str | None
     if "'\\t'" in problem or _is_tab(content, line, column):
         message, hint = "a tab stands where YAML wants spaces", "indent with spaces"
     else:

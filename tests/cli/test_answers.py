@@ -6,12 +6,14 @@ import json
 import os
 import re
 import sys
-from contextlib import suppress
+from contextlib import chdir, suppress
 from typing import Any
 
 import pytest
 
 from assent.cli._completion import SHELLS
+from assent.cli._door import Door
+from assent.cli.runs._prompt import Answer
 from assent.errors import Json, WorldError
 from assent.errors.explanations import explanations
 from tests.support.door import RUN, ScriptedRuntime, Terminal, approval_object, run_object
@@ -156,6 +158,83 @@ def test_what_waits_only_after_nothing_was_shown_is_not_approved(
     assert [request["digest"] for request in runtime.requests if request["op"] == "approve"] == [""]
 
 
+MORE = [f"run_{number:026d}" for number in range(3)]
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+@pytest.mark.parametrize(
+    ("words", "approved"),
+    [
+        # Each run with its step, where one is named; `@` is a run, and `--last` the first one.
+        (("--unseen", *MORE), [(run, None, None) for run in MORE]),
+        (
+            ("--unseen", MORE[0], "publish", MORE[1], "@"),
+            [(MORE[0], "publish", None), (MORE[1], None, None), ("@", None, None)],
+        ),
+        (("publish", "--last", "--unseen"), [("@", "publish", None)]),
+        (("--last", "--reason"), None),
+        # What was shown of each is found among the digests, in whatever order they stand.
+        (
+            (MORE[0], MORE[1], "--digest", B[:12], "--digest", A),
+            [(MORE[0], "publish", A), (MORE[1], "publish", B)],
+        ),
+        # Where one was not shown, nothing is approved.
+        ((MORE[0], MORE[1], MORE[2], "--digest", A, "--digest", B), None),
+        ((MORE[0], MORE[1], "--digest", A), None),
+        ((MORE[0], MORE[1], "--digest", A, "--digest", B[:11]), None),
+        ((MORE[0], "other", "--digest", A, "--digest", B), None),
+        ((MORE[0], MORE[1]), None),
+        ((MORE[0], "publish", "another"), None),
+        ((MORE[0], MORE[1], "--digest", A, "--unseen"), None),
+    ],
+)
+def test_several_runs_are_approved_all_shown_or_none(
+    terminal: Terminal,
+    runtime: ScriptedRuntime,
+    words: tuple[str, ...],
+    approved: list[tuple[str, str | None, str | None]] | None,
+) -> None:
+    runtime.answers["approve"] = run_object()
+    runtime.waiting = [
+        approval_object(run_id=run, digest=digest) for run, digest in zip(MORE, (A, B, C), strict=True)
+    ]
+    answer = terminal("approve", *words, "--json")
+    asked = [request for request in runtime.requests if request["op"] == "approve"]
+    found = [(request["run"], request.get("step"), request.get("digest")) for request in asked]
+    assert (answer.code, found) == (2, []) if approved is None else (0, approved)
+    assert len(answer.out.splitlines()) == max(1, len(found)), "an object for each"
+
+
+def test_the_last_run_stands_for_run_in_every_command_that_takes_one(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    """`--last` wherever it stands, and never where it is the value of an option."""
+    for operation in ("reject", "cancel", "undo", "resolve", "resume"):
+        runtime.answers[operation] = {"results": [run_object()]} if operation == "resume" else run_object()
+    for words in (
+        ("reject", "--last", "publish", "--reason", "--last"),
+        ("cancel", "--last"),
+        ("undo", "--partial", "--last"),
+        ("resolve", "publish", "--happened", "--last"),
+        ("resume", "--last"),
+        ("reject", "R", "--reason", "--last"),
+    ):
+        terminal(*words)
+    named = [
+        (request["op"], request["run"], request.get("step"))
+        for request in runtime.requests
+        if "run" in request
+    ]
+    assert [one for one in named if one[0] not in ("approvals", "show")] == [
+        ("reject", "@", "publish"),
+        ("cancel", "@", None),
+        ("undo", "@", None),
+        ("resolve", "@", "publish"),
+        ("resume", "@", None),
+        ("reject", "R", None),
+    ]
+
+
 def test_a_run_that_needs_a_person_says_what_that_person_can_do(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
@@ -205,6 +284,7 @@ def test_waiting_follows_the_journal_until_somebody_decides(
 def test_what_is_being_prepared_has_a_line_though_it_is_not_on_record(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
+    terminal.write("assent.toml", "")
     build: dict[str, Json] = {
         "kind": "step.preparing",
         "step": "build",
@@ -220,6 +300,7 @@ def test_what_a_step_says_stands_beside_its_name_and_looks_like_no_line_of_ours(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
     """Nothing in it drives the terminal, and it has an end. It is no answer, so a program is told nothing."""
+    terminal.write("assent.toml", "")
     lines = ["  succeeded          build", "a\x1b[2J\tb\u202e", "\x07" * 200, None]
     runtime.progress = [
         {"event": {"kind": "step.said", "step": "build", "line": line}, "n": None} for line in lines
@@ -241,10 +322,50 @@ def test_what_a_step_says_stands_beside_its_name_and_looks_like_no_line_of_ours(
     assert terminal("plan", "w.yaml", "--json").err == ""
 
 
+@pytest.mark.parametrize(
+    ("place", "flags", "told"),
+    [
+        (".", (), "no assent.toml in {here} or above it: the built-in policy holds"),
+        (".", ("--workspace", "below"), "no assent.toml in {here}/below: the built-in policy holds"),
+        ("here", (), None),
+        ("below", (), "in the workspace {here}"),
+        (
+            "below",
+            (
+                "--workspace",
+                "..",
+            ),
+            None,
+        ),
+        ("below", ("--json",), None),
+        ("below", ("-q",), None),
+    ],
+)
+def test_a_person_is_told_where_it_acts_unless_that_is_plain(
+    terminal: Terminal,
+    runtime: ScriptedRuntime,
+    place: str,
+    flags: tuple[str, ...],
+    told: str | None,
+) -> None:
+    runtime.answers["call"] = run_object()
+    (terminal.folder / "below").mkdir()
+    if place != ".":
+        terminal.write("assent.toml", "")
+    with chdir(terminal.folder / ("below" if place == "below" else ".")):
+        first = terminal("call", "sys.noop", *flags).err.partition("\n")[0]
+    assert (
+        first.startswith(told.format(here=terminal.folder))
+        if told
+        else "workspace" not in first and "assent.toml" not in first
+    )
+
+
 def test_nobody_waits_for_a_terminal_that_takes_no_line(
     terminal: Terminal, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Into a pipe that is full, what a step says is left out; into one that is empty it goes."""
+    terminal.write("assent.toml", "")
     reads, writes = os.pipe()
     runtime.progress = [{"event": {"kind": "step.said", "step": "s", "line": "said"}, "n": None}]
     runtime.answers["call"] = run_object()
@@ -262,6 +383,7 @@ def test_nobody_waits_for_a_terminal_that_takes_no_line(
 def test_a_foreach_takes_a_line_at_both_ends_and_one_for_each_failure(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
+    terminal.write("assent.toml", "")
     told: list[tuple[str, dict[str, Json]]] = [
         ("step.expanded", {"step": "stamp", "count": 3}),
         ("step.started", {"step": "stamp[0]"}),
@@ -294,6 +416,7 @@ def test_waiting_ends_when_its_time_is_up(terminal: Terminal, runtime: ScriptedR
 def test_progress_is_told_on_stderr_and_not_at_all_to_programs(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
+    terminal.write("assent.toml", "")
     runtime.answers["call"] = run_object()
     runtime.progress = [{"at_ms": 0, "run": RUN, "n": 1, "event": {"kind": "step.succeeded", "step": "a"}}]
     plain = terminal("call", "sys.noop")
@@ -369,6 +492,25 @@ def test_every_error_code_is_explained(terminal: Terminal) -> None:
         answer = terminal("explain", code, "--json")
         assert (answer.code, answer.object["code"]) == (0, code)
     assert terminal("explain", "policy_denied").out.startswith("POLICY_DENIED\n")
+
+
+def test_resume_asks_a_person_about_what_waits_and_nobody_else(
+    terminal: Terminal, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.answers["resume"] = {"results": [run_object("waiting"), run_object("failed", run_id="run_other")]}
+    runtime.waiting = [approval_object(run_id=RUN)]
+    runtime.answers["approve"] = run_object()
+    assert terminal("resume").code == 4
+    monkeypatch.setattr(Door, "can_ask", True)
+    monkeypatch.setattr("assent.cli.runs._prompt.ask", lambda *_: Answer("approve"))
+    assert terminal("resume").code == 1, "that of the other run, for this one succeeded"
+    assert [
+        request["op"] for request in runtime.requests if "run" in request and request["op"] != "approvals"
+    ] == [
+        "resume",
+        "resume",
+        "approve",
+    ]
 
 
 def test_help_finds_commands_and_topics(terminal: Terminal) -> None:

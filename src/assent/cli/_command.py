@@ -11,6 +11,7 @@ import click
 
 from assent.cli._door import Door
 from assent.errors import AssentError
+from assent.spec.ids import NEWEST_RUN
 from assent.spec.words.sizes import count_text
 
 P = ParamSpec("P")
@@ -116,6 +117,13 @@ def shared_options() -> list[click.Option]:
     ]
 
 
+def last_option() -> click.Option:
+    """What each command takes that is about a run: instead of naming it."""
+    return click.Option(
+        ["--last"], is_flag=True, expose_value=False, help="The newest run, instead of RUN; so does `@`."
+    )
+
+
 class Command(click.Command):
     """A command with the shared flags. `watches`: it tells of unfinished runs when it is done."""
 
@@ -124,13 +132,21 @@ class Command(click.Command):
     ) -> None:  # `Any`: click's own arguments
         super().__init__(*args, **kwargs)
         self.watches = watches
+        self._names_a_run = any(
+            isinstance(param, click.Argument) and "RUN" in (param.metavar or "") for param in self.params
+        )
+        if self._names_a_run:
+            self.params.append(last_option())
         self.params += shared_options()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # A bare `--wait` would swallow the argument after it: click gives an optional value whatever comes next.
         end = args.index("--") if "--" in args else len(args)
         before = ["--wait=forever" if arg == "--wait" else arg for arg in args[:end]]
-        return super().parse_args(ctx, [*before, *args[end:]])
+        args = [*before, *args[end:]]
+        if self._names_a_run and self.make_parser(ctx).parse_args([*args])[0].get("last"):
+            args = [NEWEST_RUN, *args]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> int:
         code = super().invoke(ctx)

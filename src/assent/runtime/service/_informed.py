@@ -115,6 +115,13 @@ async def _plan(scene: Scene, request: requests.Plan) -> answers.Plan:
     return msgspec.convert({"plan_id": plan, **found.to_json()}, answers.Plan)
 
 
+async def _plan_undo(scene: Scene, request: requests.PlanUndo) -> answers.UndoPlan:
+    async with scene.planning() as runtime:
+        by = actor_of(scene.settings, scene.by)
+        found = await runtime.plan_undo(request.run, partial=request.partial, principal=by)
+    return msgspec.convert(found.to_json(), answers.UndoPlan)
+
+
 async def _replay(scene: Scene, request: requests.Replay) -> answers.Replayed:
     from assent.engine.replay import Recording, recording_of
     from assent.invocation import Snapshot

@@ -44,6 +44,7 @@ class SaidGate:
     asked: list[PolicyContext] = field(default_factory=list)
     digest: str = "0" * 64
     is_open: bool = True
+    reads_now: bool = False
 
     def decide(self, context: PolicyContext) -> Decision:
         self.asked.append(context)

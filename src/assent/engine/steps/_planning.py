@@ -16,7 +16,7 @@ from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import begin
 from assent.engine.steps._admission import APPROVAL_CAPABILITY
-from assent.engine.steps._consequences import Consequence, decide, lead_of, together
+from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
 from assent.engine.steps._scope import idempotency_key
 from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
 from assent.errors import AssentError, Json
@@ -208,13 +208,13 @@ class Planner:
         step, has_effect = target.step, target.bound.spec.has_effect
         if context is None or _depends(step.inputs.names):
             self._world_is_known &= not has_effect
-            return self._unknown(target, context)
+            return await self._unknown(target, context)
         try:
             rendered = step.inputs.render(context)
             call = self._received(target)
             self._services.pipeline.validate(call, rendered if isinstance(rendered, dict) else {})
             inputs = call.inputs
-            consequences = self._consequences(target, context, own={"inputs": inputs})
+            consequences = await self._consequences(target, context, call)
         except AssentError as error:
             return self._failing(target, error)
         decision = self._services.pipeline.authorize(call, self._question(target, inputs))
@@ -256,10 +256,10 @@ class Planner:
         now = self._services.clock.now_ms()
         return self._facts.question(target.bound.spec, inputs, target.risk, self._labels, now)
 
-    def _consequences(
-        self, target: _Target, context: Mapping[str, object] | None, own: Mapping[str, Json]
+    async def _consequences(
+        self, target: _Target, context: Mapping[str, object] | None, call: Invocation | None
     ) -> tuple[Consequence, ...]:
-        """What the call may lead to, and what the gate says of that as far as its inputs are known."""
+        """What the call may lead to, and what the gate says of that as far as its inputs are known; None: its own are not."""
         known = context if context is not None else self._context
         lead = lead_of(
             target.step,
@@ -269,22 +269,34 @@ class Planner:
             self._catalogue,
             pipeline=self._services.pipeline,
             is_open=lambda name: name[0] not in known or name[0] == "steps",
-            own=own,
+            own={"inputs": call.inputs} if call is not None else {},
         )
-        if lead is None:
-            return ()
-        labels = self._labels | target.bound.spec.labels
-        return (decide(self._services.gate, self._facts, lead, labels, self._services.clock.now_ms()),)
+        leads: tuple[Lead, ...] = (lead,) if lead is not None else ()
+        if (
+            lead is None
+            and call is not None
+            and target.undo is not Undo.NONE
+            and target.bound.spec.has_effect
+        ):
+            leads = await declared(call, target.risk, self._services, self._catalogue)
+        labels, now_ms = self._labels | target.bound.spec.labels, self._services.clock.now_ms()
+        return tuple(decide(self._services.gate, self._facts, one, labels, now_ms) for one in leads)
 
-    def _unknown(self, target: _Target, context: Mapping[str, object] | None) -> PlannedStep:
+    async def _unknown(self, target: _Target, context: Mapping[str, object] | None) -> PlannedStep:
         inputs = target.step.inputs
         open_keys = inputs.keys_with_references()
         literals = {name: value for name, value in inputs.literals().items() if name not in open_keys}
         decision = self._services.gate.foresee(self._question(target, literals), open_keys or "all")
         try:
-            consequences = self._consequences(target, context, own={})
+            consequences = await self._consequences(target, context, None)
         except AssentError as error:
             return self._failing(target, error)
+        if (
+            decision is not None
+            and decision.effect is not PolicyDecision.DENY
+            and target.bound.handler.leads_to
+        ):
+            decision = None  # What it leads to is told by its inputs.
         preview = Preview(changes=target.bound.spec.has_effect)
         planned = self._planned(target, decision, preview, known=False, consequences=consequences)
         return msgspec.structs.replace(planned, target=target_of(literals))

@@ -156,6 +156,83 @@ def test_what_waits_only_after_nothing_was_shown_is_not_approved(
     assert [request["digest"] for request in runtime.requests if request["op"] == "approve"] == [""]
 
 
+MORE = [f"run_{number:026d}" for number in range(3)]
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+@pytest.mark.parametrize(
+    ("words", "approved"),
+    [
+        # Each run with its step, where one is named; `@` is a run, and `--last` the first one.
+        (("--unseen", *MORE), [(run, None, None) for run in MORE]),
+        (
+            ("--unseen", MORE[0], "publish", MORE[1], "@"),
+            [(MORE[0], "publish", None), (MORE[1], None, None), ("@", None, None)],
+        ),
+        (("publish", "--last", "--unseen"), [("@", "publish", None)]),
+        (("--last", "--reason"), None),
+        # What was shown of each is found among the digests, in whatever order they stand.
+        (
+            (MORE[0], MORE[1], "--digest", B[:12], "--digest", A),
+            [(MORE[0], "publish", A), (MORE[1], "publish", B)],
+        ),
+        # Where one was not shown, nothing is approved.
+        ((MORE[0], MORE[1], MORE[2], "--digest", A, "--digest", B), None),
+        ((MORE[0], MORE[1], "--digest", A), None),
+        ((MORE[0], MORE[1], "--digest", A, "--digest", B[:11]), None),
+        ((MORE[0], "other", "--digest", A, "--digest", B), None),
+        ((MORE[0], MORE[1]), None),
+        ((MORE[0], "publish", "another"), None),
+        ((MORE[0], MORE[1], "--digest", A, "--unseen"), None),
+    ],
+)
+def test_several_runs_are_approved_all_shown_or_none(
+    terminal: Terminal,
+    runtime: ScriptedRuntime,
+    words: tuple[str, ...],
+    approved: list[tuple[str, str | None, str | None]] | None,
+) -> None:
+    runtime.answers["approve"] = run_object()
+    runtime.waiting = [
+        approval_object(run_id=run, digest=digest) for run, digest in zip(MORE, (A, B, C), strict=True)
+    ]
+    answer = terminal("approve", *words, "--json")
+    asked = [request for request in runtime.requests if request["op"] == "approve"]
+    found = [(request["run"], request.get("step"), request.get("digest")) for request in asked]
+    assert (answer.code, found) == (2, []) if approved is None else (0, approved)
+    assert len(answer.out.splitlines()) == max(1, len(found)), "an object for each"
+
+
+def test_the_last_run_stands_for_run_in_every_command_that_takes_one(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    """`--last` wherever it stands, and never where it is the value of an option."""
+    for operation in ("reject", "cancel", "undo", "resolve", "resume"):
+        runtime.answers[operation] = {"results": [run_object()]} if operation == "resume" else run_object()
+    for words in (
+        ("reject", "--last", "publish", "--reason", "--last"),
+        ("cancel", "--last"),
+        ("undo", "--partial", "--last"),
+        ("resolve", "publish", "--happened", "--last"),
+        ("resume", "--last"),
+        ("reject", "R", "--reason", "--last"),
+    ):
+        terminal(*words)
+    named = [
+        (request["op"], request["run"], request.get("step"))
+        for request in runtime.requests
+        if "run" in request
+    ]
+    assert [one for one in named if one[0] not in ("approvals", "show")] == [
+        ("reject", "@", "publish"),
+        ("cancel", "@", None),
+        ("undo", "@", None),
+        ("resolve", "@", "publish"),
+        ("resume", "@", None),
+        ("reject", "R", None),
+    ]
+
+
 def test_a_run_that_needs_a_person_says_what_that_person_can_do(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
@@ -282,7 +359,6 @@ def test_a_foreach_takes_a_line_at_both_ends_and_one_for_each_failure(
         ["failed", "stamp[1]", "X"],
         ["succeeded", "stamp", "3", "iterations"],
         ["taken", "back", "stamp", "2", "iterations"],
-        ["run", "rolled", "back"],
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from assent.cli._command import Group, shared_options
+from assent.cli._command import Group, last_option, shared_options
 from assent.cli._exit import MEANINGS
 from assent.cli._root import COMMANDS, build
 from assent.runtime.settings._configuration import PROJECT_SCHEMA
@@ -30,7 +30,7 @@ def commands(group: Group, *path: str) -> dict[str, click.Command]:
 
 
 ALL = commands(build())
-SHARED = {option for parameter in shared_options() for option in parameter.opts}
+SHARED = {option for parameter in [*shared_options(), last_option()] for option in parameter.opts}
 
 
 @pytest.fixture(scope="module")

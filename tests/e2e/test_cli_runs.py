@@ -332,6 +332,21 @@ def test_a_colleague_is_shown_what_waits_and_asked(shell: Shell) -> None:
     assert log.count("digest not confirmed") == 1
 
 
+def test_several_runs_are_shown_and_asked_about_one_after_the_other(shell: Shell) -> None:
+    runs = []
+    for name in ("one.txt", "two.txt"):
+        (shell.folder / name).write_text("x")
+        runs.append(str(shell.json("call", "io.fs.delete", f"path={name}")[1]["run_id"]))
+    child = shell.terminal("approve", *runs)
+    for name, answer in (("one.txt", "a"), ("two.txt", "l")):
+        child.expect_exact(f"path: {name}")
+        child.expect_exact("[l]ater: ")
+        child.sendline(answer)
+    assert finish(child)[0] == 4, "the second one still waits"
+    assert not (shell.folder / "one.txt").exists()
+    assert (shell.folder / "two.txt").exists()
+
+
 def test_nobody_approves_their_own_critical_step_at_the_prompt_either(shell: Shell) -> None:
     (shell.folder / "c.yaml").write_text(CRITICAL)
     child = shell.terminal("run", "c.yaml")

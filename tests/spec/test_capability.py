@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def make(
         id="test.act",
         operation_type=operation,
         side_effects=SideEffects(reversible=reversible),
-        compensation=compensation,
+        compensation=fields.pop("compensation", compensation),
         risk=Risk(level=level),
         **fields,
     )
@@ -58,6 +59,30 @@ def test_irreversible_effects_need_high_risk(level: RiskLevel) -> None:
     assert error.code == "RISK_INCONSISTENT"
     assert "Risk Consistency Check Failed" in error.message
     assert "[risk.irreversible] irreversible side effects need risk HIGH or CRITICAL" in error.message
+
+
+def test_the_level_that_was_given_is_told_beside_every_other_fault() -> None:
+    """Of the compensation, and of fields that have nothing to do with it: nobody mends a spec one fault after the other."""
+    error = refusal(level=RiskLevel.LOW, reversible=False, compensation=Compensation(supported=True))
+    assert "with risk LOW" in error.message
+    told = str(error.details["violations"])
+    assert "risk.irreversible" in told
+    assert "compensation.strategy" in told
+    error = refusal(level=RiskLevel.LOW, reversible=False, colour="red", version="x")
+    assert error.code == "SPEC_INVALID"
+    told = str(error.details["faults"])
+    for word in ("`version`", "`colour`", "[risk.irreversible]", "[risk.uncompensated]", "with risk LOW"):
+        assert word in told, word
+
+
+@pytest.mark.parametrize(
+    "create", [create_read_capability, create_write_capability, create_delete_capability]
+)
+def test_a_capability_is_created_by_either_word_for_its_id(create: Callable[..., CapabilitySpec]) -> None:
+    assert create("a.b") == create(id="a.b") == create(capability_id="a.b")
+    for said in ({}, {"id": "a.b", "capability_id": "a.c"}):
+        with pytest.raises(InputError, match="say `id` or `capability_id`"):
+            create(**said)
 
 
 def test_irreversible_effects_with_high_risk_and_compensation_are_accepted() -> None:

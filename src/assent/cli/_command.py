@@ -11,6 +11,7 @@ import click
 
 from assent.cli._door import Door
 from assent.errors import AssentError
+from assent.spec.ids import NEWEST_RUN
 from assent.spec.words.sizes import count_text
 
 P = ParamSpec("P")
@@ -19,7 +20,9 @@ R = TypeVar("R")
 pass_door = click.make_pass_decorator(Door)
 
 
-def _note(put: Callable[[Door, Any], None]) -> Callable[[click.Context, click.Parameter, Any], None]:
+def noted(put: Callable[[Door, Any], None]) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback of an option that is kept at the door."""
+
     # `Any`: click hands over whatever the option's own type made of the text.
     def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
         door = ctx.find_object(Door)
@@ -64,14 +67,14 @@ def shared_options() -> list[click.Option]:
     common: dict[str, Any] = {"expose_value": False, "is_eager": True}  # `Any`: click's own keyword arguments
     return [
         click.Option(
-            ["--json"], is_flag=True, help="Answer with JSON on stdout.", callback=_note(_put_json), **common
+            ["--json"], is_flag=True, help="Answer with JSON on stdout.", callback=noted(_put_json), **common
         ),
         click.Option(
             ["--workspace"],
             type=folder,
             metavar="DIR",
             help="Work in this folder.",
-            callback=_note(_put_workspace),
+            callback=noted(_put_workspace),
             **common,
         ),
         click.Option(
@@ -79,7 +82,7 @@ def shared_options() -> list[click.Option]:
             type=folder,
             metavar="DIR",
             help="Keep the state there.",
-            callback=_note(_put_state),
+            callback=noted(_put_state),
             **common,
         ),
         click.Option(
@@ -87,31 +90,38 @@ def shared_options() -> list[click.Option]:
             type=file,
             metavar="FILE",
             help="Use this policy.",
-            callback=_note(_put_policy),
+            callback=noted(_put_policy),
             **common,
         ),
         click.Option(
             ["--as", "principal"],
             metavar="PRINCIPAL",
             help="Act as, for example, `user:alice`.",
-            callback=_note(_put_principal),
+            callback=noted(_put_principal),
             **common,
         ),
         click.Option(
             ["--yes"],
             is_flag=True,
             help="Confirm; never answers an approval.",
-            callback=_note(_put_yes),
+            callback=noted(_put_yes),
             **common,
         ),
         click.Option(
             ["--color", "--colour", "colour"],
             type=click.Choice(["auto", "always", "never"]),
             help="Use colour.",
-            callback=_note(_put_colour),
+            callback=noted(_put_colour),
             **common,
         ),
     ]
+
+
+def last_option() -> click.Option:
+    """What each command takes that is about a run: instead of naming it."""
+    return click.Option(
+        ["--last"], is_flag=True, expose_value=False, help="The newest run, instead of RUN; so does `@`."
+    )
 
 
 class Command(click.Command):
@@ -122,13 +132,21 @@ class Command(click.Command):
     ) -> None:  # `Any`: click's own arguments
         super().__init__(*args, **kwargs)
         self.watches = watches
+        self._names_a_run = any(
+            isinstance(param, click.Argument) and "RUN" in (param.metavar or "") for param in self.params
+        )
+        if self._names_a_run:
+            self.params.append(last_option())
         self.params += shared_options()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # A bare `--wait` would swallow the argument after it: click gives an optional value whatever comes next.
         end = args.index("--") if "--" in args else len(args)
         before = ["--wait=forever" if arg == "--wait" else arg for arg in args[:end]]
-        return super().parse_args(ctx, [*before, *args[end:]])
+        args = [*before, *args[end:]]
+        if self._names_a_run and self.make_parser(ctx).parse_args([*args])[0].get("last"):
+            args = [NEWEST_RUN, *args]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> int:
         code = super().invoke(ctx)

@@ -61,6 +61,8 @@ class Door:
         self.out = Output(environ)
         self.operation: str | None = None
         self.interrupted_run: str | None = None
+        self.is_quiet = False
+        """Of a run that succeeds, only what came out is wanted."""
         self._service = service
 
     @cached_property

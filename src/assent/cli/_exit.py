@@ -92,10 +92,12 @@ def worst(codes: Iterable[int]) -> int:
 
 
 def plan_exit_code(plan: answers.Plan) -> int:
-    """`plan --exit-code`: denied > needs approval or can't be known > changes > nothing to do."""
+    """`plan --exit-code`: denied > would fail > needs approval or can't be known > changes > nothing to do."""
     steps = plan.steps
     if any(step.decision == "DENY" for step in steps):
         return REFUSED
+    if any(step.error is not None for step in steps):
+        return FAILED
     if any(step.decision in ("REQUIRE_APPROVAL", "UNKNOWN") or is_unknown(step) for step in steps):
         return PLAN_UNDECIDED
     return PLAN_CHANGES if any(is_change(step) for step in steps) else OK

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
     from assent.engine.record._values import load_json
     from assent.engine.record.projection import RunProjector, fold
+    from assent.engine.steps._plan_reads import NoReads, OwnerNeededError, OwnerReads
     from assent.engine.steps._planning import Plan, PlannedStep, Planner
     from assent.engine.steps._terms import RunFacts
     from assent.engine.waiting._together import together
@@ -50,6 +51,7 @@ _HOMES = {
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
     ".machine._interventions": "not_a_session session_closed",
     ".drive._engine": "Engine require_ended",
+    ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
     ".record._record": "RunRecord StepRecord UNDO_STEP to_take_back",

@@ -143,8 +143,12 @@ class Driver(Protocol):
         *,
         environment: str | None = None,
         plan: PlanId | None = None,
+        labels: frozenset[str] = frozenset(),
     ) -> RunId:
-        """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
+        """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that.
+
+        `labels` are those of what the plan that it comes from has read.
+        """
         ...
 
     async def deliver(self, run: RunId, wish: Wish) -> RunRecord:

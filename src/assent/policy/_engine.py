@@ -24,7 +24,8 @@ from assent.policy._joint_conditions import Asked
 from assent.policy._read import read_policy
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
-from assent.spec.language.expression import Bindings, Expression, ExpressionError
+from assent.spec.language.expression import TOO_COSTLY, Bindings, Budget, Expression, ExpressionError
+from assent.spec.language.work import WORK_MAX
 from assent.spec.policy import Policy
 
 ASKED_MAX: Final = 512
@@ -120,6 +121,7 @@ class PolicyEngine:
         A rule whose `if` reads one of them may hold, may not hold, or may fail, which denies.
         """
         bits, care, facts = self._index.candidates(context), care_for(context), context.facts()
+        budget = Budget()
         answers: list[Decision] = []
         read: dict[str, None] = {}
         for i, compiled in enumerate(self._rules):
@@ -136,7 +138,7 @@ class PolicyEngine:
                     self._failed(i, compiled, context, "an input that it reads is not known yet"),
                 )
                 continue
-            found = look(compiled, context, facts)
+            found = look(compiled, context, facts, budget)
             if found.holds is False:
                 continue
             last = self._answered(compiled.answers[care], i, context)
@@ -173,6 +175,7 @@ class PolicyEngine:
     ) -> tuple[Decision | None, int] | None:
         """The same among rules that have an `if`; None when none of them holds."""
         bindings = Bindings(context.facts(asked.projection), asked.projection)
+        budget = bindings.budget = _budget(bindings, asked)
         for i in asked.rules if unknown else asked.open(bindings):
             compiled = self._rules[i]
             condition = compiled.condition
@@ -181,11 +184,13 @@ class PolicyEngine:
                 return None, i
             try:
                 holds = condition.run(bindings)
-            except ExpressionError:
+            except ExpressionError as fault:
+                if fault.code == TOO_COSTLY:
+                    return self._failed(i, compiled, context, fault.message), i
                 # The fault may be a value that only a later rule reads: alone, this rule may still hold. A rule must not fail
                 # because of what stands below it.
                 try:
-                    holds = condition.run_on(context.facts())
+                    holds = condition.run_on(context.facts(), budget)
                 except ExpressionError as error:
                     return self._failed(i, compiled, context, error.message), i
             if holds is True:
@@ -221,6 +226,14 @@ class PolicyEngine:
         reason = f"rule `{compiled.rule.id}` could not be evaluated: {fault}"
         trace = Trace(self._rules, i, context)
         return Decision(PolicyDecision.DENY, compiled.rule.id, reason, self.digest, None, FAILED, trace)
+
+
+def _budget(bindings: Bindings, asked: Asked) -> Budget | None:
+    """What all `if`s of a decision may take together, where they might: to count costs as much as to ask."""
+    try:
+        return None if bindings.most_steps(asked.bound) <= WORK_MAX else Budget()
+    except ExpressionError:
+        return Budget()
 
 
 def _read_of(condition: Expression, unknown: UnknownInputs) -> set[str]:

@@ -12,7 +12,7 @@ from assent.policy._compiled import CompiledRule, care_for
 from assent.policy._context import PolicyContext
 from assent.policy._match import matches, misses
 from assent.spec.decision import Decision, PolicyDecision, Tried
-from assent.spec.language.expression import ExpressionError
+from assent.spec.language.expression import Budget, ExpressionError
 from assent.spec.policy import Rule
 
 
@@ -28,8 +28,11 @@ class Look(msgspec.Struct, frozen=True):
         return Tried(rule.id, self.holds is True, because, rule.decision)
 
 
-def look(compiled: CompiledRule, context: PolicyContext, facts: Mapping[str, object]) -> Look:
-    """Whether the rule holds, and every reason why not; the `if` is evaluated only where the gate would evaluate it."""
+def look(compiled: CompiledRule, context: PolicyContext, facts: Mapping[str, object], budget: Budget) -> Look:
+    """Whether the rule holds, and every reason why not; the `if` is evaluated only where the gate would evaluate it.
+
+    `budget` is that of the whole decision, and the rules before this one have taken of it.
+    """
     rule = compiled.rule
     clauses = misses(rule.when, context)
     if rule.unless is not None and matches(rule.unless, context):
@@ -38,7 +41,7 @@ def look(compiled: CompiledRule, context: PolicyContext, facts: Mapping[str, obj
         return Look(not clauses, tuple(clauses))
     source = " ".join(compiled.condition.source.split())
     try:
-        value = compiled.condition.run_on(facts)
+        value = compiled.condition.run_on(facts, budget)
     except ExpressionError as error:
         return Look(None, (error.message,))
     if value is True:
@@ -69,9 +72,9 @@ class Trace(Sequence[Tried]):
 
     def _all(self) -> tuple[Tried, ...]:
         if self._entries is None:
-            facts = self._context.facts()
+            facts, budget = self._context.facts(), Budget()
             self._entries = tuple(
-                look(compiled, self._context, facts).tried(compiled.rule)
+                look(compiled, self._context, facts, budget).tried(compiled.rule)
                 for compiled in self._rules[: self._decided + 1]
             )
         return self._entries
@@ -150,8 +153,8 @@ def explain(
     rules: Sequence[CompiledRule], decided: int | None, decision: Decision, context: PolicyContext
 ) -> PolicyExplanation:
     """The explanation of a decision that the rule at index `decided` made, or the default when None."""
-    facts = context.facts()
-    looks = [look(compiled, context, facts) for compiled in rules]
+    facts, budget = context.facts(), Budget()
+    looks = [look(compiled, context, facts, budget) for compiled in rules]
     last = len(rules) if decided is None else decided
     reports = tuple(
         RuleReport(

@@ -13,6 +13,8 @@ not ours), and a list of all values (as dear as asking one by one).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import or_
 from typing import Final
 
 from assent.errors import InputError
@@ -28,11 +30,13 @@ ALONE: Final = 32
 class Asked:
     """The rules, by index and in file order, whose `if` one kind of call has to be held against; at least one."""
 
-    __slots__ = ("_conditions", "_joined", "_left", "projection", "rules")
+    __slots__ = ("_conditions", "_joined", "_left", "bound", "projection", "rules")
 
     def __init__(self, rules: Sequence[int], conditions: Sequence[Expression]) -> None:
         self.rules = tuple(rules)
         self.projection: Final = projection({name for condition in conditions for name in condition.names})
+        bounds = [condition.bound for condition in conditions if condition.bound is not None]
+        self.bound: Final = reduce(or_, bounds) if len(bounds) == len(conditions) else None
         self._conditions = conditions
         self._joined: tuple[tuple[AnyOf | None, tuple[int, ...]], ...] = ((None, self.rules),)
         self._left = ALONE if len(self.rules) > 1 else -1

@@ -32,6 +32,8 @@ from assent.engine import (
     Driver,
     Engine,
     NoPolicyRecord,
+    NoReads,
+    OwnerReads,
     Plan,
     Planner,
     PolicyRecord,
@@ -294,12 +296,18 @@ class Core:
         *,
         environment: str | None = None,
         plan: PlanId | None = None,
+        labels: frozenset[str] = frozenset(),
     ) -> RunResult:
-        """Run a parsed workflow for somebody."""
+        """Run a parsed workflow for somebody. `labels` are those of what `plan` has read."""
         bound = self.check_spec(spec, inputs)
         blueprint = Blueprint.of_workflow(spec)
         return await self._begin(
-            blueprint, bound, actor, environment=environment or self.settings.environment, plan=plan
+            blueprint,
+            bound,
+            actor,
+            environment=environment or self.settings.environment,
+            plan=plan,
+            labels=labels,
         )
 
     async def call(
@@ -499,36 +507,46 @@ class Core:
         principal: Principal | str | None = None,
         environment: str | None = None,
         execute_captured: bool = False,
+        reads: bool = True,
     ) -> Plan:
-        """What a run would do; nothing is applied and nothing is saved.
+        """What a run would do; nothing is applied and nothing is kept but, on record, what was read for it.
 
         `execute_captured`: programs whose writes are captured are run in the sandbox, so that the plan can show what they write.
+        `reads`: files and data that a step needs are read, where the policy allows that at once.
         """
-        spec, who = load_workflow(workflow), self.actor(principal).principal
-        return await self.planner(spec, inputs or {}, who, environment, execute_captured).plan()
+        spec, actor, plan = load_workflow(workflow), self.actor(principal), system.SystemIds().plan_id()
+        found, _ = await self.look_ahead(
+            plan, spec, inputs or {}, actor, environment, execute_captured=execute_captured, reads=reads
+        )
+        return found
 
-    def planner(
+    async def look_ahead(
         self,
+        plan: PlanId,
         spec: WorkflowSpec,
         inputs: Mapping[str, Json],
-        principal: Principal,
+        actor: Actor,
         environment: str | None,
-        execute_captured: bool,  # noqa: FBT001  # one of the four things that make a plan
-    ) -> Planner:
-        """The planner of one run."""
+        *,
+        execute_captured: bool,
+        reads: bool,
+    ) -> tuple[Plan, frozenset[str]]:
+        """The plan of one run under an id, and the labels of what was read for it. `OwnerNeededError` where that is another's."""
         bound = self.check_spec(spec, inputs)
-        catalogue = self.capabilities.current()
-        environment = environment or self.settings.environment
-        blueprint = Blueprint.of_workflow(spec)
-        return Planner(
+        reading: NoReads | OwnerReads = NoReads(wished=reads)
+        if reads and self._driver is not None:
+            reading = OwnerReads(self.ready, plan, actor)
+        planner = Planner(
             self.ready,
-            catalogue,
-            blueprint,
+            self.capabilities.current(),
+            Blueprint.of_workflow(spec),
+            reading,
             inputs=bound,
-            principal=principal,
-            environment=environment,
+            principal=actor.principal,
+            environment=environment or self.settings.environment,
             execute_captured=execute_captured,
         )
+        return await planner.plan(), reading.labels
 
     async def explain(
         self,
@@ -619,12 +637,26 @@ class Core:
         workflow = saved.document["workflow"]
         assert isinstance(workflow, dict)  # INVARIANT: only workflows are planned
         spec = WorkflowSpec.from_dict(workflow)
-        who = Principal.parse(saved.principal)
-        now = await self.planner(spec, saved.inputs, who, saved.environment, saved.execute_captured).plan()
-        if str(actor.principal) != saved.principal or now.digest != saved.digest:
+        if str(actor.principal) != saved.principal:
+            raise stale(saved, saved.steps)
+        now, labels = await self.look_ahead(
+            saved.plan_id,
+            spec,
+            saved.inputs,
+            actor,
+            saved.environment,
+            execute_captured=saved.execute_captured,
+            reads=saved.reads,
+        )
+        if now.digest != saved.digest:
             raise stale(saved, [step.to_json() for step in now.steps])
         return await self.run_spec(
-            spec, saved.inputs, actor, environment=saved.environment, plan=PlanId(saved.plan_id)
+            spec,
+            saved.inputs,
+            actor,
+            environment=saved.environment,
+            plan=saved.plan_id,
+            labels=labels,
         )
 
     async def snapshot(self, run: str) -> Snapshot:
@@ -709,9 +741,12 @@ class Core:
         *,
         environment: str | None,
         plan: PlanId | None = None,
+        labels: frozenset[str] = frozenset(),
     ) -> RunResult:
         await self.versions.record()
-        run = await self.running.start(blueprint, inputs, actor, environment=environment, plan=plan)
+        run = await self.running.start(
+            blueprint, inputs, actor, environment=environment, plan=plan, labels=labels
+        )
         return await self._drive(run)
 
     async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import AssentError, InputError, RefusedError, WorldError
-from assent.journal import Begins, JournalReader, OneOf
+from assent.journal import PAGE, Begins, JournalReader, OneOf
 from assent.journal.ports import Cell
-from assent.spec.ids import RunId
+from assent.spec.ids import NEWEST_RUN, RunId
 from assent.spec.states import RunState
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ def changed_row(row: Mapping[str, Cell]) -> WorldError:
     )
 
 
+_TAIL: Final = 64
+"""Entries at the ledger's end among which a run mostly begins."""
+
 _FOUND_MAX: Final = 100
 """How many runs whose ids begin alike are looked at."""
 
@@ -47,9 +50,11 @@ async def get_run(reader: JournalReader, run: str) -> dict[str, Cell] | None:
 
 
 async def find_run(reader: JournalReader, beginning: str) -> RunId:
-    """The only run whose id begins so, with or without `run_`; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+    """The only run whose id begins so, with or without `run_`, or the newest for `@`; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
     if not beginning:  # a variable that was never set, and no wish for whatever run there is
         raise unknown_run(beginning)
+    if beginning == NEWEST_RUN:
+        return await _newest_run(reader)
     if await get_run(reader, beginning) is not None:
         return RunId(beginning)
     beginnings = [beginning, f"run_{beginning}"] if beginning.isascii() else []
@@ -69,6 +74,18 @@ async def find_run(reader: JournalReader, beginning: str) -> RunId:
         hint=f"write more of it, e.g. `{found[-1]}`",
         details={"runs": [*found[:_FOUND_MAX]]},
     )
+
+
+async def _newest_run(reader: JournalReader) -> RunId:
+    """The run that began last, by its place in the ledger: a clock can be set, and two ids of one millisecond are by chance."""
+    end, page = (await reader.head()).size, _TAIL
+    while end:
+        start = max(0, end - page)
+        for leaf in reversed(await reader.leaves(start=start, limit=end - start)):
+            if leaf.run is not None and leaf.n == 0:
+                return leaf.run
+        end, page = start, PAGE
+    raise unknown_run(NEWEST_RUN)
 
 
 def unknown_run(run: str) -> InputError:

@@ -12,6 +12,7 @@ compensation without it is an act that offsets the effect; the state afterwards 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Self
@@ -27,7 +28,7 @@ from pydantic_core import PydanticCustomError
 
 from assent.errors import InputError, Json
 from assent.spec import risk as risks
-from assent.spec.documents.faults import EXPECTED, Telling, invalid
+from assent.spec.documents.faults import EXPECTED, Fault, Telling, invalid
 from assent.spec.ids import CAPABILITY_ID, LABEL, SEMVER, Fingerprint
 from assent.spec.schemas.schema import schema_of
 from assent.spec.spelled_fields import forget_spelling
@@ -136,7 +137,7 @@ class CapabilitySpec(SpecModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            faults = Telling({}, shows_values=True).of_model(error)
+            faults = [*Telling({}, shows_values=True).of_model(error), *_inconsistencies(data)]
             raise invalid("SPEC_INVALID", f"capability `{data.get('id', '?')}` is", faults) from None
         self.require_consistent()
 
@@ -150,37 +151,39 @@ class CapabilitySpec(SpecModel):
         A constructed spec is consistent. The registry asks again, because pydantic's `model_construct` and
         `model_copy` build objects without asking anybody.
         """
-        self._check_compensation()
-        self._check_risk()
-
-    def _check_compensation(self) -> None:
-        claim = self.compensation
-        if claim.supported and not claim.strategy:
-            raise InputError(
-                "COMPENSATION_INVALID",
-                f"capability `{self.id}` claims a compensation but names no strategy",
-                path="compensation.strategy",
-                hint="say how it is taken back, e.g. `restore_pre_image`",
-            )
-        if not claim.supported and (claim.strategy or claim.capability_id):
-            raise InputError(
-                "COMPENSATION_INVALID",
-                f"capability `{self.id}` describes a compensation that it says it does not support",
-                path="compensation.supported",
-                hint="set `supported: true`, or leave out `strategy` and `capability_id`",
-            )
-
-    def _check_risk(self) -> None:
         violations = risk_violations(self)
+        unclaimed = self._unclaimed()
+        if unclaimed is not None and not violations:
+            path, text, hint = unclaimed
+            raise InputError("COMPENSATION_INVALID", f"capability `{self.id}` {text}", path=path, hint=hint)
         if violations:
+            if unclaimed is not None:
+                violations.append((unclaimed[0], f"it {unclaimed[1]}"))
             listed = "; ".join(f"[{rule}] {text}" for rule, text in violations)
             raise InputError(
                 "RISK_INCONSISTENT",
-                f"Risk Consistency Check Failed for capability `{self.id}`: {listed}",
+                f"Risk Consistency Check Failed for capability `{self.id}` with risk {self.risk.level.value}: {listed}",
                 path="risk.level",
                 hint="raise the risk, make the effect reversible, or give it a compensation",
                 details={"violations": [{"rule": rule, "message": text} for rule, text in violations]},
             )
+
+    def _unclaimed(self) -> tuple[str, str, str] | None:
+        """What is wrong with the claimed compensation: where, the fault, the mend."""
+        claim = self.compensation
+        if claim.supported and not claim.strategy:
+            return (
+                "compensation.strategy",
+                "claims a compensation but names no strategy",
+                "say how it is taken back, e.g. `restore_pre_image`",
+            )
+        if not claim.supported and (claim.strategy or claim.capability_id):
+            return (
+                "compensation.supported",
+                "describes a compensation that it says it does not support",
+                "set `supported: true`, or leave out `strategy` and `capability_id`",
+            )
+        return None
 
     @cached_property
     def reference(self) -> str:
@@ -241,6 +244,10 @@ class CapabilitySpec(SpecModel):
         return spec
 
 
+_OF_RISK: Final = ("operation_type", "side_effects", "compensation", "risk")
+_PROBE: Final = "of.other_faults"
+
+
 def risk_violations(spec: CapabilitySpec) -> list[tuple[str, str]]:
     """Every risk rule that the spec breaks, as (rule id, sentence); empty for a consistent spec."""
     dangerous = spec.risk.level.rank >= RiskLevel.HIGH.rank
@@ -257,10 +264,32 @@ def risk_violations(spec: CapabilitySpec) -> list[tuple[str, str]]:
     return found
 
 
-def create_read_capability(id: str, description: str = "", **fields: Any) -> CapabilitySpec:  # noqa: A002  # the spec's own field name
-    """A READ capability: LOW risk, nothing to take back. `fields` may set anything else of the spec."""
+def _inconsistencies(data: Mapping[str, Any]) -> Iterator[Fault]:  # `Any`: as above
+    """What is inconsistent in a spec that has other faults too, where what this depends on has none."""
+    asked = {key: data[key] for key in _OF_RISK if key in data}
+    if data.get("id") != _PROBE:
+        try:
+            CapabilitySpec(id=_PROBE, **asked)
+        except InputError as error:
+            if error.code != "SPEC_INVALID":
+                message = error.message.replace(_PROBE, str(data.get("id", "?")))
+                yield {"path": [*str(error.path).split(".")], "message": message}
+
+
+def create_read_capability(
+    id: str | None = None,  # noqa: A002  # the spec's own field name
+    description: str = "",
+    *,
+    capability_id: str | None = None,
+    **fields: Any,
+) -> CapabilitySpec:
+    """A READ capability: LOW risk, nothing to take back. `fields` may set anything else of the spec.
+
+    `capability_id` is another word for `id`, as what refers to a capability has it.
+    """
     return _create(
         id,
+        capability_id,
         description,
         fields,
         operation_type=OperationType.READ,
@@ -271,9 +300,10 @@ def create_read_capability(id: str, description: str = "", **fields: Any) -> Cap
 
 
 def create_write_capability(
-    id: str,  # noqa: A002  # the spec's own field name
+    id: str | None = None,  # noqa: A002  # the spec's own field name
     description: str = "",
     *,
+    capability_id: str | None = None,
     reversible: bool = True,
     strategy: str = "restore_pre_image",
     **fields: Any,
@@ -281,6 +311,7 @@ def create_write_capability(
     """A WRITE capability with a compensation: MEDIUM risk when it restores the earlier state exactly, HIGH otherwise."""
     return _create(
         id,
+        capability_id,
         description,
         fields,
         operation_type=OperationType.WRITE,
@@ -291,9 +322,10 @@ def create_write_capability(
 
 
 def create_delete_capability(
-    id: str,  # noqa: A002  # the spec's own field name
+    id: str | None = None,  # noqa: A002  # the spec's own field name
     description: str = "",
     *,
+    capability_id: str | None = None,
     reversible: bool = False,
     strategy: str = "recreate",
     **fields: Any,
@@ -301,6 +333,7 @@ def create_delete_capability(
     """A DELETE capability: HIGH risk and approval either way; irreversible unless a restoring `compensate` is claimed."""
     return _create(
         id,
+        capability_id,
         description,
         fields,
         operation_type=OperationType.DELETE,
@@ -310,5 +343,18 @@ def create_delete_capability(
     )
 
 
-def _create(id: str, description: str, fields: dict[str, Any], **defaults: Any) -> CapabilitySpec:  # noqa: A002
-    return CapabilitySpec(**{"id": id, "description": description, **defaults, **fields})
+def _create(
+    id: str | None,  # noqa: A002  # as above
+    capability_id: str | None,
+    description: str,
+    fields: dict[str, Any],
+    **defaults: Any,
+) -> CapabilitySpec:
+    if (id is None) == (capability_id is None):
+        raise InputError(
+            "SPEC_INVALID",
+            "a capability has one id: say `id` or `capability_id`",
+            path="id",
+            hint="a dotted name, like `io.fs.write_file`",
+        )
+    return CapabilitySpec(**{"id": id or capability_id, "description": description, **defaults, **fields})

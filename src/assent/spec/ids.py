@@ -14,6 +14,9 @@ CapabilityId = NewType("CapabilityId", str)
 StepKey = NewType("StepKey", str)
 """A step's name, or `name[3]` for the fourth iteration of a `foreach`; `name[3][0]` is an iteration of that one."""
 
+NEWEST_RUN: Final = "@"
+"""What stands for the newest run wherever one is named."""
+
 CALL_STEP: Final = StepKey("call")
 """The name of the only step of a single call."""
 
@@ -57,3 +60,8 @@ def iteration_of(key: StepKey) -> tuple[StepKey, int] | None:
 def name_of(key: StepKey) -> StepKey:
     """The name that a key has in its workflow: that of its `foreach` step, for an iteration."""
     return StepKey(key.partition("[")[0])
+
+
+def names_digest(given: str, digest: str) -> bool:
+    """Whether a digest was given, or enough of its beginning."""
+    return len(given) >= SHORT_DIGEST and digest.startswith(given)

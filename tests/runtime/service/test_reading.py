@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from assent.errors import InputError
 from assent.journal import Row, SqliteReader
-from assent.journal.ports import Cell
+from assent.journal.ports import Batch, Cell
+from assent.runtime.service import process, requests
 from assent.runtime.service._reading import Reader
 from assent.runtime.settings.effective import Settings
+from assent.spec.events.kinds import RunRecovered
 from assent.spec.states import Mode, RunState
 from tests.support.journals import ADA, created, open_sqlite, payload, run_id, run_row
 
@@ -90,3 +93,31 @@ async def test_a_call_that_ended_before_it_began_is_listed_by_its_capability(tmp
     await journal.close()
     with Reader.open(settings) as reader:
         assert [run["capability"] for run in reader.runs()] == ["net.http.get", None, None]
+
+
+async def test_the_newest_run_is_the_last_in_the_ledger(tmp_path: Path) -> None:
+    """Whatever ids and clocks say, and however much was recorded of others since it began."""
+    settings = Settings.resolve(workspace=tmp_path, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    journal = open_sqlite(settings.state)
+    for number in (5, 9, 3):
+        await journal.append(created(run_id(number)))
+    for n in range(1, 1_300):
+        await journal.append(Batch(run_id(9), n, 0, (RunRecovered(),)))
+    with Reader.open(settings) as reader:
+        assert reader.find("@") == run_id(3)
+    await journal.append(created(run_id(1)))
+    await journal.close()
+    with Reader.open(settings) as reader:
+        assert reader.find("@") == run_id(1)
+
+
+def test_where_nothing_ran_there_is_no_newest_run(tmp_path: Path) -> None:
+    settings = Settings.resolve(workspace=tmp_path, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    for ask in (
+        lambda: process.perform(requests.Show(run="@"), settings),
+        lambda: process.perform(requests.Approvals(run="@"), settings),
+        lambda: [*process.stream(requests.AuditLog(run="@"), settings)],
+    ):
+        with pytest.raises(InputError) as caught:
+            ask()
+        assert caught.value.code == "RUN_UNKNOWN"

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assent.errors import InputError, Json
-from assent.spec.language.expression import Expression, ExpressionError
+from assent.spec.language.expression import Budget, Expression, ExpressionError
 from assent.spec.language.template import Condition, Reference, Template, compile_template, split
 from tests.support.properties import holds
 
@@ -116,13 +116,13 @@ def test_the_short_way_means_what_cel_means(root: str, parts: list[str], context
     short, full = Reference(source), Expression(source)
     assert short.local_names == full.names
     try:
-        expected = full.evaluate(context)
+        expected = full.evaluate(context, Budget())
     except ExpressionError:
         with pytest.raises(ExpressionError) as caught:
-            short.evaluate(context)
+            short.evaluate(context, Budget())
         assert caught.value.code == "REFERENCE_MISSING"
     else:
-        got = short.evaluate(context)
+        got = short.evaluate(context, Budget())
         assert got == expected
         assert type(got) is type(expected)
 

@@ -31,6 +31,9 @@ def _of(form: Format, render: Callable[..., object]) -> Iterator[Capability[...,
     yield _looks(f"{prefix}.validate", checked, work.validate)
 
 
+READ_IN_PLANS: Final = True
+"""See `is_read_in_plans`."""
+
 CAPABILITIES: Final = (
     *_of(JSON, _work.render_json),
     *_of(YAML, _work.render_yaml),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from assent.cli._door import Door
 from assent.cli._exit import exit_code
 from assent.cli.runs._progress import Progress
-from assent.cli.runs._result_text import is_cut, result_text
+from assent.cli.runs._result_text import is_cut, result_text, value_text
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime import service
 from assent.spec.ids import SHORT_DIGEST
@@ -40,12 +40,15 @@ def drive(
     door: Door, request: service.requests.Driving[service.answers.Run], *, wait_ms: int | None = None
 ) -> int:
     """Execute a request, ask for approvals where a person sits, wait where that was asked for, and answer with the run."""
-    return conclude(door, door.perform(request, Progress(door.out)), wait_ms=wait_ms)
+    progress = (
+        None if door.is_quiet else Progress(door.out, of_a_call=isinstance(request, service.requests.Call))
+    )
+    return conclude(door, door.perform(request, progress), wait_ms=wait_ms)
 
 
 def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None, step: str | None = None) -> int:
     """What `drive` does once the run has come as far as it came by itself. `step`: the one to ask about first."""
-    progress = Progress(door.out)
+    progress = None if door.is_quiet else Progress(door.out)
     operation = door.operation or ""
     answered: set[str] = set()
     while result.status == "waiting" and door.can_ask:
@@ -71,6 +74,11 @@ def answer(
     """The run as the command's answer, and how to go on when it waits or needs somebody; `asked` as for `tell_next`."""
     if door.out.is_json:
         door.out.object(run)
+    elif door.is_quiet and run.status == "succeeded":
+        door.out.data([value_text(run).encode("utf-8", "surrogatepass")])
+        return
+    elif door.is_quiet:
+        door.out.note(result_text(run, paint=door.out.paint(stderr=True)))
     else:
         door.out.answer(result_text(run, paint=door.out.paint()))
         if is_cut(run):
@@ -104,6 +112,8 @@ def tell_next(
             )
         if len(unsettled) > _SHOWN_MAX:
             door.out.note(f"and {len(unsettled) - _SHOWN_MAX} more steps like these")
+    elif status == "succeeded" and any(step.undo in ("automatic", "compensation") for step in run.steps):
+        door.out.note(f"to take it back: {door.command('undo', run_id)}")
     elif status == "running" and run.workflow is None and run.error is None:
         # Nothing of an open session is left to resume: it waits for steps that its program may never ask for.
         door.out.note("an open session, of which nothing is left to be done; it takes steps from a program:")

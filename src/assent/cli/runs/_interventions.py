@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from functools import cached_property
+from typing import Final
+
 import click
 
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
-from assent.cli._exit import exit_code
+from assent.cli._exit import exit_code, worst
 from assent.cli.runs._drive import answer, as_driven, conclude, drive, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import wait_option
 from assent.cli.terminal._style import RISK_STYLE
 from assent.errors import InputError, Json
 from assent.runtime import service
-from assent.spec.ids import SHORT_DIGEST
+from assent.spec.ids import NEWEST_RUN, SHORT_DIGEST, names_digest
 from assent.spec.words.legible import safe_line
+
+_WHOLE_ID: Final = re.compile(r"run_[0-9a-z]{26}\Z")
 
 run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
 
@@ -73,44 +79,106 @@ def _expiry(item: service.answers.Approval) -> str:
 
 
 @command("approve", short_help="Approve a waiting step; the run goes on.")
-@run_argument
-@click.argument("step", required=False)
+@click.argument(
+    "words", metavar="RUN [STEP] [RUN [STEP]]...", nargs=-1, required=True, shell_complete=complete_run
+)
 @click.option(
     "--digest",
+    "digests",
     metavar="DIGEST",
-    help="What was shown, or 12 digits of it: refused when something else would run now.",
+    multiple=True,
+    help="What was shown, or 12 digits of it: refused when something else would run now; one for each of several runs.",
 )
 @click.option("--unseen", is_flag=True, help="Approve what waits now without having been shown it.")
 @wait_option
 def approve(
-    door: Door, run_id: str, step: str | None, digest: str | None, *, unseen: bool, wait: str | None
+    door: Door, *, words: tuple[str, ...], digests: tuple[str, ...], unseen: bool, wait: str | None
 ) -> int:
     """Approve the waiting STEP of RUN (it may be left out when only one waits) and let the run go on, as its requester.
 
     In a terminal, what waits is shown whole and asked about, as `run` does. Elsewhere `--digest` says what was shown, or
-    `--unseen` that nothing was: the journal keeps which.
+    `--unseen` that nothing was: the journal keeps which. Several runs are asked about in turn, those after the first by whole id.
     """
     wait_ms = read_wait(wait)
-    request = service.requests.Approve(run=run_id, step=step, digest=digest)
-    if digest is not None and unseen:
+    if digests and unseen:
         raise InputError("USAGE_INVALID", "`--digest` and `--unseen` exclude each other")
-    if digest is None and not unseen:
-        found = door.perform(service.requests.Approvals(run=run_id)).approvals
-        waiting = [item for item in found if step in (None, item.step)]
-        if waiting and not door.can_ask:
-            raise InputError(
-                "USAGE_INVALID",
-                "nobody is here who could be shown what is approved",
-                hint=f"`{door.command('approvals', '--diff')}` shows it; "
-                f"then `--digest {waiting[0].digest[:SHORT_DIGEST]}`, or `--unseen`",
-            )
-        if waiting:
-            shown = door.perform(service.requests.Show(run=run_id))
-            return conclude(door, as_driven(shown), wait_ms=wait_ms, step=step)
-        request = service.requests.Approve(
-            run=run_id, step=step, digest=""
-        )  # whatever waits by now was not shown
-    return drive(door, request, wait_ms=wait_ms)
+    targets = [_Target(door, run, step) for run, step in _named(words)]
+    if len(targets) == len(digests) == 1:
+        return targets[0].approve(digests[0], unseen=False, wait_ms=wait_ms)
+    if not digests and not unseen and not door.can_ask:
+        _refuse_unseen(door, targets)
+    # Nothing is approved before it is known that all of it was shown.
+    shown = [target.digest_among(digests) if digests else None for target in targets]
+    return worst(
+        [
+            target.approve(digest, unseen=unseen, wait_ms=wait_ms)
+            for target, digest in zip(targets, shown, strict=True)
+        ]
+    )
+
+
+class _Target:
+    """One run, or one step of it, that is to be approved."""
+
+    def __init__(self, door: Door, run: str, step: str | None) -> None:
+        self._door, self._run, self._step = door, run, step
+
+    @cached_property
+    def waiting(self) -> list[service.answers.Approval]:
+        """What waits of it when that is first asked for."""
+        found = self._door.perform(service.requests.Approvals(run=self._run)).approvals
+        return [item for item in found if self._step in (None, item.step)]
+
+    def digest_among(self, digests: tuple[str, ...]) -> str:
+        """The digest of what waits here that was shown; `USAGE_INVALID` where none of them is."""
+        for item in self.waiting:
+            if any(names_digest(given, item.digest) for given in digests):
+                self._run, self._step = item.run_id, item.step
+                return item.digest
+        what = f"step `{self._step}` of `{self._run}`" if self._step is not None else f"`{self._run}`"
+        raise InputError(
+            "USAGE_INVALID",
+            f"no `--digest` is of what waits in {what}",
+            hint=f"`{self._door.command('approvals', '--diff')}` shows what waits, and its digest",
+        )
+
+    def approve(self, digest: str | None, *, unseen: bool, wait_ms: int | None) -> int:
+        """Agree to what was shown; what was not, and need not go unseen, is shown now and asked about."""
+        door = self._door
+        if digest is None and not unseen:
+            if self.waiting:
+                shown = door.perform(service.requests.Show(run=self.waiting[0].run_id))
+                return conclude(door, as_driven(shown), wait_ms=wait_ms, step=self._step)
+            digest = ""  # whatever waits by now was not shown
+        return drive(
+            door, service.requests.Approve(run=self._run, step=self._step, digest=digest), wait_ms=wait_ms
+        )
+
+
+def _named(words: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """The runs, each with the step that was named behind it: what looks like a whole id is another run."""
+    named: list[tuple[str, str | None]] = []
+    for word in words:
+        if not named or word == NEWEST_RUN or _WHOLE_ID.match(word):
+            named.append((word, None))
+        elif named[-1][1] is None:
+            named[-1] = (named[-1][0], word)
+        else:
+            hint = "each RUN after the first is named by its whole id, as `assent approvals` prints it"
+            raise InputError("USAGE_INVALID", f"`{word}` is no run, and a step was named already", hint=hint)
+    return named
+
+
+def _refuse_unseen(door: Door, targets: list[_Target]) -> None:
+    """Nothing is approved where nobody was shown it; but what does not wait is told as that, by who is asked for it."""
+    digests = [target.waiting[0].digest[:SHORT_DIGEST] for target in targets if target.waiting]
+    if digests:
+        then = " ".join(f"--digest {digest}" for digest in digests)
+        raise InputError(
+            "USAGE_INVALID",
+            "nobody is here who could be shown what is approved",
+            hint=f"`{door.command('approvals', '--diff')}` shows it; then `{then}`, or `--unseen`",
+        )
 
 
 @command("reject", short_help="Reject a waiting step; the run rolls back.")

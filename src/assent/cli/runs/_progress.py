@@ -8,6 +8,7 @@ from typing import Final
 from assent.cli.runs._fold import iterated
 from assent.cli.terminal._output import Output
 from assent.errors import Json
+from assent.spec.ids import CALL_STEP
 from assent.spec.values.json_fields import Object, mapping, number, text
 from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
@@ -33,6 +34,12 @@ _STYLES: Final[Mapping[str, str]] = {
 _QUIET: Final = frozenset({"run.created", "compensation.started", "ledger.created"})
 """Told by the line that follows them, or by the command itself."""
 
+_OF_A_CALL: Final = frozenset(
+    """step.started step.succeeded step.failed step.denied run.succeeded run.failed
+    run.rollback_started run.rolled_back""".split()
+)
+"""Of a single call told by its answer."""
+
 _FOLDED: Final = frozenset({"step.preparing", "step.started", "step.resumed", "step.succeeded"})
 """Of an iteration told by the lines of its `foreach`; what goes wrong has its own."""
 
@@ -44,8 +51,9 @@ _SAID_CHARACTERS_MAX: Final = 240
 class Progress:
     """Prints what happens to a run. Called from the thread that drives it, so it only writes."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Output, *, of_a_call: bool = False) -> None:
         self._out = out
+        self._of_a_call = of_a_call
         self._paint = out.paint(stderr=True)
         self._iterations: dict[str, int] = {}
         self._taken_back = ("", 0)
@@ -81,6 +89,8 @@ class Progress:
             self._out.aside(f"  {'':<18} {safe_line(step):<20} {shown}".rstrip())
             return
         if kind in _QUIET or self._is_told_with_its_foreach(kind, step):
+            return
+        if self._of_a_call and kind in _OF_A_CALL and step in ("", CALL_STEP):
             return
         detail = event_detail(event)
         if kind == "step.expanded":

@@ -9,6 +9,7 @@ from assent.cli.runs._output_text import output_text
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.errors import Json
+from assent.spec.ids import CALL_STEP
 from assent.spec.values.json_fields import Object, compact, written
 from assent.spec.words.legible import both_ends, safe, safe_line
 
@@ -22,6 +23,11 @@ DETAIL_LINES_MAX = 40
 
 INPUT_WIDTH = 100
 """Characters of an input on a line."""
+
+
+def is_call(run: answers.Run) -> bool:
+    """One step that belongs to no workflow and no session: one line tells all of it."""
+    return run.workflow is None and [step.name for step in run.steps] == [CALL_STEP]
 
 
 def headline(run: answers.Run, *, paint: Paint) -> str:
@@ -41,7 +47,7 @@ def failure(run: answers.Run, *, paint: Paint) -> str:
     if error is None:
         return ""
     where = error.path or ""
-    message = f"step `{safe_line(where)}`: " if where else ""
+    message = f"step `{safe_line(where)}`: " if where and not is_call(run) else ""
     message += f"{safe(error.message)}   [{safe_line(error.code)}]"
     lines = [f"{paint('error:', 'red')} {message}"]
     own = next((one.fault for one in run.steps if one.name == where), None)
@@ -85,6 +91,61 @@ def input_lines(inputs: Json, *, is_cut: bool) -> list[str]:
         f"  {safe_line(name)}: {both_ends(value, INPUT_WIDTH) if is_cut else safe_line(value)}"
         for name, value in values.items()
     ]
+
+
+def value_text(run: answers.Run) -> str:
+    """What came out and nothing else: text as it is, all else as a line of JSON."""
+    value = run.steps[0].gave if is_call(run) else run.outputs
+    return value if isinstance(value, str) else f"{written(value)}\n"
+
+
+def value_lines(value: Json) -> list[str]:
+    """A value for people, indented: fields on lines of their own but for empty ones, and no more than a few screens of it."""
+    fields = (
+        {name: one for name, one in value.items() if not _is_empty(one)}
+        if isinstance(value, dict)
+        else {"": value}
+    )
+    names = max((len(name) for name in fields), default=0)
+    lines = []
+    for name, one in fields.items():
+        if isinstance(one, list) and len(one) > 1:
+            lines += [f"  {safe_line(name)}".rstrip(), *(f"    {safe_line(written(item))}" for item in one)]
+            continue
+        text = written(one)
+        if "\n" in text.rstrip("\n"):
+            lines += [
+                f"  {safe_line(name)}".rstrip(),
+                *(f"    {safe_line(line)}" for line in text.rstrip("\n").split("\n")),
+            ]
+        else:
+            lines.append(f"  {safe_line(name):<{names}}  {safe_line(text.rstrip(chr(10)))}".rstrip())
+    shown = "\n".join(lines)
+    return lines if len(shown) <= OUTPUTS_MAX else [*shown[:OUTPUTS_MAX].split("\n"), "  …"]
+
+
+def _is_empty(value: Json) -> bool:
+    """Nothing, or a mapping of which each part says nothing."""
+    if isinstance(value, dict):
+        return all(one in (0, False) or _is_empty(one) for one in value.values())
+    return value in (None, "", [])
+
+
+def _call_text(run: answers.Run, paint: Paint) -> str:
+    (step,) = run.steps
+    risk = step.risk_level or ""
+    said = [paint(risk, RISK_STYLE.get(risk)), f"rule {safe_line(step.rule)}" if step.rule else ""]
+    if step.attempts > 1:
+        said.append(f"{step.attempts} attempts")
+    lines = ["  ".join([headline(run, paint=paint), *(word for word in said if word)])]
+    wrong = failure(run, paint=paint)
+    return "\n".join(
+        [
+            *lines,
+            *([wrong] if wrong else []),
+            *(value_lines(step.gave) if step.gave not in (None, {}) else []),
+        ]
+    )
 
 
 def steps_table(run: answers.Run, *, paint: Paint) -> str:
@@ -132,11 +193,15 @@ def _output(step: answers.Step) -> str:
 
 def is_cut(run: answers.Run) -> bool:
     """Whether more came out of the run than `result_text` shows."""
+    if is_call(run):
+        return value_lines(run.steps[0].gave)[-1:] == ["  …"]
     return len(compact(run.outputs)) > OUTPUTS_MAX
 
 
 def result_text(run: answers.Run, *, paint: Paint) -> str:
-    """Everything about the run that fits a screen."""
+    """Everything about the run that fits a screen; of a single call each fact once."""
+    if is_call(run):
+        return _call_text(run, paint)
     blocks = [headline(run, paint=paint)]
     wrong = failure(run, paint=paint)
     if wrong:

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from assent.cli._arguments import split_arguments
-from assent.cli._command import command
+from assent.cli._command import command, noted
 from assent.cli._completion import complete_capability, complete_input, complete_run, complete_workflow
 from assent.cli._door import Door
 from assent.cli._exit import exit_code, worst
@@ -32,10 +32,25 @@ wait_option = click.option(
 )
 
 
+def _put_quiet(door: Door, _value: object) -> None:
+    door.is_quiet = True
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=noted(_put_quiet),
+    help="Print what came out and nothing else: text as it is, all else as JSON. What goes wrong is told on stderr.",
+)
+
+
 @command("run", short_help="Run a workflow file or a saved plan.")
 @click.argument("target", metavar="FILE|PLAN", shell_complete=complete_workflow)
 @click.argument("inputs", nargs=-1, metavar="[NAME=VALUE]...")
 @wait_option
+@quiet_option
 def run(door: Door, target: str, inputs: tuple[str, ...], wait: str | None) -> int:
     """Run the workflow in FILE, or exactly what PLAN showed.
 
@@ -50,6 +65,7 @@ def run(door: Door, target: str, inputs: tuple[str, ...], wait: str | None) -> i
 @click.argument("capability", shell_complete=complete_capability)
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_input)
 @wait_option
+@quiet_option
 def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | None) -> int:
     """Call one CAPABILITY (`id` or `id@version`) as a run of one step: gated, recorded, and undone by `assent undo`."""
     wait_ms = read_wait(wait)

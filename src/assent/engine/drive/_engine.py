@@ -67,6 +67,7 @@ class Engine:
         *,
         environment: str | None = None,
         plan: PlanId | None = None,
+        labels: frozenset[str] = frozenset(),
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
         self._require_open()
@@ -92,6 +93,7 @@ class Engine:
             inputs=_UNBOUND,
             policy=self._services.gate.digest,
             plan=plan,
+            labels=tuple(sorted(labels)),
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
@@ -154,6 +156,8 @@ class Engine:
             request=asked.request,
         )
         n, at_ms = record.n, self._services.clock.now_ms()
+        if record.created.plan is not None:
+            await self._services.journal.erase(RunId(record.created.plan), who=who, at_ms=at_ms, act=act)
         erased = ev.RunErased(act=act, **who)
         evolve(record, erased, at_ms)
         said = Batch(run=run, expected_n=n, at_ms=at_ms, events=(erased,), rows=changed_rows(record))

@@ -8,7 +8,7 @@ from assent.engine.machine._commands import Actor, Approve, Expire, Reject, Requ
 from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
-from assent.spec.ids import SHORT_DIGEST, RunId, StepKey
+from assent.spec.ids import RunId, StepKey, names_digest
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState
 
@@ -25,7 +25,7 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
         return _end_of_question(key, rejection)
     actor = command.actor
     check_approver(asked, actor.principal)
-    if command.digest is not None and not _names(command.digest, request.digest):
+    if command.digest is not None and not names_digest(command.digest, request.digest):
         raise RefusedError(
             "APPROVAL_STALE",
             f"`{command.digest}` is not what waits for approval",
@@ -50,11 +50,6 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
             **actor.who(),
         )
     ]
-
-
-def _names(given: str, digest: str) -> bool:
-    """Whether a digest was given, or enough of its beginning."""
-    return len(given) >= SHORT_DIGEST and digest.startswith(given)
 
 
 def _end_of_question(key: StepKey, rejection: ev.ApprovalRejected) -> Sequence[ev.AnyEvent]:

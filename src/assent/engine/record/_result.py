@@ -31,7 +31,8 @@ _WITHOUT_ERROR = (RunState.SUCCEEDED, RunState.UNDONE, RunState.PENDING)
 class StepResult(msgspec.Struct, frozen=True):
     """One step of a run. `output` is None unless it succeeded; `error` is the error object when it did not.
 
-    `asked_version`: the caller speaks this version, and `version` served in its place.
+    `asked_version`: the caller speaks this version, and `version` served in its place. `undo`: how what began can be
+    taken back, `not_needed`, `automatic`, `compensation` or `none`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class StepResult(msgspec.Struct, frozen=True):
     output: Json = None
     error: dict[str, Json] | None = None
     asked_version: str | None = None
+    undo: str | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -66,6 +68,8 @@ class StepResult(msgspec.Struct, frozen=True):
         }
         if self.asked_version is not None:
             data["asked_version"] = self.asked_version
+        if self.undo is not None:
+            data["undo"] = self.undo
         if self.error is not None:
             data["error"] = self.error
         else:
@@ -179,6 +183,7 @@ async def _step(
         output=output,
         error=error,
         asked_version=step.asked_version,
+        undo=step.intent.undo.value if step.intent is not None else None,
     )
 
 

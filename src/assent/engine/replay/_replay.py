@@ -291,6 +291,7 @@ class _Director:
             self._asker(created),
             environment=created.environment,
             plan=created.plan,
+            labels=frozenset(created.labels),
         )
         last: ev.AnyEvent | None = None
         while True:

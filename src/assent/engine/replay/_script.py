@@ -30,7 +30,7 @@ RUN: Final = StepKey("@run")
 """Stands for the run itself where events are told apart by their step; no step name can begin with `@`."""
 
 _BEFORE_ANY_PART: Final = frozenset({
-    "CAPABILITY_UNKNOWN", "EXPRESSION_FAILED", "FOREACH_INVALID", "HANDLER_MISSING", "INVALID_INPUT",
+    "CAPABILITY_UNKNOWN", "EXPRESSION_FAILED", "EXPRESSION_TOO_COSTLY", "FOREACH_INVALID", "HANDLER_MISSING", "INVALID_INPUT",
     "INVALID_VERSION", "REFERENCE_MISSING", "VERSION_NOT_FOUND",
 })  # fmt: skip
 """Failures of a step that could not begin which the engine finds again by itself; any other came out of a part."""

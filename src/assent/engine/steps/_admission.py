@@ -20,8 +20,8 @@ from assent.engine.steps._approvals import approval_digest, approval_request
 from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._scope import RunScope
-from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
-from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
+from assent.errors import AssentError, Json, RefusedError
 from assent.invocation import (
     EXECUTE_CAPTURED,
     BoundCapability,
@@ -101,9 +101,12 @@ class Admission:
 
     @property
     def _run_labels(self) -> frozenset[str]:
-        """The labels of every call of this run that has begun: what it may have read, and where it may have sent it."""
+        """The labels of every call of this run that has begun: what it may have read, and where it may have sent it.
+
+        What the plan that it comes from has read was read before.
+        """
         if self._labels is None:
-            self._labels = frozenset()
+            self._labels = frozenset(self._record.created.labels)
             for step in self._record.steps.values():
                 self._add_labels(step.key, self._labels_of(step))
         return self._labels
@@ -203,15 +206,7 @@ class Admission:
 
     def _expand(self, key: StepKey, step: StepSpec, outbox: PendingEvents) -> Admit:
         assert step.foreach is not None  # INVARIANT: the caller looked
-        items = step.foreach.render(self._values.context)
-        limit = self._services.limits.foreach_items
-        if not isinstance(items, list) or len(items) > limit:
-            what = f"{len(items)} items" if isinstance(items, list) else "something else"
-            raise InputError(
-                "FOREACH_INVALID",
-                f"`foreach` of step `{key}` needs a list of at most {limit} items, not {what}",
-                path=key,
-            )
+        items = items_of(key, step.foreach, self._values.context, self._services.limits.foreach_items)
         commitment = outbox.bind(items)
         self._values.remember(commitment, items)
         return Admit((ev.StepsExpanded(step=key, count=len(items), items=commitment),))

@@ -293,7 +293,7 @@ class Pipeline:
             chain = self._chain(call)
         life.prepared = prepared
         # Here, and not before the intent: this is what has an effect, and a refusal is an attempt that a `retry` may repeat.
-        if self.rates is not None and not call.context.world.is_simulated:
+        if self.rates is not None:
             self.rates.admit(call.context.capability, str(call.context.principal))
         try:
             returned = await self._invoker.invoke(

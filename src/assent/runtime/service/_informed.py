@@ -85,26 +85,33 @@ async def _plan(scene: Scene, request: requests.Plan) -> answers.Plan:
     settings = scene.settings
     settings.create_state()
     spec = workflow_of(request)
+    plan, actor = system.SystemIds().plan_id(), actor_of(settings, scene.by)
     async with scene.planning() as runtime:
-        principal = actor_of(settings, scene.by).principal
-        planner = runtime.planner(
-            spec, request.inputs, principal, request.environment, request.execute_captured
+        found, _ = await runtime.look_ahead(
+            plan,
+            spec,
+            request.inputs,
+            actor,
+            request.environment,
+            execute_captured=request.execute_captured,
+            reads=request.reads,
         )
-        found = await planner.plan()
-    saved = SavedPlan(
-        plan_id=system.SystemIds().plan_id(),
-        document={"workflow": spec.to_json()},
-        inputs=request.inputs,
-        principal=str(principal),
-        environment=request.environment,
-        digest=found.digest,
-        execute_captured=request.execute_captured,
-        steps=[step.to_json() for step in found.steps],
-    )
-    plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
-    plans.sweep(system.SystemClock().now_ms())
-    plans.save(saved)
-    return msgspec.convert({"plan_id": saved.plan_id, **found.to_json()}, answers.Plan)
+    if request.keep:
+        saved = SavedPlan(
+            plan_id=plan,
+            document={"workflow": spec.to_json()},
+            inputs=request.inputs,
+            principal=str(actor.principal),
+            environment=request.environment,
+            digest=found.digest,
+            execute_captured=request.execute_captured,
+            reads=request.reads,
+            steps=[step.to_json() for step in found.steps],
+        )
+        plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
+        plans.sweep(system.SystemClock().now_ms())
+        plans.save(saved)
+    return msgspec.convert({"plan_id": plan, **found.to_json()}, answers.Plan)
 
 
 async def _replay(scene: Scene, request: requests.Replay) -> answers.Replayed:

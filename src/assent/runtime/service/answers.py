@@ -48,6 +48,8 @@ class Step(Answer, frozen=True, kw_only=True):
     attempts: int
     asked_version: str | UnsetType = UNSET
     """The version that the caller speaks, where `version` served in its place."""
+    undo: Literal["not_needed", "automatic", "compensation", "none"] | UnsetType = UNSET
+    """How what began can be taken back."""
     error: Fault | UnsetType = UNSET
     output: Json | UnsetType = UNSET
     """Not there where there is an error."""
@@ -527,6 +529,10 @@ class PlannedStep(Answer, frozen=True, kw_only=True):
     changes: bool
     known: bool
     error: Fault | None
+    because: str | None
+    """Why something is not known."""
+    read: str | None
+    """The SHA-256 of what the plan has read with it."""
     consequences: list[PlannedConsequence] = []
 
 
@@ -552,6 +558,8 @@ class Plan(Answer, frozen=True, kw_only=True):
     workflow: str | None
     steps: list[PlannedStep]
     summary: PlanSummary
+    digest: str
+    """What must still hold when it is run."""
 
 
 class ReplayedStatus(Answer, frozen=True, kw_only=True):

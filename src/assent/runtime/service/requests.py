@@ -267,7 +267,10 @@ class ForgetSecret(Asking[answers.Forgotten | None], tag="forget_secret", frozen
 
 
 class Plan(Informed[answers.Plan], tag="plan", frozen=True):
-    """What a run of a workflow would do; it is kept, and nothing is executed."""
+    """What a run of a workflow would do; nothing is executed but reads that others need, where the policy allows them.
+
+    What is read stands on record, so the owner makes such a plan.
+    """
 
     text: str
     source: str = "<text>"
@@ -276,6 +279,9 @@ class Plan(Informed[answers.Plan], tag="plan", frozen=True):
     environment: str | None = None
     execute_captured: bool = False
     """Programs whose writes are captured are run in the sandbox, so that the plan can show what they write."""
+    reads: bool = True
+    keep: bool = True
+    """Whether it can be run by its id."""
 
 
 class Replay(Informed[answers.Replayed], tag="replay", frozen=True):

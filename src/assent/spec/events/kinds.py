@@ -47,7 +47,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`). `catalogue` says how
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
     `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
-    requester's where the program that began the run gave others than are configured.
+    requester's where the program that began the run gave others than are configured. `labels` are those of what `plan` has read.
     """
 
     workflow: str | None = None
@@ -62,6 +62,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     catalogue: int | None = None
     pins: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):

@@ -1,23 +1,26 @@
 """CEL expressions: compiled once, evaluated often, and whatever goes wrong ends in one kind of error.
 
-Deterministic and bounded by construction: only the functions of `FUNCTIONS` can be called (none of them knows the time, chance or
-the machine), patterns of `matches` are literals run by a linear-time engine, and macros nest `MACRO_DEPTH_MAX` deep at most, so
-that evaluation is polynomial in the size of the data. The language is CEL (github.com/google/cel-spec) as the Rust binding
-`common-expression-language` implements it, without structures, optional values and dynamic patterns.
+Deterministic and bounded: only the functions of `FUNCTIONS` can be called (none of them knows the time, chance or the machine),
+patterns of `matches` are literals run by a linear-time engine, macros nest `MACRO_DEPTH_MAX` deep at most, and what an expression
+takes on the data that it meets is counted before it begins (`work.py`).
+The language is CEL (github.com/google/cel-spec) as the Rust binding `common-expression-language` implements it, without
+structures, optional values and dynamic patterns.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from assent.errors import InputError, Json
-from assent.spec.language import syntax
+from assent.spec.language import syntax, work
 from assent.spec.language._cel import binding
 from assent.spec.language.syntax import Path
+from assent.spec.language.work import WORK_MAX
 from assent.spec.words.suggestions import did_you_mean
 
 SOURCE_LENGTH_MAX: Final = 4096
@@ -25,6 +28,15 @@ SOURCE_LENGTH_MAX: Final = 4096
 
 MACRO_DEPTH_MAX: Final = 3
 """`all`, `exists`, `map` … inside one another: each level multiplies the work by the length of a list."""
+
+LITTLE: Final = 10_000
+"""Steps that count as nothing, half a millisecond: to count them exactly would often cost as much as to take them."""
+
+HANDED_ON_MAX: Final = 64
+"""Inputs and outputs of workflows that one reference comes through."""
+
+TOO_COSTLY: Final = "EXPRESSION_TOO_COSTLY"
+"""The code of an expression that was not begun because it would take too long."""
 
 FUNCTIONS: Final = frozenset(
     "size contains startsWith endsWith matches string int uint double bytes type dyn timestamp duration getFullYear getMonth "
@@ -40,7 +52,11 @@ Projection: TypeAlias = "dict[str, Projection | None]"
 
 
 class ExpressionError(InputError):
-    """An expression failed on the data it met: `EXPRESSION_FAILED`, or `REFERENCE_MISSING` for a name that is not there."""
+    """An expression failed on the data it met.
+
+    `EXPRESSION_FAILED`; `REFERENCE_MISSING` for a name that is not there; `EXPRESSION_TOO_COSTLY` before it began, when it would
+    take too long.
+    """
 
 
 class Expression:
@@ -50,13 +66,14 @@ class Expression:
     raises `InputError` EXPRESSION_INVALID with the offset in `details.offset`. Instances may be shared between threads.
     """
 
-    __slots__ = ("_program", "_projection", "names", "source", "tree")
+    __slots__ = ("_program", "_projection", "bound", "names", "source", "tree")
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.tree = _parse(source)
         _require_safe(self.tree, source)
         self.names: frozenset[Path] = syntax.paths(self.tree)
+        self.bound: Final = work.bound_of(self.tree)
         self._projection = projection(self.names)
         self._program = _compile(source)
 
@@ -68,17 +85,22 @@ class Expression:
         """The first parts of `names`."""
         return frozenset(path[0] for path in self.names)
 
-    def evaluate(self, context: Mapping[str, object]) -> Json:
+    def evaluate(self, context: Mapping[str, object], budget: Budget | None = None) -> Json:
         """The value on this context, as plain JSON data; the context is not changed. Raises `ExpressionError` only."""
-        return to_json(self.run_on(context), self.source)
+        return to_json(self.run_on(context, budget), self.source)
 
-    def run_on(self, context: Mapping[str, object]) -> object:
-        """The raw value on this context, as CEL gives it. Raises `ExpressionError` only."""
-        return self.run(Bindings(context, self._projection))
+    def run_on(self, context: Mapping[str, object], budget: Budget | None = None) -> object:
+        """The raw value on this context, as CEL gives it. Raises `ExpressionError` only.
+
+        `budget` is what several expressions may take together; None: this one is alone.
+        """
+        return self.run(Bindings(context, self._projection, budget or Budget()))
 
     def run(self, bindings: Bindings) -> object:
         """The raw value on bindings that were converted once for several expressions. Raises `ExpressionError` only."""
         try:
+            if bindings.budget is not None:
+                bindings.budget.spend(self.work(bindings), self.source)
             return self._program.execute(bindings.native)
         except ExpressionError:
             raise
@@ -87,6 +109,49 @@ class Expression:
                 raise _failure(error, self.source, self.names) from None
             raise
 
+    def work(self, bindings: Bindings) -> int:
+        """The most steps that it takes on these; `ExpressionError` for a value that CEL can't hold."""
+        if bindings.most_steps(self.bound) <= LITTLE:
+            return 0
+        steps = work.work_of(self.tree, bindings.sizes)
+        return steps if steps > LITTLE else 0
+
+
+class Budget:
+    """What expressions may still take together, in steps (`work.py`). Not for use by two threads at once."""
+
+    __slots__ = ("_depth", "left")
+
+    def __init__(self) -> None:
+        self.left = WORK_MAX
+        self._depth = 0
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        """While an expression waits for another's value; `ExpressionError` EXPRESSION_TOO_COSTLY when too many do."""
+        self._depth += 1
+        if self._depth > HANDED_ON_MAX:
+            raise ExpressionError(
+                TOO_COSTLY,
+                f"a value comes through more than {HANDED_ON_MAX} workflows, one after the other",
+                hint="let a step of the outer workflow give it to them",
+            )
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def spend(self, steps: int, source: str) -> None:
+        """Take what an expression needs; `ExpressionError` EXPRESSION_TOO_COSTLY when so much is not left."""
+        if steps > self.left:
+            raise ExpressionError(
+                TOO_COSTLY,
+                f"`{_short(source)}` would take more than {WORK_MAX} steps on this data",
+                hint="nest fewer of `all`, `exists`, `map` and `filter`, or give it shorter lists",
+                details={"expression": source},
+            )
+        self.left -= steps
+
 
 class AnyOf:
     """Several expressions joined with `||`, to learn in one evaluation that none of them is true and none of them fails.
@@ -94,20 +159,32 @@ class AnyOf:
     InputError EXPRESSION_INVALID when the binding does not take them joined.
     """
 
-    __slots__ = ("_program",)
+    __slots__ = ("_expressions", "_program")
 
     def __init__(self, expressions: Iterable[Expression]) -> None:
+        self._expressions = tuple(expressions)
         # The end of a line ends a comment, which would take the bracket with it.
-        self._program = _compile(" || ".join(f"({one.source}\n)" for one in expressions))
+        self._program = _compile(" || ".join(f"({one.source}\n)" for one in self._expressions))
 
     def is_false(self, bindings: Bindings) -> bool:
-        """Whether every one of them is false. Otherwise nothing is known: one may be true, fail, or be neither true nor false."""
+        """Whether every one of them is false. Otherwise nothing is known: one may be true, fail, or be neither true nor false.
+
+        They have taken of the budget then what they would have one by one, and else nothing.
+        """
+        budget = bindings.budget
+        before = budget.left if budget is not None else 0
+        is_false = False
         try:
-            return self._program.execute(bindings.native) is False
+            if budget is not None:
+                for one in self._expressions:
+                    budget.spend(one.work(bindings), one.source)
+            is_false = self._program.execute(bindings.native) is False
         except BaseException as error:
-            if _is_failure(error):
-                return False
-            raise
+            if not _is_failure(error):
+                raise
+        if budget is not None and not is_false:
+            budget.left = before
+        return is_false
 
 
 def _is_failure(error: BaseException) -> bool:
@@ -119,22 +196,53 @@ def _is_failure(error: BaseException) -> bool:
 class Bindings:
     """The values that expressions read, converted to CEL on first use and then shared by every expression run on them.
 
-    Only what `projection` names is converted, because conversion is what costs. Not for use by two threads at once.
+    Only what `projection` names is converted, because conversion is what costs. `budget` is what the expressions are held to;
+    None: they have room for certain. Not for use by two threads.
     """
 
-    __slots__ = ("_context", "_native", "_projection")
+    __slots__ = ("_context", "_extent", "_native", "_projection", "_sizes", "_values", "budget")
 
-    def __init__(self, context: Mapping[str, object], projection: Projection) -> None:
+    def __init__(
+        self, context: Mapping[str, object], projection: Projection, budget: Budget | None = None
+    ) -> None:
         self._context = context
         self._projection = projection
+        self._values: dict[str, object] | None = None
         self._native: object = None
+        self._sizes: Mapping[str, work.Size] | None = None
+        self._extent: tuple[int, int] | None = None
+        self.budget = budget
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What is asked for, in types that CEL has; `ExpressionError` when a value is nothing that it can hold."""
+        if self._values is None:
+            self._values = _project(self._context, self._projection)
+        return self._values
 
     @property
     def native(self) -> object:
-        """The binding's own context; `ExpressionError` when a value is nothing that CEL can hold."""
+        """The binding's own context; the same error."""
         if self._native is None:
-            self._native = binding().Context(variables=_project(self._context, self._projection))
+            self._native = binding().Context(variables=self.values)
         return self._native
+
+    @property
+    def sizes(self) -> Mapping[str, work.Size]:
+        """How large each variable is; the same error."""
+        if self._sizes is None:
+            self._sizes = {name: work.size_of(value) for name, value in self.values.items()}
+        return self._sizes
+
+    def most_steps(self, bound: work.Bound | None) -> float:
+        """The most that expressions so bound can take, in whatever order; the same error."""
+        if bound is None:
+            return math.inf
+        if self._extent is None:
+            # What is bound to variables is no member of anything.
+            extents = [work.extent_of(value) for value in self.values.values()]
+            self._extent = sum(one[0] for one in extents), max((one[1] for one in extents), default=0)
+        return bound.steps(*self._extent)
 
 
 def projection(names: Iterable[Path]) -> Projection:

@@ -41,11 +41,15 @@ class SyntaxFault(ValueError):
 
 
 class Constant(msgspec.Struct, frozen=True):
-    """A literal. `value` is set for booleans and for strings without escapes, which are the ones that can be compared."""
+    """A literal. `value` is set for booleans and for strings without escapes, which are the ones that can be compared.
+
+    `text` is how strings and bytes are written.
+    """
 
     kind: LiteralKind
     at: int
     value: str | bool | None = None
+    text: str = ""
 
 
 class Name(msgspec.Struct, frozen=True):
@@ -359,9 +363,10 @@ class _Parser:
 
 def _string(token: _Token) -> Constant:
     if "b" in token.prefix:
-        return Constant("bytes", token.at)
+        return Constant("bytes", token.at, text=token.text)
     body = token.text[len(token.prefix) :]
     width = 3 if body[:3] in ('"""', "'''") and len(body) >= 6 else 1
     body = body[width:-width]
     # With escapes the text is left unknown rather than decoded a second time: nothing that is checked needs it.
-    return Constant("string", token.at, body if "\\" not in body or "r" in token.prefix else None)
+    value = body if "\\" not in body or "r" in token.prefix else None
+    return Constant("string", token.at, value, token.text)

@@ -19,7 +19,8 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.spec.documents import document as documents
 from assent.spec.language import syntax
-from assent.spec.language.expression import SOURCE_LENGTH_MAX, Expression, ExpressionError
+from assent.spec.language.expression import SOURCE_LENGTH_MAX, Budget, Expression, ExpressionError
+from assent.spec.language.work import weight_of
 from assent.spec.values.canonical import canonical_json
 from assent.spec.values.frozen import LEAVES, thaw
 
@@ -45,17 +46,21 @@ class Scope(msgspec.Struct):
     inputs: Template | None = None
     outputs: dict[str, Template] = msgspec.field(default_factory=dict)
 
-    def enter(self, names: frozenset[Name], context: Context) -> Context:
-        """The context as this document sees it, with only what `names` ask for."""
+    def enter(self, names: frozenset[Name], context: Context, budget: Budget) -> Context:
+        """The context as this document sees it, with only what `names` ask for; `ExpressionError` EXPRESSION_TOO_COSTLY."""
         if not self.prefix and not self.outputs:
             return context
+        with budget.deeper():
+            return self._entered(names, context, budget)
+
+    def _entered(self, names: frozenset[Name], context: Context, budget: Budget) -> Context:
         local: dict[str, object] = {key: context[key] for key in ("item", "index") if key in context}
         if self.inputs is None:
             local["inputs"] = context.get("inputs", {})
         else:
             # A name that is not asked for is not rendered: its failure is not this reference's.
             asked = {name[1] if len(name) > 1 else None for name in names if name[0] == "inputs"}
-            local["inputs"] = self.inputs.render(context, only=None if None in asked else asked)
+            local["inputs"] = self.inputs.render(context, budget, only=None if None in asked else asked)
         steps = context.get("steps", {})
         assert isinstance(steps, Mapping), "a context's steps are a mapping"
         mine: dict[str, object] = {}
@@ -63,7 +68,7 @@ class Scope(msgspec.Struct):
             if name[0] != "steps" or len(name) < 2:
                 continue
             if name[1] in self.outputs:
-                mine[name[1]] = {"output": self.outputs[name[1]].render(context)}
+                mine[name[1]] = {"output": self.outputs[name[1]].render(context, budget)}
             elif self.prefix + name[1] in steps:
                 mine[name[1]] = steps[self.prefix + name[1]]
         local["steps"] = mine
@@ -92,6 +97,10 @@ _PLAIN: Final = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[(0|[1-9][0-9]{0,8}
 _PART: Final = re.compile(r"[A-Za-z_]\w*|[0-9]+", re.ASCII)
 
 
+_HANDED_ON: Final = 8
+"""Steps to copy, check and write out one value that is handed on."""
+
+
 class Reference:
     """One expression in the scope where it was written. Raises EXPRESSION_INVALID when it is none.
 
@@ -99,12 +108,13 @@ class Reference:
     loaded only then. `local_names` are the paths as written, `names` what they come down to in the run.
     """
 
-    __slots__ = ("_expression", "_path", "local_names", "scope", "source")
+    __slots__ = ("_expression", "_names", "_path", "local_names", "scope", "source")
 
     def __init__(self, source: str, scope: Scope = TOP) -> None:
         self.source = source.strip()
         self.scope = scope
         self._expression: Expression | None = None
+        self._names: frozenset[Name] | None = None
         self._path: tuple[str | int, ...] = ()
         if len(source) <= SOURCE_LENGTH_MAX and _PLAIN.match(source):
             parts = _PART.findall(source)
@@ -124,13 +134,19 @@ class Reference:
     @property
     def names(self) -> frozenset[Name]:
         """The paths it reads in the run's own context."""
-        return self.scope.resolve(self.local_names)
+        if self._names is None:  # Kept, because one output of a workflow may stand in many of the next.
+            self._names = self.scope.resolve(self.local_names)
+        return self._names
 
-    def evaluate(self, context: Context) -> Json:
-        """The value as plain JSON data of its own; `ExpressionError`: REFERENCE_MISSING or EXPRESSION_FAILED."""
-        local = self.scope.enter(self.local_names, context)
+    def evaluate(self, context: Context, budget: Budget) -> Json:
+        """The value as plain JSON data of its own.
+
+        `ExpressionError`: REFERENCE_MISSING, EXPRESSION_FAILED or EXPRESSION_TOO_COSTLY, by itself or with what has taken of the
+        budget before it: each value handed on counts, because workflows can hand on one value many times over.
+        """
+        local = self.scope.enter(self.local_names, context, budget)
         if self._expression is not None:
-            return self._expression.evaluate(local)
+            return self._expression.evaluate(local, budget)
         value: object = local
         for position, part in enumerate(self._path):
             match part, value:
@@ -141,6 +157,7 @@ class Reference:
                 case _:
                     raise _missing(self.source, self._path[: position + 1])
         plain: Json = thaw(value)
+        budget.spend(_HANDED_ON * weight_of(plain), self.source)
         return plain
 
 
@@ -165,8 +182,9 @@ class Condition(msgspec.Struct, frozen=True):
 
     def holds(self, context: Context) -> bool:
         """Whether the step runs. `ExpressionError` when a part fails or is neither true nor false: that fails the step."""
+        budget = Budget()
         for part in self.parts:
-            value = part.evaluate(context)
+            value = part.evaluate(context, budget)
             if not isinstance(value, bool):
                 raise ExpressionError(
                     "EXPRESSION_FAILED",
@@ -210,7 +228,7 @@ class Template:
         """Of a template that is a mapping: each key with its value, or None where references decide it."""
         tree = self._tree if isinstance(self._tree, Mapping) else {}
         return {
-            key: _render(part, {}) if next(_references(part), None) is None else None
+            key: _render(part, {}, Budget()) if next(_references(part), None) is None else None
             for key, part in tree.items()
         }
 
@@ -228,14 +246,17 @@ class Template:
         own = self._tree if isinstance(self._tree, Mapping) else {}
         return Template({**{key: _literal(value) for key, value in defaults.items()}, **own})
 
-    def render(self, context: Context, *, only: set[str | None] | None = None) -> Json:
+    def render(
+        self, context: Context, budget: Budget | None = None, *, only: set[str | None] | None = None
+    ) -> Json:
         """New plain JSON data with every reference filled in; `ExpressionError` when one can't be.
 
-        `only` limits a mapping to these keys.
+        `budget` is what all of them may take together, this template's own when None; `only` limits a mapping to these keys.
         """
+        budget = budget or Budget()
         if only is not None and isinstance(self._tree, Mapping):
-            return {key: _render(part, context) for key, part in self._tree.items() if key in only}
-        return _render(self._tree, context)
+            return {key: _render(part, context, budget) for key, part in self._tree.items() if key in only}
+        return _render(self._tree, context, budget)
 
 
 def _literal(value: Json) -> _Tree:
@@ -246,25 +267,27 @@ def _literal(value: Json) -> _Tree:
     return value
 
 
-def _render(tree: _Tree, context: Context) -> Json:
+def _render(tree: _Tree, context: Context, budget: Budget) -> Json:
     kind = type(tree)
     # What nearly every part is, without asking the classes below one after the other.
     if kind in LEAVES:
         return tree  # type: ignore[return-value]  # a leaf, as the callers looked
     if kind is dict or kind is MappingProxyType:
         members: Any = tree.items()  # type: ignore[union-attr]  # it is one of the two, which mypy does not follow
-        return {key: part if type(part) in LEAVES else _render(part, context) for key, part in members}
+        return {
+            key: part if type(part) in LEAVES else _render(part, context, budget) for key, part in members
+        }
     match tree:
         case Reference():
-            return tree.evaluate(context)
+            return tree.evaluate(context, budget)
         case _Text(parts):
             return "".join(
-                part if isinstance(part, str) else _as_text(part.evaluate(context)) for part in parts
+                part if isinstance(part, str) else _as_text(part.evaluate(context, budget)) for part in parts
             )
         case tuple():
-            return [_render(part, context) for part in tree]
+            return [_render(part, context, budget) for part in tree]
         case Mapping():
-            return {key: _render(part, context) for key, part in tree.items()}
+            return {key: _render(part, context, budget) for key, part in tree.items()}
         case _:
             return tree
 

@@ -226,7 +226,7 @@ class Planner:
         return msgspec.structs.replace(step, **_decided(decision), consequences=_told(consequences))
 
     def _foreseen(self, asked: _Asked) -> Decision | None:
-        """What the gate says of a call whose inputs are not all known; None too where they tell what else it is to be asked about."""
+        """What the gate says of a call of unknown inputs; None too where they tell what else it is to be asked about."""
         decision = self._services.gate.foresee(asked.question, asked.unknown)
         is_open = asked.leads is None and decision is not None and decision.effect is not PolicyDecision.DENY
         return None if is_open else decision
@@ -373,7 +373,7 @@ class Planner:
     async def _leads(
         self, target: _Target, context: Mapping[str, object] | None, call: Invocation | None
     ) -> tuple[Lead, ...] | None:
-        """What a call may lead to, as far as its inputs are known. No call: its own inputs are not; None where only these tell."""
+        """What a call may lead to, as far as that is known. Without `call` its own inputs are not; None where only they tell."""
         known = context if context is not None else self._context
         lead = lead_of(
             target.step,

@@ -181,7 +181,6 @@ SMALL: Final = {
     "cli.demo.files.edits": "copied into the demo's folder",
     "cli.demo.files.flip": "copied into the demo's folder",
     "cli.plugins._group": _LOADED_LATER,
-    "cli.runs._plan": _LOADED_LATER,
     "engine.waiting._inbox": "hides why a queue of the library is not used",
     "engine.steps._retry": "a rule without a shell, tried alone",
     "invocation.context._logger": _LOADED_LATER,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from assent.capabilities._builtin import catalogs, described_in
+from assent.capabilities._builtin import catalogs, described_in, is_read_in_plans
 from assent.errors import Json
 
 HINT = "python -m tools.write_catalog"
@@ -36,6 +36,7 @@ def catalog_text(name: str) -> str:
             "handler": handler.fingerprint(),
             "parts": [*sorted(handler.parts)],
             "rehearsable": handler.rehearsable,
+            **({"in_plans": True} if not spec.has_effect and is_read_in_plans(name) else {}),
             "spec": spec.to_json(),
         }
     # Only the capabilities are sorted: the order of a schema's properties is that in which people are asked for them.

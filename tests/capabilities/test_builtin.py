@@ -86,7 +86,9 @@ class Loading:
         self.spec, written = WRITTEN[reference]
         self.handler: Handler = written.loaded()
         self.times = 0
-        self.deferred = DeferredHandler(written.parts, written.rehearsable, written.known_fingerprint, self)
+        self.deferred = DeferredHandler(
+            written.parts, written.rehearsable, written.in_plans, written.known_fingerprint, self
+        )
         self.bound = BoundCapability(self.spec, self.deferred)
 
     def __call__(self) -> Handler:

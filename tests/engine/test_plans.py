@@ -57,7 +57,10 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[Any, ...]]]] = {
         [("a", *UNKNOWN, "", True), plain("b", known=False)],
     ),
     "foreach": ([put("a", **EACH)], [(f"a[{i}]", *ALLOWED, f"a: None -> {i + 1}", True) for i in range(2)]),
-    "foreach of no list": ([put("a", **EACH | {"foreach": "${{ inputs.text }}"})], []),
+    "foreach of no list": (
+        [put("a", **EACH | {"foreach": "${{ inputs.text }}"})],
+        [("a", *UNKNOWN, "", True)],
+    ),
     "foreach that fails": (
         [put("a", **EACH | {"foreach": "${{ inputs.text + 1 }}"}), put("b")],
         [("a", *UNKNOWN, "", True), plain("b", known=False)],

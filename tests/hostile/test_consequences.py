@@ -250,13 +250,13 @@ async def test_no_provoked_rollback_runs_what_a_person_was_to_be_asked_about(pla
     async with place.open() as rt:
         [step, _] = (await rt.plan(workflow(put("a", compensation=way), fail()))).steps
         [shown] = step.consequences
-        told = (shown.decision.effect.value, shown.lead.inputs, step.decision)
+        told = (shown["decision"], shown["inputs"], step.decision)
         assert told == ("REQUIRE_APPROVAL", way["inputs"], "REQUIRE_APPROVAL")
         waiting = await rt.run(workflow(put("a", compensation=way), fail()))
         assert (waiting.status, place.box.values) == (RunState.WAITING, {})
         with Reader.open(place.settings()) as reader:
             [asked] = reader.approvals()
-        assert asked["preview"]["consequences"] == [shown.to_json()]  # type: ignore[index,call-overload]  # JSON
+        assert asked["preview"]["consequences"] == [shown]  # type: ignore[index,call-overload]  # JSON
         rejected = await rt.reject(waiting.run_id)
         assert (code(rejected), place.box.values) == ("APPROVAL_REJECTED", {})
         # Without a failure the same: its undo is as dangerous as what it runs.

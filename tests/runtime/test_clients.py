@@ -12,6 +12,7 @@ import pytest
 from assent import Runtime, capability
 from assent.errors import AssentError, InputError
 from assent.invocation import Hook, HookKind
+from assent.spec.events.kinds import PlanRead
 from assent.spec.principal import Principal
 from assent.spec.states import RunState, StepState
 
@@ -100,6 +101,30 @@ async def test_a_run_is_named_by_the_beginning_of_its_id_alike(
     assert refused.value.code == "RESOLUTION_INVALID"
     assert (await asked.undo(short)).status is RunState.UNDONE
     assert (await asked.erase([short])).status is RunState.WAITING
+
+
+async def test_a_plan_that_reads_is_the_owner_s(rt: Runtime, client: Runtime, tmp_path: Path) -> None:
+    """The record is the owner's, the plan the same, and nothing is kept to be run; one that reads nothing is the client's."""
+    (tmp_path / "a.txt").write_text("text")
+    reads: dict[str, Any] = {
+        "name": "copies",
+        "steps": [
+            {"name": "read", "capability": "io.fs.read_file", "inputs": {"path": "a.txt"}},
+            {
+                "name": "copy",
+                "capability": "io.fs.write_file",
+                "inputs": {"path": "b.txt", "content": "${{ steps.read.output.content }}"},
+            },
+        ],
+    }
+    mine, theirs = await rt.plan(reads), await client.plan(reads, principal="agent:helper")
+    assert [one.to_json() for one in mine.steps] == [one.to_json() for one in theirs.steps]
+    leaves = await rt._core.ready.journal.leaves(limit=99)
+    read_by = [leaf.event.by for leaf in leaves if isinstance(leaf.event, PlanRead)]
+    assert read_by == [str(rt.settings.principal), "agent:helper"]
+    await client.plan(WRITES)
+    assert (await rt._core.ready.journal.head()).size == len(leaves)
+    assert not (rt.settings.state / "plans").exists()
 
 
 async def test_a_client_decides_what_the_owner_asks(rt: Runtime, client: Runtime, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[str, ...]
     rehearsable: bool
     spec: dict[str, Any]  # `Any`: JSON, which the spec itself reads
+    in_plans: bool = False
 
 
 _DECODER: Final = msgspec.json.Decoder(dict[str, CatalogEntry])
@@ -47,6 +48,11 @@ def described_in(module: str) -> tuple[Capability[..., Any], ...]:  # `Any`: as 
     """Those of one area, in the order of its table."""
     found: tuple[Capability[..., Any], ...] = import_module(module).CAPABILITIES
     return found
+
+
+def is_read_in_plans(module: str) -> bool:
+    """Whether a plan may run what of an area only reads: it says so itself, as `READ_IN_PLANS`."""
+    return bool(getattr(import_module(module), "READ_IN_PLANS", False))
 
 
 @cache
@@ -72,6 +78,7 @@ def _read(entry: CatalogEntry) -> tuple[CapabilitySpec, DeferredHandler]:
     handler = DeferredHandler(
         parts=frozenset(entry.parts),
         rehearsable=entry.rehearsable,
+        in_plans=entry.in_plans,
         known_fingerprint=entry.handler,
         load=partial(_load, entry.module, spec.reference),
     )

@@ -13,7 +13,7 @@ COMMANDS: Final = {
     name: Lazy(f"assent.cli.{module}", attribute, summary)
     for name, module, attribute, summary in (
         ("init", "_init", "init", "Set a workspace up: configuration, policy, state."),
-        ("plan", "runs._plan", "plan", "Show what a workflow would do; executes nothing."),
+        ("plan", "runs._plan", "plan", "Show what a workflow would do; changes nothing."),
         ("run", "runs._run", "run", "Run a workflow file or a saved plan."),
         ("call", "runs._run", "call", "Call one capability."),
         ("runs", "runs._history", "runs", "List the runs."),

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
     from assent.engine.record._values import load_json
     from assent.engine.record.projection import RunProjector, fold
+    from assent.engine.steps._plan_reads import NoReads, OwnerNeededError, OwnerReads
     from assent.engine.steps._planning import Plan, PlannedStep, Planner
+    from assent.engine.steps._rehearsal import UndoPlan
     from assent.engine.steps._terms import RunFacts
     from assent.engine.waiting._together import together
     from assent.spec.ids import CALL_STEP
@@ -50,10 +52,12 @@ _HOMES = {
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
     ".machine._interventions": "not_a_session session_closed",
     ".drive._engine": "Engine require_ended",
+    ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
     ".record._record": "RunRecord StepRecord UNDO_STEP to_take_back",
     ".record._result": "RunResult StepResult describe_run",
+    ".steps._rehearsal": "UndoPlan",
     ".steps._terms": "RunFacts",
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Final, TypeAlias, Unpack, cast
 
 import msgspec
 
@@ -32,6 +32,8 @@ from assent.engine import (
     Driver,
     Engine,
     NoPolicyRecord,
+    NoReads,
+    OwnerReads,
     Plan,
     Planner,
     PolicyRecord,
@@ -41,6 +43,7 @@ from assent.engine import (
     RunFacts,
     RunResult,
     Services,
+    UndoPlan,
     Wish,
     describe_run,
     literal_step,
@@ -48,7 +51,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics, NoEffectError
+from assent.invocation import Hook, Invoker, Metrics, NoEffectError, World
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -65,7 +68,7 @@ from assent.journal import (
 from assent.policy import PolicyEngine, PolicyExplanation
 from assent.registry import CapabilityRegistry
 from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
-from assent.runtime._ledger import open_ledger
+from assent.runtime._ledger import open_ledger, open_reader
 from assent.runtime.capabilities._capability_record import BUILT_IN, require_rows_of_entries
 from assent.runtime.capabilities._registered import Capabilities, Registration
 from assent.runtime.capabilities._versions import Versions
@@ -223,6 +226,7 @@ class Core:
             blobs=blobs,
             gate=self.gate,
             world=world,
+            difference=_difference,
             pipeline=self.calling.pipeline(Invoker(threads, at_once=at_once, grace_s=limits.grace_ms / 1000)),
             clock=system.SystemClock(),
             ids=system.SystemIds(),
@@ -294,12 +298,18 @@ class Core:
         *,
         environment: str | None = None,
         plan: PlanId | None = None,
+        labels: frozenset[str] = frozenset(),
     ) -> RunResult:
-        """Run a parsed workflow for somebody."""
+        """Run a parsed workflow for somebody. `labels` are those of what `plan` has read."""
         bound = self.check_spec(spec, inputs)
         blueprint = Blueprint.of_workflow(spec)
         return await self._begin(
-            blueprint, bound, actor, environment=environment or self.settings.environment, plan=plan
+            blueprint,
+            bound,
+            actor,
+            environment=environment or self.settings.environment,
+            plan=plan,
+            labels=labels,
         )
 
     async def call(
@@ -401,6 +411,20 @@ class Core:
         result = await self._drive(RunId(run), AskUndo(self.actor(principal), partial))
         return await self.undone_or_raise(RunId(run), result)
 
+    async def plan_undo(self, run: str, *, partial: bool = False, principal: Who = None) -> UndoPlan:
+        """What `undo` would do: each step, the change of files, every obstacle, the gate's answer. Nothing is asked or recorded.
+
+        The record is read beside whoever owns the state. `RUN_NOT_UNDOABLE`, `UNDO_ERASED`.
+        """
+        with open_reader(self.settings.state) as reader:
+            found = await find_run(reader, run)
+            # What only reads appends nothing: a reader is all the journal that it needs.
+            services = msgspec.structs.replace(
+                self.ready, journal=cast("Journal", reader), blobs=reader.blobs
+            )
+            looking = Engine(services, self.capabilities)
+            return await looking.plan_undo(found, self.actor(principal), partial=partial)
+
     async def undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
         """The result of a run, unless an undo of it that was asked for or agreed to was refused last: then that is raised."""
         refusal = await undo_refusal(self.ready.journal, run) if result.status == "succeeded" else None
@@ -501,36 +525,46 @@ class Core:
         principal: Principal | str | None = None,
         environment: str | None = None,
         execute_captured: bool = False,
+        reads: bool = True,
     ) -> Plan:
-        """What a run would do; nothing is applied and nothing is saved.
+        """What a run would do; nothing is applied and nothing is kept but, on record, what was read for it.
 
         `execute_captured`: programs whose writes are captured are run in the sandbox, so that the plan can show what they write.
+        `reads`: files and data that a step needs are read, where the policy allows that at once.
         """
-        spec, who = load_workflow(workflow), self.actor(principal).principal
-        return await self.planner(spec, inputs or {}, who, environment, execute_captured).plan()
+        spec, actor, plan = load_workflow(workflow), self.actor(principal), system.SystemIds().plan_id()
+        found, _ = await self.look_ahead(
+            plan, spec, inputs or {}, actor, environment, execute_captured=execute_captured, reads=reads
+        )
+        return found
 
-    def planner(
+    async def look_ahead(
         self,
+        plan: PlanId,
         spec: WorkflowSpec,
         inputs: Mapping[str, Json],
-        principal: Principal,
+        actor: Actor,
         environment: str | None,
-        execute_captured: bool,  # noqa: FBT001  # one of the four things that make a plan
-    ) -> Planner:
-        """The planner of one run."""
+        *,
+        execute_captured: bool,
+        reads: bool,
+    ) -> tuple[Plan, frozenset[str]]:
+        """The plan of one run under an id, and the labels of what was read for it. `OwnerNeededError` where that is another's."""
         bound = self.check_spec(spec, inputs)
-        catalogue = self.capabilities.current()
-        environment = environment or self.settings.environment
-        blueprint = Blueprint.of_workflow(spec)
-        return Planner(
+        reading: NoReads | OwnerReads = NoReads(wished=reads)
+        if reads and self._driver is not None:
+            reading = OwnerReads(self.ready, plan, actor)
+        planner = Planner(
             self.ready,
-            catalogue,
-            blueprint,
+            self.capabilities.current(),
+            Blueprint.of_workflow(spec),
+            reading,
             inputs=bound,
-            principal=principal,
-            environment=environment,
+            principal=actor.principal,
+            environment=environment or self.settings.environment,
             execute_captured=execute_captured,
         )
+        return await planner.plan(), reading.labels
 
     async def explain(
         self,
@@ -621,12 +655,26 @@ class Core:
         workflow = saved.document["workflow"]
         assert isinstance(workflow, dict)  # INVARIANT: only workflows are planned
         spec = WorkflowSpec.from_dict(workflow)
-        who = Principal.parse(saved.principal)
-        now = await self.planner(spec, saved.inputs, who, saved.environment, saved.execute_captured).plan()
-        if str(actor.principal) != saved.principal or now.digest != saved.digest:
+        if str(actor.principal) != saved.principal:
+            raise stale(saved, saved.steps)
+        now, labels = await self.look_ahead(
+            saved.plan_id,
+            spec,
+            saved.inputs,
+            actor,
+            saved.environment,
+            execute_captured=saved.execute_captured,
+            reads=saved.reads,
+        )
+        if now.digest != saved.digest:
             raise stale(saved, [step.to_json() for step in now.steps])
         return await self.run_spec(
-            spec, saved.inputs, actor, environment=saved.environment, plan=PlanId(saved.plan_id)
+            spec,
+            saved.inputs,
+            actor,
+            environment=saved.environment,
+            plan=saved.plan_id,
+            labels=labels,
         )
 
     async def snapshot(self, run: str) -> Snapshot:
@@ -711,9 +759,12 @@ class Core:
         *,
         environment: str | None,
         plan: PlanId | None = None,
+        labels: frozenset[str] = frozenset(),
     ) -> RunResult:
         await self.versions.record()
-        run = await self.running.start(blueprint, inputs, actor, environment=environment, plan=plan)
+        run = await self.running.start(
+            blueprint, inputs, actor, environment=environment, plan=plan, labels=labels
+        )
         return await self._drive(run)
 
     async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:
@@ -761,6 +812,12 @@ class Core:
         if self._services is None:
             raise _closed()
         return self._services
+
+
+def _difference(world: World) -> str:
+    from assent.capabilities.fs.change._diff import difference  # only who is shown an undo pays for it
+
+    return difference(world)
 
 
 def _closed() -> InputError:

@@ -30,7 +30,7 @@ import msgspec
 from msgspec.structs import fields, replace
 
 from assent import system
-from assent.engine import RunResult, not_a_session, session_closed
+from assent.engine import OwnerNeededError, Plan, RunResult, not_a_session, session_closed
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Capability, Snapshot
 from assent.invocation.context.telling import Listener, News, Preparing, Said, listener_here, telling
@@ -112,6 +112,8 @@ class Client:
             )
         if "workflow" in said:
             said["text"] = json.dumps(load_workflow(said.pop("workflow")).to_json())
+        if kind is requests.Plan:
+            said["keep"] = False
         if "environment" in kind.__struct_fields__:
             said["environment"] = said.get("environment") or self._core.settings.environment
         if "resolution" in said:
@@ -243,6 +245,30 @@ def _own(
         return method(self._core, *args, **kwargs)  # the decorator is a part of the class
 
     return own
+
+
+def _looking_ahead(
+    method: Callable[Concatenate[Core, P], Coroutine[Any, Any, T]],
+    kind: type[Request[Any]],
+    told: Callable[[Any], T],
+) -> Callable[Concatenate[Runtime, P], Coroutine[Any, Any, T]]:
+    """A runtime's method that is carried out here, and by the owner only where something is to be put on record for it."""
+    own, forwarded = _own(method, kind), _forwarded(method, kind, told)
+
+    @wraps(method)
+    async def look(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await own(self, *args, **kwargs)
+        except OwnerNeededError:
+            pass
+        try:
+            return await forwarded(self, *args, **kwargs)
+        except WorldError as error:
+            if error.code != "OWNER_DIFFERS":
+                raise
+            return await own(self, *args, **{**kwargs, "reads": False})  # type: ignore[arg-type]  # a method's that reads
+
+    return look
 
 
 def _whole(method: Callable[P, T], kind: type[Request[Any]]) -> Callable[P, T]:
@@ -433,7 +459,8 @@ class Runtime:
     erase = _forwarded(Core.erase, requests.Erase, _RUN)
 
     unfinished = _own(Core.unfinished)
-    plan = _own(Core.plan, requests.Plan)
+    plan = _looking_ahead(Core.plan, requests.Plan, Plan.from_json)
+    plan_undo = _own(Core.plan_undo, requests.PlanUndo)
     explain = _own(Core.explain, requests.ExplainPolicy)
     snapshot = _own(Core.snapshot, requests.Snapshot)
     replay = _own(Core.replay, requests.Replay)

@@ -100,6 +100,10 @@ def test_a_bare_repository_that_stands_is_left_its_rules(hands: Hands) -> None:
     (root / "shared.git/HEAD").write_text("ref: refs/heads/main\n")
     for path in ("shared.git/config", "shared.git/hooks/post-update", "shared.git/commondir"):
         assert hands.attempt("io.fs.write_file", path=path, content="x") == "PATH_PROTECTED"
+    # An undo would make one of it again, with a configuration that came meanwhile.
+    for path in ("shared.git/HEAD", "shared.git/refs"):
+        assert hands.attempt("io.fs.delete", path=path, recursive=True) == "PATH_PROTECTED"
+        assert hands.attempt("io.fs.move", source=path, destination="away") == "PATH_PROTECTED"
     hands.do("io.fs.write_file", path="shared.git/refs/main", content="x").compensate()
     hands.do("io.fs.copy", source="shared.git", destination="copy.git").compensate()
     hands.do("io.fs.write_file", path="game/objects/refs", content="x", create_dirs=True).compensate()

@@ -49,7 +49,7 @@ class UnpackEffect(FileEffect[Unpack, Unpacked]):
                     pass
         tree = survey.tree
         for node in tree.nodes:
-            files.guard(node.under(path))
+            files.guard(place(node.under(path)))
         made = [node.under(path) for node in tree.nodes]
         forbid_programs_of_git(files, made, made)
         after = Expected.of(tree, hashed=True)

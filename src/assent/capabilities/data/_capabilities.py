@@ -31,6 +31,9 @@ def _of(form: Format, render: Callable[..., object]) -> Iterator[Capability[...,
     yield _looks(f"{prefix}.validate", checked, work.validate)
 
 
+READ_IN_PLANS: Final = True
+"""See `is_read_in_plans`."""
+
 CAPABILITIES: Final = (
     *_of(JSON, _work.render_json),
     *_of(YAML, _work.render_yaml),
@@ -38,6 +41,12 @@ CAPABILITIES: Final = (
     _looks("data.csv.parse", "Read CSV text, or a file, into rows", _work.parse_csv),
     _computes("data.csv.render", "Write rows as CSV, guarded against formulas", _work.render_csv),
     _looks("data.csv.query", "Take what a JMESPath expression names from the rows of CSV", _work.query_csv),
+    _looks(
+        "data.csv.merge", "Lay rows of CSV over others, row by row as key columns name them", _work.merge_csv
+    ),
+    _looks(
+        "data.csv.patch", "Change the rows of CSV by the operations of RFC 6902, all or none", _work.patch_csv
+    ),
     _looks(
         "data.csv.validate", "Check the rows of CSV against a JSON Schema of their list", _work.validate_csv
     ),

@@ -15,6 +15,9 @@ from assent.capabilities.fs._write import MakeDirEffect, WriteBytesEffect, Write
 
 _looks = partial(reads, labels=("reads_private",))
 
+READ_IN_PLANS: Final = True
+"""See `is_read_in_plans`."""
+
 CAPABILITIES: Final = (
     _looks("io.fs.read_file", "Read a text file", read_file),
     _looks("io.fs.hash_file", "SHA-256 and size of a file", hash_file),

@@ -11,6 +11,9 @@ from assent.capabilities.text._template import render
 
 _computes = partial(reads, justification="computes, and touches nothing", timeout=60)
 
+READ_IN_PLANS: Final = True
+"""See `is_read_in_plans`."""
+
 CAPABILITIES: Final = (
     _computes(
         "text.replace", "Replace the matches of a regular expression in a text, in linear time", replace

@@ -24,6 +24,9 @@ TARGET_WIDTH: Final = 48
 SAID_LINES_MAX: Final = 10
 """Of what a program said before it failed, where no detail is asked for."""
 
+SCREEN_LINES: Final = 24
+"""A plan of more lines says at its end once more what it comes to."""
+
 _DECISIONS: Final = {"ALLOW": "allow", "DENY": "deny", "REQUIRE_APPROVAL": "ASK", "UNKNOWN": "can't tell"}
 _UNDO: Final = {
     "not_needed": "nothing to undo",
@@ -48,7 +51,7 @@ def plan_text(plan: answers.Plan, *, paint: Paint, detail: str | None, run: str,
     ]
     blocks += [text for group in groups if (text := _consequences(group, is_cut=detail is None))]
     blocks += [diff for group in groups if (diff := _diff(group, paint=paint, detail=detail, show=show))]
-    if len(steps) > 5 or len(blocks) > 2:
+    if sum(block.count("\n") + 2 for block in blocks) > SCREEN_LINES:
         blocks.append(summary)
     blocks.append(f"run it as planned: {run}")
     return "\n\n".join(blocks)
@@ -60,7 +63,8 @@ def _likeness(step: answers.PlannedStep) -> tuple[str, ...] | None:
         return None
     told = (step.capability, step.version, step.operation_type, step.risk_level, step.decision, step.undo)
     leads_to = (line for one in step.consequences for line in consequence_text(one, is_cut=False))
-    return (*told, *leads_to, _rule(step), str(is_change(step)), str(is_unknown(step)))
+    known = (str(is_change(step)), str(is_unknown(step)), step.because or "")
+    return (*told, *leads_to, _rule(step), *known)
 
 
 def _rows(groups: list[list[answers.PlannedStep]], paint: Paint) -> list[list[str]]:
@@ -121,8 +125,12 @@ def _size(group: list[answers.PlannedStep]) -> str:
     step = group[0]
     if step.error is not None:
         return safe_line(f"would fail: {step.error.message}", 60)
+    if step.because is not None:
+        return safe_line(step.because, 80)
     if is_unknown(step):
         return "known only when it runs"
+    if step.read is not None:
+        return "read for this plan"
     return size_words(map(_preview, group))
 
 

@@ -27,7 +27,7 @@ def run_request(door: Door, target: str, words: tuple[str, ...]) -> service.requ
 
 
 def plan_request(
-    door: Door, target: str, words: tuple[str, ...], *, execute_captured: bool
+    door: Door, target: str, words: tuple[str, ...], *, execute_captured: bool, reads: bool
 ) -> service.requests.Plan:
     """The request to plan this file with these inputs."""
     text, base, inputs = _read(door, target, words)
@@ -38,6 +38,7 @@ def plan_request(
         inputs=inputs,
         environment=door.settings.environment,
         execute_captured=execute_captured,
+        reads=reads,
     )
 
 

@@ -17,6 +17,7 @@ from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord, begin, evolve
 from assent.engine.record._values import Values, load_json
 from assent.engine.record.projection import changed_rows, fold
+from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.engine.waiting._together import together
@@ -67,6 +68,7 @@ class Engine:
         *,
         environment: str | None = None,
         plan: PlanId | None = None,
+        labels: frozenset[str] = frozenset(),
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
         self._require_open()
@@ -92,6 +94,7 @@ class Engine:
             inputs=_UNBOUND,
             policy=self._services.gate.digest,
             plan=plan,
+            labels=tuple(sorted(labels)),
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
@@ -140,6 +143,14 @@ class Engine:
         record = await self._load(run)
         return Driven(record, await self._blueprint(record))
 
+    async def plan_undo(self, run: RunId, asker: Actor, *, partial: bool) -> UndoPlan:
+        """What an undo of a run would do: nothing is asked, recorded or touched. `RUN_NOT_UNDOABLE`, `UNDO_ERASED`."""
+        actor = await self._actor_for(run, AskUndo(asker, partial))
+        try:
+            return await actor.plan_undo(asker, partial=partial)
+        finally:
+            self._let_go(actor)
+
     async def erase(self, run: RunId, act: RunId) -> None:
         """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
         record = await self._load(run)
@@ -154,6 +165,8 @@ class Engine:
             request=asked.request,
         )
         n, at_ms = record.n, self._services.clock.now_ms()
+        if record.created.plan is not None:
+            await self._services.journal.erase(RunId(record.created.plan), who=who, at_ms=at_ms, act=act)
         erased = ev.RunErased(act=act, **who)
         evolve(record, erased, at_ms)
         said = Batch(run=run, expected_n=n, at_ms=at_ms, events=(erased,), rows=changed_rows(record))

@@ -14,6 +14,7 @@ from assent.engine.record.projection import changed_rows
 from assent.errors import AssentError, InputError, Json
 from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Batch, Payload
+from assent.secrets.redaction import Redactor
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.values.canonical import commit
@@ -149,14 +150,7 @@ class PendingEvents:
         return [b"{", *parts[1:], b"}"]
 
     def _encoded(self, value: Json) -> bytes:
-        try:
-            body = _encode(self._redactor.json(value) if self._redactor.is_active else value)
-        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-            raise InputError(
-                "JSON_INVALID",
-                "what would be journaled has no JSON form",
-                hint="texts need a UTF-8 form, keys must be texts, and only lists and objects hold others",
-            ) from None
+        body = _encoded(value, self._redactor)
         self._require_size(len(body))
         return body
 
@@ -232,6 +226,23 @@ class PendingEvents:
         FAILPOINTS.hit("commit.after")
         self._durable_n += len(events)
         return events
+
+
+def payload_of(services: Services, value: Json) -> Payload:
+    """A payload of its own, for an event of no run: without secrets that were handed out. JSON_INVALID."""
+    body, salt = _encoded(value, services.pipeline.redactor), services.entropy.salt()
+    return Payload(commit(salt, body), salt, body)
+
+
+def _encoded(value: Json, redactor: Redactor) -> bytes:
+    try:
+        return _encode(redactor.json(value) if redactor.is_active else value)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        raise InputError(
+            "JSON_INVALID",
+            "what would be journaled has no JSON form",
+            hint="texts need a UTF-8 form, keys must be texts, and only lists and objects hold others",
+        ) from None
 
 
 def _is_same(one: Json, other: Json) -> bool:

@@ -2,13 +2,14 @@
 
 All previews of a plan share one simulated world, so that a later step is shown on top of what the earlier ones would change. What
 depends on an output that nobody knows yet is said to be unknown, and so is every preview after a change that could not be shown.
+A read of ours whose output another step needs is really run, on that world, where the gate allows it (`_plan_reads.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -16,17 +17,18 @@ from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import begin
 from assent.engine.steps._admission import APPROVAL_CAPABILITY
-from assent.engine.steps._consequences import Consequence, decide, lead_of, together
+from assent.engine.steps._consequences import Consequence, Lead, decide, lead_of, together
+from assent.engine.steps._plan_reads import Reads, UnreadError
 from assent.engine.steps._scope import idempotency_key
-from assent.engine.steps._terms import RunFacts, effective_risk, undo_of
+from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
 from assent.errors import AssentError, Json
 from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview, World
-from assent.policy import PolicyContext
+from assent.policy import PolicyContext, UnknownInputs
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, RunId, StepKey, iteration_key
-from assent.spec.language.template import Name
+from assent.spec.language.template import Condition, Name, Template
 from assent.spec.principal import Principal
 from assent.spec.states import Undo
 from assent.spec.targets import target_of
@@ -37,7 +39,11 @@ UNKNOWN = "UNKNOWN"
 
 
 class PlannedStep(msgspec.Struct, frozen=True):
-    """What is known of one step beforehand. `decision` is UNKNOWN when the gate's answer depends on what is not known yet."""
+    """What is known of one step beforehand. `decision` is UNKNOWN when the gate's answer depends on what is not known yet.
+
+    `because` says why something is not known, where that is more than its capability's affair; `read` is the SHA-256 of what the
+    plan has read with it.
+    """
 
     name: str
     capability: str
@@ -53,7 +59,18 @@ class PlannedStep(msgspec.Struct, frozen=True):
     known: bool
     target: str | None = None
     error: dict[str, Json] | None = None
-    consequences: tuple[Consequence, ...] = ()
+    because: str | None = None
+    read: str | None = None
+    consequences: tuple[dict[str, Json], ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The step that `to_json` told of, by another process of this release."""
+        preview = Preview(**data["preview"], changes=data["changes"])
+        approvers = data["approvers"] and Approvers(**data["approvers"])
+        told = {**data, "preview": preview, "approvers": approvers, "undo": Undo(data["undo"])}
+        told["consequences"] = tuple(data["consequences"])
+        return cls(**{name: told[name] for name in cls.__struct_fields__})
 
     def to_json(self) -> dict[str, Json]:
         """The step's object."""
@@ -73,7 +90,9 @@ class PlannedStep(msgspec.Struct, frozen=True):
             "changes": self.preview.changes and self.operation_type != OperationType.READ.value,
             "known": self.known,
             "error": self.error,
-            "consequences": [one.to_json() for one in self.consequences],
+            "because": self.because,
+            "read": self.read,
+            "consequences": [*self.consequences],
         }
 
 
@@ -85,12 +104,19 @@ class Plan(msgspec.Struct, frozen=True):
     digest: str
     summary: dict[str, Json] = msgspec.field(default_factory=dict)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The plan that another process of this release told of."""
+        steps = tuple(map(PlannedStep.from_json, data["steps"]))
+        return cls(data["workflow"], steps, data["digest"], data["summary"])
+
     def to_json(self) -> dict[str, Json]:
         """The plan's object, without the id that saving it gives."""
         return {
             "workflow": self.workflow,
             "steps": [step.to_json() for step in self.steps],
             "summary": self.summary,
+            "digest": self.digest,
         }
 
 
@@ -111,6 +137,14 @@ class _Target(msgspec.Struct, frozen=True):
         return effective_risk(self.step, self.bound, self.undo)
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """What the gate was asked about a step, with the inputs that nobody knew, and what the step may lead to."""
+
+    question: PolicyContext
+    unknown: UnknownInputs
+    leads: tuple[Lead, ...]
+
+
 class Planner:
     """Plans one run."""
 
@@ -119,6 +153,7 @@ class Planner:
         services: Services,
         catalogue: Catalogue,
         blueprint: Blueprint,
+        reads: Reads,
         *,
         inputs: Mapping[str, Json],
         principal: Principal,
@@ -129,13 +164,20 @@ class Planner:
         self._services = services
         self._catalogue = catalogue
         self._blueprint = blueprint
+        self._reads = reads
         self._principal = principal
         workflow = blueprint.workflow
         self._workflow = workflow.name if workflow is not None else None
         self._environment = environment or (workflow.environment if workflow is not None else None)
         self._facts = RunFacts(principal, self._workflow, self._environment, mode=blueprint.mode)
-        self._context: Mapping[str, object] = {"inputs": inputs, "steps": {}}
+        self._steps: dict[str, object] = {}
+        self._context: Mapping[str, object] = {"inputs": inputs, "steps": self._steps}
         self._inputs = inputs
+        self._needed = _needed(blueprint.steps.values())
+        self._unread: dict[str, str] = {}
+        self._outputs: dict[StepKey, Json] = {}
+        self._asked: dict[StepKey, _Asked] = {}
+        self._ends_at: StepKey | None = None
         self._world: World = services.world.simulate()
         self._world_is_known = True
         self._labels: frozenset[str] = frozenset()
@@ -150,10 +192,11 @@ class Planner:
         self._record = begin(RunId("plan"), created, 0)
 
     async def plan(self) -> Plan:
-        """The whole plan, in the order of the file."""
-        steps: list[PlannedStep] = []
+        """The whole plan, in the order of the file. `OwnerNeededError` where something is to be read and put on record."""
+        found: list[PlannedStep] = []
         for key, step in self._blueprint.steps.items():
-            steps += await self._plan_step(key, step)
+            found += await self._plan_step(key, step)
+        steps = [self._asked_again(step) for step in found]
         document: dict[str, Any] = {
             "document": sha256(self._blueprint.document).hexdigest(),
             "inputs": dict(self._inputs),
@@ -162,71 +205,134 @@ class Planner:
             "environment": self._environment,
             "steps": [
                 [step.name, step.decision, step.rule, step.preview.base, step.known]
-                + ([[one.to_json() for one in step.consequences]] if step.consequences else [])
+                + ([[*step.consequences]] if step.consequences else [])
                 for step in steps
             ],
         }
+        if read := [[step.name, step.read] for step in steps if step.read is not None]:
+            document["reads"] = read
         return Plan(self._workflow, tuple(steps), fingerprint(document), summarise(steps))
+
+    def _asked_again(self, step: PlannedStep) -> PlannedStep:
+        """The step as the gate answers in a run of this plan, for which all has been read before its first step."""
+        key = StepKey(step.name)
+        asked = self._asked.get(key)
+        if asked is None or self._reads.labels <= asked.question.run_labels:
+            return step
+        labels = asked.question.run_labels | self._reads.labels
+        question = msgspec.structs.replace(asked.question, run_labels=labels)
+        consequences = self._decided_about(asked.leads, question)
+        decision = together(self._services.gate.foresee(question, asked.unknown), consequences)
+        return msgspec.structs.replace(step, **_decided(decision), consequences=_told(consequences))
+
+    def _decided_about(self, leads: Sequence[Lead], question: PolicyContext) -> tuple[Consequence, ...]:
+        """What the gate says of what a call may lead to that it is asked about itself."""
+        gate, labels = self._services.gate, question.run_labels | question.labels
+        return tuple(decide(gate, self._facts, lead, labels, question.now_ms) for lead in leads)
 
     async def _plan_step(self, key: StepKey, step: StepSpec) -> list[PlannedStep]:
         if step.capability is None:
             return [self._approval(step)]
-        if step.when is not None and not _depends(step.when.names):
-            try:
-                if not step.when.holds(self._context):
-                    return []
-            except AssentError as error:
-                return [self._failing(_Target.of(key, step, self._catalogue.find(step.capability)), error)]
-        conditional = step.when is not None and _depends(step.when.names)
-        if step.foreach is None:
-            return [await self._plan_call(key, step, self._context, known=not conditional)]
-        if _depends(step.foreach.names):
-            return [await self._plan_call(key, step, None, known=False)]
+        because: str | None = None
         try:
-            items = step.foreach.render(self._context)
+            if step.when is not None:
+                because = self._open(step.when.names)
+                if because is None and not step.when.holds(self._context):
+                    self._put(key, None)
+                    return []
+            if step.foreach is None:
+                return [await self._plan_call(key, step, self._context, because)]
+            if (why := self._open(step.foreach.names)) is not None:
+                return [await self._plan_call(key, step, None, why)]
+            items = items_of(key, step.foreach, self._context, self._services.limits.foreach_items)
         except AssentError as error:
             return [self._failing(_Target.of(key, step, self._catalogue.find(step.capability)), error)]
         planned: list[PlannedStep] = []
-        for index, item in enumerate(items if isinstance(items, list) else []):
+        for index, item in enumerate(items):
             context = {**self._context, "item": item, "index": index}
-            name = iteration_key(key, index)
-            planned.append(await self._plan_call(name, step, context, known=not conditional))
+            planned.append(await self._plan_call(iteration_key(key, index), step, context, because))
+        if all(iteration_key(key, index) in self._outputs for index in range(len(items))):
+            self._put(key, [self._outputs[iteration_key(key, index)] for index in range(len(items))])
         return planned
 
     async def _plan_call(
-        self, key: StepKey, step: StepSpec, context: Mapping[str, object] | None, *, known: bool
+        self, key: StepKey, step: StepSpec, context: Mapping[str, object] | None, because: str | None
     ) -> PlannedStep:
+        """`because`: why it is not known whether, or with what, the call is made."""
         assert step.capability is not None  # INVARIANT: `_plan_step` looked
         target = _Target.of(key, step, self._catalogue.find(step.capability))
-        planned = await self._plan_target(target, context, known=known)
+        planned = await self._plan_target(target, context, because)
         self._labels |= target.bound.spec.labels
+        if self._ends_at is None and (planned.error or planned.decision == PolicyDecision.DENY.value):
+            self._ends_at = key
         return planned
 
     async def _plan_target(
-        self, target: _Target, context: Mapping[str, object] | None, *, known: bool
+        self, target: _Target, context: Mapping[str, object] | None, because: str | None
     ) -> PlannedStep:
         step, has_effect = target.step, target.bound.spec.has_effect
-        if context is None or _depends(step.inputs.names):
+        because = because or self._open(step.inputs.names)
+        if context is None or self._open(step.inputs.names) is not None:
             self._world_is_known &= not has_effect
-            return self._unknown(target, context)
+            return self._unknown(target, context, because)
         try:
             rendered = step.inputs.render(context)
             call = self._received(target)
             self._services.pipeline.validate(call, rendered if isinstance(rendered, dict) else {})
             inputs = call.inputs
-            consequences = self._consequences(target, context, own={"inputs": inputs})
+            leads = self._leads(target, context, own={"inputs": inputs})
         except AssentError as error:
             return self._failing(target, error)
-        decision = self._services.pipeline.authorize(call, self._question(target, inputs))
+        question = self._question(target, inputs)
+        self._asked[target.key] = _Asked(question, (), leads)
+        consequences = self._decided_about(leads, question)
+        decision = self._services.pipeline.authorize(call, question)
         preview, error_object = await self._preview(target, call)
-        certain = known and preview.known and (self._world_is_known or not has_effect)
+        if because is None and has_effect and not self._world_is_known:
+            because = "an earlier change is not known"
+        read: str | None = None
+        if step.name in self._needed and target.bound.in_plans and because is None and error_object is None:
+            try:
+                read = await self._read(target, call, decision)
+            except UnreadError as unread:
+                because = self._unread[step.name] = f"not read: {unread}"
+            except AssentError as error:
+                error_object = dict(error.to_dict())
         can_be_shown = "preview" in target.bound.parts and preview.known and error_object is None
+        known = because is None and preview.known
         if has_effect and not (known and can_be_shown):
             self._world_is_known = False
         planned = self._planned(
-            target, decision, preview, known=certain, error=error_object, consequences=consequences
+            target, decision, preview, known=known, error=error_object, consequences=consequences
         )
-        return msgspec.structs.replace(planned, target=target_of(inputs))
+        return msgspec.structs.replace(planned, target=target_of(inputs), because=because, read=read)
+
+    async def _read(self, target: _Target, call: Invocation, decision: Decision) -> str:
+        """Run a call that only reads, and remember its output; the output's SHA-256. `UnreadError` where it may not be run."""
+        if decision.effect is not PolicyDecision.ALLOW:
+            what = "denies it" if decision.effect is PolicyDecision.DENY else "wants an approval first"
+            raise UnreadError(f"the policy {what}")
+        if self._ends_at is not None:
+            raise UnreadError(f"the run would end at `{self._ends_at}`")
+        if not self._world_is_known:
+            raise UnreadError("an earlier change is not known")
+        found = await self._reads.run(call, target.risk, decision)
+        self._outputs[target.key] = found.output
+        if target.step.foreach is None:
+            self._put(target.key, found.output)
+        return found.digest
+
+    def _put(self, key: StepKey, output: Json) -> None:
+        self._steps[key] = {"output": output}
+
+    def _open(self, names: frozenset[Name]) -> str | None:
+        """Why what these name is not known: the first step of which there is no output, and why there is none."""
+        for name in sorted(names):
+            step = name[1] if len(name) > 1 else ""
+            if name[0] == "steps" and step not in self._steps:
+                why = self._unread.get(step)
+                return f"depends on `{'.'.join(name[:2])}`" + (f" ({why})" if why is not None else "")
+        return None
 
     async def _preview(self, target: _Target, call: Invocation) -> tuple[Preview, dict[str, Json] | None]:
         try:
@@ -256,10 +362,10 @@ class Planner:
         now = self._services.clock.now_ms()
         return self._facts.question(target.bound.spec, inputs, target.risk, self._labels, now)
 
-    def _consequences(
+    def _leads(
         self, target: _Target, context: Mapping[str, object] | None, own: Mapping[str, Json]
-    ) -> tuple[Consequence, ...]:
-        """What the call may lead to, and what the gate says of that as far as its inputs are known."""
+    ) -> tuple[Lead, ...]:
+        """What the call may lead to, as far as the inputs of that are known."""
         known = context if context is not None else self._context
         lead = lead_of(
             target.step,
@@ -268,29 +374,32 @@ class Planner:
             known,
             self._catalogue,
             pipeline=self._services.pipeline,
-            is_open=lambda name: name[0] not in known or name[0] == "steps",
+            is_open=lambda name: name[0] not in known or self._open(frozenset({name})) is not None,
             own=own,
         )
-        if lead is None:
-            return ()
-        labels = self._labels | target.bound.spec.labels
-        return (decide(self._services.gate, self._facts, lead, labels, self._services.clock.now_ms()),)
+        return () if lead is None else (lead,)
 
-    def _unknown(self, target: _Target, context: Mapping[str, object] | None) -> PlannedStep:
+    def _unknown(
+        self, target: _Target, context: Mapping[str, object] | None, because: str | None
+    ) -> PlannedStep:
         inputs = target.step.inputs
         open_keys = inputs.keys_with_references()
         literals = {name: value for name, value in inputs.literals().items() if name not in open_keys}
-        decision = self._services.gate.foresee(self._question(target, literals), open_keys or "all")
+        question, unknown = self._question(target, literals), open_keys or "all"
         try:
-            consequences = self._consequences(target, context, own={})
+            leads = self._leads(target, context, own={})
         except AssentError as error:
             return self._failing(target, error)
+        self._asked[target.key] = _Asked(question, unknown, leads)
+        decision = self._services.gate.foresee(question, unknown)
+        consequences = self._decided_about(leads, question)
         preview = Preview(changes=target.bound.spec.has_effect)
         planned = self._planned(target, decision, preview, known=False, consequences=consequences)
-        return msgspec.structs.replace(planned, target=target_of(literals))
+        return msgspec.structs.replace(planned, target=target_of(literals), because=because)
 
     def _failing(self, target: _Target, error: AssentError) -> PlannedStep:
         self._world_is_known = False
+        self._ends_at = self._ends_at or target.key
         return self._planned(target, None, Preview(changes=False), known=True, error=dict(error.to_dict()))
 
     def _planned(
@@ -311,15 +420,12 @@ class Planner:
             version=spec.version,
             operation_type=spec.operation_type.value,
             risk_level=target.risk.value,
-            decision=decision.effect.value if decision is not None else UNKNOWN,
-            rule=decision.rule if decision is not None else None,
-            reason=decision.reason if decision is not None else "",
-            approvers=decision.approvers if decision is not None else None,
+            **_decided(decision),
             undo=target.undo,
             preview=preview,
             known=known,
             error=error,
-            consequences=consequences,
+            consequences=_told(consequences),
         )
 
     def _approval(self, step: StepSpec) -> PlannedStep:
@@ -364,6 +470,28 @@ def summarise(steps: list[PlannedStep]) -> dict[str, Json]:
     }
 
 
-def _depends(names: frozenset[Name]) -> bool:
-    """Whether any of these is an output, which nobody knows before the run."""
-    return any(name[0] == "steps" for name in names)
+def _decided(decision: Decision | None) -> dict[str, Any]:
+    """What is told of the gate's answer, as fields of a step."""
+    if decision is None:
+        return {"decision": UNKNOWN, "rule": None, "reason": "", "approvers": None}
+    return {
+        "decision": decision.effect.value,
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "approvers": decision.approvers,
+    }
+
+
+def _told(consequences: Iterable[Consequence]) -> tuple[dict[str, Json], ...]:
+    return tuple(one.to_json() for one in consequences)
+
+
+def _needed(steps: Collection[StepSpec]) -> frozenset[str]:
+    """The steps whose outputs others refer to."""
+    names = [name for step in steps for part in _referring(step) for name in part.names]
+    return frozenset(name[1] for name in names if name[0] == "steps" and len(name) > 1)
+
+
+def _referring(step: StepSpec) -> Iterator[Template | Condition]:
+    way_back = step.compensation.inputs if step.compensation is not None else None
+    yield from (part for part in (step.inputs, step.when, step.foreach, way_back) if part is not None)

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from assent.errors import Json
+from assent.errors import InputError, Json
 from assent.invocation import BoundCapability
 from assent.policy import PolicyContext
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
+from assent.spec.ids import StepKey
+from assent.spec.language.template import Context, Template
 from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.principal import Principal
 from assent.spec.states import Mode, Undo
@@ -39,6 +41,19 @@ def effective_risk(step: StepSpec, bound: BoundCapability, undo: Undo) -> RiskLe
     if step.risk_level is not None and step.risk_level.rank > risk.rank:
         return step.risk_level
     return risk
+
+
+def items_of(key: StepKey, foreach: Template, context: Context, limit: int) -> list[Json]:
+    """What a `foreach` goes over. FOREACH_INVALID for no list, and for one that is too long."""
+    items = foreach.render(context)
+    if isinstance(items, list) and len(items) <= limit:
+        return items
+    what = f"{len(items)} items" if isinstance(items, list) else "something else"
+    raise InputError(
+        "FOREACH_INVALID",
+        f"`foreach` of step `{key}` needs a list of at most {limit} items, not {what}",
+        path=key,
+    )
 
 
 class RunFacts(msgspec.Struct, frozen=True):

@@ -70,6 +70,11 @@ class BoundCapability:
         )
 
     @property
+    def in_plans(self) -> bool:
+        """A plan may really run it: it leaves no trace, and gives the same again where nobody changed a file."""
+        return self.leaves_no_trace and isinstance(self.given, DeferredHandler) and self.given.in_plans
+
+    @property
     def asked(self) -> CapabilitySpec | None:
         """The version that callers speak, where this one serves them in its place."""
         return None

@@ -167,6 +167,8 @@ class DeferredHandler(msgspec.Struct, frozen=True):
 
     parts: frozenset[str]
     rehearsable: bool
+    in_plans: bool
+    """It only reads, and a plan may really run it; no part of its behaviour."""
     known_fingerprint: Fingerprint
     load: Callable[[], Handler]
 

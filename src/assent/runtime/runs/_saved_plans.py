@@ -41,6 +41,7 @@ class SavedPlan(msgspec.Struct, frozen=True):
     digest: str
     steps: list[Any]
     execute_captured: bool = False
+    reads: bool = False
 
 
 class PlanStore:
@@ -180,7 +181,17 @@ def _essence(step: Json | None) -> object:
         return None
     return {
         key: step.get(key)
-        for key in ("capability", "version", "decision", "rule", "undo", "preview", "known", "consequences")
+        for key in (
+            "capability",
+            "version",
+            "decision",
+            "rule",
+            "undo",
+            "preview",
+            "known",
+            "consequences",
+            "read",
+        )
     }
 
 

@@ -11,7 +11,7 @@ from assent import system
 from assent.journal import Request as OwnerRequest
 from assent.journal import forward
 from assent.runtime.service.codec import decode_answer, encode
-from assent.runtime.service.requests import Asker, Beginning, OnProgress, Request, asker_of
+from assent.runtime.service.requests import Asker, Beginning, OnProgress, Plan, Request, asker_of
 from assent.runtime.settings.effective import Settings
 
 A = TypeVar("A")
@@ -31,7 +31,7 @@ def to_owner(
         id=system.SystemIds().request_id(),
         body=encode(request, by),
         clock=system.SystemClock(),
-        under=under if isinstance(request, Beginning) else None,
+        under=under if isinstance(request, Beginning | Plan) else None,
         on_progress=tell,
     )
 

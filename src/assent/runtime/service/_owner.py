@@ -16,7 +16,7 @@ from assent.runtime.service._asking import to_owner
 from assent.runtime.service._interrupts import Interrupted, termination_interrupts, wake_for_signals
 from assent.runtime.service._owning import actor_of, check
 from assent.runtime.service.codec import decode, decode_answer, to_json
-from assent.runtime.service.requests import NOT_HERE, Driving, OnProgress, Request, Stream, asker_of
+from assent.runtime.service.requests import NOT_HERE, OnProgress, Request, Stream, asker_of
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
 
@@ -26,7 +26,7 @@ _SILENCE_S: Final = 0.5
 """After this long a process that is stopping says so."""
 
 
-def execute(request: Driving[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
+def execute(request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
     """Perform a request as the owner of the state directory, or have the owner perform it; its answer.
 
     Progress is told as journal entries; as ones without a number, `step.preparing`, when a program runs before its step begins,
@@ -68,7 +68,7 @@ def execute(request: Driving[A], settings: Settings, *, on_progress: OnProgress 
             answer.release()
 
 
-def _checked(runtime: Core, request: Driving[A], asked: OwnerRequest) -> dict[str, Json] | None:
+def _checked(runtime: Core, request: Request[A], asked: OwnerRequest) -> dict[str, Json] | None:
     """Refuse what can't be, unless a living owner has the capability that is unknown here: then its answer."""
     settings = runtime.settings
     actor_of(settings, asker_of(settings))
@@ -100,7 +100,7 @@ class _Watched:
             self._tell(report)
 
 
-async def _own(ownership: Ownership, request: Driving[A], runtime: Core, tell: OnProgress, ident: str) -> A:
+async def _own(ownership: Ownership, request: Request[A], runtime: Core, tell: OnProgress, ident: str) -> A:
     wake_for_signals()
     try:
         await runtime.start(ownership, partial(serve, runtime))

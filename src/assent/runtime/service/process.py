@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from assent.errors import InputError, InternalError
+from msgspec.structs import replace
+
+from assent.errors import InputError, InternalError, WorldError
 from assent.runtime.service.requests import (
     NOT_HERE,
     Asking,
     Driving,
     OnProgress,
+    Plan,
     Reading,
     Request,
     Stream,
@@ -21,6 +24,7 @@ from assent.runtime.service.requests import (
 from assent.runtime.service.service import Service
 
 if TYPE_CHECKING:
+    from assent.runtime.service import answers
     from assent.runtime.settings.effective import Settings
 
 A = TypeVar("A")
@@ -44,9 +48,27 @@ def perform(request: Request[A], settings: Settings, *, on_progress: OnProgress 
 
         told: A | None = _asking.ask(request, settings)
         answer = cast("A", told)  # None is one of its answers
+    elif isinstance(request, Plan):
+        answer = cast("A", _planned(request, settings, on_progress))
     else:
         answer = _informed(request, settings, on_progress)
     return answer
+
+
+def _planned(request: Plan, settings: Settings, on_progress: OnProgress | None) -> answers.Plan:
+    """A plan for which nothing is read is made here; else by the owner, unless that works under something else than this one."""
+    from assent.engine import OwnerNeededError
+
+    try:
+        return _informed(request, settings, on_progress)
+    except OwnerNeededError:
+        from assent.runtime.service import _owner
+    try:
+        return _owner.execute(request, settings, on_progress=on_progress)
+    except WorldError as error:
+        if error.code != "OWNER_DIFFERS":
+            raise
+        return _informed(replace(request, reads=False), settings, on_progress)
 
 
 def _informed(request: Request[A], settings: Settings, on_progress: OnProgress | None) -> A:

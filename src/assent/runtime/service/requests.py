@@ -269,7 +269,10 @@ class ForgetSecret(Asking[answers.Forgotten | None], tag="forget_secret", frozen
 
 
 class Plan(Informed[answers.Plan], tag="plan", frozen=True):
-    """What a run of a workflow would do; it is kept, and nothing is executed."""
+    """What a run of a workflow would do; nothing is executed but reads that others need, where the policy allows them.
+
+    What is read stands on record, so the owner makes such a plan.
+    """
 
     text: str
     source: str = "<text>"
@@ -278,6 +281,16 @@ class Plan(Informed[answers.Plan], tag="plan", frozen=True):
     environment: str | None = None
     execute_captured: bool = False
     """Programs whose writes are captured are run in the sandbox, so that the plan can show what they write."""
+    reads: bool = True
+    keep: bool = True
+    """Whether it can be run by its id."""
+
+
+class PlanUndo(Informed[answers.UndoPlan], tag="plan_undo", frozen=True):
+    """What an undo of a run would do; nothing is asked, recorded or touched, and no owner is needed."""
+
+    run: str
+    partial: bool = False
 
 
 class Replay(Informed[answers.Replayed], tag="replay", frozen=True):
@@ -512,6 +525,22 @@ class Show(Reading[answers.ShownRun], tag="show", frozen=True):
     run: str
     step: str | None = None
     """This step alone; `NAME[I]` is an iteration, and `@undo` the undo of the run."""
+
+
+class ExplainDecisions(Reading[answers.DecisionsExplained], tag="explain_decisions", frozen=True):
+    """Why the gate answered as it did about a run, by the policy that held then and what it was asked with, out of the ledger."""
+
+    run: str
+    step: str | None = None
+    """This step alone; `@undo` is the undo of the run."""
+
+
+class SimulatePolicy(Reading[answers.Simulated], tag="simulate_policy", frozen=True):
+    """What a policy would have answered to the recorded calls. Nothing is touched."""
+
+    text: str
+    path: str
+    since_ms: int = 0
 
 
 class Approvals(Reading[answers.Approvals], tag="approvals", frozen=True):

@@ -80,5 +80,8 @@ class _Calls:
             self.principals[run] = event.principal
         elif isinstance(event, ev.AttemptFailed | ev.StepFailed) and event.code == "RATE_LIMITED":
             self._refused.add((run, event.step, event.attempt))
+        elif isinstance(event, ev.PlanRead):
+            self.principals[run] = event.by
+            self.began[run, event.step, leaf.n or 0] = (run, leaf.at_ms, event.capability)
         elif isinstance(event, ev.StepStarted) and (run, event.step, event.attempt) not in self._refused:
             self.began.setdefault((run, event.step, event.attempt), (run, leaf.at_ms, event.capability))

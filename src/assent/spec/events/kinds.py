@@ -47,7 +47,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     `os_uid` is the operating system's user, journaled beside the principal, which may be asserted (`--as`). `catalogue` says how
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
     `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
-    requester's where the program that began the run gave others than are configured.
+    requester's where the program that began the run gave others than are configured. `labels` are those of what `plan` has read.
     """
 
     workflow: str | None = None
@@ -62,6 +62,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     catalogue: int | None = None
     pins: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
@@ -220,7 +221,10 @@ class StepResumed(OfAttempt, frozen=True, kw_only=True, tag="step.resumed"):
 
 
 class StepDenied(OfStep, frozen=True, kw_only=True, tag="step.denied"):
-    """The gate said no before anything was prepared. `reason` binds the decision with its trace."""
+    """The gate said no before anything was prepared. `reason` binds the decision with its trace.
+
+    `inputs` are what it was asked about; missing before they were kept, and where they are too long to be.
+    """
 
     capability: str
     version: str
@@ -230,6 +234,7 @@ class StepDenied(OfStep, frozen=True, kw_only=True, tag="step.denied"):
     policy: str
     code: str
     reason: Commitment
+    inputs: Commitment | None = None
     asked_version: str | None = None
     context: Commitment | None = None
 

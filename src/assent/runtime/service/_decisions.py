@@ -6,21 +6,22 @@ where the rule that decides reads them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from assent.errors import InputError, Json, WorldError
-from assent.journal import at_once
+from assent.journal import Where, at_once
 from assent.policy import PolicyContext, PolicyEngine
 from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision
 from assent.spec.ids import Commitment, RunId
-from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.policy import UNDO_CAPABILITY, Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 
@@ -106,6 +107,14 @@ class _Leaf(msgspec.Struct, gc=False):
     at_ms: int
     event: Event
 
+
+_encode: Final = msgspec.json.Encoder().encode
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_RESERVED: Final = frozenset(
+    "as break const continue else false for function if import in let loop namespace null package return true var void"
+    " while".split()
+)
+"""Words of CEL that can't name an input."""
 
 _leaf: Final = msgspec.json.Decoder(_Leaf).decode
 _said: Final = msgspec.json.Decoder(Said).decode
@@ -258,6 +267,13 @@ class Decisions:
                 return _inputs(found)
         body = self._payload(event.inputs)
         return None if body is None else _inputs(body)
+
+    def verdict(self, answer: Answer) -> bool | None:
+        """What people said to a question: whether they agreed; None where nobody has decided it."""
+        asked: Where = {"run_id": answer.run, "step": answer.event.step, "digest": answer.event.digest}
+        rows = at_once(self._reader.rows("approvals", asked, limit=1))
+        status = str(rows[0]["status"]) if rows else ""
+        return True if status in ("granted", "used") else False if status in ("rejected", "expired") else None
 
     def _payload(self, commitment: str) -> bytes | None:
         return at_once(self._reader.payload(Commitment(commitment)))
@@ -417,3 +433,93 @@ def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict
             for (was, by, now, rule), group in changes
         ],
     }
+
+
+_Alike: TypeAlias = tuple[str, str, str, str, str]
+"""Capability, principal, risk, workflow and environment."""
+
+
+class _Asked(msgspec.Struct):
+    """What was asked about the same thing: the answers, and what all of them had in common."""
+
+    given: int = 0
+    refused: int = 0
+    common: dict[str, str] | None = None
+    """By name, as JSON; None before there was one."""
+
+
+def suggested(reader: LedgerReader, engine: PolicyEngine, least: int, since_ms: int) -> dict[str, Json]:
+    """Rules for what was always approved, and what each would have decided over the record, put above those of `engine`.
+
+    One for each principal, capability, risk, workflow and environment, narrowed to the inputs that all of them had in common.
+    """
+    decisions = Decisions(reader)
+    groups: dict[_Alike, _Asked] = {}
+    for answer in chain.from_iterable(decisions.calls(since_ms)):
+        event, created = answer.event, answer.created
+        if event.kind != "approval.requested" or answer.is_of_consequence:
+            continue
+        verdict, inputs = decisions.verdict(answer), decisions.inputs(answer)
+        if verdict is None or inputs is None:
+            continue
+        key = (
+            event.capability, answer.principal, event.risk.value, created.workflow or "", created.environment or "",
+        )  # fmt: skip
+        group = groups.setdefault(key, _Asked())
+        if verdict:
+            group.given += 1
+            plain = {
+                name: _encode(value).decode() for name, value in inputs.items() if _is_plain(name, value)
+            }
+            before = plain if group.common is None else group.common
+            group.common = {name: text for name, text in before.items() if plain.get(name) == text}
+        else:
+            group.refused += 1
+    rules: list[Json] = []
+    left_out: list[Json] = []
+    for key, group in sorted(groups.items(), key=lambda one: (-one[1].given, one[0])):
+        if group.given < least or group.refused:
+            continue
+        told: dict[str, Json] = {"capability": key[0], "principal": key[1], "risk_level": key[2]}
+        told["approved"] = group.given
+        if key[2] == RiskLevel.CRITICAL.value:
+            left_out.append(told)
+            continue
+        rule = _rule_for(key, group, taken={one.id for one in engine.policy.rules})
+        document: dict[str, Json] = {"version": 1, "rules": [rule]}
+        (parsed,) = PolicyEngine.from_dict(document).policy.rules
+        policy = Policy((parsed, *engine.policy.rules), engine.policy.default)
+        simulation = simulated(reader, PolicyEngine(policy), since_ms)
+        rules.append({**told, "rule": rule, "changed": simulation["changed"], "calls": simulation["calls"]})
+    return {"rules": rules, "left_out": left_out}
+
+
+def _is_plain(name: str, value: object) -> bool:
+    """Whether an expression can ask for it."""
+    is_short = isinstance(value, bool | int) or (isinstance(value, str) and len(value) <= TEXT_MAX)
+    return is_short and _NAME.match(name) is not None and name not in _RESERVED
+
+
+def _rule_for(key: _Alike, group: _Asked, taken: set[str]) -> dict[str, Json]:
+    capability, principal, risk, workflow, environment = key
+    when: dict[str, Json] = {"principal": principal, "capability": capability, "risk_level": risk}
+    if workflow:
+        when["workflow"] = workflow
+    if environment:
+        when["environment"] = environment
+    name = f"approved-{capability}"
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"approved-{capability}-{number}"
+    taken.add(name)
+    rule: dict[str, Json] = {"id": name, "when": when}
+    common = sorted((group.common or {}).items())[:INPUTS_MAX]
+    asks = [] if workflow else ['run.workflow == ""']
+    asks += [f"has(inputs.{name}) && inputs.{name} == {text}" for name, text in common]
+    if asks:
+        rule["if"] = " && ".join(asks)
+    rule["decision"] = "ALLOW"
+    rule["without_approval"] = True
+    rule["reason"] = f"approved {group.given} times, never refused"
+    return rule

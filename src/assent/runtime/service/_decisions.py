@@ -7,7 +7,7 @@ where the rule that decides reads them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Final, TypeAlias
 
@@ -129,6 +129,7 @@ class Decisions:
         self._created: dict[str, Event] = {}
         self._led: tuple[str, str, str, str] | None = None
         self._saids: dict[str, Said | None] = {}
+        self._bodies: dict[Commitment, bytes] = {}
         self._alike: dict[bytes, Said] = {}
         self._principals: dict[tuple[str, frozenset[str]], Principal] = {}
 
@@ -259,14 +260,17 @@ class Decisions:
             return {"run": answer.run, "partial": event.partial}
         if event.inputs is None:
             return None
-        # Of a call they are what its run was handed.
-        bound = Commitment(event.inputs)
-        for seq in (answer.created.seq, answer.seq):
-            found = self._reader.payloads_of({bound: seq}).get(bound)
-            if found is not None:
-                return _inputs(found)
-        body = self._payload(event.inputs)
+        body = self._bodies.pop(Commitment(event.inputs), None) or self._payload(event.inputs)
         return None if body is None else _inputs(body)
+
+    def fetch_inputs(self, answers: Iterable[Answer]) -> None:
+        """Read the inputs of many calls at once, where they are bound: of a call, by what its run was handed."""
+        left = {Commitment(one.event.inputs): one for one in answers if one.event.inputs is not None}
+        self._bodies.clear()
+        for is_handed in (True, False):
+            places = {name: one.created.seq if is_handed else one.seq for name, one in left.items()}
+            self._bodies |= self._reader.payloads_of(places)
+            left = {name: one for name, one in left.items() if name not in self._bodies}
 
     def verdict(self, answer: Answer) -> bool | None:
         """What people said to a question: whether they agreed; None where nobody has decided it."""
@@ -287,8 +291,19 @@ class Put:
         self._engine = engine
         self._known: dict[tuple[object, ...], Decision | None] = {}
 
-    def decide(self, answer: Answer) -> Decision | str:
-        """What the policy answers to the question of an answer; why it can't be asked."""
+    def decide(self, page: list[Answer]) -> Iterator[tuple[Answer, Decision | str]]:
+        """What the policy answers to the question of each answer; why one can't be asked."""
+        first = [self._foresee(answer) for answer in page]
+        self._decisions.fetch_inputs(one for one, found in zip(page, first, strict=True) if found is None)
+        for answer, found in zip(page, first, strict=True):
+            if found is None:
+                question = self._decisions.question(answer, self._decisions.inputs(answer))
+                yield answer, question if isinstance(question, str) else self._engine.decide(question)
+            else:
+                yield answer, found
+
+    def _foresee(self, answer: Answer) -> Decision | str | None:
+        """The same without a look at the inputs; None where that takes one."""
         event, created = answer.event, answer.created
         if event.context is None:
             return NOT_KEPT
@@ -301,20 +316,14 @@ class Put:
             created.environment, created.mode,
         )  # fmt: skip
         if key in self._known:
-            decision = self._known[key]
-        else:
-            question = self._decisions.question(answer, {})
-            if isinstance(question, str):
-                return question
-            decision = self._engine.foresee(question)
-            # INVARIANT: what is remembered by its identity is never let go.
-            if not self._engine.reads_passing and said is not None and said.now_ms is None:
-                self._known[key] = decision
-        if decision is None:
-            question = self._decisions.question(answer, self._decisions.inputs(answer))
-            if isinstance(question, str):
-                return question
-            decision = self._engine.decide(question)
+            return self._known[key]
+        question = self._decisions.question(answer, {})
+        if isinstance(question, str):
+            return question
+        decision = self._engine.foresee(question)
+        # INVARIANT: what is remembered by its identity is never let go.
+        if not self._engine.reads_passing and said is not None and said.now_ms is None:
+            self._known[key] = decision
         return decision
 
 
@@ -391,9 +400,8 @@ def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict
     unknown = {NOT_KEPT: 0, ERASED: 0, CONSEQUENCE: 0}
     groups: dict[tuple[str, str, str, str], _Group] = {}
     policy = Put(decisions, engine)
-    for answer in chain.from_iterable(decisions.calls(since_ms)):
+    for answer, decision in chain.from_iterable(map(policy.decide, decisions.calls(since_ms))):
         calls += 1
-        decision = policy.decide(answer)
         if isinstance(decision, str):
             unknown[decision] += 1
             continue

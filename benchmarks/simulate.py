@@ -1,7 +1,8 @@
 """How fast a draft is put to recorded calls, beside asking each call by itself: `python -m benchmarks.simulate`.
 
 Every figure is CPU time of this process. The ledger is one that a runtime wrote: each call is a run of its own, so nothing
-that was recorded is shared between two. "One by one" reads the run of each call, its inputs and what the gate was asked with, and decides.
+that was recorded is shared between two. "One by one" reads the run of each call, its inputs and what the gate was asked
+with, and decides.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
             digest=request.digest,
             code="APPROVAL_REJECTED",
             reason=command.reason,
+            same_uid=_is_same_user(record, key, actor),
             **actor.who(),
         )
         return _end_of_question(key, rejection)
@@ -47,9 +48,16 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
             step=key,
             digest=request.digest,
             confirmed=command.digest is not None,
+            same_uid=_is_same_user(record, key, actor),
             **actor.who(),
         )
     ]
+
+
+def _is_same_user(record: RunRecord, key: StepKey, actor: Actor) -> bool:
+    """Whether who asked and who decides are one user of the operating system, whatever names they go by."""
+    asked: ev.Act = record.undo.request if key == UNDO_STEP and record.undo is not None else record.created
+    return actor.os_uid is not None and actor.os_uid == asked.os_uid
 
 
 def _end_of_question(key: StepKey, rejection: ev.ApprovalRejected) -> Sequence[ev.AnyEvent]:
@@ -144,8 +152,8 @@ def session_closed(run: RunId) -> InputError:
     )
 
 
-def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent]:
-    """Beginning an undo, refusing it, or asking people, as the gate answered. `RUN_NOT_UNDOABLE`."""
+def require_undoable(record: RunRecord) -> None:
+    """Raise RUN_NOT_UNDOABLE for a run that has not succeeded, or whose undo waits for people."""
     if any(asked.request.step == UNDO_STEP for asked in record.open_approvals()):
         raise InputError(
             "RUN_NOT_UNDOABLE",
@@ -159,8 +167,15 @@ def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent
             f"run `{record.run}` is {record.state.value}; only a succeeded run can be undone",
             hint=f"`assent show {record.run}` tells where it stands",
         )
+
+
+def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent]:
+    """Beginning an undo, refusing it, or asking people, as the gate answered. `RUN_NOT_UNDOABLE`."""
+    require_undoable(record)
     events: list[ev.AnyEvent] = [command.request]
-    if command.approval is not None:
+    if command.refusal is not None:
+        events.append(command.refusal)
+    elif command.approval is not None:
         events.append(command.approval)
     elif command.request.decision == "DENY":
         events.append(ev.UndoRefused(code=command.request.code or "POLICY_DENIED"))

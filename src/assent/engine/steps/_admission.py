@@ -14,12 +14,21 @@ from typing import Final
 
 import msgspec
 
-from assent.engine.machine._commands import Admit, AskUndo, Command, Failed, RequestUndo, Succeeded
+from assent.engine.machine._commands import (
+    Actor,
+    Admit,
+    BeginUndo,
+    Command,
+    Failed,
+    RequestUndo,
+    Succeeded,
+)
 from assent.engine.ports import Services
-from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, to_take_back
+from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, UndoRecord, to_take_back
 from assent.engine.steps._approvals import approval_digest, approval_request
-from assent.engine.steps._consequences import Consequence, decide, lead_of, together
+from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
 from assent.engine.steps._pending_events import PendingEvents
+from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
 from assent.errors import AssentError, InputError, Json, RefusedError
@@ -51,6 +60,7 @@ _ALLOW: Final = PolicyDecision.ALLOW
 _REQUIRE_APPROVAL: Final = PolicyDecision.REQUIRE_APPROVAL
 _EXECUTE: Final = OperationType.EXECUTE
 _UNKNOWN: Final = Effect.UNKNOWN
+_NO_UNDO: Final = Undo.NONE
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -256,7 +266,7 @@ class Admission:
         try:
             if decision.effect is _DENY:
                 return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
-            consequences = self._consequences(candidate, labels, now)
+            consequences = await self._consequences(candidate, labels, now)
             asked_about = await self._on_record(candidate, consequences, record, outbox)
             decision = together(decision, consequences)
             if decision.effect is _DENY:
@@ -283,7 +293,7 @@ class Admission:
             await self._pipeline.fail(candidate.call, error)
             raise
 
-    def _consequences(
+    async def _consequences(
         self, candidate: Candidate, labels: frozenset[str], now_ms: int
     ) -> tuple[Consequence, ...]:
         """What the call may lead to, and what the gate says of that: the run will have read and sent what the call does."""
@@ -298,12 +308,14 @@ class Admission:
             is_open=lambda name: name[0] == "steps" and (len(name) == 1 or name[1] == own),
             own={"inputs": candidate.inputs},
         )
-        if lead is None:
-            return ()
-        lead.bound.require_references(lead.inputs)
-        require_unexposed(self._pipeline.redactor, lead.inputs, "the inputs", lead.bound.spec.id)
+        leads: tuple[Lead, ...] = (lead,) if lead is not None else ()
+        if lead is None and candidate.undo is not _NO_UNDO and candidate.bound.spec.has_effect:
+            leads = await declared(candidate.call, candidate.risk, self._services, self._catalogue)
+        for one in leads:
+            one.bound.require_references(one.inputs)
+            require_unexposed(self._pipeline.redactor, one.inputs, "the inputs", one.bound.spec.id)
         labels |= candidate.bound.spec.labels
-        return (decide(self._services.gate, self.facts, lead, labels, now_ms),)
+        return tuple(decide(self._services.gate, self.facts, one, labels, now_ms) for one in leads)
 
     async def _on_record(
         self,
@@ -330,7 +342,7 @@ class Admission:
                     capability=spec.id,
                     version=spec.version,
                     fingerprint=spec.fingerprint,
-                    risk=spec.risk.level.value,
+                    risk=one.lead.risk.value,
                     decision=decision.effect.value,
                     rule=decision.rule,
                     policy=decision.policy_digest,
@@ -549,9 +561,11 @@ class Admission:
         )
         return Admit((request,))
 
-    def request_undo(self, wish: AskUndo, outbox: PendingEvents) -> RequestUndo:
-        """The gate's one answer about undoing the whole run, and the question to people where it wants one."""
-        record, actor = self._record, wish.actor
+    def ask_gate_about_undo(
+        self, actor: Actor, outbox: PendingEvents, *, partial: bool
+    ) -> tuple[Decision, ev.UndoRequested]:
+        """The gate's one answer about undoing the whole run, and the same as it is recorded."""
+        record = self._record
         steps = [record.steps[key] for key in to_take_back(record)]
         # What takes a step back may be more dangerous than the step was.
         ways_back = [one.risk for step in steps for one in step.consequences]
@@ -560,15 +574,14 @@ class Admission:
             key=lambda level: level.rank,
             default=RiskLevel.LOW,
         )
-        now_ms = self._services.clock.now_ms()
         created = record.created
         facts = RunFacts(actor.principal, created.workflow, created.environment, record.run, record.mode)
         gate = self._services.gate
-        question = facts.undo_question(risk, now_ms, partial=wish.partial)
+        question = facts.undo_question(risk, self._services.clock.now_ms(), partial=partial)
         decision = gate.decide(question)
         context = outbox.bind(question.told(with_time=gate.reads_now))
-        request = ev.UndoRequested(
-            partial=wish.partial,
+        return decision, ev.UndoRequested(
+            partial=partial,
             decision=decision.effect.value,
             rule=decision.rule,
             policy=decision.policy_digest,
@@ -577,26 +590,84 @@ class Admission:
             context=context,
             **actor.who(),
         )
-        if decision.effect is not _REQUIRE_APPROVAL:
+
+    def request_undo(
+        self,
+        decision: Decision,
+        request: ev.UndoRequested,
+        rehearsal: Rehearsal | None,
+        outbox: PendingEvents,
+    ) -> RequestUndo:
+        """What a wish for an undo comes to; `rehearsal` where people are to be asked: what stops it is told before."""
+        if rehearsal is None:
             return RequestUndo(request)
-        keys: list[Json] = [str(step.key) for step in steps]
+        refusal = undo_refusal(rehearsal, outbox)
+        if refusal is not None:
+            return RequestUndo(request, refusal=refusal)
+        record = self._record
+        keys: list[Json] = [str(step.key) for step in rehearsal.steps]
         approval = approval_request(
             record,
             UNDO_STEP,
-            str(actor.principal),
+            request.by,
             decision,
             outbox,
             capability=UNDO_CAPABILITY,
             version="1.0.0",
             fingerprint=UNDO_CAPABILITY,
-            risk=risk.value,
+            risk=request.risk,
             inputs=outbox.bind({"run": record.run, "steps": keys}),
-            preview=Preview("text", "\n".join(f"takes back {key}" for key in keys)),
+            preview=rehearsal.preview,
             undo=Undo.NONE,
-            now_ms=now_ms,
-            context=context,
+            now_ms=self._services.clock.now_ms(),
+            context=request.context,
         )
         return RequestUndo(request, approval)
+
+    async def begin_undo(self, undo: UndoRecord, rehearsal: Rehearsal, outbox: PendingEvents) -> BeginUndo:
+        """What an undo that nobody has to be asked about any more comes to, as it was rehearsed now.
+
+        Where that is not what was approved, it is asked again. What an earlier release asked showed no world, and binds none.
+        """
+        refusal = undo_refusal(rehearsal, outbox)
+        if refusal is not None or undo.approval is None:
+            return BeginUndo(refusal)
+        asked, preview = undo.approval.request, rehearsal.preview
+        told = Decision(PolicyDecision(asked.decision), asked.rule, "", asked.policy)
+        digests = [
+            approval_digest(
+                self._record,
+                UNDO_STEP,
+                asked.requester,
+                told,
+                capability=UNDO_CAPABILITY,
+                inputs=asked.inputs,
+                base=base,
+            )
+            for base in (preview.base, None)
+        ]
+        if asked.digest in digests:
+            return BeginUndo()
+        voided = ev.ApprovalVoided(step=UNDO_STEP, digest=asked.digest, code="APPROVAL_STALE")
+        shown = await self._values.load_object(asked.preview)
+        limit = asked.expires_at_ms
+        left_ms = limit - undo.approval.requested_at_ms if limit is not None else None
+        again = msgspec.structs.replace(
+            asked,
+            digest=digests[0],
+            preview=outbox.bind({**shown, "kind": preview.kind, "diff": preview.diff}),
+            expires_at_ms=None if left_ms is None else self._services.clock.now_ms() + left_ms,
+        )
+        return BeginUndo(asked_again=(voided, again))
+
+
+def undo_refusal(rehearsal: Rehearsal, outbox: PendingEvents) -> ev.UndoRefused | None:
+    """What stops an undo, as it is recorded; None when nothing does."""
+    step = rehearsal.obstacle
+    if step is None or step.failure is None:
+        return None
+    code = "UNDO_ERASED" if step.failure.code == "PAYLOAD_ERASED" else step.failure.code
+    return ev.UndoRefused(code=code, step=step.key, error=outbox.bind_error(step.failure))
 
 
 def _may_take_long(bound: BoundCapability) -> bool:

@@ -587,6 +587,41 @@ class ReplayDifference(Answer, rename={"where": "in"}, frozen=True, kw_only=True
     patch: list[dict[str, Json]] | UnsetType = UNSET
 
 
+class UndoneBy(Answer, frozen=True, kw_only=True):
+    """The call that takes a step back, and its inputs."""
+
+    capability: str
+    inputs: dict[str, Json]
+
+
+class UndoStep(Answer, frozen=True, kw_only=True):
+    """What an undo would do with a step: `automatic` restores, `compensation` offsets, `none` can't, `not_needed` has nothing to.
+
+    `error` is what keeps it from being taken back.
+    """
+
+    name: str
+    capability: str
+    version: str
+    undo: str
+    by: UndoneBy | None
+    error: Fault | None
+
+
+class UndoPlan(Answer, frozen=True, kw_only=True):
+    """What an undo of a run would do, and what the gate says of it; `possible`: nothing stands in its way."""
+
+    run_id: str
+    partial: bool
+    possible: bool
+    risk_level: str
+    decision: str
+    rule: str
+    reason: str
+    steps: list[UndoStep]
+    preview: Preview
+
+
 class Replayed(Answer, frozen=True, kw_only=True):
     """How a run compares with its record."""
 

@@ -284,6 +284,13 @@ class Plan(Informed[answers.Plan], tag="plan", frozen=True):
     """Whether it can be run by its id."""
 
 
+class PlanUndo(Informed[answers.UndoPlan], tag="plan_undo", frozen=True):
+    """What an undo of a run would do; nothing is asked, recorded or touched, and no owner is needed."""
+
+    run: str
+    partial: bool = False
+
+
 class Replay(Informed[answers.Replayed], tag="replay", frozen=True):
     """Run a recorded run again against what was recorded, touching nothing, and tell what differs."""
 

@@ -47,6 +47,11 @@ async def _runs(record: Record, request: requests.Runs) -> answers.Runs:
     return msgspec.convert({"runs": told, "before": before, "older": older}, answers.Runs)
 
 
+async def _prunable(record: Record, request: requests.Prunable) -> answers.Prunable:
+    with record.reader() as reader:
+        return msgspec.convert(reader.prunable(request.before_ms), answers.Prunable)
+
+
 async def _unfinished(record: Record, request: requests.Unfinished) -> answers.Unfinished:
     del request
     with record.reader() as reader:

@@ -275,6 +275,21 @@ class Runs(Answer, frozen=True, kw_only=True):
     older: int | None = None
 
 
+class LeftRun(Answer, frozen=True, kw_only=True):
+    """A run that has not ended: what it holds is still needed."""
+
+    run_id: str
+    status: str
+
+
+class Prunable(Answer, frozen=True, kw_only=True):
+    """Ended runs that still hold something, the oldest first, at most 5 000; `more` wait for another time, `left` must stay."""
+
+    runs: list[str]
+    more: int
+    left: list[LeftRun]
+
+
 class Unfinished(Answer, frozen=True, kw_only=True):
     """How many runs have not ended, do not wait for a person, and are driven by nobody; and how many there are `of` all kinds."""
 

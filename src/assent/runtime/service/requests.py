@@ -215,6 +215,8 @@ class Erase(Beginning[answers.Run], tag="erase", frozen=True):
     """Erase the payloads and pre-images of runs that have ended: a call of `assent.erase`, so it passes the gate."""
 
     runs: tuple[str, ...]
+    compact: bool = False
+    """Give the room back to the disk, too."""
 
 
 class Label(Driving[answers.Labelled], tag="label", frozen=True):
@@ -505,6 +507,12 @@ class Runs(Reading[answers.Runs], tag="runs", frozen=True):
         if self.limit is not None:
             _require_count("limit", self.limit, least=1)
         _require_status("a run", self.status, RUN_STATUSES)
+
+
+class Prunable(Reading[answers.Prunable], tag="prunable", frozen=True):
+    """Runs about which nothing was recorded since `before_ms`, whose payloads can be erased, and those that must be left."""
+
+    before_ms: int
 
 
 class Unfinished(Reading[answers.Unfinished], tag="unfinished", frozen=True):

@@ -152,6 +152,7 @@ class Runtime:
     wait = _waited(AsyncRuntime.wait)
     unfinished = _waited(AsyncRuntime.unfinished)
     plan = _waited(AsyncRuntime.plan)
+    plan_undo = _waited(AsyncRuntime.plan_undo)
     snapshot = _waited(AsyncRuntime.snapshot)
     replay = _waited(AsyncRuntime.replay)
     explain = _waited(AsyncRuntime.explain)

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import sys
-from contextlib import suppress
+from contextlib import chdir, suppress
 from typing import Any
 
 import pytest
 
 from assent.cli._completion import SHELLS
+from assent.cli._door import Door
+from assent.cli.runs._prompt import Answer
 from assent.errors import Json, WorldError
 from assent.errors.explanations import explanations
 from tests.support.door import RUN, ScriptedRuntime, Terminal, approval_object, run_object
@@ -282,6 +284,7 @@ def test_waiting_follows_the_journal_until_somebody_decides(
 def test_what_is_being_prepared_has_a_line_though_it_is_not_on_record(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
+    terminal.write("assent.toml", "")
     build: dict[str, Json] = {
         "kind": "step.preparing",
         "step": "build",
@@ -297,6 +300,7 @@ def test_what_a_step_says_stands_beside_its_name_and_looks_like_no_line_of_ours(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
     """Nothing in it drives the terminal, and it has an end. It is no answer, so a program is told nothing."""
+    terminal.write("assent.toml", "")
     lines = ["  succeeded          build", "a\x1b[2J\tb\u202e", "\x07" * 200, None]
     runtime.progress = [
         {"event": {"kind": "step.said", "step": "build", "line": line}, "n": None} for line in lines
@@ -318,10 +322,50 @@ def test_what_a_step_says_stands_beside_its_name_and_looks_like_no_line_of_ours(
     assert terminal("plan", "w.yaml", "--json").err == ""
 
 
+@pytest.mark.parametrize(
+    ("place", "flags", "told"),
+    [
+        (".", (), "no assent.toml in {here} or above it: the built-in policy holds"),
+        (".", ("--workspace", "below"), "no assent.toml in {here}/below: the built-in policy holds"),
+        ("here", (), None),
+        ("below", (), "in the workspace {here}"),
+        (
+            "below",
+            (
+                "--workspace",
+                "..",
+            ),
+            None,
+        ),
+        ("below", ("--json",), None),
+        ("below", ("-q",), None),
+    ],
+)
+def test_a_person_is_told_where_it_acts_unless_that_is_plain(
+    terminal: Terminal,
+    runtime: ScriptedRuntime,
+    place: str,
+    flags: tuple[str, ...],
+    told: str | None,
+) -> None:
+    runtime.answers["call"] = run_object()
+    (terminal.folder / "below").mkdir()
+    if place != ".":
+        terminal.write("assent.toml", "")
+    with chdir(terminal.folder / ("below" if place == "below" else ".")):
+        first = terminal("call", "sys.noop", *flags).err.partition("\n")[0]
+    assert (
+        first.startswith(told.format(here=terminal.folder))
+        if told
+        else "workspace" not in first and "assent.toml" not in first
+    )
+
+
 def test_nobody_waits_for_a_terminal_that_takes_no_line(
     terminal: Terminal, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Into a pipe that is full, what a step says is left out; into one that is empty it goes."""
+    terminal.write("assent.toml", "")
     reads, writes = os.pipe()
     runtime.progress = [{"event": {"kind": "step.said", "step": "s", "line": "said"}, "n": None}]
     runtime.answers["call"] = run_object()
@@ -339,6 +383,7 @@ def test_nobody_waits_for_a_terminal_that_takes_no_line(
 def test_a_foreach_takes_a_line_at_both_ends_and_one_for_each_failure(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
+    terminal.write("assent.toml", "")
     told: list[tuple[str, dict[str, Json]]] = [
         ("step.expanded", {"step": "stamp", "count": 3}),
         ("step.started", {"step": "stamp[0]"}),
@@ -371,6 +416,7 @@ def test_waiting_ends_when_its_time_is_up(terminal: Terminal, runtime: ScriptedR
 def test_progress_is_told_on_stderr_and_not_at_all_to_programs(
     terminal: Terminal, runtime: ScriptedRuntime
 ) -> None:
+    terminal.write("assent.toml", "")
     runtime.answers["call"] = run_object()
     runtime.progress = [{"at_ms": 0, "run": RUN, "n": 1, "event": {"kind": "step.succeeded", "step": "a"}}]
     plain = terminal("call", "sys.noop")
@@ -446,6 +492,25 @@ def test_every_error_code_is_explained(terminal: Terminal) -> None:
         answer = terminal("explain", code, "--json")
         assert (answer.code, answer.object["code"]) == (0, code)
     assert terminal("explain", "policy_denied").out.startswith("POLICY_DENIED\n")
+
+
+def test_resume_asks_a_person_about_what_waits_and_nobody_else(
+    terminal: Terminal, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.answers["resume"] = {"results": [run_object("waiting"), run_object("failed", run_id="run_other")]}
+    runtime.waiting = [approval_object(run_id=RUN)]
+    runtime.answers["approve"] = run_object()
+    assert terminal("resume").code == 4
+    monkeypatch.setattr(Door, "can_ask", True)
+    monkeypatch.setattr("assent.cli.runs._prompt.ask", lambda *_: Answer("approve"))
+    assert terminal("resume").code == 1, "that of the other run, for this one succeeded"
+    assert [
+        request["op"] for request in runtime.requests if "run" in request and request["op"] != "approvals"
+    ] == [
+        "resume",
+        "resume",
+        "approve",
+    ]
 
 
 def test_help_finds_commands_and_topics(terminal: Terminal) -> None:

@@ -11,7 +11,7 @@ from assent.errors import InputError, WorldError
 from assent.invocation import Handler, LocalContext
 from assent.runtime.service._reading import Reader
 from assent.spec import create_read_capability
-from tests.support.bodies import Place, code, policy
+from tests.support.bodies import Place, code, erased, policy
 
 LINES = [f"line {n}\n".encode() for n in range(10_000)]
 ANYTHING: dict[str, Any] = {"type": "object"}
@@ -61,7 +61,7 @@ async def test_an_attachment_is_erased_with_its_run(telling: Place) -> None:
     """Erasing a run's data leaves nothing of what it attached."""
     result = await call(telling)
     async with telling.open(box=False) as rt:
-        await rt.erase(result.run_id)
+        await erased(rt, result.run_id)
     assert blobs(telling) == []
 
 

@@ -14,6 +14,7 @@ from tests.support.bodies import (
     Bench,
     FakeClock,
     Place,
+    erased,
     fail,
     interrupted,
     no_effect,
@@ -188,7 +189,7 @@ async def test_an_unknown_run_is_refused(place: Place) -> None:
 async def test_a_run_whose_data_was_erased_is_refused(place: Place) -> None:
     async with place.open() as rt:
         run = (await rt.run(workflow(put("a")))).run_id
-        await rt.erase(run)
+        await erased(rt, run)
         with pytest.raises(AssentError) as caught:
             await rt.replay(run)
     assert caught.value.code == "PAYLOAD_ERASED"

@@ -16,6 +16,7 @@ from tests.support.bodies import (
     Place,
     boom,
     code,
+    erased,
     fail,
     policy,
     put,
@@ -159,7 +160,7 @@ async def test_rule_4_an_erased_run_can_not_be_undone(place: Place) -> None:
     """Any other word about it is refused as about a run that has ended: that needs none of its data."""
     async with place.open() as rt:
         run = (await rt.run(workflow(put("a")))).run_id
-        await rt.erase(run)
+        await erased(rt, run)
         for asked, code in (
             (rt.undo(run), "UNDO_ERASED"),
             (rt.cancel(run), "RUN_FINISHED"),

@@ -22,6 +22,7 @@ from tests.support.bodies import (
     Place,
     boom,
     code,
+    erased,
     fail,
     interrupted,
     no_effect,
@@ -334,7 +335,7 @@ async def test_a_run_needs_the_versions_that_it_has_used_and_that_it_will_use(
             pause.go_on.set()
             await running
         if stands == "erased":
-            await rt.erase(run)
+            await erased(rt, run)
         assert await rt.engine.versions_of(run) == needed
         pause.go_on.set()
         await running

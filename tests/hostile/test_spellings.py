@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from assent import Runtime
 from assent.capabilities.net._url import normal_template, normal_url, parse_url
 from assent.invocation import Handler, NoEffectError
+from assent.policy import PolicyEngine, check, load_cases, run_cases
+from assent.runtime.wiring._call_pipeline import spellings
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.schemas.schema import subschemas
 from assent.spec.spelled_fields import PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT
@@ -303,3 +305,38 @@ def test_no_encoding_of_a_plain_letter_is_another_address(path: str, data: st.Da
         for mark, hidden in zip(path, chosen, strict=True)
     )
     assert normal_url(f"http://example.org/{written}") == normal_url(f"http://example.org/{path}")
+
+
+@pytest.mark.parametrize(
+    ("condition", "warned"),
+    [
+        ('inputs.path == "./a"', True),
+        ('"a//b" != inputs.path', True),
+        ('inputs.path.startsWith("./private/")', True),
+        ('inputs.url.startsWith("https://Example.org/")', True),
+        ('inputs.url == "https://example.org"', True),
+        ('inputs.path == "a/b"', False),
+        ('inputs.path.startsWith("private/")', False),
+        ('inputs.path.startsWith("private")', False),
+        ('inputs.url.startsWith("https://")', False),
+        ('inputs.url.startsWith("https://example.org:8443/a?")', False),
+        ('inputs.content == "./a"', False),
+    ],
+)
+async def test_a_literal_that_no_path_and_no_url_can_be_is_told(
+    workspace: Path, condition: str, warned: bool
+) -> None:
+    async with opened(workspace) as rt:
+        known = rt.registry.list()
+    text = f"version: 1\nrules: [{{id: a, decision: DENY, if: '{condition}'}}]\n"
+    found = check(text, known_capabilities=known, spellings=spellings(workspace))
+    assert [one.kind for one in found if one.kind == "unspelled"] == ["unspelled"] * warned, found
+
+
+async def test_cases_of_a_policy_are_put_as_calls_are(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        specs = {spec.id: spec for spec in rt.registry.list()}
+    text = "cases: [{given: {capability: io.fs.read_file, inputs: {path: ./secret.txt}}, expect: DENY, rule: secret}]"
+    cases = load_cases(text, capabilities=specs, spellings=spellings(workspace))
+    (result,) = run_cases(PolicyEngine.load(POLICY), cases)
+    assert result.passed, result.fault

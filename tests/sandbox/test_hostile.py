@@ -228,7 +228,18 @@ BOMBS = [
     ("memory", {"memory_bytes", None}),
     ("memory_of_many", {"memory_bytes"}),
     ("shared_memory", {"memory_bytes"}),
-    ("memory_files", {"memory_bytes", "file_bytes", None}),
+    ("memory_files", {"memory_bytes", None}),
+    ("memory_files_shared", {"memory_bytes", None}),
+    ("memory_files_both", {"memory_bytes", None}),
+    ("memfd", {None}),
+    ("memfd_secret", {None}),
+    ("system_v_shared", {None}),
+    ("system_v_queues", {None}),
+    ("system_v_semaphores", {None}),
+    ("queues", {None}),
+    ("huge_pages", {"memory_bytes", None}),
+    ("room", {None}),
+    ("room_written", {"layer_bytes"}),
     ("spin", {"cpu_s"}),
     ("one_file", {"file_bytes", None}),
     ("many_files", {"layer_bytes"}),
@@ -252,6 +263,33 @@ async def test_bombs_are_stopped(
     # The watch looks several times a second, so what a disk takes meanwhile comes on top.
     assert held < 2048 * MIB
     assert ended.usage.memory_bytes < 2 * tight.memory_bytes
+
+
+async def test_nobody_of_the_machine_is_named(sandbox: Sandbox, ground: Ground) -> None:
+    """Users, groups and hosts are made up where there is a view of our own, and the program finds itself among them."""
+    if sandbox.holds.backend == "native" and not sandbox._machine.namespaces:
+        pytest.skip("Landlock alone makes nothing up")
+    script = (
+        "import os, pwd, grp, socket; print(pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name);"
+        "print(socket.gethostbyname('localhost')); [print(open(f'/etc/{f}').read()) for f in ('passwd', 'group', 'hosts')]"
+    )
+    confinement = ground.confinement(read_only=(Path(sys.base_prefix),))
+    ended = await sandbox.run([INTERPRETER, "-I", "-S", "-c", script], confinement)
+    assert ended.exit_code == 0, ended
+    told = ended.stdout.decode()
+    assert told.startswith("sandbox sandbox\n127.0.0.1\n")
+    theirs = {line for name in ("passwd", "group") for line in Path("/etc", name).read_text().splitlines()}
+    assert not theirs & set(told.splitlines()) - {"root:x:0:", "nogroup:x:65534:"}
+
+
+async def test_what_a_program_held_is_told_with_its_files_in_memory(sandbox: Sandbox, ground: Ground) -> None:
+    hold = "; ".join(f"open('/dev/shm/{n}', 'wb').write(bytes(3 << 20))" for n in range(12))
+    if sandbox.holds.backend == "native" and not sandbox._machine.namespaces:
+        pytest.skip("behind Landlock alone no files lie in memory")
+    confinement = ground.confinement(read_only=(Path(sys.base_prefix),), limits=TIGHT)
+    words = [INTERPRETER, "-I", "-S", "-c", f"import threading; {hold}; threading.Event().wait(0.5)"]
+    ended = await sandbox.run(words, confinement)
+    assert 36 * MIB < ended.usage.memory_bytes < 96 * MIB
 
 
 async def test_nothing_outlives_the_program(sandbox: Sandbox, ground: Ground) -> None:

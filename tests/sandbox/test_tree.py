@@ -47,7 +47,7 @@ def test_a_tree_ends_whole_but_for_what_is_spared() -> None:
 
 
 WATCH = {
-    "processes": 5, "helpers": 2, "cpu_ms": 1000, "memory_bytes": 10_000, "memory_tmp": False,
+    "processes": 5, "helpers": 2, "cpu_ms": 1000, "memory_bytes": 10_000, "memory_files": [],
     "layers": [], "layer_bytes": 8192, "layer_entries": 4,
 }  # fmt: skip
 

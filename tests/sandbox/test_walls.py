@@ -70,6 +70,8 @@ def test_filter_answers_as_the_lists_say(machine: str, is_strict: bool) -> None:
             assert got & 0xFFFF == errno.EPERM, name
         elif name in _KINDS["absent"]:
             assert got & 0xFFFF == errno.ENOSYS, name
+        elif name in _KINDS["unsupported"]:
+            assert got & 0xFFFF == errno.EOPNOTSUPP, name
     socket, clone = _NUMBERS["socket"][column], _NUMBERS["clone"][column]
     assert socket is not None
     assert clone is not None
@@ -242,7 +244,8 @@ def test_a_plan_has_the_walls_of_its_machine(
     watch, wrapped = plan["watch"], on.wrapper is not None
     assert (plan["wall_s"], watch["cpu_ms"], watch["processes"]) == (1.5, 3000, 400)
     assert plan["rlimits"]["RLIMIT_CPU"] == (3, 4)
-    assert (watch["helpers"], watch["memory_tmp"]) == (2 if wrapped else 0, on.namespaces and not wrapped)
+    in_memory = ["/tmp", "/dev/shm"] if wrapped else ["/tmp"] if on.namespaces else []
+    assert (watch["helpers"], watch["memory_files"]) == (2 if wrapped else 0, in_memory)
     most = 402 + watch["helpers"]
     assert plan["rlimits"].get("RLIMIT_NPROC") == ((most, most) if on.namespaces else None)
     if on.namespaces:

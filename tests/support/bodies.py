@@ -356,3 +356,11 @@ async def interrupted(place: Place, document: dict[str, Any], key: str, *, happe
     running.exception()
     del hooks[key]
     return run
+
+
+async def erased(rt: Runtime, run: str) -> None:
+    """Erase a run that has ended, with the word of somebody else where the policy wants one."""
+    asked = await rt.erase([run])
+    if asked.status == "waiting":
+        asked = await rt.approve(asked.run_id, principal="user:somebody-else")
+    assert asked.status == "succeeded", asked

@@ -27,7 +27,7 @@ from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
-from assent.system import SystemClock, SystemIds
+from assent.system import SystemClock, SystemIds, spawn
 from tests.support.hands import MemoryBlobs
 
 ANN = Principal.parse("user:ann")
@@ -44,6 +44,7 @@ class SaidGate:
     asked: list[PolicyContext] = field(default_factory=list)
     digest: str = "0" * 64
     is_open: bool = True
+    reads_now: bool = False
 
     def decide(self, context: PolicyContext) -> Decision:
         self.asked.append(context)
@@ -142,4 +143,4 @@ def bed(*, grace_s: float = 0.05, app: GlobalContext | None = None) -> Iterator[
     gate = SaidGate()
     with ThreadPoolExecutor(2) as threads:
         invoker = Invoker(threads, grace_s=grace_s)
-        yield Bed(Pipeline(invoker, gate, clock=SystemClock(), ids=SystemIds(), app=app), gate)
+        yield Bed(Pipeline(invoker, gate, clock=SystemClock(), ids=SystemIds(), app=app, spawn=spawn), gate)

@@ -114,3 +114,22 @@ def read_text(path: Path, *, what: str, otherwise: str = "save the file as UTF-8
             path=str(path),
             hint=otherwise,
         ) from None
+
+
+def time_ms(value: str) -> int:
+    """The moment that `--since` and the like name: so long ago, or a time, which is in UTC where it does not say."""
+    from contextlib import suppress
+    from datetime import UTC, datetime
+
+    from assent.spec.words.durations import DAY_MS, parse_duration_ms
+    from assent.system import SystemClock
+
+    with suppress(ValueError):
+        return SystemClock().now_ms() - parse_duration_ms(value, most_ms=1_000_000 * DAY_MS)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        hint = "for example `2h`, `3d` or `2026-11-21T07:00`"
+        raise InputError("USAGE_INVALID", f"`{value}` is no time", hint=hint) from None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1000)

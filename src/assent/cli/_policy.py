@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from assent.cli._arguments import OneOf, read_text, split_arguments
+from assent.cli._arguments import OneOf, read_text, split_arguments, time_ms
 from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
@@ -17,6 +17,7 @@ from assent.cli.terminal._style import DECISION_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
+from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def _finding(found: answers.Finding, paint: Paint) -> str:
 
 
 @command("explain", watches=False, short_help="Show which rule decides a call, and why no earlier one did.")
-@click.argument("capability", shell_complete=complete_capability)
-@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("what", metavar="CAPABILITY|RUN", shell_complete=complete_capability)
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...|[STEP]")
 @click.option("--workflow", metavar="NAME", help="As a step of this workflow.")
 @click.option("--environment", metavar="NAME", help="In this environment.")
 @click.option(
@@ -88,7 +89,7 @@ def _finding(found: answers.Finding, paint: Paint) -> str:
 @click.option("--no-undo", is_flag=True, help="As a step with `undo: none`.")
 def explain(
     door: Door,
-    capability: str,
+    what: str,
     parameters: tuple[str, ...],
     *,
     workflow: str | None,
@@ -98,11 +99,17 @@ def explain(
     risk_level: Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"] | None,
     no_undo: bool,
 ) -> None:
-    """Show which rule decides a call of CAPABILITY with these parameters, and why each earlier rule did not."""
+    """Show which rule decides a call of CAPABILITY with these parameters, and why each earlier rule did not.
+
+    Of a RUN that is on record, or one STEP of it: which rule decided then, by the policy and the roles that held then.
+    """
+    if "." not in what:  # as no id of a run has one, and that of every capability
+        _explain_decisions(door, what, parameters)
+        return
     given, words = split_arguments(parameters, cwd=door.cwd)
     explained = door.perform(
         service.requests.ExplainPolicy(
-            capability=capability,
+            capability=what,
             parameters=given,
             words=words,
             workflow=workflow,
@@ -119,6 +126,75 @@ def explain(
         door.out.answer(explanation_text(explained, paint=door.out.paint()))
         if not explained.complete:
             door.out.note("no call has just these parameters: a rule that reads others may answer otherwise")
+
+
+def _explain_decisions(door: Door, run: str, steps: tuple[str, ...]) -> None:
+    if len(steps) > 1:
+        raise InputError("USAGE_INVALID", "one step at a time: `assent policy explain RUN STEP`")
+    step = steps[0] if steps else None
+    told = door.perform(service.requests.ExplainDecisions(run=run, step=step))
+    if door.out.is_json:
+        door.out.object(told)
+        return
+    paint = door.out.paint()
+    if not told.decisions:
+        door.out.answer("the gate was asked nothing about this run")
+    elif step is None:
+        rows = [
+            [
+                safe_line(one.step),
+                safe_line(one.capability),
+                paint(one.decision, DECISION_STYLE.get(one.decision)),
+                safe_line(one.rule),
+                safe_line(_why(one)),
+            ]
+            for one in told.decisions
+        ]
+        door.out.answer(table(rows, paint=paint))
+        door.out.note(
+            f"why each earlier rule did not decide: `{door.command('policy', 'explain')} {run} STEP`"
+        )
+    else:
+        door.out.answer("\n\n".join(_decision_text(one, paint) for one in told.decisions))
+
+
+_MISSING = {
+    "context_not_kept": "an earlier Assent recorded it, which did not keep what the gate was asked with",
+    "policy_not_kept": "an earlier Assent recorded it, which did not keep the policy",
+    "erased": "what the gate was asked with was erased",
+    "consequence": "it was answered for what the call may lead to, not for the call",
+}
+_OTHERWISE = "the policy answers otherwise to this question: it could not be read then, or the time that a rule reads had passed"
+
+
+def _why(one: answers.DecisionExplained) -> str:
+    """The reason of a recorded answer, or why it can't be told."""
+    if one.explained is None:
+        return f"can't be explained: {_MISSING[one.missing or 'erased']}"
+    return one.explained.reason if one.agrees else f"can't be explained: {_OTHERWISE}"
+
+
+def _decision_text(one: answers.DecisionExplained, paint: Paint) -> str:
+    asked = one.asked
+    lines = [
+        f"entry {one.seq}, {instant(one.at_ms)}, policy {one.policy[:12]}: {one.decision} by rule {safe_line(one.rule)}"
+    ]
+    if asked is not None:
+        facts = [
+            ["roles", " ".join(asked.roles)],
+            ["labels", " ".join(asked.labels)],
+            ["read or sent before", " ".join(asked.run_labels)],
+            ["workflow", asked.workflow],
+            ["environment", asked.environment],
+        ]
+        shown = [[name, safe_line(value)] for name, value in facts if value]
+        if shown:
+            lines.append(table(shown, paint=paint, indent="  "))
+    if one.explained is not None and one.agrees:
+        lines.append(explanation_text(one.explained, paint=paint))
+    else:
+        lines.append(f"  {_why(one)}")
+    return "\n".join(lines)
 
 
 def explanation_text(data: answers.Explained, *, paint: Paint) -> str:
@@ -149,6 +225,41 @@ def explanation_text(data: answers.Explained, *, paint: Paint) -> str:
     return "\n".join(lines)
 
 
+since_option = click.option(
+    "--since", metavar="TIME", help="Only calls since then: `2h`, `7d`, or `2026-11-21[T07:00]` in UTC."
+)
+
+
+@command("simulate", watches=False, short_help="Show what a draft would have decided about recorded calls.")
+@click.argument("draft", type=click.Path(path_type=Path))
+@since_option
+def simulate(door: Door, draft: Path, since: str | None) -> None:
+    """Put every call on record to the policy in DRAFT, and show which it would have decided otherwise. Touches nothing."""
+    text = read_text(door.cwd / draft, what="the policy")
+    since_ms = time_ms(since) if since is not None else 0
+    told = door.perform(service.requests.SimulatePolicy(text=text, path=str(draft), since_ms=since_ms))
+    if door.out.is_json:
+        door.out.object(told)
+    else:
+        door.out.answer(_simulation_text(told, door.out.paint()))
+
+
+def _simulation_text(told: answers.Simulated, paint: Paint) -> str:
+    calls = f"{told.calls} call{'' if told.calls == 1 else 's'} on record"
+    lines = [f"{calls}: {told.changed} would be decided otherwise"]
+    lines += [f"  {count} not asked: {_MISSING[why]}" for why, count in told.unknown.items() if count]
+    for change in told.changes:
+        was, now = (paint(one, DECISION_STYLE.get(one)) for one in (change.was, change.to))
+        rules = f"rule {safe_line(change.was_rule)} -> {safe_line(change.to_rule)}"
+        lines += ["", f"{change.count}  {was} -> {now}  ({rules})"]
+        rows = [
+            [one.run_id, safe_line(one.step), safe_line(one.capability), safe_line(one.principal)]
+            for one in change.examples
+        ]
+        lines.append(table(rows, paint=paint, indent="  "))
+    return "\n".join(lines)
+
+
 @command("test", watches=False, short_help="Run the cases beside a policy.")
 @click.argument("file", type=click.Path(path_type=Path))
 def test(door: Door, file: Path) -> int:
@@ -167,4 +278,4 @@ def test(door: Door, file: Path) -> int:
     return OK if tested.ok else FAILED
 
 
-policy = group("policy", check, explain, test, help="Check, explain and test the policy.")
+policy = group("policy", check, explain, simulate, test, help="Check, explain, simulate and test the policy.")

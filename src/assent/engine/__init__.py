@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from assent.engine.record.projection import RunProjector, fold
     from assent.engine.steps._plan_reads import NoReads, OwnerNeededError, OwnerReads
     from assent.engine.steps._planning import Plan, PlannedStep, Planner
+    from assent.engine.steps._rehearsal import UndoPlan
     from assent.engine.steps._terms import RunFacts
     from assent.engine.waiting._together import together
     from assent.spec.ids import CALL_STEP
@@ -56,6 +57,7 @@ _HOMES = {
     ".record._outline": "outline",
     ".record._record": "RunRecord StepRecord UNDO_STEP to_take_back",
     ".record._result": "RunResult StepResult describe_run",
+    ".steps._rehearsal": "UndoPlan",
     ".steps._terms": "RunFacts",
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",

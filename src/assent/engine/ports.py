@@ -8,7 +8,7 @@ wishes one at a time, and again after a crash; it may deliver one twice. When a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -109,6 +109,8 @@ class Services(msgspec.Struct, frozen=True):
     blobs: BlobStore
     gate: Gate
     world: World
+    difference: Callable[[World], str]
+    """How a simulated world differs by now from the one that it looked like, as previews tell it."""
     pipeline: Pipeline
     clock: Clock
     ids: Ids

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from assent.invocation.context.phases import CALL_ENTRIES, CALL_TRANSITIONS, CallPhase
     from assent.invocation.context.snapshot import Snapshot
     from assent.invocation.context.state import CallState, StateKey
+    from assent.invocation.context.tasks import SpawnedTask
     from assent.invocation.describe.declaration import Capability, capabilities_in, capability, described
     from assent.invocation.describe.handler import (
         DeferredHandler,
@@ -99,6 +100,7 @@ _HOMES = {
     ".context.phases": "CALL_ENTRIES CALL_TRANSITIONS CallPhase",
     ".context.snapshot": "Snapshot",
     ".context.state": "CallState StateKey",
+    ".context.tasks": "SpawnedTask",
     ".describe.declaration": "Capability capabilities_in capability described",
     ".describe.handler": "DeferredHandler Handler NoEffectError Prepared Preview Reconciliation",
     ".hooks.hook": "Hook HookedCall Hooks",
@@ -119,7 +121,7 @@ __all__ = [
     "NoEffectError", "Owned", "Pipeline", "Places", "Prepared", "Preview", "RateLimit", "RateLimited",
     "RateLimiter", "Reconciliation", "RequestNote", "Rest", "Secret", "SecretAccess", "SecretGrant",
     "SecretLimits", "SecretProvider", "SecretSourceError", "Secrets", "Share", "SharedState", "Snapshot",
-    "Spawn", "Stage", "StateKey", "Subject", "Subscription", "Transformer", "TranslatedCapability",
+    "Spawn", "SpawnedTask", "Stage", "StateKey", "Subject", "Subscription", "Transformer", "TranslatedCapability",
     "VersionChain", "World", "as_error", "attached_in", "capabilities_in", "capability", "described",
     "hide_in_error", "require_unexposed", "restore_call", "secret_binding",
 ]  # fmt: skip

@@ -8,13 +8,14 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from assent.errors import InputError, Json
+from assent.errors import AssentError, InputError, Json
 from assent.policy._context import PolicyContext
 from assent.policy._engine import PolicyEngine
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, Path, load_yaml
 from assent.spec.principal import Principal
+from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Mode
 from assent.spec.words.suggestions import did_you_mean
 
@@ -75,12 +76,15 @@ def load_cases(
     *,
     source: str = "policy.cases.yaml",
     capabilities: Mapping[str, CapabilitySpec] | None = None,
+    spellings: Spellings | None = None,
 ) -> tuple[Case, ...]:
     """The cases of a file. What `given` leaves out of a registered capability comes from its spec; without one the risk is HIGH.
 
+    By the spec and `spellings`, paths and URLs are in the form in which rules see them; what a call would be refused for stays.
+
     Raises `InputError` POLICY_CASES_INVALID with `source:LINE:COLUMN` for the first fault.
     """
-    reader = _CaseReader(load_yaml(text, source=source), capabilities or {})
+    reader = _CaseReader(load_yaml(text, source=source), capabilities or {}, spellings or {})
     return reader.cases()
 
 
@@ -106,9 +110,12 @@ def _run(engine: PolicyEngine, case: Case) -> CaseResult:
 class _CaseReader:
     """Reads the file, and stops at its first fault."""
 
-    def __init__(self, document: Document, capabilities: Mapping[str, CapabilitySpec]) -> None:
+    def __init__(
+        self, document: Document, capabilities: Mapping[str, CapabilitySpec], spellings: Spellings
+    ) -> None:
         self.document = document
         self.capabilities = capabilities
+        self.spellings = spellings
 
     def fault(self, message: str, path: Path, *, key: bool = False, hint: str | None = None) -> InputError:
         return self.document.fault("POLICY_CASES_INVALID", message, path, key=key, hint=hint)
@@ -173,7 +180,7 @@ class _CaseReader:
                 requires_approval=self.flag(
                     data, path, otherwise=spec is not None and spec.risk.requires_approval
                 ),
-                inputs=self.mapping(data.get("inputs") or {}, (*path, "inputs"), None),
+                inputs=self.inputs(data, path, spec),
                 workflow=self.text(data, "workflow", path) or "",
                 environment=self.text(data, "environment", path) or "",
                 run_id=self.text(run, "id", (*path, "run")) or "",
@@ -186,6 +193,15 @@ class _CaseReader:
             if error.code == "POLICY_CASES_INVALID":
                 raise
             raise self.fault(error.message, path, hint=error.hint) from None
+
+    def inputs(self, data: Mapping[str, Json], path: Path, spec: CapabilitySpec | None) -> dict[str, Json]:
+        given = self.mapping(data.get("inputs") or {}, (*path, "inputs"), None)
+        if spec is None or not self.spellings:
+            return given
+        try:
+            return SpelledFields(spec.parameters).normal(given, self.spellings)
+        except AssentError:
+            return given
 
     def now_ms(self, value: Json, path: Path) -> int:
         if value is None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
-from assent.errors import InputError
+from assent.errors import AssentError, InputError
 from assent.policy._cover import Earlier, cells, covers, is_contradictory, may_match
 from assent.policy._read import read_faults
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.documents.document import Document, load_yaml
+from assent.spec.language import syntax
 from assent.spec.language.expression import Expression
 from assent.spec.policy import UNDO_CAPABILITY, Policy, Rule
+from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.words.globs import glob_matches
 from assent.spec.words.suggestions import did_you_mean
 
@@ -22,11 +24,11 @@ class Finding(msgspec.Struct, frozen=True):
     """One thing to mend (`error`: the policy cannot be used) or to look at (`warning`), with its place in the file.
 
     `kind` is `fault`, `shadowed` (one earlier rule takes everything), `unreachable` (several do, or the rule contradicts
-    itself), `unmatched` (no known capability) or `unknown_input`.
+    itself), `unmatched` (no known capability), `unknown_input`, or `unspelled` (a literal in a form that no input has).
     """
 
     severity: Literal["error", "warning"]
-    kind: Literal["fault", "shadowed", "unreachable", "unmatched", "unknown_input"]
+    kind: Literal["fault", "shadowed", "unreachable", "unmatched", "unknown_input", "unspelled"]
     message: str
     path: str | None
     rule: str | None = None
@@ -34,11 +36,15 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def check(
-    text: str | bytes, source: str = "policy.yaml", known_capabilities: Iterable[CapabilitySpec] | None = None
+    text: str | bytes,
+    source: str = "policy.yaml",
+    known_capabilities: Iterable[CapabilitySpec] | None = None,
+    spellings: Spellings | None = None,
 ) -> list[Finding]:
     """Every fault and every suspicious rule, in file order; an empty list says that nothing was found. Never raises for the text.
 
-    Without `known_capabilities` nothing is said about capabilities and their inputs.
+    Without `known_capabilities` nothing is said about capabilities and their inputs, and without `spellings` nothing about
+    literals that a path or a URL is compared with.
     """
     try:
         document = load_yaml(text, source=source)
@@ -53,6 +59,7 @@ def check(
         specs = tuple(known_capabilities)
         for rule in policy.rules:
             found += _against_specs(rule, specs, conditions, document, places[rule.id])
+            found += _unspelled(rule, specs, document, places[rule.id], spellings or {})
     return sorted(found, key=lambda finding: _line(finding.path))
 
 
@@ -174,3 +181,47 @@ def _unknown_inputs(
         for path in sorted(condition.names)
         if path[0] == "inputs" and len(path) > 1 and path[1] not in names
     ]
+
+
+def _unspelled(
+    rule: Rule, specs: tuple[CapabilitySpec, ...], document: Document, place: int, spellings: Spellings
+) -> list[Finding]:
+    """A warning for each literal that a path or a URL is compared with and, in its one spelling, can never be."""
+    if rule.condition is None or not spellings:
+        return []
+    kinds: dict[str, set[str]] = {}
+    for spec in specs:
+        if may_match(rule.when, spec):
+            for name, kind in SpelledFields(spec.parameters).flat.items():
+                kinds.setdefault(name, set()).add(kind)
+    found = []
+    for name, literal, ending in _compared(syntax.parse(rule.condition)):
+        for kind in kinds.get(name, ()):
+            try:
+                normal = spellings[kind](literal + ending)
+            except AssentError:
+                continue  # of a prefix, what follows may make it whole
+            if not normal.startswith(literal) if ending else normal != literal:
+                told = "" if ending else f", which is written `{normal}` there"
+                message = f"rule `{rule.id}`: `inputs.{name}` is never `{literal}`{told}"
+                where = document.position(("rules", place, "if"), text=literal)
+                hint = "paths and URLs are in their normal form before a rule sees them"
+                found.append(Finding("warning", "unspelled", message, where, rule.id, hint))
+    return found
+
+
+def _compared(tree: syntax.Node) -> Iterator[tuple[str, str, str]]:
+    """The inputs that are compared with a text, each with the text, and with what might follow where that is a beginning."""
+    for node, _, _ in syntax.walk(tree):
+        match node:
+            case syntax.Operation(operator="==" | "!=", operands=(left, right)):
+                pairs = [(left, right, ""), (right, left, "")]
+            case syntax.Call(function="startsWith", receiver=receiver, arguments=(argument,)) if receiver:
+                pairs = [(receiver, argument, "x")]
+            case _:
+                continue
+        for one, other, ending in pairs:
+            path = syntax.path_of(one)
+            text = other.value if isinstance(other, syntax.Constant) else None
+            if path is not None and path[0] == "inputs" and len(path) == 2 and isinstance(text, str) and text:
+                yield path[1], text, ending

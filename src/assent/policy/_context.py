@@ -121,6 +121,17 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             now_ms=now_ms,
         )
 
+    def told(self, *, with_time: bool) -> dict[str, Json]:
+        """What the ledger keeps of the question beside what its entries say. `with_time`: a rule reads `now`."""
+        said: dict[str, Json] = {
+            "labels": [*sorted(self.labels)],
+            "operation_type": self.operation_type.value,
+            "requires_approval": self.requires_approval,
+            "roles": [*sorted(self.principal.roles)],
+            "run_labels": [*sorted(self.run_labels)],
+        }
+        return {**said, "now_ms": self.now_ms} if with_time else said
+
     def facts(self, names: Iterable[str] | None = None) -> dict[str, object]:
         """The variables of an `if`, by name: `principal, capability, risk_level, risk_rank, inputs, run, now`, or those named."""
         return {name: _FACTS[name](self) for name in (_FACTS if names is None else names) if name in _FACTS}

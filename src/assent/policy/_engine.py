@@ -69,6 +69,16 @@ class PolicyEngine:
         )
         self._index = Index([(rule.when, rule.unless) for rule in policy.rules])
         self._default = default_answers(policy.default)
+        self.reads_now = any(
+            name[0] == "now" for expression in known.values() for name in expression.names if name
+        )
+        """Whether an answer may depend on the time."""
+        self.reads_passing = self.reads_now or any(
+            name[:2] in {("run",), ("run", "id")}
+            for expression in known.values()
+            for name in expression.names
+        )
+        """Whether an answer may depend on what no two questions share: the time, and which run it is."""
         self._unconditional = sum(1 << i for i, rule in enumerate(policy.rules) if rule.condition is None)
         self._asked_of: dict[int, Asked] = {}
 

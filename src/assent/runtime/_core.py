@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Final, TypeAlias, Unpack, cast
 
 import msgspec
 
@@ -43,6 +43,7 @@ from assent.engine import (
     RunFacts,
     RunResult,
     Services,
+    UndoPlan,
     Wish,
     describe_run,
     literal_step,
@@ -50,7 +51,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics, NoEffectError
+from assent.invocation import Hook, Invoker, Metrics, NoEffectError, World
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -67,7 +68,7 @@ from assent.journal import (
 from assent.policy import PolicyEngine, PolicyExplanation
 from assent.registry import CapabilityRegistry
 from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
-from assent.runtime._ledger import open_ledger
+from assent.runtime._ledger import open_ledger, open_reader
 from assent.runtime.capabilities._capability_record import BUILT_IN, require_rows_of_entries
 from assent.runtime.capabilities._registered import Capabilities, Registration
 from assent.runtime.capabilities._versions import Versions
@@ -225,6 +226,7 @@ class Core:
             blobs=blobs,
             gate=self.gate,
             world=world,
+            difference=_difference,
             pipeline=self.calling.pipeline(Invoker(threads, at_once=at_once, grace_s=limits.grace_ms / 1000)),
             clock=system.SystemClock(),
             ids=system.SystemIds(),
@@ -408,6 +410,20 @@ class Core:
         """
         result = await self._drive(RunId(run), AskUndo(self.actor(principal), partial))
         return await self.undone_or_raise(RunId(run), result)
+
+    async def plan_undo(self, run: str, *, partial: bool = False, principal: Who = None) -> UndoPlan:
+        """What `undo` would do: each step, the change of files, every obstacle, the gate's answer. Nothing is asked or recorded.
+
+        The record is read beside whoever owns the state. `RUN_NOT_UNDOABLE`, `UNDO_ERASED`.
+        """
+        with open_reader(self.settings.state) as reader:
+            found = await find_run(reader, run)
+            # What only reads appends nothing: a reader is all the journal that it needs.
+            services = msgspec.structs.replace(
+                self.ready, journal=cast("Journal", reader), blobs=reader.blobs
+            )
+            looking = Engine(services, self.capabilities)
+            return await looking.plan_undo(found, self.actor(principal), partial=partial)
 
     async def undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
         """The result of a run, unless an undo of it that was asked for or agreed to was refused last: then that is raised."""
@@ -794,6 +810,12 @@ class Core:
         if self._services is None:
             raise _closed()
         return self._services
+
+
+def _difference(world: World) -> str:
+    from assent.capabilities.fs.change._diff import difference  # only who is shown an undo pays for it
+
+    return difference(world)
 
 
 def _closed() -> InputError:

@@ -460,6 +460,7 @@ class Runtime:
 
     unfinished = _own(Core.unfinished)
     plan = _looking_ahead(Core.plan, requests.Plan, Plan.from_json)
+    plan_undo = _own(Core.plan_undo, requests.PlanUndo)
     explain = _own(Core.explain, requests.ExplainPolicy)
     snapshot = _own(Core.snapshot, requests.Snapshot)
     replay = _own(Core.replay, requests.Replay)

@@ -23,13 +23,15 @@ SYSTEM_FOLDERS: Final = (
 )  # fmt: skip
 """Programs and libraries. Nothing of `/etc`, `/var`, `/home`, `/opt`, `/run`, `/sys` comes along by itself."""
 SYSTEM_FILES: Final = (
-    "/etc/alternatives", "/etc/ca-certificates", "/etc/gai.conf", "/etc/group", "/etc/host.conf",
-    "/etc/hosts", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime",
-    "/etc/mime.types", "/etc/nsswitch.conf", "/etc/os-release", "/etc/passwd", "/etc/pki/tls/certs",
+    "/etc/alternatives", "/etc/ca-certificates", "/etc/gai.conf", "/etc/host.conf",
+    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime",
+    "/etc/mime.types", "/etc/nsswitch.conf", "/etc/os-release", "/etc/pki/tls/certs",
     "/etc/protocols", "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/timezone",
 )  # fmt: skip
-NETWORK_FILES: Final = ("/etc/resolv.conf",)
-"""Shown where the network is granted."""
+ACCOUNT_FILES: Final = ("/etc/group", "/etc/passwd")
+"""Made up in a view of our own; behind Landlock alone nothing can be made up, and programs can't do without them."""
+NETWORK_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
+"""Shown where the network is granted, the first also behind Landlock alone; else it is made up."""
 _HARMLESS_PROC: Final = (
     "/proc/cpuinfo",
     "/proc/filesystems",
@@ -190,7 +192,7 @@ def _watch(limits: SandboxLimits, private: Sequence[str]) -> dict[str, Any]:  # 
         "layers": list(private),
         "layer_bytes": limits.layer_bytes,
         "layer_entries": limits.layer_entries,
-        "memory_tmp": False,
+        "memory_files": [],
     }
 
 
@@ -252,6 +254,7 @@ def _namespaced(view: View, argv: Sequence[str], machine: Machine) -> Plan:
     )
     steps += [["show", _OLD + path, path] for path in SYSTEM_FOLDERS]
     steps += [["show", _OLD + source, path] for path, source in _system_files(network=network)]
+    steps += [["text", path, text] for path, text in _made_up(confinement, machine)]
     steps.append(["folder", "/dev"])
     steps += [["device", _OLD + path, path] for path in _DEVICES]
     steps += [["symlink", *link] for link in _DEVICE_LINKS]
@@ -264,7 +267,7 @@ def _namespaced(view: View, argv: Sequence[str], machine: Machine) -> Plan:
     steps += [["hide", path] for path in view.hidden]
     steps.append(["seal_root", _OLD])
     plan = _common(view, argv, cwd=view.cwd(view.root), machine=machine)
-    plan["watch"]["memory_tmp"] = True
+    plan["watch"]["memory_files"] = [_SCRATCH[0]]  # one file system holds them all
     writable = [*_SCRATCH, *([view.root] if view.layer else [])]
     return plan | {
         "user_maps": _maps(machine),
@@ -287,6 +290,25 @@ def _system_files(*, network: bool) -> list[tuple[str, str]]:
     """Pairs of a path and the file that it leads to; what is not there is left out."""
     named = (*SYSTEM_FILES, *(NETWORK_FILES if network else ()))
     return [(path, os.path.realpath(path)) for path in named if os.path.exists(path)]
+
+
+def _made_up(confinement: Confinement, machine: Machine) -> list[tuple[str, str]]:
+    """Files that programs look up names in, with nothing of the machine's: the program's own user and itself."""
+    user, group = _maps(machine)
+    home = confinement.environment.get("HOME") or _SCRATCH[0]
+    shown = home if home.isprintable() and ":" not in home else "/"
+    users = (
+        "root:x:0:0::/:/sbin/nologin",
+        f"sandbox:x:{user}:{group}::{shown}:/bin/sh",
+        "nobody:x:65534:65534::/:/sbin/nologin",
+    )
+    found = [
+        ("/etc/group", f"root:x:0:\nsandbox:x:{group}:\nnogroup:x:65534:\n"),
+        ("/etc/passwd", "\n".join([*users, ""])),
+    ]
+    if not confinement.network:
+        found.append(("/etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"))
+    return found
 
 
 def _workspace_step(view: View) -> list[Any]:  # `Any`: JSON
@@ -322,6 +344,7 @@ def _plain(view: View, argv: Sequence[str], machine: Machine) -> Plan:
     at = _visible_root(view)
     readable = [*SYSTEM_FOLDERS, *_HARMLESS_PROC]
     readable += [source for _, source in _system_files(network=network)]
+    readable += [os.path.realpath(path) for path in (*ACCOUNT_FILES, NETWORK_FILES[0])]
     for path in (*view.read_only, *([] if view.layer else [view.root])):
         readable += without(path, view.hidden)
     writable = [path for path in (view.scratch, at if view.layer else None) if path]
@@ -363,7 +386,7 @@ def _wrapped(view: View, argv: Sequence[str], machine: Machine) -> Plan:
     assert machine.wrapper is not None, "chosen by the caller"
     network = view.confinement.network
     plan = _common(view, argv, cwd="/", machine=machine)
-    plan["watch"]["helpers"] = _WRAPPER_PROCESSES
+    plan["watch"] |= {"helpers": _WRAPPER_PROCESSES, "memory_files": [*_SCRATCH]}
     overlay = view.layer if view.layer and view.layer.kind is LayerKind.OVERLAY else None
     if machine.namespaces:
         steps: Steps = [["private"], ["processes", "/proc", _most(view.confinement), False]]
@@ -377,7 +400,8 @@ def _wrapped(view: View, argv: Sequence[str], machine: Machine) -> Plan:
         }
     # Rights to files are left to bubblewrap, which could not mount under such rules; what stays inside is scoped from here on.
     _, _, scopes = _landlock.handled(machine.landlock, network=True)
-    options = _wrapper_options(view, machine)
+    made_up = _made_up(view.confinement, machine)
+    options = _wrapper_options(view, machine, made_up)
     families = _families(machine, network=network, own_network=not network, own_files=True)
     text = "\0".join([*options, "--seccomp", str(_FILTER_FD)]) + "\0"
     return plan | {
@@ -390,11 +414,15 @@ def _wrapped(view: View, argv: Sequence[str], machine: Machine) -> Plan:
         "files": {
             str(_ARGS_FD): base64.b64encode(os.fsencode(text)).decode("ascii"),
             str(_FILTER_FD): _filter(machine, families=families),
+            **{
+                str(_FILTER_FD + number): base64.b64encode(text.encode()).decode("ascii")
+                for number, (_, text) in enumerate(made_up, 1)
+            },
         },
     }
 
 
-def _wrapper_options(view: View, machine: Machine) -> list[str]:
+def _wrapper_options(view: View, machine: Machine, made_up: Sequence[tuple[str, str]]) -> list[str]:
     confinement = view.confinement
     uid, gid = _maps(machine)
     options = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -410,6 +438,8 @@ def _wrapper_options(view: View, machine: Machine) -> list[str]:
             options += ["--ro-bind", path, path]
     for path, source in _system_files(network=confinement.network):
         options += ["--ro-bind", source, path]
+    for number, (path, _) in enumerate(made_up, 1):
+        options += ["--perms", "0444", "--ro-bind-data", str(_FILTER_FD + number), path]
     options += ["--proc", "/proc", "--dev", "/dev"]
     options += [word for path in _SCRATCH for word in _memory(path, confinement)]
     for path in view.read_only:

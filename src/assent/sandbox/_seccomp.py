@@ -78,6 +78,8 @@ def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
         code.if_equal(_NUMBERS[name][column], _ERRNO | errno.EPERM)
     for name in _KINDS["absent"]:
         code.if_equal(_NUMBERS[name][column], _ERRNO | errno.ENOSYS)
+    for name in _KINDS["unsupported"]:
+        code.if_equal(_NUMBERS[name][column], _ERRNO | errno.EOPNOTSUPP)
     code.for_call(
         _NUMBERS["clone"][column], _Code().load_argument(0).if_any(_NEW_NAMESPACES, _ERRNO | errno.EPERM)
     )

@@ -53,7 +53,7 @@ def _make(target: str, *, is_folder: bool) -> None:
         if is_folder:
             os.mkdir(target, 0o755)
         else:
-            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
 
 
 def _kind(path: str) -> int:
@@ -174,6 +174,13 @@ def _scratch(path: str, mode: int) -> None:
     _kernel.mount(path, path, None, _kernel.MS_BIND)
 
 
+def _text(path: str, content: str) -> None:
+    """A file of the root in memory."""
+    _target(path, is_folder=False)
+    _kernel.write(path, content)
+    os.chmod(path, 0o444)
+
+
 def _symlink(target: str, path: str) -> None:
     os.symlink(target, path)
 
@@ -193,5 +200,6 @@ _STEPS: Final[dict[str, Callable[..., None]]] = {
     "seal_root": _seal_root,
     "show": _show,
     "symlink": _symlink,
+    "text": _text,
     "write": _write,
 }

@@ -96,6 +96,7 @@ class _Supervisor:
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         self._baseline: tuple[int, int] | None = None
+        self._memory_most = 0
 
     def run(self) -> dict[str, Any]:
         plan = self._receive()
@@ -213,8 +214,9 @@ class _Supervisor:
             said += block
         return self._answer(code, limit, said, use)
 
-    @staticmethod
-    def _answer(code: int, limit: str | None, said: bytearray, use: resource.struct_rusage) -> dict[str, Any]:
+    def _answer(
+        self, code: int, limit: str | None, said: bytearray, use: resource.struct_rusage
+    ) -> dict[str, Any]:
         answer: dict[str, Any] = {
             "status": code,
             "limit": limit,
@@ -223,6 +225,8 @@ class _Supervisor:
         }
         for line in bytes(said).splitlines():
             answer.update(json.loads(line))
+        # Of one process the kernel knows the most exactly, and of all together with their files the watch has seen it.
+        answer["memory_bytes"] = max(answer["memory_bytes"], self._memory_most)
         return answer
 
     def _passed(self, plan: Plan, top: int, ticks: int) -> str | None:
@@ -234,12 +238,15 @@ class _Supervisor:
             return "processes"
         if use.cpu_ms > watch["cpu_ms"]:
             return "cpu_s"
-        files = self._memory_files(plan, top)
-        if use.memory_bytes + files > watch["memory_bytes"]:
+        files = self._memory_files(watch, top)
+        held = use.memory_bytes + files
+        if held > watch["memory_bytes"]:
             # The sum counts a shared page for each process that has it, so the exact and slower number decides.
             exact = _tree.own_memory(top)
-            if (use.memory_bytes if exact is None else exact) + files > watch["memory_bytes"]:
-                return "memory_bytes"
+            held = held if exact is None else exact + files
+        self._memory_most = max(self._memory_most, held)
+        if held > watch["memory_bytes"]:
+            return "memory_bytes"
         if (
             watch["layers"]
             and ticks % _LAYER_TICKS == 0
@@ -249,18 +256,20 @@ class _Supervisor:
         return None
 
     @staticmethod
-    def _memory_files(plan: Plan, top: int) -> int:
-        """Bytes of files in the program's own `/tmp`, which lies in memory."""
-        if not plan["watch"]["memory_tmp"]:
-            return 0
-        try:
-            found = os.statvfs(f"/proc/{top}/root/tmp")
-        except OSError:
-            return 0
-        # Until the view is built it is the host's, which is told apart by its size: ours has that of the limit, in whole pages.
-        if found.f_blocks != -(-plan["watch"]["memory_bytes"] // found.f_frsize):
-            return 0
-        return (found.f_blocks - found.f_bfree) * found.f_frsize
+    def _memory_files(watch: dict[str, Any], top: int) -> int:
+        """Bytes of files in the program's own folders that lie in memory."""
+        total = 0
+        for place in watch["memory_files"]:
+            # The first process can't be looked into, and Bubblewrap's own two may stand before the first that has the view.
+            for process in _tree.descendants(top, most=1 + watch["helpers"]):
+                with contextlib.suppress(OSError):
+                    found = os.statvfs(f"/proc/{process}/root{place}")
+                    # Until the view is built it is the host's, which is told apart by its size: ours has that of the limit, in
+                    # whole pages.
+                    if found.f_blocks == -(-watch["memory_bytes"] // found.f_frsize):
+                        total += (found.f_blocks - found.f_bfree) * found.f_frsize
+                        break
+        return total
 
     def _layers_passed(self, watch: dict[str, Any], top: int, look: int) -> bool:
         """Whether the private folders hold more than they may. The disks' free space tells cheaply when a walk is worth it."""

@@ -45,15 +45,18 @@ class SpelledFields:
         self._schema = schema
         properties = schema.get("properties")
         members = properties if isinstance(properties, Mapping) else {}
-        self._flat = {name: kind for name, one in members.items() if (kind := _plainly(one)) is not None}
-        rest = {name: one for name, one in members.items() if name not in self._flat}
+        self.flat: Final = {
+            name: kind for name, one in members.items() if (kind := _plainly(one)) is not None
+        }
+        """The kinds of the members that are plainly one path or URL."""
+        rest = {name: one for name, one in members.items() if name not in self.flat}
         whole = {**schema, "properties": rest}
         self._deep: Final = {kind for one in subschemas(whole) if (kind := _kind_of(one)) is not None}
         """The kinds of which something stands deeper than in a member, in a list, or behind a reference."""
 
     def normal(self, value: dict[str, Json], spellings: Spellings) -> dict[str, Json]:
         """The same object with each path and URL in its normal form; `value` itself when all are. Raises as `spellings` do."""
-        for name, kind in self._flat.items():
+        for name, kind in self.flat.items():
             text = value.get(name)
             if isinstance(text, str) and (spelled := spellings[kind](text)) != text:
                 value = {**value, name: spelled}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from assent import system
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import GlobalContext, LocalContext, Metrics, NoEffectError
 from assent.invocation.call._sending import Sending
@@ -21,6 +22,7 @@ from assent.invocation.context.outbound import Admit, Outbound, Reveal, Shown
 from assent.spec.principal import Principal, PrincipalKind
 
 if TYPE_CHECKING:
+    from asyncio import Task
     from concurrent.futures import Future
 
     from assent.invocation import Secret, Secrets
@@ -86,6 +88,11 @@ class TrialSurroundings(Surroundings):
         self._settings, self._outbound = settings, outbound
         self._secrets: Secrets | None = None
         self._loop = asyncio.get_running_loop()
+
+    def spawn(self, context: LocalContext, work: Coroutine[Any, Any, Any], name: str) -> Task[Any]:
+        """See `Surroundings.spawn`."""
+        del context
+        return system.spawn(work, name=name)
 
     async def request(self, context: LocalContext, life: CallLife, request: HttpRequest) -> HttpAnswer:
         """See `Surroundings.request`. INVARIANT: nothing leaves for a capability whose reach no manifest says."""

@@ -57,6 +57,22 @@ async def echo(context: LocalContext, wish: Wish) -> dict[str, int | str]:
     return {"name": wish.name, "row": wish.place.row, "kind": type(wish).__name__, "process": os.getpid()}
 
 
+@capability("sample.beside", operation="READ", risk="LOW")
+async def beside(context: LocalContext, how: str) -> list[str]:
+    """Do something beside itself."""
+    done = []
+
+    async def note(name: str) -> str:
+        await asyncio.sleep(0)
+        if how == "fails":
+            raise ValueError(name)
+        done.append(name)
+        return name
+
+    context.spawn(note("unawaited"), name="unawaited")
+    return [await context.spawn(note("awaited"), name="awaited"), str(context.started_ms)]
+
+
 @capability("sample.about", operation="READ", risk="LOW")
 def about(context: LocalContext) -> dict[str, str]:
     """Tell of the call."""
@@ -353,6 +369,15 @@ async def test_a_context_tells_the_same(stage: Stage, caplog: pytest.LogCaptureF
     assert found | {"phase": "executing", "deadline": "123", "declared": "no"} == found
     assert stage.around.told[-1] == (1.0, 2.0, "half")
     assert "a line" in caplog.text
+
+
+async def test_tasks_of_a_part_end_with_it_there_as_here(stage: Stage) -> None:
+    """What one of them fails with is the part's; `started_ms` is what Assent's process noted."""
+    call = stage.call("sample.beside")
+    call.life.started_ms = 7
+    assert await call.part("execute", {"how": "works"}) == ["awaited", "7"]
+    with pytest.raises(Exception, match="awaited"):
+        await stage.execute("sample.beside", {"how": "fails"})
 
 
 async def test_all_parts_share_one_call(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from assent.cli.runs._step_text import step_text
 from assent.cli.terminal._style import Paint
 from assent.errors import InputError
 from assent.runtime.service import answers, process, requests
-from tests.support.bodies import Place, fail, no_effect, policy, put, rule, user, workflow
+from tests.support.bodies import Place, erased, fail, no_effect, policy, put, rule, user, workflow
 
 ASKS = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "box.put"}))
 
@@ -149,7 +149,7 @@ async def test_what_was_erased_is_told_as_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path, policy=policy())
     async with place.open() as rt:
         run = (await rt.run(workflow(put("a")))).run_id
-        await rt.erase(run)
+        await erased(rt, run)
     step = step_of(place, run, "a")
     assert (step.inputs, step.status) == (None, "succeeded")
     assert "none on record" in text_of(step)

@@ -13,6 +13,7 @@ from assent.journal import Batch, leaves_at_once
 from assent.policy import PolicyEngine
 from assent.runtime.wiring._policy_record import LedgerPolicies, recorded_policy
 from assent.spec.events.kinds import Leaf, PolicyRecorded, StepStarted
+from assent.spec.ids import RunId
 from assent.spec.policy import Policy
 from assent.spec.values.canonical import fingerprint, parse_json
 from tests.support.bodies import Bench, Place, policy, rule
@@ -79,7 +80,8 @@ async def test_a_policy_that_is_read_again_is_there_before_what_it_decided(tmp_p
 async def test_erasing_runs_leaves_the_policy_and_it_can_be_asked(tmp_path: Path) -> None:
     place = Place(tmp_path, policy=FIRST)
     async with place.open() as rt:
-        await rt.erase((await rt.call("sys.noop", {})).run_id)
+        run, core = (await rt.call("sys.noop", {})).run_id, rt._core
+        await core.ready.journal.erase(RunId(run), who=core.actor(None).who(), at_ms=1)
     place.policy = SECOND
     async with place.open() as rt:
         digest = PolicyEngine.from_dict(FIRST).digest

@@ -1,5 +1,6 @@
 """Uses up what there is, in the way that its first argument names, until something stops it; then says so."""
 
+import ctypes
 import mmap
 import os
 import sys
@@ -7,6 +8,12 @@ import threading
 
 MIB = 1 << 20
 kind, scratch = sys.argv[1:3]
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def refused_unless(worked):
+    if not worked:
+        raise OSError(ctypes.get_errno(), "refused")
 
 
 def forks():
@@ -51,11 +58,94 @@ def shared_memory():
         held[at] = 1
 
 
-def memory_files():
-    for folder in ("/tmp", "/dev/shm"):
-        for number in range(64):
+def memory_files(folder="/tmp"):
+    for number in range(256):
+        with open(f"{folder}/{number}", "wb") as file:
+            file.write(bytes(3 * MIB))
+
+
+def memory_files_shared():
+    memory_files("/dev/shm")
+
+
+def memory_files_both():
+    """Each of them stays below what both together may hold."""
+    for number in range(24):
+        for folder in ("/tmp", "/dev/shm"):
             with open(f"{folder}/{number}", "wb") as file:
-                file.write(bytes(16 * MIB))
+                file.write(bytes(3 * MIB))
+    threading.Event().wait(60)
+
+
+def memfd():
+    held = []
+    for number in range(1000):
+        held.append(os.memfd_create(f"m{number}"))
+        os.write(held[-1], bytes(3 * MIB))
+
+
+def memfd_secret():
+    for _ in range(1000):
+        made = libc.syscall(447, 0)
+        refused_unless(made >= 0)
+        os.ftruncate(made, 3 * MIB)
+        mmap.mmap(made, 3 * MIB)[:] = bytes(3 * MIB)
+
+
+def system_v_shared():
+    libc.shmat.restype = ctypes.c_void_p
+    for _ in range(1000):
+        made = libc.shmget(0, 3 * MIB, 0o1600)
+        refused_unless(made >= 0)
+        at = libc.shmat(made, None, 0)
+        ctypes.memset(at, 1, 3 * MIB)
+        libc.shmdt(ctypes.c_void_p(at))
+
+
+def system_v_queues():
+    for _ in range(30_000):
+        made = libc.msgget(0, 0o1600)
+        refused_unless(made >= 0)
+        libc.msgsnd(made, bytes(8) + bytes(8192), 8192, 0o4000)
+
+
+def system_v_semaphores():
+    for _ in range(30_000):
+        refused_unless(libc.semget(0, 32_000, 0o1600) >= 0)
+
+
+def queues():
+    rt = ctypes.CDLL("librt.so.1", use_errno=True)
+    for number in range(1000):
+        refused_unless(rt.mq_open(f"/q{number}".encode(), os.O_CREAT | os.O_RDWR, 0o600, None) >= 0)
+
+
+def huge_pages():
+    libc.mmap.restype = ctypes.c_void_p
+    for _ in range(64):
+        made = libc.mmap(None, ctypes.c_size_t(16 * MIB), 3, 0x40000 | 0x22, -1, 0)
+        refused_unless(made not in (None, ctypes.c_void_p(-1).value))
+        ctypes.memset(made, 1, 16 * MIB)
+
+
+def room():
+    """`fallocate` itself, with each of its modes that takes room."""
+    for mode in (0, 1, 0x10, 0x20):
+        for number in range(64):
+            file = os.open(os.path.join(scratch, f"room-{mode}-{number}"), os.O_CREAT | os.O_RDWR)
+            taken = libc.fallocate(file, mode, ctypes.c_long(0), ctypes.c_long(3 * MIB)) == 0
+            if taken and (mode, number) == (0x20, 63):
+                return
+            if not taken and mode == 0x20:
+                refused_unless(False)
+
+
+def room_written():
+    """The C library's, which falls back to writing."""
+    for number in range(10 * 1024):
+        file = os.open(os.path.join(scratch, f"room-{number}"), os.O_CREAT | os.O_RDWR)
+        os.posix_fallocate(file, 0, 3 * MIB)
+        os.close(file)
 
 
 def spin():

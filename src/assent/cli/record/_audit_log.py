@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from assent.cli._arguments import OneOf
+from assent.cli._arguments import OneOf, time_ms
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
@@ -19,13 +17,11 @@ from assent.cli.terminal._style import STATUS_STYLE, Paint
 from assent.errors import InputError
 from assent.runtime import service
 from assent.spec.values.json_fields import number, text, texts
-from assent.spec.words.durations import DAY_MS, instant, parse_duration_ms
+from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
-
-_AGO_MS_MAX: Final = 1_000_000 * DAY_MS
 
 _DIGEST_WIDTH: Final = 12
 """Characters of a digest that are enough to recognise it by."""
@@ -111,7 +107,7 @@ def approvals(door: Door, /, *, as_csv: bool, **wanted: Any) -> None:
 def _asked(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The options as the fields of a request."""
     named = {name: wanted[name] for name in ("principal", "capability", "decision", "limit", "follow")}
-    times = {f"{name}_ms": _time_ms(wanted[name]) for name in ("since", "until") if wanted[name] is not None}
+    times = {f"{name}_ms": time_ms(wanted[name]) for name in ("since", "until") if wanted[name] is not None}
     return {"run": wanted["run_id"], **named, **times}
 
 
@@ -159,20 +155,6 @@ def _cells(entry: answers.ApprovalLine) -> Mapping[str, object]:
 def _log_cells(entry: answers.LogLine) -> Mapping[str, object]:
     own = {name: getattr(entry, name) for name in entry.__struct_fields__}
     return {**entry.event, **own, "at": instant(entry.at_ms)}
-
-
-def _time_ms(value: str) -> int:
-    from assent.system import SystemClock
-
-    with suppress(ValueError):
-        return SystemClock().now_ms() - parse_duration_ms(value, most_ms=_AGO_MS_MAX)
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        hint = "for example `2h`, `3d` or `2026-11-21T07:00`"
-        raise InputError("USAGE_INVALID", f"`{value}` is no time", hint=hint) from None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1000)
 
 
 def _log_line(line: answers.LogLine, paint: Paint) -> str:

@@ -46,8 +46,23 @@ def drive(
     return conclude(door, door.perform(request, progress), wait_ms=wait_ms)
 
 
+def _tell_place(door: Door) -> None:
+    """Where it acts, and under what, to a person who may take it for another place."""
+    settings = door.settings
+    if door.out.is_json or door.is_quiet:
+        return
+    if settings.config_path is None and settings.policy_path is None:
+        above = " or above it" if door.flags.workspace is None else ""
+        door.out.note(
+            f"no assent.toml in {settings.workspace}{above}: the built-in policy holds (to set one up: assent init)"
+        )
+    elif settings.workspace != door.cwd and door.flags.workspace is None:
+        door.out.note(f"in the workspace {settings.workspace}")
+
+
 def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None, step: str | None = None) -> int:
     """What `drive` does once the run has come as far as it came by itself. `step`: the one to ask about first."""
+    _tell_place(door)
     progress = None if door.is_quiet else Progress(door.out)
     operation = door.operation or ""
     answered: set[str] = set()

@@ -11,14 +11,15 @@ import click
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
-from assent.cli._exit import exit_code, worst
+from assent.cli._exit import OK, exit_code, worst
 from assent.cli.runs._drive import answer, as_driven, conclude, drive, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import wait_option
-from assent.cli.terminal._style import RISK_STYLE
+from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.errors import InputError, Json
 from assent.runtime import service
 from assent.spec.ids import NEWEST_RUN, SHORT_DIGEST, names_digest
+from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe_line
 
 _WHOLE_ID: Final = re.compile(r"run_[0-9a-z]{26}\Z")
@@ -210,9 +211,48 @@ def close(door: Door, run_id: str) -> int:
 @command("undo", short_help="Take back everything a finished run did.")
 @run_argument
 @click.option("--partial", is_flag=True, help="Also when a step can't be undone: take back the others.")
-def undo(door: Door, *, run_id: str, partial: bool) -> int:
-    """Take back everything the finished RUN did. Conflicts with later changes are found before anything is touched."""
+@click.option(
+    "--plan", "is_plan", is_flag=True, help="Only show what it would do; nothing is asked or recorded."
+)
+def undo(door: Door, *, run_id: str, partial: bool, is_plan: bool) -> int:
+    """Take back everything the finished RUN did. Conflicts with later changes are found before anybody is asked."""
+    if is_plan:
+        found = door.perform(service.requests.PlanUndo(run=run_id, partial=partial))
+        if door.out.is_json:
+            door.out.object(found)
+        else:
+            door.out.answer(_undo_text(found, paint=door.out.paint()))
+        return OK
     return _settle(door, service.requests.Undo(run=run_id, partial=partial))
+
+
+_UNDO_WORDS: Final = {
+    "not_needed": "nothing to undo",
+    "automatic": "restored",
+    "compensation": "offset",
+    "none": "can't be undone",
+}
+
+
+def _undo_text(plan: service.answers.UndoPlan, *, paint: Paint) -> str:
+    """Each step with what would become of it, what stands in the way, the change of files, and the gate's answer."""
+    from assent.cli.terminal._diff import diff_text
+
+    head = "undo of" if plan.possible else paint("no undo of", "red")
+    lines = [f"{head} {plan.run_id}  {paint(plan.risk_level, RISK_STYLE.get(plan.risk_level))}"]
+    for step in plan.steps:
+        words = _UNDO_WORDS.get(step.undo, step.undo)
+        if step.by is not None:
+            words += f" by {safe_line(step.by.capability)} {safe_line(written(step.by.inputs))}"
+        lines.append(f"  {safe_line(step.name)}  {safe_line(step.capability)}  {words}")
+        if step.error is not None:
+            lines.append(
+                f"    {paint(safe_line(step.error.message), 'red')}   [{safe_line(step.error.code)}]"
+            )
+    if plan.preview.diff:
+        lines.append(diff_text(plan.preview.diff, paint=paint, indent="  "))
+    lines.append(f"{plan.decision}  rule {safe_line(plan.rule)}")
+    return "\n".join(lines)
 
 
 @command("resolve", short_help="Say what happened to a step that is in doubt.")

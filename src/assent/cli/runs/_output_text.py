@@ -173,6 +173,9 @@ _SHAPES: Final[Words] = {
     frozenset({"hits", "files", "truncated"}): _searched,
     frozenset({"files", "created_dirs"}): _patched,
     frozenset({"valid", "faults"}): _validated,
+    frozenset({"runs", "payloads", "bytes"}): lambda found: (
+        f"{count_text(number(found, 'payloads') or 0, 'payload')} of {count_text(_length(found, 'runs'), 'run')}"
+    ),
     frozenset({"columns", "rows"}): lambda found: (
         f"{count_text(_length(found, 'rows'), 'row')} of {count_text(_length(found, 'columns'), 'column')}"
     ),

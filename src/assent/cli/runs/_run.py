@@ -83,7 +83,7 @@ def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | N
 def resume(door: Door, run_id: str | None, wait: str | None) -> int:
     """Go on with RUN, or with every run that was interrupted; what needed attention is tried again.
 
-    With a RUN, pending approvals are asked for in a terminal, and waited for with `--wait`.
+    Pending approvals are asked for in a terminal; those of a RUN are waited for with `--wait`.
     """
     wait_ms = read_wait(wait)
     if wait_ms is not None and run_id is None:
@@ -97,8 +97,14 @@ def resume(door: Door, run_id: str | None, wait: str | None) -> int:
         door.out.object(runs)
     elif not runs:
         door.out.note("nothing to resume")
-    _tell(door, runs)
-    return worst(exit_code(run, "resume") for run in runs)
+    _tell(door, [run for run in runs if not (door.can_ask and run.status == "waiting")])
+    codes = [
+        conclude(door, run, wait_ms=None)
+        if door.can_ask and run.status == "waiting"
+        else exit_code(run, "resume")
+        for run in runs
+    ]
+    return worst(codes)
 
 
 def _tell(door: Door, runs: Sequence[service.answers.Run]) -> None:

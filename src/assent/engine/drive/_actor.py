@@ -24,11 +24,11 @@ from msgspec.structs import replace
 from assent.engine.drive._preparations import AdmissionWaitsError, Admitted, Preparations, ended
 from assent.engine.machine._commands import (
     Abort,
+    Actor,
     AddStep,
     Admit,
     Approve,
     AskUndo,
-    BeginUndo,
     Cancel,
     Command,
     Compensating,
@@ -42,6 +42,7 @@ from assent.engine.machine._commands import (
     Wish,
 )
 from assent.engine.machine._conclusions import conclude
+from assent.engine.machine._interventions import require_undoable
 from assent.engine.machine._machine import advance, can_begin_undo, next_compensation, step_task
 from assent.engine.record._readiness import PASSABLE, Readiness, iterations
 from assent.engine.record._record import (
@@ -56,6 +57,7 @@ from assent.engine.record._record import Task as Work
 from assent.engine.steps._admission import Admission
 from assent.engine.steps._effects import Effects
 from assent.engine.steps._pending_events import PendingEvents
+from assent.engine.steps._rehearsal import Rehearsal, RehearsedStep, UndoPlan
 from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._inbox import Inbox
 from assent.engine.waiting._turns import INSIDE, Turns
@@ -63,9 +65,10 @@ from assent.engine.waiting._waiters import Callers, settle
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import Hook, Rest, Share, require_unexposed
 from assent.invocation.context.telling import listener_here
+from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey, iteration_of
-from assent.spec.states import Effect, Mode, Resolution, StepState
+from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo
 
 Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None] | None]"
 """What the run is told, and who waits until that is durable. None: only that it has to look again."""
@@ -405,7 +408,7 @@ class RunActor:
             self._take_admission(*command)
             return
         try:
-            self._apply(self._made_ready(command))
+            self._apply(await self._made_ready(command))
         except (InputError, RefusedError) as refusal:
             if answer is None:
                 raise
@@ -670,11 +673,17 @@ class RunActor:
         """The steps whose pause before another attempt is over."""
         return [key for key in self._retries if self._timers.may_try_again(self.record.steps[key])]
 
-    def _made_ready(self, wish: Wish) -> Command:
+    async def _made_ready(self, wish: Wish) -> Command:
         """A wish as the machine takes it: the gate is asked, what was said is bound, an answer that comes too late is none."""
         match wish:
             case AskUndo():
-                return self._admission.request_undo(wish, self._outbox)
+                decision, request = self._admission.ask_gate_about_undo(
+                    wish.actor, self._outbox, partial=wish.partial
+                )
+                is_asked = decision.effect is PolicyDecision.REQUIRE_APPROVAL
+                is_new = self.record.state is RunState.SUCCEEDED
+                rehearsal = await self._rehearse(partial=wish.partial) if is_asked and is_new else None
+                return self._admission.request_undo(decision, request, rehearsal, self._outbox)
             case Approve(step=step) | Reject(step=step) if (late := self._expired(step)) is not None:
                 return Expire(late)
             case Reject(text=text) if text:
@@ -730,9 +739,25 @@ class RunActor:
             return self._apply(Expire(UNDO_STEP)) if self._timers.has_expired(undo.approval) else False
         if not can_begin_undo(self.record) or self.is_at_work:
             return False
+        rehearsal = await self._rehearse(partial=undo.request.partial)
+        return self._apply(await self._admission.begin_undo(undo, rehearsal, self._outbox))
+
+    async def _rehearse(self, *, partial: bool) -> Rehearsal:
         steps = [self.record.steps[key] for key in to_take_back(self.record)]
-        refusal = await self._effects.rehearse(steps, self._outbox, partial=undo.request.partial)
-        return self._apply(BeginUndo(refusal))
+        return await self._effects.rehearse(steps, partial=partial)
+
+    async def plan_undo(self, actor: Actor, *, partial: bool) -> UndoPlan:
+        """What an undo would do, and what the gate says of it: nothing is recorded, and nothing touched. `RUN_NOT_UNDOABLE`."""
+        require_undoable(self.record)
+        decision, request = self._admission.ask_gate_about_undo(actor, self._outbox, partial=partial)
+        rehearsal = await self._rehearse(partial=partial)
+        tried = {step.key for step in rehearsal.steps}
+        rest = [
+            RehearsedStep(step.key, step.intent.capability, step.intent.version, Undo.NOT_NEEDED)
+            for step in self.record.steps.values()
+            if step.intent is not None and step.key not in tried
+        ]
+        return UndoPlan(self.record.run, rehearsal, request, decision.reason, tuple(rest))
 
     def _is_under_way(self, key: StepKey) -> bool:
         return key in self._busy or key in self._preparing.tasks or self._is_launched(key)

@@ -17,6 +17,7 @@ from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord, begin, evolve
 from assent.engine.record._values import Values, load_json
 from assent.engine.record.projection import changed_rows, fold
+from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.engine.waiting._together import together
@@ -141,6 +142,14 @@ class Engine:
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
         record = await self._load(run)
         return Driven(record, await self._blueprint(record))
+
+    async def plan_undo(self, run: RunId, asker: Actor, *, partial: bool) -> UndoPlan:
+        """What an undo of a run would do: nothing is asked, recorded or touched. `RUN_NOT_UNDOABLE`, `UNDO_ERASED`."""
+        actor = await self._actor_for(run, AskUndo(asker, partial))
+        try:
+            return await actor.plan_undo(asker, partial=partial)
+        finally:
+            self._let_go(actor)
 
     async def erase(self, run: RunId, act: RunId) -> None:
         """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""

@@ -203,16 +203,21 @@ class AskUndo(msgspec.Struct, frozen=True, gc=False):
 
 
 class RequestUndo(msgspec.Struct, frozen=True, gc=False):
-    """A principal wants a succeeded run taken back, and the gate answered; `approval` is set when people must be asked."""
+    """A principal wants a succeeded run taken back, and the gate answered.
+
+    `approval` is set when people must be asked, `refusal` when that would be in vain.
+    """
 
     request: ev.UndoRequested
     approval: ev.ApprovalRequested | None = None
+    refusal: ev.UndoRefused | None = None
 
 
 class BeginUndo(msgspec.Struct, frozen=True, gc=False):
-    """Every conflict was looked for; None: there is none."""
+    """Every conflict was looked for; None: there is none. `asked_again`: what was approved is not what would be done now."""
 
     refusal: ev.UndoRefused | None = None
+    asked_again: tuple[ev.ApprovalVoided, ev.ApprovalRequested] | None = None
 
 
 class Resolve(msgspec.Struct, frozen=True, gc=False):

@@ -144,8 +144,8 @@ def session_closed(run: RunId) -> InputError:
     )
 
 
-def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent]:
-    """Beginning an undo, refusing it, or asking people, as the gate answered. `RUN_NOT_UNDOABLE`."""
+def require_undoable(record: RunRecord) -> None:
+    """Raise RUN_NOT_UNDOABLE for a run that has not succeeded, or whose undo waits for people."""
     if any(asked.request.step == UNDO_STEP for asked in record.open_approvals()):
         raise InputError(
             "RUN_NOT_UNDOABLE",
@@ -159,8 +159,15 @@ def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent
             f"run `{record.run}` is {record.state.value}; only a succeeded run can be undone",
             hint=f"`assent show {record.run}` tells where it stands",
         )
+
+
+def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent]:
+    """Beginning an undo, refusing it, or asking people, as the gate answered. `RUN_NOT_UNDOABLE`."""
+    require_undoable(record)
     events: list[ev.AnyEvent] = [command.request]
-    if command.approval is not None:
+    if command.refusal is not None:
+        events.append(command.refusal)
+    elif command.approval is not None:
         events.append(command.approval)
     elif command.request.decision == "DENY":
         events.append(ev.UndoRefused(code=command.request.code or "POLICY_DENIED"))

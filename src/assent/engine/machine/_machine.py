@@ -109,6 +109,8 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
         case BeginUndo():
             if not can_begin_undo(record):
                 return []
+            if command.asked_again is not None:
+                return command.asked_again
             return [command.refusal] if command.refusal is not None else [ev.UndoStarted()]
         case Resolve():
             return decide_resolution(record, command)

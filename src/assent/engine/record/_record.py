@@ -419,7 +419,9 @@ def _evolve_approval(
     if isinstance(event, ev.ApprovalRequested):
         approval = ApprovalRecord(request=event, requested_at_ms=at_ms)
         if event.step == UNDO_STEP:
-            _undo_of(record).approval = approval
+            undo = _undo_of(record)
+            _settle(record, undo.approval)
+            undo.approval = approval
         else:
             step = _move(record, event.step, StepState.AWAITING_APPROVAL)
             _settle(record, step.approval)

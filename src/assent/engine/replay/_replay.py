@@ -35,6 +35,7 @@ from assent.engine.record._record import ApprovalRecord, StepRecord
 from assent.engine.replay._recording import Recording
 from assent.engine.replay._replayed_capabilities import UNDO_SUFFIX, ReplayCatalogue, ReplayedCapability
 from assent.engine.replay._script import Script
+from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.errors import AssentError, Json
@@ -78,6 +79,7 @@ async def replay(
     simulated = msgspec.structs.replace(
         services,
         pipeline=pipeline,
+        difference=lambda _: script.undo_difference(),
         clock=_RecordedClock(script),
         ids=_RecordedIds(services.ids, recording.run),
         limits=msgspec.structs.replace(
@@ -195,10 +197,10 @@ class _ReplayActor(RunActor):
     def _next_ready(self) -> StepKey | None:
         return next((key for key in self._readiness.ready if self._script.may_begin(key)), None)
 
-    async def _attend_to_undo(self) -> bool:
+    async def _rehearse(self, *, partial: bool) -> Rehearsal:
         self._script.is_rehearsing = True
         try:
-            return await super()._attend_to_undo()
+            return await super()._rehearse(partial=partial)
         finally:
             self._script.is_rehearsing = False
 

@@ -197,6 +197,8 @@ def _is_same(
     if was is None or now is None or was.kind != now.kind:
         return False
     before, after = _essence(was, of), _essence(now, other)
+    if isinstance(was, ev.StepDenied) and was.inputs is None:
+        after["inputs"] = None  # Before 0.2 they were not kept.
     if before.get("capability") in against:
         # It really ran, as the version that was asked for, on the world of today.
         for name in ("version", "prepared", "preview"):
@@ -208,9 +210,11 @@ def _is_same(
 def _essence(event: ev.AnyEvent, recording: Recording) -> dict[str, Json]:
     """An event with the values that it binds in place of their commitments, without what is never the same twice."""
     data: dict[str, Json] = _shown(event)
-    # A step's output is compared apart, where the difference can be told; the preview's base is in the digest.
+    # A step's output is compared apart, where the difference can be told; the preview's base is in the digest. What the gate was
+    # asked with is what it is, and matters where it answers otherwise.
     for name in event.commitment_fields:
-        data[name] = recording.value(getattr(event, name)) if name not in ("output", "outputs") else None
+        is_apart = name in ("output", "outputs", "context")
+        data[name] = None if is_apart else recording.value(getattr(event, name))
     return data
 
 

@@ -163,6 +163,8 @@ class _Hiding:
                 case ev.StepStarted() | ev.ApprovalRequested():
                     called[event.step] = f"{event.capability}@{event.version}"
                     self._hide_inputs(event.inputs, called[event.step])
+                case ev.StepDenied() if event.inputs is not None:
+                    self._hide_inputs(event.inputs, f"{event.capability}@{event.version}")
                 case ev.StepSucceeded() if event.step in called:
                     self._hide_output(event.output, called[event.step])
                 case ev.StepAdded():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import Final
 
 from assent.engine.replay._recording import Recording
@@ -69,7 +70,7 @@ class Script:
         for index, event in enumerate(recording.events):
             self._queues.setdefault(subject_of(event), deque()).append(index)
         self._answers = dict(_answers_of(recording))
-        self._rehearsals = deque(event for event in recording.events if isinstance(event, ev.UndoRefused))
+        self._undo_asked: ev.ApprovalRequested | None = None
         self.live: frozenset[str] = frozenset()
         self.is_off = False
         self.is_rehearsing = False
@@ -152,12 +153,26 @@ class Script:
         return _given(replies, key)
 
     def _rehearse(self, key: StepKey) -> object:
-        refusal = self._rehearsals[0] if self._rehearsals and not self.is_off else None
-        if isinstance(self.expected, ev.UndoRefused) and refusal is not None and refusal.step == key:
-            self._rehearsals.popleft()
-            if refusal.error is not None:
-                raise raised(self.recording.error(refusal.error, refusal.code))
+        refusal = self._coming() if isinstance(self.expected, ev.UndoRequested) else self.expected
+        if isinstance(refusal, ev.UndoRefused) and refusal.step == key and refusal.error is not None:
+            raise raised(self.recording.error(refusal.error, refusal.code))
         return {}
+
+    def undo_difference(self) -> str:
+        """What the question about an undo said that it would change of files: what stands below its steps."""
+        asked = self._coming()
+        if not isinstance(asked, ev.ApprovalRequested):
+            asked = self._undo_asked
+        if asked is None:
+            return ""
+        self._undo_asked = asked
+        lines = str(self.recording.object(asked.preview)["diff"]).splitlines(keepends=True)[1:]
+        return "".join(dropwhile(lambda line: line.startswith("  "), lines))
+
+    def _coming(self) -> ev.AnyEvent | None:
+        """What is recorded right after what is expected."""
+        after = self._at + 1
+        return self.recording.events[after] if not self.is_off and after < len(self._seen) else None
 
     def prepare(self, key: StepKey, attempt: int) -> Prepared:
         """What undo was to need."""

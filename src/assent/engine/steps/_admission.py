@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from assent.engine.machine._commands import Admit, AskUndo, Command, Failed, RequestUndo, Succeeded
+from assent.engine.machine._commands import (
+    Actor,
+    Admit,
+    BeginUndo,
+    Command,
+    Failed,
+    RequestUndo,
+    Succeeded,
+)
 from assent.engine.ports import Services
-from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, to_take_back
+from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, UndoRecord, to_take_back
 from assent.engine.steps._approvals import approval_digest, approval_request
 from assent.engine.steps._consequences import Consequence, decide, lead_of, together
 from assent.engine.steps._pending_events import PendingEvents
+from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
-from assent.errors import AssentError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import (
     EXECUTE_CAPTURED,
     BoundCapability,
@@ -29,6 +39,7 @@ from assent.invocation import (
     Preview,
     require_unexposed,
 )
+from assent.policy import PolicyContext
 from assent.spec.capability import FLOWS, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
@@ -67,6 +78,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """What the run has bound already that may be the same as the inputs, and what that is."""
     context: Mapping[str, object]
     """What its references name, and those of what takes it back."""
+    question: PolicyContext | None = None
+    """What the gate was asked, once it was."""
 
     @property
     def asked_version(self) -> str | None:
@@ -97,6 +110,7 @@ class Admission:
         self._sources: dict[str, set[StepKey]] = {}
         self._asked_with: frozenset[str] = frozenset()
         self._waiting: dict[StepKey, frozenset[str]] = {}
+        self._told: tuple[dict[str, Json], StepKey, Commitment] | None = None
 
     @property
     def _run_labels(self) -> frozenset[str]:
@@ -247,6 +261,7 @@ class Admission:
         # The run has read and sent what its labels say.
         question = self.facts.question(candidate.bound.spec, candidate.inputs, candidate.risk, labels, now)
         decision = self._pipeline.authorize(candidate.call, question)
+        candidate = msgspec.structs.replace(candidate, question=question)
         try:
             if decision.effect is _DENY:
                 return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
@@ -337,6 +352,9 @@ class Admission:
 
     def _denied(self, candidate: Candidate, decision: Decision, outbox: PendingEvents) -> ev.StepDenied:
         spec = candidate.bound.spec
+        inputs: Commitment | None = None
+        with suppress(InputError):  # What is too long to keep is denied all the same.
+            inputs = outbox.bind_again(candidate.inputs, candidate.handed)
         return ev.StepDenied(
             step=candidate.key,
             capability=spec.id,
@@ -347,8 +365,24 @@ class Admission:
             policy=decision.policy_digest,
             code=decision.code or "POLICY_DENIED",
             reason=outbox.bind(describe(decision, candidate)),
+            inputs=inputs,
             asked_version=candidate.asked_version,
+            context=self._context_of(candidate, outbox),
         )
+
+    def _context_of(self, candidate: Candidate, outbox: PendingEvents) -> Commitment:
+        """What the gate was asked with, bound once for calls in a row that it was asked about alike."""
+        assert candidate.question is not None  # INVARIANT: an event that the gate had no part in has none
+        said = candidate.question.told(with_time=self._services.gate.reads_now)
+        if self._told is not None and self._told[0] == said:
+            _, key, commitment = self._told
+            before = self._record.steps.get(key)
+            # What was bound for a step whose intent did not come to be is not kept.
+            if before is not None and before.intent is not None and before.intent.context == commitment:
+                return commitment
+        commitment = outbox.bind(said)
+        self._told = said, candidate.key, commitment
+        return commitment
 
     async def _with_approval(
         self,
@@ -401,6 +435,7 @@ class Admission:
             undo=candidate.undo,
             now_ms=now_ms,
             asked_version=candidate.asked_version,
+            context=self._context_of(candidate, outbox),
             consequences=consequences,
             asked_about=asked_about,
         )
@@ -479,6 +514,7 @@ class Admission:
             undo=candidate.undo,
             asked_version=asked.version if asked is not None else None,
             asked_fingerprint=asked.fingerprint if asked is not None else None,
+            context=self._context_of(candidate, outbox),
         )
         call.goes_ahead = (
             grant is None and bound.leaves_no_trace and (call.chain is None or not call.chain.before)
@@ -522,9 +558,11 @@ class Admission:
         )
         return Admit((request,))
 
-    def request_undo(self, wish: AskUndo, outbox: PendingEvents) -> RequestUndo:
-        """The gate's one answer about undoing the whole run, and the question to people where it wants one."""
-        record, actor = self._record, wish.actor
+    def ask_gate_about_undo(
+        self, actor: Actor, outbox: PendingEvents, *, partial: bool
+    ) -> tuple[Decision, ev.UndoRequested]:
+        """The gate's one answer about undoing the whole run, and the same as it is recorded."""
+        record = self._record
         steps = [record.steps[key] for key in to_take_back(record)]
         # What takes a step back may be more dangerous than the step was.
         ways_back = [one.risk for step in steps for one in step.consequences]
@@ -533,38 +571,100 @@ class Admission:
             key=lambda level: level.rank,
             default=RiskLevel.LOW,
         )
-        now_ms = self._services.clock.now_ms()
         created = record.created
         facts = RunFacts(actor.principal, created.workflow, created.environment, record.run, record.mode)
-        decision = self._services.gate.decide(facts.undo_question(risk, now_ms, partial=wish.partial))
-        request = ev.UndoRequested(
-            partial=wish.partial,
+        gate = self._services.gate
+        question = facts.undo_question(risk, self._services.clock.now_ms(), partial=partial)
+        decision = gate.decide(question)
+        context = outbox.bind(question.told(with_time=gate.reads_now))
+        return decision, ev.UndoRequested(
+            partial=partial,
             decision=decision.effect.value,
             rule=decision.rule,
             policy=decision.policy_digest,
             risk=risk.value,
             code=decision.code,
+            context=context,
             **actor.who(),
         )
-        if decision.effect is not _REQUIRE_APPROVAL:
+
+    def request_undo(
+        self,
+        decision: Decision,
+        request: ev.UndoRequested,
+        rehearsal: Rehearsal | None,
+        outbox: PendingEvents,
+    ) -> RequestUndo:
+        """What a wish for an undo comes to; `rehearsal` where people are to be asked: what stops it is told before."""
+        if rehearsal is None:
             return RequestUndo(request)
-        keys: list[Json] = [str(step.key) for step in steps]
+        refusal = undo_refusal(rehearsal, outbox)
+        if refusal is not None:
+            return RequestUndo(request, refusal=refusal)
+        record = self._record
+        keys: list[Json] = [str(step.key) for step in rehearsal.steps]
         approval = approval_request(
             record,
             UNDO_STEP,
-            str(actor.principal),
+            request.by,
             decision,
             outbox,
             capability=UNDO_CAPABILITY,
             version="1.0.0",
             fingerprint=UNDO_CAPABILITY,
-            risk=risk.value,
+            risk=request.risk,
             inputs=outbox.bind({"run": record.run, "steps": keys}),
-            preview=Preview("text", "\n".join(f"takes back {key}" for key in keys)),
+            preview=rehearsal.preview,
             undo=Undo.NONE,
-            now_ms=now_ms,
+            now_ms=self._services.clock.now_ms(),
+            context=request.context,
         )
         return RequestUndo(request, approval)
+
+    async def begin_undo(self, undo: UndoRecord, rehearsal: Rehearsal, outbox: PendingEvents) -> BeginUndo:
+        """What an undo that nobody has to be asked about any more comes to, as it was rehearsed now.
+
+        Where that is not what was approved, it is asked again. What an earlier release asked showed no world, and binds none.
+        """
+        refusal = undo_refusal(rehearsal, outbox)
+        if refusal is not None or undo.approval is None:
+            return BeginUndo(refusal)
+        asked, preview = undo.approval.request, rehearsal.preview
+        told = Decision(PolicyDecision(asked.decision), asked.rule, "", asked.policy)
+        digests = [
+            approval_digest(
+                self._record,
+                UNDO_STEP,
+                asked.requester,
+                told,
+                capability=UNDO_CAPABILITY,
+                inputs=asked.inputs,
+                base=base,
+            )
+            for base in (preview.base, None)
+        ]
+        if asked.digest in digests:
+            return BeginUndo()
+        voided = ev.ApprovalVoided(step=UNDO_STEP, digest=asked.digest, code="APPROVAL_STALE")
+        shown = await self._values.load_object(asked.preview)
+        limit = asked.expires_at_ms
+        left_ms = limit - undo.approval.requested_at_ms if limit is not None else None
+        again = msgspec.structs.replace(
+            asked,
+            digest=digests[0],
+            preview=outbox.bind({**shown, "kind": preview.kind, "diff": preview.diff}),
+            expires_at_ms=None if left_ms is None else self._services.clock.now_ms() + left_ms,
+        )
+        return BeginUndo(asked_again=(voided, again))
+
+
+def undo_refusal(rehearsal: Rehearsal, outbox: PendingEvents) -> ev.UndoRefused | None:
+    """What stops an undo, as it is recorded; None when nothing does."""
+    step = rehearsal.obstacle
+    if step is None or step.failure is None:
+        return None
+    code = "UNDO_ERASED" if step.failure.code == "PAYLOAD_ERASED" else step.failure.code
+    return ev.UndoRefused(code=code, step=step.key, error=outbox.bind_error(step.failure))
 
 
 def _may_take_long(bound: BoundCapability) -> bool:

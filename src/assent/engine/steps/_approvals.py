@@ -32,6 +32,7 @@ def approval_request(
     undo: Undo,
     now_ms: int,
     asked_version: str | None = None,
+    context: Commitment | None = None,
     consequences: Sequence[Consequence] = (),
     asked_about: Sequence[ev.ConsequenceDecided] = (),
 ) -> ev.ApprovalRequested:
@@ -76,6 +77,7 @@ def approval_request(
         requester=requester,
         expires_at_ms=now_ms + approvers.expires_ms if approvers.expires_ms is not None else None,
         asked_version=asked_version,
+        context=context,
     )
 
 

@@ -16,6 +16,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from assent.engine.machine._commands import (
     Accessed,
     Command,
@@ -32,6 +34,7 @@ from assent.engine.record._record import StepRecord
 from assent.engine.steps._admission import timeout_of
 from assent.engine.steps._consequences import Lead, denied, lead_of, may_go, policy_of
 from assent.engine.steps._pending_events import PendingEvents
+from assent.engine.steps._rehearsal import Rehearsal, RehearsedStep
 from assent.engine.steps._retry import retry_at
 from assent.engine.steps._scope import RunScope, idempotency_key
 from assent.engine.steps._terms import RunFacts
@@ -265,10 +268,8 @@ class Effects:
         FAILPOINTS.hit("compensate.after")
         return Compensated(step.key)
 
-    async def rehearse(
-        self, steps: list[StepRecord], outbox: PendingEvents, *, partial: bool
-    ) -> ev.UndoRefused | None:
-        """Look for everything that would stop an undo, before anything is touched; None when nothing does.
+    async def rehearse(self, steps: Sequence[StepRecord], *, partial: bool) -> Rehearsal:
+        """Try an undo, and look for everything that would stop it, before anything is touched.
 
         Each compensation that only acts through its world is run on a simulated one, in the order of the undo, so that a later
         step's change to the same file is already taken back when an earlier one is looked at. Of the others it is known that what
@@ -276,28 +277,34 @@ class Effects:
         take it for somebody else's.
         """
         world = self._services.world.simulate()
-        for step in steps:
-            intent = _intent(step)
-            if intent.undo is Undo.NONE:
-                if partial:
-                    continue
-                return ev.UndoRefused(code="UNDO_IMPOSSIBLE", step=step.key)
-            bound = self._bound(intent)
-            if bound is None:
-                return ev.UndoRefused(code=self._gone(step, intent).code, step=step.key)
-            try:
-                lead = await self._lead(step, intent, bound)
-                if lead is not None:
-                    await self._require_allowed(step, lead)
-                elif bound.rehearsable:
-                    await self._take_back(step, world)
-                else:
-                    await self._require_payloads(step, intent)
-            except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has been touched
-                failure = as_error(error, intent.capability, self._pipeline.redactor)
-                found = outbox.bind_error(failure)
-                return ev.UndoRefused(code=_undo_code(failure), step=step.key, error=found)
-        return None
+        tried = [await self._try_to_take_back(step, world) for step in steps]
+        return Rehearsal(tuple(tried), self._services.difference(world), partial)
+
+    async def _try_to_take_back(self, step: StepRecord, world: World) -> RehearsedStep:
+        intent = _intent(step)
+        tried = RehearsedStep(step.key, intent.capability, intent.version, intent.undo)
+        lead: Lead | None = None
+        try:
+            bound = self._require_way_back(step, intent)
+            lead = await self._lead(step, intent, bound)
+            if lead is not None:
+                await self._require_allowed(step, lead)
+            elif bound.rehearsable:
+                await self._take_back(step, world)
+            else:
+                await self._require_payloads(step, intent)
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has been touched
+            failure = as_error(error, intent.capability, self._pipeline.redactor)
+            return replace(tried, lead=lead, failure=failure)
+        return replace(tried, lead=lead)
+
+    def _require_way_back(self, step: StepRecord, intent: ev.StepStarted) -> BoundCapability:
+        if intent.undo is Undo.NONE:
+            raise _nothing_takes_back(step)
+        bound = self._bound(intent)
+        if bound is None:
+            raise self._gone(step, intent)
+        return bound
 
     async def _require_payloads(self, step: StepRecord, intent: ev.StepStarted) -> None:
         """Raise PAYLOAD_ERASED or RECORD_CORRUPT when what a compensation needs is not there."""
@@ -337,7 +344,7 @@ class Effects:
         own = {"inputs": await self._values.load(intent.inputs), "output": await self._served(step, intent)}
         lead = lead_of(spec, bound, intent.undo, context, self._catalogue, pipeline=self._pipeline, own=own)
         if lead is None and "compensate" not in bound.parts:
-            raise RefusedError("UNDO_IMPOSSIBLE", f"nothing takes step `{step.key}` back")
+            raise _nothing_takes_back(step)
         return lead
 
     async def _served(self, step: StepRecord, intent: ev.StepStarted) -> Json:
@@ -566,8 +573,13 @@ def _effect_of(error: Exception, bound: BoundCapability, *, has_returned: bool) 
     return Effect.DONE if has_returned else Effect.UNKNOWN
 
 
-def _undo_code(error: AssentError) -> str:
-    return "UNDO_ERASED" if error.code == "PAYLOAD_ERASED" else error.code
+def _nothing_takes_back(step: StepRecord) -> RefusedError:
+    return RefusedError(
+        "UNDO_IMPOSSIBLE",
+        f"nothing takes step `{step.key}` back",
+        path=step.key,
+        hint="`--partial` leaves out what can't be taken back",
+    )
 
 
 def _intent(step: StepRecord) -> ev.StepStarted:

@@ -22,6 +22,7 @@ from assent.invocation.call._waiting import LimitReachedError, is_own_cancel, wi
 from assent.invocation.call.places import Places, Share
 from assent.invocation.call.threads import for_thread
 from assent.invocation.context.local import CancelToken, LocalContext, life_of
+from assent.invocation.context.tasks import with_tasks
 from assent.invocation.describe.handler import NoEffectError, Part
 from assent.invocation.hooks.hook import is_async
 
@@ -157,7 +158,7 @@ class Invoker:
             if is_async(function):
                 if at is not None:
                     at.begin()
-                return await within(function(*arguments), timeout_s)
+                return await within(with_tasks(function(*arguments), life_of(context)), timeout_s)
             places = self._settling if life_of(context).settles else self._forward
             await places.taken(Share(str(context.principal), context.run))
             work = _ThreadWork(for_thread(function, arguments), at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from assent.errors import RefusedError
@@ -17,8 +17,10 @@ from assent.secrets.redaction import Redactor
 from assent.spec.ports import FineClock
 
 if TYPE_CHECKING:
+    from asyncio import Task
     from concurrent.futures import Future
 
+    from assent.invocation.app._bounded import Spawn
     from assent.invocation.context.http import HttpAnswer, HttpRequest
 
 _START: Final = Stage.START
@@ -70,10 +72,16 @@ class Teller:
 class Around(Surroundings):
     """What the calls of a pipeline have around them."""
 
-    def __init__(self, teller: Teller, app: GlobalContext | None, secrets: Secrets | None) -> None:
+    def __init__(
+        self, teller: Teller, app: GlobalContext | None, secrets: Secrets | None, spawn: Spawn | None = None
+    ) -> None:
         self.app = app
+        self._spawn = spawn
         self._teller = teller
         self._secrets = secrets
+
+    def spawn(self, context: LocalContext, work: Coroutine[Any, Any, Any], name: str) -> Task[Any]:
+        return super().spawn(context, work, name) if self._spawn is None else self._spawn(work, name=name)
 
     async def secret(self, context: LocalContext, life: CallLife, name: str, *, fresh: bool) -> Secret:
         if self._secrets is None:

@@ -43,6 +43,7 @@ from assent.spec.principal import Principal
 from assent.spec.states import Verdict
 
 if TYPE_CHECKING:
+    from assent.invocation.app._bounded import Spawn
     from assent.invocation.call._bound import BoundCapability
     from assent.policy import PolicyContext
     from assent.spec.spelled_fields import Spellings
@@ -82,6 +83,7 @@ class Pipeline:
         secrets: Secrets | None = None,
         rates: RateLimiter | None = None,
         spellings: Spellings = MappingProxyType({}),
+        spawn: Spawn | None = None,
     ) -> None:
         """`spellings`: the normal forms of paths and URLs, into which inputs are brought before the gate is asked."""
         self.hooks: Final = hooks if hooks is not None else Hooks(HookLevel.GLOBAL)
@@ -98,7 +100,8 @@ class Pipeline:
         self._ending = Ending(invoker, self._runner, self._teller)
         self._ids = ids
         self._app, self._secrets, self._spellings = app, secrets, spellings
-        self._around = Around(self._teller, app, secrets)
+        self._spawn = spawn
+        self._around = Around(self._teller, app, secrets, spawn)
         self.redactor: Final = self._around.redactor
         self._chains: dict[tuple[Hook, ...], Chain] = {}
         self._chained_for: tuple[Hook, ...] = ()
@@ -116,6 +119,7 @@ class Pipeline:
             app=self._app,
             secrets=self._secrets,
             spellings=self._spellings,
+            spawn=self._spawn,
         )
 
     def receive(
@@ -521,8 +525,10 @@ class _Performance:
         self._clock = clock
 
     def begin(self) -> None:
+        life = self._call.life
+        life.started_ms = self._clock.now_ms()
         if self._timeout_s is not None:
-            self._call.life.deadline_ms = self._clock.now_ms() + round(self._timeout_s * 1000)
+            life.deadline_ms = life.started_ms + round(self._timeout_s * 1000)
         self._call.has_begun = self._call.is_performing = True
 
     def end(self) -> None:

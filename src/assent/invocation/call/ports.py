@@ -19,6 +19,11 @@ class Gate(Protocol):
         ...
 
     @property
+    def reads_now(self) -> bool:
+        """Whether an answer may depend on the time."""
+        ...
+
+    @property
     def is_open(self) -> bool:
         """False while the policy that the operator wrote can't be read: everything is denied, and runs under way pause."""
         ...

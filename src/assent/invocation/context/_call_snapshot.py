@@ -67,6 +67,7 @@ def snapshot_call(context: Any, life: Any) -> Snapshot:
         len(callbacks.cleanup) if callbacks is not None else 0,
         life.is_over,
         tuple(life.flags) if life.flags is not None else (),
+        tuple(task.to_json() for task in life.tasks or ()),
     )
     return Snapshot(taken.encode)
 
@@ -84,6 +85,7 @@ class _Taken(NamedTuple):
     cleanups: int
     is_over: bool
     flags: tuple[str, ...]
+    spawned: tuple[list[Json], ...]
 
     def encode(self) -> bytes:
         """The document as JSON text."""
@@ -116,7 +118,12 @@ class _Taken(NamedTuple):
             "phase": self.phase.value,
             "deadline_ms": self.deadline_ms,
             "hook": _hook(self.hooks) if self.hooks else None,
-            "tasks": {"part": _TASKS.get(self.phase), "cleanups": self.cleanups, "is_over": self.is_over},
+            "tasks": {
+                "part": _TASKS.get(self.phase),
+                "cleanups": self.cleanups,
+                "is_over": self.is_over,
+                **({"spawned": [*self.spawned]} if self.spawned else {}),
+            },
             "versions": {
                 "capability": context.capability,
                 "version": context.version,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -14,11 +14,13 @@ from assent.errors import InputError, Json
 from assent.invocation.context.files import Files
 from assent.invocation.context.phases import CallPhase
 from assent.invocation.context.state import CallState
+from assent.invocation.context.tasks import SpawnedTask
 from assent.secrets.redaction import Redactor
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 
 if TYPE_CHECKING:
+    from asyncio import Task
     from concurrent.futures import Future
     from logging import LoggerAdapter
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from assent.secrets.access import Secret, SecretAccess
     from assent.spec.reach import Reach
 
+T = TypeVar("T")
 Redactable = TypeVar("Redactable", bound="bytes | Json")
 
 EXECUTE_CAPTURED: Final = "execute_captured"
@@ -186,6 +189,13 @@ class Surroundings:
     ) -> None:
         """Raise what having these secrets is known to raise."""
 
+    def spawn(self, context: LocalContext, work: Coroutine[Any, Any, Any], name: str) -> Task[Any]:
+        """A task on the running loop."""
+        work.close()
+        raise InputError(
+            "TASKS_UNAVAILABLE", f"a call of `{context.capability}` made by hand begins no task `{name}`"
+        )
+
     async def request(self, context: LocalContext, life: CallLife, request: HttpRequest) -> HttpAnswer:
         """The answer to a request of a call."""
         del life, request
@@ -241,6 +251,7 @@ class CallLife:
     """
 
     phase: CallPhase = CallPhase.RECEIVED
+    started_ms: int | None = None
     deadline_ms: int | None = None
     prepared: Mapping[str, Json] | None = None
     output: Json = None
@@ -267,6 +278,7 @@ class CallLife:
     sending: int = 0
     watched: Watched | None = None
     """Takes what the call says of its work to whoever watches; None while nobody does."""
+    tasks: list[SpawnedTask[Any]] | None = None
     remote: object = None  # the same call, for the host that has it performed in another process
 
 
@@ -325,6 +337,11 @@ class LocalContext:
     def phase(self) -> CallPhase:
         """Where the call stands."""
         return self._life.phase
+
+    @property
+    def started_ms(self) -> int | None:
+        """When `execute` began, in ms since 1970 by the wall clock; None before. Waiting for a turn is before."""
+        return self._life.started_ms
 
     @property
     def deadline_ms(self) -> int | None:
@@ -508,6 +525,31 @@ class LocalContext:
         """
         self._around.progress(self, done, total, message)
 
+    def spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> SpawnedTask[T]:
+        """Have something done beside the part, which is an async one; await what this returns for what it gives.
+
+        None outlives its part: the part has ended when they have, within its time, and they are cancelled where it fails or is
+        stopped. A failure of one that nobody awaited is the part's. Snapshots name each, with its state and the digest of what it
+        gave. `InputError` CALL_ENDED, TASKS_UNAVAILABLE for a call made by hand or from a thread.
+        """
+        life = self._life
+        if life.is_over:
+            work.close()
+            raise self._ended()
+        try:
+            spawned = SpawnedTask(name, self._around.spawn(self, work, name))
+        except RuntimeError:  # no loop runs in a thread
+            work.close()
+            raise InputError(
+                "TASKS_UNAVAILABLE",
+                f"a sync part of `{self.capability}` has a thread and no tasks",
+                hint="make the part async",
+            ) from None
+        if life.tasks is None:
+            life.tasks = []
+        life.tasks.append(spawned)
+        return spawned
+
     def on_cleanup(self, callback: Callable[[], Any]) -> None:
         """Have `callback` run when the call ends, however it ends: the last one first, each once, all of them."""
         self._callbacks().cleanup.append(callback)
@@ -527,14 +569,17 @@ class LocalContext:
     def _callbacks(self) -> Callbacks:
         life = self._life
         if life.is_over:
-            raise InputError(
-                "CALL_ENDED",
-                f"the call of `{self.capability}` has ended and calls nobody back",
-                hint="a thread that outlives its call cleans up after itself",
-            )
+            raise self._ended()
         if life.callbacks is None:
             life.callbacks = Callbacks()
         return life.callbacks
+
+    def _ended(self) -> InputError:
+        return InputError(
+            "CALL_ENDED",
+            f"the call of `{self.capability}` has ended and calls nobody back",
+            hint="a thread that outlives its call cleans up after itself",
+        )
 
 
 def life_of(context: LocalContext) -> CallLife:

@@ -14,11 +14,14 @@ from assent.spec.events.kinds import (
     ApprovalRejected,
     ApprovalRequested,
     ApprovalVoided,
+    CancelRequested,
     Leaf,
     PolicyRecorded,
     ReleaseRegistered,
     RunCreated,
     StepDenied,
+    UndoRefused,
+    UndoRequested,
     decode_leaf,
 )
 from assent.spec.ids import CALL_STEP, Commitment, RunId
@@ -35,7 +38,9 @@ class LogLine(msgspec.Struct, frozen=True):
 
     leaf: Leaf
     principal: str | None
-    """Who approved, cancelled, resolved …; for everything else, whose run it is. None for events of the ledger itself."""
+    """Who approved, cancelled, resolved …, and what came of an undo or a cancel is of whoever asked for that; for everything
+    else, whose run it is. None for events of the ledger itself.
+    """
     capability: str | None
     """The capability that the event, or the step it belongs to, is about."""
     asked: ApprovalRequested | None = None
@@ -86,6 +91,7 @@ class AuditLog:
     def __init__(self, wanted: EventFilter) -> None:
         self._wanted = wanted
         self._principals: dict[RunId | None, str] = {}
+        self._acting: dict[RunId | None, str] = {}
         self._capabilities: dict[tuple[RunId | None, str], str] = {}
         self._asked: dict[tuple[RunId | None, str], ApprovalRequested] = {}
         self._given: dict[tuple[RunId | None, str], Commitment] = {}
@@ -102,6 +108,10 @@ class AuditLog:
         if isinstance(event, RunCreated):
             self._principals[run] = event.principal
             self._given[run, CALL_STEP] = event.inputs
+        elif isinstance(event, UndoRequested | CancelRequested):
+            self._acting[run] = event.by
+        elif isinstance(event, UndoRefused):
+            self._acting.pop(run, None)
         capability, step = _text(event, "capability"), _text(event, "step")
         if step is not None:
             if capability is None:
@@ -114,7 +124,10 @@ class AuditLog:
         asked = None if digest is None else self._asked.get((run, digest))
         return LogLine(
             leaf,
-            _text(event, "by") or self._principals.get(run),
+            _text(event, "by")
+            or _text(event, "requester")
+            or self._acting.get(run)
+            or self._principals.get(run),
             capability,
             asked,
             self._inputs(leaf, step, asked),

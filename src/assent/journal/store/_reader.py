@@ -25,6 +25,7 @@ from assent.journal.store._rows import (
     commitment_bytes,
     find_payload,
     has_table,
+    payload_tag,
 )
 from assent.journal.store._schema import COMMITS_SINCE, LEDGER_FILE, can_be_read, check_ledger, newest_format
 from assent.journal.tree._merkle import EMPTY_ROOT
@@ -124,11 +125,15 @@ class SqliteReader:
 
     def leaves_with(self, texts: tuple[bytes, bytes], *, limit: int = 1000) -> Iterator[Leaf]:
         """The leaves in which one of these stands, in log order: looked for as they are stored, and no other one is decoded."""
+        return map(decode_entry, self.entries_with(texts, limit=limit))
+
+    def entries_with(self, texts: tuple[bytes, bytes], *, limit: int = 1000) -> Iterator[Entry]:
+        """The same as they are stored, unchecked."""
         sql = """SELECT seq, run, n, hash, leaf FROM events WHERE seq >= ? AND (instr(leaf, ?) OR instr(leaf, ?))
             ORDER BY seq LIMIT ?"""
         start = 0
         while found := [Entry._make(row) for row in self.select(sql, (start, *texts, limit))]:
-            yield from map(decode_entry, found)
+            yield from found
             start = found[-1].seq + 1
 
     async def events(self, run: RunId | None, *, since: int = 0, limit: int | None = None) -> list[Leaf]:
@@ -140,6 +145,23 @@ class SqliteReader:
         with self._lock, translated():
             row = find_payload(self._connection, commitment)
         return None if row is None else checked_body(commitment, row[1], row[2])
+
+    def payloads_of(self, bound: Mapping[Commitment, int]) -> dict[Commitment, bytes]:
+        """The bodies of many payloads at once, checked, each by the entry that binds it first; those that are stored there.
+
+        Of one that is missing nothing is said: an earlier entry may bind it, or it was erased.
+        """
+        tags = [payload_tag(commitment, seq) for commitment, seq in bound.items()]
+        found: dict[Commitment, bytes] = {}
+        for at in range(0, len(tags), _TAGS_MAX):
+            part = tags[at : at + _TAGS_MAX]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT commitment, salt, body FROM payloads WHERE tag IN ({marks})"  # noqa: S608 - marks alone
+            for stored, salt, body in self.select(sql, part):
+                commitment = Commitment(stored.hex())
+                if commitment in bound:
+                    found[commitment] = checked_body(commitment, salt, body)
+        return found
 
     async def rows(
         self,
@@ -222,6 +244,9 @@ class SqliteReader:
         with self._lock, translated():
             return self._connection.execute(sql, bound).fetchall()
 
+
+_TAGS_MAX: Final = 500
+"""Payloads that one statement asks for."""
 
 _NUMBERS: Final = (int, NoneType)
 

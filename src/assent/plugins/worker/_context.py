@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from asyncio import Task
+from collections.abc import Callable, Coroutine, Iterable, Iterator, MutableMapping
 from concurrent.futures import Future
 from itertools import count
 from typing import Any, Final
 
 from assent.errors import InputError
+from assent.invocation.app._bounded import Spawn
 from assent.invocation.app.application import GlobalContext
 from assent.invocation.context.files import Entry, EntryKind, Files
 from assent.invocation.context.http import HttpAnswer, HttpRequest, require_form
@@ -157,9 +159,14 @@ _GIVEN: Final = Redactor()
 class RemoteSurroundings(Surroundings):
     """What a call has around it, at the other end."""
 
-    def __init__(self, channel: Channel, call: int) -> None:
+    def __init__(self, channel: Channel, call: int, spawn: Spawn) -> None:
         self._channel = channel
         self._call = call
+        self._spawn = spawn
+
+    def spawn(self, context: LocalContext, work: Coroutine[Any, Any, Any], name: str) -> Task[Any]:
+        del context
+        return self._spawn(work, name=name)
 
     def progress(self, context: LocalContext, done: float, total: float | None, message: str) -> None:
         del context
@@ -249,7 +256,9 @@ class RemoteContext(LocalContext):
 
     __slots__ = ("_callbacks_by_number", "_channel", "_known", "_number", "_numbers")
 
-    def __init__(self, channel: Channel, number: int, about: wire.About, logger: logging.Logger) -> None:
+    def __init__(
+        self, channel: Channel, number: int, about: wire.About, logger: logging.Logger, spawn: Spawn
+    ) -> None:
         life = CallLife()
         super().__init__(
             run=RunId(about.run),
@@ -271,7 +280,7 @@ class RemoteContext(LocalContext):
             capability=about.capability,
             version=about.version,
             life=life,
-            around=RemoteSurroundings(channel, number),
+            around=RemoteSurroundings(channel, number, spawn),
         )
         life.logger = RemoteLogger(logger, {**self.ids, "assent_call": number})
         self._channel = channel
@@ -283,7 +292,7 @@ class RemoteContext(LocalContext):
         """The call as it stands now."""
         life = self._life
         life.phase = CallPhase(about.phase)
-        life.deadline_ms = about.deadline_ms
+        life.started_ms, life.deadline_ms = about.started_ms, about.deadline_ms
         life.prepared = wire.unpack_json(about.prepared, most=None)
         life.output = wire.unpack_json(about.output, most=None)
         life.hooks_run = records_from(about.hooks)

@@ -114,6 +114,7 @@ class About(Struct, array_like=True, frozen=True, kw_only=True):
     capability: str
     version: str
     phase: str
+    started_ms: int | None
     deadline_ms: int | None
     prepared: bytes
     output: bytes

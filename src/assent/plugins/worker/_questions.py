@@ -164,6 +164,7 @@ class RemoteCall:
             capability=context.capability,
             version=context.version,
             phase=life.phase.value,
+            started_ms=life.started_ms,
             deadline_ms=life.deadline_ms,
             prepared=b"" if life.prepared is None else wire.pack_json(dict(life.prepared)),
             output=b"" if life.output is None else wire.pack_json(life.output),

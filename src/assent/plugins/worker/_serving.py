@@ -29,6 +29,8 @@ from assent.invocation import (
     Spawn,
 )
 from assent.invocation.call.threads import for_thread, outlast
+from assent.invocation.context.local import life_of
+from assent.invocation.context.tasks import with_tasks
 from assent.invocation.hooks.hook import is_async
 from assent.plugins.loading._importing import capabilities_of, health_of, import_plugin
 from assent.plugins.ports import HealthCheck
@@ -164,7 +166,7 @@ class Serving:
         if context is None:
             if len(self._contexts) >= CALLS_KEPT_MAX:
                 del self._contexts[next(iter(self._contexts))]
-            context = RemoteContext(self._channel, begin.call, begin.about, self._logger)
+            context = RemoteContext(self._channel, begin.call, begin.about, self._logger, self._spawn)
             self._contexts[begin.call] = context
         context.update(begin.about)
         return context
@@ -234,7 +236,8 @@ class Serving:
             await self._called(hook.run, (seen,), token)
             return b"", None
         parameters = bound.revive(wire.unpack_json(begin.inputs, most=None) or {})
-        given = await self._called(getattr(bound.handler, begin.name), (context, parameters), token)
+        part = self._called(getattr(bound.handler, begin.name), (context, parameters), token)
+        given = await with_tasks(part, life_of(context))
         return _written(begin.name, given, bound)
 
     async def _called(

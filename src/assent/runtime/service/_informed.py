@@ -24,6 +24,7 @@ from assent.runtime.service._asking import OWNER_S_MAX, ask
 from assent.runtime.service._owning import actor_of, read_words, reporting, workflow_of
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring._call_pipeline import spellings
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.states import Mode
 from assent.spec.values.frozen import thaw
@@ -112,6 +113,13 @@ async def _plan(scene: Scene, request: requests.Plan) -> answers.Plan:
         plans.sweep(system.SystemClock().now_ms())
         plans.save(saved)
     return msgspec.convert({"plan_id": plan, **found.to_json()}, answers.Plan)
+
+
+async def _plan_undo(scene: Scene, request: requests.PlanUndo) -> answers.UndoPlan:
+    async with scene.planning() as runtime:
+        by = actor_of(scene.settings, scene.by)
+        found = await runtime.plan_undo(request.run, partial=request.partial, principal=by)
+    return msgspec.convert(found.to_json(), answers.UndoPlan)
 
 
 async def _replay(scene: Scene, request: requests.Replay) -> answers.Replayed:
@@ -208,7 +216,8 @@ async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.
 
     text = scene.settings.policy_bytes() or b"" if request.text is None else request.text
     async with scene.informed() as runtime:
-        findings = check(text, request.path, runtime.registry.list())
+        known = runtime.registry.list()
+    findings = check(text, request.path, known, spellings(scene.settings.workspace))
     is_sound = not any(finding.severity == "error" for finding in findings)
     told = msgspec.convert(findings, list[answers.Finding], from_attributes=True)
     return answers.PolicyChecked(path=request.path, ok=is_sound, findings=told)
@@ -219,7 +228,8 @@ async def _test_policy(scene: Scene, request: requests.TestPolicy) -> answers.Po
 
     async with scene.informed() as runtime:
         specs = {spec.id: spec for spec in runtime.registry.list()}
-    cases = load_cases(request.text, source=request.path, capabilities=specs)
+    forms = spellings(scene.settings.workspace)
+    cases = load_cases(request.text, source=request.path, capabilities=specs, spellings=forms)
     results = run_cases(load_policy(scene.settings), cases)
     told = {
         "path": request.path,

@@ -26,6 +26,7 @@ from assent.spec.words.durations import instant
 from assent.system import cpu_seconds
 
 if TYPE_CHECKING:
+    from assent.policy import PolicyEngine
     from assent.runtime.service._audit_log import Log
     from assent.runtime.service._told_steps import StepStory
     from assent.spec.events import kinds as ev
@@ -252,6 +253,19 @@ class Reader:
                 else "it has none; outputs name theirs as `blob`",
             )
         return journal.blob(found[0])
+
+    def explained(self, run_id: str, step: str | None) -> tuple[RunId, list[dict[str, Json]]]:
+        """What the gate answered about a run, or one step of it, and why. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`, `STEP_UNKNOWN`."""
+        from assent.runtime.service._decisions import explained
+
+        run = self.find(run_id)
+        return run, explained(self._recorded(run_id), run, step)
+
+    def simulated(self, engine: PolicyEngine, since_ms: int) -> dict[str, Json]:
+        """What a policy would have answered to the calls on record since a moment."""
+        from assent.runtime.service._decisions import simulated
+
+        return simulated(self._recorded(""), engine, since_ms)
 
     def approvals(self, run_id: str | None = None) -> list[dict[str, Json]]:
         """Everything that waits for a person, oldest first, with what would be approved; of one run where that is named.

@@ -58,6 +58,23 @@ async def _show(record: Record, request: requests.Show) -> answers.ShownRun:
         return msgspec.convert(reader.show(request.run, request.step), answers.ShownRun)
 
 
+async def _explain_decisions(
+    record: Record, request: requests.ExplainDecisions
+) -> answers.DecisionsExplained:
+    with record.reader() as reader:
+        run, found = reader.explained(request.run, request.step)
+    return msgspec.convert({"run_id": run, "decisions": found}, answers.DecisionsExplained)
+
+
+async def _simulate_policy(record: Record, request: requests.SimulatePolicy) -> answers.Simulated:
+    from assent.policy import PolicyEngine
+
+    engine = PolicyEngine.load(request.text, source=request.path)
+    with record.reader() as reader:
+        found = reader.simulated(engine, request.since_ms)
+    return msgspec.convert({"path": request.path, **found}, answers.Simulated)
+
+
 async def _approvals(record: Record, request: requests.Approvals) -> answers.Approvals:
     with record.reader() as reader:
         found = reader.approvals(request.run)

@@ -587,6 +587,41 @@ class ReplayDifference(Answer, rename={"where": "in"}, frozen=True, kw_only=True
     patch: list[dict[str, Json]] | UnsetType = UNSET
 
 
+class UndoneBy(Answer, frozen=True, kw_only=True):
+    """The call that takes a step back, and its inputs."""
+
+    capability: str
+    inputs: dict[str, Json]
+
+
+class UndoStep(Answer, frozen=True, kw_only=True):
+    """What an undo would do with a step: `automatic` restores, `compensation` offsets, `none` can't, `not_needed` has nothing to.
+
+    `error` is what keeps it from being taken back.
+    """
+
+    name: str
+    capability: str
+    version: str
+    undo: str
+    by: UndoneBy | None
+    error: Fault | None
+
+
+class UndoPlan(Answer, frozen=True, kw_only=True):
+    """What an undo of a run would do, and what the gate says of it; `possible`: nothing stands in its way."""
+
+    run_id: str
+    partial: bool
+    possible: bool
+    risk_level: str
+    decision: str
+    rule: str
+    reason: str
+    steps: list[UndoStep]
+    preview: Preview
+
+
 class Replayed(Answer, frozen=True, kw_only=True):
     """How a run compares with its record."""
 
@@ -760,6 +795,86 @@ class Explained(Answer, frozen=True, kw_only=True):
     nearest: NearestRule | None
     complete: bool
     """The parameters are those of a whole call; without all of them a rule that reads one may answer otherwise."""
+
+
+class Asked(Answer, frozen=True, kw_only=True):
+    """What the gate was asked with beside the call itself."""
+
+    roles: list[str]
+    operation_type: str
+    requires_approval: bool
+    labels: list[str]
+    run_labels: list[str]
+    workflow: str
+    environment: str
+    mode: str
+    now_ms: int
+
+
+class DecisionExplained(Answer, frozen=True, kw_only=True):
+    """One recorded answer of the gate, and the rules of its policy.
+
+    `missing` where it can't be explained: `context_not_kept` and `policy_not_kept` (an earlier Assent wrote it), `erased`,
+    `consequence` (it was given for what the call may lead to).
+    `agrees`: the policy answers the same to the same question.
+    """
+
+    seq: int
+    at_ms: int
+    step: str
+    kind: str
+    capability: str
+    version: str
+    risk_level: str
+    principal: str
+    decision: str
+    rule: str
+    code: str | None
+    policy: str
+    asked: Asked | None
+    missing: str | None
+    agrees: bool | None
+    explained: Explained | None
+
+
+class DecisionsExplained(Answer, frozen=True, kw_only=True):
+    """What the gate was asked about a run, oldest first."""
+
+    run_id: str
+    decisions: list[DecisionExplained]
+
+
+class SimulatedCall(Answer, frozen=True, kw_only=True):
+    """A recorded call that would be decided otherwise."""
+
+    run_id: str
+    step: str
+    capability: str
+    principal: str
+    at_ms: int
+
+
+class Change(Answer, rename={"was": "from", "was_rule": "from_rule"}, frozen=True, kw_only=True):
+    """So many calls would be decided otherwise, in the same way; some of them as `examples`."""
+
+    was: str
+    was_rule: str
+    to: str
+    to_rule: str
+    count: int
+    examples: list[SimulatedCall]
+
+
+class Simulated(Answer, frozen=True, kw_only=True):
+    """What a policy would have answered: `changes`, the most frequent first. `unknown`: calls that could not be asked, by why."""
+
+    path: str
+    digest: str
+    rules: int
+    calls: int
+    changed: int
+    unknown: dict[str, int]
+    changes: list[Change]
 
 
 class Finding(Answer, frozen=True, kw_only=True):

@@ -284,6 +284,13 @@ class Plan(Informed[answers.Plan], tag="plan", frozen=True):
     """Whether it can be run by its id."""
 
 
+class PlanUndo(Informed[answers.UndoPlan], tag="plan_undo", frozen=True):
+    """What an undo of a run would do; nothing is asked, recorded or touched, and no owner is needed."""
+
+    run: str
+    partial: bool = False
+
+
 class Replay(Informed[answers.Replayed], tag="replay", frozen=True):
     """Run a recorded run again against what was recorded, touching nothing, and tell what differs."""
 
@@ -510,6 +517,22 @@ class Show(Reading[answers.ShownRun], tag="show", frozen=True):
     run: str
     step: str | None = None
     """This step alone; `NAME[I]` is an iteration, and `@undo` the undo of the run."""
+
+
+class ExplainDecisions(Reading[answers.DecisionsExplained], tag="explain_decisions", frozen=True):
+    """Why the gate answered as it did about a run, by the policy that held then and what it was asked with, out of the ledger."""
+
+    run: str
+    step: str | None = None
+    """This step alone; `@undo` is the undo of the run."""
+
+
+class SimulatePolicy(Reading[answers.Simulated], tag="simulate_policy", frozen=True):
+    """What a policy would have answered to the recorded calls. Nothing is touched."""
+
+    text: str
+    path: str
+    since_ms: int = 0
 
 
 class Approvals(Reading[answers.Approvals], tag="approvals", frozen=True):

@@ -67,6 +67,7 @@ class Calling:
             secrets=self.secrets,
             rates=rate_limiter(self._rates, clock),
             spellings=self.spellings,
+            spawn=system.spawn,
         )
 
 

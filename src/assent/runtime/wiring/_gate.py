@@ -29,6 +29,11 @@ class ReloadableGate:
         return self.engine.digest
 
     @property
+    def reads_now(self) -> bool:
+        """Whether an answer of this policy may depend on the time."""
+        return self.engine.reads_now
+
+    @property
     def is_open(self) -> bool:
         """The policy in force is the one that the operator wrote last."""
         return self._fault is None

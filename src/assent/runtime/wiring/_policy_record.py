@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from asyncio import Task, shield
+from asyncio import shield
 from collections import OrderedDict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from assent.engine import PolicyRecord
 from assent.errors import InputError, Json, WorldError
-from assent.invocation import Spawn
 from assent.journal import Batch, Journal, JournalReader, Payload
 from assent.policy import PolicyEngine
-from assent.runtime.wiring._gate import ReloadableGate
-from assent.spec.events.kinds import PolicyRecorded
 from assent.spec.ids import Commitment
 from assent.spec.policy import Policy
-from assent.spec.ports import Clock, Entropy
 from assent.spec.values.canonical import canonical_json, commit, fingerprint, parse_json
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    from assent.invocation import Spawn
+    from assent.runtime.wiring._gate import ReloadableGate
+    from assent.spec.ports import Clock, Entropy
 
 COMPILED_MAX: Final = 16
 """Policies of the ledger that stay compiled."""
 
 
-class LedgerPolicies(PolicyRecord):
-    """Records what was put into force, once with each circumstances, and reads it back.
+class LedgerPolicies:
+    """The engine's `PolicyRecord`: records what was put into force, once with each circumstances, and reads it back.
 
     The look at whether something is to be recorded is all that a call pays, and one look at the ledger all that a process does
     whose policy is there already.
@@ -65,6 +67,8 @@ class LedgerPolicies(PolicyRecord):
             await shield(self._work)
 
     async def _record(self) -> None:
+        from assent.spec.events.kinds import PolicyRecorded
+
         circumstances_digest = fingerprint(self._circumstances)
         for digest, engine in [*self._unrecorded.items()]:
             key = {"policy": digest, "circumstances": circumstances_digest}

@@ -221,7 +221,10 @@ class StepResumed(OfAttempt, frozen=True, kw_only=True, tag="step.resumed"):
 
 
 class StepDenied(OfStep, frozen=True, kw_only=True, tag="step.denied"):
-    """The gate said no before anything was prepared. `reason` binds the decision with its trace."""
+    """The gate said no before anything was prepared. `reason` binds the decision with its trace.
+
+    `inputs` are what it was asked about; missing before they were kept, and where they are too long to be.
+    """
 
     capability: str
     version: str
@@ -231,6 +234,7 @@ class StepDenied(OfStep, frozen=True, kw_only=True, tag="step.denied"):
     policy: str
     code: str
     reason: Commitment
+    inputs: Commitment | None = None
     asked_version: str | None = None
     context: Commitment | None = None
 

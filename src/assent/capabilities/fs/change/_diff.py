@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from assent.capabilities.fs.change._path_state import content_digest, survey
+from assent.capabilities.fs.world._overlay import OverlayFiles
 from assent.capabilities.fs.world._paths import named
-from assent.invocation import EntryKind, Files
+from assent.invocation import EntryKind, Files, World
 
 FILE_BYTES_MAX: Final = 512 << 10
 """A longer file is summarised."""
@@ -97,6 +98,14 @@ def unified(before: Pages, after: Pages, folder: str = ".") -> str:
         length += len(piece)
         out.append(piece)
     return "".join(out)
+
+
+def difference(world: World) -> str:
+    """How a simulated world differs by now from the one that it looked like."""
+    after = world.files
+    assert isinstance(after, OverlayFiles), "the real world differs from nothing"
+    paths = after.touched()
+    return unified(Pages.read(after.base, paths), Pages.read(after, paths))
 
 
 def _differs(old: Page | None, new: Page | None) -> bool:

@@ -81,13 +81,25 @@ class OverlayFiles:
     """`Files` whose changes are imaginary. For one thread."""
 
     def __init__(self, base: Files, redactor: Redactor | None = None) -> None:
-        self._base = base
+        self.base = base
         self._redactor = Redactor() if redactor is None else redactor
         root = base.stat(ROOT)
         assert root is not None, "a workspace has a root"
         self._root = _Folder(root.mode, root.mtime_ns, ROOT)
         self._held_bytes = 0
-        self.is_changed = False
+        self._touched: dict[str, None] = {}
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything was changed here."""
+        return bool(self._touched)
+
+    def touched(self) -> tuple[str, ...]:
+        """The paths at which something was changed, or was to be, in that order; names of work under way are none."""
+        return tuple(path for path in self._touched if not any(map(is_temporary, split(path))))
+
+    def _touch(self, *paths: str) -> None:
+        self._touched.update(dict.fromkeys(map(normal, paths)))
 
     def stat(self, path: str) -> Entry | None:
         node = self._find(path)
@@ -95,7 +107,7 @@ class OverlayFiles:
 
     def read(self, path: str) -> Iterator[bytes]:
         content = self._file(path).content
-        return self._base.read(content) if isinstance(content, str) else _Imagined(content)
+        return self.base.read(content) if isinstance(content, str) else _Imagined(content)
 
     def list(self, path: str) -> list[str]:
         node = self._there(path)
@@ -115,10 +127,10 @@ class OverlayFiles:
             node.content if isinstance(node, _File) else node.beneath if isinstance(node, _Folder) else None
         )
         if isinstance(beneath, str) and beneath != normal(path):
-            self._base.guard(beneath)
+            self.base.guard(beneath)
 
     def new_mode(self, kind: EntryKind) -> int:
-        return self._base.new_mode(kind)
+        return self.base.new_mode(kind)
 
     def temporary(self, path: str, *, key: str) -> str:
         return temporary_path(path, key)
@@ -134,7 +146,7 @@ class OverlayFiles:
         replace: bool = True,
         restores: bool = False,
     ) -> None:
-        self.is_changed = True
+        self._touch(path)
         del key  # Nothing can be interrupted here, so nothing needs a temporary name.
         folder, name = self._place(path)
         taken = self._child(folder, name)
@@ -153,34 +165,34 @@ class OverlayFiles:
         folder.mtime_ns = IMAGINED_MTIME_NS
 
     def make_dir(self, path: str, *, mode: int | None = None) -> None:
-        self.is_changed = True
+        self._touch(path)
         folder, name = self._free(path)
         made = self.new_mode(EntryKind.DIRECTORY) if mode is None else mode
         folder.children[name] = _Folder(made, IMAGINED_MTIME_NS, None)
         folder.mtime_ns = IMAGINED_MTIME_NS
 
     def make_link(self, path: str, target: str) -> None:
-        self.is_changed = True
+        self._touch(path)
         folder, name = self._free(path)
         folder.children[name] = _Link(target, IMAGINED_MTIME_NS)
         folder.mtime_ns = IMAGINED_MTIME_NS
 
     def remove_file(self, path: str) -> None:
-        self.is_changed = True
+        self._touch(path)
         folder, name, node = self._existing(path)
         if isinstance(node, _Folder):
             raise is_a_directory(path)
         self._remove(folder, name)
 
     def remove_dir(self, path: str) -> None:
-        self.is_changed = True
+        self._touch(path)
         folder, name, node = self._existing(path)
         if self._names(self._folder(node, path)):
             raise not_empty(path)
         self._remove(folder, name)
 
     def rename(self, source: str, destination: str, *, replace: bool) -> None:
-        self.is_changed = True
+        self._touch(source, destination)
         old_folder, old_name, node = self._existing(source)
         new_folder, new_name = self._place(destination)
         taken = self._child(new_folder, new_name)
@@ -197,7 +209,7 @@ class OverlayFiles:
         new_folder.mtime_ns = IMAGINED_MTIME_NS
 
     def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
-        self.is_changed = True
+        self._touch(path)
         node = self._there(path)
         if isinstance(node, _Other):
             raise wrong_kind(path)
@@ -245,7 +257,7 @@ class OverlayFiles:
         return folder.children[name]
 
     def _load(self, path: str) -> _Node | None:
-        entry = self._base.stat(path)
+        entry = self.base.stat(path)
         match entry:
             case None:
                 return None
@@ -254,12 +266,12 @@ class OverlayFiles:
             case Entry(kind=EntryKind.DIRECTORY):
                 return _Folder(entry.mode, entry.mtime_ns, path)
             case Entry(kind=EntryKind.SYMLINK):
-                return _Link(self._base.read_link(path), entry.mtime_ns)
+                return _Link(self.base.read_link(path), entry.mtime_ns)
             case _:
                 return _Other(entry)
 
     def _names(self, folder: _Folder) -> set[str]:
-        beneath = set() if folder.beneath is None else set(self._base.list(folder.beneath))
+        beneath = set() if folder.beneath is None else set(self.base.list(folder.beneath))
         here = {name for name, node in folder.children.items() if node is not None}
         return here | {name for name in beneath if name not in folder.children}
 
@@ -296,7 +308,7 @@ class OverlayFiles:
     def _guard_beneath(self, path: str) -> None:
         """Refuse what the real files refuse, but not for a link beneath that no longer stands on the way here."""
         try:
-            self._base.guard(path)
+            self.base.guard(path)
         except NoEffectError as error:
             if error.code != "PATH_ESCAPES" or self._leads_astray(path):
                 raise

@@ -1,0 +1,419 @@
+"""What the gate answered, as the ledger keeps it: each question as it was asked, explained by its own policy or put to another.
+
+Nothing is owned, and nothing is read that no rule needs: of a call, its entry and what it was asked with, and its inputs only
+where the rule that decides reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Final
+
+import msgspec
+
+from assent.errors import InputError, Json, WorldError
+from assent.journal import at_once
+from assent.policy import PolicyContext, PolicyEngine
+from assent.runtime._ledger import LedgerReader
+from assent.runtime.wiring._policy_record import recorded_policy
+from assent.spec.capability import OperationType, RiskLevel
+from assent.spec.decision import Decision
+from assent.spec.ids import Commitment, RunId
+from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.principal import Principal
+from assent.spec.states import Mode
+
+EXAMPLES_MAX: Final = 3
+"""Calls that are named for each way in which decisions change."""
+
+INPUTS_MAX: Final = 20
+"""Inputs that a suggested rule names."""
+
+TEXT_MAX: Final = 200
+"""Characters of an input that a suggested rule names."""
+
+_RUNS_REMEMBERED_MAX: Final = 65_536
+_SAID_REMEMBERED_MAX: Final = 16_384
+_PAGE: Final = 500
+
+_ANSWERS: Final = frozenset({"step.started", "step.denied", "approval.requested", "run.undo_requested"})
+
+_ASKED_APART: Final = frozenset({UNDO_CAPABILITY, "assent.approval"})
+
+NOT_KEPT: Final = "context_not_kept"
+ERASED: Final = "erased"
+POLICY_NOT_KEPT: Final = "policy_not_kept"
+CONSEQUENCE: Final = "consequence"
+"""The answer was given because of what the call may lead to, not because of the call."""
+
+
+class Event(msgspec.Struct, gc=False):
+    """Of all events about answers of the gate, and of `run.created`, the fields that count here."""
+
+    kind: str
+    step: str = "@undo"
+    capability: str = UNDO_CAPABILITY
+    version: str = "1.0.0"
+    risk: RiskLevel = RiskLevel.LOW
+    decision: str = ""
+    rule: str = ""
+    policy: str = ""
+    code: str | None = None
+    digest: str = ""
+    attempt: int = 1
+    grant: str | None = None
+    inputs: str | None = None
+    context: str | None = None
+    by: str | None = None
+    partial: bool = False
+    principal: str = ""
+    workflow: str | None = None
+    environment: str | None = None
+    mode: Mode = Mode.WORKFLOW
+    seq: int = 0
+    """Where `run.created` stands; filled in by who reads it."""
+
+
+class Said(msgspec.Struct, gc=False):
+    """What a question was asked with beside what its entry and its run say: `PolicyContext.told`."""
+
+    labels: frozenset[str]
+    operation_type: OperationType
+    requires_approval: bool
+    roles: frozenset[str]
+    run_labels: frozenset[str]
+    now_ms: int | None = None
+
+
+class Answer(msgspec.Struct, gc=False):
+    """One answer on record: its entry, when and of which run, and how that run began."""
+
+    seq: int
+    at_ms: int
+    run: str
+    event: Event
+    created: Event
+    is_of_consequence: bool = False
+
+    @property
+    def principal(self) -> str:
+        """Who asked: of an undo, who wanted it."""
+        return self.event.by or self.created.principal
+
+
+class _Leaf(msgspec.Struct, gc=False):
+    at_ms: int
+    event: Event
+
+
+_leaf: Final = msgspec.json.Decoder(_Leaf).decode
+_said: Final = msgspec.json.Decoder(Said).decode
+_inputs: Final = msgspec.json.Decoder(dict[str, object]).decode
+
+
+class Decisions:
+    """The answers of one ledger, and the questions that they are to."""
+
+    def __init__(self, reader: LedgerReader) -> None:
+        self._reader = reader
+        self._created: dict[str, Event] = {}
+        self._led: tuple[str, str, str, str] | None = None
+        self._saids: dict[str, Said | None] = {}
+        self._alike: dict[bytes, Said] = {}
+        self._principals: dict[tuple[str, frozenset[str]], Principal] = {}
+
+    def of_run(self, run: RunId) -> list[Answer]:
+        """The answers about one run, oldest first."""
+        found = [self._answer(entry.seq, entry.run, entry.data) for entry in self._reader.run_entries(run)]
+        return [one for one in found if one is not None]
+
+    def calls(self, since_ms: int = 0) -> Iterator[list[Answer]]:
+        """The first answer about each call since a moment, in log order, some at once, with what each was asked with at hand.
+
+        Neither another attempt nor what begins after an approval counts again.
+        """
+        page: list[Answer] = []
+        for entry in self._reader.entries_with((b'"decision":', b'"run.created"')):
+            found = self._answer(entry.seq, entry.run, entry.data)
+            if found is None or found.at_ms < since_ms:
+                continue
+            if found.event.grant is None and found.event.attempt == 1:
+                page.append(found)
+                if len(page) == _PAGE:
+                    yield self._with_said(page)
+                    page = []
+        yield self._with_said(page)
+
+    def _with_said(self, page: list[Answer]) -> list[Answer]:
+        """A page, once what its questions were asked with is read, where that is bound by their own entries."""
+        if len(self._saids) > _SAID_REMEMBERED_MAX:
+            self._saids.clear()
+        wanted = {
+            Commitment(one.event.context): one.seq
+            for one in page
+            if one.event.context is not None and one.event.context not in self._saids
+        }
+        for commitment, body in self._reader.payloads_of(wanted).items():
+            self._saids[commitment] = self._read_said(body)
+        return page
+
+    def _answer(self, seq: int, run: str | None, data: bytes) -> Answer | None:
+        """The answer of an entry; None for an entry about something else, and for a question that no rule asked."""
+        if run is None:
+            return None
+        try:
+            leaf = _leaf(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise WorldError(
+                "RECORD_CORRUPT",
+                f"entry {seq} of the ledger is damaged",
+                hint="run `assent audit verify`; nothing more is done with this record",
+                details={"seq": seq},
+            ) from error
+        event = leaf.event
+        if event.kind == "consequence.decided":
+            self._led = (run, event.step, event.decision, event.rule)
+            return None
+        led, self._led = self._led, None
+        if event.kind == "run.created":
+            self._remember(run, seq, event)
+            return None
+        # What asks people about an undo was asked with the undo; what a workflow asks them is no question to the gate.
+        is_asked_apart = event.kind == "approval.requested" and event.capability in _ASKED_APART
+        if event.kind not in _ANSWERS or is_asked_apart:
+            return None
+        created = self._created.get(run) or self._begin(run)
+        is_led = led == (run, event.step, event.decision, event.rule)
+        return Answer(seq, leaf.at_ms, run, event, created, is_led)
+
+    def _begin(self, run: str) -> Event:
+        (first,) = self._reader.run_entries(RunId(run), limit=1)
+        return self._remember(run, first.seq, _leaf(first.data).event)
+
+    def _remember(self, run: str, seq: int, created: Event) -> Event:
+        if len(self._created) >= _RUNS_REMEMBERED_MAX:
+            self._created.clear()
+        created.seq = seq
+        self._created[run] = created
+        return created
+
+    def question(self, answer: Answer, inputs: Mapping[str, object] | None) -> PolicyContext | str:
+        """What the gate was asked, with these inputs; why it can't be told: `context_not_kept`, `erased`."""
+        event, created = answer.event, answer.created
+        if event.context is None:
+            return NOT_KEPT
+        said = self.said(event.context)
+        if said is None or inputs is None:
+            return ERASED
+        who = (answer.principal, said.roles)
+        principal = self._principals.get(who)
+        if principal is None:
+            principal = self._principals[who] = Principal.parse(who[0], roles=said.roles)
+        return PolicyContext(
+            principal=principal,
+            capability=event.capability,
+            version=event.version,
+            risk_level=event.risk,
+            operation_type=said.operation_type,
+            labels=said.labels,
+            requires_approval=said.requires_approval,
+            inputs=inputs,
+            workflow=created.workflow or "",
+            environment=created.environment or "",
+            run_id=answer.run,
+            mode=created.mode,
+            run_labels=said.run_labels,
+            now_ms=answer.at_ms if said.now_ms is None else said.now_ms,
+        )
+
+    def said(self, commitment: str) -> Said | None:
+        """What a question was asked with; None where it was erased."""
+        if commitment not in self._saids:
+            body = self._payload(commitment)
+            self._saids[commitment] = None if body is None else self._read_said(body)
+        return self._saids[commitment]
+
+    def _read_said(self, body: bytes) -> Said:
+        # Most say the same, and what is the same is one object: what a policy answers can be remembered by it.
+        found = self._alike.get(body)
+        if found is None:
+            found = _said(body)
+            if found.now_ms is None:
+                self._alike[body] = found
+        return found
+
+    def inputs(self, answer: Answer) -> Mapping[str, object] | None:
+        """What the call was to be made with; None where that was erased, or not kept."""
+        event = answer.event
+        if event.kind == "run.undo_requested":
+            return {"run": answer.run, "partial": event.partial}
+        if event.inputs is None:
+            return None
+        # Of a call they are what its run was handed.
+        bound = Commitment(event.inputs)
+        for seq in (answer.created.seq, answer.seq):
+            found = self._reader.payloads_of({bound: seq}).get(bound)
+            if found is not None:
+                return _inputs(found)
+        body = self._payload(event.inputs)
+        return None if body is None else _inputs(body)
+
+    def _payload(self, commitment: str) -> bytes | None:
+        return at_once(self._reader.payload(Commitment(commitment)))
+
+
+class Put:
+    """A policy that recorded questions are put to."""
+
+    def __init__(self, decisions: Decisions, engine: PolicyEngine) -> None:
+        self._decisions = decisions
+        self._engine = engine
+        self._known: dict[tuple[object, ...], Decision | None] = {}
+
+    def decide(self, answer: Answer) -> Decision | str:
+        """What the policy answers to the question of an answer; why it can't be asked."""
+        event, created = answer.event, answer.created
+        if event.context is None:
+            return NOT_KEPT
+        if answer.is_of_consequence:
+            return CONSEQUENCE
+        said = self._decisions.said(event.context)
+        # Without its inputs, a question is what its entry, its run and the rest say, but for its time and its run.
+        key = (
+            id(said), answer.principal, event.capability, event.version, event.risk, created.workflow,
+            created.environment, created.mode,
+        )  # fmt: skip
+        if key in self._known:
+            decision = self._known[key]
+        else:
+            question = self._decisions.question(answer, {})
+            if isinstance(question, str):
+                return question
+            decision = self._engine.foresee(question)
+            # INVARIANT: what is remembered by its identity is never let go.
+            if not self._engine.reads_passing and said is not None and said.now_ms is None:
+                self._known[key] = decision
+        if decision is None:
+            question = self._decisions.question(answer, self._decisions.inputs(answer))
+            if isinstance(question, str):
+                return question
+            decision = self._engine.decide(question)
+        return decision
+
+
+def explained(reader: LedgerReader, run: RunId, step: str | None) -> list[dict[str, Json]]:
+    """Each answer about a run, or about one step, explained by the policy that gave it; `missing` says why one can't be."""
+    decisions = Decisions(reader)
+    engines: dict[str, PolicyEngine | None] = {}
+    found: list[dict[str, Json]] = []
+    for answer in decisions.of_run(run):
+        event = answer.event
+        if step is not None and event.step != step:
+            continue
+        question = decisions.question(answer, decisions.inputs(answer))
+        if event.policy not in engines:
+            engines[event.policy] = at_once(recorded_policy(reader, event.policy))
+        engine = engines[event.policy]
+        explanation = None
+        if answer.is_of_consequence and event.context is not None:
+            question = CONSEQUENCE
+        missing = question if isinstance(question, str) else POLICY_NOT_KEPT if engine is None else None
+        if engine is not None and not isinstance(question, str):
+            explanation = engine.explain(question)
+        agrees = None
+        if explanation is not None:
+            decision = explanation.decision
+            agrees = (decision.effect.value, decision.rule) == (event.decision, event.rule)
+        found.append(
+            {
+                "seq": answer.seq,
+                "at_ms": answer.at_ms,
+                "step": event.step,
+                "kind": event.kind,
+                "capability": event.capability,
+                "version": event.version,
+                "risk_level": event.risk.value,
+                "principal": answer.principal,
+                "decision": event.decision,
+                "rule": event.rule,
+                "code": event.code,
+                "policy": event.policy,
+                "asked": None if isinstance(question, str) else _asked(question),
+                "missing": missing,
+                "agrees": agrees,
+                "explained": None if explanation is None else {**explanation.to_json(), "complete": True},
+            }
+        )
+    if step is not None and not found:
+        raise InputError(
+            "STEP_UNKNOWN",
+            f"the gate was never asked about a step `{step}` of run `{run}`",
+            hint=f"`assent policy explain {run}` lists all that it was asked",
+        )
+    return found
+
+
+def _asked(question: PolicyContext) -> dict[str, Json]:
+    return {
+        **question.told(with_time=True),
+        "workflow": question.workflow,
+        "environment": question.environment,
+        "mode": question.mode.value,
+    }
+
+
+class _Group(msgspec.Struct):
+    count: int = 0
+    examples: list[dict[str, Json]] = []
+
+
+def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict[str, Json]:
+    """What a policy answers to every recorded call, beside what was answered; nothing is touched."""
+    decisions = Decisions(reader)
+    calls = changed = 0
+    unknown = {NOT_KEPT: 0, ERASED: 0, CONSEQUENCE: 0}
+    groups: dict[tuple[str, str, str, str], _Group] = {}
+    policy = Put(decisions, engine)
+    for answer in chain.from_iterable(decisions.calls(since_ms)):
+        calls += 1
+        decision = policy.decide(answer)
+        if isinstance(decision, str):
+            unknown[decision] += 1
+            continue
+        event = answer.event
+        if decision.effect.value == event.decision:
+            continue
+        changed += 1
+        key = (event.decision, event.rule, decision.effect.value, decision.rule)
+        group = groups.setdefault(key, _Group())
+        group.count += 1
+        if len(group.examples) < EXAMPLES_MAX:
+            group.examples.append(
+                {
+                    "run_id": answer.run,
+                    "step": event.step,
+                    "capability": event.capability,
+                    "principal": answer.principal,
+                    "at_ms": answer.at_ms,
+                }
+            )
+    changes = sorted(groups.items(), key=lambda one: (-one[1].count, one[0]))
+    return {
+        "digest": engine.digest,
+        "rules": len(engine.policy.rules),
+        "calls": calls,
+        "changed": changed,
+        "unknown": {**unknown},
+        "changes": [
+            {
+                "from": was,
+                "from_rule": by,
+                "to": now,
+                "to_rule": rule,
+                "count": group.count,
+                "examples": [*group.examples],
+            }
+            for (was, by, now, rule), group in changes
+        ],
+    }

@@ -1,0 +1,164 @@
+"""What the gate answered is explained by the policy that held then, and put to another one, out of the ledger alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent.errors import InputError
+from assent.runtime.service import answers, process, requests
+from assent.spec.ids import RunId
+from tests.support.bodies import Place, policy, put, put_spec, rule, user, workflow
+
+HELD = policy(
+    rule("ops", when={"roles": "ops"}, without_approval=True),
+    rule("read", "DENY", when={"labels": "sends_external"}, **{"if": '"reads_private" in run.labels'}),
+    rule("bad", "DENY", **{"if": 'has(inputs.key) && inputs.key == "bad"'}),
+    rule("late", "DENY", **{"if": 'now > timestamp("2200-01-01T00:00:00Z")'}),
+    default="ALLOW",
+)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> Place:
+    """A ledger in which several people were answered differently, and a policy that is another one since."""
+    place = Place(tmp_path, policy=HELD)
+    async with place.open() as rt:
+        rt.register(put_spec("box.send", labels=frozenset({"sends_external"})), place.box.handler())
+        rt.register(put_spec("box.study", labels=frozenset({"reads_private"})), place.box.handler())
+        session = await rt.session()
+        for capability, key in (("box.study", "a"), ("box.send", "b"), ("box.put", "bad"), ("box.put", "c")):
+            await session.call(capability, {"key": key})
+        await session.close()
+        await rt.undo(session.run_id)
+        await rt.call("box.put_high", {"key": "d"}, principal=user("ann", "ops"))
+        waiting = await rt.call("box.put_high", {"key": "e"})
+        await rt.approve(waiting.run_id, principal=user("bob"))
+        steps = workflow(put("f"), {"name": "ask", "approval": {"reason": "?"}})
+        await rt.run(steps, {})
+    place.policy = policy(rule("nothing", "DENY"))
+    return place
+
+
+def runs(place: Place) -> list[str]:
+    return [one.run_id for one in process.perform(requests.Runs(), place.settings()).runs]
+
+
+def explained(place: Place, run: str, step: str | None = None) -> list[answers.DecisionExplained]:
+    return process.perform(requests.ExplainDecisions(run=run, step=step), place.settings()).decisions
+
+
+async def test_each_answer_is_explained_by_the_policy_and_the_roles_that_held_then(place: Place) -> None:
+    session, ops, approved, with_question = runs(place)
+    found = [
+        (run, one.step, one.decision, one.rule)
+        for run in (session, ops, approved, with_question)
+        for one in explained(place, run)
+    ]
+    assert found == [
+        (session, "step_1", "ALLOW", "default"),
+        (session, "step_2", "DENY", "read"),
+        (session, "step_3", "DENY", "bad"),
+        (session, "step_4", "ALLOW", "default"),
+        (session, "@undo", "ALLOW", "default"),
+        (ops, "call", "ALLOW", "ops"),
+        (approved, "call", "REQUIRE_APPROVAL", "default"),
+        (approved, "call", "REQUIRE_APPROVAL", "default"),
+        (with_question, "f", "ALLOW", "default"),
+    ]
+    for run in (session, ops, approved, with_question):
+        for one in explained(place, run):
+            assert (one.missing, one.agrees) == (None, True)
+            assert one.explained is not None
+            assert (one.explained.decision, one.explained.rule) == (one.decision, one.rule)
+    (denied,) = explained(place, session[4:], "step_2")
+    assert denied.asked is not None
+    assert denied.asked.run_labels == ["reads_private"]
+    assert denied.explained is not None
+    assert denied.explained.rules[0].because == "roles are none, wanted any of `ops`"
+
+
+async def test_what_can_not_be_explained_says_why(place: Place) -> None:
+    """Erased with its run; a step that nothing was asked about; a run that there is not."""
+    session = runs(place)[0]
+    async with place.open() as rt:
+        core = rt._core
+        await core.ready.journal.erase(RunId(session), who=core.actor(None).who(), at_ms=1)
+    assert {(one.missing, one.explained) for one in explained(place, session)} == {("erased", None)}
+    for run, step, code in ((session, "step_9", "STEP_UNKNOWN"), ("run_zz", None, "RUN_UNKNOWN")):
+        with pytest.raises(InputError) as refused:
+            explained(place, run, step)
+        assert refused.value.code == code
+
+
+def simulated(place: Place, draft: dict[str, Any], **more: int) -> answers.Simulated:
+    text = str(draft)
+    return process.perform(requests.SimulatePolicy(text=text, path="draft.yaml", **more), place.settings())
+
+
+async def test_the_same_policy_changes_nothing_and_nothing_is_touched(place: Place) -> None:
+    before = {path: path.read_bytes() for path in (place.root / "state").rglob("*") if path.is_file()}
+    told = simulated(place, HELD)
+    assert (told.calls, told.changed, told.changes) == (8, 0, [])
+    assert set(told.unknown.values()) == {0}
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("draft", "changes"),
+    [
+        (rule("x", "DENY", when={"roles": "ops"}), {("ALLOW", "DENY", "x"): 1}),
+        (
+            rule("x", "DENY", when={"capability": "box.put*"}),
+            {
+                ("ALLOW", "DENY", "x"): 3,
+                ("REQUIRE_APPROVAL", "DENY", "x"): 1,
+                ("DENY", "ALLOW", "default"): 1,
+            },
+        ),
+        (
+            rule("x", "DENY", **{"if": 'has(inputs.key) && inputs.key in ["a", "d"]'}),
+            {("ALLOW", "DENY", "x"): 2, ("DENY", "ALLOW", "default"): 2},
+        ),
+        (rule("x", "DENY", when={"capability": "assent.undo"}), {("ALLOW", "DENY", "x"): 1}),
+    ],
+)
+async def test_a_draft_is_asked_with_what_was_recorded(
+    place: Place, draft: dict[str, Any], changes: dict[tuple[str, str, str], int]
+) -> None:
+    """By roles, inputs and labels of then; a call that was approved or tried again counts once."""
+    told = simulated(place, policy(draft, rule("nothing", "DENY", when={"labels": "none"})))
+    found: Counter[tuple[str, str, str]] = Counter()
+    for one in told.changes:
+        found[one.was, one.to, one.to_rule] += one.count
+        assert len(one.examples) == min(one.count, 3)
+    assert {key: found[key] for key in changes} == changes
+    assert told.changed == found.total()
+
+
+async def test_only_calls_since_a_moment_are_asked(place: Place) -> None:
+    assert simulated(place, HELD, since_ms=2**50).calls == 0
+
+
+async def test_a_draft_that_is_no_policy_is_refused_with_its_place(place: Place) -> None:
+    with pytest.raises(InputError) as refused:
+        simulated(place, {"version": 1, "rules": [{"id": "x"}]})
+    assert refused.value.code == "POLICY_INVALID"
+    assert str(refused.value.path).startswith("draft.yaml:1")
+
+
+async def test_an_answer_about_what_a_call_leads_to_is_not_told_as_one_about_the_call(place: Place) -> None:
+    """The policy would answer otherwise about the call itself."""
+    place.policy = policy(rule("way", "DENY", when={"capability": "box.put_low"}))
+    step = {
+        **put("g", "box.put_medium"),
+        "compensation": {"capability": "box.put_low", "inputs": {"key": "g"}},
+    }
+    async with place.open() as rt:
+        run = (await rt.run(workflow(step), {})).run_id
+    (told,) = explained(place, run)
+    assert (told.decision, told.rule, told.missing) == ("DENY", "way", "consequence")
+    assert simulated(place, place.policy).unknown["consequence"] == 1

@@ -87,7 +87,7 @@ from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
-from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.decision import PolicyDecision
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.policy import ERASE_CAPABILITY
 from assent.spec.principal import BY_PROCESS, Principal, identified
@@ -623,7 +623,7 @@ class Core:
         catalogue, now_ms = self.capabilities.current(), system.SystemClock().now_ms()
         wanted = tuple(capabilities)
 
-        def offered() -> Iterator[tuple[CapabilitySpec, Decision | None]]:
+        def offered() -> Iterator[tuple[CapabilitySpec, set[PolicyDecision]]]:
             for ident in sorted({spec.id for spec in self.registry.list()}):
                 if not any(glob_matches(one, ident) for one in wanted):
                     continue
@@ -633,9 +633,9 @@ class Core:
                     continue  # known by its spec alone
                 step = literal_step(CALL_STEP, ident, {})
                 asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
-                decision = self.gate.foresee(asked)
-                if decision is None or decision.effect is not PolicyDecision.DENY:
-                    yield bound.spec, decision
+                answers = {one.effect for one in self.gate.possible(asked, "all").answers}
+                if answers != {PolicyDecision.DENY}:
+                    yield bound.spec, answers
 
         return tools_of(kind, offered())
 

@@ -11,6 +11,7 @@ from jsonschema_rs import Draft202012Validator
 
 from assent.errors import InputError
 from assent.spec import CapabilitySpec, create_read_capability
+from assent.spec.values.frozen import thaw
 from assent.spec.workflow.definition import WorkflowSpec
 from assent.versions.output_types import check_output_types
 
@@ -96,12 +97,11 @@ def refused(two: Two, path: list[str | int], **fields: Any) -> str | None:
 def followed(value: Any, path: list[str | int]) -> tuple[bool, Any]:
     """Whether there is something at this path, and what."""
     for part in path:
-        if (isinstance(part, str) and isinstance(value, dict) and part in value) or (
-            isinstance(part, int) and isinstance(value, list) and part < len(value)
-        ):
-            value = value[part]
-        else:
+        kind = dict if isinstance(part, str) else list
+        is_there = isinstance(value, kind) and (part in value if kind is dict else int(part) < len(value))
+        if not is_there:
             return False, None
+        value = value[part]
     return True, value
 
 
@@ -115,7 +115,7 @@ def test_what_is_refused_fails_whatever_is_given(
     assume(refused(two, path, **fields) is not None)
     gives, accepts = (
         Draft202012Validator(root),
-        Draft202012Validator(two.specs["box.take"].to_json()["parameters"]),
+        Draft202012Validator(thaw(two.specs["box.take"].parameters)),
     )
     outputs = [value] if gives.is_valid(value) else []
     if how == "skipped":

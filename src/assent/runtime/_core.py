@@ -186,7 +186,7 @@ class Core:
         await self.capabilities.load(journal, now_ms=services.clock.now_ms())
         self.plugins.leave_out_unrecordable()
         self._driver = Engine(services, self.capabilities)
-        self.records.open(self._driver)
+        self.records.open(self._driver, journal)
         self.versions.attach(services, self._driver)
         await self.deliveries.open(services)
         self._refusals = Refusals(services)
@@ -505,15 +505,17 @@ class Core:
         going_on = each_row(self.reader, "runs", {"status": UNFINISHED})
         return [RunId(str(row["run_id"])) async for row in going_on]
 
-    async def erase(self, runs: Sequence[str], *, principal: Who = None) -> RunResult:
+    async def erase(self, runs: Sequence[str], *, principal: Who = None, compact: bool = False) -> RunResult:
         """Erase the payloads and pre-images of runs that have ended, for good: a call of `assent.erase`, and so a run of its own.
 
-        `RUN_UNFINISHED` while one of them is under way: then nothing is asked, and nothing recorded.
+        `compact`: give the room back to the disk. `RUN_UNFINISHED` while one of them is under way: then nothing is asked, and
+        nothing recorded.
         """
         named = [await self.find(run) for run in runs]
-        self.check_call(ERASE_CAPABILITY, {"runs": [*named]})
+        asked: dict[str, Json] = {"runs": [*named], **({"compact": True} if compact else {})}
+        self.check_call(ERASE_CAPABILITY, asked)
         await asyncio.to_thread(self.records.held, named)
-        return await self.call(ERASE_CAPABILITY, {"runs": [*named]}, principal=principal)
+        return await self.call(ERASE_CAPABILITY, asked, principal=principal)
 
     async def plan(
         self,

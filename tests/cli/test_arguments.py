@@ -141,7 +141,7 @@ def test_requests_carry_what_was_said(terminal: Terminal, runtime: ScriptedRunti
         {"op": "cancel", "run": "R"},
         {"op": "undo", "run": "R", "partial": True},
         {"op": "resolve", "run": "R", "step": "s", "resolution": "happened", "output": {"a": 1}},
-        {"op": "erase", "runs": ("R", "S")},
+        {"op": "erase", "runs": ("R", "S"), "compact": False},
     ]
 
 

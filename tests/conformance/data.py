@@ -60,6 +60,13 @@ CASES: Final = (
     *_cases("toml"),
     _read("csv", "parse", {"types": {"age": "integer"}}, {"path": "a", "delimiter": ""}),
     _render("csv", {"rows": [{"name": "Ada", "note": "=1+1"}]}, {"rows": 1}),
+    _read(
+        "csv",
+        "merge",
+        {"on": ["name"], "overlays": [{"text": "name,age\nAda,37\n"}]},
+        {"path": "data.csv", "on": [], "overlays": [{"text": ""}]},
+    ),
+    _read("csv", "patch", {"patch": [{"op": "remove", "path": "/0"}]}, {"path": "a", "patch": [1]}),
     _read("csv", "query", {"query": "[?name == 'Ada'].age"}),
     _read("csv", "validate", {"json_schema": {"items": {"required": ["born"]}}}),
 )

@@ -49,7 +49,7 @@ def held(stage: Stage) -> object:
 
 def of(name: str) -> Inputs:
     def inputs(stage: Stage) -> Mapping[str, Json]:
-        return {"runs": [stage.things[name]]}
+        return {"runs": [stage.things[name]], "compact": True}
 
     return inputs
 

@@ -6,7 +6,7 @@ of each, chosen by `tests.support.seeds`. What a call does to its world, and how
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Final
 
 import pytest
 
+from assent.errors import Json
 from tests.conformance.case import Case, Cell, Stage
 from tests.conformance.cells import doubt, not_applicable, seen, write_call
 from tests.conformance.table import KILLED
@@ -42,7 +43,8 @@ class Worlds:
         self.count += 1
         with self.case.stage(self.folder / f"{self.count}", self.env) as stage:
             write_call(self.case, stage)
-            yield World(self.case, stage, Scene(stage.root, stage.env, self.nursery), seen(self.case, stage))
+            scene = Scene(stage.root, stage.env, self.nursery)
+            yield World(self.case, stage, scene, seen(self.case, stage), arranged=len(scene.runs()))
 
 
 @dataclass
@@ -54,6 +56,12 @@ class World:
     scene: Scene
     before: object
     run: Sequence[str] = ("run", "../call.yaml")
+    arranged: int = 0
+    """Runs that were there before: what an erasing is about."""
+
+    def runs(self) -> Sequence[Mapping[str, Json]]:
+        """Those of the call."""
+        return self.scene.runs()[self.arranged :]
 
     def see(self) -> object:
         return seen(self.case, self.stage)
@@ -66,7 +74,7 @@ class World:
 
     def recovery(self) -> Sequence[str]:
         """The command that goes on: where nothing of the run was durable, nothing was done, and its user begins anew."""
-        if self.scene.runs_if_any():
+        if self.runs():
             return ("resume",)
         assert self.see() == self.before, "something was done, and nothing of it is on the record"
         return self.run
@@ -74,7 +82,7 @@ class World:
     def assert_settled(self, after: object) -> None:
         """Go on, and find the call done once, as its record says and as can be undone; or in doubt, where nobody can know."""
         self.scene.assent(*self.recovery(), "--json")
-        (run,) = self.scene.runs()
+        (run,) = self.runs()
         if run["status"] == "needs_attention":
             (step,) = self.scene.story(str(run["run_id"])).states
             assert step == "in_doubt"

@@ -282,7 +282,7 @@ def test_an_undo_ends_undone_and_says_when_it_was_in_part(*, is_partial: bool) -
 
 def test_an_undo_asks_people_or_is_refused_as_the_gate_says() -> None:
     asked = finished()
-    assert asked.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d"))) == [
+    assert asked.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d" * 64))) == [
         "run.undo_requested",
         "approval.requested",
     ]
@@ -306,7 +306,7 @@ def test_a_step_that_was_passed_over_stays_so_when_that_is_doubted() -> None:
     """Nothing happened, whoever wrote it; a question that is doubted beside it is asked again."""
     run = Driven()
     run.give(Admit((ev.StepSkipped(step=A),)))
-    run.give(Admit((question(B, "d"),)))
+    run.give(Admit((question(B, "d" * 64),)))
     evolve(run.record, ev.RunDoubted(start=1), 2)
     assert run.states() == (RunState.RUNNING, StepState.SKIPPED)
     assert run.record.steps[B].state is StepState.PENDING
@@ -340,9 +340,9 @@ def _rolled_back() -> Driven:
 
 def test_an_undo_that_was_asked_for_twice_names_the_open_question() -> None:
     run = finished()
-    run.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d")))
+    run.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d" * 64)))
     with pytest.raises(InputError, match="asked for already") as refused:
-        run.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d")))
+        run.give(RequestUndo(wish(partial=False), question(UNDO_STEP, "d" * 64)))
     assert refused.value.code == "RUN_NOT_UNDOABLE"
     assert f"assent approve {run.record.run} {UNDO_STEP}" in str(refused.value.hint)
 
@@ -353,8 +353,8 @@ def _undone() -> Driven:
     run.succeed(B)
     run.give(Finish(BOUND))
     asked = ev.UndoRequested(decision="REQUIRE_APPROVAL", risk="HIGH", rule="r", policy="p", by="user:ann")
-    run.give(RequestUndo(asked, question(UNDO_STEP, "d")))
-    run.give(Approve(PEOPLE[0], UNDO_STEP, "d"))
+    run.give(RequestUndo(asked, question(UNDO_STEP, "d" * 64)))
+    run.give(Approve(PEOPLE[0], UNDO_STEP, "d" * 64))
     run.give(BeginUndo(None))
     for key in (B, A):
         run.give(Compensating(key, 1))
@@ -365,8 +365,8 @@ def _undone() -> Driven:
 
 def _approved(mode: Mode) -> Driven:
     run = Driven(mode)
-    run.give(Admit((question(A, "d"),)))
-    run.give(Approve(PEOPLE[0], A, "d"))
+    run.give(Admit((question(A, "d" * 64),)))
+    run.give(Approve(PEOPLE[0], A, "d" * 64))
     run.succeed(A)
     run.doubt(B)
     run.give(Resolve(PEOPLE[0], B, Resolution.NOT_HAPPENED))

@@ -37,6 +37,7 @@ from tests.support.bodies import (
     user,
     workflow,
 )
+from tests.support.services import Web
 from tests.support.web import Reply, serving
 
 KNOWN: Final = {"capability": "box.way", "inputs": {"key": "way"}}
@@ -205,7 +206,11 @@ async def test_a_run_from_before_anybody_was_asked_is_held_against_the_policy_in
     place: Place, monkeypatch: pytest.MonkeyPatch, turn: str, now: str
 ) -> None:
     """Its ledger says nothing of what would take it back, so only an ALLOW of today lets that go."""
-    monkeypatch.setattr(_admission.Admission, "_consequences", lambda *_: ())
+
+    async def none(*_: object) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(_admission.Admission, "_consequences", none)
     place.policy = ruled(SAYS[now])
     ended = await turned(place, "literal", turn, then=place.policy)
     sent = place.box.log.count("way")
@@ -352,3 +357,87 @@ async def test_a_rule_sees_one_spelling_of_what_a_call_leads_to(
         result = await answered(rt, workflow(put("a", value=spelled, compensation=way), fail()))
         assert code(result) == ("POLICY_DENIED" if turn == "known" else "COMPENSATION_DENIED")
         assert place.workspace.joinpath("secret.txt").read_text() == "kept"
+
+
+AT_DELETE: Final[dict[str, tuple[dict[str, Any], str | None, bool]]] = {
+    "allow": (rule("about", when={"capability": "net.http.delete"}, without_approval=True), None, False),
+    "deny": (rule("about", "DENY", when={"capability": "net.http.delete"}), "POLICY_DENIED", False),
+    "ask": (rule("about", "REQUIRE_APPROVAL", when={"capability": "net.http.delete"}), None, True),
+    "deny another": (rule_if('inputs.url.endsWith("/8")', "DENY", capability="net.http.delete"), None, True),
+    "deny this": (
+        rule_if('inputs.url.endsWith("/7")', "DENY", capability="net.http.delete"),
+        "COMPENSATION_DENIED",
+        True,
+    ),
+}
+"""A rule about the request that offsets another: what the run's or the undo's code is, and whether a person is asked."""
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("turn", ["rollback", "undo"])
+@pytest.mark.parametrize("says", AT_DELETE)
+async def test_a_compensating_request_is_asked_about_as_what_it_is(
+    place: Place, says: str, turn: str, *, is_restarted: bool
+) -> None:
+    """Its address is told by the answer to the first one: 7."""
+    about, wanted, is_asked = AT_DELETE[says]
+    place.policy = ruled(about)
+    fixed = Reply(200, [("content-type", "application/json")], b'{"id": 7}')
+    with serving(lambda _: fixed) as site:
+        web = Web(place, site.port)
+        offset = {"method": "DELETE", "url": web.url("/items/{id}"), "from_answer": {"id": "body.id"}}
+        send = {
+            "name": "a",
+            "capability": "net.http.post_compensated",
+            "inputs": {"url": web.url("/items"), "compensation": offset},
+        }
+        wait = {"name": "wait", "approval": {"reason": "wait"}}
+        async with web.open() as rt:
+            result = await rt.run(workflow(send, *([] if turn == "undo" else [wait])))
+            asked = [
+                one.capability for one in rt.recorded(result.run_id) if isinstance(one, ev.ApprovalRequested)
+            ]
+            assert ("net.http.post_compensated" in asked) == is_asked
+            if is_asked:
+                result = await rt.approve(result.run_id, step="a", principal="user:boss")
+            run = result.run_id
+            if wanted == "POLICY_DENIED":
+                assert (code(result), site.asked) == (wanted, [])
+                return
+            if not is_restarted:
+                result = await ended(rt, run, turn)
+        if is_restarted:
+            place.policy = policy(
+                rule("undo", when={"capability": "assent.undo"}, without_approval=True), default="DENY"
+            )
+            async with web.open() as rt:
+                result = await ended(rt, run, turn)
+        methods = [one.method for one in site.asked]
+        assert methods == (["POST"] if wanted else ["POST", "DELETE"])
+        if wanted:
+            assert code(result) == wanted
+        async with web.open() as rt:
+            checked = [one for one in rt.recorded(run) if isinstance(one, ev.ConsequenceChecked)]
+            assert [one.capability for one in checked if one.code is None] == (
+                [] if wanted else ["net.http.delete"]
+            )
+
+
+async def ended(rt: Bench, run: str, turn: str) -> RunResult:
+    """The run, taken back by a refusal of what it waits for or by an undo."""
+    try:
+        return (
+            await rt.undo(run) if turn == "undo" else await rt.reject(run, step="wait", principal="user:boss")
+        )
+    except RefusedError as refusal:
+        return replace(await rt.show(run), error=refusal.to_dict())
+
+
+async def test_the_webhook_of_an_undo_is_asked_about_with_the_first_one(place: Place) -> None:
+    place.policy = ruled(rule_if('inputs.type.endsWith(".undone")', "DENY", capability="notify.webhook"))
+    inputs = {"endpoint": "ops", "type": "invoice.paid"}
+    async with place.open() as rt:
+        result = await rt.call("notify.webhook", inputs)
+        assert code(result) == "POLICY_DENIED"
+        [decided] = [one for one in rt.recorded(result.run_id) if isinstance(one, ev.ConsequenceDecided)]
+        assert (decided.role, decided.decision, decided.risk) == ("webhook", "DENY", "HIGH")

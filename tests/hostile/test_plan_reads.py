@@ -38,13 +38,17 @@ def reads_of_files() -> dict[str, dict[str, Any]]:
         "query": {"query": "@"},
         "patch": {"patch": []},
         "merge": {"overlays": [{"value": {}}]},
+        "data.csv.merge": {"on": ["a"], "overlays": [{"text": "a"}]},
         "validate": {"json_schema": {}},
         "find": {"path": "."},
         "list_dir": {"path": "."},
         "search": {"path": ".", "pattern": WORD},
     }
     return {
-        spec.id: {"path": f"{WORD}.{spec.id.split('.')[1]}", **more.get(spec.id.split(".")[-1], {})}
+        spec.id: {
+            "path": f"{WORD}.{spec.id.split('.')[1]}",
+            **(more.get(spec.id) or more.get(spec.id.split(".")[-1], {})),
+        }
         for spec, handler in builtin_catalog()
         if handler.in_plans and "reads_private" in spec.labels
     }

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from assent import Runtime
 from assent.capabilities.net._url import normal_template, normal_url, parse_url
+from assent.cli import main
 from assent.invocation import Handler, NoEffectError
 from assent.policy import PolicyEngine, check, load_cases, run_cases
 from assent.runtime.wiring._call_pipeline import spellings
@@ -340,3 +341,13 @@ async def test_cases_of_a_policy_are_put_as_calls_are(workspace: Path) -> None:
     cases = load_cases(text, capabilities=specs, spellings=spellings(workspace))
     (result,) = run_cases(PolicyEngine.load(POLICY), cases)
     assert result.passed, result.fault
+
+
+def test_people_see_which_inputs_are_paths_and_urls(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(workspace.parent))
+    workspace.mkdir()
+    assert main(["capability", "show", "net.http.download", "--workspace", str(workspace)]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {("url", "URL"), ("path", "path")} <= {tuple(words[:2]) for words in shown}

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from assent.invocation import Preview, capability
 from assent.invocation.describe.declaration import Capability
-from assent.invocation.describe.handler import PART_NAMES
+from assent.invocation.describe.handler import ATTACHED_NAMES
 
 
 async def no_change() -> Preview:
@@ -36,9 +36,9 @@ def describe(
 
     `revision` goes up when a change journaled by an older version could no longer be continued or taken back by this one.
     """
-    parts: dict[str, Any] = {name: said.pop(name) for name in PART_NAMES[1:] if name in said}
+    parts: dict[str, Any] = {name: said.pop(name) for name in ATTACHED_NAMES[1:] if name in said}
     if not callable(does):
-        parts = {name: part for name in PART_NAMES if (part := getattr(does, name, None))} | parts
+        parts = {name: part for name in ATTACHED_NAMES if (part := getattr(does, name, None))} | parts
     execute = parts.pop("execute", does)
     described = capability(id, description=description, revision=f"{id}/{revision}", **said)(execute)
     for name, part in parts.items():

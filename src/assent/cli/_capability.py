@@ -120,7 +120,10 @@ def _type(schema: Object) -> str:
     if choices:  # That it may be null is said by its default.
         kinds = dict.fromkeys(_type(part) for part in choices if part.get("type") != "null")
         return "any" if "any" in kinds else " or ".join(kinds)
-    kind = schema.get("type")
+    from assent.spec.spelled_fields import PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT, kind_of
+
+    words: Object = {PATH_FORMAT: "path", URL_FORMAT: "URL", TEMPLATE_FORMAT: "URL"}
+    kind = words.get(kind_of(schema) or "", schema.get("type"))
     if isinstance(kind, list):
         return " or ".join(map(str, kind))
     names = mapping(schema, "properties")

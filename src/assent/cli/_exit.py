@@ -27,16 +27,17 @@ OWNED: Final = 75
 INTERRUPTED: Final = 130
 
 MEANINGS: Final = {
-    OK: "done: succeeded, or did what was asked; reading commands, whatever they show",
-    FAILED: "the run failed, was rolled back or cancelled; a replay differs; the world failed",
+    OK: "done: the run succeeded, or the command did what was asked; reading commands, whatever they show",
+    FAILED: "the run failed, was rolled back or cancelled; a replay or a policy case differs; the world failed; "
+    "`doctor` found a fault",
     USAGE: "wrong usage, or an invalid file",
     REFUSED: "policy denied, a person rejected, or an identity or approver was refused",
     WAITING: "waiting for an approval",
-    ATTENTION: "a person must look: a step is in doubt, or a change could not be taken back",
+    ATTENTION: "a person must look: a step is in doubt, a change could not be taken back, an undo could not begin",
     UNVERIFIED: "verification failed",
-    PLAN_CHANGES: "plan --exit-code: there are changes",
-    PLAN_UNDECIDED: "plan --exit-code: an approval is needed, or it can't be known yet",
-    INTERNAL: "a fault of Assent itself",
+    PLAN_CHANGES: "`plan --exit-code` only: there are changes",
+    PLAN_UNDECIDED: "`plan --exit-code` only: an approval is needed, or it can't be known yet",
+    INTERNAL: "a fault of Assent itself; the traceback is in the log file that the message names",
     OWNED: "another process owns the state and can't be reached",
     INTERRUPTED: "interrupted; a run that was under way can be resumed",
 }

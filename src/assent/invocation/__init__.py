@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from assent.invocation.describe.handler import (
         DeferredHandler,
         Handler,
+        LeadsTo,
         NoEffectError,
         Prepared,
         Preview,
@@ -102,7 +103,7 @@ _HOMES = {
     ".context.state": "CallState StateKey",
     ".context.tasks": "SpawnedTask",
     ".describe.declaration": "Capability capabilities_in capability described",
-    ".describe.handler": "DeferredHandler Handler NoEffectError Prepared Preview Reconciliation",
+    ".describe.handler": "DeferredHandler Handler LeadsTo NoEffectError Prepared Preview Reconciliation",
     ".hooks.hook": "Hook HookedCall Hooks",
     ".hooks.lifecycle": "CallNames Lifecycle LifecycleEvent Stage Subject Subscription",
     "assent.secrets.access": "AccessOutcome EnvironmentSecrets Fetched Secret SecretAccess SecretLimits SecretProvider "
@@ -117,7 +118,7 @@ __all__ = [
     "CallPhase", "CallState", "CallTimeoutError", "CancelToken", "Capability", "Config", "DeferredHandler",
     "Entry", "EntryKind", "EnvironmentSecrets", "Fetched", "Files", "Gate", "GlobalContext", "Handler",
     "Health", "HealthStatus", "Hook", "HookKind", "HookLevel", "HookRecord", "HookedCall", "Hooks",
-    "Invocation", "Invoker", "Lifecycle", "LifecycleEvent", "LocalContext", "Metrics", "ModuleLimits",
+    "Invocation", "Invoker", "LeadsTo", "Lifecycle", "LifecycleEvent", "LocalContext", "Metrics", "ModuleLimits",
     "NoEffectError", "Owned", "Pipeline", "Places", "Prepared", "Preview", "RateLimit", "RateLimited",
     "RateLimiter", "Reconciliation", "RequestNote", "Rest", "Secret", "SecretAccess", "SecretGrant",
     "SecretLimits", "SecretProvider", "SecretSourceError", "Secrets", "Share", "SharedState", "Snapshot",

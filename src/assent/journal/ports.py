@@ -157,6 +157,10 @@ class Journal(JournalReader, Protocol):
         """
         ...
 
+    async def compact(self) -> int:
+        """Give back the room of what was erased; how many bytes. Nothing of the record changes, and a crash leaves it whole."""
+        ...
+
     async def close(self) -> None:
         """Seal what is unsigned and release everything. Calling it twice is harmless."""
         ...

@@ -49,7 +49,7 @@ from assent.engine import (
     literal_step,
     together,
 )
-from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.invocation import Hook, Invoker, Metrics, NoEffectError, World
 from assent.journal import (
@@ -87,7 +87,7 @@ from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
-from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.decision import PolicyDecision
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.policy import ERASE_CAPABILITY
 from assent.spec.principal import BY_PROCESS, Principal, identified
@@ -102,6 +102,9 @@ if TYPE_CHECKING:
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
+
+CLOCK_MS_MAX: Final = (1 << 63) // 1_000_000
+"""The end of the year 2262's first months, where nanoseconds since 1970 no longer fit."""
 
 Who: TypeAlias = "Actor | Principal | str | None"
 """Who asks: nobody in particular is the configured principal."""
@@ -161,6 +164,7 @@ class Core:
         return self.digests()
 
     async def _start(self) -> None:
+        _require_clock(system.SystemClock().now_ms())
         if self._policy is None:
             self.gate.replace(load_policy(self.settings))
         armed = system.environment().get(VARIABLE)
@@ -186,7 +190,7 @@ class Core:
         await self.capabilities.load(journal, now_ms=services.clock.now_ms())
         self.plugins.leave_out_unrecordable()
         self._driver = Engine(services, self.capabilities)
-        self.records.open(self._driver)
+        self.records.open(self._driver, journal)
         self.versions.attach(services, self._driver)
         await self.deliveries.open(services)
         self._refusals = Refusals(services)
@@ -505,15 +509,17 @@ class Core:
         going_on = each_row(self.reader, "runs", {"status": UNFINISHED})
         return [RunId(str(row["run_id"])) async for row in going_on]
 
-    async def erase(self, runs: Sequence[str], *, principal: Who = None) -> RunResult:
+    async def erase(self, runs: Sequence[str], *, principal: Who = None, compact: bool = False) -> RunResult:
         """Erase the payloads and pre-images of runs that have ended, for good: a call of `assent.erase`, and so a run of its own.
 
-        `RUN_UNFINISHED` while one of them is under way: then nothing is asked, and nothing recorded.
+        `compact`: give the room back to the disk. `RUN_UNFINISHED` while one of them is under way: then nothing is asked, and
+        nothing recorded.
         """
         named = [await self.find(run) for run in runs]
-        self.check_call(ERASE_CAPABILITY, {"runs": [*named]})
+        asked: dict[str, Json] = {"runs": [*named], **({"compact": True} if compact else {})}
+        self.check_call(ERASE_CAPABILITY, asked)
         await asyncio.to_thread(self.records.held, named)
-        return await self.call(ERASE_CAPABILITY, {"runs": [*named]}, principal=principal)
+        return await self.call(ERASE_CAPABILITY, asked, principal=principal)
 
     async def plan(
         self,
@@ -623,7 +629,7 @@ class Core:
         catalogue, now_ms = self.capabilities.current(), system.SystemClock().now_ms()
         wanted = tuple(capabilities)
 
-        def offered() -> Iterator[tuple[CapabilitySpec, Decision | None]]:
+        def offered() -> Iterator[tuple[CapabilitySpec, set[PolicyDecision]]]:
             for ident in sorted({spec.id for spec in self.registry.list()}):
                 if not any(glob_matches(one, ident) for one in wanted):
                     continue
@@ -633,9 +639,9 @@ class Core:
                     continue  # known by its spec alone
                 step = literal_step(CALL_STEP, ident, {})
                 asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
-                decision = self.gate.foresee(asked)
-                if decision is None or decision.effect is not PolicyDecision.DENY:
-                    yield bound.spec, decision
+                answers = {one.effect for one in self.gate.possible(asked, "all").answers}
+                if answers != {PolicyDecision.DENY}:
+                    yield bound.spec, answers
 
         return tools_of(kind, offered())
 
@@ -810,6 +816,16 @@ class Core:
         if self._services is None:
             raise _closed()
         return self._services
+
+
+def _require_clock(now_ms: int) -> None:
+    """Raise CLOCK_UNUSABLE for a time that ids, entries and the system's own calls can't hold."""
+    if not 0 <= now_ms < CLOCK_MS_MAX:
+        raise WorldError(
+            "CLOCK_UNUSABLE",
+            "the machine's clock stands before 1970 or after 2262",
+            hint="set it, then run the command again",
+        )
 
 
 def _difference(world: World) -> str:

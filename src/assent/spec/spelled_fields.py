@@ -51,7 +51,7 @@ class SpelledFields:
         """The kinds of the members that are plainly one path or URL."""
         rest = {name: one for name, one in members.items() if name not in self.flat}
         whole = {**schema, "properties": rest}
-        self._deep: Final = {kind for one in subschemas(whole) if (kind := _kind_of(one)) is not None}
+        self._deep: Final = {kind for one in subschemas(whole) if (kind := kind_of(one)) is not None}
         """The kinds of which something stands deeper than in a member, in a list, or behind a reference."""
 
     def normal(self, value: dict[str, Json], spellings: Spellings) -> dict[str, Json]:
@@ -74,19 +74,20 @@ def forget_spelling(schema: Json) -> None:
             del one["format"]
 
 
-def _kind_of(schema: Mapping[str, object]) -> str | None:
+def kind_of(schema: Mapping[str, object]) -> str | None:
+    """The kind of text that a schema says a value is; None for anything else."""
     said = schema.get("format")
     return _KINDS.get(said) if isinstance(said, str) else None
 
 
 def _is_of(kind: str, schema: Mapping[str, object]) -> bool:
-    return _kind_of(schema) == kind
+    return kind_of(schema) == kind
 
 
 def _plainly(schema: object) -> str | None:
     """The kind of a member that is a text of one kind, or something that holds none; None for anything less plain."""
     found = [*subschemas(schema)]
-    kinds = {kind for one in found if (kind := _kind_of(one)) is not None}
+    kinds = {kind for one in found if (kind := kind_of(one)) is not None}
     depth_one = isinstance(schema, Mapping) and 1 + sum(len(_branches(schema, key)) for key in _IN_PLACE)
     return kinds.pop() if len(kinds) == 1 and len(found) == depth_one and not _refers(found) else None
 

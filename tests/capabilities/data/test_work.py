@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from assent.capabilities.data import _query, _sizes, _validate
 from assent.capabilities.data._merge import deep_merge, merge_patch
+from assent.errors import Json
 from assent.invocation import NoEffectError
 from tests.support.hands import Hands
 from tests.support.seeds import examples
@@ -420,3 +421,66 @@ def test_names_and_patterns_are_work_that_is_counted(
     """Checking can't be stopped, so what costs much in few lines is refused before it begins."""
     monkeypatch.setattr(_validate, "VISITS_MAX", 50_000)
     assert refused(hands, "data.json.validate", value=value, json_schema=schema).code == "SCHEMA_INVALID"
+
+
+TABLE = "id;name;note\r\n1;Ada;=1+1\r\n007;'Bob';-x\r\n"
+TABLE_AT = {"text": TABLE, "delimiter": ";"}
+
+
+@pytest.mark.parametrize(
+    ("overlays", "text"),
+    [
+        (["id;name\n1;Eve"], "id;name;note\r\n1;Eve;=1+1\r\n007;'Bob';-x\r\n"),
+        (["id;name\n2;Kim"], TABLE + "2;Kim;\r\n"),
+        (["note;id\n+y;1", "id;age\n007;8"], "id;name;note;age\r\n1;Ada;'+y;\r\n007;'Bob';-x;8\r\n"),
+        (["id\n007"], TABLE),
+    ],
+)
+def test_rows_are_merged_by_their_keys_and_nothing_else_of_the_text_changes(
+    hands: Hands, overlays: list[str], text: str
+) -> None:
+    """Separators, line breaks, zeros in front and what looks like a formula stay; only what is new is guarded."""
+    over = [{"text": one, "delimiter": ";"} for one in overlays]
+    answer = hands.read("data.csv.merge", **TABLE_AT, on=["id"], overlays=over)
+    assert answer["text"] == text
+    read = hands.read("data.csv.parse", text=text, delimiter=";")
+    assert read["columns"] == answer["columns"]
+    if "'+y" not in text:
+        assert read["rows"] == answer["rows"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "more", "text"),
+    [
+        ([{"op": "replace", "path": "/0/name", "value": "Eve"}], {}, TABLE.replace("Ada", "Eve")),
+        ([{"op": "remove", "path": "/1"}], {}, "id;name;note\r\n1;Ada;=1+1\r\n"),
+        (
+            [{"op": "add", "path": "/0/age", "value": 36}],
+            {},
+            TABLE.replace("note\r", "note;age\r").replace("1\r", "1;36\r").replace("x\r", "x;\r"),
+        ),
+        ([{"op": "add", "path": "/0", "value": ["a", "=b", None]}], {"header": False}, "a;'=b;\r\n" + TABLE),
+        ([], {}, TABLE),
+    ],
+)
+def test_rows_are_patched_and_the_rest_of_the_text_stays(
+    hands: Hands, patch: list[dict[str, Json]], more: dict[str, Json], text: str
+) -> None:
+    assert hands.read("data.csv.patch", **TABLE_AT, patch=patch, **more)["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("verb", "inputs", "code"),
+    [
+        ("merge", {"on": ["no"], "overlays": [TABLE_AT]}, "DATA_INVALID"),
+        ("merge", {"on": ["id"], "overlays": [{"text": "name\nAda"}]}, "DATA_INVALID"),
+        ("merge", {"text": "id\n1\n1", "on": ["id"], "overlays": [{"text": "id\n1"}]}, "DATA_INVALID"),
+        ("patch", {"patch": [{"op": "replace", "path": "", "value": {}}]}, "DATA_INVALID"),
+        ("patch", {"patch": [{"op": "add", "path": "/0", "value": 1}]}, "DATA_INVALID"),
+        ("patch", {"patch": [{"op": "add", "path": "/0/name", "value": [1]}]}, "DATA_INVALID"),
+        ("patch", {"header": False, "patch": [{"op": "add", "path": "/0/0", "value": 1}]}, "DATA_INVALID"),
+    ],
+)
+def test_what_leaves_no_table_is_refused(hands: Hands, verb: str, inputs: dict[str, Any], code: str) -> None:
+    """No guess which of two rows is meant, and no cell of several values."""
+    assert refused(hands, f"data.csv.{verb}", **{**TABLE_AT, **inputs}).code == code

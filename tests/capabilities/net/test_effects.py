@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from assent.errors import RefusedError
 from tests.support.bodies import Place
 from tests.support.services import EVERYTHING, OFFSET, Web, error, fixed, offset_at, output, service
 from tests.support.web import Reply, talking
@@ -127,9 +128,10 @@ async def test_a_value_that_can_t_stand_in_an_address_sends_nothing(tmp_path: Pa
         result = await rt.call(
             "net.http.post_compensated", {"url": web.url(), "compensation": offset_at(web, offset)}
         )
-        undone = await rt.undo(result.run_id)
-        assert undone.status == "needs_attention"
-        assert len(asked) == 1
+        with pytest.raises(RefusedError) as caught:
+            await rt.undo(result.run_id)
+        assert caught.value.code == "UNDO_IMPOSSIBLE"
+        assert ((await rt.show(result.run_id)).status, len(asked)) == ("succeeded", 1)
 
 
 async def test_numbers_and_truth_can_stand_in_an_address(tmp_path: Path) -> None:

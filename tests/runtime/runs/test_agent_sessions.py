@@ -26,6 +26,12 @@ RULES: dict[str, Json] = {
             "if": "inputs.path.startsWith('drafts/')",
             "decision": "ALLOW",
         },
+        {
+            "id": "no-moves",
+            "when": {"capability": "io.fs.move"},
+            "if": "inputs.source == 'x'",
+            "decision": "DENY",
+        },
         {"id": "deletes", "when": {"capability": "io.fs.delete"}, "decision": "ALLOW"},
         {"id": "reads", "when": {"operation_type": "READ"}, "decision": "ALLOW"},
     ],

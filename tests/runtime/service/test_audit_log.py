@@ -184,3 +184,20 @@ async def test_a_sheet_has_the_columns_that_are_promised(place: Place) -> None:
     started = _log_cells(next(line for line in log(place) if line.kind == "step.started"))
     assert {*LOG_COLUMNS} - {"asserted", "os_uid", "code"} <= started.keys()
     assert str(started["at"]).endswith("Z")
+
+
+async def test_what_came_of_an_undo_or_a_cancel_is_of_whoever_asked_for_it(place: Place) -> None:
+    """And not of who once began the run; what came of an undo that was refused is the run's again."""
+    place.policy = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "assent.undo"}), rule("all"))
+    async with place.open() as rt:
+        run = (await rt.run(workflow(put("a")), principal="service:nightly")).run_id
+        await rt.undo(run, principal="user:ann")
+        await rt.approve(run, principal="user:bob")
+    by_ann = [line.kind for line in log(place, principal="user:ann")]
+    assert by_ann == [
+        "run.undo_requested", "approval.requested", "run.undo_started", "compensation.started",
+        "compensation.succeeded", "run.undone",
+    ]  # fmt: skip
+    assert [line.kind for line in log(place, principal="service:nightly")][-1] == "run.succeeded"
+    (granted,) = log(place, principal="user:bob")
+    assert granted.event["same_uid"] is True

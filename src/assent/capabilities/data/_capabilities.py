@@ -42,6 +42,12 @@ CAPABILITIES: Final = (
     _computes("data.csv.render", "Write rows as CSV, guarded against formulas", _work.render_csv),
     _looks("data.csv.query", "Take what a JMESPath expression names from the rows of CSV", _work.query_csv),
     _looks(
+        "data.csv.merge", "Lay rows of CSV over others, row by row as key columns name them", _work.merge_csv
+    ),
+    _looks(
+        "data.csv.patch", "Change the rows of CSV by the operations of RFC 6902, all or none", _work.patch_csv
+    ),
+    _looks(
         "data.csv.validate", "Check the rows of CSV against a JSON Schema of their list", _work.validate_csv
     ),
 )

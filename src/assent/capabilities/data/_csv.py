@@ -10,12 +10,19 @@ import csv
 import io
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from assent.capabilities.data._formats import Placing
 from assent.capabilities.data._json_places import Path
-from assent.capabilities.data._shapes import CsvPlace, RenderCsv, Rendered, Rows
+from assent.capabilities.data._shapes import (
+    CsvPlace,
+    MergeCsv,
+    PatchCsv,
+    RenderCsv,
+    Rendered,
+    Rows,
+)
 from assent.errors import Json
 from assent.invocation import NoEffectError
 from assent.spec.values.canonical import INTEGER_MAX
@@ -189,17 +196,77 @@ def csv_places(text: str, source: str, parameters: CsvPlace, columns: Sequence[s
     return placed
 
 
-def write_csv(parameters: RenderCsv) -> Rendered:
-    """The text. `NoEffectError` DATA_INVALID when the rows are not all of one shape."""
+def merge_rows(base: Rows, overlay: Rows, keys: Sequence[str], where: str) -> Rows:
+    """Rows laid over others: those with the same keys change in the columns that the overlay has, others come behind.
+
+    `NoEffectError` DATA_INVALID where a key is no column, or names two rows: nobody could say which one is meant.
+    """
+    for rows in (base, overlay):
+        missing = next((name for name in keys if name not in rows.columns), None)
+        if missing is not None:
+            raise _invalid(f"there is no column `{missing[:60]}` to tell rows apart by", where)
+    merged = [{**_named(row)} for row in base.rows]
+    places: dict[tuple[Json, ...], int] = {}
+    for number, row in enumerate(merged):
+        if places.setdefault(_key(row, keys), number) != number:
+            raise _invalid(f"two rows have {_told(row, keys)}", where)
+    for one in overlay.rows:
+        row = _named(one)
+        number = places.setdefault(_key(row, keys), len(merged))
+        if number == len(merged):
+            merged.append({})
+        merged[number].update(row)
+    columns = [*base.columns, *(name for name in overlay.columns if name not in base.columns)]
+    return Rows(columns=columns, rows=[{name: row.get(name, "") for name in columns} for row in merged])
+
+
+def _named(row: dict[str, Any] | list[Any]) -> dict[str, Any]:
+    assert isinstance(row, dict)  # INVARIANT: they were read with a header
+    return row
+
+
+def _key(row: dict[str, Any], keys: Sequence[str]) -> tuple[Json, ...]:
+    return tuple(row[name] for name in keys)
+
+
+def _told(row: dict[str, Any], keys: Sequence[str]) -> str:
+    return ", ".join(f"`{name[:60]}` = `{str(row[name])[:60]}`" for name in keys)
+
+
+def rewrite_csv(text: str, was: Rows, now: Rows, parameters: MergeCsv | PatchCsv, *, header: bool) -> str:
+    """The rows in the way that the text was written: its separators, line breaks and byte order mark.
+
+    A field that the text had is written as it was, also one that looks like a formula: only what is new is guarded.
+    """
+    first = _LINE_BREAK.search(text)
+    kept = {field for row in was.rows for field in (row.values() if isinstance(row, dict) else row)}
+    rendered = RenderCsv(
+        rows=now.rows,
+        columns=now.columns,
+        delimiter=parameters.delimiter,
+        quote=parameters.quote,
+        header=header,
+        line_break="\r\n" if first is not None and first[0] == "\r\n" else "\n",
+        guard_formulas=parameters.guard_formulas,
+    )
+    written = write_csv(rendered, kept=kept.union(was.columns)).text
+    return f"\ufeff{written}" if text.startswith("\ufeff") else written
+
+
+def write_csv(parameters: RenderCsv, *, kept: Collection[Any] = ()) -> Rendered:
+    """The text. `NoEffectError` DATA_INVALID when the rows are not all of one shape. `kept` are fields that need no guard."""
     _require_dialect(parameters)
     columns = parameters.columns
     if columns is None:
         first = parameters.rows[0] if parameters.rows else []
         columns = [*first] if isinstance(first, dict) else [str(number + 1) for number in range(len(first))]
     lines: list[list[str]] = []
-    guard = parameters.guard_formulas
+
+    def guards(field: object) -> bool:
+        return parameters.guard_formulas and not (isinstance(field, str) and field in kept)
+
     if parameters.header:
-        lines.append([_field(name, "columns", guard=guard) for name in columns])
+        lines.append([_field(name, "columns", guard=guards(name)) for name in columns])
     for number, row in enumerate(parameters.rows):
         path = f"rows[{number}]"
         if isinstance(row, dict):
@@ -211,7 +278,7 @@ def write_csv(parameters: RenderCsv) -> Rendered:
             fields = list(row)
             if len(fields) != len(columns):
                 raise _invalid(f"a row has {len(fields)} fields, and {len(columns)} are expected", path)
-        lines.append([_field(field, path, guard=guard) for field in fields])
+        lines.append([_field(field, path, guard=guards(field)) for field in fields])
     return Rendered(text="".join(_record(fields, parameters) for fields in lines))
 
 

@@ -124,13 +124,18 @@ class Validate(Source):
     json_schema: JsonSchema
 
 
-class CsvPlace(Place):
+class CsvText(Place):
     """Text with one record per line, and how it is written."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1, description="between two fields")] = ","
     quote: Annotated[
         str, Field(min_length=1, max_length=1, description="around a field; doubled within one")
     ] = '"'
+
+
+class CsvPlace(CsvText):
+    """Text with one record per line, and how it is written."""
+
     header: Annotated[bool, Field(description="the first record has the names of the columns")] = True
     types: dict[str, Literal["text", "integer", "number", "boolean"]] = Field(
         default_factory=dict,
@@ -163,6 +168,38 @@ class QueryCsv(CsvPlace):
     """Rows, and what to take from them."""
 
     query: Query
+
+
+Guarded = Annotated[
+    bool,
+    Field(
+        description="put `'` before new text that a spreadsheet would take for a formula; what was there stays"
+    ),
+]
+
+
+class MergeCsv(CsvText):
+    """Rows with a header, and rows to lay over them, in order."""
+
+    on: Annotated[
+        list[str],
+        Field(min_length=1, max_length=100, description="the columns that say which rows are the same one"),
+    ]
+    overlays: Annotated[
+        list[CsvText], Field(min_length=1, max_length=20, description="each laid over what came before")
+    ]
+    guard_formulas: Guarded = True
+
+
+class PatchCsv(CsvText):
+    """Rows, and how to change them."""
+
+    header: Annotated[bool, Field(description="the first record has the names of the columns")] = True
+    patch: Annotated[
+        list[dict[str, JsonValue]],
+        Field(max_length=10_000, description="operations of RFC 6902 on the list of rows, e.g. at `/0/name`"),
+    ]
+    guard_formulas: Guarded = True
 
 
 class ValidateCsv(CsvPlace):
@@ -221,3 +258,9 @@ class Rows(SpecModel):
 
     columns: list[str]
     rows: list[dict[str, JsonValue] | list[JsonValue]]
+
+
+class ChangedRows(Rows):
+    """The rows afterwards, and as text in the way that the old one was written."""
+
+    text: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from assent.capabilities.data import _shapes as shapes
-from assent.capabilities.data._csv import csv_places, read_csv, write_csv
+from assent.capabilities.data._csv import csv_places, merge_rows, read_csv, rewrite_csv, write_csv
 from assent.capabilities.data._formats import Format, Loaded, nowhere, write_toml, write_yaml
 from assent.capabilities.data._sizes import measured
 from assent.errors import InputError, Json
@@ -107,15 +107,7 @@ class Work:
 
     def patch(self, context: LocalContext, parameters: shapes.PatchData) -> shapes.Changed:
         """Data after a JSON Patch, all of it or nothing."""
-        from assent.spec.values.json_patch import apply
-
-        value = self._load(context, parameters).value
-        try:
-            value = apply(value, parameters.patch)
-        except InputError as error:
-            raise NoEffectError.from_dict(error.to_dict()) from None
-        except RecursionError:
-            raise NoEffectError("DATA_TOO_LARGE", "the patch nests the data too deeply") from None
+        value = _patched(self._load(context, parameters).value, parameters.patch)
         measured(value)
         return shapes.Changed(value=value, text=_small(self._form.write(value)))
 
@@ -124,6 +116,17 @@ class Work:
         from assent.capabilities.data._validate import validate as checked
 
         return checked(self._load(context, parameters), parameters.json_schema)
+
+
+def _patched(value: Json, patch: list[dict[str, Json]]) -> Json:
+    from assent.spec.values.json_patch import apply
+
+    try:
+        return apply(value, patch)
+    except InputError as error:
+        raise NoEffectError.from_dict(error.to_dict()) from None
+    except RecursionError:
+        raise NoEffectError("DATA_TOO_LARGE", "the patch nests the data too deeply") from None
 
 
 def parse_csv(context: LocalContext, parameters: shapes.CsvPlace) -> shapes.Rows:
@@ -141,6 +144,58 @@ def render_csv(parameters: shapes.RenderCsv) -> shapes.Rendered:
     """The text of rows."""
     measured(parameters.rows)
     return shapes.Rendered(text=_small(write_csv(parameters).text))
+
+
+def _source(parameters: shapes.CsvText, *, header: bool) -> shapes.CsvPlace:
+    """How a text is read whose fields shall stay as they are written."""
+    # The text itself is read apart: here it only says that there is one.
+    return shapes.CsvPlace(text="", delimiter=parameters.delimiter, quote=parameters.quote, header=header)
+
+
+def merge_csv(context: LocalContext, parameters: shapes.MergeCsv) -> shapes.ChangedRows:
+    """Rows with other rows laid over them."""
+    text, source = _text(context, parameters)
+    was = now = _rows(text, source, _source(parameters, header=True))
+    for overlay in parameters.overlays:
+        over, name = _text(context, overlay)
+        now = merge_rows(now, _rows(over, name, _source(overlay, header=True)), parameters.on, name)
+        if context.cancel.is_cancelled:
+            raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it merged rows")
+    return _rewritten(text, was, now, parameters, header=True)
+
+
+def patch_csv(context: LocalContext, parameters: shapes.PatchCsv) -> shapes.ChangedRows:
+    """Rows after a JSON Patch of their list, all of it or nothing."""
+    text, source = _text(context, parameters)
+    was = _rows(text, source, _source(parameters, header=parameters.header))
+    # `Any`: whatever the patch leaves, which is looked at next.
+    patched: Any = _patched(was.model_dump(mode="json")["rows"], parameters.patch)
+    kind = dict if parameters.header else list
+    if not isinstance(patched, list) or not all(isinstance(row, kind) for row in patched):
+        wanted = "objects, one for each record" if parameters.header else "lists of fields"
+        raise NoEffectError("DATA_INVALID", f"the patch leaves no list of {wanted}", path="patch")
+    columns = was.columns
+    if parameters.header:
+        columns = [*dict.fromkeys([*columns, *(name for row in patched for name in row)])]
+        patched = [{name: row.get(name, "") for name in columns} for row in patched]
+    elif patched:
+        columns = [str(number + 1) for number in range(len(patched[0]))]
+    return _rewritten(
+        text, was, shapes.Rows(columns=columns, rows=patched), parameters, header=parameters.header
+    )
+
+
+def _rewritten(
+    text: str,
+    was: shapes.Rows,
+    now: shapes.Rows,
+    parameters: shapes.MergeCsv | shapes.PatchCsv,
+    *,
+    header: bool,
+) -> shapes.ChangedRows:
+    measured(now.rows)
+    written = _small(rewrite_csv(text, was, now, parameters, header=header))
+    return shapes.ChangedRows(columns=now.columns, rows=now.rows, text=written)
 
 
 def query_csv(context: LocalContext, parameters: shapes.QueryCsv) -> shapes.Queried:

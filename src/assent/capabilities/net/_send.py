@@ -26,6 +26,7 @@ from assent.capabilities.net._request import (
 from assent.capabilities.net._shapes import Answer, Offset, Send, SendCompensated, Status
 from assent.capabilities.net._templates import (
     KEY,
+    has_any,
     in_json,
     in_text,
     in_url,
@@ -35,8 +36,9 @@ from assent.capabilities.net._templates import (
     unusable,
 )
 from assent.errors import Json, RefusedError
-from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation import LeadsTo, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.states import Verdict
+from assent.spec.values.frozen import thaw
 
 S = TypeVar("S", bound=Send)
 
@@ -180,6 +182,30 @@ class Sending(Generic[S]):
 
 class SendingCompensated(Sending[SendCompensated]):
     """The same, with the request that offsets it."""
+
+    async def leads_to(self, context: LocalContext, parameters: SendCompensated) -> list[LeadsTo]:
+        """The compensating request, as a call of the capability that sends such a request and nothing else."""
+        offset = parameters.compensation
+        _require_offset(offset)
+        is_open = context.output is None and bool(offset.from_answer)
+        values = {KEY: derived_key(context, _SENT)} if is_open else await _values(context, offset)
+        written: dict[str, Any] = {  # `Any`: JSON
+            "url": offset.url,
+            "headers": dict(offset.headers),
+            "body": thaw(offset.body),
+            "body_type": offset.body_type,
+            "media_type": offset.media_type,
+            "accept_status": list(offset.accept_status),
+        }
+        unknown = frozenset(
+            name for name, value in written.items() if is_open and has_any(value, offset.from_answer)
+        )
+        inputs: dict[str, Json] = {
+            name: in_url(value, values) if name == "url" else in_json(value, values)
+            for name, value in written.items()
+            if name not in unknown
+        }
+        return [LeadsTo("request", f"net.http.{offset.method.lower()}", inputs, unknown)]
 
     async def compensate(self, context: LocalContext, parameters: SendCompensated) -> None:
         """Send the compensating request, with the values of the answer that was journaled; harmless when it was sent before."""

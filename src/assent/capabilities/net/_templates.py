@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
@@ -93,6 +93,19 @@ def in_json(value: Any, values: Values) -> Any:  # `Any`: JSON in, JSON out
             return [in_json(item, values) for item in value]
         case _:
             return value
+
+
+def has_any(value: Any, names: Collection[str]) -> bool:  # `Any`: JSON
+    """Whether a placeholder of one of these names stands anywhere in JSON."""
+    match value:
+        case str():
+            return _placeholders(dict.fromkeys(names)).search(value) is not None
+        case dict():
+            return any(has_any(item, names) for item in value.values())
+        case list():
+            return any(has_any(item, names) for item in value)
+        case _:
+            return False
 
 
 def unusable(name: str) -> RefusedError:

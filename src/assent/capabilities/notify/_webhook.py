@@ -20,7 +20,7 @@ from assent.capabilities.notify._delivery import FORMAT, Delivery
 from assent.capabilities.notify._endpoint import Endpoint
 from assent.capabilities.notify._outbox import Outbox
 from assent.errors import AssentError, Json
-from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation import LeadsTo, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.values.frozen import thaw
@@ -136,6 +136,20 @@ async def reconcile(context: LocalContext) -> Reconciliation:
     return Reconciliation(Verdict.YES, output)
 
 
+def leads_to(context: LocalContext, parameters: Notify) -> list[LeadsTo]:
+    """The webhook that tells the receiver to disregard the first one, where that may have arrived."""
+    inputs: dict[str, Json] = {
+        "endpoint": parameters.endpoint,
+        "type": f"{parameters.type}{_SUFFIX}",
+        "data": _undone(context, parameters),
+    }
+    return [LeadsTo("webhook", "notify.webhook", inputs)]
+
+
+def _undone(context: LocalContext, parameters: Notify) -> dict[str, Json]:
+    return {"id": _id(context, _SENT), "type": parameters.type}
+
+
 async def compensate(context: LocalContext, parameters: Notify) -> None:
     """Withdraw the delivery; tell the receiver where it may have arrived. Harmless when that was done."""
     outbox = context.app.get(Outbox)
@@ -148,7 +162,7 @@ async def compensate(context: LocalContext, parameters: Notify) -> None:
         return
     queued_ms = outbox.clock.now_ms()
     kind = f"{parameters.type}{_SUFFIX}"
-    body = _body(kind, queued_ms, {"id": first, "type": parameters.type})
+    body = _body(kind, queued_ms, _undone(context, parameters))
     offset = _delivery(
         context,
         _id(context, _UNDONE),

@@ -17,6 +17,7 @@ from typing import Annotated, Final
 import msgspec
 from pydantic import Field
 
+from assent.errors import WorldError
 from assent.invocation import LocalContext, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
@@ -33,6 +34,7 @@ class Erase(SpecModel):
     """Which runs; all have ended."""
 
     runs: Annotated[list[RunName], Field(min_length=1, max_length=RUNS_MAX)]
+    compact: bool = Field(default=False, description="Give the room back to the disk, too.")
 
 
 class Erased(SpecModel):
@@ -41,6 +43,8 @@ class Erased(SpecModel):
     runs: int
     payloads: int
     bytes: int
+    freed: int
+    """Bytes by which the ledger's file shrank; it was not asked for, or there was no room to write it anew: none."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +71,8 @@ class Records(msgspec.Struct, frozen=True):
     """Erase one for good, on behalf of the run that is named second. Calling it twice is harmless. `RUN_UNFINISHED`,
     `ERASE_UNFINISHED`.
     """
+    compact: Callable[[], Awaitable[int]]
+    """Give back the room of what was erased; how many bytes."""
 
 
 def preview(context: LocalContext, parameters: Erase) -> Preview:
@@ -87,8 +93,16 @@ async def execute(context: LocalContext, parameters: Erase) -> Erased:
     records, runs = context.app.get(Records), dict.fromkeys(parameters.runs)
     for run in runs:
         await records.erase(run, context.run)
+    freed = await _freed(records) if parameters.compact else 0
     counted = msgspec.convert(context.prepared, dict[str, int])
-    return Erased(runs=len(runs), payloads=counted["payloads"], bytes=counted["bytes"])
+    return Erased(runs=len(runs), payloads=counted["payloads"], bytes=counted["bytes"], freed=freed)
+
+
+async def _freed(records: Records) -> int:
+    try:
+        return await records.compact()
+    except WorldError:
+        return 0  # All that was asked for is erased; the room is used again before the file grows.
 
 
 async def reconcile() -> Reconciliation:

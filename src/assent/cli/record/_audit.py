@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -27,6 +27,10 @@ from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
+
+
+_NAMED_MAX: Final = 10
+"""Runs that a confirmation names."""
 
 
 @command("verify", short_help="Recompute and check the whole ledger.")
@@ -195,16 +199,23 @@ def erase(door: Door, run_ids: tuple[str, ...], wait: str | None) -> int:
     Without a terminal `--yes` says that it is meant; an approval is needed all the same where the policy asks for one.
     """
     wait_ms = read_wait(wait)
+    request = service.requests.Erase(runs=run_ids)
+    return drive(door, request, wait_ms=wait_ms) if confirmed(door, request) else OK
+
+
+def confirmed(door: Door, request: service.requests.Erase) -> bool:
+    """Whether erasing is meant: by `--yes`, by whoever the policy has asked anyway, or by a person who is asked here."""
     if not door.flags.yes and not door.can_ask:
         raise InputError("USAGE_INVALID", "erasing for good has to be confirmed", hint="add `--yes`")
-    if not door.flags.yes and not _is_asked_about(door, run_ids):
-        question = (
-            f"erase {', '.join(map(safe_line, run_ids))} for good, which then can't be undone any more?"
-        )
-        if (read_line(f"{question} [y/N]: ") or "").strip().lower() not in ("y", "yes"):
-            door.out.note("nothing was erased")
-            return OK
-    return drive(door, service.requests.Erase(runs=run_ids), wait_ms=wait_ms)
+    if door.flags.yes or _is_asked_about(door, request.runs):
+        return True
+    named = ", ".join(map(safe_line, request.runs[:_NAMED_MAX]))
+    more = f" and {len(request.runs) - _NAMED_MAX} more" if len(request.runs) > _NAMED_MAX else ""
+    question = f"erase {named}{more} for good, which then can't be undone any more?"
+    if (read_line(f"{question} [y/N]: ") or "").strip().lower() in ("y", "yes"):
+        return True
+    door.out.note("nothing was erased")
+    return False
 
 
 def _is_asked_about(door: Door, runs: tuple[str, ...]) -> bool:

@@ -175,6 +175,8 @@ def _log_line(line: answers.LogLine, paint: Paint) -> str:
         said.append("digest not confirmed")
     if event.get("asserted") is True:
         said.append("(asserted)")
+    if event.get("same_uid") is True:
+        said.append("(same OS user)")
     ends = [
         f"rule {rule}" if rule else "",
         f"policy {line.policy[:_DIGEST_WIDTH]}" if line.policy else "",

@@ -227,4 +227,5 @@ def event_detail(event: Object) -> str:
 
 
 def _asserted(event: Object) -> str:
-    return " (asserted)" if event.get("asserted") is True else ""
+    said = (" (asserted)", "asserted"), (" (same OS user)", "same_uid")
+    return "".join(words for words, name in said if event.get(name) is True)

@@ -39,6 +39,7 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
             digest=request.digest,
             code="APPROVAL_REJECTED",
             reason=command.reason,
+            same_uid=_is_same_user(record, key, actor),
             **actor.who(),
         )
         return _end_of_question(key, rejection)
@@ -47,9 +48,16 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
             step=key,
             digest=request.digest,
             confirmed=command.digest is not None,
+            same_uid=_is_same_user(record, key, actor),
             **actor.who(),
         )
     ]
+
+
+def _is_same_user(record: RunRecord, key: StepKey, actor: Actor) -> bool:
+    """Whether who asked and who decides are one user of the operating system, whatever names they go by."""
+    asked: ev.Act = record.undo.request if key == UNDO_STEP and record.undo is not None else record.created
+    return actor.os_uid is not None and actor.os_uid == asked.os_uid
 
 
 def _end_of_question(key: StepKey, rejection: ev.ApprovalRejected) -> Sequence[ev.AnyEvent]:

@@ -46,7 +46,10 @@ class ReplayedCapability(BoundCapability):
         }
         chosen: dict[str, Any] = {name: every[name] for name in PART_NAMES if name in known.parts}
         # An earlier result is JSON, which the handler's own type would refuse: the spec's schema is held against it.
-        handler = Handler(**chosen, parameters=parameters, revision="replay", rehearsable=True)
+        leads_to = installed.handler.leads_to if installed is not None else None
+        handler = Handler(
+            **chosen, leads_to=leads_to, parameters=parameters, revision="replay", rehearsable=True
+        )
         super().__init__(known.spec, handler, is_proved=installed is not None and installed.is_proved)
 
     def parse(self, inputs: Mapping[str, Json]) -> tuple[Any, dict[str, Json]]:

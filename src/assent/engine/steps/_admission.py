@@ -26,7 +26,7 @@ from assent.engine.machine._commands import (
 from assent.engine.ports import Services
 from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, UndoRecord, to_take_back
 from assent.engine.steps._approvals import approval_digest, approval_request
-from assent.engine.steps._consequences import Consequence, decide, lead_of, together
+from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
@@ -60,6 +60,7 @@ _ALLOW: Final = PolicyDecision.ALLOW
 _REQUIRE_APPROVAL: Final = PolicyDecision.REQUIRE_APPROVAL
 _EXECUTE: Final = OperationType.EXECUTE
 _UNKNOWN: Final = Effect.UNKNOWN
+_NO_UNDO: Final = Undo.NONE
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -265,7 +266,7 @@ class Admission:
         try:
             if decision.effect is _DENY:
                 return Admit((*_voided(asked), self._denied(candidate, decision, outbox)))
-            consequences = self._consequences(candidate, labels, now)
+            consequences = await self._consequences(candidate, labels, now)
             asked_about = await self._on_record(candidate, consequences, record, outbox)
             decision = together(decision, consequences)
             if decision.effect is _DENY:
@@ -292,7 +293,7 @@ class Admission:
             await self._pipeline.fail(candidate.call, error)
             raise
 
-    def _consequences(
+    async def _consequences(
         self, candidate: Candidate, labels: frozenset[str], now_ms: int
     ) -> tuple[Consequence, ...]:
         """What the call may lead to, and what the gate says of that: the run will have read and sent what the call does."""
@@ -307,12 +308,14 @@ class Admission:
             is_open=lambda name: name[0] == "steps" and (len(name) == 1 or name[1] == own),
             own={"inputs": candidate.inputs},
         )
-        if lead is None:
-            return ()
-        lead.bound.require_references(lead.inputs)
-        require_unexposed(self._pipeline.redactor, lead.inputs, "the inputs", lead.bound.spec.id)
+        leads: tuple[Lead, ...] = (lead,) if lead is not None else ()
+        if lead is None and candidate.undo is not _NO_UNDO and candidate.bound.spec.has_effect:
+            leads = await declared(candidate.call, candidate.risk, self._services, self._catalogue)
+        for one in leads:
+            one.bound.require_references(one.inputs)
+            require_unexposed(self._pipeline.redactor, one.inputs, "the inputs", one.bound.spec.id)
         labels |= candidate.bound.spec.labels
-        return (decide(self._services.gate, self.facts, lead, labels, now_ms),)
+        return tuple(decide(self._services.gate, self.facts, one, labels, now_ms) for one in leads)
 
     async def _on_record(
         self,
@@ -339,7 +342,7 @@ class Admission:
                     capability=spec.id,
                     version=spec.version,
                     fingerprint=spec.fingerprint,
-                    risk=spec.risk.level.value,
+                    risk=one.lead.risk.value,
                     decision=decision.effect.value,
                     rule=decision.rule,
                     policy=decision.policy_digest,

@@ -16,7 +16,7 @@ import msgspec
 from assent.engine.ports import Catalogue, Services
 from assent.engine.steps._terms import RunFacts
 from assent.errors import Json, RefusedError
-from assent.invocation import BoundCapability, Gate, Pipeline
+from assent.invocation import BoundCapability, Gate, Invocation, Pipeline
 from assent.policy import PolicyContext, builtin_approvers
 from assent.spec.capability import RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
@@ -34,6 +34,7 @@ class Lead(msgspec.Struct, frozen=True):
 
     role: str
     bound: BoundCapability
+    risk: RiskLevel
     inputs: dict[str, Json]
     unknown: frozenset[str] = frozenset()
 
@@ -54,7 +55,7 @@ class Consequence(msgspec.Struct, frozen=True):
             "role": lead.role,
             "capability": spec.id,
             "version": spec.version,
-            "risk_level": spec.risk.level.value,
+            "risk_level": lead.risk.value,
             "decision": decision.effect.value,
             "rule": decision.rule,
             "reason": decision.reason,
@@ -98,7 +99,33 @@ def lead_of(
     if unknown and other.asked is not None:
         # What another version's inputs become is told by all of them together.
         unknown, known = frozenset(_properties(performer)), {}
-    return Lead(COMPENSATION, performer, pipeline.complete(other, known, unknown), unknown)
+    inputs = pipeline.complete(other, known, unknown)
+    return Lead(COMPENSATION, performer, performer.spec.risk.level, inputs, unknown)
+
+
+async def declared(
+    call: Invocation, risk: RiskLevel, services: Services, catalogue: Catalogue, output: Json = None
+) -> tuple[Lead, ...]:
+    """What the capability's own `compensate` will come to, as its handler tells: rated `risk`, as the call that it is part of.
+
+    A request that offsets another is `net.http.delete` and can't be taken back, which is CRITICAL where somebody calls that. Its
+    rating here is that of the call which names it: that level was given for both, and whoever may make this call may make the
+    offsetting one by a call of the same kind.
+    """
+    timeout_s = services.limits.step_timeout_s
+    found = await services.pipeline.leads_to(call, timeout_s=timeout_s, output=output)
+    leads: list[Lead] = []
+    for one in found:
+        bound = catalogue.find(one.capability)
+        inputs = services.pipeline.complete(bound, one.inputs, one.unknown)
+        leads.append(Lead(one.role, bound.performer, risk, inputs, one.unknown))
+    return tuple(leads)
+
+
+def question_of(facts: RunFacts, lead: Lead, labels: frozenset[str], now_ms: int) -> PolicyContext:
+    """What the gate is asked about a call that may follow."""
+    asked = facts.question(lead.bound.spec, lead.inputs, lead.risk, labels, now_ms)
+    return asked if asked.risk_level is lead.risk else msgspec.structs.replace(asked, risk_level=lead.risk)
 
 
 def _properties(bound: BoundCapability) -> Collection[str]:
@@ -109,8 +136,7 @@ def _properties(bound: BoundCapability) -> Collection[str]:
 def decide(gate: Gate, facts: RunFacts, lead: Lead, labels: frozenset[str], now_ms: int) -> Consequence:
     """The gate's one answer about a call that may follow; what depends on an unknown input is asked a person."""
     spec = lead.bound.spec
-    question = facts.question(spec, lead.inputs, spec.risk.level, labels, now_ms)
-    possible = gate.possible(question, lead.unknown)
+    possible = gate.possible(question_of(facts, lead, labels, now_ms), lead.unknown)
     first = possible.answers[0]
     if not possible.unknown:
         return Consequence(lead, first)
@@ -124,7 +150,7 @@ def decide(gate: Gate, facts: RunFacts, lead: Lead, labels: frozenset[str], now_
         (asking or [first])[0].rule,
         f"whether `{spec.id}` may take it back depends on its {listed}, which nobody knows yet",
         first.policy_digest,
-        _all_of([answer.approvers for answer in asking], spec.risk.level),
+        _all_of([answer.approvers for answer in asking], lead.risk),
     )
     return Consequence(lead, asked, tuple(names), tuple(dict.fromkeys(answer.rule for answer in asking)))
 

@@ -32,7 +32,7 @@ from assent.engine.machine._commands import (
 from assent.engine.machine._reports import call_ended
 from assent.engine.record._record import StepRecord
 from assent.engine.steps._admission import timeout_of
-from assent.engine.steps._consequences import Lead, denied, lead_of, may_go, policy_of
+from assent.engine.steps._consequences import Lead, declared, denied, lead_of, may_go, policy_of, question_of
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal, RehearsedStep
 from assent.engine.steps._retry import retry_at
@@ -55,6 +55,7 @@ from assent.invocation import (
     World,
     as_error,
 )
+from assent.spec.capability import RiskLevel
 from assent.spec.decision import Decision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import LABEL, Commitment, StepKey
@@ -288,11 +289,14 @@ class Effects:
             bound = self._require_way_back(step, intent)
             lead = await self._lead(step, intent, bound)
             if lead is not None:
-                await self._require_allowed(step, lead)
+                await self._require_allowed(step, lead, *step.consequences[:1] or (None,))
             elif bound.rehearsable:
                 await self._take_back(step, world)
             else:
                 await self._require_payloads(step, intent)
+                call = self._continued(step, intent, bound, CallPhase.COMPENSATING, world=world)
+                await self._revive(call, intent)
+                await self._require_declared(step, intent, call, await self._served(step, intent))
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has been touched
             failure = as_error(error, intent.capability, self._pipeline.redactor)
             return replace(tried, lead=lead, failure=failure)
@@ -329,12 +333,13 @@ class Effects:
         else:
             call = self._continued(step, intent, bound, CallPhase.COMPENSATING, world=world)
             await self._revive(call, intent)
-            await self._pipeline.compensate(
-                call,
-                timeout_s=self._services.limits.step_timeout_s,
-                prepared=await self._kept(intent.prepared, call),
-                output=await self._served(step, intent),
-            )
+            prepared, output = await self._kept(intent.prepared, call), await self._served(step, intent)
+            try:
+                await self._require_declared(step, intent, call, output)
+            except AssentError as error:
+                raise await self._pipeline.fail(call, error) from None
+            timeout_s = self._services.limits.step_timeout_s
+            await self._pipeline.compensate(call, timeout_s=timeout_s, prepared=prepared, output=output)
 
     async def _lead(self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability) -> Lead | None:
         """The other capability that takes a step back, and what it is called with; None when its own handler does."""
@@ -376,7 +381,7 @@ class Effects:
         call = self._offsetting(lead, step, intent)
         prepared, state = None, None
         try:
-            decision = await self._require_allowed(step, lead)
+            decision = await self._require_allowed(step, lead, *step.consequences[:1] or (None,))
             if earlier is not None and verdict is not Verdict.NO:
                 # What may be there already must not be taken for what was there before.
                 prepared, state = earlier.prepared, await self._kept(earlier.prepared, call)
@@ -398,19 +403,50 @@ class Effects:
         self._pipeline.validate(call, lead.inputs)
         return call
 
-    async def _require_allowed(self, step: StepRecord, lead: Lead) -> Decision:
+    async def _require_declared(
+        self, step: StepRecord, intent: ev.StepStarted, call: Invocation, output: Json
+    ) -> None:
+        """Hold what a capability's own `compensate` will come to against the policy that was asked beforehand.
+
+        Of a run that began before anybody was, nothing is on record, and nothing is held against anything: its people saw
+        these calls in the inputs of the one that they allowed.
+        """
+        if not step.consequences:
+            return
+        leads = await declared(call, RiskLevel(intent.risk), self._services, self._catalogue, output)
+        if output is None and any(one.unknown for one in leads):
+            raise RefusedError(
+                "UNDO_IMPOSSIBLE",
+                f"the output of step `{step.key}` was lost, and what takes it back needs values of it",
+                hint="take the step back by hand, and say so with `assent resolve`",
+            )
+        foreseen = [(one.role, one.capability) for one in step.consequences]
+        if [(one.role, one.bound.spec.id) for one in leads] != foreseen or any(one.unknown for one in leads):
+            raise RefusedError(
+                "COMPENSATION_DENIED",
+                f"`{intent.capability}` would take step `{step.key}` back by what nobody was asked about",
+                hint="take the step back by hand, and say so with `assent resolve`",
+            )
+        decisions = [
+            (one, await self._require_allowed(step, one, decided))
+            for one, decided in zip(leads, step.consequences, strict=True)
+        ]
+        if step.state is StepState.COMPENSATING:
+            checked = tuple(self._checked(step, one, decision) for one, decision in decisions)
+            await self._deliver(Accessed(checked))
+
+    async def _require_allowed(
+        self, step: StepRecord, lead: Lead, decided: ev.ConsequenceDecided | None
+    ) -> Decision:
         """What the policy of a step's admission says of the real inputs of what takes it back.
 
         `RefusedError` COMPENSATION_DENIED when that does not let it go. A run that began before anybody was asked beforehand has
         no such policy: what is in force answers, and only an ALLOW counts.
         """
-        decided = next((one for one in step.consequences if one.role == lead.role), None)
         gate = self._services.gate
         decide = gate.decide if decided is None else await policy_of(self._services, decided.policy)
-        spec = lead.bound.spec
         now_ms = self._services.clock.now_ms()
-        question = self._facts.question(spec, lead.inputs, spec.risk.level, self._labels(), now_ms)
-        decision = decide(question)
+        decision = decide(question_of(self._facts, lead, self._labels(), now_ms))
         if may_go(decision, decided):
             return decision
         refusal = denied(lead, decision)

@@ -17,7 +17,7 @@ from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import begin
 from assent.engine.steps._admission import APPROVAL_CAPABILITY
-from assent.engine.steps._consequences import Consequence, Lead, decide, lead_of, together
+from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
 from assent.engine.steps._plan_reads import Reads, UnreadError
 from assent.engine.steps._scope import idempotency_key
 from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
@@ -138,11 +138,11 @@ class _Target(msgspec.Struct, frozen=True):
 
 
 class _Asked(msgspec.Struct, frozen=True):
-    """What the gate was asked about a step, with the inputs that nobody knew, and what the step may lead to."""
+    """What the gate was asked about a step, with the inputs that nobody knew, and what it may lead to; None: these tell that."""
 
     question: PolicyContext
     unknown: UnknownInputs
-    leads: tuple[Lead, ...]
+    leads: tuple[Lead, ...] | None
 
 
 class Planner:
@@ -222,13 +222,21 @@ class Planner:
         labels = asked.question.run_labels | self._reads.labels
         question = msgspec.structs.replace(asked.question, run_labels=labels)
         consequences = self._decided_about(asked.leads, question)
-        decision = together(self._services.gate.foresee(question, asked.unknown), consequences)
+        decision = together(self._foreseen(msgspec.structs.replace(asked, question=question)), consequences)
         return msgspec.structs.replace(step, **_decided(decision), consequences=_told(consequences))
 
-    def _decided_about(self, leads: Sequence[Lead], question: PolicyContext) -> tuple[Consequence, ...]:
+    def _foreseen(self, asked: _Asked) -> Decision | None:
+        """What the gate says of a call of unknown inputs; None too where they tell what else it is to be asked about."""
+        decision = self._services.gate.foresee(asked.question, asked.unknown)
+        is_open = asked.leads is None and decision is not None and decision.effect is not PolicyDecision.DENY
+        return None if is_open else decision
+
+    def _decided_about(
+        self, leads: Sequence[Lead] | None, question: PolicyContext
+    ) -> tuple[Consequence, ...]:
         """What the gate says of what a call may lead to that it is asked about itself."""
         gate, labels = self._services.gate, question.run_labels | question.labels
-        return tuple(decide(gate, self._facts, lead, labels, question.now_ms) for lead in leads)
+        return tuple(decide(gate, self._facts, lead, labels, question.now_ms) for lead in leads or ())
 
     async def _plan_step(self, key: StepKey, step: StepSpec) -> list[PlannedStep]:
         if step.capability is None:
@@ -274,13 +282,13 @@ class Planner:
         because = because or self._open(step.inputs.names)
         if context is None or self._open(step.inputs.names) is not None:
             self._world_is_known &= not has_effect
-            return self._unknown(target, context, because)
+            return await self._unknown(target, context, because)
         try:
             rendered = step.inputs.render(context)
             call = self._received(target)
             self._services.pipeline.validate(call, rendered if isinstance(rendered, dict) else {})
             inputs = call.inputs
-            leads = self._leads(target, context, own={"inputs": inputs})
+            leads = await self._leads(target, context, call)
         except AssentError as error:
             return self._failing(target, error)
         question = self._question(target, inputs)
@@ -362,10 +370,10 @@ class Planner:
         now = self._services.clock.now_ms()
         return self._facts.question(target.bound.spec, inputs, target.risk, self._labels, now)
 
-    def _leads(
-        self, target: _Target, context: Mapping[str, object] | None, own: Mapping[str, Json]
-    ) -> tuple[Lead, ...]:
-        """What the call may lead to, as far as the inputs of that are known."""
+    async def _leads(
+        self, target: _Target, context: Mapping[str, object] | None, call: Invocation | None
+    ) -> tuple[Lead, ...] | None:
+        """What a call may lead to, as far as that is known. Without `call` its own inputs are not; None where only they tell."""
         known = context if context is not None else self._context
         lead = lead_of(
             target.step,
@@ -375,11 +383,19 @@ class Planner:
             self._catalogue,
             pipeline=self._services.pipeline,
             is_open=lambda name: name[0] not in known or self._open(frozenset({name})) is not None,
-            own=own,
+            own={"inputs": call.inputs} if call is not None else {},
         )
-        return () if lead is None else (lead,)
+        if lead is not None:
+            return (lead,)
+        if (
+            target.undo is Undo.NONE
+            or not target.bound.spec.has_effect
+            or target.bound.handler.leads_to is None
+        ):
+            return ()
+        return None if call is None else await declared(call, target.risk, self._services, self._catalogue)
 
-    def _unknown(
+    async def _unknown(
         self, target: _Target, context: Mapping[str, object] | None, because: str | None
     ) -> PlannedStep:
         inputs = target.step.inputs
@@ -387,11 +403,11 @@ class Planner:
         literals = {name: value for name, value in inputs.literals().items() if name not in open_keys}
         question, unknown = self._question(target, literals), open_keys or "all"
         try:
-            leads = self._leads(target, context, own={})
+            leads = await self._leads(target, context, None)
         except AssentError as error:
             return self._failing(target, error)
-        self._asked[target.key] = _Asked(question, unknown, leads)
-        decision = self._services.gate.foresee(question, unknown)
+        asked = self._asked[target.key] = _Asked(question, unknown, leads)
+        decision = self._foreseen(asked)
         consequences = self._decided_about(leads, question)
         preview = Preview(changes=target.bound.spec.has_effect)
         planned = self._planned(target, decision, preview, known=False, consequences=consequences)

@@ -11,7 +11,7 @@ pays for none of this: without hooks, callbacks and listeners each stage is what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -32,7 +32,7 @@ from assent.invocation.context._hook_records import HookLevel
 from assent.invocation.context.local import BlobStore, CallLife, LocalContext, World
 from assent.invocation.context.phases import CallPhase, require_entry
 from assent.invocation.context.telling import Watched, listener_here
-from assent.invocation.describe.handler import NoEffectError, Prepared, Preview, Reconciliation
+from assent.invocation.describe.handler import LeadsTo, NoEffectError, Prepared, Preview, Reconciliation
 from assent.invocation.hooks.hook import Hook, HookedCall, Hooks
 from assent.invocation.hooks.lifecycle import Lifecycle, Stage, Subject
 from assent.secrets.access import Secrets
@@ -382,19 +382,7 @@ class Pipeline:
         part = call.bound.handler.preview
         if part is None:
             return None
-        real = call.context
-        shown = self.receive(
-            call.bound,
-            run=real.run,
-            step=real.step,
-            attempt=0,
-            principal=real.principal,
-            key=real.key,
-            world=world,
-            blobs=real.blobs,
-            keep_pre_image=real.keep_pre_image,
-            is_silent=True,
-        )
+        shown = self._aside(call, world)
         if flags:
             shown.context.flags.update(flags)
         try:
@@ -407,6 +395,43 @@ class Pipeline:
         if not self.redactor.is_active:
             return answer
         return msgspec.structs.replace(answer, diff=self.redactor.text(answer.diff))
+
+    async def leads_to(
+        self, call: Invocation, *, timeout_s: float | None, output: Json = None
+    ) -> Sequence[LeadsTo]:
+        """What taking a validated call back will come to, by its own declaration; `output`: what it gave, once that is known.
+
+        The part gets a context of its own, of a call that has not begun: it can send nothing, and changes nothing.
+        """
+        part = call.bound.handler.leads_to
+        if part is None:
+            return ()
+        asked = self._aside(call, call.context.world.simulate())
+        asked.life.output = output
+        try:
+            answer = await self._invoker.invoke(part, asked.context, call.parameters, timeout_s=timeout_s)
+        except Exception as error:  # a handler may raise anything; nothing has happened
+            raise as_error(error, call.context.capability, self.redactor) from error
+        finally:
+            await self._ending.clean_up(asked)
+        found: Sequence[LeadsTo] = answer
+        return found
+
+    def _aside(self, call: Invocation, world: World) -> Invocation:
+        """The same call in a world that is not the real one, of which nobody is told."""
+        real = call.context
+        return self.receive(
+            call.bound,
+            run=real.run,
+            step=real.step,
+            attempt=0,
+            principal=real.principal,
+            key=real.key,
+            world=world,
+            blobs=real.blobs,
+            keep_pre_image=real.keep_pre_image,
+            is_silent=True,
+        )
 
     async def reconcile(
         self, call: Invocation, *, timeout_s: float | None, prepared: Mapping[str, Json] | None

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from assent.errors import InputError, Json
 from assent.invocation.context._hook_records import HookLevel
 from assent.invocation.describe._claims import Claims, DeclaredPart, Level, Operation
-from assent.invocation.describe.handler import PART_NAMES, Handler
+from assent.invocation.describe.handler import ATTACHED_NAMES, Handler
 from assent.invocation.hooks.hook import HookDecorator, Hooks
 
 if TYPE_CHECKING:
@@ -104,6 +104,10 @@ class Capability(Generic[P, R]):
         """Attach the part that shows what would change; it returns a `Preview` and changes nothing real."""
         return self._attach("preview", part)
 
+    def leads_to(self, part: Function) -> Function:
+        """Attach what tells the calls that `compensate` will come to: it returns a list of `LeadsTo` and looks at nothing."""
+        return self._attach("leads_to", part)
+
     # What is attached by these runs around every call of the capability, within the hooks of the runtime (see `hooks`).
 
     @property
@@ -131,7 +135,7 @@ class Capability(Generic[P, R]):
         return decorator
 
     def _attach(self, kind: str, part: Function) -> Function:
-        assert kind in PART_NAMES
+        assert kind in ATTACHED_NAMES
         self.parts.append(DeclaredPart(kind, part, _local_names(part)))
         self.__dict__.pop("_built", None)  # what was built before knows nothing of this part
         return part

@@ -9,6 +9,10 @@
 | `compensate` | yes                 | to take the effect back; idempotent, from what was journaled only; on a simulated |
 |              |                     | world to find conflicts before an undo begins                                    |
 
+Beside them `leads_to` may tell what calls `compensate` will come to (`LeadsTo`), so that the gate is asked about these when the
+call is admitted. It looks at nothing but the parameters, the call's key and, later, the output. It is no behaviour of the effect,
+so no fingerprint knows it.
+
 Every part is called as `part(context, parameters)`. What `parameters` is follows from the handler's `parameters` type; without
 one it is a plain dictionary that passed the spec's JSON Schema.
 """
@@ -40,6 +44,9 @@ Part: TypeAlias = Callable[[LocalContext, Any], Any | Awaitable[Any]]
 PART_NAMES: Final = ("execute", "prepare", "compensate", "reconcile", "preview")
 
 
+ATTACHED_NAMES: Final = (*PART_NAMES, "leads_to")
+
+
 class NoEffectError(AssentError):
     """A failure that is known to have left the world as it was: nothing to reconcile, nothing to take back.
 
@@ -66,6 +73,18 @@ class Reconciliation(msgspec.Struct, frozen=True):
     output: Json = None
     foreign: bool = False
     is_repeatable: bool = False
+
+
+class LeadsTo(msgspec.Struct, frozen=True):
+    """A call that taking this one back comes to: another capability with its inputs, and the names of those not known yet.
+
+    It is rated by the call that it belongs to. Once the output is known, every input is.
+    """
+
+    role: str
+    capability: str
+    inputs: Mapping[str, Json]
+    unknown: frozenset[str] = frozenset()
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -105,6 +124,7 @@ class Handler:
     compensate: Part | None = None
     reconcile: Part | None = None
     preview: Part | None = None
+    leads_to: Part | None = None
     parameters: type | None = None
     returns: type | None = None
     revision: str | None = None
@@ -131,6 +151,7 @@ class Handler:
             )
         return cls(
             execute=execute,
+            leads_to=getattr(source, "leads_to", None),
             parameters=getattr(source, "parameters", None),
             returns=getattr(source, "returns", None),
             revision=getattr(source, "revision", None),

@@ -169,6 +169,16 @@ class SqliteJournal:
         self._refuse_if_closed()
         return await self._writer.call(lambda: self._erase(run, who, at_ms, act, said))
 
+    async def compact(self) -> int:
+        """Give back the room of what was erased; how many bytes.
+
+        The file is written anew, in one transaction: its disk and the folder for temporary files need as much room again as what
+        is left takes. Raises `WorldError`, `DISK_FULL` among others, and then the file is as it was. While a reader holds on to
+        the log, the file shrinks once that is gone.
+        """
+        self._refuse_if_closed()
+        return await self._writer.call(self._compact)
+
     async def rebuild(self, projector: Projector) -> int:
         """Drop all projections and fold them from the events again; how many rows."""
         self._refuse_if_closed()
@@ -286,6 +296,10 @@ class SqliteJournal:
                 hint="end other `assent` commands that read this state, then run the command again",
             )
         return len(erased)
+
+    def _compact(self) -> int:
+        self._writer.refuse_if_failed()
+        return self._store.compact()
 
     def _rebuild(self, projector: Projector) -> int:
         self._writer.refuse_if_failed()

@@ -16,6 +16,7 @@ from assent.spec.states import RunState
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from assent.journal import Journal
     from assent.runtime.runs._deliveries import Deliveries
     from assent.runtime.runs._saved_plans import PlanStore
 
@@ -28,14 +29,15 @@ class RunRecords:
         self._plans = plans
         self._deliveries = deliveries
         self._driver: Driver | None = None
+        self._journal: Journal | None = None
 
-    def open(self, driver: Driver) -> None:
+    def open(self, driver: Driver, journal: Journal) -> None:
         """Runs can be erased from now on."""
-        self._driver = driver
+        self._driver, self._journal = driver, journal
 
     def offered(self) -> Records:
         """The same for `assent.erase`."""
-        return Records(self.held, self.erase)
+        return Records(self.held, self.erase, self.compact)
 
     def held(self, runs: Sequence[str]) -> list[Held]:
         """What each holds, in that order."""
@@ -53,6 +55,11 @@ class RunRecords:
             self._plans.discard(record.created.plan)
         await self._deliveries.forget(run)
         await self._driver.erase(RunId(run), RunId(act))
+
+    async def compact(self) -> int:
+        """Give back the room of what was erased; how many bytes."""
+        assert self._journal is not None  # INVARIANT: as for `erase`
+        return await self._journal.compact()
 
 
 def _held(journal: LedgerReader, run: RunId) -> Held:

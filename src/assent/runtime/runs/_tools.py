@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from assent.errors import InputError, Json
 from assent.spec.capability import CapabilitySpec
-from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.decision import PolicyDecision
 from assent.spec.values.frozen import thaw
 
 NAME_LENGTH_MAX: Final = 64
@@ -59,29 +59,31 @@ _KINDS: Final[Mapping[str, Callable[[str, str, dict[str, Json]], dict[str, Json]
 }
 
 
-def tools_of(kind: str, offered: Iterable[tuple[CapabilitySpec, Decision | None]]) -> list[dict[str, Json]]:
-    """One tool for each capability, with what the policy says of every call of it; None where that depends on the inputs."""
+def tools_of(
+    kind: str, offered: Iterable[tuple[CapabilitySpec, Collection[PolicyDecision]]]
+) -> list[dict[str, Json]]:
+    """One tool for each capability, with what the policy may say of a call of it."""
     make = _KINDS.get(kind)
     if make is None:
         raise InputError(
             "INVALID_INPUT", f"there is no kind of tools `{kind}`", hint=f"one of {', '.join(_KINDS)}"
         )
     tools: list[dict[str, Json]] = []
-    for spec, decision in offered:
+    for spec, answers in offered:
         name = tool_name(spec.id)
         if len(name) <= NAME_LENGTH_MAX:
             schema = thaw(spec.parameters)
             assert isinstance(schema, dict)  # INVARIANT: a spec's parameters are an object's schema
-            tools.append(make(name, _description(spec, decision), schema))
+            tools.append(make(name, _description(spec, answers), schema))
     return tools
 
 
-def _description(spec: CapabilitySpec, decision: Decision | None) -> str:
+def _description(spec: CapabilitySpec, answers: Collection[PolicyDecision]) -> str:
     """What it does, how risky that is, whether a person is asked, and whether it can be taken back."""
     said = [f"{spec.description or spec.id}.".replace("..", "."), f"Risk {spec.risk.level.value}."]
-    if decision is None:
+    if len(answers) > 1:
         said.append("Whether it is allowed, denied or waits for a person depends on the inputs.")
-    elif decision.effect is PolicyDecision.REQUIRE_APPROVAL:
+    elif PolicyDecision.REQUIRE_APPROVAL in answers:
         said.append("Each call waits until a person has approved it.")
     if spec.has_effect:
         undone = spec.side_effects.reversible or spec.compensation.supported

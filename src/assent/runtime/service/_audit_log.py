@@ -73,7 +73,7 @@ class Log:
             return leaves_at_once(journal, start=start)
         if run is not None:
             # Its own entries, and those of no run, which tell of its deliveries and of who was refused.
-            return merge(journal.run_leaves(run), _each_of_no_run(journal), key=attrgetter("seq"))
+            return merge(journal.run_leaves(run), each_of_no_run(journal), key=attrgetter("seq"))
         if self._wanted.kinds and self._wanted.kinds <= APPROVALS:
             return journal.leaves_with((_APPROVAL, _APPROVAL))
         return leaves_at_once(journal)
@@ -136,7 +136,8 @@ def _inputs_line(journal: LedgerReader, line: ledgers.LogLine) -> str | None:
     return None if inputs is None else inputs_line(inputs)
 
 
-def _each_of_no_run(journal: LedgerReader) -> Iterator[ev.Leaf]:
+def each_of_no_run(journal: LedgerReader) -> Iterator[ev.Leaf]:
+    """The entries of the ledger's own stream, in log order."""
     since = 0
     while leaves := journal.run_leaves(None, since=since, limit=PAGE):
         yield from leaves

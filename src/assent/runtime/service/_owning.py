@@ -205,7 +205,7 @@ async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answ
 
 
 async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answers.Run:
-    return _told(await runtime.erase(request.runs, principal=actor))
+    return _told(await runtime.erase(request.runs, principal=actor, compact=request.compact))
 
 
 async def _label(runtime: Core, request: requests.Label, actor: Actor) -> answers.Labelled:

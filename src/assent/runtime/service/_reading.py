@@ -35,6 +35,9 @@ _MOVING: Final = frozenset(state.value for state in RunState if state.is_moving)
 _NAMED_MAX: Final = 20
 """Steps that are named to somebody who asked for one that there is not."""
 
+PRUNED_MAX: Final = 5_000
+"""Runs that are erased after one question: each of them is a line of it."""
+
 _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 """Where a run stands that nobody drives and that waits for no approval."""
 
@@ -156,6 +159,36 @@ class Reader:
         sql = f"SELECT count(*) FROM runs WHERE run_id < ? {wanted}"  # noqa: S608 - marks for what is bound
         return int(self._journal.select(sql, (run, *status))[0][0])
 
+    def prunable(self, before_ms: int) -> dict[str, Json]:
+        """The ended runs that nothing was recorded of since then and that hold something, and the others, which must be left."""
+        from assent.runtime.service._audit_log import each_of_no_run
+        from assent.spec.events.kinds import PayloadErased
+
+        if self._journal is None:
+            return {"runs": [], "more": 0, "left": []}
+        erased = {
+            leaf.event.target: leaf.at_ms
+            for leaf in each_of_no_run(self._journal)
+            if isinstance(leaf.event, PayloadErased)
+        }
+        old = [
+            row for row in rows_at_once(self._journal, "runs") if int(row["updated_at_ms"] or 0) < before_ms
+        ]
+        ended = [
+            str(row["run_id"])
+            for row in sorted(old, key=lambda row: int(row["updated_at_ms"] or 0))
+            # What an erased run said later, it said of an end that nothing is kept of.
+            if state_of(row).is_finished
+            and erased.get(RunId(str(row["run_id"])), -1) < int(row["updated_at_ms"] or 0)
+        ]
+        left = {str(row["run_id"]): str(row["status"]) for row in old if not state_of(row).is_finished}
+        shown = self._shown_statuses(left)
+        return {
+            "runs": [*ended[:PRUNED_MAX]],
+            "more": len(ended) - len(ended[:PRUNED_MAX]),
+            "left": [{"run_id": run, "status": status} for run, status in shown.items()],
+        }
+
     def find(self, run_id: str) -> RunId:
         """The run whose id begins so. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
         return at_once(find_run(self._recorded(run_id), run_id))
@@ -266,6 +299,12 @@ class Reader:
         from assent.runtime.service._decisions import simulated
 
         return simulated(self._recorded(""), engine, since_ms)
+
+    def suggested(self, engine: PolicyEngine, least: int, since_ms: int) -> dict[str, Json]:
+        """Rules for what was approved at least so often, and never refused."""
+        from assent.runtime.service._decisions import suggested
+
+        return suggested(self._recorded(""), engine, least, since_ms)
 
     def approvals(self, run_id: str | None = None) -> list[dict[str, Json]]:
         """Everything that waits for a person, oldest first, with what would be approved; of one run where that is named.

@@ -47,6 +47,11 @@ async def _runs(record: Record, request: requests.Runs) -> answers.Runs:
     return msgspec.convert({"runs": told, "before": before, "older": older}, answers.Runs)
 
 
+async def _prunable(record: Record, request: requests.Prunable) -> answers.Prunable:
+    with record.reader() as reader:
+        return msgspec.convert(reader.prunable(request.before_ms), answers.Prunable)
+
+
 async def _unfinished(record: Record, request: requests.Unfinished) -> answers.Unfinished:
     del request
     with record.reader() as reader:
@@ -73,6 +78,15 @@ async def _simulate_policy(record: Record, request: requests.SimulatePolicy) -> 
     with record.reader() as reader:
         found = reader.simulated(engine, request.since_ms)
     return msgspec.convert({"path": request.path, **found}, answers.Simulated)
+
+
+async def _suggest_policy(record: Record, request: requests.SuggestPolicy) -> answers.Suggested:
+    from assent.runtime.runs._loading import load_policy
+
+    engine = load_policy(record.settings)
+    with record.reader() as reader:
+        found = reader.suggested(engine, max(1, request.least), request.since_ms)
+    return msgspec.convert(found, answers.Suggested)
 
 
 async def _approvals(record: Record, request: requests.Approvals) -> answers.Approvals:

@@ -215,6 +215,8 @@ class Erase(Beginning[answers.Run], tag="erase", frozen=True):
     """Erase the payloads and pre-images of runs that have ended: a call of `assent.erase`, so it passes the gate."""
 
     runs: tuple[str, ...]
+    compact: bool = False
+    """Give the room back to the disk, too."""
 
 
 class Label(Driving[answers.Labelled], tag="label", frozen=True):
@@ -507,6 +509,12 @@ class Runs(Reading[answers.Runs], tag="runs", frozen=True):
         _require_status("a run", self.status, RUN_STATUSES)
 
 
+class Prunable(Reading[answers.Prunable], tag="prunable", frozen=True):
+    """Runs about which nothing was recorded since `before_ms`, whose payloads can be erased, and those that must be left."""
+
+    before_ms: int
+
+
 class Unfinished(Reading[answers.Unfinished], tag="unfinished", frozen=True):
     """How many runs wait for `resume`, of how many."""
 
@@ -532,6 +540,13 @@ class SimulatePolicy(Reading[answers.Simulated], tag="simulate_policy", frozen=T
 
     text: str
     path: str
+    since_ms: int = 0
+
+
+class SuggestPolicy(Reading[answers.Suggested], tag="suggest_policy", frozen=True):
+    """Rules for what people always approved, `least` times or more, and what each would have decided. Nothing is touched."""
+
+    least: int = 3
     since_ms: int = 0
 
 

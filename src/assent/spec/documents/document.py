@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from assent.errors import InputError, Json
+from assent.spec.documents._yaml_words import in_words_of_the_document
 from assent.spec.values.canonical import INTEGER_MAX
 
 if TYPE_CHECKING:
@@ -227,11 +228,11 @@ def _syntax_error(error: yaml.YAMLError, content: str, source: str) -> InputErro
         offset = getattr(error, "position", 0)
         line, column = _line_and_column(content, offset if isinstance(offset, int) else 0)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML"
-    context = getattr(error, "context", None)
-    hint = None
+    hint: str | None
     if "'\\t'" in problem or _is_tab(content, line, column):
-        problem, context, hint = "a tab stands where YAML wants spaces", None, "indent with spaces"
-    message = f"{context}, {problem}" if context else str(problem)
+        message, hint = "a tab stands where YAML wants spaces", "indent with spaces"
+    else:
+        message, hint = in_words_of_the_document(problem, getattr(error, "context", None))
     return InputError("DOCUMENT_SYNTAX", message, path=f"{source}:{line}:{column}", hint=hint)
 
 

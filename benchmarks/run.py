@@ -27,6 +27,7 @@ from benchmarks._table import Target, show_targets  # noqa: E402  # see above
 PARTS = (
     "startup",
     "policy",
+    "simulate",
     "manifests",
     "validation",
     "application",
@@ -85,7 +86,7 @@ def _run(part: str, *, quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         environment = clean_environment(Path(folder) / "home")
         command = [sys.executable, "-m", f"benchmarks.{part}"]
-        if part == "policy":  # It is over in seconds, needs no folder and speaks in lines.
+        if part in ("policy", "simulate"):  # They are over in seconds, need no folder and speak in lines.
             said = subprocess.run(
                 command, check=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
             ).stdout

@@ -398,6 +398,7 @@ with Runtime.open(".") as rt:
     for words in (["resume"], ["resume", str(run["run_id"])]):
         resumed = shell(*words)
         assert resumed.returncode == 0
+        assert f"running  session  {run['run_id']}" in resumed.stdout
         for told in ("assent close RUN", "assent cancel RUN", 'rt.session("RUN")'):
             assert told.replace("RUN", str(run["run_id"])) in resumed.stderr
     assert (shell.folder / "left.txt").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -39,11 +40,12 @@ def check(door: Door, file: Path | None) -> int:
     findings = checked.findings
     if door.out.is_json:
         door.out.object(checked)
-    elif not findings:
-        door.out.answer(f"{path}: nothing found")
     else:
         paint = door.out.paint()
-        door.out.answer("\n\n".join(_finding(found, paint) for found in findings))
+        told = [_finding(found, paint) for found in findings]
+        if all(found.severity == "note" for found in findings):
+            told.append(f"{path}: {checked.rules} rule{'' if checked.rules == 1 else 's'}, no faults")
+        door.out.answer("\n\n".join(told))
     return OK if checked.ok else USAGE
 
 
@@ -58,9 +60,12 @@ def _policy_file(door: Door, file: Path | None) -> Path:
     return found
 
 
+_SEVERITY_STYLE = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
 def _finding(found: answers.Finding, paint: Paint) -> str:
     severity = found.severity
-    lines = [f"{paint(severity + ':', 'red' if severity == 'error' else 'yellow')} {safe(found.message)}"]
+    lines = [f"{paint(severity + ':', _SEVERITY_STYLE[severity])} {safe(found.message)}"]
     if found.path:
         lines.append(f"  {paint('-->', 'blue')} {safe_line(found.path)}")
     if found.hint:
@@ -260,6 +265,52 @@ def _simulation_text(told: answers.Simulated, paint: Paint) -> str:
     return "\n".join(lines)
 
 
+@command("suggest", watches=False, short_help="Suggest rules for what people always approved.")
+@click.option(
+    "--least",
+    type=click.IntRange(min=1),
+    default=3,
+    metavar="N",
+    help="Approved so often at least (default 3).",
+)
+@since_option
+def suggest(door: Door, *, least: int, since: str | None) -> None:
+    """Suggest rules to paste for what people always approved and never refused, and tell what each would have decided.
+
+    One rule for each principal, capability, risk and workflow, narrowed to the inputs that all of them had in common. What is
+    CRITICAL is left out: a person is to look at it each time. Touches nothing.
+    """
+    since_ms = time_ms(since) if since is not None else 0
+    told = door.perform(service.requests.SuggestPolicy(least=least, since_ms=since_ms))
+    if door.out.is_json:
+        door.out.object(told)
+        return
+    parts = [_suggestion_text(one) for one in told.rules]
+    parts += [
+        f"not suggested: {safe_line(one.capability)} for {safe_line(one.principal)}, approved {one.approved} times: "
+        "what is CRITICAL is looked at each time"
+        for one in told.left_out
+    ]
+    door.out.answer("\n\n".join(parts) or f"nothing was approved {least} times or more without a refusal")
+
+
+def _suggestion_text(one: answers.SuggestedRule) -> str:
+    rule = one.rule
+    if "if" not in rule or "inputs." not in str(rule["if"]):
+        narrow = "; it allows any inputs: these had none in common"
+    else:
+        narrow = ""
+    lines = [
+        f"# approved {one.approved} times, never refused{narrow}",
+        f"# put first, it would have decided {one.changed} of {one.calls} recorded calls otherwise",
+        f"- id: {rule['id']}",
+    ]
+    lines += [
+        f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in rule.items() if key != "id"
+    ]
+    return "\n".join(lines)
+
+
 @command("test", watches=False, short_help="Run the cases beside a policy.")
 @click.argument("file", type=click.Path(path_type=Path))
 def test(door: Door, file: Path) -> int:
@@ -278,4 +329,12 @@ def test(door: Door, file: Path) -> int:
     return OK if tested.ok else FAILED
 
 
-policy = group("policy", check, explain, simulate, test, help="Check, explain, simulate and test the policy.")
+policy = group(
+    "policy",
+    check,
+    explain,
+    simulate,
+    suggest,
+    test,
+    help="Check, explain, simulate, suggest and test the policy.",
+)

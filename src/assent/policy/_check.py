@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from assent.errors import AssentError, InputError
 from assent.policy._cover import Earlier, cells, covers, is_contradictory, may_match
 from assent.policy._read import read_faults
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
+from assent.spec.decision import PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
 from assent.spec.language import syntax
 from assent.spec.language.expression import Expression
@@ -19,16 +20,20 @@ from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.words.globs import glob_matches
 from assent.spec.words.suggestions import did_you_mean
 
+_NAMED_MAX: Final = 3
+"""Capabilities that a note names."""
+
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing to mend (`error`: the policy cannot be used) or to look at (`warning`), with its place in the file.
+    """One thing to mend (`error`: the policy cannot be used), to look at (`warning`) or to know (`note`), with its place.
 
     `kind` is `fault`, `shadowed` (one earlier rule takes everything), `unreachable` (several do, or the rule contradicts
-    itself), `unmatched` (no known capability), `unknown_input`, or `unspelled` (a literal in a form that no input has).
+    itself), `unmatched` (no known capability), `unknown_input`, `unspelled` (a literal in a form that no input has), or
+    `still_asks` (an ALLOW that asks a person all the same).
     """
 
-    severity: Literal["error", "warning"]
-    kind: Literal["fault", "shadowed", "unreachable", "unmatched", "unknown_input", "unspelled"]
+    severity: Literal["error", "warning", "note"]
+    kind: Literal["fault", "shadowed", "unreachable", "unmatched", "unknown_input", "unspelled", "still_asks"]
     message: str
     path: str | None
     rule: str | None = None
@@ -155,9 +160,30 @@ def _against_specs(
         found.append(
             Finding("warning", "unmatched", message, document.position(("rules", place, "when")), rule.id)
         )
+    found += _still_asks(rule, matched, document.position(("rules", place, "decision")))
     if matched and rule.condition is not None:
         found += _unknown_inputs(rule, matched, conditions[rule.condition], document, place)
     return found
+
+
+def _still_asks(rule: Rule, matched: list[CapabilitySpec], path: str | None) -> Iterator[Finding]:
+    """What an ALLOW does not allow by itself; a step that raises its own risk is asked about all the same."""
+    if rule.decision is not PolicyDecision.ALLOW or rule.without_approval:
+        return
+    wanted = rule.when.risk_levels
+    asking = sorted(
+        {
+            f"`{spec.id}` ({spec.risk.level.value})"
+            for spec in matched
+            if spec.needs_approval and (not wanted or spec.risk.level in wanted)
+        }
+    )
+    if asking:
+        more = f" and {len(asking) - _NAMED_MAX} more" if len(asking) > _NAMED_MAX else ""
+        named = ", ".join(asking[:_NAMED_MAX])
+        message = f"rule `{rule.id}` says ALLOW, and still asks a person for {named}{more}"
+        hint = "where nobody shall be asked, say `without_approval: true` and give the reason"
+        yield Finding("note", "still_asks", message, path, rule.id, hint)
 
 
 def _unknown_inputs(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from assent.errors import InputError
+from assent.policy import PolicyEngine
 from assent.runtime.service import answers, process, requests
 from assent.spec.ids import RunId
 from tests.support.bodies import Place, policy, put, put_spec, rule, user, workflow
@@ -162,3 +163,33 @@ async def test_an_answer_about_what_a_call_leads_to_is_not_told_as_one_about_the
     (told,) = explained(place, run)
     assert (told.decision, told.rule, told.missing) == ("DENY", "way", "consequence")
     assert simulated(place, place.policy).unknown["consequence"] == 1
+
+
+async def test_what_was_always_approved_becomes_a_rule_that_allows_no_more_than_that(tmp_path: Path) -> None:
+    """Not what was refused once, what was asked too seldom, and what is CRITICAL."""
+    place = Place(
+        tmp_path, policy=policy(rule("asks", "REQUIRE_APPROVAL", approvers={"not_requester": False}))
+    )
+    async with place.open() as rt:
+        for number in range(3):
+            for capability, key in (
+                ("box.put_high", "a"), ("box.put_critical", "b"), ("box.put", f"{number}"), ("box.set", "c"),
+            ):  # fmt: skip
+                run = (await rt.call(capability, {"key": key, "value": number})).run_id
+                if (capability, number) == ("box.set", 1):
+                    await rt.reject(run, reason="no")
+                else:
+                    await rt.approve(run, principal=user("bob"))
+        run = (await rt.call("box.put_low", {"key": "d"})).run_id
+        await rt.approve(run, principal=user("bob"))
+    told = process.perform(requests.SuggestPolicy(), place.settings())
+    assert [(one.capability, one.approved) for one in told.left_out] == [("box.put_critical", 3)]
+    by_capability = {one.capability: one for one in told.rules}
+    assert {*by_capability} == {"box.put_high", "box.put"}
+    high = by_capability["box.put_high"]
+    assert high.rule["if"] == 'run.workflow == "" && has(inputs.key) && inputs.key == "a"'
+    assert high.calls == 13
+    assert by_capability["box.put"].rule["if"] == 'run.workflow == ""'
+    for one in told.rules:
+        PolicyEngine.from_dict({"version": 1, "rules": [one.rule]})
+    assert process.perform(requests.SuggestPolicy(least=4), place.settings()).rules == []

@@ -33,12 +33,8 @@ def is_call(run: answers.Run) -> bool:
 def headline(run: answers.Run, *, paint: Paint) -> str:
     """`failed  release  run_01…`"""
     status = run.status
-    name = (run.workflow or "") or _only_capability(run)
+    name = (run.workflow or "") or ((run.steps[0].capability or "call") if is_call(run) else "session")
     return f"{paint(status.replace('_', ' '), STATUS_STYLE.get(status))}  {safe_line(name)}  {run.run_id}"
-
-
-def _only_capability(run: answers.Run) -> str:
-    return (run.steps[0].capability if run.steps else None) or "call"
 
 
 def failure(run: answers.Run, *, paint: Paint) -> str:

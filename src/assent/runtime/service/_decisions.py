@@ -6,21 +6,22 @@ where the rule that decides reads them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from assent.errors import InputError, Json, WorldError
-from assent.journal import at_once
+from assent.journal import Where, at_once
 from assent.policy import PolicyContext, PolicyEngine
 from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision
 from assent.spec.ids import Commitment, RunId
-from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.policy import UNDO_CAPABILITY, Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 
@@ -107,6 +108,14 @@ class _Leaf(msgspec.Struct, gc=False):
     event: Event
 
 
+_encode: Final = msgspec.json.Encoder().encode
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_RESERVED: Final = frozenset(
+    "as break const continue else false for function if import in let loop namespace null package return true var void"
+    " while".split()
+)
+"""Words of CEL that can't name an input."""
+
 _leaf: Final = msgspec.json.Decoder(_Leaf).decode
 _said: Final = msgspec.json.Decoder(Said).decode
 _inputs: Final = msgspec.json.Decoder(dict[str, object]).decode
@@ -120,6 +129,7 @@ class Decisions:
         self._created: dict[str, Event] = {}
         self._led: tuple[str, str, str, str] | None = None
         self._saids: dict[str, Said | None] = {}
+        self._bodies: dict[Commitment, bytes] = {}
         self._alike: dict[bytes, Said] = {}
         self._principals: dict[tuple[str, frozenset[str]], Principal] = {}
 
@@ -250,14 +260,24 @@ class Decisions:
             return {"run": answer.run, "partial": event.partial}
         if event.inputs is None:
             return None
-        # Of a call they are what its run was handed.
-        bound = Commitment(event.inputs)
-        for seq in (answer.created.seq, answer.seq):
-            found = self._reader.payloads_of({bound: seq}).get(bound)
-            if found is not None:
-                return _inputs(found)
-        body = self._payload(event.inputs)
+        body = self._bodies.pop(Commitment(event.inputs), None) or self._payload(event.inputs)
         return None if body is None else _inputs(body)
+
+    def fetch_inputs(self, answers: Iterable[Answer]) -> None:
+        """Read the inputs of many calls at once, where they are bound: of a call, by what its run was handed."""
+        left = {Commitment(one.event.inputs): one for one in answers if one.event.inputs is not None}
+        self._bodies.clear()
+        for is_handed in (True, False):
+            places = {name: one.created.seq if is_handed else one.seq for name, one in left.items()}
+            self._bodies |= self._reader.payloads_of(places)
+            left = {name: one for name, one in left.items() if name not in self._bodies}
+
+    def verdict(self, answer: Answer) -> bool | None:
+        """What people said to a question: whether they agreed; None where nobody has decided it."""
+        asked: Where = {"run_id": answer.run, "step": answer.event.step, "digest": answer.event.digest}
+        rows = at_once(self._reader.rows("approvals", asked, limit=1))
+        status = str(rows[0]["status"]) if rows else ""
+        return True if status in ("granted", "used") else False if status in ("rejected", "expired") else None
 
     def _payload(self, commitment: str) -> bytes | None:
         return at_once(self._reader.payload(Commitment(commitment)))
@@ -271,8 +291,19 @@ class Put:
         self._engine = engine
         self._known: dict[tuple[object, ...], Decision | None] = {}
 
-    def decide(self, answer: Answer) -> Decision | str:
-        """What the policy answers to the question of an answer; why it can't be asked."""
+    def decide(self, page: list[Answer]) -> Iterator[tuple[Answer, Decision | str]]:
+        """What the policy answers to the question of each answer; why one can't be asked."""
+        first = [self._foresee(answer) for answer in page]
+        self._decisions.fetch_inputs(one for one, found in zip(page, first, strict=True) if found is None)
+        for answer, found in zip(page, first, strict=True):
+            if found is None:
+                question = self._decisions.question(answer, self._decisions.inputs(answer))
+                yield answer, question if isinstance(question, str) else self._engine.decide(question)
+            else:
+                yield answer, found
+
+    def _foresee(self, answer: Answer) -> Decision | str | None:
+        """The same without a look at the inputs; None where that takes one."""
         event, created = answer.event, answer.created
         if event.context is None:
             return NOT_KEPT
@@ -285,20 +316,14 @@ class Put:
             created.environment, created.mode,
         )  # fmt: skip
         if key in self._known:
-            decision = self._known[key]
-        else:
-            question = self._decisions.question(answer, {})
-            if isinstance(question, str):
-                return question
-            decision = self._engine.foresee(question)
-            # INVARIANT: what is remembered by its identity is never let go.
-            if not self._engine.reads_passing and said is not None and said.now_ms is None:
-                self._known[key] = decision
-        if decision is None:
-            question = self._decisions.question(answer, self._decisions.inputs(answer))
-            if isinstance(question, str):
-                return question
-            decision = self._engine.decide(question)
+            return self._known[key]
+        question = self._decisions.question(answer, {})
+        if isinstance(question, str):
+            return question
+        decision = self._engine.foresee(question)
+        # INVARIANT: what is remembered by its identity is never let go.
+        if not self._engine.reads_passing and said is not None and said.now_ms is None:
+            self._known[key] = decision
         return decision
 
 
@@ -375,9 +400,8 @@ def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict
     unknown = {NOT_KEPT: 0, ERASED: 0, CONSEQUENCE: 0}
     groups: dict[tuple[str, str, str, str], _Group] = {}
     policy = Put(decisions, engine)
-    for answer in chain.from_iterable(decisions.calls(since_ms)):
+    for answer, decision in chain.from_iterable(map(policy.decide, decisions.calls(since_ms))):
         calls += 1
-        decision = policy.decide(answer)
         if isinstance(decision, str):
             unknown[decision] += 1
             continue
@@ -417,3 +441,93 @@ def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict
             for (was, by, now, rule), group in changes
         ],
     }
+
+
+_Alike: TypeAlias = tuple[str, str, str, str, str]
+"""Capability, principal, risk, workflow and environment."""
+
+
+class _Asked(msgspec.Struct):
+    """What was asked about the same thing: the answers, and what all of them had in common."""
+
+    given: int = 0
+    refused: int = 0
+    common: dict[str, str] | None = None
+    """By name, as JSON; None before there was one."""
+
+
+def suggested(reader: LedgerReader, engine: PolicyEngine, least: int, since_ms: int) -> dict[str, Json]:
+    """Rules for what was always approved, and what each would have decided over the record, put above those of `engine`.
+
+    One for each principal, capability, risk, workflow and environment, narrowed to the inputs that all of them had in common.
+    """
+    decisions = Decisions(reader)
+    groups: dict[_Alike, _Asked] = {}
+    for answer in chain.from_iterable(decisions.calls(since_ms)):
+        event, created = answer.event, answer.created
+        if event.kind != "approval.requested" or answer.is_of_consequence:
+            continue
+        verdict, inputs = decisions.verdict(answer), decisions.inputs(answer)
+        if verdict is None or inputs is None:
+            continue
+        key = (
+            event.capability, answer.principal, event.risk.value, created.workflow or "", created.environment or "",
+        )  # fmt: skip
+        group = groups.setdefault(key, _Asked())
+        if verdict:
+            group.given += 1
+            plain = {
+                name: _encode(value).decode() for name, value in inputs.items() if _is_plain(name, value)
+            }
+            before = plain if group.common is None else group.common
+            group.common = {name: text for name, text in before.items() if plain.get(name) == text}
+        else:
+            group.refused += 1
+    rules: list[Json] = []
+    left_out: list[Json] = []
+    for key, group in sorted(groups.items(), key=lambda one: (-one[1].given, one[0])):
+        if group.given < least or group.refused:
+            continue
+        told: dict[str, Json] = {"capability": key[0], "principal": key[1], "risk_level": key[2]}
+        told["approved"] = group.given
+        if key[2] == RiskLevel.CRITICAL.value:
+            left_out.append(told)
+            continue
+        rule = _rule_for(key, group, taken={one.id for one in engine.policy.rules})
+        document: dict[str, Json] = {"version": 1, "rules": [rule]}
+        (parsed,) = PolicyEngine.from_dict(document).policy.rules
+        policy = Policy((parsed, *engine.policy.rules), engine.policy.default)
+        simulation = simulated(reader, PolicyEngine(policy), since_ms)
+        rules.append({**told, "rule": rule, "changed": simulation["changed"], "calls": simulation["calls"]})
+    return {"rules": rules, "left_out": left_out}
+
+
+def _is_plain(name: str, value: object) -> bool:
+    """Whether an expression can ask for it."""
+    is_short = isinstance(value, bool | int) or (isinstance(value, str) and len(value) <= TEXT_MAX)
+    return is_short and _NAME.match(name) is not None and name not in _RESERVED
+
+
+def _rule_for(key: _Alike, group: _Asked, taken: set[str]) -> dict[str, Json]:
+    capability, principal, risk, workflow, environment = key
+    when: dict[str, Json] = {"principal": principal, "capability": capability, "risk_level": risk}
+    if workflow:
+        when["workflow"] = workflow
+    if environment:
+        when["environment"] = environment
+    name = f"approved-{capability}"
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"approved-{capability}-{number}"
+    taken.add(name)
+    rule: dict[str, Json] = {"id": name, "when": when}
+    common = sorted((group.common or {}).items())[:INPUTS_MAX]
+    asks = [] if workflow else ['run.workflow == ""']
+    asks += [f"has(inputs.{name}) && inputs.{name} == {text}" for name, text in common]
+    if asks:
+        rule["if"] = " && ".join(asks)
+    rule["decision"] = "ALLOW"
+    rule["without_approval"] = True
+    rule["reason"] = f"approved {group.given} times, never refused"
+    return rule

@@ -212,7 +212,7 @@ async def _explain_policy(scene: Scene, request: requests.ExplainPolicy) -> answ
 
 
 async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.PolicyChecked:
-    from assent.policy import check
+    from assent.policy import PolicyEngine, check
 
     text = scene.settings.policy_bytes() or b"" if request.text is None else request.text
     async with scene.informed() as runtime:
@@ -220,7 +220,8 @@ async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.
     findings = check(text, request.path, known, spellings(scene.settings.workspace))
     is_sound = not any(finding.severity == "error" for finding in findings)
     told = msgspec.convert(findings, list[answers.Finding], from_attributes=True)
-    return answers.PolicyChecked(path=request.path, ok=is_sound, findings=told)
+    rules = len(PolicyEngine.load(text).policy.rules) if is_sound else None
+    return answers.PolicyChecked(path=request.path, ok=is_sound, rules=rules, findings=told)
 
 
 async def _test_policy(scene: Scene, request: requests.TestPolicy) -> answers.PolicyTested:

@@ -300,6 +300,12 @@ class Reader:
 
         return simulated(self._recorded(""), engine, since_ms)
 
+    def suggested(self, engine: PolicyEngine, least: int, since_ms: int) -> dict[str, Json]:
+        """Rules for what was approved at least so often, and never refused."""
+        from assent.runtime.service._decisions import suggested
+
+        return suggested(self._recorded(""), engine, least, since_ms)
+
     def approvals(self, run_id: str | None = None) -> list[dict[str, Json]]:
         """Everything that waits for a person, oldest first, with what would be approved; of one run where that is named.
 

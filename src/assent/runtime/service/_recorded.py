@@ -80,6 +80,15 @@ async def _simulate_policy(record: Record, request: requests.SimulatePolicy) -> 
     return msgspec.convert({"path": request.path, **found}, answers.Simulated)
 
 
+async def _suggest_policy(record: Record, request: requests.SuggestPolicy) -> answers.Suggested:
+    from assent.runtime.runs._loading import load_policy
+
+    engine = load_policy(record.settings)
+    with record.reader() as reader:
+        found = reader.suggested(engine, max(1, request.least), request.since_ms)
+    return msgspec.convert(found, answers.Suggested)
+
+
 async def _approvals(record: Record, request: requests.Approvals) -> answers.Approvals:
     with record.reader() as reader:
         found = reader.approvals(request.run)

@@ -892,6 +892,30 @@ class Simulated(Answer, frozen=True, kw_only=True):
     changes: list[Change]
 
 
+class AlwaysApproved(Answer, frozen=True, kw_only=True):
+    """Calls that people always approved, so many times."""
+
+    capability: str
+    principal: str
+    risk_level: str
+    approved: int
+
+
+class SuggestedRule(AlwaysApproved, frozen=True, kw_only=True):
+    """The same with a rule that would allow them; put first, it would decide so many of the recorded calls otherwise."""
+
+    rule: dict[str, Json]
+    changed: int
+    calls: int
+
+
+class Suggested(Answer, frozen=True, kw_only=True):
+    """What could be allowed. `left_out`: what was always approved and is CRITICAL, which a person is to look at each time."""
+
+    rules: list[SuggestedRule]
+    left_out: list[AlwaysApproved]
+
+
 class Finding(Answer, frozen=True, kw_only=True):
     """A mistake in a policy, or a rule that can never decide."""
 
@@ -908,6 +932,7 @@ class PolicyChecked(Answer, frozen=True, kw_only=True):
 
     path: str
     ok: bool
+    rules: int | None
     findings: list[Finding]
 
 

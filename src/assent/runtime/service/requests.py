@@ -543,6 +543,13 @@ class SimulatePolicy(Reading[answers.Simulated], tag="simulate_policy", frozen=T
     since_ms: int = 0
 
 
+class SuggestPolicy(Reading[answers.Suggested], tag="suggest_policy", frozen=True):
+    """Rules for what people always approved, `least` times or more, and what each would have decided. Nothing is touched."""
+
+    least: int = 3
+    since_ms: int = 0
+
+
 class Approvals(Reading[answers.Approvals], tag="approvals", frozen=True):
     """What waits for a person; of one run, or of all."""
 

@@ -49,7 +49,7 @@ from assent.engine import (
     literal_step,
     together,
 )
-from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.invocation import Hook, Invoker, Metrics, NoEffectError, World
 from assent.journal import (
@@ -102,6 +102,9 @@ if TYPE_CHECKING:
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
+
+CLOCK_MS_MAX: Final = (1 << 63) // 1_000_000
+"""The end of the year 2262's first months, where nanoseconds since 1970 no longer fit."""
 
 Who: TypeAlias = "Actor | Principal | str | None"
 """Who asks: nobody in particular is the configured principal."""
@@ -161,6 +164,7 @@ class Core:
         return self.digests()
 
     async def _start(self) -> None:
+        _require_clock(system.SystemClock().now_ms())
         if self._policy is None:
             self.gate.replace(load_policy(self.settings))
         armed = system.environment().get(VARIABLE)
@@ -812,6 +816,16 @@ class Core:
         if self._services is None:
             raise _closed()
         return self._services
+
+
+def _require_clock(now_ms: int) -> None:
+    """Raise CLOCK_UNUSABLE for a time that ids, entries and the system's own calls can't hold."""
+    if not 0 <= now_ms < CLOCK_MS_MAX:
+        raise WorldError(
+            "CLOCK_UNUSABLE",
+            "the machine's clock stands before 1970 or after 2262",
+            hint="set it, then run the command again",
+        )
 
 
 def _difference(world: World) -> str:

@@ -6,6 +6,7 @@ Only `events`, `payloads` and `checkpoints` are the record. `tree` is where it s
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -255,12 +256,20 @@ def prepare_ledger(path: Path, adopt: Callable[[apsw.Connection], None] | None =
                 f"the ledger `{path}` is gone, but the log that belongs to it is there",
                 hint="restore the file from a backup, or move the log away to begin anew",
             )
-        _create(path)
+        try:
+            with translated():
+                _create(path)
+        except OSError as error:
+            raise state_unusable(path.parent, error) from error
     version = check_ledger(path)
     if version < newest_format():
         with maker(path) as connection:
             require_own_schema(connection)
             _migrate(connection, version, adopt)
+
+
+_NO_FILE: Final = frozenset({errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENOTDIR})
+"""How opening what is no plain file fails: any other failure is the disk's or the machine's."""
 
 
 def check_ledger(path: Path) -> int:
@@ -273,10 +282,10 @@ def check_ledger(path: Path) -> int:
     try:
         with open_plain(path) as file:
             header = file.read(100)
-    except PermissionError as error:
-        raise state_unusable(path.parent, error) from error
-    except OSError:
-        header = b""  # What stands there is no file.
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise state_unusable(path.parent, error) from error
+        header = b""
     if len(header) < 100 or header[:16] != b"SQLite format 3\x00" or _number(header, 68) != APPLICATION_ID:
         raise InputError(
             "STATE_FOREIGN",

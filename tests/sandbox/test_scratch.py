@@ -186,3 +186,29 @@ def test_where_no_folder_can_be_held_no_program_is_started(
         Scratch.make()
     assert caught.value.code == "SANDBOX_FAILED"
     assert folders(temporary) == set()
+
+
+PROBES_AND_DIES = """
+import os, signal
+from assent.sandbox._detect import detect
+from assent.sandbox._launcher import Launcher
+
+class Killed(Launcher):
+    def try_out(self, plan):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+detect(Killed(), "native")
+"""
+
+
+def test_what_a_killed_probe_left_goes_with_the_next(temporary: Path) -> None:
+    launcher = Launcher()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", PROBES_AND_DIES], env=environment, check=False)
+        assert len([*temporary.iterdir()]) == 1
+    try:
+        detect(launcher, "native")
+    finally:
+        launcher.close()
+    assert [*temporary.iterdir()] == []

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from assent.errors import WorldError
@@ -13,6 +11,7 @@ from assent.sandbox import _kernel, _landlock
 from assent.sandbox._confinement import Confinement
 from assent.sandbox._launcher import Launcher
 from assent.sandbox._plan import Machine, View, plan_of
+from assent.sandbox._scratch import Scratch
 from assent.sandbox._walls import BackendName, Holds, Wall
 
 _WRAPPER_PLACES: Final = ("/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap")
@@ -70,11 +69,13 @@ def _wrapper(launcher: Launcher, native: Machine, namespaces: bool) -> Machine |
 
 def _probe(launcher: Launcher, machine: Machine, argv: list[str]) -> tuple[str | None, int | None]:
     """Why these walls can't stand here, or None; and how many processes the PID namespace takes, where that can be told."""
-    with tempfile.TemporaryDirectory(prefix="assent-probe-") as folder:
-        root = Path(folder).resolve()
-        confinement = Confinement(root=root, environment={"PATH": "/usr/bin:/bin"})
+    folder = Scratch.make()
+    try:
+        confinement = Confinement(root=folder.path.resolve(), environment={"PATH": "/usr/bin:/bin"})
         view = View.of(confinement, None, None)
         answer, output = launcher.try_out(plan_of(view, argv, machine))
+    finally:
+        folder.remove()
     failed = _failure(answer)
     told = output.strip()
     return failed, int(told) if told.isdigit() else None

@@ -1,11 +1,13 @@
-"""Finds secret values in bytes: as they are, and as programs write them in something longer: base64, hex, URLs and JSON.
+"""Finds secret values in bytes: as they are, and as programs write them in something longer: base64, base32, hex, URLs and JSON.
 
 Theory of operation. To write down every form of a value would take dozens of texts, and an automaton of these is slow to build
 and slow where a text is random. So it is turned round: the text is decoded in these few ways, one level deep, and each decoding
 is searched for the value as it is and as JSON and URLs quote it, which are few and mostly the value itself. So JSON in base64 is
 found, and base64 in base64 is not. What is found is traced back to where it stands. A decoding costs a pass in C, and is made
-only where the text holds what it would decode; base64 and hex at every alignment, since what stands before a value may be in
-their alphabet too.
+only where the text holds what it would decode, at every alignment, since what stands before a value may be in the alphabet too.
+Decoded are runs of `RUN_MIN` characters. A text may also stand in shorter lines or in groups (`6875:6e74`), where everything
+looks encoded, prose too. So there the separators are left out, and what a value alone decides of its base64, base32 and hex is
+searched for; what colours a text or has no width is left out likewise, before all else.
 
 Values below `ENCODED_BYTES_MIN` bytes leave too short a trace to be told from words; of them the forms are written down.
 """
@@ -42,6 +44,9 @@ RUN_MIN: Final = 16
 ENCODED_BYTES_MIN: Final = RUN_MIN * 3 // 4
 """Bytes that make so long a text in base64."""
 
+SPREAD_BYTES_MIN: Final = 8
+"""Shorter values would be found in tables of numbers, whose separators are left out too."""
+
 _PLAIN_MIN: Final = 6
 """What a value would be without its escapes is looked for when it has as many letters and digits."""
 
@@ -62,6 +67,14 @@ _ALPHANUMERIC: Final = re.compile(rb"[0-9A-Za-z]")
 _CONTROLS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _OF_URLS: Final = bytes.maketrans(b"-_", b"+/")
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
+# Colours and other orders to a terminal, and characters without a width.
+_INVISIBLE: Final = re.compile(
+    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])"
+    rb"|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xc2\xad|\xcd\x8f|\xe1\xa0\x8e|\xef\xb8[\x80-\x8f]"
+)
+_SEPARATORS: Final = b" \t\r\n:,="
+"""What stands between the lines or groups of an encoded text, and is in no alphabet."""
+_SEPARATED: Final = re.compile(rb"[ \t\r\n:,=]+")
 _MIXED_MIN: Final = 32
 _SHORT: Final = 4096
 
@@ -74,46 +87,91 @@ class Hit(NamedTuple):
     name: str
 
 
-class Needles:
-    """The values that are looked for. Never changed: `with_value` gives others, and whoever is looking meanwhile has the old."""
+class _Texts:
+    """Texts to be found in bytes, each with a name. Never changed: `also` gives others."""
 
-    __slots__ = ("_automata", "_looped", "_names", "longest", "numbers")
+    __slots__ = ("_automata", "_looped", "names")
 
     def __init__(
         self,
         names: Mapping[bytes, str],
         looped: tuple[bytes, ...] = (),
         automata: tuple[tuple[Any, tuple[bytes, ...]], ...] = (),  # `Any`: RE2's patterns
-        numbers: Mapping[float, str] | None = None,
     ) -> None:
-        self._names = names
+        self.names: Final = names
         self._looped = looped
         self._automata = automata
-        self.longest: Final = max(map(len, names), default=0)
-        self.numbers: Final = numbers or {}
 
-    def with_value(self, name: str, value: str) -> Needles:
-        """These, and a value with all that is looked for of it."""
-        new = tuple(one for one in needles_of(value) if one not in self._names)
-        names = {**self._names, **dict.fromkeys(new, name)}
-        numbers = {**dict.fromkeys(_numbers_of(value), name), **self.numbers}
+    def also(self, name: str, texts: Iterable[bytes]) -> _Texts:
+        """These, and more under one name."""
+        new = tuple(one for one in texts if one not in self.names)
         looped, automata = (*self._looped, *new), self._automata
         if len(looped) > LOOPED_MAX:
             if automata and len(automata[-1][1]) < AUTOMATON_NEEDLES:
                 looped, automata = (*automata[-1][1], *looped), automata[:-1]
             looped, automata = (), (*automata, (_automaton(looped), looped))
-        return Needles(names, looped, automata, numbers)
+        return _Texts({**self.names, **dict.fromkeys(new, name)}, looped, automata)
+
+    def hits(self, data: bytes) -> Iterator[Hit]:
+        """Every place where one stands, in no order; places may overlap."""
+        for needle in self._looped:
+            at = data.find(needle)
+            while at >= 0:
+                yield Hit(at, at + len(needle), self.names[needle])
+                at = data.find(needle, at + 1)
+        for automaton, _ in self._automata:
+            found = automaton.search(data)
+            while found is not None:
+                start, end = found.span()
+                yield Hit(start, end, self.names[data[start:end]])
+                # Another one may begin inside of it.
+                found = automaton.search(data, start + 1)
+
+
+class Needles:
+    """The values that are looked for. Never changed: `with_value` gives others, and whoever is looking meanwhile has the old."""
+
+    __slots__ = ("_spread", "_whole", "longest", "numbers")
+
+    def __init__(self, whole: _Texts, spread: _Texts, numbers: Mapping[float, str] | None = None) -> None:
+        self._whole = whole
+        self._spread = spread
+        self.longest: Final = max(map(len, whole.names), default=0)
+        self.numbers: Final = numbers or {}
+
+    @classmethod
+    def none(cls) -> Needles:
+        """No values."""
+        return cls(_Texts({}), _Texts({}))
+
+    def with_value(self, name: str, value: str) -> Needles:
+        """These, and a value with all that is looked for of it."""
+        numbers = {**dict.fromkeys(_numbers_of(value), name), **self.numbers}
+        return Needles(
+            self._whole.also(name, needles_of(value)),
+            self._spread.also(name, sorted(_spread_of(value))),
+            numbers,
+        )
 
     def hits(self, data: bytes) -> Iterator[Hit]:
         """Every place where a value stands, in no order; places may overlap."""
-        yield from self._direct(data)
+        yield from self._visible(data)
+        if b"\x1b" in data or not data.isascii():
+            visible = _INVISIBLE.sub(b"", data)
+            if len(visible) < len(data):
+                yield from _traced(data, self._visible(visible), _INVISIBLE, _nothing)
+
+    def _visible(self, data: bytes) -> Iterator[Hit]:
+        """The same of bytes from which nothing is left out."""
+        yield from self._whole.hits(data)
         plain = _unescaped(data)
         if plain is not data:
-            places = _Escapes(data)
-            for start, end, name in self._direct(plain):
-                yield Hit(*places(start, end), name)
+            yield from _traced(data, self._whole.hits(plain), _ESCAPES, _meant)
         for code in _CODES:
             yield from self._in(data, code)
+        if self._spread.names and len(data) >= RUN_MIN:
+            joined = data.translate(None, _SEPARATORS)
+            yield from _traced(data, self._spread.hits(joined), _SEPARATED, _nothing)
 
     def _in(self, data: bytes, code: _Code) -> Iterator[Hit]:
         """What stands in the encoded parts of the bytes."""
@@ -124,29 +182,15 @@ class Needles:
         for shift in range(code.group if runs else 0):
             pieces = [code.whole(word[shift:]) for word in words]
             # All of them at once: to search each would cost more than to decode it, and nearly always nothing is there.
-            if next(self._direct(code.decode(b"".join(pieces))), None) is None:
+            if next(self._whole.hits(code.decode(b"".join(pieces))), None) is None:
                 continue
             for run, piece in zip(runs, pieces, strict=True):
-                found = [*self._direct(code.decode(piece))]
+                found = [*self._whole.hits(code.decode(piece))]
                 if found:
                     place = _places(run, code)
                     for start, end, name in found:
                         first, last = start * 8 // code.bits, (end * 8 - 1) // code.bits
                         yield Hit(place(shift + first), place(shift + last) + 1, name)
-
-    def _direct(self, data: bytes) -> Iterator[Hit]:
-        for needle in self._looped:
-            at = data.find(needle)
-            while at >= 0:
-                yield Hit(at, at + len(needle), self._names[needle])
-                at = data.find(needle, at + 1)
-        for automaton, _ in self._automata:
-            found = automaton.search(data)
-            while found is not None:
-                start, end = found.span()
-                yield Hit(start, end, self._names[data[start:end]])
-                # Another one may begin inside of it.
-                found = automaton.search(data, start + 1)
 
 
 def needles_of(value: str) -> tuple[bytes, ...]:
@@ -169,8 +213,20 @@ def _needles(value: str) -> Iterator[bytes]:
         yield plain
     if len(data) < ENCODED_BYTES_MIN:
         yield from (data.hex().encode(), data.hex().upper().encode())
-        yield from _inner(data, base64.standard_b64encode)
-        yield from _inner(data, base64.urlsafe_b64encode)
+        yield from _inner(data, base64.standard_b64encode, 6)
+        yield from _inner(data, base64.urlsafe_b64encode, 6)
+
+
+def _spread_of(value: str) -> set[bytes]:
+    """What is looked for of a value where the separators of an encoded text are left out."""
+    data = value.encode()
+    if len(data) < SPREAD_BYTES_MIN:
+        return set()
+    found = {data.hex().encode(), data.hex().upper().encode()}
+    for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
+        found |= {*_inner(data, encode, 6)}
+    capitals = {*_inner(data, base64.b32encode, 5)}
+    return found | capitals | {one.lower() for one in capitals}
 
 
 def _quoted(value: str) -> Iterator[str]:
@@ -182,11 +238,11 @@ def _quoted(value: str) -> Iterator[str]:
     yield from (doubled, doubled.replace("'", "\\'"))
 
 
-def _inner(data: bytes, encode: Callable[[bytes], bytes]) -> Iterator[bytes]:
-    """The characters of base64 that a value alone decides, wherever in a longer encoded text it begins."""
-    for offset, first in enumerate((0, 2, 3)):  # the first character without a bit of the bytes before
-        end = 8 * (offset + len(data)) // 6
-        inner = encode(bytes(offset) + data + bytes(2))[first:end]
+def _inner(data: bytes, encode: Callable[[bytes], bytes], bits: int) -> Iterator[bytes]:
+    """The characters of an encoding that a value alone decides, wherever in a longer encoded text it begins."""
+    for offset in range(bits // 2 if bits == 6 else bits):  # then the bits begin anew with a character
+        first, end = -(-8 * offset // bits), 8 * (offset + len(data)) // bits
+        inner = encode(bytes(offset) + data + bytes(4))[first:end]
         if len(inner) >= FORM_CHARACTERS_MIN:
             yield inner
 
@@ -235,13 +291,32 @@ def _meant(found: re.Match[bytes]) -> bytes:
     return _CONTROLS.get(kind, kind)
 
 
-class _Escapes:
-    """The way back from bytes whose escapes were read. What is asked for the first time costs a pass."""
+def _nothing(_: re.Match[bytes]) -> bytes:
+    """What something invisible stands for."""
+    return b""
 
-    __slots__ = ("_data", "_ends", "_starts", "_within")
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+def _traced(
+    data: bytes,
+    hits: Iterator[Hit],
+    pattern: re.Pattern[bytes],
+    meaning: Callable[[re.Match[bytes]], bytes],
+) -> Iterator[Hit]:
+    """Hits in bytes in which every match was replaced with what it means, as places in the bytes themselves."""
+    places = _Left(data, pattern, meaning)
+    for start, end, name in hits:
+        yield Hit(*places(start, end), name)
+
+
+class _Left:
+    """The way back from bytes in which every match was replaced with what it means. The first question costs a pass."""
+
+    __slots__ = ("_data", "_ends", "_meaning", "_pattern", "_starts", "_within")
+
+    def __init__(
+        self, data: bytes, pattern: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]
+    ) -> None:
+        self._data, self._pattern, self._meaning = data, pattern, meaning
         self._starts: list[int] = []  # where in the plain bytes the meaning of each escape begins
         self._ends: list[int] = []  # where it ends
         self._within: list[tuple[int, int]] = []  # where the escape stands
@@ -249,8 +324,8 @@ class _Escapes:
     def __call__(self, start: int, end: int) -> tuple[int, int]:
         if not self._starts:
             ahead = 0
-            for found in _ESCAPES.finditer(self._data):
-                size = len(_meant(found))
+            for found in self._pattern.finditer(self._data):
+                size = len(self._meaning(found))
                 self._starts.append(found.start() - ahead)
                 self._ends.append(found.start() - ahead + size)
                 self._within.append(found.span())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHARACTERS_MIN: Final = 4
 """Shorter values are not looked for."""
 
-ENCODED_TIMES_MAX: Final = 6
+ENCODED_TIMES_MAX: Final = 8
 """How much longer than itself a value may be that lies across two pieces of a stream."""
 
 _BETWEEN: Final = "\x1f"
@@ -57,7 +57,7 @@ class Redactor:
             return False
         from assent.secrets._needles import Needles  # what only calls that use secrets pay for
 
-        self._needles = (self._needles or Needles({})).with_value(name, value)
+        self._needles = (self._needles or Needles.none()).with_value(name, value)
         self._values.add(value)
         return True
 

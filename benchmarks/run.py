@@ -30,6 +30,7 @@ PARTS = (
     "simulate",
     "manifests",
     "validation",
+    "redaction",
     "application",
     "calls",
     "snapshots",

@@ -9,6 +9,7 @@ two), and values below `CHARACTERS_MIN` characters, which stand in innocent text
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import is_
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from assent.errors import Json
@@ -231,9 +232,17 @@ def _by_name(value: Json, *, is_secret: bool = False) -> Json:
     if isinstance(value, str):
         return MASK if is_secret and value and not value.startswith(SCHEME) else value
     if isinstance(value, Mapping):
-        found = {key: _by_name(item, is_secret=is_secret or names_secret(key)) for key, item in value.items()}
-        return value if all(found[key] is value[key] for key in found) else found
+        found = {
+            key: item
+            if item is None or isinstance(item, int | float)
+            else _by_name(item, is_secret=is_secret or names_secret(key))
+            for key, item in value.items()
+        }
+        return value if all(map(is_, found.values(), value.values())) else found
     if isinstance(value, list | tuple):
-        items = [_by_name(item, is_secret=is_secret) for item in value]
-        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
+        items = [
+            item if item is None or isinstance(item, int | float) else _by_name(item, is_secret=is_secret)
+            for item in value
+        ]
+        return value if all(map(is_, items, value)) else items
     return value

@@ -28,6 +28,10 @@ _IN_PLACE_ONE: Final = ("if", "then", "else")
 _SECRET_NAME: Final = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|pwd|secret|secrets|token|api_?key|private_?key|access_?key|credentials?|cookie|authorization)(?:_|$)"
 )
+_LETTERS: Final = re.compile(
+    r"pass(?:w|phrase)|pwd|secret|token|key|credential|cookie|authorization", re.ASCII | re.IGNORECASE
+)
+"""What every name of a secret has in it, to be told in a fraction of the time: data may have a million names."""
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
 
@@ -79,6 +83,8 @@ def names_secret(name: str) -> bool:
     """Whether a field's name says that it holds a secret: `password`, `apiKey`, `db-token`, … but not `tokens_max`."""
     known = _KNOWN.get(name)
     if known is None:
+        if _LETTERS.search(name) is None:
+            return False
         words = _HUMP.sub("_", name).lower()
         found = _SECRET_NAME.search(words)
         # `token_count` and `password_length` are numbers about a secret.

@@ -14,6 +14,7 @@ from assent.capabilities.data import _query, _sizes, _validate
 from assent.capabilities.data._merge import deep_merge, merge_patch
 from assent.errors import Json
 from assent.invocation import NoEffectError
+from assent.spec.schemas import work
 from tests.support.hands import Hands
 from tests.support.seeds import examples
 
@@ -419,7 +420,7 @@ def test_names_and_patterns_are_work_that_is_counted(
     hands: Hands, value: object, schema: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checking can't be stopped, so what costs much in few lines is refused before it begins."""
-    monkeypatch.setattr(_validate, "VISITS_MAX", 50_000)
+    monkeypatch.setattr(work, "VISITS_MAX", 50_000)
     assert refused(hands, "data.json.validate", value=value, json_schema=schema).code == "SCHEMA_INVALID"
 
 

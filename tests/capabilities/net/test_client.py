@@ -14,9 +14,9 @@ import httpcore2
 import pytest
 from backports import zstd
 
-from assent.capabilities.net._client import HEAD_BYTES_MAX, HEADERS_MAX, Header, headers_too_large
+from assent.capabilities.net._client import HEADERS_MAX, Header, headers_too_large
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._limits import HEADER_BYTES_MAX
+from assent.capabilities.net._limits import HEAD_BYTES_MAX, HEADER_BYTES_MAX
 from assent.invocation import NoEffectError
 from tests.capabilities.net.conftest import Names, client, opened, wire
 from tests.support.web import Asked, Reply, authority, serving, talking

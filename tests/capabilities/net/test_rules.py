@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from assent.capabilities.net import Egress, EgressRule
-from assent.capabilities.net._client import HEAD_BYTES_MAX
-from assent.capabilities.net._limits import HEADER_BYTES_MAX
+from assent.capabilities.net._limits import HEAD_BYTES_MAX, HEADER_BYTES_MAX
 from assent.capabilities.net._url import parse_url
 from assent.capabilities.net.area import http_of
 from assent.errors import InputError

@@ -1,11 +1,14 @@
 """JMESPath on data of strangers, by expressions of strangers: every node that is visited and everything that is made is counted.
 
 An expression can double what it is given (`[@, @] | [@, @] | …`), and lists that share their parts look small while they are
-not. So each result is measured as it would be written, and the measuring itself is paid for.
+not. So each result is measured as it would be written, and the measuring itself is paid for. What a function or a comparison
+looks at is paid for before it begins: `[avg(@), avg(@), …]` visits little, and one `sort` can't be stopped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from jmespath import exceptions, functions
@@ -15,37 +18,67 @@ from jmespath.visitor import Options, TreeInterpreter
 from assent.capabilities.data._sizes import measured
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
+from assent.spec.language.work import weight_of
 
-STEPS_MAX: Final = 5_000_000
-"""Nodes visited, and values looked at, in one query."""
+STEPS_MAX: Final = 60_000_000
+"""Steps of one query, each of some 50 ns as in `spec.language.work`: about three seconds."""
 
 DEPTH_MAX: Final = 60
 """Levels of one expression."""
 
+_VISIT: Final = 16
+"""Steps to visit one node."""
+_LOOK: Final = 4
+"""Steps to look at one value: to measure what was made, to compare, to check what a function is given."""
 _MAKES: Final = frozenset(
-    {"multi_select_list", "multi_select_dict", "function_expression", "flatten", "literal", "projection"}
+    {
+        "filter_projection",
+        "flatten",
+        "function_expression",
+        "literal",
+        "multi_select_dict",
+        "multi_select_list",
+        "projection",
+        "slice",
+        "value_projection",
+    }
 )
+_SEARCHED: Final = 16
+"""Characters in which a text is looked for in a step."""
 
 
 class _Bounded(TreeInterpreter):
     """Visits as its base does, and counts."""
 
     def __init__(self, cancel: CancelToken) -> None:
-        super().__init__(Options(custom_functions=functions.Functions()))
+        super().__init__(Options(custom_functions=_Paid(self.spend)))
+        vars(self)["COMPARATOR_FUNC"] = {  # the base looks them up on the visitor
+            name: partial(self._compare, compare) for name, compare in TreeInterpreter.COMPARATOR_FUNC.items()
+        }
         self._cancel = cancel
         self._left = STEPS_MAX
+        self._visits: dict[str, Callable[..., Any]] = {}
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:  # `Any`: as the base class has it
-        self._spend(1)
-        found = super().visit(node, *args, **kwargs)
-        if node["type"] in _MAKES:
+        self.spend(_VISIT)
+        kind = node["type"]
+        visit = self._visits.get(kind)
+        if visit is None:
+            visit = self._visits[kind] = getattr(self, f"visit_{kind}")
+        found = visit(node, *args, **kwargs)
+        if kind in _MAKES:
             if isinstance(found, dict | list):
-                self._spend(measured(found, code="QUERY_FAILED")[0])
+                self.spend(_LOOK * measured(found, code="QUERY_FAILED")[0])
             elif isinstance(found, str):
-                self._spend(len(found) // 16)
+                self.spend(len(found))
         return found
 
-    def _spend(self, steps: int) -> None:
+    def _compare(self, compare: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
+        self.spend(_LOOK * (weight_of(one) + weight_of(other)))
+        return compare(one, other)
+
+    def spend(self, steps: int) -> None:
+        """Take steps from what is left. `NoEffectError` QUERY_FAILED, CALL_CANCELLED."""
         self._left -= steps
         if self._left < 0:
             raise NoEffectError(
@@ -56,6 +89,28 @@ class _Bounded(TreeInterpreter):
             )
         if self._cancel.is_cancelled:
             raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it queried data")
+
+
+class _Paid(functions.Functions):
+    """The functions, none of which begins before its work is paid for."""
+
+    def __init__(self, spend: Callable[[int], None]) -> None:
+        self._spend = spend
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:  # `Any`: as its base
+        given = [*resolved_args]
+        steps = _LOOK * sum(map(weight_of, given))
+        match function_name, given:
+            case "sort" | "sort_by", [list(items), *_]:
+                steps += _LOOK * len(items) * len(items).bit_length()
+            case "contains", [str(text), _]:
+                steps += len(text) // _SEARCHED
+            case "join", [str(between), list(parts)]:
+                steps += len(between) * len(parts)  # What is made may be larger than memory.
+            case _:
+                pass
+        self._spend(steps)
+        return super().call_function(function_name, given)
 
 
 def query(value: Json, expression: str, cancel: CancelToken) -> Json:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from assent.capabilities.net._addresses import Address
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._limits import HEADER_BYTES_MAX, NetLimits
+from assent.capabilities.net._limits import HEAD_BYTES_MAX, HEADER_BYTES_MAX, NetLimits
 from assent.capabilities.net._resolver import Resolver, SystemResolver
 from assent.capabilities.net._rules import Egress
 from assent.capabilities.net._unpacking import ACCEPTED, Unpacker, too_large
@@ -34,8 +34,6 @@ ADDRESSES_MAX: Final = 4
 """Addresses of one host that are tried; all of them are checked, however many there are."""
 HEADERS_MAX: Final = 512
 """Headers of one answer, however short."""
-HEAD_BYTES_MAX: Final = 100 << 10
-"""What is read of an answer before its head has to be complete, whatever `header_bytes` says: the library's own bound."""
 
 Sink: TypeAlias = Callable[[bytes], Awaitable[None]]
 

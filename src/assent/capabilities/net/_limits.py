@@ -11,6 +11,8 @@ RATIO_FREE_BYTES: Final = 1 << 20
 
 HEADER_BYTES_MAX: Final = 96 << 10
 """As much as `header_bytes` may say: the library reads a little more before it gives up by itself."""
+HEAD_BYTES_MAX: Final = 100 << 10
+"""What is read of an answer before its head has to be complete, whatever `header_bytes` says: the library's own bound."""
 
 
 @dataclass(frozen=True, slots=True)

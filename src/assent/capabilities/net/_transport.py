@@ -16,7 +16,7 @@ import httpx2
 from httpcore2 import AsyncNetworkBackend, AsyncNetworkStream
 
 from assent.capabilities.net._addresses import Address
-from assent.capabilities.net._limits import NetLimits
+from assent.capabilities.net._limits import HEAD_BYTES_MAX, NetLimits
 from assent.capabilities.net._url import Target
 from assent.invocation import NoEffectError
 
@@ -45,7 +45,8 @@ class PinnedBackend(AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,  # `Any`: three shapes of tuples, handed through
     ) -> AsyncNetworkStream:
         address = host.split(_SEPARATOR)[1]
-        return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+        stream = await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+        return _Heard(stream)
 
     async def connect_unix_socket(
         self,
@@ -58,6 +59,47 @@ class PinnedBackend(AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)
+
+
+class _Heard(AsyncNetworkStream):
+    """A connection on which no more than a head is read before the head is complete.
+
+    The library's own bound is for one head: it begins anew with each `100 Continue`, of which a service may send any number.
+    """
+
+    def __init__(self, inner: AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._before_head = 0
+        self._is_in_head = True
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # as above
+        if self._is_in_head and self._before_head > HEAD_BYTES_MAX:
+            raise httpcore2.RemoteProtocolError(f"no head within a buffer of {HEAD_BYTES_MAX} bytes")
+        data = await self._inner.read(max_bytes, timeout)
+        self._before_head += len(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as above
+        self._before_head, self._is_in_head = 0, True
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # as above
+    ) -> AsyncNetworkStream:
+        return _Heard(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:  # `Any`: as the port has it
+        return self._inner.get_extra_info(info)
+
+    def head_is_complete(self) -> None:
+        """What is read from now on is a body."""
+        self._is_in_head = False
 
 
 class PinnedTransport(httpx2.AsyncBaseTransport):
@@ -94,6 +136,9 @@ class PinnedTransport(httpx2.AsyncBaseTransport):
                 extensions={**extensions, "sni_hostname": target.host},
             )
         )
+        heard = answer.extensions["network_stream"]
+        assert isinstance(heard, _Heard), "every connection is opened here"
+        heard.head_is_complete()
         return httpx2.Response(
             status_code=answer.status,
             headers=answer.headers,

@@ -15,6 +15,7 @@ from assent.spec.documents._fault_places import FaultPlaces
 from assent.spec.documents.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
 from assent.spec.schemas._plain_copies import Read, copier, flat_reader
 from assent.spec.schemas.schema import compile_schema, completed, schema_of, takes_more
+from assent.spec.schemas.work import TOO_COSTLY, VISITS_MAX, SchemaWork
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.secret_text import SecretText
 from assent.spec.values.frozen import thaw
@@ -74,6 +75,7 @@ class Shape:
             self._dump: Callable[..., Any] = adapter.serializer.to_python
         elif schema:
             self._validator = compile_schema(schema, f"the schema of {of}")
+            self._work = SchemaWork(thaw(schema))
 
     def read(self, value: Mapping[str, Json]) -> tuple[Any, Any]:
         """A JSON object as Python takes it, and as JSON with every default filled in. Raises its `InputError`."""
@@ -150,10 +152,12 @@ class Shape:
         # The encoder writes NaN and infinity as null: then what is read back differs. Only a difference is looked into.
         return self._tell().finite(value) if _decode(data) != value else []
 
-    def _broken(self, plain: object) -> list[Fault]:
+    def _broken(self, plain: Any) -> list[Fault]:
         """What breaks a schema that came from outside."""
         if self._validator is None:
             return []
+        if self._work.visits(plain) > VISITS_MAX:
+            return [plain_fault(TOO_COSTLY)]
         return self._tell().of_schema(self._validator.iter_errors(plain))
 
     def _refused(self, faults: Sequence[Fault], inputs: Mapping[str, Json] | None = None) -> InputError:

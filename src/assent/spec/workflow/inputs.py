@@ -12,6 +12,7 @@ from assent.spec.documents.document import Path, dotted
 from assent.spec.documents.sections import Faults, Section
 from assent.spec.masking import hides
 from assent.spec.schemas._foreign import validator_of
+from assent.spec.schemas.work import TOO_COSTLY, VISITS_MAX, SchemaWork
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.values.canonical import parse_json, require_json
 from assent.spec.values.frozen import freeze, thaw
@@ -167,7 +168,10 @@ def violations(schema: Mapping[str, Json], value: Json) -> list[tuple[Path, str]
         kind = schema.get("type")
         fits = kind is None or _has_type(value, str(kind))
         return [] if fits else [((), f"must be of type {kind}")]
-    errors = validator_of(thaw(schema)).iter_errors(value)
+    plain = thaw(schema)
+    if SchemaWork(plain).visits(value) > VISITS_MAX:
+        return [((), f"is too large for its schema: {TOO_COSTLY}")]
+    errors = validator_of(plain).iter_errors(value)
     return [(tuple(error.instance_path), f"is invalid: {_short(error.message)}") for error in errors]
 
 

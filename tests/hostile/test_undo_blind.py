@@ -143,3 +143,22 @@ def test_plan_of_an_undo_needs_no_owner_and_records_nothing(
     assert (tmp_path / "conf").read_text() == "ours\n"
     refused = terminal("undo", "run_none", "--plan", "--json")
     assert (refused.code, refused.error["code"]) == (2, "RUN_UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("capability", "words"),
+    [
+        ("data.yaml.parse", "nothing to undo: reads only"),
+        ("sys.sleep", "nothing to undo: touches nothing"),
+        ("io.fs.write_file", "restores the earlier state exactly"),
+    ],
+)
+def test_what_has_no_effect_claims_no_undo(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capability: str,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert words in Terminal(tmp_path, capsys, None)("capability", "show", capability).out

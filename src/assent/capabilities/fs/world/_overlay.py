@@ -209,7 +209,9 @@ class OverlayFiles:
         new_folder.mtime_ns = IMAGINED_MTIME_NS
 
     def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
-        if mode is not None:  # a time alone is nothing that anybody is shown, and a folder's may be the whole workspace's
+        if (
+            mode is not None
+        ):  # a time alone is nothing that anybody is shown, and a folder's may be the whole workspace's
             self._touch(path)
         node = self._there(path)
         if isinstance(node, _Other):

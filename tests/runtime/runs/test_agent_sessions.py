@@ -11,7 +11,7 @@ import pytest
 
 from assent import Runtime, sync
 from assent.errors import AssentError, Json
-from assent.runtime import CallResult, Session
+from assent.runtime import CallResult, Session, service
 from assent.spec.states import RunState
 from tests.support.nursery import Nursery
 
@@ -82,6 +82,18 @@ async def test_what_is_wrong_with_a_call_is_its_result_and_the_session_goes_on(
         with pytest.raises(AssentError) as closed:
             await session.call("io.fs.write_file", WRITE)
         assert closed.value.code == "SESSION_CLOSED"
+
+
+async def test_show_names_what_was_asked_for_also_where_the_gate_never_knew_it(tmp_path: Path) -> None:
+    """A step that failed before it began is told by every door as its own call told it."""
+    async with Runtime.open(tmp_path, policy=RULES) as rt:
+        session = await rt.session()
+        failed = await session.call("io.fs.read_file", {"path": 3})
+        assert (failed.status, failed.capability) == ("failed", "io.fs.read_file")
+        await session.close()
+        told = service.process.perform(service.requests.Show(run=session.run_id), rt.settings)
+        for step in (told.steps[0], (await rt.show(session.run_id)).steps[0]):
+            assert (step.name, step.capability) == (failed.name, failed.capability)
 
 
 @pytest.mark.parametrize("who", ["owner", "client", "sync"])

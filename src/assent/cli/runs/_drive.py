@@ -108,12 +108,15 @@ def tell_next(
     status, run_id = run.status, run.run_id
     if status == "waiting":
         from assent.cli.runs._plan_text import approvers_text
+        from assent.cli.runs._prompt import granted_text
 
         for approval in pending(door, run_id) if asked is None else asked:
             step, digest = approval.step, approval.digest
             who = approvers_text(approval.approvers)
             # Who typed the command may be nobody who may type the next one.
             by = "" if who == "any user" else f" by {who}"
+            if approval.granted_by:
+                by += f", so far {granted_text(approval)}"
             door.out.note(f"waiting for approval of `{step}`{by}:")
             door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest[:SHORT_DIGEST])}")
             door.out.note(f"  {door.command('reject', run_id, step, '--reason', '…')}")
@@ -128,7 +131,10 @@ def tell_next(
         if len(unsettled) > _SHOWN_MAX:
             door.out.note(f"and {len(unsettled) - _SHOWN_MAX} more steps like these")
     elif status == "succeeded" and any(step.undo in ("automatic", "compensation") for step in run.steps):
-        door.out.note(f"to take it back: {door.command('undo', run_id)}")
+        # What can't be taken back makes an undo of all the rest a wish of its own.
+        partial = ["--partial"] if any(step.undo == "none" for step in run.steps) else []
+        what = "what can be taken" if partial else "it"
+        door.out.note(f"to take {what} back: {door.command('undo', run_id, *partial)}")
     elif status == "running" and run.workflow is None and run.error is None:
         # Nothing of an open session is left to resume: it waits for steps that its program may never ask for.
         door.out.note("an open session, of which nothing is left to be done; it takes steps from a program:")

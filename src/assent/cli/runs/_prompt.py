@@ -111,7 +111,7 @@ def target_of(approval: answers.Approval) -> str:
 
 def _why(door: Door, approval: answers.Approval) -> str:
     reason = safe(text(_object(approval.preview), "reason")) or "it asks for a person's decision"
-    more = door.command("policy", "explain", approval.capability)
+    more = door.command("policy", "explain", approval.run_id, approval.step)
     return f"  rule {safe_line(approval.rule)}: {reason}\n  more: {more}"
 
 

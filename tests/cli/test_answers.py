@@ -34,6 +34,8 @@ def test_the_log_is_a_stream_of_objects(terminal: Terminal, runtime: ScriptedRun
     lines = terminal("audit", "log", "--json").out.splitlines()
     assert [json.loads(line)["seq"] for line in lines] == [0, 1, 2]
     assert terminal("audit", "log").out.count("step.started") == 3
+    runtime.lines = []
+    assert terminal("audit", "log").err == "no entries\n"
 
 
 def test_a_kind_of_event_that_there_is_not_is_no_empty_log(terminal: Terminal) -> None:

@@ -94,7 +94,7 @@ def test_an_unknown_key_hides_no_other_fault() -> None:
         "unknown key `decison`",
         "unknown key `rols`",
         "unknown key `idd`",
-        "`ALOW` is no decision",
+        "`ALOW` is not a decision",
         "a rule needs `id`",
         "a rule must be an object with keys",
     ]

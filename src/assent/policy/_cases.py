@@ -19,6 +19,7 @@ from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.principal import Principal
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Mode
+from assent.spec.words.articles import with_article
 from assent.spec.words.suggestions import did_you_mean
 
 CASES_MAX: Final = 10_000
@@ -146,7 +147,7 @@ class _CaseReader:
         if not isinstance(expect, str) or expect not in set(PolicyDecision):
             names = [decision.value for decision in PolicyDecision]
             hint = did_you_mean(str(expect).upper(), names, otherwise="one of: " + ", ".join(names))
-            raise self.fault(f"`{expect}` is no decision", (*path, "expect"), hint=hint)
+            raise self.fault(f"`{expect}` is not a decision", (*path, "expect"), hint=hint)
         name = self.text(data, "name", path) or f"case {int(path[-1]) + 1}"
         return Case(
             name=name,
@@ -215,7 +216,7 @@ class _CaseReader:
             moment = datetime.fromisoformat(value if isinstance(value, str) else "")
         except ValueError:
             raise self.fault(
-                f"`{value}` is no time", path, hint='`now: "2026-01-31T12:00:00Z"`, or milliseconds'
+                f"`{value}` is not a time", path, hint='`now: "2026-01-31T12:00:00Z"`, or milliseconds'
             ) from None
         if moment.tzinfo is None:
             raise self.fault(f"`{value}` has no time zone", path, hint="end it with `Z`")
@@ -246,7 +247,9 @@ class _CaseReader:
         if value is None:
             return otherwise
         names = ", ".join(member.value for member in type(otherwise))
-        raise self.fault(f"`{value}` is no {key.replace('_', ' ')}", (*path, key), hint=f"one of: {names}")
+        raise self.fault(
+            f"`{value}` is not {with_article(key.replace('_', ' '))}", (*path, key), hint=f"one of: {names}"
+        )
 
     def texts(self, data: Mapping[str, Json], key: str, path: Path) -> frozenset[str] | None:
         value = data.get(key)

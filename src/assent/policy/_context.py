@@ -13,6 +13,7 @@ from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 from assent.spec.values.frozen import freeze
+from assent.spec.words.articles import with_article
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOW_MS_MAX: Final = 253_402_300_799_999
@@ -29,7 +30,9 @@ def _member(kind: type[_Choice], value: str, what: str) -> _Choice:
         return kind(value)
     except ValueError:
         names = ", ".join(member.value for member in kind)
-        raise InputError("SPEC_INVALID", f"`{value}` is no {what}", hint=f"one of: {names}") from None
+        raise InputError(
+            "SPEC_INVALID", f"`{value}` is not {with_article(what)}", hint=f"one of: {names}"
+        ) from None
 
 
 class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -70,7 +73,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             put(self, "mode", _member(Mode, self.mode, "mode of a run"))
         if not 0 <= self.now_ms <= _NOW_MS_MAX:
             raise InputError(
-                "SPEC_INVALID", f"`{self.now_ms}` is no time in milliseconds since 1970", path="now_ms"
+                "SPEC_INVALID", f"`{self.now_ms}` is not a time in milliseconds since 1970", path="now_ms"
             )
         if type(self.labels) is not frozenset:
             put(self, "labels", frozenset(self.labels))

@@ -18,6 +18,7 @@ from assent.spec.ids import LABEL
 from assent.spec.language.expression import Expression
 from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RULES_MAX, Match, Policy, Rule
 from assent.spec.principal import PrincipalKind
+from assent.spec.words.articles import with_article
 from assent.spec.words.suggestions import did_you_mean
 
 TOP_KEYS: Final = ("version", "default", "rules")
@@ -373,7 +374,11 @@ class _Reader:
                 return member
         names = [member.value for member in kind]
         close = did_you_mean(str(value).upper(), names) or did_you_mean(str(value).lower(), names)
-        raise self.fail(f"`{value}` is no {_CALLED[kind]}", path, hint=close or "one of: " + ", ".join(names))
+        raise self.fail(
+            f"`{value}` is not {with_article(_CALLED[kind])}",
+            path,
+            hint=close or "one of: " + ", ".join(names),
+        )
 
     def choices(
         self, data: Mapping[str, Json], key: str, path: Path, kind: type[_Choice]

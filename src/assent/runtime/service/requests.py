@@ -78,7 +78,7 @@ def _require_count(name: str, value: object, *, least: int) -> None:
 def _require_status(what: str, statuses: Iterable[str], known: tuple[str, ...]) -> None:
     for status in statuses:
         if status not in known:
-            message = f"`{status}` is no status of {what}"
+            message = f"`{status}` is not a status of {what}"
             raise InputError("INVALID_INPUT", message, path="status", hint=f"one of {', '.join(known)}")
 
 

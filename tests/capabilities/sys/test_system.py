@@ -9,6 +9,7 @@ import pytest
 
 from assent import Runtime, capability
 from assent.capabilities import builtin_capabilities
+from assent.errors import Json
 from assent.invocation import NoEffectError, Preview, Reconciliation
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.states import Verdict
@@ -68,7 +69,7 @@ async def test_what_touches_nothing_is_not_taken_back_and_what_only_claims_it_is
     def restore() -> None:
         taken_back.append("own.claims")
 
-    steps = [
+    steps: list[Json] = [
         {"name": "waits", "capability": "sys.sleep", "inputs": {"seconds": 0}},
         {"name": "says", "capability": "own.claims"},
         {"name": "fails", "capability": "sys.fail"},

@@ -58,7 +58,7 @@ def test_everything_that_a_case_gives_is_asked_about() -> None:
     whole, bare = load_cases(
         "cases:\n"
         "  - given:\n      {capability: io.fs.delete, version: 9.9.9, operation_type: READ, risk_level: LOW, labels: [mine],\n"
-        "       requires_approval: false, inputs: {a: 1}, workflow: w, environment: e, roles: ops,\n"
+        "       requires_approval: false, inputs: {a: 1}, workflow: w, step: s, environment: e, roles: ops,\n"
         "       run: {id: r, mode: session, labels: [seen]}, now: '1970-01-01T00:00:01Z'}\n    expect: DENY\n"
         "  - {given: {capability: io.fs.delete}, expect: DENY}\n",
         capabilities={spec.id: spec},
@@ -72,6 +72,7 @@ def test_everything_that_a_case_gives_is_asked_about() -> None:
         labels=frozenset({"mine"}),
         inputs={"a": 1},
         workflow="w",
+        step="s",
         environment="e",
         run_id="r",
         mode=Mode.SESSION,
@@ -79,7 +80,7 @@ def test_everything_that_a_case_gives_is_asked_about() -> None:
         now_ms=1000,
     )
     assert whole.context == asked
-    assert (bare.context.version, bare.context.now_ms) == ("2.1.0", 0)
+    assert (bare.context.version, bare.context.now_ms, bare.context.step) == ("2.1.0", 0, "call")
 
 
 def test_a_case_is_held_to_the_code_it_names() -> None:

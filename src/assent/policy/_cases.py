@@ -14,6 +14,8 @@ from assent.policy._engine import PolicyEngine
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, Path, load_yaml
+from assent.spec.ids import CALL_STEP
+from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.principal import Principal
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Mode
@@ -28,7 +30,7 @@ _TOP_KEYS: Final = ("version", "cases")
 _CASE_KEYS: Final = ("name", "given", "expect", "rule", "code")
 _GIVEN_KEYS: Final = (
     "principal", "roles", "capability", "version", "operation_type", "risk_level", "labels", "requires_approval", "inputs",
-    "workflow", "environment", "run", "now",
+    "workflow", "step", "environment", "run", "now",
 )  # fmt: skip
 _RUN_KEYS: Final = ("id", "mode", "requester", "labels")
 
@@ -183,6 +185,7 @@ class _CaseReader:
                 ),
                 inputs=self.inputs(data, path, spec),
                 workflow=self.text(data, "workflow", path) or "",
+                step=self.text(data, "step", path) or ("" if capability == UNDO_CAPABILITY else CALL_STEP),
                 environment=self.text(data, "environment", path) or "",
                 run_id=self.text(run, "id", (*path, "run")) or "",
                 mode=self.choice(run, "mode", (*path, "run"), Mode.WORKFLOW),

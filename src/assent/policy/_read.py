@@ -24,7 +24,8 @@ from assent.spec.words.suggestions import did_you_mean
 TOP_KEYS: Final = ("version", "default", "rules")
 RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")
 MATCH_KEYS: Final = (
-    "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "environment",
+    "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "step",
+    "environment",
 )  # fmt: skip
 
 PRINCIPAL_PATTERN: Final = re.compile(
@@ -232,6 +233,7 @@ class _Reader:
             labels_any=labels_any,
             labels_all=labels_all,
             workflows=patterns("workflow", PATTERN, plain),
+            steps=patterns("step", PATTERN, plain),
             environments=patterns("environment", PATTERN, plain),
         )
 

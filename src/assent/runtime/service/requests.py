@@ -357,6 +357,8 @@ class ExplainPolicy(Informed[answers.Explained], tag="explain_policy", frozen=Tr
     """What the step's author raises the risk to."""
     keeps_undo: bool = True
     """False: as a step that says `undo: none`."""
+    step: str | None = None
+    """What the step is called; left out: as the step of a single call is, or the first of a session."""
 
 
 class CheckPolicy(Informed[answers.PolicyChecked], tag="check_policy", frozen=True):

@@ -23,6 +23,7 @@ from assent.spec.language.expression import (
     ExpressionError,
     projection,
 )
+from assent.spec.values.weight import weight_of
 from tests.support.bodies import Place, put, workflow
 from tests.support.policy import context, engine
 
@@ -150,7 +151,7 @@ def test_no_value_is_larger_than_the_count_and_the_quick_bound_is_never_below_it
     if expression.bound is not None:
         assert bindings.most_steps(expression.bound) >= steps
     with suppress(ExpressionError):
-        assert work.weight_of(expression.evaluate(data)) <= steps
+        assert weight_of(expression.evaluate(data)) <= steps
 
 
 @pytest.mark.parametrize("rules", [1, 40])

@@ -22,14 +22,13 @@ import msgspec
 from assent.spec.language import syntax
 from assent.spec.language._cel import binding
 from assent.spec.language.syntax import Call, Collection, Constant, Index, Name, Node, Operation, Select
+from assent.spec.values.weight import CHARACTERS_OF_A_STEP, weight_of
 
 WORK_MAX: Final = 10_000_000
 """Steps of one expression, and of all `if`s of one decision together: about half a second."""
 
 _TURN: Final = 4
 """Steps of one turn of a macro; an operator, call or name is one, whatever it works on."""
-_CHARACTERS: Final = 256
-"""Characters that are copied or compared in a step."""
 _SCALAR_CHARACTERS: Final = 320
 """The longest text that `string(…)` makes of a number or a time."""
 _MATCHED: Final = 32
@@ -95,33 +94,6 @@ def _size_of_any(values: list[object]) -> Size:
     )
 
 
-def weight_of(value: object) -> int:
-    """`size_of(value).weight` alone."""
-    return extent_of(value)[0]
-
-
-def extent_of(value: object) -> tuple[int, int]:
-    """The weight of a value, and the most members that anything in it has: `size_of` for little."""
-    total, most = 0, 0
-    pending: list[list[object]] = [[value]]
-    while pending:
-        values = pending.pop()
-        total += len(values)
-        for one in values:
-            match one:
-                case str() | bytes():
-                    total += len(one) // _CHARACTERS
-                case list():
-                    pending.append(one)
-                    most = max(most, len(one))
-                case dict():
-                    pending += ([*one], [*one.values()])
-                    most = max(most, len(one))
-                case _:
-                    pass
-    return total, most
-
-
 class Bound(msgspec.Struct, frozen=True):
     """The most that expressions can take by how much data there is, without another look at it: never less than `work_of`."""
 
@@ -158,13 +130,13 @@ def bound_of(tree: Node) -> Bound | None:
                 return None
             case Call(function="matches", arguments=(*_, Constant(text=text))):
                 parts, steps = _pattern(text)
-                nodes[min(depth, 4)] += steps + parts * _CHARACTERS // _MATCHED
+                nodes[min(depth, 4)] += steps + parts * CHARACTERS_OF_A_STEP // _MATCHED
             case Operation(operator="+"):
                 growth += 1
             case Collection(items=items):
                 growth += len(items)
             case Constant(text=text):
-                constants += 1 + len(text) // _CHARACTERS
+                constants += 1 + len(text) // CHARACTERS_OF_A_STEP
             case _:
                 pass
     return Bound(tuple(nodes[: deepest + 1]), growth, constants) if deepest < len(nodes) else None
@@ -294,7 +266,7 @@ def _first(node: Node) -> Node | None:
 
 
 def _text(characters: int) -> Size:
-    return Size(1 + characters // _CHARACTERS, 0, characters)
+    return Size(1 + characters // CHARACTERS_OF_A_STEP, 0, characters)
 
 
 def _joined(one: Size, other: Size) -> Size:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from assent.errors import Json
-from assent.spec.language.work import weight_of
 from assent.spec.schemas.references import referred
 from assent.spec.values.canonical import DEPTH_MAX
+from assent.spec.values.weight import weight_of
 
 VISITS_MAX: Final = 5_000_000
 """Parts of a schema, times the values that they are applied to: about a second."""

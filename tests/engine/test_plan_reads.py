@@ -251,7 +251,7 @@ async def test_reads_are_bounded(
     """What is past the bound is not known, and what was read nevertheless is on record without its content."""
     monkeypatch.setattr(_plan_reads, bound, most)
     async with place.open(box=False) as rt:
-        plan = await rt.plan(workflow(READ, FIND, COPIES, write("c.txt", FOUND, "other")))
+        plan = await rt.plan(workflow(READ, FIND, COPIES, write("c.txt", f"found: {FOUND}", "other")))
         assert [(event.code, event.output) for event in told(rt)] == (
             [("PAYLOAD_TOO_LARGE", None)] if most else []
         )

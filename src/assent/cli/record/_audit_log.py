@@ -88,7 +88,7 @@ def log(door: Door, /, *, kinds: tuple[str, ...], as_csv: bool, **wanted: Any) -
             hint = did_you_mean(
                 kind, EVENT_TYPES, otherwise="docs/ledger.md lists them, such as `step.denied`"
             )
-            raise InputError("USAGE_INVALID", f"`{kind}` is no kind of event", hint=hint)
+            raise InputError("USAGE_INVALID", f"`{kind}` is not a kind of event", hint=hint)
     request = service.requests.AuditLog(kinds=frozenset(kinds), **_asked(wanted))
     _print(door, request, _log_line, (LOG_COLUMNS, _log_cells) if as_csv else None)
 

@@ -224,7 +224,7 @@ def summary_text(steps: list[answers.PlannedStep]) -> str:
         f"{undo.count('none')} NOT possible ({safe_line(', '.join(stuck))})" if "none" in undo else "",
     ]
     lines = [f"Would: {_listed(done) or 'nothing'}.  Undo: {_listed(ways) or 'nothing to undo'}."]
-    unknown = [step.name for step in steps if is_unknown(step) or step.decision == "UNKNOWN"]
+    unknown = [step.name for step in sound if is_unknown(step) or step.decision == "UNKNOWN"]
     if unknown:
         lines.append(f"Can't be known before it runs: {safe_line(', '.join(unknown))}.")
     asks = sum(1 for step in steps if step.decision == "REQUIRE_APPROVAL")

@@ -63,6 +63,10 @@ class FrozenCatalogue:
         if known is not None:
             return known
         check_capabilities(spec, _Spoken(self))
+        if any(name[0] == "steps" for step in spec.steps for name in step.inputs.names):
+            from assent.versions.output_types import check_output_types  # a call needs none of it
+
+            check_output_types(spec, _Spoken(self))
         if len(self._checked) >= CHECKED_MAX:
             self._checked.clear()
         found = self._checked[spec.fingerprint] = secret_steps(spec, _Spoken(self))

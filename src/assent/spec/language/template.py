@@ -138,6 +138,15 @@ class Reference:
             self._names = self.scope.resolve(self.local_names)
         return self._names
 
+    @property
+    def path(self) -> documents.Path:
+        """The path in the run's own context that this is nothing but; empty where it is more, or of an inlined workflow."""
+        match self._path:
+            case ("steps", str() as step, *rest) if step not in self.scope.outputs:
+                return ("steps", self.scope.prefix + step, *rest)
+            case _:
+                return ()
+
     def evaluate(self, context: Context, budget: Budget) -> Json:
         """The value as plain JSON data of its own.
 
@@ -240,6 +249,11 @@ class Template:
     def parts(self) -> Iterator[tuple[documents.Path, Template]]:
         """What references decide of it, each with its place, down to a reference or a text with some."""
         return _parts(self._tree, ())
+
+    @property
+    def path(self) -> documents.Path:
+        """Of a template that is one reference to a step: see `Reference.path`."""
+        return self._tree.path if isinstance(self._tree, Reference) else ()
 
     def with_defaults(self, defaults: Mapping[str, Json]) -> Template:
         """A template that is a mapping, with these literal values for the keys it lacks."""

@@ -193,12 +193,12 @@ class Made:
                     f"{' ' * (indent + 2)}# text",
                 ]
             elif shape == "lines":
-                inner = " " * (indent + 2)
+                gap = " " * (indent + 2)
                 self.lines.append(f"{pad}{lead} [")
                 items = [self.name() for _ in range(self.draw(st.integers(1, 3)))]
-                self.lines += [f"{inner}{item}, {self.comment(item)}" for item in items[:-1]]
+                self.lines += [f"{gap}{item}, {self.comment(item)}" for item in items[:-1]]
                 comma = self.draw(st.sampled_from(["", ","]))
-                self.lines += [f"{inner}{items[-1]}{comma} {self.comment(items[-1])}", f"{inner}]"]
+                self.lines += [f"{gap}{items[-1]}{comma} {self.comment(items[-1])}", f"{gap}]"]
             elif shape == "flow":
                 self.lines.append(
                     f"{pad}{lead} {self.flow(0)}" + ("" if is_list else f" {self.comment(name)}")

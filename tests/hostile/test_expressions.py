@@ -57,9 +57,9 @@ DEAR = [
     r'inputs.l.all(x, !"a".matches("(?x) \\w {500}"))',
     r'inputs.l.all(x, !"a".matches("(?i)(abc){99}"))',
     'inputs.s.matches("([01]{1,50}){1,20}2")',
-    'inputs.l.all(x, inputs.s.matches("(0|1)*2"))',
     'inputs.s.matches("[01]*1[01]{20}2")',
     'inputs.s.matches("(0|1)*1' + "(0|1)" * 20 + '2")',
+    'inputs.l.all(x, inputs.s.matches("(0|1)*2"))',
 ]  # fmt: skip
 FAIR = [
     "inputs.l.all(x, x >= 0)",

@@ -33,7 +33,7 @@ def version_of(root: Path) -> str:
 def require_fit(root: Path, version: str) -> None:
     """Raise `UnfitError` unless the folder can be given to others under this version."""
     if _git(root, "status", "--porcelain"):
-        raise UnfitError("there are uncommitted changes: commit them, or ignore what is no source")
+        raise UnfitError("there are uncommitted changes: commit them, or ignore what is not a source")
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     if not re.search(rf"^## {re.escape(version)}\b", changelog, re.MULTILINE):
         raise UnfitError(

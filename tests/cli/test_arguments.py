@@ -79,7 +79,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     assert "base64" in str(raised.value.hint)
     with pytest.raises(AssentError) as raised:
         read_text(tmp_path / "f", what="the workflow")
-    assert raised.value.hint == "save the file as UTF-8", "a workflow is no parameter that takes base64"
+    assert raised.value.hint == "save the file as UTF-8", "a workflow is not a parameter that takes base64"
 
 
 def test_the_inputs_of_a_workflow_declare_their_types() -> None:

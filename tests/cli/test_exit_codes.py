@@ -6,6 +6,7 @@ import errno
 import itertools
 import subprocess
 import sys
+from typing import Any
 
 import click
 import pytest
@@ -267,6 +268,12 @@ def test_plan_exits_by_the_gravest_step_and_only_on_request(
     assert terminal("plan", "w.yaml", "--json", "--exit-code").code == expected
     assert terminal("plan", "w.yaml", "--json").code == 0
     assert terminal("plan", "w.yaml").code == 0
+    # What is known to fail comes right behind a denial.
+    failing: Any = planned(*steps)
+    for step in failing["steps"][:1]:
+        step["error"] = {"code": "EGRESS_DENIED", "message": "no", "path": None, "hint": None, "details": {}}
+        runtime.planned = failing
+        assert terminal("plan", "w.yaml", "--json", "--exit-code").code == (3 if DENIED in steps else 1)
 
 
 @pytest.mark.parametrize("status", ["failed", "needs_attention", "waiting", "interrupted", "succeeded"])

@@ -94,12 +94,12 @@ def test_an_undo_that_a_person_allowed_and_that_cannot_begin_says_so(folder: Pat
     (folder / "assent.toml").write_text('policy = "policy.yaml"\n')
     (folder / "policy.yaml").chmod(0o600)
     (folder / "w.yaml").write_text(
-        "name: w\nsteps:\n"
-        "  - {name: kept, capability: io.fs.write_file, inputs: {path: a, content: a}, undo: none}\n"
+        "name: w\nsteps:\n  - {name: kept, capability: io.fs.write_file, inputs: {path: a, content: a}}\n"
     )
     run = json.loads(shell("assent run w.yaml --json", folder).stdout)["run_id"]
     assert shell(f"assent undo {run}", folder).returncode == 4
+    (folder / "a").write_text("somebody else's")
     done = shell(f"assent approve {run} --unseen --as user:bob --json", folder)
     error = json.loads(done.stdout)["error"]
-    assert (done.returncode, error["code"]) == (5, "UNDO_IMPOSSIBLE")
-    assert "--partial" in error["hint"]
+    assert (done.returncode, error["code"]) == (5, "COMPENSATION_CONFLICT")
+    assert (folder / "a").read_text() == "somebody else's"

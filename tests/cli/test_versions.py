@@ -156,7 +156,7 @@ def test_what_was_changed_is_told_in_one_line(terminal: Terminal, runtime: Scrip
         terminal("capability", "label", f"{ID}@2.0.0", "s").out == f"`s` names {ID}@2.0.0, no longer 1.0.0\n"
     )
     runtime.answers["unlabel"] = {"capability": ID, "label": "s", "removed": True}
-    assert terminal("capability", "unlabel", ID, "s").out == f"`s` is no label of {ID} any more\n"
+    assert terminal("capability", "unlabel", ID, "s").out == f"`s` is not a label of {ID} any more\n"
     runtime.answers["retire"] = {"capability": ID, "version": "1.0.0", "retired": True}
     assert terminal("capability", "retire", f"{ID}@1.0.0").out == f"{ID}@1.0.0 is retired\n"
     assert (

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assent.errors import InputError
+from assent.spec.events import kinds as ev
 from assent.spec.states import RunState
-from tests.support.bodies import Pause, Place, code, policy, put, rule, states, workflow
+from tests.support.bodies import Pause, Place, code, fail, policy, put, rule, states, workflow
 
 pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
 
@@ -166,3 +168,53 @@ async def test_rule_10_what_can_not_be_decided_is_denied(place: Place, condition
         result = await rt.run(workflow(put("a")))
         expected = "POLICY_DENIED" if "has(" in condition else "POLICY_ERROR"
         assert (result.status, code(result), place.box.log) == (RunState.FAILED, expected, [])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "denied"),
+    [
+        ("each", {"each[0]"}),
+        ("*a*", {"each[0]", "call", "way"}),
+        (["way", "call"], {"call", "way"}),
+        ("step_*", {"step_1"}),
+        ("each*0*", set()),
+    ],
+)
+async def test_a_rule_matches_a_step_by_its_name(place: Place, pattern: Any, denied: set[str]) -> None:
+    """Of an iteration by that of its `foreach`, of what takes a step back by that of the step; plans say the same."""
+    place.policy = policy(rule("named", "DENY", when={"step": pattern}))
+    back = {"capability": "box.put_low", "inputs": {"key": "back"}}
+    flows = [
+        workflow(put("each", foreach="${{ [1] }}")),
+        workflow(put("way", "box.put_medium", compensation=back)),
+    ]
+    found: set[str] = set()
+    async with place.open() as rt:
+        session = await rt.session()
+        await session.call("box.put", {"key": "s"})
+        runs = [session.run_id, (await rt.call("box.put", {"key": "c"})).run_id]
+        for flow in flows:
+            planned = {one.name for one in (await rt.plan(flow)).steps if one.decision == "DENY"}
+            runs.append((await rt.run(flow)).run_id)
+            assert planned == {one.step for one in rt.recorded(runs[-1]) if isinstance(one, ev.StepDenied)}
+        for run in runs:
+            found |= {one.step for one in rt.recorded(run) if isinstance(one, ev.StepDenied)}
+        await session.close()
+    assert found == denied
+
+
+async def test_what_takes_a_step_back_is_asked_about_under_the_name_of_the_step(place: Place) -> None:
+    """An iteration's as well, also right before it is called."""
+    when = {"step": "each", "capability": "box.put_low"}
+    place.policy = policy(rule("back", when=when), rule("low", "DENY", when={"capability": "box.put_low"}))
+    back = {"capability": "box.put_low", "inputs": {"key": "back"}}
+    async with place.open() as rt:
+        result = await rt.run(
+            workflow(put("each", "box.put_medium", foreach="${{ [1] }}", compensation=back), fail())
+        )
+        asked = [
+            (type(one), one.decision, one.rule)
+            for one in rt.recorded(result.run_id)
+            if isinstance(one, ev.ConsequenceDecided | ev.ConsequenceChecked)
+        ]
+    assert asked == [(ev.ConsequenceDecided, "ALLOW", "back"), (ev.ConsequenceChecked, "ALLOW", "back")]

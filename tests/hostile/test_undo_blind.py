@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,32 @@ async def test_conflict_is_told_before_anybody_is_asked(tmp_path: Path, change: 
         assert (await rt.show(run)).status == "succeeded"
 
 
+async def test_what_else_stands_in_the_folder_is_neither_read_nor_shown(tmp_path: Path) -> None:
+    """An undo gives the folder its time back; that says nothing about what it holds, a pipe or a link to nowhere."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "away").symlink_to("/nowhere")
+    async with Runtime.open(tmp_path, policy=POLICY) as rt:
+        run = (await rt.call("io.fs.write_file", {"path": "a", "content": "x"})).run_id
+        plan: Any = (await rt.plan_undo(run)).to_json()
+        diff = plan["preview"]["diff"]
+        assert plan["possible"]
+        assert (diff.count("deleted file a, mode 0644, 1 byte\n"), diff.count("+++")) == (1, 1)
+        assert (await rt.undo(run)).status == "waiting"
+        assert (await rt.approve(run)).status == "undone"
+
+
+async def test_conflict_tells_the_two_states_apart(tmp_path: Path) -> None:
+    """A moved file is known by its size and time: another of the same size is told as another."""
+    (tmp_path / "a").write_text("one\n")
+    policy = {**POLICY, "rules": [{**REST, "when": {"capability": ["io.fs.move", "assent.undo"]}}]}
+    async with Runtime.open(tmp_path, policy=policy) as rt:
+        run = (await rt.call("io.fs.move", {"source": "a", "destination": "b"})).run_id
+        (tmp_path / "b").write_text("two\n")
+        os.utime(tmp_path / "b", (0, 0))
+        with pytest.raises(RefusedError, match="found another file, 4 bytes, mode 0644, changed since"):
+            await rt.undo(run)
+
+
 async def test_question_shows_the_change_and_holds_for_it_alone(tmp_path: Path) -> None:
     """What somebody takes back in between makes another undo of it, about which people are asked again."""
     async with Runtime.open(tmp_path, policy=POLICY) as rt:
@@ -143,3 +170,22 @@ def test_plan_of_an_undo_needs_no_owner_and_records_nothing(
     assert (tmp_path / "conf").read_text() == "ours\n"
     refused = terminal("undo", "run_none", "--plan", "--json")
     assert (refused.code, refused.error["code"]) == (2, "RUN_UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("capability", "words"),
+    [
+        ("data.yaml.parse", "nothing to undo: reads only"),
+        ("sys.sleep", "nothing to undo: touches nothing"),
+        ("io.fs.write_file", "restores the earlier state exactly"),
+    ],
+)
+def test_what_has_no_effect_claims_no_undo(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capability: str,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert words in Terminal(tmp_path, capsys, None)("capability", "show", capability).out

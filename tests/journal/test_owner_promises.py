@@ -507,7 +507,7 @@ async def test_a_client_of_a_later_protocol_is_refused(owner: Ownership, state: 
     "first",
     [
         {"accepted": 1},
-        {"error": {"code": "REQUEST_INVALID", "message": "`None` is no operation"}, "family": "internal"},
+        {"error": {"code": "REQUEST_INVALID", "message": "`None` is not an operation"}, "family": "internal"},
         {"kind": "welcome", "protocol": 99, "pid": 1, "digests": {}},
     ],
     ids=["first", "first-refusing", "later"],

@@ -58,7 +58,7 @@ def test_links_and_other_things_are_refused_all_together(tmp_path: Path) -> None
     assert "linked.py` is a link" in text
     assert "linked` is a link" in text
     assert "loop` is a link" in text
-    assert "pipe.py` is no plain file" in text
+    assert "pipe.py` is not a plain file" in text
     assert "(and 3 more)" in error.message
 
 
@@ -70,7 +70,7 @@ def test_a_root_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_or_has_no_plain_name_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"notes/__init__.py": "", "notes/a\nb.py": ""})
-    assert "no plain text" in refused(lambda: PluginCode.read([tmp_path / "notes"])).message
+    assert "not plain text" in refused(lambda: PluginCode.read([tmp_path / "notes"])).message
     assert "no such file" in refused(lambda: PluginCode.read([tmp_path / "absent"])).message
 
 

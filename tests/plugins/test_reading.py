@@ -129,12 +129,12 @@ def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"../evil.py": b""}, "no path below"),
-        ({"/evil.py": b""}, "no path below"),
-        ({"a\\b.py": b""}, "no path below"),
-        ({"C:/b.py": b""}, "no path below"),
-        ({"a//b.py": b""}, "no path below"),
-        ({"a\n.py": b""}, "no plain file name"),
+        ({"../evil.py": b""}, "not a path below"),
+        ({"/evil.py": b""}, "not a path below"),
+        ({"a\\b.py": b""}, "not a path below"),
+        ({"C:/b.py": b""}, "not a path below"),
+        ({"a//b.py": b""}, "not a path below"),
+        ({"a\n.py": b""}, "not a plain file name"),
         ({"a.py": b"", "A.py": b""}, "in it twice"),
         ({"a.py": b"", "x.data/purelib/a.py": b""}, "installed twice"),
         ({"bomb.bin": b"\0" * (2 << 20)}, "as a bomb does"),

@@ -65,14 +65,14 @@ def test_a_file_a_package_and_a_project_are_plugins(tmp_path: Path) -> None:
     ("files", "path", "said"),
     [
         ({}, "absent", "is not there"),
-        ({"words.txt": ""}, "words.txt", "is no plugin"),
-        ({"folder/x.py": ""}, "folder", "is no plugin"),
+        ({"words.txt": ""}, "words.txt", "is not a plugin"),
+        ({"folder/x.py": ""}, "folder", "is not a plugin"),
         ({"a/__init__.py": "", "a/b/__init__.py": ""}, "a/b", "is part of the package `a`"),
-        ({"Notes.py": ""}, "Notes.py", "is no name of a plugin"),
+        ({"Notes.py": ""}, "Notes.py", "is not a name of a plugin"),
         ({"p/pyproject.toml": "x ="}, "p", "this is not TOML"),
         ({"p/pyproject.toml": "[project]\n"}, "p", "names no plugin"),
         ({"p/pyproject.toml": "project = 1\n"}, "p", "names no plugin"),
-        ({"p/pyproject.toml": PROJECT + 'p = "m:f"\n'}, "p", "which is no module"),
+        ({"p/pyproject.toml": PROJECT + 'p = "m:f"\n'}, "p", "which is not a module"),
         ({"p/pyproject.toml": PROJECT + 'p = "plugged"\n'}, "p", "no package or module of that name"),
         (
             {"p/pyproject.toml": PROJECT + 'p = "plugged.x"\n', "p/plugged/x.py": ""},
@@ -82,7 +82,7 @@ def test_a_file_a_package_and_a_project_are_plugins(tmp_path: Path) -> None:
         (
             {"p/pyproject.toml": PROJECT + 'P = "plugged"\n', "p/plugged.py": ""},
             "p",
-            "is no name of a plugin",
+            "is not a name of a plugin",
         ),
     ],
 )

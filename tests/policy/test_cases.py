@@ -58,7 +58,7 @@ def test_everything_that_a_case_gives_is_asked_about() -> None:
     whole, bare = load_cases(
         "cases:\n"
         "  - given:\n      {capability: io.fs.delete, version: 9.9.9, operation_type: READ, risk_level: LOW, labels: [mine],\n"
-        "       requires_approval: false, inputs: {a: 1}, workflow: w, environment: e, roles: ops,\n"
+        "       requires_approval: false, inputs: {a: 1}, workflow: w, step: s, environment: e, roles: ops,\n"
         "       run: {id: r, mode: session, labels: [seen]}, now: '1970-01-01T00:00:01Z'}\n    expect: DENY\n"
         "  - {given: {capability: io.fs.delete}, expect: DENY}\n",
         capabilities={spec.id: spec},
@@ -72,6 +72,7 @@ def test_everything_that_a_case_gives_is_asked_about() -> None:
         labels=frozenset({"mine"}),
         inputs={"a": 1},
         workflow="w",
+        step="s",
         environment="e",
         run_id="r",
         mode=Mode.SESSION,
@@ -79,7 +80,7 @@ def test_everything_that_a_case_gives_is_asked_about() -> None:
         now_ms=1000,
     )
     assert whole.context == asked
-    assert (bare.context.version, bare.context.now_ms) == ("2.1.0", 0)
+    assert (bare.context.version, bare.context.now_ms, bare.context.step) == ("2.1.0", 0, "call")
 
 
 def test_a_case_is_held_to_the_code_it_names() -> None:
@@ -109,21 +110,21 @@ def test_who_began_the_run_is_the_principal_unless_a_case_says_otherwise() -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cases: [{given: {capability: a.b, now: [1]}, expect: DENY}]", "`[1]` is no time"),
+        ("cases: [{given: {capability: a.b, now: [1]}, expect: DENY}]", "`[1]` is not a time"),
         ("cases: []", "no cases"),
         ("- 1", "object"),
         ("version: 2\ncases: [{}]", "version `2`"),
         ("case: []", "unknown key `case`"),
         ("cases: [{expect: DENY}]", "needs `given`"),
         ("cases: [{given: {}, expect: DENY}]", "needs a `capability`"),
-        ("cases: [{given: {capability: a.b}, expect: deny}]", "`deny` is no decision"),
-        ("cases: [{given: {capability: a.b}, expect: 5}]", "`5` is no decision"),
-        ("cases: [{given: {capability: a.b}, expect: [DENY]}]", "is no decision"),
-        ("cases: [{given: {capability: a.b}, expect: {is: DENY}}]", "is no decision"),
-        ("cases: [{given: {capability: a.b, risk_level: X}, expect: DENY}]", "`X` is no risk level"),
-        ("cases: [{given: {capability: a.b, now: soon}, expect: DENY}]", "`soon` is no time"),
+        ("cases: [{given: {capability: a.b}, expect: deny}]", "`deny` is not a decision"),
+        ("cases: [{given: {capability: a.b}, expect: 5}]", "`5` is not a decision"),
+        ("cases: [{given: {capability: a.b}, expect: [DENY]}]", "is not a decision"),
+        ("cases: [{given: {capability: a.b}, expect: {is: DENY}}]", "is not a decision"),
+        ("cases: [{given: {capability: a.b, risk_level: X}, expect: DENY}]", "`X` is not a risk level"),
+        ("cases: [{given: {capability: a.b, now: soon}, expect: DENY}]", "`soon` is not a time"),
         ("cases: [{given: {capability: a.b, now: '2026-01-01'}, expect: DENY}]", "has no time zone"),
-        ("cases: [{given: {capability: a.b, principal: bob}, expect: DENY}]", "`bob` is no principal"),
+        ("cases: [{given: {capability: a.b, principal: bob}, expect: DENY}]", "`bob` is not a principal"),
         ("cases: [{given: {capability: a.b, roles: [1]}, expect: DENY}]", "list of text"),
         ("cases: [{given: {capability: a.b, requires_approval: 1}, expect: DENY}]", "true or false"),
         ("cases: [{given: {capability: 5}, expect: DENY}]", "must be text"),

@@ -94,7 +94,7 @@ def test_an_unknown_key_hides_no_other_fault() -> None:
         "unknown key `decison`",
         "unknown key `rols`",
         "unknown key `idd`",
-        "`ALOW` is no decision",
+        "`ALOW` is not a decision",
         "a rule needs `id`",
         "a rule must be an object with keys",
     ]
@@ -108,6 +108,7 @@ def test_an_unknown_key_hides_no_other_fault() -> None:
         ("when: {capability: io.*}", "when: {capability: io.fs.delete, risk_level: LOW}"),
         ("when: {capability: 'io.*.x'}", "when: {capability: 'io.a*.x'}"),
         ("when: {principal: ['agent:*', 'user:bob']}", "when: {principal: ['agent:x', 'user:bob']}"),
+        ("when: {step: 'deploy_*'}", "when: {step: deploy_web}"),
         ("when: {roles: [a, b]}", "when: {roles: a}"),
         ("when: {roles: [a, b]}", "when: {roles: {all: [a, c]}}"),
         ("when: {roles: [a, b]}", "when: {roles: [a, b]}"),
@@ -137,6 +138,7 @@ def test_shadowed_rule_is_found_and_really_never_decides(above: str, below: str)
         ("when: {not: {environment: prod}}", "when: {risk_level: LOW}"),
         ("when: {risk_level: LOW}", "when: {risk_level: {at_least: LOW}}"),
         ("when: {workflow: w}", ""),
+        ("when: {step: s}", ""),
         ("when: {principal: 'user:*'}", "when: {principal: '*'}"),
     ],
 )
@@ -152,7 +154,7 @@ _WORDS = st.lists(st.sampled_from(["x", "y", "z"]), min_size=1, max_size=2, uniq
 @st.composite
 def _whens(draw: st.DrawFn) -> dict[str, Json]:
     when: dict[str, Json] = {}
-    for key in ("capability", "workflow"):
+    for key in ("capability", "workflow", "step"):
         if patterns := draw(_PATTERNS):
             when[key] = [*patterns]
     for key in ("roles", "labels"):

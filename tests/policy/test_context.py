@@ -32,8 +32,14 @@ def test_inputs_are_frozen_at_every_depth_and_apart_from_the_callers() -> None:
 
 
 def test_every_field_has_a_value() -> None:
-    asked = context(workflow=None, environment=None)
-    assert (asked.workflow, asked.environment, asked.run_id, asked.mode) == ("", "", "", Mode.WORKFLOW)
+    asked = context(workflow=None, step=None, environment=None)
+    assert (asked.workflow, asked.step, asked.environment, asked.run_id, asked.mode) == (
+        "",
+        "",
+        "",
+        "",
+        Mode.WORKFLOW,
+    )
     assert asked.requester == asked.principal
 
 

@@ -316,6 +316,16 @@ def test_digest_is_of_what_the_policy_says() -> None:
     assert plain.digest == PolicyEngine(plain.policy).digest
 
 
+def test_a_policy_keeps_its_digest_when_rules_learn_new_words() -> None:
+    """The record names policies by it, and approvals are bound to it."""
+    when = {
+        "principal": "agent:*", "roles": "r", "capability": "io.*", "operation_type": "READ", "risk_level": "LOW",
+        "labels": "l", "workflow": "w", "environment": "e", "not": {"workflow": "x"},
+    }  # fmt: skip
+    known = engine({"id": "a", "when": when, "if": "true"}).digest
+    assert known == "0cf44c403994e8b0907ff5b13d211bda866fd5e9625b0815b01ac52cd4db3b8c"
+
+
 def test_a_thousand_rules_are_found_by_table() -> None:
     """The last of many rules is found as surely as the first, also when its bit is far beyond a machine word."""
     policy = engine(*({"id": f"rule-{i}", "when": {"capability": f"cap.n{i}.*"}} for i in range(1000)))

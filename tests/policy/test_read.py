@@ -7,6 +7,7 @@ import pytest
 from assent.errors import InputError, Json
 from assent.policy import PolicyEngine
 from assent.spec.decision import PolicyDecision
+from assent.spec.values.json_fields import mapping
 
 HEAD = "version: 1\nrules:\n  - id: a\n    decision: ALLOW\n"
 
@@ -28,7 +29,7 @@ def refused(text: str) -> InputError:
         ("[version]", "p.yaml:1:1", "the policy must be an object", None),
         ("version: 1\nrules: {}", "p.yaml:2:8", "must be a list", None),
         ("version: 1\nrules: [x]", "p.yaml:2:9", "must be an object", None),
-        ("version: 1\ndefault: deny", "p.yaml:2:10", "`deny` is no decision", "did you mean `DENY`?"),
+        ("version: 1\ndefault: deny", "p.yaml:2:10", "`deny` is not a decision", "did you mean `DENY`?"),
         ("version: 1\nrules:\n  - decision: ALLOW", "p.yaml:3:5", "needs `id`", "recorded with the id"),
         ("version: 1\nrules:\n  - {}", "p.yaml:3:5", "needs `id`", None),
         ("version: 1\nrules:\n  - {id: , decision: DENY}", "p.yaml:3:10", "`id` must be text", None),
@@ -36,7 +37,7 @@ def refused(text: str) -> InputError:
         (
             "version: 1\nrules:\n  - {id: a, decision: PERMIT}",
             "p.yaml:3:23",
-            "`PERMIT` is no decision",
+            "`PERMIT` is not a decision",
             "one of:",
         ),
         (
@@ -80,14 +81,14 @@ def refused(text: str) -> InputError:
         (
             HEAD + "    when: {risk_level: high}",
             "p.yaml:5:24",
-            "`high` is no risk level",
+            "`high` is not a risk level",
             "did you mean `HIGH`?",
         ),
         (HEAD + "    when: {risk_level: []}", "p.yaml:5:24", "empty list", "leave the key out"),
         (
             HEAD + "    when: {risk_level: {at_least: SOME}}",
             "p.yaml:5:35",
-            "`SOME` is no risk level",
+            "`SOME` is not a risk level",
             "one of:",
         ),
         (HEAD + "    when: {risk_level: {min: LOW}}", "p.yaml:5:25", "unknown key `min`", "at_least"),
@@ -125,13 +126,13 @@ def refused(text: str) -> InputError:
         ),
         (HEAD + "    approvers: {count: 0}", "p.yaml:5:24", "`count` must be", None),
         (HEAD + "    approvers: {count: 1.5}", "p.yaml:5:24", "`count` must be", None),
-        (HEAD + "    approvers: {expires: 1 hour}", "p.yaml:5:26", "no duration: `1 hour`", "`2h`"),
+        (HEAD + "    approvers: {expires: 1 hour}", "p.yaml:5:26", "not a duration: `1 hour`", "`2h`"),
         (HEAD + "    approvers: {expires: 0s}", "p.yaml:5:26", "between 1 ms and 366 days", ""),
         (HEAD + "    approvers: {expires: 400d}", "p.yaml:5:26", "between 1 ms and 366 days", ""),
         (
             HEAD + "    approvers: {kinds: [robot]}",
             "p.yaml:5:25",
-            "`robot` is no kind of principal",
+            "`robot` is not a kind of principal",
             "one of:",
         ),
         (HEAD + "    approvers: {role: x}", "p.yaml:5:17", "unknown key `role`", "did you mean `roles`?"),
@@ -171,6 +172,14 @@ def test_all_faults_are_told_at_once() -> None:
         "p.yaml:4:41",
         "p.yaml:4:30",
         "p.yaml:5:4",
+    ]
+    # Each is marked in the file as far as it reaches.
+    assert [mapping(fault, "details").get("length") for fault in faults if isinstance(fault, dict)] == [
+        2,
+        1,
+        1,
+        1,
+        1,
     ]
     assert "and 4 more" in error.message
     # What follows from a fault is none of its own: without a decision nobody can say what goes with it.

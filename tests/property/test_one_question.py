@@ -99,6 +99,7 @@ async def _agree(root: Path, document: dict[str, Any], call: dict[str, Any]) -> 
             principal=asker,
             environment=call["environment"],
             workflow=None if in_session else "release",
+            step=f"step_{len(before) + 1}" if in_session else "it",
             mode=Mode.SESSION if in_session else Mode.WORKFLOW,
             run_labels=labels,
             risk_level=call["risk_level"],

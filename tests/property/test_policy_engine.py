@@ -60,6 +60,7 @@ MATCH: dict[str, st.SearchStrategy[object]] = {
     "risk_level": one_or_list(RANKS) | st.fixed_dictionaries({"at_least": st.sampled_from(RANKS)}),
     "labels": any_or_all(LABELS),
     "workflow": one_or_list(["release", "rel*"]),
+    "step": one_or_list(["it", "i*", "step_*"]),
     "environment": one_or_list(["prod", "staging"]),
 }
 
@@ -120,6 +121,7 @@ contexts = st.builds(
     requires_approval=st.booleans(),
     inputs=INPUTS,
     workflow=st.sampled_from(["", "release", "other"]),
+    step=st.sampled_from(["", "it", "step_1"]),
     environment=st.sampled_from(["", "prod", "staging"]),
     mode=st.sampled_from(Mode),
 )
@@ -157,6 +159,7 @@ def applies(match: dict[str, Any], asked: PolicyContext) -> bool:
         "principal": f"{asked.principal.type.value}:{asked.principal.id}",
         "capability": asked.capability,
         "workflow": asked.workflow,
+        "step": asked.step,
         "environment": asked.environment,
         "operation_type": asked.operation_type.value,
     }
@@ -275,6 +278,7 @@ def test_foresight_is_the_decision_whatever_the_inputs_turn_out_to_be(
         requires_approval=asked.requires_approval,
         inputs=inputs,
         workflow=asked.workflow,
+        step=asked.step,
         environment=asked.environment,
         mode=asked.mode,
     )

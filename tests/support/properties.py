@@ -93,7 +93,10 @@ PROPERTIES: Final[dict[str, tuple[int, str]]] = {
         39,
         "Any text is read as data or refused with one of our errors, and nothing else comes out.",
     ),
-    "expressions": (40, "Any expression gives JSON or an expression error, also when it is no expression."),
+    "expressions": (
+        40,
+        "Any expression gives JSON or an expression error, also when it is not an expression.",
+    ),
     "references": (41, "A reference gives what CEL gives, and text that is none comes out as it was."),
     "merkle_tree": (42, "The tree's root is that of its definition, however the leaves came in."),
     "inclusion": (43, "Every leaf has a proof, and the proof proves nothing else."),

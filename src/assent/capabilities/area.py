@@ -83,7 +83,7 @@ def check_authorities(file: Path) -> None:
     import ssl
 
     if file.exists() and not file.is_file():
-        raise ValueError(f"names `{file}`, which is no file")
+        raise ValueError(f"names `{file}`, which is not a file")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except ssl.SSLError:

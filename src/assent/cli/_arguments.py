@@ -130,6 +130,6 @@ def time_ms(value: str) -> int:
         moment = datetime.fromisoformat(value)
     except ValueError:
         hint = "for example `2h`, `3d` or `2026-11-21T07:00`"
-        raise InputError("USAGE_INVALID", f"`{value}` is no time", hint=hint) from None
+        raise InputError("USAGE_INVALID", f"`{value}` is not a time", hint=hint) from None
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return int(aware.timestamp() * 1000)

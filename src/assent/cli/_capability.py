@@ -95,6 +95,10 @@ def _standing(data: answers.Capability) -> str:
 
 
 def _undo(data: answers.Capability) -> str:
+    if data.operation_type == "READ":
+        return "nothing to undo: reads only"
+    if data.side_effects.scope == "none":
+        return "nothing to undo: touches nothing"
     if data.side_effects.reversible:
         return "restores the earlier state exactly"
     if data.compensation.supported:

@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None, *, service: Service | None = None) -
         odd = next((word for word in arguments if not _is_text(word)), None)
         if odd is not None and isinstance(error, UnicodeEncodeError):
             # Only the name of a file may have such bytes. Where another word is looked up or kept, this is how it is noticed.
-            return _fail(door, InputError("USAGE_INVALID", f"`{odd}` is no text in UTF-8"), USAGE)
+            return _fail(door, InputError("USAGE_INVALID", f"`{odd}` is not text in UTF-8"), USAGE)
         lacking = exhausted(error)
         if lacking is not None:
             return _fail(door, lacking, error_exit_code(lacking, door.operation))

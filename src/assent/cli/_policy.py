@@ -77,6 +77,7 @@ def _finding(found: answers.Finding, paint: Paint) -> str:
 @click.argument("what", metavar="CAPABILITY|RUN", shell_complete=complete_capability)
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...|[STEP]")
 @click.option("--workflow", metavar="NAME", help="As a step of this workflow.")
+@click.option("--step", metavar="NAME", help="As the step of this name.")
 @click.option("--environment", metavar="NAME", help="In this environment.")
 @click.option(
     "--run-label",
@@ -98,6 +99,7 @@ def explain(
     parameters: tuple[str, ...],
     *,
     workflow: str | None,
+    step: str | None,
     environment: str | None,
     labels: tuple[str, ...],
     session: bool,
@@ -118,6 +120,7 @@ def explain(
             parameters=given,
             words=words,
             workflow=workflow,
+            step=step,
             environment=environment,
             run_labels=labels,
             mode="session" if session else "workflow",
@@ -168,6 +171,7 @@ _MISSING = {
     "policy_not_kept": "an earlier Assent recorded it, which did not keep the policy",
     "erased": "what the gate was asked with was erased",
     "consequence": "it was answered for what the call may lead to, not for the call",
+    "unknown_inputs": "it depended on inputs that nobody knew yet, so a person was asked",
 }
 _OTHERWISE = "the policy answers otherwise to this question: it could not be read then, or the time that a rule reads had passed"
 
@@ -181,9 +185,13 @@ def _why(one: answers.DecisionExplained) -> str:
 
 def _decision_text(one: answers.DecisionExplained, paint: Paint) -> str:
     asked = one.asked
-    lines = [
-        f"entry {one.seq}, {instant(one.at_ms)}, policy {one.policy[:12]}: {one.decision} by rule {safe_line(one.rule)}"
-    ]
+    about = (
+        f" about {safe_line(one.capability)}, to which it may lead"
+        if one.kind == "consequence.decided"
+        else ""
+    )
+    told = f"{one.decision} by rule {safe_line(one.rule)}{about}"
+    lines = [f"entry {one.seq}, {instant(one.at_ms)}, policy {one.policy[:12]}: {told}"]
     if asked is not None:
         facts = [
             ["roles", " ".join(asked.roles)],

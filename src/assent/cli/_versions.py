@@ -120,7 +120,7 @@ def unlabel(door: Door, capability: str, label: str) -> None:
     if door.out.is_json:
         door.out.object(answer)
     elif answer.removed:
-        door.out.answer(safe_line(f"`{label}` is no label of {capability} any more"))
+        door.out.answer(safe_line(f"`{label}` is not a label of {capability} any more"))
     else:
         door.out.answer(safe_line(f"{capability} had no label `{label}`"))
 

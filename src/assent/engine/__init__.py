@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from assent.engine.steps._rehearsal import UndoPlan
     from assent.engine.steps._terms import RunFacts
     from assent.engine.waiting._together import together
-    from assent.spec.ids import CALL_STEP
 
 _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
@@ -64,7 +63,6 @@ _HOMES = {
     ".record._values": "load_json",
     ".ports": "Catalogue Catalogues Driven Driver Limits NoPolicyRecord PolicyRecord Services",
     ".record.projection": "RunProjector fold",
-    "assent.spec.ids": "CALL_STEP",
 }
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

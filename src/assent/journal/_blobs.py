@@ -50,7 +50,7 @@ class BlobStore:
         self._lock = Lock()
         self._is_marked = False
         self.was_left = False
-        """Whether an owner before this one was killed that may have put blobs which no event refers to."""
+        """Whether there may be blobs which nothing refers to, and which this owner has not just put: one before it was killed."""
 
     def prepare(self) -> None:
         """Make the folders and remove what a crash left half-written. For the owner, before the first `put`."""
@@ -142,8 +142,17 @@ class BlobStore:
             for folder in folders:
                 fsync_dir(folder)
         except OSError as error:
+            self.was_left = True
             raise _failed(error) from error
         return removed
+
+    def foretell_orphans(self) -> None:
+        """Before a transaction lets go of blobs: whoever comes after a kill, or a loss of power, looks for them. Durable."""
+        try:
+            self._mark()
+            fsync_dir(self._root / "tmp")
+        except OSError as error:
+            raise _failed(error) from error
 
     def unsettled(self) -> set[str]:
         """The blobs that were put here and that no durable event has taken up."""
@@ -170,7 +179,9 @@ class BlobStore:
             unused = [digest for digest in self._stored() if digest not in in_use]
         except OSError as error:
             raise _failed(error) from error
-        return self.discard(unused)
+        removed = self.discard(unused)
+        self.was_left = False
+        return removed
 
     def forget_fresh(self) -> None:
         """No event will refer to the blobs put so far unless one does already: for the owner's last collection."""

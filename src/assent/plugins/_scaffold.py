@@ -34,7 +34,7 @@ def new_plugin(name: str, folder: Path, *, version: str) -> list[Path]:
     if not PLUGIN_NAME.match(name) or len(name) > NAME_LENGTH_MAX:
         raise InputError(
             "PLUGIN_INVALID",
-            f"`{name[:80]}` is no name of a plugin",
+            f"`{name[:80]}` is not a name of a plugin",
             hint=f"lower-case letters and digits, with `-`, `_` or `.` between, at most {NAME_LENGTH_MAX} characters",
         )
     made: list[Path] = []

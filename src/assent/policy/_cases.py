@@ -14,9 +14,12 @@ from assent.policy._engine import PolicyEngine
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, Path, load_yaml
+from assent.spec.ids import CALL_STEP
+from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.principal import Principal
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Mode
+from assent.spec.words.articles import with_article
 from assent.spec.words.suggestions import did_you_mean
 
 CASES_MAX: Final = 10_000
@@ -27,7 +30,7 @@ _TOP_KEYS: Final = ("version", "cases")
 _CASE_KEYS: Final = ("name", "given", "expect", "rule", "code")
 _GIVEN_KEYS: Final = (
     "principal", "roles", "capability", "version", "operation_type", "risk_level", "labels", "requires_approval", "inputs",
-    "workflow", "environment", "run", "now",
+    "workflow", "step", "environment", "run", "now",
 )  # fmt: skip
 _RUN_KEYS: Final = ("id", "mode", "requester", "labels")
 
@@ -144,7 +147,7 @@ class _CaseReader:
         if not isinstance(expect, str) or expect not in set(PolicyDecision):
             names = [decision.value for decision in PolicyDecision]
             hint = did_you_mean(str(expect).upper(), names, otherwise="one of: " + ", ".join(names))
-            raise self.fault(f"`{expect}` is no decision", (*path, "expect"), hint=hint)
+            raise self.fault(f"`{expect}` is not a decision", (*path, "expect"), hint=hint)
         name = self.text(data, "name", path) or f"case {int(path[-1]) + 1}"
         return Case(
             name=name,
@@ -182,6 +185,7 @@ class _CaseReader:
                 ),
                 inputs=self.inputs(data, path, spec),
                 workflow=self.text(data, "workflow", path) or "",
+                step=self.text(data, "step", path) or ("" if capability == UNDO_CAPABILITY else CALL_STEP),
                 environment=self.text(data, "environment", path) or "",
                 run_id=self.text(run, "id", (*path, "run")) or "",
                 mode=self.choice(run, "mode", (*path, "run"), Mode.WORKFLOW),
@@ -212,7 +216,7 @@ class _CaseReader:
             moment = datetime.fromisoformat(value if isinstance(value, str) else "")
         except ValueError:
             raise self.fault(
-                f"`{value}` is no time", path, hint='`now: "2026-01-31T12:00:00Z"`, or milliseconds'
+                f"`{value}` is not a time", path, hint='`now: "2026-01-31T12:00:00Z"`, or milliseconds'
             ) from None
         if moment.tzinfo is None:
             raise self.fault(f"`{value}` has no time zone", path, hint="end it with `Z`")
@@ -243,7 +247,9 @@ class _CaseReader:
         if value is None:
             return otherwise
         names = ", ".join(member.value for member in type(otherwise))
-        raise self.fault(f"`{value}` is no {key.replace('_', ' ')}", (*path, key), hint=f"one of: {names}")
+        raise self.fault(
+            f"`{value}` is not {with_article(key.replace('_', ' '))}", (*path, key), hint=f"one of: {names}"
+        )
 
     def texts(self, data: Mapping[str, Json], key: str, path: Path) -> frozenset[str] | None:
         value = data.get(key)

@@ -13,6 +13,7 @@ from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 from assent.spec.values.frozen import freeze
+from assent.spec.words.articles import with_article
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOW_MS_MAX: Final = 253_402_300_799_999
@@ -29,17 +30,19 @@ def _member(kind: type[_Choice], value: str, what: str) -> _Choice:
         return kind(value)
     except ValueError:
         names = ", ".join(member.value for member in kind)
-        raise InputError("SPEC_INVALID", f"`{value}` is no {what}", hint=f"one of: {names}") from None
+        raise InputError(
+            "SPEC_INVALID", f"`{value}` is not {with_article(what)}", hint=f"one of: {names}"
+        ) from None
 
 
 class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One question to the gate. Every field always has a value; only paths under `inputs` may be absent.
 
-    `capability` is the id without a version. `workflow` and `environment` are empty, not missing, when there is none.
-    `requester` is who started the run, by default the principal. `run_labels` are those of the capabilities whose calls this
-    run has begun before: what it may have read, and where it may have sent it. Enumerations are accepted as text, `inputs` as any
-    JSON object, of which a frozen copy is kept. Raises `InputError` SPEC_INVALID for a level, type, mode or time that does not
-    exist.
+    `capability` is the id without a version. `workflow`, `step` and `environment` are empty, not missing, when there is none;
+    `step` is the name in the workflow, of an iteration too. `requester` is who started the run, by default the principal.
+    `run_labels` are those of the capabilities whose calls this run has begun before: what it may have read, and where it may
+    have sent it. Enumerations are accepted as text, `inputs` as any JSON object, of which a frozen copy is kept. Raises
+    `InputError` SPEC_INVALID for a level, type, mode or time that does not exist.
     """
 
     principal: Principal
@@ -51,6 +54,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     requires_approval: bool = False
     inputs: Mapping[str, object] = msgspec.field(default_factory=dict)
     workflow: str = ""
+    step: str = ""
     environment: str = ""
     run_id: str = ""
     mode: Mode = Mode.WORKFLOW
@@ -69,7 +73,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             put(self, "mode", _member(Mode, self.mode, "mode of a run"))
         if not 0 <= self.now_ms <= _NOW_MS_MAX:
             raise InputError(
-                "SPEC_INVALID", f"`{self.now_ms}` is no time in milliseconds since 1970", path="now_ms"
+                "SPEC_INVALID", f"`{self.now_ms}` is not a time in milliseconds since 1970", path="now_ms"
             )
         if type(self.labels) is not frozenset:
             put(self, "labels", frozenset(self.labels))
@@ -78,6 +82,8 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         put(self, "inputs", freeze(self.inputs))
         if not self.workflow:
             put(self, "workflow", "")  # programs without types hand over None
+        if not self.step:
+            put(self, "step", "")
         if not self.environment:
             put(self, "environment", "")
         if self.requester is None:
@@ -92,6 +98,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         *,
         risk_level: RiskLevel | None = None,
         workflow: str | None = None,
+        step: str | None = None,
         environment: str | None = None,
         run_id: str = "",
         mode: Mode = Mode.WORKFLOW,
@@ -113,6 +120,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             requires_approval=spec.risk.requires_approval,
             inputs=inputs,
             workflow=workflow or "",
+            step=step or "",
             environment=environment or "",
             run_id=run_id,
             mode=mode,

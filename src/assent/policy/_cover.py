@@ -22,7 +22,7 @@ class Earlier:
         numbered: Numbered = [(1 << i, rule.when) for i, rule in enumerate(rules) if rule.condition is None]
         self._patterns = tuple(
             (pattern_table(numbered, wanted), wanted)
-            for wanted in (_principals, _capabilities, _workflows, _environments)
+            for wanted in (_principals, _capabilities, _workflows, _steps, _environments)
         )
         self._roles = any_table(numbered, lambda match: match.roles_any)
         self._labels = any_table(numbered, lambda match: match.labels_any)
@@ -51,6 +51,10 @@ def _capabilities(match: Match) -> tuple[str, ...]:
 
 def _workflows(match: Match) -> tuple[str, ...]:
     return match.workflows
+
+
+def _steps(match: Match) -> tuple[str, ...]:
+    return match.steps
 
 
 def _environments(match: Match) -> tuple[str, ...]:
@@ -95,6 +99,7 @@ def _covers_match(wide: Match, narrow: Match) -> bool:
         _patterns(wide.principals, narrow.principals)
         and _patterns(wide.capabilities, narrow.capabilities)
         and _patterns(wide.workflows, narrow.workflows)
+        and _patterns(wide.steps, narrow.steps)
         and _patterns(wide.environments, narrow.environments)
         and _some(wide.roles_any, narrow.roles_any, narrow.roles_all)
         and wide.roles_all <= narrow.roles_all

@@ -68,6 +68,8 @@ class PolicyEngine:
             for rule in policy.rules
         )
         self._index = Index([(rule.when, rule.unless) for rule in policy.rules])
+        self.reads_step = self._index.reads_step
+        """Whether an answer may depend on the step's name."""
         self._default = default_answers(policy.default)
         self.reads_now = any(
             name[0] == "now" for expression in known.values() for name in expression.names if name

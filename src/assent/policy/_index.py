@@ -1,9 +1,9 @@
 """All rules matched at once: every key is a table from its value to the set of rules that the value satisfies.
 
 A set of rules is one integer, bit i for rule i, so that the rules that match a context are the intersection of four integers:
-those that *who* (principal, roles), *what* (capability), *how* (operation, risk, labels) and *where* (workflow, environment)
-satisfy. They are kept apart because their values are few, while their combinations are many. Each is worked out once per
-distinct value and remembered. A thousand rules cost what ten cost.
+those that *who* (principal, roles), *what* (capability), *how* (operation, risk, labels) and *where* (workflow, step,
+environment) satisfy. They are kept apart because their values are few, while their combinations are many. Each is worked out
+once per distinct value and remembered. A thousand rules cost what ten cost.
 
 Rejected: one remembered decision per whole context (a new principal would meet a cold table for every capability), and a tree
 over the capability only (policies that discriminate by role or risk would still be scanned).
@@ -33,15 +33,17 @@ _Both: TypeAlias = tuple[int, int]
 class Index:
     """Which rules' `when` hold, and `not` does not, for a context. Immutable in meaning; the tables only remember."""
 
-    __slots__ = ("_hows", "_unless", "_whats", "_when", "_wheres", "_whos")
+    __slots__ = ("_hows", "_unless", "_whats", "_when", "_wheres", "_whos", "reads_step")
 
     def __init__(self, rules: Sequence[tuple[Match, Match | None]]) -> None:
         self._when = _Layer((1 << i, when) for i, (when, _) in enumerate(rules))
         self._unless = _Layer((1 << i, unless) for i, (_, unless) in enumerate(rules) if unless is not None)
+        self.reads_step: Final = any(match.steps for pair in rules for match in pair if match is not None)
+        """Whether an answer may depend on the step's name."""
         self._whos: dict[Principal, _Both] = {}
         self._whats: dict[str, _Both] = {}
         self._hows: dict[tuple[str, str, frozenset[str]], _Both] = {}
-        self._wheres: dict[tuple[str, str], _Both] = {}
+        self._wheres: dict[tuple[str, str, str], _Both] = {}
 
     def candidates(self, context: PolicyContext) -> int:
         """Bit i is set when rule i matches as far as its `when` goes."""
@@ -57,7 +59,8 @@ class Index:
         hows = self._hows.get(how)
         if hows is None:
             hows = _remember(self._hows, how, (self._when.how(*how), self._unless.how(*how)))
-        where = (context.workflow, context.environment)
+        # Of the values of *where*, only steps may be many.
+        where = (context.workflow, context.step if self.reads_step else "", context.environment)
         wheres = self._wheres.get(where)
         if wheres is None:
             wheres = _remember(self._wheres, where, (self._when.where(*where), self._unless.where(*where)))
@@ -80,6 +83,7 @@ class _Layer:
         self._labels_any = any_table(numbered, lambda m: m.labels_any)
         self._labels_all = _every(numbered, lambda m: m.labels_all)
         self._workflows = pattern_table(numbered, lambda m: m.workflows)
+        self._steps = pattern_table(numbered, lambda m: m.steps)
         self._environments = pattern_table(numbered, lambda m: m.environments)
 
     def who(self, principal: Principal) -> int:
@@ -90,8 +94,8 @@ class _Layer:
         kinds = self._operation_types((operation_type,)) & self._risk_levels((risk_level,))
         return kinds & self._labels_any(labels) & self._labels_all(labels)
 
-    def where(self, workflow: str, environment: str) -> int:
-        return self._workflows(workflow) & self._environments(environment)
+    def where(self, workflow: str, step: str, environment: str) -> int:
+        return self._workflows(workflow) & self._steps(step) & self._environments(environment)
 
 
 _Key = TypeVar("_Key")

@@ -30,6 +30,7 @@ def misses(match: Match, context: PolicyContext) -> list[str]:
     _any(found, "labels", context.labels, match.labels_any)
     _all(found, "labels", context.labels, match.labels_all)
     _pattern(found, "workflow", context.workflow, match.workflows)
+    _pattern(found, "step", context.step, match.steps)
     _pattern(found, "environment", context.environment, match.environments)
     return found
 

@@ -18,12 +18,14 @@ from assent.spec.ids import LABEL
 from assent.spec.language.expression import Expression
 from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RULES_MAX, Match, Policy, Rule
 from assent.spec.principal import PrincipalKind
+from assent.spec.words.articles import with_article
 from assent.spec.words.suggestions import did_you_mean
 
 TOP_KEYS: Final = ("version", "default", "rules")
 RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")
 MATCH_KEYS: Final = (
-    "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "environment",
+    "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "step",
+    "environment",
 )  # fmt: skip
 
 PRINCIPAL_PATTERN: Final = re.compile(
@@ -52,9 +54,7 @@ def read_policy(document: Document) -> tuple[Policy, dict[str, Expression]]:
         return policy, reader.conditions
     first = faults[0]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    listed: list[Json] = [
-        {"path": fault.path, "message": fault.message, "hint": fault.hint} for fault in faults
-    ]
+    listed: list[Json] = [dict(fault.to_dict()) for fault in faults]
     raise InputError(
         "POLICY_INVALID",
         first.message + more,
@@ -233,6 +233,7 @@ class _Reader:
             labels_any=labels_any,
             labels_all=labels_all,
             workflows=patterns("workflow", PATTERN, plain),
+            steps=patterns("step", PATTERN, plain),
             environments=patterns("environment", PATTERN, plain),
         )
 
@@ -371,7 +372,11 @@ class _Reader:
                 return member
         names = [member.value for member in kind]
         close = did_you_mean(str(value).upper(), names) or did_you_mean(str(value).lower(), names)
-        raise self.fail(f"`{value}` is no {_CALLED[kind]}", path, hint=close or "one of: " + ", ".join(names))
+        raise self.fail(
+            f"`{value}` is not {with_article(_CALLED[kind])}",
+            path,
+            hint=close or "one of: " + ", ".join(names),
+        )
 
     def choices(
         self, data: Mapping[str, Json], key: str, path: Path, kind: type[_Choice]

@@ -46,6 +46,10 @@ def policy_schema() -> dict[str, Json]:
             _some(text(PATTERN), "`release`, `release-*`, or a list"),
             "the workflow's name, empty for a single call",
         ),
+        "step": key(
+            _some(text(PATTERN), "`deploy`, `deploy_*`, or a list"),
+            "the step's name: for an iteration that of its `foreach`, `call` for a single call, empty for an undo",
+        ),
         "environment": key(
             _some(text(PATTERN), "`production`, or a list"),
             "the configured environment, empty when there is none",

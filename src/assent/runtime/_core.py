@@ -21,7 +21,6 @@ from assent import __version__, system
 from assent.capabilities import builtin_catalog
 from assent.capabilities.fs import Workspace
 from assent.engine import (
-    CALL_STEP,
     Actor,
     Approve,
     AskUndo,
@@ -88,7 +87,7 @@ from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
-from assent.spec.ids import PlanId, RunId, StepKey
+from assent.spec.ids import CALL_STEP, PlanId, RunId, StepKey, session_step
 from assent.spec.policy import ERASE_CAPABILITY
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Mode, Resolution, RunState
@@ -365,7 +364,8 @@ class Core:
         return await self._result(driven, key)
 
     async def close_session(self, run: str) -> RunResult:
-        """What `Session.close` does."""
+        """What `Session.close` does. `CAPABILITY_ABSENT` where a step goes on and this process can't drive it on."""
+        await self._require_present(RunId(run))
         return await self._drive(RunId(run), Close())
 
     async def approve(
@@ -491,12 +491,9 @@ class Core:
         """`CAPABILITY_ABSENT` unless this process has what a run that it does not drive yet may go on to call."""
         if self.running.drives(run):
             return
-        found = await self.running.look(run)
-        if found.record.state.is_finished or found.blueprint is None:
-            return
         # Another version than the run's is no absence: it may serve the run, or the step fails, or a person settles it.
         registered = {spec.id for spec in self.registry.list()}
-        for reference in found.blueprint.references():
+        for reference in await self.running.may_call(run):
             if reference.partition("@")[0] not in registered:
                 raise absent(f"run `{run}` calls `{reference}`, which is not registered here")
 
@@ -578,6 +575,7 @@ class Core:
         principal: Actor | Principal | str | None = None,
         environment: str | None = None,
         workflow: str | None = None,
+        step: str | None = None,
         mode: Mode = Mode.WORKFLOW,
         run_labels: frozenset[str] = frozenset(),
         risk_level: RiskLevel | None = None,
@@ -586,8 +584,8 @@ class Core:
         """Which rule decides a call and why no earlier one does, and whether the parameters are those of a whole call.
 
         The question is the one that the call's admission would ask: of the version that would serve it, with every parameter
-        complete and in its normal form, on the terms that the step's author set (`risk_level`, `keeps_undo`). Parameters that no
-        call could have are put to the policy as they are, since a person may ask before knowing them all.
+        complete and in its normal form, on the terms that the step's author set (`step`, `risk_level`, `keeps_undo`).
+        Parameters that no call could have are put to the policy as they are, since a person may ask before knowing them all.
         """
         bound = self.capabilities.current().find(capability)
         given = literal(capability, parameters)
@@ -601,10 +599,9 @@ class Core:
             inputs, is_whole = given, False
         who = principal if isinstance(principal, Actor) else self.actor(principal)
         facts = RunFacts(who.principal, workflow, environment or self.settings.environment, mode=mode)
-        step = replace(
-            literal_step(CALL_STEP, capability, given), risk_level=risk_level, keeps_undo=keeps_undo
-        )
-        asked = facts.step_question(step, bound, inputs, run_labels, system.SystemClock().now_ms())
+        name = step or (session_step(1) if mode is Mode.SESSION else CALL_STEP)
+        terms = replace(literal_step(name, capability, given), risk_level=risk_level, keeps_undo=keeps_undo)
+        asked = facts.step_question(terms, bound, inputs, run_labels, system.SystemClock().now_ms())
         return self.gate.engine.explain(asked), is_whole
 
     def tools(
@@ -637,7 +634,7 @@ class Core:
                     bound = catalogue.find(ident)
                 except InputError:
                     continue  # known by its spec alone
-                step = literal_step(CALL_STEP, ident, {})
+                step = literal_step(session_step(1), ident, {})
                 asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
                 answers = {one.effect for one in self.gate.possible(asked, "all").answers}
                 if answers != {PolicyDecision.DENY}:

@@ -189,7 +189,7 @@ class _Walk:
     def _remove(self, path: str, before: os.stat_result) -> None:
         kind = _KINDS.get(stat.S_IFMT(before.st_mode))
         if kind is None:
-            self.refused.append(Refused(path=path, reason="its removal: it is no file, folder or link"))
+            self.refused.append(Refused(path=path, reason="its removal: it is not a file, folder or link"))
             return
         if kind == "folder":
             for name, status in sorted(self._entries_of(path).items()):

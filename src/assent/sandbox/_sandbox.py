@@ -253,7 +253,7 @@ def _check(confinement: Confinement) -> None:
         if path is not None and not path.is_absolute():
             raise InputError("SANDBOX_INVALID", f"`{path}` must be an absolute path")
     if not confinement.root.is_dir():
-        raise InputError("SANDBOX_INVALID", f"the workspace `{confinement.root}` is no folder")
+        raise InputError("SANDBOX_INVALID", f"the workspace `{confinement.root}` is not a folder")
     begin = os.path.normpath(os.path.join("/w", confinement.cwd))
     if os.path.isabs(confinement.cwd) or not Path(begin).is_relative_to("/w"):
         raise InputError(

@@ -81,11 +81,13 @@ class Approvers(msgspec.Struct, frozen=True):
         for index, role in enumerate(roles):
             if not LABEL.match(role):
                 hint = "letters, digits, spaces and `. _ / : @ + -`"
-                section.fault("VALUE_INVALID", f"`{role[:80]}` is no role", "roles", index, hint=hint)
+                section.fault("VALUE_INVALID", f"`{role[:80]}` is not a role", "roles", index, hint=hint)
         for index, kind in enumerate(kinds):
             if kind not in tuple(PrincipalKind):
                 near = did_you_mean(kind, tuple(PrincipalKind), otherwise="one of: user, agent, service")
-                section.fault("VALUE_INVALID", f"`{kind}` is no kind of principal", "kinds", index, hint=near)
+                section.fault(
+                    "VALUE_INVALID", f"`{kind}` is not a kind of principal", "kinds", index, hint=near
+                )
         return cls(
             roles=roles,
             count=section.whole("count", 1, least=1, most=APPROVERS_MAX),

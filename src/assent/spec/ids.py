@@ -20,6 +20,12 @@ NEWEST_RUN: Final = "@"
 CALL_STEP: Final = StepKey("call")
 """The name of the only step of a single call."""
 
+
+def session_step(number: int) -> StepKey:
+    """The name of a session's step, counted from 1."""
+    return StepKey(f"step_{number}")
+
+
 Commitment = NewType("Commitment", str)
 """64 hex digits that bind a payload without revealing it: SHA-256 over a salt and the payload's bytes."""
 

@@ -42,8 +42,8 @@ BUILTIN_PREFIX: Final = "builtin."
 class Match:
     """What a `when` or a `not` asks for. An empty field asks for nothing; several fields must all hold.
 
-    `principals`, `capabilities`, `workflows` and `environments` are patterns of which one must match; `*` stands for any
-    characters, dots included. Of `*_any` one must be there, of `*_all` every one.
+    `principals`, `capabilities`, `workflows`, `steps` and `environments` are patterns of which one must match; `*` stands for
+    any characters, dots included. Of `*_any` one must be there, of `*_all` every one.
     """
 
     principals: tuple[str, ...] = ()
@@ -55,6 +55,7 @@ class Match:
     labels_any: frozenset[str] = frozenset()
     labels_all: frozenset[str] = frozenset()
     workflows: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
 
     @property

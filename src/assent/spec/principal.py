@@ -48,7 +48,7 @@ class Principal:
         if not PRINCIPAL_ID.match(self.id):
             raise InputError(
                 "SPEC_INVALID",
-                f"`{self.id}` is no principal id",
+                f"`{self.id}` is not a principal id",
                 path="id",
                 hint="letters, digits and `. _ @ + - /`, at most 128, starting with a letter or digit",
             )
@@ -64,7 +64,7 @@ class Principal:
         if not separator:
             raise InputError(
                 "SPEC_INVALID",
-                f"`{text}` is no principal",
+                f"`{text}` is not a principal",
                 hint="write it as `user:alice`, `agent:bot` or `service:ci`",
             )
         return cls(kind_of(kind), ident, roles)
@@ -77,5 +77,5 @@ def kind_of(text: str) -> PrincipalKind:
     except ValueError:
         kinds = ", ".join(kind.value for kind in PrincipalKind)
         raise InputError(
-            "SPEC_INVALID", f"`{text}` is no kind of principal", path="type", hint=f"one of: {kinds}"
+            "SPEC_INVALID", f"`{text}` is not a kind of principal", path="type", hint=f"one of: {kinds}"
         ) from None

@@ -178,5 +178,5 @@ class Migrations:
             return document
         migrated = self._chain.carry(document, links, start=str(found), what=self._what).unwrap()
         if not isinstance(migrated, dict):
-            raise WorldError("TRANSFORM_FAILED", f"{self._what} is no object after its migration")
+            raise WorldError("TRANSFORM_FAILED", f"{self._what} is not an object after its migration")
         return {**migrated, self._key: self.current}

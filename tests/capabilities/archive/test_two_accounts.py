@@ -157,7 +157,7 @@ _BROKEN_TARS = {
     "a size beyond the file": [TarEntry(size=2**32 - 1)],
     "a binary size beyond the file": [TarEntry(size=b"\x80" + b"\x7f" * 11)],
     "a size with a sign": [TarEntry(size=b"-0000000001\0")],
-    "a size that is no octal number": [TarEntry(size=b"00000000009\0")],
+    "a size that is not an octal number": [TarEntry(size=b"00000000009\0")],
     "a size in hexadecimal": [TarEntry(size=b"0x10\0")],
     "a wrong checksum": [TarEntry(checksum=b"000001\0 ")],
     "no checksum": [TarEntry(checksum=b"        ")],
@@ -186,7 +186,7 @@ def test_a_broken_tar_is_refused(hands: Hands, fact: str) -> None:
 
 _BROKEN_ZIPS = {
     "nothing": b"",
-    "no zip": b"this is no archive" * 9,
+    "no zip": b"this is not an archive" * 9,
     "an end record alone, cut": b"PK\5\6" + bytes(10),
     "a wrong checksum": zip_of(_good(crc=1)),
     "a wrong checksum, in what is stored": zip_of(_good(crc=1, method=0)),

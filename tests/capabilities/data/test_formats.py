@@ -122,8 +122,8 @@ def test_no_text_makes_a_reader_fail_otherwise(text: str) -> None:
     ("text", "place", "words"),
     [
         ('{"a": 1,\n "a": 2}', "text:2:2", "twice"),
-        ('{"a": {"b": [1, NaN]}}', "text:1:17", "no number"),
-        ("[1,\n-Infinity]", "text:2:1", "no number"),
+        ('{"a": {"b": [1, NaN]}}', "text:1:17", "not a number"),
+        ("[1,\n-Infinity]", "text:2:1", "not a number"),
         ("[9007199254740993]", "text:1:2", "beyond 2^53"),
         ("[1e999]", "text:1:2", "range"),
         ('["\\ud800"]', "text:1:2", "surrogate"),

@@ -269,7 +269,7 @@ INVALID = {
     "a source without a target": f"{GIT}--- a/bare\n@@ -1 +1 @@\n-a\n+b\n",
     "a quoted name without an end": '--- "a/bare\n+++ "b/bare\n@@ -1 +1 @@\n-a\n+b\n',
     "an escape that is none": '--- "a/\\x41"\n+++ "b/\\x41"\n@@ -1 +1 @@\n-a\n+b\n',
-    "a name that is no UTF-8": '--- "a/\\377"\n+++ "b/\\377"\n@@ -1 +1 @@\n-a\n+b\n',
+    "a name that is not UTF-8": '--- "a/\\377"\n+++ "b/\\377"\n@@ -1 +1 @@\n-a\n+b\n',
     "a name with a NUL": '--- "a/\\000"\n+++ "b/\\000"\n@@ -1 +1 @@\n-a\n+b\n',
     "an empty name": "--- \n+++ \n@@ -1 +1 @@\n-a\n+b\n",
     "a diff that ends in a hunk's header": f"{HEAD}@@ -1 +1 @@",

@@ -44,7 +44,7 @@ def test_a_reason_stands_only_for_a_part_that_is_missing() -> None:
     reasons = {
         "reconcile": "there is one",
         "prepare": " ",
-        "undo": "is no part",
+        "undo": "is not part",
         "execute": "is always there",
     }
     one = write(without=reasons)(sample)
@@ -53,8 +53,8 @@ def test_a_reason_stands_only_for_a_part_that_is_missing() -> None:
     assert faults(one) == [
         "`reconcile` is attached, and `without` says why there is none",
         "`without` gives no reason for the missing `prepare`",
-        "`without` names `undo`, which is no part that could be missing",
-        "`without` names `execute`, which is no part that could be missing",
+        "`without` names `undo`, which is not part that could be missing",
+        "`without` names `execute`, which is not part that could be missing",
     ]
     other = write(without="nothing to ask")(sample)
     other.compensate(keep)
@@ -245,7 +245,7 @@ def test_a_part_may_not_change_a_type_or_give_something_else() -> None:
 def test_what_is_no_function_is_refused() -> None:
     put = write()(lambda: None)
     put.compensate(Order)
-    assert any("is no function" in fault for fault in faults(put))
+    assert any("is not a function" in fault for fault in faults(put))
 
 
 def test_a_schema_of_its_own_needs_one_parameter() -> None:

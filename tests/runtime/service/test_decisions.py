@@ -125,6 +125,14 @@ async def test_the_same_policy_changes_nothing_and_nothing_is_touched(place: Pla
             {("ALLOW", "DENY", "x"): 2, ("DENY", "ALLOW", "default"): 2},
         ),
         (rule("x", "DENY", when={"capability": "assent.undo"}), {("ALLOW", "DENY", "x"): 1}),
+        (
+            rule("x", "DENY", when={"step": "step_*"}),
+            {("ALLOW", "DENY", "x"): 2, ("DENY", "ALLOW", "default"): 0},
+        ),
+        (
+            rule("x", "DENY", when={"step": ["call", "f"]}),
+            {("ALLOW", "DENY", "x"): 2, ("REQUIRE_APPROVAL", "DENY", "x"): 1},
+        ),
     ],
 )
 async def test_a_draft_is_asked_with_what_was_recorded(
@@ -152,17 +160,58 @@ async def test_a_draft_that_is_no_policy_is_refused_with_its_place(place: Place)
 
 
 async def test_an_answer_about_what_a_call_leads_to_is_not_told_as_one_about_the_call(place: Place) -> None:
-    """The policy would answer otherwise about the call itself."""
+    """The policy would answer otherwise about the call itself; what was asked about the other is told as it was asked."""
     place.policy = policy(rule("way", "DENY", when={"capability": "box.put_low"}))
-    step = {
-        **put("g", "box.put_medium"),
-        "compensation": {"capability": "box.put_low", "inputs": {"key": "g"}},
-    }
     async with place.open() as rt:
-        run = (await rt.run(workflow(step), {})).run_id
-    (told,) = explained(place, run)
+        run = (await rt.run(workflow(taken_back_by("g")), {})).run_id
+    way, told = explained(place, run)
     assert (told.decision, told.rule, told.missing) == ("DENY", "way", "consequence")
+    assert (way.kind, way.capability, way.missing, way.agrees) == (
+        "consequence.decided", "box.put_low", None, True,
+    )  # fmt: skip
+    assert way.explained is not None
+    assert (way.explained.decision, way.explained.rule) == ("DENY", "way")
     assert simulated(place, place.policy).unknown["consequence"] == 1
+
+
+def taken_back_by(key: str) -> dict[str, Any]:
+    """A step that another capability takes back."""
+    way = {"capability": "box.put_low", "inputs": {"key": key}}
+    return {**put("g", "box.put_medium"), "compensation": way}
+
+
+async def test_an_answer_that_depended_on_what_nobody_knew_says_so(place: Place) -> None:
+    place.policy = policy(rule("way", "DENY", **{"if": 'inputs.key == "x"'}))
+    async with place.open() as rt:
+        run = (await rt.run(workflow(taken_back_by("${{ steps.g.output.key }}")), {})).run_id
+    way, told = explained(place, run)
+    assert (way.decision, way.missing, way.explained) == ("REQUIRE_APPROVAL", "unknown_inputs", None)
+    assert told.missing == "consequence"
+
+
+async def test_the_call_of_a_step_that_asks_by_the_rule_of_its_way_back_is_explained(place: Place) -> None:
+    place.policy = policy(rule("both", "REQUIRE_APPROVAL"))
+    async with place.open() as rt:
+        run = (await rt.run(workflow(taken_back_by("g")), {})).run_id
+    assert [(one.rule, one.missing) for one in explained(place, run)] == [("both", None), ("both", None)]
+
+
+async def test_a_call_that_is_asked_about_again_counts_once(place: Place) -> None:
+    """Another policy makes it another question, to which the first approval is no answer."""
+    before = simulated(place, HELD).calls
+    place.policy = policy(rule("first", "REQUIRE_APPROVAL"))
+    async with place.open() as rt:
+        run = (await rt.call("box.put", {"key": "g"})).run_id
+    place.policy = policy(rule("second", "REQUIRE_APPROVAL"))
+    async with place.open() as rt:
+        await rt.approve(run, principal=user("bob"))
+        await rt.approve(run, principal=user("bob"))
+    assert [(one.kind, one.rule) for one in explained(place, run)] == [
+        ("approval.requested", "first"), ("approval.requested", "second"), ("step.started", "second"),
+    ]  # fmt: skip
+    assert simulated(place, HELD).calls == before + 1
+    suggested = process.perform(requests.SuggestPolicy(least=1), place.settings())
+    assert {one.capability: one.approved for one in suggested.rules} == {"box.put": 1, "box.put_high": 1}
 
 
 async def test_what_was_always_approved_becomes_a_rule_that_allows_no_more_than_that(tmp_path: Path) -> None:

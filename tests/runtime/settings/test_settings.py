@@ -262,7 +262,7 @@ def test_plugins_are_named_by_the_workspace_and_nowhere_else(
             None,
         ),
         ("[identity]\nusers = 3", "2:1", "`users` must be a table: `[identity.users]`", None),
-        ('[identity.users."a b"]\nuid = 1', "1:2", "`a b` is no principal id", "letters, digits"),
+        ('[identity.users."a b"]\nuid = 1', "1:2", "`a b` is not a principal id", "letters, digits"),
         ('[limits]\ngrace = "soon"', "2:1", "`grace` must be a duration", None),
         ("[limits]\ngrace = [1]", "2:1", "`grace` must be a duration", None),
         ("policy = 3", "1:1", "`policy` must be text", None),
@@ -331,7 +331,7 @@ def test_faults_of_a_configuration_are_told_in_the_order_of_the_file(resolve: Re
             "holds no certificates in PEM form",
         ),
         ("", "holds no certificates in PEM form"),
-        ("a folder", "is no file"),
+        ("a folder", "is not a file"),
     ],
 )
 def test_authorities_that_can_not_be_read_are_refused_when_the_file_is_read(

@@ -59,21 +59,21 @@ def test_what_is_let_out_is_not_told(tmp_path: Path, configuration: str, declare
             "",
             "http://127.0.0.1",
             "GET,HEAD http://127.0.0.1",
-            "its address `127.0.0.1` is no public one: loopback",
+            "its address `127.0.0.1` is not a public one: loopback",
             'schemes = ["http"], private = ["127.0.0.1/32"];',
         ),
         (
             "",
             "http://localhost",
             "GET,HEAD http://localhost",
-            "its address `127.0.0.1` is no public one: loopback",
+            "its address `127.0.0.1` is not a public one: loopback",
             'hosts = ["localhost"], methods = ["GET", "HEAD"], schemes = ["http"], private = ["127.0.0.1/32"];',
         ),
         (
             "",
             "http://169.254.169.254",
             "GET,HEAD http://169.254.169.254",
-            "its address `169.254.169.254` is no public one: a cloud's metadata service",
+            "its address `169.254.169.254` is not a public one: a cloud's metadata service",
             'private = ["169.254.169.254/32"];',
         ),
         (
@@ -108,7 +108,7 @@ def test_what_is_let_out_is_not_told(tmp_path: Path, configuration: str, declare
             '[net.rules.a]\nhosts = ["10.0.0.7"]\nprivate = ["10.1.0.0/16"]\n',
             "10.0.0.7",
             "GET,HEAD https://10.0.0.7",
-            "its address `10.0.0.7` is no public one: private",
+            "its address `10.0.0.7` is not a public one: private",
             'private = ["10.1.0.0/16", "10.0.0.7/32"] in `[net.rules.a]` (',
         ),
         (

@@ -129,7 +129,7 @@ async def test_a_plan_counts_nothing(place: Place) -> None:
         ("[limits.rate.x]\ncalls = 2\nwindow = 1\nper = ['moon']", "`per` must be a list of"),
         ("[limits.rate.x]\ncalls = 2\nwindow = 1\nper = ['principal', 'principal']", "`per` must be a list"),
         ("[limits.rate]\nx = 3", "`x` must be a table"),
-        ("[limits.rate.' ']\ncalls = 2\nwindow = 1", "is no name of a limit"),
+        ("[limits.rate.' ']\ncalls = 2\nwindow = 1", "is not a name of a limit"),
         ("[limits.rate.x]\ncals = 2\nwindow = 1", "has no key `cals`"),
     ],
 )

@@ -110,8 +110,8 @@ def test_a_table_of_a_secret_is_read_strictly(tmp_path: Path, toml: str, message
 
 def test_names_and_the_vault_have_rules_of_their_own(tmp_path: Path) -> None:
     for toml, message in (
-        ('[secrets."a b"]\n', "is no name of a secret"),
-        ('[secrets."a@b"]\n', "is no name of a secret"),
+        ('[secrets."a b"]\n', "is not a name of a secret"),
+        ('[secrets."a@b"]\n', "is not a name of a secret"),
         ('[secrets.vault]\nfrom = "env:A"\n', "has no key `from`"),
         ('[secrets.vault]\naddress = "http://vault.example.org"\n', "must be an `https://` address"),
     ):

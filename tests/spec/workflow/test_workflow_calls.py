@@ -170,7 +170,7 @@ def test_who_writes_words_for_a_list_is_told_how_one_is_written() -> None:
     with pytest.raises(InputError) as caught:
         read_argument({"type": "array", "items": {"type": "string"}}, "ls -la", name="argv")
     assert (caught.value.message, caught.value.hint) == (
-        "`ls -la` is no list",
+        "`ls -la` is not a list",
         'write JSON, e.g. `["a", "b"]`',
     )
 

@@ -84,7 +84,7 @@ def _members(
             pending += _more(source, meter)
         if not pending.startswith(magic):
             # A skippable frame, or anything else: programs differ in whether they look behind it.
-            raise invalid(f"something that is no {name} follows its end")
+            raise invalid(f"something that is not {name} follows its end")
         # Of a member without content nothing comes out, so nothing would be counted: there may be millions of them.
         meter.check()
         inflater = start()

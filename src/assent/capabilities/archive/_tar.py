@@ -205,7 +205,7 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise name_refused(_latin(raw), "has a name that is no UTF-8") from None
+        raise name_refused(_latin(raw), "has a name that is not UTF-8") from None
 
 
 def _latin(raw: bytes) -> str:

@@ -84,7 +84,7 @@ def _check_name(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        why = "has a name that is no UTF-8, so no archive can say it for everybody"
+        why = "has a name that is not UTF-8, so no archive can say it for everybody"
         raise refusal("ARCHIVE_NAME_REFUSED", name, why, "rename it first") from None
 
 

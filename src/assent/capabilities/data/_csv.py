@@ -26,6 +26,7 @@ from assent.capabilities.data._shapes import (
 from assent.errors import Json
 from assent.invocation import NoEffectError
 from assent.spec.values.canonical import INTEGER_MAX
+from assent.spec.words.articles import with_article
 
 RECORDS_MAX: Final = 200_000
 COLUMNS_MAX: Final = 1_000
@@ -88,7 +89,7 @@ def _records(text: str, source: str, parameters: CsvPlace) -> Iterator[tuple[int
         try:
             record = next(reader, None)
         except csv.Error as error:
-            raise _invalid(f"this is no CSV: {error}", f"{source}:{line}:1") from None
+            raise _invalid(f"this is not CSV: {error}", f"{source}:{line}:1") from None
         if record is None:
             return
         if len(record) > COLUMNS_MAX:
@@ -141,7 +142,9 @@ def _mistyped(
             _typed(field, kind)
         except ValueError:
             place = _Places(text, source, parameters).field(line, index)
-            return _invalid(f"`{field[:60]}` in the column `{column[:60]}` is no {kind}", place)
+            return _invalid(
+                f"`{field[:60]}` in the column `{column[:60]}` is not {with_article(kind)}", place
+            )
     raise AssertionError("one of the fields was refused")
 
 
@@ -272,7 +275,7 @@ def write_csv(parameters: RenderCsv, *, kept: Collection[Any] = ()) -> Rendered:
         if isinstance(row, dict):
             extra = next((key for key in row if key not in columns), None)
             if extra is not None:
-                raise _invalid(f"a row has `{extra[:60]}`, which is no column", path)
+                raise _invalid(f"a row has `{extra[:60]}`, which is not a column", path)
             fields = [row.get(name) for name in columns]
         else:
             fields = list(row)

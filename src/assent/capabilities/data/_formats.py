@@ -67,7 +67,7 @@ def read_json(text: str, source: str) -> Loaded:
         else:
             line, column = line_and_column(text, fault[0]) if fault else (1, 1)
             what = fault[1] if fault else error.message
-        raise _invalid(f"this is no strict JSON: {what}", f"{source}:{line}:{column}") from None
+        raise _invalid(f"this is not strict JSON: {what}", f"{source}:{line}:{column}") from None
     measured(value)
 
     def placed(paths: Sequence[Path]) -> dict[Path, str]:

@@ -29,7 +29,7 @@ def first_fault(text: str) -> tuple[int, str] | None:
         if kind == "duplicate":
             return offset, f"the key `{str(path[-1])[:60]}` stands twice in one object"
         if kind == "value" and word[:1] in "NI-" and word.lstrip("-")[:1] in "NI":
-            return offset, f"`{word[:20]}` is no number"
+            return offset, f"`{word[:20]}` is not a number"
         if kind == "value" and word[:1] in "-0123456789":
             number = float(word)
             if not -INTEGER_MAX <= number <= INTEGER_MAX and "." not in word and "e" not in word.lower():

@@ -88,7 +88,7 @@ def parse(expression: str) -> Any:  # `Any`: the library's own tree
     except exceptions.JMESPathError as error:
         raise _invalid(_said(error), getattr(error, "lex_position", None) or 0) from None
     except (ValueError, RecursionError, TypeError, AttributeError, KeyError, IndexError):
-        raise _invalid("this is no JMESPath expression", 0) from None
+        raise _invalid("this is not a JMESPath expression", 0) from None
     _require_shallow(parsed)
     return parsed
 
@@ -104,7 +104,7 @@ def _require_shallow(parsed: Any) -> None:
 
 def _said(error: Exception) -> str:
     text = " ".join(str(error).split("\n", 1)[0].split())[:200].rstrip(":.")
-    return f"{text[:1].lower()}{text[1:]}" or "this is no JMESPath expression"
+    return f"{text[:1].lower()}{text[1:]}" or "this is not a JMESPath expression"
 
 
 def _invalid(message: str, offset: int) -> NoEffectError:

@@ -196,7 +196,7 @@ def _unusable(path: str) -> str | None:
     try:
         path.encode()
     except UnicodeEncodeError:
-        return "with a name that is no UTF-8"
+        return "with a name that is not UTF-8"
     if is_temporary(path.rpartition("/")[2]):
         return "with a name that Assent keeps for unfinished work"
     return None

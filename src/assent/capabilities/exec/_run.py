@@ -108,6 +108,6 @@ def require_success(ran: Ran, *, check: bool) -> None:
     raise kind(
         "PROGRAM_FAILED",
         f"the program ended with {how}",
-        hint="its last words stand with this; with `check: false` an exit code is no failure",
+        hint="its last words stand with this; with `check: false` an exit code is not a failure",
         details=details,
     )

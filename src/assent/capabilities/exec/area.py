@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _PATTERN: Final = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]{0,127}")
-_NO_VARIABLE: Final = "it is no name of a variable"
+_NO_VARIABLE: Final = "it is not a name of a variable"
 
 
 def _is_program(text: str) -> bool:

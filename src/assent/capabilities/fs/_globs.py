@@ -67,11 +67,13 @@ def rules_of(lines: Sequence[str], *, source: str, code: str = "PATTERN_INVALID"
             # Git ignores such a line; of a caller's own pattern that would hide a mistake.
             if code == "IGNORE_FILE_INVALID":
                 continue
-            raise _invalid(code, place, "is no glob: it ends with a backslash that escapes nothing") from None
+            raise _invalid(
+                code, place, "is not a glob: it ends with a backslash that escapes nothing"
+            ) from None
         if expression is not None and says is not None:
             found.append((says, _of_entry(expression)))
         elif code != "IGNORE_FILE_INVALID":
-            raise _invalid(code, place, "is no glob: it is empty, a comment, or has a range that is none")
+            raise _invalid(code, place, "is not a glob: it is empty, a comment, or has a range that is none")
     groups: list[tuple[bool, str]] = []
     for says, expression in found:
         if groups and groups[-1][0] is says and len(groups[-1][1]) < _GROUP_CHARACTERS:

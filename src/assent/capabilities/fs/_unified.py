@@ -253,7 +253,7 @@ class _Reader:
 
     def _mode(self, value: bytes) -> int:
         if not _MODE.match(value):
-            self._refuse("this is no mode of a file")
+            self._refuse("this is not a mode of a file")
         mode = int(value, 8)
         if mode not in _REGULAR:
             self._refuse(
@@ -266,7 +266,7 @@ class _Reader:
         while self._at < len(self._lines) and self._lines[self._at].startswith(b"@@"):
             header = _HUNK.match(self._plain())
             if header is None:
-                self._refuse("this is no header of a hunk", hint="for example `@@ -1,3 +1,4 @@`")
+                self._refuse("this is not a header of a hunk", hint="for example `@@ -1,3 +1,4 @@`")
             self._hunks += 1
             if self._hunks > HUNKS_MAX:
                 self._refuse(f"a diff of more than {HUNKS_MAX} hunks is not applied")

@@ -85,7 +85,7 @@ class WriteBytesEffect(_Write[WriteBytes]):
         except (binascii.Error, ValueError):
             raise NoEffectError(
                 "CONTENT_INVALID",
-                "`content_base64` is no base64",
+                "`content_base64` is not base64",
                 path="content_base64",
                 hint="RFC 4648, standard alphabet, padded with `=`",
             ) from None
@@ -143,7 +143,7 @@ def writable(files: Files, path: str) -> Entry | None:
         raise is_a_directory(path)
     if entry.kind is EntryKind.SYMLINK:
         raise escapes(path, "is a symbolic link")
-    raise refusal("FILE_KIND_UNSUPPORTED", path, "is no regular file and is not replaced")
+    raise refusal("FILE_KIND_UNSUPPORTED", path, "is not a regular file and is not replaced")
 
 
 def room_for_file(

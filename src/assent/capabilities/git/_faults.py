@@ -21,7 +21,7 @@ def missing_repository(path: str) -> NoEffectError:
     return refusal(
         "GIT_MISSING",
         path,
-        "is no git repository",
+        "is not a git repository",
         "name the folder that holds `.git` as `repository`; folders above it are not searched",
     )
 

@@ -89,7 +89,7 @@ class Workbench:
         try:
             found = self.repo[name].peel(pygit2.Commit)
         except (KeyError, ValueError, pygit2.GitError) as error:
-            raise unreadable(self._repository.top, f"`{name}` is no commit ({error})") from None
+            raise unreadable(self._repository.top, f"`{name}` is not a commit ({error})") from None
         assert isinstance(found, pygit2.Commit)
         return found
 

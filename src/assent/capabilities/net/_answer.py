@@ -105,7 +105,7 @@ def refused(context: LocalContext, received: Received, *, was_sent: bool) -> Htt
     return HttpFailure(
         "HTTP_STATUS",
         f"the service answered {received.status}",
-        hint="`details.body` is what it said; list the status in `accept_status` where it is no failure",
+        hint="`details.body` is what it said; list the status in `accept_status` where it is not a failure",
         details={"status": received.status, "body": excerpt, "headers": {**shown_headers(received)}},
         was_sent=was_sent,
     )

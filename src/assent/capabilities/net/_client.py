@@ -435,7 +435,7 @@ def _redirected(wire: Wire, location: str) -> Wire:
         # What the service wrote is not repeated: it may hold parts of what it was sent.
         raise NoEffectError(
             error.code,
-            f"`{wire.target.origin}` leads on to what is no `http://` or `https://` address",
+            f"`{wire.target.origin}` leads on to what is not a `http://` or `https://` address",
             path="url",
         ) from None
     if wire.target.scheme == "https" and target.scheme != "https":
@@ -483,7 +483,7 @@ def _failure(wire: Wire, error: Exception, *, was_sent: bool) -> HttpFailure:
         case _:
             return HttpFailure(
                 "HTTP_BROKEN",
-                f"{where} was answered by something that is no HTTP, or broke off",
+                f"{where} was answered by something that is not HTTP, or broke off",
                 details={"cause": str(error).partition(":")[0][:200]},
                 was_sent=was_sent,
             )

@@ -98,7 +98,7 @@ def _body(request: HttpRequest, bytes_max: int) -> tuple[Json, str]:
         try:
             size = len(json.dumps(body, allow_nan=False, ensure_ascii=False))
         except (TypeError, ValueError, RecursionError):
-            raise InputError("HTTP_REQUEST_INVALID", "the body is no JSON", path="body") from None
+            raise InputError("HTTP_REQUEST_INVALID", "the body is not JSON", path="body") from None
     if size > bytes_max + MARKS:
         raise too_large(bytes_max)
     return base64.b64encode(body).decode("ascii") if isinstance(body, bytes) else body, _BODY_TYPES[kind]

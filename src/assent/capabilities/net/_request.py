@@ -125,7 +125,7 @@ class Draft:
         seen: set[str] = set()
         for name, value in self.named_headers():
             if not _TOKEN.fullmatch(name):
-                raise _invalid(f"`{name[:80]}` is no name of a header", "headers")
+                raise _invalid(f"`{name[:80]}` is not a name of a header", "headers")
             if name in _FRAMING:
                 raise _invalid(
                     f"the header `{name}` is set by Assent itself", "headers", "leave it out of `headers`"
@@ -231,7 +231,7 @@ def read_file(context: LocalContext, path: Json, bytes_max: int) -> tuple[bytes,
     where = place(path)
     entry = files.stat(where)
     if entry is None or entry.kind is not EntryKind.FILE:
-        raise NoEffectError("FILE_NOT_FOUND", f"`{path[:200]}` is no file of the workspace", path="body")
+        raise NoEffectError("FILE_NOT_FOUND", f"`{path[:200]}` is not a file of the workspace", path="body")
     data = bytearray()
     for chunk in files.read(where):
         data += chunk
@@ -254,7 +254,7 @@ def _encoded(body: Json, body_type: str) -> bytes:
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
-        raise _invalid("the body is no base64", "body", "RFC 4648, padded with `=`") from None
+        raise _invalid("the body is not base64", "body", "RFC 4648, padded with `=`") from None
 
 
 def too_large(bytes_max: int) -> NoEffectError:

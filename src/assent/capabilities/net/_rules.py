@@ -122,7 +122,7 @@ class Egress:
                     method,
                     principal,
                     is_first=not self.rules,
-                    because=f"its address `{address}` is no public one: {why}",
+                    because=f"its address `{address}` is not a public one: {why}",
                     address=address,
                 )
 

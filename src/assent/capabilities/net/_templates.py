@@ -31,7 +31,7 @@ def require_expressions(expressions: Mapping[str, str]) -> None:
             parse(expression)
         except NoEffectError as error:
             raise NoEffectError(
-                "HTTP_REQUEST_INVALID", f"`{name}` is no JMESPath expression: {error.message}", path=name
+                "HTTP_REQUEST_INVALID", f"`{name}` is not a JMESPath expression: {error.message}", path=name
             ) from None
 
 

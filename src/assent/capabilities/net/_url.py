@@ -105,7 +105,7 @@ def normal_url(text: str) -> str:
     Of the schemes that no request goes by, only what RFC 3986 says of all of them is known.
     """
     if _UNSAFE.search(text) or (parts := _OTHER.fullmatch(text)) is None:
-        raise _invalid("is no address", text, "it needs a scheme, like `https:`, and no spaces")
+        raise _invalid("is not an address", text, "it needs a scheme, like `https:`, and no spaces")
     scheme = parts["scheme"].lower()
     if scheme in DEFAULT_PORTS:
         return str(parse_url(text))
@@ -135,7 +135,7 @@ def join_url(base: Target, location: str) -> Target:
     try:
         joined = urljoin(str(base), location)
     except ValueError:
-        raise _invalid("is no address", location) from None
+        raise _invalid("is not an address", location) from None
     return parse_url(joined)
 
 
@@ -179,7 +179,7 @@ def _ipv6(inner: str, text: str) -> str:
     try:
         return str(ipaddress.IPv6Address(inner))
     except ValueError:
-        raise _invalid("has brackets around something that is no IPv6 address", text) from None
+        raise _invalid("has brackets around something that is not an IPv6 address", text) from None
 
 
 def _host(written: str, text: str) -> str:
@@ -191,7 +191,7 @@ def _host(written: str, text: str) -> str:
         raise _invalid("names no host", text)
     labels = host.split(".")
     if len(host) > HOST_CHARACTERS_MAX or not all(map(_LABEL.fullmatch, labels)):
-        raise _invalid(f"has `{host[:80]}` as its host, which is no name", text)
+        raise _invalid(f"has `{host[:80]}` as its host, which is not a name", text)
     if _NUMBER.fullmatch(labels[-1]) and not _DOTTED.fullmatch(host):
         raise _invalid(
             f"has `{host[:80]}` as its host, which some take for an address and others for a name",
@@ -209,7 +209,7 @@ def _idna(host: str, text: str) -> str:
         return idna.encode(host.removesuffix("."), strict=True, std3_rules=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
         raise _invalid(
-            "has a host that is no internationalised name", text, "write it in ASCII: `xn--…`"
+            "has a host that is not an internationalised name", text, "write it in ASCII: `xn--…`"
         ) from None
 
 

@@ -272,7 +272,7 @@ def key_of(secret: str) -> bytes:
             key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
         except (binascii.Error, ValueError):
             # The text is told nobody, and neither is what the library found wrong with it.
-            raise _invalid("is no base64 behind `whsec_`") from None
+            raise _invalid("is not base64 behind `whsec_`") from None
     else:
         key = secret.encode()
     if len(key) < KEY_BYTES_MIN:

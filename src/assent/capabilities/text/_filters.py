@@ -213,7 +213,7 @@ def _int(budget: Budget, value: Any) -> int:
     ):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Failure("this is no number")
+        raise Failure("this is not a number")
     return int(budget.number(int(value)))
 
 
@@ -222,9 +222,9 @@ def _float(budget: Budget, value: Any) -> float:
         try:
             value = float(value)
         except ValueError:
-            raise Failure("this is no number") from None
+            raise Failure("this is not a number") from None
     if not is_number(value):
-        raise Failure("this is no number")
+        raise Failure("this is not a number")
     return float(budget.number(float(value)))
 
 

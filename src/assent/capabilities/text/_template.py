@@ -100,7 +100,7 @@ def _parse(parameters: Template) -> nodes.Template:
     try:
         return environment.parse(parameters.template)
     except TemplateSyntaxError as error:
-        message = (error.message or "this is no template").rstrip(".")
+        message = (error.message or "this is not a template").rstrip(".")
         raise _fault("TEMPLATE_INVALID", message[:1].lower() + message[1:], error.lineno) from None
     except (ValueError, RecursionError, OverflowError, MemoryError, SyntaxError):
         raise _fault(
@@ -298,7 +298,7 @@ class _Renderer:
                 return holder[key]
             raise _UndefinedError(f"there is no place {key}", line)
         if isinstance(key, str):
-            raise _UndefinedError(f"there is no `{key[:60]}` in what is no mapping", line)
+            raise _UndefinedError(f"there is no `{key[:60]}` in what is not a mapping", line)
         raise _fault("TEMPLATE_FAILED", "only a mapping has keys, and only a list or a text has places", line)
 
     def _sliced(self, holder: Any, node: Any, names: _Names) -> Any:

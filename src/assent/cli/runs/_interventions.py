@@ -166,7 +166,9 @@ def _named(words: tuple[str, ...]) -> list[tuple[str, str | None]]:
             named[-1] = (named[-1][0], word)
         else:
             hint = "each RUN after the first is named by its whole id, as `assent approvals` prints it"
-            raise InputError("USAGE_INVALID", f"`{word}` is no run, and a step was named already", hint=hint)
+            raise InputError(
+                "USAGE_INVALID", f"`{word}` is not a run, and a step was named already", hint=hint
+            )
     return named
 
 

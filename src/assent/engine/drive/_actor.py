@@ -67,7 +67,7 @@ from assent.invocation import Hook, Rest, Share, require_unexposed
 from assent.invocation.context.telling import listener_here
 from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, StepKey, iteration_of
+from assent.spec.ids import Commitment, StepKey, iteration_of, session_step
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo
 
 Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None] | None]"
@@ -217,7 +217,7 @@ class RunActor:
         """Add a session's next step and wait until there is an answer about it; the key that it got."""
         require_unexposed(self._services.pipeline.redactor, dict(parameters), "the inputs", capability)
         self._added = max(self._added, len(self.record.steps)) + 1
-        key = StepKey(f"step_{self._added}")
+        key = session_step(self._added)
         call = self._outbox.bind({"capability": capability})
         added = ev.StepAdded(step=key, call=call, inputs=self.hand_over(dict(parameters), key))
         self.blueprint.add_call(key, capability, parameters, hooks)

@@ -90,7 +90,7 @@ class Values:
         """The same, for a payload that is a JSON object."""
         value = await self.load(commitment)
         if not isinstance(value, dict):
-            raise InternalError("RECORD_CORRUPT", "a journaled payload is no object")
+            raise InternalError("RECORD_CORRUPT", "a journaled payload is not an object")
         return value
 
     async def restore(self, record: RunRecord) -> None:

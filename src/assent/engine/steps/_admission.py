@@ -201,11 +201,12 @@ class Admission:
             call = self._scope.calls[key]
             decision = gate.decide(
                 self.facts.question(
+                    key,
                     call.bound.spec,
                     call.inputs,
                     RiskLevel(event.risk),
-                    asked_with | others,
-                    self._services.clock.now_ms(),
+                    labels=asked_with | others,
+                    now_ms=self._services.clock.now_ms(),
                 )
             )
             if (decision.effect.value, decision.rule) != (event.decision, event.rule):
@@ -260,7 +261,8 @@ class Admission:
         asked = record.approval if record is not None else None
         labels = self._asked_with = self._run_labels
         # The run has read and sent what its labels say.
-        question = self.facts.question(candidate.bound.spec, candidate.inputs, candidate.risk, labels, now)
+        spec, inputs = candidate.bound.spec, candidate.inputs
+        question = self.facts.question(candidate.key, spec, inputs, candidate.risk, labels=labels, now_ms=now)
         decision = self._pipeline.authorize(candidate.call, question)
         candidate = msgspec.structs.replace(candidate, question=question)
         try:
@@ -348,6 +350,7 @@ class Admission:
                     policy=decision.policy_digest,
                     inputs=inputs,
                     unknown=one.unknown,
+                    context=outbox.bind(one.question.told(with_time=self._services.gate.reads_now)),
                     rules=one.rules,
                 )
             )

@@ -30,9 +30,10 @@ COMPENSATION: Final = "compensation"
 
 
 class Lead(msgspec.Struct, frozen=True):
-    """A call that another may lead to: `inputs` as far as they are known, and the names of those that are not."""
+    """A call that another, of the step, may lead to: `inputs` as far as they are known, and the names of those that are not."""
 
     role: str
+    step: str
     bound: BoundCapability
     risk: RiskLevel
     inputs: dict[str, Json]
@@ -43,6 +44,7 @@ class Consequence(msgspec.Struct, frozen=True):
     """A lead and what the gate says of it. `rules`: all that would ask a person, where the answer depends on `unknown` inputs."""
 
     lead: Lead
+    question: PolicyContext
     decision: Decision
     unknown: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
@@ -100,7 +102,7 @@ def lead_of(
         # What another version's inputs become is told by all of them together.
         unknown, known = frozenset(_properties(performer)), {}
     inputs = pipeline.complete(other, known, unknown)
-    return Lead(COMPENSATION, performer, performer.spec.risk.level, inputs, unknown)
+    return Lead(COMPENSATION, step.name, performer, performer.spec.risk.level, inputs, unknown)
 
 
 async def declared(
@@ -118,13 +120,13 @@ async def declared(
     for one in found:
         bound = catalogue.find(one.capability)
         inputs = services.pipeline.complete(bound, one.inputs, one.unknown)
-        leads.append(Lead(one.role, bound.performer, risk, inputs, one.unknown))
+        leads.append(Lead(one.role, call.context.step, bound.performer, risk, inputs, one.unknown))
     return tuple(leads)
 
 
 def question_of(facts: RunFacts, lead: Lead, labels: frozenset[str], now_ms: int) -> PolicyContext:
     """What the gate is asked about a call that may follow."""
-    asked = facts.question(lead.bound.spec, lead.inputs, lead.risk, labels, now_ms)
+    asked = facts.question(lead.step, lead.bound.spec, lead.inputs, lead.risk, labels=labels, now_ms=now_ms)
     return asked if asked.risk_level is lead.risk else msgspec.structs.replace(asked, risk_level=lead.risk)
 
 
@@ -136,12 +138,13 @@ def _properties(bound: BoundCapability) -> Collection[str]:
 def decide(gate: Gate, facts: RunFacts, lead: Lead, labels: frozenset[str], now_ms: int) -> Consequence:
     """The gate's one answer about a call that may follow; what depends on an unknown input is asked a person."""
     spec = lead.bound.spec
-    possible = gate.possible(question_of(facts, lead, labels, now_ms), lead.unknown)
+    question = question_of(facts, lead, labels, now_ms)
+    possible = gate.possible(question, lead.unknown)
     first = possible.answers[0]
     if not possible.unknown:
-        return Consequence(lead, first)
+        return Consequence(lead, question, first)
     if all(answer.effect is PolicyDecision.DENY for answer in possible.answers):
-        return Consequence(lead, msgspec.structs.replace(first, code="POLICY_DENIED"))
+        return Consequence(lead, question, msgspec.structs.replace(first, code="POLICY_DENIED"))
     asking = [answer for answer in possible.answers if answer.effect is PolicyDecision.REQUIRE_APPROVAL]
     names = sorted(lead.unknown) if "inputs" in possible.unknown else possible.unknown
     listed = ", ".join(f"`{name}`" for name in names)
@@ -152,7 +155,8 @@ def decide(gate: Gate, facts: RunFacts, lead: Lead, labels: frozenset[str], now_
         first.policy_digest,
         _all_of([answer.approvers for answer in asking], lead.risk),
     )
-    return Consequence(lead, asked, tuple(names), tuple(dict.fromkeys(answer.rule for answer in asking)))
+    rules = tuple(dict.fromkeys(answer.rule for answer in asking))
+    return Consequence(lead, question, asked, tuple(names), rules)
 
 
 def _all_of(asked: Sequence[Approvers | None], risk: RiskLevel) -> Approvers:

@@ -368,7 +368,8 @@ class Planner:
 
     def _question(self, target: _Target, inputs: Mapping[str, Json]) -> PolicyContext:
         now = self._services.clock.now_ms()
-        return self._facts.question(target.bound.spec, inputs, target.risk, self._labels, now)
+        spec, labels = target.bound.spec, self._labels
+        return self._facts.question(target.key, spec, inputs, target.risk, labels=labels, now_ms=now)
 
     async def _leads(
         self, target: _Target, context: Mapping[str, object] | None, call: Invocation | None

@@ -13,7 +13,7 @@ from assent.errors import InputError, Json
 from assent.invocation import BoundCapability
 from assent.policy import PolicyContext
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
-from assent.spec.ids import StepKey
+from assent.spec.ids import StepKey, name_of
 from assent.spec.language.template import Context, Template
 from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.principal import Principal
@@ -67,19 +67,22 @@ class RunFacts(msgspec.Struct, frozen=True):
 
     def question(
         self,
+        step: str,
         spec: CapabilitySpec,
         inputs: Mapping[str, Json],
         risk: RiskLevel,
+        *,
         labels: frozenset[str],
         now_ms: int,
     ) -> PolicyContext:
-        """The question about one call, its inputs complete. `labels` tell what the run has read and sent before."""
+        """The question about one call of a step, its inputs complete. `labels` tell what the run has read and sent before."""
         return PolicyContext.of(
             spec,
             self.requester,
             inputs,
             risk_level=risk,
             workflow=self.workflow,
+            step=name_of(StepKey(step)),
             environment=self.environment,
             run_id=self.run,
             mode=self.mode,
@@ -98,7 +101,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     ) -> PolicyContext:
         """The same about a step's call, on the step's terms."""
         risk = effective_risk(step, bound, undo_of(step, bound))
-        return self.question(bound.spec, inputs, risk, labels, now_ms)
+        return self.question(step.name, bound.spec, inputs, risk, labels=labels, now_ms=now_ms)
 
     def undo_question(self, risk: RiskLevel, now_ms: int, *, partial: bool) -> PolicyContext:
         """The one question about undoing the whole run; the requester is who wants it undone."""

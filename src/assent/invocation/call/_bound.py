@@ -92,7 +92,9 @@ class BoundCapability:
     @cached_property
     def undo(self) -> Undo:
         """How the effect can be taken back."""
-        if not self.spec.has_effect:
+        # Of a plugin this is a claim: what it does is taken back by what it gave for that.
+        touches_nothing = self.is_own and self.spec.side_effects.scope == "none"
+        if not self.spec.has_effect or touches_nothing:
             return Undo.NOT_NEEDED
         if "compensate" in self.parts:
             return Undo.AUTOMATIC if self.spec.side_effects.reversible else Undo.COMPENSATION

@@ -143,9 +143,9 @@ def require_form(request: HttpRequest) -> None:
     """Do nothing, or raise HTTP_REQUEST_INVALID for a request that no part may write; what stands in it is looked at later."""
     fault: str | None = None
     if request.method not in METHODS:
-        fault = f"`{request.method[:20]}` is no method that can be sent: {', '.join(METHODS)}"
+        fault = f"`{request.method[:20]}` is not a method that can be sent: {', '.join(METHODS)}"
     elif request.body_type is not None and request.body_type not in BODY_TYPES:
-        fault = f"`{request.body_type[:20]}` is no type of body: {', '.join(BODY_TYPES)}"
+        fault = f"`{request.body_type[:20]}` is not a type of body: {', '.join(BODY_TYPES)}"
     elif request.body is not None and request.method in ASKING:
         fault = f"a {request.method} has no body"
     elif len(request.headers) > HEADERS_MAX or len(request.query) > QUERY_MAX:

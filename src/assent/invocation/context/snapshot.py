@@ -120,6 +120,6 @@ def invalid_snapshot(why: str) -> InputError:
     """The refusal of a document that is no snapshot of this format."""
     return InputError(
         "SNAPSHOT_INVALID",
-        f"this is no snapshot that can be used: {why}",
+        f"this is not a snapshot that can be used: {why}",
         hint="take it again with `assent show RUN --snapshot FILE`",
     )

@@ -102,7 +102,7 @@ def _check_reasons(claims: Claims, attached: Mapping[str, DeclaredPart], faults:
         return
     for kind, reason in claims.without.items():
         if kind not in PART_NAMES[1:]:
-            faults.add(place, f"`without` names `{kind}`, which is no part that could be missing")
+            faults.add(place, f"`without` names `{kind}`, which is not part that could be missing")
         elif kind in attached:
             faults.add(attached[kind].place, f"`{kind}` is attached, and `without` says why there is none")
         elif not isinstance(reason, str) or not reason.strip():

@@ -51,7 +51,7 @@ def signature_of(
     """
     place = part.place
     if not inspect.isroutine(part.function):
-        faults.add(home, f"what is attached as `{part.kind}` is no function")
+        faults.add(home, f"what is attached as `{part.kind}` is not a function")
         return None
     hints = _hints(part, faults)
     if hints is None:

@@ -226,7 +226,7 @@ def _unacceptable(seq: int | None) -> WorldError:
     what = (
         "the entries contradict each other"
         if seq is None
-        else f"what stands at entry {seq} is no entry that can follow"
+        else f"what stands at entry {seq} is not an entry that can follow"
     )
     return WorldError(
         "TAIL_UNACCEPTABLE",

@@ -149,7 +149,7 @@ def _remove_draft(draft: Path) -> None:
     if not names <= _FILES or (names and LEAVES not in names):
         raise InputError(
             "EXPORT_EXISTS",
-            f"`{draft}` is in the way: an export is written there first, and this is no export that was left unfinished",
+            f"`{draft}` is in the way: an export is written there first, and this is not an export that was left unfinished",
             hint="move it away, or name another folder",
         )
     shutil.rmtree(draft)
@@ -242,7 +242,7 @@ class ExportRecord:
             try:
                 checkpoint = _decode_checkpoint(line)
             except (ValueError, RecursionError):
-                _corrupt(f"`{CHECKPOINTS}` has a line that is no checkpoint")
+                _corrupt(f"`{CHECKPOINTS}` has a line that is not a checkpoint")
             yield checkpoint.size, checkpoint.note
 
     def tree(self) -> StoredTree | None:
@@ -265,7 +265,7 @@ class ExportRecord:
                 body = b64decode(row.body, validate=True)
                 tag = payload_tag(Commitment(row.commitment), row.seq)
             except (msgspec.MsgspecError, binascii.Error, ValueError):
-                _corrupt(f"`{PAYLOADS}` has a line that is no payload")
+                _corrupt(f"`{PAYLOADS}` has a line that is not a payload")
             yield PayloadRow(seq=row.seq, tag=tag, commitment=commitment, salt=salt, body=body)
 
     def blob_refs(self) -> None:

@@ -259,4 +259,4 @@ def _digest(ask: Ask) -> bytes:
     try:
         return sha256(encode_object(ask.body)).digest()
     except RecursionError:
-        raise InputError("REQUEST_INVALID", "this is no request: it is nested too deeply") from None
+        raise InputError("REQUEST_INVALID", "this is not a request: it is nested too deeply") from None

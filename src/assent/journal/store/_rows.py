@@ -59,7 +59,7 @@ def commitment_bytes(commitment: Commitment) -> bytes:
     if len(data) != 32 or data.hex() != commitment:
         raise WorldError(
             "RECORD_CORRUPT",
-            "an entry binds a payload by something that is no commitment",
+            "an entry binds a payload by something that is not a commitment",
             hint="run `assent audit verify`; nothing more is done with this record",
         )
     return data

@@ -161,7 +161,6 @@ class SqliteJournal:
         `act`: the run in which that was decided. `said`: what the run's own stream says of it, in the same transaction;
         `STALE_WRITER` as for `append`.
 
-
         The bytes are overwritten in the file and gone from its log when this returns; copies that a file system or a backup
         keeps are beyond our reach. Raises `WorldError` `ERASE_UNFINISHED` when a reader kept the log from being emptied: they
         are erased from the record then, and from the disk at the latest when the journal is closed. Calling it twice is harmless.
@@ -286,8 +285,13 @@ class SqliteJournal:
             draft.add(Batch(run=None, expected_n=0, at_ms=at_ms, events=(event,)))
             if said is not None:
                 draft.add(said)
+            if blobs:
+                self.blobs.foretell_orphans()
             self._writer.commit(draft, seal=True, erased=erased)
             self.blobs.discard(blobs - self._store.blobs_in_use())
+        elif self.blobs.was_left:
+            # Nobody knows any more which blobs an earlier call let go of.
+            self.blobs.collect(self._store.blobs_in_use())
         # Also when nothing was left to erase: an earlier call may not have come this far.
         if not self._store.forget_log():
             raise WorldError(

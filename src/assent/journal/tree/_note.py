@@ -276,7 +276,7 @@ def _parse_signature(line: str) -> Signature:
     name, separator, encoded = line.removeprefix(_DASH).partition(" ")
     blob = _unb64(encoded)
     if not line.startswith(_DASH) or not separator or not is_key_name(name) or len(blob) < 5:
-        raise _malformed(f"has a line that is no signature, `{_shorten(line)}`")
+        raise _malformed(f"has a line that is not a signature, `{_shorten(line)}`")
     return Signature(name, blob[:4], blob[4:])
 
 

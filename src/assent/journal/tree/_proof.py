@@ -68,7 +68,7 @@ class InclusionProof:
         try:
             path = tuple(decode_hash(line) for line in lines)
         except InputError:
-            raise _malformed("has a line that is no hash") from None
+            raise _malformed("has a line that is not a hash") from None
         return cls(int(index), path, checkpoint, extra)
 
     def verify(self, leaf: bytes, trust: TrustPolicy) -> CosignedCheckpoint:

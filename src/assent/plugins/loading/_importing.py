@@ -215,6 +215,6 @@ def health_of(name: str, module: ModuleType) -> HealthCheck | None:
         return check
     raise InputError(
         "PLUGIN_INVALID",
-        f"`health` of plugin `{name}` is no function",
+        f"`health` of plugin `{name}` is not a function",
         hint="make it a function without parameters, or call it something else",
     )

@@ -107,7 +107,7 @@ class _Reading:
             elif stat.S_ISREG(mode):
                 self._take_file(descriptor, name, place)
             else:
-                self.faults.append(f"`{place}` is no plain file")
+                self.faults.append(f"`{place}` is not a plain file")
         finally:
             os.close(descriptor)
 
@@ -117,7 +117,7 @@ class _Reading:
             return
         for entry in _entries(descriptor):
             if not entry.isprintable():  # also every byte that is no UTF-8
-                self.faults.append(f"`{place}` holds a file whose name is no plain text")
+                self.faults.append(f"`{place}` holds a file whose name is not plain text")
                 continue
             inner = f"{place}/{entry}"
             try:

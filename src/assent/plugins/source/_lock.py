@@ -123,7 +123,7 @@ def _read(path: Path) -> bytes | None:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)  # of the file that is open, not of whatever bears its name by now
         if not stat.S_ISREG(status.st_mode):
-            raise _invalid(path, "it is no plain file")
+            raise _invalid(path, "it is not a plain file")
         if status.st_mode & _SHARED:
             raise InputError(
                 "PLUGIN_LOCK_PERMISSIONS",

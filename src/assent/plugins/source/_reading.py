@@ -70,7 +70,7 @@ def read_plugin(path: Path) -> PluginText:
         raise InputError("FILE_MISSING", f"there is nothing at `{path}`", path=str(path))
     raise InputError(
         "PLUGIN_INVALID",
-        f"`{path.name}` is no plugin",
+        f"`{path.name}` is not a plugin",
         path=str(path),
         hint="name a `.py` file, a package, a project's folder or a `.whl` file",
     )

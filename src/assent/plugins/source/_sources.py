@@ -127,7 +127,7 @@ def sources_at(workspace: Path, path: str) -> list[PluginSource]:
     if place.is_file() and place.suffix == ".py":
         name = _named(place.stem, origin)
         return [PluginSource(name, place.stem, origin, place.parent, path=place)]
-    what = "is not there" if not place.exists() else "is no plugin"
+    what = "is not there" if not place.exists() else "is not a plugin"
     raise InputError(
         "PLUGIN_INVALID",
         f"`{path}` {what}",
@@ -270,7 +270,7 @@ def _named(name: str, origin: str) -> str:
         return name
     raise InputError(
         "PLUGIN_INVALID",
-        f"`{name[:80]}` is no name of a plugin ({origin})",
+        f"`{name[:80]}` is not a name of a plugin ({origin})",
         hint=f"lower-case letters and digits, with `-`, `_` or `.` between, at most {NAME_LENGTH_MAX} characters",
     )
 
@@ -280,7 +280,7 @@ def _entry_module(value: str, name: str, place: str) -> str:
         return value
     raise InputError(
         "PLUGIN_INVALID",
-        f"the entry point `{name[:80]}` names `{value[:80]}`, which is no module",
+        f"the entry point `{name[:80]}` names `{value[:80]}`, which is not a module",
         path=place,
         hint=f'name the module alone: `{name[:80]} = "my_plugin"`',
     )

@@ -106,9 +106,9 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
         or ":" in parts[0]
         or any(part in ("", ".", "..") for part in parts)
     ):
-        return f"`{shown}` is no path below the wheel's own folder"
+        return f"`{shown}` is not a path below the wheel's own folder"
     if not name.isprintable():
-        return f"`{shown}` is no plain file name"
+        return f"`{shown}` is not a plain file name"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return f"`{shown}` is a link"
     if entry.flag_bits & 0x1:

@@ -30,7 +30,7 @@ def keep(life: CallLife, kept: Kept) -> None:
     """Remember what the other side does. What is here and is no JSON stays; `BrokenFrameError` for what can't be kept."""
     meta, state = unpack_json(kept.meta) or {}, unpack_json(kept.state) or []
     if not isinstance(meta, dict) or not isinstance(state, list):
-        raise BrokenFrameError("what a call remembers is no memory of one")
+        raise BrokenFrameError("what a call remembers is not a memory of one")
     # Changed in place, all three: a part, or a hook, may hold them.
     if meta or life.meta:
         own = life.meta = {} if life.meta is None else life.meta

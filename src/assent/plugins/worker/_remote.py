@@ -170,7 +170,7 @@ def _hook(performer: Performer, spec: CapabilitySpec, one: DescribedHook) -> Hoo
     try:
         kind = HookKind(one.kind)
     except ValueError:
-        raise InputError("HOOK_INVALID", f"`{one.kind[:80]}` is no kind of hook") from None
+        raise InputError("HOOK_INVALID", f"`{one.kind[:80]}` is not a kind of hook") from None
     return Hook(
         kind,
         RemoteHook(performer, spec, one.id),
@@ -215,7 +215,7 @@ def _prepared(value: Json) -> Prepared:
         ):
             return Prepared(state, tuple(map(str, blobs)))
         case _:
-            raise BrokenFrameError("it is no state")
+            raise BrokenFrameError("it is not a state")
 
 
 def _preview(value: Json) -> Preview:
@@ -223,7 +223,7 @@ def _preview(value: Json) -> Preview:
         case [str() as kind, str() as diff, (str() | None) as base, bool() as changes, bool() as known]:
             return Preview(kind, diff, base, changes, known)
         case _:
-            raise BrokenFrameError("it is no preview")
+            raise BrokenFrameError("it is not a preview")
 
 
 def _reconciliation(value: Json, unfit: UnfitOutput | None) -> Reconciliation | None:
@@ -235,4 +235,4 @@ def _reconciliation(value: Json, unfit: UnfitOutput | None) -> Reconciliation | 
         case None:
             return None
         case _:
-            raise BrokenFrameError("it is no answer")
+            raise BrokenFrameError("it is not an answer")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from assent.capabilities.record import Held, Records
 from assent.engine import Driver, RunRecord, fold, load_json, outline, require_ended, to_take_back
 from assent.journal import at_once
 from assent.runtime._find_run import unknown_run
@@ -16,6 +15,7 @@ from assent.spec.states import RunState
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from assent.capabilities.record import Held, Records
     from assent.journal import Journal
     from assent.runtime.runs._deliveries import Deliveries
     from assent.runtime.runs._saved_plans import PlanStore
@@ -37,6 +37,8 @@ class RunRecords:
 
     def offered(self) -> Records:
         """The same for `assent.erase`."""
+        from assent.capabilities.record import Records  # for who erases
+
         return Records(self.held, self.erase, self.compact)
 
     def held(self, runs: Sequence[str]) -> list[Held]:
@@ -63,6 +65,8 @@ class RunRecords:
 
 
 def _held(journal: LedgerReader, run: RunId) -> Held:
+    from assent.capabilities.record import Held  # for who erases
+
     record: RunRecord | None = None
     leaves = journal.run_leaves(run)
     for leaf in leaves:

@@ -20,7 +20,7 @@ from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision
-from assent.spec.ids import Commitment, RunId
+from assent.spec.ids import Commitment, RunId, StepKey, name_of
 from assent.spec.policy import UNDO_CAPABILITY, Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
@@ -38,7 +38,9 @@ _RUNS_REMEMBERED_MAX: Final = 65_536
 _SAID_REMEMBERED_MAX: Final = 16_384
 _PAGE: Final = 500
 
-_ANSWERS: Final = frozenset({"step.started", "step.denied", "approval.requested", "run.undo_requested"})
+_LEADS: Final = "consequence.decided"
+_UNDO: Final = "run.undo_requested"
+_ANSWERS: Final = frozenset({"step.started", "step.denied", "approval.requested", _LEADS, _UNDO})
 
 _ASKED_APART: Final = frozenset({UNDO_CAPABILITY, "assent.approval"})
 
@@ -47,6 +49,8 @@ ERASED: Final = "erased"
 POLICY_NOT_KEPT: Final = "policy_not_kept"
 CONSEQUENCE: Final = "consequence"
 """The answer was given because of what the call may lead to, not because of the call."""
+UNKNOWN_INPUTS: Final = "unknown_inputs"
+"""The answer depends on inputs that nobody knew yet."""
 
 
 class Event(msgspec.Struct, gc=False):
@@ -66,6 +70,7 @@ class Event(msgspec.Struct, gc=False):
     grant: str | None = None
     inputs: str | None = None
     context: str | None = None
+    unknown: tuple[str, ...] = ()
     by: str | None = None
     partial: bool = False
     principal: str = ""
@@ -96,11 +101,17 @@ class Answer(msgspec.Struct, gc=False):
     event: Event
     created: Event
     is_of_consequence: bool = False
+    """Something that the call may lead to was answered alike, so that this answer may be that one."""
 
     @property
     def principal(self) -> str:
         """Who asked: of an undo, who wanted it."""
         return self.event.by or self.created.principal
+
+    @property
+    def step(self) -> str:
+        """The name of the step; empty for an undo."""
+        return "" if self.event.kind == _UNDO else name_of(StepKey(self.event.step))
 
 
 class _Leaf(msgspec.Struct, gc=False):
@@ -127,7 +138,8 @@ class Decisions:
     def __init__(self, reader: LedgerReader) -> None:
         self._reader = reader
         self._created: dict[str, Event] = {}
-        self._led: tuple[str, str, str, str] | None = None
+        self._met: set[tuple[str, str]] = set()
+        self._led: set[tuple[str, str, str, str]] = set()
         self._saids: dict[str, Said | None] = {}
         self._bodies: dict[Commitment, bytes] = {}
         self._alike: dict[bytes, Said] = {}
@@ -139,14 +151,22 @@ class Decisions:
         return [one for one in found if one is not None]
 
     def calls(self, since_ms: int = 0) -> Iterator[list[Answer]]:
-        """The first answer about each call since a moment, in log order, some at once, with what each was asked with at hand.
+        """The first answer about each call since a moment, as `answers` gives them: each call counts once.
 
-        Neither another attempt nor what begins after an approval counts again.
+        Of a run that was not met for very long, a question that is asked again counts again.
+        """
+        for page in self.answers(since_ms):
+            yield [one for one in page if self._is_first(one)]
+
+    def answers(self, since_ms: int = 0) -> Iterator[list[Answer]]:
+        """The answers about calls since a moment, in log order, some at once, with what each was asked with at hand.
+
+        Neither another attempt nor what begins after an approval is asked about again, and what a call may lead to is no call.
         """
         page: list[Answer] = []
         for entry in self._reader.entries_with((b'"decision":', b'"run.created"')):
             found = self._answer(entry.seq, entry.run, entry.data)
-            if found is None or found.at_ms < since_ms:
+            if found is None or found.at_ms < since_ms or found.event.kind == _LEADS:
                 continue
             if found.event.grant is None and found.event.attempt == 1:
                 page.append(found)
@@ -154,6 +174,14 @@ class Decisions:
                     yield self._with_said(page)
                     page = []
         yield self._with_said(page)
+
+    def _is_first(self, answer: Answer) -> bool:
+        """Whether no answer about the call was met before. Each wish for an undo is one of its own."""
+        call = (answer.run, answer.event.step)
+        if call in self._met:
+            return answer.event.kind == _UNDO
+        self._met.add(call)
+        return True
 
     def _with_said(self, page: list[Answer]) -> list[Answer]:
         """A page, once what its questions were asked with is read, where that is bound by their own entries."""
@@ -182,10 +210,6 @@ class Decisions:
                 details={"seq": seq},
             ) from error
         event = leaf.event
-        if event.kind == "consequence.decided":
-            self._led = (run, event.step, event.decision, event.rule)
-            return None
-        led, self._led = self._led, None
         if event.kind == "run.created":
             self._remember(run, seq, event)
             return None
@@ -194,7 +218,13 @@ class Decisions:
         if event.kind not in _ANSWERS or is_asked_apart:
             return None
         created = self._created.get(run) or self._begin(run)
-        is_led = led == (run, event.step, event.decision, event.rule)
+        said = (run, event.step, event.decision, event.rule)
+        if event.kind == _LEADS:
+            self._led.add(said)
+            return Answer(seq, leaf.at_ms, run, event, created)
+        # What a call may lead to stands right before the answer about the call.
+        is_led = said in self._led
+        self._led.clear()
         return Answer(seq, leaf.at_ms, run, event, created, is_led)
 
     def _begin(self, run: str) -> Event:
@@ -204,6 +234,7 @@ class Decisions:
     def _remember(self, run: str, seq: int, created: Event) -> Event:
         if len(self._created) >= _RUNS_REMEMBERED_MAX:
             self._created.clear()
+            self._met.clear()
         created.seq = seq
         self._created[run] = created
         return created
@@ -230,6 +261,7 @@ class Decisions:
             requires_approval=said.requires_approval,
             inputs=inputs,
             workflow=created.workflow or "",
+            step=answer.step,
             environment=created.environment or "",
             run_id=answer.run,
             mode=created.mode,
@@ -256,7 +288,7 @@ class Decisions:
     def inputs(self, answer: Answer) -> Mapping[str, object] | None:
         """What the call was to be made with; None where that was erased, or not kept."""
         event = answer.event
-        if event.kind == "run.undo_requested":
+        if event.kind == _UNDO:
             return {"run": answer.run, "partial": event.partial}
         if event.inputs is None:
             return None
@@ -313,7 +345,7 @@ class Put:
         # Without its inputs, a question is what its entry, its run and the rest say, but for its time and its run.
         key = (
             id(said), answer.principal, event.capability, event.version, event.risk, created.workflow,
-            created.environment, created.mode,
+            answer.step if self._engine.reads_step else None, created.environment, created.mode,
         )  # fmt: skip
         if key in self._known:
             return self._known[key]
@@ -340,16 +372,20 @@ def explained(reader: LedgerReader, run: RunId, step: str | None) -> list[dict[s
         if event.policy not in engines:
             engines[event.policy] = at_once(recorded_policy(reader, event.policy))
         engine = engines[event.policy]
-        explanation = None
-        if answer.is_of_consequence and event.context is not None:
-            question = CONSEQUENCE
-        missing = question if isinstance(question, str) else POLICY_NOT_KEPT if engine is None else None
-        if engine is not None and not isinstance(question, str):
+        explanation = agrees = None
+        missing: str | None = None
+        if isinstance(question, str):
+            missing = question
+        elif engine is None:
+            missing = POLICY_NOT_KEPT
+        elif event.unknown:
+            missing = UNKNOWN_INPUTS
+        else:
             explanation = engine.explain(question)
-        agrees = None
-        if explanation is not None:
             decision = explanation.decision
             agrees = (decision.effect.value, decision.rule) == (event.decision, event.rule)
+            if answer.is_of_consequence and not agrees:
+                missing, explanation, agrees = CONSEQUENCE, None, None
         found.append(
             {
                 "seq": answer.seq,
@@ -463,7 +499,7 @@ def suggested(reader: LedgerReader, engine: PolicyEngine, least: int, since_ms: 
     """
     decisions = Decisions(reader)
     groups: dict[_Alike, _Asked] = {}
-    for answer in chain.from_iterable(decisions.calls(since_ms)):
+    for answer in chain.from_iterable(decisions.answers(since_ms)):
         event, created = answer.event, answer.created
         if event.kind != "approval.requested" or answer.is_of_consequence:
             continue

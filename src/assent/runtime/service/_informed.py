@@ -203,6 +203,7 @@ async def _explain_policy(scene: Scene, request: requests.ExplainPolicy) -> answ
             principal=actor_of(scene.settings, scene.by),
             environment=request.environment,
             workflow=request.workflow,
+            step=request.step,
             mode=Mode(request.mode),
             run_labels=frozenset(request.run_labels),
             risk_level=None if request.risk_level is None else RiskLevel(request.risk_level),

@@ -830,7 +830,8 @@ class DecisionExplained(Answer, frozen=True, kw_only=True):
     """One recorded answer of the gate, and the rules of its policy.
 
     `missing` where it can't be explained: `context_not_kept` and `policy_not_kept` (an earlier Assent wrote it), `erased`,
-    `consequence` (it was given for what the call may lead to).
+    `consequence` (it was given for what the call may lead to, whose own entry has the kind `consequence.decided`), and
+    `unknown_inputs` (it depended on inputs that nobody knew yet).
     `agrees`: the policy answers the same to the same question.
     """
 

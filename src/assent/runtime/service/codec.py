@@ -46,7 +46,7 @@ def decode(body: Mapping[str, Json], os_uid: int | None) -> Asked:
     except ValueError as error:  # msgspec's errors are.
         raise InputError(
             "REQUEST_INVALID",
-            f"this is no request: {str(error)[:200]}",
+            f"this is not a request: {str(error)[:200]}",
             hint="look at the operation in `docs/schemas/service-1.json`; both ends must be the same release of Assent",
         ) from None
     return msgspec.structs.replace(asked, by=msgspec.structs.replace(asked.by, os_uid=os_uid))

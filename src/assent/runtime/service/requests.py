@@ -78,7 +78,7 @@ def _require_count(name: str, value: object, *, least: int) -> None:
 def _require_status(what: str, statuses: Iterable[str], known: tuple[str, ...]) -> None:
     for status in statuses:
         if status not in known:
-            message = f"`{status}` is no status of {what}"
+            message = f"`{status}` is not a status of {what}"
             raise InputError("INVALID_INPUT", message, path="status", hint=f"one of {', '.join(known)}")
 
 
@@ -357,6 +357,8 @@ class ExplainPolicy(Informed[answers.Explained], tag="explain_policy", frozen=Tr
     """What the step's author raises the risk to."""
     keeps_undo: bool = True
     """False: as a step that says `undo: none`."""
+    step: str | None = None
+    """What the step is called; left out: as the step of a single call is, or the first of a session."""
 
 
 class CheckPolicy(Informed[answers.PolicyChecked], tag="check_policy", frozen=True):

@@ -151,7 +151,7 @@ def require_name(name: str) -> None:
     if not is_secret_name(name) or name == "vault":
         raise InputError(
             "SECRET_NAME_INVALID",
-            "this is no name that a secret can have",
+            "this is not a name that a secret can have",
             hint="letters, digits and `. _ - /`, at most 128, starting with a letter or digit; and not `vault`",
         )
 

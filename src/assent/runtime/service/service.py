@@ -104,7 +104,7 @@ class Service:
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)
         else:
-            raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is no kind of request")
+            raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
 
     async def stream(self, request: Stream[A]) -> AsyncIterator[A]:

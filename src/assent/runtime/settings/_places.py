@@ -39,7 +39,7 @@ def create_state(path: Path) -> None:
     if written != str(path):
         raise WorldError(
             "STATE_UNUSABLE",
-            "the state directory can't be used: its path is no UTF-8, and SQLite takes no other",
+            "the state directory can't be used: its path is not UTF-8, and SQLite takes no other",
             path=written,
             hint="rename the folder, or keep the state elsewhere with `--state DIR`",
         )
@@ -105,7 +105,7 @@ def read_policy_file(path: Path) -> bytes:
     try:
         status = os.fstat(descriptor)  # of the file that is open, not of whatever bears its name by now
         if not stat.S_ISREG(status.st_mode):
-            raise InputError("POLICY_INVALID", "the policy is no plain file", path=str(path))
+            raise InputError("POLICY_INVALID", "the policy is not a plain file", path=str(path))
         require_private(status.st_mode, str(path))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(SIZE_MAX_BYTES + 1)
@@ -143,7 +143,7 @@ def _fault_of(folder: Path, os_uid: int) -> str | None:
     except OSError:
         return "can't be looked at"
     if not stat.S_ISDIR(status.st_mode):
-        return "is no folder"
+        return "is not a folder"
     if status.st_uid != os_uid:
         return f"belongs to user id {status.st_uid}"
     if status.st_mode & _OTHERS:

@@ -362,7 +362,7 @@ class _Layers:
             value, source = variable
             if not LABEL.match(value):
                 raise InputError(
-                    "CONFIG_INVALID", f"`{value[:80]}` is no name of an environment", path=source
+                    "CONFIG_INVALID", f"`{value[:80]}` is not a name of an environment", path=source
                 )
         elif found is not None:
             value, source = str(found[0]), found[1].place(key)
@@ -455,7 +455,10 @@ def _find_workspace(
         root = _absolute(named, cwd)
         if not root.is_dir():
             raise InputError(
-                "WORKSPACE_MISSING", f"`{named}` is no folder", path=source, hint="create it, or name another"
+                "WORKSPACE_MISSING",
+                f"`{named}` is not a folder",
+                path=source,
+                hint="create it, or name another",
             )
         return root, load_configuration(root / PROJECT_FILE, PROJECT_SCHEMA, home), source
     for folder in (cwd, *cwd.parents):

@@ -25,7 +25,7 @@ def read_secret_file(path: Path) -> str | None:
     try:
         status = os.fstat(descriptor)  # of the file that is open, not of whatever bears its name by now
         if not stat.S_ISREG(status.st_mode):
-            raise _unsafe(path, "is no regular file", "put the value into a file of its own")
+            raise _unsafe(path, "is not a regular file", "put the value into a file of its own")
         if status.st_uid != os.geteuid():
             raise _unsafe(path, f"belongs to user id {status.st_uid}", "it must be your own")
         mode = stat.S_IMODE(status.st_mode)
@@ -41,7 +41,7 @@ def read_secret_file(path: Path) -> str | None:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise _unsafe(path, "is no text", "encode binary keys, for example as base64") from None
+        raise _unsafe(path, "is not text", "encode binary keys, for example as base64") from None
     return text.removesuffix("\n").removesuffix("\r")
 
 

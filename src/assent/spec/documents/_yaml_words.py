@@ -13,7 +13,7 @@ _SAID: Final[dict[str, tuple[str, str]]] = {
         "indent it like the other entries and begin it with `- `, or indent it like the key that holds the list",
     ),
     "did not find expected key": (
-        "this line is no `key: value` of the mapping above it",
+        "this line is not a `key: value` of the mapping above it",
         "indent it like the keys beside it; a quote or bracket above may be left open",
     ),
     "mapping values are not allowed in this context": (
@@ -42,7 +42,7 @@ _SAID: Final[dict[str, tuple[str, str]]] = {
         "write two, four or eight hex digits",
     ),
     "found invalid Unicode character escape code": (
-        "this escape is no character",
+        "this escape is not a character",
         "write the character itself",
     ),
     "did not find expected <document start>": (
@@ -88,4 +88,4 @@ def in_words_of_the_document(problem: str, context: str | None) -> tuple[str, st
         known = _SAID["found undefined tag handle" if "a tag" in context else "found unknown directive name"]
     if known is not None:
         return known
-    return f"this is no YAML: {f'{context}, ' if context else ''}{problem}", None
+    return f"this is not YAML: {f'{context}, ' if context else ''}{problem}", None

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from assent.errors import InputError, Json
+from assent.spec.words.articles import with_article
 from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms
 from assent.spec.words.suggestions import did_you_mean
 
@@ -106,7 +107,7 @@ class Section:
         """A string of a given form."""
         value = self.text(key, default)
         if self.has(key) and isinstance(self.data[key], str) and not pattern.match(value):
-            self.fault("VALUE_INVALID", f"`{value[:80]}` is no {what}", key)
+            self.fault("VALUE_INVALID", f"`{value[:80]}` is not {with_article(what)}", key)
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 from assent.errors import Json
 from assent.spec.documents.toml import Key
 from assent.spec.ids import LABEL, PRINCIPAL_ID
+from assent.spec.words.articles import with_article
 from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms
 from assent.spec.words.suggestions import did_you_mean
 
@@ -292,7 +293,7 @@ class TableReader:
                 self._table(value, known.reserved[name], key)
             elif not known.is_name(name):
                 hint = f"letters, digits and `{known.signs}`, at most 128, starting with a letter or digit"
-                self.report(key, f"`{name}` is no {known.what}", hint)
+                self.report(key, f"`{name}` is not {with_article(known.what)}", hint)
             elif not isinstance(value, dict):
                 self.report(key, f"`{name}` must be a table: `[{'.'.join(key)}]`", None)
             else:

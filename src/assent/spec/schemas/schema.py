@@ -43,7 +43,9 @@ def schema_of(
             "SPEC_INVALID", f"no schema can be derived: {_short(error)}", path="parameters"
         ) from None
     if adapter.core_schema["type"] == "call":
-        raise InputError("SPEC_INVALID", "no schema can be derived: a function is no type", path="parameters")
+        raise InputError(
+            "SPEC_INVALID", "no schema can be derived: a function is not a type", path="parameters"
+        )
     _require_linear(adapter.core_schema)
     _close(schema)
     return schema
@@ -70,7 +72,7 @@ def compile_schema(schema: Mapping[str, Json], what: str) -> Draft202012Validato
         pattern = bool(place) and place[-1] == "pattern"
         raise InputError(
             "SCHEMA_INVALID",
-            f"{what} is no JSON Schema that can be used here: {_short(error)}",
+            f"{what} is not JSON Schema that can be used here: {_short(error)}",
             path=".".join(map(str, place)) or None,
             hint="write the pattern without look-around and back-references, so that it takes linear time"
             if pattern

@@ -182,7 +182,7 @@ def _write_object(value: Mapping[object, object], out: list[str], path: str, dep
     members: list[tuple[bytes, str, str, object]] = []
     for key, item in value.items():
         if not isinstance(key, str):
-            _refuse(f"the key `{key!r}` is no text", path)
+            _refuse(f"the key `{key!r}` is not text", path)
         below = _below(path, key)
         quoted = _string(key, below)
         # RFC 8785 §3.2.3 sorts by UTF-16 code units; big-endian bytes compare as the units themselves do.
@@ -277,7 +277,7 @@ def _integer(text: str) -> int | float:
 
 
 def _no_constant(text: str) -> NoReturn:
-    message = f"`{text}` is no number"
+    message = f"`{text}` is not a number"
     raise ValueError(message)
 
 

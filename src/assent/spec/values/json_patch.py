@@ -308,7 +308,7 @@ def _parent(holder: list[Json], path: str, number: int) -> tuple[dict[str, Json]
 def _index(text: str, last: int, path: str, number: int) -> int:
     # RFC 6901 §4: decimal digits without leading zeros; Python's `int` would read far more.
     if not text or not _DIGITS.issuperset(text) or (text[0] == "0" and text != "0") or len(text) > 9:
-        _refuse(number, path, f"`{text}` in `{path}` is no index of an array")
+        _refuse(number, path, f"`{text}` in `{path}` is not an index of an array")
     index = int(text)
     if index > last:
         _refuse(number, path, f"the array at `{path}` ends before {index}")

@@ -25,7 +25,7 @@ def parse_duration_ms(value: Json, *, most_ms: int = DURATION_MAX_MS) -> int:
         milliseconds = float(found[1]) * _UNITS_MS[found[2]]
     else:
         shown = f"`{value[:60]}`" if isinstance(value, str) else "it is none"
-        message = f"is no duration: {shown}"
+        message = f"is not a duration: {shown}"
         raise ValueError(message)
     if not 1 <= milliseconds <= most_ms:
         message = f"must be between 1 ms and {most_ms // DAY_MS} days"

@@ -82,7 +82,7 @@ class CapabilityReference(msgspec.Struct, frozen=True):
         if len(text) > REFERENCE_LENGTH_MAX or not CAPABILITY_ID.match(ident):
             raise InputError(
                 "CAPABILITY_UNKNOWN",
-                f"`{ident[:120]}` is no capability id",
+                f"`{ident[:120]}` is not a capability id",
                 hint="an id is dotted, like `io.fs.write_file`; list what exists: assent capability list",
                 details={"reference": text[:200]},
             )
@@ -143,7 +143,7 @@ def invalid_version(ident: str, wanted: str, text: str) -> InputError:
         hint = f"a fingerprint is written `{ident}@{FINGERPRINT_PREFIX}{wanted[:16]}`"
     return InputError(
         "INVALID_VERSION",
-        f"`{wanted[:80]}` is no version of `{ident}`",
+        f"`{wanted[:80]}` is not a version of `{ident}`",
         hint=hint,
         details={"reference": text[:200]},
     )

@@ -8,6 +8,7 @@ from typing import Final
 from assent.errors import InputError
 from assent.spec.decision import Approvers
 from assent.spec.documents.sections import Section
+from assent.spec.words.articles import with_article
 from assent.spec.words.reference import CapabilityReference
 from assent.spec.workflow._steps import ApprovalSpec, Backoff, Retry
 
@@ -26,7 +27,7 @@ def read_capability_id(section: Section, key: str) -> str:
             section.fault(error.code, error.message, key, hint=error.hint)
         else:
             what = "capability (like `io.fs.write_file` or `io.fs.write_file@1.0.0`)"
-            section.fault("VALUE_INVALID", f"`{text[:80]}` is no {what}", key)
+            section.fault("VALUE_INVALID", f"`{text[:80]}` is not {with_article(what)}", key)
     return text
 
 
@@ -39,7 +40,7 @@ def read_retry(section: Section | None) -> Retry:
         if not ERROR_CODE.match(code):
             section.fault(
                 "VALUE_INVALID",
-                f"`{code[:80]}` is no error code",
+                f"`{code[:80]}` is not an error code",
                 "on",
                 index,
                 hint="e.g. `STEP_TIMEOUT`",

@@ -16,6 +16,7 @@ from assent.spec.schemas._foreign import faults_in, validator_of
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.values.canonical import parse_json, require_json
 from assent.spec.values.frozen import freeze, thaw
+from assent.spec.words.articles import with_article
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow.names import name_fault
 
@@ -130,7 +131,7 @@ def _type_name(section: Section, name: str, text: str, *keys: str) -> dict[str, 
     if kind in _TYPES:
         return {} if kind == "any" else {"type": kind}
     hint = did_you_mean(text, TYPE_NAMES, otherwise=f"one of: {', '.join(_TYPES)}")
-    section.fault("VALUE_INVALID", f"`{text}` is no type of an input", name, *keys, hint=hint)
+    section.fault("VALUE_INVALID", f"`{text}` is not a type of an input", name, *keys, hint=hint)
     return None
 
 
@@ -301,7 +302,9 @@ def read_argument(schema: Mapping[str, Json], text: str, *, name: str = "value")
         "array": f"write JSON, e.g. `{a_list}`",
         "object": 'write JSON, e.g. `{"a": 1}`',
     }
-    raise InputError("INVALID_INPUT", f"`{text[:80]}` is no {wanted}", path=name, hint=hints.get(kinds[0]))
+    raise InputError(
+        "INVALID_INPUT", f"`{text[:80]}` is not {with_article(wanted)}", path=name, hint=hints.get(kinds[0])
+    )
 
 
 def _kinds_of_choices(schema: Mapping[str, Json]) -> list[str]:

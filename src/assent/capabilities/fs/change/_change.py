@@ -73,6 +73,11 @@ class Target(msgspec.Struct, frozen=True):
         """Whether `found` is the state after."""
         return found.identity(hashed=self.after.hashed) == self.after.identity
 
+    def told(self, found: PathState) -> str:
+        """What stands there instead, so that a person can tell it from what was expected."""
+        text = found.describe()
+        return f"another {text}, changed since" if text == self.after.text else text
+
 
 class Folder(msgspec.Struct, frozen=True):
     """A folder that stood before and gets or loses an entry: its time is restored when its names are the same again.
@@ -161,12 +166,12 @@ class Change(msgspec.Struct, frozen=True):
         target, state = strange[0]
         return RefusedError(
             "COMPENSATION_CONFLICT",
-            f"`{shown(target.path)}` is not as this step left it: expected {target.after.text}, found {state.describe()}",
+            f"`{shown(target.path)}` is not as this step left it: expected {target.after.text}, found {target.told(state)}",
             path=shown(target.path),
             hint="undoing would overwrite somebody else's change; restore or move it, then try again, or settle the step by hand",
             details={
                 "expected": {shown(target.path): target.after.text for target, _ in strange},
-                "found": {shown(target.path): state.describe() for target, state in strange},
+                "found": {shown(target.path): target.told(state) for target, state in strange},
             },
         )
 

@@ -14,6 +14,7 @@ from assent.capabilities.fs.change._path_state import content_digest, survey
 from assent.capabilities.fs.world._overlay import OverlayFiles
 from assent.capabilities.fs.world._paths import named
 from assent.invocation import EntryKind, Files, World
+from assent.spec.words.sizes import count_text
 
 FILE_BYTES_MAX: Final = 512 << 10
 """A longer file is summarised."""
@@ -64,6 +65,8 @@ class Pages:
         for top in paths:
             for node in survey(files, top).nodes:
                 path = node.under(top)
+                if path in entries:  # read already: another of the paths stands below this one
+                    continue
                 data = digest = None
                 if node.kind is EntryKind.SYMLINK:
                     data = node.content.encode("utf-8", "surrogateescape")
@@ -142,7 +145,7 @@ def _compare_files(path: str, old: Page | None, new: Page | None, *, is_whole: b
     if old is None or new is None:
         only = new if old is None else old
         assert only is not None, "a path in neither world is not compared"
-        yield f"{'new' if old is None else 'deleted'} file {path}, mode {_mode(only)}, {only.size} bytes\n"
+        yield f"{'new' if old is None else 'deleted'} file {path}, mode {_mode(only)}, {count_text(only.size, 'byte')}\n"
     names = "/dev/null" if old is None else f"a/{path}", "/dev/null" if new is None else f"b/{path}"
     for line in difflib.unified_diff(lines[0], lines[1], names[0], names[1]):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
@@ -171,9 +174,8 @@ def _summary(page: Page | None) -> str:
     if page.kind is EntryKind.SYMLINK:
         return f"link to {named((page.data or b'').decode('utf-8', 'surrogateescape'))}"
     digest = content_digest([page.data]) if page.data is not None else page.digest
-    return (
-        f"{page.size} bytes, mode {_mode(page)}, {f'sha256 {digest}' if digest is not None else 'not read'}"
-    )
+    content = f"sha256 {digest}" if digest is not None else "not read"
+    return f"{count_text(page.size, 'byte')}, mode {_mode(page)}, {content}"
 
 
 def _mode(page: Page) -> str:

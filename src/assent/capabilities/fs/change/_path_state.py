@@ -21,6 +21,7 @@ from assent.capabilities.fs.world._faults import wrong_kind
 from assent.capabilities.fs.world._paths import join, refusal, shown
 from assent.errors import InternalError, Json
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError
+from assent.spec.words.sizes import count_text
 
 NODES_MAX: Final = 100_000
 """Entries in one tree that a single call may act on."""
@@ -47,7 +48,7 @@ class Node:
 
     def under(self, top: str) -> str:
         """The node's path when its tree's top stands at `top`."""
-        return f"{top}/{self.path}" if self.path else top
+        return join(top, self.path) if self.path else top
 
     def to_json(self) -> Json:
         # Nanoseconds since 1970 pass 2^53, which JSON readers may round: they travel as text.
@@ -107,11 +108,12 @@ class PathState:
         mode = f"mode {top.mode & _PERMISSIONS:04o}"
         if top.kind is EntryKind.FILE:
             content = f", sha256 {top.content[:12]}" if top.content else ""
-            return f"file, {top.size} bytes, {mode}{content}"
+            return f"file, {count_text(top.size, 'byte')}, {mode}{content}"
         if top.kind is EntryKind.SYMLINK:
             return f"symbolic link to `{shown(top.content)}`"
         inner = len(self.nodes) - 1
-        return f"directory, {mode}, {inner} entries, {self.size} bytes, digest {self.identity(hashed=False)[:12]}"
+        held = f"{count_text(inner, 'entry', 'entries')}, {count_text(self.size, 'byte')}"
+        return f"directory, {mode}, {held}, digest {self.identity(hashed=False)[:12]}"
 
     def to_json(self, blobs: BlobStore | None) -> tuple[dict[str, Json], tuple[str, ...]]:
         """The snapshot as JSON, and the digests of the blobs that it refers to; a long list of nodes becomes one itself."""
@@ -152,7 +154,7 @@ def survey(files: Files, path: str) -> PathState:
 
 
 def _collect(files: Files, top: str, inner: str, nodes: list[Node]) -> None:
-    path = f"{top}/{inner}" if inner else top
+    path = join(top, inner) if inner else top
     entry = files.stat(path)
     if entry is None:
         return

@@ -14,7 +14,7 @@ from assent.invocation import NoEffectError
 _KNOWN: Final[dict[int, tuple[str, str]]] = {
     errno.ENOENT: ("FILE_NOT_FOUND", "does not exist"),
     errno.EEXIST: ("FILE_EXISTS", "exists already"),
-    errno.ENOTDIR: ("NOT_A_DIRECTORY", "is no directory"),
+    errno.ENOTDIR: ("NOT_A_DIRECTORY", "is not a directory"),
     errno.EISDIR: ("IS_A_DIRECTORY", "is a directory"),
     errno.ENOTEMPTY: ("DIRECTORY_NOT_EMPTY", "is not empty"),
     errno.EXDEV: ("OTHER_DEVICE", "lies on another file system, so it cannot be moved in one step"),
@@ -25,7 +25,7 @@ _KNOWN: Final[dict[int, tuple[str, str]]] = {
     errno.EDQUOT: ("DISK_FULL", "cannot be written: the disk quota is used up"),
     errno.EFBIG: ("FILE_TOO_LARGE", "would be larger than this system allows"),
     errno.ENAMETOOLONG: ("PATH_INVALID", "has a name that is too long for this file system"),
-    errno.EINVAL: ("PATH_INVALID", "is no place where this can be done"),
+    errno.EINVAL: ("PATH_INVALID", "is not a place where this can be done"),
     errno.EILSEQ: ("PATH_INVALID", "has a name that this file system cannot store"),
 }
 
@@ -74,7 +74,7 @@ def exists(path: str, hint: str | None = None) -> NoEffectError:
 
 def not_a_directory(path: str) -> NoEffectError:
     """Something else than a directory stands at `path`."""
-    return refusal("NOT_A_DIRECTORY", path, "is no directory")
+    return refusal("NOT_A_DIRECTORY", path, "is not a directory")
 
 
 def is_a_directory(path: str) -> NoEffectError:

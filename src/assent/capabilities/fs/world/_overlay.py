@@ -91,11 +91,11 @@ class OverlayFiles:
 
     @property
     def is_changed(self) -> bool:
-        """Whether anything was changed here."""
+        """Whether more than a time was changed here."""
         return bool(self._touched)
 
     def touched(self) -> tuple[str, ...]:
-        """The paths at which something was changed, or was to be, in that order; names of work under way are none."""
+        """The paths at which more than a time was changed, or was to be, in that order; names of work under way are none."""
         return tuple(path for path in self._touched if not any(map(is_temporary, split(path))))
 
     def _touch(self, *paths: str) -> None:
@@ -209,7 +209,10 @@ class OverlayFiles:
         new_folder.mtime_ns = IMAGINED_MTIME_NS
 
     def set_attributes(self, path: str, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
-        self._touch(path)
+        if (
+            mode is not None
+        ):  # a time alone is nothing that anybody is shown, and a folder's may be the whole workspace's
+            self._touch(path)
         node = self._there(path)
         if isinstance(node, _Other):
             raise wrong_kind(path)

@@ -34,6 +34,8 @@ def test_the_log_is_a_stream_of_objects(terminal: Terminal, runtime: ScriptedRun
     lines = terminal("audit", "log", "--json").out.splitlines()
     assert [json.loads(line)["seq"] for line in lines] == [0, 1, 2]
     assert terminal("audit", "log").out.count("step.started") == 3
+    runtime.lines = []
+    assert terminal("audit", "log").err == "no entries\n"
 
 
 def test_a_kind_of_event_that_there_is_not_is_no_empty_log(terminal: Terminal) -> None:
@@ -87,6 +89,33 @@ def test_a_waiting_run_prints_the_exact_commands_that_go_on(
     assert "another" not in answer.err
     assert "d1gest" not in answer.out
     assert [request["op"] for request in runtime.requests] == ["call"]
+
+
+def test_who_agreed_already_is_told_with_the_next_command(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    runtime.answers["approve"] = run_object("waiting")
+    runtime.waiting = [approval_object(granted_by=["user:ann"])]
+    answer = terminal("approve", RUN, "--digest", "d1gest")
+    assert "role operator, not the requester, so far 1 of 2 (user:ann):" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("undos", "told"),
+    [
+        (["automatic", "not_needed"], f"to take it back: assent undo {RUN}\n"),
+        (["automatic", "none"], f"to take what can be taken back: assent undo {RUN} --partial\n"),
+        (["none"], ""),
+    ],
+)
+def test_undo_that_is_advised_is_one_that_would_be_accepted(
+    terminal: Terminal, runtime: ScriptedRuntime, undos: list[str], told: str
+) -> None:
+    steps: list[Json] = [
+        {"name": f"s{number}", "status": "succeeded", "undo": undo} for number, undo in enumerate(undos)
+    ]
+    runtime.answers["call"] = run_object(steps=steps)
+    assert terminal("call", "sys.noop").err.partition("to take")[2] == told.partition("to take")[2]
 
 
 def test_many_runs_that_wait_are_told_of_after_one_look_at_what_waits(

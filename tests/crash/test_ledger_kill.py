@@ -11,6 +11,7 @@ import pytest
 
 from assent.journal import Ed25519Verifier, Ownership, SqliteReader, leaves_at_once, verify_ledger
 from assent.journal.store._schema import LEDGER_FILE
+from tests.support.crashing import KILLED, Scene
 from tests.support.journals import KEY, SimpleProjector, open_sqlite
 
 _APPENDER = """
@@ -35,6 +36,33 @@ async def main(state, first):
 
 asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
 """
+
+
+_LOOKING = (
+    ("audit", "verify"),
+    ("audit", "log"),
+    ("audit", "approvals"),
+    ("audit", "prove", "0"),
+    ("runs",),
+    ("approvals",),
+    ("doctor",),
+    ("show", "run_none"),
+    ("replay", "run_none"),
+    ("policy", "simulate", "policy.yaml"),
+    ("policy", "suggest"),
+    ("prune", "--older-than", "1d", "--yes"),
+    ("audit", "export", "out"),
+)
+"""Whatever looks at a ledger; the last one seals it, and so makes its first entry."""
+
+
+def test_a_ledger_without_an_entry_is_read_as_one_in_which_nothing_was_recorded(scene: Scene) -> None:
+    """Who made it was killed before its first entry."""
+    assert scene.assent("call", "sys.noop", kill="ledger.before:1").code == KILLED
+    for words in _LOOKING:
+        ended = scene.assent(*words, "--json")
+        assert ended.code in (0, 2), (words, ended)
+    assert scene.assent("audit", "verify").code == 0
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 from assent.errors import InputError, Json
 from assent.policy import PolicyEngine
 from assent.spec.decision import PolicyDecision
+from assent.spec.values.json_fields import mapping
 
 HEAD = "version: 1\nrules:\n  - id: a\n    decision: ALLOW\n"
 
@@ -171,6 +172,14 @@ def test_all_faults_are_told_at_once() -> None:
         "p.yaml:4:41",
         "p.yaml:4:30",
         "p.yaml:5:4",
+    ]
+    # Each is marked in the file as far as it reaches.
+    assert [mapping(fault, "details").get("length") for fault in faults if isinstance(fault, dict)] == [
+        2,
+        1,
+        1,
+        1,
+        1,
     ]
     assert "and 4 more" in error.message
     # What follows from a fault is none of its own: without a decision nobody can say what goes with it.

@@ -50,6 +50,8 @@ _UNVERIFIED_CODES: Final = frozenset(
 )
 _NOT_UNDOABLE: Final = frozenset({"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"})
 _UNDO_REFUSALS: Final = _REFUSALS | _NOT_UNDOABLE
+UNSETTLED: Final = frozenset({"in_doubt", "compensation_failed"})
+"""Steps about which a person has to say something."""
 SETTLING: Final = frozenset({"reject", "cancel", "undo", "resolve"})
 """Operations that ask for one thing, which was done or was not."""
 
@@ -66,7 +68,8 @@ def exit_code(run: answers.Run, operation: str) -> int:
     if status in ("succeeded", "undone"):
         return OK
     if operation == "resume" and status == "running" and run.workflow is None and run.error is None:
-        return OK  # A session is open: all that was asked of it is done, and its program may ask for more.
+        # A session is open: what was asked of it is done, or in doubt, and its program may ask for more.
+        return ATTENTION if any(step.status in UNSETTLED for step in run.steps) else OK
     if status in ("failed", "rolled_back", "cancelled"):
         return REFUSED if (run.error.code if run.error is not None else None) in _REFUSALS else FAILED
     # `needs_attention`, and whatever is neither finished nor waiting for a person although its driver has left it.

@@ -199,6 +199,10 @@ class Driver(Protocol):
         """Whether this has taken the run on, so that it goes on when it can; one that only waits, and left memory, included."""
         ...
 
+    async def may_call(self, run: RunId) -> list[str]:
+        """The references to capabilities that a run may still go on to call."""
+        ...
+
     async def versions_of(self, run: RunId) -> set[tuple[str, str]]:
         """Every capability with its version that a run has used or, as far as can be told, will use."""
         ...

@@ -54,9 +54,7 @@ def read_policy(document: Document) -> tuple[Policy, dict[str, Expression]]:
         return policy, reader.conditions
     first = faults[0]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    listed: list[Json] = [
-        {"path": fault.path, "message": fault.message, "hint": fault.hint} for fault in faults
-    ]
+    listed: list[Json] = [dict(fault.to_dict()) for fault in faults]
     raise InputError(
         "POLICY_INVALID",
         first.message + more,

@@ -364,7 +364,8 @@ class Core:
         return await self._result(driven, key)
 
     async def close_session(self, run: str) -> RunResult:
-        """What `Session.close` does."""
+        """What `Session.close` does. `CAPABILITY_ABSENT` where a step goes on and this process can't drive it on."""
+        await self._require_present(RunId(run))
         return await self._drive(RunId(run), Close())
 
     async def approve(
@@ -490,12 +491,9 @@ class Core:
         """`CAPABILITY_ABSENT` unless this process has what a run that it does not drive yet may go on to call."""
         if self.running.drives(run):
             return
-        found = await self.running.look(run)
-        if found.record.state.is_finished or found.blueprint is None:
-            return
         # Another version than the run's is no absence: it may serve the run, or the step fails, or a person settles it.
         registered = {spec.id for spec in self.registry.list()}
-        for reference in found.blueprint.references():
+        for reference in await self.running.may_call(run):
             if reference.partition("@")[0] not in registered:
                 raise absent(f"run `{run}` calls `{reference}`, which is not registered here")
 

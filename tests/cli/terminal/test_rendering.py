@@ -69,6 +69,13 @@ def test_the_end_of_a_long_command_is_in_the_question() -> None:
     assert "…" not in approval_text(asked, paint=PLAIN, now_ms=0)
 
 
+def test_a_question_tells_why_it_is_asked() -> None:
+    """Of a workflow's own question the reason is all there is to decide about."""
+    asked = approval_object(rule="workflow", preview={"reason": "does the\x1b[2J draft read well?"})
+    shown = approval_text(filled(answers.Approval, asked), paint=PLAIN, now_ms=0)
+    assert "  asked by user:alice, rule workflow: does the\\x1b[2J draft read well?" in shown.splitlines()
+
+
 def test_a_question_tells_who_has_agreed_already() -> None:
     asked = filled(answers.Approval, approval_object(granted_by=["user:alice"]))
     assert (

@@ -52,6 +52,8 @@ def test_sizes_are_told_in_the_unit_that_reads_best(size: int, text: str) -> Non
         (60_000, "1 min"),
         (200_000, "3 min 20 s"),
         (7_500_000, "2 h 5 min"),
+        (604_800_000, "7 d"),
+        (604_799_000, "6 d 23 h"),
     ],
 )
 def test_durations_are_told_in_words(ms: int, words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from assent import Runtime, sync
 from assent.errors import AssentError, Json
-from assent.runtime import CallResult, Session
+from assent.runtime import CallResult, Session, service
 from assent.spec.states import RunState
 from tests.support.nursery import Nursery
 
@@ -82,6 +83,18 @@ async def test_what_is_wrong_with_a_call_is_its_result_and_the_session_goes_on(
         with pytest.raises(AssentError) as closed:
             await session.call("io.fs.write_file", WRITE)
         assert closed.value.code == "SESSION_CLOSED"
+
+
+async def test_show_names_what_was_asked_for_also_where_the_gate_never_knew_it(tmp_path: Path) -> None:
+    """A step that failed before it began is told by every door as its own call told it."""
+    async with Runtime.open(tmp_path, policy=RULES) as rt:
+        session = await rt.session()
+        failed = await session.call("io.fs.read_file", {"path": 3})
+        assert (failed.status, failed.capability) == ("failed", "io.fs.read_file")
+        await session.close()
+        told = service.process.perform(service.requests.Show(run=session.run_id), rt.settings)
+        for step in (told.steps[0], (await rt.show(session.run_id)).steps[0]):
+            assert (step.name, step.capability) == (failed.name, failed.capability)
 
 
 @pytest.mark.parametrize("who", ["owner", "client", "sync"])
@@ -186,6 +199,68 @@ async def test_a_session_is_taken_up_after_a_crash_and_in_another_process(
         assert (await session.wait("step_2")).status == "succeeded"
         assert (await session.close()).status is RunState.SUCCEEDED
         assert sorted(one.name for one in tmp_path.glob("*.txt")) == ["one.txt", "two.txt"]
+
+
+SHOP = """
+import asyncio, os
+from assent import Runtime, capability
+from assent.invocation import Reconciliation
+from assent.spec.states import Verdict
+
+@capability("shop.pay", operation="WRITE", risk="MEDIUM", reversible=True, scope="shop", effect="pays", idempotent=False)
+def pay(to: str) -> str:
+    if "DIES" in os.environ:
+        os._exit(9)
+    return to
+
+@pay.compensate
+def take_back(to: str) -> None:
+    raise AssertionError
+
+@pay.reconcile
+def was_paid(to: str) -> Reconciliation:
+    return Reconciliation(Verdict.YES, to)
+
+async def main():
+    async with Runtime.open(".") as rt:
+        rt.register(pay)
+        session = await rt.session()
+        print(session.run_id, flush=True)
+        await session.call("shop.pay", {"to": "ann"})
+"""
+
+
+async def test_a_session_at_a_call_that_is_not_registered_here_is_left_to_whoever_has_it(
+    tmp_path: Path, nursery: Nursery, clean_env: dict[str, str]
+) -> None:
+    """Whether it was paid is for the shop to say: what can't ask it records no doubt."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    ended = await asyncio.to_thread(
+        nursery.run,
+        "-c",
+        "import asyncio, shop; asyncio.run(shop.main())",
+        cwd=tmp_path,
+        env={**clean_env, "DIES": "1"},
+        kind="python",
+    )
+    assert ended.code == 9, ended.err
+    run = ended.out.strip()
+    async with Runtime.open(tmp_path) as rt:
+        before = [told async for told in rt.events(run)]
+        for act in (rt.resume, rt.session, rt._core.close_session):
+            with pytest.raises(AssentError) as absent:
+                await act(run)
+            assert absent.value.code == "CAPABILITY_ABSENT"
+        assert [(one.error or {})["code"] for one in await rt.resume()] == ["CAPABILITY_ABSENT"]
+        assert [told async for told in rt.events(run)] == before
+    shop = runpy.run_path(str(tmp_path / "shop.py"))
+    async with Runtime.open(tmp_path) as rt:
+        rt.register(shop["pay"])
+        session = await rt.session(run)
+        assert (await rt.show(run)).step("step_1").output == "ann"
+    async with Runtime.open(tmp_path) as rt:
+        session = await rt.session(run)  # What it did is settled, and asks nothing of who goes on.
+        assert (await session.close()).status is RunState.SUCCEEDED
 
 
 async def test_only_an_open_session_is_taken_up(tmp_path: Path) -> None:

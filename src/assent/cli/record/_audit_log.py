@@ -122,7 +122,9 @@ def _print(
     paint = door.out.paint()
     if sheet is not None:
         door.out.answer(_row(sheet[0]))
+    found = False
     for entry in door.stream(request):
+        found = True
         if sheet is not None:
             cells = sheet[1](entry)
             door.out.answer(_row([cells.get(column) for column in sheet[0]]))
@@ -132,6 +134,8 @@ def _print(
             door.out.answer(line_of(entry, paint))
         if door.out.is_closed:
             return
+    if not found:
+        door.out.note("no entries")
 
 
 def _row(cells: Sequence[object]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from assent.cli._door import Door
-from assent.cli._exit import exit_code
+from assent.cli._exit import UNSETTLED, exit_code
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._result_text import is_cut, result_text, value_text
 from assent.errors import AssentError, InputError, RefusedError
@@ -108,33 +108,46 @@ def tell_next(
     status, run_id = run.status, run.run_id
     if status == "waiting":
         from assent.cli.runs._plan_text import approvers_text
+        from assent.cli.runs._prompt import granted_text
 
         for approval in pending(door, run_id) if asked is None else asked:
             step, digest = approval.step, approval.digest
             who = approvers_text(approval.approvers)
             # Who typed the command may be nobody who may type the next one.
             by = "" if who == "any user" else f" by {who}"
+            if approval.granted_by:
+                by += f", so far {granted_text(approval)}"
             door.out.note(f"waiting for approval of `{step}`{by}:")
             door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest[:SHORT_DIGEST])}")
             door.out.note(f"  {door.command('reject', run_id, step, '--reason', '…')}")
     elif status == "needs_attention":
         door.out.note(f"to look: {door.command('show', run_id)}")
         door.out.note(f"to try again: {door.command('resume', run_id)}")
-        unsettled = [step.name for step in run.steps if step.status in ("in_doubt", "compensation_failed")]
-        for step in unsettled[:_SHOWN_MAX]:
-            door.out.note(
-                f"to settle it: {door.command('resolve', run_id, step)} --happened|--not-happened|--compensated|--abandon"
-            )
-        if len(unsettled) > _SHOWN_MAX:
-            door.out.note(f"and {len(unsettled) - _SHOWN_MAX} more steps like these")
+        _tell_unsettled(door, run)
     elif status == "succeeded" and any(step.undo in ("automatic", "compensation") for step in run.steps):
-        door.out.note(f"to take it back: {door.command('undo', run_id)}")
+        # What can't be taken back makes an undo of all the rest a wish of its own.
+        partial = ["--partial"] if any(step.undo == "none" for step in run.steps) else []
+        what = "what can be taken" if partial else "it"
+        door.out.note(f"to take {what} back: {door.command('undo', run_id, *partial)}")
     elif status == "running" and run.workflow is None and run.error is None:
         # Nothing of an open session is left to resume: it waits for steps that its program may never ask for.
-        door.out.note("an open session, of which nothing is left to be done; it takes steps from a program:")
+        _tell_unsettled(door, run)
+        door.out.note(
+            "an open session, of which nothing else is left to be done; it takes steps from a program:"
+        )
         door.out.note(f"  to end it and keep what it did: {door.command('close', run_id)}")
         door.out.note(f"  to end it and take back what it did: {door.command('cancel', run_id)}")
         door.out.note(f'  to go on with it, in Python: `await rt.session("{run_id}")`')
+
+
+def _tell_unsettled(door: Door, run: service.answers.Run) -> None:
+    steps = [step.name for step in run.steps if step.status in UNSETTLED]
+    for step in steps[:_SHOWN_MAX]:
+        door.out.note(
+            f"to settle it: {door.command('resolve', run.run_id, step)} --happened|--not-happened|--compensated|--abandon"
+        )
+    if len(steps) > _SHOWN_MAX:
+        door.out.note(f"and {len(steps) - _SHOWN_MAX} more steps like these")
 
 
 def pending(door: Door, run_id: str | None = None) -> list[service.answers.Approval]:

@@ -17,7 +17,7 @@ from assent.errors import Json
 from assent.spec.ids import SHORT_DIGEST
 from assent.spec.targets import name_of
 from assent.spec.values.json_fields import Object, text
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -49,7 +49,7 @@ def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int, more
     lines += input_lines(approval.inputs, is_cut=more is not None)
     for one in consequences_of(approval):
         lines += consequence_text(one, is_cut=more is not None)
-    lines.append(f"  asked by {safe_line(approval.requester)}, rule {safe_line(approval.rule)}")
+    lines.append(f"  asked by {safe_line(approval.requester)}, {_rule_text(approval)}")
     lines.append(f"  may be approved by {approvers_text(approval.approvers)}")
     if approval.granted_by:
         lines.append(f"  approved so far: {granted_text(approval)}")
@@ -110,9 +110,14 @@ def target_of(approval: answers.Approval) -> str:
 
 
 def _why(door: Door, approval: answers.Approval) -> str:
-    reason = safe(text(_object(approval.preview), "reason")) or "it asks for a person's decision"
-    more = door.command("policy", "explain", approval.capability)
-    return f"  rule {safe_line(approval.rule)}: {reason}\n  more: {more}"
+    more = door.command("policy", "explain", approval.run_id, approval.step)
+    return f"  {_rule_text(approval)}\n  more: {more}"
+
+
+def _rule_text(approval: answers.Approval) -> str:
+    """The rule that asks, and why: of a workflow's own question that is all there is to decide about."""
+    reason = safe_line(text(_object(approval.preview), "reason"))
+    return f"rule {safe_line(approval.rule)}{f': {reason}' if reason else ''}"
 
 
 def diff_of(approval: answers.Approval) -> str:

@@ -14,7 +14,7 @@ from assent.engine.machine._commands import Actor, AskUndo, Wish
 from assent.engine.machine._machine import decide
 from assent.engine.ports import Catalogues, Driven, Services
 from assent.engine.record._blueprint import Blueprint
-from assent.engine.record._record import RunRecord, begin, evolve
+from assent.engine.record._record import RunRecord, StepRecord, begin, evolve
 from assent.engine.record._values import Values, load_json
 from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._rehearsal import UndoPlan
@@ -28,7 +28,7 @@ from assent.journal import Batch, each_row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey
 from assent.spec.principal import Principal
-from assent.spec.states import Mode
+from assent.spec.states import RunState, StepState
 
 WOKEN_AT_ONCE: Final = 32
 """Runs whose time has come that are made anew from the journal at once."""
@@ -38,6 +38,17 @@ TURN_S: Final = 1.0
 
 LOOK_AGAIN_MS: Final = 60_000
 """After this a run is looked at again that uses what is not registered here, or not yet."""
+
+_SETTLED: Final = frozenset(
+    {
+        StepState.DENIED,
+        StepState.SUCCEEDED,
+        StepState.FAILED,
+        StepState.SKIPPED,
+        StepState.COMPENSATED,
+    }
+)
+"""Steps that need nobody as long as nothing is taken back."""
 
 LOGGER: Final = logging.getLogger("assent.engine")
 
@@ -293,15 +304,7 @@ class Engine:
         blueprint = Blueprint.of_document(await values.load_object(record.created.document), inputs)
         values = Values(self._services.journal, inputs)
         await values.restore(record)
-        if record.mode is Mode.SESSION:
-            for step in record.steps.values():
-                if step.call is not None:
-                    call = await values.load_object(step.call)
-                    parameters = (
-                        call["parameters"] if step.asked is None else await values.load_object(step.asked)
-                    )
-                    assert isinstance(parameters, dict)  # INVARIANT: `add_step` binds an object
-                    blueprint.add_call(step.key, str(call["capability"]), parameters)
+        await _add_calls(record.steps.values(), blueprint, values)
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
         catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
         timers = self.make_timers(run)
@@ -360,6 +363,22 @@ class Engine:
         """Whether this process began the run or went on with it, and nothing but its end has stopped it."""
         return run in self._taken_on
 
+    async def may_call(self, run: RunId) -> list[str]:
+        """The references to capabilities that a run may still go on to call: none where it has ended.
+
+        Of a session that is not taken back those of the steps that have not settled: what it did needs nobody to go on with it.
+        """
+        record = await self._load(run)
+        blueprint = None if record.state.is_finished else await self._blueprint(record)
+        if blueprint is None:
+            return []
+        if run not in self._actors:
+            is_forward = record.state in (RunState.RUNNING, RunState.WAITING)
+            steps = record.steps.values()
+            going_on = [step for step in steps if not (is_forward and step.state in _SETTLED)]
+            await _add_calls(going_on, blueprint, Values(self._services.journal, {}))
+        return blueprint.references()
+
     async def versions_of(self, run: RunId) -> set[tuple[str, str]]:
         """Every capability with its version that a run has used or, as far as can be told, will use."""
         known = self._actors.get(run)
@@ -395,6 +414,16 @@ class Engine:
             raise InputError(
                 "RUNTIME_CLOSED", "the runtime is not open", hint="open it anew, then resume the run"
             )
+
+
+async def _add_calls(steps: Iterable[StepRecord], blueprint: Blueprint, values: Values) -> None:
+    """Add the calls of a session that are on record to what it was going to do."""
+    for step in steps:
+        if step.call is not None:
+            call = await values.load_object(step.call)
+            parameters = call["parameters"] if step.asked is None else await values.load_object(step.asked)
+            assert isinstance(parameters, dict)  # INVARIANT: `add_step` binds an object
+            blueprint.add_call(step.key, str(call["capability"]), parameters)
 
 
 def require_ended(record: RunRecord) -> None:

@@ -15,6 +15,7 @@ from assent.errors import Json
 from assent.journal.ports import JournalReader
 from assent.spec.ids import RunId, StepKey
 from assent.spec.states import RunState, StepState
+from assent.spec.values.json_fields import text
 
 _FAILED = frozenset({StepState.FAILED, StepState.DENIED, StepState.IN_DOUBT, StepState.COMPENSATION_FAILED})
 
@@ -172,8 +173,7 @@ async def _step(
             output = await load_json(reader, step.output)
     return StepResult(
         name=name,
-        # One that failed before it began has no capability on the record, and yet was asked for one.
-        capability=step.capability or (planned.capability if planned is not None else None),
+        capability=step.capability or await _asked_capability(step, planned, reader),
         version=step.version,
         status=step.state,
         risk_level=step.risk,
@@ -185,6 +185,14 @@ async def _step(
         asked_version=step.asked_version,
         undo=step.intent.undo.value if step.intent is not None else None,
     )
+
+
+async def _asked_capability(step: StepRecord, planned: Asked | None, reader: JournalReader) -> str | None:
+    """What a step was asked for that failed, or was stopped, before the gate knew its capability."""
+    if planned is not None:
+        return planned.capability
+    call = await load_json(reader, step.call)  # of a session, whose document plans nothing
+    return text(call, "capability") or None if isinstance(call, dict) else None
 
 
 async def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json]:

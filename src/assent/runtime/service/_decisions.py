@@ -138,7 +138,7 @@ class Decisions:
     def __init__(self, reader: LedgerReader) -> None:
         self._reader = reader
         self._created: dict[str, Event] = {}
-        self._met: dict[str, set[str]] = {}
+        self._met: set[tuple[str, str]] = set()
         self._led: set[tuple[str, str, str, str]] = set()
         self._saids: dict[str, Said | None] = {}
         self._bodies: dict[Commitment, bytes] = {}
@@ -177,10 +177,10 @@ class Decisions:
 
     def _is_first(self, answer: Answer) -> bool:
         """Whether no answer about the call was met before. Each wish for an undo is one of its own."""
-        met, step = self._met.setdefault(answer.run, set()), answer.event.step
-        if step in met:
+        call = (answer.run, answer.event.step)
+        if call in self._met:
             return answer.event.kind == _UNDO
-        met.add(step)
+        self._met.add(call)
         return True
 
     def _with_said(self, page: list[Answer]) -> list[Answer]:

@@ -413,20 +413,24 @@ class Reader:
         """The key that signs this ledger, under the ledger's own name."""
         from assent.spec.events.kinds import LedgerCreated
 
-        first = at_once(self._recorded("").leaves(limit=1))[0].event
+        leaves = at_once(self._recorded("").leaves(limit=1))
+        if not leaves:  # Who made it was killed before its first entry.
+            raise self._nothing_recorded()
+        first = leaves[0].event
         assert isinstance(first, LedgerCreated)  # INVARIANT: every ledger begins with it
         return ledgers.Ed25519FileSigner.open(self._settings.key_path).named(first.origin)
 
     def _recorded(self, run_id: str) -> LedgerReader:
         if self._journal is None:
-            if run_id:
-                raise unknown_run(run_id)
-            raise InputError(
-                "STATE_MISSING",
-                f"nothing was recorded yet in `{self._settings.state}`",
-                hint="run something with `assent run` first",
-            )
+            raise unknown_run(run_id) if run_id else self._nothing_recorded()
         return self._journal
+
+    def _nothing_recorded(self) -> InputError:
+        return InputError(
+            "STATE_MISSING",
+            f"nothing was recorded yet in `{self._settings.state}`",
+            hint="run something with `assent run` first",
+        )
 
 
 def _told_undo(

@@ -113,9 +113,7 @@ class Work:
 
     def validate(self, context: LocalContext, parameters: shapes.Validate) -> shapes.Validated:
         """Whether data is as a schema asks."""
-        from assent.capabilities.data._validate import validate as checked
-
-        return checked(self._load(context, parameters), parameters.json_schema)
+        return _checked(self._load(context, parameters), parameters.json_schema)
 
 
 def _patched(value: Json, patch: list[dict[str, Json]]) -> Json:
@@ -208,9 +206,51 @@ def query_csv(context: LocalContext, parameters: shapes.QueryCsv) -> shapes.Quer
 
 def validate_csv(context: LocalContext, parameters: shapes.ValidateCsv) -> shapes.Validated:
     """Whether the list of rows is as a schema asks."""
-    from assent.capabilities.data._validate import validate as checked
-
     text, source = _text(context, parameters)
     rows = _rows(text, source, parameters)
     data: Json = rows.model_dump(mode="json")["rows"]
-    return checked(Loaded(data, csv_places(text, source, parameters, rows.columns)), parameters.json_schema)
+    return _checked(Loaded(data, csv_places(text, source, parameters, rows.columns)), parameters.json_schema)
+
+
+def _checked(loaded: Loaded, schema: dict[str, Json]) -> shapes.Validated:
+    """Whether the data is as the schema asks. `NoEffectError`: SCHEMA_INVALID, DATA_TOO_LARGE."""
+    from assent.spec.documents.faults import Telling
+    from assent.spec.language.schema_work import TOO_COSTLY, visits_of
+    from assent.spec.schemas._foreign import faults_in
+    from assent.spec.schemas.schema import compile_schema
+
+    measured(loaded.value)
+    measured(schema, code="SCHEMA_INVALID")
+    visits = visits_of(schema, loaded.value)
+    if visits is None:
+        raise NoEffectError(
+            "SCHEMA_INVALID",
+            f"the data {TOO_COSTLY}",
+            path="json_schema",
+            hint="let each part refer to another once, shorten patterns, or validate a smaller part of the data",
+        )
+    try:
+        validator = compile_schema(schema, "`json_schema`")
+    except InputError as error:
+        raise NoEffectError.from_dict(error.to_dict()) from None
+    told = Telling(schema, shows_values=True).of_schema(faults_in(validator, loaded.value, visits))
+    paths = [_place(fault["path"]) for fault in told]
+    places = loaded.places(paths)
+    return shapes.Validated(
+        valid=not told,
+        faults=[
+            shapes.Fault(
+                path=list(path),
+                place=places.get(path),
+                expected=str(fault["expected"]),
+                actual=str(fault["actual"]),
+                message=str(fault["message"]),
+            )
+            for fault, path in zip(told, paths, strict=True)
+        ],
+    )
+
+
+def _place(path: Json) -> tuple[str | int, ...]:
+    assert isinstance(path, list), "a fault's path is a list"
+    return tuple(part if isinstance(part, int) else str(part) for part in path)

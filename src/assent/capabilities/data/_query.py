@@ -18,7 +18,7 @@ from jmespath.visitor import Options, TreeInterpreter
 from assent.capabilities.data._sizes import measured
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
-from assent.spec.values.weight import weight_of
+from assent.spec.language.work import weight_of
 
 STEPS_MAX: Final = 60_000_000
 """Steps of one query, each of some 50 ns as in `spec.language.work`: about three seconds."""

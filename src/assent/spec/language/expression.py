@@ -21,7 +21,6 @@ from assent.spec.language import syntax, work
 from assent.spec.language._cel import binding
 from assent.spec.language.syntax import Path
 from assent.spec.language.work import WORK_MAX
-from assent.spec.values.weight import extent_of
 from assent.spec.words.suggestions import did_you_mean
 
 SOURCE_LENGTH_MAX: Final = 4096
@@ -241,7 +240,7 @@ class Bindings:
             return math.inf
         if self._extent is None:
             # What is bound to variables is no member of anything.
-            extents = [extent_of(value) for value in self.values.values()]
+            extents = [work.extent_of(value) for value in self.values.values()]
             self._extent = sum(one[0] for one in extents), max((one[1] for one in extents), default=0)
         return bound.steps(*self._extent)
 

@@ -20,9 +20,9 @@ from assent.errors import InputError, Json
 from assent.spec.documents import document as documents
 from assent.spec.language import syntax
 from assent.spec.language.expression import SOURCE_LENGTH_MAX, Budget, Expression, ExpressionError
+from assent.spec.language.work import weight_of
 from assent.spec.values.canonical import canonical_json
 from assent.spec.values.frozen import LEAVES, thaw
-from assent.spec.values.weight import weight_of
 
 OPEN: Final = "${{"
 ESCAPE: Final = "$${{"

@@ -1,8 +1,9 @@
-"""How much work it is to hold data against a JSON Schema of a stranger, counted before it begins.
+"""What checking data against a schema of strangers costs at most, counted before it begins.
 
 Such a schema can take exponential time in few lines: `n` that asks twice for `n` of a child doubles its work with each level.
-The validator holds the interpreter's lock and can't be stopped, so it is counted how often each part of the schema is applied on
-each level of the data, at most. What a part compares, looks up, hashes or goes through by a pattern is work too.
+The validator holds the interpreter's lock and can't be stopped, so the work is counted beforehand: how often each part of the
+schema is applied on each level of the data, at most. A name that must be there and a text that a pattern goes through are work
+too.
 """
 
 from __future__ import annotations
@@ -12,23 +13,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from assent.errors import Json
+from assent.spec.language.work import matched
 from assent.spec.schemas.references import referred
-from assent.spec.values.canonical import DEPTH_MAX
-from assent.spec.values.weight import weight_of
 
 VISITS_MAX: Final = 5_000_000
-"""Parts of a schema, times the values that they are applied to: about a second."""
+"""Parts of a schema, times the values that they are applied to."""
 
 TOO_COSTLY: Final = (
-    "checking this schema could take too long: it has too many parts, or they ask for one another too often"
+    "could take too long to check: the schema's parts ask too often for others, or its patterns are too large"
 )
+"""What is said of a value for which `visits_of` tells none."""
 
-_LITTLE: Final = 100_000
-"""Visits that need no closer count."""
-_CHARACTERS: Final = 16
-"""Characters that a pattern reads in the time of a visit; `weight_of` has 256 in one."""
-_DIVISION: Final = 20
-"""Visits that `multipleOf` takes for a fraction."""
+_STEPS_OF_A_VISIT: Final = 4
+_CHARACTERS_OF_A_VISIT: Final = 16
+"""Characters that a simple pattern, or a format, reads in the time of a visit."""
 
 _HERE: Final = ("not", "if", "then", "else")
 _HERE_LIST: Final = ("allOf", "anyOf", "oneOf")
@@ -46,89 +44,68 @@ _BELOW_MAP: Final = ("patternProperties", "properties")
 _DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
 
 
-class SchemaWork:
-    """What one schema takes."""
-
-    def __init__(self, schema: Mapping[str, Json]) -> None:
-        self._root = schema
-        self._graph = _Graph(schema)
-        self._each = self._of_each_value()
-
-    def _of_each_value(self) -> int | None:
-        """The visits for a value of weight one, at most; None where references may apply a part more than once."""
-        total, pending = 0, [self._root]
-        while pending:
-            part = pending.pop()
-            if any(key in part for key in ("$ref", *_DYNAMIC)):
-                return None
-            total += _weight(part, 1, _CHARACTERS * _CHARACTERS, DEPTH_MAX)
-            if total > _LITTLE:
-                return None
-            pending += map(self._graph.part, (*self._graph.here(id(part)), *self._graph.below(id(part))))
-        return total
-
-    def visits(self, value: Json) -> int:
-        """The visits that checking a value takes, at most; more than `VISITS_MAX` are not counted on."""
-        if self._each is not None and (most := self._each * weight_of(value)) <= _LITTLE:
-            return most
-        graph = self._graph
-        counts: dict[int, int] = {id(self._root): 1}
-        levels = _levels(value)
-        visits, below_here = 0, sum(width for width, _ in levels)
-        for width, characters in levels:
-            counts = graph.spread(counts)
-            below_here -= width
-            visits += sum(
-                count * _weight(graph.part(one), width, characters, below_here)
-                for one, count in counts.items()
-            )
-            if visits > VISITS_MAX:
-                break
-            below: dict[int, int] = defaultdict(int)
-            for one, count in counts.items():
-                for other in graph.below(one):
-                    below[other] += count
-            counts = below
-        return visits
+_COSTLY: Final = frozenset({"pattern", "patternProperties", "$ref", *_DYNAMIC})
 
 
-def _levels(value: Json) -> list[tuple[int, int]]:
-    """Values and characters on each level: of its texts, and of the keys of its objects, which patterns read as well.
+def may_be_costly(schema: object) -> bool:
+    """Whether a schema has patterns, or parts that ask for one another; any other takes a few looks at each value."""
+    if isinstance(schema, Mapping):
+        return not _COSTLY.isdisjoint(schema) or any(map(may_be_costly, schema.values()))
+    return isinstance(schema, list | tuple) and any(map(may_be_costly, schema))
 
-    Keys count on their own level and on the one below, since a schema may speak of them in either place.
+
+def visits_of(schema: dict[str, Json], value: object) -> int | None:
+    """The visits that checking a JSON value may take; None when they are more than `VISITS_MAX`."""
+    graph = _Graph(schema)
+    counts: dict[int, int] = {id(schema): 1}
+    visits = 0
+    for width, size in _levels(value):
+        counts = graph.spread(counts)
+        visits += sum(count * _weight(graph.part(one), width, size) for one, count in counts.items())
+        if visits > VISITS_MAX:
+            return None
+        below: dict[int, int] = defaultdict(int)
+        for one, count in counts.items():
+            for other in graph.below(one):
+                below[other] += count
+        counts = below
+    return visits
+
+
+def _levels(value: object) -> Iterator[tuple[int, int]]:
+    """How many values there are on each level, and how many characters in its texts and in the keys of its objects.
+
+    Patterns read keys as well. They count on their own level and on the one below: a schema may speak of them in either place.
     """
-    found: list[tuple[int, int]] = []
-    level: list[Json] = [value]
+    level: list[object] = [value]
     above = 0
     while level:
         keys = sum(len(key) for one in level if isinstance(one, dict) for key in one)
-        found.append((len(level), above + keys + sum(len(one) for one in level if isinstance(one, str))))
+        yield len(level), above + keys + sum(len(one) for one in level if isinstance(one, str))
         above = keys
         level = [
             inner
             for one in level
             for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
         ]
-    return found
 
 
-def _weight(
-    part: Mapping[str, Any], width: int, characters: int, below: int
-) -> int:  # `Any`: a schema of strangers
-    """The visits that a part is worth on a level with so many values and characters, and so many values below."""
-    each = 1 + _count(part.get("required"))
+def _weight(part: Mapping[str, Any], width: int, characters: int) -> int:  # `Any`: a schema of strangers
+    """The visits that a part is worth on a level with so many values and characters: itself, names, and patterns."""
+    names = _count(part.get("required"))
     dependent = part.get("dependentRequired")
     if isinstance(dependent, Mapping):
-        each += sum(map(_count, dependent.values()))
-    each += weight_of(part.get("const"))
-    options = part.get("enum")
-    if isinstance(options, list | tuple) and any(isinstance(one, dict | list) for one in options):
-        each += weight_of(options)  # One after another; plain values are looked up.
-    if isinstance(part.get("multipleOf"), float):
-        each += _DIVISION
-    patterns = ("pattern" in part) + ("format" in part) + _count(part.get("patternProperties"))
-    unique = below if part.get("uniqueItems") is True else 0
-    return each * width + patterns * characters // _CHARACTERS + unique
+        names += sum(map(_count, dependent.values()))
+    members = part.get("patternProperties")
+    patterns = [part.get("pattern"), *(members if isinstance(members, Mapping) else ())]
+    visits = sum(
+        max(characters // _CHARACTERS_OF_A_VISIT, matched(one, characters) // _STEPS_OF_A_VISIT)
+        for one in patterns
+        if isinstance(one, str)
+    )
+    if "format" in part:
+        visits += characters // _CHARACTERS_OF_A_VISIT
+    return (1 + names) * width + visits
 
 
 def _count(some: object) -> int:

@@ -28,12 +28,6 @@ RULES_MAX: Final = 10_000
 DEFAULT_RULE: Final = "default"
 """The rule id of a decision that no rule made."""
 
-UNDO_CAPABILITY: Final = "assent.undo"
-"""What the gate is asked about when somebody wants a run undone; no capability has this id."""
-
-ERASE_CAPABILITY: Final = "assent.erase"
-"""The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
-
 BUILTIN_PREFIX: Final = "builtin."
 """How the ids of the built-in policy begin; no file may use them."""
 

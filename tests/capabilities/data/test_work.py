@@ -237,7 +237,7 @@ def test_a_patch_changes_every_format(hands: Hands) -> None:
         "value": {"b": [1]},
         "text": '{"b": [1]}',
     }
-    assert hands.read("data.yaml.patch", text="a: 1", patch=patch)["text"] == "b:\n- 1\n"
+    assert hands.read("data.yaml.patch", text="a: 1\n", patch=patch)["text"] == "b:\n- 1\n"
     assert hands.read("data.toml.patch", text="a = 1", patch=patch)["text"] == "b = [\n    1,\n]\n"
     assert (
         refused(hands, "data.json.patch", value={}, patch=[{"op": "remove", "path": "/x"}]).code

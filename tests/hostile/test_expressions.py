@@ -33,6 +33,7 @@ DATA: dict[str, Any] = {
         "o": [{"t": [1] * 20, "s": "x" * 50, "m": {"k": n}} for n in range(3000)],
         "m": {f"k{n}": n for n in NUMBERS},
         "s": "01" * 500_000,
+        "t": "01" * 100_000,
     }
 }
 LISTS = ["inputs.l", "inputs.o", "inputs.m", "[inputs.l][0]", "(inputs.l + inputs.l)", "inputs.l.map(i, i)"]
@@ -56,6 +57,8 @@ DEAR = [
     r'inputs.l.all(x, !"a".matches("(?x) \\w {500}"))',
     r'inputs.l.all(x, !"a".matches("(?i)(abc){99}"))',
     'inputs.s.matches("([01]{1,50}){1,20}2")',
+    'inputs.s.matches("[01]*1[01]{20}2")',
+    'inputs.s.matches("(0|1)*1' + "(0|1)" * 20 + '2")',
     'inputs.l.all(x, inputs.s.matches("(0|1)*2"))',
 ]  # fmt: skip
 FAIR = [
@@ -67,6 +70,7 @@ FAIR = [
     "inputs.m.all(k, k.startsWith('k'))",
     "size(inputs.l) == 3000 && 2999 in inputs.l",
     'inputs.s.matches("^[01]+$") && !inputs.s.contains("2")',
+    '!inputs.s.matches("^[01]{1,99}$") && !inputs.t.matches("AKIA[0-9A-Z]{16}")',
     r'inputs.l.all(x, string(x).matches("^[0-9]{1,4}$"))',
     "inputs.l",
 ]

@@ -28,10 +28,10 @@ INTERRUPTED: Final = 130
 
 MEANINGS: Final = {
     OK: "done: the run succeeded, or the command did what was asked; reading commands, whatever they show",
-    FAILED: "the run failed, was rolled back or cancelled; a replay or a policy case differs; the world failed; "
-    "`doctor` found a fault",
+    FAILED: "the run failed, was rolled back or cancelled, or would fail (`plan --exit-code`); "
+    "a replay or a policy case differs; the world failed; `doctor` found a fault",
     USAGE: "wrong usage, or an invalid file",
-    REFUSED: "policy denied, a person rejected, or an identity or approver was refused",
+    REFUSED: "policy denied or would deny (`plan --exit-code`), a person rejected, or an identity or approver was refused",
     WAITING: "waiting for an approval",
     ATTENTION: "a person must look: a step is in doubt, a change could not be taken back, an undo could not begin",
     UNVERIFIED: "verification failed",

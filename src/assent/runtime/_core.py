@@ -76,7 +76,7 @@ from assent.runtime.runs._deliveries import Deliveries
 from assent.runtime.runs._erasing import RunRecords
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime.runs._refusals import Refusals
-from assent.runtime.runs._saved_plans import PlanStore, stale, used
+from assent.runtime.runs._saved_plans import PlanStore, anothers, stale, used
 from assent.runtime.runs._session import Held
 from assent.runtime.runs._tools import tools_of
 from assent.runtime.settings.effective import Settings
@@ -656,7 +656,7 @@ class Core:
         assert isinstance(workflow, dict)  # INVARIANT: only workflows are planned
         spec = WorkflowSpec.from_dict(workflow)
         if str(actor.principal) != saved.principal:
-            raise stale(saved, saved.steps)
+            raise anothers(saved, str(actor.principal))
         now, labels = await self.look_ahead(
             saved.plan_id,
             spec,

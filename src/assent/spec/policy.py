@@ -14,9 +14,9 @@ from typing import Final, Self
 import msgspec
 
 from assent.errors import InputError, Json
-from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.ids import Fingerprint
+from assent.spec.risk import OperationType, RiskLevel
 from assent.spec.values.canonical import fingerprint
 
 POLICY_VERSION: Final = 1

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assent.capabilities.data import _query, _sizes, _validate
+from assent.capabilities.data import _query, _sizes
 from assent.capabilities.data._merge import deep_merge, merge_patch
 from assent.errors import Json
 from assent.invocation import NoEffectError
+from assent.spec.language import schema_work
+from assent.spec.schemas import _foreign
 from tests.support.hands import Hands
 from tests.support.seeds import examples
 
@@ -235,7 +237,7 @@ def test_a_patch_changes_every_format(hands: Hands) -> None:
         "value": {"b": [1]},
         "text": '{"b": [1]}',
     }
-    assert hands.read("data.yaml.patch", text="a: 1", patch=patch)["text"] == "b:\n- 1\n"
+    assert hands.read("data.yaml.patch", text="a: 1\n", patch=patch)["text"] == "b:\n- 1\n"
     assert hands.read("data.toml.patch", text="a = 1", patch=patch)["text"] == "b = [\n    1,\n]\n"
     assert (
         refused(hands, "data.json.patch", value={}, patch=[{"op": "remove", "path": "/x"}]).code
@@ -391,7 +393,7 @@ def test_faults_beyond_what_can_be_made_are_told_by_their_first(
     """A thousand names that a thousand objects lack would be a million faults, and a hundred of them are told."""
     schema = {"items": {"required": [str(number) for number in range(20)]}}
     whole = hands.read("data.json.validate", value=[{}] * 20, json_schema=schema)
-    monkeypatch.setattr(_validate, "FAULTS_MADE_MAX", 400)
+    monkeypatch.setattr(_foreign, "FAULTS_MADE_MAX", 400)
     first = hands.read("data.json.validate", value=[{}] * 20, json_schema=schema)
     assert (whole["valid"], len(whole["faults"])) == (False, 100)
     assert (first["valid"], first["faults"]) == (False, whole["faults"][:1])
@@ -419,7 +421,7 @@ def test_names_and_patterns_are_work_that_is_counted(
     hands: Hands, value: object, schema: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checking can't be stopped, so what costs much in few lines is refused before it begins."""
-    monkeypatch.setattr(_validate, "VISITS_MAX", 50_000)
+    monkeypatch.setattr(schema_work, "VISITS_MAX", 50_000)
     assert refused(hands, "data.json.validate", value=value, json_schema=schema).code == "SCHEMA_INVALID"
 
 

@@ -48,6 +48,17 @@ async def test_erased_run_takes_its_plan_with_it(tmp_path: Path, monkeypatch: py
     assert _holding(settings.state, SECRET) == []
 
 
+async def test_plan_is_run_as_whom_it_was_made_for(tmp_path: Path) -> None:
+    """The policy may answer somebody else otherwise: who it was for is told, and nothing of the world is blamed."""
+    plan_id = (await Service(Runtime.open(tmp_path).settings).perform(_request(tmp_path))).plan_id
+    async with Runtime.open(tmp_path) as rt:
+        with pytest.raises(
+            AssentError, match=r"shows what `user:.*` would do, and `service:ci` runs it"
+        ) as refused:
+            await rt._core.run_plan(plan_id, rt._core.actor("service:ci"))
+        assert (refused.value.code, list(tmp_path.glob("note.txt"))) == ("PLAN_STALE", [])
+
+
 def _holding(folder: Path, text: str) -> list[str]:
     """The files below a folder that hold the text."""
     return [path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]

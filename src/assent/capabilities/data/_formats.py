@@ -1,7 +1,7 @@
 """JSON, YAML and TOML: each a strict reader whose errors name line and column, and a writer whose text that reader reads back.
 
 What JSON cannot hold is refused: NaN and infinity, whole numbers beyond 2^53, keys that stand twice. Dates of TOML become text as
-RFC 3339 writes it. Comments and layout are no data and are lost.
+RFC 3339 writes it. Comments and layout are no data: YAML that is changed keeps them (`_yaml`), everything else loses them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Any, Final
+from typing import Final
 
 from assent.capabilities.data._json_places import Path, first_fault, line_and_column, places
 from assent.capabilities.data._sizes import measured
+from assent.capabilities.data._yaml import Layout, write_yaml
 from assent.errors import InputError, Json
 from assent.invocation import NoEffectError
-from assent.spec.documents.document import Document, load_yaml, plain_scalar
+from assent.spec.documents.document import load_yaml
 from assent.spec.documents.toml import locate, parse_toml
 from assent.spec.values.canonical import INTEGER_MAX, parse_json
 
@@ -33,10 +34,15 @@ Placing = Callable[[Sequence[Path]], dict[Path, str]]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Data, and where its parts stand; nowhere, when it came as data."""
+    """Data, and where its parts stand; nowhere, when it came as data.
+
+    `layout` makes what writes the data after a change as the text was written. It is asked for before anything is changed, and
+    knows the lists and objects that are then changed in place for those of the text.
+    """
 
     value: Json
     places: Placing
+    layout: Callable[[], Callable[[Json], str]] | None = None
 
 
 def nowhere(paths: Sequence[Path]) -> dict[Path, str]:
@@ -85,48 +91,17 @@ def write_json(value: Json) -> str:
 def read_yaml(text: str, source: str) -> Loaded:
     """The house's own strict subset: no tags, no aliases beyond a limit, no key twice. DATA_INVALID, DATA_TOO_LARGE."""
     try:
-        document: Document = load_yaml(text, source=source)
+        document = load_yaml(text, source=source)
     except InputError as error:
         # Here a document is data like JSON and TOML, and what is wrong with it has the same codes.
         code = "DATA_TOO_LARGE" if error.code in _YAML_TOO_LARGE else "DATA_INVALID"
         raise NoEffectError(
             code, error.message, path=error.path, hint=error.hint, details=error.details
         ) from None
-    return Loaded(document.data, lambda paths: {path: document.position(path) for path in paths})
-
-
-def write_yaml(value: Json, *, sort_keys: bool = False) -> str:
-    """Block style; every text that could be read as something else is quoted."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Writes what our reader, which follows YAML 1.2, reads back as it was."""
-
-        def ignore_aliases(self, data: Any) -> bool:  # `Any`: as the base class has it
-            del data
-            return True
-
-    def text(dumper: Any, data: str) -> Any:  # `Any`: PyYAML's nodes
-        style = None
-        if any(char in data for char in "\x85\u2028\u2029"):
-            style = '"'
-        else:
-            try:
-                style = None if isinstance(plain_scalar(data), str) else "'"
-            except ValueError:
-                style = "'"
-        return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-    Dumper.add_representer(str, text)
-    return str(
-        yaml.dump(
-            value,
-            Dumper=Dumper,
-            sort_keys=sort_keys,
-            allow_unicode=True,
-            default_flow_style=False,
-            width=10_000,
-        )
+    return Loaded(
+        document.data,
+        lambda paths: {path: document.position(path) for path in paths},
+        lambda: Layout(text, document).rewritten,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from assent.capabilities.data import _shapes as shapes
 from assent.capabilities.data._csv import csv_places, merge_rows, read_csv, rewrite_csv, write_csv
-from assent.capabilities.data._formats import Format, Loaded, nowhere, write_toml, write_yaml
+from assent.capabilities.data._formats import Format, Loaded, nowhere, write_toml
 from assent.capabilities.data._sizes import measured
+from assent.capabilities.data._yaml import write_yaml
 from assent.errors import InputError, Json
 from assent.invocation import LocalContext, NoEffectError
 
@@ -93,7 +95,8 @@ class Work:
         """Data with other data laid over it."""
         from assent.capabilities.data._merge import deep_merge, merge_patch
 
-        value = self._load(context, parameters).value
+        loaded = self._load(context, parameters)
+        value, write = loaded.value, self._writer(loaded)
         for overlay in parameters.overlays:
             other = self._load(context, overlay).value
             if parameters.strategy == "merge_patch":
@@ -103,26 +106,29 @@ class Work:
             measured(value)
             if context.cancel.is_cancelled:
                 raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it merged data")
-        return shapes.Changed(value=value, text=_small(self._form.write(value)))
+        return shapes.Changed(value=value, text=_small(write(value)))
 
     def patch(self, context: LocalContext, parameters: shapes.PatchData) -> shapes.Changed:
         """Data after a JSON Patch, all of it or nothing."""
-        value = _patched(self._load(context, parameters).value, parameters.patch)
+        loaded = self._load(context, parameters)
+        write = self._writer(loaded)
+        value = _patched(loaded.value, parameters.patch, in_place=loaded.layout is not None)
         measured(value)
-        return shapes.Changed(value=value, text=_small(self._form.write(value)))
+        return shapes.Changed(value=value, text=_small(write(value)))
+
+    def _writer(self, loaded: Loaded) -> Callable[[Json], str]:
+        return self._form.write if loaded.layout is None else loaded.layout()
 
     def validate(self, context: LocalContext, parameters: shapes.Validate) -> shapes.Validated:
         """Whether data is as a schema asks."""
-        from assent.capabilities.data._validate import validate as checked
-
-        return checked(self._load(context, parameters), parameters.json_schema)
+        return _checked(self._load(context, parameters), parameters.json_schema)
 
 
-def _patched(value: Json, patch: list[dict[str, Json]]) -> Json:
+def _patched(value: Json, patch: list[dict[str, Json]], *, in_place: bool = False) -> Json:
     from assent.spec.values.json_patch import apply
 
     try:
-        return apply(value, patch)
+        return apply(value, patch, in_place=in_place)
     except InputError as error:
         raise NoEffectError.from_dict(error.to_dict()) from None
     except RecursionError:
@@ -208,9 +214,51 @@ def query_csv(context: LocalContext, parameters: shapes.QueryCsv) -> shapes.Quer
 
 def validate_csv(context: LocalContext, parameters: shapes.ValidateCsv) -> shapes.Validated:
     """Whether the list of rows is as a schema asks."""
-    from assent.capabilities.data._validate import validate as checked
-
     text, source = _text(context, parameters)
     rows = _rows(text, source, parameters)
     data: Json = rows.model_dump(mode="json")["rows"]
-    return checked(Loaded(data, csv_places(text, source, parameters, rows.columns)), parameters.json_schema)
+    return _checked(Loaded(data, csv_places(text, source, parameters, rows.columns)), parameters.json_schema)
+
+
+def _checked(loaded: Loaded, schema: dict[str, Json]) -> shapes.Validated:
+    """Whether the data is as the schema asks. `NoEffectError`: SCHEMA_INVALID, DATA_TOO_LARGE."""
+    from assent.spec.documents.faults import Telling
+    from assent.spec.language.schema_work import TOO_COSTLY, visits_of
+    from assent.spec.schemas._foreign import faults_in
+    from assent.spec.schemas.schema import compile_schema
+
+    measured(loaded.value)
+    measured(schema, code="SCHEMA_INVALID")
+    visits = visits_of(schema, loaded.value)
+    if visits is None:
+        raise NoEffectError(
+            "SCHEMA_INVALID",
+            f"the data {TOO_COSTLY}",
+            path="json_schema",
+            hint="let each part refer to another once, shorten patterns, or validate a smaller part of the data",
+        )
+    try:
+        validator = compile_schema(schema, "`json_schema`")
+    except InputError as error:
+        raise NoEffectError.from_dict(error.to_dict()) from None
+    told = Telling(schema, shows_values=True).of_schema(faults_in(validator, loaded.value, visits))
+    paths = [_place(fault["path"]) for fault in told]
+    places = loaded.places(paths)
+    return shapes.Validated(
+        valid=not told,
+        faults=[
+            shapes.Fault(
+                path=list(path),
+                place=places.get(path),
+                expected=str(fault["expected"]),
+                actual=str(fault["actual"]),
+                message=str(fault["message"]),
+            )
+            for fault, path in zip(told, paths, strict=True)
+        ],
+    )
+
+
+def _place(path: Json) -> tuple[str | int, ...]:
+    assert isinstance(path, list), "a fault's path is a list"
+    return tuple(part if isinstance(part, int) else str(part) for part in path)

@@ -13,6 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from assent.errors import InputError, Json
 from assent.spec.documents._fault_places import FaultPlaces
 from assent.spec.documents.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
+from assent.spec.language.schema_work import TOO_COSTLY, may_be_costly, visits_of
+from assent.spec.schemas._foreign import faults_in
 from assent.spec.schemas._plain_copies import Read, copier, flat_reader
 from assent.spec.schemas.schema import compile_schema, completed, schema_of, takes_more
 from assent.spec.secret_fields import STORE_IT, SecretFields
@@ -154,7 +156,15 @@ class Shape:
         """What breaks a schema that came from outside."""
         if self._validator is None:
             return []
-        return self._tell().of_schema(self._validator.iter_errors(plain))
+        visits = visits_of(self._counted, plain) if self._counted is not None else 0
+        if visits is None:
+            return [plain_fault(TOO_COSTLY)]
+        return self._tell().of_schema(faults_in(self._validator, plain, visits))
+
+    @cached_property
+    def _counted(self) -> dict[str, Any] | None:  # `Any`: a schema
+        """The schema, where checking may take more than a few looks at each value."""
+        return thaw(self._schema) if may_be_costly(self._schema) else None
 
     def _refused(self, faults: Sequence[Fault], inputs: Mapping[str, Json] | None = None) -> InputError:
         refusal = invalid(self._code, self._are, faults)

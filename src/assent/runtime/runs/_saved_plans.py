@@ -156,6 +156,16 @@ def used(plan_id: str, run: object) -> InputError:
     )
 
 
+def anothers(saved: SavedPlan, principal: str) -> InputError:
+    """The refusal of a plan that shows what somebody else would do: the policy may answer `principal` otherwise."""
+    return InputError(
+        "PLAN_STALE",
+        f"plan `{saved.plan_id}` shows what `{saved.principal}` would do, and `{principal}` runs it",
+        hint=f"run it as who it was made for, or make one with `assent plan FILE --as {principal}`",
+        details={"moved": []},
+    )
+
+
 def stale(saved: SavedPlan, now: list[Json]) -> InputError:
     """The refusal of a plan that would not do today what it showed: which steps moved."""
     before = {_name(step): step for step in saved.steps}

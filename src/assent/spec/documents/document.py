@@ -49,15 +49,23 @@ class Span(msgspec.Struct, frozen=True):
     length: int = 1
 
 
-class _Node(msgspec.Struct):
-    """Where a value stands: character offsets, line from 0, and the same for what it contains."""
+class Node(msgspec.Struct):
+    """Where a value stands: character offsets, line and column from 0, and the same for what it contains.
+
+    `style` is how it is written: a quote, `|` or `>`, `[` in brackets or braces, and empty otherwise; `name` is that of its
+    anchor, or with `is_alias` of the anchor that it stands for, whose children are then its own. The end of a collection without
+    brackets is where the next thing begins.
+    """
 
     start: int
     end: int
     line: int
     column: int
-    children: dict[str | int, _Node] = msgspec.field(default_factory=dict)
-    keys: dict[str, _Node] = msgspec.field(default_factory=dict)
+    style: str = ""
+    name: str | None = None
+    is_alias: bool = False
+    children: dict[str | int, Node] = msgspec.field(default_factory=dict)
+    keys: dict[str, Node] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +73,14 @@ class Document:
     """Plain JSON data and where each part of it was written.
 
     `source` names the file in messages; `text` is what was read, empty when the data came from a program;
-    `base` is where the data stands in it, for a document inside another.
+    `base` is where the data stands in it, for a document inside another; `root` has the places in `text`.
     """
 
     data: Json
     source: str
     text: str = field(default="", repr=False)
     base: Path = field(default=(), repr=False)
-    _root: _Node | None = field(default=None, repr=False)
+    root: Node | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, data: Json, *, source: str = "<dict>") -> Document:
@@ -93,10 +101,10 @@ class Document:
 
     def span(self, path: Path = (), *, key: bool = False, text: str = "") -> Span | None:
         """The same place for drawing; None when the data came from a program."""
-        node = self._root
+        node = self.root
         if node is None:
             return None
-        found: _Node | None = None
+        found: Node | None = None
         for part in (*self.base, *path):
             found = node.keys.get(part) if isinstance(part, str) else None
             below = node.children.get(part)
@@ -168,7 +176,7 @@ def load_yaml(text: str | bytes, *, source: str) -> Document:
             loader.dispose()
     except yaml.YAMLError as error:
         raise _syntax_error(error, content, source) from None
-    return Document(builder.data, source, content, _root=builder.root)
+    return Document(builder.data, source, content, root=builder.root)
 
 
 def _decode(text: str | bytes, source: str) -> str:
@@ -256,11 +264,11 @@ class _Frame(msgspec.Struct):
     """A collection that is still open."""
 
     data: dict[str, Json] | list[Json]
-    node: _Node
+    node: Node
     anchor: str | None
     before: tuple[int, int]
     key: str | None = None
-    key_node: _Node | None = None
+    key_node: Node | None = None
 
 
 class _Builder:
@@ -268,12 +276,12 @@ class _Builder:
 
     def __init__(self, text: str, source: str) -> None:
         self.data: Json = None
-        self.root: _Node | None = None
+        self.root: Node | None = None
         self._text = text
         self._source = source
         self._open: list[_Frame] = []
         # What each anchor stands for: data, place, and how many nodes and characters it expands to.
-        self._anchors: dict[str, tuple[Json, _Node, tuple[int, int]]] = {}
+        self._anchors: dict[str, tuple[Json, Node, tuple[int, int]]] = {}
         self._nodes = 0
         self._characters = 0
         self._documents = 0
@@ -331,7 +339,7 @@ class _Builder:
             raise self._error("DOCUMENT_SYNTAX", f"alias `*{event.anchor}` {fault}", node)
         data, target, size = known
         self._count(size, node)
-        node.children, node.keys = target.children, target.keys
+        node.is_alias, node.children, node.keys = True, target.children, target.keys
         if len(self._open) + _depth(data) > DEPTH_MAX:
             raise self._error(
                 "DOCUMENT_TOO_COMPLEX", f"nested deeper than {DEPTH_MAX} levels", node, hint=_SIMPLER
@@ -339,7 +347,7 @@ class _Builder:
         # A copy, so that no two places of the document are the same mutable object.
         self._add(_copy(data), node)
 
-    def _add(self, value: Json, node: _Node) -> None:
+    def _add(self, value: Json, node: Node) -> None:
         if not self._open:
             self.data, self.root = value, node
             return
@@ -354,7 +362,7 @@ class _Builder:
             frame.node.children[frame.key] = node
             frame.key = None
 
-    def _key(self, value: Json, node: _Node, frame: _Frame) -> str:
+    def _key(self, value: Json, node: Node, frame: _Frame) -> str:
         if not isinstance(value, str):
             written = self._text[node.start : node.end]
             raise self._error(
@@ -376,7 +384,7 @@ class _Builder:
         frame.node.keys[value] = node
         return value
 
-    def _refuse_as_key(self, node: _Node) -> None:
+    def _refuse_as_key(self, node: Node) -> None:
         if self._open and isinstance(self._open[-1].data, dict) and self._open[-1].key is None:
             raise self._error(
                 "DOCUMENT_VALUE",
@@ -385,7 +393,7 @@ class _Builder:
                 hint="put `{…}` or `[…]` in quotes",
             )
 
-    def _scalar(self, event: yaml.ScalarEvent, node: _Node) -> Json:
+    def _scalar(self, event: yaml.ScalarEvent, node: Node) -> Json:
         text: str = event.value
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
             raise self._error("DOCUMENT_VALUE", f"tag `{event.tag}` is not allowed here", node)
@@ -398,11 +406,11 @@ class _Builder:
                 "DOCUMENT_VALUE", f"`{text[:40]}` {error}", node, hint="put it in quotes to keep it as text"
             ) from None
 
-    def _anchor(self, name: str | None, data: Json, node: _Node, size: tuple[int, int]) -> None:
+    def _anchor(self, name: str | None, data: Json, node: Node, size: tuple[int, int]) -> None:
         if name is not None:
             self._anchors[name] = (data, node, size)
 
-    def _count(self, size: tuple[int, int], node: _Node) -> None:
+    def _count(self, size: tuple[int, int], node: Node) -> None:
         self._nodes += size[0]
         self._characters += size[1]
         if self._nodes > NODES_MAX:
@@ -412,20 +420,21 @@ class _Builder:
             what = f"more than {CHARACTERS_MAX} characters, aliases expanded"
             raise self._error("DOCUMENT_TOO_COMPLEX", what, node, hint=_SIMPLER)
 
-    def _node(self, event: yaml.Event) -> _Node:
+    def _node(self, event: yaml.Event) -> Node:
         start, end = event.start_mark, event.end_mark
         assert start is not None, "a parser's event says where it starts"
         assert end is not None, "a parser's event says where it ends"
-        return _Node(start.index, end.index, start.line, start.column)
+        style = "[" if getattr(event, "flow_style", False) else getattr(event, "style", None) or ""
+        return Node(start.index, end.index, start.line, start.column, style, getattr(event, "anchor", None))
 
-    def _place(self, node: _Node) -> str:
+    def _place(self, node: Node) -> str:
         return f"{self._source}:{node.line + 1}:{node.column + 1}"
 
     def _error(
         self,
         code: str,
         message: str,
-        node: _Node,
+        node: Node,
         *,
         hint: str | None = None,
         details: Mapping[str, Json] | None = None,

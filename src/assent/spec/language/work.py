@@ -33,7 +33,9 @@ _CHARACTERS: Final = 256
 _SCALAR_CHARACTERS: Final = 320
 """The longest text that `string(…)` makes of a number or a time."""
 _MATCHED: Final = 32
-"""Parts of a pattern times characters of a text in a step."""
+"""Parts of a pattern times characters of a text in a step, where the engine's table of what may have matched stays small."""
+_TABLED_PARTS: Final = 12
+"""Parts of a pattern that keep it small whatever the text: it has at most a line for each set of parts."""
 _WIDE: Final = 1000
 """Steps to compile a class of Unicode's characters: `\\w`, `.`, `[^a]`, a letter under `(?i)`."""
 _NARROW: Final = 5
@@ -157,8 +159,8 @@ def bound_of(tree: Node) -> Bound | None:
             case Call(function="map" | "filter" | "string" | "bytes"):
                 return None
             case Call(function="matches", arguments=(*_, Constant(text=text))):
-                parts, steps = _pattern(text)
-                nodes[min(depth, 4)] += steps + parts * _CHARACTERS // _MATCHED
+                pattern = _pattern_of(text)
+                nodes[min(depth, 4)] += pattern.steps + pattern.matched(_CHARACTERS)
             case Operation(operator="+"):
                 growth += 1
             case Collection(items=items):
@@ -251,8 +253,8 @@ class _Counting:
             case "matches":
                 pattern = node.arguments[-1]
                 assert isinstance(pattern, Constant)  # INVARIANT: `Expression` refuses any other
-                parts, steps = _pattern(pattern.text)
-                self.steps += steps + first.text * parts // _MATCHED
+                read = _pattern_of(pattern.text)
+                self.steps += read.steps + read.matched(first.text)
                 return _SCALAR
             case "string" | "bytes":
                 return self._read(
@@ -326,19 +328,56 @@ _PART: Final = re.compile(
 )
 
 
+_STEADY: Final = re.compile(
+    r"\^(?:[^\\\[\](){}*+?|.]|\\.|\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d+\})*(?:[*+?]|\{\d+,\d*\})?\$?", re.DOTALL
+)
+"""A pattern in which each character of a text has one place, so that there is never more than one thing that may have matched."""
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """What it takes to use a pattern: its parts with all repetitions written out, and the steps to compile them."""
+
+    parts: int
+    steps: int
+    is_steady: bool = False
+
+    def matched(self, characters: int) -> int:
+        """Steps to look for it in a text.
+
+        With many parts, what may have matched can be another set of them at each character: then a table is of no use, and each
+        part is looked at each time.
+        """
+        if self.is_steady or self.parts <= _TABLED_PARTS:
+            return characters * self.parts // _MATCHED
+        return characters * self.parts
+
+
+_LARGEST: Final = Pattern(*_PATTERN_MAX)
+
+
+def matched(pattern: str, characters: int) -> int:
+    """Steps to look for a pattern in texts of so many characters together."""
+    return _pattern(pattern).matched(characters)
+
+
 @lru_cache(maxsize=512)
-def _pattern(literal: str) -> tuple[int, int]:
-    """Of a pattern, as its literal is written: its parts with all repetitions written out, and the steps to compile them."""
+def _pattern_of(literal: str) -> Pattern:
+    """The pattern that is written as this literal of an expression."""
     try:
         pattern = binding().compile(literal).execute({})
     except Exception:  # noqa: BLE001  # whatever the binding raises here, it does not run this
-        return _PATTERN_MAX
+        return _LARGEST
+    return _pattern(pattern)
+
+
+@lru_cache(maxsize=512)
+def _pattern(pattern: str) -> Pattern:
     totals, last = [(0, 0)], (0, 0)
     letter = _NARROW
     for found in _PART.finditer(pattern):
         flags = found["flags"] or ""
         if "x" in flags:
-            return _PATTERN_MAX  # Blanks and comments may stand between a part and its repetition.
+            return _LARGEST  # Blanks and comments may stand between a part and its repetition.
         letter = _WIDE if "i" in flags else letter
         if found["open"]:
             totals.append((0, 0))
@@ -355,4 +394,5 @@ def _pattern(literal: str) -> tuple[int, int]:
             last = 1, letter
         totals[-1] = totals[-1][0] + times * last[0], totals[-1][1] + times * last[1]
     parts, steps = totals[0]
-    return min(parts, _PATTERN_MAX[0]), min(steps, _PATTERN_MAX[1])
+    is_steady = _STEADY.fullmatch(pattern) is not None
+    return Pattern(min(parts, _LARGEST.parts), min(steps, _LARGEST.steps), is_steady)

@@ -1,7 +1,7 @@
 """The difference of two JSON values as a patch, and applying one: RFC 6902, with the pointers of RFC 6901.
 
 `diff` writes `add`, `remove` and `replace`; `apply` understands `move`, `copy` and `test` as well. Applying is all or nothing: a
-patch that does not fit changes nothing, and neither function touches what it is given.
+patch that does not fit changes nothing, and neither function touches what it is given unless told to.
 
 Two values are equal as JSON says it: `1` is `1.0`, and neither is `true`.
 """
@@ -49,8 +49,11 @@ def diff(before: Json, after: Json) -> list[Operation]:
     return patch
 
 
-def apply(document: Json, patch: Sequence[Mapping[str, Json]]) -> Json:
+def apply(document: Json, patch: Sequence[Mapping[str, Json]], *, in_place: bool = False) -> Json:
     """The document after every operation, in order.
+
+    `in_place` changes the document itself, so that what stays in it stays the same object; one that the patch does not fit is
+    then left as far as it came.
 
     `InputError` PATCH_INVALID when the patch is none (every fault is in `details`), PATCH_CONFLICT when it does not fit the
     document: a place is missing, or a `test` finds something else. `path` names the operation, `details` the place.
@@ -58,7 +61,7 @@ def apply(document: Json, patch: Sequence[Mapping[str, Json]]) -> Json:
     _require_patch(patch)
     _require_shallow(document, DEPTH_MAX)
     # One list around the whole makes the root a place like any other.
-    holder: list[Json] = [copied(document)]
+    holder: list[Json] = [document if in_place else copied(document)]
     left = COPIED_MAX
     for number, operation in enumerate(patch):
         if operation["op"] == "copy":

@@ -10,8 +10,9 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.spec.documents.document import Path, dotted
 from assent.spec.documents.sections import Faults, Section
+from assent.spec.language.schema_work import TOO_COSTLY, visits_of
 from assent.spec.masking import hides
-from assent.spec.schemas._foreign import validator_of
+from assent.spec.schemas._foreign import faults_in, validator_of
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.values.canonical import parse_json, require_json
 from assent.spec.values.frozen import freeze, thaw
@@ -168,7 +169,11 @@ def violations(schema: Mapping[str, Json], value: Json) -> list[tuple[Path, str]
         kind = schema.get("type")
         fits = kind is None or _has_type(value, str(kind))
         return [] if fits else [((), f"must be of type {kind}")]
-    errors = validator_of(thaw(schema)).iter_errors(value)
+    plain = thaw(schema)
+    visits = visits_of(plain, thaw(value))
+    if visits is None:
+        return [((), TOO_COSTLY)]
+    errors = faults_in(validator_of(plain), value, visits)
     return [(tuple(error.instance_path), f"is invalid: {_short(error.message)}") for error in errors]
 
 

@@ -1,33 +1,32 @@
-"""JSON Schema over data: all faults, in the house's own words, each with its place; and a bound on what checking costs.
+"""What checking data against a schema of strangers costs at most, counted before it begins.
 
-A schema of strangers can take exponential time in few lines: `n` that asks twice for `n` of a child doubles its work with each
-level. The validator holds the interpreter's lock and can't be stopped, so the work is counted beforehand: how often each part of
-the schema is applied on each level of the data, at most. A name that must be there and a text that a pattern goes through are
-work too. What it finds it makes all at once, also where a hundred faults are told: a thousand names that a thousand objects must
-have are a million. So where there may be too many to be made, data that is not as the schema asks is told by its first fault.
+Such a schema can take exponential time in few lines: `n` that asks twice for `n` of a child doubles its work with each level.
+The validator holds the interpreter's lock and can't be stopped, so the work is counted beforehand: how often each part of the
+schema is applied on each level of the data, at most. A name that must be there and a text that a pattern goes through are work
+too.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from assent.capabilities.data._formats import Loaded
-from assent.capabilities.data._shapes import Fault, Validated
-from assent.capabilities.data._sizes import measured
-from assent.errors import InputError, Json
-from assent.invocation import NoEffectError
+from assent.errors import Json
+from assent.spec.language.work import matched
 from assent.spec.schemas.references import referred
 
 VISITS_MAX: Final = 5_000_000
 """Parts of a schema, times the values that they are applied to."""
 
-FAULTS_MADE_MAX: Final = 250_000
-"""Faults that may be found at once. Each costs a kilobyte and some microseconds, also when it is not told."""
+TOO_COSTLY: Final = (
+    "could take too long to check: the schema's parts ask too often for others, or its patterns are too large"
+)
+"""What is said of a value for which `visits_of` tells none."""
 
+_STEPS_OF_A_VISIT: Final = 4
 _CHARACTERS_OF_A_VISIT: Final = 16
-"""Characters that a pattern reads in the time of a visit."""
+"""Characters that a simple pattern, or a format, reads in the time of a visit."""
 
 _HERE: Final = ("not", "if", "then", "else")
 _HERE_LIST: Final = ("allOf", "anyOf", "oneOf")
@@ -45,73 +44,50 @@ _BELOW_MAP: Final = ("patternProperties", "properties")
 _DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
 
 
-def validate(loaded: Loaded, schema: dict[str, Json]) -> Validated:
-    """Whether the data is as the schema asks. `NoEffectError`: SCHEMA_INVALID, DATA_TOO_LARGE."""
-    from assent.spec.documents.faults import Telling
-    from assent.spec.schemas.schema import compile_schema
-
-    _, widths = measured(loaded.value)
-    measured(schema, code="SCHEMA_INVALID")
-    visits = _require_affordable(schema, widths, _characters(loaded.value))
-    try:
-        validator = compile_schema(schema, "`json_schema`")
-    except InputError as error:
-        raise NoEffectError.from_dict(error.to_dict()) from None
-    errors: Iterable[Any]  # `Any`: their library is imported where schemas are compiled
-    if visits <= FAULTS_MADE_MAX:
-        errors = validator.iter_errors(loaded.value)
-    else:
-        errors = _first_of(validator, loaded.value)
-    told = Telling(schema, shows_values=True).of_schema(errors)
-    paths = [_path(fault["path"]) for fault in told]
-    places = loaded.places(paths)
-    return Validated(
-        valid=not told,
-        faults=[
-            Fault(
-                path=list(path),
-                place=places.get(path),
-                expected=str(fault["expected"]),
-                actual=str(fault["actual"]),
-                message=str(fault["message"]),
-            )
-            for fault, path in zip(told, paths, strict=True)
-        ],
-    )
+_COSTLY: Final = frozenset({"pattern", "patternProperties", "$ref", *_DYNAMIC})
 
 
-def _first_of(validator: Any, value: Json) -> Iterator[Any]:  # `Any`: as above
-    from jsonschema_rs import ValidationError
-
-    try:
-        validator.validate(value)
-    except ValidationError as error:
-        yield error
+def may_be_costly(schema: object) -> bool:
+    """Whether a schema has patterns, or parts that ask for one another; any other takes a few looks at each value."""
+    if isinstance(schema, Mapping):
+        return not _COSTLY.isdisjoint(schema) or any(map(may_be_costly, schema.values()))
+    return isinstance(schema, list | tuple) and any(map(may_be_costly, schema))
 
 
-def _path(path: Json) -> tuple[str | int, ...]:
-    assert isinstance(path, list), "a fault's path is a list"
-    return tuple(part if isinstance(part, int) else str(part) for part in path)
+def visits_of(schema: dict[str, Json], value: object) -> int | None:
+    """The visits that checking a JSON value may take; None when they are more than `VISITS_MAX`."""
+    graph = _Graph(schema)
+    counts: dict[int, int] = {id(schema): 1}
+    visits = 0
+    for width, size in _levels(value):
+        counts = graph.spread(counts)
+        visits += sum(count * _weight(graph.part(one), width, size) for one, count in counts.items())
+        if visits > VISITS_MAX:
+            return None
+        below: dict[int, int] = defaultdict(int)
+        for one, count in counts.items():
+            for other in graph.below(one):
+                below[other] += count
+        counts = below
+    return visits
 
 
-def _characters(value: Json) -> list[int]:
-    """How many characters there are on each level: of its texts, and of the keys of its objects, which patterns read as well.
+def _levels(value: object) -> Iterator[tuple[int, int]]:
+    """How many values there are on each level, and how many characters in its texts and in the keys of its objects.
 
-    Keys count on their own level and on the one below, since a schema may speak of them in either place.
+    Patterns read keys as well. They count on their own level and on the one below: a schema may speak of them in either place.
     """
-    found: list[int] = []
-    level: list[Json] = [value]
+    level: list[object] = [value]
     above = 0
     while level:
         keys = sum(len(key) for one in level if isinstance(one, dict) for key in one)
-        found.append(above + keys + sum(len(one) for one in level if isinstance(one, str)))
+        yield len(level), above + keys + sum(len(one) for one in level if isinstance(one, str))
         above = keys
         level = [
             inner
             for one in level
             for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
         ]
-    return found
 
 
 def _weight(part: Mapping[str, Any], width: int, characters: int) -> int:  # `Any`: a schema of strangers
@@ -120,38 +96,20 @@ def _weight(part: Mapping[str, Any], width: int, characters: int) -> int:  # `An
     dependent = part.get("dependentRequired")
     if isinstance(dependent, Mapping):
         names += sum(map(_count, dependent.values()))
-    patterns = ("pattern" in part) + ("format" in part) + _count(part.get("patternProperties"))
-    return (1 + names) * width + patterns * characters // _CHARACTERS_OF_A_VISIT
+    members = part.get("patternProperties")
+    patterns = [part.get("pattern"), *(members if isinstance(members, Mapping) else ())]
+    visits = sum(
+        max(characters // _CHARACTERS_OF_A_VISIT, matched(one, characters) // _STEPS_OF_A_VISIT)
+        for one in patterns
+        if isinstance(one, str)
+    )
+    if "format" in part:
+        visits += characters // _CHARACTERS_OF_A_VISIT
+    return (1 + names) * width + visits
 
 
 def _count(some: object) -> int:
     return len(some) if isinstance(some, list | Mapping) else 0
-
-
-def _require_affordable(schema: Mapping[str, Json], widths: list[int], characters: list[int]) -> int:
-    """The visits that checking may take; SCHEMA_INVALID when they are too many.
-
-    `widths` are the numbers of values on each level of the data, `characters` those of its texts.
-    """
-    graph = _Graph(schema)
-    counts: dict[int, int] = {id(schema): 1}
-    visits = 0
-    for width, size in zip(widths, characters, strict=True):
-        counts = graph.spread(counts)
-        visits += sum(count * _weight(graph.part(one), width, size) for one, count in counts.items())
-        if visits > VISITS_MAX:
-            raise NoEffectError(
-                "SCHEMA_INVALID",
-                "checking this schema could take too long: its parts ask for one another too often",
-                path="json_schema",
-                hint="let each part refer to another once, or validate a smaller part of the data",
-            )
-        below: dict[int, int] = defaultdict(int)
-        for one, count in counts.items():
-            for other in graph.below(one):
-                below[other] += count
-        counts = below
-    return visits
 
 
 class _Graph:

@@ -1,0 +1,72 @@
+"""No schema of a stranger holds up who checks data against it: what it takes is counted before it begins, at every door."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent.invocation import Handler
+from assent.spec import create_read_capability
+from assent.spec.language.schema_work import may_be_costly, visits_of
+from tests.support.bodies import Place, code, put, put_spec, workflow
+
+LONG = "ab" * 100_000
+DEAR: list[tuple[dict[str, Any], Any]] = [
+    ({"type": "string", "pattern": r"(\w{1,100}){1,100}z"}, LONG),
+    ({"type": "string", "pattern": "([ab]{1,50}){1,50}z"}, LONG),
+    ({"type": "string", "pattern": "[ab]*a[ab]{200}z"}, LONG),
+    ({"type": "string", "pattern": f"(a|b)*a{'(a|b)' * 150}z"}, LONG),
+    ({"type": "string", "pattern": "^([ab]{1,99}b?){1,9}z"}, LONG),
+    ({"type": "object", "patternProperties": {"[ab]*a[ab]{200}z": {}}}, {LONG: 1}),
+    ({"type": "object", "propertyNames": {"pattern": "[ab]*a[ab]{200}z"}}, {LONG: 1}),
+    ({"type": "array", "items": {"not": {"pattern": "[ab]*a[ab]{200}z"}}}, [LONG[:2000]] * 100),
+    ({"type": "array", "items": {"anyOf": [{"pattern": "[ab]*a[ab]{99}z"}] * 9}}, [LONG[:2000]] * 100),
+]
+FAIR: list[tuple[dict[str, Any], Any]] = [
+    ({"type": "string", "pattern": "^[a-b]{1,255}"}, LONG),
+    ({"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}, ["0" * 64] * 20_000),
+    ({"type": "array", "items": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"}}, ["2026-01-01"] * 20_000),
+    ({"type": "array", "items": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,61}[a-z0-9]$"}}, ["a-b"] * 20_000),
+    ({"type": "string", "pattern": r"^\S+@\S+$"}, f"{LONG}@b"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.mark.parametrize(("schema", "value"), [*DEAR, *FAIR])
+async def test_what_would_take_long_is_refused_at_every_door_and_the_rest_is_checked(
+    place: Place, schema: dict[str, Any], value: Any
+) -> None:
+    """As the input of a workflow, as a parameter and an output by a plugin's own schema, and by a call to check data."""
+    is_dear, before = (schema, value) in DEAR, time.thread_time()
+    assert may_be_costly(schema)
+    assert (visits_of(schema, value) is None) == is_dear
+    parameters = {"type": "object", "properties": {"key": {"type": "string"}, "value": schema}}
+    async with place.open() as rt:
+        rt.register(put_spec("box.theirs", parameters=parameters), place.box.handler())
+
+        async def tell(context: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+            return {"value": value}
+
+        reads = create_read_capability("box.tells", parameters={"type": "object"}, returns=parameters)
+        rt.register(reads, Handler(execute=tell))
+        given = await rt.call("box.theirs", {"key": "a", "value": value})
+        told = await rt.call("box.tells", {})
+        asked = await rt.call("data.json.validate", {"value": value, "json_schema": schema})
+        assert [code(one) for one in (given, told, asked)] == (
+            ["INVALID_INPUT", "INVALID_OUTPUT", "SCHEMA_INVALID"] if is_dear else [None] * 3
+        )
+        assert place.box.count("execute", "a") == (not is_dear)
+        document = {**workflow(put("b")), "inputs": {"v": schema}}
+        try:
+            ran = code(await rt.run(document, {"v": value}))
+        except Exception as refused:  # noqa: BLE001  # which door refuses is looked at below
+            ran = getattr(refused, "code", repr(refused))
+        assert ran == ("INVALID_INPUT" if is_dear else None)
+    assert time.thread_time() - before < 4, "seconds of CPU"

@@ -449,6 +449,8 @@ class Effects:
         `RefusedError` COMPENSATION_DENIED when that does not let it go. A run that began before anybody was asked beforehand has
         no such policy: what is in force answers, and only an ALLOW counts.
         """
+        # As at admission, where those that nobody knew yet could not be looked at.
+        lead.bound.require_references(lead.inputs)
         gate = self._services.gate
         decide = gate.decide if decided is None else await policy_of(self._services, decided.policy)
         now_ms = self._services.clock.now_ms()

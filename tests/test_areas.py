@@ -26,6 +26,14 @@ LEAKS: Final = {
         "net",
         "runtime/runs/_deliveries.py",
     ): "webhooks are sent by the client of all requests, which is closed after their queue",
+    (
+        "net",
+        "runtime/settings/effective.py",
+    ): "a bundle of certificates that `[net]` names is nobody's to change",
+    (
+        "net",
+        "runtime/wiring/_call_pipeline.py",
+    ): "URLs reach the gate in the form in which requests are made",
     ("net", "runtime/wiring/_plugin_reach.py"): "what plugins declare is held against the rules for requests",
     (
         "net",

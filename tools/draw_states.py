@@ -46,7 +46,8 @@ STEP_MEANINGS: Final[Mapping[StepState, str]] = {
     ),
     StepState.COMPENSATING: "Its effect is being taken back.",
     StepState.COMPENSATED: "Its effect is taken back.",
-    StepState.COMPENSATION_FAILED: "Its effect could not be taken back: `assent resume` or `assent resolve`.",
+    StepState.COMPENSATION_FAILED: "Its effect could not be taken back, or the policy of its admission does not let go "
+    "what would do that (`COMPENSATION_DENIED`): `assent resume` or `assent resolve`.",
 }
 
 

@@ -109,7 +109,8 @@ def test_driving_commands_are_done_by_the_owner(terminals: Terminals, owner: Run
 
 def test_each_terminal_is_told_of_its_own_run(terminals: Terminals, owner: Running) -> None:
     """Progress is streamed to the terminal that asked, and to no other."""
-    ended = terminals.type("call", "sys.noop")
+    terminals.write("noops.yaml", "name: noops\nsteps:\n  - {name: only, capability: sys.noop}\n")
+    ended = terminals.type("run", "noops.yaml")
     assert ended.code == 0
     assert "started" in ended.err
     assert "nap" not in ended.err

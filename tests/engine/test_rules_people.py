@@ -320,6 +320,10 @@ async def test_rule_5_another_digest_is_refused(place: Place) -> None:
         with pytest.raises(RefusedError) as caught:
             await rt.approve(waiting.run_id, digest="0" * 64)
         assert caught.value.code == "APPROVAL_STALE"
+        # The way on is to look, and not a digest to type unseen.
+        hint = caught.value.hint or ""
+        assert "approvals --diff" in hint
+        assert (await digest_of(rt, waiting.run_id))[:12] not in hint
         assert (await rt.show(waiting.run_id)).status is RunState.WAITING
 
 

@@ -359,6 +359,30 @@ async def test_a_rule_sees_one_spelling_of_what_a_call_leads_to(
         assert place.workspace.joinpath("secret.txt").read_text() == "kept"
 
 
+@pytest.mark.parametrize("turn", ["known", "own output"])
+@pytest.mark.parametrize("spelled", ["hunter2", "secret://mail/token"])
+async def test_a_secret_itself_is_refused_where_only_a_reference_may_stand(
+    place: Place, turn: str, spelled: str
+) -> None:
+    """Also where an output tells it only when the step is taken back: nothing is sent, and the ledger does not quote it."""
+    place.policy = policy(rule("all", without_approval=True))
+    text = spelled if turn == "known" else "${{ steps.a.output.value }}"
+    way = {"capability": "box.way", "inputs": {"password": text}}
+    async with place.open() as rt:
+        taken: list[object] = []
+
+        async def go(context: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+            taken.append(parameters)
+            return {}
+
+        secret = {"type": "object", "properties": {"password": {"type": "string", "writeOnly": True}}}
+        handler = place.box.handler(execute=go, prepare=None, reconcile=None, preview=None)
+        rt.register(put_spec("box.way", parameters=secret), handler)
+        result = await answered(rt, workflow(put("a", value=spelled, compensation=way), fail()))
+        refused = spelled == "hunter2"
+        assert (code(result) == "INVALID_INPUT", bool(taken)) == (refused, not refused), result.error
+
+
 AT_DELETE: Final[dict[str, tuple[dict[str, Any], str | None, bool]]] = {
     "allow": (rule("about", when={"capability": "net.http.delete"}, without_approval=True), None, False),
     "deny": (rule("about", "DENY", when={"capability": "net.http.delete"}), "POLICY_DENIED", False),

@@ -102,7 +102,7 @@ def test_an_unknown_key_or_a_digest_that_is_none_is_refused(path: Path) -> None:
 
 def test_what_is_no_plain_file_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(path)
-    assert "no plain file" in refused(lambda: Lock.load(path)).message
+    assert "not a plain file" in refused(lambda: Lock.load(path)).message
     path.unlink()
     path.symlink_to(path)
     assert refused(lambda: Lock.load(path)).code == "PLUGIN_LOCK_INVALID"

@@ -14,8 +14,7 @@ from assent.policy._engine import PolicyEngine
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, Path, load_yaml
-from assent.spec.ids import CALL_STEP
-from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY
 from assent.spec.principal import Principal
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Mode

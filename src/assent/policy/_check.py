@@ -13,9 +13,10 @@ from assent.policy._read import read_faults
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
+from assent.spec.ids import UNDO_CAPABILITY
 from assent.spec.language import syntax
 from assent.spec.language.expression import Expression
-from assent.spec.policy import UNDO_CAPABILITY, Policy, Rule
+from assent.spec.policy import Policy, Rule
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.words.globs import glob_matches
 from assent.spec.words.suggestions import did_you_mean

@@ -87,8 +87,7 @@ from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
-from assent.spec.ids import CALL_STEP, PlanId, RunId, StepKey, session_step
-from assent.spec.policy import ERASE_CAPABILITY
+from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, session_step
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Mode, Resolution, RunState
 from assent.spec.words.globs import glob_matches

@@ -13,7 +13,6 @@ compensation without it is an act that offsets the effect; the state afterwards 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Self
 
@@ -35,17 +34,7 @@ from assent.spec.spelled_fields import forget_spelling
 from assent.spec.values.canonical import fingerprint
 from assent.spec.values.frozen import FrozenJson, thaw
 
-
-class OperationType(StrEnum):
-    """What kind of act a capability performs."""
-
-    READ = "READ"
-    WRITE = "WRITE"
-    DELETE = "DELETE"
-    EXECUTE = "EXECUTE"
-    NETWORK = "NETWORK"
-
-
+OperationType = risks.OperationType
 RiskLevel = risks.RiskLevel
 
 Flag = Annotated[bool, Field(strict=True)]

@@ -26,6 +26,12 @@ def session_step(number: int) -> StepKey:
     return StepKey(f"step_{number}")
 
 
+UNDO_CAPABILITY: Final = "assent.undo"
+"""What the gate is asked about when somebody wants a run undone; no capability has this id."""
+
+ERASE_CAPABILITY: Final = "assent.erase"
+"""The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
+
 Commitment = NewType("Commitment", str)
 """64 hex digits that bind a payload without revealing it: SHA-256 over a salt and the payload's bytes."""
 

@@ -14,9 +14,9 @@ from typing import Final, Self
 import msgspec
 
 from assent.errors import InputError, Json
-from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.ids import Fingerprint
+from assent.spec.risk import OperationType, RiskLevel
 from assent.spec.values.canonical import fingerprint
 
 POLICY_VERSION: Final = 1
@@ -27,12 +27,6 @@ RULES_MAX: Final = 10_000
 
 DEFAULT_RULE: Final = "default"
 """The rule id of a decision that no rule made."""
-
-UNDO_CAPABILITY: Final = "assent.undo"
-"""What the gate is asked about when somebody wants a run undone; no capability has this id."""
-
-ERASE_CAPABILITY: Final = "assent.erase"
-"""The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
 
 BUILTIN_PREFIX: Final = "builtin."
 """How the ids of the built-in policy begin; no file may use them."""

@@ -1,9 +1,19 @@
-"""How much harm an act can do: apart from the specs, whose models cost more to import than a workflow that is only shown."""
+"""What kind of act it is and how much harm it can do: apart from the specs, whose models are dear to import."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Final
+
+
+class OperationType(StrEnum):
+    """What kind of act a capability performs."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    DELETE = "DELETE"
+    EXECUTE = "EXECUTE"
+    NETWORK = "NETWORK"
 
 
 class RiskLevel(StrEnum):

@@ -10,7 +10,7 @@ import pytest
 from assent.errors import InputError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
-from tests.support.bodies import FakeClock, Place, code, policy, put, states, workflow
+from tests.support.bodies import FakeClock, Place, code, fail, policy, put, states, workflow
 
 LIMIT = """
 [limits.rate.puts]
@@ -56,6 +56,32 @@ async def test_taking_back_is_never_limited(place: Place) -> None:
         result = await rt.run(workflow(put("a"), put("b"), put("c")))
         assert states(result) == {"a": "compensated", "b": "compensated", "c": "failed"}
         assert place.box.values == {}
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("turn", ["rollback", "undo"])
+async def test_what_takes_back_by_another_call_counts_and_is_never_refused(
+    place: Place, turn: str, *, is_restarted: bool
+) -> None:
+    """Also beyond the limit; whoever calls the same later waits for it, in this process and in the next."""
+    put_back = {"capability": "box.put", "inputs": {"key": "back"}}
+    made = [
+        {"name": name, "capability": "io.fs.make_dir", "inputs": {"path": name}, "compensation": put_back}
+        for name in ("a", "b", "c")
+    ]
+    async with place.open() as rt:
+        ended = await rt.run(workflow(*made, *([fail()] if turn == "rollback" else [])))
+        if turn == "undo":
+            ended = await rt.undo(ended.run_id)
+        assert ended.status == ("rolled_back" if turn == "rollback" else "undone")
+        assert place.box.count("execute", "back") == 3
+        if not is_restarted:
+            assert code(await rt.call("box.put", {"key": "z"})) == "RATE_LIMITED"
+    async with place.open() as rt:
+        assert code(await rt.call("box.put", {"key": "z"})) == "RATE_LIMITED"
+        assert place.clock is not None
+        place.clock.ms += 60_000
+        assert (await rt.call("box.put", {"key": "z"})).status == "succeeded"
 
 
 async def test_a_retry_that_lists_it_waits_until_there_is_room(place: Place) -> None:

@@ -82,7 +82,7 @@ class MakeDir(SpecModel):
 
     path: WorkspacePath
     parents: Annotated[bool, Field(description="make the folders above it as well")] = False
-    exist_ok: Annotated[bool, Field(description="an existing folder is not a failure")] = False
+    exist_ok: Annotated[bool, Field(description="an existing folder is no failure")] = False
 
 
 class Delete(SpecModel):

@@ -19,7 +19,7 @@ STEP: Final = "drop_notes"
 
 _PLAN_ID: Final = re.compile(r"\bplan_[0-9a-z]{26}\b")
 _RUN_ID: Final = re.compile(r"\brun_[0-9a-z]{26}\b")
-_DIGEST: Final = re.compile(r"--digest ([0-9a-f]{64})")
+_DIGEST: Final = re.compile(r"--digest ([0-9a-f]{12,64})")
 
 
 class Undecided(Exception):

@@ -20,7 +20,7 @@ from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint
 from assent.errors import AssentError, InputError, WorldError
 from assent.runtime import service
-from assent.spec.policy import ERASE_CAPABILITY
+from assent.spec.ids import ERASE_CAPABILITY
 from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text

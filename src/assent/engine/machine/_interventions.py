@@ -30,7 +30,7 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
             "APPROVAL_STALE",
             f"`{command.digest}` is not what waits for approval",
             path=key,
-            hint=f"look again: `assent show {record.run}`; the digest is now {request.digest}",
+            hint="`assent approvals --diff` shows what waits by now, and its digest",
             details={"digest": request.digest},
         )
     if isinstance(command, Reject):

@@ -22,6 +22,7 @@ from assent.invocation.describe.handler import PART_NAMES
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Fingerprint
 from assent.spec.masking import masked
+from assent.spec.states import Undo
 from assent.spec.values.frozen import thaw
 
 UNDO_SUFFIX: Final = "-undo"
@@ -72,6 +73,17 @@ class ReplayedCapability(BoundCapability):
             assert output.refused is not None  # INVARIANT: only refused outputs come as replies
             raise output.refused
         return super().result(output)
+
+    @cached_property
+    def undo(self) -> Undo:
+        """As it was on record: of what touches nothing, an earlier release took the nothing back."""
+        of_this = (
+            event.undo
+            for event in self._script.recording.events
+            if isinstance(event, ev.StepStarted)
+            and (event.capability, event.version) == (self.spec.id, self.spec.version)
+        )
+        return Undo.NOT_NEEDED if Undo.NOT_NEEDED in of_this else super().undo
 
     @cached_property
     def _hides_inputs(self) -> bool:

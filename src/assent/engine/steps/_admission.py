@@ -43,8 +43,7 @@ from assent.policy import PolicyContext
 from assent.spec.capability import FLOWS, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, StepKey, iteration_of, name_of
-from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.ids import UNDO_CAPABILITY, Commitment, StepKey, iteration_of, name_of
 from assent.spec.states import Effect, StepState, Undo
 from assent.spec.workflow.definition import StepSpec
 

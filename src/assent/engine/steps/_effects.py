@@ -389,7 +389,7 @@ class Effects:
                 state = dict(found.state)
                 prepared = self._bind({"state": state, "blobs": [*found.blobs]}, found.blobs)
                 call.life.blobs = tuple(found.blobs)
-            await self._deliver(Accessed((self._checked(step, lead, decision, prepared=prepared),)))
+            await self._let_go(self._checked(step, lead, decision, prepared=prepared))
         except AssentError as error:
             raise await self._pipeline.fail(call, error) from None
         await self._pipeline.compensate(call, timeout_s=timeout_s, prepared=state, by_execute=True)
@@ -432,8 +432,14 @@ class Effects:
             for one, decided in zip(leads, step.consequences, strict=True)
         ]
         if step.state is StepState.COMPENSATING:
-            checked = tuple(self._checked(step, one, decision) for one, decision in decisions)
-            await self._deliver(Accessed(checked))
+            await self._let_go(*(self._checked(step, one, decision) for one, decision in decisions))
+
+    async def _let_go(self, *checked: ev.ConsequenceChecked) -> None:
+        """Put on record what is done next. It counts against rate limits, and none of them holds it up."""
+        await self._deliver(Accessed(checked))
+        if (rates := self._pipeline.rates) is not None:
+            for one in checked:
+                rates.count(one.capability, str(self._facts.requester))
 
     async def _require_allowed(
         self, step: StepRecord, lead: Lead, decided: ev.ConsequenceDecided | None
@@ -443,6 +449,8 @@ class Effects:
         `RefusedError` COMPENSATION_DENIED when that does not let it go. A run that began before anybody was asked beforehand has
         no such policy: what is in force answers, and only an ALLOW counts.
         """
+        # As at admission, where those that nobody knew yet could not be looked at.
+        lead.bound.require_references(lead.inputs)
         gate = self._services.gate
         decide = gate.decide if decided is None else await policy_of(self._services, decided.policy)
         now_ms = self._services.clock.now_ms()

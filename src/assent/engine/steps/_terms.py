@@ -13,9 +13,8 @@ from assent.errors import InputError, Json
 from assent.invocation import BoundCapability
 from assent.policy import PolicyContext
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
-from assent.spec.ids import StepKey, name_of
+from assent.spec.ids import UNDO_CAPABILITY, StepKey, name_of
 from assent.spec.language.template import Context, Template
-from assent.spec.policy import UNDO_CAPABILITY
 from assent.spec.principal import Principal
 from assent.spec.states import Mode, Undo
 from assent.spec.workflow.definition import StepSpec

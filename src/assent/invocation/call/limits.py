@@ -145,6 +145,10 @@ class RateLimiter:
         for window, key in found:
             window.add(key, now)
 
+    def count(self, capability: str, principal: str) -> None:
+        """Count a call that is never refused, because it takes another back: later ones wait for it."""
+        self.remember(capability, principal, 0)
+
     def remember(self, capability: str, principal: str, age_ms: int) -> None:
         """Count a call of `age_ms` ago, which another process made. To be told of oldest first, before any is admitted."""
         now = self._clock.monotonic_ms()

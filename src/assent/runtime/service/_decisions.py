@@ -20,8 +20,8 @@ from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision
-from assent.spec.ids import Commitment, RunId, StepKey, name_of
-from assent.spec.policy import UNDO_CAPABILITY, Policy
+from assent.spec.ids import UNDO_CAPABILITY, Commitment, RunId, StepKey, name_of
+from assent.spec.policy import Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 

@@ -19,8 +19,7 @@ from assent.runtime._find_run import changed_row, find_run, get_run, state_of, u
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
 from assent.runtime.service.requests import UnderWay
 from assent.runtime.settings.effective import Settings
-from assent.spec.ids import CALL_STEP, RunId, StepKey
-from assent.spec.policy import UNDO_CAPABILITY
+from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey
 from assent.spec.states import Mode, RunState, StepState
 from assent.spec.words.durations import instant
 from assent.system import cpu_seconds

@@ -160,7 +160,6 @@ async def _audited(
 ) -> AsyncIterator[dict[str, Json]]:
     """The lines of what is on record, and then, where that is asked for, of what comes to be: woken by what changes there."""
     from assent.journal import EventFilter
-    from assent.journal.watch import StateWatch
 
     wanted = EventFilter(
         run=None if request.run is None else RunId(request.run),
@@ -174,9 +173,11 @@ async def _audited(
     settings = record.settings
     with ExitStack() as stack:
         # INVARIANT: it watches before it reads, so that nothing comes between the two.
-        watch = StateWatch(settings.state, runtime_dir=settings.runtime_dir()) if request.follow else None
-        if watch is not None:
-            stack.enter_context(watch)
+        watch = None
+        if request.follow:
+            from assent.journal.watch import StateWatch  # for who waits
+
+            watch = stack.enter_context(StateWatch(settings.state, runtime_dir=settings.runtime_dir()))
         log = stack.enter_context(record.reader()).log(wanted, follow=request.follow)
         limit = request.limit
         while log is not None:

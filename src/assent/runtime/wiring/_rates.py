@@ -83,5 +83,8 @@ class _Calls:
         elif isinstance(event, ev.PlanRead):
             self.principals[run] = event.by
             self.began[run, event.step, leaf.n or 0] = (run, leaf.at_ms, event.capability)
+        elif isinstance(event, ev.ConsequenceChecked) and event.code is None:
+            # A number that no attempt has: it is another call than the one that it takes back.
+            self.began[run, event.step, -(leaf.n or 1)] = (run, leaf.at_ms, event.capability)
         elif isinstance(event, ev.StepStarted) and (run, event.step, event.attempt) not in self._refused:
             self.began.setdefault((run, event.step, event.attempt), (run, leaf.at_ms, event.capability))

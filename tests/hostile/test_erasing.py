@@ -84,7 +84,7 @@ async def test_whoever_erases_has_passed_the_gate(
         assert result.status == status
         assert _payloads(rt, run) == (0 if status == "succeeded" else before)
         if status == "waiting":
-            with pytest.raises(Exception, match="only user may decide"):
+            with pytest.raises(Exception, match="of the kind user may decide"):
                 await rt.approve(result.run_id, principal="agent:other")
             assert (await rt.approve(result.run_id, principal="user:bob")).status == "succeeded"
             assert _payloads(rt, run) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -128,21 +129,26 @@ def test_settings_come_with_their_units(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "strict", "status"),
+    ("rule", "strict", "uids", "status"),
     [
-        ("approvers: {roles: [security]}", False, "warning"),
-        ("approvers: {roles: [security]}", True, "ok"),
-        ("approvers: {not_requester: true}", False, "ok"),
+        ("approvers: {roles: [security]}", False, (1, 2), "warning"),
+        ("approvers: {roles: [security]}", True, (1, 2), "ok"),
+        ("approvers: {roles: [security]}", True, (1, 1), "warning"),
+        ("approvers: {not_requester: true}", False, (1, 1), "ok"),
     ],
 )
 def test_named_approvers_want_names_that_are_bound(
-    tmp_path: Path, rule: str, strict: bool, status: str
+    tmp_path: Path, rule: str, strict: bool, uids: tuple[int, int], status: str
 ) -> None:
-    (tmp_path / "assent.toml").write_text(f'policy = "p.yaml"\n[identity]\nstrict = {str(strict).lower()}\n')
+    """Also that two people are not one user of the system, who could agree as both."""
+    people = "".join(f"[identity.users.{name}]\nuid = {uid}\n" for name, uid in zip("ab", uids, strict=True))
+    mine = f"[identity.users.me]\nuid = {os.getuid()}\n"
+    identity = f"[identity]\nstrict = {str(strict).lower()}\n{mine}{people}"
+    (tmp_path / "assent.toml").write_text(f'policy = "p.yaml"\n{identity}')
     policy = tmp_path / "p.yaml"
     policy.write_text(f"version: 1\nrules: [{{id: r, decision: REQUIRE_APPROVAL, {rule}}}]\n")
     policy.chmod(0o600)
-    settings = Settings.resolve(environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    settings = Settings.resolve(principal="user:me", environ={"HOME": str(tmp_path)}, cwd=tmp_path)
     found = next(one for one in _files.checks(settings) if one.name == "approvers")
     assert found.status == status
 

@@ -93,7 +93,7 @@ def check_approver(asked: ApprovalRecord, principal: Principal) -> None:
     request, who = asked.request, str(principal)
     why = None
     if principal.type.value not in request.kinds:
-        why = f"only {' or '.join(request.kinds)} may decide"
+        why = f"only a principal of the kind {' or '.join(request.kinds)} may decide"
     elif request.roles and not principal.roles.intersection(request.roles):
         why = f"one of the roles {', '.join(request.roles)} is needed"
     elif missing := [roles for roles in request.further_roles if not principal.roles.intersection(roles)]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from assent.capabilities.area import Check
@@ -87,12 +87,26 @@ def _approvers(settings: Settings) -> Check:
     if not naming:
         return Check("approvers", "ok", "no rule names a role")
     if settings.identities.strict:
+        alike = _of_one_uid(settings.identities.uids)
+        if alike:
+            seen = f"{' and '.join(alike)} are one user of the system, who can agree as each of them"
+            return Check("approvers", "warning", seen, "map each person to a user id of their own")
         return Check(
             "approvers", "ok", f"named by {count_text(len(naming), 'rule')}; `--as` takes mapped names"
         )
     hint = "set `strict = true` under `[identity]` of assent.toml, and map each approver to a user id"
     seen = f"rule `{naming[0]}` names roles, and whoever may run `assent` can take any name with `--as`"
     return Check("approvers", "warning", seen, hint)
+
+
+def _of_one_uid(uids: Mapping[str, int]) -> list[str]:
+    """Two or more users that are mapped to one user id, the first such; none where each has their own."""
+    people = {name: uid for name, uid in uids.items() if name.startswith("user:")}
+    for shared in people.values():
+        names = sorted(name for name, uid in people.items() if uid == shared)
+        if len(names) > 1:
+            return names
+    return []
 
 
 def _private(name: str, path: Path, others: str, mend: str) -> Check:

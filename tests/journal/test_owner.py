@@ -563,7 +563,9 @@ async def test_working_owner_says_that_it_lives(
     serve(owner, handler, sockets)
     client = await Client.of(state, sockets)
     client.ask("req_1")
-    assert await client.hear() == frames.Accepted(id="req_1")
+    while isinstance(first := await client.hear(), frames.Alive):
+        pass  # It lives before it has taken anything, too.
+    assert first == frames.Accepted(id="req_1")
     for _ in range(3):
         assert isinstance(await client.hear(), frames.Alive)
     finish.set()

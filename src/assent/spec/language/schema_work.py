@@ -44,11 +44,16 @@ _BELOW_MAP: Final = ("patternProperties", "properties")
 _DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
 
 
-_COSTLY: Final = frozenset({"pattern", "patternProperties", "$ref", *_DYNAMIC})
+_COSTLY: Final = frozenset(
+    {"pattern", "patternProperties", "$ref", "enum", "const", "multipleOf", *_HERE_LIST, *_DYNAMIC}
+)
+
+_VISITS_OF_A_FRACTION: Final = 80
+"""What dividing by a fraction takes, exactly."""
 
 
 def may_be_costly(schema: object) -> bool:
-    """Whether a schema has patterns, or parts that ask for one another; any other takes a few looks at each value."""
+    """Whether a schema has patterns, alternatives, or parts that ask for others; any other takes a few looks at each value."""
     if isinstance(schema, Mapping):
         return not _COSTLY.isdisjoint(schema) or any(map(may_be_costly, schema.values()))
     return isinstance(schema, list | tuple) and any(map(may_be_costly, schema))
@@ -92,7 +97,9 @@ def _levels(value: object) -> Iterator[tuple[int, int]]:
 
 def _weight(part: Mapping[str, Any], width: int, characters: int) -> int:  # `Any`: a schema of strangers
     """The visits that a part is worth on a level with so many values and characters: itself, names, and patterns."""
-    names = _count(part.get("required"))
+    names = _count(part.get("required")) + _compared(part.get("enum")) + _compared([part.get("const")])
+    if isinstance(part.get("multipleOf"), float):
+        names += _VISITS_OF_A_FRACTION
     dependent = part.get("dependentRequired")
     if isinstance(dependent, Mapping):
         names += sum(map(_count, dependent.values()))
@@ -106,6 +113,18 @@ def _weight(part: Mapping[str, Any], width: int, characters: int) -> int:  # `An
     if "format" in part:
         visits += characters // _CHARACTERS_OF_A_VISIT
     return (1 + names) * width + visits
+
+
+def _compared(options: object) -> int:
+    """What comparing a value with some others takes at most; plain ones are looked up."""
+    if not isinstance(options, list | tuple):
+        return 0
+    return sum(_size(one) for one in options if isinstance(one, list | tuple | Mapping))
+
+
+def _size(value: object) -> int:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return 1 + sum(map(_size, inner))
 
 
 def _count(some: object) -> int:

@@ -16,15 +16,13 @@ from assent.cli._door import Door
 from assent.cli.terminal._style import STATUS_STYLE, Paint
 from assent.errors import InputError
 from assent.runtime import service
+from assent.spec.ids import SHORT_DIGEST
 from assent.spec.values.json_fields import number, text, texts
 from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
-
-_DIGEST_WIDTH: Final = 12
-"""Characters of a digest that are enough to recognise it by."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula, in full width too."""
@@ -183,7 +181,7 @@ def _log_line(line: answers.LogLine, paint: Paint) -> str:
         said.append("(same OS user)")
     ends = [
         f"rule {rule}" if rule else "",
-        f"policy {line.policy[:_DIGEST_WIDTH]}" if line.policy else "",
+        f"policy {line.policy[:SHORT_DIGEST]}" if line.policy else "",
         line.inputs_line or "",
     ]
     columns = [

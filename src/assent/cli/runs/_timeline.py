@@ -26,6 +26,7 @@ _BEGINS: Final = {
     "step.started": "=",
     "step.resumed": "=",
     "approval.requested": ".",
+    "wait.started": ".",
     "approval.granted": "=",
     "step.attempt_failed": "~",
     "compensation.started": "<",
@@ -36,9 +37,7 @@ _ENDS: Final = frozenset(
     """step.succeeded step.failed step.denied step.skipped step.resolved approval.rejected compensation.succeeded
     compensation.failed""".split()
 )
-LEGEND: Final = (
-    "= running   . waiting for approval   ~ before a retry   < taking back   ? in doubt   | crash or restart"
-)
+LEGEND: Final = "= running   . waiting   ~ before a retry   < taking back   ? in doubt   | crash or restart"
 
 
 def time_text(ms: int) -> str:

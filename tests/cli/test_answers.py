@@ -27,6 +27,14 @@ def test_an_empty_list_is_a_list(terminal: Terminal, words: tuple[str, ...]) -> 
     assert plain.err
 
 
+def test_what_waits_is_listed_with_what_nothing_takes_back(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    for undo, is_told in (("none", True), ("automatic", False)):
+        runtime.waiting = [approval_object(preview={"undo": undo})]
+        assert ("NO UNDO" in terminal("approvals").out) is is_told
+
+
 def test_the_log_is_a_stream_of_objects(terminal: Terminal, runtime: ScriptedRuntime) -> None:
     runtime.lines = [
         {"seq": i, "at_ms": 0, "run_id": RUN, "kind": "step.started", "event": {}} for i in range(3)

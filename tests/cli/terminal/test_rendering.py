@@ -85,6 +85,14 @@ def test_a_question_tells_who_has_agreed_already() -> None:
     assert "so far" not in approval_text(asked, paint=PLAIN, now_ms=0)
 
 
+def test_a_question_about_what_cannot_be_taken_back_says_so() -> None:
+    """Both where it is asked and where it is listed."""
+    for undo, is_told in (("none", True), ("automatic", False), ("not_needed", False)):
+        asked = filled(answers.Approval, approval_object(preview={"undo": undo, "diff": ""}))
+        shown = approval_text(asked, paint=PLAIN, now_ms=0)
+        assert ("  NO UNDO: what it does can't be taken back" in shown.splitlines()) is is_told
+
+
 def test_a_hostile_run_shows_its_bytes_and_obeys_none() -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\r"
     step: Json = {

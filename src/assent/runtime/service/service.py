@@ -122,7 +122,9 @@ class Service:
 
             parts = _owning.events(self._runtime, request)  # type: ignore[assignment]  # what `Events` is answered with
         else:
-            parts = _function(_recorded, request)(_recorded.Record(self._settings, asker_of(self._settings), self._drives), request)
+            parts = _function(_recorded, request)(
+                _recorded.Record(self._settings, asker_of(self._settings), self._drives), request
+            )
         return parts
 
     def events(

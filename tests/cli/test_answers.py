@@ -750,8 +750,11 @@ def test_policy_check_tells_what_cannot_decide_and_refuses_what_is_broken(termin
     assert suspicious.code == 0
     assert isinstance(findings, list)
     assert [found["path"] for found in findings if isinstance(found, dict)] == ["p.yaml:9:9"]
-    assert "p.yaml:9:9" in terminal("policy", "check", "p.yaml").out
+    shown = terminal("policy", "check", "p.yaml").out.splitlines()
+    place = shown.index("  --> p.yaml:9:9")
+    assert [line.strip() for line in shown[place + 2 : place + 4]] == ["9 |   - id: never", "|         ^^^^^"]
     terminal.write("p.yaml", "version: 1\nruls: []\n")
+    assert "2 | ruls: []" in terminal("policy", "check", "p.yaml").out
     broken = terminal("policy", "check", "p.yaml", "--json")
     assert (broken.code, broken.object["ok"]) == (2, False)
 

@@ -361,10 +361,11 @@ class Reader:
 
     def _refusal(self, approval: ApprovalRecord, by: Asker) -> str | None:
         """What somebody who decided this question would be refused with; None for who may decide it."""
-        from assent.runtime.service._owning import actor_of  # only who asks for questions pays for it
-
+        settings = self._settings
+        uid = settings.os_uid if by.os_uid is None else by.os_uid
         try:
-            engine.check_approver(approval, actor_of(self._settings, by).principal)
+            who = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
+            engine.check_approver(approval, who)
         except RefusedError as error:
             return error.message
         return None

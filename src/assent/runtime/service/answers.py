@@ -928,6 +928,8 @@ class Finding(Answer, frozen=True, kw_only=True):
     path: str | None
     rule: str | None
     hint: str | None
+    length: int = 1
+    """Characters of the line at `path` that it is about."""
 
 
 class PolicyChecked(Answer, frozen=True, kw_only=True):

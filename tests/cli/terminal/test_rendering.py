@@ -259,6 +259,14 @@ def test_a_plan_says_each_step_its_sign_and_the_summary_at_both_ends() -> None:
     assert "+1 -1" in text
 
 
+def test_a_plan_says_what_a_workflow_asks_a_person() -> None:
+    """Whole: it is all there is to decide about."""
+    reason = "does the draft read well? " * 10
+    asking = plan_step("ask", capability="assent.approval", undo="not_needed", changes=False, reason=reason)
+    shown = shown_plan({**asking, "preview": {"kind": "none", "diff": ""}})
+    assert reason.rstrip() in shown
+
+
 def test_a_change_that_deletes_is_marked_whatever_its_capability_is_called() -> None:
     kept = "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-deleted file x\n+b\n"
     gone = "deleted file b, mode 0644, 2 bytes\n--- a/b\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"

@@ -25,6 +25,9 @@ def session_step(number: int) -> StepKey:
     return StepKey(f"step_{number}")
 
 
+APPROVAL_CAPABILITY: Final = "assent.approval"
+"""What an `approval` step asks for: no capability, only a person's word."""
+
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Resolve,
         Wish,
     )
-    from assent.engine.machine._interventions import not_a_session, session_closed
+    from assent.engine.machine._interventions import check_approver, not_a_session, session_closed
     from assent.engine.ports import (
         Catalogue,
         Catalogues,
@@ -51,7 +51,7 @@ _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
-    ".machine._interventions": "not_a_session session_closed",
+    ".machine._interventions": "check_approver not_a_session session_closed",
     ".drive._engine": "Engine require_ended",
     ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",

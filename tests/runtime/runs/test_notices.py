@@ -12,9 +12,10 @@ from assent import Runtime
 from assent.capabilities.notify import Outbox
 from assent.capabilities.notify._attempt import signed_headers
 from assent.cli import main
-from assent.errors import InputError
+from assent.errors import InputError, Json
 from assent.invocation import NoEffectError
 from assent.runtime.service._reading import Reader
+from assent.runtime.service.requests import asker_of
 from assent.runtime.settings.effective import Settings
 from assent.spec.states import RunState
 from tests.capabilities.notify.conftest import SECRET, until
@@ -92,7 +93,7 @@ async def test_each_question_is_told_once_with_what_it_is_about(post: Post, ask:
         == (signed_headers(name, at_s, asked.body, SECRET)["webhook-signature"])
     )
     with Reader.open(post.settings) as reader:
-        (waiting,) = reader.approvals()
+        (waiting,) = reader.approvals(None, asker_of(post.settings))
     (said,) = told(post)
     assert json.loads(asked.body)["type"] == "approval_required"
     assert said == {key: waiting[key] for key in said if key in waiting} | {
@@ -109,6 +110,7 @@ async def test_what_names_a_secret_is_masked_and_what_is_too_long_left_out(post:
         ASKING.replace("io.fs.write_file", "notify.webhook").replace("EXPIRES", "1h")
     )
     async with Runtime(settings) as rt:
+        data: dict[str, Json]
         for data in ({"api_key": "sk-1", "note": "x"}, {"note": "x" * 300_000}):
             await rt.call("notify.webhook", {"endpoint": "ops", "type": "a.b", "data": data})
         await until(lambda: states(rt) == ["delivered", "delivered"])

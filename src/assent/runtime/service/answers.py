@@ -357,6 +357,8 @@ class Approval(Answer, frozen=True, kw_only=True):
     expires_at: str | None
     granted_by: list[str]
     notified: list[str]
+    refused: str | None = None
+    """Why whoever asks may not decide it; null where they may."""
 
 
 class Approvals(Answer, frozen=True, kw_only=True):
@@ -932,6 +934,8 @@ class Finding(Answer, frozen=True, kw_only=True):
     path: str | None
     rule: str | None
     hint: str | None
+    length: int = 1
+    """Characters of the line at `path` that it is about."""
 
 
 class PolicyChecked(Answer, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from typing import Final, NewType
 
 RunId = NewType("RunId", str)
 PlanId = NewType("PlanId", str)
-CapabilityId = NewType("CapabilityId", str)
 StepKey = NewType("StepKey", str)
 """A step's name, or `name[3]` for the fourth iteration of a `foreach`; `name[3][0]` is an iteration of that one."""
 

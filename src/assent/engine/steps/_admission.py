@@ -53,7 +53,6 @@ _ANSWERS: Final = ("granted", "used")
 # Asked for each step; see `_record.py` for what a look-up in the class costs.
 _DENY: Final = PolicyDecision.DENY
 _ALLOW: Final = PolicyDecision.ALLOW
-_REQUIRE_APPROVAL: Final = PolicyDecision.REQUIRE_APPROVAL
 _EXECUTE: Final = OperationType.EXECUTE
 _UNKNOWN: Final = Effect.UNKNOWN
 _NO_UNDO: Final = Undo.NONE

@@ -162,7 +162,7 @@ def _type(part: Json, whole: Object) -> str:
 
 def _example(schema: Object) -> list[str]:
     """What has to be given, each in the form that its type is read from."""
-    whole: Object = {"type": "object", **schema}
+    whole: dict[str, Json] = {"type": "object", **schema}
     given = _sample(whole, whole)
     assert isinstance(given, dict)  # INVARIANT: the parameters of a call are an object
     return [

@@ -9,7 +9,7 @@ import pytest
 from assent.engine.machine._commands import Admit, Cancel, Failed, Receive, Succeeded
 from assent.engine.machine._interventions import SIGNALS_MAX
 from assent.engine.record._record import evolve
-from assent.errors import AssentError
+from assent.errors import AssentError, Json
 from assent.journal import rows_at_once
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment
@@ -99,7 +99,8 @@ async def test_each_signal_ends_one_step_in_the_order_in_which_they_came(place: 
     place.clock = FakeClock()
     async with place.open() as rt:
         run = (await rt.run(steps)).run_id
-        for name, payload in (("go", 1), ("go", {"n": 2}), ("other", None)):
+        sent: list[tuple[str, Json]] = [("go", 1), ("go", {"n": 2}), ("other", None)]
+        for name, payload in sent:
             assert (await rt.signal(run, name, payload)).status is RunState.WAITING
     place.clock.ms += HOUR_MS
     async with place.open() as rt:
@@ -196,7 +197,7 @@ def begun(*names: str | None) -> Driven:
 def test_the_machine_hears_oldest_first_and_each_once() -> None:
     """The step that has waited longest for a name has the oldest signal of that name; what is not let in is none."""
     run = begun("go", "go")
-    assert run.record.state is RunState.WAITING
+    assert run.states() == (RunState.WAITING, StepState.WAITING)
     payloads = [Commitment(str(number) * 64) for number in (1, 2, 3)]
     assert run.give(Receive(signal("other", payload=payloads[0]))) == ["signal.received"]
     assert run.give(Receive(signal("go", payload=None))) == ["signal.received"]
@@ -204,7 +205,7 @@ def test_the_machine_hears_oldest_first_and_each_once() -> None:
         assert run.give(Receive(signal("go", payload=payload))) == ["signal.received", "step.succeeded"]
         assert run.record.steps[key].output == payload
     assert [one.name for one in run.record.signals] == ["other"]
-    assert run.record.state is RunState.RUNNING
+    assert run.states() == (RunState.RUNNING, StepState.SUCCEEDED)
 
 
 def test_a_wait_ends_once_and_not_in_a_run_that_stops() -> None:

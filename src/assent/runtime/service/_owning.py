@@ -148,9 +148,9 @@ def _consult(runtime: Core, references: Iterable[str]) -> None:
 
 
 def workflow_of(request: requests.Run | requests.Plan) -> WorkflowSpec:
-    """The workflow of a request: its text, with the name and folder of the file it came from."""
-    folder = Path(request.base)
-    return WorkflowSpec.load(request.text, source=request.source, resolve=sibling_reader(folder))
+    """The workflow of a request: its text, with the name and folder of the file it came from; one from elsewhere stands alone."""
+    resolve = sibling_reader(Path(request.base)) if request.base else None
+    return WorkflowSpec.load(request.text, source=request.source, resolve=resolve)
 
 
 def _told(result: RunResult) -> answers.Run:

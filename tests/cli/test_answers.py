@@ -27,6 +27,14 @@ def test_an_empty_list_is_a_list(terminal: Terminal, words: tuple[str, ...]) -> 
     assert plain.err
 
 
+def test_what_waits_is_listed_with_what_nothing_takes_back(
+    terminal: Terminal, runtime: ScriptedRuntime
+) -> None:
+    for undo, is_told in (("none", True), ("automatic", False)):
+        runtime.waiting = [approval_object(preview={"undo": undo})]
+        assert ("NO UNDO" in terminal("approvals").out) is is_told
+
+
 def test_the_log_is_a_stream_of_objects(terminal: Terminal, runtime: ScriptedRuntime) -> None:
     runtime.lines = [
         {"seq": i, "at_ms": 0, "run_id": RUN, "kind": "step.started", "event": {}} for i in range(3)
@@ -742,8 +750,11 @@ def test_policy_check_tells_what_cannot_decide_and_refuses_what_is_broken(termin
     assert suspicious.code == 0
     assert isinstance(findings, list)
     assert [found["path"] for found in findings if isinstance(found, dict)] == ["p.yaml:9:9"]
-    assert "p.yaml:9:9" in terminal("policy", "check", "p.yaml").out
+    shown = terminal("policy", "check", "p.yaml").out.splitlines()
+    place = shown.index("  --> p.yaml:9:9")
+    assert [line.strip() for line in shown[place + 2 : place + 4]] == ["9 |   - id: never", "|         ^^^^^"]
     terminal.write("p.yaml", "version: 1\nruls: []\n")
+    assert "2 | ruls: []" in terminal("policy", "check", "p.yaml").out
     broken = terminal("policy", "check", "p.yaml", "--json")
     assert (broken.code, broken.object["ok"]) == (2, False)
 

@@ -10,7 +10,6 @@ from typing import Final, NewType
 
 RunId = NewType("RunId", str)
 PlanId = NewType("PlanId", str)
-CapabilityId = NewType("CapabilityId", str)
 StepKey = NewType("StepKey", str)
 """A step's name, or `name[3]` for the fourth iteration of a `foreach`; `name[3][0]` is an iteration of that one."""
 
@@ -25,6 +24,9 @@ def session_step(number: int) -> StepKey:
     """The name of a session's step, counted from 1."""
     return StepKey(f"step_{number}")
 
+
+APPROVAL_CAPABILITY: Final = "assent.approval"
+"""What an `approval` step asks for: no capability, only a person's word."""
 
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""

@@ -85,6 +85,14 @@ def test_a_question_tells_who_has_agreed_already() -> None:
     assert "so far" not in approval_text(asked, paint=PLAIN, now_ms=0)
 
 
+def test_a_question_about_what_cannot_be_taken_back_says_so() -> None:
+    """Both where it is asked and where it is listed."""
+    for undo, is_told in (("none", True), ("automatic", False), ("not_needed", False)):
+        asked = filled(answers.Approval, approval_object(preview={"undo": undo, "diff": ""}))
+        shown = approval_text(asked, paint=PLAIN, now_ms=0)
+        assert ("  NO UNDO: what it does can't be taken back" in shown.splitlines()) is is_told
+
+
 def test_a_hostile_run_shows_its_bytes_and_obeys_none() -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\r"
     step: Json = {
@@ -249,6 +257,14 @@ def test_a_plan_says_each_step_its_sign_and_the_summary_at_both_ends() -> None:
     assert text.splitlines()[-1] == "run it as planned: assent run plan_7"
     assert "known only when it runs" in text
     assert "+1 -1" in text
+
+
+def test_a_plan_says_what_a_workflow_asks_a_person() -> None:
+    """Whole: it is all there is to decide about."""
+    reason = "does the draft read well? " * 10
+    asking = plan_step("ask", capability="assent.approval", undo="not_needed", changes=False, reason=reason)
+    shown = shown_plan({**asking, "preview": {"kind": "none", "diff": ""}})
+    assert reason.rstrip() in shown
 
 
 def test_a_change_that_deletes_is_marked_whatever_its_capability_is_called() -> None:

@@ -50,7 +50,7 @@ def approvals(door: Door, *, diff: bool) -> None:
         for item in found:
             door.out.answer(f"{item.run_id}\n{approval_text(item, paint=paint, now_ms=now_ms)}\n")
         return
-    from assent.cli.runs._prompt import granted_text
+    from assent.cli.runs._prompt import granted_text, not_undone
     from assent.cli.terminal._table import table
 
     rows = [
@@ -59,6 +59,7 @@ def approvals(door: Door, *, diff: bool) -> None:
             safe_line(item.step),
             safe_line(item.capability),
             paint(item.risk_level, RISK_STYLE.get(item.risk_level)),
+            paint("NO UNDO", "red") if not_undone(item) else "",
             safe_line(item.rule),
             safe_line(item.requester),
             granted_text(item),
@@ -67,7 +68,7 @@ def approvals(door: Door, *, diff: bool) -> None:
         ]
         for item in found
     ]
-    head = ["run", "step", "capability", "risk", "rule", "requester", "approved", "expires", "digest"]
+    head = ["run", "step", "capability", "risk", "undo", "rule", "requester", "approved", "expires", "digest"]
     door.out.answer(table(rows, head=head, paint=paint))
     door.out.note(f"to see what each would change: {door.command('approvals', '--diff')}")
     door.out.note(f"to decide: {door.command('approve', 'RUN', 'STEP', '--digest', 'DIGEST')}")

@@ -43,12 +43,9 @@ from assent.policy import PolicyContext
 from assent.spec.capability import FLOWS, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
-from assent.spec.ids import UNDO_CAPABILITY, Commitment, StepKey, iteration_of, name_of
+from assent.spec.ids import APPROVAL_CAPABILITY, UNDO_CAPABILITY, Commitment, StepKey, iteration_of, name_of
 from assent.spec.states import Effect, StepState, Undo
 from assent.spec.workflow.definition import StepSpec
-
-APPROVAL_CAPABILITY: Final = "assent.approval"
-"""What an `approval` step asks for: no capability, only a person's word."""
 
 _ANSWERS: Final = ("granted", "used")
 """An approval that answers the gate's question; a used one still does for further attempts of the very same call."""
@@ -56,7 +53,6 @@ _ANSWERS: Final = ("granted", "used")
 # Asked for each step; see `_record.py` for what a look-up in the class costs.
 _DENY: Final = PolicyDecision.DENY
 _ALLOW: Final = PolicyDecision.ALLOW
-_REQUIRE_APPROVAL: Final = PolicyDecision.REQUIRE_APPROVAL
 _EXECUTE: Final = OperationType.EXECUTE
 _UNKNOWN: Final = Effect.UNKNOWN
 _NO_UNDO: Final = Undo.NONE

@@ -16,7 +16,6 @@ import msgspec
 from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import begin
-from assent.engine.steps._admission import APPROVAL_CAPABILITY
 from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
 from assent.engine.steps._plan_reads import Reads, UnreadError
 from assent.engine.steps._scope import idempotency_key
@@ -27,7 +26,7 @@ from assent.policy import PolicyContext, UnknownInputs
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, RunId, StepKey, iteration_key
+from assent.spec.ids import APPROVAL_CAPABILITY, Commitment, RunId, StepKey, iteration_key
 from assent.spec.language.template import Condition, Name, Template
 from assent.spec.principal import Principal
 from assent.spec.states import Undo

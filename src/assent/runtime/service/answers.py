@@ -351,6 +351,8 @@ class Approval(Answer, frozen=True, kw_only=True):
     expires_at_ms: int | None
     expires_at: str | None
     granted_by: list[str]
+    refused: str | None = None
+    """Why whoever asks may not decide it; null where they may."""
 
 
 class Approvals(Answer, frozen=True, kw_only=True):
@@ -926,6 +928,8 @@ class Finding(Answer, frozen=True, kw_only=True):
     path: str | None
     rule: str | None
     hint: str | None
+    length: int = 1
+    """Characters of the line at `path` that it is about."""
 
 
 class PolicyChecked(Answer, frozen=True, kw_only=True):

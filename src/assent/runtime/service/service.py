@@ -83,7 +83,7 @@ class Service:
             from assent.runtime.service import _recorded
 
             answer = await _function(_recorded, request)(
-                _recorded.Record(self._settings, self._drives), request
+                _recorded.Record(self._settings, by, self._drives), request
             )
         elif isinstance(request, Informed):
             from assent.runtime.service import _informed
@@ -122,7 +122,9 @@ class Service:
 
             parts = _owning.events(self._runtime, request)  # type: ignore[assignment]  # what `Events` is answered with
         else:
-            parts = _function(_recorded, request)(_recorded.Record(self._settings, self._drives), request)
+            parts = _function(_recorded, request)(
+                _recorded.Record(self._settings, asker_of(self._settings), self._drives), request
+            )
         return parts
 
     def events(

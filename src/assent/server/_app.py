@@ -1,8 +1,8 @@
 """The HTTP API as an ASGI application: a request comes in, the service carries it out, its answer goes out.
 
-Theory of operation. Each route is an operation of the service (`_routes.py`). What acts is carried out in a task of its own, which
-nobody's leaving ends: whoever waits for it too long, or until the daemon drains, is told how the run stands (202) and looks for it
-later. What only reads is read in a thread, because a reading may take long, and the loop serves everybody. Watchers of runs are
+Theory of operation. Each route is an operation of the service (`_routes.py`). What acts is carried out in a task of its own,
+which nobody's leaving ends: whoever waits for it too long, or until the daemon drains, is told how the run stands (202) and looks
+for it later. What only reads is read in a thread, because a reading may take long, and the loop serves everybody. Watchers of runs are
 counted, and one that reads too slowly is hung up on.
 """
 
@@ -325,7 +325,8 @@ def _ident(headers: dict[str, str], caller: Caller) -> str | None:
     if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
         fault = f"an `Idempotency-Key` must have 1 to {KEY_CHARACTERS_MAX} printable characters"
         raise InputError("REQUEST_INVALID", fault)
-    return f"http:{sha256(f'{caller.asker.principal}\0{key}'.encode()).hexdigest()[:40]}"
+    whose = f"{caller.asker.principal}\0{key}"
+    return f"http:{sha256(whose.encode()).hexdigest()[:40]}"
 
 
 def _patience_s(headers: dict[str, str], otherwise: float) -> float:

@@ -1,4 +1,4 @@
-"""A connection of HTTP/1.1: uvicorn's, bounded in what it may send and how long that may take, and with who is at its other end."""
+"""A connection of HTTP/1.1: uvicorn's, bounded in what it may send and how long that takes, and with who is at its other end."""
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ def _socket(value: object) -> Json:
     if not str(found).startswith("/"):
         raise ValueError("must be an absolute path")
     if len(str(found).encode()) > SOCKET_BYTES_MAX:
-        raise ValueError(f"must be a path of at most {SOCKET_BYTES_MAX} bytes: the system takes no longer one")
+        raise ValueError(
+            f"must be a path of at most {SOCKET_BYTES_MAX} bytes: the system takes no longer one"
+        )
     return found
 
 

@@ -22,6 +22,7 @@ def serve(door: Door) -> int:
     import asyncio
 
     from assent.cli._main import internal_fault
+    from assent.server._serve import Outside, Told
     from assent.server._serve import serve as serve_doors
 
     def ready(doors: list[Served]) -> None:
@@ -32,15 +33,18 @@ def serve(door: Door) -> int:
             door.out.answer(f"{one.door}  {safe_line(one.address)}")
         door.out.note("ready; SIGTERM or Ctrl-C ends it")
 
-    with asyncio.Runner() as runner:
-        runner.run(
-            serve_doors(
-                door.settings,
-                resolve=door.resolve,
-                environ=door.environ,
-                note=door.out.note,
-                ready=ready,
-                fault=lambda error: internal_fault(door, error),
-            )
+    async def until_told() -> None:
+        told = Told()
+        told.by_signals()
+        outside = Outside(
+            environ=door.environ,
+            resolve=door.resolve,
+            ready=ready,
+            note=door.out.note,
+            fault=lambda error: internal_fault(door, error),
         )
+        await serve_doors(door.settings, told, outside)
+
+    with asyncio.Runner() as runner:
+        runner.run(until_told())
     return OK

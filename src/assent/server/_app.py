@@ -1,9 +1,9 @@
 """The HTTP API as an ASGI application: a request comes in, the service carries it out, its answer goes out.
 
 Theory of operation. Each route is an operation of the service (`_routes.py`). What acts is carried out in a task of its own,
-which nobody's leaving ends: whoever waits for it too long, or until the daemon drains, is told how the run stands (202) and looks
-for it later. What only reads is read in a thread, because a reading may take long, and the loop serves everybody. Watchers of runs are
-counted, and one that reads too slowly is hung up on.
+which nobody's leaving ends: whoever waits for it too long, or until the daemon drains, is told how the run stands (202) and
+looks for it later. What only reads is read in a thread, because a reading may take long, and the loop serves everybody.
+Watchers of runs are counted, and one that reads too slowly is hung up on.
 """
 
 from __future__ import annotations
@@ -215,6 +215,8 @@ class Api:
             if self.is_draining and known is None:
                 raise WorldError("DRAINING", "this owner ends and begins nothing more", hint="ask again soon")
 
+            self._service.check(request)
+
             def hear(run: RunId, _n: int | None, _at_ms: int, _event: News) -> None:
                 if not begun.done():
                     begun.set_result(run)
@@ -235,7 +237,7 @@ class Api:
         shown = await asyncio.to_thread(
             process.at_once, self._service.perform(requests.Show(run=str(known)), caller.asker)
         )
-        return _run_told(msgspec.convert(shown, answers.Run, from_attributes=True), is_under_way=True)
+        return _run_told(msgspec.convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
 
     def _keep(self, ident: str | None, work: Task[Any]) -> None:
         """Whoever asks the same under this key meanwhile waits for the same."""

@@ -22,7 +22,7 @@ VERSION_HEADER: Final = "assent-version"
 WORKFLOW: Final = "workflow"
 """What a workflow's document is called in a body: the document itself, or its text in YAML."""
 
-_CALLS: Final = (ask.Call, ask.AddStep)
+CALLS: Final = (ask.Call, ask.AddStep)
 _OF_WORKFLOWS: Final = (ask.Run, ask.Plan)
 
 
@@ -49,19 +49,19 @@ def read(
         _require_known(route, said)
         if route.kind in _OF_WORKFLOWS:
             _take_workflow(said)
-        if route.kind in _CALLS:
+        if route.kind in CALLS:
             _take_version(said, query, headers)
         if route.kind is ask.Approve:
             _require_seen(said)
     said |= {name: path[name] for name in route.named}
     if route.kind is ask.Prove and said["seq"].isascii() and said["seq"].isdigit():
         said["seq"] = int(said["seq"])
-    return _request(route.kind, {**said, **route.fixed}, is_text=route.method == "GET")
+    return _request(route.kind, said, is_text=route.method == "GET")
 
 
 def _request(kind: type[Request[Any]], said: dict[str, Any], *, is_text: bool) -> Request[Any]:
     try:
-        found = msgspec.convert(said, kind, strict=not is_text)
+        found: Request[Any] = msgspec.convert(said, kind, strict=not is_text)
         require_texts(found)
     except InputError:
         raise

@@ -12,7 +12,7 @@ from assent import __version__
 from assent.errors import Json
 from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import Driving, Stream
-from assent.server._inputs import VERSION_HEADER, WORKFLOW, parameters_of
+from assent.server._inputs import CALLS, VERSION_HEADER, WORKFLOW, parameters_of
 from assent.server._routes import ROUTES, Route
 
 _REF: Final = "#/components/schemas/{name}"
@@ -60,13 +60,12 @@ def described() -> dict[str, Json]:
     types = [*kinds, *(answer_type(kind) for kind in kinds)]
     refs, found = msgspec.json.schema_components(types, ref_template=_REF)
     components: dict[str, Any] = json.loads(json.dumps(found).replace(_SERVICE, ""))
-    names = [str(ref["$ref"]).rpartition("/")[2].removeprefix(_SERVICE) for ref in refs]
-    asked = dict(zip(kinds, names[: len(kinds)], strict=True))
-    answered = dict(zip(kinds, names[len(kinds) :], strict=True))
+    refs = json.loads(json.dumps(refs).replace(_SERVICE, ""))
+    asked = {kind: components[_name(ref)] for kind, ref in zip(kinds, refs[: len(kinds)], strict=True)}
+    answered = dict(zip(kinds, refs[len(kinds) :], strict=True))
     paths: dict[str, dict[str, Json]] = {}
     for route in ROUTES:
-        request = components[asked[route.kind]]
-        operation = _operation(route, request, answered[route.kind], components)
+        operation = _operation(route, asked[route.kind], answered[route.kind], components)
         paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = operation
     kept = _reached(paths, components)
     return {
@@ -94,13 +93,17 @@ def described() -> dict[str, Json]:
     }
 
 
+def _name(ref: dict[str, Any]) -> str:
+    return str(ref["$ref"]).rpartition("/")[2]
+
+
 def _operation(
-    route: Route, request: dict[str, Any], answer: str, components: dict[str, Any]
+    route: Route, request: dict[str, Any], answer: dict[str, Any], components: dict[str, Any]
 ) -> dict[str, Json]:
     properties: dict[str, Any] = {name: one for name, one in request["properties"].items() if name != "op"}
     required = {name for name in request.get("required", ()) if name != "op"}
     told: dict[str, Json] = {
-        "operationId": route.operation + ("" if route.method != "GET" or len(route.named) < 2 else "_part"),
+        "operationId": route.operation,
         "summary": (route.kind.__doc__ or "").split("\n\n")[0].replace("\n    ", " "),
         "tags": [route.path.split("/")[2]],
     }
@@ -154,7 +157,7 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of what a path or query can say: whatever may be left out is, and never null."""
     options = schema.get("anyOf")
     if isinstance(options, list):
-        rest = [one for one in options if one != {"type": "null"}]
+        rest: list[dict[str, Any]] = [one for one in options if one != {"type": "null"}]
         if len(rest) == 1:
             return rest[0]
     return {key: value for key, value in schema.items() if key != "default"}
@@ -164,7 +167,7 @@ def _headers_of(route: Route) -> list[str]:
     names = []
     if issubclass(route.kind, Driving):
         names += ["Idempotency-Key", "Prefer"]
-    if route.operation in ("call", "add_step"):
+    if route.kind in CALLS:
         names.append(VERSION_HEADER.title())
     if route.answered == "events":
         names.append("Last-Event-ID")
@@ -175,14 +178,14 @@ def _header(name: str) -> Json:
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
 
 
-def _responses(route: Route, answer: str, components: dict[str, Any]) -> dict[str, Json]:
-    ref: dict[str, Json] = {"$ref": _REF.format(name=answer)}
+def _responses(route: Route, answer: dict[str, Any], components: dict[str, Any]) -> dict[str, Json]:
+    ref = answer
     if issubclass(route.kind, Stream):
         media = _MEDIA[route.answered]
         ok: dict[str, Json] = {"description": "The parts, one after the other.", "content": {media: {}}}
         return {"200": ok, "default": {"$ref": "#/components/responses/Problem"}}
     if route.answered in ("list", "runs"):
-        first = next(iter(components[answer]["properties"].values()))
+        first = next(iter(components[_name(answer)]["properties"].values()))
         ref = first
     content: Json = {"application/json": {"schema": ref}}
     found: dict[str, Json] = {"200": {"description": "Done.", "content": content}}

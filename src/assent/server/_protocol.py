@@ -32,7 +32,7 @@ class Connections(ServerState):
         super().__init__()
 
     @property
-    def default_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]  # made anew once a second
+    def default_headers(self) -> list[tuple[bytes, bytes]]:  # made anew once a second
         """What every answer bears."""
         now = SystemClock().now_ms() // 1000
         if self._date[0] != now:
@@ -72,7 +72,7 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says None, which closes
         """The other end says nothing more: what it asked for is answered, then the connection ends."""
-        if self.cycle is None or self.cycle.response_complete or self.scheme == "https":
+        if not self._is_answering or self.scheme == "https":
             return False
         self.cycle.keep_alive = False
         return True
@@ -119,6 +119,10 @@ class Connection(HttpToolsProtocol):
         del msg
         self._refuse(self._refusal or InputError("REQUEST_INVALID", "this is not a request of HTTP/1.1"))
 
+    @property
+    def _is_answering(self) -> bool:
+        return getattr(self, "cycle", None) is not None and not self.cycle.response_complete
+
     def _refuse(self, error: InputError) -> None:
         status, body, headers = problem(error, "/")
         head = [b"HTTP/1.1 %d %s" % (status, _REASONS.get(status, b""))]
@@ -126,7 +130,7 @@ class Connection(HttpToolsProtocol):
         head += [b"content-length: %d" % len(body), b"connection: close", b"", body]
         if not self.transport.is_closing():
             # In the middle of another answer nobody could read it.
-            if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            if not (self._is_answering and self.cycle.response_started):
                 self.transport.write(b"\r\n".join(head))
             self.transport.close()
 

@@ -29,13 +29,12 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     path: str
     kind: type[Request[Any]]  # `Any`: each has its own answer
     answered: Answered = "object"
-    fixed: Mapping[str, str] = {}
-    """Fields that the path says by what it is called."""
 
     @cached_property
     def operation(self) -> str:
-        """The name of the operation; with what the path fixes, where several paths lead to it."""
-        return "_".join([operation_of(self.kind), *self.fixed.values()])
+        """The name of the operation; with what the path names, where several paths lead to it."""
+        several = sum(route.kind is self.kind for route in ROUTES) > 1
+        return "_of_".join([operation_of(self.kind), *(self.named[-1:] if several else ())])
 
     @cached_property
     def named(self) -> tuple[str, ...]:
@@ -45,7 +44,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def given(self) -> tuple[str, ...]:
         """The fields that the caller says otherwise."""
-        known = {*self.named, *self.fixed, *NOT_ASKED}
+        known = {*self.named, *NOT_ASKED}
         return tuple(name for name in self.kind.__struct_fields__ if name not in known)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -79,51 +79,76 @@ class Doors:
                     await task
 
 
-async def serve(
-    settings: Settings,
-    *,
-    resolve: Callable[[], Settings],
-    environ: Mapping[str, str],
-    note: Callable[[str], None],
-    ready: Callable[[list[Served]], None],
-    fault: Callable[[Exception], AssentError],
-) -> None:
-    """Own the state and serve until SIGTERM or SIGINT. `ready` is told of the doors once they are open, `note` of what happens.
+class Told:
+    """What a daemon is told from outside, as signals do: to end, and to read its policy again."""
 
-    `resolve` reads the settings anew for SIGHUP. `STATE_OWNED`, `DOOR_TAKEN`, `CONFIG_INVALID`, and whatever keeps a runtime from
-    starting.
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.reload = asyncio.Event()
+
+    def by_signals(self) -> None:
+        """SIGTERM and SIGINT end it, SIGHUP has it read again; for the main thread alone."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload.set)
+
+
+class Outside(msgspec.Struct, frozen=True, kw_only=True):
+    """What a daemon is given by whoever starts it."""
+
+    environ: Mapping[str, str]
+    resolve: Callable[[], Settings]
+    """Reads the settings anew."""
+    ready: Callable[[list[Served]], None]
+    """Is told of the doors once they are open."""
+    note: Callable[[str], None]
+    """Is told what happens."""
+    fault: Callable[[Exception], AssentError]
+    """Says what is told of an error of our own."""
+
+
+async def serve(settings: Settings, told: Told, outside: Outside) -> None:
+    """Own the state and serve until told to stop.
+
+    `STATE_OWNED`, `DOOR_TAKEN`, `CONFIG_INVALID`, and whatever keeps a runtime from starting.
     """
-    stop, reload = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
-    taken = Daemon.take(settings)
-    places = _listening(settings, environ)
-    async with taken as daemon:
-        api = Api(daemon.service, Gatehouse(settings), settings.serve, system.spawn, fault)
-        doors = Doors(api, settings)
-        for door, (_, listening) in places.items():
-            await doors.open(door, listening)
-        ready([Served(door, address) for door, (address, _) in places.items()])
-        notify(environ, "READY=1")
-        daemon.drive_on()
-        while not stop.is_set():
-            await _either(stop, reload)
-            if reload.is_set() and not stop.is_set():
-                reload.clear()
-                notify(environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
-                note(await _reloaded(daemon, resolve))
-                notify(environ, "READY=1")
-        notify(environ, "STOPPING=1")
-        note("draining: nothing more is begun")
-        api.drain()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(settings.serve.drain_ms / 1000):
-                await api.settle()
-                await daemon.settle()
-        doors.close()
-        await doors.wait_closed(CLOSING_S)
+    daemon = Daemon.take(settings)
+    places = daemon.releasing(lambda: _listening(settings, outside.environ))
+    with ExitStack() as sockets:
+        for _, listening in places.values():
+            sockets.enter_context(listening)  # to close one twice is harmless
+        async with daemon:
+            await _serve(daemon, places, told, outside)
+
+
+async def _serve(
+    daemon: Daemon, places: Mapping[str, tuple[str, socket.socket]], told: Told, outside: Outside
+) -> None:
+    settings, environ = daemon.settings, outside.environ
+    api = Api(daemon.service, Gatehouse(settings), settings.serve, system.spawn, outside.fault)
+    doors = Doors(api, settings)
+    for door, (_, listening) in places.items():
+        await doors.open(door, listening)
+    outside.ready([Served(door, address) for door, (address, _) in places.items()])
+    notify(environ, "READY=1")
+    daemon.drive_on()
+    while not told.stop.is_set():
+        await _either(told.stop, told.reload)
+        if told.reload.is_set() and not told.stop.is_set():
+            told.reload.clear()
+            notify(environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
+            outside.note(await _reloaded(daemon, outside.resolve))
+            notify(environ, "READY=1")
+    notify(environ, "STOPPING=1")
+    outside.note("draining: nothing more is begun")
+    api.drain()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.serve.drain_ms / 1000):
+            await api.settle()
+            await daemon.settle()
+    doors.close()
+    await doors.wait_closed(CLOSING_S)
 
 
 async def _either(*events: asyncio.Event) -> None:
@@ -149,7 +174,7 @@ def _listening(settings: Settings, environ: Mapping[str, str]) -> dict[str, tupl
     given, serve_ = handed_over(environ), settings.serve
     found: dict[str, tuple[str, socket.socket]] = {}
     try:
-        path = serve_.socket_in(settings.state)
+        path = settings.api_socket()
         if "socket" in given:
             found["socket"] = (str(given["socket"].getsockname()), given["socket"])
         else:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from assent import system
 from assent.engine import together
 from assent.errors import AssentError, WorldError
-from assent.journal import Ownership, each_row, owner_pid
+from assent.journal import OneOf, Ownership, each_row, owner_pid
 from assent.runtime._core import RESUMED_AT_ONCE, Core
 from assent.runtime.service._owner import serve
 from assent.runtime.service.service import Service
@@ -22,9 +22,11 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.ids import RunId
 from assent.spec.states import RunState
 
+T = TypeVar("T")
+
 LOGGER: Final = logging.getLogger("assent.serve")
 
-_MOVING: Final = tuple(state.value for state in RunState if state.is_moving)
+_MOVING: Final = OneOf(tuple(state.value for state in RunState if state.is_moving))
 
 
 class Daemon:
@@ -49,6 +51,15 @@ class Daemon:
             return cls(settings, ownership)
         except BaseException:
             ownership.release()
+            raise
+
+    def releasing(self, work: Callable[[], T]) -> T:
+        """What `work` gives; where it fails, the state is let go of, since nothing was opened yet."""
+        try:
+            return work()
+        except BaseException:
+            self._core.plugins.close()
+            self._ownership.release()
             raise
 
     async def __aenter__(self) -> Self:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -93,10 +92,6 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes: int = 8 << 20
     connections: int = 4096
     streams: int = 2048
-
-    def socket_in(self, state: Path) -> str:
-        """The path of the Unix socket for a state directory."""
-        return self.socket or str(state / SOCKET_NAME)
 
 
 def serve_settings(said: Mapping[str, Json]) -> ServeSettings:

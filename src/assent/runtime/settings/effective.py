@@ -48,7 +48,7 @@ from assent.runtime.settings._secrets import (
     configured_secret,
     require_distinct,
 )
-from assent.runtime.settings._serve import SERVE, ServeSettings, serve_settings
+from assent.runtime.settings._serve import SERVE, SOCKET_BYTES_MAX, SOCKET_NAME, ServeSettings, serve_settings
 from assent.spec.documents.settings import Named, Setting, Table, fields, listed, tables, unit_of
 from assent.spec.documents.settings import path as path_setting
 from assent.spec.documents.toml import Key
@@ -292,6 +292,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises `InputError` RUNTIME_DIR_UNSAFE when that folder is not this user's alone.
         """
         return runtime_folder(self.runtime_home, self.temporary_home, self.os_uid)
+
+    def api_socket(self) -> str:
+        """Where `assent serve` listens: what `[serve]` says, else in the state directory, where that is short enough."""
+        path = self.serve.socket or str(self.state / SOCKET_NAME)
+        if len(os.fsencode(path)) > SOCKET_BYTES_MAX:
+            return str(self.runtime_dir() / f"{name_of(self.state)[-16:]}.api.sock")
+        return path
 
 
 class _Layers:

@@ -88,7 +88,7 @@ async def test_one_key_is_one_run(served: Serving, root: Path) -> None:
 
 
 async def test_who_does_not_wait_is_told_where_to_look(served: Serving) -> None:
-    call = {"capability": "sys.sleep", "parameters": {"duration": "300ms"}}
+    call = {"capability": "sys.sleep", "parameters": {"seconds": 0.3}}
     answer = await post(served, "/v1/calls", call, prefer="respond-async")
     assert (answer.status_code, answer.json()["status"]) == (202, "running")
     place = answer.headers["location"]

@@ -69,7 +69,7 @@ SERVE: Final[Table] = {
     "request": Setting(
         Duration(100, 600_000), "how long a request may take to arrive, head and body", 30_000
     ),
-    "idle": Setting(Duration(100, 3_600_000), "how long a connection may be kept that asks nothing", 75_000),
+    "idle": Setting(Duration(100, 3_600_000), "how long a connection may be kept that asks nothing", 60_000),
     "head_bytes": Setting(Whole(1024, 1 << 20), "the first line and headers of a request", 32 << 10),
     "body_bytes": Setting(Whole(1024, 1 << 30), "the body of a request", 8 << 20),
     "connections": Setting(Whole(1, 100_000), "connections of one door at a time", 4096),
@@ -87,7 +87,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int = 30_000
     drain_ms: int = 30_000
     request_ms: int = 30_000
-    idle_ms: int = 75_000
+    idle_ms: int = 60_000
     head_bytes: int = 32 << 10
     body_bytes: int = 8 << 20
     connections: int = 4096

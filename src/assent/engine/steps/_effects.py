@@ -411,7 +411,7 @@ class Effects:
         Of a run that began before anybody was, nothing is on record, and nothing is held against anything: its people saw
         these calls in the inputs of the one that they allowed.
         """
-        if not step.consequences:
+        if not step.consequences and intent.context is None:
             return
         leads = await declared(call, RiskLevel(intent.risk), self._services, self._catalogue, output)
         if output is None and any(one.unknown for one in leads):
@@ -431,7 +431,7 @@ class Effects:
             (one, await self._require_allowed(step, one, decided))
             for one, decided in zip(leads, step.consequences, strict=True)
         ]
-        if step.state is StepState.COMPENSATING:
+        if decisions and step.state is StepState.COMPENSATING:
             await self._let_go(*(self._checked(step, one, decision) for one, decision in decisions))
 
     async def _let_go(self, *checked: ev.ConsequenceChecked) -> None:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         Driven,
         Driver,
         Limits,
+        NoNotices,
         NoPolicyRecord,
+        Notices,
         PolicyRecord,
         Services,
     )
@@ -61,7 +63,7 @@ _HOMES = {
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",
-    ".ports": "Catalogue Catalogues Driven Driver Limits NoPolicyRecord PolicyRecord Services",
+    ".ports": "Catalogue Catalogues Driven Driver Limits NoNotices NoPolicyRecord Notices PolicyRecord Services",
     ".record.projection": "RunProjector fold",
 }
 

@@ -6,6 +6,7 @@ Every pattern is printable ASCII, because ids stand in ledger leaves, whose prof
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import Final, NewType
 
 RunId = NewType("RunId", str)
@@ -74,6 +75,11 @@ def iteration_of(key: StepKey) -> tuple[StepKey, int] | None:
 def name_of(key: StepKey) -> StepKey:
     """The name that a key has in its workflow: that of its `foreach` step, for an iteration."""
     return StepKey(key.partition("[")[0])
+
+
+def approval_id(run: str, step: str, digest: str, asked_ms: int) -> str:
+    """The name of one question to people. Another one about the same step has another, also where the same is asked again."""
+    return f"apr_{sha256(f'{run} {step} {digest} {asked_ms}'.encode()).hexdigest()[:32]}"
 
 
 def names_digest(given: str, digest: str) -> bool:

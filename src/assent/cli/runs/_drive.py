@@ -110,7 +110,8 @@ def tell_next(
         from assent.cli.runs._plan_text import approvers_text
         from assent.cli.runs._prompt import granted_text
 
-        for approval in pending(door, run_id) if asked is None else asked:
+        asked = [*(pending(door, run_id) if asked is None else asked)]
+        for approval in asked:
             step, digest = approval.step, approval.digest
             who = approvers_text(approval.approvers)
             # Who typed the command may be nobody who may type the next one.
@@ -120,6 +121,8 @@ def tell_next(
             door.out.note(f"waiting for approval of `{step}`{by}:")
             door.out.note(f"  {door.command('approve', run_id, step, '--digest', digest[:SHORT_DIGEST])}")
             door.out.note(f"  {door.command('reject', run_id, step, '--reason', '…')}")
+        if asked and not asked[0].notified:
+            door.out.note("warning: nobody is told of this: `[notify] approvals` names no endpoint")
     elif status == "needs_attention":
         door.out.note(f"to look: {door.command('show', run_id)}")
         door.out.note(f"to try again: {door.command('resume', run_id)}")

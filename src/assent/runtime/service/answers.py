@@ -197,6 +197,7 @@ class Delivery(Answer, frozen=True, kw_only=True):
     run_id: str
     step: str
     undoes: str | None
+    approval_id: str | None
     queued_at: str
     queued_at_ms: int
     tried_at: str | None
@@ -333,8 +334,12 @@ class Approvers(Answer, frozen=True, kw_only=True):
 
 
 class Approval(Answer, frozen=True, kw_only=True):
-    """What waits for a person, with everything that would be approved; its digest binds it."""
+    """What waits for a person, with everything that would be approved; its digest binds it.
 
+    `approval_id` names the question, and `notified` the endpoints that are told of it.
+    """
+
+    approval_id: str
     run_id: str
     step: str
     capability: str
@@ -351,6 +356,7 @@ class Approval(Answer, frozen=True, kw_only=True):
     expires_at_ms: int | None
     expires_at: str | None
     granted_by: list[str]
+    notified: list[str]
     refused: str | None = None
     """Why whoever asks may not decide it; null where they may."""
 

@@ -128,11 +128,20 @@ def check(runtime: Core, request: requests.Request[Any]) -> None:
     """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability."""
     match request:
         case requests.Run(plan=None):
-            spec = workflow_of(request)
-            _consult(runtime, capabilities_of(spec.steps))
-            runtime.check_spec(spec, request.inputs)
+            _consult(runtime, capabilities_of(workflow_of(request).steps))
         case requests.Call():
             _consult(runtime, [request.capability])
+        case _:
+            return
+    check_fits(runtime, request)
+
+
+def check_fits(runtime: Core, request: requests.Request[Any]) -> None:
+    """The same where the record is at hand."""
+    match request:
+        case requests.Run(plan=None):
+            runtime.check_spec(workflow_of(request), request.inputs)
+        case requests.Call():
             runtime.check_call(request.capability, read_words(runtime, request).parameters)
         case _:
             pass
@@ -158,9 +167,9 @@ def _consult(runtime: Core, references: Iterable[str]) -> None:
 
 
 def workflow_of(request: requests.Run | requests.Plan) -> WorkflowSpec:
-    """The workflow of a request: its text, with the name and folder of the file it came from."""
-    folder = Path(request.base)
-    return WorkflowSpec.load(request.text, source=request.source, resolve=sibling_reader(folder))
+    """The workflow of a request: its text, with the name and folder of the file it came from; one from elsewhere stands alone."""
+    resolve = sibling_reader(Path(request.base)) if request.base else None
+    return WorkflowSpec.load(request.text, source=request.source, resolve=resolve)
 
 
 def _told(result: RunResult) -> answers.Run:

@@ -137,7 +137,7 @@ class Run(Beginning[answers.Run], tag="run", frozen=True):
     source: str = "<text>"
     """What the document is called where it is complained about."""
     base: str = "."
-    """The folder that the workflows it inlines are looked for in."""
+    """The folder that the workflows it inlines are looked for in; empty where the document stands alone."""
     inputs: dict[str, Json] = {}
     environment: str | None = None
 

@@ -116,6 +116,7 @@ class Engine:
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
+            request_digest=actor.request_digest,
             roles=self._roles_given(actor.principal),
         )
         record = begin(run, created, self._services.clock.now_ms())
@@ -181,6 +182,7 @@ class Engine:
             os_uid=asked.os_uid,
             identified_by=asked.identified_by,
             request=asked.request,
+            request_digest=asked.request_digest,
         )
         n, at_ms = record.n, self._services.clock.now_ms()
         if record.created.plan is not None:

@@ -61,7 +61,8 @@ class Service:
     ) -> A:
         """Do what a request asks. Secret values that this process knows are in no answer, and in no error. `SCOPE_MISSING`.
 
-        `ident`: the id under which it was asked elsewhere: a run that began under it goes on, and no other one begins.
+        `ident`: the id under which it is asked: a run that began under it goes on, and no other one begins. Where whoever asks
+        chose it, it means one thing only (`REQUEST_REUSED`).
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
         by = by or asker_of(self._settings)
@@ -103,7 +104,7 @@ class Service:
                     "no runtime is open",
                     hint="use it inside `async with Runtime.open(…)`",
                 )
-            actor = _owning.actor_of(self._settings, by, ident)
+            actor = _owning.in_request(self._runtime, request, _owning.actor_of(self._settings, by, ident))
             with _owning.reporting(tell):
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)

@@ -39,7 +39,7 @@ COMMANDS: Final = {
             "List webhooks on their way; retry and cancel them.",
         ),
         ("audit", "record._audit", "audit", "Read, verify, prove and export the ledger."),
-        ("prune", "record._prune", "prune", "Erase what old runs hold."),
+        ("prune", "record._prune", "prune", "Erase what old runs and plans hold."),
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
         ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),
         ("plugin", "plugins._group", "plugin", "Inspect, trust, make and test plugins."),

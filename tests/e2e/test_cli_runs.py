@@ -291,7 +291,8 @@ def test_later_leaves_the_run_waiting_for_anybody(shell: Shell, key: str) -> Non
 def test_a_critical_step_asks_for_the_name_of_its_target(shell: Shell) -> None:
     (shell.folder / "c.yaml").write_text(CRITICAL)
     (shell.folder / "p.yaml").write_text(CRITICAL_POLICY)
-    child = shell.terminal("run", "c.yaml", "--policy", "p.yaml")
+    run = str(shell.json("run", "c.yaml", "--policy", "p.yaml")[1]["run_id"])
+    child = shell.terminal("approve", run, "--policy", "p.yaml", "--as", "user:bob")
     child.expect_exact("[l]ater: ")
     child.sendline("a")
     child.expect_exact("this is CRITICAL: type `old.txt` to approve: ")
@@ -351,12 +352,15 @@ def test_nobody_approves_their_own_critical_step_at_the_prompt_either(shell: She
     (shell.folder / "c.yaml").write_text(CRITICAL)
     child = shell.terminal("run", "c.yaml")
     child.expect_exact("not the requester")
-    child.expect_exact("[l]ater: ")
-    child.sendline("a")
-    child.expect_exact("to approve: ")
-    child.sendline("old.txt")
-    child.expect_exact("error: ")
-    assert finish(child)[0] == 4
+    child.expect_exact("may not decide on step `drop`: somebody other than the requester must decide")
+    code, rest = finish(child)
+    assert (code, "[l]ater: " in rest) == (4, False), "who may not decide is asked nothing"
+    [waiting] = shell.list("approvals")
+    assert "somebody other than the requester" in str(waiting["refused"])
+    [waiting] = shell.list("approvals", "--as", "user:bob")
+    assert waiting["refused"] is None
+    [waiting] = shell.list("approvals", "--as", "agent:helper")
+    assert "only a principal of the kind user" in str(waiting["refused"])
     assert (shell.folder / "old.txt").exists()
 
 

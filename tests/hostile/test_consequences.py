@@ -19,6 +19,7 @@ from assent.engine import RunResult
 from assent.engine.steps import _admission
 from assent.errors import RefusedError
 from assent.runtime.service._reading import Reader
+from assent.runtime.service.requests import asker_of
 from assent.spec import Compensation, RiskLevel, SideEffects
 from assent.spec.events import kinds as ev
 from assent.spec.states import RunState
@@ -260,7 +261,7 @@ async def test_no_provoked_rollback_runs_what_a_person_was_to_be_asked_about(pla
         waiting = await rt.run(workflow(put("a", compensation=way), fail()))
         assert (waiting.status, place.box.values) == (RunState.WAITING, {})
         with Reader.open(place.settings()) as reader:
-            [asked] = reader.approvals()
+            [asked] = reader.approvals(None, asker_of(place.settings()))
         assert asked["preview"]["consequences"] == [shown]  # type: ignore[index,call-overload]  # JSON
         rejected = await rt.reject(waiting.run_id)
         assert (code(rejected), place.box.values) == ("APPROVAL_REJECTED", {})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assent.errors import InputError
 from assent.journal.tree._cosignature import ml_dsa_44_verifies, verifier_from_vkey
-from assent.journal.tree._keys import Ed25519FileSigner, format_skey, signer_from_skey
+from assent.journal.tree._keys import Ed25519FileSigner, format_skey
 from assent.journal.tree._note import (
     Ed25519Verifier,
     ed25519_verifies,
@@ -141,9 +141,14 @@ def test_go_note_open_cases(samples: Path) -> None:
             assert caught.value.code == codes[case["want"]], case["case"]
 
 
-def test_go_keys_are_read_and_every_part_or_neighbour_of_them_is_refused(samples: Path) -> None:
+def test_go_keys_are_read_and_every_part_or_neighbour_of_them_is_refused(
+    samples: Path, tmp_path: Path
+) -> None:
     keys = json.loads((samples / "ledger/note/go-note-keys.json").read_text())
-    signer = signer_from_skey(keys["skey"])
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text(keys["skey"])
+    signer = Ed25519FileSigner.open(path)
     assert signer.vkey == keys["good_vkeys"][0]
     assert sign_note(keys["sign_text"], signer) == keys["sign_want"]
     refused = list(keys["bad_vkeys"])

@@ -274,7 +274,9 @@ def test_findings_come_in_file_order(source: str) -> None:
     assert [finding.kind for finding in found] == ["fault", "shadowed", "unmatched"]
     lines = [int((finding.path or "").split(":")[-2]) for finding in found]
     assert all(before <= after for before, after in pairwise(lines))
-    assert {"severity", "kind", "message", "path", "rule", "hint"} == set(found[0].__struct_fields__)
+    assert {"severity", "kind", "message", "path", "rule", "hint", "length"} == set(
+        found[0].__struct_fields__
+    )
 
 
 @pytest.mark.parametrize(("mode", "who"), [(0o664, "its group"), (0o646, "everybody"), (0o666, "everybody")])

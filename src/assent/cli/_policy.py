@@ -14,10 +14,12 @@ from assent.cli._completion import complete_capability
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, USAGE
 from assent.cli.runs._plan_text import approvers_text
+from assent.cli.terminal._error_text import fault_text
 from assent.cli.terminal._style import DECISION_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
+from assent.spec.values.json_fields import Object
 from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe, safe_line
 
@@ -65,12 +67,13 @@ _SEVERITY_STYLE = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 def _finding(found: answers.Finding, paint: Paint) -> str:
     severity = found.severity
-    lines = [f"{paint(severity + ':', _SEVERITY_STYLE[severity])} {safe(found.message)}"]
-    if found.path:
-        lines.append(f"  {paint('-->', 'blue')} {safe_line(found.path)}")
-    if found.hint:
-        lines.append(f" {paint('help:', 'cyan')} {safe(found.hint)}")
-    return "\n".join(lines)
+    fault: Object = {
+        "message": found.message,
+        "path": found.path,
+        "hint": found.hint,
+        "details": {"length": found.length},
+    }
+    return fault_text(fault, paint=paint, head=paint(f"{severity}:", _SEVERITY_STYLE[severity]))
 
 
 @command("explain", watches=False, short_help="Show which rule decides a call, and why no earlier one did.")

@@ -18,23 +18,31 @@ if TYPE_CHECKING:
         Recover,
         Reject,
         Resolve,
+        SendSignal,
         Wish,
     )
-    from assent.engine.machine._interventions import not_a_session, session_closed
+    from assent.engine.machine._interventions import (
+        check_approver,
+        not_a_session,
+        session_closed,
+        signal_refusal,
+    )
     from assent.engine.ports import (
         Catalogue,
         Catalogues,
         Driven,
         Driver,
         Limits,
+        NoNotices,
         NoPolicyRecord,
+        Notices,
         PolicyRecord,
         Services,
     )
     from assent.engine.record._blueprint import Blueprint, literal_step
     from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
     from assent.engine.record._outline import outline
-    from assent.engine.record._record import UNDO_STEP, RunRecord, StepRecord, to_take_back
+    from assent.engine.record._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, to_take_back
     from assent.engine.record._result import RunResult, StepResult, describe_run
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
     from assent.engine.record._values import load_json
@@ -48,20 +56,20 @@ if TYPE_CHECKING:
 _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
-    ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
-    ".machine._interventions": "not_a_session session_closed",
+    ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve SendSignal Wish",
+    ".machine._interventions": "check_approver not_a_session session_closed signal_refusal",
     ".drive._engine": "Engine require_ended",
     ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
-    ".record._record": "RunRecord StepRecord UNDO_STEP to_take_back",
+    ".record._record": "ApprovalRecord RunRecord StepRecord UNDO_STEP to_take_back",
     ".record._result": "RunResult StepResult describe_run",
     ".steps._rehearsal": "UndoPlan",
     ".steps._terms": "RunFacts",
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",
-    ".ports": "Catalogue Catalogues Driven Driver Limits NoPolicyRecord PolicyRecord Services",
+    ".ports": "Catalogue Catalogues Driven Driver Limits NoNotices NoPolicyRecord Notices PolicyRecord Services",
     ".record.projection": "RunProjector fold",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,12 @@ _NAMED_MAX: Final = 3
 """Capabilities that a note names."""
 
 
+Severity: TypeAlias = Literal["error", "warning", "note"]
+Kind: TypeAlias = Literal[
+    "fault", "shadowed", "unreachable", "unmatched", "unknown_input", "unspelled", "still_asks"
+]
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One thing to mend (`error`: the policy cannot be used), to look at (`warning`) or to know (`note`), with its place.
 
@@ -33,12 +39,14 @@ class Finding(msgspec.Struct, frozen=True):
     `still_asks` (an ALLOW that asks a person all the same).
     """
 
-    severity: Literal["error", "warning", "note"]
-    kind: Literal["fault", "shadowed", "unreachable", "unmatched", "unknown_input", "unspelled", "still_asks"]
+    severity: Severity
+    kind: Kind
     message: str
     path: str | None
     rule: str | None = None
     hint: str | None = None
+    length: int = 1
+    """Characters of the line at `path` that it is about."""
 
 
 def check(
@@ -64,13 +72,47 @@ def check(
     if known_capabilities is not None:
         specs = tuple(known_capabilities)
         for rule in policy.rules:
-            found += _against_specs(rule, specs, conditions, document, places[rule.id])
-            found += _unspelled(rule, specs, document, places[rule.id], spellings or {})
+            checked = _Checked(rule, document, places[rule.id])
+            found += _against_specs(checked, specs, conditions)
+            found += _unspelled(checked, specs, spellings or {})
     return sorted(found, key=lambda finding: _line(finding.path))
 
 
 def _fault(error: InputError) -> Finding:
-    return Finding("error", "fault", error.message, error.path, hint=error.hint)
+    length = error.details.get("length")
+    return Finding(
+        "error",
+        "fault",
+        error.message,
+        error.path,
+        None,
+        error.hint,
+        length if isinstance(length, int) else 1,
+    )
+
+
+class _Checked(NamedTuple):
+    """A rule, and where it stands."""
+
+    rule: Rule
+    document: Document
+    place: int
+
+    def find(
+        self,
+        kind: Kind,
+        message: str,
+        key: str,
+        *more: str,
+        text: str = "",
+        hint: str | None = None,
+        severity: Severity = "warning",
+    ) -> Finding:
+        """Something about what stands at a key of the rule, and of that about a `text` in it."""
+        path: tuple[str | int, ...] = ("rules", self.place, key, *more)
+        span = self.document.span(path, text=text)
+        at = self.document.position(path, text=text)
+        return Finding(severity, kind, message, at, self.rule.id, hint, span.length if span else 1)
 
 
 def _places(document: Document) -> dict[str, int]:
@@ -94,10 +136,10 @@ def _unreachable(policy: Policy, document: Document, places: dict[str, int]) -> 
     found: list[Finding] = []
     earlier = Earlier(policy.rules)
     for i, rule in enumerate(policy.rules):
-        path = document.position(("rules", places[rule.id], "id"))
+        checked = _Checked(rule, document, places[rule.id])
         if is_contradictory(rule):
             message = f"rule `{rule.id}` can never hold: its `not` takes away all that its `when` matches"
-            found.append(Finding("warning", "unreachable", message, path, rule.id))
+            found.append(checked.find("unreachable", message, "id"))
             continue
         blockers = _blockers(rule, earlier.of(i))
         if len(blockers) == 1:
@@ -109,13 +151,11 @@ def _unreachable(policy: Policy, document: Document, places: dict[str, int]) -> 
                 f"rule `{rule.id}` is shadowed: `{first.id}` above it matches all that it matches, and {same}"
             )
             hint = f"move it above `{first.id}`, or take it out"
-            found.append(Finding("warning", "shadowed", message, path, rule.id, hint))
+            found.append(checked.find("shadowed", message, "id", hint=hint))
         elif blockers:
             names = ", ".join(f"`{blocker.id}`" for blocker in blockers)
             message = f"rule `{rule.id}` is unreachable: {names} above it together match all that it matches"
-            found.append(
-                Finding("warning", "unreachable", message, path, rule.id, "move it up, or take it out")
-            )
+            found.append(checked.find("unreachable", message, "id", hint="move it up, or take it out"))
     return found
 
 
@@ -135,21 +175,18 @@ def _blockers(rule: Rule, earlier: Iterable[Rule]) -> list[Rule]:
 
 
 def _against_specs(
-    rule: Rule,
-    specs: tuple[CapabilitySpec, ...],
-    conditions: dict[str, Expression],
-    document: Document,
-    place: int,
+    checked: _Checked, specs: tuple[CapabilitySpec, ...], conditions: dict[str, Expression]
 ) -> list[Finding]:
+    rule = checked.rule
     known = [UNDO_CAPABILITY, *(spec.id for spec in specs)]
     found = [
-        Finding(
-            "warning",
+        checked.find(
             "unmatched",
             f"rule `{rule.id}`: no known capability is called `{pattern}`",
-            document.position(("rules", place, "when", "capability"), text=pattern),
-            rule.id,
-            did_you_mean(pattern, known, otherwise="`assent capability list` shows what there is"),
+            "when",
+            "capability",
+            text=pattern,
+            hint=did_you_mean(pattern, known, otherwise="`assent capability list` shows what there is"),
         )
         for pattern in rule.when.capabilities
         if not any(glob_matches(pattern, name) for name in known)
@@ -158,17 +195,16 @@ def _against_specs(
     asks_for_undo = any(glob_matches(pattern, UNDO_CAPABILITY) for pattern in rule.when.capabilities)
     if not matched and not found and not asks_for_undo:
         message = f"rule `{rule.id}` matches no known capability"
-        found.append(
-            Finding("warning", "unmatched", message, document.position(("rules", place, "when")), rule.id)
-        )
-    found += _still_asks(rule, matched, document.position(("rules", place, "decision")))
+        found.append(checked.find("unmatched", message, "when"))
+    found += _still_asks(checked, matched)
     if matched and rule.condition is not None:
-        found += _unknown_inputs(rule, matched, conditions[rule.condition], document, place)
+        found += _unknown_inputs(checked, matched, conditions[rule.condition])
     return found
 
 
-def _still_asks(rule: Rule, matched: list[CapabilitySpec], path: str | None) -> Iterator[Finding]:
+def _still_asks(checked: _Checked, matched: list[CapabilitySpec]) -> Iterator[Finding]:
     """What an ALLOW does not allow by itself; a step that raises its own risk is asked about all the same."""
+    rule = checked.rule
     if rule.decision is not PolicyDecision.ALLOW or rule.without_approval:
         return
     wanted = rule.when.risk_levels
@@ -184,12 +220,10 @@ def _still_asks(rule: Rule, matched: list[CapabilitySpec], path: str | None) -> 
         named = ", ".join(asking[:_NAMED_MAX])
         message = f"rule `{rule.id}` says ALLOW, and still asks a person for {named}{more}"
         hint = "where nobody shall be asked, say `without_approval: true` and give the reason"
-        yield Finding("note", "still_asks", message, path, rule.id, hint)
+        yield checked.find("still_asks", message, "decision", hint=hint, severity="note")
 
 
-def _unknown_inputs(
-    rule: Rule, matched: list[CapabilitySpec], condition: Expression, document: Document, place: int
-) -> list[Finding]:
+def _unknown_inputs(checked: _Checked, matched: list[CapabilitySpec], condition: Expression) -> list[Finding]:
     names: set[str] = set()
     for spec in matched:
         properties = spec.parameters.get("properties")
@@ -197,23 +231,21 @@ def _unknown_inputs(
             return []  # A capability that does not list its inputs may have any.
         names |= set(properties) if isinstance(properties, Mapping) else set()
     return [
-        Finding(
-            "warning",
+        checked.find(
             "unknown_input",
-            f"rule `{rule.id}`: no capability that it matches has an input `{path[1]}`",
-            document.position(("rules", place, "if"), text=path[1]),
-            rule.id,
-            did_you_mean(path[1], names, otherwise="a rule that reads what is not there denies"),
+            f"rule `{checked.rule.id}`: no capability that it matches has an input `{path[1]}`",
+            "if",
+            text=path[1],
+            hint=did_you_mean(path[1], names, otherwise="a rule that reads what is not there denies"),
         )
         for path in sorted(condition.names)
         if path[0] == "inputs" and len(path) > 1 and path[1] not in names
     ]
 
 
-def _unspelled(
-    rule: Rule, specs: tuple[CapabilitySpec, ...], document: Document, place: int, spellings: Spellings
-) -> list[Finding]:
+def _unspelled(checked: _Checked, specs: tuple[CapabilitySpec, ...], spellings: Spellings) -> list[Finding]:
     """A warning for each literal that a path or a URL is compared with and, in its one spelling, can never be."""
+    rule = checked.rule
     if rule.condition is None or not spellings:
         return []
     kinds: dict[str, set[str]] = {}
@@ -231,9 +263,8 @@ def _unspelled(
             if not normal.startswith(literal) if ending else normal != literal:
                 told = "" if ending else f", which is written `{normal}` there"
                 message = f"rule `{rule.id}`: `inputs.{name}` is never `{literal}`{told}"
-                where = document.position(("rules", place, "if"), text=literal)
                 hint = "paths and URLs are in their normal form before a rule sees them"
-                found.append(Finding("warning", "unspelled", message, where, rule.id, hint))
+                found.append(checked.find("unspelled", message, "if", text=literal, hint=hint))
     return found
 
 

@@ -60,11 +60,10 @@ class CapabilityVersion(msgspec.Struct, frozen=True):
 
 
 class Resolution(msgspec.Struct, frozen=True):
-    """What a reference means: the spec, by what it was named, and whether the answer was known already."""
+    """What a reference means: the spec, and by what it was named."""
 
     spec: CapabilitySpec
     how: How
-    cached: bool = False
 
 
 class VersionIndex:

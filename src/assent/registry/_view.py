@@ -63,8 +63,7 @@ class RegistryView:
         spec = index.find(reference)
         if len(self._known) >= RESOLUTIONS_MAX:
             self._known.clear()
-        self._known[text] = Resolution(spec, reference.how, cached=True)
-        return Resolution(spec, reference.how)
+        return self._known.setdefault(text, Resolution(spec, reference.how))
 
     def spoken(self, reference: str) -> CapabilitySpec:
         """The spec whose inputs callers who write this send: also a retired one, whose callers others may serve.

@@ -20,7 +20,7 @@ from assent.sandbox._confinement import Confinement, Ended
 from assent.sandbox._detect import detect
 from assent.sandbox._held import remove_tree
 from assent.sandbox._launcher import Launcher, encode
-from assent.sandbox._layer import Layer, LayerKind
+from assent.sandbox._layer import Layer
 from assent.sandbox._plan import Machine, Plan, View, overlay_plan, plan_of, unconfined_plan
 from assent.sandbox._scratch import Scratch
 from assent.sandbox._walls import Holds
@@ -240,12 +240,6 @@ class Sandbox:
     def discard(layer: Path) -> None:
         """Remove a layer with all that was written to it. Harmless when it is gone."""
         remove_tree(layer)
-
-    @staticmethod
-    def is_overlay(layer: Path) -> bool:
-        """Whether this layer holds differences only, and not a copy of the workspace."""
-        found = _layer.read_layer(layer)
-        return found is not None and found.kind is LayerKind.OVERLAY
 
 
 def _check(confinement: Confinement) -> None:

@@ -16,7 +16,7 @@ BY_PEER: Final = "peer_uid"
 """The same of the process at the other end of the owner's socket, as the kernel names it."""
 
 BY_ASSERTION: Final = "asserted"
-"""Nothing but the caller's own word (`--as`). Doors to come write `api_key:ID`, `jwt:ISSUER` and `mtls:SUBJECT`."""
+"""Nothing but the caller's own word (`--as`). The daemon's doors write `api_key:ID`, `jwt:ISSUER` and `mtls:SUBJECT`."""
 
 
 def identified(by: str, *, asserted: bool) -> str:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from assent.capabilities.notify._attempt import ASKED_MS_MAX, ATTEMPTS_MAX, asked_ms, delay_ms
 
-HOUR_MS = 3_600_000
 NOW_MS = 1_700_000_000_000
 
 

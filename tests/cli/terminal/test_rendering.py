@@ -85,6 +85,14 @@ def test_a_question_tells_who_has_agreed_already() -> None:
     assert "so far" not in approval_text(asked, paint=PLAIN, now_ms=0)
 
 
+def test_a_question_about_what_cannot_be_taken_back_says_so() -> None:
+    """Both where it is asked and where it is listed."""
+    for undo, is_told in (("none", True), ("automatic", False), ("not_needed", False)):
+        asked = filled(answers.Approval, approval_object(preview={"undo": undo, "diff": ""}))
+        shown = approval_text(asked, paint=PLAIN, now_ms=0)
+        assert ("  NO UNDO: what it does can't be taken back" in shown.splitlines()) is is_told
+
+
 def test_a_hostile_run_shows_its_bytes_and_obeys_none() -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\r"
     step: Json = {
@@ -152,7 +160,7 @@ def test_a_table_loses_nothing_and_is_as_wide_as_the_terminal_at_most(
         assert found == wide
     words = [word for row in rows for cell in row for word in cell.split()]
     for line in found.splitlines():
-        assert visible(line) <= columns or any(visible(word) >= columns - 60 for word in words)
+        assert visible(line) <= columns or any(visible(word) > columns - 14 for word in words)
     left = found.split()
     for word in words:
         left.remove(word)
@@ -167,6 +175,21 @@ def test_columns_that_find_no_room_stand_below_their_row_behind_their_heading() 
         f"    status {'c' * 30}",
         f"{'d':<30}        e",
     ]
+
+
+def test_one_long_cell_stands_below_its_row_and_moves_no_other() -> None:
+    rows = [[f"setting.{i}", "on", "default"] for i in range(4)] + [["place", f"/{'p' * 60}", "file"]]
+    found = table(rows, head=["setting", "value", "from"], paint=Paint(enabled=False, columns=80))
+    assert found.splitlines()[1:] == [
+        *(f"setting.{i}  on     default" for i in range(4)),
+        "place",
+        f"           value /{'p' * 60}",
+        "           from file",
+    ]
+    last = table(
+        [["ok", "public key", "k" * 64], ["ok", "state", "b c"]], paint=Paint(enabled=False, columns=70)
+    )
+    assert last.splitlines() == ["ok  public key", f"    {'k' * 64}", "ok  state       b c"]
 
 
 def test_a_long_last_column_is_wrapped_where_it_stands() -> None:
@@ -249,6 +272,14 @@ def test_a_plan_says_each_step_its_sign_and_the_summary_at_both_ends() -> None:
     assert text.splitlines()[-1] == "run it as planned: assent run plan_7"
     assert "known only when it runs" in text
     assert "+1 -1" in text
+
+
+def test_a_plan_says_what_a_workflow_asks_a_person() -> None:
+    """Whole: it is all there is to decide about."""
+    reason = "does the draft read well? " * 10
+    asking = plan_step("ask", capability="assent.approval", undo="not_needed", changes=False, reason=reason)
+    shown = shown_plan({**asking, "preview": {"kind": "none", "diff": ""}})
+    assert reason.rstrip() in shown
 
 
 def test_a_change_that_deletes_is_marked_whatever_its_capability_is_called() -> None:

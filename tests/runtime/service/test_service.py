@@ -149,11 +149,14 @@ def test_a_list_has_a_limit_or_none(operation: str) -> None:
         codec.decode(body, 1000)
 
 
-def test_the_user_id_is_the_operating_system_s_and_never_the_asker_s() -> None:
+def test_what_vouches_for_an_asker_is_never_what_it_says_of_itself() -> None:
+    """Whoever takes a request knows the account from the operating system, and everything else it has to check itself."""
     request = requests.Show(run="r")
-    body = codec.encode(request, Asker(principal="user:a", os_uid=0))
-    assert "os_uid" not in json.dumps(body)
-    forged: Any = {**body, "by": {"principal": "user:a", "os_uid": 0}}
+    vouched: dict[str, Any] = {"os_uid": 0, "identified_by": "api_key:k", "roles": ["operator"], "scopes": []}
+    assert {*vouched} == {*Asker.__struct_fields__} - {"principal", "asserted"}
+    body = codec.encode(request, msgspec.convert({"principal": "user:a", **vouched}, Asker))
+    assert body["by"] == {"principal": "user:a"}
+    forged: Any = {**body, "by": {"principal": "user:a", **vouched}}
     assert codec.decode(forged, 1000).by == Asker(principal="user:a", os_uid=1000)
 
 

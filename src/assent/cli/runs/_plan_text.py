@@ -12,6 +12,7 @@ from assent.cli.terminal._diff import deleted, diff_text, size_words
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.cli.terminal._units import duration_text
+from assent.spec.ids import APPROVAL_CAPABILITY
 from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
 
@@ -131,6 +132,8 @@ def _size(group: list[answers.PlannedStep]) -> str:
         return "known only when it runs"
     if step.read is not None:
         return "read for this plan"
+    if step.capability == APPROVAL_CAPABILITY:
+        return safe_line(step.reason)
     return size_words(map(_preview, group))
 
 

@@ -15,9 +15,10 @@ from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.cli.terminal._units import duration_text
 from assent.errors import Json
 from assent.spec.ids import SHORT_DIGEST
+from assent.spec.states import Undo
 from assent.spec.targets import name_of
 from assent.spec.values.json_fields import Object, text
-from assent.spec.words.legible import safe_line
+from assent.spec.words.legible import safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -49,6 +50,8 @@ def approval_text(approval: answers.Approval, *, paint: Paint, now_ms: int, more
     lines += input_lines(approval.inputs, is_cut=more is not None)
     for one in consequences_of(approval):
         lines += consequence_text(one, is_cut=more is not None)
+    if not_undone(approval):
+        lines.append(f"  {paint('NO UNDO', 'red')}: what it does can't be taken back")
     lines.append(f"  asked by {safe_line(approval.requester)}, {_rule_text(approval)}")
     lines.append(f"  may be approved by {approvers_text(approval.approvers)}")
     if approval.granted_by:
@@ -69,13 +72,20 @@ def granted_text(approval: answers.Approval) -> str:
 
 
 def ask(door: Door, approval: answers.Approval) -> Answer:
-    """The person's answer; an empty line, a word that is none and the end of the input decide nothing."""
+    """The person's answer; an empty line, a word that is none and the end of the input decide nothing.
+
+    Who may not decide is told so, and asked nothing.
+    """
     from assent.system import SystemClock
 
     paint = door.out.paint(stderr=True)
     door.out.note("")
     now_ms = SystemClock().now_ms()
-    door.out.note(approval_text(approval, paint=paint, now_ms=now_ms, more="type d to see all"))
+    more = "type d to see all" if approval.refused is None else door.command("approvals", "--diff")
+    door.out.note(approval_text(approval, paint=paint, now_ms=now_ms, more=more))
+    if approval.refused is not None:
+        door.out.note(f"  {safe(approval.refused)}")
+        return LATER
     while True:
         said = read_line(QUESTION)
         match "later" if said is None else said.strip().lower():
@@ -123,6 +133,11 @@ def _rule_text(approval: answers.Approval) -> str:
 def diff_of(approval: answers.Approval) -> str:
     """What it would change."""
     return text(_object(approval.preview), "diff")
+
+
+def not_undone(approval: answers.Approval) -> bool:
+    """Whether nothing takes back what would be done."""
+    return text(_object(approval.preview), "undo") == Undo.NONE
 
 
 def consequences_of(approval: answers.Approval) -> list[answers.PlannedConsequence]:

@@ -30,7 +30,7 @@ def error_text(error: AssentError, *, paint: Paint) -> str:
     if mapping(data, "details").get("faults"):
         data["message"] = _MORE.sub("", error.message)  # The others stand above it.
     found = _in_file_order([data, *others])
-    blocks = [_block(fault, paint) for fault in (found or [data, *others])[:FAULTS_SHOWN]]
+    blocks = [fault_text(fault, paint=paint) for fault in (found or [data, *others])[:FAULTS_SHOWN]]
     if len(others) >= FAULTS_SHOWN:
         blocks.append(paint(f"… and {len(others) - FAULTS_SHOWN + 1} more", "dim"))
     return "\n\n".join(blocks if found else reversed(blocks))
@@ -66,9 +66,11 @@ def _others(error: Object) -> Iterator[Object]:
         yield fault if code else {**fault, "code": text(error, "code")}
 
 
-def _block(error: Object, paint: Paint) -> str:
+def fault_text(error: Object, *, paint: Paint, head: str | None = None) -> str:
+    """One error object: what, where with the line of the file, and what to do; `head` stands before it instead of `error:`."""
     code = safe_line(text(error, "code"))
-    lines = [f"{paint('error:', 'red')} {paint(safe(text(error, 'message')), 'bold')}   [{code}]"]
+    said = f"{head or paint('error:', 'red')} {paint(safe(text(error, 'message')), 'bold')}"
+    lines = [f"{said}   [{code}]" if code else said]
     path = _place(error)
     if path and f"`{path}`" not in text(error, "message"):
         lines.append(f"  {paint('-->', 'blue')} {safe_line(path)}")

@@ -15,7 +15,7 @@ from assent.invocation import BoundCapability
 from assent.journal.ports import JournalReader
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, RunId
+from assent.spec.ids import APPROVAL_CAPABILITY, UNDO_CAPABILITY, Commitment, RunId
 from assent.spec.masking import MASK
 from assent.spec.values.json_patch import is_equal
 
@@ -139,7 +139,7 @@ class Recording:
         """The capabilities that were called, each with its versions in the order of their first use."""
         found: dict[str, dict[str, None]] = {}
         for event in self.events:
-            if isinstance(event, CALLS) and event.capability not in ("assent.approval", "assent.undo"):
+            if isinstance(event, CALLS) and event.capability not in (APPROVAL_CAPABILITY, UNDO_CAPABILITY):
                 found.setdefault(event.capability, {})[event.version] = None
         return {ident: [*versions] for ident, versions in found.items()}
 

@@ -205,11 +205,6 @@ class SqliteJournal:
         self._refuse_if_closed()
         return await self._writer.call(lambda: self._rebuild(projector))
 
-    async def collect_blobs(self) -> int:
-        """Remove blobs that nothing refers to; how many. Those put by this process wait for their event."""
-        self._refuse_if_closed()
-        return await self._writer.call(lambda: self.blobs.collect(self._store.blobs_in_use()))
-
     async def close(self) -> None:
         """Seal what is unsigned, remove blobs that nothing refers to and release everything. Calling it twice is harmless."""
         if self._is_closed:

@@ -116,18 +116,12 @@ def format_skey(name: str, seed: bytes, public_key: bytes) -> str:
     return f"{PRIVATE_KEY_PREFIX}{name}+{identity.hex()}+{base64.b64encode(bytes([KeyType.ED25519]) + seed).decode()}"
 
 
-def signer_from_skey(skey: str) -> Ed25519FileSigner:
-    """The signer of a private key's text; `InputError` `KEY_INVALID` when it is none."""
-    return Ed25519FileSigner(*_parse_skey(skey, None))
-
-
-def _parse_skey(text: str, path: Path | None) -> tuple[str, bytes]:
-    where = str(path) if path is not None else None
+def _parse_skey(text: str, path: Path) -> tuple[str, bytes]:
     # The message never quotes the text: it may be most of a private key.
     invalid = InputError(
         "KEY_INVALID",
         "this is not a private key of the form `PRIVATE+KEY+name+id+base64`",
-        path=where,
+        path=str(path),
         hint="restore the key from a backup; a new key can't continue this ledger's signatures",
     )
     line = text.removesuffix("\n")

@@ -20,7 +20,7 @@ from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision
-from assent.spec.ids import UNDO_CAPABILITY, Commitment, RunId, StepKey, name_of
+from assent.spec.ids import APPROVAL_CAPABILITY, UNDO_CAPABILITY, Commitment, RunId, StepKey, name_of
 from assent.spec.policy import Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
@@ -42,7 +42,7 @@ _LEADS: Final = "consequence.decided"
 _UNDO: Final = "run.undo_requested"
 _ANSWERS: Final = frozenset({"step.started", "step.denied", "approval.requested", _LEADS, _UNDO})
 
-_ASKED_APART: Final = frozenset({UNDO_CAPABILITY, "assent.approval"})
+_ASKED_APART: Final = frozenset({UNDO_CAPABILITY, APPROVAL_CAPABILITY})
 
 NOT_KEPT: Final = "context_not_kept"
 ERASED: Final = "erased"

@@ -12,19 +12,20 @@ import msgspec
 
 from assent import engine, invocation
 from assent import journal as ledgers
-from assent.errors import AssentError, InputError, Json
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
-from assent.runtime.service.requests import UnderWay
+from assent.runtime.service.requests import Asker, UnderWay
 from assent.runtime.settings.effective import Settings
-from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, plans_apart
+from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id, plans_apart
 from assent.spec.states import Mode, RunState, StepState
 from assent.spec.words.durations import instant
 from assent.system import cpu_seconds
 
 if TYPE_CHECKING:
+    from assent.engine import ApprovalRecord
     from assent.policy import PolicyEngine
     from assent.runtime.service._audit_log import Log
     from assent.runtime.service._told_steps import StepStory
@@ -293,10 +294,10 @@ class Reader:
 
         return suggested(self._recorded(""), engine, least, since_ms)
 
-    def approvals(self, run_id: str | None = None) -> list[dict[str, Json]]:
+    def approvals(self, run_id: str | None, by: Asker) -> list[dict[str, Json]]:
         """Everything that waits for a person, oldest first, with what would be approved; of one run where that is named.
 
-        `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
+        Each says why `by` may not decide it, where they may not. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
         """
         of_run = {"run_id": self.find(run_id)} if run_id is not None else {}
         if self._journal is None:
@@ -311,14 +312,19 @@ class Reader:
                 record = engine.fold(record, leaf)
             open_now = record.open_approvals() if record is not None else []
             waiting += [
-                self._approval(run, approval) for approval in open_now if approval.request.digest in digests
+                self._approval(run, approval, by)
+                for approval in open_now
+                if approval.request.digest in digests
             ]
         return sorted(waiting, key=lambda item: str(item["requested_at"]))
 
-    def _approval(self, run_id: str, approval: Any) -> dict[str, Json]:
+    def _approval(self, run_id: str, approval: ApprovalRecord, by: Asker) -> dict[str, Json]:
+        from assent.runtime.runs._notices import approvers_of, notified
+
         assert self._journal is not None  # INVARIANT: `approvals` looked
         request: ev.ApprovalRequested = approval.request
         return {
+            "approval_id": approval_id(run_id, request.step, request.digest, approval.requested_at_ms),
             "run_id": run_id,
             "step": request.step,
             "capability": request.capability,
@@ -329,19 +335,26 @@ class Reader:
             "digest": request.digest,
             "preview": at_once(engine.load_json(self._journal, request.preview)),
             "inputs": at_once(engine.load_json(self._journal, request.inputs)),
-            "approvers": {
-                "roles": [*request.roles],
-                "kinds": [*request.kinds],
-                "count": request.count,
-                "not_requester": request.not_requester,
-                "further_roles": [[*roles] for roles in request.further_roles],
-            },
+            "approvers": approvers_of(request),
             "requested_at": instant(approval.requested_at_ms),
             "requested_at_ms": approval.requested_at_ms,
             "expires_at_ms": request.expires_at_ms,
             "expires_at": instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
             "granted_by": [*approval.granted_by],
+            "notified": [*notified(self._settings)],
+            "refused": self._refusal(approval, by),
         }
+
+    def _refusal(self, approval: ApprovalRecord, by: Asker) -> str | None:
+        """What somebody who decided this question would be refused with; None for who may decide it."""
+        settings = self._settings
+        uid = settings.os_uid if by.os_uid is None else by.os_uid
+        try:
+            who = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
+            engine.check_approver(approval, who)
+        except RefusedError as error:
+            return error.message
+        return None
 
     def deliveries(self, *, status: str | None = None, limit: int | None = None) -> list[dict[str, Json]]:
         """Webhooks on their way and those that have ended, newest last; of one status, and at most so many of the newest."""

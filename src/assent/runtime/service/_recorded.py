@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What is read: the record of a workspace, where it stands beside its owner (no `drives`) or is the owner's own."""
+    """What is read, and by whom: the record of a workspace, beside its owner (no `drives`) or the owner's own."""
 
     settings: Settings
+    by: requests.Asker
     drives: Drives | None = None
 
     def reader(self) -> AbstractContextManager[Reader]:
@@ -91,7 +92,7 @@ async def _suggest_policy(record: Record, request: requests.SuggestPolicy) -> an
 
 async def _approvals(record: Record, request: requests.Approvals) -> answers.Approvals:
     with record.reader() as reader:
-        found = reader.approvals(request.run)
+        found = reader.approvals(request.run, record.by)
     return msgspec.convert({"approvals": found}, answers.Approvals)
 
 

@@ -30,10 +30,10 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def encode(request: Request[A], by: Asker) -> dict[str, Json]:
-    """The body of a request. The user id stays behind: who takes the request asks the operating system for it."""
+    """The body of a request. What vouches for the asker stays behind: who takes the request finds that out for itself."""
     body: dict[str, Json] = {
         "request": msgspec.to_builtins(request),
-        "by": msgspec.to_builtins(msgspec.structs.replace(by, os_uid=None)),
+        "by": msgspec.to_builtins(by.as_said()),
     }
     return body
 
@@ -42,17 +42,17 @@ def decode(body: Mapping[str, Json], os_uid: int | None) -> Asked:
     """The request of a body, asked by a process of `os_uid`. `REQUEST_INVALID` names what is wrong and where."""
     try:
         asked = msgspec.convert(body, Asked)
-        _require_texts(asked.request)
+        require_texts(asked.request)
     except ValueError as error:  # msgspec's errors are.
         raise InputError(
             "REQUEST_INVALID",
             f"this is not a request: {str(error)[:200]}",
             hint="look at the operation in `docs/schemas/service-1.json`; both ends must be the same release of Assent",
         ) from None
-    return msgspec.structs.replace(asked, by=msgspec.structs.replace(asked.by, os_uid=os_uid))
+    return msgspec.structs.replace(asked, by=asked.by.as_said(os_uid))
 
 
-def _require_texts(request: AnyRequest) -> None:
+def require_texts(request: AnyRequest) -> None:
     """ValueError for a path with a NUL, and for a field that is text and has no UTF-8 form; only what names files may."""
     for name in request.__struct_fields__:
         value = getattr(request, name)

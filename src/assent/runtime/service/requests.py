@@ -29,14 +29,25 @@ OnProgress: TypeAlias = "Callable[[dict[str, Json]], None]"
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who asks: a principal, whether it is merely asserted (`--as`), and the user id that the operating system vouches for.
+    """Who asks: a principal, whether it is merely asserted (`--as`), and what vouches for that.
 
-    Whoever takes a request over a wire puts the user id in; what the other end says of itself is not believed.
+    Whoever takes a request over a wire puts in what vouches; what the other end says of itself there is not believed.
     """
 
     principal: str
     asserted: bool = False
     os_uid: int | None = None
+    """The account, as the operating system names it."""
+    identified_by: str | None = None
+    """What else says who it is, to the process that checked it: `api_key:ID`, `jwt:ISSUER`, `mtls:SUBJECT`."""
+    roles: frozenset[str] = frozenset()
+    """Those that it was vouched for with, beside those that the workspace gives the principal."""
+    scopes: frozenset[str] | None = None
+    """What it may ask (`scopes.py`); None for everything."""
+
+    def as_said(self, os_uid: int | None = None) -> Asker:
+        """What of this may come over a wire, with the account that the other end of that runs as."""
+        return Asker(principal=self.principal, asserted=self.asserted, os_uid=os_uid)
 
 
 RUN_STATUSES: Final = tuple(state.value for state in RunState)
@@ -126,7 +137,7 @@ class Run(Beginning[answers.Run], tag="run", frozen=True):
     source: str = "<text>"
     """What the document is called where it is complained about."""
     base: str = "."
-    """The folder that the workflows it inlines are looked for in."""
+    """The folder that the workflows it inlines are looked for in; empty where the document stands alone."""
     inputs: dict[str, Json] = {}
     environment: str | None = None
 
@@ -185,6 +196,15 @@ class Cancel(Driving[answers.Run], tag="cancel", frozen=True):
     """Stop a run between effects and take its effects back."""
 
     run: str
+
+
+class Signal(Driving[answers.Run], tag="signal", frozen=True):
+    """Send a run a signal, which a step of it waits for or will, and drive the run on."""
+
+    run: str
+    name: str
+    payload: Json = None
+    """What comes with it: the output of the step."""
 
 
 class Resume(Driving[answers.Resumed], tag="resume", frozen=True):

@@ -59,12 +59,16 @@ class Service:
         tell: OnProgress | None = None,
         ident: str | None = None,
     ) -> A:
-        """Do what a request asks. Secret values that this process knows are in no answer, and in no error.
+        """Do what a request asks. Secret values that this process knows are in no answer, and in no error. `SCOPE_MISSING`.
 
         `ident`: the id under which it was asked elsewhere: a run that began under it goes on, and no other one begins.
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
         by = by or asker_of(self._settings)
+        if by.scopes is not None:
+            from assent.runtime.service.scopes import require_scope
+
+            require_scope(request, by)
         if self._runtime is None:
             return await self._perform(request, by, tell, ident)
         from assent.invocation import hide_in_error
@@ -83,7 +87,7 @@ class Service:
             from assent.runtime.service import _recorded
 
             answer = await _function(_recorded, request)(
-                _recorded.Record(self._settings, self._drives), request
+                _recorded.Record(self._settings, by, self._drives), request
             )
         elif isinstance(request, Informed):
             from assent.runtime.service import _informed
@@ -107,8 +111,19 @@ class Service:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
 
-    async def stream(self, request: Stream[A]) -> AsyncIterator[A]:
+    def check(self, request: Request[Any]) -> None:
+        """Refuse what would begin a run that can't be one, before there is any: what does not load or fit, what is unknown."""
+        from assent.runtime.service import _owning
+
+        if self._runtime is not None:
+            _owning.check_fits(self._runtime, request)
+
+    async def stream(self, request: Stream[A], by: Asker | None = None) -> AsyncIterator[A]:
         """The same for a request that is answered in parts."""
+        if by is not None and by.scopes is not None:
+            from assent.runtime.service.scopes import require_scope
+
+            require_scope(request, by)
         redactor = self._runtime.secrets.redactor if self._runtime is not None else None
         async for part in self._parts(request):
             yield part if redactor is None else hidden(part, redactor)
@@ -122,7 +137,9 @@ class Service:
 
             parts = _owning.events(self._runtime, request)  # type: ignore[assignment]  # what `Events` is answered with
         else:
-            parts = _function(_recorded, request)(_recorded.Record(self._settings, self._drives), request)
+            parts = _function(_recorded, request)(
+                _recorded.Record(self._settings, asker_of(self._settings), self._drives), request
+            )
         return parts
 
     def events(

@@ -46,6 +46,10 @@ class Identities(msgspec.Struct, frozen=True):
         mapped = self.uids.get(text)
         return mapped == os_uid if mapped is not None else text == own_name(os_uid)
 
+    def vouched_for(self, text: str, roles: frozenset[str]) -> Principal:
+        """The principal that something else than an account has proven to be, with `roles` beside its own. SPEC_INVALID."""
+        return Principal.parse(text, roles=self.roles.get(text, frozenset()) | roles)
+
     def principal_of(self, text: str, *, asserted: bool, os_uid: int) -> Principal:
         """The principal that a process of `os_uid` acts as, with its roles.
 

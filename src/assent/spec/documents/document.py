@@ -268,7 +268,6 @@ class _Frame(msgspec.Struct):
     anchor: str | None
     before: tuple[int, int]
     key: str | None = None
-    key_node: Node | None = None
 
 
 class _Builder:
@@ -356,7 +355,7 @@ class _Builder:
             frame.node.children[len(frame.data)] = node
             frame.data.append(value)
         elif frame.key is None:
-            frame.key, frame.key_node = self._key(value, node, frame), node
+            frame.key = self._key(value, node, frame)
         else:
             frame.data[frame.key] = value
             frame.node.children[frame.key] = node

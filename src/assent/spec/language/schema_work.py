@@ -138,7 +138,6 @@ class _Graph:
         self._root = schema
         self._parts: dict[int, Any] = {id(schema): schema}
         self._here: dict[int, list[int]] = {}
-        self._order: dict[int, int] = {}
 
     def part(self, one: int) -> Mapping[str, Any]:  # `Any`: a schema of strangers
         """The part itself."""

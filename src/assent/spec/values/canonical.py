@@ -2,7 +2,8 @@
 
 `canonical_json` is the JSON Canonicalization Scheme (RFC 8785): UTF-16 key order, ECMAScript numbers, no white space.
 `parse_json` is its strict reverse (I-JSON, RFC 7493: no duplicate keys, no NaN, no lone surrogates). Ledger leaves obey a
-narrower profile, `require_leaf_profile`, under which every JSON library that can sort keys writes the same bytes.
+narrower profile, which the journal checks: no floats, and keys and text of printable ASCII. Under it every JSON library that
+can sort keys writes the same bytes.
 """
 
 from __future__ import annotations
@@ -91,43 +92,6 @@ def commit(salt: bytes, body: bytes) -> Commitment:
     digest = hashlib.sha256(_COMMITMENT_DOMAIN + salt)
     digest.update(body)  # not joined with what stands before it: a copy takes as long as the hash
     return Commitment(digest.hexdigest())
-
-
-def require_leaf_profile(value: object) -> None:
-    """Passes when `value` may stand in a ledger leaf; else `InternalError` LEAF_PROFILE naming the offending place.
-
-    The profile: objects with printable-ASCII keys, arrays, printable-ASCII strings, integers within 2^53 - 1, true, false and
-    null. No floats and no free text: a message, or a name in another script, belongs into a payload.
-    """
-    _require_leaf(value, "", DEPTH_MAX)
-
-
-def _require_leaf(value: object, path: str, depth: int) -> None:
-    # Exact types only: a subclass (an enum, say) may be written as something else than it compares equal to.
-    if value is None or type(value) is bool:
-        return
-    if type(value) is str:
-        if not (value.isascii() and value.isprintable()):
-            _refuse_leaf("text that is not printable ASCII", path)
-    elif type(value) is int:
-        if not -INTEGER_MAX <= value <= INTEGER_MAX:
-            _refuse_leaf("an integer beyond 2^53", path)
-    elif depth == 0:
-        _refuse_leaf(f"more than {DEPTH_MAX} levels of nesting", path)
-    elif type(value) is dict:
-        for key, item in value.items():
-            if type(key) is not str or not (key.isascii() and key.isprintable()):
-                _refuse_leaf("a key that is not printable ASCII", path)
-            _require_leaf(item, _below(path, key), depth - 1)
-    elif type(value) is list or type(value) is tuple:
-        for index, item in enumerate(value):
-            _require_leaf(item, f"{path}[{index}]", depth - 1)
-    else:
-        _refuse_leaf("a float" if type(value) is float else "a value of another kind than JSON's", path)
-
-
-def _refuse_leaf(what: str, path: str) -> NoReturn:
-    raise InternalError("LEAF_PROFILE", f"a ledger leaf may not hold {what}", path=path or None)
 
 
 def _is_plain(value: object, depth: int) -> bool:

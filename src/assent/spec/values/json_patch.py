@@ -79,14 +79,6 @@ def pointer(parts: Sequence[str | int]) -> str:
     return "".join(f"/{_escaped(str(part))}" for part in parts)
 
 
-def parse_pointer(text: str) -> Pointer:
-    """The names and indexes of a pointer. `PATCH_INVALID` when it is none."""
-    fault = _pointer_fault(text)
-    if fault is not None:
-        raise InputError("PATCH_INVALID", fault)
-    return _parts(text)
-
-
 def is_equal(one: object, other: object) -> bool:
     """Whether two JSON values are the same: numbers by value, objects without regard to order."""
     if type(one) is bool or type(other) is bool:

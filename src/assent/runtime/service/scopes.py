@@ -1,0 +1,75 @@
+"""What a key or a token lets its bearer ask for: a scope for each operation, held to by the service behind every door.
+
+Scopes only narrow. Who has one still passes the gate, and who came without a key or a token (the account itself, a peer on the
+owner's socket) is bound by none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from assent.errors import RefusedError
+from assent.runtime.service import requests
+from assent.runtime.service.requests import Asker, Request, operation_of
+
+CALL: Final = "call"
+"""Begin runs, add to them and drive them on."""
+
+READ: Final = "read"
+"""Look at what was recorded, what can be called and what is in force."""
+
+PLAN: Final = "plan"
+"""See what would happen, with the reads that this needs."""
+
+APPROVE: Final = "approve"
+"""Decide what waits for a person."""
+
+UNDO: Final = "undo"
+"""Stop runs and take them back."""
+
+ADMIN: Final = "admin"
+"""Everything that is the operator's: versions, plugins, secrets, erasing, files of the machine."""
+
+SCOPES: Final = (CALL, READ, PLAN, APPROVE, UNDO, ADMIN)
+
+_OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: each has its own answer
+    CALL: (
+        requests.Run, requests.Call, requests.OpenSession, requests.AddStep, requests.CloseSession, requests.Resume,
+    ),
+    READ: (
+        requests.Health, requests.UnderWay, requests.Replay, requests.Capabilities, requests.Capability, requests.Parameters,
+        requests.CapabilityHistory, requests.CapabilityDiff, requests.PolicyInForce, requests.Plugins, requests.PluginFaults,
+        requests.Secrets, requests.SecretUsers, requests.Doctor, requests.Runs, requests.Prunable, requests.Unfinished,
+        requests.Show, requests.ExplainDecisions, requests.SimulatePolicy, requests.SuggestPolicy, requests.Approvals,
+        requests.Deliveries, requests.VerifyLedger, requests.Prove, requests.PublicKey, requests.VerifyProof,
+        requests.AuditLog, requests.AuditApprovals, requests.Attachment, requests.Events, requests.Snapshot,
+    ),
+    PLAN: (requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy),
+    APPROVE: (requests.Approve, requests.Reject),
+    UNDO: (requests.Cancel, requests.Undo),
+    ADMIN: (
+        requests.Resolve, requests.Erase, requests.Label, requests.Unlabel, requests.Retire, requests.RetryDelivery,
+        requests.CancelDelivery, requests.ForgetSecret, requests.PluginsHealth, requests.InspectPlugin,
+        requests.LookAtPlugin, requests.TrustPlugin, requests.UntrustPlugin, requests.RequireSecret, requests.SetSecret,
+        requests.RotateSecret, requests.ConfirmSecret, requests.UndoSecret, requests.AcceptTail, requests.Export,
+        requests.VerifyExport,
+    ),
+}  # fmt: skip
+
+SCOPE_OF: Final[Mapping[type[Request[Any]], str]] = {
+    operation: scope for scope, operations in _OPERATIONS.items() for operation in operations
+}
+"""The scope that each operation needs; a test holds it to every one. What were missing would be the operator's."""
+
+
+def require_scope(request: Request[Any], by: Asker) -> None:
+    """Raise `RefusedError` SCOPE_MISSING where a key or token does not let its bearer ask this."""
+    needed = SCOPE_OF.get(type(request), ADMIN)
+    if by.scopes is not None and needed not in by.scopes:
+        raise RefusedError(
+            "SCOPE_MISSING",
+            f"`{operation_of(type(request))}` needs the scope `{needed}`, which this key or token does not have",
+            hint="ask whoever made it for one with that scope",
+            details={"scope": needed, "scopes": [*sorted(by.scopes)]},
+        )

@@ -1,0 +1,62 @@
+"""What a key or a token lets its bearer ask: every operation needs one scope, and the service holds to it behind each door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from assent.errors import RefusedError
+from assent.runtime.service import requests
+from assent.runtime.service.requests import Asker, operation_of
+from assent.runtime.service.scopes import SCOPE_OF, SCOPES
+from assent.runtime.service.service import Service
+from assent.spec.events.kinds import RunCreated
+from assent.spec.ids import RunId
+from tests.support.bodies import Place, policy, rule
+
+
+def test_every_operation_needs_one_scope_and_every_scope_opens_something() -> None:
+    assert [operation_of(kind) for kind in requests.OPERATIONS if kind not in SCOPE_OF] == []
+    assert {*SCOPE_OF} == {*requests.OPERATIONS}
+    assert {*SCOPE_OF.values()} == {*SCOPES}
+
+
+async def test_no_operation_is_done_for_who_lacks_its_scope(tmp_path: Path) -> None:
+    """Refused before anything is looked at: the requests name runs, plugins and secrets that are not there."""
+    async with Place(tmp_path, policy=policy()).open() as rt:
+        service = Service(rt.settings, rt._core)
+        for kind, needed in SCOPE_OF.items():
+            by = Asker(principal="user:ann", identified_by="api_key:k1", scopes=frozenset(SCOPES) - {needed})
+            request = kind(**{field.name: "" for field in msgspec.structs.fields(kind) if field.required})
+            with pytest.raises(RefusedError) as refused:
+                await _asked(service, request, by)
+            assert (refused.value.code, refused.value.details["scope"]) == ("SCOPE_MISSING", needed), kind
+
+
+async def _asked(service: Service, request: Any, by: Asker) -> None:
+    if not isinstance(request, requests.Stream):
+        await service.perform(request, by)
+    elif [one async for one in service.stream(request, by)]:
+        pytest.fail("it was answered")
+
+
+async def test_who_has_a_scope_acts_as_what_vouches_for_it_says(tmp_path: Path) -> None:
+    """The record has the key, and never that the name is merely asserted; roles that came with it count."""
+    builders = policy(rule("built", "ALLOW", when={"roles": ["builder"]}))
+    async with Place(tmp_path, policy=builders).open() as rt:
+        service = Service(rt.settings, rt._core)
+        by = Asker(
+            principal="service:ci",
+            identified_by="api_key:k1",
+            roles=frozenset({"builder"}),
+            scopes=frozenset({"call"}),
+        )
+        ran = await service.perform(
+            requests.Call(capability="box.put", parameters={"key": "a", "value": "1"}), by
+        )
+        created = (await rt._core.ready.journal.events(RunId(ran.run_id), limit=1))[0].event
+    assert isinstance(created, RunCreated)
+    assert (created.principal, created.asserted, created.identified_by) == ("service:ci", False, "api_key:k1")

@@ -29,6 +29,7 @@ COMMANDS: Final = {
         ("reject", "runs._interventions", "reject", "Reject a waiting step; the run rolls back."),
         ("resolve", "runs._interventions", "resolve", "Say what happened to a step that is in doubt."),
         ("cancel", "runs._interventions", "cancel", "Stop a run between effects and roll it back."),
+        ("signal", "runs._interventions", "signal", "Send a run a signal that it waits for."),
         ("close", "runs._interventions", "close", "End a session: no more steps, and what it did stays."),
         ("resume", "runs._run", "resume", "Go on with unfinished runs."),
         ("undo", "runs._interventions", "undo", "Take back everything a finished run did."),

@@ -205,7 +205,7 @@ class Driver(Protocol):
         ...
 
     async def watch(self) -> None:
-        """From now on wake the runs that wait for an answer when the time for it has passed, those of earlier owners too."""
+        """From now on wake the runs that wait when the time for that has passed, those of earlier owners too."""
         ...
 
     def under_way(self) -> list[RunId]:

@@ -41,6 +41,7 @@ from assent.engine import (
     Resolve,
     RunFacts,
     RunResult,
+    SendSignal,
     Services,
     UndoPlan,
     Wish,
@@ -418,6 +419,16 @@ class Core:
     async def cancel(self, run: str, *, principal: Who = None) -> RunResult:
         """Stop a run between effects and take its effects back."""
         return await self._drive(RunId(run), Cancel(self.actor(principal)))
+
+    async def signal(self, run: str, name: str, payload: Json = None, *, principal: Who = None) -> RunResult:
+        """Send a run a signal, which is on record when this returns, and drive the run on until it ends or waits again.
+
+        The first step that waits for a signal of this name, or the next that will, has `payload` as its output. The gate is
+        asked (`assent.signal`): `POLICY_DENIED`. `SIGNAL_UNKNOWN`, `SIGNALS_FULL`, `RUN_FINISHED`, and `CAPABILITY_ABSENT` for
+        a run that this process can't drive on.
+        """
+        await self._require_present(RunId(run))
+        return await self._drive(RunId(run), SendSignal(self.actor(principal), name, payload))
 
     async def undo(self, run: str, *, partial: bool = False, principal: Who = None) -> RunResult:
         """Take a succeeded run back. Nothing is touched unless everything can be; `partial` leaves out what can't.

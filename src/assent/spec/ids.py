@@ -32,6 +32,9 @@ APPROVAL_CAPABILITY: Final = "assent.approval"
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""
 
+SIGNAL_CAPABILITY: Final = "assent.signal"
+"""What the gate is asked about when somebody sends a signal to a run; no capability has this id."""
+
 ERASE_CAPABILITY: Final = "assent.erase"
 """The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
 

@@ -207,6 +207,15 @@ class Cancel(Driving[answers.Run], tag="cancel", frozen=True):
     run: str
 
 
+class Signal(Driving[answers.Run], tag="signal", frozen=True):
+    """Send a run a signal, which a step of it waits for or will, and drive the run on."""
+
+    run: str
+    name: str
+    payload: Json = None
+    """What comes with it: the output of the step."""
+
+
 class Resume(Driving[answers.Resumed], tag="resume", frozen=True):
     """Go on with a run, or with every run that nobody drives."""
 

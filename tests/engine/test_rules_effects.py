@@ -263,6 +263,18 @@ async def test_rule_2_a_run_whose_capability_is_gone_stays_as_it_is(place: Place
         assert result.status is RunState.SUCCEEDED
 
 
+async def test_a_cancelled_step_whose_capability_is_gone_is_in_doubt_as_that(place: Place) -> None:
+    run = await interrupted(place, ONE, "a", happened=False)
+    async with place.open(box=False) as rt:
+        result = await rt.cancel(run)
+        [step] = result.steps
+        assert (result.status, step.status) == (RunState.NEEDS_ATTENTION, "in_doubt")
+        assert (step.error or {})["code"] == "CAPABILITY_ABSENT"
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert (result.status, place.box.values) == (RunState.CANCELLED, {})
+
+
 async def test_what_is_not_registered_here_is_told_as_that_and_nobody_is_left_without_a_way(
     place: Place,
 ) -> None:

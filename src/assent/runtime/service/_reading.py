@@ -17,7 +17,7 @@ from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
-from assent.runtime.service.requests import Asker, UnderWay
+from assent.runtime.service.requests import Asker, UnderWay, principal_of
 from assent.runtime.settings.effective import Settings
 from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id, plans_apart
 from assent.spec.states import Mode, RunState, StepState
@@ -347,11 +347,8 @@ class Reader:
 
     def _refusal(self, approval: ApprovalRecord, by: Asker) -> str | None:
         """What somebody who decided this question would be refused with; None for who may decide it."""
-        settings = self._settings
-        uid = settings.os_uid if by.os_uid is None else by.os_uid
         try:
-            who = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
-            engine.check_approver(approval, who)
+            engine.check_approver(approval, principal_of(self._settings, by))
         except RefusedError as error:
             return error.message
         return None

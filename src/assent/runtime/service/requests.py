@@ -244,6 +244,7 @@ class Erase(Beginning[answers.Run], tag="erase", frozen=True):
     """Erase the payloads and pre-images of runs that have ended: a call of `assent.erase`, so it passes the gate."""
 
     runs: tuple[str, ...]
+    """Among them ids of plans that were never run."""
     compact: bool = False
     """Give the room back to the disk, too."""
 
@@ -541,7 +542,7 @@ class Runs(Reading[answers.Runs], tag="runs", frozen=True):
 
 
 class Prunable(Reading[answers.Prunable], tag="prunable", frozen=True):
-    """Runs about which nothing was recorded since `before_ms`, whose payloads can be erased, and those that must be left."""
+    """Runs and plans never run whose payloads can be erased: nothing was recorded of them since `before_ms`. And what is left."""
 
     before_ms: int
 

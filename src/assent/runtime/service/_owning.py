@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from assent.engine import Actor, RunResult
+from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError
 from assent.invocation.context.telling import News, telling
 from assent.journal import PAGE
@@ -28,6 +28,7 @@ from assent.spec.events.kinds import (
     CancelRequested,
     Leaf,
     RunCreated,
+    SignalReceived,
     StepResolved,
     UndoRequested,
 )  # fmt: skip
@@ -43,12 +44,15 @@ Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
 TAKEN_UP_MS: Final = 1_000
 """After this long a run that should move and that nobody drives here is interrupted."""
 
-Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
+Settling: TypeAlias = (
+    requests.Approve | requests.Reject | requests.Cancel | requests.Signal | requests.Undo | requests.Resolve
+)
 
 _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
     requests.Approve: ApprovalGranted,
     requests.Reject: ApprovalRejected,
     requests.Cancel: CancelRequested,
+    requests.Signal: SignalReceived,
     requests.Undo: UndoRequested,
     requests.Resolve: StepResolved,
 }
@@ -57,12 +61,11 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
 
 def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
+    principal = requests.principal_of(settings, by)
     if by.identified_by is not None:
-        principal = settings.identities.vouched_for(by.principal, by.roles)
         return Actor(principal, False, by.os_uid, by.identified_by, request)
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
-    principal = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
     return Actor(principal, by.asserted, uid, how, request)
 
 
@@ -84,6 +87,9 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
         raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
     if isinstance(request, requests.OpenSession):
         return answers.Session(run_id=run)
+    refusal = signal_refusal(act) if isinstance(act, SignalReceived) else None
+    if refusal is not None:
+        raise refusal
     shown = await runtime.show(run)
     result = shown if shown.status.is_settled else (await runtime.resume(run))[0]
     return _told(await runtime.undone_or_raise(run, result))
@@ -207,7 +213,7 @@ async def _settle(runtime: Core, request: Settling, actor: Actor) -> answers.Run
     return _told(await getattr(runtime, requests.operation_of(type(request)))(**said, principal=actor))
 
 
-_approve = _reject = _cancel = _undo = _resolve = _settle
+_approve = _reject = _cancel = _signal = _undo = _resolve = _settle
 
 
 async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answers.Resumed:

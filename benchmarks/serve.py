@@ -154,9 +154,7 @@ def measure(folder: Path, *, quick: bool) -> Part:
             echo.wait()
     begun = time.perf_counter()
     command = [sys.executable, "-m", "assent", "--workspace", str(folder / "served"), "serve"]
-    daemon = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment
-    )
+    daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert daemon.stdout is not None
         place = daemon.stdout.readline().split()[1]

@@ -33,7 +33,7 @@ from assent.spec.events.kinds import (
     UndoRequested,
 )  # fmt: skip
 from assent.spec.ids import OWN_REQUESTS, RunId
-from assent.spec.principal import BY_PEER, BY_PROCESS, identified
+from assent.spec.principal import BY_PEER, BY_PROCESS, Principal, identified
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
@@ -61,12 +61,11 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
 
 def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
+    principal = requests.principal_of(settings, by)
     if by.identified_by is not None:
-        principal = settings.identities.vouched_for(by.principal, by.roles)
         return Actor(principal, False, by.os_uid, by.identified_by, request)
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
-    principal = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
     return Actor(principal, by.asserted, uid, how, request)
 
 
@@ -82,6 +81,15 @@ def in_request(runtime: Core, request: requests.Request[Any], actor: Actor) -> A
         said = {name: value for name, value in said.items() if name not in ("text", "source", "base")}
         said["workflow"] = workflow_of(asked).fingerprint
     return msgspec.structs.replace(actor, request_digest=runtime.digest_of(said))
+
+
+async def note_refusal(runtime: Core, request: requests.Request[Any], by: requests.Asker, code: str) -> None:
+    """Put on record that somebody wanted to decide a question under a name that was refused."""
+    if isinstance(request, requests.Approve | requests.Reject):
+        how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
+        actor = Actor(Principal.parse(by.principal), by.asserted, by.os_uid, how)
+        with suppress(InputError):  # no such run: nothing was to be decided
+            await runtime.note_refusal(request.run, request.step, actor, code)
 
 
 # `Any`: the answer is that of the request's kind.

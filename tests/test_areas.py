@@ -43,6 +43,7 @@ LEAKS: Final = {
         "notify",
         "runtime/runs/_deliveries.py",
     ): "`rt.deliveries` reads the queue of webhooks, and writes into the ledger for it",
+    ("notify", "runtime/runs/_notices.py"): "whoever is asked and not here is told by a webhook",
 }
 """Where an area is named outside its folder, and why it may be."""
 

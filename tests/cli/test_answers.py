@@ -807,6 +807,34 @@ def test_policy_test_compares_with_the_cases(terminal: Terminal) -> None:
     assert "0 of 1 cases" in terminal("policy", "test", "c.yaml", "--policy", "p.yaml").out
 
 
+def test_what_is_shown_fits_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a word that is wider than the terminal, like a key, runs over its edge, and a command, since they are to be copied."""
+    terminal.runtime = None
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal("init")
+    terminal.write(
+        "w.yaml", "name: w\nsteps: [{ name: wait, capability: sys.sleep, inputs: { seconds: 0.01 } }]\n"
+    )
+    run = str(terminal("run", "w.yaml", "--json").object["run_id"])
+    terminal("call", "io.fs.delete", "path=hello.yaml", "recursive=false")
+    terminal("reject", "@", "--reason", "no " * 60)
+    listed = terminal("capability", "list", "--json").json
+    assert isinstance(listed, list)
+    shows = [("capability", "show", str(one["id"])) for one in listed if isinstance(one, dict)]
+    for words in (
+        *shows,
+        ("doctor",),
+        ("show", run),
+        ("audit", "log"),
+        ("audit", "approvals"),
+        ("plugin", "list"),
+    ):
+        answer = terminal(*words)
+        assert answer.code == 0, answer.err
+        for line in (*answer.out.splitlines(), *answer.err.splitlines()):
+            assert len(line) <= 80 or len(line.split()) == 1 or "assent " in line, (words, line)
+
+
 def test_capabilities_are_listed_and_shown(terminal: Terminal) -> None:
     listed = terminal("capability", "list", "--json").json
     assert isinstance(listed, list)
@@ -817,12 +845,19 @@ def test_capabilities_are_listed_and_shown(terminal: Terminal) -> None:
         assert str(name) in terminal("capability", "show", str(name)).out
     shown = terminal("capability", "show", "sys.archive.unpack").out
     assert re.search(r"bytes_max +string or integer +default", shown)
-    assert re.search(r"format +string +default null", shown)
+    assert re.search(r"format +zip \| tar \| tar.gz \| tar.zst \| gz \| zst +default null", shown)
     assert terminal("capability", "show", "io.fs.reed_file", "--json").error["code"] == "CAPABILITY_UNKNOWN"
-    assert (
-        "call it: assent call data.json.merge 'overlays=[\"…\"]'"
-        in terminal("capability", "show", "data.json.merge").out
-    )
+    for name, what in (
+        ("data.json.merge", "list of object {value, text, path}"),
+        ("data.json.merge", "call it: assent call data.json.merge 'path=…' 'overlays=[{\"path\": \"…\"}]'"),
+        ("data.yaml.parse", "call it: assent call data.yaml.parse 'path=…'"),
+        ("data.yaml.patch", "call it: assent call data.yaml.patch 'path=…' 'patch=[{\"…\": \"…\"}]'"),
+        ("data.csv.parse", "object of text | integer | number | boolean"),
+        ("io.fs.find", "list of file | directory | symlink"),
+        ("sys.exec.run", "list of string"),
+        ("sys.noop", "call it: assent call sys.noop\n"),
+    ):
+        assert what in terminal("capability", "show", name).out
     assert "io.fs.delete" in terminal("capability", "list").out
     for pattern, expected in (
         ("net.http.d*", ["net.http.delete", "net.http.delete_compensated", "net.http.download"]),

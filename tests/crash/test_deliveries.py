@@ -28,6 +28,15 @@ rules:
 """
 
 
+_ASKED = """\
+rules:
+  - id: written
+    when: {capability: io.fs.write_file}
+    decision: REQUIRE_APPROVAL
+    reason: a person looks at it
+"""
+
+
 @dataclass
 class Mail:
     """A workspace whose webhooks go to a receiver that takes all of them."""
@@ -40,6 +49,12 @@ class Mail:
     def assent(self, *words: str, kill: str | None = None) -> Ended:
         env = self.env if kill is None else {**self.env, VARIABLE: kill}
         return self.nursery.run(*words, "--json", cwd=self.root, env=env)
+
+    def ask(self) -> None:
+        """Let a person be asked before a file is written, and have the endpoint told of it."""
+        (self.root / "policy.yaml").write_text(_POLICY.replace("rules:\n", _ASKED))
+        toml = self.root / "assent.toml"
+        toml.write_text(toml.read_text().replace("[notify]\n", '[notify]\napprovals = ["ops"]\n'))
 
     def pause(self, *, on: bool) -> None:
         """Let the endpoint be sent nothing, or everything."""
@@ -92,6 +107,7 @@ def mail(tmp_path: Path, clean_env: dict[str, str], nursery: Nursery) -> Iterato
         yield Mail(root, {**env, "ASSENT_SECRET_HOOKS_OPS": SECRET}, nursery, site)
 
 
+WRITE = ("call", "io.fs.write_file", "path=a.txt", "content=x")
 CALL = ("call", "notify.webhook", "endpoint=ops", "type=invoice.paid")
 
 
@@ -143,6 +159,43 @@ def test_an_undo_killed_anywhere_offsets_once(mail: Mail, point: str) -> None:
     assert len(mail.ends()) == 2
     assert [run["status"] for run in mail.assent("runs").json()] == ["undone"]
     assert mail.assent("audit", "verify").code == 0
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "commit.before:2",
+        "ledger.before:4",
+        "ledger.after:4",
+        "commit.after:2",
+        "delivery.before:1",
+        "delivery.after:1",
+    ],
+)
+def test_a_question_killed_anywhere_is_told_under_one_id(mail: Mail, point: str) -> None:
+    """There is no question without its notice, whoever owns the state next, and no notice without its question."""
+    mail.ask()
+    mail.assent(*WRITE, kill=point)
+    waiting = mail.assent("approvals").json()
+    assert len(waiting) == (point not in ("commit.before:2", "ledger.before:4"))
+    for _ in range(2):
+        mail.deliver()
+    assert {name for name, _ in mail.received()} == {one["id"] for one in mail.assent("deliveries").json()}
+    told = {json.loads(asked.body)["data"]["approval_id"] for asked in mail.site.asked}
+    assert told == {one["approval_id"] for one in waiting}
+
+
+@pytest.mark.parametrize("point", ["ledger.after:1", "commit.after:1", "delivery.ended:1"])
+def test_a_decision_killed_anywhere_withdraws_what_tells_of_the_question(mail: Mail, point: str) -> None:
+    mail.ask()
+    mail.pause(on=True)
+    (run, step) = (mail.assent(*WRITE).json()["run_id"], "call")
+    assert mail.assent("reject", run, step, kill=point).code == KILLED
+    mail.pause(on=False)
+    (found,) = mail.deliver()
+    assert (found["status"], found["attempts"]) == ("cancelled", 0)
+    assert [one["outcome"] for one in mail.ends()] == ["cancelled"]
+    assert mail.received() == []
 
 
 def test_a_withdrawal_killed_half_way_is_told_once(mail: Mail) -> None:

@@ -33,11 +33,17 @@ NOT_FOR_READING = {
 PROBE = "import sys; from assent.cli import main; code = main({words}); print('\\n' + ' '.join(sys.modules), file=sys.stderr)"
 
 
+@pytest.fixture(scope="module")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where modules are compiled to, once for all that starts here."""
+    return tmp_path_factory.mktemp("pyc")
+
+
 @pytest.fixture
-def compiled(clean_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+def compiled(clean_env: dict[str, str], bytecode: Path, tmp_path: Path) -> dict[str, str]:
     """An environment whose modules are compiled, as an installed package's are."""
     env = {name: value for name, value in clean_env.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    env |= {"PYTHONPYCACHEPREFIX": str(tmp_path / "pyc"), "HOME": str(tmp_path)}
+    env |= {"PYTHONPYCACHEPREFIX": str(bytecode), "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-m", "assent", "version"], env=env, check=True, capture_output=True)
     return env
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from assent.engine import RunResult
 from assent.errors import InputError
+from assent.spec.language import expression as expressions
 from assent.spec.language import syntax, work
 from assent.spec.language.expression import (
     LITTLE,
@@ -183,8 +184,17 @@ HOSTILE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture
+def a_tenth_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is all that may be done: a whole run comes to that limit in a tenth of the time."""
+    for module in (expressions, work):
+        monkeypatch.setattr(module, "WORK_MAX", 1_000_000)
+
+
 @pytest.mark.parametrize("fields", HOSTILE.values(), ids=HOSTILE)
-async def test_a_step_fails_that_would_take_long(fields: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_step_fails_that_would_take_long(
+    fields: dict[str, Any], a_tenth_of_the_work: None, tmp_path: Path
+) -> None:
     document: Any = workflow(put("a", **fields), inputs={"l": {"type": "array"}, "s": {"type": "string"}})
     inputs: Any = {"l": NUMBERS, "s": "01" * 50_000}
     async with Place(tmp_path).open() as rt:
@@ -196,7 +206,7 @@ async def test_a_step_fails_that_would_take_long(fields: dict[str, Any], tmp_pat
 
 @pytest.mark.parametrize("levels", [22, 150])
 async def test_outputs_that_are_handed_on_twice_are_not_doubled_without_end(
-    levels: int, tmp_path: Path
+    levels: int, a_tenth_of_the_work: None, tmp_path: Path
 ) -> None:
     place = Place(tmp_path)
     inner = {

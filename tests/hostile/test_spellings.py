@@ -39,6 +39,7 @@ URLS: Final = (
     "http://127.0.0.1:8099/secret", "http://127.0.0.1.:8099/secret",
     "http://127.0.0.1:8099/./secret", "http://127.0.0.1:8099/%73ecret", "http://127.0.0.1:8099/%53/../%73%65cret",
     "http://127.0.0.1:08099/secret", "http://127.0.0.1:8099/x/../secret", "http://127.0.0.1:8099/%2e/secret",
+    "http://[::ffff:127.0.0.1]:8099/secret", "http://[0:0:0:0:0:FFFF:7f00:1]:8099/secret",
     "http://127.0.0.1:8099/x/%2E%2e/secret", "http://127.0.0.1:8099/secret#there", "http://127.0.0.1:8099/../secret?a",
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,12 +17,16 @@ BENCH: Final = "testing/_bench.py"
 """The contract suite tries one part at a time, in a world of its own; no call comes through it."""
 WORKER: Final = "plugins/worker/_serving.py"
 """The other end of a pipe, in a process of its own, where what the pipeline calls is performed. Nobody else talks to it."""
+NAMED: Final = re.compile(r"handler\s*[.,]|[Ii]nvoker")
+"""What stands in every source that might."""
 ROOF: Final = "runtime/_core.py"
 """It makes the invoker and hands it to the pipeline."""
 
 
 def reaches(source: str) -> Iterator[str]:
     """Where a source takes a handler's part for more than asking whether it is there, or has an invoker call something."""
+    if not NAMED.search(source):
+        return  # to read a whole package as a tree takes seconds
     tree = ast.parse(source)
     asked = {
         id(node.left)

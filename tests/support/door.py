@@ -45,6 +45,7 @@ def run_object(status: str = "succeeded", **fields: Json) -> dict[str, Json]:
 def approval_object(**fields: Json) -> dict[str, Json]:
     """An approval as the service tells it."""
     approval: dict[str, Json] = {
+        "approval_id": "apr_1",
         "run_id": RUN,
         "step": "publish",
         "capability": "io.fs.delete",
@@ -65,6 +66,7 @@ def approval_object(**fields: Json) -> dict[str, Json]:
         "requested_at": 0,
         "expires_at": None,
         "granted_by": [],
+        "notified": ["ops"],
     }
     return approval | fields
 

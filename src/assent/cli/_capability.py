@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -10,8 +11,8 @@ from assent.cli._command import command, group
 from assent.cli._completion import complete_capability
 from assent.cli._door import Door
 from assent.cli._versions import activate, diff, history, label, retire, standing_words, unlabel
-from assent.cli.terminal._style import RISK_STYLE
-from assent.cli.terminal._table import table
+from assent.cli.terminal._style import RISK_STYLE, Paint
+from assent.cli.terminal._table import flow, table
 from assent.errors import Json
 from assent.runtime import service
 from assent.spec.values.frozen import thaw
@@ -75,10 +76,17 @@ def show(door: Door, capability: str) -> None:
     ]
     blocks = [
         f"{paint(data.id, 'bold')} {data.version}  {safe_line(data.name)}",
-        safe(data.description),
+        flow(safe(data.description).split(" "), paint=paint, gap=" "),
         table([fact for fact in facts if fact[1]], paint=paint, indent="  "),
-        "parameters\n" + _parameters(data.parameters),
-        f"returns\n  {safe_line(_type(data.returns))}",
+        "parameters\n" + _parameters(data.parameters, paint),
+        "returns\n"
+        + flow(
+            safe_line(_type(data.returns, data.returns)).split(" "),
+            paint=paint,
+            gap=" ",
+            first="  ",
+            indent="  ",
+        ),
         f"call it: {door.command('call', data.id, *_example(data.parameters))}",
     ]
     door.out.answer("\n\n".join(block for block in blocks if block))
@@ -106,23 +114,36 @@ def _undo(data: answers.Capability) -> str:
     return "not possible"
 
 
-def _parameters(schema: Object) -> str:
+def _parameters(schema: Object, paint: Paint) -> str:
     required = _list(schema.get("required"))
     rows = []
     for name, below in mapping(schema, "properties").items():
         part = below if isinstance(below, dict) else {}
         default = f"default {compact(part['default'])}" if "default" in part else ""
         need = "required" if name in required else default
-        rows.append([safe_line(name), _type(part), need, safe_line(text(part, "description"), 80)])
-    from assent.cli.terminal._style import PLAIN
+        rows.append(
+            [safe_line(name), safe_line(_type(part, schema)), need, safe_line(text(part, "description"))]
+        )
+    return table(rows, paint=paint, indent="  ") if rows else "  none"
 
-    return table(rows, paint=PLAIN, indent="  ") if rows else "  none"
+
+def _meant(part: Json, whole: Object) -> Object:
+    """A part of a schema, or the definition that it refers to."""
+    found = part if isinstance(part, dict) else {}
+    name = text(found, "$ref").removeprefix("#/$defs/")
+    return mapping(mapping(whole, "$defs"), name) if name else found
 
 
-def _type(schema: Object) -> str:
-    choices = [part for part in _list(schema.get("anyOf")) if isinstance(part, dict)]
+def _type(part: Json, whole: Object) -> str:
+    """What a value may be, in a few words; what a list or an object holds, and every choice."""
+    schema = _meant(part, whole)
+    if "enum" in schema:
+        return " | ".join(
+            one if isinstance(one, str) and one.strip() else compact(one) for one in _list(schema["enum"])
+        )
+    choices = [one for one in _list(schema.get("anyOf")) if isinstance(one, dict)]
     if choices:  # That it may be null is said by its default.
-        kinds = dict.fromkeys(_type(part) for part in choices if part.get("type") != "null")
+        kinds = dict.fromkeys(_type(one, whole) for one in choices if one.get("type") != "null")
         return "any" if "any" in kinds else " or ".join(kinds)
     from assent.spec.spelled_fields import PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT, kind_of
 
@@ -131,18 +152,41 @@ def _type(schema: Object) -> str:
     if isinstance(kind, list):
         return " or ".join(map(str, kind))
     names = mapping(schema, "properties")
-    return f"{kind or 'any'}{' {' + ', '.join(names) + '}' if names else ''}"
+    if names:
+        return f"{kind} {{{', '.join(names)}}}"
+    held = schema.get("items" if kind == "array" else "additionalProperties")
+    below = _type(held, whole) if isinstance(held, dict) else "any"
+    more = f" of {below}" if below != "any" else ""
+    return f"{'list' if kind == 'array' else kind or 'any'}{more}"
 
 
 def _example(schema: Object) -> list[str]:
     """What has to be given, each in the form that its type is read from."""
-    forms = {"array": '=["…"]', "object": '={"…": "…"}'}
-    parts = mapping(schema, "properties")
+    whole: dict[str, Json] = {"type": "object", **schema}
+    given = _sample(whole, whole)
+    assert isinstance(given, dict)  # INVARIANT: the parameters of a call are an object
     return [
-        f"{name}{forms.get(text(mapping(parts, name), 'type'), '=…')}"
-        for name in _list(schema.get("required"))
-        if isinstance(name, str)
+        f"{name}={one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)}"
+        for name, one in given.items()
     ]
+
+
+def _sample(part: Json, whole: Object) -> Json:
+    """A value of the shape that a schema asks for, with `…` where something is to be written."""
+    schema = _meant(part, whole)
+    if "enum" in schema:
+        return _list(schema["enum"])[0]
+    if schema.get("type") == "array":
+        return [_sample(schema.get("items"), whole)]
+    if schema.get("type") != "object":
+        return "…"
+    parts, needed = mapping(schema, "properties"), _list(schema.get("required"))
+    if {"text", "path"} <= parts.keys() and "text" not in needed:
+        # What is read as text or from a file needs one of the two, which `required` can't say.
+        needed.append("path")
+    if not parts and schema is not whole:
+        return {"…": "…"}
+    return {name: _sample(one, whole) for name, one in parts.items() if name in needed}
 
 
 def _list(value: Json) -> list[Json]:

@@ -102,6 +102,22 @@ class NoPolicyRecord:
         return None
 
 
+class Notices(Protocol):
+    """Tells people who are not here that they are asked."""
+
+    async def take(self, record: RunRecord) -> None:
+        """Questions of a run were asked or settled, durably: what is open is told, the rest no more. Does not fail."""
+        ...
+
+
+class NoNotices:
+    """Of who asks nobody: a plan, a replay."""
+
+    async def take(self, record: RunRecord) -> None:
+        """There is nobody to tell."""
+        del record
+
+
 class Services(msgspec.Struct, frozen=True):
     """Everything that the engine needs from outside, handed in once."""
 
@@ -119,6 +135,7 @@ class Services(msgspec.Struct, frozen=True):
     limits: Limits
     roles: Mapping[str, frozenset[str]]
     policies: PolicyRecord
+    notices: Notices
 
 
 class Driven(msgspec.Struct, frozen=True):
@@ -188,7 +205,7 @@ class Driver(Protocol):
         ...
 
     async def watch(self) -> None:
-        """From now on wake the runs that wait for an answer when the time for it has passed, those of earlier owners too."""
+        """From now on wake the runs that wait when the time for that has passed, those of earlier owners too."""
         ...
 
     def under_way(self) -> list[RunId]:

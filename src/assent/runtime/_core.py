@@ -41,6 +41,7 @@ from assent.engine import (
     Resolve,
     RunFacts,
     RunResult,
+    SendSignal,
     Services,
     UndoPlan,
     Wish,
@@ -76,6 +77,7 @@ from assent.runtime.runs._deliveries import Deliveries
 from assent.runtime.runs._erasing import RunRecords
 from assent.runtime.runs._key_acts import KeyActs
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
+from assent.runtime.runs._notices import Notices, notified
 from assent.runtime.runs._refusals import Refusals
 from assent.runtime.runs._saved_plans import PlanStore, anothers, stale, used
 from assent.runtime.runs._session import Held
@@ -89,8 +91,10 @@ from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
 from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, session_step
+from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Mode, Resolution, RunState
+from assent.spec.values.frozen import thaw
 from assent.spec.words.globs import glob_matches
 from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
 from assent.spec.workflow.inputs import json_object
@@ -135,6 +139,7 @@ class Core:
         self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
         self.secrets = self.calling.secrets
         self.deliveries = Deliveries(self.app, self.secrets, settings, self.actor)
+        self._notices = Notices(self.deliveries, notified(settings), self._masked)
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
         self._captures = Captures(settings)
         self.records = RunRecords(settings.state, self._plans, self.deliveries)
@@ -194,7 +199,8 @@ class Core:
         self.records.open(self._driver, journal)
         self._keys.open(services)
         self.versions.attach(services, self._driver)
-        await self.deliveries.open(services)
+        await self._notices.open(services, self._driver)
+        self.exit.push_async_callback(self._notices.close)
         self._refusals = Refusals(services)
         self.exit.push_async_callback(self._refusals.close)
         self.exit.push_async_callback(self._driver.close)
@@ -241,7 +247,15 @@ class Core:
             limits=bounds(limits),
             roles=settings.roles,
             policies=self._policies,
+            notices=self._notices,
         )
+
+    def _masked(self, capability: str, version: str, inputs: Mapping[str, Json]) -> Json:
+        """Inputs of a call without what its schema or a name calls secret; both, because who is shown them may be anybody."""
+        with suppress(InputError):
+            spec = self.capabilities.current().exact(capability, version).spec
+            return masked_by_name(masked(dict(inputs), thaw(spec.parameters)))
+        return masked_by_name(dict(inputs))
 
     async def close(self) -> None:
         """Stop every run where it is, seal the ledger, release the state directory.
@@ -409,6 +423,16 @@ class Core:
     async def cancel(self, run: str, *, principal: Who = None) -> RunResult:
         """Stop a run between effects and take its effects back."""
         return await self._drive(RunId(run), Cancel(self.actor(principal)))
+
+    async def signal(self, run: str, name: str, payload: Json = None, *, principal: Who = None) -> RunResult:
+        """Send a run a signal, which is on record when this returns, and drive the run on until it ends or waits again.
+
+        The first step that waits for a signal of this name, or the next that will, has `payload` as its output. The gate is
+        asked (`assent.signal`): `POLICY_DENIED`. `SIGNAL_UNKNOWN`, `SIGNALS_FULL`, `RUN_FINISHED`, and `CAPABILITY_ABSENT` for
+        a run that this process can't drive on.
+        """
+        await self._require_present(RunId(run))
+        return await self._drive(RunId(run), SendSignal(self.actor(principal), name, payload))
 
     async def undo(self, run: str, *, partial: bool = False, principal: Who = None) -> RunResult:
         """Take a succeeded run back. Nothing is touched unless everything can be; `partial` leaves out what can't.

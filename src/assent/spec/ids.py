@@ -6,6 +6,7 @@ Every pattern is printable ASCII, because ids stand in ledger leaves, whose prof
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import Final, NewType
 
 RunId = NewType("RunId", str)
@@ -30,6 +31,9 @@ APPROVAL_CAPABILITY: Final = "assent.approval"
 
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""
+
+SIGNAL_CAPABILITY: Final = "assent.signal"
+"""What the gate is asked about when somebody sends a signal to a run; no capability has this id."""
 
 ERASE_CAPABILITY: Final = "assent.erase"
 """The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
@@ -74,6 +78,11 @@ def iteration_of(key: StepKey) -> tuple[StepKey, int] | None:
 def name_of(key: StepKey) -> StepKey:
     """The name that a key has in its workflow: that of its `foreach` step, for an iteration."""
     return StepKey(key.partition("[")[0])
+
+
+def approval_id(run: str, step: str, digest: str, asked_ms: int) -> str:
+    """The name of one question to people. Another one about the same step has another, also where the same is asked again."""
+    return f"apr_{sha256(f'{run} {step} {digest} {asked_ms}'.encode()).hexdigest()[:32]}"
 
 
 def names_digest(given: str, digest: str) -> bool:

@@ -50,6 +50,7 @@ class StepState(StrEnum):
     PENDING = "pending"
     DENIED = "denied"
     AWAITING_APPROVAL = "awaiting_approval"
+    WAITING = "waiting"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"

@@ -262,7 +262,7 @@ async def test_a_redirect_is_checked_like_the_first_address(names: Names) -> Non
     places = {
         "/metadata": ("http://169.254.169.254/latest/", "EGRESS_DENIED"),
         "/inside": ("http://inside.test/", "EGRESS_DENIED"),
-        "/mapped": ("http://[::ffff:127.0.0.1]/", "EGRESS_DENIED"),
+        "/mapped": ("http://[::ffff:10.0.0.1]/", "EGRESS_DENIED"),
         "/decimal": ("http://2130706433/", "URL_INVALID"),
         "/user": ("http://ada@127.0.0.1/", "URL_INVALID"),
         "/backslash": ("\\\\127.0.0.1/", "URL_INVALID"),

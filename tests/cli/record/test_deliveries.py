@@ -24,6 +24,7 @@ def delivery(status: str = "pending", **fields: Json) -> dict[str, Json]:
         "run_id": RUN,
         "step": "call",
         "undoes": None,
+        "approval_id": None,
         "queued_at": "2026-11-21T16:00:00.000Z",
         "queued_at_ms": 1_795_276_800_000,
         "tried_at": None,

@@ -177,9 +177,11 @@ def _ipv6(inner: str, text: str) -> str:
     if "%" in inner:
         raise _invalid("has a zone in its IPv6 address, which means something on one machine only", text)
     try:
-        return str(ipaddress.IPv6Address(inner))
+        address = ipaddress.IPv6Address(inner)
     except ValueError:
         raise _invalid("has brackets around something that is not an IPv6 address", text) from None
+    # A mapped address is the IPv4 address (RFC 4291 §2.5.5.2): a rule about that one has to see it.
+    return str(address.ipv4_mapped or address)
 
 
 def _host(written: str, text: str) -> str:

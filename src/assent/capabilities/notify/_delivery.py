@@ -6,9 +6,10 @@ in one, so that a kill leaves the one state or the other and never none.
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -16,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from assent.errors import Json, WorldError
+from assent.invocation import NoEffectError
 from assent.journal import place_of, read_plain, write_plain
 from assent.spec.words.durations import instant
 
@@ -24,6 +26,9 @@ Status: TypeAlias = Literal["pending", "delivered", "failed", "cancelled"]
 ENDED_MAX: Final = 1_000
 ENDED_AGE_MS_MAX: Final = 30 * 24 * 3600 * 1000
 """How many deliveries that have ended are kept, and for how long."""
+
+BODY_BYTES_MAX: Final = 256 << 10
+"""The specification advises to stay below 20 kB; this is what nobody should have to take."""
 
 FORMAT: Final = 1
 _NAME: Final = re.compile(r"(msg_[0-9a-f]{32})\.json")
@@ -35,7 +40,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `attempts` counts those that were begun. `may_have_arrived`: one of them may have reached the receiver. `is_under_way`: one
     was begun, and its end is not known. `ledger_size` is where the ledger stood when the delivery ended. `undoes` is the delivery
-    that this one offsets. The body goes when the delivery ends, unless it failed and may be tried again.
+    that this one offsets, `approval` the question to people that it tells of, and from `until_ms` on it is attempted no more.
+    The body goes when the delivery ends, unless it failed and may be tried again.
     """
 
     format: int
@@ -58,6 +64,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_ms: int | None = None
     ledger_size: int | None = None
     undoes: str | None = None
+    approval: str | None = None
+    until_ms: int | None = None
     by: str | None = None
     asserted: bool = False
     os_uid: int | None = None
@@ -81,6 +89,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "run_id": self.run,
             "step": self.step,
             "undoes": self.undoes,
+            "approval_id": self.approval,
             "queued_at": instant(self.queued_ms),
             "queued_at_ms": self.queued_ms,
             "tried_at": instant(self.tried_ms) if self.tried_ms is not None else None,
@@ -91,6 +100,21 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "ended_at_ms": self.ended_ms,
             "by": self.by,
         }
+
+
+def body_of(kind: str, at_ms: int, data: Mapping[str, Json]) -> str:
+    """A body, which is what is signed. `NoEffectError` NOTIFICATION_TOO_LARGE."""
+    payload = {"type": kind, "timestamp": instant(at_ms), "data": data}
+    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    size = len(body.encode())
+    if size > BODY_BYTES_MAX:
+        raise NoEffectError(
+            "NOTIFICATION_TOO_LARGE",
+            f"the body would have {size} bytes, and {BODY_BYTES_MAX} are the most",
+            path="data",
+            hint="tell where the receiver finds the data, rather than all of it",
+        )
+    return body
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
@@ -128,6 +152,10 @@ class DeliveryFiles:
             if one.is_pending:
                 self.drop(one.id)
         return found
+
+    def names(self) -> set[str]:
+        """The ids of every delivery that is kept."""
+        return {one.partition(".")[0] for folder in (self.home, self._ended) for one in _names(folder)}
 
     def all(self) -> list[Delivery]:
         """Every delivery that is kept, the oldest first."""
@@ -189,14 +217,17 @@ class DeliveryFiles:
         return found
 
 
-def _all(folder: Path) -> Iterator[Delivery]:
+def _names(folder: Path) -> list[str]:
     try:
-        names = sorted(entry.name for entry in os.scandir(folder))
+        return sorted(entry.name for entry in os.scandir(folder))
     except FileNotFoundError:
-        return
+        return []
     except OSError as error:
         raise _failed(error) from error
-    for name in names:
+
+
+def _all(folder: Path) -> Iterator[Delivery]:
+    for name in _names(folder):
         found = _read(folder / name)
         if found is not None:
             yield found

@@ -99,8 +99,8 @@ class Outbox:
         """Deliver, from now on, what is queued. What an earlier owner left has to be taken up as well."""
         self._post = post
 
-    async def take_up(self) -> None:
-        """Go on with what an earlier owner left."""
+    async def take_up(self, is_wanted: Callable[[Delivery], bool] = lambda _: True) -> None:
+        """Go on with what an earlier owner left; what is not wanted any more is withdrawn before anything is sent."""
         for found in await _in_thread(self.files.taken_up):
             if not found.is_pending:
                 try:
@@ -112,6 +112,8 @@ class Outbox:
                 next_ms = 0 if found.is_under_way else found.next_ms
                 self._pending[found.id] = kept = structs.replace(found, body=None, next_ms=next_ms)
                 self._due_ms(kept)  # from now on
+                if not is_wanted(found):
+                    await self.withdraw(found.id)
         self._kick()
 
     async def close(self) -> None:
@@ -161,6 +163,10 @@ class Outbox:
     async def find(self, delivery: str) -> Delivery | None:
         """The delivery of this id; None when there is none, or none any more."""
         return await _in_thread(partial(self.files.find, delivery))
+
+    def waiting(self, run: str) -> list[Delivery]:
+        """What of a run may be attempted still, without bodies."""
+        return [one for one in self._pending.values() if one.run == run]
 
     async def put(self, delivery: Delivery) -> Delivery:
         """Queue a delivery, durably; what stands under its id already stays as it is. It, or what stands there.
@@ -316,6 +322,9 @@ class Outbox:
                 self._drop(name)
                 return
             now_ms = self.clock.now_ms()
+            if before.until_ms is not None and before.until_ms <= now_ms:
+                await self._whole(self._conclude(before, "cancelled"))
+                return
             begun = structs.replace(
                 before,
                 attempts=before.attempts + 1,

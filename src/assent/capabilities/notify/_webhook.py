@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field, JsonValue
 
 from assent.capabilities.net import Http
 from assent.capabilities.net._url import parse_url
-from assent.capabilities.notify._delivery import FORMAT, Delivery
+from assent.capabilities.notify._delivery import FORMAT, Delivery, body_of
 from assent.capabilities.notify._endpoint import Endpoint
 from assent.capabilities.notify._outbox import Outbox
 from assent.errors import AssentError, Json
@@ -25,9 +24,6 @@ from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.values.frozen import thaw
 from assent.spec.words.durations import instant
-
-BODY_BYTES_MAX: Final = 256 << 10
-"""The specification advises to stay below 20 kB; this is what nobody should have to take."""
 
 _VERSION: Final = 1
 _SENT: Final = "send"
@@ -95,7 +91,7 @@ def prepare(context: LocalContext, parameters: Notify) -> Prepared:
     endpoint = outbox.endpoint(parameters.endpoint)
     _foresee(context, endpoint)
     now_ms = outbox.clock.now_ms()
-    _body(parameters.type, now_ms, _data(context, parameters))
+    body_of(parameters.type, now_ms, _data(context, parameters))
     return Prepared({"version": _VERSION, "queued_ms": now_ms})
 
 
@@ -115,7 +111,7 @@ async def execute(context: LocalContext, parameters: Notify) -> Queued:
     outbox = context.app.get(Outbox)
     endpoint = outbox.endpoint(parameters.endpoint)
     queued_ms = _queued_ms(context)
-    body = _body(parameters.type, queued_ms, _data(context, parameters))
+    body = body_of(parameters.type, queued_ms, _data(context, parameters))
     queued = _delivery(
         context,
         _id(context, _SENT),
@@ -162,7 +158,7 @@ async def compensate(context: LocalContext, parameters: Notify) -> None:
         return
     queued_ms = outbox.clock.now_ms()
     kind = f"{parameters.type}{_SUFFIX}"
-    body = _body(kind, queued_ms, _undone(context, parameters))
+    body = body_of(kind, queued_ms, _undone(context, parameters))
     offset = _delivery(
         context,
         _id(context, _UNDONE),
@@ -185,21 +181,6 @@ def _data(context: LocalContext, parameters: Notify) -> dict[str, Json]:
     """The data, without the secrets that were handed out: neither the outbox nor the receiver is told of any."""
     data: Any = context.redact(thaw(parameters.data))  # `Any`: an object stays one
     return dict(data)
-
-
-def _body(kind: str, queued_ms: int, data: Mapping[str, Json]) -> str:
-    """The body, which is what is signed. `NoEffectError` NOTIFICATION_TOO_LARGE."""
-    payload = {"type": kind, "timestamp": instant(queued_ms), "data": data}
-    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-    size = len(body.encode())
-    if size > BODY_BYTES_MAX:
-        raise NoEffectError(
-            "NOTIFICATION_TOO_LARGE",
-            f"the body would have {size} bytes, and {BODY_BYTES_MAX} are the most",
-            path="data",
-            hint="tell where the receiver finds the data, rather than all of it",
-        )
-    return body
 
 
 def _queued_ms(context: LocalContext) -> int:

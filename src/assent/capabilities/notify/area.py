@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import AssentError, Json
-from assent.spec.documents.settings import Duration, Matching, Named, Setting, Table, fields, flag, tables
+from assent.spec.documents.settings import (
+    Duration,
+    Matching,
+    Named,
+    Setting,
+    Table,
+    Texts,
+    fields,
+    flag,
+    listed,
+    tables,
+)
 from assent.spec.secret_text import is_secret_name
 from assent.spec.values.json_fields import text
 
@@ -62,6 +73,13 @@ SECTION: Final[Table] = {
     "grace": Setting(
         Duration(0, 5_000), "how long a command waits at its end for deliveries under way", 2_000
     ),
+    "approvals": Setting(
+        Texts('must be a list of endpoints: `["ops"]`', may_be_empty=True),
+        "the endpoints that are [told of each question](notifications.md#questions-to-people) to people",
+        [],
+        "nobody",
+        names="endpoints",
+    ),
     "endpoints": Named("name of an endpoint", _ENDPOINT, shown=_shown),
 }
 
@@ -80,9 +98,16 @@ def offer(_app: GlobalContext, _ground: Ground) -> None:
 
 def checks(ground: Ground) -> Iterator[Check]:
     """Where webhooks go, and whether the secret that signs them may be had. Nobody is asked for it."""
+    from assent.capabilities.area import Check
+
+    told = listed(ground.said, "approvals")
+    if told:
+        yield Check("approvals", "ok", f"told to {', '.join(told)}")
+    else:
+        hint = "name an endpoint as `approvals` under `[notify]` of assent.toml"
+        yield Check("approvals", "warning", "nobody is told when a person is asked", hint)
     if not tables(ground.said, "endpoints"):
         return
-    from assent.capabilities.area import Check
     from assent.capabilities.net._url import parse_url
     from assent.invocation import SecretGrant
 
@@ -118,4 +143,5 @@ def outbox_in(home: Path, said: Mapping[str, Json], *, clock: Clock, entropy: En
     """The outbox in a folder; nothing is read."""
     from assent.capabilities.notify import Outbox
 
-    return Outbox(home, endpoints_of(said), clock=clock, jitter=entropy.jitter, **fields(said, SECTION))
+    grace_ms = int(fields(said, SECTION)["grace_ms"])
+    return Outbox(home, endpoints_of(said), clock=clock, jitter=entropy.jitter, grace_ms=grace_ms)

@@ -40,7 +40,7 @@ def list_(door: Door) -> None:
         door.out.object(found)
         return
     if not found:
-        door.out.note("no plugin was found: name one under `[plugins] paths` in assent.toml, or install one")
+        door.out.note("no plugin was found: name one under `[plugins] paths`, or install one")
         return
     paint = door.out.paint()
     rows = [

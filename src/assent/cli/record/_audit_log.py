@@ -14,6 +14,7 @@ from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli.terminal._style import STATUS_STYLE, Paint
+from assent.cli.terminal._table import flow, visible
 from assent.errors import InputError
 from assent.runtime import service
 from assent.spec.ids import SHORT_DIGEST
@@ -192,9 +193,8 @@ def _log_line(line: answers.LogLine, paint: Paint) -> str:
         f"{safe_line(text(event, 'step')):<12}",
         f"{safe_line(line.principal or ''):<12}",
         f"{safe_line(line.capability or ''):<16}",
-        safe_line(" ".join(word for word in (*said, *ends) if word)),
     ]
-    return "  ".join(columns).rstrip()
+    return _line(columns, [*said, *ends], paint)
 
 
 def _approval_line(line: answers.ApprovalLine, paint: Paint) -> str:
@@ -222,6 +222,15 @@ def _approval_line(line: answers.ApprovalLine, paint: Paint) -> str:
         paint(f"{line.decision:<8}", STATUS_STYLE.get(line.decision)),
         f"{safe_line(line.principal or '-'):<12}",
         f"{safe_line(line.capability or ''):<16}",
-        safe_line(" ".join(word for word in said if word)),
     ]
-    return "  ".join(columns).rstrip()
+    return _line(columns, said, paint)
+
+
+def _line(columns: Sequence[str], said: Sequence[str], paint: Paint) -> str:
+    """An entry on one line, in columns; where that is wider than the terminal, on several that are indented."""
+    words = [safe_line(word) for word in said if word]
+    line = "  ".join([*columns, " ".join(words)]).rstrip()
+    if paint.columns is None or visible(line) <= paint.columns:
+        return line
+    cells = [cell for column in columns[1:] if (cell := column.rstrip())]
+    return flow([*cells, *words], paint=paint, first=f"{columns[0]}  ", indent=" " * 8)

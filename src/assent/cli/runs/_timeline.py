@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from assent.cli.runs._progress import event_detail, event_words
 from assent.cli.runs._result_text import failure, headline, input_lines, steps_table
 from assent.cli.terminal._style import Paint
-from assent.cli.terminal._table import table
+from assent.cli.terminal._table import flow, table
 from assent.cli.terminal._units import duration_text
 from assent.errors import Json
 from assent.spec.values.json_fields import Object, mapping, number, text
@@ -26,6 +26,7 @@ _BEGINS: Final = {
     "step.started": "=",
     "step.resumed": "=",
     "approval.requested": ".",
+    "wait.started": ".",
     "approval.granted": "=",
     "step.attempt_failed": "~",
     "compensation.started": "<",
@@ -37,8 +38,8 @@ _ENDS: Final = frozenset(
     compensation.failed""".split()
 )
 LEGEND: Final = (
-    "= running   . waiting for approval   ~ before a retry   < taking back   ? in doubt   | crash or restart"
-)
+    "= running", ". waiting", "~ before a retry", "< taking back", "? in doubt", "| crash or restart",
+)  # fmt: skip
 
 
 def time_text(ms: int) -> str:
@@ -83,7 +84,7 @@ def _head(run: answers.ShownRun, events: Sequence[Object], paint: Paint) -> str:
         words.append(f"started {time_text(times[0])}, took {duration_text(max(0, times[-1] - times[0]))}")
     if run.status == "interrupted" or (run.status == "running" and not run.owner_alive):
         words.append("interrupted: nobody drives it")
-    return "  ".join(words)
+    return flow(words, paint=paint, indent="  ")
 
 
 def _is_later(event: Object) -> bool:
@@ -125,7 +126,8 @@ def _bars(events: Sequence[Object], paint: Paint) -> str:
     if not rows:
         return ""
     scale = f"{'0':<{BAR_COLUMNS // 2}}{duration_text(span):>{BAR_COLUMNS // 2 + 1}}"
-    return f"{table([*rows, ['', scale]], paint=paint, indent='  ')}\n  {paint(LEGEND, 'dim')}"
+    legend = flow([paint(word, "dim") for word in LEGEND], paint=paint, first="  ", indent="  ")
+    return f"{table([*rows, ['', scale]], paint=paint, indent='  ')}\n{legend}"
 
 
 def _fill(bar: list[str], first: int, last: int, sign: str) -> None:

@@ -32,7 +32,7 @@ def table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), paint: Pai
     """The rows in columns, two spaces apart; empty columns are left out, the last one is not padded.
 
     Where they are wider than the terminal nothing is cut: a long last column is wrapped, and columns that find no room stand
-    below their row, each behind its heading.
+    below their row, each behind its heading. Where only some rows have no room for theirs, only those do.
     """
     everything = [*([head] if head else []), *rows]
     count = max((len(row) for row in everything), default=0)
@@ -40,23 +40,50 @@ def table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), paint: Pai
     cells = [[row[i] if i < len(row) else "" for i in kept] for row in everything]
     widths = [max(visible(row[i]) for row in cells) for i in range(len(kept))]
     aligned, room = _layout(widths, paint.columns, len(indent))
+    if aligned < len(widths):
+        usual = [widths[0], *(_usual(column) for column in [*zip(*cells, strict=True)][1:])]
+        if _layout(usual, room, len(indent))[0] == len(usual):
+            widths, aligned = usual, len(usual)
     names = cells.pop(0) if head else []
     lines = [paint(_line(names[:aligned], widths, indent), "dim")] if head else []
     for row in cells:
-        first = _line(row[:aligned], widths, indent)
-        if aligned == len(row) and room is not None:
+        if room is None:
+            lines.append(_line(row, widths, indent))
+            continue
+        beside = next((i for i in range(1, aligned) if not _fits(row, i, widths, indent, room)), aligned)
+        if beside == len(row):
             lines += _wrapped_last(row, widths, indent, room)
             continue
-        lines.append(first)
-        if room is not None:
-            rest = [
-                f"{paint(names[i], 'dim')} {row[i]}" if head else row[i]
-                for i in range(aligned, len(row))
-                if row[i]
-            ]
-            below = indent + " " * (widths[0] + len(_GAP) if widths[0] <= 12 and aligned > 1 else 4)
-            lines += _flow(rest, below, room)
+        lines.append(_line(row[:beside], widths, indent))
+        rest = [
+            f"{paint(names[i], 'dim')} {row[i]}" if head and names[i] else row[i]
+            for i in range(beside, len(row))
+            if row[i]
+        ]
+        below = indent + " " * (widths[0] + len(_GAP) if widths[0] <= 12 and aligned > 1 else 4)
+        lines += _flow(rest, below, room)
     return "\n".join(lines)
+
+
+def flow(cells: Sequence[str], *, paint: Paint, first: str = "", indent: str = "", gap: str = _GAP) -> str:
+    """The cells one behind the other; where that is wider than the terminal, on several lines that begin with `indent`."""
+    if paint.columns is None:
+        return first + gap.join(cells)
+    return "\n".join(_flow(cells, indent, paint.columns, first=first, gap=gap))
+
+
+def _usual(column: Sequence[str]) -> int:
+    """A width that has room for the heading and for three cells of four."""
+    widths = sorted(map(visible, column[1:]))
+    return max(visible(column[0]), widths[(len(widths) * 3 - 1) // 4] if widths else 0)
+
+
+def _fits(row: Sequence[str], i: int, widths: Sequence[int], indent: str, room: int) -> bool:
+    """Whether a cell has room in its column; the last one may be wrapped, between its words."""
+    if i < len(row) - 1:
+        return visible(row[i]) <= widths[i]
+    start = len(indent) + sum(width + len(_GAP) for width in widths[:i])
+    return all(visible(word) <= room - start for word in row[i].split(" "))
 
 
 def _layout(widths: Sequence[int], columns: int | None, indent: int) -> tuple[int, int | None]:
@@ -86,18 +113,22 @@ def _wrapped_last(row: Sequence[str], widths: Sequence[int], indent: str, room: 
         yield _line([*(row[:-1] if number == 0 else [""] * (len(row) - 1)), text], widths, indent)
 
 
-def _flow(cells: Sequence[str], indent: str, room: int) -> Iterator[str]:
+def _flow(
+    cells: Sequence[str], indent: str, room: int, *, first: str | None = None, gap: str = _GAP
+) -> Iterator[str]:
     """The cells one behind the other, in lines that break between them, and within one only where it is longer than a line."""
-    line = ""
+    start, line = indent if first is None else first, ""
     for cell in cells:
-        if line and visible(line) + len(_GAP) + visible(cell) > room - len(indent):
-            yield indent + line
-            line = ""
+        if line and visible(line) + len(gap) + visible(cell) > room - len(start):
+            yield start + line
+            start, line = indent, ""
         *full, last = _folded(cell, room - len(indent)) if not line else [cell]
-        yield from (indent + one for one in full)
-        line = f"{line}{_GAP}{last}" if line else last
+        for one in full:
+            yield start + one
+            start = indent
+        line = f"{line}{gap}{last}" if line else last
     if line:
-        yield indent + line
+        yield start + line
 
 
 def _folded(text: str, room: int) -> list[str]:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Final
 
 from assent.engine.drive._actor import RunActor
-from assent.engine.machine._commands import Actor, AskUndo, Wish
+from assent.engine.machine._commands import Actor, AskUndo, SendSignal, Wish
+from assent.engine.machine._interventions import require_hearing
 from assent.engine.machine._machine import decide
 from assent.engine.ports import Catalogues, Driven, Services
 from assent.engine.record._blueprint import Blueprint
@@ -49,6 +50,12 @@ _SETTLED: Final = frozenset(
     }
 )
 """Steps that need nobody as long as nothing is taken back."""
+
+_WAITING: Final = (
+    ("approvals", "pending", "requested_at_ms", "expires_at_ms"),
+    ("waits", "waiting", "since_ms", "due_ms"),
+)
+"""Where the moments stand that runs wait for: the table, the status of a row that counts, since when and until when."""
 
 LOGGER: Final = logging.getLogger("assent.engine")
 
@@ -191,7 +198,11 @@ class Engine:
                 raise
             if not isinstance(wish, AskUndo):
                 # Only what has ended is erased, so there is nothing to decide any more: that is the answer, and needs no payload.
-                decide(await self._load(run), wish)
+                record = await self._load(run)
+                if isinstance(wish, SendSignal):
+                    require_hearing(record)
+                else:
+                    decide(record, wish)
                 raise
             raise RefusedError(
                 "UNDO_ERASED",
@@ -242,13 +253,14 @@ class Engine:
             self._wake(run)
 
     async def watch(self) -> None:
-        """Have the runs that wait for an answer look again when the time for it has passed, those of earlier owners too."""
-        async for row in each_row(self._services.journal, "approvals", {"status": "pending"}):
-            if row["expires_at_ms"] is not None:
-                run = RunId(str(row["run_id"]))
-                set_ms, due_ms = int(row["requested_at_ms"] or 0), int(row["expires_at_ms"])
-                if self._timers.is_due(run, StepKey(str(row["step"])), set_ms=set_ms, due_ms=due_ms):
-                    self._wake(run)
+        """Have the runs that wait look again when the time for that has passed, those of earlier owners too."""
+        for table, status, since, due in _WAITING:
+            async for row in each_row(self._services.journal, table, {"status": status}):
+                due_ms = row[due]
+                if due_ms is not None:
+                    run, step = RunId(str(row["run_id"])), StepKey(str(row["step"]))
+                    if self._timers.is_due(run, step, set_ms=int(row[since] or 0), due_ms=int(due_ms)):
+                        self._wake(run)
 
     def _wake(self, run: RunId) -> None:
         """Let a run look again at what it may do, made anew from the journal when it left memory."""

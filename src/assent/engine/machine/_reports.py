@@ -92,6 +92,8 @@ def _is_expected(
                 return step.task is Task.RECONCILE
             case _:
                 return True  # an outcome that is known ends the asking as well
+    if step.wait is not None and step.state is StepState.WAITING:
+        return isinstance(report, Succeeded) and step.wait.signal is None and not record.is_stopping
     # An `approval` step passes without an attempt: the answer itself is its outcome.
     is_answer = step.approval is not None and step.approval.has_quorum and step.intent is None
     return is_answer and isinstance(report, Succeeded) and not record.is_stopping
@@ -101,7 +103,7 @@ def _not_begun(record: RunRecord, step: StepRecord | None, report: Failed) -> Se
     """A step that could not begin, or a `foreach` step whose outputs can't be kept. Nothing happened now."""
     if record.is_stopping or record.phase is not Phase.FORWARD:
         return ()
-    waits = (StepState.PENDING, StepState.AWAITING_APPROVAL)
+    waits = (StepState.PENDING, StepState.AWAITING_APPROVAL, StepState.WAITING)
     if step is not None and step.state not in waits and step.task is not Task.GATHER:
         return ()
     # What an earlier attempt may have left is still there.

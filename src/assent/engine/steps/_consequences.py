@@ -15,7 +15,7 @@ import msgspec
 
 from assent.engine.ports import Catalogue, Services
 from assent.engine.steps._terms import RunFacts
-from assent.errors import Json, RefusedError
+from assent.errors import InputError, Json, RefusedError
 from assent.invocation import BoundCapability, Gate, Invocation, Pipeline
 from assent.policy import PolicyContext, builtin_approvers
 from assent.spec.capability import RiskLevel
@@ -97,12 +97,18 @@ def lead_of(
             return None
         other, known = catalogue.find(named), dict(own)
         unknown = frozenset({"inputs", "output"}.difference(own))
-    performer = other.performer
+    found = _foreseen(other, known, unknown, pipeline)
+    return Lead(COMPENSATION, step.name, other.performer, other.performer.spec.risk.level, *found)
+
+
+def _foreseen(
+    other: BoundCapability, known: Mapping[str, Json], unknown: frozenset[str], pipeline: Pipeline
+) -> tuple[dict[str, Json], frozenset[str]]:
+    """The inputs of a call of `other` as the version that performs it has them, and the names of those not known yet."""
     if unknown and other.asked is not None:
         # What another version's inputs become is told by all of them together.
-        unknown, known = frozenset(_properties(performer)), {}
-    inputs = pipeline.complete(other, known, unknown)
-    return Lead(COMPENSATION, step.name, performer, performer.spec.risk.level, inputs, unknown)
+        unknown, known = frozenset(_properties(other.performer)), {}
+    return pipeline.complete(other, known, unknown), unknown
 
 
 async def declared(
@@ -114,13 +120,20 @@ async def declared(
     rating here is that of the call which names it: that level was given for both, and whoever may make this call may make the
     offsetting one by a call of the same kind.
     """
-    timeout_s = services.limits.step_timeout_s
-    found = await services.pipeline.leads_to(call, timeout_s=timeout_s, output=output)
+    timeout_s = call.bound.spec.timeout or services.limits.step_timeout_s
+    pipeline = services.pipeline
     leads: list[Lead] = []
-    for one in found:
-        bound = catalogue.find(one.capability)
-        inputs = services.pipeline.complete(bound, one.inputs, one.unknown)
-        leads.append(Lead(one.role, call.context.step, bound.performer, risk, inputs, one.unknown))
+    for one in await pipeline.leads_to(call, timeout_s=timeout_s, output=output):
+        other = catalogue.find(one.capability)
+        unknown = frozenset(one.unknown)
+        # They stand in the ledger by name, where nothing that a handler makes up may.
+        if strange := unknown.difference(_properties(other)):
+            raise InputError(
+                "HANDLER_INVALID",
+                f"`leads_to` of `{call.bound.spec.id}` names an input that `{other.spec.id}` does not have: `{min(strange)}`",
+            )
+        found = _foreseen(other, one.inputs, unknown, pipeline)
+        leads.append(Lead(one.role, call.context.step, other.performer, risk, *found))
     return tuple(leads)
 
 
@@ -131,7 +144,7 @@ def question_of(facts: RunFacts, lead: Lead, labels: frozenset[str], now_ms: int
 
 
 def _properties(bound: BoundCapability) -> Collection[str]:
-    properties = bound.spec.parameters.get("properties")
+    properties = (bound.asked or bound.spec).parameters.get("properties")
     return properties if isinstance(properties, Mapping) else ()
 
 

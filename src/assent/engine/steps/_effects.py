@@ -125,9 +125,8 @@ class Effects:
         if bound is None or is_alive:
             if call is not None:
                 await self._pipeline.abandon(call)
-            return Doubted(
-                step.key, intent.attempt, "CAPABILITY_CHANGED" if bound is None else "EFFECT_ALIVE"
-            )
+            why = self._gone(step, intent).code if bound is None else "EFFECT_ALIVE"
+            return Doubted(step.key, intent.attempt, why)
         timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
         if call is None:
             call = self._continued(step, intent, bound, CallPhase.EXECUTING)
@@ -208,7 +207,7 @@ class Effects:
         intent = _intent(step)
         bound = self._bound(intent)
         if bound is None:
-            return Doubted(step.key, intent.attempt, "CAPABILITY_CHANGED")
+            return Doubted(step.key, intent.attempt, self._gone(step, intent).code)
         if self._is_alive(step):
             return Doubted(step.key, intent.attempt, "EFFECT_ALIVE")
         retry_ms = self._retry_at(step, step.code or "STEP_INTERRUPTED")
@@ -411,7 +410,7 @@ class Effects:
         Of a run that began before anybody was, nothing is on record, and nothing is held against anything: its people saw
         these calls in the inputs of the one that they allowed.
         """
-        if not step.consequences:
+        if not step.consequences and intent.context is None:
             return
         leads = await declared(call, RiskLevel(intent.risk), self._services, self._catalogue, output)
         if output is None and any(one.unknown for one in leads):
@@ -431,7 +430,7 @@ class Effects:
             (one, await self._require_allowed(step, one, decided))
             for one, decided in zip(leads, step.consequences, strict=True)
         ]
-        if step.state is StepState.COMPENSATING:
+        if decisions and step.state is StepState.COMPENSATING:
             await self._let_go(*(self._checked(step, one, decision) for one, decision in decisions))
 
     async def _let_go(self, *checked: ev.ConsequenceChecked) -> None:

@@ -21,6 +21,8 @@ from assent.spec.values.canonical import commit
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
+_QUESTIONS: Final = (ev.ApprovalRequested, ev.ApprovalGranted, ev.ApprovalRejected, ev.ApprovalVoided)
+
 _LONG_CHARACTERS: Final = 1 << 16
 
 _KEPT_CHARACTERS: Final = 300
@@ -225,6 +227,8 @@ class PendingEvents:
         await self._services.journal.append(batch)
         FAILPOINTS.hit("commit.after")
         self._durable_n += len(events)
+        if any(isinstance(event, _QUESTIONS) for event in events):
+            await self._services.notices.take(self._record)
         return events
 
 

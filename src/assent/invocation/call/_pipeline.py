@@ -410,12 +410,11 @@ class Pipeline:
         asked.life.output = output
         try:
             answer = await self._invoker.invoke(part, asked.context, call.parameters, timeout_s=timeout_s)
+            return LeadsTo.all_of(answer, call.context.capability)
         except Exception as error:  # a handler may raise anything; nothing has happened
             raise as_error(error, call.context.capability, self.redactor) from error
         finally:
             await self._ending.clean_up(asked)
-        found: Sequence[LeadsTo] = answer
-        return found
 
     def _aside(self, call: Invocation, world: World) -> Invocation:
         """The same call in a world that is not the real one, of which nobody is told."""

@@ -86,6 +86,10 @@ def _check_parts(claims: Claims, parts: list[DeclaredPart], faults: DeclarationF
             "`compensate` is attached, but nothing claims it: say `reversible=True` when it restores the state before, "
             "or name the strategy with `compensation=`",
         )
+    if "leads_to" in attached and "compensate" not in attached:
+        faults.add(
+            attached["leads_to"].place, "`leads_to` is attached, but no `compensate` that leads to anything"
+        )
     for kind in ("prepare", "compensate", "reconcile"):
         if reads and kind in attached:
             faults.add(attached[kind].place, f"`{kind}` is attached to a READ, which has no effect")

@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -45,6 +46,12 @@ PART_NAMES: Final = ("execute", "prepare", "compensate", "reconcile", "preview")
 
 
 ATTACHED_NAMES: Final = (*PART_NAMES, "leads_to")
+
+LEADS_MAX: Final = 16
+"""Calls that taking one back may come to."""
+
+_OF_A_LEAD: Final = {"role": str, "capability": str, "inputs": Mapping, "unknown": frozenset | set}
+_ROLE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 
 
 class NoEffectError(AssentError):
@@ -78,13 +85,36 @@ class Reconciliation(msgspec.Struct, frozen=True):
 class LeadsTo(msgspec.Struct, frozen=True):
     """A call that taking this one back comes to: another capability with its inputs, and the names of those not known yet.
 
-    It is rated by the call that it belongs to. Once the output is known, every input is.
+    It is rated by the call that it belongs to. Once the output is known, every input is. `role` is one lower-case word that says
+    what it is (`request`).
     """
 
     role: str
     capability: str
     inputs: Mapping[str, Json]
     unknown: frozenset[str] = frozenset()
+
+    @staticmethod
+    def all_of(given: object, capability: str) -> tuple[LeadsTo, ...]:
+        """What a `leads_to` gave, which may be anything: HANDLER_INVALID for what is not a few of these."""
+        found = tuple(given) if isinstance(given, list | tuple) else (None,)
+        if len(found) <= LEADS_MAX and all(map(_is_lead, found)):
+            return found
+        raise InputError(
+            "HANDLER_INVALID",
+            f"`leads_to` of `{capability}` does not give a list of at most {LEADS_MAX} `LeadsTo`",
+            hint="give each a lower-case word as `role`, a capability, an object as `inputs`, and a set of names as `unknown`",
+        )
+
+
+def _is_lead(one: object) -> TypeGuard[LeadsTo]:
+    # Nobody checked it when it was made, and a role stands in the ledger as it is.
+    return (
+        isinstance(one, LeadsTo)
+        and all(isinstance(getattr(one, field), kind) for field, kind in _OF_A_LEAD.items())
+        and _ROLE.match(one.role) is not None
+        and all(isinstance(name, str) for name in (*one.inputs, *one.unknown))
+    )
 
 
 class Preview(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import Json, RefusedError
-from assent.invocation.describe.handler import PART_NAMES, Handler
+from assent.invocation.describe.handler import ATTACHED_NAMES, Handler
 from assent.plugins._differences import Difference
 from assent.plugins.manifest import Capability, Field, Manifest, Shape
 from assent.spec.capability import CapabilitySpec
@@ -78,7 +78,7 @@ def _capability(one: Capability, spec: CapabilitySpec, handler: Handler) -> Iter
         "compensated_by": spec.compensation.capability_id,
         "labels": tuple(sorted(spec.labels)),
         "secrets": tuple(spec.secrets),
-        "parts": tuple(sorted(name for name in PART_NAMES if getattr(handler, name) is not None)),
+        "parts": tuple(sorted(name for name in ATTACHED_NAMES if getattr(handler, name) is not None)),
         "name": spec.name,
         "description": spec.description,
         "scope": spec.side_effects.scope,

@@ -31,7 +31,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "create_write_capability": "create_write",
     "create_delete_capability": "create_delete",
 }
-PARTS: Final = ("execute", "prepare", "compensate", "reconcile", "preview")
+PARTS: Final = ("execute", "prepare", "compensate", "reconcile", "preview", "leads_to")
 """In the order in which `Handler` takes them."""
 
 HOOKS: Final[Mapping[str, Literal["before", "after", "catch", "finally"]]] = {

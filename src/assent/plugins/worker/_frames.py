@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """The version of this conversation; both ends are of one installation, so another number is refused."""
 
 FRAME_BYTES_MAX: Final = 66 << 20
@@ -191,12 +191,12 @@ class DescribedHook(Struct, array_like=True, frozen=True):
 
 
 PartNames: TypeAlias = Annotated[
-    list[Literal["execute", "prepare", "compensate", "reconcile", "preview"]], Meta(max_length=5)
+    list[Literal["execute", "prepare", "compensate", "reconcile", "preview", "leads_to"]], Meta(max_length=6)
 ]
 
 
 class DescribedCapability(Struct, array_like=True, frozen=True):
-    """A capability that the plugin registers: its spec as JSON, its parts, and what else a handler says of itself.
+    """A capability that the plugin registers: its spec as JSON, its parts, `leads_to` among them, and what else a handler says.
 
     `threaded` are the parts that take a thread of the worker's.
     """
@@ -289,7 +289,15 @@ _from_worker: Final = msgspec.msgpack.Decoder(FromWorker).decode
 
 _list: Final = msgspec.msgpack.Decoder(list[Any]).decode
 
-_json_encode: Final = msgspec.json.Encoder().encode
+
+def _text(value: object) -> str:
+    """A reference to a secret is text of a class of its own; where JSON goes, its field says again what it is."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"a value of type `{type(value).__name__}` is not JSON")
+
+
+_json_encode: Final = msgspec.json.Encoder(enc_hook=_text).encode
 _json_decode: Final = msgspec.json.Decoder().decode
 
 

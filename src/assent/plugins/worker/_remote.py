@@ -15,6 +15,7 @@ from assent.invocation import (
     Hook,
     HookedCall,
     HookKind,
+    LeadsTo,
     LocalContext,
     Prepared,
     Preview,
@@ -195,6 +196,8 @@ def _read(part: str, done: Done) -> object:
                 return _preview(value)
             case "reconcile":
                 return _reconciliation(value, unfit)
+            case "leads_to":
+                return _leads(value)
             case _:
                 return None
     except BrokenFrameError as error:
@@ -224,6 +227,20 @@ def _preview(value: Json) -> Preview:
             return Preview(kind, diff, base, changes, known)
         case _:
             raise BrokenFrameError("it is not a preview")
+
+
+def _leads(value: Json) -> list[LeadsTo]:
+    if not isinstance(value, list):
+        raise BrokenFrameError("it is not a list of calls")
+    return [_lead(one) for one in value]
+
+
+def _lead(value: Json) -> LeadsTo:
+    match value:
+        case [str() as role, str() as capability, dict() as inputs, list() as unknown]:
+            return LeadsTo(role, capability, inputs, frozenset(map(str, unknown)))
+        case _:
+            raise BrokenFrameError("it is not a call")
 
 
 def _reconciliation(value: Json, unfit: UnfitOutput | None) -> Reconciliation | None:

@@ -23,6 +23,7 @@ from assent.invocation import (
     Handler,
     Health,
     HookedCall,
+    LeadsTo,
     Prepared,
     Preview,
     Reconciliation,
@@ -31,6 +32,7 @@ from assent.invocation import (
 from assent.invocation.call.threads import for_thread, outlast
 from assent.invocation.context.local import life_of
 from assent.invocation.context.tasks import with_tasks
+from assent.invocation.describe.handler import ATTACHED_NAMES
 from assent.invocation.hooks.hook import is_async
 from assent.plugins.loading._importing import capabilities_of, health_of, import_plugin
 from assent.plugins.ports import HealthCheck
@@ -41,6 +43,7 @@ from assent.plugins.worker._context import RemoteContext, TellingHandler
 from assent.plugins.worker._errors import from_wire, to_wire
 from assent.spec.capability import CapabilitySpec
 from assent.spec.states import Verdict
+from assent.spec.values.frozen import thaw
 
 THREADS_MAX: Final = wire.FORWARD_MAX + 2 * wire.SETTLING_MAX
 """What is sync and runs at once: parts, of which the other end sends no more, and hooks and callbacks, of which more wait."""
@@ -263,10 +266,11 @@ class Serving:
 
 
 def _described(spec: CapabilitySpec, handler: Handler) -> wire.DescribedCapability:
+    parts = {name: part for name in ATTACHED_NAMES if (part := getattr(handler, name)) is not None}
     return wire.DescribedCapability(
         spec=wire.pack_json(spec.to_json()),
-        parts=sorted(handler.parts),  # type: ignore[arg-type]  # the names are those of the protocol
-        threaded=sorted(name for name in handler.parts if not is_async(getattr(handler, name))),  # type: ignore[misc]  # as above
+        parts=sorted(parts),  # type: ignore[arg-type]  # the names are those of the protocol
+        threaded=sorted(name for name, part in parts.items() if not is_async(part)),  # type: ignore[misc]  # as above
         fingerprint=handler.fingerprint(),
         revision=handler.revision,
         rehearsable=handler.rehearsable,
@@ -303,6 +307,10 @@ def _written(part: str, given: object, bound: BoundCapability) -> tuple[bytes, w
                 except InputError as error:
                     unfit = to_wire(error)
             return wire.pack_json([given.verdict.value, output, given.foreign]), unfit
+        case "leads_to":
+            leads = LeadsTo.all_of(given, bound.spec.id)
+            told = [[one.role, one.capability, thaw(one.inputs), sorted(one.unknown)] for one in leads]
+            return wire.pack_json(told), None
         case _:
             return b"", None
 

@@ -62,16 +62,22 @@ class Deliveries:
         return outbox
 
     @property
-    def _outbox(self) -> Outbox:
+    def is_used(self) -> bool:
+        """Whether something may wait."""
+        return _has_any(self._home)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What they stand in."""
         from assent.capabilities.notify import Outbox
 
         return self._app.get(Outbox)
 
-    async def open(self, services: Services) -> None:
-        """Deliver from now on, until the application is shut down; also what an earlier owner left."""
+    async def open(self, services: Services, is_wanted: Callable[[Delivery], bool]) -> None:
+        """Deliver from now on, until the application is shut down; also what an earlier owner left, where it is wanted still."""
         self._services = services
         if _has_any(self._home):
-            await self._outbox.take_up()
+            await self.outbox.take_up(is_wanted)
 
     def list(self, *, status: str | None = None, limit: int | None = None) -> list[dict[str, Json]]:
         """The deliveries that are kept, the newest last, as `assent deliveries --json` prints them."""
@@ -99,10 +105,10 @@ class Deliveries:
     async def forget(self, run: str) -> None:
         """Erase the bodies of a run's deliveries; those that wait are cancelled."""
         if self._home.is_dir():
-            await self._outbox.forget(run)
+            await self.outbox.forget(run)
 
     async def _found(self, delivery: str) -> tuple[Outbox, Delivery]:
-        outbox = self._outbox
+        outbox = self.outbox
         if not outbox.is_open:
             raise InputError(
                 "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
@@ -187,4 +193,9 @@ class _Ledger:
 
     async def is_finished(self, run: str) -> bool:
         row = await get_run(self._services.journal, run)
-        return row is None or state_of(row).is_finished
+        if row is not None and not state_of(row).is_finished:
+            return False
+        # Whether a run that succeeded is undone may be asked still, and whoever is told of that is told once.
+        return not await self._services.journal.rows(
+            "approvals", {"run_id": run, "status": "pending"}, limit=1
+        )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from assent.engine import Services
-from assent.engine.ports import Catalogue, NoPolicyRecord
+from assent.engine.ports import Catalogue, NoNotices, NoPolicyRecord
 from assent.engine.replay import (
     Recording,
     ReplayCatalogue,
@@ -52,6 +52,7 @@ async def replay_recording(
         blobs=journal.blobs,
         world=services.world.simulate(),
         policies=NoPolicyRecord(),
+        notices=NoNotices(),
     )
     replayed = await replay(
         recording, own, ReplayCatalogue(catalogue, now, script, live), script, live=frozenset(live)

@@ -28,6 +28,11 @@ APPROVALS: Final = frozenset(kind for kind, event in ev.EVENT_TYPES.items() if i
 _APPROVAL: Final = b'"kind":"approval.'
 
 
+NEAR: Final = 2_000
+NEAR_EACH: Final = 20
+"""Entries at the end of the ledger among which the newest lines are looked for first: so many, and so many for each line."""
+
+
 class View(NamedTuple):
     """Which lines are told, and how."""
 
@@ -50,22 +55,36 @@ class Log:
         self._size = 0
 
     def more(self, view: View, limit: int | None = None) -> Iterator[dict[str, Json]]:
-        """The next lines that the view keeps, as it tells them; the newest `limit` of them."""
+        """The next lines that the view keeps, as it tells them; at first the newest `limit` of them."""
         start, self._size = self._size, at_once(self._journal.head()).size
-        if not start and limit is not None and self._wanted == ledgers.EventFilter():
-            start = max(0, self._size - limit)
-            self._catch_up(start)
-        leaves = (leaf for leaf in self._leaves(start) if leaf.seq < self._size)
-        lines: Iterable[ledgers.LogLine] = (line for line in self._log.lines(leaves) if view.keeps(line))
-        for line in lines if limit is None else deque(lines, maxlen=limit):
+        for line in self._lines(view, start) if start or limit is None else self._newest(view, limit):
             yield view.told(self._journal, line)
 
-    def _catch_up(self, start: int) -> None:
-        """Read what the entries from `start` on leave unsaid: what their runs said before, and no other ones."""
-        runs = {leaf.run for leaf in leaves_at_once(self._journal, start=start) if leaf.run is not None}
-        for run in runs:
-            before = (leaf for leaf in self._journal.run_leaves(run) if leaf.seq < start)
-            deque(self._log.lines(before), maxlen=0)
+    def _newest(self, view: View, limit: int) -> Iterable[ledgers.LogLine]:
+        """The newest lines: from the end of the ledger where enough of them stand there, else from all of it."""
+        is_filtered = self._wanted != ledgers.EventFilter()
+        start = max(0, self._size - (NEAR + NEAR_EACH * limit if is_filtered else limit))
+        if start and self._reads_all:
+            found = deque(self._lines(view, start), maxlen=limit)
+            if len(found) == limit:
+                return found
+            self._log = ledgers.AuditLog(self._wanted)
+        return deque(self._lines(view, 0), maxlen=limit)
+
+    def _lines(self, view: View, start: int) -> Iterator[ledgers.LogLine]:
+        """The lines of the entries from `start` on that the view keeps."""
+        if start:
+            # What they leave unsaid their runs said before, and no other ones.
+            for run in self._log.unheard(leaves_at_once(self._journal, start=start)):
+                before = (leaf for leaf in self._journal.run_leaves(run) if leaf.seq < start)
+                deque(self._log.lines(before), maxlen=0)
+        leaves = (leaf for leaf in self._leaves(start) if leaf.seq < self._size)
+        return (line for line in self._log.lines(leaves) if view.keeps(line))
+
+    @property
+    def _reads_all(self) -> bool:
+        """No index leads to what is wanted."""
+        return self._wanted.run is None and not (self._wanted.kinds and self._wanted.kinds <= APPROVALS)
 
     def _leaves(self, start: int) -> Iterable[ev.Leaf]:
         journal, run = self._journal, self._wanted.run
@@ -74,7 +93,7 @@ class Log:
         if run is not None:
             # Its own entries, and those of no run, which tell of its deliveries and of who was refused.
             return merge(journal.run_leaves(run), each_of_no_run(journal), key=attrgetter("seq"))
-        if self._wanted.kinds and self._wanted.kinds <= APPROVALS:
+        if not self._reads_all:
             return journal.leaves_with((_APPROVAL, _APPROVAL))
         return leaves_at_once(journal)
 

@@ -19,7 +19,7 @@ from assent.runtime._find_run import changed_row, find_run, get_run, state_of, u
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
 from assent.runtime.service.requests import Asker, UnderWay
 from assent.runtime.settings.effective import Settings
-from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey
+from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id
 from assent.spec.states import Mode, RunState, StepState
 from assent.spec.words.durations import instant
 from assent.system import cpu_seconds
@@ -331,9 +331,12 @@ class Reader:
         return sorted(waiting, key=lambda item: str(item["requested_at"]))
 
     def _approval(self, run_id: str, approval: ApprovalRecord, by: Asker) -> dict[str, Json]:
+        from assent.runtime.runs._notices import approvers_of, notified
+
         assert self._journal is not None  # INVARIANT: `approvals` looked
         request: ev.ApprovalRequested = approval.request
         return {
+            "approval_id": approval_id(run_id, request.step, request.digest, approval.requested_at_ms),
             "run_id": run_id,
             "step": request.step,
             "capability": request.capability,
@@ -344,18 +347,13 @@ class Reader:
             "digest": request.digest,
             "preview": at_once(engine.load_json(self._journal, request.preview)),
             "inputs": at_once(engine.load_json(self._journal, request.inputs)),
-            "approvers": {
-                "roles": [*request.roles],
-                "kinds": [*request.kinds],
-                "count": request.count,
-                "not_requester": request.not_requester,
-                "further_roles": [[*roles] for roles in request.further_roles],
-            },
+            "approvers": approvers_of(request),
             "requested_at": instant(approval.requested_at_ms),
             "requested_at_ms": approval.requested_at_ms,
             "expires_at_ms": request.expires_at_ms,
             "expires_at": instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
             "granted_by": [*approval.granted_by],
+            "notified": [*notified(self._settings)],
             "refused": self._refusal(approval, by),
         }
 

@@ -35,6 +35,13 @@ class Fault(Answer, frozen=True, kw_only=True):
     details: dict[str, Json] = {}
 
 
+class WaitsFor(Answer, frozen=True, kw_only=True):
+    """What a step waits for that nobody has to decide about: a signal, a time (`due_at_ms`), or a signal until then."""
+
+    signal: str | None
+    due_at_ms: int | None
+
+
 class Step(Answer, frozen=True, kw_only=True):
     """One step of a run, or one iteration of it."""
 
@@ -50,6 +57,8 @@ class Step(Answer, frozen=True, kw_only=True):
     """The version that the caller speaks, where `version` served in its place."""
     undo: Literal["not_needed", "automatic", "compensation", "none"] | UnsetType = UNSET
     """How what began can be taken back."""
+    waits_for: WaitsFor | UnsetType = UNSET
+    """Of a step that waits, without a person."""
     error: Fault | UnsetType = UNSET
     output: Json | UnsetType = UNSET
     """Not there where there is an error."""
@@ -197,6 +206,7 @@ class Delivery(Answer, frozen=True, kw_only=True):
     run_id: str
     step: str
     undoes: str | None
+    approval_id: str | None
     queued_at: str
     queued_at_ms: int
     tried_at: str | None
@@ -353,8 +363,12 @@ class Approvers(Answer, frozen=True, kw_only=True):
 
 
 class Approval(Answer, frozen=True, kw_only=True):
-    """What waits for a person, with everything that would be approved; its digest binds it."""
+    """What waits for a person, with everything that would be approved; its digest binds it.
 
+    `approval_id` names the question, and `notified` the endpoints that are told of it.
+    """
+
+    approval_id: str
     run_id: str
     step: str
     capability: str
@@ -371,6 +385,7 @@ class Approval(Answer, frozen=True, kw_only=True):
     expires_at_ms: int | None
     expires_at: str | None
     granted_by: list[str]
+    notified: list[str]
     refused: str | None = None
     """Why whoever asks may not decide it; null where they may."""
 

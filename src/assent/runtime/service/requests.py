@@ -138,7 +138,7 @@ class Run(Beginning[answers.Run], tag="run", frozen=True):
     source: str = "<text>"
     """What the document is called where it is complained about."""
     base: str = "."
-    """The folder that the workflows it inlines are looked for in."""
+    """The folder that the workflows it inlines are looked for in; empty where the document stands alone."""
     inputs: dict[str, Json] = {}
     environment: str | None = None
 
@@ -197,6 +197,15 @@ class Cancel(Driving[answers.Run], tag="cancel", frozen=True):
     """Stop a run between effects and take its effects back."""
 
     run: str
+
+
+class Signal(Driving[answers.Run], tag="signal", frozen=True):
+    """Send a run a signal, which a step of it waits for or will, and drive the run on."""
+
+    run: str
+    name: str
+    payload: Json = None
+    """What comes with it: the output of the step."""
 
 
 class Resume(Driving[answers.Resumed], tag="resume", frozen=True):

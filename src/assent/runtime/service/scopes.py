@@ -17,6 +17,7 @@ from assent.spec.scopes import ADMIN, APPROVE, CALL, PLAN, READ, UNDO
 _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: each has its own answer
     CALL: (
         requests.Run, requests.Call, requests.OpenSession, requests.AddStep, requests.CloseSession, requests.Resume,
+        requests.Signal,
     ),
     READ: (
         requests.Health, requests.UnderWay, requests.Replay, requests.Capabilities, requests.Capability, requests.Parameters,

@@ -111,6 +111,13 @@ class Service:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
 
+    def check(self, request: Request[Any]) -> None:
+        """Refuse what would begin a run that can't be one, before there is any: what does not load or fit, what is unknown."""
+        from assent.runtime.service import _owning
+
+        if self._runtime is not None:
+            _owning.check_fits(self._runtime, request)
+
     async def stream(self, request: Stream[A], by: Asker | None = None) -> AsyncIterator[A]:
         """The same for a request that is answered in parts."""
         if by is not None and by.scopes is not None:

@@ -38,6 +38,8 @@ class Setting(msgspec.Struct, frozen=True):
     is_required: bool = False
     is_always_shown: bool = False
     """Shown by `assent doctor` also where no file says it."""
+    names: str = ""
+    """For a list of names: the table of tables beside it that has them."""
     check_file: Callable[[Path], None] | None = None
     """For one that names a file which must be there and sound; raises ValueError as `read` does."""
 
@@ -266,12 +268,26 @@ class TableReader:
                     self.values[key] = known.read(value)
                 except ValueError as error:
                     self.report(key, f"`{name}` {error}", None)
+                else:
+                    self._require_named(key, known, table)
             elif not isinstance(value, dict):
                 self.report(key, f"`{name}` must be a table: `[{'.'.join(key)}]`", None)
             elif isinstance(known, Named):
                 self._named(value, known, key)
             else:
                 self._table(value, known, key)
+
+    def _require_named(self, key: Key, setting: Setting, beside: Mapping[str, object]) -> None:
+        if not setting.names:
+            return
+        found = beside.get(setting.names)
+        known = found if isinstance(found, Mapping) else {}
+        for one in listed({"": self.values[key]}, ""):
+            if one not in known:
+                place = ".".join((*key[:-1], setting.names, one))
+                self.report(
+                    key, f"`{key[-1]}` names `{one}`, and there is no `[{place}]`", did_you_mean(one, known)
+                )
 
     def _unknown(self, key: Key, schema: Table) -> None:
         *above, name = key

@@ -40,7 +40,7 @@ COMMANDS: Final = {
             "List webhooks on their way; retry and cancel them.",
         ),
         ("audit", "record._audit", "audit", "Read, verify, prove and export the ledger."),
-        ("prune", "record._prune", "prune", "Erase what old runs hold."),
+        ("prune", "record._prune", "prune", "Erase what old runs and plans hold."),
         ("serve", "_serve", "serve", "Serve this state to other programs until told to end."),
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
         ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),

@@ -192,6 +192,10 @@ class Driver(Protocol):
         """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
         ...
 
+    async def erase_reads(self, plan: PlanId, act: RunId) -> None:
+        """Erase what a plan has read, likewise. The caller has checked that the plan is no run's, or that its run has ended."""
+        ...
+
     def hold(self, run: RunId) -> None:
         """More is coming to a run soon: what is known of it is worth keeping."""
         ...

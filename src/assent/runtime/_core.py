@@ -90,7 +90,7 @@ from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
-from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, session_step
+from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, plans_apart, session_step
 from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import Mode, Resolution, RunState
@@ -536,13 +536,19 @@ class Core:
     async def erase(self, runs: Sequence[str], *, principal: Who = None, compact: bool = False) -> RunResult:
         """Erase the payloads and pre-images of runs that have ended, for good: a call of `assent.erase`, and so a run of its own.
 
-        `compact`: give the room back to the disk. `RUN_UNFINISHED` while one of them is under way: then nothing is asked, and
-        nothing recorded.
+        Ids of plans that were never run may stand among them: what such a plan has read is erased, and its file. `compact`: give
+        the room back to the disk. `RUN_UNFINISHED` while one of them is under way, `PLAN_USED` for a plan that is a run's: then
+        nothing is asked, and nothing recorded.
         """
-        named = [await self.find(run) for run in runs]
-        asked: dict[str, Json] = {"runs": [*named], **({"compact": True} if compact else {})}
+        named, plans = plans_apart(runs)
+        named = [await self.find(run) for run in named]
+        asked: dict[str, Json] = {
+            "runs": [*named],
+            "plans": [*plans],
+            **({"compact": True} if compact else {}),
+        }
         self.check_call(ERASE_CAPABILITY, asked)
-        await asyncio.to_thread(self.records.held, named)
+        await asyncio.to_thread(self.records.held, named, plans)
         return await self.call(ERASE_CAPABILITY, asked, principal=principal)
 
     async def plan(

@@ -6,6 +6,7 @@ Every pattern is printable ASCII, because ids stand in ledger leaves, whose prof
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, NewType
 
@@ -13,6 +14,15 @@ RunId = NewType("RunId", str)
 PlanId = NewType("PlanId", str)
 StepKey = NewType("StepKey", str)
 """A step's name, or `name[3]` for the fourth iteration of a `foreach`; `name[3][0]` is an iteration of that one."""
+
+
+def plans_apart(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What names runs, and what names plans, each in order."""
+    runs, plans = list[str](), list[str]()
+    for name in names:
+        (plans if name.startswith("plan_") else runs).append(name)
+    return runs, plans
+
 
 NEWEST_RUN: Final = "@"
 """What stands for the newest run wherever one is named."""

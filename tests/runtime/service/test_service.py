@@ -258,6 +258,26 @@ async def test_what_is_asked_and_answered_fits_the_published_schema(place: Place
     assert len(seen) == len(asked) + 3
 
 
+async def test_each_is_told_why_they_may_not_decide(place: Place) -> None:
+    """By what vouches for who asks, an account or something else, with the roles that come from there."""
+    asking = {"approval": {"reason": "go on?", "approvers": {"roles": ["editor"]}}, "name": "ok"}
+    by = {
+        requests.Asker(principal="user:ann", asserted=True): "one of the roles editor is needed",
+        requests.Asker(principal="user:ann", identified_by="api_key:1", roles=frozenset({"editor"})): "",
+        requests.Asker(
+            principal="agent:bot", identified_by="api_key:2", roles=frozenset({"editor"})
+        ): "kind user",
+        requests.Asker(principal="user:root", os_uid=64_000): "64000",
+    }
+    async with place.open() as rt:
+        service = Service(rt.settings, rt._core)
+        await service.perform(requests.Run(text=json.dumps(workflow(asking))))
+        for asker, why in by.items():
+            [asked] = (await service.perform(requests.Approvals(), asker)).approvals
+            assert why in (asked.refused or ""), asker
+            assert (asked.refused is None) is (not why)
+
+
 async def test_an_open_runtime_is_asked_about_what_only_it_knows(place: Place) -> None:
     """A capability that a program registered is listed, shown and explained like any other."""
 

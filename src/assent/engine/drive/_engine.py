@@ -173,22 +173,31 @@ class Engine:
         """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
         record = await self._load(run)
         require_ended(record)
+        if record.created.plan is not None:
+            await self.erase_reads(record.created.plan, act)
+        who = await self._who_asked(act)
+        n, at_ms = record.n, self._services.clock.now_ms()
+        erased = ev.RunErased(act=act, **who)
+        evolve(record, erased, at_ms)
+        said = Batch(run=run, expected_n=n, at_ms=at_ms, events=(erased,), rows=changed_rows(record))
+        await self._services.journal.erase(run, who=who, at_ms=at_ms, act=act, said=said)
+
+    async def erase_reads(self, plan: PlanId, act: RunId) -> None:
+        """Erase what a plan has read, likewise. The caller has checked that the plan is no run's, or that its run has ended."""
+        who, at_ms = await self._who_asked(act), self._services.clock.now_ms()
+        await self._services.journal.erase(RunId(plan), who=who, at_ms=at_ms, act=act)
+
+    async def _who_asked(self, act: RunId) -> ev.Who:
+        """Who asked for a run, as its first event has it."""
         asked = (await self._services.journal.events(act, limit=1))[0].event
         assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
-        who = ev.Who(
+        return ev.Who(
             by=asked.principal,
             asserted=asked.asserted,
             os_uid=asked.os_uid,
             identified_by=asked.identified_by,
             request=asked.request,
         )
-        n, at_ms = record.n, self._services.clock.now_ms()
-        if record.created.plan is not None:
-            await self._services.journal.erase(RunId(record.created.plan), who=who, at_ms=at_ms, act=act)
-        erased = ev.RunErased(act=act, **who)
-        evolve(record, erased, at_ms)
-        said = Batch(run=run, expected_n=n, at_ms=at_ms, events=(erased,), rows=changed_rows(record))
-        await self._services.journal.erase(run, who=who, at_ms=at_ms, act=act, said=said)
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:

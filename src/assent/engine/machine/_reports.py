@@ -22,7 +22,7 @@ from assent.engine.record._record import Phase, RunRecord, StepRecord, Task
 from assent.errors import InputError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
-from assent.spec.states import Effect, StepState, Verdict
+from assent.spec.states import Effect, StepState, Undo, Verdict
 
 COMPENSATION_ATTEMPTS_MAX: Final = 3
 """How often one compensation is tried before a person is asked."""
@@ -173,6 +173,10 @@ def _reconcile(record: RunRecord, step: StepRecord, report: Reconciled) -> Seque
                 retry_at_ms=report.retry_at_ms,
             ),
         ]
+    is_final = step.intent is not None and step.intent.undo is Undo.NONE
+    if effect is Effect.UNKNOWN and is_final and not record.is_stopping:
+        # A rollback could take nothing of it back, and only be stuck with it. In doubt, `resume` has it tried again.
+        return [answer, ev.StepInDoubt(step=report.step, attempt=report.attempt, code=code)]
     return [
         answer,
         ev.StepFailed(step=step.key, attempt=report.attempt, code=code, effect=effect, error=step.error),

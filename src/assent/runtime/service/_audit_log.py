@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from assent import engine
 from assent import journal as ledgers
 from assent.errors import AssentError, Json
-from assent.journal import PAGE, at_once, leaves_at_once
+from assent.journal import at_once, leaves_at_once
 from assent.runtime._find_run import find_run
-from assent.runtime._ledger import LedgerReader
+from assent.runtime._ledger import LedgerReader, each_of_no_run
 from assent.runtime.service._told_steps import answered, reason_of, who_decided
 from assent.spec.events import kinds as ev
 from assent.spec.targets import inputs_line
@@ -153,11 +153,3 @@ def _inputs_line(journal: LedgerReader, line: ledgers.LogLine) -> str | None:
     if line.inputs is None:
         inputs = inputs.get("inputs") if isinstance(inputs, dict) else None
     return None if inputs is None else inputs_line(inputs)
-
-
-def each_of_no_run(journal: LedgerReader) -> Iterator[ev.Leaf]:
-    """The entries of the ledger's own stream, in log order."""
-    since = 0
-    while leaves := journal.run_leaves(None, since=since, limit=PAGE):
-        yield from leaves
-        since += len(leaves)

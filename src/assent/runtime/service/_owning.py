@@ -61,12 +61,11 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
 
 def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
+    principal = requests.principal_of(settings, by)
     if by.identified_by is not None:
-        principal = settings.identities.vouched_for(by.principal, by.roles)
         return Actor(principal, False, by.os_uid, by.identified_by, request)
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
-    principal = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
     return Actor(principal, by.asserted, uid, how, request)
 
 

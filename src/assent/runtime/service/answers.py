@@ -293,9 +293,13 @@ class LeftRun(Answer, frozen=True, kw_only=True):
 
 
 class Prunable(Answer, frozen=True, kw_only=True):
-    """Ended runs that still hold something, the oldest first, at most 5 000; `more` wait for another time, `left` must stay."""
+    """Ended runs, and plans never run, that still hold something, the oldest first, at most 5 000.
+
+    `more` wait for another time, `left` must stay.
+    """
 
     runs: list[str]
+    plans: list[str] = []
     more: int
     left: list[LeftRun]
 

@@ -809,6 +809,11 @@ class Core:
         await self._captures.after_run(driven.record)
         return self.gate.explain_pause(await self._result(driven), driven.record.mode)
 
+    async def note_refusal(self, run: str, step: str | None, actor: Actor, code: str) -> None:
+        """Put a refused attempt to decide on record. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+        wish = Approve(actor, None if step is None else StepKey(step), None)
+        await self._refusals.note(await self.find(run), wish, code)
+
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""
         ledger, record = await self._ledger(), driven.record

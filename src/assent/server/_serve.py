@@ -7,7 +7,8 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from uvicorn import Config
@@ -18,7 +19,7 @@ from assent.runtime.service.daemon import Daemon
 from assent.runtime.settings._serve import is_loopback, split_address
 from assent.server._app import Api
 from assent.server._protocol import Connection, Connections
-from assent.server._sockets import handed_over, listen_tcp, listen_unix, notify
+from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
 from assent.server.who import Gatehouse
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class Served(msgspec.Struct, frozen=True):
     address: str
 
 
+class Listening(NamedTuple):
+    """The same before it is open, with the socket that listens there."""
+
+    door: str
+    address: str
+    socket: socket.socket
+
+
 class Doors:
     """The open doors of one application."""
 
@@ -48,12 +57,12 @@ class Doors:
         self._servers: list[asyncio.Server] = []
         self._connections: list[Connections] = []
 
-    async def open(self, door: str, listening: socket.socket) -> None:
-        """Take connections from a socket."""
+    async def open(self, place: Listening) -> None:
+        """Take connections."""
         connections = Connections()
+        make = partial(Connection, self._config, connections, self._settings, place.door)
         loop = asyncio.get_running_loop()
-        make = lambda: Connection(self._config, connections, self._settings, door)  # noqa: E731
-        self._servers.append(await loop.create_server(make, sock=listening, backlog=1024))
+        self._servers.append(await loop.create_server(make, sock=place.socket, backlog=BACKLOG))
         self._connections.append(connections)
 
     def close(self) -> None:
@@ -114,23 +123,19 @@ async def serve(settings: Settings, told: Told, outside: Outside) -> None:
     `STATE_OWNED`, `DOOR_TAKEN`, `CONFIG_INVALID`, and whatever keeps a runtime from starting.
     """
     daemon = Daemon.take(settings)
-    places = daemon.releasing(lambda: _listening(settings, outside.environ))
     with ExitStack() as sockets:
-        for _, listening in places.values():
-            sockets.enter_context(listening)  # to close one twice is harmless
+        places = daemon.releasing(lambda: _listening(settings, outside.environ, sockets))
         async with daemon:
             await _serve(daemon, places, told, outside)
 
 
-async def _serve(
-    daemon: Daemon, places: Mapping[str, tuple[str, socket.socket]], told: Told, outside: Outside
-) -> None:
+async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: Outside) -> None:
     settings, environ = daemon.settings, outside.environ
     api = Api(daemon.service, Gatehouse(settings), settings.serve, system.spawn, outside.fault)
     doors = Doors(api, settings)
-    for door, (_, listening) in places.items():
-        await doors.open(door, listening)
-    outside.ready([Served(door, address) for door, (address, _) in places.items()])
+    for place in places:
+        await doors.open(place)
+    outside.ready([Served(place.door, place.address) for place in places])
     notify(environ, "READY=1")
     daemon.drive_on()
     while not told.stop.is_set():
@@ -169,28 +174,26 @@ async def _reloaded(daemon: Daemon, resolve: Callable[[], Settings]) -> str:
     return f"reloaded the policy and `[app]`{later}"
 
 
-def _listening(settings: Settings, environ: Mapping[str, str]) -> dict[str, tuple[str, socket.socket]]:
-    """Each door that is configured or handed over, with its address and the socket that listens there."""
+def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:
+    """Each door that is configured or handed over, with the socket that listens there; `sockets` closes what is left of them."""
     given, serve_ = handed_over(environ), settings.serve
-    found: dict[str, tuple[str, socket.socket]] = {}
-    try:
+    for one in given.values():
+        sockets.enter_context(one)
+    found: list[Listening] = []
+    if "socket" in given:
+        found.append(Listening("socket", str(given["socket"].getsockname()), given["socket"]))
+    else:
         path = settings.api_socket()
-        if "socket" in given:
-            found["socket"] = (str(given["socket"].getsockname()), given["socket"])
-        else:
-            found["socket"] = (path, listen_unix(path))
-        if "http" in given:
-            host, port, *_ = given["http"].getsockname()
-            _require_local(host, settings)
-            found["http"] = (f"http://{host}:{port}", given["http"])
-        elif serve_.http is not None:
-            host, port = split_address(serve_.http)
-            _require_local(host, settings)
-            found["http"] = (f"http://{serve_.http}", listen_tcp(host, port))
-    except BaseException:
-        for _, listening in found.values():
-            listening.close()
-        raise
+        found.append(Listening("socket", path, sockets.enter_context(listen_unix(path))))
+    if "http" in given:
+        host, port, *_ = given["http"].getsockname()
+        _require_local(host, settings)
+        found.append(Listening("http", f"http://{host}:{port}", given["http"]))
+    elif serve_.http is not None:
+        host, port = split_address(serve_.http)
+        _require_local(host, settings)
+        listening = sockets.enter_context(listen_tcp(host, port))
+        found.append(Listening("http", f"http://{serve_.http}", listening))
     return found
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -38,26 +38,28 @@ def handed_over(environ: Mapping[str, str]) -> dict[str, socket.socket]:
     return found
 
 
-def listen_unix(path: str) -> socket.socket:
-    """Listen at a path, for this account alone. What a dead process left there is replaced, what lives is not: `DOOR_TAKEN`."""
+@contextmanager
+def listen_unix(path: str) -> Iterator[socket.socket]:
+    """Listen at a path, for this account alone, until the block ends. What a dead process left there is replaced, what lives is
+    not: `DOOR_TAKEN`.
+    """
     place = Path(path)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _clear(place)
-        before = os.umask(0o177)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
         try:
-            made.bind(path)
+            _clear(place)
+            before = os.umask(0o177)
+            try:
+                made.bind(path)
+            finally:
+                os.umask(before)
+            made.listen(BACKLOG)
+            made.setblocking(False)
+        except OSError as error:
+            raise _taken(f"the socket `{path}`", error) from None
+        try:
+            yield made
         finally:
-            os.umask(before)
-        made.listen(BACKLOG)
-        made.setblocking(False)
-    except OSError as error:
-        made.close()
-        raise _taken(f"the socket `{path}`", error) from None
-    except BaseException:
-        made.close()
-        raise
-    return made
+            place.unlink(missing_ok=True)
 
 
 def _clear(place: Path) -> None:

@@ -15,7 +15,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from assent.errors import InputError, WorldError
+from assent.errors import InputError, RefusedError, WorldError
 from assent.journal import at_once
 from assent.journal.store._schema import LEDGER_FILE
 from assent.runtime.service import (
@@ -276,6 +276,24 @@ async def test_each_is_told_why_they_may_not_decide(place: Place) -> None:
             [asked] = (await service.perform(requests.Approvals(), asker)).approvals
             assert why in (asked.refused or ""), asker
             assert (asked.refused is None) is (not why)
+
+
+@pytest.mark.parametrize("kind", [requests.Approve, requests.Reject])
+async def test_who_decides_under_a_name_that_is_refused_is_on_record(
+    place: Place, kind: type[requests.Approve | requests.Reject]
+) -> None:
+    async with place.open() as rt:
+        service = Service(rt.settings, rt._core)
+        waiting = workflow({"name": "ok", "approval": {"reason": "go on?"}})
+        run = (await service.perform(requests.Run(text=json.dumps(waiting)))).run_id
+        for asked in (run, "run_0"):
+            with pytest.raises(RefusedError) as refused:
+                await service.perform(kind(run=asked), requests.Asker(principal="user:root", os_uid=64_000))
+            assert refused.value.code == "IDENTITY_REFUSED"
+        told = [line async for line in service.stream(requests.AuditApprovals())]
+    [line] = told
+    assert (line.run_id, line.decision, line.code) == (run, "refused", "IDENTITY_REFUSED")
+    assert (line.principal, line.os_uid, line.count) == ("user:root", 64_000, 1)
 
 
 async def test_an_open_runtime_is_asked_about_what_only_it_knows(place: Place) -> None:

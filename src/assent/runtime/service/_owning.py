@@ -33,7 +33,7 @@ from assent.spec.events.kinds import (
     UndoRequested,
 )  # fmt: skip
 from assent.spec.ids import RunId
-from assent.spec.principal import BY_PEER, BY_PROCESS, identified
+from assent.spec.principal import BY_PEER, BY_PROCESS, Principal, identified
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
@@ -67,6 +67,15 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
     return Actor(principal, by.asserted, uid, how, request)
+
+
+async def note_refusal(runtime: Core, request: requests.Request[Any], by: requests.Asker, code: str) -> None:
+    """Put on record that somebody wanted to decide a question under a name that was refused."""
+    if isinstance(request, requests.Approve | requests.Reject):
+        how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
+        actor = Actor(Principal.parse(by.principal), by.asserted, by.os_uid, how)
+        with suppress(InputError):  # no such run: nothing was to be decided
+            await runtime.note_refusal(request.run, request.step, actor, code)
 
 
 # `Any`: the answer is that of the request's kind.

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from assent.errors import InputError, InternalError
+from assent.errors import InputError, InternalError, RefusedError
 from assent.runtime.service.codec import hidden
 from assent.runtime.service.requests import (
     Asker,
@@ -103,7 +103,11 @@ class Service:
                     "no runtime is open",
                     hint="use it inside `async with Runtime.open(…)`",
                 )
-            actor = _owning.actor_of(self._settings, by, ident)
+            try:
+                actor = _owning.actor_of(self._settings, by, ident)
+            except RefusedError as error:
+                await _owning.note_refusal(self._runtime, request, by, error.code)
+                raise
             with _owning.reporting(tell):
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)

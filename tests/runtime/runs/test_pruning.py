@@ -108,8 +108,7 @@ async def test_a_failure_half_way_tells_how_far_it_came_and_the_same_run_goes_on
         error = told.step("call").error
         assert error is not None
         assert (
-            error["message"]
-            == f"{fails} of 3 are erased, and `{runs[fails]}` perhaps in part: the disk is full"
+            error["message"] == f"{fails} of 3 erased, and `{runs[fails]}` perhaps in part: the disk is full"
         )
         assert error["hint"] == f"free some space; then go on: `assent resume {told.run_id}`"
         assert [payloads(place, run) > 0 for run in runs] == [number >= fails for number in range(3)]

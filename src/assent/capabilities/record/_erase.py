@@ -126,7 +126,7 @@ def _stopped(error: AssentError, done: int, named: Sequence[str], act: str) -> A
     at = f", and `{named[done]}` perhaps in part" if done < len(named) else ""
     return type(error)(
         error.code,
-        f"{done} of {len(named)} are erased{at}: {error.message}",
+        f"{done} of {len(named)} erased{at}: {error.message}",
         path=error.path,
         hint=f"{error.hint or 'mend that'}; then go on: `assent resume {act}`",
         details={**error.details, "erased": done, "of": len(named)},

@@ -186,8 +186,8 @@ class SqliteJournal:
             await asyncio.sleep(FORGET_APART_MS / 1000)
         raise WorldError(
             "ERASE_UNFINISHED",
-            "what was asked is erased from the record, but a reader keeps the file's log from being emptied",
-            hint="end other `assent` commands that read this state, then run the command again",
+            "a reader keeps the file's log, in which what was erased still stands, from being emptied",
+            hint="end other `assent` commands that read this state",
         )
 
     async def compact(self) -> int:

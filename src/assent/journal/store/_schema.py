@@ -279,7 +279,8 @@ def prepare_ledger(path: Path, adopt: Callable[[apsw.Connection], None] | None =
     version = check_ledger(path)
     if version < newest_format():
         with maker(path) as connection:
-            require_own_schema(connection)
+            # Tables of areas are held against what makes them once the journal's own are those of this version.
+            require_own_schema(connection, others=applied_areas(connection))
             _migrate(connection, version, adopt)
 
 
@@ -323,6 +324,21 @@ def check_ledger(path: Path) -> int:
             "RECORD_CORRUPT", f"the migrations of `{path}` are not those of its version, {version}"
         )
     return version
+
+
+def applied_areas(connection: apsw.Connection) -> dict[str, list[tuple[int, str, str]]]:
+    """The migrations of areas that made tables of this file, by area."""
+    if int(connection.pragma("user_version")) < AREAS_SINCE:
+        return {}
+    found: dict[str, list[tuple[int, str, str]]] = {}
+    for area, *migration in connection.execute(
+        "SELECT area, number, name, checksum FROM areas ORDER BY area, number"
+    ):
+        number, name, checksum = migration
+        if not isinstance(number, int):
+            raise WorldError("RECORD_CORRUPT", "the ledger's file does not say which areas have tables in it")
+        found.setdefault(str(area), []).append((number, str(name), str(checksum)))
+    return found
 
 
 def has_own_schema(

@@ -40,6 +40,7 @@ PARTS = (
     "workflows",
     "versions",
     "http",
+    "serve",
     "files",
     "sandbox",
 )

@@ -35,6 +35,7 @@ RUN_MEANINGS: Final[Mapping[RunState, str]] = {
 STEP_MEANINGS: Final[Mapping[StepState, str]] = {
     StepState.PENDING: "It has not begun, or waits for another attempt.",
     StepState.AWAITING_APPROVAL: "A person is asked.",
+    StepState.WAITING: "It waits for a time or a signal, and nobody is asked.",
     StepState.RUNNING: "Its intent is recorded and its effect is under way, or is being asked about.",
     StepState.SUCCEEDED: "It has its output.",
     StepState.FAILED: "It failed for good; what it may have left is taken back with the run.",

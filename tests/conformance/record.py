@@ -61,10 +61,12 @@ CASES = (
         files={"a.txt": "one\n"},
         arrange=ended,
         observe=held,
-        bad=[{"runs": []}, {"runs": ["a run"]}],
+        bad=[{"runs": ["a run"]}, {"plans": ["run_1"]}],
         escapes=[
             Escape(of("waiting"), "RUN_UNFINISHED", waiting),
             Escape({"runs": [_UNKNOWN]}, "RUN_UNKNOWN"),
+            Escape({"plans": ["plan_00000000000000000000000000"]}, "PLAN_UNKNOWN"),
+            Escape({}, "INVALID_INPUT"),
         ],
         without={Cell.TIMEOUT: "each run is erased in one transaction"},
     ),

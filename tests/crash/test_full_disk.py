@@ -127,6 +127,30 @@ def allow_programs(place: Place) -> None:
     )
 
 
+def test_an_erasure_that_a_full_disk_stops_goes_on(place: Place) -> None:
+    """It is told as neither failed nor done, and the same run erases the rest once there is room, though the log had grown."""
+    place.shell(
+        f"printf %s '{ALLOW}' > policy.yaml; chmod 600 policy.yaml; echo 'policy = \"policy.yaml\"' > assent.toml"
+    )
+    runs = [
+        place.assent("call", "io.fs.write_file", f"path=f{n}.txt", f"content={n:05000}", "--json").json()[
+            "run_id"
+        ]
+        for n in range(12)
+    ]
+    place.disk.leave(80)
+    stopped = place.assent("audit", "erase", *runs, "--yes", "--json")
+    place.disk.empty()
+    assert (stopped.code, stopped.json()["error"]["code"]) == (1, "DISK_FULL"), stopped
+    act = next(one for one in place.assent("runs", "--json").json() if one["capability"] == "assent.erase")
+    assert act["status"] in ("interrupted", "needs_attention"), stopped
+    resumed = place.assent("resume", act["run_id"], "--json")
+    assert resumed.code == 0, resumed
+    assert resumed.json()["outputs"]["runs"] == len(runs)
+    assert place.assent("audit", "verify", "--json").json()["erased"] > 0
+    assert place.assent("prune", "--older-than", "1ms", "--yes", "--json").json()["runs"] == [act["run_id"]]
+
+
 def call(place: Place, capability: str, script: str) -> Ended:
     ended = place.assent("call", capability, f"argv:={json.dumps(['sh', '-c', script])}", "--json")
     if "SANDBOX_UNAVAILABLE" in ended.out:

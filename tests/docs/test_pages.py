@@ -78,8 +78,8 @@ def test_the_ledger_page_describes_every_kind_of_event() -> None:
     assert [kind for kind in EVENT_TYPES if f"`{kind}`" not in text] == []
     described = set(
         re.findall(
-            r"^\| `((?:run|step|approval|compensation|consequence|secret|http|delivery|capability|release|ledger|payload"
-            r"|policy|plan|identity|key)\.[a-z_]+)`",
+            r"^\| `((?:run|step|wait|signal|approval|compensation|consequence|secret|http|delivery|capability|release|ledger"
+            r"|payload|policy|plan|identity|key)\.[a-z_]+)`",
             text,
             re.MULTILINE,
         )

@@ -12,7 +12,7 @@ import pytest
 from assent.errors import InputError, RefusedError
 from assent.invocation import LocalContext, Reconciliation
 from assent.spec import create_read_capability
-from assent.spec.capability import OperationType
+from assent.spec.capability import Compensation, OperationType, RiskLevel, SideEffects
 from assent.spec.events import kinds as ev
 from assent.spec.states import RunState, Verdict
 from tests.support.bodies import (
@@ -26,6 +26,7 @@ from tests.support.bodies import (
     policy,
     put,
     put_spec,
+    rule,
     states,
     workflow,
 )
@@ -197,6 +198,34 @@ async def test_rule_2_what_is_in_doubt_may_be_asked_again(place: Place) -> None:
         assert (result.status, states(result)) == (RunState.SUCCEEDED, {"a": "succeeded"})
 
 
+async def test_rule_2_what_nothing_takes_back_and_may_be_repeated_is_tried_again_by_resume(
+    place: Place,
+) -> None:
+    """It failed and nobody knows how far it came: no rollback is begun that could only be stuck with it."""
+    place.box.before["a"] = boom
+    place.box.on_reconcile["a"] = Reconciliation(Verdict.UNKNOWN)
+    place.policy = policy(rule("all", without_approval=True))
+    async with place.open() as rt:
+        final = put_spec(
+            "box.wipe",
+            level=RiskLevel.CRITICAL,
+            side_effects=SideEffects(reversible=False),
+            compensation=Compensation(),
+            idempotent=True,
+        )
+        rt.register(final, place.box.handler(compensate=None))
+        result = await rt.run(workflow(put("b"), put("a", "box.wipe")))
+        assert (result.status, states(result)) == (
+            RunState.NEEDS_ATTENTION,
+            {"b": "succeeded", "a": "in_doubt"},
+        )
+        assert result.step("a").error is not None
+        del place.box.before["a"]
+        [result] = await rt.resume(result.run_id)
+        assert (result.status, place.box.count("execute", "a")) == (RunState.SUCCEEDED, 2)
+        rt.require_sound_rows()
+
+
 async def test_rule_2_a_step_in_doubt_holds_every_further_step_of_a_workflow(place: Place) -> None:
     """If the runtime can't tell, it stops and asks: independent steps do not begin meanwhile."""
     place.box.after["odd"] = boom
@@ -232,6 +261,18 @@ async def test_rule_2_a_run_whose_capability_is_gone_stays_as_it_is(place: Place
     async with place.open() as rt:
         [result] = await rt.resume(run)
         assert result.status is RunState.SUCCEEDED
+
+
+async def test_a_cancelled_step_whose_capability_is_gone_is_in_doubt_as_that(place: Place) -> None:
+    run = await interrupted(place, ONE, "a", happened=False)
+    async with place.open(box=False) as rt:
+        result = await rt.cancel(run)
+        [step] = result.steps
+        assert (result.status, step.status) == (RunState.NEEDS_ATTENTION, "in_doubt")
+        assert (step.error or {})["code"] == "CAPABILITY_ABSENT"
+    async with place.open() as rt:
+        [result] = await rt.resume(run)
+        assert (result.status, place.box.values) == (RunState.CANCELLED, {})
 
 
 async def test_what_is_not_registered_here_is_told_as_that_and_nobody_is_left_without_a_way(

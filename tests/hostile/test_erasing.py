@@ -122,6 +122,84 @@ async def test_both_runs_tell_of_the_erasure(tmp_path: Path) -> None:
     assert service.process.perform(service.requests.VerifyLedger(), rt.settings).ok
 
 
+PLANNED = {
+    "name": "planned",
+    "steps": [
+        {"name": "read", "capability": "io.fs.read_file", "inputs": {"path": "secret.txt"}},
+        {
+            "name": "write",
+            "capability": "io.fs.write_file",
+            "inputs": {"path": "b", "content": "${{ steps.read.output.content }}"},
+        },
+    ],
+}
+SECRET = "what only a plan has read"
+KINDS = {
+    "saved": service.requests.Plan(text=json.dumps(PLANNED)),
+    "saved without reads": service.requests.Plan(text=json.dumps(PLANNED), reads=False),
+    "not saved": service.requests.Plan(text=json.dumps(PLANNED), keep=False),
+}
+SWEPT = _policy(ALLOWED, {**REST, "id": "reads", "when": {"capability": "io.fs.read_file"}})
+
+
+def _holding(rt: Runtime, text: str) -> list[str]:
+    files = (path for path in rt.settings.state.rglob("*") if path.is_file())
+    return [path.name for path in files if text.encode() in path.read_bytes()]
+
+
+async def _prunable(rt: Runtime) -> service.answers.Prunable:
+    return await Service(rt.settings).perform(service.requests.Prunable(before_ms=1 << 50))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_plan_that_was_never_run_is_erased_with_all_that_it_read(tmp_path: Path, kind: str) -> None:
+    """By its id and by its age alike: what it read, and the file with the inputs; and another one stays as it is."""
+    (tmp_path / "secret.txt").write_text(SECRET)
+    async with Runtime.open(tmp_path, policy=SWEPT) as rt:
+        door = Service(rt.settings, rt._core)
+        other = (await door.perform(KINDS["saved"])).plan_id
+        plan = (await door.perform(KINDS[kind])).plan_id
+        await rt.call("io.fs.write_file", {"path": "a", "content": "x"})
+        assert {*(await _prunable(rt)).plans} == {plan, other}
+        erased = await rt.erase([plan], principal="user:root")
+        assert erased.status == "succeeded"
+        gave = mapping({"gave": erased.outputs}, "gave")
+        assert (gave["runs"], gave["plans"], gave["payloads"]) == (0, 1, 0 if "without" in kind else 2)
+        assert (await _prunable(rt)).plans == [other]
+        with pytest.raises(InputError) as refused:
+            await rt._core.run_plan(plan, rt._core.actor(None))
+        assert refused.value.code == "PLAN_UNKNOWN"
+        found = await _prunable(rt)
+        pruned = await rt.erase([*found.runs, *found.plans], principal="user:root", compact=True)
+        assert pruned.status == "succeeded"
+        assert _holding(rt, SECRET) == []
+        assert (await _prunable(rt)).plans == []
+    assert service.process.perform(service.requests.VerifyLedger(), rt.settings).ok
+
+
+@pytest.mark.parametrize("moment", ["asked", "approved"])
+async def test_a_plan_that_was_run_is_its_run_s(tmp_path: Path, moment: str) -> None:
+    """Before anybody is asked, and where it was run between question and answer: nothing of either is erased."""
+    (tmp_path / "secret.txt").write_text(SECRET)
+    async with Runtime.open(tmp_path) as rt:
+        actor = rt._core.actor(None)
+        plan = (await Service(rt.settings, rt._core).perform(KINDS["saved"])).plan_id
+        asked = None if moment == "asked" else await rt.erase([plan])
+        run = (await rt._core.run_plan(plan, actor)).run_id
+        assert plan not in (await _prunable(rt)).plans
+        if asked is None:
+            with pytest.raises(InputError) as refused:
+                await rt.erase([plan])
+            assert (refused.value.code, refused.value.hint) == ("PLAN_USED", f"`assent audit erase {run}`")
+        else:
+            ended = await rt.approve(asked.run_id, principal="user:bob")
+            assert ended.error is not None
+            assert (ended.status, ended.error["code"]) == ("failed", "PLAN_USED")
+        assert _payloads(rt, plan) == 4, "those of the plan and of the look before the run"
+        with rt._core._plans.claimed(plan), pytest.raises(InputError, match="is being run already"):
+            await rt._core.records.erase_plan(plan, run)
+
+
 async def test_run_under_way_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
     async with Runtime.open(tmp_path) as rt:
         (tmp_path / "a").touch()
@@ -131,6 +209,8 @@ async def test_run_under_way_is_refused_before_anything_is_recorded(tmp_path: Pa
             ([waiting.run_id], "RUN_UNFINISHED"),
             (["run_none"], "RUN_UNKNOWN"),
             ([], "INVALID_INPUT"),
+            (["plan_../../secret"], "INVALID_INPUT"),
+            (["plan_00000000000000000000000000"], "PLAN_UNKNOWN"),
         ):
             with pytest.raises(InputError) as refused:
                 await rt.erase(runs)

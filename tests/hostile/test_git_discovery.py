@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -19,8 +21,11 @@ from hypothesis import strategies as st
 
 from assent import Runtime
 from assent.errors import AssentError
+from assent.invocation import NoEffectError
 from assent.sandbox import Sandbox
 from tests.support.hands import Hands, Step
+from tests.support.plugins import interpreter_kept
+from tests.support.workers import Stage, plugin_of, staged
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -51,6 +56,8 @@ EVIL: Final[tuple[dict[str, str], ...]] = (
     {"a/.git": "gitdir: ../b", "b/HEAD": REF, "b/commondir": "../c", **{f"c/{path}": "" for path in KEPT}},
 )
 """What git takes for a repository."""
+
+BARE: Final = tuple(tree for tree in EVIL if not any(".git" in path for path in tree))
 
 
 def found_by_git(root: Path) -> list[str]:
@@ -131,6 +138,95 @@ def test_no_archive_and_no_patch_brings_one(tmp_path: Path, tree: dict[str, str]
     hands.workspace.close()
 
 
+def part_of(path: str) -> str:
+    """What of a repository's folder a path makes: `objects` and `refs` as a whole."""
+    return re.sub("((?:^|/)(?:objects|refs))/.*", r"\1", path)
+
+
+@pytest.mark.parametrize("tree", BARE)
+def test_none_is_completed_by_calls_that_were_all_planned_before(
+    tmp_path: Path, tree: dict[str, str]
+) -> None:
+    hands, steps, codes = Hands.on(tmp_path), list[Step](), set[str]()
+    for path, text in tree.items():
+        part = part_of(path)
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+        making: dict[str, Any] = {"path": part} if part != path else {"path": path, "content": text}
+        steps.append(hands.step("io.fs.make_dir" if part != path else "io.fs.write_file", **making).prepare())
+    for step in steps:
+        try:
+            step.execute()
+        except NoEffectError as error:
+            codes.add(error.code)
+    assert codes == {"PATH_PROTECTED"}
+    assert found_by_git(tmp_path) == []
+    hands.workspace.close()
+
+
+@pytest.mark.parametrize("tree", BARE)
+def test_no_undo_brings_back_what_completes_one(tmp_path: Path, tree: dict[str, str]) -> None:
+    """Each part is moved away when nothing else is there yet, and comes back when all else is."""
+    for number, back in enumerate(tree):
+        root = tmp_path / f"work{number}"
+        write(root, {back: tree[back]})
+        hands = Hands.on(root)
+        moved = hands.do("io.fs.move", source=part_of(back), destination="away")
+        for path, text in tree.items():
+            if path != back:
+                hands.attempt("io.fs.write_file", path=path, content=text, create_dirs=True)
+        with suppress(NoEffectError):
+            moved.compensate()
+        assert found_by_git(root) == []
+        hands.workspace.close()
+
+
+PLUGIN: Final = '''\
+"""Makes files."""
+
+from assent import LocalContext, capability
+
+
+@capability("sample.make", operation="WRITE", risk="CRITICAL")
+def make(context: LocalContext, path: str, text: str, how: str) -> None:
+    """Make a file, and the folders on the way."""
+    files, parts = context.world.files, path.split("/")
+    for folder in ("/".join(parts[:length]) for length in range(1, len(parts))):
+        if files.stat(folder) is None:
+            files.make_dir(folder)
+    if how == "write":
+        files.write(path, [text.encode()], key=context.key)
+    elif how == "link":
+        files.make_link(path, "anything")
+    else:
+        files.write("part", [text.encode()], key=context.key)
+        files.rename("part", path, replace=True)
+'''
+
+
+def test_no_plugin_makes_one(tmp_path: Path) -> None:
+    hows = ("write", "rename", "link")
+
+    async def made(stage: Stage, tree: dict[str, str], first: int) -> set[str]:
+        codes = set()
+        for place, (path, text) in enumerate(tree.items(), first):
+            try:
+                await stage.execute("sample.make", {"path": path, "text": text, "how": hows[place % 3]})
+            except AssentError as error:
+                codes.add(error.code)
+        return codes
+
+    with interpreter_kept(), staged(tmp_path, plugin_of(PLUGIN)) as stage:
+        for number, tree in enumerate(EVIL):
+            there = {f"{number}/{path}": text for path, text in tree.items()}
+            assert "PATH_PROTECTED" in asyncio.run(made(stage, there, number)), tree
+        assert found_by_git(stage.root) == []
+        (stage.root / ".git/hooks").mkdir(parents=True)
+        for first, path in enumerate(
+            (".git/config", ".git/hooks/pre-commit", ".git/commondir", ".git/modules/x")
+        ):
+            assert asyncio.run(made(stage, {path: ""}, first)) == {"PATH_PROTECTED"}
+
+
 async def test_no_program_brings_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox.detect() as sandbox:
         if not sandbox.holds.is_confined:
@@ -174,7 +270,7 @@ acts: Final = st.one_of(
         st.fixed_dictionaries({"source": st.sampled_from(FOLDERS), "destination": places}),
     ),
     st.tuples(st.just("io.fs.delete"), st.fixed_dictionaries({"path": places})),
-    st.tuples(st.just("undo"), st.just({})),
+    st.tuples(st.just("undo"), st.fixed_dictionaries({"of": st.integers(0, 9)})),
 )
 
 
@@ -189,7 +285,7 @@ def test_no_story_of_calls_and_undos_makes_one(story: list[tuple[str, dict[str, 
         for capability, given_ in story:
             if capability == "undo":
                 with suppress(AssentError):  # a conflict, which changes nothing
-                    done.pop().compensate() if done else None
+                    done.pop(given_["of"] % len(done)).compensate() if done else None
                 continue
             more = {"create_dirs": True} if capability == "io.fs.write_file" else {}
             more |= {"parents": True} if capability == "io.fs.make_dir" else {}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import apsw
 import msgspec
 import pytest
 
-from assent.errors import InternalError
+from assent.errors import InternalError, WorldError
 from assent.journal import Ed25519Verifier, SqliteReader, VerifyReport, rows_at_once, verify_ledger
 from assent.journal.ports import Cell, Row
+from assent.journal.store import _schema as schema
 from assent.journal.store._projections import Projection, Stored
 from assent.journal.store._schema import LEDGER_FILE, Migration
 from assent.spec.events.kinds import Leaf, LedgerCreated
@@ -131,3 +133,24 @@ def test_an_areas_tables_carry_its_name_and_nobody_elses_do(area: str, tables: S
         Projection(
             area, dict.fromkeys(tables, ("key",)), dict.fromkeys(tables, 1), (), frozenset(), TALLY.fold
         )
+
+
+async def test_an_older_ledger_with_tables_of_areas_is_migrated(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the areas as they were, changed, or gone; a table that nobody made is refused as ever."""
+    await open_sqlite(state, areas=[TALLY]).close()
+    number = schema.newest_format()
+    for areas in ([TALLY], [], [TALLY]):
+        number += 1
+        later = Migration(number, f"later {number}", f"CREATE TABLE later{number}(a INTEGER) STRICT")
+        monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
+        await open_sqlite(state, areas=areas).close()
+        assert schema.check_ledger(state / LEDGER_FILE) == number
+    with closing(apsw.Connection(str(state / LEDGER_FILE))) as connection:
+        connection.execute("CREATE TABLE strange(a INTEGER)")
+    later = Migration(number + 1, "last", "CREATE TABLE last(a INTEGER) STRICT")
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
+    with pytest.raises(WorldError) as refused:
+        open_sqlite(state, areas=[TALLY])
+    assert refused.value.code == "RECORD_CORRUPT"

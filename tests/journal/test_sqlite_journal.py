@@ -335,6 +335,7 @@ async def test_erased_bytes_are_in_no_file_any_more(state: Path) -> None:
     await journal.append(created(run_id(2), body=secret, blobs=(digest,)))
     assert _files_with(state, secret[:24]) != []
     assert await journal.erase(run_id(2), who=ADA, at_ms=NOW_MS) == 2
+    await journal.forget()
     assert _files_with(state, secret[:24]) == []
     await journal.close()
 
@@ -342,17 +343,22 @@ async def test_erased_bytes_are_in_no_file_any_more(state: Path) -> None:
 async def test_erasure_that_a_reader_holds_up_says_so_and_can_be_finished(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a reader's snapshot needs the log it can't be emptied: the caller is told, and finishes later."""
-    monkeypatch.setattr("assent.journal.store._connection.BUSY_MS_MAX", 1)
+    """While a reader's snapshot needs the log it can't be emptied: the caller waits, nobody else does, and finishes later."""
+    monkeypatch.setattr("assent.journal.store._sqlite.FORGET_MS_MAX", 500)
     journal = open_sqlite(state)
     secret = b"the secret that must go"
     await journal.append(created(run_id(1), body=secret))
     with SqliteReader.open(state) as reader, reader.snapshot():
+        assert await journal.erase(run_id(1), who=ADA, at_ms=NOW_MS) == 2
+        forgetting = asyncio.create_task(journal.forget())
+        for number in range(2, 22):
+            await journal.append(created(run_id(number)))
+            assert not forgetting.done()
         with pytest.raises(WorldError) as held_up:
-            await journal.erase(run_id(1), who=ADA, at_ms=NOW_MS)
+            await forgetting
         assert held_up.value.code == "ERASE_UNFINISHED"
     assert at_once(journal.payload(payload(secret).commitment)) is None
-    assert await journal.erase(run_id(1), who=ADA, at_ms=NOW_MS) == 0
+    await journal.forget()
     assert _files_with(state, secret) == []
     await journal.close()
 

@@ -20,6 +20,7 @@ from assent.engine.machine._commands import (
     Failed,
     Finish,
     NotCompensated,
+    Receive,
     Reconciled,
     Recover,
     Reject,
@@ -36,7 +37,7 @@ from assent.errors import InputError, InternalError, RefusedError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Verdict
-from tests.support.machine import BOUND, PEOPLE, RUN, denied, question, started
+from tests.support.machine import BOUND, PEOPLE, RUN, denied, question, signal, started
 
 SAME_STATE = (ev.StepUnsettled, ev.StepResumed, ev.CompensationStarted, ev.CompensationFailed)
 """Events about a step that may leave it in the state that it was in."""
@@ -56,6 +57,7 @@ def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> lis
     )
     undo_asked = question(UNDO_STEP, asked.digest) if request.decision == "REQUIRE_APPROVAL" else None
     answers: list[tuple[StepEvent, ...]] = [(asked,), (asked,), (denied(key),), (ev.StepSkipped(step=key),)]
+    answers.append((ev.WaitStarted(step=key, signal=choose.choice([None, "go"])),))
     if step is not None and step.state is StepState.AWAITING_APPROVAL and step.approval is not None:
         digest = step.approval.request.digest
         voided = ev.ApprovalVoided(step=key, digest=digest, code="APPROVAL_STALE")
@@ -81,6 +83,7 @@ def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> lis
         Resolve(ann, key, choose.choice(list(Resolution)), BOUND),
         RequestUndo(request, undo_asked),
         BeginUndo(),
+        Receive(signal("go", payload=choose.choice([None, BOUND]))),
     ]
     if choose.random() < 0.1:
         commands.append(Cancel(ann))
@@ -146,6 +149,7 @@ def test_an_event_that_no_transition_allows_is_refused(target: StepState) -> Non
         StepState.FAILED: ev.StepFailed(step=StepKey("a"), attempt=1, code="F", effect=Effect.NONE),
         StepState.DENIED: denied(StepKey("a")),
         StepState.AWAITING_APPROVAL: question(StepKey("a"), "d"),
+        StepState.WAITING: ev.WaitStarted(step=StepKey("a"), due_ms=1),
         StepState.IN_DOUBT: ev.StepInDoubt(step=StepKey("a"), attempt=1, code="EFFECT_UNKNOWN"),
         StepState.COMPENSATING: ev.CompensationStarted(step=StepKey("a"), attempt=1),
         StepState.COMPENSATED: ev.StepCompensated(step=StepKey("a")),

@@ -350,6 +350,7 @@ class Story:
 _ENDED: Final = ("succeeded", "failed", "rolled_back", "cancelled", "undone")
 _STATE_FILES: Final = {
     ".gitignore",
+    "plans",
     "blobs",
     "ledger.db",
     "ledger.db-shm",

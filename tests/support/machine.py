@@ -51,6 +51,14 @@ def denied(key: StepKey) -> ev.StepDenied:
     )
 
 
+def signal(name: str, *, payload: Commitment | None = BOUND) -> ev.SignalReceived:
+    """A signal that the gate let in, or did not: then nothing came with it."""
+    decision = "ALLOW" if payload is not None else "DENY"
+    return ev.SignalReceived(
+        signal=name, by="user:ann", decision=decision, rule="r", policy="p", payload=payload
+    )
+
+
 def question(key: StepKey, digest: str, *, people: int = 1) -> ev.ApprovalRequested:
     """A question to people other than the requester."""
     return ev.ApprovalRequested(

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 from assent import system
-from assent.capabilities.fs import Workspace
+from assent.capabilities.fs import Workspace, changing
 from assent.errors import Json
 from assent.invocation import BoundCapability, CancelToken, Invoker, LocalContext, Secret, World
 from assent.invocation.context.local import CallLife, Surroundings
@@ -164,7 +164,12 @@ class Stage:
         how.setdefault("spare", 0)
         self.known = KnownRegistrations(self.state, assent="test")
         self.host = WorkerHost(
-            spawn=system.spawn, known=self.known, environ={"DECLARED": "yes"}, grace_s=GRACE_S, **how
+            spawn=system.spawn,
+            known=self.known,
+            environ={"DECLARED": "yes"},
+            changing=changing,
+            grace_s=GRACE_S,
+            **how,
         )
         self.world = Workspace.open(self.root, hidden=[self.state])
         self.blobs = MemoryBlobs()

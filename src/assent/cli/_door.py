@@ -68,6 +68,10 @@ class Door:
     @cached_property
     def settings(self) -> Settings:
         """The resolved settings; CONFIG_INVALID, WORKSPACE_MISSING, IDENTITY_REFUSED."""
+        return self.resolve()
+
+    def resolve(self) -> Settings:
+        """The same, read anew."""
         from assent.runtime.settings.effective import Settings
 
         return Settings.resolve(

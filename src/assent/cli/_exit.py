@@ -32,7 +32,7 @@ MEANINGS: Final = {
     "a replay or a policy case differs; the world failed; `doctor` found a fault",
     USAGE: "wrong usage, or an invalid file",
     REFUSED: "policy denied or would deny (`plan --exit-code`), a person rejected, or an identity or approver was refused",
-    WAITING: "waiting for an approval",
+    WAITING: "waiting for an approval, a signal or a time",
     ATTENTION: "a person must look: a step is in doubt, a change could not be taken back, an undo could not begin",
     UNVERIFIED: "verification failed",
     PLAN_CHANGES: "`plan --exit-code` only: there are changes",
@@ -59,6 +59,8 @@ SETTLING: Final = frozenset({"reject", "cancel", "undo", "resolve"})
 def exit_code(run: answers.Run, operation: str) -> int:
     """The code for a run as an operation left it: `run call resume approve` tell how the run stands, others if they did it."""
     status = run.status
+    if operation == "signal":
+        return OK  # It is on record, whatever else the run waits for or comes to.
     if operation in SETTLING:
         return _settled(operation, status)
     if (run.error.code if run.error is not None else None) == "CAPABILITY_ABSENT":
@@ -72,7 +74,7 @@ def exit_code(run: answers.Run, operation: str) -> int:
         return ATTENTION if any(step.status in UNSETTLED for step in run.steps) else OK
     if status in ("failed", "rolled_back", "cancelled"):
         return REFUSED if (run.error.code if run.error is not None else None) in _REFUSALS else FAILED
-    # `needs_attention`, and whatever is neither finished nor waiting for a person although its driver has left it.
+    # `needs_attention`, and whatever is neither finished nor waiting although its driver has left it.
     return ATTENTION
 
 

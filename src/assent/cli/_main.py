@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None, *, service: Service | None = None) -
         lacking = exhausted(error)
         if lacking is not None:
             return _fail(door, lacking, error_exit_code(lacking, door.operation))
-        return _fail(door, _internal(door, error), INTERNAL)
+        return _fail(door, internal_fault(door, error), INTERNAL)
     return code if isinstance(code, int) else 0
 
 
@@ -160,7 +160,7 @@ def _interrupted(door: Door, error: BaseException) -> int:
     return INTERRUPTED
 
 
-def _internal(door: Door, error: Exception) -> AssentError:
+def internal_fault(door: Door, error: Exception) -> AssentError:
     """An error with an id in place of a traceback, which goes to a log file; the same fault has the same id."""
     import hashlib
     import traceback

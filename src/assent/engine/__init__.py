@@ -18,9 +18,15 @@ if TYPE_CHECKING:
         Recover,
         Reject,
         Resolve,
+        SendSignal,
         Wish,
     )
-    from assent.engine.machine._interventions import check_approver, not_a_session, session_closed
+    from assent.engine.machine._interventions import (
+        check_approver,
+        not_a_session,
+        session_closed,
+        signal_refusal,
+    )
     from assent.engine.ports import (
         Catalogue,
         Catalogues,
@@ -51,8 +57,8 @@ if TYPE_CHECKING:
 _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
-    ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve Wish",
-    ".machine._interventions": "check_approver not_a_session session_closed",
+    ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve SendSignal Wish",
+    ".machine._interventions": "check_approver not_a_session session_closed signal_refusal",
     ".drive._engine": "Engine require_ended",
     ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",

@@ -198,6 +198,10 @@ class Driver(Protocol):
         """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
         ...
 
+    async def erase_reads(self, plan: PlanId, act: RunId) -> None:
+        """Erase what a plan has read, likewise. The caller has checked that the plan is no run's, or that its run has ended."""
+        ...
+
     def hold(self, run: RunId) -> None:
         """More is coming to a run soon: what is known of it is worth keeping."""
         ...
@@ -211,7 +215,7 @@ class Driver(Protocol):
         ...
 
     async def watch(self) -> None:
-        """From now on wake the runs that wait for an answer when the time for it has passed, those of earlier owners too."""
+        """From now on wake the runs that wait when the time for that has passed, those of earlier owners too."""
         ...
 
     def under_way(self) -> list[RunId]:

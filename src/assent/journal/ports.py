@@ -150,11 +150,15 @@ class Journal(JournalReader, Protocol):
     async def erase(
         self, run: RunId, *, who: Who, at_ms: int, act: RunId | None = None, said: Batch | None = None
     ) -> int:
-        """Erase a finished run's payloads and blobs; how many. The caller has checked that the run is finished.
+        """Erase a finished run's payloads and blobs, or those of a plan's reads; how many. The caller has checked that it may.
 
         `act`: the run in which that was decided. `said`: what the run's own stream says of it, durable with it. Nothing is said
         where nothing was left.
         """
+        ...
+
+    async def forget(self) -> None:
+        """See to it that what was erased stands nowhere else either; once for any number of erasures. `ERASE_UNFINISHED`."""
         ...
 
     async def compact(self) -> int:

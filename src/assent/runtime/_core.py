@@ -41,6 +41,7 @@ from assent.engine import (
     Resolve,
     RunFacts,
     RunResult,
+    SendSignal,
     Services,
     UndoPlan,
     Wish,
@@ -88,7 +89,7 @@ from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
-from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, session_step
+from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, plans_apart, session_step
 from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import PRIORITY, Mode, Resolution, RunState
@@ -432,6 +433,16 @@ class Core:
         """Stop a run between effects and take its effects back."""
         return await self._drive(RunId(run), Cancel(self.actor(principal)))
 
+    async def signal(self, run: str, name: str, payload: Json = None, *, principal: Who = None) -> RunResult:
+        """Send a run a signal, which is on record when this returns, and drive the run on until it ends or waits again.
+
+        The first step that waits for a signal of this name, or the next that will, has `payload` as its output. The gate is
+        asked (`assent.signal`): `POLICY_DENIED`. `SIGNAL_UNKNOWN`, `SIGNALS_FULL`, `RUN_FINISHED`, and `CAPABILITY_ABSENT` for
+        a run that this process can't drive on.
+        """
+        await self._require_present(RunId(run))
+        return await self._drive(RunId(run), SendSignal(self.actor(principal), name, payload))
+
     async def undo(self, run: str, *, partial: bool = False, principal: Who = None) -> RunResult:
         """Take a succeeded run back. Nothing is touched unless everything can be; `partial` leaves out what can't.
 
@@ -534,13 +545,19 @@ class Core:
     async def erase(self, runs: Sequence[str], *, principal: Who = None, compact: bool = False) -> RunResult:
         """Erase the payloads and pre-images of runs that have ended, for good: a call of `assent.erase`, and so a run of its own.
 
-        `compact`: give the room back to the disk. `RUN_UNFINISHED` while one of them is under way: then nothing is asked, and
-        nothing recorded.
+        Ids of plans that were never run may stand among them: what such a plan has read is erased, and its file. `compact`: give
+        the room back to the disk. `RUN_UNFINISHED` while one of them is under way, `PLAN_USED` for a plan that is a run's: then
+        nothing is asked, and nothing recorded.
         """
-        named = [await self.find(run) for run in runs]
-        asked: dict[str, Json] = {"runs": [*named], **({"compact": True} if compact else {})}
+        named, plans = plans_apart(runs)
+        named = [await self.find(run) for run in named]
+        asked: dict[str, Json] = {
+            "runs": [*named],
+            "plans": [*plans],
+            **({"compact": True} if compact else {}),
+        }
         self.check_call(ERASE_CAPABILITY, asked)
-        await asyncio.to_thread(self.records.held, named)
+        await asyncio.to_thread(self.records.held, named, plans)
         return await self.call(ERASE_CAPABILITY, asked, principal=principal)
 
     async def plan(
@@ -812,6 +829,11 @@ class Core:
             self._kept.pop(run, None)
         await self._captures.after_run(driven.record)
         return self.gate.explain_pause(await self._result(driven), driven.record.mode)
+
+    async def note_refusal(self, run: str, step: str | None, actor: Actor, code: str) -> None:
+        """Put a refused attempt to decide on record. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+        wish = Approve(actor, None if step is None else StepKey(step), None)
+        await self._refusals.note(await self.find(run), wish, code)
 
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""

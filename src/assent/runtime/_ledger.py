@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import InputError
-from assent.journal import Migration, Projection, Row, SqliteReader, at_once
+from assent.journal import PAGE, Migration, Projection, Row, SqliteReader, at_once
 from assent.runtime._areas import AREAS
 
 if TYPE_CHECKING:
@@ -66,6 +66,14 @@ def open_ledger(state: Path, signer_for: Callable[[str], Signer]) -> SqliteJourn
     return SqliteJournal.open(
         state, signer_for=signer_for, clock=SystemClock(), entropy=SystemEntropy(), areas=projections()
     )
+
+
+def each_of_no_run(journal: LedgerReader) -> Iterator[Leaf]:
+    """The entries of the ledger's own stream, in log order."""
+    since = 0
+    while leaves := journal.run_leaves(None, since=since, limit=PAGE):
+        yield from leaves
+        since += len(leaves)
 
 
 def seal_ledger(state: Path, key_path: Path) -> None:

@@ -205,7 +205,9 @@ def _wanted(declared: Any) -> str:
 # What an answer is in Python, from how it travels (hence `Any`).
 _RUN: Final[Callable[[Any], RunResult]] = RunResult.from_json
 
-_UNSETTLED: Final = frozenset({StepState.PENDING, StepState.AWAITING_APPROVAL, StepState.RUNNING})
+_UNSETTLED: Final = frozenset(
+    {StepState.PENDING, StepState.AWAITING_APPROVAL, StepState.WAITING, StepState.RUNNING}
+)
 """A step is one of these until somebody has decided and it has been carried out."""
 
 
@@ -453,6 +455,7 @@ class Runtime:
     approve = _forwarded(Core.approve, requests.Approve, _RUN)
     reject = _forwarded(Core.reject, requests.Reject, _RUN)
     cancel = _forwarded(Core.cancel, requests.Cancel, _RUN)
+    signal = _forwarded(Core.signal, requests.Signal, _RUN)
     undo = _forwarded(Core.undo, requests.Undo, _RUN)
     resolve = _forwarded(Core.resolve, requests.Resolve, _RUN)
     resume = _forwarded(Core.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])

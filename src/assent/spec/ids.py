@@ -6,6 +6,7 @@ Every pattern is printable ASCII, because ids stand in ledger leaves, whose prof
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, NewType
 
@@ -13,6 +14,15 @@ RunId = NewType("RunId", str)
 PlanId = NewType("PlanId", str)
 StepKey = NewType("StepKey", str)
 """A step's name, or `name[3]` for the fourth iteration of a `foreach`; `name[3][0]` is an iteration of that one."""
+
+
+def plans_apart(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What names runs, and what names plans, each in order."""
+    runs, plans = list[str](), list[str]()
+    for name in names:
+        (plans if name.startswith("plan_") else runs).append(name)
+    return runs, plans
+
 
 NEWEST_RUN: Final = "@"
 """What stands for the newest run wherever one is named."""
@@ -31,6 +41,9 @@ APPROVAL_CAPABILITY: Final = "assent.approval"
 
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""
+
+SIGNAL_CAPABILITY: Final = "assent.signal"
+"""What the gate is asked about when somebody sends a signal to a run; no capability has this id."""
 
 ERASE_CAPABILITY: Final = "assent.erase"
 """The capability that erases what runs were given, gave and kept; whoever wants that calls it."""

@@ -55,6 +55,7 @@ class StepState(StrEnum):
     PENDING = "pending"
     DENIED = "denied"
     AWAITING_APPROVAL = "awaiting_approval"
+    WAITING = "waiting"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"

@@ -8,14 +8,31 @@ from typing import Final
 
 from assent.spec.ids import NAME
 from assent.spec.words.legible import both_ends
+from assent.spec.words.sizes import count_text
 
-_NAMING: Final = ("path", "destination", "source", "url", "target", "name")
+_NAMING: Final = ("path", "destination", "source", "url", "endpoint", "target", "name", "run")
 """Inputs that name what a call acts on, the most telling first."""
+
+_LISTING: Final = {"runs": "run", "plans": "plan", "sources": "source"}
+"""Inputs that list the names of what a call acts on; what one of them is called."""
 
 
 def name_of(inputs: Mapping[str, object]) -> str | None:
-    """The one name that tells most of what a call acts on; None when no input names anything."""
-    return next((value for key in _NAMING if isinstance(value := inputs.get(key), str)), None)
+    """What tells most of what a call acts on: a name, the program, or how many: `2 runs and 1 plan`; None where nothing does."""
+    named = next((value for key in _NAMING if isinstance(value := inputs.get(key), str)), None)
+    if named is not None:
+        return named
+    program = _names(inputs, "argv")[:1]
+    listed = [(one, {*names}) for key, one in _LISTING.items() if (names := _names(inputs, key))]
+    alone = program or [name for _, names in listed for name in names]
+    if len(alone) == 1:
+        return alone[0]
+    return " and ".join(count_text(len(names), one) for one, names in listed) or None
+
+
+def _names(inputs: Mapping[str, object], key: str) -> list[str]:
+    listed = inputs.get(key)
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list | tuple) else []
 
 
 def target_of(inputs: Mapping[str, object]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -234,7 +235,7 @@ def test_a_users_file_passes_strict_type_checking(tmp_path: Path, repository: Pa
             "mypy",
             "--strict",
             "--cache-dir",
-            str(tmp_path / "cache"),
+            os.devnull,
             "--config-file",
             "/dev/null",
             str(file),

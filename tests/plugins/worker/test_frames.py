@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assent import system
+from assent.capabilities.fs import changing
 from assent.errors import AssentError, InputError, RefusedError, WorldError
 from assent.invocation import CallState, NoEffectError, StateKey
 from assent.invocation.context.local import CallLife
@@ -82,7 +83,7 @@ def test_values_are_counted_without_being_made(value: object) -> None:
 @pytest.mark.parametrize("one", [b"\x90", b"\x01"], ids=bytes.hex)
 @pytest.mark.parametrize("nested", [False, True])
 def test_many_values_in_a_question_take_no_memory(one: bytes, nested: bool) -> None:
-    many = 10_000_000
+    many = 2 * _frames.VALUES_MAX
     args = (b"\x91" if nested else b"") + b"\xdd" + many.to_bytes(4, "big") + one * many
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     asked = from_worker(b"\x95\xa3ask\x01\x01\xa4http" + args)
@@ -349,7 +350,7 @@ async def test_nobody_is_told_of_a_workers_end_while_what_it_asked_for_is_being_
 
     with ThreadPoolExecutor(max_workers=1) as threads:
         worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
-        call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample")
+        call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample", changing)
         call.answer = perform  # type: ignore[method-assign,assignment]  # a question that takes its time
         asking = asyncio.ensure_future(worker.perform(Begin(1, 1, "part"), call, grace_s=0, part="execute"))
         await asyncio.sleep(0)
@@ -372,7 +373,7 @@ async def test_an_answer_too_large_for_the_pipe_is_told_and_keeps_nobody_waiting
     mouth = Mouth()
     with ThreadPoolExecutor(max_workers=1) as threads:
         worker = WorkerProcess(mouth, spawn=system.spawn, threads=threads, name="mouth")
-        call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample")
+        call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample", changing)
         call.answer = lambda *_: bytes(FRAME_BYTES_MAX)  # type: ignore[method-assign]  # no file is that large
         worker._calls[1] = call
         asked = Ask.of(7, 1, "bytes.next", [1])
@@ -388,7 +389,7 @@ async def test_an_answer_too_large_for_the_pipe_is_told_and_keeps_nobody_waiting
 def test_what_one_call_writes_at_once_is_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not each of its many files for itself."""
     monkeypatch.setattr(_questions, "GATHERED_BYTES_MAX", 1000)
-    call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample")
+    call = RemoteCall(1, create_read_capability("a.b", parameters={}, returns={}), "sample", changing)
     first, second = call.open_bytes(), call.open_bytes()
     call.add_bytes(first, bytes(600))
     with pytest.raises(RefusedError, match="at most 1000 bytes that it is writing"):

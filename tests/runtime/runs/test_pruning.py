@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from assent.errors import WorldError
 from assent.invocation import Reconciliation
 from assent.journal.store._schema import LEDGER_FILE
 from assent.runtime._ledger import open_reader
@@ -85,6 +86,38 @@ async def test_pruning_erases_those_alone_and_gives_the_room_back(place: Place) 
     assert prunable(place).runs == [told.run_id], (
         "what was erased is not chosen again; the run that erased it will be"
     )
+
+
+@pytest.mark.parametrize("fails", range(3))
+async def test_a_failure_half_way_tells_how_far_it_came_and_the_same_run_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch, fails: int
+) -> None:
+    """Where nothing was erased it has failed; else it is in doubt, and never told as if nothing had happened."""
+    async with place.open() as rt:
+        runs = [(await rt.run(workflow(put(key)))).run_id for key in "abc"]
+        erase, left = rt._core.running.erase, [fails]
+
+        async def full(run: RunId, act: RunId) -> None:
+            left[0] -= 1
+            if left[0] == -1:
+                raise WorldError("DISK_FULL", "the disk is full", hint="free some space")
+            await erase(run, act)
+
+        monkeypatch.setattr(rt._core.running, "erase", full)
+        told = await rt.erase(runs)
+        error = told.step("call").error
+        assert error is not None
+        assert (
+            error["message"] == f"{fails} of 3 erased, and `{runs[fails]}` perhaps in part: the disk is full"
+        )
+        assert error["hint"] == f"free some space; then go on: `assent resume {told.run_id}`"
+        assert [payloads(place, run) > 0 for run in runs] == [number >= fails for number in range(3)]
+        if not fails:
+            assert (told.status.value, told.step("call").status.value) == ("failed", "failed")
+            return
+        assert (told.status.value, told.step("call").status.value) == ("needs_attention", "in_doubt")
+        [told] = await rt.resume(told.run_id)
+        assert (told.status.value, [payloads(place, run) for run in runs]) == ("succeeded", [0, 0, 0])
 
 
 async def test_a_kill_while_the_file_is_written_anew_leaves_a_whole_ledger(place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from assent.cli.record._audit_log import (
 )
 from assent.cli.terminal._style import Paint
 from assent.errors import AssentError, InputError
-from assent.runtime.service import answers, process, requests
+from assent.journal import leaves_at_once
+from assent.journal.ports import JournalReader
+from assent.runtime.service import _audit_log, answers, process, requests
 from assent.runtime.service.service import Service
+from assent.spec.events.kinds import Leaf
 from assent.spec.targets import inputs_line
 from tests.support.bodies import Place, policy, put, rule, user, workflow
 
@@ -126,6 +130,45 @@ async def test_the_newest_entries_are_told_as_among_all_of_them(place: Place) ->
         assert log(place, limit=limit) == everything[-limit:]
     by_run = [line for line in everything if line.run_id == run]
     assert log(place, run=run, limit=2) == by_run[-2:]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stands_at_the_end"),
+    [
+        ({"principal": "user:bob"}, True),
+        ({"capability": "box.*"}, True),
+        ({"capability": "sys.noop"}, False),
+        ({"decision": "ALLOW"}, False),
+        ({"kinds": frozenset({"step.succeeded", "approval.granted"})}, True),
+        ({"kinds": frozenset({"run.succeeded"})}, True),
+        ({"since_ms": 1}, True),
+    ],
+    ids=str,
+)
+async def test_the_newest_entries_of_a_kind_are_found_without_reading_all(
+    place: Place, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, object], *, stands_at_the_end: bool
+) -> None:
+    """Where enough of them stand at the end; what they say is what they say among all of them."""
+    async with place.open() as rt:
+        run = (await rt.run(workflow(put("a")))).run_id
+        for name in "bcde":
+            await rt.call("sys.noop", {})
+            await rt.run(workflow(put(name)))
+        await rt.approve(run, principal=user("bob"))
+    everything = log(place, **wanted)
+    monkeypatch.setattr(_audit_log, "NEAR", 4)
+    monkeypatch.setattr(_audit_log, "NEAR_EACH", 1)
+    read: list[int] = []
+
+    def reading(journal: JournalReader, *, start: int = 0) -> Iterator[Leaf]:
+        read.append(start)
+        return leaves_at_once(journal, start=start)
+
+    monkeypatch.setattr(_audit_log, "leaves_at_once", reading)
+    assert log(place, **wanted, limit=1) == everything[-1:]
+    assert (0 not in read) is stands_at_the_end
+    for limit in range(1, len(everything) + 2):
+        assert log(place, **wanted, limit=limit) == everything[-limit:]
 
 
 async def test_what_comes_is_told_once_it_is_durable(place: Place) -> None:

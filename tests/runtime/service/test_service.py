@@ -15,7 +15,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from assent.errors import InputError, WorldError
+from assent.errors import InputError, RefusedError, WorldError
 from assent.journal import at_once
 from assent.journal.store._schema import LEDGER_FILE
 from assent.runtime.service import (
@@ -256,6 +256,44 @@ async def test_what_is_asked_and_answered_fits_the_published_schema(place: Place
         assert [part.kind for part in parts][:1] == ["run.created"]
         fits(requests.AuditLog(run=waiting), parts[0])
     assert len(seen) == len(asked) + 3
+
+
+async def test_each_is_told_why_they_may_not_decide(place: Place) -> None:
+    """By what vouches for who asks, an account or something else, with the roles that come from there."""
+    asking = {"approval": {"reason": "go on?", "approvers": {"roles": ["editor"]}}, "name": "ok"}
+    by = {
+        requests.Asker(principal="user:ann", asserted=True): "one of the roles editor is needed",
+        requests.Asker(principal="user:ann", identified_by="api_key:1", roles=frozenset({"editor"})): "",
+        requests.Asker(
+            principal="agent:bot", identified_by="api_key:2", roles=frozenset({"editor"})
+        ): "kind user",
+        requests.Asker(principal="user:root", os_uid=64_000): "64000",
+    }
+    async with place.open() as rt:
+        service = Service(rt.settings, rt._core)
+        await service.perform(requests.Run(text=json.dumps(workflow(asking))))
+        for asker, why in by.items():
+            [asked] = (await service.perform(requests.Approvals(), asker)).approvals
+            assert why in (asked.refused or ""), asker
+            assert (asked.refused is None) is (not why)
+
+
+@pytest.mark.parametrize("kind", [requests.Approve, requests.Reject])
+async def test_who_decides_under_a_name_that_is_refused_is_on_record(
+    place: Place, kind: type[requests.Approve | requests.Reject]
+) -> None:
+    async with place.open() as rt:
+        service = Service(rt.settings, rt._core)
+        waiting = workflow({"name": "ok", "approval": {"reason": "go on?"}})
+        run = (await service.perform(requests.Run(text=json.dumps(waiting)))).run_id
+        for asked in (run, "run_0"):
+            with pytest.raises(RefusedError) as refused:
+                await service.perform(kind(run=asked), requests.Asker(principal="user:root", os_uid=64_000))
+            assert refused.value.code == "IDENTITY_REFUSED"
+        told = [line async for line in service.stream(requests.AuditApprovals())]
+    [line] = told
+    assert (line.run_id, line.decision, line.code) == (run, "refused", "IDENTITY_REFUSED")
+    assert (line.principal, line.os_uid, line.count) == ("user:root", 64_000, 1)
 
 
 async def test_an_open_runtime_is_asked_about_what_only_it_knows(place: Place) -> None:

@@ -234,6 +234,7 @@ def _give_up(context: LocalContext, change: Change) -> None:
 def _require_before(context: LocalContext, change: Change) -> None:
     if change.position(change.find(context.world.files)) is not Position.BEFORE:
         raise changed(change.targets[0].path)
+    change.forbid_programs_of_git(context.world.files)
 
 
 def _put_in_place(context: LocalContext, change: Change, *, is_same: bool) -> None:

@@ -18,9 +18,9 @@ from assent.cli.runs._drive import drive, read_wait
 from assent.cli.runs._run import wait_option
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint
-from assent.errors import AssentError, InputError, WorldError
+from assent.errors import AssentError, InputError, Json, WorldError
 from assent.runtime import service
-from assent.spec.ids import ERASE_CAPABILITY
+from assent.spec.ids import ERASE_CAPABILITY, plans_apart
 from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
@@ -189,11 +189,13 @@ def export(door: Door, *, folder: Path, payloads: bool) -> None:
     door.out.note(f"check it: {door.command('audit', 'verify', '--export', str(folder))}")
 
 
-@command("erase", short_help="Erase the payloads of finished runs.")
+@command("erase", short_help="Erase what finished runs, and plans never run, hold.")
 @click.argument("run_ids", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
 @wait_option
 def erase(door: Door, run_ids: tuple[str, ...], wait: str | None) -> int:
     """Erase the inputs, outputs and pre-images of finished RUNs for good. The ledger still verifies; they can't be undone.
+
+    The id of a plan that was never run may stand for a RUN: what it has read and its file are erased.
 
     It is a call of `assent.erase`, which is CRITICAL: a run of its own, that the policy decides about, with one question.
     Without a terminal `--yes` says that it is meant; an approval is needed all the same where the policy asks for one.
@@ -220,7 +222,9 @@ def confirmed(door: Door, request: service.requests.Erase) -> bool:
 
 def _is_asked_about(door: Door, runs: tuple[str, ...]) -> bool:
     """Whether the policy has somebody asked, so that nobody need be asked twice."""
-    asked = service.requests.ExplainPolicy(capability=ERASE_CAPABILITY, parameters={"runs": [*runs]})
+    named, plans = plans_apart(runs)
+    parameters: dict[str, Json] = {"runs": [*named], "plans": [*plans]}
+    asked = service.requests.ExplainPolicy(capability=ERASE_CAPABILITY, parameters=parameters)
     return door.perform(asked).decision == "REQUIRE_APPROVAL"
 
 

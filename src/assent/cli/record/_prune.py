@@ -1,4 +1,4 @@
-"""`assent prune`: what old runs were given, gave and kept is erased, after one question, and the room given back."""
+"""`assent prune`: what old runs were given, gave and kept is erased, and what old plans read, after one question."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from assent.cli.runs._drive import drive, tell_next
 from assent.errors import InputError
 from assent.runtime import service
 from assent.spec.words.durations import DAY_MS, parse_duration_ms
-from assent.spec.words.sizes import count_text
 
 _AGO_MS_MAX: Final = 1_000_000 * DAY_MS
 
 
-@command("prune", short_help="Erase what old runs hold.")
+@command("prune", short_help="Erase what old runs and plans hold.")
 @click.option(
     "--older-than",
     metavar="DURATION",
@@ -28,7 +27,7 @@ _AGO_MS_MAX: Final = 1_000_000 * DAY_MS
     help="Of which nothing was recorded for so long: `30d`.",
 )
 def prune(door: Door, older_than: str) -> int:
-    """Erase the payloads, pre-images and saved plans of runs that have ended, for good, and give the room back.
+    """Erase payloads, pre-images and plans of runs that have ended, and of plans never run, for good, and give the room back.
 
     It is a call of `assent.erase`, which is CRITICAL, with one question. No entry, checkpoint or policy is removed: the ledger
     still verifies. Runs that have not ended are left and named. Without a terminal `--yes` says that it is meant.
@@ -43,15 +42,15 @@ def prune(door: Door, older_than: str) -> int:
     for one in found.left:
         door.out.note(f"left: {one.run_id} is {one.status.replace('_', ' ')}")
     if found.more:
-        door.out.note(f"{count_text(found.more, 'more run')}: prune again once these are erased")
-    request = service.requests.Erase(runs=tuple(found.runs), compact=True)
-    if not found.runs:
+        door.out.note(f"{found.more} more: prune again once these are erased")
+    request = service.requests.Erase(runs=(*found.runs, *found.plans), compact=True)
+    if not request.runs:
         door.out.note("nothing to erase")
     elif not confirmed(door, request):
         return OK
     elif not door.out.is_json:
         return drive(door, request)
-    run = door.perform(request) if found.runs else None
+    run = door.perform(request) if request.runs else None
     if door.out.is_json:
         door.out.object(
             {**msgspec.to_builtins(found), "run": None if run is None else msgspec.to_builtins(run)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from assent.cli._door import Door
@@ -123,6 +123,7 @@ def tell_next(
             door.out.note(f"  {door.command('reject', run_id, step, '--reason', '…')}")
         if asked and not asked[0].notified:
             door.out.note("warning: nobody is told of this: `[notify] approvals` names no endpoint")
+        _tell_waits(door, run)
     elif status == "needs_attention":
         door.out.note(f"to look: {door.command('show', run_id)}")
         door.out.note(f"to try again: {door.command('resume', run_id)}")
@@ -141,6 +142,28 @@ def tell_next(
         door.out.note(f"  to end it and keep what it did: {door.command('close', run_id)}")
         door.out.note(f"  to end it and take back what it did: {door.command('cancel', run_id)}")
         door.out.note(f'  to go on with it, in Python: `await rt.session("{run_id}")`')
+
+
+def _tell_waits(door: Door, run: service.answers.Run) -> None:
+    """What the steps of a run wait for that nobody has to decide about, and the command that ends it."""
+    from assent.spec.words.durations import instant
+
+    for step, waits in list(_waits_of(run))[:_SHOWN_MAX]:
+        until = "" if waits.due_at_ms is None else f" until {instant(waits.due_at_ms)}"
+        if waits.signal is None:
+            door.out.note(f"`{step}` waits{until}; a process that owns the state goes on then, or:")
+            door.out.note(f"  {door.command('resume', run.run_id)}")
+        else:
+            door.out.note(f"`{step}` waits for the signal `{waits.signal}`{until}:")
+            door.out.note(f"  {door.command('signal', run.run_id, waits.signal)}")
+
+
+def _waits_of(
+    run: service.answers.Run | service.answers.ShownRun,
+) -> Iterator[tuple[str, service.answers.WaitsFor]]:
+    for step in run.steps:
+        if isinstance(step.waits_for, service.answers.WaitsFor):
+            yield step.name, step.waits_for
 
 
 def _tell_unsettled(door: Door, run: service.answers.Run) -> None:
@@ -200,18 +223,32 @@ def _note_refusal(door: Door, error: AssentError) -> None:
 
 
 def _follow(door: Door, run_id: str, wait_ms: int) -> service.answers.Run:
-    """The run once it neither waits nor runs, or when the time is up. The state is only read meanwhile."""
+    """The run once it neither waits nor runs, or when the time is up.
+
+    The state is only read meanwhile. When a time has come that a step waits for, the run is driven on, should nobody else do it.
+    """
     import msgspec  # `assent run --help` does without it
 
-    progress = Progress(door.out)
+    from assent.system import SystemClock
+
+    progress, clock = Progress(door.out), SystemClock()
+    ends_ms = clock.monotonic_ms() + wait_ms if wait_ms >= 0 else None
     shown = door.perform(service.requests.Show(run=run_id))
     door.out.note(f"waiting; Ctrl-C leaves the run as it is ({door.command('show', run_id)})")
-    within_ms = wait_ms if wait_ms >= 0 else None
-    for event in door.stream(
-        service.requests.Events(run=run_id, since=len(shown.events), within_ms=within_ms)
-    ):
-        progress(msgspec.to_builtins(event))
-    return as_driven(door.perform(service.requests.Show(run=run_id)))
+    while shown.status == "waiting":
+        left = [ends_ms - clock.monotonic_ms()] if ends_ms is not None else []
+        if left and left[0] <= 0:
+            break
+        due = [waits.due_at_ms for _, waits in _waits_of(shown) if waits.due_at_ms is not None]
+        left += [max(0, min(due) - clock.now_ms())] if due else []
+        within_ms = min(left) if left else None
+        request = service.requests.Events(run=run_id, since=len(shown.events), within_ms=within_ms)
+        for event in door.stream(request):
+            progress(msgspec.to_builtins(event))
+        if due and min(due) <= clock.now_ms():
+            door.perform(service.requests.Resume(run=run_id), progress)
+        shown = door.perform(service.requests.Show(run=run_id))
+    return as_driven(shown)
 
 
 def as_driven(shown: service.answers.ShownRun) -> service.answers.Run:

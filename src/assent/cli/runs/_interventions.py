@@ -1,4 +1,4 @@
-"""What people decide about runs: `approvals`, `approve`, `reject`, `resolve`, `cancel`, `close`, `undo`."""
+"""What people decide about runs: `approvals`, `approve`, `reject`, `resolve`, `cancel`, `signal`, `close`, `undo`."""
 
 from __future__ import annotations
 
@@ -204,6 +204,25 @@ def cancel(door: Door, run_id: str) -> int:
     return _settle(door, service.requests.Cancel(run=run_id))
 
 
+@command("signal", short_help="Send a run a signal that it waits for.")
+@run_argument
+@click.argument("name")
+@click.argument("payload", metavar="[JSON]", required=False)
+def signal(door: Door, run_id: str, name: str, payload: str | None) -> int:
+    """Send RUN the signal NAME, with JSON for the step that waits for it, or will: its output. The run then goes on."""
+    value = None if payload is None else _json(payload, "JSON")
+    return _settle(door, service.requests.Signal(run=run_id, name=name, payload=value))
+
+
+def _json(text: str, name: str) -> Json:
+    from assent.spec.values.canonical import parse_json
+
+    try:
+        return parse_json(text)
+    except InputError as error:
+        raise InputError("ARGUMENT_INVALID", f"`{name}`: {error.message}", hint="write JSON") from None
+
+
 @command("close", short_help="End a session: no more steps, and what it did stays.")
 @run_argument
 def close(door: Door, run_id: str) -> int:
@@ -280,16 +299,11 @@ def resolve(door: Door, /, *, run_id: str, step: str, output: str | None, **said
     resolution = resolutions[0]
     value: Json = None
     if output is not None:
-        from assent.spec.values.canonical import parse_json
-
         if resolution != "happened":
             raise InputError(
                 "USAGE_INVALID", "there is an output only if it happened", hint="`--happened --output JSON`"
             )
-        try:
-            value = parse_json(output)
-        except InputError as error:
-            raise InputError("ARGUMENT_INVALID", f"`--output`: {error.message}", hint="write JSON") from None
+        value = _json(output, "--output")
     return _settle(
         door,
         service.requests.Resolve(run=run_id, step=step, resolution=resolution, output=value),  # type: ignore[arg-type]  # one of its words

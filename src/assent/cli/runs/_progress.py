@@ -10,6 +10,7 @@ from assent.cli.terminal._output import Output
 from assent.errors import Json
 from assent.spec.ids import CALL_STEP
 from assent.spec.values.json_fields import Object, mapping, number, text
+from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
 
@@ -143,6 +144,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "step.resumed": "resumed",
     "step.denied": "denied",
     "step.skipped": "skipped",
+    "wait.started": "waiting",
+    "signal.received": "signal",
     "step.succeeded": "succeeded",
     "step.attempt_failed": "failed, will retry",
     "step.failed": "failed",
@@ -212,6 +215,10 @@ def event_detail(event: Object) -> str:
         parts.append("digest not confirmed")
     if text(event, "verdict"):
         parts.append(f"happened: {text(event, 'verdict')}")
+    if kind == "wait.started" and (due_ms := number(event, "due_ms")) is not None:
+        parts.append(f"until {instant(due_ms)}")
+    if kind in ("wait.started", "signal.received"):
+        parts += [text(event, "signal"), text(event, "decision")]
     if kind in ("secret.accessed", "delivery.attempted"):
         parts += [text(event, "secret"), text(event, "outcome")]
     if kind == "http.requested":

@@ -26,6 +26,7 @@ _BEGINS: Final = {
     "step.started": "=",
     "step.resumed": "=",
     "approval.requested": ".",
+    "wait.started": ".",
     "approval.granted": "=",
     "step.attempt_failed": "~",
     "compensation.started": "<",
@@ -37,7 +38,7 @@ _ENDS: Final = frozenset(
     compensation.failed""".split()
 )
 LEGEND: Final = (
-    "= running", ". waiting for approval", "~ before a retry", "< taking back", "? in doubt", "| crash or restart",
+    "= running", ". waiting", "~ before a retry", "< taking back", "? in doubt", "| crash or restart",
 )  # fmt: skip
 
 

@@ -35,14 +35,16 @@ from assent.engine.machine._commands import (
     Expire,
     Failed,
     Finish,
+    Receive,
     Recover,
     Reject,
     Resolve,
+    SendSignal,
     Succeeded,
     Wish,
 )
 from assent.engine.machine._conclusions import conclude
-from assent.engine.machine._interventions import require_undoable
+from assent.engine.machine._interventions import require_hearing, require_undoable, signal_refusal
 from assent.engine.machine._machine import advance, can_begin_undo, next_compensation, step_task
 from assent.engine.record._readiness import PASSABLE, Readiness, iterations
 from assent.engine.record._record import (
@@ -406,7 +408,8 @@ class RunActor:
         command, answer = message
         self._preparing.is_fresh = False
         if command is None:
-            self._touched |= self.record.awaiting  # the time may have come for an answer
+            # The time may have come for an answer, or for what a step waits for.
+            self._touched |= self.record.awaiting | self.record.waiting
             if answer is not None:
                 self._callers.add(answer)
             return
@@ -415,8 +418,11 @@ class RunActor:
         if isinstance(command, Admitted):
             self._take_admission(*command)
             return
+        recorded: RefusedError | None = None
         try:
-            self._apply(await self._made_ready(command))
+            made = await self._made_ready(command)
+            self._apply(made)
+            recorded = signal_refusal(made.event) if isinstance(made, Receive) else None
         except (InputError, RefusedError) as refusal:
             if answer is None:
                 raise
@@ -425,7 +431,7 @@ class RunActor:
         finally:
             # Whoever asked is answered when the events are durable, or when the run breaks here.
             if answer is not None and not answer.done():
-                self._callers.add(answer)
+                self._callers.add(answer, recorded)
         match command:
             case Cancel():
                 self._cancel_waiting(self._effects.cancel())
@@ -452,6 +458,10 @@ class RunActor:
         step = getattr(event, "step", None)
         if step is not None:
             self._touched[step] = None
+            if isinstance(event, ev.StepSucceeded) and event.attempt == 0:
+                wait = self.record.steps[step].wait
+                if wait is not None and wait.signal is not None:
+                    self.values.put_heard(step, event.output)
 
     async def _move(self) -> None:
         """Decide everything that can be decided now, make it durable, then have the effects begin."""
@@ -563,6 +573,10 @@ class RunActor:
                 self._timed.add(key)
                 if self._timers.has_expired(step.approval):
                     return self._apply(Expire(key))
+            case StepState.WAITING if not self.record.is_stopping:
+                self._timed.add(key)
+                if self._timers.has_waited(step):
+                    return self._apply(self._admission.end_wait(step, self._outbox))
             case StepState.PENDING if step.retry_at_ms is not None:
                 self._timed.add(key)
                 self._retries[key] = None
@@ -692,6 +706,12 @@ class RunActor:
                 is_new = self.record.state is RunState.SUCCEEDED
                 rehearsal = await self._rehearse(partial=wish.partial) if is_asked and is_new else None
                 return self._admission.request_undo(decision, request, rehearsal, self._outbox)
+            case SendSignal():
+                require_hearing(self.record)
+                event = self._admission.ask_gate_about_signal(wish, self._outbox)
+                if event.payload is not None:
+                    self.values.remember(event.payload, wish.value)
+                return Receive(event)
             case Approve(step=step) | Reject(step=step) if (late := self._expired(step)) is not None:
                 return Expire(late)
             case Reject(text=text) if text:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Final
 
 from assent.engine.drive._actor import RunActor
-from assent.engine.machine._commands import Actor, AskUndo, Wish
+from assent.engine.machine._commands import Actor, AskUndo, SendSignal, Wish
+from assent.engine.machine._interventions import require_hearing
 from assent.engine.machine._machine import decide
 from assent.engine.ports import Catalogues, Driven, Services
 from assent.engine.record._blueprint import Blueprint
@@ -50,6 +51,12 @@ _SETTLED: Final = frozenset(
     }
 )
 """Steps that need nobody as long as nothing is taken back."""
+
+_WAITING: Final = (
+    ("approvals", "pending", "requested_at_ms", "expires_at_ms"),
+    ("waits", "waiting", "since_ms", "due_ms"),
+)
+"""Where the moments stand that runs wait for: the table, the status of a row that counts, since when and until when."""
 
 LOGGER: Final = logging.getLogger("assent.engine")
 
@@ -216,22 +223,31 @@ class Engine:
         """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
         record = await self._load(run)
         require_ended(record)
+        if record.created.plan is not None:
+            await self.erase_reads(record.created.plan, act)
+        who = await self._who_asked(act)
+        n, at_ms = record.n, self._services.clock.now_ms()
+        erased = ev.RunErased(act=act, **who)
+        evolve(record, erased, at_ms)
+        said = Batch(run=run, expected_n=n, at_ms=at_ms, events=(erased,), rows=changed_rows(record))
+        await self._services.journal.erase(run, who=who, at_ms=at_ms, act=act, said=said)
+
+    async def erase_reads(self, plan: PlanId, act: RunId) -> None:
+        """Erase what a plan has read, likewise. The caller has checked that the plan is no run's, or that its run has ended."""
+        who, at_ms = await self._who_asked(act), self._services.clock.now_ms()
+        await self._services.journal.erase(RunId(plan), who=who, at_ms=at_ms, act=act)
+
+    async def _who_asked(self, act: RunId) -> ev.Who:
+        """Who asked for a run, as its first event has it."""
         asked = (await self._services.journal.events(act, limit=1))[0].event
         assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
-        who = ev.Who(
+        return ev.Who(
             by=asked.principal,
             asserted=asked.asserted,
             os_uid=asked.os_uid,
             identified_by=asked.identified_by,
             request=asked.request,
         )
-        n, at_ms = record.n, self._services.clock.now_ms()
-        if record.created.plan is not None:
-            await self._services.journal.erase(RunId(record.created.plan), who=who, at_ms=at_ms, act=act)
-        erased = ev.RunErased(act=act, **who)
-        evolve(record, erased, at_ms)
-        said = Batch(run=run, expected_n=n, at_ms=at_ms, events=(erased,), rows=changed_rows(record))
-        await self._services.journal.erase(run, who=who, at_ms=at_ms, act=act, said=said)
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:
@@ -241,7 +257,11 @@ class Engine:
                 raise
             if not isinstance(wish, AskUndo):
                 # Only what has ended is erased, so there is nothing to decide any more: that is the answer, and needs no payload.
-                decide(await self._load(run), wish)
+                record = await self._load(run)
+                if isinstance(wish, SendSignal):
+                    require_hearing(record)
+                else:
+                    decide(record, wish)
                 raise
             raise RefusedError(
                 "UNDO_ERASED",
@@ -294,13 +314,14 @@ class Engine:
             self._wake(run)
 
     async def watch(self) -> None:
-        """Have the runs that wait for an answer look again when the time for it has passed, those of earlier owners too."""
-        async for row in each_row(self._services.journal, "approvals", {"status": "pending"}):
-            if row["expires_at_ms"] is not None:
-                run = RunId(str(row["run_id"]))
-                set_ms, due_ms = int(row["requested_at_ms"] or 0), int(row["expires_at_ms"])
-                if self._timers.is_due(run, StepKey(str(row["step"])), set_ms=set_ms, due_ms=due_ms):
-                    self._wake(run)
+        """Have the runs that wait look again when the time for that has passed, those of earlier owners too."""
+        for table, status, since, due in _WAITING:
+            async for row in each_row(self._services.journal, table, {"status": status}):
+                due_ms = row[due]
+                if due_ms is not None:
+                    run, step = RunId(str(row["run_id"])), StepKey(str(row["step"]))
+                    if self._timers.is_due(run, step, set_ms=int(row[since] or 0), due_ms=int(due_ms)):
+                        self._wake(run)
 
     def _wake(self, run: RunId) -> None:
         """Let a run look again at what it may do, made anew from the journal when it left memory."""

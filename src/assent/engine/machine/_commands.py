@@ -42,7 +42,7 @@ class Actor(msgspec.Struct, frozen=True):
 
 
 StepEvent: TypeAlias = (
-    ev.StepsExpanded | ev.StepSkipped | ev.StepDenied | ev.StepStarted | ev.ApprovalRequested
+    ev.StepsExpanded | ev.StepSkipped | ev.WaitStarted | ev.StepDenied | ev.StepStarted | ev.ApprovalRequested
     | ev.ApprovalRejected | ev.ApprovalVoided | ev.ConsequenceDecided
 )  # fmt: skip
 """What an admission can lead to."""
@@ -202,6 +202,20 @@ class AskUndo(msgspec.Struct, frozen=True, gc=False):
     partial: bool
 
 
+class SendSignal(msgspec.Struct, frozen=True, gc=False):
+    """A principal sends a run a signal, and with it a `value`: the gate is asked, and what it answers is a `Receive`."""
+
+    actor: Actor
+    signal: str
+    value: Json = None
+
+
+class Receive(msgspec.Struct, frozen=True, gc=False):
+    """A signal came, and the gate answered."""
+
+    event: ev.SignalReceived
+
+
 class RequestUndo(msgspec.Struct, frozen=True, gc=False):
     """A principal wants a succeeded run taken back, and the gate answered.
 
@@ -232,9 +246,9 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
 
 Command: TypeAlias = (
     Admit | AddStep | Succeeded | Failed | Reconciled | Accessed | Doubted | Compensating | Compensated
-    | NotCompensated | Finish | Abort | Approve | Reject | Expire | Cancel | Close | Recover | RequestUndo
-    | BeginUndo | Resolve
+    | NotCompensated | Finish | Abort | Approve | Reject | Expire | Cancel | Close | Recover | Receive
+    | RequestUndo | BeginUndo | Resolve
 )  # fmt: skip
 
-Wish: TypeAlias = Command | AskUndo
+Wish: TypeAlias = Command | AskUndo | SendSignal
 """What may be delivered to a run: plain values, which the run itself binds, and asks the gate about."""

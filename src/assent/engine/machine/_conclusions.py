@@ -25,7 +25,7 @@ def conclude(record: RunRecord) -> Sequence[ev.AnyEvent]:
 def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
     in_doubt = record.has(_IN_DOUBT)
     if not in_doubt and not record.is_stopping:
-        return ()
+        return _hear(record) if record.signals and record.waiting else ()
     if record.is_moving:
         return ()
     if not record.is_stopping:
@@ -33,6 +33,9 @@ def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
         if asks and record.state is not RunState.NEEDS_ATTENTION:
             return [_needs_attention(record)]
         return ()
+    if record.waiting:
+        code = "RUN_CANCELLED" if record.is_cancelling else "RUN_STOPPED"
+        return [ev.StepFailed(step=key, attempt=0, code=code, effect=Effect.NONE) for key in record.waiting]
     gathering = [step for step in record.steps.values() if step.state is StepState.RUNNING]
     if gathering:
         # A stopping run's `foreach` steps end with it once none of their iterations runs any more.
@@ -68,6 +71,16 @@ def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
     if record.is_cancelling:
         return [ev.RunCancelled()]
     return [ev.RunFailed(code=code, step=record.failed_step)]
+
+
+def _hear(record: RunRecord) -> Sequence[ev.AnyEvent]:
+    """The step that has waited longest for a signal that came ends with it."""
+    for key in record.waiting:
+        wait = record.steps[key].wait
+        signal = next((one for one in record.signals if wait is not None and one.name == wait.signal), None)
+        if signal is not None:
+            return [ev.StepSucceeded(step=key, attempt=0, output=signal.payload, effect=Effect.NONE)]
+    return ()
 
 
 def _conclude_taking_back(record: RunRecord) -> Sequence[ev.AnyEvent]:

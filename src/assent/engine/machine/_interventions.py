@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from assent.engine.machine._commands import Actor, Approve, Expire, Reject, RequestUndo, Resolve
 from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
-from assent.spec.ids import RunId, StepKey, names_digest
+from assent.spec.ids import SIGNAL_CAPABILITY, RunId, StepKey, names_digest
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState
+
+SIGNALS_MAX: Final = 1_000
+"""Signals of one run that no step has had yet."""
 
 
 def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Sequence[ev.AnyEvent]:
@@ -127,6 +131,36 @@ def decide_cancel(record: RunRecord, actor: Actor) -> Sequence[ev.AnyEvent]:
     if record.is_cancelling:
         return ()
     return [ev.CancelRequested(**actor.who())]
+
+
+def decide_signal(record: RunRecord, event: ev.SignalReceived) -> Sequence[ev.AnyEvent]:
+    """A signal for a run that goes forward, whether or not a step waits for it by now. `RUN_FINISHED`, `SIGNALS_FULL`."""
+    require_hearing(record)
+    return [event]
+
+
+def require_hearing(record: RunRecord) -> None:
+    """Raise what keeps a run from hearing a signal: `RUN_FINISHED`, `SIGNALS_FULL`."""
+    if record.phase is not Phase.FORWARD or record.is_stopping:
+        what = "has already ended" if record.phase is Phase.DONE else "is being taken back"
+        raise InputError("RUN_FINISHED", f"run `{record.run}` {what}, and hears no signal")
+    if len(record.signals) >= SIGNALS_MAX:
+        raise InputError(
+            "SIGNALS_FULL",
+            f"run `{record.run}` has {SIGNALS_MAX} signals that no step waited for yet",
+            hint=f"`assent show {record.run}` tells what it waits for",
+        )
+
+
+def signal_refusal(event: ev.SignalReceived) -> RefusedError | None:
+    """What whoever sent a signal is told where the policy did not let it in; that it came is on record all the same."""
+    if event.payload is not None:
+        return None
+    return RefusedError(
+        event.code or "POLICY_DENIED",
+        f"rule `{event.rule}` does not let `{event.by}` send the signal `{event.signal}`",
+        hint=f"a rule that allows `{SIGNAL_CAPABILITY}` lets it in; nobody is asked about a signal",
+    )
 
 
 def decide_close(record: RunRecord) -> Sequence[ev.AnyEvent]:

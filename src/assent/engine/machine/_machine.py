@@ -31,6 +31,7 @@ from assent.engine.machine._commands import (
     Failed,
     Finish,
     NotCompensated,
+    Receive,
     Reconciled,
     Recover,
     Reject,
@@ -44,6 +45,7 @@ from assent.engine.machine._interventions import (
     decide_cancel,
     decide_close,
     decide_resolution,
+    decide_signal,
     decide_undo,
     not_a_session,
     session_closed,
@@ -104,6 +106,8 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
             return decide_close(record)
         case Recover():
             return [ev.RunRecovered(retry=command.retry)]
+        case Receive():
+            return decide_signal(record, command.event)
         case RequestUndo():
             return decide_undo(record, command)
         case BeginUndo():

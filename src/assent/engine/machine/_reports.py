@@ -22,7 +22,7 @@ from assent.engine.record._record import Phase, RunRecord, StepRecord, Task
 from assent.errors import InputError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
-from assent.spec.states import Effect, StepState, Verdict
+from assent.spec.states import Effect, StepState, Undo, Verdict
 
 COMPENSATION_ATTEMPTS_MAX: Final = 3
 """How often one compensation is tried before a person is asked."""
@@ -92,6 +92,8 @@ def _is_expected(
                 return step.task is Task.RECONCILE
             case _:
                 return True  # an outcome that is known ends the asking as well
+    if step.wait is not None and step.state is StepState.WAITING:
+        return isinstance(report, Succeeded) and step.wait.signal is None and not record.is_stopping
     # An `approval` step passes without an attempt: the answer itself is its outcome.
     is_answer = step.approval is not None and step.approval.has_quorum and step.intent is None
     return is_answer and isinstance(report, Succeeded) and not record.is_stopping
@@ -101,7 +103,7 @@ def _not_begun(record: RunRecord, step: StepRecord | None, report: Failed) -> Se
     """A step that could not begin, or a `foreach` step whose outputs can't be kept. Nothing happened now."""
     if record.is_stopping or record.phase is not Phase.FORWARD:
         return ()
-    waits = (StepState.PENDING, StepState.AWAITING_APPROVAL)
+    waits = (StepState.PENDING, StepState.AWAITING_APPROVAL, StepState.WAITING)
     if step is not None and step.state not in waits and step.task is not Task.GATHER:
         return ()
     # What an earlier attempt may have left is still there.
@@ -171,6 +173,10 @@ def _reconcile(record: RunRecord, step: StepRecord, report: Reconciled) -> Seque
                 retry_at_ms=report.retry_at_ms,
             ),
         ]
+    is_final = step.intent is not None and step.intent.undo is Undo.NONE
+    if effect is Effect.UNKNOWN and is_final and not record.is_stopping:
+        # A rollback could take nothing of it back, and only be stuck with it. In doubt, `resume` has it tried again.
+        return [answer, ev.StepInDoubt(step=report.step, attempt=report.attempt, code=code)]
     return [
         answer,
         ev.StepFailed(step=step.key, attempt=report.attempt, code=code, effect=effect, error=step.error),

@@ -67,6 +67,7 @@ _NEEDS_ATTENTION: Final = RunState.NEEDS_ATTENTION
 _PENDING: Final = StepState.PENDING
 _RUNNING: Final = StepState.RUNNING
 _AWAITING_APPROVAL: Final = StepState.AWAITING_APPROVAL
+_WAITING: Final = StepState.WAITING
 _SUCCEEDED: Final = StepState.SUCCEEDED
 _NONE: Final = Effect.NONE
 _NOT_NEEDED: Final = Undo.NOT_NEEDED
@@ -92,10 +93,18 @@ class ApprovalRecord(msgspec.Struct):
         return self.status == "granted"
 
 
+class SignalRecord(msgspec.Struct, frozen=True):
+    """A signal that came. `n` is the number of its event."""
+
+    name: str
+    payload: Commitment
+    n: int
+
+
 class StepRecord(msgspec.Struct):
     """Where one step stands and what was journaled about it. `order` is the event number of its outcome.
 
-    `failed_at_ms`: when its last attempt did, if another one is to come.
+    `failed_at_ms`: when its last attempt did, if another one is to come. `wait`: what it waits for, or did.
 
     `asked_about`: what a call of it may lead to, as the gate was asked last, which ended with event `asked_about_n`;
     `consequences`: the same as it was when its intent was admitted; `checked`: the other call that was let go to take it back.
@@ -127,6 +136,8 @@ class StepRecord(msgspec.Struct):
     retry_at_ms: int | None = None
     failed_at_ms: int = 0
     approval: ApprovalRecord | None = None
+    wait: ev.WaitStarted | None = None
+    waiting_since_ms: int = 0
     was_interrupted: bool = False
     has_older_effect: bool = False
     children: int | None = None
@@ -151,8 +162,9 @@ class UndoRecord(msgspec.Struct):
 class RunRecord(msgspec.Struct):
     """Everything that a run's events say. `n` is the number of its next event; `dirty` holds steps changed since last asked.
 
-    `counts`, `gathering` and `awaiting` (the steps that wait for an approval, or have it and have not begun) are what each event
-    asks about all steps: looking at them would make a session's call cost as much as the session is long.
+    `counts`, `gathering`, `awaiting` (the steps that wait for an approval, or have it and have not begun) and `waiting` (those
+    that wait for a time or a signal, longest first) are what each event asks about all steps: looking at them would make a
+    session's call cost as much as the session is long. `signals` came and no step has had them yet, oldest first.
     """
 
     run: RunId
@@ -177,6 +189,8 @@ class RunRecord(msgspec.Struct):
     said: int = 0
     """The number of the newest event about the run itself."""
     awaiting: dict[StepKey, None] = msgspec.field(default_factory=dict)
+    waiting: dict[StepKey, None] = msgspec.field(default_factory=dict)
+    signals: list[SignalRecord] = msgspec.field(default_factory=list)
     settled_approvals: list[ApprovalRecord] = msgspec.field(default_factory=list)
     """Those that a newer question about the same step, or another undo, took the place of since last asked."""
 
@@ -246,6 +260,8 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             step.served = event.served
             step.order, step.task, step.code, step.error = n, None, None, None
             _use_grant(step)
+            if step.wait is not None:
+                _use_signal(record, step.wait)
         case ev.StepFailed():
             step = _move(record, event.step, StepState.FAILED)
             step.effect, step.code, step.error = event.effect, event.code, event.error
@@ -261,12 +277,13 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             | ev.StepResumed()
             | ev.StepDenied()
             | ev.StepSkipped()
+            | ev.WaitStarted()
             | ev.StepUnsettled()
             | ev.StepReconciled()
             | ev.StepInDoubt()
             | ev.StepResolved()
         ):
-            _evolve_step(record, event, n)
+            _evolve_step(record, event, n, at_ms)
         case ev.ApprovalRequested() | ev.ApprovalGranted() | ev.ApprovalRejected() | ev.ApprovalVoided():
             _evolve_approval(record, event, n, at_ms)
         case ev.CompensationStarted() | ev.StepCompensated() | ev.CompensationFailed():
@@ -282,6 +299,10 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             step = record.step(event.step)
             if event.code is None:
                 step.checked = event
+        case ev.SignalReceived():
+            record.said = n
+            if event.payload is not None:
+                record.signals.append(SignalRecord(event.signal, event.payload, n))
         case ev.RunDoubted():
             _doubt(record, event.start, n, at_ms)
             before = record.state  # What it was is what is doubted, so it may be anything now.
@@ -317,6 +338,15 @@ def _use_grant(step: StepRecord) -> None:
         step.approval.status = "used"
 
 
+def _use_signal(record: RunRecord, wait: ev.WaitStarted) -> None:
+    """Of those with its name the oldest signal is the step's: each counts once, in the order in which they came."""
+    if wait.signal is not None:
+        heard = next((one for one in record.signals if one.name == wait.signal), None)
+        if heard is None:
+            raise _illegal(record, f"no signal `{wait.signal}` came")
+        record.signals.remove(heard)
+
+
 def _fail(record: RunRecord, code: str, step: StepKey) -> None:
     # In a session a failed or denied step is recorded and the session goes on. The first failure names the run's.
     if record.mode is Mode.WORKFLOW and record.phase is Phase.FORWARD and not record.is_stopping:
@@ -330,11 +360,13 @@ def _evolve_step(
     | ev.StepResumed
     | ev.StepDenied
     | ev.StepSkipped
+    | ev.WaitStarted
     | ev.StepUnsettled
     | ev.StepReconciled
     | ev.StepInDoubt
     | ev.StepResolved,
     n: int,
+    at_ms: int,
 ) -> None:
     match event:
         case ev.StepAdded():
@@ -363,6 +395,9 @@ def _evolve_step(
             _fail(record, event.code, event.step)
         case ev.StepSkipped():
             _move(record, event.step, StepState.SKIPPED).order = n
+        case ev.WaitStarted():
+            step = _move(record, event.step, _WAITING)
+            step.wait, step.waiting_since_ms = event, at_ms
         case ev.StepUnsettled():
             step = _move(record, event.step, StepState.RUNNING)
             step.task, step.code, step.error = Task.RECONCILE, event.code, event.error
@@ -546,8 +581,9 @@ def _doubt(record: RunRecord, start: int, n: int, at_ms: int) -> None:
         elif step.state in (StepState.PENDING, StepState.AWAITING_APPROVAL) and record.mode is Mode.SESSION:
             _put(record, step, StepState.DENIED)
             step.code, step.order = TAIL_ACCEPTED, n
-        elif step.state is StepState.AWAITING_APPROVAL:
+        elif step.state in (StepState.AWAITING_APPROVAL, StepState.WAITING):
             _put(record, step, StepState.PENDING)
+    record.signals = [one for one in record.signals if one.n < start]
     if record.said >= start or doubted or not start:
         record.phase, record.outputs, record.rollback = Phase.FORWARD, None, []
         record.state = RunState.NEEDS_ATTENTION if record.has(StepState.IN_DOUBT) else RunState.RUNNING
@@ -626,6 +662,10 @@ def _put(record: RunRecord, step: StepRecord, target: StepState) -> StepRecord:
         record.awaiting[key] = None
     elif current is _AWAITING_APPROVAL:
         del record.awaiting[key]
+    elif target is _WAITING:
+        record.waiting[key] = None
+    elif current is _WAITING:
+        del record.waiting[key]
     elif current is _RUNNING and step.task is Task.GATHER:
         record.gathering -= 1
     return step
@@ -645,6 +685,6 @@ def _derive_state(record: RunRecord) -> None:
     if record.phase is not _FORWARD or record.state is _NEEDS_ATTENTION:
         return
     record.state = _RUN_RUNNING
-    waiting = record.counts.get(_AWAITING_APPROVAL, 0)
-    if waiting and not record.is_moving and len(record.open_approvals()) == waiting:
+    awaiting = record.counts.get(_AWAITING_APPROVAL, 0)
+    if (awaiting or record.waiting) and not record.is_moving and len(record.open_approvals()) == awaiting:
         record.state = RunState.WAITING

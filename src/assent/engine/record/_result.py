@@ -33,7 +33,8 @@ class StepResult(msgspec.Struct, frozen=True):
     """One step of a run. `output` is None unless it succeeded; `error` is the error object when it did not.
 
     `asked_version`: the caller speaks this version, and `version` served in its place. `undo`: how what began can be
-    taken back, `not_needed`, `automatic`, `compensation` or `none`.
+    taken back, `not_needed`, `automatic`, `compensation` or `none`. `waits_for`: of a step that waits, `signal` and `due_at_ms`,
+    when that ends at the latest; each may be None.
     """
 
     name: str
@@ -48,6 +49,7 @@ class StepResult(msgspec.Struct, frozen=True):
     error: dict[str, Json] | None = None
     asked_version: str | None = None
     undo: str | None = None
+    waits_for: dict[str, Json] | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -71,6 +73,8 @@ class StepResult(msgspec.Struct, frozen=True):
             data["asked_version"] = self.asked_version
         if self.undo is not None:
             data["undo"] = self.undo
+        if self.waits_for is not None:
+            data["waits_for"] = self.waits_for
         if self.error is not None:
             data["error"] = self.error
         else:
@@ -184,7 +188,14 @@ async def _step(
         error=error,
         asked_version=step.asked_version,
         undo=step.intent.undo.value if step.intent is not None else None,
+        waits_for=_waits_for(step),
     )
+
+
+def _waits_for(step: StepRecord) -> dict[str, Json] | None:
+    if step.wait is None or step.state is not StepState.WAITING:
+        return None
+    return {"signal": step.wait.signal, "due_at_ms": step.wait.due_ms}
 
 
 async def _asked_capability(step: StepRecord, planned: Asked | None, reader: JournalReader) -> str | None:

@@ -4,8 +4,9 @@
 
 Theory of operation. A step has its outcome in `succeeded`, `failed`, `denied` or `skipped`; what it may have left in the world
 is known separately (`Effect`). Whatever ended with an effect that is not known to be none can be taken back, so `failed` and
-`denied` lead on to `compensating` as `succeeded` does. A step that leads to itself had an event that is no change of state: a
-running one was asked whether its effect happened, or resumed; a compensation was tried again.
+`denied` lead on to `compensating` as `succeeded` does. A `wait` step is `waiting` until it has its outcome, and leaves nothing. A
+step that leads to itself had an event that is no change of state: a running one was asked whether its effect happened, or
+resumed; a compensation was tried again.
 
 A run shows `running` and `waiting` by what its steps do; every other state was said by an event of its own.
 """
@@ -19,8 +20,9 @@ from assent.spec.states import RunState as R
 from assent.spec.states import StepState as S
 
 STEP_TRANSITIONS: Final[Mapping[S, frozenset[S]]] = {
-    S.PENDING: frozenset({S.RUNNING, S.AWAITING_APPROVAL, S.DENIED, S.SKIPPED, S.FAILED}),
+    S.PENDING: frozenset({S.RUNNING, S.AWAITING_APPROVAL, S.WAITING, S.DENIED, S.SKIPPED, S.FAILED}),
     S.AWAITING_APPROVAL: frozenset({S.PENDING, S.RUNNING, S.SUCCEEDED, S.DENIED, S.FAILED}),
+    S.WAITING: frozenset({S.SUCCEEDED, S.FAILED}),
     S.RUNNING: frozenset({S.RUNNING, S.PENDING, S.SUCCEEDED, S.FAILED, S.IN_DOUBT}),
     S.IN_DOUBT: frozenset({S.RUNNING, S.SUCCEEDED, S.FAILED, S.COMPENSATED}),
     S.SUCCEEDED: frozenset({S.COMPENSATING, S.COMPENSATION_FAILED}),

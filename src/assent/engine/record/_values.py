@@ -62,6 +62,10 @@ class Values:
         """A step has its output."""
         self._steps[key] = {"output": output}
 
+    def put_heard(self, key: StepKey, payload: Commitment) -> None:
+        """A step has its output: what came with a signal, which is known from when it came, or from `restore`, until then."""
+        self.put_output(key, self._known.pop(payload))
+
     def output(self, key: StepKey) -> tuple[bool, Json]:
         """Whether this process knows the step's output, and the output."""
         known = self._steps.get(key)
@@ -94,7 +98,9 @@ class Values:
         return value
 
     async def restore(self, record: RunRecord) -> None:
-        """Load the outputs of every step that has one: a run goes on after its process ended."""
+        """Load the outputs of every step that has one, and what came with signals: a run goes on after its process ended."""
+        for signal in record.signals:
+            self.remember(signal.payload, await self.load(signal.payload))
         for step in record.steps.values():
             if step.state is StepState.SKIPPED:
                 self.put_output(step.key, None)

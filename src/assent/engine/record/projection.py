@@ -1,5 +1,5 @@
-"""The read models that follow from the events: rows for `runs`, `steps` and `approvals`, made by the engine's own fold, and
-those of capabilities (`_capability_rows.py`).
+"""The read models that follow from the events: rows for `runs`, `steps`, `approvals` and `waits`, made by the engine's own
+fold, and those of capabilities (`_capability_rows.py`).
 
 A projection holds no payload and no rule: a row is the record's state, written out in the columns of the journal's schema. The
 live journal gets the rows of the steps that a batch touched; `RunProjector.replay` makes all of them again from the events
@@ -17,6 +17,7 @@ from assent.journal import PROJECTION_KEYS, PROJECTIONS
 from assent.journal.ports import Row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
+from assent.spec.states import StepState
 
 
 def changed_rows(record: RunRecord) -> tuple[Row, ...]:
@@ -35,6 +36,8 @@ def changed_rows(record: RunRecord) -> tuple[Row, ...]:
         rows.append(_step_row(record, step))
         if step.approval is not None:
             rows.append(_approval_row(record, step.approval))
+        if step.wait is not None:
+            rows.append(_wait_row(record, step, step.wait))
     record.dirty.clear()
     return tuple(rows)
 
@@ -120,6 +123,13 @@ def _step_row(record: RunRecord, step: StepRecord) -> Row:
             step.code,
         ),
     )
+
+
+def _wait_row(record: RunRecord, step: StepRecord, wait: ev.WaitStarted) -> Row:
+    kind = "time" if wait.signal is None else "signal"
+    status = "waiting" if step.state is StepState.WAITING else "over"
+    values = (record.run, step.key, kind, wait.signal, status, step.waiting_since_ms, wait.due_ms)
+    return Row("waits", (record.run, step.key), values)
 
 
 def _approval_row(record: RunRecord, approval: ApprovalRecord) -> Row:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Event
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from assent.engine.machine._commands import (
     Recover,
     Reject,
     Resolve,
+    SendSignal,
 )
 from assent.engine.ports import Services
 from assent.engine.record._record import ApprovalRecord, StepRecord
@@ -38,7 +40,7 @@ from assent.engine.replay._script import Script
 from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._timers import RunTimers, Timers
-from assent.errors import AssentError, Json
+from assent.errors import AssentError, Json, RefusedError
 from assent.invocation import Invocation, Pipeline, Prepared
 from assent.invocation.context.telling import telling
 from assent.journal import Batch
@@ -161,6 +163,9 @@ class _RecordedTimers(RunTimers):
 
     def may_try_again(self, step: StepRecord) -> bool:
         return self._script.may_begin(step.key)
+
+    def has_waited(self, step: StepRecord) -> bool:
+        return self._script.is_end_of_wait(step.key)
 
     def has_expired(self, asked: ApprovalRecord) -> bool:
         return self._script.is_expiry(asked.request.step)
@@ -319,6 +324,12 @@ class _Director:
                     await self._engine.doubt(self._run, event)
                 case ev.StepAdded():
                     await self._add_step(event)
+                case ev.StepSucceeded(attempt=0) | ev.StepFailed(attempt=0):
+                    # Nobody says it: a time has come.
+                    (await self._engine.actor(self._run)).wake()
+                case ev.SignalReceived():
+                    with suppress(RefusedError):  # that it was not let in is what is recorded
+                        await self._engine.deliver(self._run, self._signal(event))
                 case ev.UndoRequested():
                     actor = self._actor(event.by, event)
                     await self._engine.deliver(self._run, AskUndo(actor, event.partial))
@@ -365,6 +376,10 @@ class _Director:
         )
         inputs = None if asked is None else actor.hand_over(parameters, event.step)
         await actor.deliver(AddStep(ev.StepAdded(step=event.step, call=actor.bind(call), inputs=inputs)))
+
+    def _signal(self, event: ev.SignalReceived) -> SendSignal:
+        value = self._recording.value(event.payload)
+        return SendSignal(self._actor(event.by, event), event.signal, value)
 
     async def _answer_as_recorded(self) -> bool:
         """Off the script: whoever was asked about a step then gives the same answer about it now, once."""

@@ -120,6 +120,11 @@ class Script:
         expected = self.expected
         return isinstance(expected, ev.ApprovalRejected) and expected.by is None and expected.step == key
 
+    def is_end_of_wait(self, key: StepKey) -> bool:
+        """Whether what is expected is that the time has come for which a step waits."""
+        expected = self.expected
+        return isinstance(expected, ev.StepSucceeded | ev.StepFailed) and expected.step == key
+
     def is_doubted(self, *codes: str) -> bool:
         """Whether what is expected is that an effect can't be told, for one of these reasons."""
         expected = self.expected

@@ -21,6 +21,7 @@ from assent.engine.machine._commands import (
     Command,
     Failed,
     RequestUndo,
+    SendSignal,
     Succeeded,
 )
 from assent.engine.ports import Services
@@ -30,8 +31,8 @@ from assent.engine.steps._consequences import Consequence, Lead, decide, declare
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
-from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
-from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of, wait_given
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import (
     EXECUTE_CAPTURED,
     BoundCapability,
@@ -45,7 +46,8 @@ from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import APPROVAL_CAPABILITY, UNDO_CAPABILITY, Commitment, StepKey, iteration_of, name_of
 from assent.spec.states import Effect, StepState, Undo
-from assent.spec.workflow.definition import StepSpec
+from assent.spec.words.suggestions import did_you_mean
+from assent.spec.workflow.definition import StepSpec, WaitSpec
 
 _ANSWERS: Final = ("granted", "used")
 """An approval that answers the gate's question; a used one still does for further attempts of the very same call."""
@@ -158,6 +160,8 @@ class Admission:
                 return Admit((ev.StepSkipped(step=key),))
             if step.foreach is not None and iteration_of(key) is None:
                 return self._expand(key, step, outbox)
+            if step.wait is not None:
+                return self._begin_wait(key, step, step.wait, context)
             if step.capability is None:
                 return self._ask_only(key, step, record, outbox)
             asked = record.approval if record is not None else None
@@ -558,6 +562,56 @@ class Admission:
             now_ms=self._services.clock.now_ms(),
         )
         return Admit((request,))
+
+    def _begin_wait(
+        self, key: StepKey, step: StepSpec, wait: WaitSpec, context: Mapping[str, object]
+    ) -> Admit:
+        """A `wait` step: nothing is called, so that nobody is asked."""
+        due_ms = wait.due_ms(wait_given(key, step, wait, context), self._services.clock.now_ms())
+        return Admit((ev.WaitStarted(step=key, due_ms=due_ms, signal=wait.signal),))
+
+    def end_wait(self, step: StepRecord, outbox: PendingEvents) -> Command:
+        """What a step whose time has come ends with: it has waited, or no signal came in time."""
+        assert step.wait is not None  # INVARIANT: it waits
+        if step.wait.signal is None:
+            self._values.put_output(step.key, None)
+            return Succeeded(step.key, 0, outbox.bind(None), Effect.NONE)
+        late = WorldError(
+            "WAIT_TIMEOUT",
+            f"no signal `{step.wait.signal}` came in time for step `{step.key}`",
+            path=step.key,
+            hint="give it a longer `timeout`, or send the signal sooner",
+        )
+        return Failed(step.key, 0, late.code, Effect.NONE, outbox.bind_error(late))
+
+    def ask_gate_about_signal(self, wish: SendSignal, outbox: PendingEvents) -> ev.SignalReceived:
+        """The gate's answer to a signal, as it is recorded. `SIGNAL_UNKNOWN` where no step of the run is to wait for it."""
+        waits = [step.wait for step in self._blueprint.steps.values()]
+        names = [wait.signal for wait in waits if wait is not None and wait.signal is not None]
+        if wish.signal not in names:
+            listed = ", ".join(f"`{name}`" for name in names) or "none"
+            raise InputError(
+                "SIGNAL_UNKNOWN",
+                f"run `{self._record.run}` waits for no signal `{wish.signal[:80]}`",
+                hint=did_you_mean(wish.signal, names, otherwise=f"the signals of its workflow: {listed}"),
+            )
+        record, gate = self._record, self._services.gate
+        created = record.created
+        require_unexposed(self._pipeline.redactor, wish.value, "what comes with the signal", wish.signal)
+        facts = RunFacts(wish.actor.principal, created.workflow, created.environment, record.run, record.mode)
+        question = facts.signal_question(wish.signal, self._services.clock.now_ms())
+        decision = gate.decide(question)
+        is_heard = decision.effect is _ALLOW
+        return ev.SignalReceived(
+            signal=wish.signal,
+            decision=decision.effect.value,
+            rule=decision.rule,
+            policy=decision.policy_digest,
+            code=decision.code,
+            payload=outbox.bind(wish.value) if is_heard else None,
+            context=outbox.bind(question.told(with_time=gate.reads_now)),
+            **wish.actor.who(),
+        )
 
     def ask_gate_about_undo(
         self, actor: Actor, outbox: PendingEvents, *, partial: bool

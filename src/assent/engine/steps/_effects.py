@@ -125,9 +125,8 @@ class Effects:
         if bound is None or is_alive:
             if call is not None:
                 await self._pipeline.abandon(call)
-            return Doubted(
-                step.key, intent.attempt, "CAPABILITY_CHANGED" if bound is None else "EFFECT_ALIVE"
-            )
+            why = self._gone(step, intent).code if bound is None else "EFFECT_ALIVE"
+            return Doubted(step.key, intent.attempt, why)
         timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
         if call is None:
             call = self._continued(step, intent, bound, CallPhase.EXECUTING)
@@ -208,7 +207,7 @@ class Effects:
         intent = _intent(step)
         bound = self._bound(intent)
         if bound is None:
-            return Doubted(step.key, intent.attempt, "CAPABILITY_CHANGED")
+            return Doubted(step.key, intent.attempt, self._gone(step, intent).code)
         if self._is_alive(step):
             return Doubted(step.key, intent.attempt, "EFFECT_ALIVE")
         retry_ms = self._retry_at(step, step.code or "STEP_INTERRUPTED")

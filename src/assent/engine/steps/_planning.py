@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -19,7 +19,7 @@ from assent.engine.record._record import begin
 from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
 from assent.engine.steps._plan_reads import Reads, UnreadError
 from assent.engine.steps._scope import idempotency_key
-from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of
+from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of, wait_given
 from assent.errors import AssentError, Json
 from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview, World
 from assent.policy import PolicyContext, UnknownInputs
@@ -32,9 +32,12 @@ from assent.spec.principal import Principal
 from assent.spec.states import Undo
 from assent.spec.targets import target_of
 from assent.spec.values.canonical import fingerprint
-from assent.spec.workflow.definition import StepSpec
+from assent.spec.workflow.definition import StepSpec, WaitSpec
 
 UNKNOWN = "UNKNOWN"
+
+WAIT_CAPABILITY: Final = "assent.wait"
+"""What a plan calls a `wait` step: it calls no capability."""
 
 
 class PlannedStep(msgspec.Struct, frozen=True):
@@ -238,6 +241,8 @@ class Planner:
         return tuple(decide(gate, self._facts, lead, labels, question.now_ms) for lead in leads or ())
 
     async def _plan_step(self, key: StepKey, step: StepSpec) -> list[PlannedStep]:
+        if step.wait is not None:
+            return self._wait(step, step.wait)
         if step.capability is None:
             return [self._approval(step)]
         because: str | None = None
@@ -443,6 +448,42 @@ class Planner:
             error=error,
             consequences=_told(consequences),
         )
+
+    def _wait(self, step: StepSpec, wait: WaitSpec) -> list[PlannedStep]:
+        """Nobody is asked about it. What comes with a signal is not known; what only waits has no output."""
+        key, error = StepKey(step.name), None
+        because = self._open(step.inputs.names | (step.when.names if step.when is not None else frozenset()))
+        target = wait.signal
+        if because is None:
+            try:
+                if step.when is not None and not step.when.holds(self._context):
+                    self._put(key, None)
+                    return []
+                given = wait_given(key, step, wait, self._context)
+                target = target or str(given)
+                if wait.signal is None:
+                    self._put(key, None)
+            except AssentError as fault:
+                error = dict(fault.to_dict())
+                self._ends_at = self._ends_at or key
+        planned = PlannedStep(
+            name=step.name,
+            capability=WAIT_CAPABILITY,
+            version="1.0.0",
+            operation_type=OperationType.READ.value,
+            risk_level=RiskLevel.LOW.value,
+            decision=PolicyDecision.ALLOW.value,
+            rule="workflow",
+            reason="it only waits",
+            approvers=None,
+            undo=Undo.NOT_NEEDED,
+            preview=Preview(changes=False),
+            known=because is None,
+            target=f"{wait.kind} {target}" if target is not None else None,
+            error=error,
+            because=because,
+        )
+        return [planned]
 
     def _approval(self, step: StepSpec) -> PlannedStep:
         assert step.approval is not None  # INVARIANT: a step has a capability or an approval

@@ -13,11 +13,11 @@ from assent.errors import InputError, Json
 from assent.invocation import BoundCapability
 from assent.policy import PolicyContext
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
-from assent.spec.ids import UNDO_CAPABILITY, StepKey, name_of
+from assent.spec.ids import SIGNAL_CAPABILITY, UNDO_CAPABILITY, StepKey, name_of
 from assent.spec.language.template import Context, Template
 from assent.spec.principal import Principal
 from assent.spec.states import Mode, Undo
-from assent.spec.workflow.definition import StepSpec
+from assent.spec.workflow.definition import StepSpec, WaitSpec
 
 # Asked for each step; see `_record.py` for what a look-up in the class costs.
 _NO_UNDO = Undo.NONE
@@ -53,6 +53,16 @@ def items_of(key: StepKey, foreach: Template, context: Context, limit: int) -> l
         f"`foreach` of step `{key}` needs a list of at most {limit} items, not {what}",
         path=key,
     )
+
+
+def wait_given(key: StepKey, step: StepSpec, wait: WaitSpec, context: Context) -> Json:
+    """The time that a `wait` step is given; null for one that waits for a signal. INVALID_INPUT for what is no time."""
+    given = step.inputs.render(context) if wait.signal is None else None
+    try:
+        wait.due_ms(given, 0)
+    except ValueError as error:
+        raise InputError("INVALID_INPUT", f"what step `{key}` waits for {error}", path=key) from None
+    return given
 
 
 class RunFacts(msgspec.Struct, frozen=True):
@@ -104,13 +114,24 @@ class RunFacts(msgspec.Struct, frozen=True):
 
     def undo_question(self, risk: RiskLevel, now_ms: int, *, partial: bool) -> PolicyContext:
         """The one question about undoing the whole run; the requester is who wants it undone."""
+        return self._question_apart(UNDO_CAPABILITY, risk, {"run": self.run, "partial": partial}, now_ms)
+
+    def signal_question(self, signal: str, now_ms: int) -> PolicyContext:
+        """The question about a signal to the run; the requester is who sends it. What the run then does is asked for itself."""
+        return self._question_apart(
+            SIGNAL_CAPABILITY, RiskLevel.LOW, {"run": self.run, "signal": signal}, now_ms
+        )
+
+    def _question_apart(
+        self, capability: str, risk: RiskLevel, inputs: Mapping[str, Json], now_ms: int
+    ) -> PolicyContext:
         return PolicyContext(
             principal=self.requester,
-            capability=UNDO_CAPABILITY,
+            capability=capability,
             risk_level=risk,
             operation_type=OperationType.EXECUTE,
             version="1.0.0",
-            inputs={"run": self.run, "partial": partial},
+            inputs=inputs,
             workflow=self.workflow or "",
             environment=self.environment or "",
             run_id=self.run,

@@ -2,7 +2,7 @@
 
 A timer says only *which run to look at when*; whether anything is due then is decided by what that run's events say. So it is
 harmless when one is lost, fires twice, or is of something that was settled meanwhile. What asks for a time of its own (an
-approval's expiry, another attempt of a step; later a wait or a schedule) needs nothing here but a step and a time of day.
+approval's expiry, another attempt of a step, the end of a wait) needs nothing here but a step and a time of day.
 
 Times of day become moments of the clock that nobody can set when they are learned, also across the eviction of their run: see
 `assent.spec.moments`.
@@ -137,6 +137,14 @@ class RunTimers:
         """Whether the pause before a step's next attempt is over."""
         assert step.retry_at_ms is not None  # INVARIANT: the caller looked
         return self._timers.is_due(self._run, step.key, set_ms=step.failed_at_ms, due_ms=step.retry_at_ms)
+
+    def has_waited(self, step: StepRecord) -> bool:
+        """Whether the time is over for which a step waits, or may wait at most."""
+        assert step.wait is not None  # INVARIANT: the caller looked
+        due_ms = step.wait.due_ms
+        return due_ms is not None and self._timers.is_due(
+            self._run, step.key, set_ms=step.waiting_since_ms, due_ms=due_ms
+        )
 
     def has_expired(self, asked: ApprovalRecord) -> bool:
         """Whether it is too late to answer a question, or to use the answer."""

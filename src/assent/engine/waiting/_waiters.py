@@ -20,12 +20,12 @@ class Callers:
     __slots__ = ("_waiters", "_watchers")
 
     def __init__(self) -> None:
-        self._waiters: list[Future[None]] = []
+        self._waiters: list[tuple[Future[None], BaseException | None]] = []
         self._watchers: dict[StepKey, list[Future[None]]] = {}
 
-    def add(self, waiter: Future[None]) -> None:
-        """Somebody waits for the next commit."""
-        self._waiters.append(waiter)
+    def add(self, waiter: Future[None], refusal: BaseException | None = None) -> None:
+        """Somebody waits for the next commit, and is told of a refusal once that is on record."""
+        self._waiters.append((waiter, refusal))
 
     def watch(self, key: StepKey) -> Future[None]:
         """Done when there is an answer about the step."""
@@ -40,8 +40,8 @@ class Callers:
     def answer(self, record: RunRecord) -> None:
         """Everything that the record says is durable."""
         waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            settle(waiter, None)
+        for waiter, refusal in waiters:
+            settle(waiter, refusal)
         if self._watchers:
             is_over = record.state.is_finished  # A step that had not begun by then will not.
             for key in list(self._watchers):
@@ -52,7 +52,7 @@ class Callers:
 
     def refuse(self, error: BaseException) -> None:
         """Nobody gets an answer any more."""
-        waiting, self._waiters = self._waiters, []
+        waiting, self._waiters = [waiter for waiter, _ in self._waiters], []
         for watchers in self._watchers.values():
             waiting += watchers
         self._watchers.clear()

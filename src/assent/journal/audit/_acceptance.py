@@ -17,11 +17,11 @@ from assent.journal._blobs import BLOBS_DIR, BlobStore
 from assent.journal.ports import Batch, Projector
 from assent.journal.store._at_once import leaves_at_once
 from assent.journal.store._connection import connect_writer
-from assent.journal.store._projections import Folding, Projection, Tables, applied_areas
+from assent.journal.store._projections import Folding, Projection, Tables
 from assent.journal.store._proven import ProvenEntries, adopt, own_checkpoint
 from assent.journal.store._reader import SqliteReader, decode_entry
 from assent.journal.store._rows import Entry
-from assent.journal.store._schema import LEDGER_FILE, prepare_ledger
+from assent.journal.store._schema import LEDGER_FILE, applied_areas, prepare_ledger
 from assent.journal.store._store import LedgerStore
 from assent.journal.store._tail import Draft, Tail, encode_checked
 from assent.journal.tree._commits import CommitKey

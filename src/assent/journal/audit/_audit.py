@@ -103,6 +103,15 @@ class AuditLog:
             if _passes(line, self._wanted):
                 yield line
 
+    def unheard(self, leaves: Iterable[Leaf]) -> set[RunId]:
+        """The runs that began before these leaves, which are about them, and of which it was given nothing yet."""
+        heard, missing = {*self._principals}, set[RunId]()
+        for leaf in leaves:
+            run = _run_of(leaf)
+            if run is not None and run not in heard:
+                (heard if isinstance(leaf.event, RunCreated) else missing).add(run)
+        return missing
+
     def _line(self, leaf: Leaf) -> LogLine:
         event, run = leaf.event, _run_of(leaf)
         if isinstance(event, RunCreated):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
@@ -198,6 +199,23 @@ def is_owned(state_dir: Path, *, runtime_dir: Path) -> bool:
         return False
     connection.close()
     return True
+
+
+def owner_pid(state_dir: Path, *, runtime_dir: Path) -> int | None:
+    """The process that listens for a state directory, as the kernel names it; None where none does, or none can be reached."""
+    import socket
+
+    if not is_there(address_of(state_dir, runtime_dir)):
+        return None
+    try:
+        connection = connect(state_dir, runtime_dir=runtime_dir, silence_s=RETRY_S)
+    except WorldError:
+        return None
+    if connection is None:
+        return None
+    with connection:
+        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int.from_bytes(told[:4], sys.byteorder) or None
 
 
 def connect(state_dir: Path, *, runtime_dir: Path, silence_s: float = SILENCE_S_MAX) -> socket.socket | None:

@@ -88,6 +88,10 @@ class MemoryJournal:
         self.blobs.collect({digest for _, digest in self._blob_refs})
         return len(erased)
 
+    async def forget(self) -> None:
+        """There is no file that could still hold anything."""
+        self._refuse_if_closed()
+
     async def compact(self) -> int:
         """Nothing is kept of what was erased."""
         self._refuse_if_closed()

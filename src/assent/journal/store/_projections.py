@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import apsw
 import msgspec
 
-from assent.errors import WorldError
 from assent.journal.ports import Cell, Row
 from assent.journal.store._connection import translated
 from assent.journal.store._schema import (
-    AREAS_SINCE,
     PROJECTION_KEYS,
     PROJECTIONS,
     Migration,
+    applied_areas,
     require_own_schema,
 )
 
@@ -98,21 +97,6 @@ class Folding:
             for row in self._tables.folded(leaf, lambda table, key: self.rows[table].get(key)):
                 self.rows[row.table][row.key] = row.values
             yield leaf
-
-
-def applied_areas(connection: apsw.Connection) -> dict[str, list[tuple[int, str, str]]]:
-    """The migrations of areas that made tables of this file, by area."""
-    if int(connection.pragma("user_version")) < AREAS_SINCE:
-        return {}
-    found: dict[str, list[tuple[int, str, str]]] = {}
-    for area, *migration in connection.execute(
-        "SELECT area, number, name, checksum FROM areas ORDER BY area, number"
-    ):
-        number, name, checksum = migration
-        if not isinstance(number, int):
-            raise WorldError("RECORD_CORRUPT", "the ledger's file does not say which areas have tables in it")
-        found.setdefault(str(area), []).append((number, str(name), str(checksum)))
-    return found
 
 
 def require_own_tables(connection: apsw.Connection, areas: Iterable[Projection]) -> None:

@@ -203,6 +203,12 @@ class SqliteReader:
             )
         return list(map(Entry._make, rows))
 
+    def newest_of(self, beginning: str) -> list[Leaf]:
+        """The newest leaf of each run, or other stream, whose name begins so, by name; in ASCII."""
+        # The other columns of a row with `max` are those of the row that has it.
+        sql = """SELECT max(seq), run, n, hash, leaf FROM events WHERE run >= ? AND run < ? GROUP BY run"""
+        return [decode_entry(Entry._make(row)) for row in self.select(sql, (beginning, f"{beginning}\x7f"))]
+
     def _has_numbers(self) -> bool:
         """Whether entries of no run are numbered, and so found without a look at all others."""
         with self._lock, translated():

@@ -18,9 +18,9 @@ import apsw
 from assent.errors import WorldError
 from assent.journal.ports import Cell
 from assent.journal.store._connection import connect_reader, translated
-from assent.journal.store._projections import Projection, Tables, applied_areas
+from assent.journal.store._projections import Projection, Tables
 from assent.journal.store._rows import has_table
-from assent.journal.store._schema import COMMITS_SINCE, check_ledger, has_own_schema
+from assent.journal.store._schema import COMMITS_SINCE, applied_areas, check_ledger, has_own_schema
 from assent.journal.tree._commits import Commit
 from assent.journal.tree._heads import HeadList
 from assent.journal.tree._merkle import EMPTY_ROOT, Frontier

@@ -9,8 +9,8 @@ import apsw
 
 from assent.errors import InputError, InternalError, WorldError
 from assent.journal.ports import Begins, Cell, OneOf, Where
-from assent.journal.store._projections import Tables, applied_areas
-from assent.journal.store._schema import PROJECTIONS, SINCE
+from assent.journal.store._projections import Tables
+from assent.journal.store._schema import PROJECTIONS, SINCE, applied_areas
 from assent.spec.ids import Commitment, RunId
 from assent.spec.values.canonical import SALT_BYTES, commit
 

@@ -138,12 +138,24 @@ CREATE TABLE areas(
 AREAS_SINCE: Final = 5
 """The format from which on areas may have tables of their own."""
 
+_WAITS: Final = """
+-- What runs wait for without a person: a step for a time or a signal (`name`), `@run` for the end of the time that it may take,
+-- `@turn` for others with its concurrency key (`name`). `status` is `waiting`, `held` (it is its turn), `over`.
+CREATE TABLE waits(
+  run_id TEXT NOT NULL, step TEXT NOT NULL, kind TEXT, name TEXT, status TEXT, since_ms INTEGER, due_ms INTEGER,
+  PRIMARY KEY(run_id, step)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX waits_by_status ON waits(status);
+CREATE INDEX waits_by_name ON waits(name) WHERE name IS NOT NULL;
+"""
+
 MIGRATIONS: Final = (
     Migration(1, "first", _FIRST),
     Migration(2, "capabilities", _CAPABILITIES, is_optional_to_read=True),
     Migration(3, "capability specs", _SPECS, is_optional_to_read=True),
     Migration(COMMITS_SINCE, "commits", _COMMITS, is_optional_to_read=True),
     Migration(AREAS_SINCE, "areas", _AREAS, is_optional_to_read=True),
+    Migration(6, "waits", _WAITS, is_optional_to_read=True),
 )
 
 SINCE: Final[Mapping[str, int]] = MappingProxyType(
@@ -153,6 +165,7 @@ SINCE: Final[Mapping[str, int]] = MappingProxyType(
         "capability_weights": 2,
         "capability_specs": 3,
         "run_requests": 5,
+        "waits": 6,
     }
 )
 """The format that brought a projection table, where it was not the first: an older file that is only read has no such rows."""
@@ -212,6 +225,7 @@ PROJECTIONS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "capability_weights": ("capability", "change", "weights", "at_ms", "principal", "code"),
         "capability_specs": ("capability", "version", "spec"),
         "run_requests": ("run_id", "request"),
+        "waits": ("run_id", "step", "kind", "name", "status", "since_ms", "due_ms"),
     }
 )
 """Columns of each projection table, in the order of `Row.values`."""
@@ -226,6 +240,7 @@ PROJECTION_KEYS: Final[Mapping[str, int]] = MappingProxyType(
         "capability_weights": 2,
         "capability_specs": 2,
         "run_requests": 1,
+        "waits": 2,
     }
 )
 """How many of a table's first columns are its key."""
@@ -264,7 +279,8 @@ def prepare_ledger(path: Path, adopt: Callable[[apsw.Connection], None] | None =
     version = check_ledger(path)
     if version < newest_format():
         with maker(path) as connection:
-            require_own_schema(connection)
+            # Tables of areas are held against what makes them once the journal's own are those of this version.
+            require_own_schema(connection, others=applied_areas(connection))
             _migrate(connection, version, adopt)
 
 
@@ -308,6 +324,21 @@ def check_ledger(path: Path) -> int:
             "RECORD_CORRUPT", f"the migrations of `{path}` are not those of its version, {version}"
         )
     return version
+
+
+def applied_areas(connection: apsw.Connection) -> dict[str, list[tuple[int, str, str]]]:
+    """The migrations of areas that made tables of this file, by area."""
+    if int(connection.pragma("user_version")) < AREAS_SINCE:
+        return {}
+    found: dict[str, list[tuple[int, str, str]]] = {}
+    for area, *migration in connection.execute(
+        "SELECT area, number, name, checksum FROM areas ORDER BY area, number"
+    ):
+        number, name, checksum = migration
+        if not isinstance(number, int):
+            raise WorldError("RECORD_CORRUPT", "the ledger's file does not say which areas have tables in it")
+        found.setdefault(str(area), []).append((number, str(name), str(checksum)))
+    return found
 
 
 def has_own_schema(

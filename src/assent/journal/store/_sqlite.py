@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -39,6 +41,10 @@ from assent.spec.ids import Commitment, RunId
 from assent.spec.ports import Clock, Entropy
 
 ORIGIN_PREFIX: Final = "assent/"
+
+FORGET_MS_MAX: Final = 10_000
+"""How long readers are waited for that keep the log from being emptied, looking again every `FORGET_APART_MS`."""
+FORGET_APART_MS: Final = 50
 
 
 class SqliteJournal:
@@ -161,12 +167,28 @@ class SqliteJournal:
         `act`: the run in which that was decided. `said`: what the run's own stream says of it, in the same transaction;
         `STALE_WRITER` as for `append`.
 
-        The bytes are overwritten in the file and gone from its log when this returns; copies that a file system or a backup
-        keeps are beyond our reach. Raises `WorldError` `ERASE_UNFINISHED` when a reader kept the log from being emptied: they
-        are erased from the record then, and from the disk at the latest when the journal is closed. Calling it twice is harmless.
+        They are erased from the record when this returns, and from the disk once `forget` has. Calling it twice is harmless.
         """
         self._refuse_if_closed()
         return await self._writer.call(lambda: self._erase(run, who, at_ms, act, said))
+
+    async def forget(self) -> None:
+        """See to it that what was erased stands in the file's log no more either: it is overwritten, and the log is empty.
+
+        Copies that a file system or a backup keeps are beyond our reach. Raises `WorldError` `ERASE_UNFINISHED` when a reader has
+        held on to the log for `FORGET_MS_MAX`: it is emptied by the next call then, at the latest when the journal is closed.
+        Meanwhile others are written for.
+        """
+        self._refuse_if_closed()
+        for _ in range(FORGET_MS_MAX // FORGET_APART_MS):
+            if await self._writer.call(self._store.forget_log):
+                return
+            await asyncio.sleep(FORGET_APART_MS / 1000)
+        raise WorldError(
+            "ERASE_UNFINISHED",
+            "a reader keeps the file's log, in which what was erased still stands, from being emptied",
+            hint="end other `assent` commands that read this state",
+        )
 
     async def compact(self) -> int:
         """Give back the room of what was erased; how many bytes.
@@ -287,13 +309,9 @@ class SqliteJournal:
         elif self.blobs.was_left:
             # Nobody knows any more which blobs an earlier call let go of.
             self.blobs.collect(self._store.blobs_in_use())
-        # Also when nothing was left to erase: an earlier call may not have come this far.
-        if not self._store.forget_log():
-            raise WorldError(
-                "ERASE_UNFINISHED",
-                f"the payloads of `{run}` are erased from the record, but a reader keeps the file's log from being emptied",
-                hint="end other `assent` commands that read this state, then run the command again",
-            )
+        # A log that grows with each run takes the room of a disk that is full. What prevents it now, `forget` tells.
+        with suppress(WorldError):
+            self._store.forget_log()
         return len(erased)
 
     def _compact(self) -> int:

@@ -15,7 +15,7 @@ import apsw
 from assent.errors import WorldError
 from assent.failpoints import FAILPOINTS
 from assent.journal.ports import Cell, Row
-from assent.journal.store._connection import is_full, translate, translated
+from assent.journal.store._connection import BUSY_MS_MAX, is_full, translate, translated
 from assent.journal.store._projections import Tables, require_own_tables
 from assent.journal.store._rows import find_payload, payload_tag
 from assent.journal.store._tail import Draft
@@ -191,12 +191,15 @@ class LedgerStore:
                 raise
 
     def forget_log(self) -> bool:
-        """Move the write-ahead log to the main file and cut it to nothing; whether no reader prevented it."""
+        """Move the write-ahead log to the main file and cut it to nothing; whether no reader prevented it. Waits for none."""
         with translated():
+            self._connection.set_busy_timeout(0)
             try:
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             except apsw.BusyError:
                 return False
+            finally:
+                self._connection.set_busy_timeout(BUSY_MS_MAX)
         return True
 
     def compact(self) -> int:

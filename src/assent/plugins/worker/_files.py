@@ -17,6 +17,9 @@ _WRITTEN_OUT: Final = frozenset({"stat", "read", "write"})
 _LOOKS: Final = frozenset({"list", "read_link", "temporary", "guard", "new_mode"})
 """What changes nothing. INVARIANT: whatever is not named here changes the world, and is refused where a part only reads."""
 
+_REMOVES: Final = frozenset({"remove_file", "remove_dir", "remove_temporary"})
+_PATHS: Final = frozenset({"path", "source", "destination"})
+
 
 class FileQuestion:
     """One method of the port: the types of its arguments, in order, and whether it changes the world."""
@@ -29,6 +32,12 @@ class FileQuestion:
         self.types = tuple(hints[one.name] for one in takes)
         self._named = [one.name for one in takes if one.kind is one.KEYWORD_ONLY]
         self.changes = name not in _LOOKS
+        self._paths = [place for place, one in enumerate(takes) if one.name in _PATHS]
+
+    def touched(self, given: tuple[object, ...]) -> tuple[list[str], list[str]]:
+        """The paths of which a change with these arguments makes, changes or removes anything, and where something will stand."""
+        paths = [str(given[place]) for place in self._paths] if self.changes else []
+        return paths, [] if self._name in _REMOVES else paths[-1:]
 
     def answered(self, files: Files, given: tuple[object, ...]) -> object:
         """What the method gives, of arguments in the order of `types`."""

@@ -21,7 +21,7 @@ from assent.plugins.worker._known import KnownRegistrations
 from assent.plugins.worker._needs import Launch, Needs
 from assent.plugins.worker._pool import REFILL_S, Pool
 from assent.plugins.worker._process import WorkerProcess
-from assent.plugins.worker._questions import RemoteCall
+from assent.plugins.worker._questions import Changing, RemoteCall
 from assent.plugins.worker._remote import RemoteHealth, registration
 from assent.plugins.worker._slot import Slot
 
@@ -89,8 +89,9 @@ class WorkerHost:
     """A `PluginHost` whose plugins run in workers. One plugin has one worker, which performs several calls at once.
 
     `launch` starts a confined process; `spawn` a task; `environ` is what Assent was started with, for the variables that a
-    plugin declares. `grace_s` is how long a part may take to end when its time is up, before its worker is ended. No process is
-    started before something has to run, unless nobody knows yet what a plugin brings.
+    plugin declares; `changing` is entered around each change of files. `grace_s` is how long a part may take to end when its
+    time is up, before its worker is ended. No process is started before something has to run, unless nobody knows yet what a
+    plugin brings.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class WorkerHost:
         spawn: Spawn,
         known: KnownRegistrations,
         environ: Mapping[str, str],
+        changing: Changing,
         grace_s: float = 10.0,
         spare: int = SPARE,
         refill_s: float = REFILL_S,
@@ -108,6 +110,7 @@ class WorkerHost:
         self._spawn = spawn
         self._known = known
         self._environ = environ
+        self._changing = changing
         self.grace_s = grace_s
         self._spare = spare
         self._refill_s = refill_s
@@ -219,7 +222,7 @@ class WorkerHost:
         life = life_of(context)
         call = life.remote
         if not isinstance(call, RemoteCall):
-            call = life.remote = RemoteCall(next(self._numbers), spec, plugin.name)
+            call = life.remote = RemoteCall(next(self._numbers), spec, plugin.name, self._changing)
             weakref.finalize(life, self._loop.post, self._over, call.number).atexit = False
         call.attach(context)
         return call

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,6 +30,7 @@ from assent.spec.reach import ASKING
 from assent.spec.secret_text import SecretText, is_secret_name
 
 if TYPE_CHECKING:
+    from assent.invocation.context.files import Files
     from assent.invocation.context.http import HttpAnswer, HttpRequest
     from assent.spec.capability import CapabilitySpec
 
@@ -53,6 +55,13 @@ TOLD_MAX: Final = 10_000
 """Lines of progress and log that one call may tell; more are dropped."""
 
 Register = Callable[[str, int], None]
+
+Changing: TypeAlias = "Callable[[LocalContext, Files, list[str], list[str]], AbstractContextManager[None]]"
+"""Entered around a change of files: paths of which anything is made, changed or removed, and those where something will stand.
+
+It refuses (PATH_PROTECTED) what no effect may have as its target: what git starts programs by.
+"""
+
 T = TypeVar("T")
 
 
@@ -78,8 +87,9 @@ class Opened:
 class RemoteCall:
     """One call, as far as a worker has to do with it. Its context answers, and knows what the call is granted."""
 
-    def __init__(self, number: int, spec: CapabilitySpec, plugin: str) -> None:
+    def __init__(self, number: int, spec: CapabilitySpec, plugin: str, changing: Changing) -> None:
         self.number = number
+        self._change = changing
         self.spec = spec
         self.plugin = plugin
         self.callbacks = 0
@@ -207,8 +217,11 @@ class RemoteCall:
         about_files = FILE_QUESTIONS.get(op)
         if about_files is not None:
             world, *given = _checked(op, args, (int, *about_files.types))
-            found = self._changing(world) if about_files.changes else self._world(world)
-            return about_files.answered(found.files, tuple(given))
+            if not about_files.changes:
+                return about_files.answered(self._world(world).files, tuple(given))
+            files = self._changing(world).files
+            with self._change(self.context, files, *about_files.touched(tuple(given))):
+                return about_files.answered(files, tuple(given))
         question = _QUESTIONS.get(op)
         if question is None:
             raise wire.BrokenFrameError(f"there is no question `{op[:80]}`")
@@ -275,8 +288,9 @@ class RemoteCall:
     ) -> None:
         opened = self._taken(gathered)
         try:
-            with opened.lock:
-                self._changing(world).files.write(
+            files = self._changing(world).files
+            with opened.lock, self._change(self.context, files, [path], [path]):
+                files.write(
                     path,
                     _pieces(opened),
                     key=key,

@@ -87,15 +87,37 @@ class PlanStore:
         """The plan of that id. `PLAN_UNKNOWN` when there is none, `PLAN_EXPIRED`, `PLAN_INVALID`."""
         made_ms = _made_ms(plan_id)
         if made_ms is None:
-            raise _unknown(plan_id)
+            raise unknown_plan(plan_id)
         if self._has_expired(made_ms, now_ms):
             raise _expired(plan_id, now_ms - made_ms, self._expiry_ms)
+        return self._read(plan_id)
+
+    def look(self, plan_id: str) -> tuple[str, int] | None:
+        """The workflow of a plan, empty where its file can't be read, and the bytes of that; None where there is none."""
+        try:
+            size = (self._folder / f"{plan_id}.json").stat().st_size
+        except OSError:
+            return None
+        try:
+            return str(self._read(plan_id).document["workflow"].get("name", "")), size
+        except InputError:
+            return "", size
+
+    def ids(self) -> list[tuple[str, int]]:
+        """Every plan that is saved, with the time when it was made, expired ones too."""
+        try:
+            names = [file.stem for file in self._folder.iterdir() if file.suffix == ".json"]
+        except OSError:
+            return []
+        return [(name, made_ms) for name in names if (made_ms := _made_ms(name)) is not None]
+
+    def _read(self, plan_id: str) -> SavedPlan:
         try:
             data: Any = json.loads(read_plain(self._folder / f"{plan_id}.json"))
             fields: dict[str, Any] = MIGRATIONS.migrate(data) if isinstance(data, dict) else {}
             plan = msgspec.convert(fields, SavedPlan)
         except FileNotFoundError:
-            raise _unknown(plan_id) from None
+            raise unknown_plan(plan_id) from None
         except (OSError, ValueError, RecursionError, AssentError):
             raise _unreadable(plan_id) from None
         # Under another id it could be run once more.
@@ -228,7 +250,8 @@ def _unreadable(plan_id: str) -> InputError:
     )
 
 
-def _unknown(plan_id: str) -> InputError:
+def unknown_plan(plan_id: str) -> InputError:
+    """The refusal of an id that no plan has."""
     return InputError(
         "PLAN_UNKNOWN", f"there is no plan `{plan_id}`", hint="make one with `assent plan FILE`"
     )

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from assent import engine
 from assent import journal as ledgers
 from assent.errors import AssentError, Json
-from assent.journal import PAGE, at_once, leaves_at_once
+from assent.journal import at_once, leaves_at_once
 from assent.runtime._find_run import find_run
-from assent.runtime._ledger import LedgerReader
+from assent.runtime._ledger import LedgerReader, each_of_no_run
 from assent.runtime.service._told_steps import answered, reason_of, who_decided
 from assent.spec.events import kinds as ev
 from assent.spec.targets import inputs_line
@@ -26,6 +26,11 @@ APPROVALS: Final = frozenset(kind for kind, event in ev.EVENT_TYPES.items() if i
 """The kinds of events that say what became of a question."""
 
 _APPROVAL: Final = b'"kind":"approval.'
+
+
+NEAR: Final = 2_000
+NEAR_EACH: Final = 20
+"""Entries at the end of the ledger among which the newest lines are looked for first: so many, and so many for each line."""
 
 
 class View(NamedTuple):
@@ -50,22 +55,36 @@ class Log:
         self._size = 0
 
     def more(self, view: View, limit: int | None = None) -> Iterator[dict[str, Json]]:
-        """The next lines that the view keeps, as it tells them; the newest `limit` of them."""
+        """The next lines that the view keeps, as it tells them; at first the newest `limit` of them."""
         start, self._size = self._size, at_once(self._journal.head()).size
-        if not start and limit is not None and self._wanted == ledgers.EventFilter():
-            start = max(0, self._size - limit)
-            self._catch_up(start)
-        leaves = (leaf for leaf in self._leaves(start) if leaf.seq < self._size)
-        lines: Iterable[ledgers.LogLine] = (line for line in self._log.lines(leaves) if view.keeps(line))
-        for line in lines if limit is None else deque(lines, maxlen=limit):
+        for line in self._lines(view, start) if start or limit is None else self._newest(view, limit):
             yield view.told(self._journal, line)
 
-    def _catch_up(self, start: int) -> None:
-        """Read what the entries from `start` on leave unsaid: what their runs said before, and no other ones."""
-        runs = {leaf.run for leaf in leaves_at_once(self._journal, start=start) if leaf.run is not None}
-        for run in runs:
-            before = (leaf for leaf in self._journal.run_leaves(run) if leaf.seq < start)
-            deque(self._log.lines(before), maxlen=0)
+    def _newest(self, view: View, limit: int) -> Iterable[ledgers.LogLine]:
+        """The newest lines: from the end of the ledger where enough of them stand there, else from all of it."""
+        is_filtered = self._wanted != ledgers.EventFilter()
+        start = max(0, self._size - (NEAR + NEAR_EACH * limit if is_filtered else limit))
+        if start and self._reads_all:
+            found = deque(self._lines(view, start), maxlen=limit)
+            if len(found) == limit:
+                return found
+            self._log = ledgers.AuditLog(self._wanted)
+        return deque(self._lines(view, 0), maxlen=limit)
+
+    def _lines(self, view: View, start: int) -> Iterator[ledgers.LogLine]:
+        """The lines of the entries from `start` on that the view keeps."""
+        if start:
+            # What they leave unsaid their runs said before, and no other ones.
+            for run in self._log.unheard(leaves_at_once(self._journal, start=start)):
+                before = (leaf for leaf in self._journal.run_leaves(run) if leaf.seq < start)
+                deque(self._log.lines(before), maxlen=0)
+        leaves = (leaf for leaf in self._leaves(start) if leaf.seq < self._size)
+        return (line for line in self._log.lines(leaves) if view.keeps(line))
+
+    @property
+    def _reads_all(self) -> bool:
+        """No index leads to what is wanted."""
+        return self._wanted.run is None and not (self._wanted.kinds and self._wanted.kinds <= APPROVALS)
 
     def _leaves(self, start: int) -> Iterable[ev.Leaf]:
         journal, run = self._journal, self._wanted.run
@@ -74,7 +93,7 @@ class Log:
         if run is not None:
             # Its own entries, and those of no run, which tell of its deliveries and of who was refused.
             return merge(journal.run_leaves(run), each_of_no_run(journal), key=attrgetter("seq"))
-        if self._wanted.kinds and self._wanted.kinds <= APPROVALS:
+        if not self._reads_all:
             return journal.leaves_with((_APPROVAL, _APPROVAL))
         return leaves_at_once(journal)
 
@@ -134,11 +153,3 @@ def _inputs_line(journal: LedgerReader, line: ledgers.LogLine) -> str | None:
     if line.inputs is None:
         inputs = inputs.get("inputs") if isinstance(inputs, dict) else None
     return None if inputs is None else inputs_line(inputs)
-
-
-def each_of_no_run(journal: LedgerReader) -> Iterator[ev.Leaf]:
-    """The entries of the ledger's own stream, in log order."""
-    since = 0
-    while leaves := journal.run_leaves(None, since=since, limit=PAGE):
-        yield from leaves
-        since += len(leaves)

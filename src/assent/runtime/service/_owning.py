@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from assent.engine import Actor, RunResult
+from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError
 from assent.invocation.context.telling import News, telling
 from assent.journal import PAGE
@@ -28,11 +28,12 @@ from assent.spec.events.kinds import (
     CancelRequested,
     Leaf,
     RunCreated,
+    SignalReceived,
     StepResolved,
     UndoRequested,
 )  # fmt: skip
 from assent.spec.ids import RunId
-from assent.spec.principal import BY_PEER, BY_PROCESS, identified
+from assent.spec.principal import BY_PEER, BY_PROCESS, Principal, identified
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
@@ -43,12 +44,15 @@ Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
 TAKEN_UP_MS: Final = 1_000
 """After this long a run that should move and that nobody drives here is interrupted."""
 
-Settling: TypeAlias = requests.Approve | requests.Reject | requests.Cancel | requests.Undo | requests.Resolve
+Settling: TypeAlias = (
+    requests.Approve | requests.Reject | requests.Cancel | requests.Signal | requests.Undo | requests.Resolve
+)
 
 _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
     requests.Approve: ApprovalGranted,
     requests.Reject: ApprovalRejected,
     requests.Cancel: CancelRequested,
+    requests.Signal: SignalReceived,
     requests.Undo: UndoRequested,
     requests.Resolve: StepResolved,
 }
@@ -57,13 +61,21 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
 
 def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
+    principal = requests.principal_of(settings, by)
     if by.identified_by is not None:
-        principal = settings.identities.vouched_for(by.principal, by.roles)
         return Actor(principal, False, by.os_uid, by.identified_by, request)
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
-    principal = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
     return Actor(principal, by.asserted, uid, how, request)
+
+
+async def note_refusal(runtime: Core, request: requests.Request[Any], by: requests.Asker, code: str) -> None:
+    """Put on record that somebody wanted to decide a question under a name that was refused."""
+    if isinstance(request, requests.Approve | requests.Reject):
+        how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
+        actor = Actor(Principal.parse(by.principal), by.asserted, by.os_uid, how)
+        with suppress(InputError):  # no such run: nothing was to be decided
+            await runtime.note_refusal(request.run, request.step, actor, code)
 
 
 # `Any`: the answer is that of the request's kind.
@@ -84,6 +96,9 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
         raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
     if isinstance(request, requests.OpenSession):
         return answers.Session(run_id=run)
+    refusal = signal_refusal(act) if isinstance(act, SignalReceived) else None
+    if refusal is not None:
+        raise refusal
     shown = await runtime.show(run)
     result = shown if shown.status.is_settled else (await runtime.resume(run))[0]
     return _told(await runtime.undone_or_raise(run, result))
@@ -121,11 +136,20 @@ def check(runtime: Core, request: requests.Request[Any]) -> None:
     """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability."""
     match request:
         case requests.Run(plan=None):
-            spec = workflow_of(request)
-            _consult(runtime, capabilities_of(spec.steps))
-            runtime.check_spec(spec, request.inputs)
+            _consult(runtime, capabilities_of(workflow_of(request).steps))
         case requests.Call():
             _consult(runtime, [request.capability])
+        case _:
+            return
+    check_fits(runtime, request)
+
+
+def check_fits(runtime: Core, request: requests.Request[Any]) -> None:
+    """The same where the record is at hand."""
+    match request:
+        case requests.Run(plan=None):
+            runtime.check_spec(workflow_of(request), request.inputs)
+        case requests.Call():
             runtime.check_call(request.capability, read_words(runtime, request).parameters)
         case _:
             pass
@@ -151,9 +175,9 @@ def _consult(runtime: Core, references: Iterable[str]) -> None:
 
 
 def workflow_of(request: requests.Run | requests.Plan) -> WorkflowSpec:
-    """The workflow of a request: its text, with the name and folder of the file it came from."""
-    folder = Path(request.base)
-    return WorkflowSpec.load(request.text, source=request.source, resolve=sibling_reader(folder))
+    """The workflow of a request: its text, with the name and folder of the file it came from; one from elsewhere stands alone."""
+    resolve = sibling_reader(Path(request.base)) if request.base else None
+    return WorkflowSpec.load(request.text, source=request.source, resolve=resolve)
 
 
 def _told(result: RunResult) -> answers.Run:
@@ -211,7 +235,7 @@ async def _settle(runtime: Core, request: Settling, actor: Actor) -> answers.Run
     return _told(await getattr(runtime, requests.operation_of(type(request)))(**said, principal=actor))
 
 
-_approve = _reject = _cancel = _undo = _resolve = _settle
+_approve = _reject = _cancel = _signal = _undo = _resolve = _settle
 
 
 async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answers.Resumed:

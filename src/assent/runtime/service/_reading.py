@@ -17,9 +17,9 @@ from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
-from assent.runtime.service.requests import Asker, UnderWay
+from assent.runtime.service.requests import Asker, UnderWay, principal_of
 from assent.runtime.settings.effective import Settings
-from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id
+from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id, plans_apart
 from assent.spec.states import Mode, RunState, StepState
 from assent.spec.words.durations import instant
 from assent.system import cpu_seconds
@@ -36,7 +36,7 @@ _NAMED_MAX: Final = 20
 """Steps that are named to somebody who asked for one that there is not."""
 
 PRUNED_MAX: Final = 5_000
-"""Runs that are erased after one question: each of them is a line of it."""
+"""Runs and plans that are erased after one question: each of them is a line of it."""
 
 _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 """Where a run stands that nobody drives and that waits for no approval."""
@@ -160,33 +160,21 @@ class Reader:
         return int(self._journal.select(sql, (run, *status))[0][0])
 
     def prunable(self, before_ms: int) -> dict[str, Json]:
-        """The ended runs that nothing was recorded of since then and that hold something, and the others, which must be left."""
-        from assent.runtime.service._audit_log import each_of_no_run
-        from assent.spec.events.kinds import PayloadErased
+        """Ended runs, and plans never run, of which nothing was recorded since then and that hold something; and what is left."""
+        from assent.runtime.runs._erasing import Prunable
+        from assent.runtime.runs._saved_plans import PlanStore
 
-        if self._journal is None:
-            return {"runs": [], "more": 0, "left": []}
-        erased = {
-            leaf.event.target: leaf.at_ms
-            for leaf in each_of_no_run(self._journal)
-            if isinstance(leaf.event, PayloadErased)
-        }
-        old = [
-            row for row in rows_at_once(self._journal, "runs") if int(row["updated_at_ms"] or 0) < before_ms
-        ]
-        ended = [
-            str(row["run_id"])
-            for row in sorted(old, key=lambda row: int(row["updated_at_ms"] or 0))
-            # What an erased run said later, it said of an end that nothing is kept of.
-            if state_of(row).is_finished
-            and erased.get(RunId(str(row["run_id"])), -1) < int(row["updated_at_ms"] or 0)
-        ]
-        left = {str(row["run_id"]): str(row["status"]) for row in old if not state_of(row).is_finished}
-        shown = self._shown_statuses(left)
+        plans = PlanStore(self._settings.state, expiry_ms=self._settings.limits.plan_expiry_ms)
+        found = Prunable.before(before_ms, self._journal, plans)
+        chosen = [*found.runs, *found.plans][:PRUNED_MAX]
+        runs, never_run = plans_apart(chosen)
         return {
-            "runs": [*ended[:PRUNED_MAX]],
-            "more": len(ended) - len(ended[:PRUNED_MAX]),
-            "left": [{"run_id": run, "status": status} for run, status in shown.items()],
+            "runs": [*runs],
+            "plans": [*never_run],
+            "more": len(found.runs) + len(found.plans) - len(chosen),
+            "left": [
+                {"run_id": run, "status": status} for run, status in self._shown_statuses(found.left).items()
+            ],
         }
 
     def find(self, run_id: str) -> RunId:
@@ -359,11 +347,8 @@ class Reader:
 
     def _refusal(self, approval: ApprovalRecord, by: Asker) -> str | None:
         """What somebody who decided this question would be refused with; None for who may decide it."""
-        settings = self._settings
-        uid = settings.os_uid if by.os_uid is None else by.os_uid
         try:
-            who = settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
-            engine.check_approver(approval, who)
+            engine.check_approver(approval, principal_of(self._settings, by))
         except RefusedError as error:
             return error.message
         return None

@@ -35,6 +35,13 @@ class Fault(Answer, frozen=True, kw_only=True):
     details: dict[str, Json] = {}
 
 
+class WaitsFor(Answer, frozen=True, kw_only=True):
+    """What a step waits for that nobody has to decide about: a signal, a time (`due_at_ms`), or a signal until then."""
+
+    signal: str | None
+    due_at_ms: int | None
+
+
 class Step(Answer, frozen=True, kw_only=True):
     """One step of a run, or one iteration of it."""
 
@@ -50,6 +57,8 @@ class Step(Answer, frozen=True, kw_only=True):
     """The version that the caller speaks, where `version` served in its place."""
     undo: Literal["not_needed", "automatic", "compensation", "none"] | UnsetType = UNSET
     """How what began can be taken back."""
+    waits_for: WaitsFor | UnsetType = UNSET
+    """Of a step that waits, without a person."""
     error: Fault | UnsetType = UNSET
     output: Json | UnsetType = UNSET
     """Not there where there is an error."""
@@ -295,9 +304,13 @@ class LeftRun(Answer, frozen=True, kw_only=True):
 
 
 class Prunable(Answer, frozen=True, kw_only=True):
-    """Ended runs that still hold something, the oldest first, at most 5 000; `more` wait for another time, `left` must stay."""
+    """Ended runs, and plans never run, that still hold something, the oldest first, at most 5 000.
+
+    `more` wait for another time, `left` must stay.
+    """
 
     runs: list[str]
+    plans: list[str] = []
     more: int
     left: list[LeftRun]
 

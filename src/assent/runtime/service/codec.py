@@ -42,7 +42,7 @@ def decode(body: Mapping[str, Json], os_uid: int | None) -> Asked:
     """The request of a body, asked by a process of `os_uid`. `REQUEST_INVALID` names what is wrong and where."""
     try:
         asked = msgspec.convert(body, Asked)
-        _require_texts(asked.request)
+        require_texts(asked.request)
     except ValueError as error:  # msgspec's errors are.
         raise InputError(
             "REQUEST_INVALID",
@@ -52,7 +52,7 @@ def decode(body: Mapping[str, Json], os_uid: int | None) -> Asked:
     return msgspec.structs.replace(asked, by=asked.by.as_said(os_uid))
 
 
-def _require_texts(request: AnyRequest) -> None:
+def require_texts(request: AnyRequest) -> None:
     """ValueError for a path with a NUL, and for a field that is text and has no UTF-8 form; only what names files may."""
     for name in request.__struct_fields__:
         value = getattr(request, name)

@@ -38,7 +38,7 @@ def perform(request: Request[A], settings: Settings, *, on_progress: OnProgress 
     """
     answer: A
     if isinstance(request, Reading):
-        answer = _at_once(Service(settings).perform(request))
+        answer = at_once(Service(settings).perform(request))
     elif isinstance(request, Driving):
         from assent.runtime.service import _owner
 
@@ -94,9 +94,9 @@ def stream(request: Stream[A], settings: Settings) -> Iterator[A]:
     parts = cast("AsyncGenerator[A, None]", Service(settings).stream(request))
     if not request.waits:
         try:
-            yield from _drawn(parts, _at_once)
+            yield from _drawn(parts, at_once)
         finally:
-            _at_once(parts.aclose())
+            at_once(parts.aclose())
         return
     import asyncio
 
@@ -118,7 +118,7 @@ def _drawn(parts: AsyncGenerator[A, None], carry_out: Callable[[Awaitable[Any]],
         yield part
 
 
-def _at_once(work: Awaitable[A]) -> A:
+def at_once(work: Awaitable[A]) -> A:
     """What comes of something that only reads. INVARIANT: that waits for nobody, so it needs no event loop, which takes 10 ms."""
     waiting = work.__await__()
     try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from assent.errors import Json
     from assent.runtime.settings.effective import Settings
+    from assent.spec.principal import Principal
 else:
     Json = Any  # msgspec has no recursive types: what stands here is whatever JSON was given
 
@@ -69,6 +70,14 @@ NOT_HERE: Final = frozenset({"CAPABILITY_UNKNOWN", "VERSION_NOT_FOUND", "HANDLER
 def asker_of(settings: Settings) -> Asker:
     """Who asks where nobody else is named: the principal of the settings."""
     return Asker(principal=str(settings.principal), asserted=settings.asserted)
+
+
+def principal_of(settings: Settings, by: Asker) -> Principal:
+    """The principal that asks, with the roles that it has here. `IDENTITY_REFUSED`."""
+    if by.identified_by is not None:
+        return settings.identities.vouched_for(by.principal, by.roles)
+    uid = settings.os_uid if by.os_uid is None else by.os_uid
+    return settings.principal_of(by.principal, asserted=by.asserted, os_uid=uid)
 
 
 class Request(
@@ -140,7 +149,7 @@ class Run(Beginning[answers.Run], tag="run", frozen=True):
     source: str = "<text>"
     """What the document is called where it is complained about."""
     base: str = "."
-    """The folder that the workflows it inlines are looked for in."""
+    """The folder that the workflows it inlines are looked for in; empty where the document stands alone."""
     inputs: dict[str, Json] = {}
     environment: str | None = None
     priority: Priority = PRIORITY
@@ -204,6 +213,15 @@ class Cancel(Driving[answers.Run], tag="cancel", frozen=True):
     run: str
 
 
+class Signal(Driving[answers.Run], tag="signal", frozen=True):
+    """Send a run a signal, which a step of it waits for or will, and drive the run on."""
+
+    run: str
+    name: str
+    payload: Json = None
+    """What comes with it: the output of the step."""
+
+
 class Resume(Driving[answers.Resumed], tag="resume", frozen=True):
     """Go on with a run, or with every run that nobody drives."""
 
@@ -232,6 +250,7 @@ class Erase(Beginning[answers.Run], tag="erase", frozen=True):
     """Erase the payloads and pre-images of runs that have ended: a call of `assent.erase`, so it passes the gate."""
 
     runs: tuple[str, ...]
+    """Among them ids of plans that were never run."""
     compact: bool = False
     """Give the room back to the disk, too."""
 
@@ -529,7 +548,7 @@ class Runs(Reading[answers.Runs], tag="runs", frozen=True):
 
 
 class Prunable(Reading[answers.Prunable], tag="prunable", frozen=True):
-    """Runs about which nothing was recorded since `before_ms`, whose payloads can be erased, and those that must be left."""
+    """Runs and plans never run whose payloads can be erased: nothing was recorded of them since `before_ms`. And what is left."""
 
     before_ms: int
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from assent.errors import InputError, InternalError
+from assent.errors import InputError, InternalError, RefusedError
 from assent.runtime.service.codec import hidden
 from assent.runtime.service.requests import (
     Asker,
@@ -103,13 +103,24 @@ class Service:
                     "no runtime is open",
                     hint="use it inside `async with Runtime.open(…)`",
                 )
-            actor = _owning.actor_of(self._settings, by, ident)
+            try:
+                actor = _owning.actor_of(self._settings, by, ident)
+            except RefusedError as error:
+                await _owning.note_refusal(self._runtime, request, by, error.code)
+                raise
             with _owning.reporting(tell):
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)
         else:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
+
+    def check(self, request: Request[Any]) -> None:
+        """Refuse what would begin a run that can't be one, before there is any: what does not load or fit, what is unknown."""
+        from assent.runtime.service import _owning
+
+        if self._runtime is not None:
+            _owning.check_fits(self._runtime, request)
 
     async def stream(self, request: Stream[A], by: Asker | None = None) -> AsyncIterator[A]:
         """The same for a request that is answered in parts."""

@@ -17,6 +17,7 @@ from assent.errors import InputError, Json
 from assent.runtime._areas import AREAS, OF_THE_USER
 from assent.runtime.settings._sandbox import SANDBOX
 from assent.runtime.settings._secrets import SECRETS
+from assent.runtime.settings._serve import SERVE
 from assent.spec.documents.settings import (
     DURATION,
     Named,
@@ -187,6 +188,7 @@ PROJECT_SCHEMA: Final[Table] = {
     **{name: area.SECTION for name, area in AREAS.items()},
     "plugins": PLUGINS,
     "sandbox": SANDBOX,
+    "serve": SERVE,
     "identity": {
         "strict": Setting(
             flag, "refuse a name that is not mapped to the user id of the process", default=False

@@ -48,6 +48,7 @@ from assent.runtime.settings._secrets import (
     configured_secret,
     require_distinct,
 )
+from assent.runtime.settings._serve import SERVE, SOCKET_BYTES_MAX, SOCKET_NAME, ServeSettings, serve_settings
 from assent.spec.documents.settings import Named, Setting, Table, fields, listed, tables, unit_of
 from assent.spec.documents.settings import path as path_setting
 from assent.spec.documents.toml import Key
@@ -139,6 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     required_plugins: frozenset[str]
     sandbox: SandboxSettings
     """Where nothing confines programs, they run all the same."""
+    serve: ServeSettings
     effective: tuple[Effective, ...]
     runtime_home: Path | None
     temporary_home: Path
@@ -201,6 +203,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             plugin_paths=listed(plugins, "paths"),
             required_plugins=frozenset(listed(plugins, "required")),
             sandbox=sandbox_settings(layers.table(("sandbox",), SANDBOX)),
+            serve=serve_settings(layers.table(("serve",), SERVE)),
             effective=tuple(layers.noted),
             runtime_home=_folder(environ, "XDG_RUNTIME_DIR"),
             temporary_home=_folder(environ, "TMPDIR") or Path("/tmp"),  # noqa: S108 - owner and mode are checked on use
@@ -291,6 +294,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises `InputError` RUNTIME_DIR_UNSAFE when that folder is not this user's alone.
         """
         return runtime_folder(self.runtime_home, self.temporary_home, self.os_uid)
+
+    def api_socket(self) -> str:
+        """Where `assent serve` listens: what `[serve]` says, else in the state directory, where that is short enough."""
+        path = self.serve.socket or str(self.state / SOCKET_NAME)
+        if len(os.fsencode(path)) > SOCKET_BYTES_MAX:
+            return str(self.runtime_dir() / f"{name_of(self.state)[-16:]}.api.sock")
+        return path
 
 
 class _Layers:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent import __version__, system
+from assent.capabilities.fs import changing
 from assent.plugins import InProcessHost, LoadedPlugin, PluginHost
 from assent.plugins.worker import Child, KnownRegistrations, Needs, WorkerHost
 
@@ -76,6 +77,7 @@ class PluginHosts:
                 spawn=system.spawn,
                 known=KnownRegistrations(settings.state if self._remembers else None, assent=__version__),
                 environ=system.environment(),
+                changing=changing,
                 grace_s=settings.limits.grace_ms / 1000,
             )
         return self._workers

@@ -192,6 +192,29 @@ class StepsExpanded(OfStep, frozen=True, kw_only=True, tag="step.expanded"):
     items: Commitment
 
 
+class WaitStarted(OfStep, frozen=True, kw_only=True, tag="wait.started"):
+    """A `wait` step waits: until `due_ms`, or for the signal of this name, at the latest until `due_ms` where there is one."""
+
+    due_ms: int | None = None
+    signal: str | None = None
+
+
+class SignalReceived(Act, frozen=True, kw_only=True, tag="signal.received"):
+    """Somebody sent the run a signal, and the gate answered. Only one that it allowed counts; `payload` binds what came with it.
+
+    The first step that waits for a signal of that name, or the next that will, ends with it: its output is the payload.
+    """
+
+    signal: str
+    by: str
+    decision: str
+    rule: str
+    policy: str
+    code: str | None = None
+    payload: Commitment | None = None
+    context: Commitment | None = None
+
+
 class StepStarted(OfAttempt, frozen=True, kw_only=True, tag="step.started"):
     """The intent: decision, inputs and everything undo needs are durable; the effect follows.
 
@@ -410,6 +433,7 @@ AnyEvent: TypeAlias = (
     | RunCancelled | RunNeedsAttention | UndoRequested | UndoStarted | UndoRefused | RunUndone | RunDoubted
     | RunErased | SessionClosed
     | StepAdded | StepsExpanded | StepStarted | StepResumed | StepDenied | StepSkipped | StepSucceeded
+    | WaitStarted | SignalReceived
     | AttemptFailed | StepFailed | StepUnsettled | StepReconciled | StepInDoubt | StepResolved
     | ApprovalRequested | ApprovalGranted | ApprovalRejected | ApprovalVoided
     | CompensationStarted | StepCompensated | CompensationFailed

@@ -14,6 +14,9 @@ DURATION_MAX_MS: Final = 31 * DAY_MS
 """The longest timeout or pause: 31 days."""
 
 _UNITS_MS: Final = {"d": DAY_MS, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_INSTANT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?([Zz]|[+-][0-9]{2}:[0-9]{2})\Z"
+)
 _WRITTEN: Final = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h|d)\Z")
 
 
@@ -41,6 +44,19 @@ def write_duration(duration_ms: int) -> str:
         if length == 1 or (duration_ms and not duration_ms % length)
     )
     return f"{duration_ms // _UNITS_MS[unit]}{unit}"
+
+
+def parse_instant_ms(value: Json) -> int:
+    """A moment in ms since 1970, from how RFC 3339 writes it; ValueError says what is wrong."""
+    text = value if isinstance(value, str) else ""
+    try:
+        moment = datetime.fromisoformat(text) if _INSTANT.match(text) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        message = f"is not a moment: `{text[:60]}`" if text else "is not a moment, which is written as text"
+        raise ValueError(message)
+    return round(moment.timestamp() * 1000)
 
 
 def instant(at_ms: int) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from assent.errors import InputError
+from assent.errors import InputError, Json
 from assent.spec.decision import Approvers
 from assent.spec.documents.document import Document, Path
 from assent.spec.language.template import Condition, Template
 from assent.spec.risk import RiskLevel
+from assent.spec.words.durations import DAY_MS, parse_duration_ms, parse_instant_ms
+
+WAIT_MS_MAX: Final = 366 * DAY_MS
+"""The longest that a step may wait, but until a moment."""
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -36,6 +40,30 @@ class ApprovalSpec(msgspec.Struct, frozen=True):
 
     reason: str
     approvers: Approvers = msgspec.field(default_factory=Approvers)
+
+
+class WaitSpec(msgspec.Struct, frozen=True):
+    """What a step waits for: a length of time (`for`) or a moment (`until`), which its `inputs` give; or a `signal`.
+
+    `timeout_ms` bounds the waiting for a signal; None: as long as it takes.
+    """
+
+    kind: Literal["for", "until", "signal"]
+    signal: str | None = None
+    timeout_ms: int | None = None
+
+    def due_ms(self, given: Json, now_ms: int) -> int | None:
+        """When the waiting ends, which begins now; None for a signal without a limit. ValueError says what is wrong with `given`.
+
+        `given` is what the step's `inputs` came to.
+        """
+        match self.kind:
+            case "signal":
+                return None if self.timeout_ms is None else now_ms + self.timeout_ms
+            case "for":
+                return now_ms + parse_duration_ms(given, most_ms=WAIT_MS_MAX)
+            case "until":
+                return parse_instant_ms(given)
 
 
 class CompensationCall(msgspec.Struct, frozen=True):
@@ -79,7 +107,7 @@ NO_RETRY: Final = Retry()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
-    """One step: a call of `capability` (`id` or `id@version`), or a question (`approval`); never both.
+    """One step: a call of `capability` (`id` or `id@version`), a question (`approval`), or a `wait`; only one of them.
 
     `depends_on` is always explicit. `foreach` yields a list; `inputs` may then use `item` and `index`.
     `risk_level` raises the capability's risk. `keeps_undo` is False for `undo: none`. `timeout_ms` bounds one
@@ -89,6 +117,7 @@ class StepSpec:
     name: str
     capability: str | None = None
     approval: ApprovalSpec | None = None
+    wait: WaitSpec | None = None
     inputs: Template
     depends_on: tuple[str, ...]
     when: Condition | None = None

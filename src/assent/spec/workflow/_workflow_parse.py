@@ -12,7 +12,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from assent.errors import InputError, Json
 from assent.spec.documents.document import Document, Path
@@ -22,7 +22,7 @@ from assent.spec.language.template import OPEN, Condition, Reference, Scope, Tem
 from assent.spec.risk import RiskLevel
 from assent.spec.words.suggestions import did_you_mean, suggest
 from assent.spec.workflow._step_fields import read_approval, read_capability_id, read_retry
-from assent.spec.workflow._steps import CompensationCall, Metadata, Place, StepSpec
+from assent.spec.workflow._steps import WAIT_MS_MAX, CompensationCall, Metadata, Place, StepSpec, WaitSpec
 from assent.spec.workflow.inputs import InputSpec, bind, read_inputs
 from assent.spec.workflow.names import name_fault
 
@@ -45,10 +45,12 @@ INLINE_DEPTH_MAX: Final = 8
 DOCUMENT_KEYS: Final = (
     "name", "version", "description", "inputs", "steps", "outputs", "metadata", "environment",
 )  # fmt: skip  # one line reads better
+WAIT_KINDS: Final[tuple[Literal["for", "until", "signal"], ...]] = ("for", "until", "signal")
 _COMMON_KEYS: Final = ("name", "description", "depends_on", "when")
 _KIND_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "capability": ("inputs", "foreach", "retry", "timeout", "compensation", "risk_level", "undo"),
     "approval": (),
+    "wait": (),
     "parallel": (),
     "workflow": ("inputs",),
 }
@@ -306,6 +308,8 @@ class _Reader:
                 self._capability(section, step)
             case "approval":
                 step.fields = {"approval": read_approval(section), "inputs": Template({})}
+            case "wait":
+                step.fields = self._wait(section, step)
             case "parallel":
                 step.members = self._steps(
                     section, section.data["parallel"], (*section.path, "parallel"), step
@@ -335,7 +339,7 @@ class _Reader:
         section.fault(
             "MISSING_KEY",
             f"{label} says nothing to do",
-            hint="give it `capability`, `approval`, `parallel` or `workflow`",
+            hint="give it `capability`, `approval`, `wait`, `parallel` or `workflow`",
         )
         return None
 
@@ -398,6 +402,41 @@ class _Reader:
             "risk_level": risk,
             "keeps_undo": not section.has("undo"),
         }
+
+    def _wait(self, section: Section, step: StepDraft) -> dict[str, object]:
+        if not isinstance(section.data["wait"], dict):
+            return self._time(section, "wait", "for", step)
+        below = section.section("wait", "`wait`")
+        assert below is not None  # INVARIANT: it is a mapping, as the line above looked
+        below.known_keys((*WAIT_KINDS, "timeout"))
+        kinds = [kind for kind in WAIT_KINDS if below.has(kind)]
+        if len(kinds) != 1:
+            below.fault("VALUE_INVALID", "`wait` needs one of `for`, `until` and `signal`")
+            return {"inputs": Template({})}
+        if kinds[0] != "signal":
+            if below.has("timeout"):
+                below.fault("UNKNOWN_KEY", "only waiting for a signal has a `timeout`", "timeout", key=True)
+            return self._time(below, kinds[0], kinds[0], step)
+        signal = below.text("signal")
+        fault = name_fault(signal, "signal") if signal else None
+        if fault is not None:
+            below.fault("NAME_INVALID", fault.message, "signal", hint=fault.hint)
+        timeout_ms = below.duration_ms("timeout", most_ms=WAIT_MS_MAX)
+        return {"wait": WaitSpec("signal", signal, timeout_ms), "inputs": Template({})}
+
+    def _time(
+        self, section: Section, key: str, kind: Literal["for", "until"], step: StepDraft
+    ) -> dict[str, object]:
+        """How long a step waits, or until when: a time, or a reference that gives one, with nothing around it."""
+        value, wait = section.data[key], WaitSpec(kind)
+        given = self._template(section, key, value.strip() if isinstance(value, str) else value, step)
+        if not given.names:
+            try:
+                wait.due_ms(given.render({}), 0)
+            except (ValueError, InputError) as error:
+                hint = "e.g. `30s`, `10m`" if kind == "for" else 'e.g. `until: "2026-12-01T08:00:00+01:00"`'
+                section.fault("VALUE_INVALID", f"`{key}` {error}", key, hint=hint)
+        return {"wait": wait, "inputs": given}
 
     def _foreach(self, section: Section, step: StepDraft) -> Template:
         value = section.data["foreach"]

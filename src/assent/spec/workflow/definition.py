@@ -21,7 +21,7 @@ from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.values.canonical import canonical_json, fingerprint, parse_json
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow import inputs as declared
-from assent.spec.workflow._steps import Metadata, Place, Retry, StepSpec
+from assent.spec.workflow._steps import Metadata, Place, Retry, StepSpec, WaitSpec
 from assent.spec.workflow.inputs import InputSpec
 
 if TYPE_CHECKING:

@@ -90,6 +90,10 @@ def workflow_schema() -> dict[str, Json]:
             {"title": "a reason, or the keys of approval", "anyOf": [{"type": "string"}, part("approval")]},
             "asks a person, and does nothing else",
         ),
+        "wait": key(
+            {"title": "a time, like `30s`, or the keys of wait", "anyOf": [DURATION, part("wait")]},
+            "lets time pass, or waits for a signal, and does nothing else",
+        ),
         "parallel": key(listed(part("step"), "a list of steps"), "runs these at the same time"),
         "workflow": key(
             {
@@ -128,8 +132,14 @@ def workflow_schema() -> dict[str, Json]:
     parts: dict[str, Json] = {
         "workflow": mapping("The file.", own, "name", "steps"),
         "input": _input(),
-        "step": mapping("One step: exactly one of `capability`, `approval`, `parallel` and `workflow`.", step)
-        | {"oneOf": [{"required": [kind]} for kind in ("capability", "approval", "parallel", "workflow")]},
+        "step": mapping(
+            "One step: exactly one of `capability`, `approval`, `wait`, `parallel` and `workflow`.", step
+        )
+        | {
+            "oneOf": [
+                {"required": [kind]} for kind in ("capability", "approval", "wait", "parallel", "workflow")
+            ]
+        },
         "approval": mapping(
             "A question to a person.",
             {
@@ -139,6 +149,20 @@ def workflow_schema() -> dict[str, Json]:
             "reason",
         ),
         "approvers": APPROVERS,
+        "wait": mapping(
+            "What a step waits for: exactly one of `for`, `until` and `signal`.",
+            {
+                "for": key(DURATION, f"how long it waits; {references}. At most 366 days"),
+                "until": key(
+                    text(title="a moment, like `2026-12-01T08:00:00+01:00`"), f"when it goes on; {references}"
+                ),
+                "signal": key(_NAME, "what has to be sent to the run: `assent signal RUN NAME`"),
+                "timeout": key(
+                    DURATION,
+                    "bounds the waiting for a signal; after it the step fails. Left out: never; at most 366 days",
+                ),
+            },
+        ),
         "retry": mapping(
             "How often a step is tried, and when.",
             {

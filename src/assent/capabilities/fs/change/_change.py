@@ -20,6 +20,7 @@ from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 
 from assent.capabilities.fs.change._path_state import PathState, fingerprinted, survey
 from assent.capabilities.fs.world._faults import not_a_directory
+from assent.capabilities.fs.world._git_guard import folders_of_parts, forbid_programs_of_git
 from assent.capabilities.fs.world._paths import parent_of, shown
 from assent.errors import AssentError, InternalError, Json, RefusedError, WorldError
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError, Prepared
@@ -123,8 +124,16 @@ class Change(msgspec.Struct, frozen=True):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """What a call takes its turn at."""
-        return tuple(target.path for target in self.targets) or self.new_dirs
+        """What a call takes its turn at; `HEAD` and `objects` of one folder are no business of two."""
+        paths = tuple(target.path for target in self.targets) or self.new_dirs
+        return (*paths, *sorted(folders_of_parts(paths)))
+
+    def forbid_programs_of_git(self, files: Files, *, back: bool = False) -> None:
+        """Refuse (PATH_PROTECTED) what would make a repository, as the world stands now; `back`: when it is taken back."""
+        changed = [target.path for target in self.targets]
+        made = [one.path for one in self.targets if (one.old.nodes if back else one.after != NOTHING)]
+        news = () if back else self.new_dirs
+        forbid_programs_of_git(files, [*changed, *news], [*made, *news])
 
     def find(self, files: Files) -> list[PathState]:
         """What stands at each target now."""

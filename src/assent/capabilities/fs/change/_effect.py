@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from assent.capabilities.fs.change._change import NOTHING, Change, Position, Target, remove_empty_dirs
+from assent.capabilities.fs.change._change import Change, Position, Target, remove_empty_dirs
 from assent.capabilities.fs.change._path_state import (
     PathState,
     changed,
@@ -18,7 +18,6 @@ from assent.capabilities.fs.change._path_state import (
     survey,
 )
 from assent.capabilities.fs.change._turns import in_turn
-from assent.capabilities.fs.world._git_guard import forbid_programs_of_git
 from assent.capabilities.fs.world._paths import shown
 from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
@@ -118,10 +117,7 @@ class FileEffect(ABC, Generic[P, R]):
     def planned(self, context: LocalContext, parameters: P, *, keeps: bool) -> Change:
         """What `plan` says, unless it is out of reach wherever it stands (PATH_PROTECTED)."""
         change = self.plan(context, parameters, keeps=keeps)
-        made = [target.path for target in change.targets if target.after != NOTHING]
-        changed = [target.path for target in change.targets]
-        files = context.world.files
-        forbid_programs_of_git(files, [*changed, *change.new_dirs], [*made, *change.new_dirs])
+        change.forbid_programs_of_git(context.world.files)
         return change
 
     def prepare(self, context: LocalContext, parameters: P) -> Prepared:
@@ -139,6 +135,8 @@ class FileEffect(ABC, Generic[P, R]):
                 case Position.FOREIGN if not self.is_half_done(change, found):
                     raise changed(change.targets[0].path)
                 case _:
+                    # Other calls have had their turn since this one was planned.
+                    change.forbid_programs_of_git(context.world.files)
                     self.remove_temporaries(context, change)
                     self.apply(context, parameters, change)
         return self.output(parameters, change)
@@ -187,6 +185,7 @@ class FileEffect(ABC, Generic[P, R]):
             case Position.FOREIGN if not self.is_half_undone(change, found):
                 raise change.conflict(found)
             case _:
+                change.forbid_programs_of_git(context.world.files, back=True)
                 self.finish(context, change)
                 self.remove_temporaries(context, change)
                 self.take_back(context, change, found)

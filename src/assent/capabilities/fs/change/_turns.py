@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from assent.capabilities.fs.world._git_guard import folders_of_parts, forbid_programs_of_git
 from assent.capabilities.fs.world._paths import ROOT, parent_of, shown
 from assent.invocation import Files, LocalContext, NoEffectError
 from assent.invocation.call.threads import outlast
@@ -78,6 +79,20 @@ def in_turn(context: LocalContext, paths: Iterable[str]) -> Iterator[None]:
         with _CHANGED:
             _TAKEN.remove(mine)
             _CHANGED.notify_all()
+
+
+@contextmanager
+def changing(
+    context: LocalContext, files: Files, changed: Collection[str], made: Collection[str]
+) -> Iterator[None]:
+    """Inside, one change of somebody who knows nothing of git may be made, and nobody else completes a repository meanwhile.
+
+    As `forbid_programs_of_git`, which raises PATH_PROTECTED; CALL_CANCELLED as `in_turn`.
+    """
+    folders = folders_of_parts(changed)
+    with in_turn(context, folders) if folders else nullcontext():
+        forbid_programs_of_git(files, changed, made)
+        yield
 
 
 async def whole(context: LocalContext, function: Callable[[], T]) -> T:

@@ -52,6 +52,17 @@ def forbid_programs_of_git(files: Files, changed: Iterable[str], made: Iterable[
             raise _of_git(path)
 
 
+def folders_of_parts(paths: Iterable[str]) -> set[str]:
+    """The folders that one of these paths could make a repository: who looks at one, and then changes it, is alone there."""
+    parts = [split(path) for path in paths]
+    return {
+        "/".join(one[:place]) or "."
+        for one in parts
+        for place, name in enumerate(one)
+        if fold(name) in _OF_BARE and not _is_own(map(fold, one[place - 1 : place]))
+    }
+
+
 def _found(files: Files, folder: Sequence[str]) -> set[str]:
     return {name for name in _MAKES if _is_there(files, folder, name)}
 

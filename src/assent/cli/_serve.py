@@ -1,0 +1,50 @@
+"""`assent serve`: own a state directory and let other programs in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assent.cli._command import command
+from assent.cli._door import Door
+from assent.cli._exit import OK
+from assent.spec.words.legible import safe_line
+
+if TYPE_CHECKING:
+    from assent.server._serve import Served
+
+
+@command("serve", watches=False, short_help="Serve this state to other programs until told to end.")
+def serve(door: Door) -> int:
+    """Own the state directory, drive every run, and open the doors that `[serve]` of assent.toml names.
+
+    SIGTERM and Ctrl-C let what is under way end, within `drain`; what waits stays. SIGHUP reads the policy and `[app]` again.
+    """
+    import asyncio
+
+    from assent.cli._main import internal_fault
+    from assent.server._serve import Outside, Told
+    from assent.server._serve import serve as serve_doors
+
+    def ready(doors: list[Served]) -> None:
+        if door.out.is_json:
+            door.out.object({"doors": doors})
+            return
+        for one in doors:
+            door.out.answer(f"{one.door}  {safe_line(one.address)}")
+        door.out.note("ready; SIGTERM or Ctrl-C ends it")
+
+    async def until_told() -> None:
+        told = Told()
+        told.by_signals()
+        outside = Outside(
+            environ=door.environ,
+            resolve=door.resolve,
+            ready=ready,
+            note=door.out.note,
+            fault=lambda error: internal_fault(door, error),
+        )
+        await serve_doors(door.settings, told, outside)
+
+    with asyncio.Runner() as runner:
+        runner.run(until_told())
+    return OK

@@ -1,0 +1,144 @@
+"""An owner that stays: it takes a state directory, drives every run that is there, and serves until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+from assent import system
+from assent.engine import together
+from assent.errors import AssentError, WorldError
+from assent.journal import OneOf, Ownership, each_row, owner_pid
+from assent.runtime._core import RESUMED_AT_ONCE, Core
+from assent.runtime.service._owner import serve
+from assent.runtime.service.service import Service
+from assent.runtime.settings.effective import Settings
+from assent.spec.ids import RunId
+from assent.spec.states import RunState
+
+T = TypeVar("T")
+
+LOGGER: Final = logging.getLogger("assent.serve")
+
+_MOVING: Final = OneOf(tuple(state.value for state in RunState if state.is_moving))
+
+
+class Daemon:
+    """The owner of a state directory, as `async with Daemon.take(settings) as daemon`."""
+
+    def __init__(self, settings: Settings, ownership: Ownership) -> None:
+        """See `take`."""
+        self.settings = settings
+        self._ownership = ownership
+        self._core = Core(settings)
+        self._driving: asyncio.Task[None] | None = None
+        self.service = Service(settings, self._core)
+
+    @classmethod
+    def take(cls, settings: Settings) -> Self:
+        """Become the owner. `STATE_OWNED` says who is."""
+        settings.create_state()
+        ownership = Ownership.acquire(settings.state)
+        if ownership is None:
+            raise _owned(settings)
+        try:
+            return cls(settings, ownership)
+        except BaseException:
+            ownership.release()
+            raise
+
+    def releasing(self, work: Callable[[], T]) -> T:
+        """What `work` gives; where it fails, the state is let go of, since nothing was opened yet."""
+        try:
+            return work()
+        except BaseException:
+            self._core.plugins.close()
+            self._ownership.release()
+            raise
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._core.start(self._ownership, partial(serve, self._core))
+            await self._core.running.watch()
+        except BaseException:
+            await self._core.close()
+            self._ownership.release()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop every run where it is, seal the ledger, release the state directory."""
+        if self._driving is not None:
+            self._driving.cancel()
+            await asyncio.wait({self._driving})
+        try:
+            await self._core.close()
+        finally:
+            self._ownership.release()
+
+    def drive_on(self) -> None:
+        """Go on with every run that nobody drives and nobody has to be asked about."""
+        self._driving = system.spawn(self._drive_on(), name="unfinished runs")
+
+    async def _drive_on(self) -> None:
+        runs = [
+            RunId(str(row["run_id"]))
+            async for row in each_row(self._core.reader, "runs", {"status": _MOVING})
+            if not self._core.drives(RunId(str(row["run_id"])))
+        ]
+        await together(runs, self._drive_one, system.spawn, at_once=RESUMED_AT_ONCE)
+
+    async def _drive_one(self, run: RunId) -> None:
+        """One that can't go on here stays as it is: whoever looks for it is told so."""
+        try:
+            await self._core.resume(run)
+        except AssentError as error:
+            LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
+
+    async def settle(self) -> None:
+        """Wait until what was begun by itself has come to rest."""
+        if self._driving is not None:
+            await asyncio.wait({self._driving})
+
+    async def reload(self, resolve: Callable[[], Settings]) -> list[str]:
+        """Read the policy and `[app]` again; the other settings that have changed, which hold from the next start on.
+
+        Raises what refuses the policy (new steps are then denied until it is mended) or the configuration (the old one stays).
+        """
+        self._core.reload_policy()
+        await self._core.reload_configuration()
+        now = {one.name: one.value for one in resolve().effective if one.name != "app"}
+        before = {one.name: one.value for one in self.settings.effective if one.name != "app"}
+        return sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+
+
+def _owned(settings: Settings) -> WorldError:
+    pid = owner_pid(settings.state, runtime_dir=settings.runtime_dir())
+    by = f"process {pid}{_named(pid)}" if pid is not None else "another process"
+    return WorldError(
+        "STATE_OWNED",
+        f"{by} owns `{settings.state}`",
+        hint="other commands speak to it; end it to serve this state from here",
+        details={"pid": pid},
+    )
+
+
+def _named(pid: int) -> str:
+    """What was typed to start a process, in brackets, as far as the system says."""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return f" ({' '.join(_plain(words))})" if any(words) else ""
+    return ""
+
+
+def _plain(words: list[bytes]) -> Iterator[str]:
+    for word in words[:6]:
+        text = os.path.basename(os.fsdecode(word)) if b"/bin/" in word else os.fsdecode(word)  # noqa: PTH119
+        if text:
+            yield "".join(char if char.isprintable() else "?" for char in text[:40])

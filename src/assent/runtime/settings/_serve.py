@@ -1,0 +1,99 @@
+"""`[serve]` of assent.toml: which doors `assent serve` opens, and what may come through each. Kept as plain values.
+
+[serve]
+http = "127.0.0.1:8420"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final
+
+import msgspec
+
+from assent.errors import Json
+from assent.spec.documents.settings import DURATION, Duration, Setting, Table, Whole, fields, flag
+from assent.spec.documents.settings import text as plain_text
+
+
+def split_address(written: str) -> tuple[str, int]:
+    """Host and port of `127.0.0.1:8420` or `[::1]:8420`. ValueError with the rest of a sentence."""
+    host, colon, port = written.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 1 << 16:
+        raise ValueError('must be an address and a port from 1 to 65535: `"127.0.0.1:8420"`')
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it; a name is looked up by nobody, and only `localhost` counts."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _address(value: object) -> Json:
+    if not isinstance(value, str):
+        raise ValueError('must be an address and a port: `"127.0.0.1:8420"`')  # noqa: TRY004 - a fault
+    split_address(value)
+    return value
+
+
+def _socket(value: object) -> Json:
+    found = plain_text(value)
+    # A service manager's file names it too, and that knows no folder of ours.
+    if not str(found).startswith("/"):
+        raise ValueError("must be an absolute path")
+    if len(str(found).encode()) > SOCKET_BYTES_MAX:
+        raise ValueError(
+            f"must be a path of at most {SOCKET_BYTES_MAX} bytes: the system takes no longer one"
+        )
+    return found
+
+
+SOCKET_BYTES_MAX: Final = 107
+SOCKET_NAME: Final = "api.sock"
+
+SERVE: Final[Table] = {
+    "socket": Setting(_socket, "the Unix socket of the API", unless="`api.sock` in the state directory"),
+    "http": Setting(_address, "address and port of the API", unless="not opened"),
+    "remote": Setting(
+        flag, "let `http` be an address that other machines reach; only with `[serve.tls]`", default=False
+    ),
+    "wait": Setting(
+        Duration(0, 600_000), "how long a request waits for its run before it is answered 202", 30_000
+    ),
+    "drain": Setting(DURATION, "how long SIGTERM lets runs under way go on", 30_000),
+    "request": Setting(
+        Duration(100, 600_000), "how long a request may take to arrive, head and body", 30_000
+    ),
+    "idle": Setting(Duration(100, 3_600_000), "how long a connection may be kept that asks nothing", 60_000),
+    "head_bytes": Setting(Whole(1024, 1 << 20), "the first line and headers of a request", 32 << 10),
+    "body_bytes": Setting(Whole(1024, 1 << 30), "the body of a request", 8 << 20),
+    "connections": Setting(Whole(1, 100_000), "connections of one door at a time", 4096),
+    "streams": Setting(Whole(1, 100_000), "watchers of runs at a time, of all doors", 2048),
+}
+"""What `[serve]` may hold."""
+
+
+class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything under `[serve]`; None: that door is not opened, or is where it always is."""
+
+    socket: str | None = None
+    http: str | None = None
+    remote: bool = False
+    wait_ms: int = 30_000
+    drain_ms: int = 30_000
+    request_ms: int = 30_000
+    idle_ms: int = 60_000
+    head_bytes: int = 32 << 10
+    body_bytes: int = 8 << 20
+    connections: int = 4096
+    streams: int = 2048
+
+
+def serve_settings(said: Mapping[str, Json]) -> ServeSettings:
+    """The settings from checked values."""
+    return ServeSettings(**fields(said, SERVE))

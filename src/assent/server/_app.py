@@ -1,0 +1,408 @@
+"""The HTTP API as an ASGI application: a request comes in, the service carries it out, its answer goes out.
+
+Theory of operation. Each route is an operation of the service (`_routes.py`). What acts is carried out in a task of its own,
+which nobody's leaving ends: whoever waits for it too long, or until the daemon drains, is told how the run stands (202) and
+looks for it later. What only reads is read in a thread, because a reading may take long, and the loop serves everybody.
+Watchers of runs are counted, and one that reads too slowly is hung up on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Task
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.responses import Response
+from starlette.routing import Match, Router
+from starlette.routing import Route as Matched
+
+from assent.errors import AssentError, InputError, WorldError
+from assent.invocation.context.telling import News, telling
+from assent.runtime.service import answers, process, requests
+from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
+from assent.server._inputs import read
+from assent.server._problems import problem
+from assent.server._routes import ROUTES, Route
+from assent.server._streams import Streams
+from assent.server.who import Presented
+from assent.spec.ids import RunId
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+    from assent.invocation import Spawn
+    from assent.runtime.service.service import Service
+    from assent.runtime.settings._serve import ServeSettings
+    from assent.server.who import Caller, Gatehouse
+
+A = TypeVar("A")
+
+LOGGER: Final = logging.getLogger("assent.server")
+
+JSON_TYPE: Final = "application/json"
+KEY_CHARACTERS_MAX: Final = 255
+WAIT_S_MAX: Final = 600.0
+
+_MOVING: Final = frozenset(
+    {"pending", "running", "waiting", "rolling_back", "undoing", "interrupted", "needs_attention"}
+)
+"""A run that has not ended: whoever asked looks for it later."""
+
+_REFUSALS: Final = frozenset({"POLICY_DENIED", "POLICY_ERROR", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"})
+_UNANSWERED: Final = frozenset({"pending", "running", "awaiting_approval", "in_doubt"})
+
+
+class Api:
+    """The application of one owner, for all its doors."""
+
+    def __init__(
+        self,
+        service: Service,
+        gatehouse: Gatehouse,
+        settings: ServeSettings,
+        spawn: Spawn,
+        fault: Callable[[Exception], AssentError],
+    ) -> None:
+        """`fault` says what is told of an error of our own."""
+        self._service = service
+        self._gatehouse = gatehouse
+        self._settings = settings
+        self._spawn = spawn
+        self._fault = fault
+        self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
+        self._under_way: set[Task[Any]] = set()
+        self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._streams = Streams(settings.streams, settings.idle_ms / 1000, self._drains)
+        self._router = Router(
+            routes=[
+                Matched(route.path, _Endpoint(self, route), methods=[route.method], name=route.operation)
+                for route in ROUTES
+            ],
+            redirect_slashes=False,
+        )
+
+    def drain(self) -> None:
+        """Begin nothing more, answer those who wait for runs with how these stand, and end every stream."""
+        if not self._drains.done():
+            self._drains.set_result(None)
+
+    @property
+    def is_draining(self) -> bool:
+        """It begins nothing more."""
+        return self._drains.done()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the lifespan that servers ask for and nobody needs here."""
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        try:
+            if path in ("/livez", "/readyz"):
+                response = self._probe(path)
+            else:
+                answer = await self._answer(scope, receive)
+                if not isinstance(answer, Response):
+                    await answer(send)
+                    return
+                response = answer
+        except AssentError as error:
+            response = self._refusal(error, path)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
+            response = self._refusal(self._fault(error), path)
+        await response(scope, receive, send)
+
+    def _refusal(self, error: AssentError, path: str) -> Response:
+        status, body, headers = problem(error, path)
+        response = Response(body, status)
+        response.raw_headers += headers
+        if status == 401:
+            response.headers["www-authenticate"] = self._gatehouse.challenge()
+        return response
+
+    def _probe(self, path: str) -> Response:
+        """Alive as long as it answers; ready until it drains."""
+        is_ready = path == "/livez" or not self.is_draining
+        return Response(
+            b"ok\n" if is_ready else b"draining\n", 200 if is_ready else 503, media_type="text/plain"
+        )
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
+        headers = _headers(scope)
+        caller = await self._gatehouse.authenticate(_presented(scope))
+        if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
+            from assent.server._openapi import description
+
+            return Response(description(), media_type=JSON_TYPE)
+        endpoint, found = self._match(scope)
+        body = await self._body(receive, headers)
+        _require_json(scope["method"], body, headers)
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=200)
+        request = read(endpoint.route, found, query, body, headers)
+        return await self._perform(endpoint.route, request, caller, headers)
+
+    def _match(self, scope: Scope) -> tuple[_Endpoint, dict[str, str]]:
+        others: list[str] = []
+        for candidate in self._router.routes:
+            match, found = candidate.matches(scope)
+            if match is Match.FULL:
+                endpoint = found["endpoint"]
+                if scope["method"] == endpoint.route.method:
+                    return endpoint, found["path_params"]
+            if match is not Match.NONE:
+                others.append(found["endpoint"].route.method)
+        if others:
+            raise InputError(
+                "METHOD_NOT_ALLOWED",
+                f"`{scope['path'][:200]}` takes {', '.join(others)}",
+                details={"allow": [*others]},
+            )
+        raise InputError(
+            "ROUTE_UNKNOWN",
+            f"there is nothing at `{scope['path'][:200]}`",
+            hint="`GET /v1/openapi.json` describes every path",
+        )
+
+    async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
+        most = self._settings.body_bytes
+        length = headers.get("content-length", "0")
+        if length.isascii() and length.isdigit() and int(length) > most:
+            raise _too_large(most)
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message: Message = await receive()
+            if message["type"] == "http.disconnect":
+                raise InputError("REQUEST_INVALID", "the connection ended before the request did")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > most:
+                raise _too_large(most)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    async def _perform(
+        self, route: Route, request: Request[Any], caller: Caller, headers: dict[str, str]
+    ) -> Response | Callable[[Send], Awaitable[None]]:
+        if isinstance(request, Stream):
+            return self._streamed(route, request, caller, headers)
+        if isinstance(request, Driving):
+            return await self._driven(route, request, caller, headers)
+        if isinstance(request, Reading):
+            answer = await asyncio.to_thread(process.at_once, self._service.perform(request, caller.asker))
+        else:
+            answer = await self._service.perform(request, caller.asker)
+        if isinstance(request, Asking) and answer is None:
+            raise WorldError("STATE_MISSING", "nobody owns the state")
+        return _told(route, request, answer)
+
+    async def _driven(
+        self, route: Route, request: Driving[Any], caller: Caller, headers: dict[str, str]
+    ) -> Response:
+        """Carry out what changes the record; how the run stands where that takes longer than whoever asked waits."""
+        ident = _ident(headers, caller)
+        work = self._work.get(ident) if ident is not None else None
+        begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        known = getattr(request, "run", None)
+        if work is None:
+            if self.is_draining and known is None:
+                raise WorldError("DRAINING", "this owner ends and begins nothing more", hint="ask again soon")
+
+            self._service.check(request)
+
+            def hear(run: RunId, _n: int | None, _at_ms: int, _event: News) -> None:
+                if not begun.done():
+                    begun.set_result(run)
+
+            with telling(hear if known is None else None):
+                work = self._spawn(
+                    self._service.perform(request, caller.asker, ident=ident),
+                    name=f"request {route.operation}",
+                )
+            self._keep(ident, work)
+        await self._wait(work, _patience_s(headers, self._settings.wait_ms / 1000))
+        if not work.done() and known is None:
+            # Nothing of the run is durable yet, so nobody could look for it.
+            await asyncio.wait({work, begun}, return_when=asyncio.FIRST_COMPLETED)
+            known = begun.result() if begun.done() else None
+        if work.done():
+            return _told(route, request, work.result())
+        shown = await asyncio.to_thread(
+            process.at_once, self._service.perform(requests.Show(run=str(known)), caller.asker)
+        )
+        return _run_told(msgspec.convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
+
+    def _keep(self, ident: str | None, work: Task[Any]) -> None:
+        """Whoever asks the same under this key meanwhile waits for the same."""
+        self._under_way.add(work)
+        if ident is not None:
+            self._work[ident] = work
+
+        def forget(_: Task[Any]) -> None:
+            self._under_way.discard(work)
+            if ident is not None:
+                self._work.pop(ident, None)
+            if not work.cancelled():
+                work.exception()  # what nobody waits for any more is on record as far as it counts
+
+        work.add_done_callback(forget)
+
+    async def _wait(self, work: Task[Any], patience_s: float) -> None:
+        await asyncio.wait({work, self._drains}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+
+    def _streamed(
+        self, route: Route, request: Stream[Any], caller: Caller, headers: dict[str, str]
+    ) -> Callable[[Send], Awaitable[None]]:
+        if isinstance(request, requests.Events):
+            last = headers.get("last-event-id", "")
+            if last.isascii() and last.isdigit() and len(last) < 16:
+                request = msgspec.structs.replace(request, since=int(last) + 1)
+        parts = self._service.stream(request, caller.asker)
+        if not request.waits:
+            parts = _in_thread(parts)
+        return self._streams.response(route, parts, caller.expires_at_ms)
+
+    async def settle(self) -> None:
+        """Wait until everything that was begun has come to rest, also what nobody waits for any more."""
+        while self._under_way:
+            await asyncio.wait([*self._under_way])
+
+
+class _Endpoint:
+    """What a route leads to. The router only says which; `Api` carries it out."""
+
+    def __init__(self, api: Api, route: Route) -> None:
+        self.api = api
+        self.route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.api(scope, receive, send)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """The headers by lower-case name; of one that is repeated, the first."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    return found
+
+
+def _presented(scope: Scope) -> Presented:
+    state = scope["state"]
+    return Presented(
+        door=state["door"],
+        peer=state["peer"],
+        os_uid=state.get("os_uid"),
+        authorization=tuple(
+            value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"
+        ),
+        certificate=state.get("certificate"),
+    )
+
+
+def _require_json(method: str, body: bytes, headers: dict[str, str]) -> None:
+    """A body is JSON and says so: what a foreign page can send without asking is refused by this alone."""
+    if (
+        body
+        and method != "GET"
+        and headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE
+    ):
+        raise InputError(
+            "MEDIA_TYPE_UNSUPPORTED", "the body must be JSON", hint=f"send `Content-Type: {JSON_TYPE}`"
+        )
+
+
+def _ident(headers: dict[str, str], caller: Caller) -> str | None:
+    """The id of the request that its `Idempotency-Key` makes, apart for each principal."""
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
+        fault = f"an `Idempotency-Key` must have 1 to {KEY_CHARACTERS_MAX} printable characters"
+        raise InputError("REQUEST_INVALID", fault)
+    whose = f"{caller.asker.principal}\0{key}"
+    return f"http:{sha256(whose.encode()).hexdigest()[:40]}"
+
+
+def _patience_s(headers: dict[str, str], otherwise: float) -> float:
+    """How long whoever asks waits, as `Prefer: wait=N` or `respond-async` (RFC 7240) says."""
+    for preference in headers.get("prefer", "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name == "respond-async":
+            return 0.0
+        if name == "wait" and value.isascii() and value.isdigit():
+            return min(float(value[:6]), WAIT_S_MAX)
+    return otherwise
+
+
+def _told(route: Route, request: Request[Any], answer: Any) -> Response:
+    """The answer as a response."""
+    match route.answered:
+        case "run":
+            return _run_told(answer, is_step=isinstance(request, requests.AddStep))
+        case "runs":
+            return Response(msgspec.json.encode(answer.results), media_type=JSON_TYPE)
+        case "list":
+            response = Response(
+                msgspec.json.encode(getattr(answer, answer.__struct_fields__[0])), media_type=JSON_TYPE
+            )
+            before = getattr(answer, "before", None)
+            if before is not None:
+                response.headers["link"] = f'</v1/runs?before={before}>; rel="next"'
+            return response
+        case _:
+            return Response(msgspec.json.encode(answer), media_type=JSON_TYPE)
+
+
+def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = False) -> Response:
+    """A run: 200 ended, 202 under way or waiting for somebody, 403 refused by the policy or a person."""
+    refused = run.error is not None and run.error.code in _REFUSALS
+    goes_on = run.status in _MOVING
+    if is_step:
+        refused = any(
+            isinstance(step.error, answers.Fault) and step.error.code in _REFUSALS for step in run.steps
+        )
+        goes_on = any(step.status in _UNANSWERED for step in run.steps)
+    status = 202 if goes_on or is_under_way else 403 if refused else 200
+    response = Response(msgspec.json.encode(run), status, media_type=JSON_TYPE)
+    if status == 202:
+        response.headers["location"] = f"/v1/runs/{run.run_id}"
+    return response
+
+
+def _too_large(most: int) -> InputError:
+    return InputError(
+        "BODY_TOO_LARGE",
+        f"the body has more than {most} bytes",
+        hint="`body_bytes` of `[serve]` says how many there may be",
+    )
+
+
+async def _in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
+    """The parts of what only reads, read in a thread, some at a time."""
+
+    def some() -> list[A]:
+        found: list[A] = []
+        with suppress(StopAsyncIteration):
+            while len(found) < PARTS_TOGETHER:
+                found.append(process.at_once(anext(parts)))
+        return found
+
+    try:
+        while together := await asyncio.to_thread(some):
+            for part in together:
+                yield part
+    finally:
+        close = getattr(parts, "aclose", None)
+        if close is not None:
+            await close()
+
+
+PARTS_TOGETHER: Final = 64

@@ -1,0 +1,216 @@
+"""The description of the HTTP API (OpenAPI 3.1), made from the routes and the structs that travel."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from assent import __version__
+from assent.errors import Json
+from assent.runtime.service.codec import answer_type
+from assent.runtime.service.requests import Driving, Stream
+from assent.server._inputs import CALLS, VERSION_HEADER, WORKFLOW, parameters_of
+from assent.server._routes import ROUTES, Route
+
+_REF: Final = "#/components/schemas/{name}"
+_SERVICE: Final = "assent.runtime.service."
+_MEDIA: Final = {
+    "events": "text/event-stream",
+    "lines": "application/x-ndjson",
+    "bytes": "application/octet-stream",
+}
+
+_PROBLEM: Final[dict[str, Json]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance", "error"],
+    "properties": {
+        "type": {"type": "string", "pattern": "^urn:assent:error:[A-Z0-9_]+$"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "run_id": {"type": "string"},
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "path", "hint", "details"],
+            "properties": {
+                "code": {"type": "string"},
+                "message": {"type": "string"},
+                "path": {"type": ["string", "null"]},
+                "hint": {"type": ["string", "null"]},
+                "details": {"type": "object"},
+            },
+        },
+    },
+}
+
+
+@cache
+def description() -> bytes:
+    """The document, as JSON."""
+    return json.dumps(described(), separators=(",", ":")).encode()
+
+
+def described() -> dict[str, Json]:
+    """The document, as data."""
+    kinds = [*dict.fromkeys(route.kind for route in ROUTES)]
+    types = [*kinds, *(answer_type(kind) for kind in kinds)]
+    refs, found = msgspec.json.schema_components(types, ref_template=_REF)
+    components: dict[str, Any] = json.loads(json.dumps(found).replace(_SERVICE, ""))
+    refs = json.loads(json.dumps(refs).replace(_SERVICE, ""))
+    asked = {kind: components[_name(ref)] for kind, ref in zip(kinds, refs[: len(kinds)], strict=True)}
+    answered = dict(zip(kinds, refs[len(kinds) :], strict=True))
+    paths: dict[str, dict[str, Json]] = {}
+    for route in ROUTES:
+        operation = _operation(route, asked[route.kind], answered[route.kind], components)
+        paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = operation
+    kept = _reached(paths, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Assent",
+            "version": __version__,
+            "description": "Typed, gated, durable, undoable and provable actions for agents and automation.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"bearer": []}],
+        "paths": paths,  # type: ignore[dict-item]  # of dictionaries of JSON
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": {**{name: components[name] for name in kept}, "Problem": _PROBLEM},
+            "responses": {
+                "Problem": {
+                    "description": "What was not admitted, and why.",
+                    "content": {
+                        "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}
+                    },
+                }
+            },
+        },
+    }
+
+
+def _name(ref: dict[str, Any]) -> str:
+    return str(ref["$ref"]).rpartition("/")[2]
+
+
+def _operation(
+    route: Route, request: dict[str, Any], answer: dict[str, Any], components: dict[str, Any]
+) -> dict[str, Json]:
+    properties: dict[str, Any] = {name: one for name, one in request["properties"].items() if name != "op"}
+    required = {name for name in request.get("required", ()) if name != "op"}
+    told: dict[str, Json] = {
+        "operationId": route.operation,
+        "summary": (route.kind.__doc__ or "").split("\n\n")[0].replace("\n    ", " "),
+        "tags": [route.path.split("/")[2]],
+    }
+    parameters: list[Json] = [
+        {"name": name, "in": "path", "required": True, "schema": _plain(properties[name])}
+        for name in route.named
+    ]
+    given = parameters_of(route)
+    if route.method == "GET":
+        parameters += [
+            {"name": name, "in": "query", "required": name in required, "schema": _plain(properties[name])}
+            for name in given
+        ]
+    else:
+        body, needed = _body(given, properties, required)
+        if body:
+            told["requestBody"] = {
+                "required": bool(needed),
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "properties": body,
+                            "required": [*sorted(needed)],
+                            "additionalProperties": False,
+                        }
+                    }
+                },
+            }
+    parameters += [_header(name) for name in _headers_of(route)]
+    told["parameters"] = parameters
+    told["responses"] = _responses(route, answer, components)
+    return told
+
+
+def _body(
+    given: tuple[str, ...], properties: dict[str, Any], required: set[str]
+) -> tuple[dict[str, Json], set[str]]:
+    body: dict[str, Json] = {}
+    for name in given:
+        if name == WORKFLOW:
+            body[name] = {"type": ["object", "string"], "description": "the document, or its text in YAML"}
+        elif name == "unseen":
+            body[name] = {"type": "boolean", "description": "nothing was shown; instead of `digest`"}
+        else:
+            body[name] = properties[name]
+    return body, required & body.keys()
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of what a path or query can say: whatever may be left out is, and never null."""
+    options = schema.get("anyOf")
+    if isinstance(options, list):
+        rest: list[dict[str, Any]] = [one for one in options if one != {"type": "null"}]
+        if len(rest) == 1:
+            return rest[0]
+    return {key: value for key, value in schema.items() if key != "default"}
+
+
+def _headers_of(route: Route) -> list[str]:
+    names = []
+    if issubclass(route.kind, Driving):
+        names += ["Idempotency-Key", "Prefer"]
+    if route.kind in CALLS:
+        names.append(VERSION_HEADER.title())
+    if route.answered == "events":
+        names.append("Last-Event-ID")
+    return names
+
+
+def _header(name: str) -> Json:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
+
+
+def _responses(route: Route, answer: dict[str, Any], components: dict[str, Any]) -> dict[str, Json]:
+    ref = answer
+    if issubclass(route.kind, Stream):
+        media = _MEDIA[route.answered]
+        ok: dict[str, Json] = {"description": "The parts, one after the other.", "content": {media: {}}}
+        return {"200": ok, "default": {"$ref": "#/components/responses/Problem"}}
+    if route.answered in ("list", "runs"):
+        first = next(iter(components[_name(answer)]["properties"].values()))
+        ref = first
+    content: Json = {"application/json": {"schema": ref}}
+    found: dict[str, Json] = {"200": {"description": "Done.", "content": content}}
+    if route.answered == "run":
+        found["202"] = {"description": "Under way, or waiting for somebody.", "content": content}
+        found["403"] = {
+            "description": "Refused by the policy or a person: a run; or not admitted: a problem.",
+            "content": {
+                "application/json": {"schema": ref},
+                "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}},
+            },
+        }
+    found["default"] = {"$ref": "#/components/responses/Problem"}
+    return found
+
+
+def _reached(paths: object, components: dict[str, Any]) -> list[str]:
+    """The components that something refers to."""
+    text, seen = json.dumps(paths), set[str]()
+    waiting = [name for name in components if f'"{_REF.format(name=name)}"' in text]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        inside = json.dumps(components[name])
+        waiting += [other for other in components if f'"{_REF.format(name=other)}"' in inside]
+    return sorted(seen)

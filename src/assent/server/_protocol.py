@@ -1,0 +1,170 @@
+"""A connection of HTTP/1.1: uvicorn's, bounded in what it may send and how long that takes, and with who is at its other end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from asyncio import TimerHandle
+from email.utils import formatdate
+from typing import Any, Final
+
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from assent.errors import InputError
+from assent.runtime.settings._serve import ServeSettings
+from assent.server._problems import problem
+from assent.system import SystemClock
+
+HEADERS_MAX: Final = 128
+
+_CREDENTIALS: Final = struct.Struct("3i")
+_REASONS: Final = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+
+
+class Connections(ServerState):
+    """The connections of one door, with the date that answers bear."""
+
+    def __init__(self) -> None:
+        self._date: tuple[int, list[tuple[bytes, bytes]]] = (0, [])
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:  # made anew once a second
+        """What every answer bears."""
+        now = SystemClock().now_ms() // 1000
+        if self._date[0] != now:
+            self._date = (now, [(b"date", formatdate(now, usegmt=True).encode())])
+        return self._date[1]
+
+    @default_headers.setter
+    def default_headers(self, _value: object) -> None:
+        """Nobody else has any."""
+
+
+class Connection(HttpToolsProtocol):
+    """One connection of a door. What its requests are told of it stands in their `state`."""
+
+    def __init__(self, config: Config, connections: Connections, settings: ServeSettings, door: str) -> None:
+        super().__init__(config, connections, {})
+        self._settings = settings
+        self._door = door
+        self._head_bytes = 0
+        self._is_in_head = True
+        self._deadline: TimerHandle | None = None
+        self._refusal: InputError | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Learn who is there; one too many is hung up on."""
+        super().connection_made(transport)
+        if len(self.connections) > self._settings.connections:
+            transport.abort()
+            return
+        self.app_state = {"door": self._door, **_peer_of(transport)}
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the time that a request had."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says None, which closes
+        """The other end says nothing more: what it asked for is answered, then the connection ends."""
+        if not self._is_answering or self.scheme == "https":
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        """More of a request, which may have only so many bytes before its body."""
+        if self._deadline is None and self._is_in_head:
+            self._arm()
+        if self._is_in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and self._head_bytes > self._settings.head_bytes:
+            self._refuse(InputError("HEAD_TOO_LARGE", "the headers are larger than they may be"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header. What raises here ends the connection with a refusal."""
+        size = len(name) + len(value)
+        self._head_of_one = getattr(self, "_head_of_one", 0) + size
+        if len(self.headers) >= HEADERS_MAX or self._head_of_one > self._settings.head_bytes:
+            self._refusal = InputError("HEAD_TOO_LARGE", "there are more headers than there may be")
+            raise ValueError
+        super().on_header(name, value)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._head_of_one = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is there; the body has the rest of the time."""
+        self._is_in_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of the request is there."""
+        self._disarm()
+        self._is_in_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, in the words of every other refusal."""
+        del msg
+        self._refuse(self._refusal or InputError("REQUEST_INVALID", "this is not a request of HTTP/1.1"))
+
+    @property
+    def _is_answering(self) -> bool:
+        return getattr(self, "cycle", None) is not None and not self.cycle.response_complete
+
+    def _refuse(self, error: InputError) -> None:
+        status, body, headers = problem(error, "/")
+        head = [b"HTTP/1.1 %d %s" % (status, _REASONS.get(status, b""))]
+        head += [b"%s: %s" % pair for pair in headers]
+        head += [b"content-length: %d" % len(body), b"connection: close", b"", body]
+        if not self.transport.is_closing():
+            # In the middle of another answer nobody could read it.
+            if not (self._is_answering and self.cycle.response_started):
+                self.transport.write(b"\r\n".join(head))
+            self.transport.close()
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(self._settings.request_ms / 1000, self._end_slow)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end_slow(self) -> None:
+        self._deadline = None
+        self._refuse(InputError("REQUEST_TOO_SLOW", "the request took longer to arrive than it may"))
+        # Who takes nothing either would keep the connection.
+        self.loop.call_later(1.0, self.transport.abort)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for long."""
+        self._disarm()
+        super().timeout_keep_alive_handler()
+
+
+def _peer_of(transport: asyncio.Transport) -> dict[str, Any]:
+    """Who is at the other end, as the system says, and how to hang up on them."""
+    found: dict[str, Any] = {"abort": transport.abort}
+    place = transport.get_extra_info("socket")
+    if place is not None and place.family == socket.AF_UNIX:
+        credentials = place.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _, uid, _ = _CREDENTIALS.unpack(credentials)
+        return {**found, "peer": f"uid:{uid}", "os_uid": uid}
+    address = transport.get_extra_info("peername") or ("unknown",)
+    host = str(address[0])
+    tls = transport.get_extra_info("ssl_object")
+    certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+    return {**found, "peer": f"[{host}]" if ":" in host else host, "certificate": certificate}

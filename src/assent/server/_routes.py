@@ -1,0 +1,132 @@
+"""The HTTP API as a table: each operation of the service with its method and path. Every door of HTTP, its description and its
+tests are made from this one; `tests/server/test_routes.py` holds it to every operation there is.
+
+What a path names goes into the request's field of that name; everything else comes from the body, or of a GET from the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from assent.runtime.service import requests as ask
+from assent.runtime.service.requests import Request, operation_of
+
+NOT_ASKED: Final = frozenset({"words", "source", "base"})
+"""Fields that no caller of this door fills: words of a command line, and names of files on the machine it was typed at."""
+
+Answered: TypeAlias = Literal["object", "run", "runs", "list", "lines", "events", "bytes"]
+"""`run`, `runs`: answers with a status of their own; `list`: the one list in it; `lines`, `events`, `bytes`: a stream."""
+
+
+class Route(msgspec.Struct, frozen=True, dict=True):
+    """One operation behind HTTP."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    kind: type[Request[Any]]  # `Any`: each has its own answer
+    answered: Answered = "object"
+
+    @cached_property
+    def operation(self) -> str:
+        """The name of the operation; with what the path names, where several paths lead to it."""
+        several = sum(route.kind is self.kind for route in ROUTES) > 1
+        return "_of_".join([operation_of(self.kind), *(self.named[-1:] if several else ())])
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """The fields that the path names."""
+        return tuple(part[1:-1].partition(":")[0] for part in self.path.split("/") if part.startswith("{"))
+
+    @cached_property
+    def given(self) -> tuple[str, ...]:
+        """The fields that the caller says otherwise."""
+        known = {*self.named, *NOT_ASKED}
+        return tuple(name for name in self.kind.__struct_fields__ if name not in known)
+
+
+ROUTES: Final = (
+    # What acts: each is a run, answered with its object.
+    Route("POST", "/v1/calls", ask.Call, "run"),
+    Route("POST", "/v1/runs", ask.Run, "run"),
+    Route("POST", "/v1/sessions", ask.OpenSession),
+    Route("POST", "/v1/runs/{run}/steps", ask.AddStep, "run"),
+    Route("POST", "/v1/runs/{run}/close", ask.CloseSession, "run"),
+    Route("POST", "/v1/runs/{run}/approve", ask.Approve, "run"),
+    Route("POST", "/v1/runs/{run}/reject", ask.Reject, "run"),
+    Route("POST", "/v1/runs/{run}/cancel", ask.Cancel, "run"),
+    Route("POST", "/v1/runs/{run}/undo", ask.Undo, "run"),
+    Route("POST", "/v1/runs/{run}/resolve", ask.Resolve, "run"),
+    Route("POST", "/v1/runs/{run}/resume", ask.Resume, "runs"),
+    Route("POST", "/v1/resume", ask.Resume, "runs"),
+    Route("POST", "/v1/erasures", ask.Erase, "run"),
+    # Runs as they stand.
+    Route("GET", "/v1/runs", ask.Runs, "list"),
+    Route("GET", "/v1/runs/prunable", ask.Prunable),
+    Route("GET", "/v1/runs/unfinished", ask.Unfinished),
+    Route("POST", "/v1/runs/under_way", ask.UnderWay),
+    Route("GET", "/v1/runs/{run}", ask.Show),
+    Route("GET", "/v1/runs/{run}/steps/{step}", ask.Show),
+    Route("GET", "/v1/runs/{run}/events", ask.Events, "events"),
+    Route("GET", "/v1/runs/{run}/decisions", ask.ExplainDecisions),
+    Route("GET", "/v1/runs/{run}/undo", ask.PlanUndo),
+    Route("GET", "/v1/runs/{run}/snapshot", ask.Snapshot),
+    Route("POST", "/v1/runs/{run}/replay", ask.Replay),
+    Route("GET", "/v1/runs/{run}/artifacts/{digest}", ask.Attachment, "bytes"),
+    Route("GET", "/v1/approvals", ask.Approvals, "list"),
+    # What would happen.
+    Route("POST", "/v1/plans", ask.Plan),
+    Route("POST", "/v1/policy/explain", ask.ExplainPolicy),
+    Route("GET", "/v1/policy", ask.PolicyInForce),
+    Route("POST", "/v1/policy/check", ask.CheckPolicy),
+    Route("POST", "/v1/policy/test", ask.TestPolicy),
+    Route("POST", "/v1/policy/simulate", ask.SimulatePolicy),
+    Route("GET", "/v1/policy/suggestions", ask.SuggestPolicy),
+    # What can be called.
+    Route("GET", "/v1/capabilities", ask.Capabilities, "list"),
+    Route("GET", "/v1/capabilities/{reference}", ask.Capability),
+    Route("GET", "/v1/capabilities/{reference}/parameters", ask.Parameters),
+    Route("GET", "/v1/capabilities/{capability}/history", ask.CapabilityHistory),
+    Route("GET", "/v1/capabilities/{capability}/diff", ask.CapabilityDiff),
+    Route("PUT", "/v1/capabilities/{reference}/labels/{label}", ask.Label),
+    Route("DELETE", "/v1/capabilities/{capability}/labels/{label}", ask.Unlabel),
+    Route("POST", "/v1/capabilities/{reference}/retire", ask.Retire),
+    # The ledger.
+    Route("GET", "/v1/audit/log", ask.AuditLog, "lines"),
+    Route("GET", "/v1/audit/approvals", ask.AuditApprovals, "lines"),
+    Route("POST", "/v1/audit/verify", ask.VerifyLedger),
+    Route("GET", "/v1/audit/proofs/{seq}", ask.Prove),
+    Route("POST", "/v1/audit/verify_proof", ask.VerifyProof),
+    Route("GET", "/v1/audit/key", ask.PublicKey),
+    # Webhooks, secrets, plugins, the state of things.
+    Route("GET", "/v1/deliveries", ask.Deliveries, "list"),
+    Route("POST", "/v1/deliveries/{delivery}/retry", ask.RetryDelivery),
+    Route("POST", "/v1/deliveries/{delivery}/cancel", ask.CancelDelivery),
+    Route("GET", "/v1/secrets", ask.Secrets, "list"),
+    Route("GET", "/v1/secrets/{name:path}/users", ask.SecretUsers),
+    Route("POST", "/v1/secrets/{name:path}/forget", ask.ForgetSecret),
+    Route("POST", "/v1/secrets/{name:path}/rotate", ask.RotateSecret),
+    Route("POST", "/v1/secrets/{name:path}/confirm", ask.ConfirmSecret),
+    Route("POST", "/v1/secrets/{name:path}/undo", ask.UndoSecret),
+    Route("GET", "/v1/secrets/{name:path}/writable", ask.RequireSecret),
+    Route("PUT", "/v1/secrets/{name:path}", ask.SetSecret),
+    Route("GET", "/v1/plugins", ask.Plugins, "list"),
+    Route("GET", "/v1/plugins/health", ask.PluginsHealth),
+    Route("GET", "/v1/plugins/faults", ask.PluginFaults),
+    Route("POST", "/v1/plugins/look", ask.LookAtPlugin),
+    Route("POST", "/v1/plugins/{name}/trust", ask.TrustPlugin),
+    Route("POST", "/v1/plugins/{name}/untrust", ask.UntrustPlugin),
+    Route("GET", "/v1/health", ask.Health),
+    Route("GET", "/v1/doctor", ask.Doctor),
+)
+
+OF_FILES: Final[Mapping[type[Request[Any]], str]] = {
+    ask.Export: "writes a folder of the machine that it is asked on",
+    ask.VerifyExport: "reads one",
+    ask.InspectPlugin: "reads a path of that machine",
+    ask.AcceptTail: "is for a state that no owner can open, and so no daemon",
+}
+"""Operations without a path, each with the reason."""

@@ -1,0 +1,207 @@
+"""`assent serve`: the owner of a state directory with its doors, from the first socket to the last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+from uvicorn import Config
+
+from assent import system
+from assent.errors import AssentError, InputError
+from assent.runtime.service.daemon import Daemon
+from assent.runtime.settings._serve import is_loopback, split_address
+from assent.server._app import Api
+from assent.server._protocol import Connection, Connections
+from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
+from assent.server.who import Gatehouse
+
+if TYPE_CHECKING:
+    from assent.runtime.settings.effective import Settings
+
+CLOSING_S: Final = 2.0
+"""How long answers under way have to be taken once nothing more is begun."""
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A door that is open: `socket` or `http`, and where."""
+
+    door: str
+    address: str
+
+
+class Listening(NamedTuple):
+    """The same before it is open, with the socket that listens there."""
+
+    door: str
+    address: str
+    socket: socket.socket
+
+
+class Doors:
+    """The open doors of one application."""
+
+    def __init__(self, api: Api, settings: Settings) -> None:
+        self._settings = settings.serve
+        self._config = Config(
+            api, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            proxy_headers=False, timeout_keep_alive=max(1, settings.serve.idle_ms // 1000),
+        )  # fmt: skip
+        self._config.load()
+        self._servers: list[asyncio.Server] = []
+        self._connections: list[Connections] = []
+
+    async def open(self, place: Listening) -> None:
+        """Take connections."""
+        connections = Connections()
+        make = partial(Connection, self._config, connections, self._settings, place.door)
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(make, sock=place.socket, backlog=BACKLOG))
+        self._connections.append(connections)
+
+    def close(self) -> None:
+        """Take no more connections, and end each as soon as it has its answer."""
+        for server in self._servers:
+            server.close()
+        for connections in self._connections:
+            for one in [*connections.connections]:
+                one.shutdown()
+
+    async def wait_closed(self, within_s: float) -> None:
+        """Until every connection has ended; those that have not within the time are hung up on."""
+        tasks = [task for connections in self._connections for task in connections.tasks]
+        if tasks:
+            await asyncio.wait(tasks, timeout=within_s)
+        for connections in self._connections:
+            for one in [*connections.connections]:
+                if one.transport is not None:
+                    one.transport.abort()
+            for task in [*connections.tasks]:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+class Told:
+    """What a daemon is told from outside, as signals do: to end, and to read its policy again."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.reload = asyncio.Event()
+
+    def by_signals(self) -> None:
+        """SIGTERM and SIGINT end it, SIGHUP has it read again; for the main thread alone."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload.set)
+
+
+class Outside(msgspec.Struct, frozen=True, kw_only=True):
+    """What a daemon is given by whoever starts it."""
+
+    environ: Mapping[str, str]
+    resolve: Callable[[], Settings]
+    """Reads the settings anew."""
+    ready: Callable[[list[Served]], None]
+    """Is told of the doors once they are open."""
+    note: Callable[[str], None]
+    """Is told what happens."""
+    fault: Callable[[Exception], AssentError]
+    """Says what is told of an error of our own."""
+
+
+async def serve(settings: Settings, told: Told, outside: Outside) -> None:
+    """Own the state and serve until told to stop.
+
+    `STATE_OWNED`, `DOOR_TAKEN`, `CONFIG_INVALID`, and whatever keeps a runtime from starting.
+    """
+    daemon = Daemon.take(settings)
+    with ExitStack() as sockets:
+        places = daemon.releasing(lambda: _listening(settings, outside.environ, sockets))
+        async with daemon:
+            await _serve(daemon, places, told, outside)
+
+
+async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: Outside) -> None:
+    settings, environ = daemon.settings, outside.environ
+    api = Api(daemon.service, Gatehouse(settings), settings.serve, system.spawn, outside.fault)
+    doors = Doors(api, settings)
+    for place in places:
+        await doors.open(place)
+    outside.ready([Served(place.door, place.address) for place in places])
+    notify(environ, "READY=1")
+    daemon.drive_on()
+    while not told.stop.is_set():
+        await _either(told.stop, told.reload)
+        if told.reload.is_set() and not told.stop.is_set():
+            told.reload.clear()
+            notify(environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
+            outside.note(await _reloaded(daemon, outside.resolve))
+            notify(environ, "READY=1")
+    notify(environ, "STOPPING=1")
+    outside.note("draining: nothing more is begun")
+    api.drain()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.serve.drain_ms / 1000):
+            await api.settle()
+            await daemon.settle()
+    doors.close()
+    await doors.wait_closed(CLOSING_S)
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waits = [system.spawn(one.wait(), name="signal") for one in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _reloaded(daemon: Daemon, resolve: Callable[[], Settings]) -> str:
+    try:
+        changed = await daemon.reload(resolve)
+    except AssentError as error:
+        return f"not reloaded: {error}"
+    later = f"; from the next start on: {', '.join(changed)}" if changed else ""
+    return f"reloaded the policy and `[app]`{later}"
+
+
+def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:
+    """Each door that is configured or handed over, with the socket that listens there; `sockets` closes what is left of them."""
+    given, serve_ = handed_over(environ), settings.serve
+    for one in given.values():
+        sockets.enter_context(one)
+    found: list[Listening] = []
+    if "socket" in given:
+        found.append(Listening("socket", str(given["socket"].getsockname()), given["socket"]))
+    else:
+        path = settings.api_socket()
+        found.append(Listening("socket", path, sockets.enter_context(listen_unix(path))))
+    if "http" in given:
+        host, port, *_ = given["http"].getsockname()
+        _require_local(host, settings)
+        found.append(Listening("http", f"http://{host}:{port}", given["http"]))
+    elif serve_.http is not None:
+        host, port = split_address(serve_.http)
+        _require_local(host, settings)
+        listening = sockets.enter_context(listen_tcp(host, port))
+        found.append(Listening("http", f"http://{serve_.http}", listening))
+    return found
+
+
+def _require_local(host: str, settings: Settings) -> None:
+    if not is_loopback(host):
+        raise InputError(
+            "CONFIG_INVALID",
+            f"`http` would let other machines reach `{host}`",
+            path=str(settings.config_path or "assent.toml"),
+            hint="use `127.0.0.1`, or set `remote = true` with `[serve.tls]`",
+        )

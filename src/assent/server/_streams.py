@@ -1,0 +1,135 @@
+"""Answers that have many parts: events of a run as server-sent events, entries of the ledger line by line, bytes as they are.
+
+Whoever listens is waited for, so that a slow one holds up nobody and costs one part of memory; one that takes nothing for as long
+as an idle connection is kept is hung up on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Task
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from assent.errors import AssentError, WorldError
+from assent.runtime.service import answers
+from assent.server._routes import Answered, Route
+from assent.system import SystemClock, spawn
+
+if TYPE_CHECKING:
+    from starlette.types import Send
+
+HEARTBEAT_S: Final = 15.0
+"""So often a stream says something although nothing happens, so that both ends notice when the other is gone."""
+
+FIRST_S: Final = 0.05
+"""What refuses a watcher does so within this; only then does the stream begin to answer."""
+
+_TYPES: Final = {
+    "events": b"text/event-stream",
+    "lines": b"application/x-ndjson",
+    "bytes": b"application/octet-stream",
+}
+
+
+class Streams:
+    """Counts them, and ends them when the daemon does."""
+
+    def __init__(self, most: int, patience_s: float, drains: asyncio.Future[None]) -> None:
+        self._most = most
+        self._patience_s = patience_s
+        self._drains = drains
+        self.count = 0
+
+    def response(
+        self, route: Route, parts: AsyncIterator[Any], expires_at_ms: int | None
+    ) -> Callable[[Send], Awaitable[None]]:
+        """What sends the parts. `STREAMS_FULL` where as many are listened to as may be."""
+        if self.count >= self._most:
+            raise WorldError("STREAMS_FULL", f"{self._most} streams are open", hint="ask again later")
+
+        async def respond(send: Send) -> None:
+            self.count += 1
+            try:
+                await self._send(route.answered, parts, send, expires_at_ms)
+            finally:
+                self.count -= 1
+                close = getattr(parts, "aclose", None)
+                if close is not None:
+                    await close()
+
+        return respond
+
+    async def _send(
+        self, answered: Answered, parts: AsyncIterator[Any], send: Send, expires_at_ms: int | None
+    ) -> None:
+        # The first part is waited for before anything is said, so that what refuses the request is told as that.
+        coming = _coming(parts)
+        try:
+            await self._first(answered, coming)
+            headers = [(b"content-type", _TYPES[answered]), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if answered == "events":
+                await self._say(send, b": listening\n\n")
+            while True:
+                part = await self._next(answered, coming, send, expires_at_ms)
+                if part is None:
+                    break
+                coming = _coming(parts)
+                await self._say(send, _written(answered, part))
+            if answered == "events":
+                await self._say(send, b"event: end\ndata: {}\n\n")
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.wait({coming})
+
+    async def _first(self, answered: Answered, coming: Task[Any]) -> None:
+        """What refuses a stream does so at once or within its first moment."""
+        await asyncio.wait({coming}, timeout=None if answered != "events" else FIRST_S)
+        if coming.done() and not coming.cancelled():
+            fault = coming.exception()
+            if isinstance(fault, AssentError):
+                raise fault
+
+    async def _next(
+        self, answered: Answered, coming: Task[Any], send: Send, expires_at_ms: int | None
+    ) -> Any:
+        """The next part; None at the end, when the daemon drains, or when what the caller presented has expired."""
+        while not coming.done():
+            if self._drains.done():
+                return None
+            left_s = HEARTBEAT_S
+            if expires_at_ms is not None:
+                left_s = min(left_s, (expires_at_ms - SystemClock().now_ms()) / 1000)
+                if left_s <= 0:
+                    return None
+            done, _ = await asyncio.wait(
+                {coming, self._drains}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done and answered == "events":
+                await self._say(send, b": \n\n")
+        return coming.result()
+
+    async def _say(self, send: Send, text: bytes) -> None:
+        async with asyncio.timeout(self._patience_s):
+            await send({"type": "http.response.body", "body": text, "more_body": True})
+
+
+def _coming(parts: AsyncIterator[Any]) -> Task[Any]:
+    async def part() -> Any:
+        return await anext(parts, None)
+
+    return spawn(part(), name="part of a stream")
+
+
+def _written(answered: Answered, part: Any) -> bytes:
+    if isinstance(part, answers.Chunk):
+        return part.data
+    told = msgspec.json.encode(part)
+    if answered == "events":
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (part.n, str(part.event["kind"]).encode(), told)
+    return told + b"\n"

@@ -1,0 +1,189 @@
+"""The HTTP API as a program meets it: what acts, what waits for somebody, what is watched, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.support.serving import Serving, told_of
+
+WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
+DELETE = {"capability": "io.fs.delete", "parameters": {"path": "a.txt"}}
+
+
+async def post(served: Serving, path: str, body: Any = None, **headers: str) -> httpx2.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await served.http.post(path, json={} if body is None else body, headers=named)
+
+
+async def test_a_call_is_carried_out_and_undone(served: Serving, root: Path) -> None:
+    answer = await post(served, "/v1/calls", WRITE)
+    assert answer.status_code == 200
+    run = answer.json()
+    assert run["status"] == "succeeded"
+    assert (root / "a.txt").read_text() == "hi"
+    assert (await served.http.get(f"/v1/runs/{run['run_id']}")).json()["events"]
+    assert [one["run_id"] for one in (await served.http.get("/v1/runs")).json()] == [run["run_id"]]
+    plan = (await served.http.get(f"/v1/runs/{run['run_id']}/undo")).json()
+    assert plan["run_id"] == run["run_id"]
+    undone = await post(served, f"/v1/runs/{run['run_id']}/undo")
+    assert (undone.status_code, undone.json()["status"]) == (200, "undone")
+    assert not (root / "a.txt").exists()
+
+
+async def test_what_is_denied_is_a_run_and_forbidden(served: Serving) -> None:
+    parameters = {"path": "private/a.txt", "content": "hi"}
+    answer = await post(served, "/v1/calls", {**WRITE, "parameters": parameters})
+    assert answer.status_code == 403
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["error"]["code"] == "POLICY_DENIED"
+    assert answer.json()["run_id"].startswith("run_")
+
+
+async def test_what_waits_is_accepted_and_approved_by_what_was_shown(served: Serving, root: Path) -> None:
+    (root / "a.txt").write_text("old")
+    waiting = await post(served, "/v1/calls", DELETE)
+    assert (waiting.status_code, waiting.json()["status"]) == (202, "waiting")
+    place = waiting.headers["location"]
+    (asked,) = (await served.http.get("/v1/approvals")).json()
+    blind = await post(served, f"{place}/approve")
+    assert (blind.status_code, told_of(blind)["error"]["code"]) == (422, "DIGEST_REQUIRED")
+    stale = await post(served, f"{place}/approve", {"digest": "0" * 64})
+    assert (stale.status_code, told_of(stale)["error"]["code"]) == (409, "APPROVAL_STALE")
+    done = await post(served, f"{place}/approve", {"step": asked["step"], "digest": asked["digest"]})
+    assert (done.status_code, done.json()["status"]) == (200, "succeeded")
+    assert not (root / "a.txt").exists()
+    again = await post(served, f"{place}/approve", {"unseen": True})
+    assert (again.status_code, told_of(again)["error"]["code"]) == (409, "APPROVAL_NOT_OPEN")
+
+
+async def test_a_workflow_is_planned_and_run_from_its_document(served: Serving, root: Path) -> None:
+    workflow = {
+        "name": "two",
+        "steps": [{"name": "one", "capability": WRITE["capability"], "inputs": WRITE["parameters"]}],
+    }
+    plan = (await post(served, "/v1/plans", {"workflow": workflow})).json()
+    assert [step["decision"] for step in plan["steps"]] == ["ALLOW"]
+    ran = await post(served, "/v1/runs", {"plan": plan["plan_id"]})
+    assert (ran.status_code, ran.json()["status"]) == (200, "succeeded")
+    used = await post(served, "/v1/runs", {"plan": plan["plan_id"]})
+    assert (used.status_code, told_of(used)["error"]["code"]) == (409, "PLAN_USED")
+    # A document of elsewhere stands alone: no file here is read for it.
+    (root / "other.yaml").write_text("name: other\nsteps: []\n")
+    nested = {"name": "x", "steps": [{"name": "one", "workflow": "other.yaml"}]}
+    refused = await post(served, "/v1/runs", {"workflow": nested})
+    assert refused.status_code == 422, refused.text
+
+
+async def test_one_key_is_one_run(served: Serving, root: Path) -> None:
+    answers = await asyncio.gather(
+        *(post(served, "/v1/calls", WRITE, idempotency_key="k1") for _ in range(5))
+    )
+    assert len({answer.json()["run_id"] for answer in answers}) == 1
+    assert len((await served.http.get("/v1/runs")).json()) == 1
+
+
+async def test_who_does_not_wait_is_told_where_to_look(served: Serving) -> None:
+    call = {"capability": "sys.sleep", "parameters": {"seconds": 0.3}}
+    answer = await post(served, "/v1/calls", call, prefer="respond-async")
+    assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    place = answer.headers["location"]
+    kinds = []
+    async with served.http.stream("GET", f"{place}/events") as stream:
+        assert stream.headers["content-type"] == "text/event-stream"
+        async for line in stream.aiter_lines():
+            if line.startswith("event: "):
+                kinds.append(line[7:])
+    assert (kinds[0], kinds[-2:]) == ("run.created", ["run.succeeded", "end"])
+    async with served.http.stream("GET", f"{place}/events", headers={"last-event-id": "0"}) as stream:
+        told = [
+            json.loads(line[6:]) async for line in stream.aiter_lines() if line.startswith('data: {"run"')
+        ]
+    assert [one["n"] for one in told] == list(range(1, len(kinds) - 1))
+
+
+async def test_a_session_is_called_step_by_step_and_closed(served: Serving, root: Path) -> None:
+    run = (await post(served, "/v1/sessions")).json()["run_id"]
+    step = await post(served, f"/v1/runs/{run}/steps", WRITE)
+    assert (step.status_code, step.json()["steps"][0]["status"]) == (200, "succeeded")
+    parameters = {"path": "private/a.txt", "content": "hi"}
+    denied = await post(served, f"/v1/runs/{run}/steps", {**WRITE, "parameters": parameters})
+    assert denied.status_code == 403
+    assert (await post(served, f"/v1/runs/{run}/close")).json()["status"] == "succeeded"
+    assert (await post(served, f"/v1/runs/{run}/steps", WRITE)).status_code == 409
+
+
+async def test_the_ledger_is_read_line_by_line(served: Serving) -> None:
+    await post(served, "/v1/calls", WRITE)
+    log = await served.http.get("/v1/audit/log", params={"kinds": ["run.created", "run.succeeded"]})
+    assert log.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line)["kind"] for line in log.text.splitlines()] == ["run.created", "run.succeeded"]
+    assert (await post(served, "/v1/audit/verify")).json()["ok"] is True
+
+
+REFUSED: list[tuple[str, str, bytes, dict[str, str], int, str]] = [
+    ("GET", "/v1/nothing", b"", {}, 404, "ROUTE_UNKNOWN"),
+    ("DELETE", "/v1/calls", b"", {}, 405, "METHOD_NOT_ALLOWED"),
+    ("POST", "/v1/calls", b"{", {}, 400, "JSON_INVALID"),
+    ("POST", "/v1/calls", b'{"a": 1, "a": 2}', {}, 400, "JSON_INVALID"),
+    ("POST", "/v1/calls", b"[]", {}, 400, "REQUEST_INVALID"),
+    ("POST", "/v1/calls", b"{}", {"content-type": "text/plain"}, 415, "MEDIA_TYPE_UNSUPPORTED"),
+    ("POST", "/v1/calls", b"{}", {}, 422, "INVALID_INPUT"),
+    ("POST", "/v1/calls", b'{"capability": "no.such"}', {}, 404, "CAPABILITY_UNKNOWN"),
+    ("POST", "/v1/calls", b'{"capability": "io.fs.read_file", "words": {}}', {}, 422, "INVALID_INPUT"),
+    ("POST", "/v1/calls", b'{"capability": "io.fs.read_file"}', {}, 422, "INVALID_INPUT"),
+    (
+        "POST",
+        "/v1/calls",
+        b'{"capability": "sys.info"}',
+        {"idempotency-key": "x" * 300},
+        400,
+        "REQUEST_INVALID",
+    ),
+    ("GET", "/v1/runs/run_nothing", b"", {}, 404, "RUN_UNKNOWN"),
+    ("GET", "/v1/runs?limit=none", b"", {}, 422, "INVALID_INPUT"),
+    ("GET", "/v1/runs?limit=0", b"", {}, 422, "INVALID_INPUT"),
+    ("GET", "/v1/runs?limit=1&limit=2", b"", {}, 422, "INVALID_INPUT"),
+    ("GET", "/v1/runs?nothing=1", b"", {}, 422, "INVALID_INPUT"),
+    ("GET", "/v1/audit/proofs/99999", b"", {}, 404, "ENTRY_UNKNOWN"),
+]
+
+
+async def test_what_is_not_admitted_is_one_problem(served: Serving) -> None:
+    for method, path, content, headers, status, code in REFUSED:
+        sent = {"content-type": "application/json", **headers} if content else headers
+        answer = await served.http.request(method, path, content=content or None, headers=sent)
+        assert (answer.status_code, told_of(answer)["error"]["code"]) == (status, code), (
+            method,
+            path,
+            content,
+        )
+    assert (await served.http.get("/v1/runs")).json() == []
+
+
+async def test_whoever_can_not_be_known_is_told_nothing(
+    root: Path, env: dict[str, str], served: Serving
+) -> None:
+    answer = await served.http.get("/v1/runs", headers={"authorization": "Bearer nothing"})
+    assert told_of(answer)["error"]["code"] == "NOT_IDENTIFIED"
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_the_description_has_every_route(served: Serving) -> None:
+    from assent.server._routes import ROUTES
+
+    document = (await served.http.get("/v1/openapi.json")).json()
+    assert document["openapi"] == "3.1.0"
+    told = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
+    assert told == {(route.method, route.path.replace(":path", "")) for route in ROUTES}
+    names = [way["operationId"] for ways in document["paths"].values() for way in ways.values()]
+    assert len(names) == len(set(names))
+
+
+async def test_a_daemon_that_drains_says_so_and_begins_nothing(served: Serving) -> None:
+    assert (await served.http.get("/readyz")).status_code == 200
+    assert (await served.http.get("/livez")).status_code == 200

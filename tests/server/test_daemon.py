@@ -1,0 +1,165 @@
+"""`assent serve` as a process: its doors, its signals, who has the state, and what a kill leaves."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+SECONDS = 60.0
+WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
+
+
+class Process:
+    """A daemon of its own."""
+
+    def __init__(self, root: Path, env: dict[str, str], **how: Any) -> None:
+        command = [sys.executable, "-m", "assent", "--workspace", str(root), "serve"]
+        self.process = subprocess.Popen(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how
+        )
+        assert self.process.stdout is not None
+        self.doors = dict([self.process.stdout.readline().split()])
+
+    def http(self) -> httpx2.Client:
+        transport = httpx2.HTTPTransport(uds=self.doors["socket"])
+        return httpx2.Client(transport=transport, base_url="http://assent", timeout=SECONDS)
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """How it ends, and what it said."""
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, said
+
+
+@contextmanager
+def started(root: Path, env: dict[str, str], **how: Any) -> Iterator[Process]:
+    found = Process(root, env, **how)
+    try:
+        yield found
+    finally:
+        if found.process.poll() is None:
+            found.process.kill()
+        found.process.communicate()
+
+
+def assent(root: Path, env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "assent", "--workspace", str(root), *words]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+def until(said: str, found: Process) -> None:
+    assert found.process.stderr is not None
+    while said not in (line := found.process.stderr.readline()):
+        assert line, said
+
+
+def test_commands_speak_to_it_and_it_drains(root: Path, env: dict[str, str]) -> None:
+    with started(root, env) as found:
+        assert Path(found.doors["socket"]).stat().st_mode & 0o777 == 0o600
+        called = assent(root, env, "call", "io.fs.write_file", "path=b.txt", "content=x", "-q")
+        assert called.returncode == 0, called.stderr
+        second = assent(root, env, "serve")
+        assert second.returncode == 75
+        assert f"process {found.process.pid}" in second.stderr
+        policy = root / "policy.yaml"
+        whole = policy.read_text()
+        policy.write_text("rules: [")
+        found.process.send_signal(signal.SIGHUP)
+        until("not reloaded", found)
+        with found.http() as http:
+            assert http.post("/v1/calls", json=WRITE).json()["error"]["code"] == "POLICY_ERROR"
+            policy.write_text(whole)
+            found.process.send_signal(signal.SIGHUP)
+            until("reloaded the policy", found)
+            sleep = {"capability": "sys.sleep", "parameters": {"seconds": 0.5}}
+            going = http.post("/v1/calls", json=sleep, headers={"prefer": "respond-async"})
+            assert going.status_code == 202
+        code, said = found.end()
+        assert (code, "draining" in said) == (0, True)
+        assert not Path(found.doors["socket"]).exists()
+    shown = assent(root, env, "show", "@", "--json")
+    assert '"status":"succeeded"' in shown.stdout  # what was under way had its time
+
+
+def test_what_a_kill_left_goes_on_at_the_next_start(root: Path, env: dict[str, str]) -> None:
+    with started(root, env) as found:
+        with found.http() as http:
+            sleep = {"capability": "sys.sleep", "parameters": {"seconds": 1}}
+            answer = http.post("/v1/calls", json=sleep, headers={"prefer": "respond-async"})
+            while http.get(answer.headers["location"]).json()["steps"][0]["status"] != "running":
+                pass
+        found.end(signal.SIGKILL)
+    with started(root, env) as found, found.http() as http:
+        while (run := http.get(answer.headers["location"]).json())["status"] not in ("succeeded", "failed"):
+            time.sleep(0.05)
+        assert run["status"] == "succeeded"
+        assert found.end()[0] == 0
+
+
+def test_a_service_manager_hands_over_the_socket_and_is_told(
+    root: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    place, line = Path(env["XDG_RUNTIME_DIR"]) / "given.sock", Path(env["XDG_RUNTIME_DIR"]) / "notify"
+    with socket.socket(socket.AF_UNIX) as given, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        given.bind(str(place))
+        given.listen()
+        manager.bind(str(line))
+        manager.settimeout(SECONDS)
+        script = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
+        script += "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        command = [
+            sys.executable,
+            "-c",
+            script,
+            str(given.fileno()),
+            "-m",
+            "assent",
+            "--workspace",
+            str(root),
+            "serve",
+        ]
+        told = {**env, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "socket", "NOTIFY_SOCKET": str(line)}
+        process = subprocess.Popen(
+            command, env=told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=[given.fileno()]
+        )
+        try:
+            assert manager.recv(100) == b"READY=1"
+            transport = httpx2.HTTPTransport(uds=str(place))
+            with httpx2.Client(transport=transport, base_url="http://assent") as http:
+                assert http.get("/readyz").text == "ok\n"
+            process.terminate()
+            assert manager.recv(100) == b"STOPPING=1"
+            assert process.wait(timeout=SECONDS) == 0
+        finally:
+            process.kill()
+            process.communicate()
+    assert place.exists()  # it is the manager's
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('http = "0.0.0.0:8420"', "CONFIG_INVALID"),
+        ('http = "127.0.0.1:0"', "CONFIG_INVALID"),
+        ('socket = "api.sock"', "CONFIG_INVALID"),
+        ('socket = "/proc/1/nothing/api.sock"', "DOOR_TAKEN"),
+    ],
+)
+def test_doors_that_can_not_be_opened_are_told_before_anything_is_owned(
+    root: Path, env: dict[str, str], setting: str, said: str
+) -> None:
+    with (root / "assent.toml").open("a") as file:
+        file.write(f"[serve]\n{setting}\n")
+    refused = assent(root, env, "serve")
+    assert refused.returncode in (1, 2)
+    assert said in refused.stderr

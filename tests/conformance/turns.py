@@ -14,6 +14,7 @@ from assent.invocation import Files
 
 _ASKS: Final = "asks a service, and changes nothing here"
 _TELLS: Final = "changes what a service holds, and no file"
+_KEEPS_KEYS: Final = "changes a file of the state, which no other call sees"
 _NOTHING: Final = "touches nothing at all"
 
 TAKES_NONE: Final[Mapping[str, str]] = {
@@ -29,6 +30,8 @@ TAKES_NONE: Final[Mapping[str, str]] = {
     "net.http.put_compensated": _TELLS,
     "notify.webhook": "keeps what it sends in the state, which no other call sees",
     "assent.erase": "changes the record, which no other call sees",
+    "assent.key.create": _KEEPS_KEYS,
+    "assent.key.revoke": _KEEPS_KEYS,
     "sys.exec.run": "what a program writes is thrown away; where nothing confines it, nobody knows what it will write",
     "sys.fail": _NOTHING,
     "sys.noop": _NOTHING,

@@ -46,6 +46,7 @@ COMMANDS: Final = {
         ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),
         ("plugin", "plugins._group", "plugin", "Inspect, trust, make and test plugins."),
         ("secrets", "_secrets", "secrets", "Store, list and replace secrets, and find who uses one."),
+        ("key", "_keys", "key", "Make, list and revoke keys with which programs come in."),
         ("explain", "_words", "explain", "Explain an error code."),
         (
             "doctor",

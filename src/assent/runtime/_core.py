@@ -75,6 +75,7 @@ from assent.runtime.capabilities._versions import Versions
 from assent.runtime.runs._captured_changes import Captures
 from assent.runtime.runs._deliveries import Deliveries
 from assent.runtime.runs._erasing import RunRecords
+from assent.runtime.runs._key_acts import KeyActs
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime.runs._notices import Notices, notified
 from assent.runtime.runs._refusals import Refusals
@@ -143,6 +144,8 @@ class Core:
         self._captures = Captures(settings)
         self.records = RunRecords(settings.state, self._plans, self.deliveries)
         self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
+        self._keys = KeyActs(settings)
+        self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
@@ -194,6 +197,7 @@ class Core:
         self.plugins.leave_out_unrecordable()
         self._driver = Engine(services, self.capabilities)
         self.records.open(self._driver, journal)
+        self._keys.open(services)
         self.versions.attach(services, self._driver)
         await self._notices.open(services, self._driver)
         self.exit.push_async_callback(self._notices.close)

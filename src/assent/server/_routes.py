@@ -61,6 +61,7 @@ ROUTES: Final = (
     Route("POST", "/v1/runs/{run}/undo", ask.Undo, "run"),
     Route("POST", "/v1/runs/{run}/resolve", ask.Resolve, "run"),
     Route("POST", "/v1/runs/{run}/resume", ask.Resume, "runs"),
+    Route("POST", "/v1/runs/{run}/signal", ask.Signal),
     Route("POST", "/v1/resume", ask.Resume, "runs"),
     Route("POST", "/v1/erasures", ask.Erase, "run"),
     # Runs as they stand.
@@ -113,6 +114,9 @@ ROUTES: Final = (
     Route("POST", "/v1/secrets/{name:path}/undo", ask.UndoSecret),
     Route("GET", "/v1/secrets/{name:path}/writable", ask.RequireSecret),
     Route("PUT", "/v1/secrets/{name:path}", ask.SetSecret),
+    Route("GET", "/v1/keys", ask.Keys, "list"),
+    Route("POST", "/v1/keys", ask.CreateKey, "run"),
+    Route("POST", "/v1/keys/{id}/revoke", ask.RevokeKey, "run"),
     Route("GET", "/v1/plugins", ask.Plugins, "list"),
     Route("GET", "/v1/plugins/health", ask.PluginsHealth),
     Route("GET", "/v1/plugins/faults", ask.PluginFaults),

@@ -11,10 +11,11 @@ import pytest
 from assent.errors import RefusedError
 from assent.runtime.service import requests
 from assent.runtime.service.requests import Asker, operation_of
-from assent.runtime.service.scopes import SCOPE_OF, SCOPES
+from assent.runtime.service.scopes import SCOPE_OF
 from assent.runtime.service.service import Service
 from assent.spec.events.kinds import RunCreated
 from assent.spec.ids import RunId
+from assent.spec.scopes import SCOPES
 from tests.support.bodies import Place, policy, rule
 
 

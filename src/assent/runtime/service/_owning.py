@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from assent.engine import Actor, RunResult, signal_refusal
-from assent.errors import InputError
+from assent.errors import InputError, Json, RefusedError
 from assent.invocation.context.telling import News, telling
 from assent.journal import PAGE
 from assent.runtime._core import Core
@@ -33,7 +33,7 @@ from assent.spec.events.kinds import (
     UndoRequested,
 )  # fmt: skip
 from assent.spec.ids import RunId
-from assent.spec.principal import BY_PEER, BY_PROCESS, Principal, identified
+from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
@@ -219,14 +219,30 @@ async def _session(runtime: Core, request: requests.OpenSession, actor: Actor) -
 
 
 async def _add_step(runtime: Core, request: requests.AddStep, actor: Actor) -> answers.Run:
-    del actor  # a session acts as who began it
-    run = await runtime.find(request.run)
+    run = await _own_session(runtime, request.run, actor)
     return _told(await runtime.add_step(run, request.capability, request.parameters))
 
 
 async def _close(runtime: Core, request: requests.CloseSession, actor: Actor) -> answers.Run:
-    del actor
-    return _told(await runtime.close_session(await runtime.find(request.run)))
+    return _told(await runtime.close_session(await _own_session(runtime, request.run, actor)))
+
+
+async def _own_session(runtime: Core, beginning: str, actor: Actor) -> RunId:
+    """The session, which acts as who began it: whoever came in by a key, a token or a certificate began it by the same.
+
+    `IDENTITY_REFUSED`. Accounts are not held to that: who reaches the owner's socket may say to be anybody there.
+    """
+    run = await runtime.find(beginning)
+    if actor.identified_by not in (BY_PROCESS, BY_PEER, BY_ASSERTION):
+        created = (await runtime.ready.journal.events(run, limit=1))[0].event
+        assert isinstance(created, RunCreated)  # INVARIANT: a run begins so
+        if (created.principal, created.identified_by) != (str(actor.principal), actor.identified_by):
+            raise RefusedError(
+                "IDENTITY_REFUSED",
+                "this session was begun by somebody else, as whom its steps would act",
+                hint="begin a session of your own",
+            )
+    return run
 
 
 async def _settle(runtime: Core, request: Settling, actor: Actor) -> answers.Run:
@@ -246,6 +262,22 @@ async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answ
 
 async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answers.Run:
     return _told(await runtime.erase(request.runs, principal=actor, compact=request.compact))
+
+
+async def _create_key(runtime: Core, request: requests.CreateKey, actor: Actor) -> answers.Run:
+    said: dict[str, Json] = {
+        "id": request.id,
+        "digest": request.digest,
+        "name": request.name,
+        "principal": request.principal or str(actor.principal),
+        "scopes": [*request.scopes],
+        "expires_in_ms": request.expires_in_ms,
+    }
+    return _told(await runtime.call("assent.key.create", said, principal=actor))
+
+
+async def _revoke_key(runtime: Core, request: requests.RevokeKey, actor: Actor) -> answers.Run:
+    return _told(await runtime.call("assent.key.revoke", {"id": request.id}, principal=actor))
 
 
 async def _label(runtime: Core, request: requests.Label, actor: Actor) -> answers.Labelled:

@@ -14,7 +14,9 @@ from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Drives, Reader, verify_export, verify_proof
 from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring.key_store import Key, KeyStore
 from assent.spec.ids import RunId
+from assent.spec.words.durations import instant
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
@@ -51,6 +53,26 @@ async def _runs(record: Record, request: requests.Runs) -> answers.Runs:
 async def _prunable(record: Record, request: requests.Prunable) -> answers.Prunable:
     with record.reader() as reader:
         return msgspec.convert(reader.prunable(request.before_ms), answers.Prunable)
+
+
+async def _keys(record: Record, request: requests.Keys) -> answers.Keys:
+    del request
+    now_ms = SystemClock().now_ms()
+    return answers.Keys(keys=[_key(one, now_ms) for one in KeyStore(record.settings.state).all()])
+
+
+def _key(one: Key, now_ms: int) -> answers.Key:
+    return answers.Key(
+        id=one.id,
+        name=one.name,
+        principal=one.principal,
+        scopes=sorted(one.scopes),
+        status=one.status(now_ms),
+        created_at=instant(one.created_ms),
+        created_by=one.created_by,
+        expires_at=None if one.expires_ms is None else instant(one.expires_ms),
+        revoked_at=None if one.revoked_ms is None else instant(one.revoked_ms),
+    )
 
 
 async def _unfinished(record: Record, request: requests.Unfinished) -> answers.Unfinished:

@@ -315,6 +315,26 @@ class Prunable(Answer, frozen=True, kw_only=True):
     left: list[LeftRun]
 
 
+class Key(Answer, frozen=True, kw_only=True):
+    """One key, without what opens: `active`, `expired` or `revoked`."""
+
+    id: str
+    name: str
+    principal: str
+    scopes: list[str]
+    status: str
+    created_at: str
+    created_by: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class Keys(Answer, frozen=True, kw_only=True):
+    """The keys of a state directory, the oldest first."""
+
+    keys: list[Key]
+
+
 class Unfinished(Answer, frozen=True, kw_only=True):
     """How many runs have not ended, do not wait for a person, and are driven by nobody; and how many there are `of` all kinds."""
 

@@ -12,6 +12,7 @@ import msgspec
 
 from assent.errors import InputError
 from assent.runtime.service import answers
+from assent.spec.scopes import UNSAID
 from assent.spec.states import PRIORITY, PRIORITY_MAX, RunState
 
 if TYPE_CHECKING:
@@ -253,6 +254,28 @@ class Erase(Beginning[answers.Run], tag="erase", frozen=True):
     """Among them ids of plans that were never run."""
     compact: bool = False
     """Give the room back to the disk, too."""
+
+
+class CreateKey(Beginning[answers.Run], tag="create_key", frozen=True):
+    """Let a key open, which whoever asks has made: a call of `assent.key.create`, so it passes the gate.
+
+    What is asked has the key's digest only, so that no wire, record or log ever holds the key.
+    """
+
+    id: str
+    digest: str
+    """SHA-256 of the whole key, in hexadecimal digits."""
+    name: str
+    principal: str | None = None
+    """As whom it acts; without one as whoever asks."""
+    scopes: tuple[str, ...] = UNSAID
+    expires_in_ms: int | None = None
+
+
+class RevokeKey(Beginning[answers.Run], tag="revoke_key", frozen=True):
+    """Let a key open nothing any more: a call of `assent.key.revoke`."""
+
+    id: str
 
 
 class Label(Driving[answers.Labelled], tag="label", frozen=True):
@@ -545,6 +568,10 @@ class Runs(Reading[answers.Runs], tag="runs", frozen=True):
         if self.limit is not None:
             _require_count("limit", self.limit, least=1)
         _require_status("a run", self.status, RUN_STATUSES)
+
+
+class Keys(Reading[answers.Keys], tag="keys", frozen=True):
+    """Every key, without what opens."""
 
 
 class Prunable(Reading[answers.Prunable], tag="prunable", frozen=True):

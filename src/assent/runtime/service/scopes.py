@@ -12,30 +12,12 @@ from typing import Any, Final
 from assent.errors import RefusedError
 from assent.runtime.service import requests
 from assent.runtime.service.requests import Asker, Request, operation_of
-
-CALL: Final = "call"
-"""Begin runs, add to them and drive them on."""
-
-READ: Final = "read"
-"""Look at what was recorded, what can be called and what is in force."""
-
-PLAN: Final = "plan"
-"""See what would happen, with the reads that this needs."""
-
-APPROVE: Final = "approve"
-"""Decide what waits for a person."""
-
-UNDO: Final = "undo"
-"""Stop runs and take them back."""
-
-ADMIN: Final = "admin"
-"""Everything that is the operator's: versions, plugins, secrets, erasing, files of the machine."""
-
-SCOPES: Final = (CALL, READ, PLAN, APPROVE, UNDO, ADMIN)
+from assent.spec.scopes import ADMIN, APPROVE, CALL, PLAN, READ, UNDO
 
 _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: each has its own answer
     CALL: (
         requests.Run, requests.Call, requests.OpenSession, requests.AddStep, requests.CloseSession, requests.Resume,
+        requests.Signal,
     ),
     READ: (
         requests.Health, requests.UnderWay, requests.Replay, requests.Capabilities, requests.Capability, requests.Parameters,
@@ -43,13 +25,14 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Secrets, requests.SecretUsers, requests.Doctor, requests.Runs, requests.Prunable, requests.Unfinished,
         requests.Show, requests.ExplainDecisions, requests.SimulatePolicy, requests.SuggestPolicy, requests.Approvals,
         requests.Deliveries, requests.VerifyLedger, requests.Prove, requests.PublicKey, requests.VerifyProof,
-        requests.AuditLog, requests.AuditApprovals, requests.Attachment, requests.Events, requests.Snapshot,
+        requests.Keys, requests.AuditLog, requests.AuditApprovals, requests.Attachment, requests.Events, requests.Snapshot,
     ),
     PLAN: (requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy),
     APPROVE: (requests.Approve, requests.Reject),
     UNDO: (requests.Cancel, requests.Undo),
     ADMIN: (
-        requests.Resolve, requests.Erase, requests.Label, requests.Unlabel, requests.Retire, requests.RetryDelivery,
+        requests.Resolve, requests.CreateKey, requests.RevokeKey, requests.Erase,
+        requests.Label, requests.Unlabel, requests.Retire, requests.RetryDelivery,
         requests.CancelDelivery, requests.ForgetSecret, requests.PluginsHealth, requests.InspectPlugin,
         requests.LookAtPlugin, requests.TrustPlugin, requests.UntrustPlugin, requests.RequireSecret, requests.SetSecret,
         requests.RotateSecret, requests.ConfirmSecret, requests.UndoSecret, requests.AcceptTail, requests.Export,

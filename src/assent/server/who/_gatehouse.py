@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from assent.errors import RefusedError
+from assent.errors import InputError, RefusedError
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import own_name
+from assent.runtime.wiring.key_store import BY_KEY, KeyStore
 from assent.spec.principal import BY_PEER
+from assent.system import SystemClock
 
 if TYPE_CHECKING:
     from assent.runtime.settings.effective import Settings
+    from assent.spec.ports import Clock
+
+BEARER_MAX: Final = 16 * 1024
+"""Characters of a credential."""
+
+_ENDED: Final = {"expired": "KEY_EXPIRED", "revoked": "KEY_REVOKED"}
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z", re.ASCII)
 
 
 class Presented(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,17 +62,39 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.asker.scopes
 
 
+class Refused(Exception):
+    """Why somebody was not let in: for the record, and for nobody else."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Gatehouse:
     """Knows who may come in, of one workspace."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
+        self._keys = KeyStore(settings.state)
+        self._clock = clock or SystemClock()
 
     async def authenticate(self, presented: Presented) -> Caller:
         """Who this is. `RefusedError` NOT_IDENTIFIED, alike whatever was wrong or missing."""
-        if presented.authorization or presented.os_uid is None:
-            raise _unknown()
-        return Caller(asker=self._of_account(presented.os_uid))
+        try:
+            return await self._identify(presented)
+        except Refused:
+            raise RefusedError(
+                "NOT_IDENTIFIED",
+                "who is calling could not be established",
+                hint="send `Authorization: Bearer KEY` with a key of `assent key create`, or a token of a configured issuer",
+            ) from None
+
+    async def _identify(self, presented: Presented) -> Caller:
+        if presented.authorization:
+            return self._of_key(_bearer(presented.authorization))
+        if presented.os_uid is not None:
+            return Caller(asker=self._of_account(presented.os_uid))
+        raise Refused("NOTHING_PRESENTED")
 
     def challenge(self) -> str:
         """What stands in `WWW-Authenticate` beside a refusal."""
@@ -73,16 +106,35 @@ class Gatehouse:
         mapped = [name for name, uid in identities.uids.items() if uid == os_uid]
         if os_uid != self._settings.os_uid and principal not in mapped:
             if len(mapped) != 1:
-                raise _unknown()
+                raise Refused("ACCOUNT_UNKNOWN")
             (principal,) = mapped
         if not identities.is_proven(principal, os_uid):
-            raise _unknown()
+            raise Refused("ACCOUNT_UNKNOWN")
         return Asker(principal=principal, os_uid=os_uid)
 
+    def _of_key(self, text: str) -> Caller:
+        try:
+            key = self._keys.presented(text)
+        except InputError as error:
+            raise Refused(error.code) from None
+        if key is None:
+            raise Refused("KEY_UNKNOWN")
+        if (ended := _ENDED.get(key.status(self._clock.now_ms()))) is not None:
+            raise Refused(ended)
+        identities = self._settings.identities
+        is_known = key.principal in identities.roles
+        # A key outlives neither its principal's entry nor the day on which the configuration becomes strict.
+        if not is_known and (
+            key.configured or (identities.strict and key.principal != own_name(self._settings.os_uid))
+        ):
+            raise Refused("KEY_PRINCIPAL_UNKNOWN")
+        asker = Asker(principal=key.principal, identified_by=f"{BY_KEY}{key.id}", scopes=key.scopes)
+        return Caller(asker=asker, expires_at_ms=key.expires_ms)
 
-def _unknown() -> RefusedError:
-    return RefusedError(
-        "NOT_IDENTIFIED",
-        "who is calling could not be established",
-        hint="send `Authorization: Bearer KEY` with a key of `assent key create`, or a token of a configured issuer",
-    )
+
+def _bearer(headers: tuple[str, ...]) -> str:
+    """The one credential that was sent. Two headers are refused: of two readers each could believe another one."""
+    scheme, _, text = headers[0].partition(" ")
+    if len(headers) > 1 or scheme.lower() != "bearer" or len(text) > BEARER_MAX or not _TOKEN.match(text):
+        raise Refused("CREDENTIALS_MALFORMED")
+    return text

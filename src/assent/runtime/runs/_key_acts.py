@@ -81,7 +81,7 @@ class KeyActs:
         key, services = self._found(ident), self._ready
         if key.revoked_ms is None:
             self._store.write(msgspec.structs.replace(key, revoked_ms=services.clock.now_ms()))
-        await self._tell(run, KeyRevoked(key=ident, act=RunId(run), **_who(await self._created(run))))
+        await self._tell(run, KeyRevoked(key=ident, act=RunId(run), **(await self._created(run)).who()))
 
     async def restore(self, run: str, ident: str) -> None:
         """Let it open again, and put that on record."""

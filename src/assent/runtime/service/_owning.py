@@ -76,6 +76,7 @@ def in_request(runtime: Core, request: requests.Request[Any], actor: Actor) -> A
         return actor
     asked = read_words(runtime, request) if isinstance(request, requests.Call) else request
     said: dict[str, Any] = msgspec.to_builtins(asked)
+    said.pop("priority", None)  # when it begins, and not what
     if isinstance(asked, requests.Run) and asked.plan is None:
         # However its file is written, and wherever it lies, it is one workflow.
         said = {name: value for name, value in said.items() if name not in ("text", "source", "base")}
@@ -98,8 +99,9 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
 
     `REQUEST_INVALID` where it was somebody else's, or another kind of request, `REQUEST_REUSED` where something else was asked.
     """
-    if actor.request in runtime.begun and isinstance(request, requests.Beginning):
-        return _told(await runtime.join(actor.request, actor))
+    under_way = await runtime.join(actor) if isinstance(request, requests.Beginning) else None
+    if under_way is not None:
+        return _told(under_way)
     found = None if actor.request is None else await _act_of(runtime, request, actor.request)
     if found is None:
         return None
@@ -200,21 +202,34 @@ def _told(result: RunResult) -> answers.Run:
 
 async def _run(runtime: Core, request: requests.Run, actor: Actor) -> answers.Run:
     if request.plan is not None:
-        return _told(await runtime.run_plan(request.plan, actor))
+        return _told(await runtime.run_plan(request.plan, actor, priority=request.priority))
     spec = workflow_of(request)
-    return _told(await runtime.run(spec, request.inputs, principal=actor, environment=request.environment))
+    result = await runtime.run(
+        spec,
+        request.inputs,
+        principal=actor,
+        environment=request.environment,
+        priority=request.priority,
+    )
+    return _told(result)
 
 
 async def _call(runtime: Core, request: requests.Call, actor: Actor) -> answers.Run:
     request = read_words(runtime, request)
     result = await runtime.call(
-        request.capability, request.parameters, principal=actor, environment=request.environment
+        request.capability,
+        request.parameters,
+        principal=actor,
+        environment=request.environment,
+        priority=request.priority,
     )
     return _told(result)
 
 
 async def _session(runtime: Core, request: requests.OpenSession, actor: Actor) -> answers.Session:
-    session = await runtime.session(principal=actor, environment=request.environment)
+    session = await runtime.session(
+        principal=actor, environment=request.environment, priority=request.priority
+    )
     runtime.keep(session)
     return answers.Session(run_id=session.run_id)
 
@@ -313,7 +328,9 @@ async def _cancel_delivery(runtime: Core, request: requests.CancelDelivery, acto
 async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answers.Health:
     del request, actor  # whoever may reach the owner may know how it is
     health = await runtime.app.health()
-    return msgspec.convert({**health.to_json(), "metrics": runtime.metrics.snapshot()}, answers.Health)
+    admission = msgspec.to_builtins(runtime.running.admission())
+    told = {**health.to_json(), "metrics": runtime.metrics.snapshot(), "admission": admission}
+    return msgspec.convert(told, answers.Health)
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:

@@ -66,6 +66,8 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     labels: tuple[str, ...] = ()
     priority: int = PRIORITY
 
+    max_duration_ms: int | None = None
+
     def who(self) -> Who:
         """Who asked for the run, as an event of what it does says it."""
         return {
@@ -91,6 +93,12 @@ class CancelRequested(Act, frozen=True, kw_only=True, tag="run.cancel_requested"
     """Somebody asked for the run to stop; honoured between effects."""
 
     by: str
+
+
+class RunTimedOut(Event, frozen=True, kw_only=True, tag="run.timed_out"):
+    """The run took longer than `max_duration_ms` of its first event: it stops, as one does of which a step failed."""
+
+    error: Commitment | None = None
 
 
 class RollbackStarted(Event, frozen=True, kw_only=True, tag="run.rollback_started"):
@@ -440,7 +448,7 @@ class PayloadErased(Act, frozen=True, kw_only=True, tag="payload.erased"):
 
 
 AnyEvent: TypeAlias = (
-    RunCreated | RunRecovered | CancelRequested | RollbackStarted | RunSucceeded | RunFailed | RunRolledBack
+    RunCreated | RunRecovered | CancelRequested | RunTimedOut | RollbackStarted | RunSucceeded | RunFailed | RunRolledBack
     | RunCancelled | RunNeedsAttention | UndoRequested | UndoStarted | UndoRefused | RunUndone | RunDoubted
     | RunErased | SessionClosed
     | StepAdded | StepsExpanded | StepStarted | StepResumed | StepDenied | StepSkipped | StepSucceeded

@@ -191,6 +191,7 @@ SMALL: Final = {
     "sandbox._programs": "runs in processes in which nothing else of the house is loaded",
     "spec.events._calls": "the events of one subject, beside those of others",
     "spec.events._deliveries": "the events of one subject, beside those of others",
+    "spec.events._schedules": "the events of one subject, beside those of others",
     "testing._areas": _SUBJECT,
     "versions._older_reader": _LOADED_LATER,
 }

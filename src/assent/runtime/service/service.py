@@ -31,6 +31,7 @@ from assent.runtime.service.requests import (
 from assent.spec.ids import OF_SCHEDULES
 
 if TYPE_CHECKING:
+    from assent.engine import Admission
     from assent.runtime._core import Core
     from assent.runtime.service import answers
     from assent.runtime.settings.effective import Settings
@@ -51,6 +52,11 @@ class Service:
         self._settings = settings
         self._runtime = runtime
         self._drives = None if runtime is None else runtime.drives
+
+    def admission(self) -> Admission:
+        """How many runs are at work here, and how many wait to begin; `RUNTIME_CLOSED` where nothing is driven."""
+        assert self._runtime is not None  # INVARIANT: only an owner's doors ask
+        return self._runtime.running.admission()
 
     async def perform(
         self,

@@ -131,7 +131,8 @@ async def serve(settings: Settings, told: Told, outside: Outside) -> None:
 
 async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: Outside) -> None:
     settings, environ = daemon.settings, outside.environ
-    api = Api(daemon.service, Gatehouse(settings), settings.serve, system.spawn, outside.fault)
+    gatehouse = Gatehouse(settings, note=daemon.service.note_stranger)
+    api = Api(daemon.service, gatehouse, settings.serve, system.spawn, outside.fault)
     doors = Doors(api, settings)
     for place in places:
         await doors.open(place)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from assent.errors import InputError, RefusedError
+from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
@@ -15,8 +16,13 @@ from assent.spec.principal import BY_PEER
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from assent.runtime.settings.effective import Settings
     from assent.spec.ports import Clock
+
+NoteStranger: TypeAlias = "Callable[[str, str, str], Awaitable[None]]"
+"""Is told of a door, where somebody came from, and why they were not let in."""
 
 BEARER_MAX: Final = 16 * 1024
 """Characters of a credential."""
@@ -73,8 +79,12 @@ class Refused(Exception):
 class Gatehouse:
     """Knows who may come in, of one workspace."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, note: NoteStranger | None = None, clock: Clock | None = None
+    ) -> None:
+        """`note` puts on record who was not let in."""
         self._settings = settings
+        self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
 
@@ -82,7 +92,11 @@ class Gatehouse:
         """Who this is. `RefusedError` NOT_IDENTIFIED, alike whatever was wrong or missing."""
         try:
             return await self._identify(presented)
-        except Refused:
+        except Refused as refused:
+            if self._note is not None:
+                # Whoever is refused is refused, also where the ledger takes nothing more.
+                with suppress(AssentError):
+                    await self._note(presented.door, presented.peer, refused.code)
             raise RefusedError(
                 "NOT_IDENTIFIED",
                 "who is calling could not be established",

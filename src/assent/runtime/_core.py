@@ -94,7 +94,7 @@ from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
 from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, plans_apart, session_step
 from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
-from assent.spec.states import Mode, Resolution, RunState
+from assent.spec.states import PRIORITY, Mode, Resolution, RunState
 from assent.spec.values.frozen import thaw
 from assent.spec.words.globs import glob_matches
 from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
@@ -306,11 +306,17 @@ class Core:
         *,
         principal: Who = None,
         environment: str | None = None,
+        priority: int = PRIORITY,
     ) -> RunResult:
-        """Run a workflow until it ends or waits for a person. Raises only for a workflow or inputs that can't be used."""
+        """Run a workflow until it ends or waits for a person.
+
+        `priority`, 0 to 10: who begins first where not all can. Raises only for a workflow or inputs that can't be used, and
+        `QUEUE_FULL`.
+        """
         spec = load_workflow(workflow)
+        given = {} if inputs is None else inputs
         return await self.run_spec(
-            spec, {} if inputs is None else inputs, self.actor(principal), environment=environment
+            spec, given, self.actor(principal), environment=environment, priority=priority
         )
 
     async def run_spec(
@@ -322,6 +328,7 @@ class Core:
         environment: str | None = None,
         plan: PlanId | None = None,
         labels: frozenset[str] = frozenset(),
+        priority: int = PRIORITY,
     ) -> RunResult:
         """Run a parsed workflow for somebody. `labels` are those of what `plan` has read."""
         bound = self.check_spec(spec, inputs)
@@ -333,6 +340,7 @@ class Core:
             environment=environment or self.settings.environment,
             plan=plan,
             labels=labels,
+            priority=priority,
         )
 
     async def call(
@@ -343,20 +351,25 @@ class Core:
         principal: Who = None,
         environment: str | None = None,
         hooks: Iterable[Hook] = (),
+        priority: int = PRIORITY,
     ) -> RunResult:
         """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone."""
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
         blueprint = Blueprint.of_call(capability, given, hooks)
         environment = environment or self.settings.environment
-        return await self._begin(blueprint, given, self.actor(principal), environment=environment)
+        who = self.actor(principal)
+        return await self._begin(blueprint, given, who, environment=environment, priority=priority)
 
-    async def session(self, *, principal: Who = None, environment: str | None = None) -> Held:
+    async def session(
+        self, *, principal: Who = None, environment: str | None = None, priority: int = PRIORITY
+    ) -> Held:
         """Begin a run whose steps arrive one at a time."""
         actor = self.actor(principal)
         await self.versions.record()
+        environment = environment or self.settings.environment
         run = await self.running.start(
-            Blueprint.of_session(), {}, actor, environment=environment or self.settings.environment
+            Blueprint.of_session(), {}, actor, environment=environment, priority=priority
         )
         await self.running.drive(run)
         return self.hold(run)
@@ -678,12 +691,12 @@ class Core:
 
         return tools_of(kind, offered())
 
-    async def run_plan(self, plan_id: str, actor: Actor) -> RunResult:
+    async def run_plan(self, plan_id: str, actor: Actor, *, priority: int = PRIORITY) -> RunResult:
         """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""
         with self._plans.claimed(plan_id):
-            return await self._run_claimed(plan_id, actor)
+            return await self._run_claimed(plan_id, actor, priority)
 
-    async def _run_claimed(self, plan_id: str, actor: Actor) -> RunResult:
+    async def _run_claimed(self, plan_id: str, actor: Actor, priority: int) -> RunResult:
         # The journal is asked first: the file of a plan that was run may have been erased with its run.
         runs = await self.ready.journal.rows("runs", {"plan_id": plan_id}, limit=1)
         if runs:
@@ -712,6 +725,7 @@ class Core:
             environment=saved.environment,
             plan=saved.plan_id,
             labels=labels,
+            priority=priority,
         )
 
     async def snapshot(self, run: str) -> Snapshot:
@@ -797,10 +811,17 @@ class Core:
         environment: str | None,
         plan: PlanId | None = None,
         labels: frozenset[str] = frozenset(),
+        priority: int = PRIORITY,
     ) -> RunResult:
         await self.versions.record()
         run = await self.running.start(
-            blueprint, inputs, actor, environment=environment, plan=plan, labels=labels
+            blueprint,
+            inputs,
+            actor,
+            environment=environment,
+            plan=plan,
+            labels=labels,
+            priority=priority,
         )
         return await self._drive(run)
 

@@ -186,21 +186,34 @@ def _told(result: RunResult) -> answers.Run:
 
 async def _run(runtime: Core, request: requests.Run, actor: Actor) -> answers.Run:
     if request.plan is not None:
-        return _told(await runtime.run_plan(request.plan, actor))
+        return _told(await runtime.run_plan(request.plan, actor, priority=request.priority))
     spec = workflow_of(request)
-    return _told(await runtime.run(spec, request.inputs, principal=actor, environment=request.environment))
+    result = await runtime.run(
+        spec,
+        request.inputs,
+        principal=actor,
+        environment=request.environment,
+        priority=request.priority,
+    )
+    return _told(result)
 
 
 async def _call(runtime: Core, request: requests.Call, actor: Actor) -> answers.Run:
     request = read_words(runtime, request)
     result = await runtime.call(
-        request.capability, request.parameters, principal=actor, environment=request.environment
+        request.capability,
+        request.parameters,
+        principal=actor,
+        environment=request.environment,
+        priority=request.priority,
     )
     return _told(result)
 
 
 async def _session(runtime: Core, request: requests.OpenSession, actor: Actor) -> answers.Session:
-    session = await runtime.session(principal=actor, environment=request.environment)
+    session = await runtime.session(
+        principal=actor, environment=request.environment, priority=request.priority
+    )
     runtime.keep(session)
     return answers.Session(run_id=session.run_id)
 
@@ -299,7 +312,9 @@ async def _cancel_delivery(runtime: Core, request: requests.CancelDelivery, acto
 async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answers.Health:
     del request, actor  # whoever may reach the owner may know how it is
     health = await runtime.app.health()
-    return msgspec.convert({**health.to_json(), "metrics": runtime.metrics.snapshot()}, answers.Health)
+    admission = msgspec.to_builtins(runtime.running.admission())
+    told = {**health.to_json(), "metrics": runtime.metrics.snapshot(), "admission": admission}
+    return msgspec.convert(told, answers.Health)
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
+from cryptography.x509 import load_der_x509_certificate
 
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime.service.requests import Asker
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 NoteStranger: TypeAlias = "Callable[[str, str, str], Awaitable[None]]"
 """Is told of a door, where somebody came from, and why they were not let in."""
+
+BY_CERTIFICATE: Final = "mtls:"
 
 BEARER_MAX: Final = 16 * 1024
 """Characters of a credential."""
@@ -108,6 +111,8 @@ class Gatehouse:
             return self._of_key(_bearer(presented.authorization))
         if presented.os_uid is not None:
             return Caller(asker=self._of_account(presented.os_uid))
+        if presented.certificate is not None:
+            return self._of_certificate(presented.certificate)
         raise Refused("NOTHING_PRESENTED")
 
     def challenge(self) -> str:
@@ -125,6 +130,20 @@ class Gatehouse:
         if not identities.is_proven(principal, os_uid):
             raise Refused("ACCOUNT_UNKNOWN")
         return Asker(principal=principal, os_uid=os_uid)
+
+    def _of_certificate(self, data: bytes) -> Caller:
+        """The handshake has proven that it is theirs, that an authority of ours vouches for it, and that it had not ended."""
+        certificate = load_der_x509_certificate(data)
+        subject = certificate.subject.rfc4514_string()
+        found = self._settings.identities.certificates.get(subject)
+        ends_ms = int(certificate.not_valid_after_utc.timestamp() * 1000)
+        if found is None:
+            raise Refused("CERTIFICATE_UNKNOWN")
+        if ends_ms <= self._clock.now_ms():  # a connection may be older
+            raise Refused("CERTIFICATE_EXPIRED")
+        principal, scopes = found
+        asker = Asker(principal=principal, identified_by=f"{BY_CERTIFICATE}{subject}", scopes=scopes)
+        return Caller(asker=asker, expires_at_ms=ends_ms)
 
     def _of_key(self, text: str) -> Caller:
         try:

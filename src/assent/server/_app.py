@@ -130,11 +130,17 @@ class Api:
         return response
 
     def _probe(self, path: str) -> Response:
-        """Alive as long as it answers; ready until it drains."""
-        is_ready = path == "/livez" or not self.is_draining
-        return Response(
-            b"ok\n" if is_ready else b"draining\n", 200 if is_ready else 503, media_type="text/plain"
-        )
+        """Alive as long as it answers; ready until it drains, and while another run may begin or wait for that."""
+        said = b"ok\n"
+        if path == "/readyz":
+            said = (
+                b"draining\n"
+                if self.is_draining
+                else b"queue full\n"
+                if self._service.admission().is_full
+                else said
+            )
+        return Response(said, 200 if said == b"ok\n" else 503, media_type="text/plain")
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
         headers = _headers(scope)

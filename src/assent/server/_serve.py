@@ -151,6 +151,7 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
             notify(environ, "READY=1")
     notify(environ, "STOPPING=1")
     outside.note("draining: nothing more is begun")
+    daemon.drain()
     api.drain()
     with suppress(TimeoutError):
         async with asyncio.timeout(settings.serve.drain_ms / 1000):

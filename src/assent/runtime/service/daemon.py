@@ -101,6 +101,10 @@ class Daemon:
         except AssentError as error:
             LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
 
+    def drain(self) -> None:
+        """Begin no run from now on; what waits to begin stays on record."""
+        self._core.running.drain()
+
     async def settle(self) -> None:
         """Wait until what was begun by itself has come to rest."""
         if self._driving is not None:

@@ -30,6 +30,7 @@ from assent.runtime.service.requests import (
 )
 
 if TYPE_CHECKING:
+    from assent.engine import Admission
     from assent.runtime._core import Core
     from assent.runtime.service import answers
     from assent.runtime.settings.effective import Settings
@@ -51,6 +52,11 @@ class Service:
         self._runtime = runtime
         self._drives = None if runtime is None else runtime.drives
 
+    def admission(self) -> Admission:
+        """How many runs are at work here, and how many wait to begin; `RUNTIME_CLOSED` where nothing is driven."""
+        assert self._runtime is not None  # INVARIANT: only an owner's doors ask
+        return self._runtime.running.admission()
+
     async def perform(
         self,
         request: Request[A],
@@ -61,7 +67,8 @@ class Service:
     ) -> A:
         """Do what a request asks. Secret values that this process knows are in no answer, and in no error. `SCOPE_MISSING`.
 
-        `ident`: the id under which it was asked elsewhere: a run that began under it goes on, and no other one begins.
+        `ident`: the id under which it is asked: a run that began under it goes on, and no other one begins. Where whoever asks
+        chose it, it means one thing only (`REQUEST_REUSED`).
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
         by = by or asker_of(self._settings)
@@ -108,6 +115,7 @@ class Service:
             except RefusedError as error:
                 await _owning.note_refusal(self._runtime, request, by, error.code)
                 raise
+            actor = _owning.in_request(self._runtime, request, actor)
             with _owning.reporting(tell):
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)

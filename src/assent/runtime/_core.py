@@ -78,7 +78,7 @@ from assent.runtime.runs._erasing import RunRecords
 from assent.runtime.runs._key_acts import KeyActs
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime.runs._notices import Notices, notified
-from assent.runtime.runs._refusals import Refusals
+from assent.runtime.runs._refusals import ASKERS_MAX, STRANGERS_MAX, Refusals
 from assent.runtime.runs._saved_plans import PlanStore, anothers, stale, used
 from assent.runtime.runs._schedules import ScheduleRecords
 from assent.runtime.runs._session import Held
@@ -91,6 +91,7 @@ from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
+from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
 from assent.spec.ids import (
     CALL_STEP,
     ERASE_CAPABILITY,
@@ -214,8 +215,10 @@ class Core:
         self.versions.attach(services, self._driver)
         await self._notices.open(services, self._driver)
         self.exit.push_async_callback(self._notices.close)
-        self._refusals = Refusals(services)
-        self.exit.push_async_callback(self._refusals.close)
+        self._refusals = Refusals[ApprovalRefused](services, ASKERS_MAX)
+        self._strangers = Refusals[IdentityRefused](services, STRANGERS_MAX)
+        for counting in (self._refusals, self._strangers):
+            self.exit.push_async_callback(counting.close)
         self.exit.push_async_callback(self._driver.close)
 
     def prepare_to_plan(self) -> None:
@@ -886,7 +889,7 @@ class Core:
             driven = await self.running.drive(run, wish)
         except RefusedError as error:
             if isinstance(wish, Approve | Reject):
-                await self._refusals.note(run, wish, error.code)
+                await self._note_refused(run, wish.step, wish.actor, error.code)
             raise
         if driven.record.state.is_finished:
             self._kept.pop(run, None)
@@ -895,8 +898,17 @@ class Core:
 
     async def note_refusal(self, run: str, step: str | None, actor: Actor, code: str) -> None:
         """Put a refused attempt to decide on record. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
-        wish = Approve(actor, None if step is None else StepKey(step), None)
-        await self._refusals.note(await self.find(run), wish, code)
+        await self._note_refused(await self.find(run), None if step is None else StepKey(step), actor, code)
+
+    async def _note_refused(self, run: RunId, step: StepKey | None, actor: Actor, code: str) -> None:
+        since_ms = self._clock_ms()
+        refused = ApprovalRefused(source=run, step=step, code=code, count=1, since_ms=since_ms, **actor.who())
+        await self._refusals.note(refused)
+
+    async def note_stranger(self, door: str, peer: str, code: str) -> None:
+        """Put on record, counted, that a door let somebody not in."""
+        refused = IdentityRefused(door=door, peer=peer, code=code, count=1, since_ms=self._clock_ms())
+        await self._strangers.note(refused)
 
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""

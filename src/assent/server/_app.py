@@ -31,6 +31,7 @@ from assent.server._problems import problem
 from assent.server._routes import ROUTES, Route
 from assent.server._streams import Streams
 from assent.server.who import Presented
+from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Api:
         self._service = service
         self._gatehouse = gatehouse
         self._settings = settings
+        self._origins = Origins(settings.hosts)
         self._spawn = spawn
         self._fault = fault
         self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
@@ -142,6 +144,8 @@ class Api:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
         headers = _headers(scope)
+        if scope["state"]["door"] != "socket":
+            self._origins.require(scope["headers"], address=scope["server"][0])
         caller = await self._gatehouse.authenticate(_presented(scope))
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description

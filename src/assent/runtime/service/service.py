@@ -159,6 +159,11 @@ class Service:
             )
         return parts
 
+    async def note_stranger(self, door: str, peer: str, code: str) -> None:
+        """A door let somebody not in: counted, and on record within the minute."""
+        if self._runtime is not None:
+            await self._runtime.note_stranger(door, peer, code)
+
     def events(
         self, run: str, since: int = 0, *, within_ms: int | None = None
     ) -> AsyncIterator[answers.RunEvent]:

@@ -31,6 +31,7 @@ from assent.server._problems import problem
 from assent.server._routes import MEDIA, ROUTES, Route
 from assent.server._streams import Streams
 from assent.server.who import Presented
+from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Api:
         self._service = service
         self._gatehouse = gatehouse
         self._settings = settings
+        self._origins = Origins(settings.hosts)
         self._spawn = spawn
         self._fault = fault
         self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
@@ -128,14 +130,22 @@ class Api:
         return response
 
     def _probe(self, path: str) -> Response:
-        """Alive as long as it answers; ready until it drains."""
-        is_ready = path == "/livez" or not self.is_draining
-        return Response(
-            b"ok\n" if is_ready else b"draining\n", 200 if is_ready else 503, media_type="text/plain"
-        )
+        """Alive as long as it answers; ready until it drains, and while another run may begin or wait for that."""
+        said = b"ok\n"
+        if path == "/readyz":
+            said = (
+                b"draining\n"
+                if self.is_draining
+                else b"queue full\n"
+                if self._service.admission().is_full
+                else said
+            )
+        return Response(said, 200 if said == b"ok\n" else 503, media_type="text/plain")
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
         headers = _headers(scope)
+        if scope["state"]["door"] != "socket":
+            self._origins.require(scope["headers"], address=scope["server"][0])
         caller = await self._gatehouse.authenticate(_presented(scope))
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description

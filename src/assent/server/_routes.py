@@ -74,6 +74,12 @@ ROUTES: Final = (
     Route("POST", "/v1/runs/{run}/signal", ask.Signal),
     Route("POST", "/v1/resume", ask.Resume, "runs"),
     Route("POST", "/v1/erasures", ask.Erase, "run"),
+    Route("POST", "/v1/schedules", ask.AddSchedule, "run"),
+    Route("POST", "/v1/schedules/{name}/pause", ask.PauseSchedule, "run"),
+    Route("POST", "/v1/schedules/{name}/resume", ask.ResumeSchedule, "run"),
+    Route("DELETE", "/v1/schedules/{name}", ask.RemoveSchedule, "run"),
+    Route("GET", "/v1/schedules", ask.Schedules, "list"),
+    Route("GET", "/v1/schedules/{name}", ask.Schedule),
     # Runs as they stand.
     Route("GET", "/v1/runs", ask.Runs, "list"),
     Route("GET", "/v1/runs/prunable", ask.Prunable),

@@ -124,6 +124,17 @@ async def _deliveries(record: Record, request: requests.Deliveries) -> answers.D
     return msgspec.convert({"deliveries": found}, answers.Deliveries)
 
 
+async def _schedules(record: Record, request: requests.Schedules) -> answers.Schedules:
+    del request
+    with record.reader() as reader:
+        return msgspec.convert({"schedules": reader.schedules()}, answers.Schedules)
+
+
+async def _schedule(record: Record, request: requests.Schedule) -> answers.ShownSchedule:
+    with record.reader() as reader:
+        return msgspec.convert(reader.schedule(request.name), answers.ShownSchedule)
+
+
 async def _verify(record: Record, request: requests.VerifyLedger) -> answers.Verified:
     with record.reader() as reader:
         return msgspec.convert(reader.verify(request.checkpoint, request.key), answers.Verified)

@@ -256,6 +256,43 @@ class Erase(Beginning[answers.Run], tag="erase", frozen=True):
     """Give the room back to the disk, too."""
 
 
+class AddSchedule(Beginning[answers.Run], tag="add_schedule", frozen=True):
+    """Have a workflow run whenever a time comes: a call of `assent.schedule.add`, so it passes the gate."""
+
+    name: str
+    text: str
+    """The workflow's document; it is kept as it is now."""
+    source: str = "<text>"
+    base: str = "."
+    inputs: dict[str, Json] = {}
+    cron: str | None = None
+    """Minute, hour, day of month, month, day of week; or `every`, an interval."""
+    every: str | None = None
+    zone: str | None = None
+    """The time zone of `cron`."""
+    missed: Literal["skip", "one", "all"] = "skip"
+    overlap: Literal["skip", "queue", "cancel"] | None = None
+    environment: str | None = None
+
+
+class RemoveSchedule(Beginning[answers.Run], tag="remove_schedule", frozen=True):
+    """Let no more runs of a schedule begin: a call of `assent.schedule.remove`."""
+
+    name: str
+
+
+class PauseSchedule(Beginning[answers.Run], tag="pause_schedule", frozen=True):
+    """Let no run of a schedule begin until it is resumed: a call of `assent.schedule.pause`."""
+
+    name: str
+
+
+class ResumeSchedule(Beginning[answers.Run], tag="resume_schedule", frozen=True):
+    """Let runs of a paused schedule begin again: a call of `assent.schedule.resume`."""
+
+    name: str
+
+
 class CreateKey(Beginning[answers.Run], tag="create_key", frozen=True):
     """Let a key open, which whoever asks has made: a call of `assent.key.create`, so it passes the gate.
 
@@ -632,6 +669,16 @@ class Deliveries(Reading[answers.Deliveries], tag="deliveries", frozen=True):
             _require_count("limit", self.limit, least=1)
         if self.status is not None:
             _require_status("a delivery", [self.status], DELIVERY_STATUSES)
+
+
+class Schedules(Reading[answers.Schedules], tag="schedules", frozen=True):
+    """The schedules that stand."""
+
+
+class Schedule(Reading[answers.ShownSchedule], tag="schedule", frozen=True):
+    """One schedule, with what it does and its next ticks. `SCHEDULE_UNKNOWN`."""
+
+    name: str
 
 
 class VerifyLedger(Reading[answers.Verified], tag="verify", frozen=True):

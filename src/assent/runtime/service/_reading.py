@@ -415,6 +415,14 @@ class Reader:
         with raw_ledger(self._settings.state) as record:
             return ledgers.prove(record, seq)
 
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint."""
+        return ledgers.checkpoint(self._recorded(""))
+
+    def tile(self, place: str) -> bytes:
+        """A tile of the tree, or of entries."""
+        return ledgers.tile(self._recorded(""), place)
+
     def export(self, folder: Path, *, payloads: bool) -> dict[str, Json]:
         """Write the whole ledger to a folder, verifiable elsewhere; with what its entries bind where that is asked for."""
         self._recorded("")

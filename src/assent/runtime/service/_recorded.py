@@ -145,6 +145,17 @@ async def _prove(record: Record, request: requests.Prove) -> answers.Proof:
         return answers.Proof(seq=request.seq, proof=reader.prove(request.seq))
 
 
+async def _checkpoint(record: Record, request: requests.Checkpoint) -> answers.Checkpoint:
+    del request
+    with record.reader() as reader:
+        return answers.Checkpoint(note=reader.checkpoint())
+
+
+async def _tile(record: Record, request: requests.Tile) -> answers.Tile:
+    with record.reader() as reader:
+        return answers.Tile(data=reader.tile(request.place))
+
+
 async def _export(record: Record, request: requests.Export) -> answers.Exported:
     if has_ledger(record.settings.state):
         seal_ledger(record.settings.state, record.settings.key_path)

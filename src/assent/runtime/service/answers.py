@@ -585,6 +585,18 @@ class TailAccepted(Answer, frozen=True, kw_only=True):
     runs: list[str]
 
 
+class Checkpoint(Answer, frozen=True, kw_only=True):
+    """A signed checkpoint."""
+
+    note: str
+
+
+class Tile(Answer, frozen=True, kw_only=True):
+    """Hashes of 32 bytes each, or entries, each behind its length in two bytes."""
+
+    data: bytes
+
+
 class PublicKey(Answer, frozen=True, kw_only=True):
     """The key that the ledger's checkpoints are signed with, under the ledger's own name."""
 

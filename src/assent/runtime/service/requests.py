@@ -694,6 +694,16 @@ class Prove(Reading[answers.Proof], tag="prove", frozen=True):
     seq: int
 
 
+class Checkpoint(Reading[answers.Checkpoint], tag="checkpoint", frozen=True):
+    """The newest signed checkpoint of the ledger, as a note."""
+
+
+class Tile(Reading[answers.Tile], tag="tile", frozen=True):
+    """A tile of the ledger's tree, or of its entries, by the place that tlog-tiles gives it: `0/x001/067.p/8`, `entries/000`."""
+
+    place: str
+
+
 class Export(Reading[answers.Exported], tag="export", frozen=True):
     """Write the whole ledger to a folder, verifiable elsewhere."""
 

@@ -275,6 +275,17 @@ async def test_a_tick_that_may_begin_no_run_says_why_on_record(place: Place) -> 
         assert await one.states() == ["succeeded"]
 
 
+async def test_who_may_not_act_any_more_has_no_runs(place: Place) -> None:
+    """The workspace has become strict since the schedule was added under an asserted name."""
+    async with day(place) as one:
+        await add(one.rt, principal="user:somebody")
+    (place.workspace / "assent.toml").write_text("[identity]\nstrict = true\n")
+    async with day(place) as one:
+        await one.pass_(HOUR_MS)
+        (shown,) = listed(place)
+        assert (shown.refused_code, shown.last_run_id) == ("IDENTITY_REFUSED", None)
+
+
 async def test_nobody_else_asks_under_the_ids_of_ticks(place: Place) -> None:
     """A run of somebody's would stand in the way of the tick's."""
     async with place.open() as rt:

@@ -28,7 +28,7 @@ from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
 from assent.server._inputs import read
 from assent.server._problems import problem
-from assent.server._routes import ROUTES, Route
+from assent.server._routes import MEDIA, ROUTES, Route
 from assent.server._streams import Streams
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
@@ -381,6 +381,9 @@ def _told(route: Route, request: Request[Any], answer: Any) -> Response:
             if before is not None:
                 response.headers["link"] = f'</v1/runs?before={before}>; rel="next"'
             return response
+        case "text" | "data":
+            only = getattr(answer, answer.__struct_fields__[0])
+            return Response(only, media_type=MEDIA[route.answered])
         case _:
             return Response(msgspec.json.encode(answer), media_type=JSON_TYPE)
 

@@ -123,7 +123,6 @@ class Engine:
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
-            request_digest=actor.request_digest,
             roles=self._roles_given(actor.principal),
             priority=priority,
         )
@@ -182,6 +181,8 @@ class Engine:
             if wish is not None or not self._has_to_wait(actor):
                 break
             self._stand_in_line(actor)
+            if self._starts.is_draining:
+                return Driven(actor.record, actor.blueprint, actor.values)
         await actor.rest(wish)
         return Driven(actor.record, actor.blueprint, actor.values)
 
@@ -486,7 +487,7 @@ class Engine:
     async def close(self) -> None:
         """Stop every run where it is; each can be resumed. From now on none begins, and none is told anything."""
         self._is_closed = True
-        self._starts.close()
+        self._starts.drain()
         self._timers.stop()
         if self._waking is not None:
             self._waking.cancel()

@@ -32,10 +32,29 @@ from assent.spec.events._gate import (
     PlanRead,
     PolicyRecorded,
 )
+from assent.spec.events._schedules import (
+    ScheduleAdded,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleRestored,
+    ScheduleResumed,
+    ScheduleTickRefused,
+)
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 from assent.spec.states import PRIORITY, Effect, Mode, Resolution, Undo, Verdict
 
 LEAF_VERSION: Final = 2
+
+NO_RUN: Final = (
+    PlanRead,
+    ScheduleAdded,
+    ScheduleRemoved,
+    ScheduleRestored,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTickRefused,
+)
+"""The events of streams that are no run's: a plan's and a schedule's."""
 
 LEDGER_STREAM: Final = "ledger"
 """The stream of the events that belong to no run."""
@@ -48,7 +67,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
     `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
     requester's where the program that began the run gave others than are configured. `labels` are those of what `plan` has read.
-    `priority`, 0 to 10, says who begins first where not all can.
+    `priority`, 0 to 10, says who begins first where not all can. `max_duration_ms` is how long it may take.
     """
 
     workflow: str | None = None
@@ -65,7 +84,6 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     roles: tuple[str, ...] | None = None
     labels: tuple[str, ...] = ()
     priority: int = PRIORITY
-
     max_duration_ms: int | None = None
 
     def who(self) -> Who:
@@ -461,6 +479,7 @@ AnyEvent: TypeAlias = (
     | SecretAccessed | HttpRequested | HttpAnswered | DeliveryAttempted | DeliveryEnded | DeliveryRetried
     | PolicyRecorded | PlanRead | ConsequenceDecided | ConsequenceChecked | ApprovalRefused | IdentityRefused
     | KeyCreated | KeyRevoked
+    | ScheduleAdded | ScheduleRemoved | ScheduleRestored | SchedulePaused | ScheduleResumed | ScheduleTickRefused
     | LedgerCreated | LedgerRecovered | TailAccepted | PayloadErased
 )  # fmt: skip
 

@@ -30,7 +30,7 @@ from assent.server._inputs import read
 from assent.server._problems import problem
 from assent.server._routes import MEDIA, ROUTES, Route
 from assent.server._streams import Streams
-from assent.server.who import Presented
+from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
 
@@ -114,19 +114,19 @@ class Api:
                     return
                 response = answer
         except AssentError as error:
-            response = self._refusal(error, path)
+            response = self._refusal(error, scope)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
-            response = self._refusal(self._fault(error), path)
+            response = self._refusal(self._fault(error), scope)
         await response(scope, receive, send)
 
-    def _refusal(self, error: AssentError, path: str) -> Response:
-        status, body, headers = problem(error, path)
+    def _refusal(self, error: AssentError, scope: Scope) -> Response:
+        status, body, headers = problem(error, scope["path"])
         response = Response(body, status)
         response.raw_headers += headers
         if status == 401:
-            response.headers["www-authenticate"] = self._gatehouse.challenge()
+            response.headers["www-authenticate"] = self._gatehouse.challenge(_base_of(scope))
         return response
 
     def _probe(self, path: str) -> Response:
@@ -146,6 +146,12 @@ class Api:
         headers = _headers(scope)
         if scope["state"]["door"] != "socket":
             self._origins.require(scope["headers"], address=scope["server"][0])
+        if (
+            scope["path"] == METADATA_PATH
+            and scope["method"] == "GET"
+            and (base := _base_of(scope)) is not None
+        ):
+            return Response(msgspec.json.encode(self._gatehouse.metadata(base)), media_type=JSON_TYPE)
         caller = await self._gatehouse.authenticate(_presented(scope))
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description
@@ -302,6 +308,14 @@ def _headers(scope: Scope) -> dict[str, str]:
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
     return found
+
+
+def _base_of(scope: Scope) -> str | None:
+    """Under which address the door was asked; None where the request may name any."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), None)
+    return (
+        None if host is None or scope["state"]["door"] == "socket" else f"{scope['state']['door']}://{host}"
+    )
 
 
 def _presented(scope: Scope) -> Presented:

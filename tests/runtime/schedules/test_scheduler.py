@@ -18,7 +18,7 @@ from assent.runtime.service import process, requests
 from assent.runtime.service.service import Service
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
-from assent.spec.principal import Principal
+from assent.spec.principal import BY_ASSERTION, Principal
 from tests.support.bodies import Bench, FakeClock, Place, code, erased, policy, put, rule, workflow
 
 HOUR_MS = 3_600_000
@@ -35,9 +35,11 @@ class Day:
     async def pass_(self, ms: int) -> None:
         """Let time pass, then look, until nothing more comes of that."""
         self.clock.ms += ms
-        for _ in range(5):
+        for _ in range(4):
             await self.scheduler.look()
-            await asyncio.sleep(0.02)
+            if self.scheduler._driving:
+                await asyncio.wait(self.scheduler._driving)
+            await asyncio.sleep(0.005)  # who watches a run is told of its end
 
     async def runs(self) -> list[dict[str, Any]]:
         """The runs that ticks began, oldest first."""
@@ -79,9 +81,16 @@ def listed(place: Place) -> list[Any]:
     return process.perform(requests.Schedules(), place.settings()).schedules
 
 
-async def test_each_tick_has_one_run_as_whoever_added_the_schedule(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("asserted", "os_uid", "by"),
+    [(False, None, "api_key:k1"), (True, 4321, BY_ASSERTION)],
+    ids=["by a key", "asserted"],
+)
+async def test_each_tick_has_one_run_as_whoever_added_the_schedule(
+    asserted: bool, os_uid: int | None, by: str, place: Place
+) -> None:
     """Also of a process that knows nothing but the record: the workflow, its inputs and its principal stand there."""
-    who = Actor(Principal.parse("service:ci"), True, 4321, "api_key:k1")
+    who = Actor(Principal.parse("service:ci"), asserted, os_uid, by)
     async with day(place) as one:
         await add(one.rt, principal=who)
         await one.pass_(HOUR_MS - 1000)
@@ -98,7 +107,7 @@ async def test_each_tick_has_one_run_as_whoever_added_the_schedule(place: Place)
             created = one.rt.recorded(str(run["run_id"]))[0]
             assert isinstance(created, ev.RunCreated)
             known = (created.principal, created.asserted, created.os_uid, created.identified_by)
-            assert known == ("service:ci", True, 4321, "api_key:k1")
+            assert known == ("service:ci", asserted, os_uid, by)
         (shown,) = listed(place)
         assert (shown.last_run_id, shown.last_status) == (runs[-1]["run_id"], "succeeded")
         one.rt.require_sound_rows()
@@ -264,6 +273,17 @@ async def test_a_tick_that_may_begin_no_run_says_why_on_record(place: Place) -> 
         place.register(rt)
         await one.pass_(HOUR_MS)
         assert await one.states() == ["succeeded"]
+
+
+async def test_who_may_not_act_any_more_has_no_runs(place: Place) -> None:
+    """The workspace has become strict since the schedule was added under an asserted name."""
+    async with day(place) as one:
+        await add(one.rt, principal="user:somebody")
+    (place.workspace / "assent.toml").write_text("[identity]\nstrict = true\n")
+    async with day(place) as one:
+        await one.pass_(HOUR_MS)
+        (shown,) = listed(place)
+        assert (shown.refused_code, shown.last_run_id) == ("IDENTITY_REFUSED", None)
 
 
 async def test_nobody_else_asks_under_the_ids_of_ticks(place: Place) -> None:

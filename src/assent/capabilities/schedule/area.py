@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from assent.errors import InputError, Json
 from assent.journal import Migration, Projection
 from assent.spec.documents.settings import Setting, Table
+from assent.spec.ids import OF_SCHEDULES
 from assent.spec.values.json_fields import text
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ WORDS: Final[Words] = {
 
 
 def _rows(leaf: Leaf, stored: Stored) -> Iterable[Row]:
+    # Nearly every run is begun by somebody, and needs none of what schedules are made of.
+    request = getattr(leaf.event, "request", None) or ""
+    if leaf.event.kind == "run.created" and not request.startswith(OF_SCHEDULES):
+        return ()
     from assent.capabilities.schedule._standing import rows
 
     return rows(leaf, stored)

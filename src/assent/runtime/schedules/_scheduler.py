@@ -21,7 +21,7 @@ from assent.invocation.context.telling import News, telling
 from assent.runtime.runs._schedules import began, planned_of
 from assent.spec.events.kinds import RunCreated
 from assent.spec.ids import RunId
-from assent.spec.principal import Principal
+from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal
 from assent.spec.schedule import Begin, Former, Overlap, StopFormer, decide
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec
@@ -36,6 +36,8 @@ LOOK_MS_MAX: Final = 60_000
 
 BEGIN_S_MAX: Final = 10.0
 """A run that is not on record by then is given up, and its tick tried again."""
+
+_BY_MACHINE: Final = frozenset({BY_PROCESS, BY_PEER, BY_ASSERTION, None})
 
 LOGGER: Final = logging.getLogger("assent.schedules")
 LOGGER.addHandler(logging.NullHandler())
@@ -53,6 +55,8 @@ class _Active:
         """The last tick that has its run already, or was refused one."""
         self.watched: RunId | None = None
         """The former run, while a tick waits for its end."""
+        self.stopped: RunId | None = None
+        """The last run that was cancelled for a tick."""
 
 
 class Scheduler:
@@ -164,9 +168,13 @@ class Scheduler:
                 self._watch(active, former[0])
             match told:
                 case Begin(tick_ms):
-                    await self._begin(active, tick_ms)
+                    if not await self._begin(active, tick_ms):
+                        return
                 case StopFormer():
                     assert former is not None  # INVARIANT: there is one to be stopped
+                    if active.stopped == former[0]:
+                        return
+                    active.stopped = former[0]
                     self._spawn(self._stop(former[0], active.actor), f"stop {former[0]}", self._driving)
                     return
                 case None:
@@ -184,23 +192,23 @@ class Scheduler:
         ended_ms = record.updated_at_ms if record.state.is_finished else None
         return run, Former(tick[1], ended_ms, record.state is RunState.CANCELLED)
 
-    async def _begin(self, active: _Active, tick_ms: int) -> None:
-        """Begin the run of a tick, unless it has one; it is on record when this returns, or the tick is tried again."""
+    async def _begin(self, active: _Active, tick_ms: int) -> bool:
+        """Begin the run of a tick, unless it has one. Whether that was settled; if not, the tick is tried again later."""
         core, name = self._core, active.standing.name
         request = request_of(name, tick_ms)
         async with core.schedules.changing:
             standing = await core.schedules.load(active.standing.schedule)
             if standing is None or standing.state is not State.ACTIVE:
-                return
+                return False
             if await core.ready.journal.rows("run_requests", {"request": request}, limit=1):
                 active.passed_ms = tick_ms
-                return
+                return True
             recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             driving = self._spawn(self._drive(active, request, recorded), request, self._driving)
             both = {driving, recorded}
             await asyncio.wait(both, timeout=BEGIN_S_MAX, return_when=asyncio.FIRST_COMPLETED)
             if recorded.done():
-                return
+                return True
             if not driving.done():
                 driving.cancel()
                 await asyncio.wait({driving})
@@ -209,8 +217,9 @@ class Scheduler:
             if isinstance(error, InputError | RefusedError):
                 active.passed_ms = tick_ms
                 await core.schedules.refuse(standing, tick_ms, error.code)
-            else:
-                active.look_ms = self._clock.now_ms() + LOOK_MS_MAX
+                return True
+            active.look_ms = self._clock.now_ms() + LOOK_MS_MAX
+            return False
 
     async def _drive(self, active: _Active, request: str, recorded: asyncio.Future[None]) -> None:
         """Begin a run, and see it as far as it comes; `recorded` is done once it is durable."""
@@ -233,9 +242,12 @@ class Scheduler:
 
     def _actor(self, who: Actor, request: str) -> Actor:
         """Who a tick's run acts for: with the roles of today, and only while they may act at all. `IDENTITY_REFUSED`."""
-        settings = self._core.settings
-        uid = settings.os_uid if who.os_uid is None else who.os_uid
-        found = settings.principal_of(str(who.principal), asserted=who.asserted, os_uid=uid)
+        settings, text = self._core.settings, str(who.principal)
+        if who.identified_by in _BY_MACHINE:
+            uid = settings.os_uid if who.os_uid is None else who.os_uid
+            found = settings.principal_of(text, asserted=who.asserted, os_uid=uid)
+        else:  # what a door found out stays found out
+            found = settings.identities.vouched_for(text, who.principal.roles)
         principal = who.principal if who.principal.roles else found
         return Actor(principal, who.asserted, who.os_uid, who.identified_by, request)
 

@@ -123,6 +123,7 @@ class Engine:
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
+            request_digest=actor.request_digest,
             roles=self._roles_given(actor.principal),
             priority=priority,
         )

@@ -10,11 +10,14 @@ from assent.cli._arguments import read_arguments, read_text
 from assent.cli._door import Door
 from assent.errors import InputError, Json
 from assent.runtime import service
+from assent.spec.states import PRIORITY
 
 _PLAN_ID: Final = re.compile(r"plan_[0-9a-z]+\Z")
 
 
-def run_request(door: Door, target: str, words: tuple[str, ...], *, priority: int) -> service.requests.Run:
+def run_request(
+    door: Door, target: str, words: tuple[str, ...], *, priority: int = PRIORITY
+) -> service.requests.Run:
     """The request to run this file with these inputs, or this plan."""
     environment = door.settings.environment
     if _PLAN_ID.match(target) and not (door.cwd / target).exists():

@@ -46,6 +46,7 @@ A = TypeVar("A")
 LOGGER: Final = logging.getLogger("assent.server")
 
 JSON_TYPE: Final = "application/json"
+METRICS_DOOR: Final = "metrics"
 KEY_CHARACTERS_MAX: Final = 255
 WAIT_S_MAX: Final = 600.0
 
@@ -75,6 +76,8 @@ class Api:
         self._settings = settings
         self._spawn = spawn
         self._fault = fault
+        self.measure: Callable[[answers.Health], Response] | None = None
+        """What `/metrics` answers, where anybody may ask."""
         self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
         self._under_way: set[Task[Any]] = set()
         self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -104,7 +107,7 @@ class Api:
         path = scope["path"]
         try:
             if path in ("/livez", "/readyz"):
-                response = self._probe(path)
+                response = self._probe(path, _headers(scope).get("accept", ""))
             else:
                 answer = await self._answer(scope, receive)
                 if not isinstance(answer, Response):
@@ -127,26 +130,50 @@ class Api:
             response.headers["www-authenticate"] = self._gatehouse.challenge()
         return response
 
-    def _probe(self, path: str) -> Response:
-        """Alive as long as it answers; ready until it drains."""
-        is_ready = path == "/livez" or not self.is_draining
-        return Response(
-            b"ok\n" if is_ready else b"draining\n", 200 if is_ready else 503, media_type="text/plain"
-        )
+    def _probe(self, path: str, accept: str) -> Response:
+        """Alive as long as it answers; ready until it drains, and while there is room in the line of runs."""
+        admission = self._service.admission()
+        status = "ok"
+        if path == "/readyz" and (self.is_draining or admission.is_draining):
+            status = "draining"
+        elif path == "/readyz" and admission.is_full:
+            status = "overloaded"
+        code = 200 if status == "ok" else 503
+        if JSON_TYPE not in accept:
+            return Response(f"{status}\n", code, media_type="text/plain")
+        told = {"status": status, "running": admission.running, "queued": admission.queued}
+        return Response(msgspec.json.encode(told), code, media_type=JSON_TYPE)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
         headers = _headers(scope)
-        caller = await self._gatehouse.authenticate(_presented(scope))
+        state = scope["state"]
+        if state["door"] == METRICS_DOOR:
+            return await self._measured(scope)
+        state["caller"] = caller = await self._gatehouse.authenticate(_presented(scope))
+        if scope["path"] == "/metrics" and self._settings.metrics is True:
+            return await self._measured(scope, caller)
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description
 
             return Response(description(), media_type=JSON_TYPE)
         endpoint, found = self._match(scope)
+        state["operation"] = endpoint.route.operation
         body = await self._body(receive, headers)
         _require_json(scope["method"], body, headers)
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=200)
         request = read(endpoint.route, found, query, body, headers)
-        return await self._perform(endpoint.route, request, caller, headers)
+        answer = await self._perform(endpoint.route, request, caller, headers)
+        state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
+        return answer
+
+    async def _measured(self, scope: Scope, caller: Caller | None = None) -> Response:
+        """The figures, for somebody who may read, or at a door that shows nothing else."""
+        if self.measure is None or scope["path"] != "/metrics" or scope["method"] not in ("GET", "HEAD"):
+            raise _absent(scope)
+        scope["state"]["operation"] = "metrics"
+        health = await self._service.perform(requests.Health(), None if caller is None else caller.asker)
+        assert health is not None  # INVARIANT: an owner answers
+        return self.measure(health)
 
     def _match(self, scope: Scope) -> tuple[_Endpoint, dict[str, str]]:
         others: list[str] = []
@@ -164,11 +191,7 @@ class Api:
                 f"`{scope['path'][:200]}` takes {', '.join(others)}",
                 details={"allow": [*others]},
             )
-        raise InputError(
-            "ROUTE_UNKNOWN",
-            f"there is nothing at `{scope['path'][:200]}`",
-            hint="`GET /v1/openapi.json` describes every path",
-        )
+        raise _absent(scope)
 
     async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
         most = self._settings.body_bytes
@@ -275,6 +298,20 @@ class Api:
             await asyncio.wait([*self._under_way])
 
 
+class _OfRun(Response):
+    """An answer that is a run."""
+
+    run = ""
+
+
+def _absent(scope: Scope) -> InputError:
+    return InputError(
+        "ROUTE_UNKNOWN",
+        f"there is nothing at `{scope['path'][:200]}`",
+        hint="`GET /v1/openapi.json` describes every path",
+    )
+
+
 class _Endpoint:
     """What a route leads to. The router only says which; `Api` carries it out."""
 
@@ -371,7 +408,8 @@ def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = F
         )
         goes_on = any(step.status in _UNANSWERED for step in run.steps)
     status = 202 if goes_on or is_under_way else 403 if refused else 200
-    response = Response(msgspec.json.encode(run), status, media_type=JSON_TYPE)
+    response = _OfRun(msgspec.json.encode(run), status, media_type=JSON_TYPE)
+    response.run = run.run_id
     if status == 202:
         response.headers["location"] = f"/v1/runs/{run.run_id}"
     return response

@@ -17,7 +17,8 @@ from assent import system
 from assent.errors import AssentError, InputError
 from assent.runtime.service.daemon import Daemon
 from assent.runtime.settings._serve import is_loopback, split_address
-from assent.server._app import Api
+from assent.server._app import METRICS_DOOR, Api
+from assent.server._exchanges import JsonLog, Told as ToldOf
 from assent.server._protocol import Connection, Connections
 from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
 from assent.server.who import Gatehouse
@@ -47,15 +48,15 @@ class Listening(NamedTuple):
 class Doors:
     """The open doors of one application."""
 
-    def __init__(self, api: Api, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._settings = settings.serve
         self._config = Config(
-            api, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
             proxy_headers=False, timeout_keep_alive=max(1, settings.serve.idle_ms // 1000),
         )  # fmt: skip
         self._config.load()
         self._servers: list[asyncio.Server] = []
-        self._connections: list[Connections] = []
+        self._connections: dict[str, Connections] = {}
 
     async def open(self, place: Listening) -> None:
         """Take connections."""
@@ -63,22 +64,26 @@ class Doors:
         make = partial(Connection, self._config, connections, self._settings, place.door)
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_server(make, sock=place.socket, backlog=BACKLOG))
-        self._connections.append(connections)
+        self._connections[place.door] = connections
+
+    def counts(self) -> dict[str, int]:
+        """How many connections each has."""
+        return {door: len(connections.connections) for door, connections in self._connections.items()}
 
     def close(self) -> None:
         """Take no more connections, and end each as soon as it has its answer."""
         for server in self._servers:
             server.close()
-        for connections in self._connections:
+        for connections in self._connections.values():
             for one in [*connections.connections]:
                 one.shutdown()
 
     async def wait_closed(self, within_s: float) -> None:
         """Until every connection has ended; those that have not within the time are hung up on."""
-        tasks = [task for connections in self._connections for task in connections.tasks]
+        tasks = [task for connections in self._connections.values() for task in connections.tasks]
         if tasks:
             await asyncio.wait(tasks, timeout=within_s)
-        for connections in self._connections:
+        for connections in self._connections.values():
             for one in [*connections.connections]:
                 if one.transport is not None:
                     one.transport.abort()
@@ -132,7 +137,18 @@ async def serve(settings: Settings, told: Told, outside: Outside) -> None:
 async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: Outside) -> None:
     settings, environ = daemon.settings, outside.environ
     api = Api(daemon.service, Gatehouse(settings), settings.serve, system.spawn, outside.fault)
-    doors = Doors(api, settings)
+    listeners: list[Listener] = []
+    note = outside.note
+    if settings.serve.log == "json":
+        log = JsonLog(outside.note, daemon.hide)
+        listeners.append(log.request)
+        note = log.note
+    if settings.serve.metrics:
+        from assent.server._figures import Measuring
+
+        api.measure = measuring = Measuring()
+        listeners.append(measuring.add)
+    doors = Doors(Heard(api, *listeners) if listeners else api, settings)
     for place in places:
         await doors.open(place)
     outside.ready([Served(place.door, place.address) for place in places])

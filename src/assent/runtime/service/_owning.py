@@ -313,8 +313,19 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
     del request, actor  # whoever may reach the owner may know how it is
     health = await runtime.app.health()
     admission = msgspec.to_builtins(runtime.running.admission())
-    told = {**health.to_json(), "metrics": runtime.metrics.snapshot(), "admission": admission}
+    standing = {**await asyncio.to_thread(_standing, runtime), "deliveries": runtime.deliveries.waiting}
+    told = {
+        **health.to_json(),
+        "metrics": runtime.metrics.snapshot(),
+        "admission": admission,
+        "standing": standing,
+    }
     return msgspec.convert(told, answers.Health)
+
+
+def _standing(runtime: Core) -> dict[str, Json]:
+    with Reader.open(runtime.settings, runtime.drives) as reader:
+        return reader.standing()
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:

@@ -13,7 +13,7 @@ import msgspec
 from assent import engine, invocation
 from assent import journal as ledgers
 from assent.errors import AssentError, InputError, Json, RefusedError
-from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
+from assent.journal import LEDGER_FILE, PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
@@ -150,6 +150,21 @@ class Reader:
     def count(self) -> int:
         """How many runs there are."""
         return 0 if self._journal is None else int(self._journal.select("SELECT count(*) FROM runs")[0][0])
+
+    def standing(self) -> dict[str, Json]:
+        """How many runs have not ended, by status, how many approvals wait, and how large the record is."""
+        assert self._journal is not None  # INVARIANT: an owner asks, and has made one
+        open_now = [state.value for state in RunState if not state.is_finished]
+        # Only what has not ended, by an index: most runs have, and this is asked again and again.
+        marks = ", ".join("?" * len(open_now))
+        sql = f"SELECT status, count(*) FROM runs WHERE status IN ({marks}) GROUP BY status"  # noqa: S608 - marks
+        asked = self._journal.select("SELECT count(*) FROM approvals WHERE status = 'pending'")
+        return {
+            "runs": {**dict.fromkeys(open_now, 0), **dict(self._journal.select(sql, open_now))},
+            "approvals": int(asked[0][0]),
+            "entries": at_once(self._journal.head()).size,
+            "bytes": sum(one.stat().st_size for one in self._settings.state.glob(f"{LEDGER_FILE}*")),
+        }
 
     def count_before(self, run: str, status: Collection[str] = ()) -> int | None:
         """How many runs are older, of these statuses; None where only a look at each would tell: it may be interrupted."""

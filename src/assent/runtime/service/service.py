@@ -30,6 +30,7 @@ from assent.runtime.service.requests import (
 )
 
 if TYPE_CHECKING:
+    from assent.engine import Admission
     from assent.runtime._core import Core
     from assent.runtime.service import answers
     from assent.runtime.settings.effective import Settings
@@ -114,6 +115,11 @@ class Service:
         else:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
+
+    def admission(self) -> Admission:
+        """How many runs the owner has at work and in line, at once and of nobody's asking."""
+        assert self._runtime is not None  # INVARIANT: only an owner's doors are asked whether it is ready
+        return self._runtime.running.admission()
 
     def check(self, request: Request[Any]) -> None:
         """Refuse what would begin a run that can't be one, before there is any: what does not load or fit, what is unknown."""

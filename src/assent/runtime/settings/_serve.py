@@ -41,6 +41,19 @@ def _address(value: object) -> Json:
     return value
 
 
+def _metrics(value: object) -> Json:
+    if isinstance(value, bool):
+        return value
+    try:
+        host, _ = split_address(str(value))
+    except ValueError:
+        raise ValueError('must be true, false or an address and a port: `"127.0.0.1:9464"`') from None
+    # Nobody is asked who they are there.
+    if not is_loopback(host):
+        raise ValueError("must be an address that only this machine reaches; with `true`, keys may read them")
+    return str(value)
+
+
 def _socket(value: object) -> Json:
     found = plain_text(value)
     # A service manager's file names it too, and that knows no folder of ours.
@@ -61,6 +74,12 @@ SERVE: Final[Table] = {
     "http": Setting(_address, "address and port of the API", unless="not opened"),
     "remote": Setting(
         flag, "let `http` be an address that other machines reach; only with `[serve.tls]`", default=False
+    ),
+    "metrics": Setting(
+        _metrics,
+        "[metrics](observability.md#metrics) at `/metrics`: `true` for callers of the API who may read, or a loopback address "
+        "for everybody on this machine",
+        default=False,
     ),
     "wait": Setting(
         Duration(0, 600_000), "how long a request waits for its run before it is answered 202", 30_000
@@ -84,6 +103,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     socket: str | None = None
     http: str | None = None
     remote: bool = False
+    metrics: bool | str = False
     wait_ms: int = 30_000
     drain_ms: int = 30_000
     request_ms: int = 30_000

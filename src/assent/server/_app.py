@@ -31,6 +31,7 @@ from assent.server._problems import problem
 from assent.server._routes import ROUTES, Route
 from assent.server._streams import Streams
 from assent.server.who import Presented
+from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from assent.invocation import Spawn
     from assent.runtime.service.service import Service
     from assent.runtime.settings._serve import ServeSettings
+    from assent.server._figures import Measuring
     from assent.server.who import Caller, Gatehouse
 
 A = TypeVar("A")
@@ -74,10 +76,11 @@ class Api:
         self._service = service
         self._gatehouse = gatehouse
         self._settings = settings
+        self._origins = Origins(settings.hosts)
         self._spawn = spawn
         self._fault = fault
-        self.measure: Callable[[answers.Health], Response] | None = None
-        """What `/metrics` answers, where anybody may ask."""
+        self.measure: Measuring | None = None
+        """What `/metrics` shows, where anybody may ask."""
         self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
         self._under_way: set[Task[Any]] = set()
         self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -94,6 +97,11 @@ class Api:
         """Begin nothing more, answer those who wait for runs with how these stand, and end every stream."""
         if not self._drains.done():
             self._drains.set_result(None)
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return self._streams.count
 
     @property
     def is_draining(self) -> bool:
@@ -131,13 +139,11 @@ class Api:
         return response
 
     def _probe(self, path: str, accept: str) -> Response:
-        """Alive as long as it answers; ready until it drains, and while there is room in the line of runs."""
+        """Alive as long as it answers; ready until it drains, and while another run may begin or wait for that."""
         admission = self._service.admission()
         status = "ok"
-        if path == "/readyz" and (self.is_draining or admission.is_draining):
-            status = "draining"
-        elif path == "/readyz" and admission.is_full:
-            status = "overloaded"
+        if path == "/readyz":
+            status = "draining" if self.is_draining else "queue full" if admission.is_full else "ok"
         code = 200 if status == "ok" else 503
         if JSON_TYPE not in accept:
             return Response(f"{status}\n", code, media_type="text/plain")
@@ -145,8 +151,9 @@ class Api:
         return Response(msgspec.json.encode(told), code, media_type=JSON_TYPE)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
-        headers = _headers(scope)
-        state = scope["state"]
+        headers, state = _headers(scope), scope["state"]
+        if state["door"] != "socket":
+            self._origins.require(scope["headers"], address=scope["server"][0])
         if state["door"] == METRICS_DOOR:
             return await self._measured(scope)
         state["caller"] = caller = await self._gatehouse.authenticate(_presented(scope))
@@ -170,10 +177,12 @@ class Api:
         """The figures, for somebody who may read, or at a door that shows nothing else."""
         if self.measure is None or scope["path"] != "/metrics" or scope["method"] not in ("GET", "HEAD"):
             raise _absent(scope)
+        from assent.server._figures import CONTENT_TYPE
+
         scope["state"]["operation"] = "metrics"
         health = await self._service.perform(requests.Health(), None if caller is None else caller.asker)
         assert health is not None  # INVARIANT: an owner answers
-        return self.measure(health)
+        return Response(self.measure.page(health), headers={"content-type": CONTENT_TYPE})
 
     def _match(self, scope: Scope) -> tuple[_Endpoint, dict[str, str]]:
         others: list[str] = []

@@ -1,10 +1,11 @@
-"""What becomes of each request, told once at its end: to whoever counts, and to the log. Where nobody listens nothing of it is there."""
+"""What becomes of each request, told once at its end to whoever counts and to the log; not there where neither is wanted."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
@@ -40,17 +41,20 @@ Listener: TypeAlias = "Callable[[Exchange], None]"
 """Must not block."""
 
 
-class Told:
+class Heard:
     """An application whose requests are told of. `state` of a request may say `operation`, `caller` and `run`."""
 
-    def __init__(self, app: ASGIApp, *listeners: Listener) -> None:
+    def __init__(self, app: ASGIApp, listeners: Sequence[Listener]) -> None:
         self._app = app
         self._listeners = listeners
         self._clock = SystemClock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As the application."""
-        began_us, status = self._clock.monotonic_us(), 499  # as others note one whose caller left before the answer began
+        began_us, status = (
+            self._clock.monotonic_us(),
+            499,
+        )  # as others note one whose caller left before the answer began
 
         async def sent(message: Message) -> None:
             nonlocal status
@@ -78,7 +82,7 @@ class Told:
 
 
 class JsonLog(logging.Handler):
-    """One JSON object a line for what loggers say, what the daemon notes, and each request: `time`, `level`, `event`, then its own.
+    """One JSON object a line for what loggers say, what the daemon does, and each request: `time`, `level`, `event`, and more.
 
     Secret values that this process knows are in none.
     """
@@ -103,7 +107,7 @@ class JsonLog(logging.Handler):
 
     def request(self, exchange: Exchange) -> None:
         """How a request was answered."""
-        level = "error" if exchange.status >= 500 else "info"  # noqa: PLR2004 - as HTTP has it
+        level = "error" if exchange.status >= 500 else "info"
         self._line(level, "request", msgspec.to_builtins(exchange))
 
     def _line(self, level: str, event: str, fields: Mapping[str, Json]) -> None:
@@ -113,3 +117,14 @@ class JsonLog(logging.Handler):
         }
         line = {"time": instant(self._clock.now_ms()), "level": level, "event": event, **told}
         self._write(json.dumps(line, separators=(",", ":"), ensure_ascii=True))
+
+
+@contextmanager
+def logging_json(write: Callable[[str], None], hide: Callable[[str], str]) -> Iterator[JsonLog]:
+    """The log, which every logger of this process writes to meanwhile."""
+    log, root = JsonLog(write, hide), logging.getLogger()
+    root.addHandler(log)
+    try:
+        yield log
+    finally:
+        root.removeHandler(log)

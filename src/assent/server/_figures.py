@@ -69,6 +69,8 @@ def _codes(table: Mapping[str, float]) -> Samples:
     return [((name,), count) for name, count in table.items()]
 
 
+_BEGAN_MS: Final = SystemClock().now_ms()
+
 FIGURES: Final = (
     Figure("assent_info", "gauge", "always 1", ("version",), lambda _: [((__version__,), 1)]),
     Figure(
@@ -77,7 +79,7 @@ FIGURES: Final = (
     ),
     Figure(
         "assent_runs_open", "gauge", "runs that have not ended, as recorded", ("status",),
-        lambda o: _codes(o.health.standing.runs),
+        lambda o: _codes(o.health.backlog.runs),
     ),
     Figure("assent_runs_driven", "gauge", "runs at work", (), lambda o: [((), o.health.admission.running)]),
     Figure("assent_runs_driven_max", "gauge", "`[limits] runs`", (), lambda o: [((), o.health.admission.runs)]),
@@ -88,13 +90,13 @@ FIGURES: Final = (
     ),
     Figure(
         "assent_approvals_waiting", "gauge", "questions that wait for a person", (),
-        lambda o: [((), o.health.standing.approvals)],
+        lambda o: [((), o.health.backlog.approvals)],
     ),
     Figure(
-        "assent_deliveries_waiting", "gauge", "webhooks in the outbox", (), lambda o: [((), o.health.standing.deliveries)]
+        "assent_deliveries_waiting", "gauge", "webhooks in the outbox", (), lambda o: [((), o.health.backlog.deliveries)]
     ),
-    Figure("assent_ledger_entries", "gauge", "entries of the ledger", (), lambda o: [((), o.health.standing.entries)]),
-    Figure("assent_ledger_bytes", "gauge", "its files", (), lambda o: [((), o.health.standing.bytes)]),
+    Figure("assent_ledger_entries", "gauge", "entries of the ledger", (), lambda o: [((), o.health.backlog.entries)]),
+    Figure("assent_ledger_bytes", "gauge", "its files", (), lambda o: [((), o.health.backlog.bytes)]),
     Figure(
         "assent_calls_total", "counter", "attempts that have ended, by how", ("capability", "outcome"),
         lambda o: _outcomes(o.counted["calls"]),
@@ -132,12 +134,10 @@ FIGURES: Final = (
         "process_cpu_seconds_total", "counter", "processor time of the owner", (), lambda _: [((), sum(os.times()[:2]))]
     ),
     Figure("process_resident_memory_bytes", "gauge", "its memory", (), lambda _: [((), _resident())]),
-    Figure("process_open_fds", "gauge", "its open files", (), lambda _: [((), len(os.listdir("/proc/self/fd")))]),
+    Figure("process_open_fds", "gauge", "its open files", (), lambda _: [((), _open_files())]),
     Figure("process_start_time_seconds", "gauge", "when it began", (), lambda _: [((), _BEGAN_MS / 1000)]),
 )  # fmt: skip
 """Every family, in the order of the page."""
-
-_BEGAN_MS: Final = SystemClock().now_ms()
 
 
 def page(observed: Observed) -> bytes:
@@ -163,7 +163,9 @@ def _family(figure: Figure, observed: Observed) -> str:
 
 
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    pairs = ",".join(f'{name}="{_escaped(value, quote=True)}"' for name, value in zip(names, values, strict=True))
+    pairs = ",".join(
+        f'{name}="{_escaped(value, quote=True)}"' for name, value in zip(names, values, strict=True)
+    )
     return f"{{{pairs}}}" if pairs else ""
 
 
@@ -176,23 +178,31 @@ def _number(number: float) -> str:
     return str(int(number)) if number == int(number) else repr(float(number))
 
 
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-class Requests:
-    """Counts the requests that were answered."""
+class Measuring:
+    """Counts the requests that were answered, and writes the page."""
 
-    def __init__(self) -> None:
-        self._metrics = Metrics()
+    def __init__(self, connections: Callable[[], Mapping[str, int]], streams: Callable[[], int]) -> None:
+        self._requests = Metrics()
+        self._connections = connections
+        self._streams = streams
 
     def add(self, exchange: Exchange) -> None:
-        """One more."""
+        """One more request."""
         name = f"{exchange.door} {exchange.operation}"
-        self._metrics.call(name, str(exchange.status), int(exchange.ms * 1000))
+        self._requests.call(name, str(exchange.status), int(exchange.ms * 1000))
 
-    def series(self) -> Mapping[str, Any]:
-        """As `Observed.requests`."""
-        calls = self._metrics.snapshot()["calls"]
-        assert isinstance(calls, dict)
-        return calls
+    def page(self, health: answers.Health) -> bytes:
+        """All families with what is measured now."""
+        calls: Any = self._requests.snapshot()["calls"]  # `Any`: JSON of a known form
+        observed = Observed(
+            health=health, requests=calls, connections=self._connections(), streams=self._streams()
+        )
+        return page(observed)

@@ -151,7 +151,7 @@ class Reader:
         """How many runs there are."""
         return 0 if self._journal is None else int(self._journal.select("SELECT count(*) FROM runs")[0][0])
 
-    def standing(self) -> dict[str, Json]:
+    def backlog(self) -> dict[str, Json]:
         """How many runs have not ended, by status, how many approvals wait, and how large the record is."""
         assert self._journal is not None  # INVARIANT: an owner asks, and has made one
         open_now = [state.value for state in RunState if not state.is_finished]

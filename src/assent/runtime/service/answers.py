@@ -235,7 +235,7 @@ class Admission(Answer, frozen=True, kw_only=True):
     is_draining: bool
 
 
-class Standing(Answer, frozen=True, kw_only=True):
+class Backlog(Answer, frozen=True, kw_only=True):
     """How much there is to do, and how large the record is: runs that have not ended by status, as recorded."""
 
     runs: dict[str, int]
@@ -252,7 +252,7 @@ class Health(Answer, frozen=True, kw_only=True):
     parts: dict[str, PartHealth]
     metrics: dict[str, Json]
     admission: Admission
-    standing: Standing
+    backlog: Backlog
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):

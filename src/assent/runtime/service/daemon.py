@@ -82,6 +82,10 @@ class Daemon:
         finally:
             self._ownership.release()
 
+    def hide(self, text: str) -> str:
+        """The text with `***` in place of secret values that this process knows."""
+        return self._core.secrets.redactor.text(text)
+
     def drive_on(self) -> None:
         """Go on with every run that nobody drives and nobody has to be asked about."""
         self._driving = system.spawn(self._drive_on(), name="unfinished runs")
@@ -100,6 +104,10 @@ class Daemon:
             await self._core.resume(run)
         except AssentError as error:
             LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
+
+    def drain(self) -> None:
+        """Begin no run from now on; what waits to begin stays on record."""
+        self._core.running.drain()
 
     async def settle(self) -> None:
         """Wait until what was begun by itself has come to rest."""

@@ -52,6 +52,11 @@ class Service:
         self._runtime = runtime
         self._drives = None if runtime is None else runtime.drives
 
+    def admission(self) -> Admission:
+        """How many runs are at work here, and how many wait to begin; `RUNTIME_CLOSED` where nothing is driven."""
+        assert self._runtime is not None  # INVARIANT: only an owner's doors ask
+        return self._runtime.running.admission()
+
     async def perform(
         self,
         request: Request[A],
@@ -62,7 +67,8 @@ class Service:
     ) -> A:
         """Do what a request asks. Secret values that this process knows are in no answer, and in no error. `SCOPE_MISSING`.
 
-        `ident`: the id under which it was asked elsewhere: a run that began under it goes on, and no other one begins.
+        `ident`: the id under which it is asked: a run that began under it goes on, and no other one begins. Where whoever asks
+        chose it, it means one thing only (`REQUEST_REUSED`).
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
         by = by or asker_of(self._settings)
@@ -109,17 +115,13 @@ class Service:
             except RefusedError as error:
                 await _owning.note_refusal(self._runtime, request, by, error.code)
                 raise
+            actor = _owning.in_request(self._runtime, request, actor)
             with _owning.reporting(tell):
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)
         else:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
-
-    def admission(self) -> Admission:
-        """How many runs the owner has at work and in line, at once and of nobody's asking."""
-        assert self._runtime is not None  # INVARIANT: only an owner's doors are asked whether it is ready
-        return self._runtime.running.admission()
 
     def check(self, request: Request[Any]) -> None:
         """Refuse what would begin a run that can't be one, before there is any: what does not load or fit, what is unknown."""
@@ -151,6 +153,11 @@ class Service:
                 _recorded.Record(self._settings, asker_of(self._settings), self._drives), request
             )
         return parts
+
+    async def note_stranger(self, door: str, peer: str, code: str) -> None:
+        """A door let somebody not in: counted, and on record within the minute."""
+        if self._runtime is not None:
+            await self._runtime.note_stranger(door, peer, code)
 
     def events(
         self, run: str, since: int = 0, *, within_ms: int | None = None

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from assent.errors import Json
-from assent.spec.documents.settings import DURATION, Duration, Setting, Table, Whole, fields, flag
+from assent.spec.documents.settings import (
+    DURATION,
+    Duration,
+    Setting,
+    Table,
+    Texts,
+    Whole,
+    fields,
+    flag,
+    path,
+)
 from assent.spec.documents.settings import text as plain_text
 
 
@@ -54,6 +65,12 @@ def _metrics(value: object) -> Json:
     return str(value)
 
 
+def _log(value: object) -> Json:
+    if value not in ("text", "json"):
+        raise ValueError("must be `text` or `json`")
+    return str(value)
+
+
 def _socket(value: object) -> Json:
     found = plain_text(value)
     # A service manager's file names it too, and that knows no folder of ours.
@@ -66,6 +83,24 @@ def _socket(value: object) -> Json:
     return found
 
 
+SUITES: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+"""The cipher suites of TLS 1.3 that are offered and taken, and no others: each is as good as the next."""
+
+
+def _versions(value: object) -> Json:
+    if value != ["TLSv1.3"]:
+        raise ValueError('must be `["TLSv1.3"]`: no older version is spoken')
+    return ["TLSv1.3"]
+
+
+def _suites(value: object) -> Json:
+    """Fewer are refused too: that locks clients out, and mostly somebody had TLS 1.2 in mind."""
+    found = value if isinstance(value, list) and all(isinstance(one, str) for one in value) else []
+    if sorted(found) != [*SUITES]:
+        raise ValueError(f"must be exactly {', '.join(SUITES)}")
+    return [*SUITES]
+
+
 SOCKET_BYTES_MAX: Final = 107
 SOCKET_NAME: Final = "api.sock"
 
@@ -75,11 +110,36 @@ SERVE: Final[Table] = {
     "remote": Setting(
         flag, "let `http` be an address that other machines reach; only with `[serve.tls]`", default=False
     ),
+    "hosts": Setting(
+        Texts('must be a list of names: `["assent.example.org"]`', may_be_empty=True, normal=str.lower),
+        "names under which `http` may be asked beside `localhost` and its address",
+        [],
+        "none",
+    ),
+    "tls": {
+        "certificate": Setting(
+            path, "the certificate of `http` in PEM form, with those up to its authority", unless="plain HTTP"
+        ),
+        "key": Setting(path, "its private key", unless="in the certificate's file"),
+        "authorities": Setting(
+            path,
+            "who vouches for [certificates of clients](identity.md#certificates)",
+            unless="clients show none",
+        ),
+        "versions": Setting(_versions, "may be said, and only so", ["TLSv1.3"], '`["TLSv1.3"]`'),
+        "suites": Setting(_suites, "may be said, and only as all three", [*SUITES], "all three of TLS 1.3"),
+    },
     "metrics": Setting(
         _metrics,
         "[metrics](observability.md#metrics) at `/metrics`: `true` for callers of the API who may read, or a loopback address "
         "for everybody on this machine",
         default=False,
+    ),
+    "log": Setting(
+        _log,
+        "what is written to stderr: `text`, lines for people, or `json`, an object a line that tells of each request too",
+        "text",
+        "`text`",
     ),
     "wait": Setting(
         Duration(0, 600_000), "how long a request waits for its run before it is answered 202", 30_000
@@ -97,13 +157,24 @@ SERVE: Final[Table] = {
 """What `[serve]` may hold."""
 
 
+class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `[serve.tls]` names."""
+
+    certificate: Path
+    key: Path | None = None
+    authorities: Path | None = None
+
+
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything under `[serve]`; None: that door is not opened, or is where it always is."""
 
     socket: str | None = None
     http: str | None = None
     remote: bool = False
+    hosts: list[str] = []
+    tls: TlsSettings | None = None
     metrics: bool | str = False
+    log: str = "text"
     wait_ms: int = 30_000
     drain_ms: int = 30_000
     request_ms: int = 30_000
@@ -116,4 +187,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def serve_settings(said: Mapping[str, Json]) -> ServeSettings:
     """The settings from checked values."""
-    return ServeSettings(**fields(said, SERVE))
+    tls = said.get("tls")
+    named = {
+        name: Path(str(value))
+        for name in TlsSettings.__struct_fields__
+        if isinstance(tls, dict) and (value := tls.get(name)) is not None
+    }
+    return ServeSettings(**fields(said, SERVE), tls=TlsSettings(**named) if "certificate" in named else None)

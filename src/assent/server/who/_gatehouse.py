@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
+from cryptography.x509 import load_der_x509_certificate
 
-from assent.errors import InputError, RefusedError
+from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
@@ -15,8 +17,15 @@ from assent.spec.principal import BY_PEER
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from assent.runtime.settings.effective import Settings
     from assent.spec.ports import Clock
+
+NoteStranger: TypeAlias = "Callable[[str, str, str], Awaitable[None]]"
+"""Is told of a door, where somebody came from, and why they were not let in."""
+
+BY_CERTIFICATE: Final = "mtls:"
 
 BEARER_MAX: Final = 16 * 1024
 """Characters of a credential."""
@@ -73,8 +82,12 @@ class Refused(Exception):
 class Gatehouse:
     """Knows who may come in, of one workspace."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, note: NoteStranger | None = None, clock: Clock | None = None
+    ) -> None:
+        """`note` puts on record who was not let in."""
         self._settings = settings
+        self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
 
@@ -82,7 +95,11 @@ class Gatehouse:
         """Who this is. `RefusedError` NOT_IDENTIFIED, alike whatever was wrong or missing."""
         try:
             return await self._identify(presented)
-        except Refused:
+        except Refused as refused:
+            if self._note is not None:
+                # Whoever is refused is refused, also where the ledger takes nothing more.
+                with suppress(AssentError):
+                    await self._note(presented.door, presented.peer, refused.code)
             raise RefusedError(
                 "NOT_IDENTIFIED",
                 "who is calling could not be established",
@@ -94,6 +111,8 @@ class Gatehouse:
             return self._of_key(_bearer(presented.authorization))
         if presented.os_uid is not None:
             return Caller(asker=self._of_account(presented.os_uid))
+        if presented.certificate is not None:
+            return self._of_certificate(presented.certificate)
         raise Refused("NOTHING_PRESENTED")
 
     def challenge(self) -> str:
@@ -111,6 +130,20 @@ class Gatehouse:
         if not identities.is_proven(principal, os_uid):
             raise Refused("ACCOUNT_UNKNOWN")
         return Asker(principal=principal, os_uid=os_uid)
+
+    def _of_certificate(self, data: bytes) -> Caller:
+        """The handshake has proven that it is theirs, that an authority of ours vouches for it, and that it had not ended."""
+        certificate = load_der_x509_certificate(data)
+        subject = certificate.subject.rfc4514_string()
+        found = self._settings.identities.certificates.get(subject)
+        ends_ms = int(certificate.not_valid_after_utc.timestamp() * 1000)
+        if found is None:
+            raise Refused("CERTIFICATE_UNKNOWN")
+        if ends_ms <= self._clock.now_ms():  # a connection may be older
+            raise Refused("CERTIFICATE_EXPIRED")
+        principal, scopes = found
+        asker = Asker(principal=principal, identified_by=f"{BY_CERTIFICATE}{subject}", scopes=scopes)
+        return Caller(asker=asker, expires_at_ms=ends_ms)
 
     def _of_key(self, text: str) -> Caller:
         try:

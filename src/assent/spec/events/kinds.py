@@ -66,6 +66,17 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     labels: tuple[str, ...] = ()
     priority: int = PRIORITY
 
+    def who(self) -> Who:
+        """Who asked for the run, as an event of what it does says it."""
+        return {
+            "by": self.principal,
+            "asserted": self.asserted,
+            "os_uid": self.os_uid,
+            "identified_by": self.identified_by,
+            "request": self.request,
+            "request_digest": self.request_digest,
+        }
+
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
     """A new owner took the run over after its former one ended without finishing it.

@@ -26,7 +26,9 @@ BLOCK: Final = re.compile(r"(<!-- ([a-z]+): written by .*? -->\n).*?(<!-- end --
 def page(text: str) -> str:
     """The page with its tables as they are now."""
     tables = {"metrics": _metrics(), "request": _request(), "events": _events()}
-    return BLOCK.sub(lambda found: found[1] + "".join(f"{row}\n" for row in tables[found[2]]) + found[3], text)
+    return BLOCK.sub(
+        lambda found: found[1] + "".join(f"{row}\n" for row in tables[found[2]]) + found[3], text
+    )
 
 
 def _metrics() -> Iterator[str]:
@@ -54,7 +56,11 @@ def main(arguments: list[str]) -> int:
     text = PAGE.read_text(encoding="utf-8")
     wanted = page(text)
     if arguments == ["--check"]:
-        print("docs/observability.md is up to date." if text == wanted else "python -m tools.write_observability")
+        print(
+            "docs/observability.md is up to date."
+            if text == wanted
+            else "python -m tools.write_observability"
+        )
         return 0 if text == wanted else 1
     PAGE.write_text(wanted, encoding="utf-8")
     print(f"wrote {len(FIGURES)} metrics and {len(EVENT_TYPES)} events")

@@ -13,7 +13,7 @@ import msgspec
 from assent import engine, invocation
 from assent import journal as ledgers
 from assent.errors import AssentError, InputError, Json, RefusedError
-from assent.journal import LEDGER_FILE, PAGE, Begins, OneOf, at_once, rows_at_once
+from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
@@ -155,6 +155,8 @@ class Reader:
         """How many runs have not ended, by status, how many approvals wait, and how large the record is."""
         assert self._journal is not None  # INVARIANT: an owner asks, and has made one
         open_now = [state.value for state in RunState if not state.is_finished]
+        ledger = ledger_file(self._settings.state)
+        files = ledger.parent.glob(f"{ledger.name}*")  # and what SQLite keeps beside it
         # Only what has not ended, by an index: most runs have, and this is asked again and again.
         marks = ", ".join("?" * len(open_now))
         sql = f"SELECT status, count(*) FROM runs WHERE status IN ({marks}) GROUP BY status"  # noqa: S608 - marks
@@ -163,7 +165,7 @@ class Reader:
             "runs": {**dict.fromkeys(open_now, 0), **dict(self._journal.select(sql, open_now))},
             "approvals": int(asked[0][0]),
             "entries": at_once(self._journal.head()).size,
-            "bytes": sum(one.stat().st_size for one in self._settings.state.glob(f"{LEDGER_FILE}*")),
+            "bytes": sum(one.stat().st_size for one in files),
         }
 
     def count_before(self, run: str, status: Collection[str] = ()) -> int | None:

@@ -43,6 +43,7 @@ async def https(tmp_path: Path, files: Path, env: dict[str, str]) -> AsyncIterat
         f'[serve]\nhttp = "127.0.0.1:{port}"\n[serve.tls]\ncertificate = "{files}/door/server.pem"\n'
         f'authorities = "{files}/clients/ca.pem"\n'
         '[identity.services.ci]\ncertificate = "CN=ci"\nscopes = ["read"]\n'
+        '[serve.issuers.main]\nissuer = "https://id.example.org"\naudience = "assent"\njwks = "/nowhere"\n'
     )
     async with daemon(tmp_path, env) as served:
         assert served.doors["https"] == f"https://127.0.0.1:{port}"
@@ -89,7 +90,16 @@ async def test_a_certificate_is_whose_subject_it_names_if_our_authority_vouches_
         assert (await asked("clients", "GET", "/v1/runs"))[0] == 200
         status, body = await asked("clients", "POST", "/v1/resume")
         assert (status, body["error"]["code"]) == (403, "SCOPE_MISSING")
-        assert (await asked(None, "GET", "/v1/runs"))[0] == 401
+        async with httpx2.AsyncClient(verify=client_context(files)) as client:
+            refused = await client.get(f"{url}/v1/runs")
+            # Where a token is to be had, as RFC 9728 has it.
+            place = f"{url}/.well-known/oauth-protected-resource"
+            assert (
+                refused.status_code,
+                f'resource_metadata="{place}"' in refused.headers["www-authenticate"],
+            ) == (401, True)
+            told = (await client.get(place)).json()
+        assert (told["resource"], told["authorization_servers"]) == (url, ["https://id.example.org"])
         with pytest.raises((httpx2.HTTPError, ssl.SSLError)):
             await asked("foreign", "GET", "/v1/runs")
         for name in ("evil.example", "127.0.0.1.evil.example", "169.254.169.254"):

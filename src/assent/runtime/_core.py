@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hmac
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, Unpack, cast
 
 import msgspec
 
@@ -82,6 +80,7 @@ from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workf
 from assent.runtime.runs._notices import Notices, notified
 from assent.runtime.runs._refusals import ASKERS_MAX, STRANGERS_MAX, Refusals
 from assent.runtime.runs._saved_plans import PlanStore, anothers, stale, used
+from assent.runtime.runs._schedules import ScheduleRecords
 from assent.runtime.runs._session import Held
 from assent.runtime.runs._tools import tools_of
 from assent.runtime.settings.effective import Settings
@@ -93,7 +92,16 @@ from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
 from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
-from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, plans_apart, session_step
+from assent.spec.ids import (
+    CALL_STEP,
+    ERASE_CAPABILITY,
+    SCHEDULE_CAPABILITIES,
+    PlanId,
+    RunId,
+    StepKey,
+    plans_apart,
+    session_step,
+)
 from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import PRIORITY, Mode, Resolution, RunState
@@ -114,9 +122,6 @@ CLOCK_MS_MAX: Final = (1 << 63) // 1_000_000
 
 Who: TypeAlias = "Actor | Principal | str | None"
 """Who asks: nobody in particular is the configured principal."""
-
-_REQUEST_DIGESTS: Final = b"assent request digests"
-_encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 SESSIONS_KEPT_MAX: Final = 64
 """Sessions of other processes that stay in memory; an older one is read from the journal when it is called again."""
@@ -148,17 +153,16 @@ class Core:
         self._notices = Notices(self.deliveries, notified(settings), self._masked)
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
         self._captures = Captures(settings)
-        self.records = RunRecords(settings.state, self._plans, self.deliveries)
+        self.schedules = ScheduleRecords(settings, self.check_spec)
+        self.records = RunRecords(settings.state, self._plans, self.deliveries, self.schedules)
         self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
+        self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
         self._keys = KeyActs(settings)
         self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
         self._coming: set[RunId] = set()
-        self._request_key: Callable[[], bytes] = _closed_key
-        # Requests by their ids that begin a run, or whose run is driven for who began it: perhaps nothing of it is durable yet.
-        self._begun: dict[str, tuple[asyncio.Future[RunId | None], Actor]] = {}
         self._kept: OrderedDict[RunId, Held] = OrderedDict()
 
     async def start(self, ownership: Ownership, perform: Handler) -> None:
@@ -187,7 +191,6 @@ class Core:
             FAILPOINTS.arm(armed)
         settings = self.settings
         signer = ledger_signer(settings.state, settings.key_path)
-        self._request_key = cache(partial(signer.derive, _REQUEST_DIGESTS))
         journal = open_ledger(settings.state, signer.named)
         self.exit.push_async_callback(journal.close)
         clock, entropy, spawn = system.SystemClock(), system.SystemEntropy(), system.spawn
@@ -207,6 +210,7 @@ class Core:
         self.plugins.leave_out_unrecordable()
         self._driver = Engine(services, self.capabilities)
         self.records.open(self._driver, journal)
+        self.schedules.open(services)
         self._keys.open(services)
         self.versions.attach(services, self._driver)
         await self._notices.open(services, self._driver)
@@ -315,16 +319,13 @@ class Core:
         *,
         principal: Who = None,
         environment: str | None = None,
-        id: str | None = None,  # noqa: A002 - as `--id`, which it is
         priority: int = PRIORITY,
     ) -> RunResult:
-        """Run a workflow until it ends or waits.
+        """Run a workflow until it ends or waits for a person.
 
-        `id`: begin it once; under the same id the first run is told of, or goes on. `REQUEST_REUSED` where that was another one.
         `priority`, 0 to 10: who begins first where not all can. Raises only for a workflow or inputs that can't be used, and
         `QUEUE_FULL`.
         """
-        del id  # `Runtime` asks for it as a request, which looks for an earlier one
         spec = load_workflow(workflow)
         given = {} if inputs is None else inputs
         return await self.run_spec(
@@ -363,11 +364,9 @@ class Core:
         principal: Who = None,
         environment: str | None = None,
         hooks: Iterable[Hook] = (),
-        id: str | None = None,  # noqa: A002 - as `--id`, which it is
         priority: int = PRIORITY,
     ) -> RunResult:
-        """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone; `id` as in `run`."""
-        del id
+        """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone."""
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
         blueprint = Blueprint.of_call(capability, given, hooks)
@@ -580,6 +579,52 @@ class Core:
         self.check_call(ERASE_CAPABILITY, asked)
         await asyncio.to_thread(self.records.held, named, plans)
         return await self.call(ERASE_CAPABILITY, asked, principal=principal)
+
+    async def add_schedule(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        name: str,
+        cron: str | None = None,
+        every: str | None = None,
+        zone: str | None = None,
+        missed: str = "skip",
+        overlap: str | None = None,
+        principal: Who = None,
+        environment: str | None = None,
+    ) -> RunResult:
+        """Have a workflow run whenever a time comes: a call of `assent.schedule.add`, and so a run of its own.
+
+        The workflow is kept as it is now. Its runs act for who adds it, and begin while a process lives that begins them
+        (`assent serve`). `SCHEDULE_INVALID`, `SCHEDULE_EXISTS`: in the result.
+        """
+        spec = load_workflow(workflow)
+        said = {"cron": cron, "every": every, "zone": zone, "overlap": overlap}
+        asked: dict[str, Json] = {name: value for name, value in said.items() if value is not None}
+        asked |= {
+            "name": name,
+            "workflow": spec.to_json(),
+            "inputs": self.check_spec(spec, {} if inputs is None else inputs),
+            "missed": missed,
+            "environment": environment or self.settings.environment,
+        }
+        return await self.call(f"{SCHEDULE_CAPABILITIES}add", asked, principal=principal)
+
+    async def remove_schedule(self, name: str, *, principal: Who = None) -> RunResult:
+        """Let no more runs of a schedule begin: a call of `assent.schedule.remove`; it can be undone."""
+        return await self._change_schedule("remove", name, principal)
+
+    async def pause_schedule(self, name: str, *, principal: Who = None) -> RunResult:
+        """Let no run of a schedule begin until it is resumed; ticks meanwhile are not made up for."""
+        return await self._change_schedule("pause", name, principal)
+
+    async def resume_schedule(self, name: str, *, principal: Who = None) -> RunResult:
+        """Let runs of a paused schedule begin again."""
+        return await self._change_schedule("resume", name, principal)
+
+    async def _change_schedule(self, verb: str, name: str, principal: Who) -> RunResult:
+        return await self.call(f"{SCHEDULE_CAPABILITIES}{verb}", {"name": name}, principal=principal)
 
     async def plan(
         self,
@@ -797,10 +842,6 @@ class Core:
             found = principal
         return Actor(found, asserted, settings.os_uid, identified(BY_PROCESS, asserted=asserted))
 
-    def digest_of(self, asked: Json) -> str:
-        """What was asked, as the ledger may say it: nobody without its key can try what it may have been."""
-        return hmac.digest(self._request_key(), _encode(asked), "sha256").hex()
-
     def check_spec(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> dict[str, Json]:
         """The workflow's inputs, complete; raises whatever of the workflow or the inputs can't be used here."""
         current = self.capabilities.current()
@@ -832,7 +873,7 @@ class Core:
         priority: int = PRIORITY,
     ) -> RunResult:
         await self.versions.record()
-        start = self.running.start(
+        run = await self.running.start(
             blueprint,
             inputs,
             actor,
@@ -841,42 +882,7 @@ class Core:
             labels=labels,
             priority=priority,
         )
-        return await self._drive_begun(actor, start)
-
-    async def _drive_begun(self, actor: Actor, start: Coroutine[Any, Any, RunId]) -> RunResult:
-        """Begin a run and drive it; where the same request has begun one since it was looked for, that one."""
-        ident = actor.request
-        if ident is None:
-            return await self._drive(await start)
-        try:
-            if (joined := await self.join(actor)) is not None:
-                return joined
-            # INVARIANT: nothing is waited for between that look and the entry, so that one request begins one run.
-            begun: asyncio.Future[RunId | None] = asyncio.get_running_loop().create_future()
-            self._begun[ident] = begun, actor
-            try:
-                run = await start
-                begun.set_result(run)
-                return await self._drive(run)
-            finally:
-                del self._begun[ident]
-                if not begun.done():
-                    begun.set_result(None)
-        finally:
-            start.close()
-
-    async def join(self, actor: Actor) -> RunResult | None:
-        """The run that who asks has begun by the same request, and that is under way for it; None where there is none.
-
-        `REQUEST_INVALID`, `REQUEST_REUSED`.
-        """
-        while (known := self._begun.get(actor.request or "")) is not None:
-            begun, first = known
-            require_same_request(str(actor.request), (str(first.principal), first.request_digest), actor)
-            run = await asyncio.shield(begun)
-            if run is not None:
-                return await self._drive(run)
-        return None
+        return await self._drive(run)
 
     async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:
         try:
@@ -955,10 +961,6 @@ def _difference(world: World) -> str:
     return difference(world)
 
 
-def _closed_key() -> bytes:
-    raise _closed()
-
-
 def _closed() -> InputError:
     return InputError(
         "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
@@ -968,19 +970,6 @@ def _closed() -> InputError:
 def literal(capability: str, parameters: Mapping[str, Json] | None) -> dict[str, Json]:
     of = f"the inputs of `{capability}`"
     return json_object({} if parameters is None else parameters, code="INVALID_INPUT", of=of)
-
-
-def require_same_request(ident: str, first: tuple[str, str | None], actor: Actor) -> None:
-    """Refuse a second request under an id: another principal's (`REQUEST_INVALID`), or for something else (`REQUEST_REUSED`)."""
-    who, digest = first
-    if who != str(actor.principal):
-        raise InputError("REQUEST_INVALID", f"another principal asked under the id `{ident}`")
-    if None not in (digest, actor.request_digest) and digest != actor.request_digest:
-        raise InputError(
-            "REQUEST_REUSED",
-            f"something else was asked under the id `{ident}`",
-            hint="choose a new id for what is to be done anew; the same one only asks for the same again",
-        )
 
 
 def absent(fault: str) -> InputError:

@@ -28,9 +28,9 @@ from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
 from assent.server._inputs import read
 from assent.server._problems import problem
-from assent.server._routes import ROUTES, Route
+from assent.server._routes import MEDIA, ROUTES, Route
 from assent.server._streams import Streams
-from assent.server.who import Presented
+from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
 
@@ -123,19 +123,19 @@ class Api:
                     return
                 response = answer
         except AssentError as error:
-            response = self._refusal(error, path)
+            response = self._refusal(error, scope)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
-            response = self._refusal(self._fault(error), path)
+            response = self._refusal(self._fault(error), scope)
         await response(scope, receive, send)
 
-    def _refusal(self, error: AssentError, path: str) -> Response:
-        status, body, headers = problem(error, path)
+    def _refusal(self, error: AssentError, scope: Scope) -> Response:
+        status, body, headers = problem(error, scope["path"])
         response = Response(body, status)
         response.raw_headers += headers
         if status == 401:
-            response.headers["www-authenticate"] = self._gatehouse.challenge()
+            response.headers["www-authenticate"] = self._gatehouse.challenge(_base_of(scope))
         return response
 
     def _probe(self, path: str, accept: str) -> Response:
@@ -156,6 +156,12 @@ class Api:
             self._origins.require(scope["headers"], address=scope["server"][0])
         if state["door"] == METRICS_DOOR:
             return await self._measured(scope)
+        if (
+            scope["path"] == METADATA_PATH
+            and scope["method"] == "GET"
+            and (base := _base_of(scope)) is not None
+        ):
+            return Response(msgspec.json.encode(self._gatehouse.metadata(base)), media_type=JSON_TYPE)
         state["caller"] = caller = await self._gatehouse.authenticate(_presented(scope))
         if scope["path"] == "/metrics" and self._settings.metrics is True:
             return await self._measured(scope, caller)
@@ -340,6 +346,14 @@ def _headers(scope: Scope) -> dict[str, str]:
     return found
 
 
+def _base_of(scope: Scope) -> str | None:
+    """Under which address the door was asked; None where the request may name any."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), None)
+    return (
+        None if host is None or scope["state"]["door"] == "socket" else f"{scope['state']['door']}://{host}"
+    )
+
+
 def _presented(scope: Scope) -> Presented:
     state = scope["state"]
     return Presented(
@@ -403,6 +417,9 @@ def _told(route: Route, request: Request[Any], answer: Any) -> Response:
             if before is not None:
                 response.headers["link"] = f'</v1/runs?before={before}>; rel="next"'
             return response
+        case "text" | "data":
+            only = getattr(answer, answer.__struct_fields__[0])
+            return Response(only, media_type=MEDIA[route.answered])
         case _:
             return Response(msgspec.json.encode(answer), media_type=JSON_TYPE)
 

@@ -23,7 +23,7 @@ WORKFLOW: Final = "workflow"
 """What a workflow's document is called in a body: the document itself, or its text in YAML."""
 
 CALLS: Final = (ask.Call, ask.AddStep)
-_OF_WORKFLOWS: Final = (ask.Run, ask.Plan)
+_OF_WORKFLOWS: Final = (ask.Run, ask.Plan, ask.AddSchedule)
 
 
 def parameters_of(route: Route) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError, Json, RefusedError
 from assent.invocation.context.telling import News, telling
 from assent.journal import PAGE
-from assent.runtime._core import Core, require_same_request
+from assent.runtime._core import Core
 from assent.runtime._find_run import get_run, state_of
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
@@ -33,7 +33,7 @@ from assent.spec.events.kinds import (
     StepResolved,
     UndoRequested,
 )  # fmt: skip
-from assent.spec.ids import OWN_REQUESTS, RunId
+from assent.spec.ids import RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
@@ -60,6 +60,9 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
 """The entry that a request of each kind leaves; one that begins a run leaves the run's first."""
 
 
+_OF_A_WORKFLOW: Final = frozenset({"text", "source", "base"})
+
+
 def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
     principal = requests.principal_of(settings, by)
@@ -68,21 +71,6 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
     return Actor(principal, by.asserted, uid, how, request)
-
-
-def in_request(runtime: Core, request: requests.Request[Any], actor: Actor) -> Actor:
-    """Who acts, with what they asked, where they chose the id under which they ask: it may mean one thing only."""
-    is_kept = isinstance(request, requests.Beginning | Settling)
-    if actor.request is None or actor.request.startswith(OWN_REQUESTS) or not is_kept:
-        return actor
-    asked = read_words(runtime, request) if isinstance(request, requests.Call) else request
-    said: dict[str, Any] = msgspec.to_builtins(asked)
-    said.pop("priority", None)  # when it begins, and not what
-    if isinstance(asked, requests.Run) and asked.plan is None:
-        # However its file is written, and wherever it lies, it is one workflow.
-        said = {name: value for name, value in said.items() if name not in ("text", "source", "base")}
-        said["workflow"] = workflow_of(asked).fingerprint
-    return msgspec.structs.replace(actor, request_digest=runtime.digest_of(said))
 
 
 async def note_refusal(runtime: Core, request: requests.Request[Any], by: requests.Asker, code: str) -> None:
@@ -98,19 +86,18 @@ async def note_refusal(runtime: Core, request: requests.Request[Any], by: reques
 async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> Any:
     """The answer to a request that began a run or decided about one already, perhaps before an owner ended; None to any other.
 
-    `REQUEST_INVALID` where it was somebody else's, or another kind of request, `REQUEST_REUSED` where something else was asked.
+    `REQUEST_INVALID` where it was somebody else's, or another kind of request.
     """
-    under_way = await runtime.join(actor) if isinstance(request, requests.Beginning) else None
-    if under_way is not None:
-        return _told(under_way)
     found = None if actor.request is None else await _act_of(runtime, request, actor.request)
     if found is None:
         return None
     run, act = found
     if not isinstance(act, _ACTS.get(type(request), RunCreated)):
         raise InputError("REQUEST_INVALID", f"another request was asked under the id `{actor.request}`")
-    who = act.principal if isinstance(act, RunCreated) else str(getattr(act, "by", None))
-    require_same_request(str(actor.request), (who, act.request_digest), actor)
+    if str(act.principal if isinstance(act, RunCreated) else getattr(act, "by", None)) != str(
+        actor.principal
+    ):
+        raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
     if isinstance(request, requests.OpenSession):
         return answers.Session(run_id=run)
     refusal = signal_refusal(act) if isinstance(act, SignalReceived) else None
@@ -152,7 +139,7 @@ def reporting(tell: OnProgress | None) -> AbstractContextManager[None]:
 def check(runtime: Core, request: requests.Request[Any]) -> None:
     """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability."""
     match request:
-        case requests.Run(plan=None):
+        case requests.Run(plan=None) | requests.AddSchedule():
             _consult(runtime, capabilities_of(workflow_of(request).steps))
         case requests.Call():
             _consult(runtime, [request.capability])
@@ -164,7 +151,7 @@ def check(runtime: Core, request: requests.Request[Any]) -> None:
 def check_fits(runtime: Core, request: requests.Request[Any]) -> None:
     """The same where the record is at hand."""
     match request:
-        case requests.Run(plan=None):
+        case requests.Run(plan=None) | requests.AddSchedule():
             runtime.check_spec(workflow_of(request), request.inputs)
         case requests.Call():
             runtime.check_call(request.capability, read_words(runtime, request).parameters)
@@ -191,7 +178,7 @@ def _consult(runtime: Core, references: Iterable[str]) -> None:
     plugins.leave_out_unrecordable()
 
 
-def workflow_of(request: requests.Run | requests.Plan) -> WorkflowSpec:
+def workflow_of(request: requests.Run | requests.Plan | requests.AddSchedule) -> WorkflowSpec:
     """The workflow of a request: its text, with the name and folder of the file it came from; one from elsewhere stands alone."""
     resolve = sibling_reader(Path(request.base)) if request.base else None
     return WorkflowSpec.load(request.text, source=request.source, resolve=resolve)
@@ -279,6 +266,24 @@ async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answ
 
 async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answers.Run:
     return _told(await runtime.erase(request.runs, principal=actor, compact=request.compact))
+
+
+async def _add_schedule(runtime: Core, request: requests.AddSchedule, actor: Actor) -> answers.Run:
+    said = {name: getattr(request, name) for name in request.__struct_fields__ if name not in _OF_A_WORKFLOW}
+    return _told(await runtime.add_schedule(workflow_of(request), principal=actor, **said))
+
+
+async def _change_schedule(
+    runtime: Core,
+    request: requests.RemoveSchedule | requests.PauseSchedule | requests.ResumeSchedule,
+    actor: Actor,
+) -> answers.Run:
+    """The runtime's method of the operation's name."""
+    change = getattr(runtime, requests.operation_of(type(request)))
+    return _told(await change(request.name, principal=actor))
+
+
+_remove_schedule = _pause_schedule = _resume_schedule = _change_schedule
 
 
 async def _create_key(runtime: Core, request: requests.CreateKey, actor: Actor) -> answers.Run:

@@ -30,17 +30,11 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 
 
-def perform(
-    request: Request[A],
-    settings: Settings,
-    *,
-    on_progress: OnProgress | None = None,
-    ident: str | None = None,
-) -> A:
+def perform(request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
     """The answer to a request of the principal of these settings; what it raises is an `AssentError`, or `Interrupted`.
 
     A `Driving` one makes the process the owner of the state directory for as long as it takes, or is handed to the living owner.
-    For what `on_progress` is told see `_owner.execute`; `ident` is the id that a `Driving` one is asked under.
+    For what `on_progress` is told see `_owner.execute`.
     """
     answer: A
     if isinstance(request, Reading):
@@ -48,7 +42,7 @@ def perform(
     elif isinstance(request, Driving):
         from assent.runtime.service import _owner
 
-        answer = _owner.execute(request, settings, on_progress=on_progress, ident=ident)
+        answer = _owner.execute(request, settings, on_progress=on_progress)
     elif isinstance(request, Asking):
         from assent.runtime.service import _asking
 

@@ -28,6 +28,7 @@ from assent.runtime.service.requests import (
     asker_of,
     operation_of,
 )
+from assent.spec.ids import OF_SCHEDULES
 
 if TYPE_CHECKING:
     from assent.engine import Admission
@@ -67,10 +68,15 @@ class Service:
     ) -> A:
         """Do what a request asks. Secret values that this process knows are in no answer, and in no error. `SCOPE_MISSING`.
 
-        `ident`: the id under which it is asked: a run that began under it goes on, and no other one begins. Where whoever asks
-        chose it, it means one thing only (`REQUEST_REUSED`).
+        `ident`: the id under which it was asked elsewhere: a run that began under it goes on, and no other one begins.
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
+        if ident is not None and ident.startswith(OF_SCHEDULES):
+            raise InputError(
+                "REQUEST_INVALID",
+                f"requests that begin with `{OF_SCHEDULES}` are those of schedules",
+                hint="ask under another id",
+            )
         by = by or asker_of(self._settings)
         if by.scopes is not None:
             from assent.runtime.service.scopes import require_scope
@@ -115,7 +121,6 @@ class Service:
             except RefusedError as error:
                 await _owning.note_refusal(self._runtime, request, by, error.code)
                 raise
-            actor = _owning.in_request(self._runtime, request, actor)
             with _owning.reporting(tell):
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)

@@ -17,15 +17,22 @@ from assent.errors import Json
 from assent.spec.documents.settings import (
     DURATION,
     Duration,
+    Matching,
+    Named,
     Setting,
     Table,
     Texts,
     Whole,
     fields,
     flag,
+    label,
     path,
+    some_of,
+    tables,
 )
 from assent.spec.documents.settings import text as plain_text
+from assent.spec.ids import LABEL
+from assent.spec.scopes import SCOPES
 
 
 def split_address(written: str) -> tuple[str, int]:
@@ -101,6 +108,60 @@ def _suites(value: object) -> Json:
     return [*SUITES]
 
 
+ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Signatures of tokens that can be allowed: whoever checks one can't make one."""
+
+
+def _keys_at(value: object) -> Json:
+    found = plain_text(value)
+    if not str(found).startswith(("https://", "/")):
+        raise ValueError("must be an `https` address or an absolute path")
+    return found
+
+
+def _words(value: object) -> Json:
+    """What a claim says, each with what it is here."""
+    if not isinstance(value, dict) or not all(
+        isinstance(some, list) and all(isinstance(one, str) and LABEL.match(one) for one in some)
+        for some in value.values()
+    ):
+        raise ValueError('must be a table of lists: `{ "build-admins" = ["operator"] }`')
+    return {str(word): [*map(str, some)] for word, some in value.items()}
+
+
+def _scope_words(value: object) -> Json:
+    found = _words(value)
+    if any(one not in SCOPES for some in found.values() for one in some):  # type: ignore[union-attr]  # a table of lists
+        raise ValueError(f"must lead to scopes: {', '.join(SCOPES)}")
+    return found
+
+
+_ISSUER: Final = {
+    "issuer": Setting(plain_text, "what tokens say in `iss`", is_required=True),
+    "audience": Setting(plain_text, "what they say in `aud`: this service", is_required=True),
+    "jwks": Setting(_keys_at, "its public keys: an `https` address, or a file", is_required=True),
+    "algorithms": Setting(
+        some_of(ALGORITHMS, "algorithms"),
+        "signatures that count",
+        ["ES256", "EdDSA", "RS256"],
+        "`ES256`, `EdDSA`, `RS256`",
+    ),
+    "kind": Setting(
+        Matching("must be `user`, `agent` or `service`", ("user", "agent", "service").__contains__),
+        "what its principals are",
+        "user",
+        "`user`",
+    ),
+    "claim": Setting(label, "the claim that names the principal", "sub", "`sub`"),
+    "roles_claim": Setting(label, "the claim that `roles` reads", "roles", "`roles`"),
+    "roles": Setting(_words, 'roles for what stands there: `{ admins = ["operator"] }`', {}, "none"),
+    "scopes": Setting(
+        _scope_words,
+        'scopes for words of the claim `scope`: `{ "jobs:write" = ["call"] }`',
+        unless="each word is a scope",
+    ),
+}
+
 SOCKET_BYTES_MAX: Final = 107
 SOCKET_NAME: Final = "api.sock"
 
@@ -129,6 +190,7 @@ SERVE: Final[Table] = {
         "versions": Setting(_versions, "may be said, and only so", ["TLSv1.3"], '`["TLSv1.3"]`'),
         "suites": Setting(_suites, "may be said, and only as all three", [*SUITES], "all three of TLS 1.3"),
     },
+    "issuers": Named("name of an issuer", _ISSUER),
     "metrics": Setting(
         _metrics,
         "[metrics](observability.md#metrics) at `/metrics`: `true` for callers of the API who may read, or a loopback address "
@@ -165,6 +227,20 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
     authorities: Path | None = None
 
 
+class Issuer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose tokens count, and as what."""
+
+    issuer: str
+    audience: str
+    jwks: str
+    algorithms: list[str]
+    kind: str
+    claim: str
+    roles_claim: str
+    roles: dict[str, list[str]]
+    scopes: dict[str, list[str]] | None = None
+
+
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything under `[serve]`; None: that door is not opened, or is where it always is."""
 
@@ -173,6 +249,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     remote: bool = False
     hosts: list[str] = []
     tls: TlsSettings | None = None
+    issuers: tuple[Issuer, ...] = ()
     metrics: bool | str = False
     log: str = "text"
     wait_ms: int = 30_000
@@ -193,4 +270,8 @@ def serve_settings(said: Mapping[str, Json]) -> ServeSettings:
         for name in TlsSettings.__struct_fields__
         if isinstance(tls, dict) and (value := tls.get(name)) is not None
     }
-    return ServeSettings(**fields(said, SERVE), tls=TlsSettings(**named) if "certificate" in named else None)
+    return ServeSettings(
+        **fields(said, SERVE),
+        tls=TlsSettings(**named) if "certificate" in named else None,
+        issuers=tuple(Issuer(**fields(one, _ISSUER)) for one in tables(said, "issuers").values()),
+    )
